@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "core/dtype.h"
+#include "core/error.h"
+#include "core/shape.h"
+
+namespace flashbench {
+
+/// kBoth times a forward and a backward call as one.
+enum class Pass { kForward, kBackward, kBoth };
+enum class AttentionType { kFlash, kNormal, kPaper };
+enum class PaddingMask { kNone, kRandom, kFile };
+enum class GradSource { kOnes, kRandom, kFile };  ///< where dO comes from; ones: loss = sum(O)
+enum class Layout { kBhsd, kBshd };               ///< axis order in files
+
+constexpr std::string_view name(Pass p) {
+  return p == Pass::kForward ? "forward" : p == Pass::kBackward ? "backward" : "both";
+}
+constexpr std::string_view name(AttentionType t) {
+  return t == AttentionType::kFlash ? "flash" : t == AttentionType::kNormal ? "normal" : "paper";
+}
+constexpr std::string_view name(PaddingMask m) {
+  return m == PaddingMask::kNone ? "none" : m == PaddingMask::kRandom ? "random" : "file";
+}
+constexpr std::string_view name(GradSource s) {
+  return s == GradSource::kOnes ? "ones" : s == GradSource::kRandom ? "random" : "file";
+}
+constexpr std::string_view name(Layout l) { return l == Layout::kBhsd ? "bhsd" : "bshd"; }
+
+/// Real tensors instead of random ones. Either `bundle` (one .safetensors file) or q, k and v
+/// (.npy or .safetensors, one tensor each). Empty strings are absent.
+struct InputFiles {
+  std::string bundle;
+  std::string q, k, v;
+  std::string d_o;   ///< with GradSource::kFile
+  std::string mask;  ///< with PaddingMask::kFile
+  std::string q_name = "q", k_name = "k", v_name = "v", do_name = "do", mask_name = "mask";
+  Layout layout = Layout::kBhsd;
+
+  bool any() const { return !bundle.empty() || !q.empty(); }
+};
+
+/// One attention problem: everything that decides the numbers, nothing that decides who computes.
+struct Problem {
+  Shape shape;
+  Pass pass = Pass::kForward;
+  Dtype dtype = Dtype::kF32;
+  bool causal = false;
+  PaddingMask padding = PaddingMask::kNone;
+  double mask_keep = 0.5;       ///< probability that the random mask keeps a key
+  std::optional<double> scale;  ///< absent: 1/sqrt(d)
+  std::uint64_t seed = 0;
+  GradSource d_o = GradSource::kOnes;
+  InputFiles files;
+
+  double softmax_scale() const {
+    return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(shape.d));
+  }
+  bool needs_gradients() const { return pass != Pass::kForward; }
+
+  /// The workload flags that reproduce this problem, e.g. "--b 1 --h 2 --q_len 4096 ...": always
+  /// the shape, the pass and the dtype; the rest where it differs from the default.
+  std::string flags() const;
+};
+
+/// nullopt for a well-formed problem; otherwise what is wrong and what would be right.
+std::optional<Rejection> invalid(const Problem& p);
+
+}  // namespace flashbench

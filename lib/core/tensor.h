@@ -1,0 +1,105 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/dtype.h"
+#include "core/shape.h"
+
+namespace flashbench {
+
+/// [batch, head, row, dim] over memory that it does not own; strides in elements, dim contiguous.
+template <typename T>
+struct View4 {
+  T* data = nullptr;
+  std::int64_t stride_b = 0, stride_h = 0, stride_row = 0;
+
+  T* row(std::int64_t b, std::int64_t h, std::int64_t r) const {
+    return data + b * stride_b + h * stride_h + r * stride_row;
+  }
+};
+
+/// A contiguous [batch, head, row, dim] tensor in host memory, its pages untouched at birth.
+class Tensor {
+ public:
+  Tensor() = default;
+  Tensor(Dtype dtype, Dims dims)
+      : dtype_(dtype),
+        dims_(dims),
+        buffer_(static_cast<std::size_t>(dims.count()) * size_bytes(dtype)) {}
+
+  Dtype dtype() const { return dtype_; }
+  const Dims& dims() const { return dims_; }
+  std::int64_t count() const { return dims_.count(); }
+  std::size_t bytes() const { return buffer_.bytes(); }
+  bool empty() const { return count() == 0; }
+
+  void* data() { return buffer_.as<void>(); }
+  const void* data() const { return buffer_.as<void>(); }
+  template <typename T>
+  T* as() {
+    return buffer_.as<T>();
+  }
+  template <typename T>
+  const T* as() const {
+    return buffer_.as<T>();
+  }
+
+  /// The element at a flat index, exact in f32 for every dtype.
+  float at(std::int64_t i) const {
+    switch (dtype_) {
+      case Dtype::kBf16:
+        return to_f32(as<Bf16>()[i]);
+      case Dtype::kF16:
+        return to_f32(as<F16>()[i]);
+      case Dtype::kF32:
+      default:
+        return as<float>()[i];
+    }
+  }
+  float at(std::int64_t b, std::int64_t h, std::int64_t r, std::int64_t d) const {
+    return at(dims_.index(b, h, r, d));
+  }
+
+  void set(std::int64_t i, float value) {
+    with_dtype(dtype_,
+               [&](auto zero) { as<decltype(zero)>()[i] = from_f32<decltype(zero)>(value); });
+  }
+
+  /// Every byte 0xFF: a NaN in every dtype, so that an element nobody wrote is seen.
+  void poison() {
+    if (bytes() != 0) std::memset(data(), 0xFF, bytes());
+  }
+
+ private:
+  Dtype dtype_ = Dtype::kF32;
+  Dims dims_{};
+  Buffer buffer_;
+};
+
+/// What attention reads. `key_mask` is [b, kv_len], 1 = keep; empty when there is no padding mask.
+struct Inputs {
+  Tensor q;    ///< [b, h, q_len, d]
+  Tensor k;    ///< [b, h_kv, kv_len, d]
+  Tensor v;    ///< [b, h_kv, kv_len, d]
+  Tensor d_o;  ///< [b, h, q_len, d]; empty for a forward pass
+  std::vector<std::uint8_t> key_mask;
+};
+
+/// What attention writes. Gradients are empty for a forward pass.
+struct Outputs {
+  Tensor o;    ///< [b, h, q_len, d]
+  Tensor lse;  ///< [b, h, q_len, 1] f32, natural log; -inf for a row that sees nothing
+  Tensor dq;   ///< [b, h, q_len, d]
+  Tensor dk;   ///< [b, h_kv, kv_len, d]
+  Tensor dv;   ///< [b, h_kv, kv_len, d]
+
+  void poison() {
+    for (Tensor* t : {&o, &lse, &dq, &dk, &dv}) t->poison();
+  }
+};
+
+}  // namespace flashbench

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace flashbench {
+
+enum class VerifyMode { kAuto, kFull, kSample, kNone };
+enum class VerifyLevel { kNone, kSample, kFull };
+
+constexpr std::string_view name(VerifyLevel l) {
+  return l == VerifyLevel::kNone ? "none" : l == VerifyLevel::kSample ? "sample" : "full";
+}
+
+/// How far one output is from the oracle, in units of the expected rounding noise of its dtype.
+struct TensorVerdict {
+  std::string tensor;           ///< "o", "lse", "dq", "dk", "dv", or the name of an identity
+  double error_over_noise = 0;  ///< the worst; NaN where the output is NaN
+  double limit = 2;
+  bool ok = false;
+  std::array<std::int64_t, 4> index{};  ///< [b, h, row, d] of the worst element
+  double got = 0, want = 0;             ///< there
+};
+
+struct Verdict {
+  VerifyLevel level = VerifyLevel::kNone;
+  std::vector<TensorVerdict> tensors;  ///< one per checked output
+
+  bool checked() const { return level != VerifyLevel::kNone; }
+  bool ok() const {
+    for (const TensorVerdict& t : tensors)
+      if (!t.ok) return false;
+    return true;
+  }
+};
+
+}  // namespace flashbench

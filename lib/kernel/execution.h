@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace flashbench {
+
+enum class Backend { kCpu, kCuda };
+enum class Isa { kScalar, kSse4, kAvx2, kAvx512, kAvx512Bf16, kNeon };
+
+inline constexpr Isa kIsas[] = {Isa::kScalar, Isa::kSse4,       Isa::kAvx2,
+                                Isa::kAvx512, Isa::kAvx512Bf16, Isa::kNeon};
+
+constexpr std::string_view name(Backend b) { return b == Backend::kCpu ? "cpu" : "cuda"; }
+
+constexpr std::string_view name(Isa isa) {
+  switch (isa) {
+    case Isa::kSse4:
+      return "sse4";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
+    case Isa::kAvx512Bf16:
+      return "avx512_bf16";
+    case Isa::kNeon:
+      return "neon";
+    case Isa::kScalar:
+    default:
+      return "scalar";
+  }
+}
+
+constexpr std::optional<Isa> isa_from_name(std::string_view text) {
+  for (const Isa isa : kIsas)
+    if (text == name(isa)) return isa;
+  return std::nullopt;
+}
+
+/// How a problem is to be computed: everything that decides speed and not the answer.
+struct Execution {
+  Isa isa = Isa::kScalar;
+  int threads = 1;
+  bool deterministic = false;
+  std::int64_t q_block = 64, kv_block = 64;  ///< tiles of the `paper` type
+};
+
+}  // namespace flashbench

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/problem.h"
+#include "core/tensor.h"
+#include "kernel/execution.h"
+#include "kernel/profile.h"
+
+namespace flashbench {
+
+/// Everything a launch touches. Shapes and dtypes are those of the problem that was planned.
+struct Operands {
+  const Inputs* in = nullptr;
+  Outputs* out = nullptr;
+};
+
+/// A problem bound to its workspace: allocation happened, only launching is left.
+class Plan {
+ public:
+  virtual ~Plan() = default;
+
+  /// Untimed. For Pass::kBackward: runs this kernel's forward, which writes o and lse and keeps
+  /// whatever the backward takes as given. Otherwise it does nothing.
+  virtual void prepare(const Operands& io) = 0;
+
+  /// The timed work. kForward writes o and lse; kBackward reads them and writes dq, dk and dv;
+  /// kBoth does both. May be called any number of times after prepare().
+  /// Throws DeviceError if a launch fails; shapes were vetted by rejects().
+  virtual void launch(const Operands& io) = 0;
+
+  /// Bytes that plan() allocated; what Kernel::workspace_bytes() predicted.
+  virtual std::size_t workspace_bytes() const = 0;
+
+  /// FLOP that launch() executes, masked tiles and recomputation included.
+  virtual double flop_executed() const = 0;
+
+  /// The same work once, timed by phase (slower than launch(): each phase is clocked).
+  virtual std::vector<PhaseProfile::Row> profile(const Operands& io) = 0;
+};
+
+struct KernelInfo {
+  std::string name;  ///< as --kernel takes it, e.g. "cpu_flash"
+  AttentionType type = AttentionType::kFlash;
+  Backend backend = Backend::kCpu;
+  std::string description;  ///< one line, with its source (paper, algorithm)
+};
+
+/// An implementation of attention. Stateless; it rejects with a reason and never aborts.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual const KernelInfo& info() const = 0;
+
+  virtual std::optional<Rejection> rejects(const Problem& p, const Execution& e) const = 0;
+
+  /// Bytes of workspace that plan() will allocate, exactly, before anything is taken.
+  virtual std::size_t workspace_bytes(const Problem& p, const Execution& e) const = 0;
+
+  /// FLOP that one launch executes when no key is padded.
+  virtual double predicted_flop(const Problem& p, const Execution& e) const = 0;
+
+  /// `in` gives the masks (Inputs::key_mask); tensors are not read before launch.
+  virtual std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
+                                     const Inputs& in) const = 0;
+};
+
+}  // namespace flashbench

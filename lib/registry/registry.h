@@ -1,0 +1,59 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "kernel/kernel.h"
+
+namespace flashbench::registry {
+
+/// Every kernel of this build, in the order that routing tries them.
+const std::vector<const Kernel*>& kernels();
+
+struct BackendStatus {
+  Backend backend;
+  std::optional<std::string> absent;  ///< why it cannot be used; nullopt when it can
+};
+std::vector<BackendStatus> backends();
+
+struct IsaStatus {
+  Isa isa;
+  std::optional<std::string> absent;
+};
+/// Every ISA level that flashbench knows, with the reason where this build or processor lacks it.
+std::vector<IsaStatus> isas();
+/// The levels that run here, slowest first. Never empty: scalar always runs.
+std::vector<Isa> available_isas();
+Isa best_isa();
+
+/// What the user asked for; absent fields are chosen.
+struct Request {
+  AttentionType type = AttentionType::kFlash;
+  std::optional<Backend> backend;
+  std::optional<Isa> isa;
+  std::string kernel;  ///< force one by name; empty: routed
+  int threads = 0;     ///< 0: the processors that this process may use
+  bool deterministic = false;
+  std::int64_t q_block = 64, kv_block = 64;
+};
+
+struct Route {
+  const Kernel* kernel;
+  Execution execution;
+};
+
+/// The kernel for a problem, or why none here takes it. Throws UsageError for a kernel name that no
+/// build has.
+std::variant<Route, Rejection> route(const Problem& p, const Request& r);
+
+/// Processors that this process may use: affinity and cgroup quota.
+int usable_threads();
+
+/// FMA rate in FLOP/s of a dtype's fastest multiply-add on these threads; takes about 10 ms.
+double measure_peak_flops(const Execution& e, Dtype dtype);
+/// Read bandwidth in bytes/s of buffers beyond the last cache; takes about 30 ms.
+double measure_peak_bandwidth(const Execution& e);
+
+}  // namespace flashbench::registry
