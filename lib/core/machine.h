@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+
+/// What this process may use of the machine. `root` is where /proc and /sys are looked for, so that
+/// tests can fake a machine.
+namespace flashbench::machine {
+
+/// The tightest limits on the way from this process's control group to the root (v1, v2 and
+/// hybrid).
+struct CgroupLimits {
+  std::optional<double> cpus;                      ///< quota / period, e.g. 1.5
+  std::optional<std::uint64_t> memory_bytes;       ///< the smallest limit
+  std::optional<std::uint64_t> memory_free_bytes;  ///< smallest limit - usage + reclaimable cache
+};
+CgroupLimits cgroup_limits(const std::filesystem::path& root = "/");
+
+/// Processors that this process may run on (sched_getaffinity).
+int affinity_cpus();
+
+/// Threads that can run at once: affinity, and the cgroup's quota rounded up; at least 1.
+int usable_cpus(const std::filesystem::path& root = "/");
+int usable_cpus(int affinity, const CgroupLimits& limits);
+
+/// MemTotal; 0 where it cannot be read.
+std::uint64_t physical_memory_bytes(const std::filesystem::path& root = "/");
+
+/// What can be allocated and touched now without swapping or meeting a limit: the smallest of
+/// MemAvailable, what the control groups leave, and RLIMIT_AS. nullopt where nothing can be read.
+std::optional<std::uint64_t> available_memory_bytes(const std::filesystem::path& root = "/");
+
+}  // namespace flashbench::machine

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "measure/clock.h"
+#include "measure/limits.h"
+#include "measure/warmup.h"
+
+namespace flashbench::measure {
+
+/// Something to time. The sampler knows nothing of what it computes.
+struct Subject {
+  /// The timed work. For a cold cache it rotates its own buffers, so that batches stay cold.
+  std::function<void()> launch;
+
+  /// Untimed, before each sample. Absent: one untimed launch where something else ran since this
+  /// subject's last one (another subject, a probe), so that neither pays for the other's evictions.
+  /// The launch is left out for calls above a second, where refilling a cache is lost in the noise.
+  std::function<void()> before_sample;
+
+  /// Never batch: before_sample must precede every single call (a flushed cache).
+  bool one_call_per_sample = false;
+};
+
+/// What one subject gave. Every sample is kept.
+struct Samples {
+  std::vector<double> times_s;  ///< wall time per iteration, one per sample, in order
+  std::vector<int> probe;  ///< for each sample, how many times each_round ran before it, less 1
+  std::int64_t iterations_per_sample = 1;
+  double user_s = 0, system_s = 0;  ///< processor time per iteration, mean over the timed parts
+  double first_run_s = 0;           ///< the very first call, cold pages and all
+  WarmupInfo warmup;
+  double timed_s = 0;                  ///< sum of the timed parts
+  bool converged = false;              ///< max_noise was reached with enough samples and time
+  bool interrupted = false;            ///< stop_requested ended it
+  std::optional<std::string> failure;  ///< what launch threw; later rounds went on without it
+};
+
+/// State of a running measurement, for a progress bar. Spans live as long as the call.
+struct Progress {
+  bool warming_up = false;
+  int round = 0;
+  double elapsed_s = 0;
+  double time_left_s = 0;             ///< estimated; never beyond the limits
+  std::span<const double> medians_s;  ///< one per subject; 0 where there is no sample yet
+  std::span<const double> noise;      ///< one per subject; +inf below two samples
+};
+
+/// All optional, all outside the timed parts.
+struct Hooks {
+  /// Before the first round, and again once Limits::probe_interval_s has gone by: peak probes. Its
+  /// argument counts its own calls from 0; Samples::probe refers to it.
+  std::function<void(int probe)> each_round;
+  std::function<bool()> stop_requested;  ///< asked before every launch and batch
+  std::function<void(const Progress&)> progress;
+};
+
+/// Warms every subject up, then samples them round by round (each round starts with the next one),
+/// until every one satisfies its StopRule or their shared time is over. All stop together: they
+/// have the same number of samples, unless one failed or the user interrupted.
+/// Returns one Samples per subject, in order.
+std::vector<Samples> sample_interleaved(std::span<const Subject> subjects, const Limits& limits,
+                                        Clock& clock, const Hooks& hooks = {});
+
+/// Median over samples of ideal_s[probe] / time: the share of a peak that drifts, each sample
+/// against the peak measured nearest to it. `ideal_s[i]`: the seconds that the work takes at the
+/// peak of probe i. nullopt without samples or probes.
+std::optional<double> median_share_of_peak(const Samples& samples, std::span<const double> ideal_s);
+
+}  // namespace flashbench::measure

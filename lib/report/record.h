@@ -1,0 +1,200 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/problem.h"
+#include "core/verdict.h"
+
+/// The report, field by field as the JSON has it and under the same names. SI base units (seconds,
+/// bytes, FLOP). An absent optional is null.
+namespace flashbench::report {
+
+inline constexpr int kSchemaVersion = 1;
+
+struct Tool {
+  std::string name = "flashbench";
+  std::string version;
+  std::optional<std::string> git_sha;  ///< absent when built outside a git checkout
+  std::optional<bool> dirty;
+};
+
+struct CpuCache {
+  int level = 0;
+  std::string type;  ///< "data", "instruction", "unified"
+  std::uint64_t bytes = 0;
+  int shared_by = 1;  ///< hardware threads that share one
+};
+
+struct Cgroup {
+  std::optional<double> cpus;
+  std::optional<std::uint64_t> memory_bytes;
+};
+
+struct Cpu {
+  std::string model;
+  int cores = 0;                 ///< physical
+  int threads = 0;               ///< hardware threads that this process may use
+  std::vector<CpuCache> caches;  ///< of the first processor
+  std::string isa;               ///< the best level that runs here
+  std::optional<std::string> governor;
+  std::optional<double> load;  ///< 1-minute load average when the run started
+  Cgroup cgroup;
+};
+
+struct Omp {
+  int version = 0;  ///< _OPENMP, yyyymm
+  int max_threads = 1;
+  std::string proc_bind;
+  std::optional<std::string> places;
+  std::optional<std::string> wait_policy;
+  bool dynamic = false;
+};
+
+struct Gpu {
+  std::string name;
+  std::string compute_capability;  ///< "9.0"
+  int multiprocessors = 0;
+  std::uint64_t memory_bytes = 0;
+  std::string driver, runtime;
+};
+
+struct Context {
+  std::string host, os, compiler, flags;
+  Cpu cpu;
+  Omp omp;
+  std::optional<Gpu> gpu;
+  std::uint64_t memory_bytes = 0;                       ///< physical
+  std::optional<std::uint64_t> memory_available_bytes;  ///< to this process when the run started
+};
+
+/// A rate measured in this run: either gflops of a dtype or read_gb_s.
+struct Peak {
+  std::string backend, isa;
+  int threads = 1;
+  std::optional<std::string> dtype;  ///< absent for a bandwidth
+  std::optional<double> gflops;
+  std::optional<double> read_gb_s;
+};
+
+enum class Status { kOk, kSkipped, kFailed, kInterrupted };
+std::string_view name(Status s);  ///< "ok", "skipped", "failed", "interrupted"
+
+struct Workload {
+  std::int64_t b = 1, h = 1, h_kv = 1, q_len = 1, kv_len = 1, d = 1;
+  std::string dtype;
+  bool causal = false;
+  std::string mask;                 ///< "none", "random", "file"
+  std::optional<double> mask_keep;  ///< with a random mask only
+  double scale = 1;                 ///< the factor itself, 1/sqrt(d) when not asked for
+  std::uint64_t seed = 0;
+  std::string input;  ///< "random", or the files; "; do=random" and the like for a gradient
+};
+
+/// `p` with everything resolved.
+Workload workload_of(const Problem& p);
+
+/// Wall time per iteration. All or nothing: in the JSON these are fields of the result.
+struct Timing {
+  std::vector<double> times;  ///< every raw sample
+  std::int64_t iterations_per_sample = 1;
+  double min = 0, max = 0, median = 0, mean = 0, stddev = 0, mad = 0, p25 = 0, p75 = 0;
+  std::array<double, 2> ci95{};  ///< of the median
+  double user = 0, system = 0;   ///< processor time per iteration
+};
+
+struct Phase {
+  std::string phase;
+  double seconds = 0;  ///< summed over threads
+  std::uint64_t calls = 0;
+  std::uint64_t bytes = 0;  ///< allocated for it
+};
+
+struct Worst {
+  std::string tensor;
+  double error_over_noise = 0;  ///< NaN (null) where the output is NaN
+  double limit = 2;
+  std::array<std::int64_t, 4> index{};  ///< [b, h, row, d]
+};
+
+struct Check {
+  std::string verdict = "not verified";  ///< "pass", "fail", "not verified"
+  std::string level = "none";            ///< "none", "sample", "full"
+  std::vector<Worst> worst;              ///< one per checked output
+};
+Check check_of(const Verdict& verdict);
+
+struct Result {
+  std::string command;  ///< a line that reproduces it
+  Status status = Status::kOk;
+  std::optional<std::string> reason;              ///< why it was skipped or failed
+  std::map<std::string, std::string> parameters;  ///< what the sweep varied, by flag
+
+  Workload workload;
+  std::string pass, type, backend;
+  std::optional<std::string> kernel;          ///< that ran; absent when none was found
+  std::optional<std::string> kernel_request;  ///< --kernel
+  std::optional<std::string> isa;             ///< absent on a GPU
+  std::optional<int> threads;
+  std::optional<std::string> device;  ///< absent on the CPU
+  std::string cache = "warm";
+  bool deterministic = false;
+
+  std::optional<Timing> timing;
+  std::vector<std::string> warnings;
+
+  std::string flop_convention;
+  double flop_dense = 0, flop_visible = 0;
+  std::optional<double> flop_executed;
+  std::uint64_t bytes = 0;
+  std::optional<double> tflops;      ///< flop_visible / median
+  std::optional<double> gb_s;        ///< bytes / median
+  std::optional<double> pct_peak;    ///< median over rounds, of `bound`
+  std::optional<std::string> bound;  ///< "compute" or "memory"
+
+  std::optional<std::uint64_t> workspace_bytes, peak_rss_bytes;
+  std::optional<double> energy_j;
+  std::optional<std::map<std::string, double>> speedup_over;  ///< by type
+  std::optional<std::vector<Phase>> phases;
+  Check check;
+};
+
+/// Where one type overtakes another as a parameter grows.
+struct Crossover {
+  std::string pass, dtype, parameter;  ///< parameter: "q_len", say
+  double at = 0;                       ///< interpolated value of the parameter
+  std::string below, above;            ///< the faster type on either side
+};
+
+struct Summary {
+  std::optional<std::vector<Crossover>> crossover;
+  std::optional<double> noise;  ///< the largest ci95 half-width over median among the results
+};
+
+struct Report {
+  int schema_version = kSchemaVersion;
+  Tool tool;
+  std::vector<std::string> argv;
+  std::string started_at;  ///< ISO 8601, UTC
+  Context context;
+  std::vector<Peak> peaks;
+  std::vector<Result> results;
+  Summary summary;
+};
+
+/// A number without a passed check does not count.
+bool numbers_hold(const Result& r);
+
+/// `r` as it may be shown: every measured number is absent unless numbers_hold(). All renderers
+/// (JSON, CSV, Markdown, table) go through this.
+Result published(Result r);
+
+/// What makes two results the same case: workload, pass, type, backend, kernel request, isa,
+/// threads, device and cache.
+std::string case_key(const Result& r);
+
+}  // namespace flashbench::report
