@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace flashbench::data {
+
+/// Which stream of random numbers a tensor draws from: tensors of one seed are independent.
+enum class TensorId : std::uint32_t { kQ = 0, kK = 1, kV = 2, kDo = 3, kMask = 4 };
+
+/// Fills a tensor with normal-like values (mean 0, variance 0.9996, excess kurtosis -0.06, largest
+/// magnitude 5.95): a pure function of seed, id, the element's flat index and the dtype, computed
+/// with integers, so bit-identical for every compiler, ISA level and thread count. The 16-bit
+/// versions are the f32 version rounded to nearest even.
+/// `threads`: 0 takes OpenMP's default.
+void fill(Tensor& tensor, std::uint64_t seed, TensorId id, int threads = 0);
+
+/// A random padding mask [b, kv_len], 1 = keep, each key kept with probability `keep` (0 keeps
+/// none, 1 keeps all). From the same generator; the keys kept at one `keep` are kept at every
+/// larger one.
+std::vector<std::uint8_t> random_mask(std::int64_t b, std::int64_t kv_len, double keep,
+                                      std::uint64_t seed);
+
+}  // namespace flashbench::data
