@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/problem.h"
+#include "kernel/execution.h"
+
+namespace flashbench::sweep {
+
+/// warm: operands where the last call left them. cold: every timed call reads operands that no
+/// cache holds.
+enum class CacheState { kWarm, kCold };
+
+constexpr std::string_view name(CacheState c) { return c == CacheState::kWarm ? "warm" : "cold"; }
+
+/// One thing to compute or to measure: a problem, and how the user wants it computed.
+struct Case {
+  Problem problem;
+
+  AttentionType type = AttentionType::kFlash;
+  std::optional<Backend> backend;  ///< absent: whichever takes it
+  std::optional<Isa> isa;          ///< absent: the best that runs here
+  std::string kernel;              ///< force one by name; empty: routed
+  int threads = 0;                 ///< 0: all that this process may use
+  std::optional<int> device;       ///< index of a GPU
+  bool deterministic = false;
+  std::int64_t q_block = 64, kv_block = 64;  ///< of the `paper` type
+  CacheState cache = CacheState::kWarm;
+
+  /// The flags that reproduce this case with its command, without the program's name.
+  std::string flags() const;
+};
+
+/// Cases that differ in how they are computed only: they share their inputs and are measured
+/// interleaved, round by round.
+struct Group {
+  std::vector<Case> cases;  ///< never empty
+
+  const Problem& problem() const { return cases.front().problem; }
+};
+
+}  // namespace flashbench::sweep

@@ -1,0 +1,213 @@
+#include "sweep/config.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "core/error.h"
+#include "sweep/number.h"
+#include "sweep/text.h"
+
+namespace flashbench::sweep {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::size_t kMaxConfigBytes = std::size_t{4} << 20;
+constexpr int kMaxDepth = 64;
+
+bool is_comment(std::string_view key) { return key == "name" || key == "source"; }
+
+std::string at(const std::string& path, std::string_view key) {
+  return fmt::format("{}: {}", path, quote(key));
+}
+
+/// Reads at most kMaxConfigBytes, so that /dev/zero ends too. Pipes are fine.
+std::string read_text(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) throw UsageError(fmt::format("--config {}: {}", path, std::strerror(errno)));
+  struct Closer {
+    int fd;
+    ~Closer() { ::close(fd); }
+  } closer{fd};
+  struct stat status {};
+  if (::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
+    throw UsageError(fmt::format("--config {}: is a folder; name a JSON file", path));
+  std::string text;
+  char block[65536];
+  while (true) {
+    const ssize_t got = ::read(fd, block, sizeof block);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) throw UsageError(fmt::format("--config {}: {}", path, std::strerror(errno)));
+    if (got == 0) return text;
+    text.append(block, static_cast<std::size_t>(got));
+    if (text.size() > kMaxConfigBytes)
+      throw UsageError(fmt::format("--config {}: larger than {} MiB, which no config is", path,
+                                   kMaxConfigBytes >> 20));
+  }
+}
+
+/// Parses with what nlohmann_json lets pass refused: deep nesting (its copy and dump recurse) and
+/// duplicate keys (the last would win silently).
+json parse_strictly(std::string_view text, const std::string& path) {
+  std::vector<std::set<std::string>> keys;
+  const auto vet = [&](int depth, json::parse_event_t event, json& value) {
+    if (depth > kMaxDepth)
+      throw UsageError(fmt::format("{}: nested deeper than {} levels", path, kMaxDepth));
+    if (event == json::parse_event_t::object_start) keys.emplace_back();
+    if (event == json::parse_event_t::object_end) keys.pop_back();
+    if (event == json::parse_event_t::key) {
+      const auto& key = value.get_ref<const std::string&>();
+      if (!keys.back().insert(key).second)
+        throw UsageError(fmt::format("{} is given twice", at(path, key)));
+    }
+    return true;
+  };
+  try {
+    return json::parse(text, vet);
+  } catch (const json::parse_error& e) {
+    const auto byte = std::min<std::size_t>(e.byte, text.size());
+    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<long>(byte), '\n');
+    throw UsageError(fmt::format("{}: not valid JSON near line {} (byte {})", path, line, byte));
+  } catch (const json::out_of_range&) {
+    throw UsageError(fmt::format("{}: a number is too large for a double", path));
+  }
+}
+
+/// One scalar as the flag would have it on the command line.
+std::string scalar_text(const json& value, const std::string& where) {
+  if (value.is_boolean()) return value.get<bool>() ? "true" : "false";
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number()) return value.dump();
+  throw UsageError(
+      fmt::format("{} must be a number, a string, true, false or a list of these, "
+                  "got {}",
+                  where, value.is_null() ? "null" : value.type_name()));
+}
+
+Setting setting(const json& value, const std::string& where) {
+  Setting s{{}, where};
+  if (!value.is_array()) {
+    s.values.push_back(scalar_text(value, where));
+    return s;
+  }
+  if (value.empty()) throw UsageError(fmt::format("{} is an empty list", where));
+  if (value.size() > kMaxCases)
+    throw UsageError(fmt::format("{} has more than {} values", where, kMaxCases));
+  for (const json& element : value) s.values.push_back(scalar_text(element, where));
+  return s;
+}
+
+void vet_name(const std::string& key, const std::string& path,
+              const std::vector<std::string>& known) {
+  if (std::find(known.begin(), known.end(), key) != known.end()) return;
+  if (key == "zip" || key == "config")
+    throw UsageError(fmt::format("{} cannot stand here", at(path, key)));
+  throw UsageError(
+      fmt::format("{} is not the name of a flag{}", at(path, key), did_you_mean(key, known)));
+}
+
+Settings settings_of(const json& object, const std::string& path,
+                     const std::vector<std::string>& known) {
+  Settings out;
+  for (const auto& [key, value] : object.items()) {
+    if (is_comment(key)) {
+      if (!value.is_string()) throw UsageError(fmt::format("{} must be a string", at(path, key)));
+      continue;
+    }
+    vet_name(key, path, known);
+    out.emplace(key, setting(value, at(path, key)));
+  }
+  return out;
+}
+
+/// {"h": [32, 12], "d": [128, 64]}: the first of each, then the second of each.
+std::vector<Settings> zip_of_lists(const json& lists, const std::string& path,
+                                   const std::vector<std::string>& known) {
+  std::vector<Settings> points;
+  std::string first_key;
+  for (const auto& [key, value] : lists.items()) {
+    vet_name(key, path, known);
+    const std::string where = at(path, "zip") + " " + quote(key);
+    if (!value.is_array()) throw UsageError(fmt::format("{} must be a list", where));
+    const Setting all = setting(value, where);
+    if (first_key.empty()) {
+      first_key = key;
+      points.resize(all.values.size());
+    }
+    if (all.values.size() != points.size())
+      throw UsageError(fmt::format("{} has {} values, but {} has {}; lists in zip vary together",
+                                   where, all.values.size(), quote(first_key), points.size()));
+    for (std::size_t i = 0; i < points.size(); ++i)
+      points[i].emplace(key, Setting{{all.values[i]}, where});
+  }
+  return points;
+}
+
+std::vector<Settings> zip_points(const json& zip, const std::string& path,
+                                 const std::vector<std::string>& known) {
+  const std::string where = at(path, "zip");
+  std::vector<Settings> points;
+  if (zip.is_object()) {
+    points = zip_of_lists(zip, path, known);
+  } else if (zip.is_array()) {
+    if (zip.size() > kMaxCases)
+      throw UsageError(fmt::format("{} has more than {} points", where, kMaxCases));
+    for (const json& point : zip) {
+      if (!point.is_object())
+        throw UsageError(
+            fmt::format("{} must hold objects such as {{\"h\": 32, \"d\": 128}}, "
+                        "got {}",
+                        where, point.type_name()));
+      points.push_back(settings_of(point, path, known));
+    }
+  } else {
+    throw UsageError(fmt::format("{} must be a list of objects or an object of lists, got {}",
+                                 where, zip.type_name()));
+  }
+  if (points.empty()) throw UsageError(fmt::format("{} is empty", where));
+  return points;
+}
+
+}  // namespace
+
+SweepPlan parse_config(std::string_view text, const std::string& path,
+                       const std::vector<std::string>& known) {
+  json root = parse_strictly(text, path);
+  if (!root.is_object())
+    throw UsageError(
+        fmt::format("{}: must be one JSON object such as {{\"q_len\": \"1k,2k\"}}, "
+                    "got {}",
+                    path, root.type_name()));
+  SweepPlan plan;
+  if (root.contains("zip")) {
+    plan.zip = zip_points(root["zip"], path, known);
+    root.erase("zip");
+  }
+  plan.base = settings_of(root, path, known);
+  for (const Settings& point : plan.zip)
+    for (const auto& [key, value] : point)
+      if (plan.base.contains(key))
+        throw UsageError(fmt::format("{} is given inside and outside of 'zip'", at(path, key)));
+  return plan;
+}
+
+SweepPlan read_config(const std::string& path, const std::vector<std::string>& known) {
+  return parse_config(read_text(path), path, known);
+}
+
+SweepPlan merge(const Settings& flags, SweepPlan config) {
+  for (Settings& point : config.zip)
+    for (const auto& [name, setting] : flags) point.erase(name);
+  for (const auto& [name, setting] : flags) config.base.insert_or_assign(name, setting);
+  return config;
+}
+
+}  // namespace flashbench::sweep

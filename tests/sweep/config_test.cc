@@ -1,0 +1,119 @@
+#include "sweep/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "core/error.h"
+#include "sweep/expand.h"
+
+namespace flashbench::sweep {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::SizeIs;
+using ::testing::StartsWith;
+
+SweepPlan parse(const std::string& text) { return parse_config(text, "c.json", workload_names()); }
+
+std::string error_of(const std::string& text) {
+  try {
+    parse(text);
+  } catch (const UsageError& e) {
+    return e.what();
+  }
+  return "(no UsageError)";
+}
+
+TEST(Config, ScalarsAndListsBecomeWhatTheFlagsTake) {
+  const SweepPlan plan = parse(R"({"name": "n", "source": "s", "b": 2, "q_len": "1k,2k",
+      "d": [64, "128"], "causal": [true, false], "scale": 0.125, "seed": 18446744073709551615})");
+  EXPECT_THAT(plan.base, SizeIs(6));
+  EXPECT_THAT(plan.base.at("b").values, ElementsAre("2"));
+  EXPECT_THAT(plan.base.at("q_len").values, ElementsAre("1k,2k"));
+  EXPECT_THAT(plan.base.at("d").values, ElementsAre("64", "128"));
+  EXPECT_THAT(plan.base.at("causal").values, ElementsAre("true", "false"));
+  EXPECT_THAT(plan.base.at("scale").values, ElementsAre("0.125"));
+  EXPECT_THAT(plan.base.at("seed").values, ElementsAre("18446744073709551615"));
+  EXPECT_EQ(plan.base.at("b").where, "c.json: 'b'");
+}
+
+TEST(Config, RefusesWhatALenientReaderWouldGuessAt) {
+  const struct {
+    const char* text;
+    const char* message;
+  } cases[] = {
+      {"", "not valid JSON"},
+      {"{", "not valid JSON"},
+      {"{\"b\": 1} x", "not valid JSON"},
+      {"{\"b\": NaN}", "not valid JSON"},
+      {"{\"b\": 1e999}", "too large"},
+      {"[1]", "one JSON object"},
+      {"3", "one JSON object"},
+      {R"({"b": 1, "b": 2})", "'b' is given twice"},
+      {R"({"zip": [{"b": 1, "b": 2}]})", "'b' is given twice"},
+      {R"({"q_lne": 1})", "did you mean 'q_len'"},
+      {R"({"b": null})", "'b' must be"},
+      {R"({"b": {"x": 1}})", "'b' must be"},
+      {R"({"b": [[1]]})", "'b' must be"},
+      {R"({"b": []})", "'b' is an empty list"},
+      {R"({"name": 3})", "'name' must be a string"},
+      {R"({"config": "x"})", "'config' cannot stand here"},
+      {R"({"zip": 3})", "'zip' must be"},
+      {R"({"zip": []})", "'zip' is empty"},
+      {R"({"zip": {}})", "'zip' is empty"},
+      {R"({"zip": [3]})", "'zip' must hold objects"},
+      {R"({"zip": {"h": [1, 2], "d": [1]}})", "vary together"},
+      {R"({"zip": {"h": 3}})", "must be a list"},
+      {R"({"zip": [{"zip": 3}]})", "'zip' cannot stand here"},
+      {R"({"h": 3, "zip": [{"h": 3}]})", "inside and outside of 'zip'"},
+  };
+  for (const auto& c : cases)
+    EXPECT_THAT(error_of(c.text),
+                AllOf(StartsWith("c.json"), HasSubstr(c.message), Not(HasSubstr("\n"))))
+        << c.text;
+}
+
+TEST(Config, DeepNestingIsRefusedInsteadOfOverflowingTheStack) {
+  EXPECT_THAT(error_of(R"({"b": )" + std::string(1'000'000, '[')), HasSubstr("nested deeper"));
+}
+
+TEST(Config, NumbersThatAreNotWholeAreRefusedByName) {
+  for (const char* text : {R"({"b": 2.7})", R"({"b": -1})", R"({"b": 0})", R"({"b": true})",
+                           R"({"b": 1099511627776})", R"({"b": "four"})"}) {
+    try {
+      expand(parse(text), Defaults{});
+      FAIL() << text;
+    } catch (const UsageError& e) {
+      EXPECT_THAT(e.what(), StartsWith("c.json: 'b' must be")) << text;
+    }
+  }
+}
+
+TEST(Config, AFlagOverridesTheFileInsideItsZipToo) {
+  Settings flags;
+  flags["d"] = {{"32"}, "--d"};
+  const SweepPlan plan = merge(flags, parse(R"({"b": 2, "zip": [{"h": 4, "d": 64}, {"d": 8}]})"));
+  EXPECT_THAT(plan.base.at("d").values, ElementsAre("32"));
+  for (const Settings& point : plan.zip) EXPECT_EQ(point.count("d"), 0u);
+}
+
+TEST(Config, AMissingFileAFolderAndAnEndlessFileAreUsageErrors) {
+  for (const char* path : {"/nonexistent/c.json", "/tmp", "/dev/zero"})
+    EXPECT_THROW(read_config(path, workload_names()), UsageError) << path;
+}
+
+TEST(Config, EveryShippedWorkloadLoadsAndExpands) {
+  for (const char* file : {"quick.json", "origin.json"}) {
+    const SweepPlan plan =
+        read_config(std::string(FLASHBENCH_SOURCE_DIR "/configs/") + file, workload_names());
+    EXPECT_FALSE(expand(plan, Defaults{}).empty()) << file;
+  }
+}
+
+}  // namespace
+}  // namespace flashbench::sweep

@@ -1,0 +1,152 @@
+#include "sweep/expand.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <initializer_list>
+#include <string>
+#include <utility>
+
+#include "core/error.h"
+
+namespace flashbench::sweep {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Settings settings(std::initializer_list<std::pair<std::string, std::string>> flags) {
+  Settings out;
+  for (const auto& [name, value] : flags) out[name] = {{value}, "--" + name};
+  return out;
+}
+
+std::vector<Group> expand_flags(std::initializer_list<std::pair<std::string, std::string>> flags,
+                                const Defaults& defaults = {}) {
+  return expand({settings(flags), {}}, defaults);
+}
+
+std::string error_of(std::initializer_list<std::pair<std::string, std::string>> flags) {
+  try {
+    expand_flags(flags);
+  } catch (const UsageError& e) {
+    return e.what();
+  }
+  return "(no UsageError)";
+}
+
+TEST(Expand, NothingGivenIsTheOriginsWorkload) {
+  const auto groups = expand_flags({});
+  ASSERT_EQ(groups.size(), 1u);
+  ASSERT_EQ(groups[0].cases.size(), 1u);
+  EXPECT_EQ(groups[0].problem().shape, (Shape{1, 2, 2, 4096, 4096, 512}));
+}
+
+TEST(Expand, KvLenFollowsQLenAndKvHeadsFollowHeadsCaseByCase) {
+  const auto groups = expand_flags({{"q_len", "1k,2k"}, {"h", "2,4"}});
+  ASSERT_EQ(groups.size(), 4u);
+  for (const Group& g : groups) {
+    EXPECT_EQ(g.problem().shape.kv_len, g.problem().shape.q_len);
+    EXPECT_EQ(g.problem().shape.h_kv, g.problem().shape.h);
+  }
+}
+
+TEST(Expand, GivenKvLenDoesNotFollow) {
+  const auto groups = expand_flags({{"q_len", "1,2"}, {"kv_len", "8"}});
+  for (const Group& g : groups) EXPECT_EQ(g.problem().shape.kv_len, 8);
+}
+
+TEST(Expand, TypesToCompareShareAGroupSoThatTheyAreInterleaved) {
+  const auto groups =
+      expand_flags({{"type", "flash,normal"}, {"isa", "scalar,avx2"}, {"q_len", "64,128"}});
+  ASSERT_EQ(groups.size(), 2u);
+  std::vector<std::string> order;
+  for (const Case& c : groups[0].cases)
+    order.push_back(std::string(name(*c.isa)) + " " + std::string(name(c.type)));
+  EXPECT_THAT(order, ElementsAre("scalar flash", "scalar normal", "avx2 flash", "avx2 normal"));
+  EXPECT_EQ(groups[0].problem().shape.q_len, 64);
+  EXPECT_EQ(groups[1].problem().shape.q_len, 128);
+}
+
+TEST(Expand, ABareSwitchIsTrueAndAListSweeps) {
+  EXPECT_TRUE(expand_flags({{"causal", ""}})[0].problem().causal);
+  const auto groups = expand_flags({{"causal", "true,false"}});
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_TRUE(groups[0].problem().causal);
+  EXPECT_FALSE(groups[1].problem().causal);
+}
+
+TEST(Expand, CasesThatDifferInNothingAreKeptOnce) {
+  // Without a random mask --mask_keep changes nothing; without `paper` a block changes nothing.
+  EXPECT_EQ(expand_flags({{"mask", "none,random"}, {"mask_keep", "0.3,0.7"}}).size(), 3u);
+  const auto groups = expand_flags({{"type", "flash,paper"}, {"q_block", "16,32"}});
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].cases.size(), 3u);
+  EXPECT_EQ(expand_flags({{"q_len", "64,64"}}).size(), 1u);
+}
+
+TEST(Expand, ZipPointsAreSweptOneByOneWithTheRest) {
+  SweepPlan plan;
+  plan.base = settings({{"q_len", "64,128"}});
+  plan.zip = {settings({{"h", "32"}, {"h_kv", "8"}, {"d", "128"}}), settings({{"h", "12"}})};
+  const auto groups = expand(plan, Defaults{});
+  ASSERT_EQ(groups.size(), 4u);
+  EXPECT_EQ(groups[1].problem().shape, (Shape{1, 32, 8, 128, 128, 128}));
+  EXPECT_EQ(groups[3].problem().shape, (Shape{1, 12, 12, 128, 128, 512}));
+}
+
+TEST(Expand, AKernelBringsItsTypeUnlessTypeDecides) {
+  Defaults defaults;
+  defaults.types = {AttentionType::kFlash, AttentionType::kNormal};
+  defaults.type_of_kernel = [](const std::string& kernel) -> std::optional<AttentionType> {
+    if (kernel == "cpu_normal") return AttentionType::kNormal;
+    return std::nullopt;
+  };
+  const auto alone = expand_flags({{"kernel", "cpu_normal"}}, defaults);
+  ASSERT_EQ(alone[0].cases.size(), 1u);
+  EXPECT_EQ(alone[0].cases[0].type, AttentionType::kNormal);
+  const auto both = expand_flags({{"kernel", "cpu_normal"}, {"type", "flash"}}, defaults);
+  EXPECT_EQ(both[0].cases[0].type, AttentionType::kFlash);
+}
+
+TEST(Expand, AMaskFileWithACommaInItsNameIsOneFile) {
+  const std::string path = ::testing::TempDir() + "/mask,1.npy";
+  std::ofstream(path) << "x";
+  const auto groups = expand_flags({{"mask", path}});
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].problem().files.mask, path);
+  EXPECT_EQ(expand_flags({{"mask", "none,random,m.npy"}}).size(), 3u);
+}
+
+TEST(Expand, ContradictionsAreRefusedWithWhatWouldBeRight) {
+  EXPECT_THAT(error_of({{"h", "8"}, {"h_kv", "3"}}), HasSubstr("use one of 1, 2, 4, 8"));
+  EXPECT_THAT(error_of({{"mask_keep", "0.3"}}), HasSubstr("needs --mask random"));
+  EXPECT_THAT(error_of({{"q_block", "16"}}), HasSubstr("--type paper"));
+  EXPECT_THAT(error_of({{"device", "0"}, {"backend", "cpu"}}), HasSubstr("--device 0"));
+  EXPECT_THAT(error_of({{"type", "flsh"}}), HasSubstr("did you mean 'flash'"));
+  EXPECT_THAT(error_of({{"dtype", ""}}), HasSubstr("--dtype needs a value"));
+  EXPECT_THAT(error_of({{"d", "1025"}}), HasSubstr("1024"));
+  EXPECT_THAT(error_of({{"b", "2147483647"}, {"h", "2147483647"}}), HasSubstr("elements"));
+  EXPECT_THAT(error_of({{"q_len", "1:8k:+1"}, {"h", "1,2"}}), HasSubstr("more than 10000 cases"));
+}
+
+TEST(RequireSingle, NamesTheFlagThatHasTwoValues) {
+  try {
+    require_single({settings({{"q_len", "64"}, {"h", "1:4:x2"}}), {}}, "forward");
+    FAIL();
+  } catch (const UsageError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("--h takes one value in forward, got 3"));
+  }
+  EXPECT_NO_THROW(require_single({settings({{"q_len", "64"}}), {}}, "forward"));
+}
+
+TEST(CaseFlags, NameEverythingThatDiffersFromTheDefault) {
+  const auto groups = expand_flags(
+      {{"type", "paper"}, {"q_block", "16"}, {"threads", "2"}, {"isa", "scalar"}, {"h", "4"}});
+  EXPECT_THAT(groups[0].cases[0].flags(),
+              HasSubstr("--type paper --isa scalar --threads 2 --q_block 16"));
+}
+
+}  // namespace
+}  // namespace flashbench::sweep
