@@ -7,12 +7,7 @@ namespace flashbench {
 Visible count_visible(const Problem& p, std::span<const std::uint8_t> key_mask) {
   const Shape& s = p.shape;
   Visible total;
-  for (std::int64_t b = 0; b < s.b; ++b) {
-    const auto row = key_mask.empty() ? key_mask
-                                      : key_mask.subspan(static_cast<std::size_t>(b * s.kv_len),
-                                                         static_cast<std::size_t>(s.kv_len));
-    const KeptKeys kept(row, s.kv_len);
-    const Visibility sees(kept, p.causal, s.q_len, s.kv_len);
+  for (const Visibility& sees : visibilities(key_mask, p.causal, s.b, s.q_len, s.kv_len)) {
     double pairs = 0;
     for (std::int64_t q = 0; q < s.q_len; ++q) pairs += static_cast<double>(sees.visible(q));
     total.pairs += pairs * static_cast<double>(s.h);

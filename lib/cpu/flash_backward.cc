@@ -1,0 +1,307 @@
+#include "cpu/flash_backward.h"
+
+#include <omp.h>
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <thread>
+
+namespace flashbench::cpu {
+namespace {
+
+enum Phase : std::size_t { kRows, kPack, kLoadQ, kRecompute, kSoftmax, kDkDv, kDq, kStore };
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// 192 keys by 96 queries: S, dP and the packed operands of d = 64 fit into L2, and each element
+// that is packed per tile is used at least 5·96 times.
+constexpr std::int64_t kQueries = 96;
+constexpr std::int64_t kKeys = 192;
+
+}  // namespace
+
+DqAccumulator::DqAccumulator(std::int64_t q_blocks_in_all, bool in_order)
+    : in_order_(in_order), count_(q_blocks_in_all) {}
+
+void DqAccumulator::reset() {
+  const auto n = static_cast<std::size_t>(count_);
+  if (!in_order_) {
+    if (!mutex_) mutex_ = std::make_unique<std::mutex[]>(n);
+    return;
+  }
+  if (!turn_) turn_ = std::make_unique<std::atomic<std::int64_t>[]>(n);
+  for (std::size_t i = 0; i < n; ++i) turn_[i].store(0, std::memory_order_relaxed);
+}
+
+std::size_t DqAccumulator::bytes(std::int64_t q_blocks_in_all, bool in_order) {
+  return static_cast<std::size_t>(q_blocks_in_all) *
+         (in_order ? sizeof(std::atomic<std::int64_t>) : sizeof(std::mutex));
+}
+
+void DqAccumulator::wait_for_turn(std::int64_t q_block, std::int64_t key_block) const {
+  // Key blocks are handed out in ascending order, so the lowest one at work never waits.
+  while (turn_[static_cast<std::size_t>(q_block)].load(std::memory_order_acquire) != key_block)
+    std::this_thread::yield();
+}
+
+FlashBackward::FlashBackward(const Problem& p, const Execution& e)
+    : Driver(p, e),
+      q_block_(std::min(kQueries, round_up(shape.q_len, ops.rows))),
+      kv_block_(std::min(kKeys, round_up(shape.kv_len, ops.cols))),
+      q_blocks_(blocks(shape.q_len, q_block_)),
+      d_stride_(tile_stride(shape.d)),
+      p_stride_(tile_stride(kv_block_)),
+      in_order_(e.deterministic),
+      accumulator_(shape.b * shape.h * q_blocks_, e.deterministic),
+      dq_stride_(round_up(shape.d, ops.lanes)) {}
+
+FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
+  const std::int64_t d_panels = round_up(shape.d, ops.cols);
+  Tiles t{};
+  t.k_t = carver.take(kv_block_ * shape.d);
+  t.v_t = carver.take(kv_block_ * shape.d);
+  t.k = carver.take(kv_block_ * d_panels);
+  t.dk = carver.take(kv_block_ * d_stride_);
+  t.dv = carver.take(kv_block_ * d_stride_);
+  t.q = carver.take(q_block_ * d_stride_);
+  t.d_o = carver.take(q_block_ * d_stride_);
+  t.q_pan = carver.take(q_block_ * d_panels);
+  t.do_pan = carver.take(q_block_ * d_panels);
+  t.p = carver.take(q_block_ * p_stride_);
+  t.ds = carver.take(q_block_ * p_stride_);
+  t.dq = carver.take(q_block_ * d_stride_);
+  return t;
+}
+
+std::size_t FlashBackward::workspace_bytes() const {
+  Carver sizes;
+  carve(sizes);
+  const std::int64_t queries = shape.b * shape.h * shape.q_len;
+  return (2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
+         DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_) +
+         static_cast<std::size_t>(threads) * sizes.bytes();
+}
+
+void FlashBackward::allocate() {
+  const std::int64_t queries = shape.b * shape.h * shape.q_len;
+  rows_ = Buffer((2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float));
+  Carver pieces(rows_.as<float>());
+  delta_ = pieces.take(queries);
+  lse2_ = pieces.take(queries);
+  dq_ = pieces.take(queries * dq_stride_);
+  Carver sizes;
+  carve(sizes);
+  for (int t = 0; t < threads; ++t) tiles_.emplace_back(sizes.bytes());
+  accumulator_.reset();
+}
+
+double FlashBackward::flop_executed(const std::vector<Visibility>& sees) const {
+  double pairs = 0;
+  for (const Visibility& v : sees)
+    for (std::int64_t key = 0; key < v.kept().count(); key += kv_block_) {
+      const std::int64_t keys = std::min(kv_block_, v.kept().count() - key);
+      const std::int64_t first = v.first_query(key) / q_block_ * q_block_;
+      pairs += static_cast<double>(std::max<std::int64_t>(0, shape.q_len - first) * keys);
+    }
+  return 10.0 * static_cast<double>(shape.d * shape.h) * pairs;
+}
+
+std::vector<std::string> FlashBackward::phases() const {
+  return {"D = rowsum(dO O)",     "pack K, V",
+          "load Q, dO",           "S = Q K^T, dP = dO V^T",
+          "P = exp(S - LSE), dS", "dV += P^T dO, dK += dS^T Q",
+          "dQ += dS K",           "store dK, dV, dQ"};
+}
+
+std::vector<std::size_t> FlashBackward::phase_bytes() const {
+  const std::int64_t queries = shape.b * shape.h * shape.q_len;
+  const std::int64_t d_panels = round_up(shape.d, ops.cols);
+  const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
+  return {2 * floats(queries) * sizeof(float),
+          per_thread * (2 * floats(kv_block_ * shape.d) + floats(kv_block_ * d_panels)),
+          per_thread * 2 * (floats(q_block_ * d_stride_) + floats(q_block_ * d_panels)),
+          per_thread * floats(q_block_ * p_stride_),
+          per_thread * floats(q_block_ * p_stride_),
+          per_thread * 2 * floats(kv_block_ * d_stride_),
+          per_thread * floats(q_block_ * d_stride_) + floats(queries * dq_stride_) * sizeof(float) +
+              DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
+          0};
+}
+
+void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
+                        PhaseProfile* profile) {
+  accumulator_.reset();
+  const std::int64_t kv_heads = shape.b * shape.h_kv;
+#pragma omp parallel num_threads(threads)
+  {
+    const int thread = omp_get_thread_num();
+    Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
+    const Tiles tiles = carve(carver);
+    prepare_rows(io, sees, tiles, profile, thread);  // ends in a barrier
+    // The first key blocks see the most queries under a causal mask: longest first.
+#pragma omp for schedule(monotonic : dynamic, 1)
+    for (std::int64_t i = 0; i < key_blocks() * kv_heads; ++i) {
+      const std::int64_t b = i % kv_heads / shape.h_kv;
+      const Visibility& v = sees[static_cast<std::size_t>(b)];
+      const std::int64_t block = i / kv_heads;
+      const std::int64_t keys = std::min(kv_block_, v.kept().count() - block * kv_block_);
+      if (keys > 0)
+        gather({&io, &v, b, i % kv_heads % shape.h_kv, block, block * kv_block_, keys, profile,
+                thread},
+               tiles);
+    }
+    store_dq(io, profile, thread);
+  }
+}
+
+/// D = rowsum(dO∘O), LSE in units of log 2, dQ = 0; and dK = dV = 0 where the padding mask hides
+/// keys, since no block will write there. A row that saw nothing gets LSE = +inf: its P is 0.
+void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibility>& sees,
+                                 const Tiles& t, PhaseProfile* profile, int thread) {
+  const std::int64_t heads = shape.b * shape.h;
+#pragma omp for schedule(static) nowait
+  for (std::int64_t block = 0; block < heads * q_blocks_; ++block) {
+    const PhaseTimer timer(profile, thread, kRows);
+    const std::int64_t b = block / q_blocks_ / shape.h, h = block / q_blocks_ % shape.h;
+    const std::int64_t first = block % q_blocks_ * q_block_;
+    const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+    const std::int64_t row = query_row(b, h, first);
+    ops.pack_rows(rows_of(io.out->o, b, h, first), rows, shape.d, 1.0f, t.q, d_stride_);
+    ops.pack_rows(rows_of(io.in->d_o, b, h, first), rows, shape.d, 1.0f, t.d_o, d_stride_);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      delta_[row + r] = ops.row_dot(t.q + r * d_stride_, t.d_o + r * d_stride_, shape.d);
+      const float lse = io.out->lse.as<float>()[row + r];
+      lse2_[row + r] = lse == -kInf ? kInf : lse * kLog2E;
+    }
+    std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
+  }
+  const auto head_bytes = static_cast<std::size_t>(shape.kv_len * shape.d) * size_bytes(dtype);
+#pragma omp for schedule(static)
+  for (std::int64_t i = 0; i < shape.b * shape.h_kv; ++i) {
+    const std::int64_t b = i / shape.h_kv;
+    if (sees[static_cast<std::size_t>(b)].kept().count() == shape.kv_len) continue;
+    std::memset(row_of(io.out->dk, b, i % shape.h_kv, 0), 0, head_bytes);
+    std::memset(row_of(io.out->dv, b, i % shape.h_kv, 0), 0, head_bytes);
+  }
+}
+
+/// Algorithm 2 for one block of keys: everything that these keys take part in.
+void FlashBackward::gather(const Item& item, const Tiles& t) {
+  const std::int64_t d = shape.d;
+  const KeptKeys& kept = item.sees->kept();
+  {
+    const PhaseTimer timer(item.profile, item.thread, kPack);
+    const std::int32_t* position =
+        kept.positions() == nullptr ? nullptr : kept.positions() + item.first_key;
+    const std::int64_t from = position == nullptr ? item.first_key : 0;
+    const RowSource k = rows_of(item.io->in->k, item.b, item.kv_head, from, position);
+    const RowSource v = rows_of(item.io->in->v, item.b, item.kv_head, from, position);
+    ops.pack_panels_transposed(k, item.keys, d, static_cast<float>(scale) * kLog2E, t.k_t);
+    ops.pack_panels_transposed(v, item.keys, d, 1.0f, t.v_t);
+    ops.pack_panels(k, item.keys, d, t.k, 0, item.keys);
+    std::fill_n(t.dk, item.keys * d_stride_, 0.0f);
+    std::fill_n(t.dv, item.keys * d_stride_, 0.0f);
+  }
+  const std::int64_t first_block = item.sees->first_query(item.first_key) / q_block_;
+  const std::int64_t count = q_blocks_ - first_block;
+  for (std::int64_t g = 0; g < shape.group(); ++g) {
+    const std::int64_t h = item.kv_head * shape.group() + g;
+    for (std::int64_t i = 0; i < count; ++i) {
+      // Threads start apart from each other, so that they do not queue for one block of dQ; in
+      // order, every key block follows the one before it.
+      const std::int64_t offset = in_order_ ? i : (i + item.key_block) % count;
+      const std::int64_t q_block = first_block + offset;
+      const std::int64_t first_query = q_block * q_block_;
+      const std::int64_t rows = std::min(q_block_, shape.q_len - first_query);
+      load_queries(item, h, first_query, rows, t);
+      recompute(item, h, first_query, rows, t);
+      accumulate(item, h, q_block, rows, t);
+    }
+  }
+  scatter(item, t);
+}
+
+void FlashBackward::load_queries(const Item& item, std::int64_t h, std::int64_t first_query,
+                                 std::int64_t rows, const Tiles& t) const {
+  const PhaseTimer timer(item.profile, item.thread, kLoadQ);
+  const RowSource q = rows_of(item.io->in->q, item.b, h, first_query);
+  const RowSource d_o = rows_of(item.io->in->d_o, item.b, h, first_query);
+  ops.pack_rows(q, rows, shape.d, 1.0f, t.q, d_stride_);
+  ops.pack_rows(d_o, rows, shape.d, 1.0f, t.d_o, d_stride_);
+  ops.pack_panels(q, rows, shape.d, t.q_pan, 0, rows);
+  ops.pack_panels(d_o, rows, shape.d, t.do_pan, 0, rows);
+}
+
+/// P = exp(S - LSE) and dS = P∘(dP - D) of one tile.
+void FlashBackward::recompute(const Item& item, std::int64_t h, std::int64_t first_query,
+                              std::int64_t rows, const Tiles& t) const {
+  const std::int64_t d = shape.d;
+  {
+    const PhaseTimer timer(item.profile, item.thread, kRecompute);
+    ops.gemm(rows, item.keys, d, {t.q, d_stride_, 1}, {t.k_t, ops.cols, d * ops.cols},
+             {t.p, p_stride_}, Write::kStore);
+    ops.gemm(rows, item.keys, d, {t.d_o, d_stride_, 1}, {t.v_t, ops.cols, d * ops.cols},
+             {t.ds, p_stride_}, Write::kStore);
+  }
+  const PhaseTimer timer(item.profile, item.thread, kSoftmax);
+  const std::int64_t row = query_row(item.b, h, first_query);
+  for (std::int64_t r = 0; r < rows; ++r) {
+    float* p = t.p + r * p_stride_;
+    const std::int64_t visible = std::clamp<std::int64_t>(
+        item.sees->visible(first_query + r) - item.first_key, 0, item.keys);
+    ops.row_exp2(p, visible, lse2_[row + r]);
+    std::fill(p + visible, p + item.keys, 0.0f);
+    ops.row_dscores(t.ds + r * p_stride_, p, item.keys, delta_[row + r]);
+  }
+}
+
+/// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
+void FlashBackward::accumulate(const Item& item, std::int64_t h, std::int64_t q_block,
+                               std::int64_t rows, const Tiles& t) {
+  const std::int64_t d = shape.d;
+  {
+    const PhaseTimer timer(item.profile, item.thread, kDkDv);
+    ops.gemm(item.keys, d, rows, {t.p, 1, p_stride_}, {t.do_pan, ops.cols, rows * ops.cols},
+             {t.dv, d_stride_}, Write::kAdd);
+    ops.gemm(item.keys, d, rows, {t.ds, 1, p_stride_}, {t.q_pan, ops.cols, rows * ops.cols},
+             {t.dk, d_stride_}, Write::kAdd);
+  }
+  const PhaseTimer timer(item.profile, item.thread, kDq);
+  ops.gemm(rows, d, item.keys, {t.ds, p_stride_, 1}, {t.k, ops.cols, item.keys * ops.cols},
+           {t.dq, d_stride_}, Write::kStore);
+  const std::int64_t block = (item.b * shape.h + h) * q_blocks_ + q_block;
+  float* dq = dq_ + query_row(item.b, h, q_block * q_block_) * dq_stride_;
+  accumulator_.contribute(block, item.key_block, [&] {
+    for (std::int64_t r = 0; r < rows; ++r)
+      ops.row_add(dq + r * dq_stride_, t.dq + r * d_stride_, d);
+  });
+}
+
+void FlashBackward::scatter(const Item& item, const Tiles& t) const {
+  const PhaseTimer timer(item.profile, item.thread, kStore);
+  const std::int32_t* position = item.sees->kept().positions();
+  for (std::int64_t r = 0; r < item.keys; ++r) {
+    const std::int64_t kept = item.first_key + r;
+    const std::int64_t key = position == nullptr ? kept : position[kept];
+    ops.row_store(t.dk + r * d_stride_, shape.d, static_cast<float>(scale), dtype,
+                  row_of(item.io->out->dk, item.b, item.kv_head, key));
+    ops.row_store(t.dv + r * d_stride_, shape.d, 1.0f, dtype,
+                  row_of(item.io->out->dv, item.b, item.kv_head, key));
+  }
+}
+
+void FlashBackward::store_dq(const Operands& io, PhaseProfile* profile, int thread) const {
+#pragma omp for schedule(static)
+  for (std::int64_t i = 0; i < shape.b * shape.h * q_blocks_; ++i) {
+    const PhaseTimer timer(profile, thread, kStore);
+    const std::int64_t b = i / q_blocks_ / shape.h, h = i / q_blocks_ % shape.h;
+    const std::int64_t first = i % q_blocks_ * q_block_;
+    const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+    for (std::int64_t q = first; q < first + rows; ++q)
+      ops.row_store(dq_ + query_row(b, h, q) * dq_stride_, shape.d, static_cast<float>(scale),
+                    dtype, row_of(io.out->dq, b, h, q));
+  }
+}
+
+}  // namespace flashbench::cpu

@@ -1,0 +1,144 @@
+#include "cpu/kernels.h"
+
+#include "cpu/flash_backward.h"
+#include "cpu/flash_forward.h"
+#include "cpu/normal.h"
+
+namespace flashbench::cpu {
+namespace {
+
+/// A forward and, where the problem wants gradients, a backward driver.
+struct Drivers {
+  std::unique_ptr<Driver> forward, backward;
+
+  template <typename F>
+  void each(F&& f) const {
+    f(*forward);
+    if (backward) f(*backward);
+  }
+};
+
+using MakeDrivers = Drivers (*)(const Problem&, const Execution&);
+
+Drivers make_flash(const Problem& p, const Execution& e) {
+  return {std::make_unique<FlashForward>(p, e),
+          p.needs_gradients() ? std::make_unique<FlashBackward>(p, e) : nullptr};
+}
+
+Drivers make_normal(const Problem& p, const Execution& e) {
+  auto forward = std::make_unique<NormalForward>(p, e);
+  auto backward = p.needs_gradients() ? std::make_unique<NormalBackward>(p, e, *forward) : nullptr;
+  return {std::move(forward), std::move(backward)};
+}
+
+/// Bytes of the drivers and of the tables of kept keys.
+std::size_t workspace_of(const Drivers& drivers, const Problem& p) {
+  std::size_t bytes = static_cast<std::size_t>(p.shape.b) *
+                      KeptKeys::bytes(p.padding != PaddingMask::kNone, p.shape.kv_len);
+  drivers.each([&](const Driver& d) { bytes += d.workspace_bytes(); });
+  return bytes;
+}
+
+class CpuPlan final : public Plan {
+ public:
+  CpuPlan(const Problem& p, const Execution& e, const Inputs& in, Drivers drivers)
+      : problem_(p),
+        threads_(e.threads),
+        sees_(visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len)),
+        drivers_(std::move(drivers)) {
+    drivers_.each([](Driver& d) { d.allocate(); });
+  }
+
+  void prepare(const Operands& io) override {
+    if (problem_.pass == Pass::kBackward) drivers_.forward->run(io, sees_, nullptr);
+  }
+
+  void launch(const Operands& io) override {
+    for (Driver* d : timed()) d->run(io, sees_, nullptr);
+  }
+
+  std::size_t workspace_bytes() const override { return workspace_of(drivers_, problem_); }
+
+  double flop_executed() const override {
+    double flop = 0;
+    for (const Driver* d : timed()) flop += d->flop_executed(sees_);
+    return flop;
+  }
+
+  std::vector<PhaseProfile::Row> profile(const Operands& io) override {
+    std::vector<PhaseProfile::Row> rows;
+    for (Driver* d : timed()) {
+      PhaseProfile profile(d->phases(), threads_);
+      const std::vector<std::size_t> bytes = d->phase_bytes();
+      for (std::size_t i = 0; i < bytes.size(); ++i) profile.add_bytes(i, bytes[i]);
+      d->run(io, sees_, &profile);
+      for (PhaseProfile::Row& row : profile.rows()) rows.push_back(std::move(row));
+    }
+    return rows;
+  }
+
+ private:
+  std::vector<Driver*> timed() const {
+    std::vector<Driver*> drivers;
+    if (problem_.pass != Pass::kBackward) drivers.push_back(drivers_.forward.get());
+    if (problem_.pass != Pass::kForward) drivers.push_back(drivers_.backward.get());
+    return drivers;
+  }
+
+  Problem problem_;
+  int threads_;
+  std::vector<Visibility> sees_;
+  Drivers drivers_;
+};
+
+class CpuKernel final : public Kernel {
+ public:
+  CpuKernel(KernelInfo info, MakeDrivers make) : info_(std::move(info)), make_(make) {}
+
+  const KernelInfo& info() const override { return info_; }
+
+  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override {
+    if (auto bad = invalid(p)) return bad;
+    if (const auto reason = absent(e.isa)) return Rejection{*reason};
+    return std::nullopt;
+  }
+
+  std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
+    return workspace_of(make_(p, e), p);
+  }
+
+  double predicted_flop(const Problem& p, const Execution& e) const override {
+    const auto sees = visibilities({}, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len);
+    const Drivers drivers = make_(p, e);
+    double flop = 0;
+    if (p.pass != Pass::kBackward) flop += drivers.forward->flop_executed(sees);
+    if (p.pass != Pass::kForward) flop += drivers.backward->flop_executed(sees);
+    return flop;
+  }
+
+  std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
+                             const Inputs& in) const override {
+    return std::make_unique<CpuPlan>(p, e, in, make_(p, e));
+  }
+
+ private:
+  KernelInfo info_;
+  MakeDrivers make_;
+};
+
+}  // namespace
+
+const std::vector<const Kernel*>& kernels() {
+  static const CpuKernel flash(
+      {"cpu_flash", AttentionType::kFlash, Backend::kCpu,
+       "tiled, online softmax (FlashAttention-2, Algorithms 1 and 2); Highway SIMD, OpenMP"},
+      make_flash);
+  static const CpuKernel normal(
+      {"cpu_normal", AttentionType::kNormal, Backend::kCpu,
+       "materialises S for all heads; the same tile products as cpu_flash"},
+      make_normal);
+  static const std::vector<const Kernel*> all = {&flash, &normal};
+  return all;
+}
+
+}  // namespace flashbench::cpu

@@ -1,0 +1,205 @@
+#include "cpu/normal.h"
+
+#include <omp.h>
+
+#include <cmath>
+#include <limits>
+
+namespace flashbench::cpu {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// Rows of the score matrix per work item, and keys per step of P·V: the step's panel of V
+// (512 x cols) stays in L1/L2 while the row groups pass by it.
+constexpr std::int64_t kQueries = 96;
+constexpr std::int64_t kKeyStep = 512;
+
+}  // namespace
+
+NormalDriver::NormalDriver(const Problem& p, const Execution& e)
+    : Driver(p, e),
+      q_block_(std::min(kQueries, round_up(shape.q_len, ops.rows))),
+      q_blocks_(blocks(shape.q_len, q_block_)),
+      d_stride_(tile_stride(shape.d)),
+      matrix_stride_(tile_stride(shape.kv_len)),
+      head_floats_(std::max(round_up(shape.kv_len, ops.cols) * shape.d,
+                            shape.kv_len * round_up(shape.d, ops.cols))),
+      waves_(shape.b * shape.h_kv, shape.group() * q_blocks_, threads),
+      padded_(p.padding != PaddingMask::kNone) {}
+
+std::size_t NormalDriver::tile_floats() const { return floats(q_block_ * d_stride_); }
+
+std::size_t NormalDriver::workspace_bytes() const {
+  const std::size_t positions =
+      padded_ ? static_cast<std::size_t>(shape.b * shape.kv_len) * sizeof(std::int32_t) : 0;
+  return packed_bytes() + tile_bytes() + positions;
+}
+
+void NormalDriver::allocate() {
+  packed_ = Buffer(packed_bytes());
+  for (int t = 0; t < threads; ++t) tiles_.emplace_back(tile_floats() * sizeof(float));
+}
+
+void NormalDriver::load_positions(const std::vector<Visibility>& sees) {
+  position_.clear();
+  if (!padded_) return;
+  position_.assign(static_cast<std::size_t>(shape.b * shape.kv_len), -1);
+  for (std::int64_t b = 0; b < shape.b; ++b) {
+    const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
+    for (std::int64_t i = 0; i < kept.count(); ++i) {
+      const std::int64_t key = kept.positions() == nullptr ? i : kept.positions()[i];
+      position_[static_cast<std::size_t>(b * shape.kv_len + key)] = static_cast<std::int32_t>(key);
+    }
+  }
+}
+
+RowSource NormalDriver::key_rows(const Tensor& t, std::int64_t kv_head, std::int64_t first) const {
+  const std::int64_t b = kv_head / shape.h_kv, h = kv_head % shape.h_kv;
+  if (position_.empty()) return rows_of(t, b, h, first);
+  return rows_of(t, b, h, 0, position_.data() + b * shape.kv_len + first);
+}
+
+void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float factor,
+                                  const ScoreMatrix& m, const Timing& timing) {
+  const std::int64_t d = shape.d, group = shape.group();
+  const std::int64_t chunk = round_up(kKeyStep, ops.cols), chunks = blocks(shape.kv_len, chunk);
+  float* a = thread_tile(timing.thread);
+  for (std::int64_t wave = 0; wave < waves_.count(); ++wave) {
+    const std::int64_t first_head = wave * waves_.per_wave;
+#pragma omp for schedule(dynamic, 1)
+    for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
+      const PhaseTimer timer(timing.profile, timing.thread, timing.pack);
+      const std::int64_t first = i % chunks * chunk;
+      float* panels =
+          packed_.as<float>() + static_cast<std::size_t>(i / chunks) * floats(head_floats_);
+      ops.pack_panels_transposed(key_rows(right, first_head + i / chunks, first),
+                                 std::min(chunk, shape.kv_len - first), d, 1.0f,
+                                 panels + first * d);
+    }
+    const std::int64_t heads = waves_.size(wave) * group;
+#pragma omp for schedule(dynamic, 1)
+    for (std::int64_t i = 0; i < heads * q_blocks_; ++i) {
+      const PhaseTimer timer(timing.profile, timing.thread, timing.product);
+      const std::int64_t kv_head = first_head + i / q_blocks_ / group;
+      const std::int64_t b = kv_head / shape.h_kv;
+      const std::int64_t h = kv_head % shape.h_kv * group + i / q_blocks_ % group;
+      const std::int64_t first = i % q_blocks_ * q_block_;
+      const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+      const float* panels = packed_.as<float>() +
+                            static_cast<std::size_t>(i / q_blocks_ / group) * floats(head_floats_);
+      ops.pack_rows(rows_of(left, b, h, first), rows, d, factor, a, d_stride_);
+      ops.gemm(rows, shape.kv_len, d, {a, d_stride_, 1}, {panels, ops.cols, d * ops.cols},
+               {matrix_row(m, b, h, first), m.stride}, Write::kStore);
+    }
+  }
+}
+
+void NormalDriver::rows_product(const ScoreMatrix& m, const Tensor& right, float factor,
+                                Tensor& out, const Timing& timing) {
+  const std::int64_t d = shape.d, group = shape.group();
+  const std::int64_t chunks = blocks(shape.kv_len, kKeyStep);
+  float* c = thread_tile(timing.thread);
+  for (std::int64_t wave = 0; wave < waves_.count(); ++wave) {
+    const std::int64_t first_head = wave * waves_.per_wave;
+#pragma omp for schedule(dynamic, 1)
+    for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
+      const PhaseTimer timer(timing.profile, timing.thread, timing.pack);
+      const std::int64_t first = i % chunks * kKeyStep;
+      ops.pack_panels(
+          key_rows(right, first_head + i / chunks, first), std::min(kKeyStep, shape.kv_len - first),
+          d, packed_.as<float>() + static_cast<std::size_t>(i / chunks) * floats(head_floats_),
+          first, shape.kv_len);
+    }
+    const std::int64_t heads = waves_.size(wave) * group;
+#pragma omp for schedule(dynamic, 1)
+    for (std::int64_t i = 0; i < heads * q_blocks_; ++i) {
+      const PhaseTimer timer(timing.profile, timing.thread, timing.product);
+      const std::int64_t kv_head = first_head + i / q_blocks_ / group;
+      const std::int64_t b = kv_head / shape.h_kv;
+      const std::int64_t h = kv_head % shape.h_kv * group + i / q_blocks_ % group;
+      const std::int64_t first = i % q_blocks_ * q_block_;
+      const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+      const float* panels = packed_.as<float>() +
+                            static_cast<std::size_t>(i / q_blocks_ / group) * floats(head_floats_);
+      for (std::int64_t key = 0; key < shape.kv_len; key += kKeyStep)
+        ops.gemm(rows, d, std::min(kKeyStep, shape.kv_len - key),
+                 {matrix_row(m, b, h, first) + key, m.stride, 1},
+                 {panels + key * ops.cols, ops.cols, shape.kv_len * ops.cols}, {c, d_stride_},
+                 key == 0 ? Write::kStore : Write::kAdd);
+      for (std::int64_t r = 0; r < rows; ++r)
+        ops.row_store(c + r * d_stride_, d, factor, dtype, row_of(out, b, h, first + r));
+    }
+  }
+}
+
+std::size_t NormalForward::workspace_bytes() const {
+  return NormalDriver::workspace_bytes() + matrix_bytes();
+}
+
+void NormalForward::allocate() {
+  NormalDriver::allocate();
+  buffer_ = Buffer(matrix_bytes());
+  p_ = {buffer_.as<float>(), matrix_stride_};
+}
+
+double NormalForward::flop_executed(const std::vector<Visibility>&) const {
+  return 4.0 * static_cast<double>(shape.b * shape.h * shape.q_len) *
+         static_cast<double>(shape.kv_len * shape.d);
+}
+
+std::vector<std::string> NormalForward::phases() const {
+  return {"pack K, V", "S = Q K^T", "softmax", "O = P V"};
+}
+
+std::vector<std::size_t> NormalForward::phase_bytes() const {
+  return {packed_bytes(), matrix_bytes(), 0, tile_bytes()};
+}
+
+void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
+                        PhaseProfile* profile) {
+  load_positions(sees);
+#pragma omp parallel num_threads(threads)
+  {
+    const int thread = omp_get_thread_num();
+    scores_product(io.in->q, io.in->k, static_cast<float>(scale) * kLog2E, p_,
+                   {profile, thread, 0, 1});
+    softmax(io, sees, profile, thread);
+    rows_product(p_, io.in->v, 1.0f, io.out->o, {profile, thread, 0, 3});
+  }
+}
+
+/// Hides what the masks hide, then softmax in place; LSE from the max and the sum.
+void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& sees,
+                            PhaseProfile* profile, int thread) const {
+  const std::int64_t kv_len = shape.kv_len;
+#pragma omp for schedule(dynamic, 16)
+  for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
+    const PhaseTimer timer(profile, thread, 2);
+    const std::int64_t b = row / (shape.h * shape.q_len);
+    const Visibility& v = sees[static_cast<std::size_t>(b)];
+    float* s = p_.data + row * p_.stride;
+    float& lse = io.out->lse.as<float>()[row];
+    const std::int64_t visible = v.visible(row % shape.q_len);
+    if (visible == 0) {
+      std::fill_n(s, kv_len, 0.0f);
+      lse = -kInf;
+      continue;
+    }
+    if (v.kept().positions() == nullptr) {
+      std::fill(s + visible, s + kv_len, -kInf);
+    } else {
+      for (std::int64_t key = 0; key < kv_len; ++key) {
+        const bool hidden =
+            v.kept().before(key) >= visible || v.kept().before(key + 1) == v.kept().before(key);
+        s[key] = hidden ? -kInf : s[key];
+      }
+    }
+    const float max = ops.row_max(s, kv_len);
+    const float sum = ops.row_exp2(s, kv_len, max);
+    ops.row_scale(s, kv_len, 1.0f / sum);
+    lse = max * kLn2 + std::log(sum);
+  }
+}
+
+}  // namespace flashbench::cpu

@@ -1,0 +1,118 @@
+#pragma once
+
+#include "core/buffer.h"
+#include "cpu/driver.h"
+
+// Normal attention: S is materialised for all heads at once, every pair is computed, nothing is
+// skipped. Built on the same tile products as flash, so that their ratio shows the algorithm.
+namespace flashbench::cpu {
+
+/// An f32 matrix [b, h, q_len][stride] of scores, P, dP or dS. The stride is an odd number of cache
+/// lines: at a power of two, the rows of a register tile would share one L1 set.
+struct ScoreMatrix {
+  float* data = nullptr;
+  std::int64_t stride = 0;
+};
+
+/// The two products of normal attention, over all heads.
+class NormalDriver : public Driver {
+ public:
+  NormalDriver(const Problem& p, const Execution& e);
+  std::size_t workspace_bytes() const override;
+  void allocate() override;
+
+ protected:
+  std::size_t matrix_bytes() const {
+    return floats(shape.b * shape.h * shape.q_len * matrix_stride_) * sizeof(float);
+  }
+  std::size_t packed_bytes() const {
+    return static_cast<std::size_t>(waves_.per_wave) * floats(head_floats_) * sizeof(float);
+  }
+  std::size_t tile_bytes() const { return static_cast<std::size_t>(threads) * tile_floats() * 4; }
+  float* matrix_row(const ScoreMatrix& m, std::int64_t b, std::int64_t h, std::int64_t q) const {
+    return m.data + ((b * shape.h + h) * shape.q_len + q) * m.stride;
+  }
+
+  struct Timing {
+    PhaseProfile* profile;
+    int thread;
+    std::size_t pack, product;  ///< phases
+  };
+
+  /// m = scale · left·rightᵀ: Q·Kᵀ or dO·Vᵀ. Called by every thread of a team.
+  void scores_product(const Tensor& left, const Tensor& right, float factor, const ScoreMatrix& m,
+                      const Timing& timing);
+  /// out = factor · m·right: P·V or dS·K. Called by every thread of a team.
+  void rows_product(const ScoreMatrix& m, const Tensor& right, float factor, Tensor& out,
+                    const Timing& timing);
+  /// Positions of all keys, -1 where the padding mask hides one: a hidden row is packed as zeros,
+  /// since 0 · NaN would be NaN.
+  void load_positions(const std::vector<Visibility>& sees);
+
+  float* thread_tile(int thread) { return tiles_[static_cast<std::size_t>(thread)].as<float>(); }
+
+  const std::int64_t q_block_, q_blocks_, d_stride_, matrix_stride_;
+
+ private:
+  std::size_t tile_floats() const;
+  RowSource key_rows(const Tensor& t, std::int64_t kv_head, std::int64_t first) const;
+
+  std::int64_t head_floats_;
+  HeadWaves waves_;
+  Buffer packed_;
+  std::vector<Buffer> tiles_;
+  std::vector<std::int32_t> position_;  ///< [b, kv_len]; empty when nothing is padded
+  bool padded_;
+};
+
+/// S = scale·Q·Kᵀ; P = softmax(S) in place; O = P·V.
+class NormalForward final : public NormalDriver {
+ public:
+  using NormalDriver::NormalDriver;
+  std::size_t workspace_bytes() const override;
+  double flop_executed(const std::vector<Visibility>& sees) const override;
+  void allocate() override;
+  std::vector<std::string> phases() const override;
+  std::vector<std::size_t> phase_bytes() const override;
+  void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
+
+  /// P of the last run.
+  const ScoreMatrix& probabilities() const { return p_; }
+
+ private:
+  void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
+               int thread) const;
+
+  Buffer buffer_;
+  ScoreMatrix p_;
+};
+
+/// dP = dO·Vᵀ; dS = P∘(dP - rowsum(P∘dP)) in place; dQ = dS·K; dV = Pᵀ·dO; dK = dSᵀ·Q, with the P
+/// that the forward kept.
+class NormalBackward final : public NormalDriver {
+ public:
+  NormalBackward(const Problem& p, const Execution& e, const NormalForward& forward)
+      : NormalDriver(p, e), forward_(forward) {}
+  std::size_t workspace_bytes() const override;
+  double flop_executed(const std::vector<Visibility>& sees) const override;
+  void allocate() override;
+  std::vector<std::string> phases() const override;
+  std::vector<std::size_t> phase_bytes() const override;
+  void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
+
+ private:
+  struct KeyTiles {
+    float *dk, *dv, *q_pan, *do_pan;
+  };
+  KeyTiles carve(Carver& carver) const;
+  void scores_gradient(PhaseProfile* profile, int thread) const;
+  void key_gradients(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
+                     int thread);
+
+  const NormalForward& forward_;
+  Buffer buffer_;
+  ScoreMatrix ds_;
+  std::vector<Buffer> key_tiles_;
+};
+
+}  // namespace flashbench::cpu

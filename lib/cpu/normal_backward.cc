@@ -1,0 +1,124 @@
+#include <omp.h>
+
+#include <cstring>
+
+#include "cpu/normal.h"
+
+namespace flashbench::cpu {
+namespace {
+
+enum Phase : std::size_t { kPack, kScores, kSoftmax, kDq, kDkDv };
+
+// Keys per work item of dK and dV, as in flash.
+constexpr std::int64_t kKeys = 192;
+
+}  // namespace
+
+NormalBackward::KeyTiles NormalBackward::carve(Carver& carver) const {
+  const std::int64_t d_panels = round_up(shape.d, ops.cols);
+  KeyTiles t{};
+  t.dk = carver.take(kKeys * d_stride_);
+  t.dv = carver.take(kKeys * d_stride_);
+  t.q_pan = carver.take(q_block_ * d_panels);
+  t.do_pan = carver.take(q_block_ * d_panels);
+  return t;
+}
+
+std::size_t NormalBackward::workspace_bytes() const {
+  Carver sizes;
+  carve(sizes);
+  return NormalDriver::workspace_bytes() + matrix_bytes() +
+         static_cast<std::size_t>(threads) * sizes.bytes();
+}
+
+void NormalBackward::allocate() {
+  NormalDriver::allocate();
+  buffer_ = Buffer(matrix_bytes());
+  ds_ = {buffer_.as<float>(), matrix_stride_};
+  Carver sizes;
+  carve(sizes);
+  for (int t = 0; t < threads; ++t) key_tiles_.emplace_back(sizes.bytes());
+}
+
+double NormalBackward::flop_executed(const std::vector<Visibility>&) const {
+  return 8.0 * static_cast<double>(shape.b * shape.h * shape.q_len) *
+         static_cast<double>(shape.kv_len * shape.d);
+}
+
+std::vector<std::string> NormalBackward::phases() const {
+  return {"pack", "dP = dO V^T", "dS = P (dP - rowsum(P dP))", "dQ = dS K",
+          "dV = P^T dO, dK = dS^T Q"};
+}
+
+std::vector<std::size_t> NormalBackward::phase_bytes() const {
+  Carver sizes;
+  carve(sizes);
+  return {packed_bytes(), matrix_bytes(), 0, tile_bytes(),
+          static_cast<std::size_t>(threads) * sizes.bytes()};
+}
+
+void NormalBackward::run(const Operands& io, const std::vector<Visibility>& sees,
+                         PhaseProfile* profile) {
+  load_positions(sees);
+#pragma omp parallel num_threads(threads)
+  {
+    const int thread = omp_get_thread_num();
+    scores_product(io.in->d_o, io.in->v, 1.0f, ds_, {profile, thread, kPack, kScores});
+    scores_gradient(profile, thread);
+    rows_product(ds_, io.in->k, static_cast<float>(scale), io.out->dq,
+                 {profile, thread, kPack, kDq});
+    key_gradients(io, sees, profile, thread);
+  }
+}
+
+/// dS = P∘(dP - rowsum(P∘dP)) in place of dP.
+void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) const {
+  const ScoreMatrix& p = forward_.probabilities();
+#pragma omp for schedule(dynamic, 16)
+  for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
+    const PhaseTimer timer(profile, thread, kSoftmax);
+    const float* p_row = p.data + row * p.stride;
+    float* ds_row = ds_.data + row * ds_.stride;
+    ops.row_dscores(ds_row, p_row, shape.kv_len, ops.row_dot(p_row, ds_row, shape.kv_len));
+  }
+}
+
+/// dV = Pᵀ·dO and dK = scale·dSᵀ·Q, summed over the query heads of a group; 0 for hidden keys.
+void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibility>& sees,
+                                   PhaseProfile* profile, int thread) {
+  const std::int64_t d = shape.d, cols = ops.cols;
+  const std::int64_t key_blocks = blocks(shape.kv_len, kKeys);
+  const ScoreMatrix& p = forward_.probabilities();
+  Carver carver(key_tiles_[static_cast<std::size_t>(thread)].as<float>());
+  const KeyTiles t = carve(carver);
+#pragma omp for schedule(dynamic, 1)
+  for (std::int64_t i = 0; i < shape.b * shape.h_kv * key_blocks; ++i) {
+    const PhaseTimer timer(profile, thread, kDkDv);
+    const std::int64_t b = i / key_blocks / shape.h_kv, kv_head = i / key_blocks % shape.h_kv;
+    const std::int64_t first_key = i % key_blocks * kKeys;
+    const std::int64_t keys = std::min(kKeys, shape.kv_len - first_key);
+    std::fill_n(t.dk, keys * d_stride_, 0.0f);
+    std::fill_n(t.dv, keys * d_stride_, 0.0f);
+    for (std::int64_t j = 0; j < shape.group() * q_blocks_; ++j) {
+      const std::int64_t h = kv_head * shape.group() + j / q_blocks_;
+      const std::int64_t first = j % q_blocks_ * q_block_;
+      const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+      ops.pack_panels(rows_of(io.in->q, b, h, first), rows, d, t.q_pan, 0, rows);
+      ops.pack_panels(rows_of(io.in->d_o, b, h, first), rows, d, t.do_pan, 0, rows);
+      ops.gemm(keys, d, rows, {matrix_row(p, b, h, first) + first_key, 1, p.stride},
+               {t.do_pan, cols, rows * cols}, {t.dv, d_stride_}, Write::kAdd);
+      ops.gemm(keys, d, rows, {matrix_row(ds_, b, h, first) + first_key, 1, ds_.stride},
+               {t.q_pan, cols, rows * cols}, {t.dk, d_stride_}, Write::kAdd);
+    }
+    const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
+    for (std::int64_t r = 0; r < keys; ++r) {
+      const std::int64_t key = first_key + r;
+      const float keep = kept.before(key + 1) == kept.before(key) ? 0.0f : 1.0f;
+      ops.row_store(t.dk + r * d_stride_, d, keep * static_cast<float>(scale), dtype,
+                    row_of(io.out->dk, b, kv_head, key));
+      ops.row_store(t.dv + r * d_stride_, d, keep, dtype, row_of(io.out->dv, b, kv_head, key));
+    }
+  }
+}
+
+}  // namespace flashbench::cpu

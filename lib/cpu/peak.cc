@@ -1,0 +1,77 @@
+#include "cpu/peak.h"
+
+#include <omp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "core/buffer.h"
+#include "cpu/tile_ops.h"
+
+namespace flashbench::cpu {
+namespace {
+
+constexpr double kReading_s = 0.010;
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+double measure_peak_flops(const Execution& e) {
+  const TileOps& ops = tile_ops(e.isa);
+  double flop = 0;
+  double slowest_s = 0;
+  // Each thread runs for a fixed time, so that a thread that lost its core for a moment lowers the
+  // rate no more than it would lower a kernel's.
+#pragma omp parallel num_threads(e.threads) reduction(+ : flop) reduction(max : slowest_s)
+  {
+    float sink = 0;
+    volatile float keep = 0;
+#pragma omp barrier
+    const auto start = Clock::now();
+    do {
+      flop += ops.multiply_adds(20000, &sink);
+      slowest_s = seconds_since(start);
+    } while (slowest_s < kReading_s);
+    keep = sink;
+    static_cast<void>(keep);
+  }
+  return flop / slowest_s;
+}
+
+std::size_t last_cache_bytes() {
+  long size = sysconf(_SC_LEVEL4_CACHE_SIZE);
+  if (size <= 0) size = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return size > 0 ? static_cast<std::size_t>(size) : std::size_t{32} << 20;
+}
+
+double measure_read_bandwidth(const Execution& e) {
+  constexpr std::size_t kMin = std::size_t{128} << 20, kMax = std::size_t{2} << 30;
+  static Buffer buffer(std::clamp(4 * last_cache_bytes(), kMin, kMax));
+  static bool touched = false;
+  const TileOps& ops = tile_ops(e.isa);
+  float* data = buffer.as<float>();
+  const auto n = static_cast<std::int64_t>(buffer.bytes() / sizeof(float));
+  constexpr std::int64_t kChunk = 1 << 18;  // floats: 1 MiB
+  if (!touched) {
+#pragma omp parallel for num_threads(e.threads) schedule(static)
+    for (std::int64_t i = 0; i < n; i += kChunk)
+      std::fill_n(data + i, std::min(kChunk, n - i), 1.0f);
+    touched = true;
+  }
+  float sum = 0;
+  const auto start = Clock::now();
+#pragma omp parallel for num_threads(e.threads) schedule(static) reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; i += kChunk) sum += ops.read(data + i, std::min(kChunk, n - i));
+  const double elapsed_s = seconds_since(start);
+  volatile float keep = sum;
+  static_cast<void>(keep);
+  return static_cast<double>(buffer.bytes()) / elapsed_s;
+}
+
+}  // namespace flashbench::cpu

@@ -1,0 +1,168 @@
+// Operations on rows of a tile, once per Highway target: see tile_ops_simd.cc.
+#if defined(FLASHBENCH_CPU_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FLASHBENCH_CPU_ROWS_INL_H_
+#undef FLASHBENCH_CPU_ROWS_INL_H_
+#else
+#define FLASHBENCH_CPU_ROWS_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <limits>
+
+#include "cpu/tile_ops.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace flashbench::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using F32 = hn::ScalableTag<float>;
+using VecF32 = hn::Vec<F32>;
+
+inline std::int64_t vector_lanes() { return static_cast<std::int64_t>(hn::Lanes(F32())); }
+
+/// 2^x for x <= 127: round to the nearest integer n, degree-5 polynomial for 2^(x-n), n added to
+/// the exponent. Minimax on [-1/2, 1/2], relative error 7e-8 before rounding. x < -126.5 gives 0.
+/// The operands of Max are ordered such that a NaN survives on x86.
+HWY_INLINE VecF32 exp2(VecF32 x) {
+  const F32 f32;
+  const hn::RebindToSigned<F32> i32;
+  const auto clamped = hn::Max(hn::Set(f32, -127.0f), x);
+  const auto n = hn::Round(clamped);
+  const auto f = hn::Sub(clamped, n);
+  auto p = hn::Set(f32, 1.3398874e-3f);
+  p = hn::MulAdd(p, f, hn::Set(f32, 9.6184370e-3f));
+  p = hn::MulAdd(p, f, hn::Set(f32, 5.5503324e-2f));
+  p = hn::MulAdd(p, f, hn::Set(f32, 2.4022648e-1f));
+  p = hn::MulAdd(p, f, hn::Set(f32, 6.9314720e-1f));
+  p = hn::MulAdd(p, f, hn::Set(f32, 1.0f));
+  const auto exponent = hn::Add(hn::ConvertTo(i32, n), hn::Set(i32, 127));
+  return hn::Mul(p, hn::BitCast(f32, hn::ShiftLeft<23>(exponent)));
+}
+
+inline float row_max(const float* s, std::int64_t n) {
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+  auto a = hn::Set(f32, -std::numeric_limits<float>::infinity());
+  auto b = a;
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    a = hn::Max(a, hn::LoadU(f32, s + i));
+    b = hn::Max(b, hn::LoadU(f32, s + i + lanes));
+  }
+  float best = hn::GetLane(hn::MaxOfLanes(f32, hn::Max(a, b)));
+  for (; i < n; ++i) best = s[i] > best ? s[i] : best;
+  return best;
+}
+
+inline float row_exp2(float* s, std::int64_t n, float shift) {
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+  const auto minus = hn::Set(f32, shift);
+  auto a = hn::Zero(f32);
+  auto b = hn::Zero(f32);
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    const auto x = exp2(hn::Sub(hn::LoadU(f32, s + i), minus));
+    const auto y = exp2(hn::Sub(hn::LoadU(f32, s + i + lanes), minus));
+    hn::StoreU(x, f32, s + i);
+    hn::StoreU(y, f32, s + i + lanes);
+    a = hn::Add(a, x);
+    b = hn::Add(b, y);
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(f32, hn::Add(a, b)));
+  for (; i < n; ++i) {
+    s[i] = hn::GetLane(exp2(hn::Set(f32, s[i] - shift)));
+    sum += s[i];
+  }
+  return sum;
+}
+
+inline void row_scale(float* x, std::int64_t n, float factor) {
+  for (std::int64_t i = 0; i < n; ++i) x[i] *= factor;
+}
+
+inline void row_add(float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+inline void row_dscores(float* HWY_RESTRICT dp, const float* HWY_RESTRICT p, std::int64_t n,
+                        float delta) {
+  for (std::int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - delta);
+}
+
+inline float row_dot(const float* x, const float* y, std::int64_t n) {
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+  auto a = hn::Zero(f32);
+  auto b = hn::Zero(f32);
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    a = hn::MulAdd(hn::LoadU(f32, x + i), hn::LoadU(f32, y + i), a);
+    b = hn::MulAdd(hn::LoadU(f32, x + i + lanes), hn::LoadU(f32, y + i + lanes), b);
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(f32, hn::Add(a, b)));
+  for (; i < n; ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+template <typename T>
+HWY_INLINE void store_as(const float* HWY_RESTRICT x, std::int64_t n, float factor,
+                         T* HWY_RESTRICT dst) {
+  for (std::int64_t i = 0; i < n; ++i) dst[i] = from_f32<T>(x[i] * factor);
+}
+
+inline void row_store(const float* x, std::int64_t n, float factor, Dtype dtype, void* dst) {
+  switch (dtype) {
+    case Dtype::kBf16:
+      return store_as(x, n, factor, static_cast<Bf16*>(dst));
+    case Dtype::kF16:
+      return store_as(x, n, factor, static_cast<F16*>(dst));
+    case Dtype::kF32:
+      return store_as(x, n, factor, static_cast<float*>(dst));
+  }
+}
+
+/// 12 chains hide the latency of any multiply-add unit known (4 cycles x 2 a cycle, and slack);
+/// the factors keep every value finite for ever.
+inline double multiply_adds(std::int64_t iterations, float* sink) {
+  constexpr int kChains = 12;
+  const F32 f32;
+  VecF32 x[kChains];
+  const auto factor = hn::Set(f32, 0.9999f);
+  const auto term = hn::Set(f32, 1e-4f);
+#pragma GCC unroll 16
+  for (int c = 0; c < kChains; ++c) x[c] = hn::Set(f32, 1.0f + 0.01f * static_cast<float>(c));
+  for (std::int64_t i = 0; i < iterations; ++i) {
+#pragma GCC unroll 16
+    for (int c = 0; c < kChains; ++c) x[c] = hn::MulAdd(x[c], factor, term);
+  }
+  auto sum = x[0];
+#pragma GCC unroll 16
+  for (int c = 1; c < kChains; ++c) sum = hn::Add(sum, x[c]);
+  *sink = hn::GetLane(hn::SumOfLanes(f32, sum));
+  return 2.0 * kChains * static_cast<double>(vector_lanes()) * static_cast<double>(iterations);
+}
+
+inline float read(const float* x, std::int64_t n) {
+  constexpr int kChains = 8;
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+  VecF32 sum[kChains];
+#pragma GCC unroll 8
+  for (int c = 0; c < kChains; ++c) sum[c] = hn::Zero(f32);
+  for (std::int64_t i = 0; i + kChains * lanes <= n; i += kChains * lanes) {
+#pragma GCC unroll 8
+    for (int c = 0; c < kChains; ++c) sum[c] = hn::Add(sum[c], hn::LoadU(f32, x + i + c * lanes));
+  }
+#pragma GCC unroll 8
+  for (int c = 1; c < kChains; ++c) sum[0] = hn::Add(sum[0], sum[c]);
+  return hn::GetLane(hn::SumOfLanes(f32, sum[0]));
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace flashbench::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif

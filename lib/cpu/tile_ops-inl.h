@@ -1,0 +1,41 @@
+// The table of one Highway target.
+#if defined(FLASHBENCH_CPU_TILE_OPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FLASHBENCH_CPU_TILE_OPS_INL_H_
+#undef FLASHBENCH_CPU_TILE_OPS_INL_H_
+#else
+#define FLASHBENCH_CPU_TILE_OPS_INL_H_
+#endif
+
+#include "cpu/gemm-inl.h"
+#include "cpu/pack-inl.h"
+#include "cpu/rows-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace flashbench::cpu {
+namespace HWY_NAMESPACE {
+
+inline TileOps make_tile_ops(Isa isa) {
+  return {.isa = isa,
+          .lanes = static_cast<int>(vector_lanes()),
+          .rows = kTileRows,
+          .cols = static_cast<int>(panel_cols()),
+          .pack_rows = pack_rows,
+          .pack_panels = pack_panels,
+          .pack_panels_transposed = pack_panels_transposed,
+          .gemm = gemm,
+          .row_max = row_max,
+          .row_exp2 = row_exp2,
+          .row_scale = row_scale,
+          .row_add = row_add,
+          .row_dscores = row_dscores,
+          .row_dot = row_dot,
+          .row_store = row_store,
+          .multiply_adds = multiply_adds,
+          .read = read};
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace flashbench::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/dtype.h"
+#include "kernel/execution.h"
+
+namespace flashbench::cpu {
+
+/// Rows of a tensor to pack: row r is row position[r], or r itself when position is null. A
+/// position of -1 is a row of zeros.
+struct RowSource {
+  const void* base = nullptr;
+  Dtype dtype = Dtype::kF32;
+  std::int64_t row_stride = 0;  ///< elements
+  const std::int32_t* position = nullptr;
+};
+
+/// Element (i, k) is data[i·row + k·col]; one of row and col is 1.
+struct MatrixA {
+  const float* data;
+  std::int64_t row, col;
+};
+
+/// Panels of TileOps::cols columns: element (k, j) is data[(j / cols)·panel + k·row + j % cols].
+struct MatrixB {
+  const float* data;
+  std::int64_t row, panel;
+};
+
+/// Row-major, writable up to the next multiple of TileOps::lanes columns.
+struct MatrixC {
+  float* data;
+  std::int64_t row;
+};
+
+enum class Write { kStore, kAdd };
+
+/// The operations that drivers are written in, one table per ISA level. Tensors may be of any
+/// dtype; tiles are f32. Tile shapes are properties of the level, not of the driver.
+struct TileOps {
+  Isa isa;
+  int lanes;  ///< f32 per vector
+  int rows;   ///< of the register tile; block sizes in rows are multiples of it
+  int cols;   ///< of the register tile, and the width of a packed panel
+
+  /// dst[rows][ld] = scale · source, zero up to round_up(d, lanes).
+  void (*pack_rows)(const RowSource& src, std::int64_t rows, std::int64_t d, float scale,
+                    float* dst, std::int64_t ld);
+  /// Rows [first, first + rows) of panels [d / cols][total][cols], the last panel padded with
+  /// zeros: the B operand of a product that sums over rows (P·V, dS·K, Pᵀ·dO, dSᵀ·Q).
+  void (*pack_panels)(const RowSource& src, std::int64_t rows, std::int64_t d, float* dst,
+                      std::int64_t first, std::int64_t total);
+  /// Panels [rows / cols][d][cols] of scale · sourceᵀ, the last panel padded with zeros:
+  /// the B operand of a product that sums over d (Q·Kᵀ, dO·Vᵀ).
+  void (*pack_panels_transposed)(const RowSource& src, std::int64_t rows, std::int64_t d,
+                                 float scale, float* dst);
+
+  /// C[m][n] = or += A[m][k]·B[k][n]. Computes round_up(n, lanes) columns.
+  void (*gemm)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
+               Write write);
+
+  /// Largest of s[0, n); -inf when n is 0.
+  float (*row_max)(const float* s, std::int64_t n);
+  /// s[i] = 2^(s[i] - shift) over [0, n); returns their sum. Within 2 ulp for results >= 2^-126,
+  /// 0 below; NaN stays NaN.
+  float (*row_exp2)(float* s, std::int64_t n, float shift);
+  /// x[i] *= factor.
+  void (*row_scale)(float* x, std::int64_t n, float factor);
+  /// x[i] += y[i].
+  void (*row_add)(float* x, const float* y, std::int64_t n);
+  /// dp[i] = p[i] · (dp[i] - delta): dS from P and dP.
+  void (*row_dscores)(float* dp, const float* p, std::int64_t n, float delta);
+  /// Sum of x[i]·y[i].
+  float (*row_dot)(const float* x, const float* y, std::int64_t n);
+  /// dst[i] = round(x[i] · factor) in the dtype.
+  void (*row_store)(const float* x, std::int64_t n, float factor, Dtype dtype, void* dst);
+
+  /// `iterations` rounds of independent multiply-adds that fill the register file; returns the FLOP
+  /// done. `sink` keeps the compiler from dropping them.
+  double (*multiply_adds)(std::int64_t iterations, float* sink);
+  /// Sums n f32 at the speed of memory.
+  float (*read)(const float* x, std::int64_t n);
+};
+
+/// The table of a level. Throws UnavailableError where absent(isa) has a reason.
+const TileOps& tile_ops(Isa isa);
+
+/// Why a level cannot run here: not built, or not in this processor. nullopt: it can.
+std::optional<std::string> absent(Isa isa);
+
+/// Levels that run here, slowest first; scalar is always one of them.
+std::vector<Isa> available_isas();
+
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace flashbench::cpu

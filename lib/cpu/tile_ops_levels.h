@@ -1,0 +1,16 @@
+#pragma once
+
+#include <optional>
+
+#include "cpu/tile_ops.h"
+
+// What each tile-operations file gives to the dispatcher (tile_ops.cc).
+namespace flashbench::cpu {
+
+TileOps scalar_tile_ops();
+/// nullopt: this build has no code for the level.
+std::optional<TileOps> simd_tile_ops(Isa isa);
+/// Does the processor, and the operating system with it, run this level?
+bool processor_has(Isa isa);
+
+}  // namespace flashbench::cpu

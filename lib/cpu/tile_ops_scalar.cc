@@ -1,0 +1,12 @@
+// The tile operations without SIMD: what every processor runs.
+#define HWY_COMPILE_ONLY_SCALAR
+#include <hwy/highway.h>
+
+#include "cpu/tile_ops-inl.h"
+#include "cpu/tile_ops_levels.h"
+
+namespace flashbench::cpu {
+
+TileOps scalar_tile_ops() { return N_SCALAR::make_tile_ops(Isa::kScalar); }
+
+}  // namespace flashbench::cpu
