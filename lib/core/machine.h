@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 /// What this process may use of the machine. `root` is where /proc and /sys are looked for, so that
 /// tests can fake a machine.
@@ -17,7 +18,8 @@ struct CgroupLimits {
 };
 CgroupLimits cgroup_limits(const std::filesystem::path& root = "/");
 
-/// Processors that this process may run on (sched_getaffinity).
+/// The processors that this process may run on (sched_getaffinity), ascending, and their number.
+std::vector<int> affinity();
 int affinity_cpus();
 
 /// Threads that can run at once: affinity, and the cgroup's quota rounded up; at least 1.

@@ -16,12 +16,12 @@ namespace flashbench::measure {
 /// Something to time. The sampler knows nothing of what it computes.
 struct Subject {
   /// The timed work. For a cold cache it rotates its own buffers, so that batches stay cold.
-  std::function<void()> launch;
+  std::function<void()> launch = {};
 
   /// Untimed, before each sample. Absent: one untimed launch where something else ran since this
   /// subject's last one (another subject, a probe), so that neither pays for the other's evictions.
   /// The launch is left out for calls above a second, where refilling a cache is lost in the noise.
-  std::function<void()> before_sample;
+  std::function<void()> before_sample = {};
 
   /// Never batch: before_sample must precede every single call (a flushed cache).
   bool one_call_per_sample = false;

@@ -16,7 +16,8 @@ struct Statistics {
   std::array<double, 2> ci95{};  ///< of the median, see median_ci95()
 
   double half_width() const { return (ci95[1] - ci95[0]) / 2; }
-  /// Half-width of the interval as a share of the median; +inf when the median is not positive.
+  /// Half-width of the interval as a share of the median; +inf for a single sample, which says
+  /// nothing about its noise, and where the median is not positive.
   double noise() const;
 };
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,21 +12,22 @@
 
 namespace flashbench::measure {
 
-/// The machine at one moment; two of them tell what happened in between. Only the processors that
-/// this process may use are counted. Absent where the system does not tell.
+/// The machine at one moment; two of them tell what happened in between. Counts the processors that
+/// this process may use and no others. Absent where the system does not tell.
 struct Snapshot {
   double wall_s = 0;
   int cpus = 0;
   double own_cpu_s = 0;            ///< of this process
-  std::optional<double> busy_s;    ///< of everybody, user + system + interrupts
+  std::optional<double> busy_s;    ///< of everybody: user, system and interrupts
   std::optional<double> steal_s;   ///< taken by the hypervisor
   std::optional<double> clock_hz;  ///< mean now
   std::optional<double> max_clock_hz;
-  std::optional<long long> throttles;  ///< thermal throttle events so far
+  std::optional<std::int64_t> throttles;  ///< thermal throttle events so far
 };
 
-/// `root`: where /proc and /sys are looked for.
-Snapshot take_snapshot(Clock& clock, const std::filesystem::path& root = "/");
+/// `cpus`: the processors that count; `root`: where /proc and /sys are looked for.
+Snapshot take_snapshot(Clock& clock, std::span<const int> cpus,
+                       const std::filesystem::path& root = "/");
 
 /// What happened around a measurement.
 struct Conditions {

@@ -1,0 +1,50 @@
+#include "measure/budget.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "core/error.h"
+
+namespace flashbench::measure {
+namespace {
+
+struct Unit {
+  std::string_view name;
+  double seconds;
+};
+constexpr Unit kUnits[] = {{"", 1}, {"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"m", 60}, {"h", 3600}};
+
+/// Filling tensors, verification and probes take the rest of a case's share.
+constexpr double kSamplingShare = 0.7;
+/// Of the sampling time, what may be spent although the median is already known.
+constexpr double kMinTimeShare = 0.25;
+
+}  // namespace
+
+double parse_duration_s(std::string_view text, std::string_view flag) {
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  if (error == std::errc{})
+    for (const Unit& u : kUnits)
+      if (unit == u.name && value * u.seconds > 0 && std::isfinite(value * u.seconds))
+        return value * u.seconds;
+  throw UsageError(fmt::format(
+      "{} '{}' is not a time; use a positive number of seconds, or one with a unit: 500ms, 60s, 2m",
+      flag, text));
+}
+
+double Budget::left_s() const { return std::max(end_s_ - clock_->now_s(), 0.0); }
+
+Limits Budget::next(const Limits& base, int cases_left) const {
+  const double share_s = kSamplingShare * left_s() / std::max(cases_left, 1);
+  Limits limits = base;
+  limits.timeout_s = std::min(base.timeout_s, share_s);
+  limits.min_time_s = std::min(base.min_time_s, kMinTimeShare * share_s);
+  return limits;
+}
+
+}  // namespace flashbench::measure

@@ -1,0 +1,221 @@
+#include "measure/sampler.h"
+
+#include <algorithm>
+#include <exception>
+#include <numeric>
+
+#include "measure/statistics.h"
+#include "measure/stop_rule.h"
+
+namespace flashbench::measure {
+namespace {
+
+/// Longer calls get no untimed launch: reloading the largest cache (1 GB, say, at 20 GB/s) is 5 %
+/// of a second once, and a timed run of three such calls would take twice as long for it.
+constexpr double kEvictionsMatterBelow_s = 1.0;
+
+/// What warming up may take of the time of a case.
+constexpr double kWarmupShare = 0.25;
+
+struct State {
+  State(const Subject& s, const Limits& limits)
+      : subject(&s),
+        warmup(limits, s.one_call_per_sample ? 1 : Warmup::kMaxIterations),
+        rule(limits) {}
+
+  bool live() const { return !out.failure; }
+
+  const Subject* subject;
+  Warmup warmup;
+  StopRule rule;
+  Samples out;
+  CpuTime cpu;
+  double last_call_s = 0;
+  bool evicted = true;  ///< something else ran since its last launch
+};
+
+class Session {
+ public:
+  Session(std::span<const Subject> subjects, const Limits& limits, Clock& clock, const Hooks& hooks)
+      : limits_(limits), clock_(&clock), hooks_(&hooks), started_s_(clock.now_s()) {
+    limits_.max_warmup_s = std::min(limits.max_warmup_s, kWarmupShare * limits.timeout_s);
+    for (const Subject& s : subjects) states_.emplace_back(s, limits_);
+    timeout_s_ = limits.timeout_s * static_cast<double>(states_.size());
+    medians_s_.resize(states_.size());
+    noise_.resize(states_.size());
+  }
+
+  std::vector<Samples> run() {
+    for (State& s : states_) warm_up(s);
+    rounds_started_s_ = clock_->now_s();
+    while (!finished()) round();
+    std::vector<Samples> all;
+    for (State& s : states_) all.push_back(close(s));
+    return all;
+  }
+
+ private:
+  double elapsed_s() { return clock_->now_s() - started_s_; }
+  double mean_round_s() {
+    return rounds_ == 0 ? 0 : (clock_->now_s() - rounds_started_s_) / static_cast<double>(rounds_);
+  }
+
+  bool stop_requested() {
+    stopped_ = stopped_ || (hooks_->stop_requested && hooks_->stop_requested());
+    return stopped_;
+  }
+
+  /// Times `iterations` launches as one; nullopt if one of them failed.
+  std::optional<double> timed(State& s, std::int64_t iterations, CpuTime* cpu) {
+    try {
+      prepare_sample(s);
+      const CpuTime cpu_before = clock_->cpu_time();
+      const double before_s = clock_->now_s();
+      for (std::int64_t i = 0; i < iterations; ++i) s.subject->launch();
+      const double took_s = clock_->now_s() - before_s;
+      const CpuTime cpu_after = clock_->cpu_time();
+      if (cpu != nullptr) {
+        cpu->user_s += cpu_after.user_s - cpu_before.user_s;
+        cpu->system_s += cpu_after.system_s - cpu_before.system_s;
+      }
+      s.last_call_s = took_s / static_cast<double>(iterations);
+      mark_evicted(&s);
+      return took_s;
+    } catch (const std::exception& e) {
+      s.out.failure = e.what();
+      mark_evicted(&s);
+      return std::nullopt;
+    }
+  }
+
+  void prepare_sample(State& s) {
+    if (s.subject->before_sample)
+      s.subject->before_sample();
+    else if (s.evicted && s.warmup.info().calls > 0 && s.last_call_s < kEvictionsMatterBelow_s)
+      s.subject->launch();
+  }
+
+  void mark_evicted(const State* launched) {
+    for (State& s : states_) s.evicted = &s != launched;
+  }
+
+  void warm_up(State& s) {
+    while (s.live() && !s.warmup.done() && !stop_requested()) {
+      const bool first = s.warmup.info().calls == 0;
+      const std::optional<double> took_s = timed(s, s.warmup.iterations(), nullptr);
+      if (!took_s) return;
+      if (first) s.out.first_run_s = *took_s;
+      s.warmup.add(*took_s);
+      report_progress(true);
+    }
+  }
+
+  bool finished() {
+    if (stop_requested()) return true;
+    bool satisfied = true;
+    bool may_time_out = true;
+    for (const State& s : states_) {
+      if (!s.live()) continue;
+      satisfied = satisfied && s.rule.satisfied();
+      may_time_out = may_time_out && s.rule.may_time_out();
+    }
+    // A round that would end beyond the limit is not begun.
+    return satisfied || (may_time_out && elapsed_s() + mean_round_s() > timeout_s_);
+  }
+
+  void round() {
+    const double began_s = clock_->now_s();
+    if (hooks_->each_round && (probes_ == 0 || began_s - probed_s_ >= limits_.probe_interval_s)) {
+      hooks_->each_round(probes_++);
+      probed_s_ = clock_->now_s();
+      mark_evicted(nullptr);
+    }
+    const std::size_t n = states_.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      State& s = states_[(static_cast<std::size_t>(rounds_) + i) % n];
+      if (!s.live()) continue;
+      if (stop_requested()) return;
+      take_sample(s);
+    }
+    ++rounds_;
+    report_progress(false);
+  }
+
+  void take_sample(State& s) {
+    const std::int64_t iterations = s.warmup.iterations();
+    const std::optional<double> took_s = timed(s, iterations, &s.cpu);
+    if (!took_s) return;
+    const double call_s = *took_s / static_cast<double>(iterations);
+    s.rule.add(call_s, *took_s);
+    s.out.times_s.push_back(call_s);
+    s.out.probe.push_back(probes_ - 1);
+    s.out.timed_s += *took_s;
+  }
+
+  void report_progress(bool warming_up) {
+    if (!hooks_->progress) return;
+    double rounds_left = 0;
+    for (std::size_t i = 0; i < states_.size(); ++i) {
+      medians_s_[i] = states_[i].rule.median_s();
+      noise_[i] = states_[i].rule.noise();
+      if (states_[i].live()) rounds_left = std::max(rounds_left, states_[i].rule.samples_left());
+    }
+    const double elapsed = elapsed_s();
+    const double limit_left_s = std::max(timeout_s_ - elapsed, 0.0);
+    Progress p;
+    p.warming_up = warming_up;
+    p.round = rounds_;
+    p.elapsed_s = elapsed;
+    p.time_left_s =
+        warming_up ? limit_left_s : std::min(limit_left_s, rounds_left * mean_round_s());
+    p.medians_s = medians_s_;
+    p.noise = noise_;
+    hooks_->progress(p);
+  }
+
+  Samples close(State& s) {
+    Samples& out = s.out;
+    out.iterations_per_sample = s.warmup.iterations();
+    out.warmup = s.warmup.info();
+    out.converged = s.live() && s.rule.satisfied();
+    out.interrupted = stopped_;
+    const double calls =
+        static_cast<double>(out.times_s.size()) * static_cast<double>(out.iterations_per_sample);
+    if (calls > 0) {
+      out.user_s = s.cpu.user_s / calls;
+      out.system_s = s.cpu.system_s / calls;
+    }
+    return std::move(out);
+  }
+
+  Limits limits_;
+  Clock* clock_;
+  const Hooks* hooks_;
+  std::vector<State> states_;
+  std::vector<double> medians_s_, noise_;
+  double started_s_, rounds_started_s_ = 0, timeout_s_ = 0, probed_s_ = 0;
+  int rounds_ = 0, probes_ = 0;
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+std::vector<Samples> sample_interleaved(std::span<const Subject> subjects, const Limits& limits,
+                                        Clock& clock, const Hooks& hooks) {
+  return Session(subjects, limits, clock, hooks).run();
+}
+
+std::optional<double> median_share_of_peak(const Samples& samples,
+                                           std::span<const double> ideal_s) {
+  std::vector<double> shares;
+  for (std::size_t i = 0; i < samples.times_s.size(); ++i) {
+    const int probe = samples.probe[i];
+    if (probe < 0 || static_cast<std::size_t>(probe) >= ideal_s.size()) continue;
+    if (samples.times_s[i] > 0)
+      shares.push_back(ideal_s[static_cast<std::size_t>(probe)] / samples.times_s[i]);
+  }
+  if (shares.empty()) return std::nullopt;
+  return median(shares);
+}
+
+}  // namespace flashbench::measure

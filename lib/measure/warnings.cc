@@ -1,0 +1,187 @@
+#include "measure/warnings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <sstream>
+
+#include "measure/statistics.h"
+
+namespace flashbench::measure {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Each threshold is where a reader would act on the warning, not where a test of significance
+// fires.
+constexpr double kSlowFirstRun = 3;  // times the median
+constexpr double kSlowFirstRunLeast_s = 0.05;
+constexpr double kOutlierDeviations = 10;  // robust standard deviations from the median
+constexpr double kOutlierLeast = 0.05;     // and at least this share of it
+constexpr double kOthersShare = 0.05;      // of the processors
+constexpr double kStealShare = 0.01;
+constexpr double kSlowClock = 0.75;        // of the highest
+constexpr double kClockDrop = 0.9;         // of what it was before
+constexpr double kShortestWindow_s = 0.2;  // /proc/stat counts in ticks of 10 ms
+constexpr double kTicksPerSecond = 100;    // USER_HZ, fixed in Linux's interface
+
+std::optional<double> read_number(const fs::path& path) {
+  std::ifstream file(path);
+  double value = 0;
+  if (!(file >> value)) return std::nullopt;
+  return value;
+}
+
+void add(std::optional<double>& sum, std::optional<double> value) {
+  if (value) sum = sum.value_or(0) + *value;
+}
+
+void read_proc_stat(Snapshot& s, std::span<const int> cpus, const fs::path& root) {
+  std::ifstream file(root / "proc/stat");
+  for (std::string line; std::getline(file, line);) {
+    std::istringstream words(line);
+    std::string name;
+    words >> name;
+    const bool counts = std::any_of(cpus.begin(), cpus.end(),
+                                    [&](int cpu) { return name == fmt::format("cpu{}", cpu); });
+    double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0;
+    if (!counts || !(words >> user >> nice >> system >> idle >> iowait >> irq >> softirq >> steal))
+      continue;
+    add(s.busy_s, (user + nice + system + irq + softirq) / kTicksPerSecond);
+    add(s.steal_s, steal / kTicksPerSecond);
+  }
+}
+
+void read_clocks(Snapshot& s, std::span<const int> cpus, const fs::path& root) {
+  std::optional<double> sum_khz, max_khz, throttles;
+  for (const int cpu : cpus) {
+    const fs::path folder = root / fmt::format("sys/devices/system/cpu/cpu{}", cpu);
+    add(sum_khz, read_number(folder / "cpufreq/scaling_cur_freq"));
+    add(max_khz, read_number(folder / "cpufreq/cpuinfo_max_freq"));
+    add(throttles, read_number(folder / "thermal_throttle/core_throttle_count"));
+  }
+  const double n = static_cast<double>(std::max<std::size_t>(cpus.size(), 1));
+  if (sum_khz) s.clock_hz = *sum_khz * 1e3 / n;
+  if (max_khz) s.max_clock_hz = *max_khz * 1e3 / n;
+  if (throttles) s.throttles = static_cast<std::int64_t>(*throttles);
+}
+
+std::optional<std::string> noisy(const Samples& s, const Statistics& stats, const Limits& limits) {
+  if (s.converged || stats.noise() <= limits.max_noise) return std::nullopt;
+  if (stats.count < 2)
+    return "noisy: one sample says nothing about its noise; raise --timeout so that more fit";
+  const std::string remedy = static_cast<int>(s.times_s.size()) < limits.min_samples
+                                 ? "raise --timeout so that more samples fit"
+                                 : "stop other programs, or raise --timeout";
+  return fmt::format("noisy: the median of {} samples is known to +-{:.2g} % (asked: {:.2g} %); {}",
+                     stats.count, 100 * stats.noise(), 100 * limits.max_noise, remedy);
+}
+
+std::optional<std::string> slow_first_run(const Samples& s, const Statistics& stats) {
+  if (s.first_run_s < kSlowFirstRun * stats.median || s.first_run_s < kSlowFirstRunLeast_s)
+    return std::nullopt;
+  return fmt::format(
+      "slow first run: {:.3g} s, {:.1f}x the median; it is not among the samples: where it "
+      "matters, "
+      "touch buffers and make one call before the work that counts",
+      s.first_run_s, s.first_run_s / stats.median);
+}
+
+std::optional<std::string> outliers(const Samples& s, const Statistics& stats) {
+  const double robust_deviation = 1.4826 * stats.mad;
+  const double tolerance =
+      std::max(kOutlierDeviations * robust_deviation, kOutlierLeast * stats.median);
+  const auto count = std::count_if(s.times_s.begin(), s.times_s.end(), [&](double t) {
+    return std::abs(t - stats.median) > tolerance;
+  });
+  if (count == 0) return std::nullopt;
+  return fmt::format(
+      "{} of {} samples are outliers (the slowest {:.2g}x the median) and stay in the statistics; "
+      "read the median, and stop other programs if the mean matters",
+      count, stats.count, stats.max / stats.median);
+}
+
+std::optional<std::string> too_many_threads(const Conditions& c) {
+  if (c.threads <= c.usable_cpus) return std::nullopt;
+  return fmt::format("{} threads on {} usable processor{}: they take turns; use --threads {}",
+                     c.threads, c.usable_cpus, c.usable_cpus == 1 ? "" : "s", c.usable_cpus);
+}
+
+std::optional<std::string> load_from_others(const Conditions& c) {
+  const double wall_s = c.after.wall_s - c.before.wall_s;
+  if (wall_s < kShortestWindow_s || c.before.cpus == 0) return std::nullopt;
+  const double capacity_s = wall_s * c.before.cpus;
+  if (c.before.busy_s && c.after.busy_s) {
+    const double own_s = c.after.own_cpu_s - c.before.own_cpu_s;
+    const double share = (*c.after.busy_s - *c.before.busy_s - own_s) / capacity_s;
+    if (share > kOthersShare)
+      return fmt::format(
+          "load from others: {:.0f} % of the {} processors while sampling; stop them "
+          "or use processors of your own (taskset, cpuset)",
+          100 * share, c.before.cpus);
+  }
+  if (c.before.steal_s && c.after.steal_s) {
+    const double share = (*c.after.steal_s - *c.before.steal_s) / capacity_s;
+    if (share > kStealShare)
+      return fmt::format(
+          "load from others: the hypervisor took {:.0f} % of the processors while "
+          "sampling; use a dedicated machine",
+          100 * share);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> throttled(const Conditions& c) {
+  if (c.before.throttles && c.after.throttles && *c.after.throttles > *c.before.throttles)
+    return fmt::format(
+        "throttled: {} thermal events while sampling; let the machine cool, or use "
+        "fewer --threads",
+        *c.after.throttles - *c.before.throttles);
+  if (!c.after.clock_hz) return std::nullopt;
+  const double now = *c.after.clock_hz;
+  // Idle processors clock down by themselves: only a full machine says something.
+  const bool slow =
+      c.threads >= c.after.cpus && c.after.max_clock_hz && now < kSlowClock * *c.after.max_clock_hz;
+  const bool fell = c.before.clock_hz && now < kClockDrop * *c.before.clock_hz;
+  if (!slow && !fell) return std::nullopt;
+  const double reference = fell ? *c.before.clock_hz : *c.after.max_clock_hz;
+  return fmt::format(
+      "throttled: clocks at {:.2f} GHz {} {:.2f} GHz; let the machine cool, or fix "
+      "them (cpupower frequency-set -g performance)",
+      now * 1e-9, fell ? "fell from" : "of", reference * 1e-9);
+}
+
+}  // namespace
+
+Snapshot take_snapshot(Clock& clock, std::span<const int> cpus, const fs::path& root) {
+  Snapshot s;
+  s.wall_s = clock.now_s();
+  s.cpus = static_cast<int>(cpus.size());
+  const CpuTime own = clock.cpu_time();
+  s.own_cpu_s = own.user_s + own.system_s;
+  read_proc_stat(s, cpus, root);
+  read_clocks(s, cpus, root);
+  return s;
+}
+
+std::vector<std::string> warnings(const Samples& samples, const Limits& limits,
+                                  const Conditions& conditions) {
+  std::vector<std::string> all;
+  const auto add_warning = [&](std::optional<std::string> text) {
+    if (text) all.push_back(std::move(*text));
+  };
+  add_warning(too_many_threads(conditions));
+  if (!samples.times_s.empty()) {
+    const Statistics stats = summarize(samples.times_s);
+    add_warning(noisy(samples, stats, limits));
+    add_warning(outliers(samples, stats));
+    add_warning(slow_first_run(samples, stats));
+  }
+  add_warning(load_from_others(conditions));
+  add_warning(throttled(conditions));
+  return all;
+}
+
+}  // namespace flashbench::measure
