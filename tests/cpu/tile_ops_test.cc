@@ -1,0 +1,176 @@
+#include "cpu/tile_ops.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+#include <vector>
+
+#include "core/error.h"
+
+namespace flashbench::cpu {
+namespace {
+
+std::vector<float> random_values(std::int64_t n, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<std::size_t>(n));
+  for (float& v : x) v = normal(random);
+  return x;
+}
+
+/// Every test below runs at every ISA level that this processor has.
+class TileOpsTest : public testing::TestWithParam<Isa> {
+ protected:
+  const TileOps& ops = tile_ops(GetParam());
+};
+
+struct GemmCase {
+  std::int64_t m, n, k;
+};
+
+TEST_P(TileOpsTest, GemmTailsInEveryDirectionAndBothLayoutsOfA) {
+  const GemmCase cases[] = {{1, 1, 1},    {5, 7, 3},    {6, 16, 64},  {12, 32, 17},
+                            {13, 33, 65}, {25, 50, 96}, {97, 40, 31}, {2, 130, 5}};
+  for (const auto& [m, n, k] : cases)
+    for (const bool transposed : {false, true})
+      for (const Write write : {Write::kStore, Write::kAdd}) {
+        const auto a = random_values(m * k, 1), b = random_values(k * n, 2);
+        const std::int64_t n_panels = round_up(n, ops.cols), n_c = round_up(n, ops.lanes) + 3;
+        std::vector<float> panels(static_cast<std::size_t>(n_panels * k));
+        ops.pack_panels({b.data(), Dtype::kF32, n, nullptr}, k, n, panels.data(), 0, k);
+        std::vector<float> c(static_cast<std::size_t>(m * n_c), 0.5f);
+        const MatrixA ma = transposed ? MatrixA{a.data(), 1, m} : MatrixA{a.data(), k, 1};
+        ops.gemm(m, n, k, ma, {panels.data(), ops.cols, k * ops.cols}, {c.data(), n_c}, write);
+        for (std::int64_t i = 0; i < m; ++i) {
+          for (std::int64_t j = 0; j < n; ++j) {
+            double want = write == Write::kAdd ? 0.5 : 0.0, size = 1;
+            for (std::int64_t p = 0; p < k; ++p) {
+              const double product =
+                  static_cast<double>(
+                      a[static_cast<std::size_t>(transposed ? p * m + i : i * k + p)]) *
+                  static_cast<double>(b[static_cast<std::size_t>(p * n + j)]);
+              want += product;
+              size += std::fabs(product);
+            }
+            ASSERT_NEAR(c[static_cast<std::size_t>(i * n_c + j)], want, 4e-7 * size)
+                << m << "x" << n << "x" << k << " transposed " << transposed << " at " << i << ","
+                << j;
+          }
+          // Nothing beyond whole vectors is touched.
+          for (std::int64_t j = round_up(n, ops.lanes); j < n_c; ++j)
+            ASSERT_EQ(c[static_cast<std::size_t>(i * n_c + j)], 0.5f);
+        }
+      }
+}
+
+TEST_P(TileOpsTest, TransposedPanelsHoldTheScaledTransposeOfTheChosenRows) {
+  const std::int64_t d = 37, rows = 2 * ops.cols + 1;
+  const auto x = random_values(200 * d, 3);
+  std::vector<std::int32_t> position;
+  for (std::int32_t r = 0; r < rows; ++r) position.push_back(r % 5 == 4 ? -1 : (r * 7) % 200);
+  std::vector<float> panels(static_cast<std::size_t>(round_up(rows, ops.cols) * d), NAN);
+  ops.pack_panels_transposed({x.data(), Dtype::kF32, d, position.data()}, rows, d, 2.0f,
+                             panels.data());
+  for (std::int64_t r = 0; r < round_up(rows, ops.cols); ++r)
+    for (std::int64_t k = 0; k < d; ++k) {
+      const std::int32_t from = r < rows ? position[static_cast<std::size_t>(r)] : -1;
+      const float want = from < 0 ? 0.0f : 2.0f * x[static_cast<std::size_t>(from * d + k)];
+      EXPECT_EQ(panels[static_cast<std::size_t>(r / ops.cols * ops.cols * d + k * ops.cols +
+                                                r % ops.cols)],
+                want);
+    }
+}
+
+TEST_P(TileOpsTest, SixteenBitRowsConvertExactlyBothWays) {
+  const std::int64_t d = 67;
+  std::mt19937 random(5);
+  std::vector<std::uint16_t> bits(static_cast<std::size_t>(d));
+  for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16}) {
+    for (auto& x : bits) x = static_cast<std::uint16_t>(random() & 0xf7ff);  // finite
+    std::vector<float> row(static_cast<std::size_t>(round_up(d, ops.lanes)));
+    ops.pack_rows({bits.data(), dtype, d, nullptr}, 1, d, 1.0f, row.data(), d);
+    std::vector<std::uint16_t> back(bits.size());
+    ops.row_store(row.data(), d, 1.0f, dtype, back.data());
+    for (std::size_t i = 0; i < bits.size(); ++i) {
+      EXPECT_EQ(row[i], dtype == Dtype::kBf16 ? to_f32(Bf16{bits[i]}) : to_f32(F16{bits[i]}));
+      EXPECT_EQ(back[i], bits[i]);
+    }
+    for (std::size_t i = bits.size(); i < row.size(); ++i) EXPECT_EQ(row[i], 0.0f);
+  }
+}
+
+TEST_P(TileOpsTest, Exp2IsWithinTwoUlpOnItsWholeRange) {
+  constexpr std::int64_t kN = 1 << 20;
+  std::vector<float> x(kN), y;
+  for (std::int64_t i = 0; i < kN; ++i)
+    x[static_cast<std::size_t>(i)] = -126.0f + 130.0f * static_cast<float>(i) / kN;
+  y = x;
+  ops.row_exp2(y.data(), kN, 0.0f);
+  double worst = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double want = std::exp2(static_cast<double>(x[i]));
+    const double ulp = std::ldexp(1.0, std::ilogb(want) - 23);
+    worst = std::max(worst, std::fabs(static_cast<double>(y[i]) - want) / ulp);
+  }
+  EXPECT_LE(worst, 2.0);
+}
+
+TEST_P(TileOpsTest, Exp2OfHiddenScoresIsZeroAndNanIsNotSwallowed) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const std::int64_t n : {1, 5, 64}) {
+    std::vector<float> x(static_cast<std::size_t>(n), -kInf);
+    EXPECT_EQ(ops.row_exp2(x.data(), n, 3.0f), 0.0f);
+    for (const float v : x) EXPECT_EQ(v, 0.0f);
+    std::vector<float> far(static_cast<std::size_t>(n), -1e30f);
+    EXPECT_EQ(ops.row_exp2(far.data(), n, 0.0f), 0.0f);
+    std::vector<float> bad(static_cast<std::size_t>(n), 1.0f);
+    bad.back() = NAN;
+    EXPECT_TRUE(std::isnan(ops.row_exp2(bad.data(), n, 0.0f)));
+    EXPECT_TRUE(std::isnan(bad.back()));
+    std::vector<float> empty_row(static_cast<std::size_t>(n), 2.0f);
+    ops.row_exp2(empty_row.data(), n, kInf);  // LSE of a row that saw nothing, backward
+    for (const float v : empty_row) EXPECT_EQ(v, 0.0f);
+  }
+}
+
+TEST_P(TileOpsTest, RowOperationsCoverTheirTails) {
+  for (const std::int64_t n : {1, 3, 16, 31, 33, 100}) {
+    const auto x = random_values(n, 11), y = random_values(n, 12);
+    double dot = 0;
+    float max = -std::numeric_limits<float>::infinity();
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      dot += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+      max = std::max(max, x[i]);
+    }
+    EXPECT_NEAR(ops.row_dot(x.data(), y.data(), n), dot, 1e-4);
+    EXPECT_EQ(ops.row_max(x.data(), n), max);
+    auto ds = y;
+    ops.row_dscores(ds.data(), x.data(), n, 0.25f);
+    auto sum = x;
+    ops.row_add(sum.data(), y.data(), n);
+    ops.row_scale(sum.data(), n, 3.0f);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      EXPECT_NEAR(ds[i], x[i] * (y[i] - 0.25f), 1e-6);
+      EXPECT_EQ(sum[i], (x[i] + y[i]) * 3.0f);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, TileOpsTest, testing::ValuesIn(available_isas()),
+                         [](const auto& test) { return std::string(name(test.param)); });
+
+TEST(TileOps, LevelsThatCannotRunAreRefusedWithTheReason) {
+  int refused = 0;
+  for (const Isa isa : kIsas) {
+    if (!absent(isa)) continue;
+    ++refused;
+    EXPECT_THROW(tile_ops(isa), UnavailableError) << name(isa);
+  }
+  EXPECT_GT(refused, 0);  // no processor has both AVX and NEON
+  EXPECT_FALSE(absent(Isa::kScalar));
+}
+
+}  // namespace
+}  // namespace flashbench::cpu
