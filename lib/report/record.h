@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/problem.h"
@@ -38,7 +39,8 @@ struct Cgroup {
 struct Cpu {
   std::string model;
   int cores = 0;                 ///< physical
-  int threads = 0;               ///< hardware threads that this process may use
+  int threads = 0;               ///< hardware threads that are online
+  int usable_threads = 0;        ///< of these, what affinity and cgroup quota leave to this process
   std::vector<CpuCache> caches;  ///< of the first processor
   std::string isa;               ///< the best level that runs here
   std::optional<std::string> governor;
@@ -56,7 +58,7 @@ struct Omp {
 };
 
 struct Gpu {
-  std::string name;
+  std::string model;
   std::string compute_capability;  ///< "9.0"
   int multiprocessors = 0;
   std::uint64_t memory_bytes = 0;
@@ -116,7 +118,7 @@ struct Phase {
 
 struct Worst {
   std::string tensor;
-  double error_over_noise = 0;  ///< NaN (null) where the output is NaN
+  std::optional<double> error_over_noise;  ///< absent where the output is NaN or infinitely far off
   double limit = 2;
   std::array<std::int64_t, 4> index{};  ///< [b, h, row, d]
 };
@@ -126,6 +128,7 @@ struct Check {
   std::string level = "none";            ///< "none", "sample", "full"
   std::vector<Worst> worst;              ///< one per checked output
 };
+Worst worst_of(const TensorVerdict& verdict);
 Check check_of(const Verdict& verdict);
 
 struct Result {
@@ -192,6 +195,9 @@ bool numbers_hold(const Result& r);
 /// `r` as it may be shown: every measured number is absent unless numbers_hold(). All renderers
 /// (JSON, CSV, Markdown, table) go through this.
 Result published(Result r);
+
+/// What makes two workloads the same.
+std::string workload_key(const Workload& w);
 
 /// What makes two results the same case: workload, pass, type, backend, kernel request, isa,
 /// threads, device and cache.

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <span>
+
+#include "measure/sampler.h"
+#include "report/record.h"
+
+namespace flashbench::report {
+
+/// Statistics of the samples; nullopt when there are none.
+std::optional<Timing> timing_of(const measure::Samples& samples);
+
+/// Fills tflops and gb_s from the median, flop_visible and bytes.
+void derive_rates(Result& result);
+
+/// Seconds that the work takes at the peaks, and which of them is the limit.
+struct Ideal {
+  double seconds = 0;
+  std::string bound;  ///< "compute" or "memory"
+};
+/// `peak_flop_s`, `peak_bytes_s`: FLOP/s and bytes/s, measured in the same run.
+Ideal ideal_time(double flop_visible, double bytes, double peak_flop_s, double peak_bytes_s);
+
+/// Gives every result whose workload, pass, backend, isa, threads, device and cache were also
+/// measured with the `normal` type the ratio of the medians, where both numbers hold.
+void derive_speedups(std::span<Result> results);
+
+/// The summary over results that hold; crossover where two types were swept over a length.
+Summary summarize(std::span<const Result> results);
+
+}  // namespace flashbench::report

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+/// Numbers for people. Machines read the JSON, which has SI base units.
+namespace flashbench::report {
+
+/// "512 B", "48.0 MB", "68.7 GB": decimal units, three digits.
+std::string human_bytes(double bytes);
+
+/// "251.3 ms": four digits.
+std::string human_seconds(double seconds);
+
+/// "251.3 ± 0.9 ms": both in the unit of the first.
+std::string human_seconds(double seconds, double half_width);
+
+/// "273.5 GFLOP/s", "1.235 TFLOP/s".
+std::string human_flop_rate(double flop_per_s);
+
+/// "0.41", "8.3", "35": a ratio to be followed by x.
+std::string human_ratio(double ratio);
+
+/// Characters on a terminal, for UTF-8 text without wide characters.
+std::size_t display_width(const std::string& text);
+
+}  // namespace flashbench::report
