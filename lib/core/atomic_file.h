@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace flashbench {
+
+/// A file that appears whole or not at all: bytes go to a temporary file in the same folder, and
+/// commit() puts it in the place of `path`. A file that was there stays untouched until then, and
+/// its permissions pass on. Symbolic links are followed. FIFOs and devices are written to
+/// directly, and so is anything reached through /proc (/dev/stdout, /dev/fd/N): replacing those by
+/// rename would leave their readers with nothing.
+class AtomicFile {
+ public:
+  /// Throws UsageError where `path` cannot be written: one line, what and why.
+  explicit AtomicFile(std::string path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  /// Without commit(): removes the temporary file.
+  ~AtomicFile();
+
+  /// Throws DeviceError when the system refuses (disk full, reader gone).
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+  /// Flushes to the disk and renames. Throws DeviceError; `path` is then what it was before.
+  void commit();
+
+ private:
+  std::string path_;       ///< as the user wrote it, for messages
+  std::string target_;     ///< symbolic links followed
+  std::string temporary_;  ///< empty: written to directly
+  int descriptor_ = -1;
+};
+
+/// Replaces `path` by the concatenation of `parts`; throws as AtomicFile does.
+void write_file_atomically(const std::string& path,
+                           std::span<const std::span<const std::byte>> parts);
+void write_file_atomically(const std::string& path, std::string_view text);
+
+/// Throws UsageError where write_file_atomically(path) could not succeed, before any work starts:
+/// the folder is missing or read-only, the path is a folder, the file is write-protected. Leaves an
+/// existing file untouched and never opens a FIFO or device.
+void require_writable(const std::string& path);
+
+}  // namespace flashbench
