@@ -71,7 +71,7 @@ std::string human_ratio(double ratio) {
   if (!std::isfinite(ratio)) return fmt::format("{}", ratio);
   const double magnitude = std::abs(ratio);
   if (magnitude >= 1e6) return fmt::format("{:.1e}", ratio);
-  return fmt::format("{:.{}f}", ratio, magnitude < 0.995 ? 2 : magnitude < 9.95 ? 1 : 0);
+  return fmt::format("{:.{}f}", ratio, magnitude < 0.0995 ? 2 : magnitude < 9.95 ? 1 : 0);
 }
 
 std::size_t display_width(const std::string& text) {

@@ -17,7 +17,7 @@ std::string human_seconds(double seconds, double half_width);
 /// "273.5 GFLOP/s", "1.235 TFLOP/s".
 std::string human_flop_rate(double flop_per_s);
 
-/// "0.41", "8.3", "35": a ratio to be followed by x.
+/// "0.04", "0.8", "3.1", "35": a ratio to be followed by x.
 std::string human_ratio(double ratio);
 
 /// Characters on a terminal, for UTF-8 text without wide characters.

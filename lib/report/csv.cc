@@ -1,0 +1,158 @@
+#include "report/csv.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <functional>
+
+namespace flashbench::report {
+namespace {
+
+std::string text_of(const std::string& v) { return v; }
+std::string text_of(bool v) { return v ? "true" : "false"; }
+std::string text_of(double v) { return std::isfinite(v) ? fmt::format("{}", v) : ""; }
+template <std::integral T>
+std::string text_of(T v) {
+  return fmt::format("{}", v);
+}
+template <typename T>
+std::string text_of(const std::optional<T>& v) {
+  return v ? text_of(*v) : "";
+}
+
+std::string quoted(const std::string& field) {
+  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+  std::string out = "\"";
+  for (const char c : field) out += c == '"' ? std::string("\"\"") : std::string(1, c);
+  return out + "\"";
+}
+
+std::string parameters_text(const Result& r) {
+  std::string text;
+  for (const auto& [name, value] : r.parameters)
+    text += fmt::format("{}{}={}", text.empty() ? "" : ";", name, value);
+  return text;
+}
+
+struct Column {
+  std::string name;
+  std::function<std::string(const Result&)> cell;
+};
+
+/// A column for a member of the result, of its workload, or of its timing.
+template <typename T>
+Column column(std::string name, T Result::*member) {
+  return {std::move(name), [member](const Result& r) { return text_of(r.*member); }};
+}
+template <typename T>
+Column column(std::string name, T Workload::*member) {
+  return {std::move(name), [member](const Result& r) { return text_of(r.workload.*member); }};
+}
+template <typename T>
+Column column(std::string name, T Timing::*member) {
+  return {std::move(name),
+          [member](const Result& r) { return r.timing ? text_of((*r.timing).*member) : ""; }};
+}
+
+std::vector<Column> identity_columns() {
+  return {
+      column("command", &Result::command),
+      {"status", [](const Result& r) { return std::string(name(r.status)); }},
+      column("reason", &Result::reason),
+      {"parameters", parameters_text},
+      column("b", &Workload::b),
+      column("h", &Workload::h),
+      column("h_kv", &Workload::h_kv),
+      column("q_len", &Workload::q_len),
+      column("kv_len", &Workload::kv_len),
+      column("d", &Workload::d),
+      column("dtype", &Workload::dtype),
+      column("causal", &Workload::causal),
+      column("mask", &Workload::mask),
+      column("mask_keep", &Workload::mask_keep),
+      column("scale", &Workload::scale),
+      column("seed", &Workload::seed),
+      column("input", &Workload::input),
+      column("pass", &Result::pass),
+      column("type", &Result::type),
+      column("backend", &Result::backend),
+      column("kernel", &Result::kernel),
+      column("kernel_request", &Result::kernel_request),
+      column("isa", &Result::isa),
+      column("threads", &Result::threads),
+      column("device", &Result::device),
+      column("cache", &Result::cache),
+      column("deterministic", &Result::deterministic),
+  };
+}
+
+std::vector<Column> measured_columns() {
+  const auto ci95 = [](std::size_t end) {
+    return [end](const Result& r) { return r.timing ? text_of(r.timing->ci95[end]) : ""; };
+  };
+  return {
+      {"samples", [](const Result& r) { return r.timing ? text_of(r.timing->times.size()) : ""; }},
+      column("iterations_per_sample", &Timing::iterations_per_sample),
+      column("min", &Timing::min),
+      column("max", &Timing::max),
+      column("median", &Timing::median),
+      column("mean", &Timing::mean),
+      column("stddev", &Timing::stddev),
+      column("mad", &Timing::mad),
+      column("p25", &Timing::p25),
+      column("p75", &Timing::p75),
+      {"ci95_low", ci95(0)},
+      {"ci95_high", ci95(1)},
+      column("user", &Timing::user),
+      column("system", &Timing::system),
+      {"warnings", [](const Result& r) { return fmt::format("{}", fmt::join(r.warnings, "; ")); }},
+      column("flop_convention", &Result::flop_convention),
+      column("flop_dense", &Result::flop_dense),
+      column("flop_visible", &Result::flop_visible),
+      column("flop_executed", &Result::flop_executed),
+      column("bytes", &Result::bytes),
+      column("tflops", &Result::tflops),
+      column("gb_s", &Result::gb_s),
+      column("pct_peak", &Result::pct_peak),
+      column("bound", &Result::bound),
+      column("workspace_bytes", &Result::workspace_bytes),
+      column("peak_rss_bytes", &Result::peak_rss_bytes),
+      column("energy_j", &Result::energy_j),
+      {"speedup_over_normal",
+       [](const Result& r) {
+         if (!r.speedup_over || !r.speedup_over->contains("normal")) return std::string();
+         return text_of(r.speedup_over->at("normal"));
+       }},
+      {"verdict", [](const Result& r) { return r.check.verdict; }},
+      {"level", [](const Result& r) { return r.check.level; }},
+      {"worst_error_over_noise",
+       [](const Result& r) {
+         std::optional<double> worst;
+         for (const Worst& w : r.check.worst) {
+           if (!w.error_over_noise) return std::string("nan");
+           worst = std::max(worst.value_or(0), *w.error_over_noise);
+         }
+         return text_of(worst);
+       }},
+  };
+}
+
+}  // namespace
+
+std::string csv_text(const Report& report) {
+  std::vector<Column> columns = identity_columns();
+  for (Column& c : measured_columns()) columns.push_back(std::move(c));
+  std::string text;
+  for (const Column& c : columns) text += (text.empty() ? "" : ",") + c.name;
+  text += "\n";
+  for (const Result& result : report.results) {
+    const Result r = published(result);
+    std::string row;
+    for (const Column& c : columns) row += quoted(c.cell(r)) + ",";
+    row.back() = '\n';
+    text += row;
+  }
+  return text;
+}
+
+}  // namespace flashbench::report

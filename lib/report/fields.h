@@ -1,0 +1,228 @@
+#pragma once
+
+#include <concepts>
+#include <type_traits>
+
+#include "report/record.h"
+
+/// The fields of the report, each named once: JSON is written and read by visiting the same lists,
+/// in the order in which the fields appear. `visit("name", value)` is called for each; records are
+/// const when they are written and mutable when they are read.
+namespace flashbench::report {
+
+template <typename R, typename T>
+concept RecordOf = std::same_as<std::remove_const_t<R>, T>;
+
+template <RecordOf<Tool> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("name", r.name);
+  visit("version", r.version);
+  visit("git_sha", r.git_sha);
+  visit("dirty", r.dirty);
+}
+
+template <RecordOf<CpuCache> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("level", r.level);
+  visit("type", r.type);
+  visit("bytes", r.bytes);
+  visit("shared_by", r.shared_by);
+}
+
+template <RecordOf<Cgroup> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("cpus", r.cpus);
+  visit("memory_bytes", r.memory_bytes);
+}
+
+template <RecordOf<Cpu> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("model", r.model);
+  visit("cores", r.cores);
+  visit("threads", r.threads);
+  visit("usable_threads", r.usable_threads);
+  visit("caches", r.caches);
+  visit("isa", r.isa);
+  visit("governor", r.governor);
+  visit("load", r.load);
+  visit("cgroup", r.cgroup);
+}
+
+template <RecordOf<Omp> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("version", r.version);
+  visit("max_threads", r.max_threads);
+  visit("proc_bind", r.proc_bind);
+  visit("places", r.places);
+  visit("wait_policy", r.wait_policy);
+  visit("dynamic", r.dynamic);
+}
+
+template <RecordOf<Gpu> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("model", r.model);
+  visit("compute_capability", r.compute_capability);
+  visit("multiprocessors", r.multiprocessors);
+  visit("memory_bytes", r.memory_bytes);
+  visit("driver", r.driver);
+  visit("runtime", r.runtime);
+}
+
+template <RecordOf<Context> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("host", r.host);
+  visit("os", r.os);
+  visit("compiler", r.compiler);
+  visit("flags", r.flags);
+  visit("cpu", r.cpu);
+  visit("omp", r.omp);
+  visit("gpu", r.gpu);
+  visit("memory_bytes", r.memory_bytes);
+  visit("memory_available_bytes", r.memory_available_bytes);
+}
+
+template <RecordOf<Peak> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("backend", r.backend);
+  visit("isa", r.isa);
+  visit("threads", r.threads);
+  visit("dtype", r.dtype);
+  visit("gflops", r.gflops);
+  visit("read_gb_s", r.read_gb_s);
+}
+
+template <RecordOf<Workload> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("b", r.b);
+  visit("h", r.h);
+  visit("h_kv", r.h_kv);
+  visit("q_len", r.q_len);
+  visit("kv_len", r.kv_len);
+  visit("d", r.d);
+  visit("dtype", r.dtype);
+  visit("causal", r.causal);
+  visit("mask", r.mask);
+  visit("mask_keep", r.mask_keep);
+  visit("scale", r.scale);
+  visit("seed", r.seed);
+  visit("input", r.input);
+}
+
+template <RecordOf<Timing> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("times", r.times);
+  visit("iterations_per_sample", r.iterations_per_sample);
+  visit("min", r.min);
+  visit("max", r.max);
+  visit("median", r.median);
+  visit("mean", r.mean);
+  visit("stddev", r.stddev);
+  visit("mad", r.mad);
+  visit("p25", r.p25);
+  visit("p75", r.p75);
+  visit("ci95", r.ci95);
+  visit("user", r.user);
+  visit("system", r.system);
+}
+
+template <RecordOf<Phase> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("phase", r.phase);
+  visit("seconds", r.seconds);
+  visit("calls", r.calls);
+  visit("bytes", r.bytes);
+}
+
+template <RecordOf<Worst> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("tensor", r.tensor);
+  visit("error_over_noise", r.error_over_noise);
+  visit("limit", r.limit);
+  visit("index", r.index);
+}
+
+template <RecordOf<Check> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("verdict", r.verdict);
+  visit("level", r.level);
+  visit("worst", r.worst);
+}
+
+template <RecordOf<Crossover> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("pass", r.pass);
+  visit("dtype", r.dtype);
+  visit("parameter", r.parameter);
+  visit("at", r.at);
+  visit("below", r.below);
+  visit("above", r.above);
+}
+
+template <RecordOf<Summary> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("crossover", r.crossover);
+  visit("noise", r.noise);
+}
+
+/// Timing is all or nothing, and its fields are those of the result: visitors flatten it.
+template <RecordOf<Result> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("command", r.command);
+  visit("status", r.status);
+  visit("reason", r.reason);
+  visit("parameters", r.parameters);
+  visit("workload", r.workload);
+  visit("pass", r.pass);
+  visit("type", r.type);
+  visit("backend", r.backend);
+  visit("kernel", r.kernel);
+  visit("kernel_request", r.kernel_request);
+  visit("isa", r.isa);
+  visit("threads", r.threads);
+  visit("device", r.device);
+  visit("cache", r.cache);
+  visit("deterministic", r.deterministic);
+  visit.flattened(r.timing);
+  visit("warnings", r.warnings);
+  visit("flop_convention", r.flop_convention);
+  visit("flop_dense", r.flop_dense);
+  visit("flop_visible", r.flop_visible);
+  visit("flop_executed", r.flop_executed);
+  visit("bytes", r.bytes);
+  visit("tflops", r.tflops);
+  visit("gb_s", r.gb_s);
+  visit("pct_peak", r.pct_peak);
+  visit("bound", r.bound);
+  visit("workspace_bytes", r.workspace_bytes);
+  visit("peak_rss_bytes", r.peak_rss_bytes);
+  visit("energy_j", r.energy_j);
+  visit("speedup_over", r.speedup_over);
+  visit("phases", r.phases);
+  visit("check", r.check);
+}
+
+template <RecordOf<Report> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("schema_version", r.schema_version);
+  visit("tool", r.tool);
+  visit("argv", r.argv);
+  visit("started_at", r.started_at);
+  visit("context", r.context);
+  visit("peaks", r.peaks);
+  visit("results", r.results);
+  visit("summary", r.summary);
+}
+
+/// Whether fields() describes a type.
+struct AnyVisitor {
+  template <typename T>
+  void operator()(const char*, T&&) {}
+  template <typename T>
+  void flattened(T&&) {}
+};
+template <typename T>
+concept HasFields = requires(T& t, AnyVisitor v) {
+  fields(t, v);
+};
+
+}  // namespace flashbench::report

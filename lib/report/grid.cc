@@ -1,0 +1,233 @@
+#include "report/grid.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "report/units.h"
+#include "report/verdict_line.h"
+
+namespace flashbench::report {
+namespace {
+
+/// Something that tells results apart. It is a column where it varies; where it does not, its
+/// phrase goes to the caption ("" for what goes without saying).
+struct Trait {
+  const char* title;
+  std::string (*cell)(const Result&);
+  std::string (*phrase)(const std::string& cell);
+};
+
+std::string as_it_is(const std::string& cell) { return cell; }
+
+std::string where_text(const Result& r) {
+  return r.isa ? *r.isa : r.device ? *r.device : r.backend;
+}
+
+std::string scale_text(const Result& r) {
+  const double usual = 1 / std::sqrt(static_cast<double>(r.workload.d));
+  const bool is_usual = std::abs(r.workload.scale - usual) <= 1e-6 * usual;
+  return is_usual ? "" : fmt::format("{:.4g}", r.workload.scale);
+}
+
+std::string with_name(const char* name, const std::string& cell) {
+  return cell.empty() ? "" : fmt::format("{} {}", name, cell);
+}
+
+const Trait kTraits[] = {
+    {"pass", [](const Result& r) { return r.pass; }, as_it_is},
+    {"dtype", [](const Result& r) { return r.workload.dtype; }, as_it_is},
+    {"workload", [](const Result& r) { return workload_text(r.workload); }, as_it_is},
+    {"mask", [](const Result& r) { return mask_text(r.workload); },
+     [](const std::string& cell) {
+       return cell == "none" ? "no mask" : cell == "causal" ? cell : "mask " + cell;
+     }},
+    {"scale", scale_text, [](const std::string& cell) { return with_name("scale", cell); }},
+    {"seed",
+     [](const Result& r) {
+       return r.workload.seed == 0 ? std::string() : fmt::format("{}", r.workload.seed);
+     },
+     [](const std::string& cell) { return with_name("seed", cell); }},
+    {"input", [](const Result& r) { return r.workload.input == "random" ? "" : r.workload.input; },
+     [](const std::string& cell) { return with_name("input", cell); }},
+    {"isa", where_text, as_it_is},
+    {"threads",
+     [](const Result& r) { return r.threads ? fmt::format("{}", *r.threads) : std::string(); },
+     [](const std::string& cell) {
+       return cell.empty() ? "" : cell + (cell == "1" ? " thread" : " threads");
+     }},
+    {"cache", [](const Result& r) { return r.cache == "warm" ? "" : r.cache; },
+     [](const std::string& cell) { return cell.empty() ? "" : cell + " cache"; }},
+    {"kernel", [](const Result& r) { return r.kernel_request.value_or(""); },
+     [](const std::string& cell) { return with_name("kernel", cell); }},
+    {"deterministic", [](const Result& r) { return std::string(r.deterministic ? "yes" : ""); },
+     [](const std::string& cell) { return std::string(cell.empty() ? "" : "deterministic"); }},
+};
+
+struct Measured {
+  const char* title;
+  Grid::Align align;
+  std::string (*cell)(const Result&);
+};
+
+std::string peak_share_text(const Result& r) {
+  if (!r.pct_peak) return "-";
+  return fmt::format("{:.0f} % {}", *r.pct_peak, r.bound.value_or(""));
+}
+
+std::string check_text(const Result& r) {
+  const std::string cell = verdict_cell(r.check);
+  return r.status == Status::kInterrupted ? cell + ", interrupted" : cell;
+}
+
+const Measured kMeasured[] = {
+    {"time", Grid::Align::kRight,
+     [](const Result& r) {
+       if (!r.timing) return std::string("-");
+       const double half_width = (r.timing->ci95[1] - r.timing->ci95[0]) / 2;
+       return human_seconds(r.timing->median, half_width);
+     }},
+    {"speed", Grid::Align::kRight,
+     [](const Result& r) { return r.tflops ? human_flop_rate(*r.tflops * 1e12) : "-"; }},
+    {"of peak", Grid::Align::kRight, peak_share_text},
+    {"peak memory", Grid::Align::kRight,
+     [](const Result& r) {
+       return r.peak_rss_bytes ? human_bytes(static_cast<double>(*r.peak_rss_bytes)) : "-";
+     }},
+    {"check", Grid::Align::kLeft, check_text},
+};
+
+std::string joined(const std::vector<std::string>& parts) {
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string machine_text(const Report& report) {
+  const Context& c = report.context;
+  std::vector<std::string> parts = {
+      c.cpu.model, fmt::format("{} of {} threads", c.cpu.usable_threads, c.cpu.threads)};
+  if (c.gpu) parts.push_back(c.gpu->model);
+  parts.push_back(c.compiler);
+  std::string tool = fmt::format("{} {}", report.tool.name, report.tool.version);
+  if (report.tool.git_sha)
+    tool += fmt::format(" ({}{})", report.tool.git_sha->substr(0, 8),
+                        report.tool.dirty.value_or(false) ? ", modified" : "");
+  parts.push_back(tool);
+  return joined(parts);
+}
+
+std::string peaks_text(const Report& report) {
+  std::vector<std::string> parts;
+  std::set<int> threads;
+  for (const Peak& p : report.peaks) threads.insert(p.threads);
+  for (const Peak& p : report.peaks) {
+    const std::string on = threads.size() > 1 ? fmt::format(" x{}", p.threads) : "";
+    if (p.gflops)
+      parts.push_back(fmt::format("{} {}{} {}", p.dtype.value_or(""), p.isa, on,
+                                  human_flop_rate(*p.gflops * 1e9)));
+    if (p.read_gb_s)
+      parts.push_back(fmt::format("read{} {}/s", on, human_bytes(*p.read_gb_s * 1e9)));
+  }
+  return parts.empty() ? "" : "peaks: " + joined(parts);
+}
+
+/// Nothing was computed, or it threw: no cell has anything to say.
+std::string note_text(const Result& r) {
+  const bool computed = r.status == Status::kOk || r.check.verdict == "fail" || r.timing;
+  if (computed) return "";
+  return r.reason ? fmt::format("{}: {}", name(r.status), *r.reason) : std::string(name(r.status));
+}
+
+std::string speedup_number(double ratio) {
+  return ratio < 2 ? fmt::format("{:.2f}", ratio) : human_ratio(ratio);
+}
+
+std::string label(const Result& r, const std::vector<const Trait*>& varying) {
+  std::vector<std::string> parts;
+  for (const Trait* t : varying)
+    if (std::string cell = t->cell(r); !cell.empty() && cell != "none")
+      parts.push_back(std::string(t->title) == "threads" ? t->phrase(cell) : cell);
+  return joined(parts);
+}
+
+void add_remarks(Grid& grid, const Result& r, const std::vector<const Trait*>& varying) {
+  const std::string where = label(r, varying);
+  if (r.speedup_over && r.timing)
+    for (const auto& [type, ratio] : *r.speedup_over)
+      grid.speedups.push_back(
+          fmt::format("{} is {}x as fast as {} ({}{}{} against {})", r.type, speedup_number(ratio),
+                      type, where, where.empty() ? "" : ": ", human_seconds(r.timing->median),
+                      human_seconds(r.timing->median * ratio)));
+  if (r.check.verdict != "fail") return;
+  for (const Worst& w : r.check.worst)
+    if (!w.error_over_noise || *w.error_over_noise > w.limit)
+      grid.failures.push_back(
+          fmt::format("WRONG: {}: {}", r.type, verdict_line(w, r.workload.dtype)));
+  if (!r.command.empty()) grid.failures.push_back("reproduce: " + r.command);
+}
+
+}  // namespace
+
+std::string workload_text(const Workload& w) {
+  const std::string heads =
+      w.h == w.h_kv ? fmt::format("{}", w.h) : fmt::format("{}/{}", w.h, w.h_kv);
+  return fmt::format("b{} h{} {}x{} d{}", w.b, heads, w.q_len, w.kv_len, w.d);
+}
+
+std::string mask_text(const Workload& w) {
+  std::string text = w.causal ? "causal" : "";
+  if (w.mask == "none") return text.empty() ? "none" : text;
+  if (!text.empty()) text += "+";
+  text += w.mask;
+  if (w.mask_keep) text += fmt::format(" {:g}", *w.mask_keep);
+  return text;
+}
+
+Grid make_grid(const Report& report) {
+  std::vector<Result> results = report.results;
+  for (Result& r : results) r = published(std::move(r));
+
+  Grid grid;
+  grid.machine = machine_text(report);
+  grid.peaks = peaks_text(report);
+  std::vector<const Trait*> varying;
+  std::vector<std::string> constant;
+  for (const Trait& t : kTraits) {
+    std::set<std::string> cells;
+    for (const Result& r : results) cells.insert(t.cell(r));
+    if (cells.size() > 1) varying.push_back(&t);
+    if (cells.size() != 1) continue;
+    if (std::string phrase = t.phrase(*cells.begin()); !phrase.empty()) constant.push_back(phrase);
+  }
+  grid.caption = joined(constant);
+
+  grid.columns.push_back({"type", Grid::Align::kLeft});
+  for (const Trait* t : varying) grid.columns.push_back({t->title, Grid::Align::kLeft});
+  grid.measured = grid.columns.size();
+  for (const Measured& m : kMeasured) grid.columns.push_back({m.title, m.align});
+  for (const Result& r : results) {
+    Grid::Row row;
+    row.cells.push_back(r.type);
+    for (const Trait* t : varying) row.cells.push_back(t->cell(r));
+    row.note = note_text(r);
+    if (row.note.empty())
+      for (const Measured& m : kMeasured) row.cells.push_back(m.cell(r));
+    grid.rows.push_back(std::move(row));
+    add_remarks(grid, r, varying);
+  }
+  return grid;
+}
+
+std::vector<std::string> warning_lines(const Report& report) {
+  std::vector<std::string> lines;
+  for (const Result& r : report.results)
+    for (const std::string& w : r.warnings) {
+      std::string line =
+          fmt::format("warning: {} {} {}: {}", r.type, r.pass, workload_text(r.workload), w);
+      if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
+    }
+  return lines;
+}
+
+}  // namespace flashbench::report

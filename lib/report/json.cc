@@ -1,0 +1,92 @@
+#include "report/json.h"
+
+#include <cmath>
+
+#include "report/fields.h"
+
+namespace flashbench::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json value_of(double v) { return finite_or_null(v); }
+Json value_of(bool v) { return v; }
+Json value_of(int v) { return v; }
+Json value_of(std::int64_t v) { return v; }
+Json value_of(std::uint64_t v) { return v; }
+Json value_of(const std::string& v) { return v; }
+Json value_of(Status v) { return name(v); }
+template <HasFields T>
+Json value_of(const T& record);
+template <typename T>
+Json value_of(const std::optional<T>& v);
+template <typename T>
+Json value_of(const std::vector<T>& list);
+template <typename T, std::size_t n>
+Json value_of(const std::array<T, n>& list);
+template <typename T>
+Json value_of(const std::map<std::string, T>& map);
+
+class Writer {
+ public:
+  template <typename T>
+  void operator()(const char* name, const T& v) {
+    out_[name] = value_of(v);
+  }
+  void flattened(const std::optional<Timing>& timing) {
+    if (timing) return fields(*timing, *this);
+    const Timing absent;
+    fields(absent, [this](const char* name, const auto&) { out_[name] = nullptr; });
+  }
+  Json take() { return std::move(out_); }
+
+ private:
+  Json out_ = Json::object();
+};
+
+template <HasFields T>
+Json value_of(const T& record) {
+  Writer writer;
+  fields(record, writer);
+  return writer.take();
+}
+template <typename T>
+Json value_of(const std::optional<T>& v) {
+  return v ? value_of(*v) : Json();
+}
+template <typename T>
+Json value_of(const std::vector<T>& list) {
+  Json out = Json::array();
+  for (const T& v : list) out.push_back(value_of(v));
+  return out;
+}
+template <typename T, std::size_t n>
+Json value_of(const std::array<T, n>& list) {
+  Json out = Json::array();
+  for (const T& v : list) out.push_back(value_of(v));
+  return out;
+}
+template <typename T>
+Json value_of(const std::map<std::string, T>& map) {
+  Json out = Json::object();
+  for (const auto& [key, v] : map) out[key] = value_of(v);
+  return out;
+}
+
+}  // namespace
+
+Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+Json to_json(const Result& result) { return value_of(published(result)); }
+
+Json to_json(const Report& report) {
+  Report shown = report;
+  for (Result& r : shown.results) r = published(std::move(r));
+  return value_of(shown);
+}
+
+std::string to_json_text(const Report& report) {
+  return to_json(report).dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace flashbench::report

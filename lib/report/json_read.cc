@@ -1,0 +1,197 @@
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <set>
+#include <sstream>
+
+#include "core/error.h"
+#include "report/fields.h"
+#include "report/json.h"
+
+namespace flashbench::report {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr int kMaxDepth =
+    16;  // a report nests 6 deep; dump and copy overflow the stack at a million
+
+/// Where in the report a value stands, for messages: "results[3].workload.q_len".
+struct At {
+  std::string_view source;
+  std::string path;
+
+  At key(const std::string& name) const {
+    return {source, path.empty() ? name : path + "." + name};
+  }
+  At item(std::size_t i) const { return {source, fmt::format("{}[{}]", path, i)}; }
+
+  [[noreturn]] void fail(std::string_view wanted, const Json& got) const {
+    std::string text = got.dump(-1, ' ', true, Json::error_handler_t::replace);
+    if (text.size() > 40) text = text.substr(0, 37) + "...";
+    throw UsageError(fmt::format("{}: {} must be {}, got {}", source,
+                                 path.empty() ? "the report" : "'" + path + "'", wanted, text));
+  }
+};
+
+void read(const Json& j, double& out, const At& at) {
+  if (!j.is_number()) at.fail("a number", j);
+  out = j.get<double>();
+}
+void read(const Json& j, bool& out, const At& at) {
+  if (!j.is_boolean()) at.fail("true or false", j);
+  out = j.get<bool>();
+}
+void read(const Json& j, std::uint64_t& out, const At& at) {
+  if (!j.is_number_unsigned()) at.fail("an integer from 0 to 2^64 - 1", j);
+  out = j.get<std::uint64_t>();
+}
+void read(const Json& j, std::int64_t& out, const At& at) {
+  const bool fits = j.is_number_unsigned()
+                        ? j.get<std::uint64_t>() <= std::numeric_limits<std::int64_t>::max()
+                        : j.is_number_integer();
+  if (!fits) at.fail("an integer", j);
+  out = j.get<std::int64_t>();
+}
+void read(const Json& j, int& out, const At& at) {
+  std::int64_t wide = 0;
+  read(j, wide, at);
+  if (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max())
+    at.fail("an integer of 32 bits", j);
+  out = static_cast<int>(wide);
+}
+void read(const Json& j, std::string& out, const At& at) {
+  if (!j.is_string()) at.fail("a string", j);
+  out = j.get<std::string>();
+}
+void read(const Json& j, Status& out, const At& at) {
+  for (const Status s : {Status::kOk, Status::kSkipped, Status::kFailed, Status::kInterrupted})
+    if (j == name(s)) {
+      out = s;
+      return;
+    }
+  at.fail("ok, skipped, failed or interrupted", j);
+}
+template <HasFields T>
+void read(const Json& j, T& out, const At& at);
+template <typename T>
+void read(const Json& j, std::optional<T>& out, const At& at);
+template <typename T>
+void read(const Json& j, std::vector<T>& out, const At& at);
+template <typename T, std::size_t n>
+void read(const Json& j, std::array<T, n>& out, const At& at);
+template <typename T>
+void read(const Json& j, std::map<std::string, T>& out, const At& at);
+
+class Reader {
+ public:
+  Reader(const Json& object, const At& at) : object_(&object), at_(&at) {}
+
+  template <typename T>
+  void operator()(const char* name, T& out) {
+    read(member(name), out, at_->key(name));
+  }
+  void flattened(std::optional<Timing>& timing) {
+    timing.reset();
+    if (member("median").is_null()) return;
+    timing.emplace();
+    fields(*timing, *this);
+  }
+
+ private:
+  const Json& member(const char* name) const {
+    const auto found = object_->find(name);
+    if (found == object_->end())
+      throw UsageError(fmt::format("{}: '{}' is missing; was it written by flashbench --json?",
+                                   at_->source, at_->key(name).path));
+    return *found;
+  }
+
+  const Json* object_;
+  const At* at_;
+};
+
+template <HasFields T>
+void read(const Json& j, T& out, const At& at) {
+  if (!j.is_object()) at.fail("an object", j);
+  Reader reader(j, at);
+  fields(out, reader);
+}
+template <typename T>
+void read(const Json& j, std::optional<T>& out, const At& at) {
+  out.reset();
+  if (!j.is_null()) read(j, out.emplace(), at);
+}
+template <typename T>
+void read(const Json& j, std::vector<T>& out, const At& at) {
+  if (!j.is_array()) at.fail("an array", j);
+  out.clear();
+  for (const Json& item : j) read(item, out.emplace_back(), at.item(out.size() - 1));
+}
+template <typename T, std::size_t n>
+void read(const Json& j, std::array<T, n>& out, const At& at) {
+  if (!j.is_array() || j.size() != n) at.fail(fmt::format("an array of {}", n), j);
+  for (std::size_t i = 0; i < n; ++i) read(j[i], out[i], at.item(i));
+}
+template <typename T>
+void read(const Json& j, std::map<std::string, T>& out, const At& at) {
+  if (!j.is_object()) at.fail("an object", j);
+  out.clear();
+  for (const auto& [key, value] : j.items()) read(value, out[key], at.key(key));
+}
+
+/// Refuses what the library accepts without a word: deep nesting and keys that appear twice.
+Json parse(std::string_view text, std::string_view source) {
+  std::vector<std::set<std::string>> keys;
+  const auto vet = [&](int depth, Json::parse_event_t event, Json& value) {
+    if (depth > kMaxDepth)
+      throw UsageError(fmt::format("{}: nested deeper than any report ({})", source, kMaxDepth));
+    if (event == Json::parse_event_t::object_start) keys.emplace_back();
+    if (event == Json::parse_event_t::object_end) keys.pop_back();
+    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second)
+      throw UsageError(fmt::format("{}: the key {} appears twice in one object", source,
+                                   value.dump(-1, ' ', true, Json::error_handler_t::replace)));
+    return true;
+  };
+  try {
+    return Json::parse(text, vet);
+  } catch (const Json::parse_error& e) {
+    throw UsageError(fmt::format("{}: not a JSON report (error at byte {})", source, e.byte));
+  } catch (const Json::out_of_range&) {
+    throw UsageError(fmt::format("{}: a number is out of range", source));
+  }
+}
+
+}  // namespace
+
+Report from_json_text(std::string_view text, std::string_view source) {
+  const Json j = parse(text, source);
+  const At at{source, ""};
+  if (!j.is_object()) at.fail("a JSON object", j);
+  int version = 0;
+  Reader(j, at)("schema_version", version);
+  if (version != kSchemaVersion)
+    throw UsageError(
+        fmt::format("{}: schema_version {} is not {}, the one that this flashbench reads", source,
+                    version, kSchemaVersion));
+  Report report;
+  read(j, report, at);
+  return report;
+}
+
+Report read_report(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    throw UsageError(fmt::format("{}: is a folder, not a report", path));
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw UsageError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
+  std::ostringstream text;
+  text << file.rdbuf();
+  return from_json_text(text.str(), path);
+}
+
+}  // namespace flashbench::report

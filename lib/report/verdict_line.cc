@@ -1,0 +1,55 @@
+#include "report/verdict_line.h"
+
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "report/units.h"
+
+namespace flashbench::report {
+namespace {
+
+/// An absent error (NaN, or infinitely far off) is the worst of all.
+double badness(const Worst& w) {
+  return w.error_over_noise ? *w.error_over_noise / w.limit
+                            : std::numeric_limits<double>::infinity();
+}
+
+const Worst* worst_of_all(const Check& check) {
+  const Worst* worst = nullptr;
+  for (const Worst& w : check.worst)
+    if (worst == nullptr || badness(w) > badness(*worst)) worst = &w;
+  return worst;
+}
+
+}  // namespace
+
+std::string tensor_label(std::string_view tensor) {
+  if (tensor == "o") return "O";
+  if (tensor == "lse") return "LSE";
+  if (tensor == "dq") return "dQ";
+  if (tensor == "dk") return "dK";
+  if (tensor == "dv") return "dV";
+  return std::string(tensor);
+}
+
+std::string verdict_line(const Worst& w, std::string_view dtype) {
+  const std::string_view rounding = w.tensor == "lse" ? "f32" : dtype;
+  const std::string error = w.error_over_noise ? human_ratio(*w.error_over_noise) + "x of expected"
+                                               : "NaN, or infinitely far from expected";
+  return fmt::format("{} {} {} rounding (limit {:g}x), worst at [{}]", tensor_label(w.tensor),
+                     error, rounding, w.limit, fmt::join(w.index, ","));
+}
+
+std::string verdict_cell(const Check& check) {
+  if (check.verdict == "not verified") return check.verdict;
+  const Worst* worst = worst_of_all(check);
+  const bool pass = check.verdict == "pass";
+  std::string text = pass ? "pass" : "FAIL";
+  if (worst == nullptr) return text;
+  if (!pass) text += " " + tensor_label(worst->tensor);
+  text += worst->error_over_noise ? " " + human_ratio(*worst->error_over_noise) + "x" : " NaN";
+  return check.level == "sample" ? text + " of a sample" : text;
+}
+
+}  // namespace flashbench::report

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "report/record.h"
+
+namespace flashbench::report {
+
+/// "o" is O, "dq" is dQ, and so on; the name of an identity stays as it is.
+std::string tensor_label(std::string_view tensor);
+
+/// "dQ 0.8x of expected bf16 rounding (limit 2x), worst at [0,1,17,3]". `dtype`: of the workload
+/// (LSE is f32 whatever that is).
+std::string verdict_line(const Worst& worst, std::string_view dtype);
+
+/// Short, for a table: "pass 0.4x", "pass 0.4x of a sample", "FAIL dQ 35x", "not verified".
+std::string verdict_cell(const Check& check);
+
+}  // namespace flashbench::report
