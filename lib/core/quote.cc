@@ -3,9 +3,8 @@
 #include <fmt/format.h>
 
 namespace flashbench {
-namespace {
 
-std::string escaped(std::string_view text) {
+std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -17,6 +16,8 @@ std::string escaped(std::string_view text) {
   return out;
 }
 
+namespace {
+
 /// No further than `at`, and not inside a UTF-8 sequence.
 std::size_t character_start(std::string_view text, std::size_t at) {
   for (int back = 0; back < 3 && at > 0; ++back, --at)
@@ -27,11 +28,11 @@ std::size_t character_start(std::string_view text, std::size_t at) {
 }  // namespace
 
 std::string quote(std::string_view text, std::size_t max_bytes) {
-  if (text.size() <= max_bytes) return "'" + escaped(text) + "'";
+  if (text.size() <= max_bytes) return fmt::format("'{}'", escape(text));
   const std::size_t head = character_start(text, max_bytes / 2);
   const std::size_t tail = character_start(text, text.size() - max_bytes / 4);
-  return fmt::format("'{}...{}' ({} bytes)", escaped(text.substr(0, head)),
-                     escaped(text.substr(tail)), text.size());
+  return fmt::format("'{}...{}' ({} bytes)", escape(text.substr(0, head)),
+                     escape(text.substr(tail)), text.size());
 }
 
 }  // namespace flashbench

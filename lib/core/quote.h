@@ -6,6 +6,9 @@
 
 namespace flashbench {
 
+/// Control bytes become \xNN: a file's name stays on one line of a message.
+std::string escape(std::string_view text);
+
 /// Text from outside, fit for one line of a message: in single quotes, control bytes escaped as
 /// \xNN, the middle of anything longer than `max_bytes` left out.
 std::string quote(std::string_view text, std::size_t max_bytes = 160);
