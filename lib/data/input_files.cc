@@ -1,0 +1,146 @@
+#include "data/input_files.h"
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/quote.h"
+#include "data/layout.h"
+
+namespace flashbench::data {
+namespace {
+
+/// Opens each path once, however many tensors come from it.
+class OpenFiles {
+ public:
+  std::shared_ptr<const TensorFile> open(const std::string& path) {
+    for (const auto& file : files_)
+      if (file->path() == path) return file;
+    files_.push_back(std::make_shared<const TensorFile>(open_tensor_file(path)));
+    return files_.back();
+  }
+
+ private:
+  std::vector<std::shared_ptr<const TensorFile>> files_;
+};
+
+Located find_named(std::shared_ptr<const TensorFile> file, const std::string& name,
+                   std::string_view role) {
+  const StoredTensor* tensor = file->find(name);
+  if (tensor == nullptr)
+    throw UsageError(fmt::format("{}: no tensor {}; it holds {}; say which with --{}_name",
+                                 escape(file->path()), quote(name), file->names(), role));
+  return {std::move(file), *tensor};
+}
+
+/// A file given for one role: its only tensor, or else the one of the role's name.
+Located find_only(std::shared_ptr<const TensorFile> file, const std::string& name,
+                  std::string_view role) {
+  if (file->tensors().size() != 1) return find_named(std::move(file), name, role);
+  const StoredTensor tensor = file->tensors().front();
+  return {std::move(file), tensor};
+}
+
+TensorFile open_bundle(const std::string& path) {
+  TensorFile file = open_tensor_file(path);
+  if (file.tensors().size() == 1 && file.tensors().front().name.empty())
+    throw UsageError(
+        fmt::format("{}: --input takes a .safetensors file that holds q, k and v; "
+                    "give .npy files to --q, --k and --v",
+                    escape(path)));
+  return file;
+}
+
+}  // namespace
+
+void check_combination(const Problem& p) {
+  const InputFiles& f = p.files;
+  const bool some = !f.q.empty() || !f.k.empty() || !f.v.empty();
+  if (some && !f.bundle.empty())
+    throw UsageError("--input already holds q, k and v; leave --q, --k and --v out");
+  if (some)
+    for (const auto& [flag, path] : {std::pair("--q", &f.q), {"--k", &f.k}, {"--v", &f.v}})
+      if (path->empty())
+        throw UsageError(fmt::format("--q, --k and --v go together; {} is missing", flag));
+  if (p.padding == PaddingMask::kFile && f.mask.empty() && f.bundle.empty())
+    throw UsageError("a mask from a file needs its name: --mask FILE");
+  if (p.d_o == GradSource::kFile && f.d_o.empty() && f.bundle.empty())
+    throw UsageError("dO from a file needs its name: --do FILE");
+}
+
+BundleExtras bundle_extras(const InputFiles& files) {
+  if (files.bundle.empty()) return {};
+  const TensorFile file = open_bundle(files.bundle);
+  const InputFiles defaults;
+  const auto has = [&](const std::string& name, const std::string& usual, std::string_view role) {
+    if (name == usual) return file.find(name) != nullptr;
+    find_named(std::make_shared<const TensorFile>(file), name, role);
+    return true;
+  };
+  return {.mask = has(files.mask_name, defaults.mask_name, "mask"),
+          .d_o = has(files.do_name, defaults.do_name, "do")};
+}
+
+LocatedInputs locate(const Problem& p) {
+  check_combination(p);
+  const InputFiles& f = p.files;
+  OpenFiles open;
+  LocatedInputs found;
+  std::shared_ptr<const TensorFile> bundle;
+  if (!f.bundle.empty()) bundle = std::make_shared<const TensorFile>(open_bundle(f.bundle));
+  const auto find = [&](const std::string& path, const std::string& name, std::string_view role) {
+    return path.empty() ? find_named(bundle, name, role) : find_only(open.open(path), name, role);
+  };
+  if (f.any()) {
+    found.q = find(f.q, f.q_name, "q");
+    found.k = find(f.k, f.k_name, "k");
+    found.v = find(f.v, f.v_name, "v");
+  }
+  if (p.d_o == GradSource::kFile) found.d_o = find(f.d_o, f.do_name, "do");
+  if (p.padding == PaddingMask::kFile) found.mask = find(f.mask, f.mask_name, "mask");
+  return found;
+}
+
+Dims extents(const Located& at, Layout layout) {
+  const std::vector<std::int64_t>& shape = at.tensor.shape;
+  if (!dtype_of(at.tensor.element))
+    throw UsageError(fmt::format("{} holds {}; attention reads F32, BF16 and F16", at.label(),
+                                 at.tensor.dtype_text));
+  if (shape.size() != 4)
+    throw UsageError(fmt::format("{} has shape {}; it must have 4 axes, {}", at.label(),
+                                 shape_text(shape),
+                                 layout == Layout::kBhsd ? "[b, h, len, d]" : "[b, len, h, d]"));
+  for (const std::int64_t size : shape)
+    if (size == 0)
+      throw UsageError(
+          fmt::format("{} has shape {}; no axis may be empty", at.label(), shape_text(shape)));
+  if (layout == Layout::kBshd) return {shape[0], shape[2], shape[1], shape[3]};
+  return {shape[0], shape[1], shape[2], shape[3]};
+}
+
+Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout) {
+  const Dims have = extents(from, layout);
+  if (have != dims || dtype_of(from.tensor.element) != dtype)
+    throw UsageError(
+        fmt::format("{} has {} and shape {} (--layout {}); needed is {} with [b, h, "
+                    "len, d] = [{}, {}, {}, {}]",
+                    from.label(), from.tensor.dtype_text, shape_text(from.tensor.shape),
+                    name(layout), name(dtype), dims.b, dims.h, dims.rows, dims.d));
+  Tensor tensor(dtype, dims);
+  read_tensor(*from.file, from.tensor, layout, tensor);
+  return tensor;
+}
+
+std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::int64_t kv_len) {
+  if (from.tensor.element != Element::kU8 && from.tensor.element != Element::kBool)
+    throw UsageError(fmt::format("{} holds {}; a mask must be U8 or BOOL, 1 = keep", from.label(),
+                                 from.tensor.dtype_text));
+  if (from.tensor.shape != std::vector{b, kv_len})
+    throw UsageError(fmt::format("{} has shape {}; the mask must be [b, kv_len] = [{}, {}]",
+                                 from.label(), shape_text(from.tensor.shape), b, kv_len));
+  std::vector<std::uint8_t> mask(static_cast<std::size_t>(b * kv_len));
+  from.file->read(from.tensor, 0, std::as_writable_bytes(std::span(mask)));
+  for (std::uint8_t& keep : mask) keep = keep != 0 ? 1 : 0;
+  return mask;
+}
+
+}  // namespace flashbench::data

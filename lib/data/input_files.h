@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "core/problem.h"
+#include "core/tensor.h"
+#include "data/tensor_file.h"
+
+namespace flashbench::data {
+
+/// A tensor found in a file.
+struct Located {
+  std::shared_ptr<const TensorFile> file;
+  StoredTensor tensor;
+
+  std::string label() const { return file->label(tensor); }
+};
+
+/// The tensors that a problem takes from files; absent ones are random, ones or nothing.
+struct LocatedInputs {
+  std::optional<Located> q, k, v, d_o, mask;
+};
+
+/// Throws UsageError unless the file options go together: a bundle, or q, k and v, or none.
+void check_combination(const Problem& p);
+
+/// The bundle's own `mask` and `do` where it has them. A name other than the default one was asked
+/// for, so it must be there.
+struct BundleExtras {
+  bool mask = false, d_o = false;
+};
+BundleExtras bundle_extras(const InputFiles& files);
+
+/// Opens the files of a problem and finds its tensors. Throws UsageError.
+LocatedInputs locate(const Problem& p);
+
+/// Reads q, k, v or dO. Throws UsageError unless it has these extents and this dtype.
+Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout);
+
+/// Reads a padding mask [b, kv_len] of U8 or BOOL; anything but zero is a kept key and becomes 1.
+std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::int64_t kv_len);
+
+/// The [b, h, row, d] extents of a stored q, k, v, dO. Throws UsageError unless it has four axes,
+/// none empty, and a dtype that attention reads.
+Dims extents(const Located& at, Layout layout);
+
+}  // namespace flashbench::data

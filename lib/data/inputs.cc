@@ -1,0 +1,126 @@
+#include "data/inputs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "data/fill.h"
+#include "data/input_files.h"
+
+namespace flashbench::data {
+namespace {
+
+bool is_finite(float x) { return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) != 0x7f800000u; }
+bool is_finite(Bf16 x) { return (x.bits & 0x7f80u) != 0x7f80u; }
+bool is_finite(F16 x) { return (x.bits & 0x7c00u) != 0x7c00u; }
+
+constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+
+/// The first flat index with a NaN or infinity in a row that counts, or kNone. `counts(b, row)`.
+template <typename T, typename Counts>
+std::int64_t first_not_finite(const T* data, const Dims& dims, const Counts& counts) {
+  std::int64_t first = kNone;
+  const std::int64_t rows = dims.b * dims.h * dims.rows;
+#pragma omp parallel for schedule(static) reduction(min : first)
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const T* row = data + r * dims.d;
+    unsigned bad = 0;
+    for (std::int64_t i = 0; i < dims.d; ++i) bad |= is_finite(row[i]) ? 0u : 1u;
+    if (bad == 0 || !counts(r / (dims.h * dims.rows), r % dims.rows)) continue;
+    std::int64_t i = 0;
+    while (is_finite(row[i])) ++i;
+    first = std::min(first, r * dims.d + i);
+  }
+  return first;
+}
+
+template <typename Counts>
+void require_finite(const Tensor& t, const Located& from, const Counts& counts,
+                    std::string_view hint) {
+  const Dims& dims = t.dims();
+  const std::int64_t at = with_dtype(
+      t.dtype(), [&](auto zero) { return first_not_finite(t.as<decltype(zero)>(), dims, counts); });
+  if (at == kNone) return;
+  const std::int64_t row = at / dims.d;
+  throw UsageError(fmt::format("{} holds {} at [b, h, row, d] = [{}, {}, {}, {}]; {}", from.label(),
+                               std::isnan(t.at(at)) ? "a NaN" : "an infinity",
+                               row / (dims.h * dims.rows), row / dims.rows % dims.h,
+                               row % dims.rows, at % dims.d, hint));
+}
+
+Tensor random_tensor(const Problem& p, Dims dims, TensorId id) {
+  Tensor t(p.dtype, dims);
+  fill(t, p.seed, id);
+  return t;
+}
+
+Tensor ones(const Problem& p, Dims dims) {
+  Tensor t(p.dtype, dims);
+  with_dtype(p.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    std::fill_n(t.as<T>(), t.count(), from_f32<T>(1.0f));
+  });
+  return t;
+}
+
+Tensor load_query_side(const Problem& p, const Located& from) {
+  Tensor t = load_tensor(from, p.shape.q_dims(), p.dtype, p.files.layout);
+  const auto every_row = [](std::int64_t, std::int64_t) { return true; };
+  require_finite(t, from, every_row, "every element must be finite");
+  return t;
+}
+
+/// Rows that the padding mask hides are never read by any query, whatever they hold.
+Tensor load_key_side(const Problem& p, const Located& from,
+                     const std::vector<std::uint8_t>& key_mask) {
+  Tensor t = load_tensor(from, p.shape.kv_dims(), p.dtype, p.files.layout);
+  const auto kept = [&](std::int64_t b, std::int64_t row) {
+    return key_mask.empty() || key_mask[static_cast<std::size_t>(b * p.shape.kv_len + row)] != 0;
+  };
+  require_finite(t, from, kept, "every row that no padding mask hides must be finite");
+  return t;
+}
+
+Tensor make_d_o(const Problem& p, const LocatedInputs& found) {
+  if (found.d_o) return load_query_side(p, *found.d_o);
+  if (p.d_o == GradSource::kRandom) return random_tensor(p, p.shape.q_dims(), TensorId::kDo);
+  return ones(p, p.shape.q_dims());
+}
+
+}  // namespace
+
+Inputs make_inputs(const Problem& p) {
+  const LocatedInputs found = locate(p);
+  const Shape& s = p.shape;
+  Inputs in;
+  if (found.mask)
+    in.key_mask = load_mask(*found.mask, s.b, s.kv_len);
+  else if (p.padding == PaddingMask::kRandom)
+    in.key_mask = random_mask(s.b, s.kv_len, p.mask_keep, p.seed);
+  in.q = found.q ? load_query_side(p, *found.q) : random_tensor(p, s.q_dims(), TensorId::kQ);
+  in.k = found.k ? load_key_side(p, *found.k, in.key_mask)
+                 : random_tensor(p, s.kv_dims(), TensorId::kK);
+  in.v = found.v ? load_key_side(p, *found.v, in.key_mask)
+                 : random_tensor(p, s.kv_dims(), TensorId::kV);
+  if (p.needs_gradients()) in.d_o = make_d_o(p, found);
+  return in;
+}
+
+Outputs make_outputs(const Problem& p) {
+  const Shape& s = p.shape;
+  Outputs out;
+  out.o = Tensor(p.dtype, s.q_dims());
+  out.lse = Tensor(Dtype::kF32, s.lse_dims());
+  if (p.needs_gradients()) {
+    out.dq = Tensor(p.dtype, s.q_dims());
+    out.dk = Tensor(p.dtype, s.kv_dims());
+    out.dv = Tensor(p.dtype, s.kv_dims());
+  }
+  return out;
+}
+
+}  // namespace flashbench::data

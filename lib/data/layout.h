@@ -1,0 +1,17 @@
+#pragma once
+
+#include "core/problem.h"
+#include "core/tensor.h"
+#include "data/safetensors.h"
+#include "data/tensor_file.h"
+
+namespace flashbench::data {
+
+/// Reads a stored tensor into a [b, h, row, d] one of its dtype and count. A file in Layout::kBshd
+/// holds [b, row, h, d]. Works in pieces of a few MiB: memory for a second tensor is never needed.
+void read_tensor(const TensorFile& file, const StoredTensor& stored, Layout layout, Tensor& to);
+
+/// Gives a tensor's bytes to the sink in the order of `layout`.
+void write_tensor(const Tensor& from, Layout layout, const ByteSink& sink);
+
+}  // namespace flashbench::data

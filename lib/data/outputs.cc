@@ -1,0 +1,81 @@
+#include "data/outputs.h"
+
+#include <fmt/format.h>
+
+#include "core/error.h"
+#include "core/quote.h"
+#include "data/layout.h"
+#include "data/safetensors.h"
+
+namespace flashbench::data {
+namespace {
+
+/// The shape in a file: [b, h, row, d] or [b, row, h, d], without d for LSE.
+std::vector<std::int64_t> file_shape(const Dims& dims, Layout layout, bool is_lse) {
+  std::vector<std::int64_t> shape = {dims.b, dims.h, dims.rows, dims.d};
+  if (layout == Layout::kBshd) std::swap(shape[1], shape[2]);
+  if (is_lse) shape.pop_back();
+  return shape;
+}
+
+Tensor read_output(const TensorFile& file, const StoredTensor& stored, const Problem& p,
+                   const Dims& dims, bool is_lse) {
+  const Layout layout = p.files.layout;
+  const std::optional<Dtype> dtype = dtype_of(stored.element);
+  const bool right_dtype = dtype && (*dtype == Dtype::kF32 || (!is_lse && *dtype == p.dtype));
+  if (!right_dtype)
+    throw UsageError(fmt::format(
+        "{} holds {}; it must be {}", file.label(stored), stored.dtype_text,
+        is_lse || p.dtype == Dtype::kF32 ? "f32" : fmt::format("f32 or {}", name(p.dtype))));
+  const std::vector<std::int64_t> want = file_shape(dims, layout, is_lse);
+  std::vector<std::int64_t> have = stored.shape;
+  if (is_lse && have.size() == 4 && have.back() == 1) have.pop_back();
+  if (have != want)
+    throw UsageError(fmt::format("{} has shape {}; this problem's must be {} (--layout {})",
+                                 file.label(stored), shape_text(stored.shape), shape_text(want),
+                                 name(layout)));
+  Tensor t(*dtype, dims);
+  read_tensor(file, stored, layout, t);
+  return t;
+}
+
+}  // namespace
+
+void write_outputs(const std::string& path, const Problem& p, const Outputs& out, Pass pass) {
+  const Layout layout = p.files.layout;
+  std::vector<TensorToWrite> tensors;
+  const auto add = [&](const char* name, const Tensor& t, bool is_lse) {
+    tensors.push_back({name, element_of(t.dtype()), file_shape(t.dims(), layout, is_lse),
+                       [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }});
+  };
+  add("o", out.o, false);
+  add("lse", out.lse, true);
+  if (pass != Pass::kForward) {
+    add("dq", out.dq, false);
+    add("dk", out.dk, false);
+    add("dv", out.dv, false);
+  }
+  write_safetensors(path, std::move(tensors),
+                    {{"producer", "flashbench"}, {"workload", p.flags()}});
+}
+
+Outputs read_outputs(const std::string& path, const Problem& p, const OutputNames& names) {
+  const TensorFile file = open_safetensors(path);
+  Outputs out;
+  const auto read = [&](const std::string& name, const Dims& dims, Tensor& to) {
+    if (const StoredTensor* stored = file.find(name))
+      to = read_output(file, *stored, p, dims, &to == &out.lse);
+  };
+  read(names.o, p.shape.q_dims(), out.o);
+  read(names.lse, p.shape.lse_dims(), out.lse);
+  read(names.dq, p.shape.q_dims(), out.dq);
+  read(names.dk, p.shape.kv_dims(), out.dk);
+  read(names.dv, p.shape.kv_dims(), out.dv);
+  if (out.o.empty() && out.lse.empty() && out.dq.empty() && out.dk.empty() && out.dv.empty())
+    throw UsageError(fmt::format("{}: none of {}, {}, {}, {}, {} is there; it holds {}",
+                                 escape(path), quote(names.o), quote(names.lse), quote(names.dq),
+                                 quote(names.dk), quote(names.dv), file.names()));
+  return out;
+}
+
+}  // namespace flashbench::data

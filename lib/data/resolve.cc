@@ -1,0 +1,124 @@
+#include <fmt/format.h>
+
+#include <array>
+
+#include "core/error.h"
+#include "core/quote.h"
+#include "data/input_files.h"
+#include "data/inputs.h"
+
+namespace flashbench::data {
+namespace {
+
+/// One extent of the problem: what the user said, or what the first tensor that has it says.
+struct Axis {
+  const char* flag;
+  std::int64_t* value;
+  bool given;              ///< by a flag
+  std::string decided_by;  ///< the tensor that decided it, for messages; empty: none yet
+};
+
+/// Lets each tensor claim extents; a claim that contradicts an earlier one or a flag is an error
+/// that names both.
+class Claims {
+ public:
+  Claims(Problem& p, const ExplicitFlags& given)
+      : problem_(p),
+        dtype_given_(given.dtype),
+        b_{"b", &p.shape.b, given.b, {}},
+        h_{"h", &p.shape.h, given.h, {}},
+        h_kv_{"h_kv", &p.shape.h_kv, given.h_kv, {}},
+        q_len_{"q_len", &p.shape.q_len, given.q_len, {}},
+        kv_len_{"kv_len", &p.shape.kv_len, given.kv_len, {}},
+        d_{"d", &p.shape.d, given.d, {}} {}
+
+  void query_side(const Located& at) { four_axes(at, h_, q_len_); }
+  void key_side(const Located& at) { four_axes(at, h_kv_, kv_len_); }
+
+  void mask(const Located& at) {
+    const std::vector<std::int64_t>& shape = at.tensor.shape;
+    if (shape.size() != 2 || shape[0] == 0 || shape[1] == 0)
+      throw UsageError(fmt::format("{} has shape {}; a mask must be [b, kv_len]", at.label(),
+                                   shape_text(shape)));
+    claim(b_, shape[0], at);
+    claim(kv_len_, shape[1], at);
+  }
+
+  /// The flags' own defaults, for what is still open.
+  void finish() {
+    if (open(h_kv_) && !open(h_)) *h_kv_.value = *h_.value;
+    if (open(kv_len_) && !open(q_len_)) *kv_len_.value = *q_len_.value;
+  }
+
+ private:
+  static bool open(const Axis& axis) { return !axis.given && axis.decided_by.empty(); }
+
+  void four_axes(const Located& at, Axis& heads, Axis& length) {
+    const Dims dims = extents(at, problem_.files.layout);
+    claim_dtype(at);
+    claim(b_, dims.b, at);
+    claim(heads, dims.h, at);
+    claim(length, dims.rows, at);
+    claim(d_, dims.d, at);
+  }
+
+  void claim(Axis& axis, std::int64_t value, const Located& at) {
+    const auto says = [&] {
+      return fmt::format("{} has shape {}, so {} is {}", at.label(), shape_text(at.tensor.shape),
+                         axis.flag, value);
+    };
+    if (axis.given && *axis.value != value)
+      throw UsageError(fmt::format("--{} {} contradicts the file: {}; leave the flag out",
+                                   axis.flag, *axis.value, says()));
+    if (!axis.decided_by.empty() && *axis.value != value)
+      throw UsageError(
+          fmt::format("{}, but {} has {} {}", says(), axis.decided_by, axis.flag, *axis.value));
+    *axis.value = value;
+    if (axis.decided_by.empty()) axis.decided_by = at.label();
+  }
+
+  void claim_dtype(const Located& at) {
+    const Dtype dtype = *dtype_of(at.tensor.element);
+    if (dtype_given_ && problem_.dtype != dtype)
+      throw UsageError(
+          fmt::format("--dtype {} contradicts the file: {} holds {}; leave the flag out",
+                      name(problem_.dtype), at.label(), at.tensor.dtype_text));
+    if (!dtype_decided_by_.empty() && problem_.dtype != dtype)
+      throw UsageError(fmt::format("{} holds {}, but {} holds {}; all tensors must have one dtype",
+                                   at.label(), at.tensor.dtype_text, dtype_decided_by_,
+                                   name(problem_.dtype)));
+    problem_.dtype = dtype;
+    if (dtype_decided_by_.empty()) dtype_decided_by_ = at.label();
+  }
+
+  Problem& problem_;
+  bool dtype_given_;
+  std::string dtype_decided_by_;
+  Axis b_, h_, h_kv_, q_len_, kv_len_, d_;
+};
+
+}  // namespace
+
+Problem resolve(Problem p, const ExplicitFlags& given) {
+  check_combination(p);
+  const BundleExtras extras = bundle_extras(p.files);
+  if (!given.mask && extras.mask) p.padding = PaddingMask::kFile;
+  if (!given.d_o && extras.d_o && p.needs_gradients()) p.d_o = GradSource::kFile;
+
+  const LocatedInputs found = locate(p);
+  Claims claims(p, given);
+  if (found.q) claims.query_side(*found.q);
+  if (found.k) claims.key_side(*found.k);
+  if (found.v) claims.key_side(*found.v);
+  if (found.d_o) claims.query_side(*found.d_o);
+  if (found.mask) claims.mask(*found.mask);
+  claims.finish();
+
+  if (const std::optional<Rejection> bad = invalid(p); bad && p.files.any())
+    throw UsageError(fmt::format("{}: {} (axes read as --layout {})",
+                                 escape(p.files.bundle.empty() ? p.files.q : p.files.bundle),
+                                 bad->reason, name(p.files.layout)));
+  return p;
+}
+
+}  // namespace flashbench::data

@@ -1,0 +1,93 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
+
+#include "core/atomic_file.h"
+#include "data/safetensors.h"
+
+namespace flashbench::data {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+constexpr std::size_t kHeaderAlignment = 8;
+
+const char* dtype_name(Element e) {
+  switch (e) {
+    case Element::kF32:
+      return "F32";
+    case Element::kBf16:
+      return "BF16";
+    case Element::kF16:
+      return "F16";
+    case Element::kU8:
+      return "U8";
+    case Element::kBool:
+      return "BOOL";
+    case Element::kOther:
+    default:
+      throw std::logic_error("a tensor of this type cannot be written");
+  }
+}
+
+std::uint64_t item_bytes(Element e) {
+  const std::optional<Dtype> dtype = dtype_of(e);
+  return dtype ? size_bytes(*dtype) : 1;
+}
+
+std::uint64_t data_bytes(const TensorToWrite& t) {
+  std::uint64_t bytes = item_bytes(t.element);
+  for (const std::int64_t size : t.shape) bytes *= static_cast<std::uint64_t>(size);
+  return bytes;
+}
+
+/// The length in 8 bytes and the JSON, padded with spaces so that the data is aligned.
+std::string header_text(const std::vector<TensorToWrite>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  json header = json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::uint64_t offset = 0;
+  for (const TensorToWrite& t : tensors) {
+    if (header.contains(t.name)) throw std::logic_error("two tensors are named " + t.name);
+    const std::uint64_t end = offset + data_bytes(t);
+    header[t.name] = {
+        {"dtype", dtype_name(t.element)}, {"shape", t.shape}, {"data_offsets", {offset, end}}};
+    offset = end;
+  }
+  std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
+  text.resize((text.size() + kHeaderAlignment - 1) / kHeaderAlignment * kHeaderAlignment, ' ');
+  std::string length(8, '\0');
+  for (std::size_t i = 0; i < length.size(); ++i)
+    length[i] = static_cast<char>(static_cast<unsigned char>(text.size() >> (8 * i)));
+  return length + text;
+}
+
+}  // namespace
+
+void write_safetensors(const std::string& path, std::vector<TensorToWrite> tensors,
+                       const std::map<std::string, std::string>& metadata) {
+  std::stable_sort(tensors.begin(), tensors.end(),
+                   [](const TensorToWrite& a, const TensorToWrite& b) {
+                     return item_bytes(a.element) > item_bytes(b.element);
+                   });
+  const std::string header = header_text(tensors, metadata);
+  AtomicFile file(path);
+  file.write(header);
+  for (const TensorToWrite& t : tensors) {
+    std::uint64_t written = 0;
+    t.produce([&](std::span<const std::byte> bytes) {
+      written += bytes.size();
+      file.write(bytes);
+    });
+    if (written != data_bytes(t))
+      throw std::logic_error(
+          fmt::format("tensor {} gave {} bytes of {}", t.name, written, data_bytes(t)));
+  }
+  file.commit();
+}
+
+}  // namespace flashbench::data
