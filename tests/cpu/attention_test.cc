@@ -1,0 +1,215 @@
+// Every kernel of this backend against the fp64 oracle, at every ISA level that this processor has.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+
+#include "core/work.h"
+#include "cpu/kernels.h"
+#include "cpu/tile_ops.h"
+#include "data/inputs.h"
+#include "oracle/verify.h"
+
+namespace flashbench::cpu {
+namespace {
+
+struct AttentionCase {
+  const char* guards_against;
+  Shape shape;
+  bool causal = false;
+  double keep = 1.0;  ///< of a random padding mask; 1: none
+  double scale = 0;   ///< 0: the default
+};
+
+constexpr AttentionCase kCases[] = {
+    {"one_of_everything", {1, 1, 1, 1, 1, 1}},
+    {"one_query_decode", {1, 2, 2, 1, 129, 64}, true},
+    {"ragged_both_tiles", {1, 2, 2, 65, 130, 64}},
+    {"several_key_blocks_and_a_tail", {1, 1, 1, 33, 1100, 32}},
+    {"several_query_blocks_causal", {1, 1, 1, 300, 300, 40}, true},
+    {"more_queries_than_keys", {1, 1, 1, 70, 30, 64}, true},
+    {"more_keys_than_queries_causal", {1, 2, 2, 30, 270, 24}, true},
+    {"padding_alone", {2, 2, 2, 50, 220, 48}, false, 0.5},
+    {"padding_and_causal", {2, 2, 2, 130, 210, 48}, true, 0.5},
+    {"padding_keeps_nothing", {1, 1, 1, 9, 20, 16}, false, 0.0},
+    {"padding_keeps_little_causal", {2, 1, 1, 100, 100, 16}, true, 0.03},
+    {"group_of_three", {1, 6, 2, 40, 70, 32}, true},
+    {"multi_query_with_padding", {2, 8, 1, 37, 90, 16}, false, 0.6},
+    {"d_7", {1, 1, 1, 20, 33, 7}},
+    {"d_111", {1, 1, 1, 45, 50, 111}, true},
+    {"d_192", {1, 1, 1, 30, 70, 192}},
+    {"d_1024", {1, 1, 1, 14, 200, 1024}, true},
+    {"large_logits", {1, 1, 1, 40, 150, 64}, false, 1.0, 3.75},
+    {"negative_scale", {1, 1, 1, 20, 40, 32}, true, 1.0, -0.2},
+    {"zero_scale_is_the_mean", {1, 1, 1, 20, 40, 32}, false, 1.0, 1e-30},
+};
+
+Problem problem_of(const AttentionCase& c, Dtype dtype, Pass pass) {
+  Problem p;
+  p.shape = c.shape;
+  p.dtype = dtype;
+  p.pass = pass;
+  p.causal = c.causal;
+  p.d_o = GradSource::kRandom;
+  if (c.keep < 1.0) {
+    p.padding = PaddingMask::kRandom;
+    p.mask_keep = c.keep;
+  }
+  if (c.scale != 0) p.scale = c.scale;
+  return p;
+}
+
+Outputs run(const Kernel& kernel, const Problem& p, const Execution& e, const Inputs& in) {
+  Outputs out = data::make_outputs(p);
+  out.poison();
+  const auto plan = kernel.plan(p, e, in);
+  EXPECT_EQ(plan->workspace_bytes(), kernel.workspace_bytes(p, e));
+  const Operands io{&in, &out};
+  plan->prepare(io);
+  plan->launch(io);
+  return out;
+}
+
+std::string describe(const Verdict& v) {
+  std::string text;
+  for (const TensorVerdict& t : v.tensors)
+    if (!t.ok)
+      text += t.tensor + " " + std::to_string(t.error_over_noise) + "x at [" +
+              std::to_string(t.index[0]) + "," + std::to_string(t.index[1]) + "," +
+              std::to_string(t.index[2]) + "," + std::to_string(t.index[3]) + "]: got " +
+              std::to_string(t.got) + ", want " + std::to_string(t.want) + "; ";
+  return text;
+}
+
+class AttentionTest : public testing::TestWithParam<Isa> {};
+
+TEST_P(AttentionTest, EveryTypePassMaskAndDtypeIsWithinItsNoise) {
+  for (const AttentionCase& c : kCases)
+    for (const Dtype dtype : kDtypes) {
+      const Problem p = problem_of(c, dtype, Pass::kBoth);
+      const Inputs in = data::make_inputs(p);
+      const oracle::Reference reference(p, in, VerifyLevel::kFull);
+      for (const Kernel* kernel : kernels()) {
+        const Execution e{.isa = GetParam(), .threads = 2};
+        const Verdict v = reference.verify(run(*kernel, p, e, in));
+        EXPECT_TRUE(v.checked() && v.ok()) << c.guards_against << " " << kernel->info().name << " "
+                                           << name(dtype) << ": " << describe(v);
+      }
+    }
+}
+
+TEST_P(AttentionTest, BackwardAloneUsesTheForwardOfPrepare) {
+  const Problem p = problem_of(kCases[8], Dtype::kF32, Pass::kBackward);
+  const Inputs in = data::make_inputs(p);
+  for (const Kernel* kernel : kernels()) {
+    Outputs out = data::make_outputs(p);
+    const auto plan = kernel->plan(p, {.isa = GetParam(), .threads = 2}, in);
+    const Operands io{&in, &out};
+    plan->prepare(io);
+    for (int repeat = 0; repeat < 2; ++repeat) {  // a second launch must not see the first's sums
+      for (Tensor* t : {&out.dq, &out.dk, &out.dv}) t->poison();
+      plan->launch(io);
+      const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
+      EXPECT_TRUE(v.ok()) << kernel->info().name << ": " << describe(v);
+    }
+  }
+}
+
+TEST_P(AttentionTest, EveryNumberOfThreadsIsRight) {
+  const Problem p = problem_of(kCases[8], Dtype::kF32, Pass::kBoth);
+  const Inputs in = data::make_inputs(p);
+  for (const Kernel* kernel : kernels())
+    for (const int threads : {1, 3, 7}) {
+      const Outputs out = run(*kernel, p, {.isa = GetParam(), .threads = threads}, in);
+      const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
+      EXPECT_TRUE(v.ok()) << kernel->info().name << " on " << threads << ": " << describe(v);
+    }
+}
+
+TEST_P(AttentionTest, DeterministicGradientsAreBitwiseEqual) {
+  Problem p = problem_of(kCases[4], Dtype::kF32, Pass::kBoth);
+  p.shape.kv_len = p.shape.q_len = 900;  // several key blocks add to one block of dQ
+  const Inputs in = data::make_inputs(p);
+  for (const Kernel* kernel : kernels()) {
+    const Execution e{.isa = GetParam(), .threads = 5, .deterministic = true};
+    const Outputs first = run(*kernel, p, e, in);
+    for (int repeat = 0; repeat < 3; ++repeat) {
+      const Outputs again = run(*kernel, p, e, in);
+      for (const auto& [a, b] : {std::pair(&first.dq, &again.dq), std::pair(&first.dk, &again.dk),
+                                 std::pair(&first.dv, &again.dv), std::pair(&first.o, &again.o)})
+        EXPECT_EQ(std::memcmp(a->data(), b->data(), a->bytes()), 0) << kernel->info().name;
+    }
+  }
+}
+
+TEST_P(AttentionTest, NanInAHiddenKeyChangesNothing) {
+  const Problem p = problem_of(kCases[7], Dtype::kF32, Pass::kBoth);
+  Inputs in = data::make_inputs(p);
+  for (const Kernel* kernel : kernels()) {
+    const Execution e{.isa = GetParam(), .threads = 1, .deterministic = true};
+    const Outputs clean = run(*kernel, p, e, in);
+    const Shape& s = p.shape;
+    for (std::int64_t b = 0; b < s.b; ++b)
+      for (std::int64_t k = 0; k < s.kv_len; ++k)
+        if (in.key_mask[static_cast<std::size_t>(b * s.kv_len + k)] == 0)
+          for (std::int64_t h = 0; h < s.h_kv; ++h)
+            for (Tensor* t : {&in.k, &in.v})
+              for (std::int64_t d = 0; d < s.d; ++d)
+                t->set(t->dims().index(b, h, k, d), d % 2 == 0 ? NAN : INFINITY);
+    const Outputs hidden = run(*kernel, p, e, in);
+    for (const auto& [a, b] : {std::pair(&clean.o, &hidden.o), std::pair(&clean.dq, &hidden.dq),
+                               std::pair(&clean.dk, &hidden.dk), std::pair(&clean.dv, &hidden.dv),
+                               std::pair(&clean.lse, &hidden.lse)})
+      EXPECT_EQ(std::memcmp(a->data(), b->data(), a->bytes()), 0) << kernel->info().name;
+    in = data::make_inputs(p);
+  }
+}
+
+TEST_P(AttentionTest, ConstantValuesGiveConstantOutputs) {
+  const Problem p = problem_of(kCases[6], Dtype::kF32, Pass::kForward);
+  Inputs in = data::make_inputs(p);
+  for (std::int64_t i = 0; i < in.v.count(); ++i) in.v.set(i, 2.5f);
+  for (const Kernel* kernel : kernels()) {
+    const Outputs out = run(*kernel, p, {.isa = GetParam(), .threads = 2}, in);
+    for (std::int64_t i = 0; i < out.o.count(); ++i) EXPECT_NEAR(out.o.at(i), 2.5f, 1e-5f);
+  }
+}
+
+TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
+  const Problem p = problem_of(kCases[8], Dtype::kF32, Pass::kBoth);
+  const Inputs in = data::make_inputs(p);
+  for (const Kernel* kernel : kernels()) {
+    Outputs out = data::make_outputs(p);
+    const auto plan = kernel->plan(p, {.isa = GetParam(), .threads = 2}, in);
+    double seconds = 0;
+    std::size_t bytes = 0;
+    for (const PhaseProfile::Row& row : plan->profile({&in, &out})) {
+      EXPECT_GT(row.calls, 0u) << row.phase;
+      seconds += row.seconds;
+      bytes += row.bytes;
+    }
+    EXPECT_GT(seconds, 0);
+    EXPECT_LE(bytes, plan->workspace_bytes());
+    EXPECT_GT(static_cast<double>(bytes), 0.9 * static_cast<double>(plan->workspace_bytes()));
+    EXPECT_TRUE(oracle::verify(p, in, out, VerifyLevel::kFull).ok());
+  }
+}
+
+TEST_P(AttentionTest, FlashExecutesLittleMoreThanWhatIsVisible) {
+  Problem p = problem_of(kCases[4], Dtype::kF32, Pass::kForward);
+  p.shape = {1, 1, 1, 2048, 2048, 64};
+  const Inputs in = data::make_inputs(p);
+  const Execution e{.isa = GetParam(), .threads = 2};
+  const double visible = count_work(p, count_visible(p, {})).flop_visible;
+  EXPECT_LT(kernels()[0]->plan(p, e, in)->flop_executed(), 1.02 * visible);
+  EXPECT_DOUBLE_EQ(kernels()[1]->plan(p, e, in)->flop_executed(),
+                   count_work(p, count_visible(p, {})).flop_dense);
+  p.pass = Pass::kBackward;
+  EXPECT_LT(kernels()[0]->predicted_flop(p, e), 1.15 * 2.5 * visible);
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, AttentionTest, testing::ValuesIn(available_isas()),
+                         [](const auto& test) { return std::string(name(test.param)); });
+
+}  // namespace
+}  // namespace flashbench::cpu
