@@ -1,0 +1,326 @@
+#include "data/safetensors.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+
+#include "tests/data/scratch.h"
+
+namespace flashbench::data {
+namespace {
+
+using testing::ElementsAre;
+
+std::string repeat(const std::string& text, int times) {
+  std::string out;
+  for (int i = 0; i < times; ++i) out += text;
+  return out;
+}
+
+/// {"q": {...}} with these three fields.
+std::string entry(const std::string& dtype, const std::string& shape, const std::string& offsets) {
+  return R"({"dtype":)" + dtype + R"(,"shape":)" + shape + R"(,"data_offsets":)" + offsets + "}";
+}
+std::string only_q(const std::string& dtype, const std::string& shape, const std::string& offsets) {
+  return R"({"q":)" + entry(dtype, shape, offsets) + "}";
+}
+
+struct Lie {
+  const char* name;
+  std::string bytes;               ///< of the whole file
+  std::vector<std::string> parts;  ///< of the message
+};
+
+const std::string k16(16, 'x');  // 16 bytes of data
+const std::string kGood = entry("\"F32\"", "[4]", "[0,16]");
+
+std::vector<Lie> lies() {
+  return {
+      {"empty_file", "", {"is empty (0 bytes)"}},
+      {"seven_bytes", "1234567", {"has only 7 bytes"}},
+      {"header_beyond_file",
+       little_endian(100, 8) + "{}",
+       {"header of 100 bytes", "only 2 follow"}},
+      {"header_over_100_mb",
+       little_endian(100'000'001, 8) + "{}",
+       {"header of 100000001 bytes", "at most 100000000"}},
+      {"header_of_2_63", little_endian(std::uint64_t{1} << 63, 8) + "{}", {"9223372036854775808"}},
+      {"header_of_2_64_less_1", std::string(8, '\xff') + "{}", {"18446744073709551615"}},
+      {"no_header_at_all", little_endian(0, 8), {"must start with {"}},
+      {"array_header", safetensors_bytes("[1,2]", ""), {"no JSON object"}},
+      {"string_header", safetensors_bytes("\"q\"", ""), {"no JSON object"}},
+      {"leading_space", safetensors_bytes(" {}", ""), {"must start with {"}},
+      {"truncated_json", safetensors_bytes("{\"q\":", ""), {"not valid JSON at byte"}},
+      {"two_objects", safetensors_bytes("{}{}", ""), {"not valid JSON at byte"}},
+      {"comment", safetensors_bytes("{/**/}", ""), {"not valid JSON at byte 2"}},
+      {"nul_then_more", safetensors_bytes(std::string("{}\0{", 4), ""), {"NUL byte at byte 2"}},
+      {"bad_utf8", safetensors_bytes("{\"\xc3\x28\":1}", ""), {"not valid UTF-8 at byte 4"}},
+      {"bad_utf8_overlong", safetensors_bytes("{\"\xc0\xaf\":1}", ""), {"not valid UTF-8"}},
+      {"duplicate_tensor",
+       safetensors_bytes("{\"q\":" + kGood + ",\"q\":" + kGood + "}", k16),
+       {"names 'q' twice"}},
+      {"duplicate_field",
+       safetensors_bytes(R"({"q":{"dtype":"F32","dtype":"F16"}})", k16),
+       {"names 'dtype' twice"}},
+      {"deep_arrays",
+       safetensors_bytes("{\"q\":" + repeat("[", 200'000) + repeat("]", 200'000) + "}", ""),
+       {"deeper than 64"}},
+      {"deep_objects", safetensors_bytes(repeat("{\"a\":", 100'000), ""), {"deeper than 64"}},
+      {"deep_metadata",
+       safetensors_bytes("{\"__metadata__\":" + repeat("{\"a\":", 70) + "1" + repeat("}", 71), ""),
+       {"deeper than 64"}},
+      {"long_array",
+       safetensors_bytes(only_q("\"F32\"", "[" + repeat("1,", 70) + "1]", "[0,4]"), "xxxx"),
+       {"more than 64 items"}},
+      {"entry_is_a_number", safetensors_bytes(R"({"q":3})", ""), {"tensor 'q'", "no JSON object"}},
+      {"no_dtype",
+       safetensors_bytes(R"({"q":{"shape":[4],"data_offsets":[0,16]}})", k16),
+       {"tensor 'q'", "lacks 'dtype'"}},
+      {"no_shape",
+       safetensors_bytes(R"({"q":{"dtype":"F32","data_offsets":[0,16]}})", k16),
+       {"tensor 'q'", "lacks 'shape'"}},
+      {"no_offsets",
+       safetensors_bytes(R"({"q":{"dtype":"F32","shape":[4]}})", k16),
+       {"tensor 'q'", "lacks 'data_offsets'"}},
+      {"unknown_dtype",
+       safetensors_bytes(only_q("\"F33\"", "[4]", "[0,16]"), k16),
+       {"tensor 'q'", "unknown dtype 'F33'"}},
+      {"lower_case_dtype",
+       safetensors_bytes(only_q("\"f32\"", "[4]", "[0,16]"), k16),
+       {"unknown dtype 'f32'"}},
+      {"dtype_is_a_number",
+       safetensors_bytes(only_q("32", "[4]", "[0,16]"), k16),
+       {"tensor 'q'", "dtype must be a string"}},
+      {"shape_is_a_number",
+       safetensors_bytes(only_q("\"F32\"", "4", "[0,16]"), k16),
+       {"tensor 'q'", "shape must be an array"}},
+      {"negative_size",
+       safetensors_bytes(only_q("\"F32\"", "[-4]", "[0,16]"), k16),
+       {"tensor 'q'", "shape holds '-4'"}},
+      {"fractional_size",
+       safetensors_bytes(only_q("\"F32\"", "[4.5]", "[0,16]"), k16),
+       {"shape holds '4.5'"}},
+      {"whole_but_float_size",
+       safetensors_bytes(only_q("\"F32\"", "[4.0]", "[0,16]"), k16),
+       {"shape holds '4.0'"}},
+      {"size_as_text",
+       safetensors_bytes(only_q("\"F32\"", "[\"4\"]", "[0,16]"), k16),
+       {"shape holds"}},
+      {"size_2_63",
+       safetensors_bytes(only_q("\"F32\"", "[9223372036854775808]", "[0,16]"), k16),
+       {"tensor 'q'", "9223372036854775808", "2^63 - 1"}},
+      {"size_10_25",
+       safetensors_bytes(only_q("\"F32\"", "[10000000000000000000000000]", "[0,16]"), k16),
+       {"tensor 'q'", "1e+25"}},
+      {"number_beyond_double",
+       safetensors_bytes(only_q("\"F32\"", "[1e999]", "[0,16]"), k16),
+       {"no double holds"}},
+      {"product_overflows",
+       safetensors_bytes(only_q("\"F32\"", "[4294967296,4294967296]", "[0,16]"), k16),
+       {"tensor 'q'", "[4294967296, 4294967296]", "overflows"}},
+      {"product_wraps_to_the_right_size",  // 2^62 + 4 elements of 4 bytes wrap to 16 bytes
+       safetensors_bytes(only_q("\"F32\"", "[4611686018427387908]", "[0,16]"), k16),
+       {"tensor 'q'", "overflows"}},
+      {"one_offset",
+       safetensors_bytes(only_q("\"F32\"", "[4]", "[16]"), k16),
+       {"tensor 'q'", "[begin, end]"}},
+      {"three_offsets",
+       safetensors_bytes(only_q("\"F32\"", "[4]", "[0,16,16]"), k16),
+       {"[begin, end]"}},
+      {"offsets_backwards",
+       safetensors_bytes(only_q("\"F32\"", "[4]", "[16,0]"), k16),
+       {"tensor 'q'", "[16, 0]", "end before they begin"}},
+      {"negative_offset",
+       safetensors_bytes(only_q("\"F32\"", "[4]", "[-16,0]"), k16),
+       {"data_offsets holds '-16'"}},
+      {"offset_2_63",
+       safetensors_bytes(only_q("\"F32\"", "[4]", "[9223372036854775808,9223372036854775824]"),
+                         k16),
+       {"tensor 'q'", "9223372036854775808"}},
+      {"offset_2_64_less_1",
+       safetensors_bytes(only_q("\"F32\"", "[4]", "[0,18446744073709551615]"), k16),
+       {"tensor 'q'", "18446744073709551615"}},
+      {"out_of_range",
+       safetensors_bytes(only_q("\"F32\"", "[8]", "[0,32]"), k16),
+       {"tensor 'q'", "[0, 32]", "16 bytes of data"}},
+      {"truncated_data",
+       safetensors_bytes(only_q("\"F32\"", "[4]", "[0,16]"), "xxxxx"),
+       {"tensor 'q'", "[0, 16]", "5 bytes of data", "truncated"}},
+      {"shape_needs_more",
+       safetensors_bytes(only_q("\"F32\"", "[5]", "[0,16]"), k16),
+       {"tensor 'q'", "[0, 16]", "16 bytes", "[5]", "20"}},
+      {"wrong_dtype_for_size",
+       safetensors_bytes(only_q("\"BF16\"", "[4]", "[0,16]"), k16),
+       {"tensor 'q'", "16 bytes", "BF16", "needs 8"}},
+      {"half_a_byte",
+       safetensors_bytes(only_q("\"F4\"", "[3]", "[0,2]"), "xx"),
+       {"tensor 'q'", "whole number of bytes"}},
+      {"overlap",
+       safetensors_bytes("{\"q\":" + entry("\"F32\"", "[4]", "[0,16]") +
+                             ",\"k\":" + entry("\"F32\"", "[2]", "[8,16]") + "}",
+                         k16),
+       {"tensor 'k' (data_offsets [8, 16]) overlaps tensor 'q' (data_offsets [0, 16])"}},
+      {"same_bytes_twice",
+       safetensors_bytes("{\"q\":" + kGood + ",\"k\":" + kGood + "}", k16),
+       {"overlaps"}},
+      {"empty_tensor_inside_another",
+       safetensors_bytes("{\"q\":" + kGood + ",\"k\":" + entry("\"F32\"", "[0]", "[8,8]") + "}",
+                         k16),
+       {"tensor 'k'", "overlaps"}},
+      {"hole_in_front",
+       safetensors_bytes(only_q("\"F32\"", "[2]", "[8,16]"), k16),
+       {"tensor 'q'", "hole", "0 to 8"}},
+      {"hole_between",
+       safetensors_bytes("{\"q\":" + entry("\"F32\"", "[1]", "[0,4]") +
+                             ",\"k\":" + entry("\"F32\"", "[2]", "[8,16]") + "}",
+                         k16),
+       {"tensor 'k'", "hole", "4 to 8"}},
+      {"data_left_over",
+       safetensors_bytes(only_q("\"F32\"", "[2]", "[0,8]"), k16),
+       {"16 bytes of data", "end at 8"}},
+      {"data_of_nobody", safetensors_bytes("{}", k16), {"16 bytes of data", "end at 0"}},
+      {"metadata_is_a_list", safetensors_bytes(R"({"__metadata__":[]})", ""), {"__metadata__"}},
+      {"metadata_is_no_text",
+       safetensors_bytes(R"({"__metadata__":{"a":1}})", ""),
+       {"__metadata__ 'a' must be a string"}},
+      {"name_with_control_characters",
+       safetensors_bytes("{\"a\\n\\u001b[31m\":3}", ""),
+       {"tensor 'a\\x0a\\x1b[31m'"}},
+      {"endless_name",
+       safetensors_bytes("{\"" + std::string(1'000'000, 'n') + "\":3}", ""),
+       {"(1000000 bytes)"}},
+  };
+}
+
+TEST(SafetensorsReader, RefusesEveryLieInOneLineThatNamesTheFile) {
+  const Scratch scratch;
+  for (const Lie& lie : lies()) {
+    SCOPED_TRACE(lie.name);
+    const std::string path = scratch.put("lie.safetensors", lie.bytes);
+    std::vector<std::string> parts = lie.parts;
+    parts.push_back(path + ": ");
+    expect_usage_error([&] { open_safetensors(path); }, parts);
+  }
+}
+
+TEST(SafetensorsReader, SurvivesEveryTruncationAndEveryFlippedBit) {
+  // Whatever a damaged file says, it is read right or refused; under ASan this finds overruns.
+  const Scratch scratch;
+  const std::string good = contents(FLASHBENCH_TEST_DATA "/tiny_bf16.safetensors");
+  int refused = 0;
+  const auto try_open = [&](const std::string& bytes) {
+    try {
+      const TensorFile file = open_safetensors(scratch.put("damaged.safetensors", bytes));
+      for (const StoredTensor& t : file.tensors()) {
+        std::vector<std::byte> data(t.bytes);
+        file.read(t, 0, data);
+      }
+    } catch (const UsageError&) {
+      ++refused;
+    }
+  };
+  for (std::size_t size = 0; size < good.size(); size += 23) try_open(good.substr(0, size));
+  EXPECT_EQ(refused, static_cast<int>((good.size() + 22) / 23));
+  const std::size_t header_end = good.find("]}}") + 8;
+  for (std::size_t i = 0; i < header_end; ++i) {
+    std::string bad = good;
+    bad[i] = static_cast<char>(bad[i] ^ (1 << (i % 7)));
+    try_open(bad);
+  }
+  EXPECT_GT(refused, 300);
+}
+
+TEST(SafetensorsReader, RefusesWhatIsNoFile) {
+  const Scratch scratch;
+  expect_usage_error([&] { open_safetensors(scratch.path("missing")); },
+                     {"missing: cannot be read: No such file"});
+  expect_usage_error([&] { open_safetensors(scratch.path("")); }, {"is a folder"});
+  ASSERT_EQ(mkfifo(scratch.path("fifo").c_str(), 0600), 0);
+  expect_usage_error([&] { open_safetensors(scratch.path("fifo")); }, {"is a FIFO"});
+  expect_usage_error([] { open_safetensors("/dev/zero"); }, {"is a device"});
+  expect_usage_error([&] { open_safetensors(scratch.path("a\nb")); }, {"a\\x0ab: cannot be read"});
+}
+
+TEST(SafetensorsReader, RefusesAnUnreadableFile) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may read everything";
+  const Scratch scratch;
+  const std::string path = scratch.put("secret", "x");
+  chmod(path.c_str(), 0);
+  expect_usage_error([&] { open_safetensors(path); },
+                     {"secret: cannot be read: Permission denied"});
+}
+
+TEST(SafetensorsReader, TakesWhatTheFormatAllows) {
+  const Scratch scratch;
+  const std::string header =
+      R"({"__metadata__":{"format":"pt"},"b":{"data_offsets":[4,6],"shape":[2,1],"dtype":"U8"},)"
+      R"("scalar":{"dtype":"F32","shape":[],"data_offsets":[0,4]},)"
+      R"("none":{"dtype":"F16","shape":[0,9223372036854775807],"data_offsets":[6,6]},)"
+      R"("long":{"dtype":"I64","shape":[1],"data_offsets":[6,14],"extra":true}}   )";
+  const TensorFile file = open_safetensors(scratch.put(
+      "odd.safetensors", safetensors_bytes(header, std::string("\0\0\x80?ab12345678", 14))));
+  EXPECT_EQ(file.tensors().size(), 4u);
+  EXPECT_EQ(file.find("missing"), nullptr);
+  EXPECT_EQ(file.find("long")->element, Element::kOther);
+  EXPECT_THAT(file.find("b")->shape, ElementsAre(2, 1));
+  EXPECT_TRUE(file.find("scalar")->shape.empty());
+  std::array<std::byte, 4> bytes{};
+  file.read(*file.find("scalar"), 0, bytes);  // 1.0f at an odd place of the file
+  float value = 0;
+  std::memcpy(&value, bytes.data(), sizeof value);
+  EXPECT_EQ(value, 1.0f);
+  EXPECT_THAT(open_safetensors(scratch.put("no.safetensors", safetensors_bytes("{}", ""))).names(),
+              "no tensor");
+}
+
+TEST(SafetensorsReader, AFileThatShrinksIsAnErrorAndNotACrash) {
+  const Scratch scratch;
+  const std::string path =
+      scratch.put("t", safetensors_bytes(only_q("\"F32\"", "[4]", "[0,16]"), k16));
+  const TensorFile file = open_safetensors(path);
+  ASSERT_EQ(truncate(path.c_str(), 20), 0);
+  std::array<std::byte, 16> bytes{};
+  expect_usage_error([&] { file.read(*file.find("q"), 0, bytes); }, {"ends at byte"});
+}
+
+TensorToWrite floats(const std::string& name, const std::vector<float>& values) {
+  return {name,
+          Element::kF32,
+          {static_cast<std::int64_t>(values.size())},
+          [values](const ByteSink& sink) { sink(std::as_bytes(std::span(values))); }};
+}
+
+TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
+  const Scratch scratch;
+  const std::string path = scratch.path("out.safetensors");
+  const TensorToWrite bytes{"mask", Element::kBool, {3}, [](const ByteSink& sink) {
+                              const std::uint8_t values[] = {1, 0, 1};
+                              sink(std::as_bytes(std::span(values, 1)));
+                              sink(std::as_bytes(std::span(values + 1, 2)));
+                            }};
+  write_safetensors(path, {bytes, floats("a", {1, 2, 3})}, {{"note", "\xff is not UTF-8"}});
+  const TensorFile file = open_safetensors(path);
+  const StoredTensor& a = *file.find("a");
+  EXPECT_EQ(a.offset % 8, 0u) << "the header must be padded";
+  EXPECT_LT(a.offset, file.find("mask")->offset) << "wider elements first: all are aligned";
+  std::vector<float> values(3);
+  file.read(a, 0, std::as_writable_bytes(std::span(values)));
+  EXPECT_THAT(values, ElementsAre(1, 2, 3));
+  std::vector<std::uint8_t> mask(3);
+  file.read(*file.find("mask"), 0, std::as_writable_bytes(std::span(mask)));
+  EXPECT_THAT(mask, ElementsAre(1, 0, 1));
+}
+
+TEST(SafetensorsWriter, AFailureInTheMiddleLeavesTheOldFile) {
+  const Scratch scratch;
+  const std::string path = scratch.put("out", "precious");
+  TensorToWrite short_one = floats("a", {1, 2, 3});
+  short_one.shape = {4};
+  EXPECT_THROW(write_safetensors(path, {short_one}), std::logic_error);
+  EXPECT_THROW(write_safetensors(path, {floats("a", {1}), floats("a", {1})}), std::logic_error);
+  EXPECT_EQ(contents(path), "precious");
+}
+
+}  // namespace
+}  // namespace flashbench::data
