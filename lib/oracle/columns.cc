@@ -1,0 +1,205 @@
+#include "oracle/columns.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "oracle/dense.h"
+#include "oracle/noise.h"
+
+namespace flashbench::oracle {
+namespace {
+
+/// Calls step(query head, first row, rows) for every tile of the query rows of a group.
+template <typename Step>
+void for_query_tiles(const Shape& shape, std::int64_t h_kv, Step step) {
+  const std::int64_t tile = std::clamp<std::int64_t>(8192 / shape.d / 24 * 24, 24, 192);
+  std::vector<std::int64_t> rows;
+  for (std::int64_t g = 0; g < shape.group(); ++g)
+    for (std::int64_t i0 = 0; i0 < shape.q_len; i0 += tile) {
+      rows.resize(static_cast<std::size_t>(std::min(tile, shape.q_len - i0)));
+      std::iota(rows.begin(), rows.end(), i0);
+      step(g, h_kv * shape.group() + g, rows);
+    }
+}
+
+/// Some keys of one head, against tile after tile of the queries that may see them.
+class ColumnBlock {
+ public:
+  ColumnBlock(const Definition& def, std::int64_t b, std::int64_t h_kv,
+              std::span<const std::int64_t> which, std::span<const RowStats> stats)
+      : def_(def),
+        b_(b),
+        h_kv_(h_kv),
+        which_(which),
+        stats_(stats),
+        keys_(static_cast<std::int64_t>(which.size())),
+        d_(def.shape().d),
+        scale_(def.scale()),
+        rounding_(def.problem().dtype),
+        seen_(which.size(), 0) {
+    std::vector<std::uint8_t> keep;
+    for (const std::int64_t j : which) keep.push_back(def.kept(b, j) ? 1 : 0);
+    k_.gather(def.inputs().k, b, h_kv, which, keep);
+    v_.gather(def.inputs().v, b, h_kv, which, keep);
+    v_.derive();
+    for (Doubles* sum : {&r_.dk, &r_.dv, &rss_dk_, &rss_dv_, &spread_dk_, &spread_dv_})
+      sum->assign(k_.x.size(), 0.0);
+  }
+
+  ColumnResults run() {
+    for_query_tiles(def_.shape(), h_kv_,
+                    [&](std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
+                      if (!load(g, h, rows)) return;
+                      weights();
+                      accumulate();
+                    });
+    finish();
+    return std::move(r_);
+  }
+
+ private:
+  bool load(std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows);
+  void weights();
+  void accumulate();
+  void finish();
+
+  const Definition& def_;
+  std::int64_t b_, h_kv_;
+  std::span<const std::int64_t> which_;
+  std::span<const RowStats> stats_;
+  std::int64_t keys_, d_;
+  double scale_;
+  Rounding rounding_;
+  std::vector<std::uint8_t> seen_;  // [keys]: some query sees it
+  Panel k_, v_, q_, do_;
+  std::span<const RowStats> tile_stats_;
+  std::vector<std::int64_t> tile_rows_;
+  Doubles p_, ds_, spread_;                          // [keys, rows of the tile]: transposed scores
+  Doubles rounded_p_, rounded_ds_, noise_p_;         // [keys, rows of the tile]
+  Doubles rss_dk_, rss_dv_, spread_dk_, spread_dv_;  // [keys, d]
+  ColumnResults r_;
+};
+
+/// Loads a tile of queries; false when none of the keys is visible to any of them.
+bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
+  const std::int64_t q_len = def_.shape().q_len;
+  bool any = false;
+  for (std::size_t n = 0; n < which_.size(); ++n)
+    for (const std::int64_t i : rows)
+      if (def_.visible(b_, i, which_[n])) {
+        seen_[n] = 1;
+        any = true;
+        break;
+      }
+  if (!any) return false;
+  tile_rows_ = rows;
+  tile_stats_ = stats_.subspan(static_cast<std::size_t>(g * q_len + rows.front()), rows.size());
+  std::vector<std::uint8_t> keep;
+  for (const RowStats& s : tile_stats_) keep.push_back(s.empty ? 0 : 1);
+  q_.gather(def_.inputs().q, b_, h, rows, keep);
+  q_.derive();
+  q_.transpose();
+  do_.gather(def_.inputs().d_o, b_, h, rows, keep);
+  do_.derive();
+  do_.transpose();
+  return true;
+}
+
+/// P, dS and their errors for the tile, keys down and queries across.
+void ColumnBlock::weights() {
+  const std::int64_t rows = q_.rows;
+  const auto count = static_cast<std::size_t>(keys_ * rows);
+  for (Doubles* m : {&p_, &ds_, &spread_, &rounded_p_, &rounded_ds_, &noise_p_})
+    m->assign(count, 0.0);
+  Doubles dot_magnitude;
+  magnitudes(do_.xt, dot_magnitude);
+  multiply_add(keys_, rows, d_, k_.x.data(), d_, q_.xt.data(), rows, p_.data(), rows);
+  multiply_add(keys_, rows, d_, v_.x.data(), d_, do_.xt.data(), rows, ds_.data(), rows);
+  multiply_add(keys_, rows, d_, v_.magnitude.data(), d_, dot_magnitude.data(), rows, spread_.data(),
+               rows);
+  const double flush = rounding_.t / std::min(1.0, std::abs(scale_));
+  for (std::size_t m = 0; m < count; ++m) {
+    const std::size_t n = m / static_cast<std::size_t>(rows);
+    const std::size_t i = m % static_cast<std::size_t>(rows);
+    const RowStats& s = tile_stats_[i];
+    const double p =
+        def_.visible(b_, tile_rows_[i], which_[n]) ? std::exp(scale_ * p_[m] - s.lse) : 0.0;
+    const double ds = p * (ds_[m] - s.d);
+    const double p_error = rounding_.of(p), ds_error = rounding_.of(ds, flush);
+    p_[m] = p;
+    ds_[m] = ds;
+    noise_p_[m] = s.v * p;
+    spread_[m] = s.v * p * (spread_[m] + s.a);
+    rounded_p_[m] = p_error * p_error;
+    rounded_ds_[m] = ds_error * ds_error + s.delta * p * s.delta * p;
+  }
+}
+
+void ColumnBlock::accumulate() {
+  const auto add = [&](const Doubles& left, const Doubles& right, Doubles& out) {
+    multiply_add(keys_, d_, q_.rows, left.data(), q_.rows, right.data(), d_, out.data(), d_);
+  };
+  add(p_, do_.x, r_.dv);
+  add(rounded_p_, do_.square, rss_dv_);
+  add(noise_p_, do_.magnitude, spread_dv_);
+  add(ds_, q_.x, r_.dk);
+  add(rounded_ds_, q_.square, rss_dk_);
+  add(spread_, q_.magnitude, spread_dk_);
+}
+
+/// s_dV = u|dV| + rssᵢ(round(P)·dO) + ΣvP|dO| + t;
+/// s_dK = u|dK| + |scale|(rssᵢ((round(dS), δP)·Q) + ΣvP(|dO||V|ᵀ + a)|Q|) + t.
+void ColumnBlock::finish() {
+  const double size = std::abs(scale_);
+  for (std::int64_t n = 0; n < keys_; ++n) {
+    double dk_noise = 0, dv_noise = 0;
+    for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
+      double& dk = r_.dk.data()[c];
+      dk *= scale_;
+      dk_noise =
+          std::max(dk_noise, rounding_.u * std::abs(dk) + rounding_.t +
+                                 size * (std::sqrt(rss_dk_.data()[c]) + spread_dk_.data()[c]));
+      dv_noise = std::max(dv_noise, rounding_.u * std::abs(r_.dv.data()[c]) + rounding_.t +
+                                        std::sqrt(rss_dv_.data()[c]) + spread_dv_.data()[c]);
+    }
+    const bool seen = seen_[static_cast<std::size_t>(n)] != 0;
+    r_.noise_dk.push_back(seen ? dk_noise : 0.0);
+    r_.noise_dv.push_back(seen ? dv_noise : 0.0);
+  }
+}
+
+}  // namespace
+
+ColumnResults compute_columns(const Definition& def, std::int64_t b, std::int64_t h_kv,
+                              std::span<const std::int64_t> which,
+                              std::span<const RowStats> stats) {
+  return ColumnBlock(def, b, h_kv, which, stats).run();
+}
+
+Doubles estimate_kappa(const Definition& def, std::int64_t b, std::int64_t h_kv,
+                       std::span<const std::int64_t> keys) {
+  const Shape& s = def.shape();
+  Panel k, q;
+  k.gather(def.inputs().k, b, h_kv, keys);
+  k.derive();
+  Doubles kappa(static_cast<std::size_t>(s.group() * s.q_len), 0.0), sum;
+  for_query_tiles(s, h_kv,
+                  [&](std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
+                    q.gather(def.inputs().q, b, h, rows);
+                    q.transpose();
+                    for (double& x : q.xt) x *= x;
+                    sum.assign(static_cast<std::size_t>(k.rows * q.rows), 0.0);
+                    multiply_add(k.rows, q.rows, s.d, k.square.data(), s.d, q.xt.data(), q.rows,
+                                 sum.data(), q.rows);
+                    double* out = kappa.data() + g * s.q_len + rows.front();
+                    for (std::int64_t n = 0; n < k.rows; ++n)
+                      for (std::int64_t i = 0; i < q.rows; ++i)
+                        out[i] = std::max(out[i], sum.data()[n * q.rows + i]);
+                  });
+  for (double& x : kappa)
+    x = std::abs(def.scale()) * std::sqrt(static_cast<double>(s.d)) * std::sqrt(x);
+  return kappa;
+}
+
+}  // namespace flashbench::oracle

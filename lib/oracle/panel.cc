@@ -1,0 +1,51 @@
+#include "oracle/panel.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace flashbench::oracle {
+
+void Panel::gather(const Tensor& t, std::int64_t b, std::int64_t h,
+                   std::span<const std::int64_t> which, std::span<const std::uint8_t> keep) {
+  rows = static_cast<std::int64_t>(which.size());
+  d = t.dims().d;
+  x.resize(static_cast<std::size_t>(rows * d));
+  with_dtype(t.dtype(), [&](auto zero) {
+    using Element = decltype(zero);
+    for (std::int64_t n = 0; n < rows; ++n) {
+      double* to = x.data() + n * d;
+      if (!keep.empty() && keep[static_cast<std::size_t>(n)] == 0) {
+        std::fill(to, to + d, 0.0);
+        continue;
+      }
+      const Element* from =
+          t.as<Element>() + t.dims().index(b, h, which[static_cast<std::size_t>(n)], 0);
+      for (std::int64_t c = 0; c < d; ++c) to[c] = static_cast<double>(to_f32(from[c]));
+    }
+  });
+}
+
+void Panel::transpose() {
+  xt.resize(x.size());
+  const double* from = x.data();
+  double* to = xt.data();
+  for (std::int64_t n = 0; n < rows; ++n)
+    for (std::int64_t c = 0; c < d; ++c) to[c * rows + n] = from[n * d + c];
+}
+
+void Panel::derive() {
+  squares(x, square);
+  magnitudes(x, magnitude);
+}
+
+void squares(const Doubles& x, Doubles& out) {
+  out.resize(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) out[i] = x[i] * x[i];
+}
+
+void magnitudes(const Doubles& x, Doubles& out) {
+  out.resize(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) out[i] = std::abs(x[i]);
+}
+
+}  // namespace flashbench::oracle

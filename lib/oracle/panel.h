@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/tensor.h"
+
+namespace flashbench::oracle {
+
+using Doubles = std::vector<double>;
+
+/// Rows of one head as doubles, x[rows, d], and as products want them.
+struct Panel {
+  std::int64_t rows = 0, d = 0;
+  Doubles x;          ///< [rows, d]
+  Doubles xt;         ///< [d, rows]; after transpose()
+  Doubles square;     ///< squares of x; after derive()
+  Doubles magnitude;  ///< magnitudes of x; after derive()
+
+  /// Loads rows `which` of head (b, h). A row with keep[n] == 0 is zeros, whatever the tensor holds
+  /// there: a NaN in a row that nothing sees must not spread. Empty `keep`: all.
+  void gather(const Tensor& t, std::int64_t b, std::int64_t h, std::span<const std::int64_t> which,
+              std::span<const std::uint8_t> keep = {});
+  void transpose();
+  void derive();
+};
+
+void squares(const Doubles& x, Doubles& out);
+void magnitudes(const Doubles& x, Doubles& out);
+
+}  // namespace flashbench::oracle

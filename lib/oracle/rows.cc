@@ -1,0 +1,260 @@
+#include "oracle/rows.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "oracle/dense.h"
+#include "oracle/noise.h"
+
+namespace flashbench::oracle {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+/// A block of rows on its way through the definition. Matrices are row-major.
+class RowBlock {
+ public:
+  RowBlock(const Definition& def, std::int64_t b, std::int64_t h,
+           std::span<const std::int64_t> which)
+      : def_(def),
+        b_(b),
+        kv_head_(def.shape().kv_head(h)),
+        which_(which),
+        rows_(static_cast<std::int64_t>(which.size())),
+        kv_len_(def.shape().kv_len),
+        d_(def.shape().d),
+        scale_(def.scale()),
+        rounding_(def.problem().dtype),
+        kappa_(which.size(), 0.0) {
+    r_.stats.resize(which.size());
+    std::vector<std::uint8_t> seen;
+    for (const std::int64_t i : which) seen.push_back(def.empty_row(b, i) ? 0 : 1);
+    q_.gather(def.inputs().q, b, h, which, seen);
+    q_.derive();
+    if (!def.has_gradients()) return;
+    do_.gather(def.inputs().d_o, b, h, which, seen);
+    do_.derive();
+  }
+
+  RowResults run() {
+    score();
+    softmax();
+    weigh_values();
+    if (def_.has_gradients()) {
+      score_gradient();
+      weigh_keys();
+    }
+    return std::move(r_);
+  }
+
+ private:
+  /// Calls step(first key, keys of the tile, which of them the padding mask keeps) for every tile
+  /// of keys that some row of the block sees.
+  template <typename Step>
+  void for_tiles(Step step) const {
+    const std::int64_t tile = std::clamp<std::int64_t>(8192 / d_ / 24 * 24, 24, 192);
+    std::vector<std::int64_t> keys;
+    std::vector<std::uint8_t> keep;
+    for (std::int64_t j0 = 0; j0 < kv_len_; j0 += tile) {
+      keys.resize(static_cast<std::size_t>(std::min(tile, kv_len_ - j0)));
+      std::iota(keys.begin(), keys.end(), j0);
+      if (std::none_of(keys.begin(), keys.end(), [&](std::int64_t j) { return some_row_sees(j); }))
+        continue;
+      keep.clear();
+      for (const std::int64_t j : keys) keep.push_back(def_.kept(b_, j) ? 1 : 0);
+      step(j0, keys, keep);
+    }
+  }
+  bool some_row_sees(std::int64_t j) const {
+    return std::any_of(which_.begin(), which_.end(),
+                       [&](std::int64_t i) { return def_.visible(b_, i, j); });
+  }
+
+  Doubles matrix(std::int64_t columns) const {
+    return Doubles(static_cast<std::size_t>(rows_ * columns), 0.0);
+  }
+  /// out[rows, :] += left[rows, keys of this tile]·right[keys of this tile, d]
+  void weigh(const Doubles& left, std::int64_t j0, const Panel& tile, const Doubles& right,
+             Doubles& out) const {
+    multiply_add(rows_, d_, tile.rows, left.data() + j0, kv_len_, right.data(), d_, out.data(), d_);
+  }
+
+  void score();
+  void softmax();
+  void weigh_values();
+  void score_gradient();
+  void weigh_keys();
+
+  const Definition& def_;
+  std::int64_t b_, kv_head_;
+  std::span<const std::int64_t> which_;
+  std::int64_t rows_, kv_len_, d_;
+  double scale_;
+  Rounding rounding_;
+  Panel q_, do_;
+  Doubles p_;          // [rows, kv_len]: scores, then probabilities
+  Doubles rounded_p_;  // [rows, kv_len]: squared error of P in the dtype
+  Doubles ds_;         // [rows, kv_len]: dP, then dS
+  Doubles spread_;     // [rows, kv_len]: |dO||V|ᵀ
+  Doubles kappa_;      // [rows]
+  RowResults r_;
+};
+
+/// S = scale·QKᵀ, and kappa from rss_c(q·k) of the visible pairs.
+void RowBlock::score() {
+  p_ = matrix(kv_len_);
+  Panel k;
+  Doubles kt_square, sum_square;
+  for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
+    k.gather(def_.inputs().k, b_, kv_head_, keys, keep);
+    k.transpose();
+    multiply_add(rows_, k.rows, d_, q_.x.data(), d_, k.xt.data(), k.rows, p_.data() + j0, kv_len_);
+    squares(k.xt, kt_square);
+    sum_square = matrix(k.rows);
+    multiply_add(rows_, k.rows, d_, q_.square.data(), d_, kt_square.data(), k.rows,
+                 sum_square.data(), k.rows);
+    const double* sum = sum_square.data();
+    for (std::int64_t n = 0; n < rows_; ++n)
+      for (std::int64_t j = 0; j < k.rows; ++j)
+        if (def_.visible(b_, which_[static_cast<std::size_t>(n)], j0 + j))
+          kappa_.data()[n] = std::max(kappa_.data()[n], sum[n * k.rows + j]);
+  });
+  for (double& x : p_) x *= scale_;
+  for (double& x : kappa_) x = std::abs(scale_) * std::sqrt(static_cast<double>(d_)) * std::sqrt(x);
+}
+
+/// P and LSE of each row over its visible keys.
+void RowBlock::softmax() {
+  rounded_p_ = matrix(kv_len_);
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    const std::int64_t i = which_[static_cast<std::size_t>(n)];
+    double* p = p_.data() + n * kv_len_;
+    double* error = rounded_p_.data() + n * kv_len_;
+    double max = -kInf;
+    for (std::int64_t j = 0; j < kv_len_; ++j) {
+      if (!def_.visible(b_, i, j)) p[j] = -kInf;
+      max = std::max(max, p[j]);
+    }
+    RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+    stats.empty = max == -kInf;
+    double sum = 0;
+    for (std::int64_t j = 0; j < kv_len_; ++j) {
+      p[j] = p[j] == -kInf ? 0.0 : std::exp(p[j] - max);
+      sum += p[j];
+    }
+    for (std::int64_t j = 0; j < kv_len_; ++j) {
+      if (!stats.empty) p[j] /= sum;
+      error[j] = rounding_.of(p[j]) * rounding_.of(p[j]);
+    }
+    const double kappa = kappa_.data()[n];
+    stats.lse = stats.empty ? -kInf : max + std::log(sum);
+    stats.v = softmax_noise(kappa);
+    r_.lse.push_back(stats.lse);
+    r_.noise_lse.push_back(stats.empty ? 0.0 : 0x1p-23 * (1 + std::abs(stats.lse) + kappa));
+  }
+}
+
+/// O = P·V and its noise u(|O| + rssⱼ(PV)) + vΣP|V| + t; dP = dO·Vᵀ on the way.
+void RowBlock::weigh_values() {
+  r_.o = matrix(d_);
+  Doubles rss = matrix(d_), spread = matrix(d_), vt_magnitude;
+  if (def_.has_gradients()) {
+    ds_ = matrix(kv_len_);
+    spread_ = matrix(kv_len_);
+  }
+  Panel v;
+  for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
+    v.gather(def_.inputs().v, b_, kv_head_, keys, keep);
+    v.derive();
+    weigh(p_, j0, v, v.x, r_.o);
+    weigh(rounded_p_, j0, v, v.square, rss);
+    weigh(p_, j0, v, v.magnitude, spread);
+    if (!def_.has_gradients()) return;
+    v.transpose();
+    magnitudes(v.xt, vt_magnitude);
+    multiply_add(rows_, v.rows, d_, do_.x.data(), d_, v.xt.data(), v.rows, ds_.data() + j0,
+                 kv_len_);
+    multiply_add(rows_, v.rows, d_, do_.magnitude.data(), d_, vt_magnitude.data(), v.rows,
+                 spread_.data() + j0, kv_len_);
+  });
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+    double largest = 0, delta_square = 0;
+    for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
+      const double noise = rounding_.u * std::abs(r_.o.data()[c]) + std::sqrt(rss.data()[c]) +
+                           stats.v * spread.data()[c] + rounding_.t;
+      largest = std::max(largest, noise);
+      if (!def_.has_gradients()) continue;
+      stats.d += do_.x.data()[c] * r_.o.data()[c];
+      delta_square += do_.square.data()[c] * noise * noise;
+    }
+    stats.delta = std::sqrt(delta_square);
+    r_.noise_o.push_back(stats.empty ? 0.0 : largest);
+  }
+}
+
+/// dS = P∘(dP - D), a = rowsum(P∘(|dO||V|ᵀ)).
+void RowBlock::score_gradient() {
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+    const double* p = p_.data() + n * kv_len_;
+    const double* spread = spread_.data() + n * kv_len_;
+    double* ds = ds_.data() + n * kv_len_;
+    for (std::int64_t j = 0; j < kv_len_; ++j) {
+      stats.a += p[j] * spread[j];
+      ds[j] = p[j] * (ds[j] - stats.d);
+    }
+  }
+}
+
+/// dQ = scale·dS·K and its noise
+/// u(|dQ| + |scale|rssⱼ(dS·K)) + |scale|δ|ΣP·K| + v|scale|ΣP(|dO||V|ᵀ + a)|K| + t.
+void RowBlock::weigh_keys() {
+  const double size = std::abs(scale_);
+  Doubles rounded_ds = matrix(kv_len_);
+  for (std::int64_t n = 0; n < rows_; ++n)
+    for (std::int64_t m = n * kv_len_; m < (n + 1) * kv_len_; ++m) {
+      const double error = rounding_.of(ds_.data()[m], rounding_.t / std::min(1.0, size));
+      rounded_ds.data()[m] = error * error;
+      spread_.data()[m] =
+          p_.data()[m] * (spread_.data()[m] + r_.stats[static_cast<std::size_t>(n)].a);
+    }
+  r_.dq = matrix(d_);
+  Doubles rss = matrix(d_), mean = matrix(d_), spread = matrix(d_);
+  Panel k;
+  for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
+    k.gather(def_.inputs().k, b_, kv_head_, keys, keep);
+    k.derive();
+    weigh(ds_, j0, k, k.x, r_.dq);
+    weigh(rounded_ds, j0, k, k.square, rss);
+    weigh(p_, j0, k, k.x, mean);
+    weigh(spread_, j0, k, k.magnitude, spread);
+  });
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+    double largest = 0;
+    for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
+      double& dq = r_.dq.data()[c];
+      dq *= scale_;
+      const double sums = std::sqrt(rss.data()[c]) + stats.delta * std::abs(mean.data()[c]) +
+                          stats.v * spread.data()[c];
+      largest = std::max(largest, rounding_.u * std::abs(dq) + size * sums + rounding_.t);
+    }
+    r_.noise_dq.push_back(stats.empty ? 0.0 : largest);
+  }
+}
+
+}  // namespace
+
+RowResults compute_rows(const Definition& def, std::int64_t b, std::int64_t h,
+                        std::span<const std::int64_t> which) {
+  return RowBlock(def, b, h, which).run();
+}
+
+std::int64_t row_block(const Shape& shape) {
+  return std::clamp<std::int64_t>((std::int64_t{1} << 19) / shape.kv_len, 1, 32);
+}
+
+}  // namespace flashbench::oracle

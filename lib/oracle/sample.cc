@@ -1,0 +1,106 @@
+#include "oracle/sample.h"
+
+#include <algorithm>
+#include <set>
+
+namespace flashbench::oracle {
+namespace {
+
+constexpr std::int64_t kRowsPerProblem = 64, kKeysPerProblem = 32;
+constexpr std::int64_t kTiles[] = {16, 32, 48, 64, 96, 128, 192, 256};
+
+/// SplitMix64 (Steele, Lea, Flood 2014): enough to pick rows.
+class Picker {
+ public:
+  explicit Picker(std::uint64_t seed) : state_(seed) {}
+  /// In [0, n).
+  std::int64_t operator()(std::int64_t n) {
+    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return static_cast<std::int64_t>((z ^ (z >> 31)) % static_cast<std::uint64_t>(n));
+  }
+
+ private:
+  std::uint64_t state_;
+};
+
+/// `count` of [0, rows): the ends and `also`, then by turns a row next to a tile boundary, a row
+/// near the start (where causal rows are short) and any row.
+std::vector<std::int64_t> pick(std::int64_t rows, std::int64_t count,
+                               const std::vector<std::int64_t>& also, Picker& random) {
+  std::set<std::int64_t> picked;
+  const auto take = [&](std::int64_t r) {
+    if (r >= 0 && r < rows && static_cast<std::int64_t>(picked.size()) < count) picked.insert(r);
+  };
+  take(rows - 1);
+  take(0);
+  for (const std::int64_t r : also) take(r);
+  const std::int64_t wanted = std::min(count, rows);
+  while (static_cast<std::int64_t>(picked.size()) < wanted) {
+    const std::int64_t tile = kTiles[random(std::size(kTiles))];
+    take(tile * (1 + random(rows / tile + 1)) - random(2));
+    take(random(std::int64_t{1} << random(20)));
+    take(random(rows));
+  }
+  return {picked.begin(), picked.end()};
+}
+
+std::int64_t per_head(std::int64_t of_problem, std::int64_t heads) {
+  return std::max<std::int64_t>(2, (of_problem + heads - 1) / heads);
+}
+
+std::int64_t longest_key(const Tensor& k, std::int64_t b, std::int64_t h,
+                         const std::vector<std::uint8_t>& key_mask) {
+  const Dims& dims = k.dims();
+  std::int64_t longest = 0;
+  double largest = -1;
+  for (std::int64_t j = 0; j < dims.rows; ++j) {
+    if (!key_mask.empty() && key_mask[static_cast<std::size_t>(b * dims.rows + j)] == 0) continue;
+    double sum = 0;
+    const std::int64_t first = dims.index(b, h, j, 0);
+    for (std::int64_t c = first; c < first + dims.d; ++c) {
+      const double x = static_cast<double>(k.at(c));
+      sum += x * x;
+    }
+    if (sum > largest) {
+      largest = sum;
+      longest = j;
+    }
+  }
+  return longest;
+}
+
+}  // namespace
+
+std::vector<HeadSample> sample_rows(const Problem& p) {
+  const Shape& s = p.shape;
+  std::vector<std::int64_t> also;
+  const std::int64_t first_seeing = s.q_len - s.kv_len;  // causal: the first row that sees a key
+  if (p.causal && first_seeing > 0) also = {first_seeing - 1, first_seeing, first_seeing + 1};
+  if (p.causal) also.push_back(1);
+  Picker random(p.seed);
+  std::vector<HeadSample> sample;
+  for (std::int64_t b = 0; b < s.b; ++b)
+    for (std::int64_t h = 0; h < s.h; ++h)
+      sample.push_back({b, h, pick(s.q_len, per_head(kRowsPerProblem, s.b * s.h), also, random)});
+  return sample;
+}
+
+std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in) {
+  const Shape& s = p.shape;
+  std::vector<HeadSample> sample;
+  for (std::int64_t b = 0; b < s.b; ++b)
+    for (std::int64_t h = 0; h < s.h_kv; ++h) sample.push_back({b, h, {}});
+  const auto heads = static_cast<std::int64_t>(sample.size());
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t n = 0; n < heads; ++n) {
+    HeadSample& head = sample[static_cast<std::size_t>(n)];
+    Picker random(p.seed + 0x6b657973 + static_cast<std::uint64_t>(n));
+    head.rows = pick(s.kv_len, 1 + per_head(kKeysPerProblem, heads),
+                     {longest_key(in.k, head.b, head.h, in.key_mask)}, random);
+  }
+  return sample;
+}
+
+}  // namespace flashbench::oracle

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/problem.h"
+#include "core/tensor.h"
+
+namespace flashbench::oracle {
+
+/// Rows of one head that level sample looks at, ascending.
+struct HeadSample {
+  std::int64_t b, h;
+  std::vector<std::int64_t> rows;
+};
+
+/// Query rows for O, LSE and dQ: at least 2 of every head and about 64 of a problem, among them
+/// the first and the last row, the first rows that see a key, rows next to likely tile boundaries
+/// and random ones. Decided by the problem and its seed alone.
+std::vector<HeadSample> sample_rows(const Problem& p);
+
+/// Keys for dK and dV, the same way per K/V head (about 32 of a problem), plus the key of the
+/// largest norm: where logits, and with them errors, are largest.
+std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in);
+
+}  // namespace flashbench::oracle

@@ -1,0 +1,273 @@
+#include "oracle/verify.h"
+
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <limits>
+#include <vector>
+
+#include "core/work.h"
+#include "oracle/compare.h"
+#include "oracle/identities.h"
+#include "oracle/reference.h"
+#include "oracle/sample.h"
+
+namespace flashbench::oracle {
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+
+/// Judgements of one set of outputs; verdict() keeps those of tensors that are there.
+struct Checks {
+  TensorCheck o{"o"}, lse{"lse"}, dq{"dq"}, dk{"dk"}, dv{"dv"};
+  TensorCheck value_sums{"sum dV = sum dO"}, inner_products{"<Q,dQ> = <K,dK>"};
+
+  void merge(const Checks& other) {
+    o.merge(other.o);
+    lse.merge(other.lse);
+    dq.merge(other.dq);
+    dk.merge(other.dk);
+    dv.merge(other.dv);
+    value_sums.merge(other.value_sums);
+    inner_products.merge(other.inner_products);
+  }
+  Verdict verdict(const Outputs& out, VerifyLevel level) const {
+    Verdict v;
+    v.level = level;
+    if (!out.o.empty()) v.tensors.push_back(o.verdict());
+    if (!out.lse.empty()) v.tensors.push_back(lse.verdict());
+    if (!out.dq.empty()) v.tensors.push_back(dq.verdict());
+    if (!out.dk.empty()) v.tensors.push_back(dk.verdict());
+    if (!out.dv.empty()) v.tensors.push_back(dv.verdict());
+    if (level != VerifyLevel::kSample) return v;
+    if (!out.dv.empty()) v.tensors.push_back(value_sums.verdict());
+    if (!out.dq.empty() && !out.dk.empty()) v.tensors.push_back(inner_products.verdict());
+    return v;
+  }
+};
+
+void check_rows(const RowPart& part, const Outputs& out, Checks& checks) {
+  const RowResults& want = part.results;
+  for (std::size_t n = 0; n < part.rows.size(); ++n) {
+    const std::int64_t i = part.rows[n];
+    const auto at = [&](const Tensor& t) { return n * static_cast<std::size_t>(t.dims().d); };
+    if (!out.o.empty())
+      checks.o.row(out.o, part.b, part.h, i, want.o.data() + at(out.o), want.noise_o[n]);
+    if (!out.lse.empty())
+      checks.lse.row(out.lse, part.b, part.h, i, want.lse.data() + n, want.noise_lse[n]);
+    if (!out.dq.empty())
+      checks.dq.row(out.dq, part.b, part.h, i, want.dq.data() + at(out.dq), want.noise_dq[n]);
+  }
+}
+
+void check_columns(const ColumnPart& part, const Outputs& out, Checks& checks) {
+  const ColumnResults& want = part.results;
+  for (std::size_t n = 0; n < part.keys.size(); ++n) {
+    const std::int64_t j = part.keys[n];
+    const auto at = [&](const Tensor& t) { return n * static_cast<std::size_t>(t.dims().d); };
+    if (!out.dk.empty())
+      checks.dk.row(out.dk, part.b, part.h_kv, j, want.dk.data() + at(out.dk), want.noise_dk[n]);
+    if (!out.dv.empty())
+      checks.dv.row(out.dv, part.b, part.h_kv, j, want.dv.data() + at(out.dv), want.noise_dv[n]);
+  }
+}
+
+/// What an empty row or a key that is masked out must hold, over all of the outputs.
+void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
+  const Shape& s = def.shape();
+  const std::vector<double> zeros(static_cast<std::size_t>(s.d), 0.0);
+  const auto row_of_zeros = [&](const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r,
+                                TensorCheck& check) {
+    if (!t.empty()) check.row(t, b, h, r, zeros.data(), 0.0);
+  };
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (std::int64_t b = 0; b < s.b; ++b) {
+    for (std::int64_t i = 0; i < s.q_len; ++i) {
+      const bool empty = def.empty_row(b, i);
+      for (std::int64_t h = 0; h < s.h; ++h) {
+        if (!out.lse.empty() && (out.lse.at(b, h, i, 0) == -kInf) != empty)
+          checks.lse.number(static_cast<double>(out.lse.at(b, h, i, 0)), empty ? -kInf : nan, 0.0,
+                            {b, h, i, 0});
+        if (!empty) continue;
+        row_of_zeros(out.o, b, h, i, checks.o);
+        row_of_zeros(out.dq, b, h, i, checks.dq);
+      }
+    }
+    for (std::int64_t j = 0; j < s.kv_len; ++j) {
+      if (def.kept(b, j)) continue;
+      for (std::int64_t h = 0; h < s.h_kv; ++h) {
+        row_of_zeros(out.dk, b, h, j, checks.dk);
+        row_of_zeros(out.dv, b, h, j, checks.dv);
+      }
+    }
+  }
+}
+
+void check_written(const Outputs& out, Checks& checks) {
+  checks.o.all_written(out.o);
+  checks.lse.all_written(out.lse, /*may_be_minus_inf=*/true);
+  checks.dq.all_written(out.dq);
+  checks.dk.all_written(out.dk);
+  checks.dv.all_written(out.dv);
+}
+
+void reject_misfits(const Definition& def, const Outputs& out) {
+  const Shape& s = def.shape();
+  const struct {
+    const char* name;
+    const Tensor& tensor;
+    Dims want;
+    bool gradient;
+  } tensors[] = {{"o", out.o, s.q_dims(), false},
+                 {"lse", out.lse, s.lse_dims(), false},
+                 {"dq", out.dq, s.q_dims(), true},
+                 {"dk", out.dk, s.kv_dims(), true},
+                 {"dv", out.dv, s.kv_dims(), true}};
+  bool any = false;
+  for (const auto& t : tensors) {
+    if (t.tensor.empty()) continue;
+    any = true;
+    const Dims& got = t.tensor.dims();
+    if (!(got == t.want))
+      throw UsageError(
+          fmt::format("'{}' is [{}, {}, {}, {}] but the problem makes it [{}, {}, {}, {}]", t.name,
+                      got.b, got.h, got.rows, got.d, t.want.b, t.want.h, t.want.rows, t.want.d));
+    if (t.gradient && !def.has_gradients())
+      throw UsageError(
+          fmt::format("'{}' is a gradient but there is no 'do' to judge it with; "
+                      "use --pass backward or give 'do'",
+                      t.name));
+  }
+  if (!any) throw UsageError("nothing to verify: none of o, lse, dq, dk, dv is there");
+}
+
+}  // namespace
+
+struct Reference::State {
+  Problem problem;
+  const Inputs* inputs;
+  VerifyLevel level;
+  Definition def;
+  std::vector<RowPart> rows;
+  std::vector<ColumnPart> columns;  // level full
+  std::vector<HeadSample> keys;     // level sample
+
+  State(const Problem& p, const Inputs& in, VerifyLevel l)
+      : problem(p), inputs(&in), level(l), def(problem, in) {
+    if (level == VerifyLevel::kFull) {
+      rows = all_rows(def);
+      columns = all_columns(def, rows);
+    } else if (level == VerifyLevel::kSample) {
+      const std::int64_t block = row_block(p.shape);
+      for (const HeadSample& head : sample_rows(p)) add_sampled_rows(head, block);
+      compute(def, rows);
+      if (def.has_gradients()) keys = sample_keys(p, in);
+    }
+  }
+
+  void add_sampled_rows(const HeadSample& head, std::int64_t block) {
+    for (std::size_t n = 0; n < head.rows.size(); ++n) {
+      if (n % static_cast<std::size_t>(block) == 0) rows.push_back({head.b, head.h, {}, {}});
+      rows.back().rows.push_back(head.rows[n]);
+    }
+  }
+
+  Checks full(const Outputs& out) const;
+  Checks sample(const Outputs& out) const;
+  void sample_group(const HeadSample& head, const Outputs& out, Checks& checks) const;
+  std::vector<NoiseProfile> dq_profiles(std::int64_t b, std::int64_t h_kv) const;
+};
+
+Checks Reference::State::full(const Outputs& out) const {
+  Checks total;
+  const auto row_parts = static_cast<std::int64_t>(rows.size());
+  const auto parts = row_parts + static_cast<std::int64_t>(columns.size());
+  std::vector<Checks> each(static_cast<std::size_t>(parts));
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t n = 0; n < parts; ++n) {
+    Checks& checks = each[static_cast<std::size_t>(n)];
+    if (n < row_parts)
+      check_rows(rows[static_cast<std::size_t>(n)], out, checks);
+    else
+      check_columns(columns[static_cast<std::size_t>(n - row_parts)], out, checks);
+  }
+  for (const Checks& checks : each) total.merge(checks);
+  return total;
+}
+
+Checks Reference::State::sample(const Outputs& out) const {
+  Checks total;
+  for (const RowPart& part : rows) check_rows(part, out, total);
+  check_exact(def, out, total);
+  check_written(out, total);
+  const auto groups = static_cast<std::int64_t>(keys.size());
+  std::vector<Checks> each(keys.size());
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t n = 0; n < groups; ++n)
+    sample_group(keys[static_cast<std::size_t>(n)], out, each[static_cast<std::size_t>(n)]);
+  for (const Checks& checks : each) total.merge(checks);
+  return total;
+}
+
+std::vector<NoiseProfile> Reference::State::dq_profiles(std::int64_t b, std::int64_t h_kv) const {
+  const std::int64_t group = def.shape().group();
+  std::vector<NoiseProfile> profiles(static_cast<std::size_t>(group));
+  for (const RowPart& part : rows) {
+    if (part.b != b || part.h / group != h_kv) continue;
+    for (std::size_t n = 0; n < part.rows.size(); ++n)
+      profiles[static_cast<std::size_t>(part.h % group)][part.rows[n]] = part.results.noise_dq[n];
+  }
+  return profiles;
+}
+
+void Reference::State::sample_group(const HeadSample& head, const Outputs& out,
+                                    Checks& checks) const {
+  if (out.dk.empty() && out.dv.empty()) return;
+  const std::vector<RowStats> stats = estimate_stats(def, out, head.b, head.h, head.rows);
+  const ColumnPart part{head.b, head.h, head.rows,
+                        compute_columns(def, head.b, head.h, head.rows, stats)};
+  check_columns(part, out, checks);
+  if (!out.dv.empty()) check_value_sums(def, out.dv, head.b, head.h, stats, checks.value_sums);
+  if (out.dq.empty() || out.dk.empty()) return;
+  NoiseProfile dk_noise;
+  for (std::size_t n = 0; n < part.keys.size(); ++n)
+    dk_noise[part.keys[n]] = part.results.noise_dk[n];
+  check_inner_products(def, out, head.b, head.h, dq_profiles(head.b, head.h), dk_noise,
+                       checks.inner_products);
+}
+
+Reference::Reference(const Problem& p, const Inputs& in, VerifyLevel level)
+    : state_(std::make_unique<State>(p, in, level)) {}
+Reference::Reference(Reference&&) noexcept = default;
+Reference& Reference::operator=(Reference&&) noexcept = default;
+Reference::~Reference() = default;
+
+VerifyLevel Reference::level() const { return state_->level; }
+
+Verdict Reference::verify(const Outputs& out) const {
+  const State& s = *state_;
+  if (s.level == VerifyLevel::kNone) return {};
+  reject_misfits(s.def, out);
+  if (s.level == VerifyLevel::kFull) return s.full(out).verdict(out, VerifyLevel::kFull);
+  const bool columns = !out.dk.empty() || !out.dv.empty();
+  if (columns && (out.o.empty() || out.lse.empty()))
+    return Reference(s.problem, *s.inputs, VerifyLevel::kFull).verify(out);
+  return s.sample(out).verdict(out, VerifyLevel::kSample);
+}
+
+Verdict verify(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level) {
+  return Reference(p, in, level).verify(out);
+}
+
+VerifyLevel choose_level(VerifyMode mode, const Problem& p) {
+  if (mode == VerifyMode::kNone) return VerifyLevel::kNone;
+  if (mode == VerifyMode::kFull) return VerifyLevel::kFull;
+  if (mode == VerifyMode::kSample) return VerifyLevel::kSample;
+  // Measured with AVX2: 8e9 multiply-adds a second for each core, and an exp costs about 100.
+  const bool gradients = p.needs_gradients();
+  const double products = row_products(gradients) + (gradients ? kColumnProducts : 0);
+  const double work = expected_visible(p).pairs * (products * static_cast<double>(p.shape.d) + 100);
+  return work <= 8e9 * omp_get_max_threads() ? VerifyLevel::kFull : VerifyLevel::kSample;
+}
+
+}  // namespace flashbench::oracle

@@ -1,0 +1,169 @@
+#include "oracle/reference.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "oracle/dense.h"
+#include "tests/oracle/host_attention.h"
+
+namespace flashbench::oracle {
+namespace {
+
+/// loss = Σ dO∘O of rows from the oracle.
+double loss(const Definition& def) {
+  double sum = 0;
+  const Dims dims = def.shape().q_dims();
+  for (const RowPart& part : all_rows(def))
+    for (std::size_t n = 0; n < part.rows.size(); ++n)
+      for (std::int64_t c = 0; c < dims.d; ++c)
+        sum += static_cast<double>(def.inputs().d_o.at(part.b, part.h, part.rows[n], c)) *
+               part.results.o[n * static_cast<std::size_t>(dims.d) + static_cast<std::size_t>(c)];
+  return sum;
+}
+
+/// (loss(x + e) - loss(x - e)) / 2e for one element.
+double finite_difference(const Problem& p, Inputs& in, Tensor& t, std::int64_t i) {
+  const float x = t.at(i), e = 0x1p-9f;
+  t.set(i, x + e);
+  const double up = loss(Definition(p, in));
+  t.set(i, x - e);
+  const double down = loss(Definition(p, in));
+  t.set(i, x);
+  return (up - down) / (2 * static_cast<double>(e));
+}
+
+struct FlatGradients {
+  Doubles o, lse, dq, dk, dv;
+};
+
+FlatGradients gradients(const Definition& def) {
+  FlatGradients g;
+  const auto rows = all_rows(def);
+  for (const RowPart& part : rows) {
+    g.o.insert(g.o.end(), part.results.o.begin(), part.results.o.end());
+    g.lse.insert(g.lse.end(), part.results.lse.begin(), part.results.lse.end());
+    g.dq.insert(g.dq.end(), part.results.dq.begin(), part.results.dq.end());
+  }
+  for (const ColumnPart& part : all_columns(def, rows)) {
+    g.dk.insert(g.dk.end(), part.results.dk.begin(), part.results.dk.end());
+    g.dv.insert(g.dv.end(), part.results.dv.begin(), part.results.dv.end());
+  }
+  return g;
+}
+
+Problem grouped_problem() {
+  Problem p;
+  p.shape = {2, 4, 2, 9, 7, 5};  // causal: two rows see nothing
+  p.pass = Pass::kBackward;
+  p.causal = true;
+  p.padding = PaddingMask::kFile;
+  p.d_o = GradSource::kRandom;
+  return p;
+}
+
+Inputs grouped_inputs(const Problem& p) {
+  Inputs in = host::random_inputs(p);
+  // Multiples of 2^-12, so that x ± 2^-9 is exact in f32.
+  for (Tensor* t : {&in.q, &in.k, &in.v, &in.d_o})
+    for (std::int64_t i = 0; i < t->count(); ++i) t->set(i, std::round(t->at(i) * 4096) / 4096);
+  in.key_mask = {1, 1, 0, 1, 1, 1, 0, /**/ 0, 1, 1, 1, 1, 0, 1};
+  return in;
+}
+
+TEST(Reference, GradientsAreFiniteDifferencesWithGroupsMasksAndEmptyRows) {
+  const Problem p = grouped_problem();
+  Inputs in = grouped_inputs(p);
+  const FlatGradients g = gradients(Definition(p, in));
+  const auto compare = [&](Tensor& t, const Doubles& want, const char* name) {
+    for (std::int64_t i = 0; i < t.count(); i += 3)
+      EXPECT_NEAR(finite_difference(p, in, t, i), want.data()[i], 2e-5) << name << " " << i;
+  };
+  compare(in.q, g.dq, "dq");
+  compare(in.k, g.dk, "dk");
+  compare(in.v, g.dv, "dv");
+}
+
+TEST(Reference, EmptyRowsAreZeroWithLseMinusInf) {
+  const Problem p = grouped_problem();
+  const Inputs in = grouped_inputs(p);
+  for (const RowPart& part : all_rows(Definition(p, in)))
+    for (std::size_t n = 0; n < part.rows.size(); ++n) {
+      // Two rows precede the first key; batch 1 pads that key too.
+      const bool empty = part.rows[n] < (part.b == 0 ? 2 : 3);
+      const double inf = std::numeric_limits<double>::infinity();
+      EXPECT_EQ(part.results.lse[n] == -inf, empty) << part.b << " " << part.rows[n];
+      EXPECT_EQ(part.results.noise_o[n] == 0, empty);
+      EXPECT_EQ(part.results.noise_dq[n] == 0, empty);
+      for (std::size_t c = n * 5; empty && c < n * 5 + 5; ++c) {
+        EXPECT_EQ(part.results.o[c], 0);
+        EXPECT_EQ(part.results.dq[c], 0);
+      }
+    }
+}
+
+TEST(Reference, OneKeyReturnsItsValueAndTheScoreAsLse) {
+  Problem p;
+  p.shape = {1, 1, 1, 1, 1, 2};
+  p.scale = 0.5;
+  Inputs in;
+  in.q = Tensor(Dtype::kF32, {1, 1, 1, 2});
+  in.k = Tensor(Dtype::kF32, {1, 1, 1, 2});
+  in.v = Tensor(Dtype::kF32, {1, 1, 1, 2});
+  const float q[] = {3, 4}, k[] = {2, -1}, v[] = {7, 9};
+  for (std::int64_t i = 0; i < 2; ++i) {
+    in.q.set(i, q[i]);
+    in.k.set(i, k[i]);
+    in.v.set(i, v[i]);
+  }
+  const FlatGradients g = gradients(Definition(p, in));
+  EXPECT_EQ(g.o, (Doubles{7, 9}));
+  EXPECT_EQ(g.lse, (Doubles{0.5 * (6 - 4)}));
+}
+
+TEST(Reference, AnyBlockOfRowsGivesTheSameNumbers) {
+  const Problem p = grouped_problem();
+  const Inputs in = grouped_inputs(p);
+  const Definition def(p, in);
+  const FlatGradients g = gradients(def);
+  const std::int64_t which[] = {8, 2, 5};
+  const RowResults r = compute_rows(def, 1, 3, which);
+  for (std::size_t n = 0; n < 3; ++n)
+    for (std::int64_t c = 0; c < 5; ++c) {
+      const std::int64_t at = p.shape.q_dims().index(1, 3, which[n], c);
+      EXPECT_NEAR(r.dq[n * 5 + static_cast<std::size_t>(c)], g.dq.data()[at], 1e-14);
+    }
+}
+
+TEST(Reference, ShiftedLogitsDoNotOverflow) {
+  Problem p;
+  p.shape = {1, 1, 1, 4, 6, 3};
+  p.pass = Pass::kBackward;
+  p.scale = 1e6;
+  const Inputs in = host::random_inputs(p);
+  const FlatGradients g = gradients(Definition(p, in));
+  for (const Doubles* x : {&g.o, &g.lse, &g.dq, &g.dk, &g.dv})
+    for (const double value : *x) EXPECT_TRUE(std::isfinite(value));
+}
+
+TEST(Dense, AgreesWithTheTripleLoopForRaggedSizes) {
+  for (const std::int64_t m : {1, 3, 4, 9})
+    for (const std::int64_t n : {1, 2, 7, 8, 24, 61})
+      for (const std::int64_t k : {1, 5, 32}) {
+        Doubles a, b, c, want;
+        for (std::int64_t i = 0; i < m * k; ++i) a.push_back(static_cast<double>(i % 7 - 3));
+        for (std::int64_t i = 0; i < k * n; ++i) b.push_back(static_cast<double>(i % 5 - 2));
+        for (std::int64_t i = 0; i < m * n; ++i) c.push_back(static_cast<double>(i % 3));
+        want = c;
+        for (std::int64_t i = 0; i < m; ++i)
+          for (std::int64_t j = 0; j < n; ++j)
+            for (std::int64_t l = 0; l < k; ++l)
+              want.data()[i * n + j] += a.data()[i * k + l] * b.data()[l * n + j];
+        multiply_add(m, n, k, a.data(), k, b.data(), n, c.data(), n);
+        EXPECT_EQ(c, want) << m << " " << n << " " << k;
+      }
+}
+
+}  // namespace
+}  // namespace flashbench::oracle

@@ -1,0 +1,289 @@
+#include "oracle/verify.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+
+#include "tests/oracle/host_attention.h"
+
+namespace flashbench::oracle {
+namespace {
+
+using host::Defect;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+Problem problem(Shape shape, Dtype dtype = Dtype::kF32, bool causal = false,
+                Pass pass = Pass::kBackward) {
+  Problem p;
+  p.shape = shape;
+  p.dtype = dtype;
+  p.causal = causal;
+  p.pass = pass;
+  p.d_o = GradSource::kRandom;
+  return p;
+}
+
+std::string describe(const Verdict& v) {
+  std::string text;
+  for (const TensorVerdict& t : v.tensors)
+    text += t.tensor + " " + std::to_string(t.error_over_noise) + (t.ok ? "\n" : " FAILED\n");
+  return text;
+}
+
+const TensorVerdict& of(const Verdict& v, const std::string& tensor) {
+  for (const TensorVerdict& t : v.tensors)
+    if (t.tensor == tensor) return t;
+  ADD_FAILURE() << "no verdict on " << tensor;
+  return v.tensors.front();
+}
+
+struct CorrectCase {
+  const char* name;
+  Shape shape;
+  bool causal;
+  double keep;  ///< 1: no padding mask
+};
+
+// Each row is a shape that some judge would get wrong.
+constexpr CorrectCase kCorrect[] = {
+    {"plain", {1, 2, 2, 64, 64, 32}, false, 1},
+    {"causal", {1, 2, 2, 96, 96, 32}, true, 1},
+    {"one_query_decode", {2, 2, 1, 1, 129, 64}, true, 1},
+    {"one_of_everything", {1, 1, 1, 1, 1, 1}, false, 1},
+    {"grouped_heads", {2, 6, 2, 40, 70, 24}, true, 1},
+    {"more_queries_than_keys", {1, 2, 2, 30, 7, 16}, true, 1},
+    {"padded", {2, 2, 1, 50, 61, 20}, false, 0.5},
+    {"padded_causal", {2, 2, 2, 61, 61, 8}, true, 0.3},
+    {"all_padded", {1, 1, 1, 5, 9, 8}, false, 0},
+    {"tall_head", {1, 1, 1, 33, 40, 300}, false, 1},
+    {"head_dim_1", {1, 2, 2, 64, 64, 1}, true, 1},
+};
+
+class CorrectKernel : public testing::TestWithParam<CorrectCase> {};
+
+TEST_P(CorrectKernel, PassesAtBothLevelsInEveryDtypeWithLogitsUpTo30) {
+  const CorrectCase& c = GetParam();
+  for (const Dtype dtype : kDtypes)
+    for (const float logits : {1.0f, 30.0f})
+      for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample}) {
+        Problem p = problem(c.shape, dtype, c.causal);
+        p.padding = c.keep < 1 ? PaddingMask::kRandom : PaddingMask::kNone;
+        p.mask_keep = c.keep;
+        const Inputs in = host::random_inputs(p, logits);
+        const Verdict v = verify(p, in, host::attention(p, in), level);
+        EXPECT_EQ(v.level, level);
+        EXPECT_EQ(v.tensors.size(), level == VerifyLevel::kFull ? 5u : 7u);
+        EXPECT_TRUE(v.ok()) << name(dtype) << " x" << logits << " " << name(level) << "\n"
+                            << describe(v);
+      }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CorrectKernel, testing::ValuesIn(kCorrect),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+/// A change of one output of a correct result.
+struct Corruption {
+  const char* name;
+  const char* tensor;
+  std::function<void(Outputs&)> apply;
+  bool sampled;  ///< level sample must see it too
+};
+
+void add(Tensor& t, std::int64_t i, float delta) { t.set(i, t.at(i) + delta); }
+
+std::vector<Corruption> corruptions() {
+  return {
+      {"one_element_of_o", "o", [](Outputs& x) { add(x.o, 40 * 16 + 3, 0.05f); }, false},
+      {"one_element_of_lse", "lse", [](Outputs& x) { add(x.lse, 40, 1e-3f); }, false},
+      {"one_element_of_dq", "dq", [](Outputs& x) { add(x.dq, 40 * 16 + 3, 0.05f); }, false},
+      {"one_element_of_dk", "dk", [](Outputs& x) { add(x.dk, 40 * 16 + 3, 0.05f); }, false},
+      {"one_element_of_dv", "dv", [](Outputs& x) { add(x.dv, 40 * 16 + 3, 0.05f); }, false},
+      {"last_row_of_o", "o", [](Outputs& x) { add(x.o, x.o.count() - 1, 0.05f); }, true},
+      {"first_row_of_dq", "dq", [](Outputs& x) { add(x.dq, 0, 0.05f); }, true},
+      {"last_key_of_dk", "dk", [](Outputs& x) { add(x.dk, x.dk.count() - 1, 0.05f); }, true},
+      {"first_key_of_dv", "dv", [](Outputs& x) { add(x.dv, 0, 0.05f); }, true},
+      {"nan_in_o", "o", [](Outputs& x) { x.o.set(40 * 16 + 3, kNan); }, true},
+      {"nan_in_lse", "lse", [](Outputs& x) { x.lse.set(40, kNan); }, true},
+      {"inf_in_dq", "dq", [](Outputs& x) { x.dq.set(40 * 16 + 3, kInf); }, true},
+      {"nan_in_dk", "dk", [](Outputs& x) { x.dk.set(40 * 16 + 3, kNan); }, true},
+      {"nan_in_dv", "dv", [](Outputs& x) { x.dv.set(40 * 16 + 3, kNan); }, true},
+      {"lse_minus_inf", "lse", [](Outputs& x) { x.lse.set(40, -kInf); }, true},
+      {"unwritten_o", "o", [](Outputs& x) { x.o.poison(); }, true},
+      {"unwritten_dk", "dk", [](Outputs& x) { x.dk.poison(); }, true},
+  };
+}
+
+TEST(Verify, CatchesEachCorruptedElement) {
+  const Problem p = problem({1, 2, 2, 200, 180, 16});
+  const Inputs in = host::random_inputs(p);
+  const Reference full(p, in, VerifyLevel::kFull), sample(p, in, VerifyLevel::kSample);
+  for (const Corruption& c : corruptions()) {
+    Outputs out = host::attention(p, in);
+    c.apply(out);
+    const Verdict v = full.verify(out);
+    EXPECT_FALSE(v.ok()) << c.name;
+    EXPECT_FALSE(of(v, c.tensor).ok) << c.name << "\n" << describe(v);
+    if (c.sampled) {
+      EXPECT_FALSE(of(sample.verify(out), c.tensor).ok) << c.name << " sampled";
+    }
+  }
+  EXPECT_TRUE(full.verify(host::attention(p, in)).ok());
+}
+
+TEST(Verify, NamesTheWorstElementAndWhatItShouldBe) {
+  const Problem p = problem({2, 2, 2, 20, 20, 16});
+  const Inputs in = host::random_inputs(p);
+  Outputs out = host::attention(p, in);
+  const std::int64_t at = out.dq.dims().index(1, 0, 7, 5);
+  const double want = static_cast<double>(out.dq.at(at));
+  add(out.dq, at, 1.0f);
+  const TensorVerdict t = of(verify(p, in, out, VerifyLevel::kFull), "dq");
+  EXPECT_THAT(t.index, testing::ElementsAre(1, 0, 7, 5));
+  EXPECT_NEAR(t.want, want, 1e-5);
+  EXPECT_NEAR(t.got, want + 1, 1e-5);
+  EXPECT_GT(t.error_over_noise, t.limit);
+}
+
+TEST(Verify, CatchesEachDefectInEveryDtypeAtBothLevels) {
+  for (const Dtype dtype : kDtypes) {
+    const Problem p = problem({1, 2, 2, 128, 128, 32}, dtype, true);
+    const Inputs in = host::random_inputs(p, 2);
+    for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample}) {
+      const Reference reference(p, in, level);
+      for (const Defect defect : host::kDefects) {
+        // Rounding O to bf16 on the way to another dtype would be an error.
+        if (defect == Defect::kDoubleRounding && dtype != Dtype::kBf16) continue;
+        // Row 64 of 128 is not among the rows that must be sampled.
+        if (defect == Defect::kRowUnnormalised && level == VerifyLevel::kSample) continue;
+        const bool right = defect == Defect::kNone || defect == Defect::kDoubleRounding;
+        const Verdict v = reference.verify(host::attention(p, in, defect));
+        EXPECT_EQ(v.ok(), right) << host::name(defect) << " " << name(dtype) << " " << name(level)
+                                 << "\n"
+                                 << describe(v);
+      }
+    }
+  }
+}
+
+TEST(Verify, SampledIdentitySeesAKeyTileThatNoSampleTouches) {
+  // 1024 keys, 33 of them looked at: zeroing a run of 64 between them must not pass.
+  const Problem p = problem({1, 1, 1, 64, 1024, 16});
+  const Inputs in = host::random_inputs(p);
+  Outputs out = host::attention(p, in);
+  const Reference reference(p, in, VerifyLevel::kSample);
+  EXPECT_TRUE(reference.verify(out).ok()) << describe(reference.verify(out));
+  for (std::int64_t i = 600 * 16; i < 664 * 16; ++i) {
+    out.dv.set(i, 0);
+    out.dk.set(i, 0);
+  }
+  const Verdict v = reference.verify(out);
+  EXPECT_FALSE(of(v, "sum dV = sum dO").ok) << describe(v);
+  EXPECT_FALSE(of(v, "<Q,dQ> = <K,dK>").ok) << describe(v);
+}
+
+TEST(Verify, ExactWhereNothingIsVisible) {
+  Problem p = problem({1, 1, 1, 9, 4, 8}, Dtype::kF32, true);  // rows 0 to 4 see nothing
+  p.padding = PaddingMask::kFile;
+  Inputs in = host::random_inputs(p);
+  in.key_mask = {1, 0, 1, 1};
+  const Outputs good = host::attention(p, in);
+  for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample}) {
+    const Reference reference(p, in, level);
+    EXPECT_TRUE(reference.verify(good).ok()) << describe(reference.verify(good));
+    const auto fails = [&](const char* tensor, auto change) {
+      Outputs out = host::attention(p, in);
+      change(out);
+      EXPECT_FALSE(of(reference.verify(out), tensor).ok) << tensor << " " << name(level);
+    };
+    fails("o", [](Outputs& x) { x.o.set(3 * 8, 1e-30f); });
+    fails("dq", [](Outputs& x) { x.dq.set(3 * 8, 1e-30f); });
+    fails("lse", [](Outputs& x) { x.lse.set(3, -1e30f); });
+    fails("dk", [](Outputs& x) { x.dk.set(1 * 8, 1e-30f); });
+    fails("dv", [](Outputs& x) { x.dv.set(1 * 8, 1e-30f); });
+  }
+}
+
+TEST(Verify, NanInAMaskedOutKeyChangesNothing) {
+  Problem p = problem({1, 2, 1, 20, 12, 8}, Dtype::kBf16, true);
+  p.padding = PaddingMask::kRandom;
+  Inputs in = host::random_inputs(p);
+  const Outputs out = host::attention(p, in);
+  for (std::int64_t j = 0; j < 12; ++j)
+    if (in.key_mask[static_cast<std::size_t>(j)] == 0)
+      for (std::int64_t c = 0; c < 8; ++c) {
+        in.k.set(j * 8 + c, kNan);
+        in.v.set(j * 8 + c, kInf);
+      }
+  for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample})
+    EXPECT_TRUE(verify(p, in, out, level).ok()) << describe(verify(p, in, out, level));
+}
+
+TEST(Verify, JudgesOnlyWhatIsThereButNeverNothing) {
+  const Problem p = problem({1, 2, 2, 20, 20, 8});
+  const Inputs in = host::random_inputs(p);
+  for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample}) {
+    const Reference reference(p, in, level);
+    Outputs only_o, only_dv;
+    only_o.o = std::move(host::attention(p, in).o);
+    only_dv.dv = std::move(host::attention(p, in).dv);
+    EXPECT_EQ(reference.verify(only_o).tensors.size(), 1u);
+    EXPECT_TRUE(reference.verify(only_o).ok());
+    // Sampling dV starts from o and lse: without them everything is computed.
+    EXPECT_EQ(reference.verify(only_dv).level, VerifyLevel::kFull);
+    EXPECT_TRUE(reference.verify(only_dv).ok());
+    add(only_o.o, 0, 1);
+    add(only_dv.dv, 0, 1);
+    EXPECT_FALSE(reference.verify(only_o).ok());
+    EXPECT_FALSE(reference.verify(only_dv).ok());
+    EXPECT_THROW((void)reference.verify(Outputs{}), UsageError);
+  }
+}
+
+TEST(Verify, RefusesAShapeThatIsNotTheProblems) {
+  const Problem p = problem({1, 2, 2, 20, 20, 8});
+  const Inputs in = host::random_inputs(p);
+  Outputs out = host::attention(p, in);
+  out.o = Tensor(Dtype::kF32, {1, 2, 20, 4});
+  EXPECT_THROW((void)verify(p, in, out, VerifyLevel::kFull), UsageError);
+}
+
+TEST(Verify, GradientsWithoutDoAreAUsageError) {
+  const Problem p = problem({1, 2, 2, 20, 20, 8});
+  Inputs in = host::random_inputs(p);
+  const Outputs out = host::attention(p, in);
+  in.d_o = Tensor();
+  EXPECT_THROW((void)verify(p, in, out, VerifyLevel::kFull), UsageError);
+}
+
+TEST(Verify, HalfPrecisionOverflowIsRoundingAndNotAnError) {
+  Problem p = problem({1, 1, 1, 1, 1, 2}, Dtype::kF16, false, Pass::kBackward);
+  Inputs in = host::random_inputs(p);
+  for (std::int64_t i = 0; i < 2; ++i) in.v.set(i, 65504);
+  Outputs out = host::attention(p, in);
+  EXPECT_TRUE(verify(p, in, out, VerifyLevel::kFull).ok());
+  out.o.set(0, kInf);  // 65504 plus noise may round up
+  EXPECT_TRUE(of(verify(p, in, out, VerifyLevel::kFull), "o").ok);
+  out.o.set(0, -kInf);
+  EXPECT_FALSE(of(verify(p, in, out, VerifyLevel::kFull), "o").ok);
+}
+
+TEST(ChooseLevel, FullForSmallAndSampleForLargeProblems) {
+  const Problem small = problem({1, 2, 2, 256, 256, 64});
+  const Problem large = problem({1, 2, 2, 65536, 65536, 512});
+  EXPECT_EQ(choose_level(VerifyMode::kAuto, small), VerifyLevel::kFull);
+  EXPECT_EQ(choose_level(VerifyMode::kAuto, large), VerifyLevel::kSample);
+  EXPECT_EQ(choose_level(VerifyMode::kFull, large), VerifyLevel::kFull);
+  EXPECT_EQ(choose_level(VerifyMode::kSample, small), VerifyLevel::kSample);
+  EXPECT_EQ(choose_level(VerifyMode::kNone, small), VerifyLevel::kNone);
+  const Inputs in = host::random_inputs(small);
+  EXPECT_FALSE(verify(small, in, Outputs{}, VerifyLevel::kNone).checked());
+}
+
+}  // namespace
+}  // namespace flashbench::oracle
