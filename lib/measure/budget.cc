@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/quote.h"
 
 namespace flashbench::measure {
 namespace {
@@ -33,8 +34,8 @@ double parse_duration_s(std::string_view text, std::string_view flag) {
       if (unit == u.name && value * u.seconds > 0 && std::isfinite(value * u.seconds))
         return value * u.seconds;
   throw UsageError(fmt::format(
-      "{} '{}' is not a time; use a positive number of seconds, or one with a unit: 500ms, 60s, 2m",
-      flag, text));
+      "{} {} is not a time; use a positive number of seconds, or one with a unit: 500ms, 60s, 2m",
+      flag, quote(text)));
 }
 
 double Budget::left_s() const { return std::max(end_s_ - clock_->now_s(), 0.0); }

@@ -130,7 +130,10 @@ template <typename T>
 void read(const Json& j, std::vector<T>& out, const At& at) {
   if (!j.is_array()) at.fail("an array", j);
   out.clear();
-  for (const Json& item : j) read(item, out.emplace_back(), at.item(out.size() - 1));
+  for (const Json& item : j) {
+    const At where = at.item(out.size());
+    read(item, out.emplace_back(), where);
+  }
 }
 template <typename T, std::size_t n>
 void read(const Json& j, std::array<T, n>& out, const At& at) {

@@ -33,12 +33,12 @@ std::string aligned(const std::vector<Grid::Column>& columns, const std::vector<
   std::string line;
   for (std::size_t i = 0; i < columns.size(); ++i)
     line += padded(columns[i].title, widths[i], columns[i].align) + std::string(kGap);
-  text += without_trailing_blanks(line) + "\n";
+  text += without_trailing_blanks(line).append("\n");
   for (const Grid::Row& row : rows) {
     line.clear();
     for (std::size_t i = 0; i < row.cells.size(); ++i)
       line += padded(row.cells[i], widths[i], columns[i].align) + std::string(kGap);
-    text += without_trailing_blanks(line + row.note) + "\n";
+    text += without_trailing_blanks(line + row.note).append("\n");
   }
   return text;
 }
@@ -50,7 +50,7 @@ std::string table_text(const Report& report) {
   std::string text = grid.machine + "\n";
   if (!grid.peaks.empty()) text += grid.peaks + "\n";
   if (!grid.caption.empty()) text += grid.caption + "\n";
-  if (!grid.rows.empty()) text += "\n" + aligned(grid.columns, grid.rows);
+  if (!grid.rows.empty()) text.append("\n").append(aligned(grid.columns, grid.rows));
   for (const std::vector<std::string>* lines : {&grid.failures, &grid.speedups})
     if (!lines->empty()) text += fmt::format("\n{}\n", fmt::join(*lines, "\n"));
   for (const Result& result : report.results) {

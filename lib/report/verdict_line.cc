@@ -47,9 +47,11 @@ std::string verdict_cell(const Check& check) {
   const bool pass = check.verdict == "pass";
   std::string text = pass ? "pass" : "FAIL";
   if (worst == nullptr) return text;
-  if (!pass) text += " " + tensor_label(worst->tensor);
-  text += worst->error_over_noise ? " " + human_ratio(*worst->error_over_noise) + "x" : " NaN";
-  return check.level == "sample" ? text + " of a sample" : text;
+  if (!pass) text += fmt::format(" {}", tensor_label(worst->tensor));
+  text += worst->error_over_noise ? fmt::format(" {}x", human_ratio(*worst->error_over_noise))
+                                  : std::string(" NaN");
+  if (check.level == "sample") text += " of a sample";
+  return text;
 }
 
 }  // namespace flashbench::report

@@ -6,6 +6,7 @@ set(describe "")
 set(sha "")
 set(dirty "")
 find_program(GIT git)
+set(ENV{GIT_OPTIONAL_LOCKS} 0)  # a build must not stand in the way of somebody's commit
 # .git directly in the source folder, or an unpacked archive inside somebody else's checkout would
 # report that one's commit.
 if(GIT AND EXISTS "${SOURCE_DIR}/.git")

@@ -1,0 +1,199 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+#include "report/csv.h"
+#include "report/grid.h"
+#include "report/markdown.h"
+#include "report/table.h"
+#include "report/units.h"
+#include "report/verdict_line.h"
+#include "tests/report/fixture.h"
+
+namespace flashbench::report {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+/// Compares with tests/golden/<name>; with FLASHBENCH_UPDATE_GOLDEN set, writes it.
+void expect_golden(const std::string& text, const std::string& name) {
+  const std::string path = std::string(FLASHBENCH_SOURCE_DIR) + "/tests/golden/" + name;
+  if (std::getenv("FLASHBENCH_UPDATE_GOLDEN") != nullptr) std::ofstream(path) << text;
+  std::ostringstream want;
+  want << std::ifstream(path).rdbuf();
+  EXPECT_EQ(text, want.str()) << "run with FLASHBENCH_UPDATE_GOLDEN=1 if the change is meant";
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+Report with_phases() {
+  Report report = fixed_report();
+  report.results.resize(1);
+  report.results[0].speedup_over.reset();
+  report.results[0].phases = {
+      {"pack", 0.0123, 64, 1 << 20}, {"scores", 0.31, 4096, 0}, {"softmax", 0.0877, 4096, 0}};
+  return report;
+}
+
+TEST(Table, Golden) { expect_golden(table_text(fixed_report()), "table.txt"); }
+TEST(Table, GoldenTroubled) { expect_golden(table_text(troubled_report()), "table_troubled.txt"); }
+TEST(Table, GoldenPhases) { expect_golden(table_text(with_phases()), "table_phases.txt"); }
+TEST(Markdown, Golden) { expect_golden(markdown_text(troubled_report()), "table.md"); }
+
+TEST(Table, UnverifiedNumbersAreNotShown) {
+  Report report = fixed_report();
+  for (Result& r : report.results) r.check = {};
+  const std::string text = table_text(report);
+  EXPECT_THAT(text, Not(HasSubstr("251.3")));
+  EXPECT_THAT(text, Not(HasSubstr("as fast as")));
+  EXPECT_THAT(text, HasSubstr("not verified"));
+}
+
+TEST(Table, ColumnsAlignBeyondAscii) {
+  // "±" is two bytes and one character.
+  const std::vector<std::string> lines = lines_of(table_text(fixed_report()));
+  std::vector<std::size_t> ends;
+  for (const std::string& line : lines)
+    if (const std::size_t at = line.find("pass 0.4x"); at != std::string::npos)
+      ends.push_back(display_width(line.substr(0, at)));
+  ASSERT_EQ(ends.size(), 2u);
+  EXPECT_EQ(ends[0], ends[1]);
+}
+
+TEST(Table, AnEmptyReportIsNoCrash) {
+  Report report = fixed_report();
+  report.results.clear();
+  EXPECT_THAT(table_text(report), HasSubstr("AMD EPYC"));
+  EXPECT_THAT(markdown_text(report), HasSubstr("AMD EPYC"));
+}
+
+TEST(Table, SlowerIsSaidPlainly) {
+  Report report = fixed_report();
+  report.results = {fixed_result("flash", 1.0), fixed_result("normal", 0.95)};
+  derive_speedups(report.results);
+  EXPECT_THAT(table_text(report), HasSubstr("flash is 0.95x as fast as normal"));
+}
+
+TEST(Markdown, PipesInNamesDoNotSplitCells) {
+  Report report = fixed_report();
+  report.results[0].workload.input = "a|b.npy";
+  EXPECT_THAT(markdown_text(report), HasSubstr("a\\|b.npy"));
+}
+
+TEST(Markdown, EveryRowHasTheSameNumberOfCells) {
+  std::vector<std::string> rows;
+  for (const std::string& line : lines_of(markdown_text(troubled_report())))
+    if (line.starts_with("|")) rows.push_back(line);
+  ASSERT_EQ(rows.size(), 7u);
+  for (const std::string& row : rows)
+    EXPECT_EQ(std::count(row.begin(), row.end(), '|'),
+              std::count(rows[0].begin(), rows[0].end(), '|'));
+}
+
+TEST(Csv, OneRowAResultWithAsManyFieldsAsTheHeader) {
+  Report report = troubled_report();
+  for (Result& r : report.results) {  // without commas of their own, a line can be counted
+    r.reason = "plain";
+    r.flop_convention = "plain";
+  }
+  const std::vector<std::string> lines = lines_of(csv_text(report));
+  ASSERT_EQ(lines.size(), 6u);
+  for (const std::string& line : lines)
+    EXPECT_EQ(std::count(line.begin(), line.end(), ','),
+              std::count(lines[0].begin(), lines[0].end(), ','))
+        << line;
+}
+
+TEST(Csv, QuotesAsRfc4180) {
+  Report report = fixed_report();
+  report.results.resize(1);
+  report.results[0].workload.input = "a \"b\", c\nd";
+  EXPECT_THAT(csv_text(report), HasSubstr(",\"a \"\"b\"\", c\nd\","));
+}
+
+TEST(Csv, UnverifiedNumbersAreEmpty) {
+  Report report = fixed_report();
+  report.results.resize(1);
+  EXPECT_THAT(csv_text(report), HasSubstr("0.2513"));
+  report.results[0].check = {};
+  EXPECT_THAT(csv_text(report), Not(HasSubstr("0.2513")));
+}
+
+TEST(Warnings, AreLinesOfTheirOwnAndNotRepeated) {
+  Report report = troubled_report();
+  report.results.push_back(report.results.back());
+  EXPECT_THAT(
+      warning_lines(report),
+      ::testing::ElementsAre(HasSubstr("warning: flash forward b1 h2/1 4096x4096 d512: noisy")));
+}
+
+TEST(VerdictLine, SaysWhatTheProductSays) {
+  Worst w;
+  w.tensor = "dq";
+  w.error_over_noise = 0.8;
+  w.index = {0, 1, 17, 3};
+  EXPECT_EQ(verdict_line(w, "bf16"),
+            "dQ 0.8x of expected bf16 rounding (limit 2x), worst at [0,1,17,3]");
+  w.tensor = "lse";
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE 0.8x of expected f32 rounding"));
+  w.error_over_noise.reset();
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE NaN"));
+}
+
+TEST(VerdictCell, ShowsTheTensorNearestToItsLimit) {
+  Check check = fixed_result("flash", 1).check;
+  EXPECT_EQ(verdict_cell(check), "pass 0.4x");
+  check.level = "sample";
+  EXPECT_EQ(verdict_cell(check), "pass 0.4x of a sample");
+  check.verdict = "fail";
+  check.worst[1].error_over_noise.reset();
+  EXPECT_EQ(verdict_cell(check), "FAIL LSE NaN of a sample");
+  EXPECT_EQ(verdict_cell(Check{}), "not verified");
+}
+
+TEST(Text, WorkloadAndMask) {
+  Workload w = workload_of(Problem{});
+  EXPECT_EQ(workload_text(w), "b1 h2 4096x4096 d512");
+  EXPECT_EQ(mask_text(w), "none");
+  w.h = 8;
+  w.causal = true;
+  EXPECT_EQ(workload_text(w), "b1 h8/2 4096x4096 d512");
+  EXPECT_EQ(mask_text(w), "causal");
+  w.mask = "random";
+  w.mask_keep = 0.25;
+  EXPECT_EQ(mask_text(w), "causal+random 0.25");
+}
+
+TEST(Units, ThreeOrFourDigits) {
+  EXPECT_EQ(human_bytes(0), "0 B");
+  EXPECT_EQ(human_bytes(999), "999 B");
+  EXPECT_EQ(human_bytes(1000), "1.00 kB");
+  EXPECT_EQ(human_bytes(68.72e9), "68.7 GB");
+  EXPECT_EQ(human_bytes(999.9e6), "1.00 GB") << "not 1000 MB";
+  EXPECT_EQ(human_seconds(0.2513), "251.3 ms");
+  EXPECT_EQ(human_seconds(12.3456), "12.35 s");
+  EXPECT_EQ(human_seconds(0.99996), "1.000 s");
+  EXPECT_EQ(human_seconds(3.2e-6), "3.200 us");
+  EXPECT_EQ(human_seconds(4200), "4200 s");
+  EXPECT_EQ(human_seconds(0), "0 s");
+  EXPECT_EQ(human_seconds(0.2513, 0.0009), "251.3 ± 0.9 ms");
+  EXPECT_EQ(human_seconds(1.5, 0.0009), "1.500 ± 0.001 s");
+  EXPECT_EQ(human_flop_rate(273.5e9), "273.5 GFLOP/s");
+  EXPECT_EQ(human_flop_rate(1.2345e12), "1.234 TFLOP/s");
+  EXPECT_EQ(human_ratio(0.8), "0.8");
+  EXPECT_EQ(human_ratio(0.0412), "0.04");
+  EXPECT_EQ(human_ratio(3.14), "3.1");
+  EXPECT_EQ(human_ratio(35.2), "35");
+}
+
+}  // namespace
+}  // namespace flashbench::report

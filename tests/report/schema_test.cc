@@ -1,0 +1,184 @@
+// g++ 12 sees an overlapping copy in std::string::replace where there is none (GCC bug 105329),
+// when valijson is inlined.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wrestrict"
+#endif
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <valijson/adapters/nlohmann_json_adapter.hpp>
+#include <valijson/schema.hpp>
+#include <valijson/schema_parser.hpp>
+#include <valijson/validator.hpp>
+
+#include "report/environment.h"
+#include "report/fields.h"
+#include "report/json.h"
+#include "report/version.h"
+#include "tests/report/fixture.h"
+
+namespace flashbench::report {
+namespace {
+
+using nlohmann::json;
+using valijson::adapters::NlohmannJsonAdapter;
+
+const json& schema_json() {
+  static const json schema = json::parse(std::ifstream(
+      std::string(FLASHBENCH_SOURCE_DIR) + "/lib/report/schema/flashbench-report.schema.json"));
+  return schema;
+}
+
+bool valid(const json& document, std::string* why = nullptr) {
+  static const auto schema = [] {
+    auto s = std::make_unique<valijson::Schema>();
+    valijson::SchemaParser(valijson::SchemaParser::kDraft7)
+        .populateSchema(NlohmannJsonAdapter(schema_json()), *s);
+    return s;
+  }();
+  valijson::ValidationResults results;
+  const bool ok = valijson::Validator().validate(*schema, NlohmannJsonAdapter(document), &results);
+  valijson::ValidationResults::Error error;
+  while (why != nullptr && results.popError(error))
+    *why += error.description + " at " + ::testing::PrintToString(error.context) + "\n";
+  return ok;
+}
+
+json parsed(const Report& report) { return json::parse(to_json_text(report)); }
+
+TEST(Schema, AcceptsEveryReportThatIsWritten) {
+  Report here = fixed_report();
+  here.tool = tool();
+  here.context = capture_context("avx2");
+  here.started_at = utc_now();
+  Report gpu = fixed_report();
+  gpu.context.gpu = Gpu{"H100", "9.0", 132, 85'000'000'000, "550.1", "12.4"};
+  gpu.results[0].isa.reset();
+  gpu.results[0].threads.reset();
+  gpu.results[0].device = "H100";
+  gpu.results[0].backend = "cuda";
+  gpu.results[0].phases = {{"scores", 0.1, 12, 4096}};
+  gpu.results[0].parameters = {{"q_len", "1k"}};
+  gpu.summary.crossover = {{"forward", "f32", "q_len", 181.0, "normal", "flash"}};
+  Report empty = fixed_report();
+  empty.results.clear();
+  empty.peaks.clear();
+  empty.tool.git_sha.reset();
+  empty.tool.dirty.reset();
+  for (const Report& report : {fixed_report(), troubled_report(), here, gpu, empty}) {
+    std::string why;
+    EXPECT_TRUE(valid(parsed(report), &why)) << why;
+  }
+}
+
+TEST(Schema, RejectsWhatNoReportMayHold) {
+  const std::pair<const char*, json> mutations[] = {
+      {"/schema_version", 2},
+      {"/tool/git_sha", "not a sha"},
+      {"/started_at", "yesterday"},
+      {"/context/cpu/cores", 0},
+      {"/context/cpu/isa", "avx9"},
+      {"/context/gpu", "none"},
+      {"/peaks/0/gflops", nullptr},
+      {"/peaks/0/read_gb_s", 3.0},
+      {"/results/0/status", "fine"},
+      {"/results/0/workload/q_len", 0},
+      {"/results/0/workload/q_len", 1.5},
+      {"/results/0/workload/q_len", "4096"},
+      {"/results/0/workload/dtype", "f64"},
+      {"/results/0/workload/mask_keep", 1.5},
+      {"/results/0/times", json::array()},
+      {"/results/0/times/0", nullptr},
+      {"/results/0/ci95", json::array({1.0})},
+      {"/results/0/median", -1.0},
+      {"/results/0/bound", "cache"},
+      {"/results/0/type", "fast"},
+      {"/results/0/check/verdict", "maybe"},
+      {"/results/0/check/worst/0/index", json::array({1, 2, 3})},
+      {"/results/0/speedup_over/normal", 0},
+      {"/summary/noise", "low"},
+      {"/extra", 1},
+      {"/results/0/extra", 1},
+      {"/results/0/workload/extra", 1},
+      {"/results/0/check/extra", 1},
+  };
+  for (const auto& [pointer, value] : mutations) {
+    json j = parsed(fixed_report());
+    j[json::json_pointer(pointer)] = value;
+    EXPECT_FALSE(valid(j)) << pointer << " = " << value;
+  }
+}
+
+TEST(Schema, RejectsNumbersWithoutAPassedCheck) {
+  for (const char* verdict : {"fail", "not verified"}) {
+    json j = parsed(fixed_report());
+    j["results"][0]["check"]["verdict"] = verdict;
+    EXPECT_FALSE(valid(j)) << verdict;
+  }
+  json j = parsed(fixed_report());
+  j["results"][0]["status"] = "failed";
+  j["results"][0]["reason"] = "wrong";
+  EXPECT_FALSE(valid(j));
+  for (const char* key : {"tflops", "times", "peak_rss_bytes"}) {
+    j = parsed(troubled_report());
+    j["results"][0][key] = key == std::string("times") ? json::array({1.0}) : json(1);
+    EXPECT_FALSE(valid(j)) << key;
+  }
+}
+
+TEST(Schema, RejectsFailureWithoutAReason) {
+  json j = parsed(troubled_report());
+  j["results"][0]["reason"] = nullptr;
+  EXPECT_FALSE(valid(j));
+}
+
+/// Removes every key of every object, one at a time: all are required.
+void expect_all_required(json& document, json& object, const std::string& path) {
+  if (object.is_array())
+    for (std::size_t i = 0; i < object.size(); ++i)
+      expect_all_required(document, object[i], fmt::format("{}/{}", path, i));
+  if (!object.is_object()) return;
+  const json before = object;
+  for (const auto& item : before.items()) {
+    if (path.ends_with("speedup_over") || path.ends_with("parameters")) continue;  // open maps
+    object.erase(item.key());
+    EXPECT_FALSE(valid(document)) << path << "/" << item.key() << " may be missing";
+    object = before;
+  }
+  for (const auto& item : before.items())
+    expect_all_required(document, object[item.key()], fmt::format("{}/{}", path, item.key()));
+}
+
+TEST(Schema, EveryFieldIsRequired) {
+  Report report = fixed_report();
+  report.results.resize(1);
+  json j = parsed(report);
+  expect_all_required(j, j, "");
+}
+
+struct Names {
+  std::vector<std::string>* out;
+  void operator()(const char* name, const auto&) { out->push_back(name); }
+  void flattened(const std::optional<Timing>&) {
+    const Timing empty;
+    fields(empty, *this);
+  }
+};
+
+TEST(Schema, AddsNothingThatTheRecordLacks) {
+  std::vector<std::string> names;
+  const Result result;
+  fields(result, Names{&names});
+  std::vector<std::string> in_schema;
+  for (const auto& item : schema_json()["definitions"]["result"]["properties"].items())
+    in_schema.push_back(item.key());
+  EXPECT_THAT(names, ::testing::UnorderedElementsAreArray(in_schema));
+}
+
+}  // namespace
+}  // namespace flashbench::report

@@ -1,0 +1,108 @@
+#include "report/writer.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "core/error.h"
+#include "report/json.h"
+#include "tests/report/fixture.h"
+
+namespace flashbench::report {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class Writer : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(::testing::TempDir()) / ("writer" + std::to_string(getpid()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+  std::string read(const std::string& name) const {
+    std::ostringstream text;
+    text << std::ifstream(path(name)).rdbuf();
+    return text.str();
+  }
+  std::string error_of(const Outputs& outputs) const {
+    try {
+      const ReportWriter writer(outputs);
+    } catch (const UsageError& e) {
+      return e.what();
+    }
+    return "accepted";
+  }
+  fs::path folder_;
+};
+
+TEST_F(Writer, FinishedCasesAreInThePartialFileAndTheGoodFileIsUntouched) {
+  std::ofstream(path("r.json")) << "yesterday";
+  const ReportWriter writer({path("r.json"), "", ""});
+  Report report = fixed_report();
+  report.results.resize(1);
+  writer.update(report);
+  EXPECT_EQ(read("r.json"), "yesterday");
+  EXPECT_EQ(read_report(path("r.json.partial")).results.size(), 1u);
+  writer.update(fixed_report());
+  EXPECT_EQ(read_report(writer.partial_path()).results.size(), 2u);
+}
+
+TEST_F(Writer, TheEndPutsEveryOutputInPlace) {
+  const ReportWriter writer({path("r.json"), path("r.csv"), path("r.md")});
+  writer.update(fixed_report());
+  writer.finish(fixed_report());
+  EXPECT_EQ(read("r.json"), to_json_text(fixed_report()));
+  EXPECT_THAT(read("r.csv"), HasSubstr("command,status"));
+  EXPECT_THAT(read("r.md"), HasSubstr("| type |"));
+  EXPECT_FALSE(fs::exists(path("r.json.partial")));
+  EXPECT_FALSE(writer.stdout_taken());
+}
+
+TEST_F(Writer, CheckingLeavesNothingBehind) {
+  { const ReportWriter writer({path("r.json"), path("r.csv"), ""}); }
+  EXPECT_TRUE(fs::is_empty(folder_));
+}
+
+TEST_F(Writer, TwoOutputsOnStdoutAreRefused) {
+  EXPECT_THAT(error_of({"-", "-", ""}), HasSubstr("--json and --csv both write to stdout"));
+  EXPECT_THAT(error_of({"", "-", "-"}), HasSubstr("--csv and --md both write to stdout"));
+  EXPECT_EQ(error_of({"-", "", path("r.md")}), "accepted");
+  EXPECT_TRUE(ReportWriter({"", "", "-"}).stdout_taken());
+}
+
+TEST_F(Writer, OneFileForTwoOutputsIsRefused) {
+  EXPECT_THAT(error_of({path("r"), path("r"), ""}), HasSubstr("--json and --csv both write to"));
+}
+
+TEST_F(Writer, UnwritablePathsAreFoundBeforeTheWork) {
+  EXPECT_NE(error_of({path("no/such/folder/r.json"), "", ""}), "accepted");
+  EXPECT_NE(error_of({"", folder_.string(), ""}), "accepted");
+}
+
+TEST_F(Writer, DevicesGetNoPartialFile) {
+  const ReportWriter writer({"/dev/null", "", ""});
+  EXPECT_EQ(writer.partial_path(), "");
+  writer.update(fixed_report());
+  writer.finish(fixed_report());
+  EXPECT_FALSE(fs::exists("/dev/null.partial"));
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+}
+
+TEST_F(Writer, StdoutGetsTheWholeReportOnce) {
+  const ReportWriter writer({"-", "", ""});
+  ::testing::internal::CaptureStdout();
+  writer.update(fixed_report());
+  writer.finish(fixed_report());
+  EXPECT_EQ(::testing::internal::GetCapturedStdout(), to_json_text(fixed_report()));
+}
+
+}  // namespace
+}  // namespace flashbench::report
