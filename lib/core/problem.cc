@@ -60,6 +60,8 @@ std::string Problem::flags() const {
   if (scale) text += fmt::format(" --scale {}", *scale);
   if (seed != 0) text += fmt::format(" --seed {}", seed);
   if (d_o == GradSource::kRandom) text += " --do random";
+  // A gradient inside the bundle is used without being asked for.
+  if (d_o == GradSource::kOnes && !files.bundle.empty() && needs_gradients()) text += " --do ones";
   if (d_o == GradSource::kFile && !files.d_o.empty()) text += " --do " + shell_word(files.d_o);
   return text + file_flags(*this);
 }

@@ -13,9 +13,12 @@
 namespace flashbench::data {
 namespace {
 
+using testing::AllOf;
+using testing::AnyOf;
 using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 const std::string kData = FLASHBENCH_TEST_DATA "/";
 
@@ -80,6 +83,16 @@ TEST(Resolve, FlagsForMaskAndGradientWinOverTheBundle) {
   const Inputs in = make_inputs(p);
   EXPECT_TRUE(in.key_mask.empty());
   for (std::int64_t i = 0; i < in.d_o.count(); ++i) ASSERT_EQ(in.d_o.at(i), 1.0f);
+}
+
+TEST(Resolve, ItsFlagsReproduceIt) {
+  // "--mask none" and "--do ones" must be said, or the bundle's own tensors would be used.
+  const Problem without =
+      resolve(bundle(kData + "tiny_f32.safetensors"), {.mask = true, .d_o = true});
+  EXPECT_THAT(without.flags(), AllOf(HasSubstr("--mask none"), HasSubstr("--do ones"),
+                                     HasSubstr("--input "), HasSubstr("--kv_len 7")));
+  const Problem with = resolve(bundle(kData + "tiny_f32.safetensors"), {});
+  EXPECT_THAT(with.flags(), Not(AnyOf(HasSubstr("--mask "), HasSubstr("--do "))));
 }
 
 TEST(Resolve, ALayoutIsNotTakenForAnother) { EXPECT_EQ(resolve(bshd_bundle(), {}).shape, kTiny); }
