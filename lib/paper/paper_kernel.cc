@@ -3,188 +3,178 @@
 #include <fmt/format.h>
 #include <omp.h>
 
-#include <limits>
+#include <algorithm>
 
-#include "core/buffer.h"
-#include "core/mask.h"
-#include "paper/flash_attention_1.h"
+#include "core/work.h"
+#include "paper/backward.h"
+#include "paper/forward.h"
 
 namespace flashbench::paper {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr std::int64_t kFloatsPerLine = 16;  // workers do not share cache lines
 
-/// Sizes of one problem's workspace: per thread, the on-chip blocks and two rows of q_len (m and l,
-/// or D). One list for the prediction and for the allocation.
-struct Layout {
-  Head head;
-  std::size_t threads;
-  bool gradients;
+/// What one launch needs to know about its heads, tensors apart.
+Head head_of(const Problem& p, const Execution& e) {
+  Head head{p.shape.q_len, p.shape.kv_len, p.shape.d, p.softmax_scale(), p.causal};
+  head.q_block = e.q_block;
+  head.kv_block = e.kv_block;
+  return head;
+}
 
-  Layout(const Problem& p, const Execution& e)
-      : head{p.shape.q_len,
-             p.shape.kv_len,
-             p.shape.d,
-             p.causal,
-             nullptr,
-             std::min(e.q_block, p.shape.q_len),
-             std::min(e.kv_block, p.shape.kv_len)},
-        threads(static_cast<std::size_t>(e.threads)),
-        gradients(p.needs_gradients()) {}
+std::int64_t workers(const Problem& p, const Execution& e) {
+  return std::clamp<std::int64_t>(e.threads, 1, p.shape.b * p.shape.h);
+}
 
-  std::size_t chip_floats() const {
-    return static_cast<std::size_t>(OnChip<float>::count(head, gradients));
+/// Floats for each worker: enough for the larger of the two algorithms that run.
+std::int64_t worker_floats(const Problem& p, const Execution& e) {
+  const Head head = head_of(p, e);
+  std::int64_t floats = forward_workspace(head);  // a backward's prepare() runs it too
+  if (p.needs_gradients()) floats = std::max(floats, backward_workspace(head));
+  return (floats + kFloatsPerLine - 1) / kFloatsPerLine * kFloatsPerLine;
+}
+
+/// FLOP of one launch; products with Q and dO run over whole blocks, the rest over visible pairs.
+double flop(const Problem& p, const Execution& e, std::span<const std::uint8_t> key_mask) {
+  double block_pairs = 0;
+  for (std::int64_t b = 0; b < p.shape.b; ++b) {
+    Head head = head_of(p, e);
+    if (!key_mask.empty()) head.key_mask = key_mask.data() + b * p.shape.kv_len;
+    block_pairs += executed_pairs(head) * static_cast<double>(p.shape.h);
   }
-  std::size_t thread_bytes() const {
-    return (chip_floats() + 2 * static_cast<std::size_t>(head.q_len)) * sizeof(float);
-  }
-};
+  const double pairs = count_visible(p, key_mask).pairs;
+  const double d = static_cast<double>(p.shape.d);
+  const double forward_flop = 2 * d * (block_pairs + pairs);
+  const double backward_flop = 2 * d * (2 * block_pairs + 3 * pairs);
+  return p.pass == Pass::kForward    ? forward_flop
+         : p.pass == Pass::kBackward ? backward_flop
+                                     : forward_flop + backward_flop;
+}
+
+const float* row0(const Tensor& t, std::int64_t b, std::int64_t h) {
+  return t.as<float>() + t.dims().index(b, h, 0, 0);
+}
+float* row0(Tensor& t, std::int64_t b, std::int64_t h) {
+  return t.as<float>() + t.dims().index(b, h, 0, 0);
+}
 
 class PaperPlan final : public Plan {
  public:
   PaperPlan(const Problem& p, const Execution& e, const Inputs& in)
-      : problem_(p), layout_(p, e), visible_(count_visible_pairs(p, in)) {
-    for (std::size_t t = 0; t < layout_.threads; ++t)
-      workspace_.emplace_back(layout_.thread_bytes());
-  }
+      : problem_(p),
+        head_(head_of(p, e)),
+        workers_(workers(p, e)),
+        worker_floats_(worker_floats(p, e)),
+        workspace_(static_cast<std::size_t>(workers_ * worker_floats_) * sizeof(float)),
+        flop_(flop(p, e, in.key_mask)) {}
 
   void prepare(const Operands& io) override {
     if (problem_.pass == Pass::kBackward) run_forward(io, nullptr);
   }
 
-  void launch(const Operands& io) override { run(io, nullptr, nullptr); }
-
-  std::size_t workspace_bytes() const override { return layout_.threads * layout_.thread_bytes(); }
-
-  /// Both score products run over every pair; the rest runs over the visible ones.
-  double flop_executed() const override {
-    const Shape& s = problem_.shape;
-    const double d = static_cast<double>(s.d);
-    const double all = static_cast<double>(s.b * s.h * s.q_len) * static_cast<double>(s.kv_len);
-    const double forward = 2 * d * (all + visible_);
-    const double backward = 2 * d * (2 * all + 3 * visible_);
-    return (problem_.pass != Pass::kBackward ? forward : 0.0) +
-           (problem_.pass != Pass::kForward ? backward : 0.0);
+  void launch(const Operands& io) override {
+    if (problem_.pass != Pass::kBackward) run_forward(io, nullptr);
+    if (problem_.pass != Pass::kForward) run_backward(io, nullptr);
   }
 
-  std::vector<PhaseProfile::Row> profile(const Operands& io) override {
-    const int threads = static_cast<int>(layout_.threads);
-    PhaseProfile forward({"FlashAttention-1, Algorithm 1"}, threads);
-    PhaseProfile backward({"FlashAttention-1, Algorithm 4"}, threads);
-    run(io, &forward, &backward);
-    std::vector<PhaseProfile::Row> rows;
-    if (problem_.pass != Pass::kBackward) rows.push_back(forward.rows().front());
-    if (problem_.pass != Pass::kForward) rows.push_back(backward.rows().front());
-    rows.front().bytes = workspace_bytes();
-    return rows;
-  }
+  std::size_t workspace_bytes() const override { return workspace_.bytes(); }
+  double flop_executed() const override { return flop_; }
+  std::vector<PhaseProfile::Row> profile(const Operands& io) override;
 
  private:
-  static double count_visible_pairs(const Problem& p, const Inputs& in) {
-    const Shape& s = p.shape;
-    double pairs = 0;
-    for (const Visibility& v : visibilities(in.key_mask, p.causal, s.b, s.q_len, s.kv_len))
-      for (std::int64_t q = 0; q < s.q_len; ++q) pairs += static_cast<double>(v.visible(q) * s.h);
-    return pairs;
+  Head head(const Inputs& in, std::int64_t b) const {
+    Head h = head_;
+    if (!in.key_mask.empty()) h.key_mask = in.key_mask.data() + b * problem_.shape.kv_len;
+    return h;
   }
-
-  void run(const Operands& io, PhaseProfile* forward, PhaseProfile* backward) {
-    if (problem_.pass != Pass::kBackward) run_forward(io, forward);
-    if (problem_.pass != Pass::kForward) run_backward(io, backward);
+  float* workspace(int worker) {
+    return workspace_.as<float>() + static_cast<std::int64_t>(worker) * worker_floats_;
   }
-
-  Head head_of(const Inputs& in, std::int64_t b) const {
-    Head head = layout_.head;
-    if (!in.key_mask.empty()) head.key_mask = in.key_mask.data() + b * head.kv_len;
-    return head;
-  }
-  float* chip_of(int thread) { return workspace_[static_cast<std::size_t>(thread)].as<float>(); }
-  float* rows_of(int thread) { return chip_of(thread) + layout_.chip_floats(); }
-
-  void run_forward(const Operands& io, PhaseProfile* profile) {
-    const Shape& s = problem_.shape;
-    const float scale = static_cast<float>(problem_.softmax_scale());
-    const Inputs& in = *io.in;
-    Outputs& out = *io.out;
-#pragma omp parallel for num_threads(static_cast <int>(layout_.threads)) schedule(dynamic, 1)
-    for (std::int64_t i = 0; i < s.b * s.h; ++i) {
-      const int thread = omp_get_thread_num();
-      const PhaseTimer timer(profile, thread, 0);
-      const std::int64_t b = i / s.h, h = i % s.h;
-      const Head head = head_of(in, b);
-      const std::int64_t query = out.lse.dims().index(b, h, 0, 0);
-      const std::int64_t key = in.k.dims().index(b, s.kv_head(h), 0, 0);
-      float* m = rows_of(thread);
-      float* l = m + s.q_len;
-      forward(head, scale, in.q.as<float>() + query * s.d, in.k.as<float>() + key,
-              in.v.as<float>() + key, out.o.as<float>() + query * s.d, m, l,
-              OnChip<float>::carve(chip_of(thread), head, layout_.gradients));
-      for (std::int64_t q = 0; q < s.q_len; ++q)
-        out.lse.as<float>()[query + q] = l[q] == 0.0f ? -kInf : m[q] + std::log(l[q]);
-    }
-  }
-
-  /// A K/V head's query heads add to the same dK and dV: one thread walks over them.
-  void run_backward(const Operands& io, PhaseProfile* profile) {
-    const Shape& s = problem_.shape;
-    const float scale = static_cast<float>(problem_.softmax_scale());
-    const Inputs& in = *io.in;
-    Outputs& out = *io.out;
-#pragma omp parallel for num_threads(static_cast <int>(layout_.threads)) schedule(dynamic, 1)
-    for (std::int64_t i = 0; i < s.b * s.h_kv; ++i) {
-      const int thread = omp_get_thread_num();
-      const PhaseTimer timer(profile, thread, 0);
-      const std::int64_t b = i / s.h_kv, kv_head = i % s.h_kv;
-      const Head head = head_of(in, b);
-      const std::int64_t key = in.k.dims().index(b, kv_head, 0, 0);
-      std::fill_n(out.dk.as<float>() + key, s.kv_len * s.d, 0.0f);
-      std::fill_n(out.dv.as<float>() + key, s.kv_len * s.d, 0.0f);
-      for (std::int64_t h = kv_head * s.group(); h < (kv_head + 1) * s.group(); ++h) {
-        const std::int64_t row = out.lse.dims().index(b, h, 0, 0), query = row * s.d;
-        std::fill_n(out.dq.as<float>() + query, s.q_len * s.d, 0.0f);
-        backward(head, scale, in.q.as<float>() + query, in.k.as<float>() + key,
-                 in.v.as<float>() + key, out.o.as<float>() + query, in.d_o.as<float>() + query,
-                 out.lse.as<float>() + row, rows_of(thread), out.dq.as<float>() + query,
-                 out.dk.as<float>() + key, out.dv.as<float>() + key,
-                 OnChip<float>::carve(chip_of(thread), head, layout_.gradients));
-      }
-    }
-  }
+  void run_forward(const Operands& io, PhaseProfile* profile);
+  void run_backward(const Operands& io, PhaseProfile* profile);
 
   Problem problem_;
-  Layout layout_;
-  double visible_;
-  std::vector<Buffer> workspace_;
+  Head head_;
+  std::int64_t workers_, worker_floats_;
+  Buffer workspace_;
+  double flop_;
 };
+
+void PaperPlan::run_forward(const Operands& io, PhaseProfile* profile) {
+  const Shape s = problem_.shape;
+  const Inputs& in = *io.in;
+  Outputs& out = *io.out;
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(static_cast <int>(workers_))
+  for (std::int64_t b = 0; b < s.b; ++b)
+    for (std::int64_t h = 0; h < s.h; ++h) {
+      const int worker = omp_get_thread_num();
+      const std::int64_t h_kv = s.kv_head(h);
+      forward<float>(head(in, b), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
+                     row0(out.o, b, h), row0(out.lse, b, h), workspace(worker), {profile, worker});
+    }
+}
+
+/// A K/V head's gradients are sums over its query heads, so one worker takes all of them.
+void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
+  const Shape s = problem_.shape;
+  const Inputs& in = *io.in;
+  Outputs& out = *io.out;
+#pragma omp parallel for collapse(2) schedule(dynamic) num_threads(static_cast <int>(workers_))
+  for (std::int64_t b = 0; b < s.b; ++b)
+    for (std::int64_t h_kv = 0; h_kv < s.h_kv; ++h_kv) {
+      const int worker = omp_get_thread_num();
+      float* dk = row0(out.dk, b, h_kv);
+      float* dv = row0(out.dv, b, h_kv);
+      std::fill(dk, dk + s.kv_len * s.d, 0.0f);
+      std::fill(dv, dv + s.kv_len * s.d, 0.0f);
+      for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
+        backward<float>(head(in, b), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
+                        row0(out.o, b, h), row0(out.lse, b, h), row0(in.d_o, b, h),
+                        row0(out.dq, b, h), dk, dv, workspace(worker), {profile, worker});
+    }
+}
+
+std::vector<PhaseProfile::Row> PaperPlan::profile(const Operands& io) {
+  std::vector<PhaseProfile::Row> rows;
+  const auto run = [&](const auto& names, auto pass) {
+    PhaseProfile profile({std::begin(names), std::end(names)}, static_cast<int>(workers_));
+    pass(&profile);
+    for (PhaseProfile::Row& row : profile.rows()) rows.push_back(std::move(row));
+  };
+  if (problem_.pass != Pass::kBackward)
+    run(kForwardPhaseNames, [&](PhaseProfile* p) { run_forward(io, p); });
+  if (problem_.pass != Pass::kForward)
+    run(kBackwardPhaseNames, [&](PhaseProfile* p) { run_backward(io, p); });
+  // One workspace serves every phase in turn; it is shown where it is filled first.
+  rows.front().bytes = workspace_.bytes();
+  return rows;
+}
 
 class PaperKernel final : public Kernel {
  public:
   const KernelInfo& info() const override {
-    static const KernelInfo info{
+    static const KernelInfo kInfo{
         "paper", AttentionType::kPaper, Backend::kCpu,
-        "FlashAttention-1 as written (Algorithms 1 and 4); scalar C++, f32"};
-    return info;
+        "FlashAttention (Dao et al. 2022), Algorithms 1, 2 and 4 as written, scalar f32"};
+    return kInfo;
   }
 
   std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override {
-    if (auto bad = invalid(p)) return bad;
     if (p.dtype != Dtype::kF32)
-      return Rejection{fmt::format(
-          "type paper is f32 only, not {}: it shows the algorithm as written", name(p.dtype))};
+      return Rejection{
+          fmt::format("the paper's algorithms run in f32, not {}; use --dtype f32", name(p.dtype))};
     if (e.q_block < 1 || e.kv_block < 1)
-      return Rejection{fmt::format("--q_block and --kv_block must be at least 1, got {} and {}",
-                                   e.q_block, e.kv_block)};
+      return Rejection{
+          fmt::format("--q_block {} and --kv_block {} must be at least 1", e.q_block, e.kv_block)};
     return std::nullopt;
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
-    const Layout layout(p, e);
-    return layout.threads * layout.thread_bytes();
+    return static_cast<std::size_t>(workers(p, e) * worker_floats(p, e)) * sizeof(float);
   }
 
   double predicted_flop(const Problem& p, const Execution& e) const override {
-    return PaperPlan(p, {.threads = 0, .q_block = e.q_block, .kv_block = e.kv_block}, {})
-        .flop_executed();
+    return flop(p, e, {});
   }
 
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
@@ -196,8 +186,8 @@ class PaperKernel final : public Kernel {
 }  // namespace
 
 const Kernel& paper_kernel() {
-  static const PaperKernel kernel;
-  return kernel;
+  static const PaperKernel kKernel;
+  return kKernel;
 }
 
 }  // namespace flashbench::paper

@@ -4,7 +4,8 @@
 
 namespace flashbench::paper {
 
-/// The `paper` type: FlashAttention-1 as written, in f32, one head per thread.
+/// The FlashAttention-1 algorithms as written, in f32 on the CPU: heads in parallel, each head
+/// scalar and sequential. The readable yardstick, not the fast one.
 const Kernel& paper_kernel();
 
 }  // namespace flashbench::paper

@@ -1,0 +1,125 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "paper/head.h"
+
+namespace flashbench::paper {
+
+/// FlashAttention (Dao et al. 2022), Algorithm 4 without dropout: K/V blocks outside, Q blocks
+/// inside; P is recomputed (from lse = m + log l, which is all that m and l are needed for),
+/// D = rowsum(dO∘O), dV += PᵀdO, dS = P∘(dO·Vᵀ - D), dQ += scale·dS·K, dK += scale·dSᵀ·Q.
+enum BackwardPhase : std::size_t {
+  kLoadKV,
+  kProbabilities,
+  kValueGradient,
+  kScoreGradient,
+  kQueryGradient,
+  kKeyGradient,
+  kBackwardPhases
+};
+inline constexpr const char* kBackwardPhaseNames[] = {"load K, V block", "P = exp(S - LSE)",
+                                                      "dV += P^T dO",    "dS = P(dP - D)",
+                                                      "dQ += dS K",      "dK += dS^T Q"};
+
+/// Elements of T that backward() works in.
+inline std::int64_t backward_workspace(const Head& head) {
+  return 2 * (head.q_tile() + head.d) * head.kv_tile();
+}
+
+namespace backward_detail {
+
+/// tile <- P = exp(scale·tile - lse), 0 where masked.
+template <class T>
+void probabilities(const Head& head, const Block& block, const T* lse, T* tile) {
+  using std::exp;
+  for (std::int64_t i = block.q0; i < block.q1; ++i) {
+    T* row = tile + (i - block.q0) * block.keys();
+    for (std::int64_t j = block.k0; j < block.k1; ++j) {
+      T& p = row[j - block.k0];
+      p = head.visible(i, j) ? T(exp(T(head.scale) * p - lse[i])) : T(0);
+    }
+  }
+}
+
+/// dp <- scale·dS = scale·P∘(dP - D) with D = rowsum(dO∘O), 0 where masked.
+template <class T>
+void score_gradient(const Head& head, const Block& block, const T* p, const T* o, const T* d_o,
+                    T* dp) {
+  for (std::int64_t i = block.q0; i < block.q1; ++i) {
+    T row_d = T(0);
+    for (std::int64_t c = 0; c < head.d; ++c) row_d += d_o[i * head.d + c] * o[i * head.d + c];
+    for (std::int64_t j = block.k0; j < block.k1; ++j) {
+      const std::int64_t at = (i - block.q0) * block.keys() + j - block.k0;
+      dp[at] = head.visible(i, j) ? T(T(head.scale) * p[at] * (dp[at] - row_d)) : T(0);
+    }
+  }
+}
+
+/// out[keys of the block, d] += weightsᵀ·x[rows of the block, d].
+template <class T>
+void add_to_keys(const Head& head, const Block& block, const T* weights, const T* x, T* out) {
+  for (std::int64_t i = block.q0; i < block.q1; ++i)
+    for (std::int64_t j = block.k0; j < block.k1; ++j) {
+      if (!head.visible(i, j)) continue;
+      const T w = weights[(i - block.q0) * block.keys() + j - block.k0];
+      for (std::int64_t c = 0; c < head.d; ++c) out[j * head.d + c] += w * x[i * head.d + c];
+    }
+}
+
+/// out[rows of the block, d] += weights·x[keys of the block, d].
+template <class T>
+void add_to_queries(const Head& head, const Block& block, const T* weights, const T* x, T* out) {
+  for (std::int64_t i = block.q0; i < block.q1; ++i)
+    for (std::int64_t j = block.k0; j < block.k1; ++j) {
+      if (!head.visible(i, j)) continue;
+      const T w = weights[(i - block.q0) * block.keys() + j - block.k0];
+      for (std::int64_t c = 0; c < head.d; ++c) out[i * head.d + c] += w * x[j * head.d + c];
+    }
+}
+
+}  // namespace backward_detail
+
+/// Writes dq [q_len, d] and adds to dk, dv [kv_len, d] (several query heads may share them).
+/// o and lse are what forward() wrote. `workspace`: backward_workspace(head) elements.
+template <class T>
+void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, const T* lse,
+              const T* d_o, T* dq, T* dk, T* dv, T* workspace, Phases phases = {}) {
+  namespace detail = backward_detail;
+  T* const p = workspace;
+  T* const ds = p + head.q_tile() * head.kv_tile();
+  T* const k_t = ds + head.q_tile() * head.kv_tile();
+  T* const v_t = k_t + head.d * head.kv_tile();
+  std::fill(dq, dq + head.q_len * head.d, T(0));
+
+  const auto timed = [&](BackwardPhase phase, auto work) {
+    const auto timer = phases.time(phase);
+    work();
+  };
+  for (std::int64_t k0 = 0; k0 < head.kv_len; k0 += head.kv_block) {
+    Block block{0, 0, k0, std::min(k0 + head.kv_block, head.kv_len)};
+    timed(kLoadKV, [&] {
+      load_transposed(head, k, block, k_t);
+      load_transposed(head, v, block, v_t);
+    });
+    for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
+      block.q1 = std::min(block.q0 + head.q_block, head.q_len);
+      if (!head.sees_any(block.q1 - 1, block.k0, block.k1)) continue;
+      timed(kProbabilities, [&] {
+        multiply_block(head, block, q, k_t, p);
+        detail::probabilities(head, block, lse, p);
+      });
+      timed(kValueGradient, [&] { detail::add_to_keys(head, block, p, d_o, dv); });
+      timed(kScoreGradient, [&] {
+        multiply_block(head, block, d_o, v_t, ds);
+        detail::score_gradient(head, block, p, o, d_o, ds);
+      });
+      timed(kQueryGradient, [&] { detail::add_to_queries(head, block, ds, k, dq); });
+      timed(kKeyGradient, [&] { detail::add_to_keys(head, block, ds, q, dk); });
+    }
+  }
+}
+
+}  // namespace flashbench::paper

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "paper/head.h"
+
+namespace flashbench::paper {
+
+/// FlashAttention (Dao et al. 2022), Algorithm 1, masked as its Algorithm 2, without dropout:
+/// K/V blocks outside, Q blocks inside, a running row maximum m and row sum l, O renormalised at
+/// every step. T: float, double, or a type of automatic differentiation.
+///
+/// A row that sees no key of a block is left alone, so that exp(-inf - (-inf)) never happens; one
+/// that sees no key at all ends as o = 0, lse = -inf.
+enum ForwardPhase : std::size_t { kLoadK, kScores, kSoftmax, kValues, kForwardPhases };
+inline constexpr const char* kForwardPhaseNames[] = {"load K block", "S = QK^T", "softmax",
+                                                     "O += PV"};
+
+/// Elements of T that forward() works in.
+inline std::int64_t forward_workspace(const Head& head) {
+  return 2 * head.q_len + (head.q_tile() + head.d) * head.kv_tile();
+}
+
+namespace forward_detail {
+
+/// The running maximum m and sum l of every row [q_len]; the score tile; the K block transposed.
+template <class T>
+struct Workspace {
+  T *m, *l, *tile, *k_t;
+  Workspace(const Head& head, T* memory)
+      : m(memory),
+        l(m + head.q_len),
+        tile(l + head.q_len),
+        k_t(tile + head.q_tile() * head.kv_tile()) {}
+};
+
+/// Turns a tile of products into the weights of V for this step, and rescales what O holds:
+/// m_new = max(m, m~), l_new = exp(m - m_new)·l + exp(m~ - m_new)·l~,
+/// O <- (l·exp(m - m_new)·O + exp(m~ - m_new)·P~·V) / l_new. (Algorithm 1, lines 10 to 13)
+template <class T>
+void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
+  using std::exp;
+  const std::int64_t keys = block.keys();
+  for (std::int64_t i = block.q0; i < block.q1; ++i) {
+    if (!head.sees_any(i, block.k0, block.k1)) continue;
+    T* row = w.tile + (i - block.q0) * keys;
+    T tile_max = T(-std::numeric_limits<double>::infinity());
+    for (std::int64_t j = 0; j < keys; ++j) {
+      row[j] *= T(head.scale);
+      if (head.visible(i, block.k0 + j)) tile_max = std::max(tile_max, row[j]);
+    }
+    T tile_sum = T(0);
+    for (std::int64_t j = 0; j < keys; ++j) {
+      row[j] = head.visible(i, block.k0 + j) ? T(exp(row[j] - tile_max)) : T(0);
+      tile_sum += row[j];
+    }
+    const T new_max = std::max(w.m[i], tile_max);
+    const T old_part = w.l[i] * exp(w.m[i] - new_max);
+    const T new_part = exp(tile_max - new_max);
+    const T new_sum = old_part + new_part * tile_sum;
+    const T old_share = old_part / new_sum;
+    const T new_share = new_part / new_sum;
+    for (std::int64_t c = 0; c < head.d; ++c) o[i * head.d + c] *= old_share;
+    for (std::int64_t j = 0; j < keys; ++j) row[j] *= new_share;
+    w.m[i] = new_max;
+    w.l[i] = new_sum;
+  }
+}
+
+/// O += weights·V for the rows of the block.
+template <class T>
+void add_values(const Head& head, const Block& block, const T* weights, const T* v, T* o) {
+  for (std::int64_t i = block.q0; i < block.q1; ++i) {
+    if (!head.sees_any(i, block.k0, block.k1)) continue;
+    T* o_row = o + i * head.d;
+    for (std::int64_t j = block.k0; j < block.k1; ++j) {
+      if (!head.visible(i, j)) continue;  // V may hold anything there
+      const T p = weights[(i - block.q0) * block.keys() + j - block.k0];
+      for (std::int64_t c = 0; c < head.d; ++c) o_row[c] += p * v[j * head.d + c];
+    }
+  }
+}
+
+}  // namespace forward_detail
+
+/// Writes o [q_len, d] and lse [q_len] (natural log of the sum of exp of the scaled, masked
+/// scores). `workspace`: forward_workspace(head) elements, contents irrelevant.
+template <class T>
+void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse, T* workspace,
+             Phases phases = {}) {
+  using std::log;
+  const T minus_inf = T(-std::numeric_limits<double>::infinity());
+  const forward_detail::Workspace<T> w(head, workspace);
+  std::fill(o, o + head.q_len * head.d, T(0));
+  std::fill(w.m, w.m + head.q_len, minus_inf);
+  std::fill(w.l, w.l + head.q_len, T(0));
+
+  for (std::int64_t k0 = 0; k0 < head.kv_len; k0 += head.kv_block) {
+    Block block{0, 0, k0, std::min(k0 + head.kv_block, head.kv_len)};
+    {
+      const auto timer = phases.time(kLoadK);
+      load_transposed(head, k, block, w.k_t);
+    }
+    for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
+      block.q1 = std::min(block.q0 + head.q_block, head.q_len);
+      // The last row of the block sees the most.
+      if (!head.sees_any(block.q1 - 1, block.k0, block.k1)) continue;
+      {
+        const auto timer = phases.time(kScores);
+        multiply_block(head, block, q, w.k_t, w.tile);
+      }
+      {
+        const auto timer = phases.time(kSoftmax);
+        forward_detail::absorb(head, block, w, o);
+      }
+      const auto timer = phases.time(kValues);
+      forward_detail::add_values(head, block, w.tile, v, o);
+    }
+  }
+  for (std::int64_t i = 0; i < head.q_len; ++i)
+    lse[i] = head.sees_any(i, 0, head.kv_len) ? T(w.m[i] + log(w.l[i])) : minus_inf;
+}
+
+}  // namespace flashbench::paper

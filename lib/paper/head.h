@@ -1,0 +1,84 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "kernel/profile.h"
+
+namespace flashbench::paper {
+
+/// One head of attention on row-major arrays: q, o [q_len, d]; k, v [kv_len, d]; lse [q_len].
+struct Head {
+  std::int64_t q_len, kv_len, d;
+  double scale;
+  bool causal = false;                     ///< key j visible iff j <= i + kv_len - q_len
+  const std::uint8_t* key_mask = nullptr;  ///< [kv_len], 1 = keep; null: all kept
+  std::int64_t q_block = 64, kv_block = 64;
+
+  bool visible(std::int64_t i, std::int64_t j) const {
+    return (key_mask == nullptr || key_mask[j] != 0) && (!causal || j <= i + kv_len - q_len);
+  }
+  /// Row i sees some key of [begin, end).
+  bool sees_any(std::int64_t i, std::int64_t begin, std::int64_t end) const {
+    for (std::int64_t j = begin; j < end; ++j)
+      if (visible(i, j)) return true;
+    return false;
+  }
+  std::int64_t q_tile() const { return std::min(q_block, q_len); }
+  std::int64_t kv_tile() const { return std::min(kv_block, kv_len); }
+};
+
+/// Pairs (query, key) that the algorithms compute: all keys of a block for every row that sees one
+/// of them.
+inline double executed_pairs(const Head& head) {
+  double pairs = 0;
+  for (std::int64_t begin = 0; begin < head.kv_len; begin += head.kv_block) {
+    const std::int64_t end = std::min(begin + head.kv_block, head.kv_len);
+    std::int64_t first = begin;
+    while (first < end && head.key_mask != nullptr && head.key_mask[first] == 0) ++first;
+    if (first == end) continue;
+    const std::int64_t first_row = head.causal ? first - (head.kv_len - head.q_len) : 0;
+    const std::int64_t rows = head.q_len - std::max<std::int64_t>(0, first_row);
+    pairs += static_cast<double>(rows) * static_cast<double>(end - begin);
+  }
+  return pairs;
+}
+
+/// A block of queries against a block of keys: [q0, q1) x [k0, k1).
+struct Block {
+  std::int64_t q0, q1, k0, k1;
+  std::int64_t keys() const { return k1 - k0; }
+};
+
+/// Whose phases are timed; nobody's by default.
+struct Phases {
+  PhaseProfile* profile = nullptr;
+  int thread = 0;
+  PhaseTimer time(std::size_t phase) const { return {profile, thread, phase}; }
+};
+
+/// out[d, keys] = transpose of rows [k0, k1) of x[kv_len, d]: the block as a product Q·Kᵀ reads it
+/// row by row.
+template <class T>
+void load_transposed(const Head& head, const T* x, const Block& block, T* out) {
+  for (std::int64_t j = block.k0; j < block.k1; ++j)
+    for (std::int64_t c = 0; c < head.d; ++c)
+      out[c * block.keys() + j - block.k0] = x[j * head.d + c];
+}
+
+/// out[rows, keys] = left[rows of the block, d]·right_t[d, keys] for rows that see a key of it.
+template <class T>
+void multiply_block(const Head& head, const Block& block, const T* left, const T* right_t, T* out) {
+  const std::int64_t keys = block.keys();
+  for (std::int64_t i = block.q0; i < block.q1; ++i) {
+    if (!head.sees_any(i, block.k0, block.k1)) continue;
+    T* row = out + (i - block.q0) * keys;
+    for (std::int64_t j = 0; j < keys; ++j) row[j] = T(0);
+    for (std::int64_t c = 0; c < head.d; ++c) {
+      const T x = left[i * head.d + c];
+      for (std::int64_t j = 0; j < keys; ++j) row[j] += x * right_t[c * keys + j];
+    }
+  }
+}
+
+}  // namespace flashbench::paper
