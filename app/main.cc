@@ -1,1 +1,53 @@
-int main() { return 0; }
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "cli.h"
+#include "commands.h"
+#include "core/error.h"
+#include "interrupt.h"
+#include "streams.h"
+
+namespace {
+
+using flashbench::ExitCode;
+
+/// One line on stderr, whatever the message holds.
+ExitCode complain(std::string message, ExitCode code) {
+  std::replace_if(
+      message.begin(), message.end(), [](char c) { return c == '\n' || c == '\r'; }, ' ');
+  flashbench::app::print_err(fmt::format("flashbench: {}\n", message));
+  return code;
+}
+
+ExitCode run(const std::vector<std::string>& argv) {
+  const flashbench::app::Invocation call = flashbench::app::parse_command_line(argv);
+  if (call.run) return flashbench::app::run_command(*call.run);
+  flashbench::app::print_out(call.text);
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  ExitCode code = ExitCode::kFailed;
+  try {
+    flashbench::app::watch_signals();
+    code = run(std::vector<std::string>(argv, argv + argc));
+  } catch (const flashbench::UsageError& e) {
+    code = complain(e.what(), ExitCode::kUsage);
+  } catch (const flashbench::UnavailableError& e) {
+    code = complain(e.what(), ExitCode::kUnavailable);
+  } catch (const std::bad_alloc&) {
+    code = complain("not enough memory; use smaller sizes", ExitCode::kUnavailable);
+  } catch (const flashbench::app::Interrupted&) {
+    code = flashbench::app::interrupted_code();
+  } catch (const std::exception& e) {
+    code = complain(e.what(), ExitCode::kFailed);
+  }
+  return static_cast<int>(code);
+}

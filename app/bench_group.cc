@@ -1,0 +1,222 @@
+#include "bench_group.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "core/machine.h"
+#include "core/work.h"
+#include "data/inputs.h"
+#include "interrupt.h"
+#include "lane.h"
+#include "measure/peak_rss.h"
+#include "measure/sampler.h"
+#include "measure/warnings.h"
+#include "oracle/verify.h"
+#include "registry/registry.h"
+#include "report/derive.h"
+#include "report/grid.h"
+#include "results.h"
+
+namespace flashbench::app {
+namespace {
+
+/// A case of the group that runs.
+struct Runner {
+  const RoutedCase* routed = nullptr;
+  report::Result* result = nullptr;
+  std::unique_ptr<Lane> lane;
+  std::vector<double> ideal_s;  ///< seconds at the peaks, one per probe
+};
+
+std::size_t last_cache_bytes(const report::Context& machine) {
+  std::uint64_t bytes = 0;
+  for (const report::CpuCache& c : machine.cpu.caches)
+    if (c.type != "instruction") bytes = std::max(bytes, c.bytes);
+  return bytes != 0 ? bytes : std::size_t{32} << 20;
+}
+
+/// Extra memory: a whole reference in fp64, and the copies of cold operands.
+Extra extra_memory(const Problem& p, VerifyLevel level, std::size_t cache_bytes) {
+  Extra extra;
+  if (level == VerifyLevel::kFull) extra.shared = reference_bytes(p);
+  extra.own = [cache_bytes](const RoutedCase& c) {
+    return (copies_for(c, cache_bytes) - 1) * memory_need(c).total();
+  };
+  return extra;
+}
+
+/// What one launch with fresh outputs and workspace adds to the resident memory, its inputs
+/// included. Also the first run of the case, so that a launch that fails does so here.
+std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) {
+  const auto peak = measure::peak_rss_during([&] { Lane(c, in).launch(); });
+  if (!peak) return std::nullopt;
+  return peak->growth_bytes() + memory_need(c).inputs;
+}
+
+void fail(report::Result& result, const std::exception& error) {
+  const bool no_room = dynamic_cast<const UnavailableError*>(&error) != nullptr ||
+                       dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  result.status = no_room ? report::Status::kSkipped : report::Status::kFailed;
+  result.reason = error.what();
+}
+
+class Group {
+ public:
+  Group(RoutedGroup& group, const BenchContext& context)
+      : group_(group),
+        context_(context),
+        level_(oracle::choose_level(context.request.run.verify, group.problem)),
+        cache_bytes_(last_cache_bytes(context.machine)) {}
+
+  std::vector<report::Result> run() {
+    if (group_.any_runs())
+      skip_what_does_not_fit(group_, extra_memory(group_.problem, level_, cache_bytes_));
+    for (const RoutedCase& c : group_.cases) results_.push_back(result_of("bench", c));
+    if (!group_.any_runs()) return std::move(results_);
+    describe("inputs");
+    in_ = data::make_inputs(group_.problem);
+    work_ = count_work(group_.problem, count_visible(group_.problem, in_.key_mask));
+    make_runners();
+    if (!interrupted()) measure();
+    if (interrupted()) mark_interrupted();
+    return std::move(results_);
+  }
+
+ private:
+  void describe(const std::string& what) {
+    context_.progress.begin(
+        context_.done + 1,
+        fmt::format("{}, {}", report::workload_text(report::workload_of(group_.problem)), what));
+  }
+
+  void make_runners() {
+    for (std::size_t i = 0; i < group_.cases.size() && !interrupted(); ++i) {
+      const RoutedCase& c = group_.cases[i];
+      if (!c.runs()) continue;
+      Runner runner{&c, &results_[i], nullptr, {}};
+      add_work(*runner.result, work_);
+      describe(std::string(name(c.request.type)));
+      try {
+        runner.result->peak_rss_bytes = peak_memory(c, in_);
+        runners_.push_back(std::move(runner));
+      } catch (const std::exception& e) {
+        fail(*runner.result, e);
+      }
+    }
+    // Only now: workspace that lives on would hide what the next type needs for itself.
+    for (Runner& r : runners_) {
+      if (interrupted()) return;
+      try {
+        r.lane = std::make_unique<Lane>(*r.routed, in_, copies_for(*r.routed, cache_bytes_));
+      } catch (const std::exception& e) {
+        fail(*r.result, e);
+      }
+    }
+    std::erase_if(runners_, [](const Runner& r) { return r.lane == nullptr; });
+  }
+
+  /// Reads the peaks for every kind of execution in the group once.
+  void probe() {
+    for (std::size_t i = 0; i < runners_.size(); ++i) {
+      Runner& r = runners_[i];
+      const Execution& e = r.routed->route->execution;
+      const auto same = std::find_if(runners_.begin(), runners_.begin() + static_cast<long>(i),
+                                     [&](const Runner& other) {
+                                       const Execution& o = other.routed->route->execution;
+                                       return o.isa == e.isa && o.threads == e.threads;
+                                     });
+      if (same != runners_.begin() + static_cast<long>(i)) {
+        r.ideal_s.push_back(same->ideal_s.back());
+        r.result->bound = same->result->bound;
+        continue;
+      }
+      const PeakRates rates = context_.peaks.measure(e, group_.problem.dtype);
+      const report::Ideal ideal =
+          report::ideal_time(work_.flop_visible, work_.bytes, rates.flop_s, rates.bytes_s);
+      r.ideal_s.push_back(ideal.seconds);
+      r.result->bound = ideal.bound;
+    }
+  }
+
+  void measure() {
+    describe("sampling");
+    std::vector<measure::Subject> subjects;
+    for (Runner& r : runners_) {
+      measure::Subject subject;
+      subject.launch = [&r] { r.lane->launch(); };
+      subjects.push_back(std::move(subject));
+    }
+    measure::Hooks hooks;
+    hooks.each_round = [this](int) { probe(); };
+    hooks.stop_requested = [] { return interrupted(); };
+    hooks.progress = [this](const measure::Progress& p) { context_.progress.update(p); };
+    const std::vector<int> cpus = machine::affinity();
+    measure::Conditions conditions;
+    conditions.usable_cpus = registry::usable_threads();
+    conditions.before = measure::take_snapshot(context_.clock, cpus);
+    const std::vector<measure::Samples> samples =
+        measure::sample_interleaved(subjects, context_.limits, context_.clock, hooks);
+    conditions.after = measure::take_snapshot(context_.clock, cpus);
+    if (interrupted()) return;
+    describe("verifying");
+    const oracle::Reference reference(group_.problem, in_, level_);
+    for (std::size_t i = 0; i < runners_.size() && !interrupted(); ++i) {
+      conditions.threads = runners_[i].routed->route->execution.threads;
+      finish(runners_[i], samples[i], conditions, reference);
+    }
+  }
+
+  void finish(Runner& r, const measure::Samples& samples, const measure::Conditions& conditions,
+              const oracle::Reference& reference) {
+    report::Result& result = *r.result;
+    if (samples.failure) {
+      result.status = report::Status::kFailed;
+      result.reason = samples.failure;
+      return;
+    }
+    result.timing = report::timing_of(samples);
+    result.warnings = measure::warnings(samples, context_.limits, conditions);
+    result.workspace_bytes = r.lane->workspace_bytes();
+    result.flop_executed = r.lane->flop_executed();
+    report::derive_rates(result);
+    if (const auto share = measure::median_share_of_peak(samples, r.ideal_s))
+      result.pct_peak = 100 * *share;
+    add_verdict(result, reference.verify(r.lane->outputs()), r.routed->request);
+    if (context_.request.run.profile) result.phases = phases_of(r.lane->profile());
+    finished_.push_back(&result);
+  }
+
+  void mark_interrupted() {
+    for (report::Result& result : results_) {
+      const bool finished =
+          std::find(finished_.begin(), finished_.end(), &result) != finished_.end();
+      if (finished || result.status != report::Status::kOk) continue;
+      result.status = report::Status::kInterrupted;
+      result.reason = "interrupted before it was verified";
+    }
+  }
+
+  RoutedGroup& group_;
+  const BenchContext& context_;
+  const VerifyLevel level_;
+  const std::size_t cache_bytes_;
+  Inputs in_;
+  Work work_;
+  std::vector<report::Result> results_;
+  std::vector<Runner> runners_;
+  std::vector<const report::Result*> finished_;
+};
+
+}  // namespace
+
+std::vector<report::Result> bench_group(RoutedGroup& group, const BenchContext& context) {
+  return Group(group, context).run();
+}
+
+}  // namespace flashbench::app

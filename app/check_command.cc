@@ -1,0 +1,214 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "check_report.h"
+#include "check_suite.h"
+#include "commands.h"
+#include "core/atomic_file.h"
+#include "core/quote.h"
+#include "core/work.h"
+#include "data/inputs.h"
+#include "data/outputs.h"
+#include "dry_run.h"
+#include "interrupt.h"
+#include "lane.h"
+#include "measure/clock.h"
+#include "oracle/verify.h"
+#include "progress.h"
+#include "results.h"
+#include "streams.h"
+
+namespace flashbench::app {
+namespace {
+
+/// `auto` goes further here than in bench: a whole reference is the point. Some seconds' worth.
+constexpr double kFullBelowFlop = 5e10;
+
+VerifyLevel level_of(VerifyMode mode, const Problem& p) {
+  const VerifyLevel level = oracle::choose_level(mode, p);
+  if (mode != VerifyMode::kAuto || level == VerifyLevel::kFull) return level;
+  return count_work(p, expected_visible(p)).flop_visible <= kFullBelowFlop ? VerifyLevel::kFull
+                                                                           : level;
+}
+
+std::vector<NamedGroup> selected(const CheckRequest& request) {
+  std::vector<NamedGroup> groups =
+      request.suite ? suite(request.narrow) : named(request.run.groups);
+  std::size_t all = 0, left = 0;
+  for (NamedGroup& group : groups) {
+    all += group.cases.size();
+    std::erase_if(group.cases,
+                  [&](const NamedCase& c) { return !selects(request.filter, c.name); });
+    left += group.cases.size();
+  }
+  std::erase_if(groups, [](const NamedGroup& group) { return group.cases.empty(); });
+  if (left == 0)
+    throw UsageError(
+        fmt::format("--filter {} selects none of {} cases; flashbench check --list "
+                    "names them",
+                    quote(request.filter), all));
+  return groups;
+}
+
+class Check {
+ public:
+  explicit Check(const CheckRequest& request) : request_(request) {}
+
+  void run(const NamedGroup& named, RoutedGroup& group, ProgressLine& progress) {
+    progress.begin(static_cast<int>(checked_.size()) + 1, named.cases.front().name);
+    const VerifyLevel level = level_of(request_.run.verify, group.problem);
+    Extra extra;
+    if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
+    skip_what_does_not_fit(group, extra);
+    if (!group.any_runs()) {
+      for (std::size_t i = 0; i < group.cases.size(); ++i)
+        add(named.cases[i].name, result_of("check", group.cases[i]), 0);
+      return;
+    }
+    const Inputs in = data::make_inputs(group.problem);
+    const Work work = count_work(group.problem, count_visible(group.problem, in.key_mask));
+    const oracle::Reference reference(group.problem, in, level);
+    for (std::size_t i = 0; i < group.cases.size() && !interrupted(); ++i) {
+      const double before_s = clock_.now_s();
+      report::Result result = result_of("check", group.cases[i]);
+      add_work(result, work);
+      if (group.cases[i].runs()) launch_and_verify(group.cases[i], in, reference, result);
+      add(named.cases[i].name, std::move(result), clock_.now_s() - before_s);
+    }
+  }
+
+  void add(std::string name, report::Result result, double seconds) {
+    result.parameters = {{"case", name}};
+    checked_.push_back({std::move(name), std::move(result), seconds});
+  }
+
+  const std::vector<Checked>& checked() const { return checked_; }
+  measure::Clock& clock() { return clock_; }
+
+ private:
+  void launch_and_verify(const RoutedCase& c, const Inputs& in, const oracle::Reference& reference,
+                         report::Result& result) {
+    try {
+      Lane lane(c, in);
+      lane.launch();
+      result.flop_executed = lane.flop_executed();
+      add_verdict(result, reference.verify(lane.outputs()), c.request);
+      if (request_.run.profile) result.phases = phases_of(lane.profile());
+    } catch (const DeviceError& e) {
+      result.status = report::Status::kFailed;
+      result.reason = e.what();
+    }
+  }
+
+  const CheckRequest& request_;
+  measure::SteadyClock clock_;
+  std::vector<Checked> checked_;
+};
+
+/// The problem that an external file answers: with gradients if it holds any.
+Problem external_problem(const CheckRequest& request, const sweep::Case& c, Outputs& out) {
+  sweep::Group group{{c}};
+  const auto& given = request.run.given;
+  const bool pass_given = std::find(given.begin(), given.end(), "pass") != given.end();
+  if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
+  Problem p = route_group(group, given).problem;
+  out = data::read_outputs(request.external, p);
+  const bool gradients = !out.dq.empty() || !out.dk.empty() || !out.dv.empty();
+  if (pass_given && p.needs_gradients() && !gradients)
+    throw UsageError(
+        fmt::format("{}: --pass {} asks for gradients, but it holds none of dq, dk "
+                    "and dv",
+                    request.external, name(p.pass)));
+  if (gradients && p.needs_gradients()) return p;
+  for (Tensor* gradient : {&out.dq, &out.dk, &out.dv}) *gradient = Tensor();
+  group.cases[0].problem.pass = Pass::kForward;
+  return route_group(group, given).problem;
+}
+
+/// Verifies what another library computed from the same file.
+void check_external(const CheckRequest& request, Check& check) {
+  if (request.run.groups.size() != 1 || request.run.groups[0].cases.size() != 1)
+    throw UsageError("--external judges one case; give every flag one value");
+  sweep::Case c = request.run.groups[0].cases[0];
+  Outputs out;
+  c.problem = external_problem(request, c, out);
+  const double before_s = check.clock().now_s();
+  const Inputs in = data::make_inputs(c.problem);
+  RoutedCase routed;
+  routed.request = c;
+  report::Result result = result_of("check", routed);
+  result.status = report::Status::kOk;
+  result.kernel = "external: " + request.external;
+  add_work(result, count_work(c.problem, count_visible(c.problem, in.key_mask)));
+  add_verdict(result, oracle::verify(c.problem, in, out, level_of(request.run.verify, c.problem)),
+              c);
+  result.command += fmt::format(" --external {}", request.external);
+  check.add(request.external, std::move(result), check.clock().now_s() - before_s);
+}
+
+ExitCode list_cases(const std::vector<NamedGroup>& groups) {
+  std::string text;
+  for (const NamedGroup& group : groups)
+    for (const NamedCase& c : group.cases) text += c.name + "\n";
+  print_out(text);
+  return ExitCode::kOk;
+}
+
+void require_outputs(const CheckRequest& request) {
+  if (request.junit == "-")
+    throw UsageError("--junit needs the name of a file; /dev/stdout is one");
+  if (!request.junit.empty()) require_writable(request.junit);
+}
+
+ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer, Check& check,
+                report::Report& report, double seconds) {
+  for (const Checked& c : check.checked()) report.results.push_back(c.result);
+  if (report.results.empty()) return interrupted_code();
+  writer.finish(report);
+  if (!request.junit.empty())
+    write_file_atomically(request.junit,
+                          report::junit_text("flashbench check", junit_cases(check.checked())));
+  const std::string text = check_text(check.checked(), seconds);
+  if (writer.stdout_taken())
+    print_err(text);
+  else
+    print_out(text);
+  return interrupted() ? interrupted_code() : exit_code(report.results);
+}
+
+}  // namespace
+
+ExitCode run_check(const CheckRequest& request) {
+  const report::ReportWriter writer(request.run.reports);
+  require_outputs(request);
+  Check check(request);
+  report::Report report = new_report(request.run.argv);
+  const double before_s = check.clock().now_s();
+  if (!request.external.empty()) {
+    check_external(request, check);
+    return finish(request, writer, check, report, check.clock().now_s() - before_s);
+  }
+  const std::vector<NamedGroup> named_groups = selected(request);
+  if (request.list) return list_cases(named_groups);
+  std::vector<RoutedGroup> groups;
+  int cases = 0;
+  for (const NamedGroup& named_group : named_groups) {
+    sweep::Group group;
+    for (const NamedCase& c : named_group.cases) group.cases.push_back(c.request);
+    groups.push_back(route_group(group, request.run.given));
+    cases += static_cast<int>(group.cases.size());
+  }
+  if (request.run.dry_run) return show_dry_run(request.run, groups);
+  ProgressLine progress(cases);
+  for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i)
+    check.run(named_groups[i], groups[i], progress);
+  progress.clear();
+  return finish(request, writer, check, report, check.clock().now_s() - before_s);
+}
+
+}  // namespace flashbench::app

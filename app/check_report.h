@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "report/junit.h"
+#include "report/record.h"
+
+namespace flashbench::app {
+
+/// What became of one case of check.
+struct Checked {
+  std::string name;
+  report::Result result;
+  double seconds = 0;
+};
+
+/// One line a row of the suite (or a case of a workload): how many cases, how far the worst of each
+/// output is from the oracle in units of expected rounding, the verdict. Then every failure with
+/// its verdict and the command that reproduces it, the reasons for what was skipped, and the count.
+std::string check_text(const std::vector<Checked>& checked, double seconds);
+
+std::vector<report::JunitCase> junit_cases(const std::vector<Checked>& checked);
+
+}  // namespace flashbench::app

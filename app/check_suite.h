@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sweep/case.h"
+#include "sweep/settings.h"
+
+namespace flashbench::app {
+
+/// One case of the suite, with a name that is unique in it.
+struct NamedCase {
+  std::string name;  ///< "ragged_both_tiles/causal/padded/bf16/flash"
+  sweep::Case request;
+};
+
+/// Cases that share a problem, hence inputs and reference.
+struct NamedGroup {
+  std::vector<NamedCase> cases;
+};
+
+/// The cases that `check` runs without a workload. `narrow` holds flags that say how to compute
+/// (type, isa, kernel, threads, ...): types are intersected with those of the suite, the others
+/// take the place of what the suite says. Throws UsageError where a value of `narrow` is bad.
+std::vector<NamedGroup> suite(const sweep::Settings& narrow);
+
+/// Names for the cases of a workload from the command line.
+std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups);
+
+/// Whether `filter` selects a name: a glob over all of it where it has * or ?, else a part of it;
+/// "" selects all.
+bool selects(std::string_view filter, std::string_view name);
+
+}  // namespace flashbench::app

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "cli.h"
+#include "core/error.h"
+#include "request.h"
+
+namespace flashbench::app {
+
+/// Dispatches to the command's own function below.
+ExitCode run_command(const CommandLine& line);
+
+ExitCode run_single(const SingleRequest& request);  ///< forward and backward
+ExitCode run_bench(const BenchRequest& request);
+ExitCode run_check(const CheckRequest& request);
+ExitCode run_info(const InfoRequest& request);
+
+}  // namespace flashbench::app

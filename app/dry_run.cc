@@ -1,0 +1,110 @@
+#include "dry_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "core/work.h"
+#include "oracle/verify.h"
+#include "peaks.h"
+#include "report/grid.h"
+#include "report/units.h"
+#include "streams.h"
+
+namespace flashbench::app {
+namespace {
+
+using Cells = std::vector<std::string>;
+
+/// Peaks are read once for each kind of execution.
+class Peaks {
+ public:
+  PeakRates of(const Execution& e, Dtype dtype) {
+    for (const Entry& entry : entries_)
+      if (entry.isa == e.isa && entry.threads == e.threads && entry.dtype == dtype)
+        return entry.rates;
+    log_.measure(e, dtype);  // the first reading pays for cold buffers
+    entries_.push_back({e.isa, e.threads, dtype, log_.measure(e, dtype)});
+    return entries_.back().rates;
+  }
+
+ private:
+  struct Entry {
+    Isa isa;
+    int threads;
+    Dtype dtype;
+    PeakRates rates;
+  };
+  PeakLog log_;
+  std::vector<Entry> entries_;
+};
+
+Cells case_cells(const RoutedCase& c) {
+  const report::Workload w = report::workload_of(c.request.problem);
+  return {std::string(name(c.request.type)), std::string(name(c.request.problem.pass)), w.dtype,
+          report::workload_text(w), report::mask_text(w)};
+}
+
+Cells runnable_cells(const RoutedCase& c, Peaks& peaks) {
+  const Problem& p = c.request.problem;
+  const Execution& e = c.route->execution;
+  const Work work = count_work(p, expected_visible(p));
+  const double executed = c.route->kernel->predicted_flop(p, e);
+  const PeakRates rates = peaks.of(e, p.dtype);
+  const double seconds = std::max(executed / rates.flop_s, work.bytes / rates.bytes_s);
+  Cells cells = case_cells(c);
+  cells.insert(cells.end(), {c.route->kernel->info().name, std::string(name(e.isa)),
+                             fmt::format("{}", e.threads), fmt::format("{:.3g}", work.flop_visible),
+                             fmt::format("{:.3g}", executed), report::human_bytes(work.bytes),
+                             report::human_bytes(static_cast<double>(memory_need(c).total())),
+                             report::human_seconds(seconds)});
+  return cells;
+}
+
+std::string aligned(const std::vector<Cells>& rows) {
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const Cells& row : rows)
+    if (row.size() == widths.size())
+      for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  std::string text;
+  for (const Cells& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line += fmt::format("{:<{}}  ", row[i], i < widths.size() ? widths[i] : 0);
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups) {
+  Peaks peaks;
+  std::vector<Cells> rows = {{"type", "pass", "dtype", "workload", "mask", "kernel", "isa",
+                              "threads", "FLOP visible", "executed", "bytes", "memory",
+                              "time at peak"}};
+  bool any = false;
+  for (RoutedGroup& group : groups) {
+    const VerifyLevel level = oracle::choose_level(request.verify, group.problem);
+    Extra extra;
+    if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
+    skip_what_does_not_fit(group, extra);
+    for (const RoutedCase& c : group.cases) {
+      any = any || c.runs();
+      if (c.runs()) {
+        rows.push_back(runnable_cells(c, peaks));
+        continue;
+      }
+      Cells cells = case_cells(c);
+      cells.push_back("skipped: " + c.reason);
+      rows.push_back(std::move(cells));
+    }
+  }
+  print_out(aligned(rows));
+  return any ? ExitCode::kOk : ExitCode::kUnavailable;
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <vector>
+
+#include "core/error.h"
+#include "request.h"
+#include "routing.h"
+
+namespace flashbench::app {
+
+/// Prints every case with its kernel and the FLOP, bytes, memory and time that it would take: the
+/// time at the peaks of this machine, which are read for it. Nothing else runs and nothing is
+/// written.
+ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups);
+
+}  // namespace flashbench::app

@@ -1,0 +1,178 @@
+#include "flags.h"
+
+namespace flashbench::app {
+namespace {
+
+// Which commands take a flag, by the letters of letter() below.
+constexpr std::string_view kAll = "fwbci";    // every command
+constexpr std::string_view kWork = "fwbc";    // every command that computes
+constexpr std::string_view kSingle = "fw";    // forward and backward
+constexpr std::string_view kBenchOnly = "b";  //
+constexpr std::string_view kCheckOnly = "c";  //
+
+char letter(Command c) {
+  switch (c) {
+    case Command::kForward:
+      return 'f';
+    case Command::kBackward:
+      return 'w';
+    case Command::kBench:
+      return 'b';
+    case Command::kCheck:
+      return 'c';
+    case Command::kInfo:
+    default:
+      return 'i';
+  }
+}
+
+FlagGroup workload() {
+  return {
+      "Workload",
+      {
+          {"b", "N", "batch", kWork},
+          {"h", "N", "query heads", kWork},
+          {"h_kv", "N", "key/value heads; divides --h (default: --h)", kWork},
+          {"q_len", "N", "queries", kWork},
+          {"kv_len", "N", "keys (default: --q_len)", kWork},
+          {"d", "N", "head dimension, up to 1024", kWork},
+          {"pass", "P", "forward, backward or both", kWork},
+          {"dtype", "T", "f32, bf16 or f16 (default: f32)", kWork},
+          {"causal", "", "query i sees key j iff j <= i + kv_len - q_len", kWork},
+          {"mask", "M", "keys that are kept: none, random or FILE (default: none)", kWork},
+          {"mask_keep", "P", "probability that a random mask keeps a key (default: 0.5)", kWork},
+          {"do", "G", "gradient of the output: ones, random or FILE (default: ones)", kWork},
+          {"scale", "X", "factor of the scores (default: 1/sqrt(d))", kWork},
+          {"seed", "N", "of the random tensors and the random mask (default: 0)", kWork},
+          {"config", "FILE", "read flags from JSON; flags given here win", kWork},
+      }};
+}
+
+FlagGroup execution() {
+  return {
+      "How it is computed",
+      {
+          {"type", "T", "flash, normal or paper", kWork},
+          {"backend", "B", "auto, cpu or cuda (default: auto)", kWork},
+          {"device", "N", "which GPU (default: 0)", kWork},
+          {"isa", "I", "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)", kAll},
+          {"threads", "N", "(default: the cores that this process may use)", kAll},
+          {"kernel", "NAME", "force one kernel; `flashbench info` lists them", kWork},
+          {"deterministic", "", "bitwise equal gradients from run to run", kWork},
+          {"q_block", "N", "query block of --type paper (default: 64)", kWork},
+          {"kv_block", "N", "key block of --type paper (default: 64)", kWork},
+      }};
+}
+
+FlagGroup tensors() {
+  return {"Real tensors",
+          {
+              {"input", "FILE", ".safetensors with q, k, v and perhaps mask and do", kWork},
+              {"q", "FILE", "one tensor a file, .npy or .safetensors; with --k and --v", kWork},
+              {"k", "FILE", "", kWork},
+              {"v", "FILE", "", kWork},
+              {"q_name", "NAME", "name of the tensor in the file (default: q)", kWork},
+              {"k_name", "NAME", "(default: k)", kWork},
+              {"v_name", "NAME", "(default: v)", kWork},
+              {"do_name", "NAME", "(default: do)", kWork},
+              {"mask_name", "NAME", "(default: mask)", kWork},
+              {"layout", "L", "axes in files: bhsd or bshd (default: bhsd)", kWork},
+              {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
+               kCheckOnly},
+              {"output", "FILE", "write the results to this .safetensors", kSingle},
+          }};
+}
+
+FlagGroup selection() {
+  return {"The suite",
+          {
+              {"list", "", "name the cases and stop", kCheckOnly},
+              {"filter", "TEXT", "only cases whose name holds TEXT, or matches it with * and ?",
+               kCheckOnly},
+          }};
+}
+
+FlagGroup timing() {
+  return {"Timing",
+          {
+              {"max_noise", "X",
+               "stop below this noise: half of the 95 % interval of the median,"
+               " as a share of it (default: 0.01)",
+               kBenchOnly},
+              {"min_samples", "N", "(default: 10)", kBenchOnly},
+              {"min_time", "TIME", "of timed calls (default: 0.5s)", kBenchOnly},
+              {"timeout", "TIME", "per case (default: 20s)", kBenchOnly},
+              {"budget", "TIME", "share this time over all cases", kBenchOnly},
+              {"cache", "C", "warm or cold operands (default: warm)", kBenchOnly},
+          }};
+}
+
+FlagGroup output() {
+  return {
+      "Checks and output",
+      {
+          {"verify", "V", "auto, full, sample or none (default: auto)", kWork},
+          {"profile", "", "time, share and bytes of each phase", kWork},
+          {"dry_run", "", "cases with predicted FLOP, bytes, memory and time; run nothing", kWork},
+          {"json", "FILE", "report; - for stdout", kAll},
+          {"csv", "FILE", "", kWork},
+          {"md", "FILE", "", kWork},
+          {"junit", "FILE", "results for a CI server", kCheckOnly},
+          {"help", "", "this text", kAll},
+          {"version", "", "git description, compiler and flags", kAll},
+      }};
+}
+
+bool may_stand_in_config(std::string_view flag) {
+  return flag != "config" && flag != "help" && flag != "version";
+}
+
+}  // namespace
+
+std::string_view name(Command c) {
+  switch (c) {
+    case Command::kForward:
+      return "forward";
+    case Command::kBackward:
+      return "backward";
+    case Command::kBench:
+      return "bench";
+    case Command::kCheck:
+      return "check";
+    case Command::kInfo:
+    default:
+      return "info";
+  }
+}
+
+std::optional<Command> command_from_name(std::string_view text) {
+  for (const Command c : kCommands)
+    if (text == name(c)) return c;
+  return std::nullopt;
+}
+
+const std::vector<FlagGroup>& flag_groups() {
+  static const std::vector<FlagGroup> groups = {workload(),  execution(), tensors(),
+                                                selection(), timing(),    output()};
+  return groups;
+}
+
+bool takes(Command c, const Flag& flag) {
+  return flag.commands.find(letter(c)) != std::string_view::npos;
+}
+
+std::vector<std::string> flag_names(Command c) {
+  std::vector<std::string> names;
+  for (const FlagGroup& group : flag_groups())
+    for (const Flag& flag : group.flags)
+      if (takes(c, flag)) names.emplace_back(flag.name);
+  return names;
+}
+
+std::vector<std::string> config_names(Command c) {
+  std::vector<std::string> names = flag_names(c);
+  std::erase_if(names, [](const std::string& flag) { return !may_stand_in_config(flag); });
+  return names;
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,178 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "commands.h"
+#include "core/atomic_file.h"
+#include "peaks.h"
+#include "registry/registry.h"
+#include "report/environment.h"
+#include "report/json.h"
+#include "report/units.h"
+#include "report/version.h"
+#include "streams.h"
+
+namespace flashbench::app {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int kReadings = 5;
+
+/// The peaks of every level that runs here, or of the one that was asked for.
+std::vector<report::Peak> measure_peaks(const InfoRequest& request) {
+  PeakLog log;
+  Execution e;
+  e.threads = request.threads > 0 ? request.threads : registry::usable_threads();
+  for (int i = 0; i < kReadings; ++i)
+    for (const Isa isa : registry::available_isas()) {
+      if (request.isa && isa != *request.isa) continue;
+      e.isa = isa;
+      for (const Dtype dtype : kDtypes) log.measure(e, dtype);
+    }
+  return log.report();
+}
+
+void require_isa(const InfoRequest& request) {
+  if (!request.isa) return;
+  for (const registry::IsaStatus& s : registry::isas())
+    if (s.isa == *request.isa && s.absent)
+      throw UnavailableError(fmt::format("--isa {}: {}", name(s.isa), *s.absent));
+}
+
+std::string line(std::string_view label, const std::string& value) {
+  return fmt::format("{:<12}{}\n", label, value);
+}
+
+std::string cache_text(const report::Cpu& cpu) {
+  std::string text;
+  for (const report::CpuCache& c : cpu.caches) {
+    const char* kind = c.type == "data" ? "d" : c.type == "instruction" ? "i" : "";
+    const std::string size = c.bytes >= (1u << 20) ? fmt::format("{} MiB", c.bytes >> 20)
+                                                   : fmt::format("{} KiB", c.bytes >> 10);
+    text += fmt::format("{}L{}{} {}", text.empty() ? "" : ", ", c.level, kind, size);
+    if (c.shared_by > 1) text += fmt::format(" (shared by {})", c.shared_by);
+  }
+  return text.empty() ? "the system does not say" : text;
+}
+
+std::string processor_text(const report::Context& c) {
+  const report::Cpu& cpu = c.cpu;
+  std::string text = line("processor", cpu.model);
+  text += line("cores", fmt::format("{} cores, {} hardware threads, {} usable by this process",
+                                    cpu.cores, cpu.threads, cpu.usable_threads));
+  text += line("caches", cache_text(cpu));
+  text += line("clocks",
+               cpu.governor ? "governor " + *cpu.governor : "the system does not say (no cpufreq)");
+  if (cpu.load) text += line("load", fmt::format("{:.2f}", *cpu.load));
+  text += line(
+      "memory",
+      fmt::format(
+          "{}{}", report::human_bytes(static_cast<double>(c.memory_bytes)),
+          c.memory_available_bytes
+              ? fmt::format(", {} available to this process",
+                            report::human_bytes(static_cast<double>(*c.memory_available_bytes)))
+              : ""));
+  text += line("cgroup",
+               fmt::format("CPUs: {}; memory: {}",
+                           cpu.cgroup.cpus ? fmt::format("{:g}", *cpu.cgroup.cpus) : "no limit",
+                           cpu.cgroup.memory_bytes
+                               ? report::human_bytes(static_cast<double>(*cpu.cgroup.memory_bytes))
+                               : "no limit"));
+  const report::Omp& omp = c.omp;
+  text +=
+      line("OpenMP",
+           fmt::format("{}; up to {} threads; proc_bind {}; places {}; wait policy "
+                       "{}; dynamic {}",
+                       omp.version, omp.max_threads, omp.proc_bind, omp.places.value_or("default"),
+                       omp.wait_policy.value_or("default"), omp.dynamic ? "on" : "off"));
+  return text + line("system", c.os);
+}
+
+std::string levels_text() {
+  const Isa best = registry::best_isa();
+  std::string text = "\nISA levels\n";
+  for (const registry::IsaStatus& s : registry::isas())
+    text += fmt::format("  {:<14}{}\n", name(s.isa),
+                        s.absent        ? "absent: " + *s.absent
+                        : s.isa == best ? "available, chosen: the fastest that runs here"
+                                        : "available");
+  text += "\nBackends\n";
+  for (const registry::BackendStatus& s : registry::backends())
+    text += fmt::format("  {:<14}{}\n", name(s.backend),
+                        s.absent ? "absent: " + *s.absent : "available");
+  text += "\nKernels\n";
+  for (const Kernel* k : registry::kernels())
+    text += fmt::format("  {:<14}{:<8}{:<6}{}\n", k->info().name, name(k->info().type),
+                        name(k->info().backend), k->info().description);
+  return text;
+}
+
+std::string peaks_text(const std::vector<report::Peak>& peaks) {
+  std::string text = "\nPeaks, measured now (multiply-adds of a dtype, reads beyond the caches)\n";
+  std::string isa;
+  for (const report::Peak& p : peaks) {
+    if (p.isa != isa) {
+      text += fmt::format("{}  {:<14}{} threads: ", isa.empty() ? "" : "\n", p.isa, p.threads);
+      isa = p.isa;
+    } else {
+      text += ", ";
+    }
+    text += p.dtype ? fmt::format("{} {}", *p.dtype, report::human_flop_rate(*p.gflops * 1e9))
+                    : fmt::format("read {:.1f} GB/s", *p.read_gb_s);
+  }
+  return text + "\n";
+}
+
+/// A report without results, and what only info knows.
+ordered_json info_json(const report::Report& report) {
+  ordered_json json = report::to_json(report);
+  const auto availability = [](const std::optional<std::string>& absent) {
+    return ordered_json{{"available", !absent},
+                        {"reason", absent ? ordered_json(*absent) : ordered_json()}};
+  };
+  ordered_json isas = ordered_json::object(), backends = ordered_json::object();
+  for (const registry::IsaStatus& s : registry::isas())
+    isas[std::string(name(s.isa))] = availability(s.absent);
+  for (const registry::BackendStatus& s : registry::backends())
+    backends[std::string(name(s.backend))] = availability(s.absent);
+  ordered_json kernels = ordered_json::array();
+  for (const Kernel* k : registry::kernels())
+    kernels.push_back({{"name", k->info().name},
+                       {"type", name(k->info().type)},
+                       {"backend", name(k->info().backend)},
+                       {"description", k->info().description}});
+  json["isas"] = std::move(isas);
+  json["backends"] = std::move(backends);
+  json["kernels"] = std::move(kernels);
+  return json;
+}
+
+}  // namespace
+
+ExitCode run_info(const InfoRequest& request) {
+  require_isa(request);
+  if (!request.json.empty() && request.json != "-") require_writable(request.json);
+  report::Report report;
+  report.tool = report::tool();
+  report.argv = request.argv;
+  report.started_at = report::utc_now();
+  report.context = report::capture_context(std::string(name(registry::best_isa())));
+  report.peaks = measure_peaks(request);
+  const std::string text = report::version_line() + "\n\n" + processor_text(report.context) +
+                           levels_text() + peaks_text(report.peaks);
+  if (request.json == "-") {
+    print_err(text);
+    print_out(info_json(report).dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+    return ExitCode::kOk;
+  }
+  if (!request.json.empty())
+    write_file_atomically(
+        request.json,
+        info_json(report).dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+  print_out(text);
+  return ExitCode::kOk;
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "core/tensor.h"
+#include "kernel/kernel.h"
+#include "routing.h"
+
+namespace flashbench::app {
+
+/// A case ready to launch: its plan and its outputs, poisoned and prepared. With more than one copy
+/// each launch takes the next one, inputs and all, so that no cache holds what it reads.
+class Lane {
+ public:
+  /// `shared` serves the first copy and must outlive this.
+  Lane(const RoutedCase& c, const Inputs& shared, std::size_t copies = 1);
+
+  void launch();
+
+  const RoutedCase& routed() const { return *case_; }
+  /// What the last launch read and wrote.
+  const Outputs& outputs() const { return copies_[last_].out; }
+  std::size_t workspace_bytes() const { return copies_[0].plan->workspace_bytes(); }
+  double flop_executed() const { return copies_[0].plan->flop_executed(); }
+  std::vector<PhaseProfile::Row> profile();
+
+ private:
+  struct Copy {
+    Inputs own;  ///< empty in the first copy
+    Outputs out;
+    std::unique_ptr<Plan> plan;
+  };
+  Operands operands(std::size_t copy);
+
+  const RoutedCase* case_;
+  const Inputs* shared_;
+  std::vector<Copy> copies_;
+  std::size_t next_ = 0, last_ = 0;
+};
+
+/// How many copies of its operands a case rotates: 1 when warm; when cold, enough to fill twice
+/// `last_cache_bytes`, within reason.
+std::size_t copies_for(const RoutedCase& c, std::size_t last_cache_bytes);
+
+}  // namespace flashbench::app

@@ -1,0 +1,46 @@
+#include "peaks.h"
+
+#include <string>
+
+#include "measure/statistics.h"
+#include "registry/registry.h"
+
+namespace flashbench::app {
+
+PeakRates PeakLog::measure(const Execution& e, Dtype dtype) {
+  const PeakRates rates{registry::measure_peak_flops(e, dtype),
+                        registry::measure_peak_bandwidth(e)};
+  add(e, dtype, rates.flop_s);
+  add(e, std::nullopt, rates.bytes_s);
+  return rates;
+}
+
+std::vector<report::Peak> PeakLog::report() const {
+  std::vector<report::Peak> peaks;
+  for (const Series& s : series_) {
+    report::Peak peak;
+    peak.backend = name(Backend::kCpu);
+    peak.isa = name(s.execution.isa);
+    peak.threads = s.execution.threads;
+    const double rate = measure::median(s.values) * 1e-9;
+    if (s.dtype) {
+      peak.dtype = std::string(name(*s.dtype));
+      peak.gflops = rate;
+    } else {
+      peak.read_gb_s = rate;
+    }
+    peaks.push_back(std::move(peak));
+  }
+  return peaks;
+}
+
+void PeakLog::add(const Execution& e, std::optional<Dtype> dtype, double value) {
+  for (Series& s : series_)
+    if (s.execution.isa == e.isa && s.execution.threads == e.threads && s.dtype == dtype) {
+      s.values.push_back(value);
+      return;
+    }
+  series_.push_back({e, dtype, {value}});
+}
+
+}  // namespace flashbench::app

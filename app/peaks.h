@@ -1,0 +1,37 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/dtype.h"
+#include "kernel/execution.h"
+#include "report/record.h"
+
+namespace flashbench::app {
+
+/// FLOP/s and bytes/s that these threads reach, read once (tens of milliseconds).
+struct PeakRates {
+  double flop_s = 0, bytes_s = 0;
+};
+
+/// The peaks of one run: read again and again because machines drift, kept one by one.
+class PeakLog {
+ public:
+  /// Reads both peaks now and remembers them.
+  PeakRates measure(const Execution& e, Dtype dtype);
+
+  /// One entry per (isa, threads, dtype) and one bandwidth per (isa, threads): the medians.
+  std::vector<report::Peak> report() const;
+
+ private:
+  struct Series {
+    Execution execution;
+    std::optional<Dtype> dtype;  ///< absent for a bandwidth
+    std::vector<double> values;
+  };
+  void add(const Execution& e, std::optional<Dtype> dtype, double value);
+
+  std::vector<Series> series_;
+};
+
+}  // namespace flashbench::app

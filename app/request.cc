@@ -1,0 +1,207 @@
+#include "request.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/error.h"
+#include "core/quote.h"
+#include "measure/budget.h"
+#include "registry/registry.h"
+#include "sweep/number.h"
+#include "sweep/text.h"
+
+namespace flashbench::app {
+namespace {
+
+using sweep::Setting;
+using sweep::Settings;
+
+constexpr std::array kAllTypes = {AttentionType::kFlash, AttentionType::kNormal,
+                                  AttentionType::kPaper};
+constexpr Shape kCheckShape{1, 1, 1, 2048, 2048, 512};  // of the origin's check_backward.py
+
+/// Names that say how to compute and not what: they narrow the suite of check.
+constexpr std::array<std::string_view, 9> kExecutionNames = {
+    "type",   "backend",       "device",  "isa",     "threads",
+    "kernel", "deterministic", "q_block", "kv_block"};
+
+bool names_execution(std::string_view name) {
+  return std::find(kExecutionNames.begin(), kExecutionNames.end(), name) != kExecutionNames.end();
+}
+
+/// The settings that are no workload: one value each, never inside of `zip`.
+class Options {
+ public:
+  explicit Options(const CommandLine& line) : base_(line.plan.base) {
+    for (const Settings& point : line.plan.zip)
+      for (const auto& [name, setting] : point)
+        if (!is_workload(name))
+          throw UsageError(fmt::format("{} cannot vary inside 'zip'", setting.where));
+  }
+
+  std::string text(std::string_view name) const {
+    const Setting* setting = find(name);
+    if (setting == nullptr) return "";
+    if (setting->values[0].empty())
+      throw UsageError(fmt::format("{} needs a value", setting->where));
+    return setting->values[0];
+  }
+  bool on(std::string_view name) const {
+    const Setting* setting = find(name);
+    return setting != nullptr && sweep::parse_bool(setting->values[0], setting->where);
+  }
+  double duration(std::string_view name, double otherwise) const {
+    const Setting* setting = find(name);
+    return setting == nullptr ? otherwise
+                              : measure::parse_duration_s(setting->values[0], setting->where);
+  }
+  const Setting* find(std::string_view name) const {
+    const auto it = base_.find(name);
+    if (it == base_.end()) return nullptr;
+    if (it->second.values.size() != 1)
+      throw UsageError(fmt::format("{} takes one value", it->second.where));
+    return &it->second;
+  }
+
+  static bool is_workload(std::string_view name) {
+    const auto& names = sweep::workload_names();
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+
+ private:
+  const Settings& base_;
+};
+
+VerifyMode verify_mode(const Options& options) {
+  const std::string text = options.text("verify");
+  if (text.empty() || text == "auto") return VerifyMode::kAuto;
+  if (text == "full") return VerifyMode::kFull;
+  if (text == "sample") return VerifyMode::kSample;
+  if (text == "none") return VerifyMode::kNone;
+  throw UsageError(fmt::format("{} must be auto, full, sample or none, got {}",
+                               options.find("verify")->where, quote(text)));
+}
+
+std::vector<std::string> given_names(const sweep::SweepPlan& plan) {
+  std::vector<std::string> names;
+  const auto add = [&](const Settings& settings) {
+    for (const auto& [name, setting] : settings)
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  add(plan.base);
+  for (const Settings& point : plan.zip) add(point);
+  return names;
+}
+
+/// Everything but the groups.
+RunRequest run_request(const CommandLine& line, const Options& options) {
+  RunRequest run;
+  run.command = line.command;
+  run.argv = line.argv;
+  run.given = given_names(line.plan);
+  run.verify = verify_mode(options);
+  run.profile = options.on("profile");
+  run.dry_run = options.on("dry_run");
+  run.reports = {options.text("json"), options.text("csv"), options.text("md")};
+  return run;
+}
+
+sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shape = {}) {
+  return {shape, pass, std::move(types), [](const std::string& kernel) {
+            return std::optional<AttentionType>(type_of_kernel(kernel));
+          }};
+}
+
+}  // namespace
+
+AttentionType type_of_kernel(const std::string& kernel) {
+  std::vector<std::string> names;
+  for (const Kernel* k : registry::kernels()) {
+    if (k->info().name == kernel) return k->info().type;
+    names.push_back(k->info().name);
+  }
+  throw UsageError(fmt::format("--kernel {} is not in this build; use {}", quote(kernel),
+                               sweep::alternatives(names)));
+}
+
+SingleRequest single_request(const CommandLine& line) {
+  const Options options(line);
+  const bool forward = line.command == Command::kForward;
+  const Pass pass = forward ? Pass::kForward : Pass::kBoth;
+  sweep::require_single(line.plan, name(line.command));
+  SingleRequest request{run_request(line, options), options.text("output")};
+  request.run.groups = sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}));
+  Problem& p = request.run.groups[0].cases[0].problem;
+  if (forward && p.pass != Pass::kForward)
+    throw UsageError(
+        fmt::format("--pass {} in flashbench forward; use flashbench backward or "
+                    "bench",
+                    name(p.pass)));
+  if (!forward && p.pass == Pass::kForward)
+    throw UsageError("--pass forward in flashbench backward; use flashbench forward");
+  if (!forward) p.pass = Pass::kBoth;  // one forward and one backward pass, either way
+  return request;
+}
+
+BenchRequest bench_request(const CommandLine& line) {
+  const Options options(line);
+  BenchRequest request{run_request(line, options), {}, std::nullopt};
+  request.run.groups = sweep::expand(
+      line.plan, defaults(Pass::kForward, {AttentionType::kFlash, AttentionType::kNormal}));
+  measure::Limits& limits = request.limits;
+  if (const Setting* s = options.find("max_noise"))
+    limits.max_noise = sweep::parse_real(s->values[0], s->where, 1e-6, 1);
+  if (const Setting* s = options.find("min_samples"))
+    limits.min_samples = static_cast<int>(sweep::parse_count(s->values[0], s->where, {1, 1000000}));
+  limits.min_time_s = options.duration("min_time", limits.min_time_s);
+  limits.timeout_s = options.duration("timeout", limits.timeout_s);
+  if (options.find("budget") != nullptr) request.budget_s = options.duration("budget", 0);
+  return request;
+}
+
+CheckRequest check_request(const CommandLine& line) {
+  const Options options(line);
+  CheckRequest request;
+  request.run = run_request(line, options);
+  request.list = options.on("list");
+  request.filter = options.text("filter");
+  request.junit = options.text("junit");
+  request.external = options.text("external");
+  const auto names_problem = [](const std::string& name) {
+    return Options::is_workload(name) && !names_execution(name);
+  };
+  request.suite = std::none_of(request.run.given.begin(), request.run.given.end(), names_problem);
+  if (!request.external.empty() && !options.find("input") && !options.find("q"))
+    throw UsageError("--external needs the tensors that it was computed from; add --input FILE");
+  if (request.suite) {
+    if (!line.plan.zip.empty())
+      throw UsageError("a config with 'zip' must name a workload to check");
+    for (const auto& [name, setting] : line.plan.base)
+      if (names_execution(name)) request.narrow.emplace(name, setting);
+    return request;
+  }
+  const std::vector<AttentionType> types =
+      request.external.empty() ? std::vector<AttentionType>(kAllTypes.begin(), kAllTypes.end())
+                               : std::vector<AttentionType>{AttentionType::kFlash};
+  request.run.groups = sweep::expand(line.plan, defaults(Pass::kForward, types, kCheckShape));
+  return request;
+}
+
+InfoRequest info_request(const CommandLine& line) {
+  const Options options(line);
+  InfoRequest request;
+  request.argv = line.argv;
+  request.json = options.text("json");
+  sweep::SweepPlan plan;
+  for (const char* name : {"isa", "threads"})
+    if (const Setting* s = options.find(name)) plan.base.emplace(name, *s);
+  sweep::require_single(plan, "info");
+  const sweep::Case c = sweep::expand(plan, sweep::Defaults{}).at(0).cases.at(0);
+  request.isa = c.isa;
+  request.threads = c.threads;
+  return request;
+}
+
+}  // namespace flashbench::app

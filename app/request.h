@@ -1,0 +1,63 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli.h"
+#include "core/verdict.h"
+#include "measure/limits.h"
+#include "report/writer.h"
+#include "sweep/expand.h"
+
+namespace flashbench::app {
+
+/// What every command that computes is asked for.
+struct RunRequest {
+  Command command = Command::kForward;
+  std::vector<std::string> argv;
+  std::vector<sweep::Group> groups;
+  std::vector<std::string> given;  ///< names of the workload flags that the user gave
+  VerifyMode verify = VerifyMode::kAuto;
+  bool profile = false;
+  bool dry_run = false;
+  report::Outputs reports;
+};
+
+/// forward and backward: one case.
+struct SingleRequest {
+  RunRequest run;
+  std::string output;  ///< .safetensors, or ""
+};
+
+struct BenchRequest {
+  RunRequest run;
+  measure::Limits limits;
+  std::optional<double> budget_s;
+};
+
+struct CheckRequest {
+  RunRequest run;          ///< its groups are empty when the suite is asked for
+  bool suite = false;      ///< no flag named a problem
+  sweep::Settings narrow;  ///< for the suite: the flags that name how to compute
+  bool list = false;
+  std::string filter, junit, external;
+};
+
+struct InfoRequest {
+  std::vector<std::string> argv;
+  std::optional<Isa> isa;
+  int threads = 0;
+  std::string json;
+};
+
+/// Each parses what is left of a command line. Throws UsageError, one line.
+SingleRequest single_request(const CommandLine& line);
+BenchRequest bench_request(const CommandLine& line);
+CheckRequest check_request(const CommandLine& line);
+InfoRequest info_request(const CommandLine& line);
+
+/// The type that a kernel of this build computes; throws UsageError for a name that none has.
+AttentionType type_of_kernel(const std::string& kernel);
+
+}  // namespace flashbench::app

@@ -1,0 +1,141 @@
+#include "results.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "registry/registry.h"
+#include "report/environment.h"
+#include "report/verdict_line.h"
+#include "report/version.h"
+
+namespace flashbench::app {
+namespace {
+
+/// The flags that a sweep varies, with this case's values.
+std::vector<std::pair<std::string, std::string>> flag_values(const sweep::Case& c) {
+  const Problem& p = c.problem;
+  const Shape& s = p.shape;
+  const auto text = [](auto value) { return fmt::format("{}", value); };
+  return {{"b", text(s.b)},
+          {"h", text(s.h)},
+          {"h_kv", text(s.h_kv)},
+          {"q_len", text(s.q_len)},
+          {"kv_len", text(s.kv_len)},
+          {"d", text(s.d)},
+          {"pass", text(name(p.pass))},
+          {"dtype", text(name(p.dtype))},
+          {"causal", text(p.causal)},
+          {"mask", p.padding == PaddingMask::kFile ? p.files.mask : text(name(p.padding))},
+          {"mask_keep", text(p.mask_keep)},
+          {"do", p.d_o == GradSource::kFile ? p.files.d_o : text(name(p.d_o))},
+          {"scale", text(p.softmax_scale())},
+          {"seed", text(p.seed)},
+          {"type", text(name(c.type))},
+          {"backend", c.backend ? text(name(*c.backend)) : "auto"},
+          {"device", c.device ? text(*c.device) : ""},
+          {"isa", c.isa ? text(name(*c.isa)) : "auto"},
+          {"threads", text(c.threads)},
+          {"kernel", c.kernel},
+          {"deterministic", text(c.deterministic)},
+          {"q_block", text(c.q_block)},
+          {"kv_block", text(c.kv_block)},
+          {"cache", text(name(c.cache))}};
+}
+
+}  // namespace
+
+report::Result result_of(std::string_view command, const RoutedCase& c) {
+  const sweep::Case& request = c.request;
+  report::Result r;
+  r.command = reproduce(command, request);
+  r.status = c.runs() ? report::Status::kOk : report::Status::kSkipped;
+  if (!c.reason.empty()) r.reason = c.reason;
+  r.workload = report::workload_of(request.problem);
+  r.pass = name(request.problem.pass);
+  r.type = name(request.type);
+  r.backend =
+      name(c.route ? c.route->kernel->info().backend : request.backend.value_or(Backend::kCpu));
+  if (!request.kernel.empty()) r.kernel_request = request.kernel;
+  if (c.route) {
+    r.kernel = c.route->kernel->info().name;
+    r.isa = name(c.route->execution.isa);
+    r.threads = c.route->execution.threads;
+    r.workspace_bytes = c.route->kernel->workspace_bytes(request.problem, c.route->execution);
+  } else {
+    if (request.isa) r.isa = name(*request.isa);
+    if (request.threads > 0) r.threads = request.threads;
+  }
+  if (request.device) r.device = fmt::format("{}", *request.device);
+  r.cache = name(request.cache);
+  r.deterministic = request.deterministic;
+  add_work(r, count_work(request.problem, expected_visible(request.problem)));
+  return r;
+}
+
+void add_work(report::Result& result, const Work& work) {
+  result.flop_convention = kFlopConvention;
+  result.flop_dense = work.flop_dense;
+  result.flop_visible = work.flop_visible;
+  result.bytes = static_cast<std::uint64_t>(work.bytes);
+}
+
+void add_verdict(report::Result& result, const Verdict& verdict, const sweep::Case& c) {
+  result.check = report::check_of(verdict);
+  if (!verdict.checked() || verdict.ok()) return;
+  result.status = report::Status::kFailed;
+  for (std::size_t i = 0; i < verdict.tensors.size(); ++i)
+    if (!verdict.tensors[i].ok) {
+      result.reason =
+          fmt::format("wrong result: {}; reproduce: {}",
+                      report::verdict_line(result.check.worst[i], result.workload.dtype),
+                      reproduce("check", c));
+      return;
+    }
+}
+
+std::vector<report::Phase> phases_of(const std::vector<PhaseProfile::Row>& rows) {
+  std::vector<report::Phase> phases;
+  for (const PhaseProfile::Row& row : rows)
+    phases.push_back({row.phase, row.seconds, row.calls, row.bytes});
+  return phases;
+}
+
+void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases) {
+  if (cases.empty()) return;
+  const auto first = flag_values(cases.front());
+  std::vector<bool> varies(first.size(), false);
+  for (const sweep::Case& c : cases) {
+    const auto values = flag_values(c);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (values[i].second != first[i].second) varies[i] = true;
+  }
+  for (std::size_t n = 0; n < results.size() && n < cases.size(); ++n) {
+    const auto values = flag_values(cases[n]);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (varies[i]) results[n].parameters.insert(values[i]);
+  }
+}
+
+report::Report new_report(const std::vector<std::string>& argv) {
+  report::Report report;
+  report.tool = report::tool();
+  report.argv = argv;
+  report.started_at = report::utc_now();
+  report.context = report::capture_context(std::string(name(registry::best_isa())));
+  return report;
+}
+
+ExitCode exit_code(const std::vector<report::Result>& results) {
+  const auto any = [&](report::Status status) {
+    return std::any_of(results.begin(), results.end(),
+                       [&](const report::Result& r) { return r.status == status; });
+  };
+  if (any(report::Status::kFailed)) return ExitCode::kFailed;
+  if (any(report::Status::kOk)) return ExitCode::kOk;
+  return ExitCode::kUnavailable;
+}
+
+}  // namespace flashbench::app

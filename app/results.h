@@ -1,0 +1,36 @@
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "core/error.h"
+#include "core/verdict.h"
+#include "core/work.h"
+#include "kernel/profile.h"
+#include "report/record.h"
+#include "routing.h"
+
+namespace flashbench::app {
+
+/// What is known of a case before it runs: the request, its kernel, and the reason if it is
+/// skipped. `command` goes into the line that reproduces it.
+report::Result result_of(std::string_view command, const RoutedCase& c);
+
+/// FLOP and bytes as counted with the mask that was used.
+void add_work(report::Result& result, const Work& work);
+
+/// The verdict; a wrong result fails with the worst tensor's line and how to reproduce it.
+void add_verdict(report::Result& result, const Verdict& verdict, const sweep::Case& c);
+
+std::vector<report::Phase> phases_of(const std::vector<PhaseProfile::Row>& rows);
+
+/// Fills `parameters` of every result with the flags whose values differ among them.
+void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases);
+
+/// A report with everything but its results.
+report::Report new_report(const std::vector<std::string>& argv);
+
+/// By product: 1 when a case failed; 0 when one is ok; 3 when all were skipped.
+ExitCode exit_code(const std::vector<report::Result>& results);
+
+}  // namespace flashbench::app

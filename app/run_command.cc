@@ -1,0 +1,20 @@
+#include "commands.h"
+
+namespace flashbench::app {
+
+ExitCode run_command(const CommandLine& line) {
+  switch (line.command) {
+    case Command::kForward:
+    case Command::kBackward:
+      return run_single(single_request(line));
+    case Command::kBench:
+      return run_bench(bench_request(line));
+    case Command::kCheck:
+      return run_check(check_request(line));
+    case Command::kInfo:
+    default:
+      return run_info(info_request(line));
+  }
+}
+
+}  // namespace flashbench::app

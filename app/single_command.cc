@@ -1,0 +1,138 @@
+#include <fmt/format.h>
+
+#include <string>
+
+#include "commands.h"
+#include "core/atomic_file.h"
+#include "core/work.h"
+#include "data/inputs.h"
+#include "data/outputs.h"
+#include "dry_run.h"
+#include "interrupt.h"
+#include "lane.h"
+#include "measure/clock.h"
+#include "measure/sampler.h"
+#include "oracle/verify.h"
+#include "report/derive.h"
+#include "report/grid.h"
+#include "report/table.h"
+#include "report/units.h"
+#include "report/verdict_line.h"
+#include "results.h"
+#include "streams.h"
+
+// forward and backward: one case, once.
+namespace flashbench::app {
+namespace {
+
+void stop_if_interrupted() {
+  if (interrupted()) throw Interrupted{};
+}
+
+std::string line(std::string_view label, const std::string& value) {
+  return fmt::format("{:<10}{}\n", label, value);
+}
+
+std::string check_lines(const report::Result& r) {
+  if (r.check.verdict == "not verified") return line("check", "not verified");
+  std::string text;
+  for (const report::Worst& w : r.check.worst)
+    text += line(text.empty() ? "check" : "", report::verdict_line(w, r.workload.dtype));
+  return text +
+         line("verdict",
+              fmt::format("{} ({} {})", r.check.verdict == "pass" ? "pass" : "FAIL",
+                          r.check.level == "full" ? "every element against" : "a sample against",
+                          "the fp64 oracle"));
+}
+
+std::string summary(const report::Result& r, const Lane& lane, double seconds) {
+  const report::Workload& w = r.workload;
+  std::string text =
+      line(r.pass == "forward" ? "forward" : "backward",
+           fmt::format("{}, {} {}, {}", r.type, report::workload_text(w), w.dtype,
+                       w.mask == "none" && !w.causal ? "no mask" : report::mask_text(w)));
+  if (w.input != "random") text += line("input", w.input);
+  text +=
+      line("kernel", fmt::format("{}, {}, {} thread{}", r.kernel.value_or(""), r.isa.value_or(""),
+                                 r.threads.value_or(1), r.threads.value_or(1) == 1 ? "" : "s"));
+  text += line("time", fmt::format("{}, {} (one call, nothing warm; bench measures)",
+                                   report::human_seconds(seconds),
+                                   report::human_flop_rate(r.flop_visible / seconds)));
+  const MemoryNeed need = memory_need(lane.routed());
+  text += line("memory",
+               fmt::format("{} of tensors, {} of workspace",
+                           report::human_bytes(static_cast<double>(need.inputs + need.outputs)),
+                           report::human_bytes(static_cast<double>(lane.workspace_bytes()))));
+  return text + check_lines(r);
+}
+
+/// The one case, ready to run, or UnavailableError with the reason.
+RoutedGroup ready(const SingleRequest& request, VerifyLevel& level) {
+  RoutedGroup group = route_group(request.run.groups.at(0), request.run.given);
+  level = oracle::choose_level(request.run.verify, group.problem);
+  return group;
+}
+
+report::Result timed_result(const Lane& lane, const Inputs& in, double seconds) {
+  const RoutedCase& c = lane.routed();
+  const Problem& p = c.request.problem;
+  report::Result r = result_of(p.pass == Pass::kForward ? "forward" : "backward", c);
+  add_work(r, count_work(p, count_visible(p, in.key_mask)));
+  r.flop_executed = lane.flop_executed();
+  measure::Samples once;
+  once.times_s = {seconds};
+  r.timing = report::timing_of(once);
+  report::derive_rates(r);
+  return r;
+}
+
+}  // namespace
+
+ExitCode run_single(const SingleRequest& request) {
+  const report::ReportWriter writer(request.run.reports);
+  if (!request.output.empty()) require_writable(request.output);
+  VerifyLevel level{};
+  RoutedGroup group = ready(request, level);
+  if (request.run.dry_run) {
+    std::vector<RoutedGroup> groups = {group};
+    return show_dry_run(request.run, groups);
+  }
+  Extra extra;
+  if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
+  skip_what_does_not_fit(group, extra);
+  const RoutedCase& c = group.cases.at(0);
+  if (!c.runs()) throw UnavailableError(c.reason);
+
+  const Inputs in = data::make_inputs(group.problem);
+  Lane lane(c, in);
+  stop_if_interrupted();
+  measure::SteadyClock clock;
+  const double before_s = clock.now_s();
+  lane.launch();
+  const double seconds = clock.now_s() - before_s;
+  stop_if_interrupted();
+  report::Report report = new_report(request.run.argv);
+  report::Result result = timed_result(lane, in, seconds);
+  add_verdict(result, oracle::verify(group.problem, in, lane.outputs(), level), c.request);
+  stop_if_interrupted();
+  std::string text = summary(result, lane, seconds);
+  if (!request.output.empty()) {
+    data::write_outputs(request.output, group.problem, lane.outputs(), group.problem.pass);
+    text += line("written", request.output);
+  }
+  if (request.run.profile) {
+    result.phases = phases_of(lane.profile());
+    text += fmt::format("\n{}", report::phases_text(*result.phases));
+  }
+  if (result.status == report::Status::kFailed)
+    text += line("reproduce", reproduce("check", c.request));
+  report.results.push_back(std::move(result));
+  writer.finish(report);
+  if (writer.stdout_taken())
+    print_err(text);
+  else
+    print_out(text);
+  return exit_code(report.results);
+}
+
+}  // namespace flashbench::app

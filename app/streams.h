@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string_view>
+
+namespace flashbench::app {
+
+/// Writes to stdout and flushes. A reader that went away (`| head`) ends the program silently, as
+/// it ends any filter; another failure (a full disk) throws UsageError.
+void print_out(std::string_view text);
+
+/// Writes to stderr and flushes; failures there are nobody's business.
+void print_err(std::string_view text);
+
+bool stdout_is_terminal();
+bool stderr_is_terminal();
+
+/// Whether stdout may carry colour: a terminal, and no NO_COLOR.
+bool stdout_takes_color();
+
+}  // namespace flashbench::app
