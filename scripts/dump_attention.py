@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Dumps q, k, v of one attention call of a PyTorch model into a file that flashbench reads.
+
+    pip install torch numpy safetensors
+    scripts/dump_attention.py qkv.safetensors                            # a small built-in model
+    scripts/dump_attention.py qkv.safetensors --causal --backward --with-output theirs.safetensors
+    scripts/dump_attention.py qkv.safetensors --model my_module:make --call 3
+
+`--model` names a function without arguments that returns (model, inputs): inputs is a tuple or a
+dictionary for the model's forward. For a randomly initialised GPT-2, say:
+
+    def make():
+        from transformers import GPT2Config, GPT2LMHeadModel
+        model = GPT2LMHeadModel(GPT2Config(attn_implementation="sdpa")).eval()
+        return model, {"input_ids": torch.arange(512)[None]}
+
+How it works: torch.nn.functional.scaled_dot_product_attention, through which PyTorch's own modules
+and most libraries go, is replaced while the model runs. Inside another program:
+
+    from dump_attention import capture, save
+    with capture(call=3) as found:
+        loss = model(x).loss
+    loss.backward()          # optional: gives `do`
+    save(found, "qkv.safetensors")
+
+The script ends with the flashbench command that takes the file: whether attention was causal and
+which scale it had are flags there, not tensors. With --with-output, what PyTorch computes from the
+same tensors goes to a second file: `flashbench check --input qkv.safetensors --external FILE`.
+"""
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+
+_attention = F.scaled_dot_product_attention
+
+
+class Refused(Exception):
+    """What cannot be dumped, and why, in one line."""
+
+
+class Call:
+    """One call of scaled_dot_product_attention. q, k, v, o and do are [b, h, len, d]."""
+
+    def __init__(self):
+        self.seen = 0  # calls so far
+        self.q = self.k = self.v = self.o = self.do = None
+        self.keep = None  # padding mask [b, kv_len], None: everything is kept
+        self.causal = False
+        self.scale = None  # None: 1 / sqrt(d)
+        self.options = {}  # to call it again
+
+    def record(self, q, k, v, o, options):
+        if any(x.dim() != 4 for x in (q, k, v)):
+            raise Refused(f"q has {q.dim()} axes; only [b, h, len, d] can be dumped")
+        if options.get("dropout_p", 0.0) > 0:
+            raise Refused("attention dropout is on; use model.eval() or a dropout of 0")
+        self.q, self.k, self.v, self.o = (x.detach().clone() for x in (q, k, v, o))
+        self.options = options
+        self.scale = options.get("scale")
+        self.causal, self.keep = split_mask(options, q, k)
+        if o.requires_grad:
+            o.register_hook(self._set_do)
+
+    def _set_do(self, gradient):
+        self.do = gradient.detach().clone()
+
+
+def bottom_right(q_len, kv_len):
+    """flashbench's causal mask: the last query sees every key. True = sees."""
+    return torch.ones(q_len, kv_len, dtype=torch.bool).tril(kv_len - q_len)
+
+
+def split_mask(options, q, k):
+    """(causal, keep) that mean the same as PyTorch's is_causal and attn_mask, or Refused."""
+    b, q_len, kv_len = q.shape[0], q.shape[2], k.shape[2]
+    if options.get("is_causal") and q_len != kv_len:
+        raise Refused(
+            f"is_causal with q_len {q_len} and kv_len {kv_len}: PyTorch aligns that mask at the "
+            "top left, flashbench at the bottom right"
+        )
+    mask = options.get("attn_mask")
+    if mask is None:
+        return bool(options.get("is_causal")), None
+    if mask.dtype != torch.bool:  # added to the scores
+        lowest = torch.finfo(mask.dtype).min
+        sees = mask == 0
+        if not (sees | (mask <= lowest)).all():
+            raise Refused("attn_mask holds biases; only masks (0 and -inf) can be dumped")
+    else:
+        sees = mask
+    sees = sees.detach().cpu().broadcast_to(b, q.shape[1], q_len, kv_len)
+    keep = sees[:, 0, -1, :]  # the last query sees every kept key, causal or not
+    for causal in (False, True):
+        same = keep[:, None, None, :]
+        if causal:
+            same = same & bottom_right(q_len, kv_len)
+        if torch.equal(sees, same.broadcast_to(sees.shape)):
+            return causal, (None if keep.all() else keep.to(torch.uint8))
+    raise Refused("attn_mask is neither causal nor padding nor both; only those can be dumped")
+
+
+@contextlib.contextmanager
+def capture(call=0):
+    """Yields a Call that holds number `call` (from 0) of the attention calls made inside."""
+    found = Call()
+
+    def wrapper(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **more):
+        options = dict(more, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal)
+        o = _attention(query, key, value, **options)
+        if found.seen == call:
+            found.record(query, key, value, o, options)
+        found.seen += 1
+        return o
+
+    # Modules in eval mode may take a fused path that never calls the function.
+    fast_path = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    F.scaled_dot_product_attention = wrapper
+    try:
+        yield found
+    finally:
+        F.scaled_dot_product_attention = _attention
+        torch.backends.mha.set_fastpath_enabled(fast_path)
+    if found.q is None:
+        raise Refused(
+            f"the model made {found.seen} calls of scaled_dot_product_attention; there is no "
+            f"number {call} (with transformers, use attn_implementation='sdpa')"
+        )
+
+
+def write(tensors, path):
+    """Through a temporary file: a half-written one never replaces a good one."""
+    cpu = {name: x.detach().cpu().contiguous() for name, x in tensors.items() if x is not None}
+    save_file(cpu, path + ".partial")
+    os.replace(path + ".partial", path)
+
+
+def save(found, path):
+    """Writes q, k, v and, where the call had them, mask and do."""
+    write({"q": found.q, "k": found.k, "v": found.v, "mask": found.keep, "do": found.do}, path)
+
+
+def save_output(found, path):
+    """Writes o and, with do, dq, dk and dv as PyTorch computes them from the same tensors."""
+    q, k, v = (x.clone().requires_grad_(found.do is not None) for x in (found.q, found.k, found.v))
+    o = _attention(q, k, v, **found.options)
+    if found.do is not None:
+        o.backward(found.do)
+    write({"o": o, "dq": q.grad, "dk": k.grad, "dv": v.grad}, path)
+
+
+def demo(args):
+    """A randomly initialised torch.nn.TransformerEncoder, and its input."""
+    torch.manual_seed(args.seed)
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}[args.dtype]
+    layer = torch.nn.TransformerEncoderLayer(
+        args.d * args.h, args.h, 4 * args.d * args.h, dropout=0.0, batch_first=True, norm_first=True
+    )
+    model = torch.nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
+    inputs = {"src": torch.randn(args.b, args.len, args.d * args.h, dtype=dtype)}
+    if args.causal:
+        inputs["mask"] = torch.nn.Transformer.generate_square_subsequent_mask(args.len, dtype=dtype)
+        inputs["is_causal"] = True
+    if args.padding:  # sequences of different lengths, padded at the end; True = padded
+        lengths = torch.linspace(args.len, args.len / 2, args.b).long()
+        padded = torch.arange(args.len)[None, :] >= lengths[:, None]
+        bias = torch.zeros(padded.shape, dtype=dtype).masked_fill(padded, float("-inf"))
+        inputs["src_key_padding_mask"] = bias
+    return model.to(dtype), inputs
+
+
+def from_user(name):
+    module, _, function = name.partition(":")
+    if not function:
+        raise Refused(f"--model {name}: write it as module:function")
+    sys.path.insert(0, os.getcwd())
+    return getattr(importlib.import_module(module), function)()
+
+
+def tensors_of(output):
+    """Every floating-point tensor of a model's output, however nested."""
+    if isinstance(output, torch.Tensor):
+        return [output] if output.is_floating_point() else []
+    values = output.values() if hasattr(output, "values") else output
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
+        return []
+    return [x for value in values for x in tensors_of(value)]
+
+
+def run(model, inputs, args):
+    with torch.set_grad_enabled(args.backward), capture(args.call) as found:
+        output = model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+    if args.backward:  # any loss does; this one gives gradients of every size
+        sum(x.float().square().sum() for x in tensors_of(output) if x.requires_grad).backward()
+        if found.do is None:
+            raise Refused("no gradient reached that attention call")
+    return found
+
+
+def flags(found):
+    text = " --causal" if found.causal else ""
+    if found.scale is not None and found.scale != found.q.shape[-1] ** -0.5:
+        text += f" --scale {found.scale!r}"
+    return text
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("file", help="the .safetensors file to write")
+    parser.add_argument("--model", help="module:function that returns (model, inputs)")
+    parser.add_argument("--call", type=int, default=0, help="which attention call, from 0")
+    parser.add_argument("--backward", action="store_true", help="also dump dO, from sum(output²)")
+    parser.add_argument("--with-output", metavar="FILE", help="also write PyTorch's own results")
+    built_in = parser.add_argument_group("the built-in model")
+    built_in.add_argument("--b", type=int, default=2)
+    built_in.add_argument("--h", type=int, default=4)
+    built_in.add_argument("--len", type=int, default=256)
+    built_in.add_argument("--d", type=int, default=64, help="head dimension")
+    built_in.add_argument("--dtype", choices=("f32", "bf16", "f16"), default="f32")
+    built_in.add_argument("--causal", action="store_true")
+    built_in.add_argument("--padding", action="store_true", help="a padding mask")
+    built_in.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    try:
+        model, inputs = from_user(args.model) if args.model else demo(args)
+        found = run(model, inputs, args)
+        save(found, args.file)
+        if args.with_output:
+            save_output(found, args.with_output)
+    except Refused as why:
+        sys.exit(f"{parser.prog}: {why}")
+    b, h, q_len, d = found.q.shape
+    print(f"{args.file}: q [{b}, {h}, {q_len}, {d}], k and v {list(found.k.shape)}, {found.q.dtype}")
+    if args.with_output:
+        print(f"flashbench check --input {args.file}{flags(found)} --external {args.with_output}")
+    else:
+        print(f"flashbench forward --input {args.file}{flags(found)}")
+
+
+if __name__ == "__main__":
+    main()
