@@ -25,6 +25,7 @@ std::string without_trailing_blanks(std::string line) {
 /// `rows` may be shorter than `columns`; a note follows where a row ends.
 std::string aligned(const std::vector<Grid::Column>& columns, const std::vector<Grid::Row>& rows) {
   std::vector<std::size_t> widths;
+  widths.reserve(columns.size());
   for (const Grid::Column& c : columns) widths.push_back(display_width(c.title));
   for (const Grid::Row& row : rows)
     for (std::size_t i = 0; i < row.cells.size(); ++i)
@@ -66,6 +67,7 @@ std::string phases_text(const std::vector<Phase>& phases) {
   double total_s = 0;
   for (const Phase& p : phases) total_s += p.seconds;
   std::vector<Grid::Row> rows;
+  rows.reserve(phases.size());
   for (const Phase& p : phases)
     rows.push_back({{p.phase, human_seconds(p.seconds),
                      total_s > 0 ? fmt::format("{:.1f} %", 100 * p.seconds / total_s) : "-",

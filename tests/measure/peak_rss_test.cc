@@ -26,7 +26,7 @@ TEST(PeakRss, SeesMemoryThatIsFreedAgain) {
   const auto peak = peak_rss_during([] { touch(64 * kMiB); });
   if (!peak) GTEST_SKIP() << "/proc/self/clear_refs is not writable here";
   EXPECT_GE(peak->growth_bytes(), 62 * kMiB);
-  EXPECT_LE(peak->growth_bytes(), 72 * kMiB);
+  EXPECT_LE(peak->growth_bytes(), 80 * kMiB) << "a sanitizer adds an eighth";
 }
 
 TEST(PeakRss, AnEarlierPeakDoesNotCount) {
