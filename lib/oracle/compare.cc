@@ -50,25 +50,39 @@ void TensorCheck::keep_worse(const TensorVerdict& other) {
   worst_.ok = ok;
 }
 
-void TensorCheck::row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r,
-                      const double* want, double noise) {
-  const std::int64_t d = got.dims().d;
-  const std::int64_t first = got.dims().index(b, h, r, 0);
+/// Finds the largest error of a row and judges the row by it.
+template <typename Got, typename Error>
+void TensorCheck::fold(Got got, const double* want, std::int64_t d, double noise,
+                       std::array<std::int64_t, 4> index, Error error) {
   double largest = 0;
   std::int64_t at = 0;
   for (std::int64_t c = 0; c < d; ++c) {
-    const double err =
-        error(static_cast<double>(got.at(first + c)), want[c], kNoiseLimit * noise, got.dtype());
+    const double err = error(got(c), want[c]);
     if (err <= largest) continue;
     largest = err;
     at = c;
     if (std::isnan(err)) break;
   }
   TensorVerdict v = judge(largest, noise);
-  v.index = {b, h, r, at};
-  v.got = static_cast<double>(got.at(first + at));
+  v.index = index;
+  v.index[3] += at;
+  v.got = got(at);
   v.want = want[at];
   keep_worse(v);
+}
+
+void TensorCheck::row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r,
+                      const double* want, double noise) {
+  const std::int64_t first = got.dims().index(b, h, r, 0);
+  fold([&](std::int64_t c) { return static_cast<double>(got.at(first + c)); }, want, got.dims().d,
+       noise, {b, h, r, 0},
+       [&](double x, double y) { return error(x, y, kNoiseLimit * noise, got.dtype()); });
+}
+
+void TensorCheck::row(const double* got, const double* want, std::int64_t d, double noise,
+                      std::array<std::int64_t, 4> index) {
+  fold([&](std::int64_t c) { return got[c]; }, want, d, noise, index,
+       [](double x, double y) { return x == y ? 0.0 : std::abs(x - y); });
 }
 
 void TensorCheck::number(double got, double want, double noise, std::array<std::int64_t, 4> index) {

@@ -23,6 +23,10 @@ class TensorCheck {
   void row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r, const double* want,
            double noise);
 
+  /// One row of d numbers; `index` names its first element.
+  void row(const double* got, const double* want, std::int64_t d, double noise,
+           std::array<std::int64_t, 4> index);
+
   /// One number against its bound; for identities.
   void number(double got, double want, double noise, std::array<std::int64_t, 4> index);
 
@@ -35,6 +39,9 @@ class TensorCheck {
   TensorVerdict verdict() const { return worst_; }
 
  private:
+  template <typename Got, typename Error>
+  void fold(Got got, const double* want, std::int64_t d, double noise,
+            std::array<std::int64_t, 4> index, Error error);
   void keep_worse(const TensorVerdict& other);
 
   TensorVerdict worst_;

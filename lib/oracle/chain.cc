@@ -1,0 +1,275 @@
+#include "oracle/chain.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <random>
+
+#include "core/work.h"
+#include "oracle/autodiff.h"
+#include "oracle/compare.h"
+#include "oracle/cut.h"
+#include "oracle/directional.h"
+#include "oracle/reference.h"
+#include "paper/backward.h"
+#include "paper/forward.h"
+
+namespace flashbench::oracle {
+namespace {
+
+constexpr double kF64PerF32 = 0x1p-53 / 0x1p-24;
+
+/// What a link costs per visible pair and dimension, and what it may cost at full size: about 10 s.
+constexpr double kPaperProducts = 7, kClosedFormProducts = 20;
+constexpr double kMaxProducts = 1e11;
+
+/// A tensor of the chain in double: [b, h, rows, d].
+struct Array {
+  Dims dims;
+  Doubles x;
+};
+
+Array load(const Tensor& t) {
+  Array a{t.dims(), {}};
+  a.x.reserve(static_cast<std::size_t>(t.count()));
+  for (std::int64_t i = 0; i < t.count(); ++i) a.x.push_back(static_cast<double>(t.at(i)));
+  return a;
+}
+
+/// The closed form's answer: values, and noise per row at fp64's roundoff.
+struct Answer {
+  Array value;
+  Doubles noise;
+};
+
+/// A problem in double with the closed form's answer (4) to it.
+class Case {
+ public:
+  Case(const Problem& p, const Inputs& in) : problem_(p), inputs_(in) {
+    problem_.dtype = Dtype::kF32;  // the unit that the noise is scaled from
+    q = load(in.q);
+    k = load(in.k);
+    v = load(in.v);
+    d_o = load(in.d_o);
+    clear_masked_keys();
+    solve();
+  }
+
+  const Shape& shape() const { return problem_.shape; }
+
+  /// One K/V head and its query heads.
+  Group group(std::int64_t b, std::int64_t h_kv) const {
+    const Shape& s = shape();
+    paper::Head head{s.q_len, s.kv_len, s.d, problem_.softmax_scale(), problem_.causal};
+    if (!inputs_.key_mask.empty()) head.key_mask = inputs_.key_mask.data() + b * s.kv_len;
+    head.q_block = head.kv_block = 16;  // small, so that copies of any size have several
+    return {head,
+            s.group(),
+            q.x.data() + q_at(b, h_kv),
+            d_o.x.data() + q_at(b, h_kv),
+            k.x.data() + kv_at(b, h_kv),
+            v.x.data() + kv_at(b, h_kv)};
+  }
+  std::int64_t q_at(std::int64_t b, std::int64_t h_kv) const {
+    return q.dims.index(b, h_kv * shape().group(), 0, 0);
+  }
+  std::int64_t kv_at(std::int64_t b, std::int64_t h_kv) const {
+    return k.dims.index(b, h_kv, 0, 0);
+  }
+
+  Array q, k, v, d_o;
+  Answer o, dq, dk, dv;
+
+ private:
+  /// What a masked-out key holds must not matter, and here would if it were NaN.
+  void clear_masked_keys() {
+    const Definition def(problem_, inputs_);
+    const auto clear = [&](Array& a) {
+      for (std::int64_t b = 0; b < a.dims.b; ++b)
+        for (std::int64_t h = 0; h < a.dims.h; ++h)
+          for (std::int64_t j = 0; j < a.dims.rows; ++j)
+            if (!def.kept(b, j))
+              std::fill_n(a.x.begin() + static_cast<std::ptrdiff_t>(a.dims.index(b, h, j, 0)),
+                          a.dims.d, 0.0);
+    };
+    clear(k);
+    clear(v);
+  }
+
+  void solve() {
+    const Definition def(problem_, inputs_);
+    o.value.dims = dq.value.dims = q.dims;
+    dk.value.dims = dv.value.dims = k.dims;
+    const auto append = [](Answer& a, const Doubles& value, const Doubles& noise) {
+      a.value.x.insert(a.value.x.end(), value.begin(), value.end());
+      for (const double s : noise) a.noise.push_back(s * kF64PerF32);
+    };
+    const std::vector<RowPart> rows = all_rows(def);
+    for (const RowPart& part : rows) {
+      append(o, part.results.o, part.results.noise_o);
+      append(dq, part.results.dq, part.results.noise_dq);
+    }
+    for (const ColumnPart& part : all_columns(def, rows)) {
+      append(dk, part.results.dk, part.results.noise_dk);
+      append(dv, part.results.dv, part.results.noise_dv);
+    }
+  }
+
+  Problem problem_;
+  const Inputs& inputs_;
+};
+
+TensorVerdict compare(const char* tensor, const Doubles& got, const Answer& want) {
+  TensorCheck check(tensor);
+  const Dims& dims = want.value.dims;
+  for (std::int64_t r = 0; r < dims.b * dims.h * dims.rows; ++r)
+    check.row(got.data() + r * dims.d, want.value.x.data() + r * dims.d, dims.d,
+              want.noise.data()[r],
+              {r / (dims.h * dims.rows), r / dims.rows % dims.h, r % dims.rows, 0});
+  return check.verdict();
+}
+
+/// dQ, dK, dV of all heads, to be filled head by head.
+struct Gradients {
+  Doubles o, dq, dk, dv;
+  explicit Gradients(const Case& c)
+      : o(c.q.x.size()), dq(c.q.x.size()), dk(c.k.x.size()), dv(c.k.x.size()) {}
+
+  std::vector<TensorVerdict> against(const Case& c) const {
+    return {compare("dq", dq, c.dq), compare("dk", dk, c.dk), compare("dv", dv, c.dv)};
+  }
+};
+
+std::vector<TensorVerdict> check_autodiff(const Case& c, Formulation formulation) {
+  Gradients all(c);
+  for (std::int64_t b = 0; b < c.shape().b; ++b)
+    for (std::int64_t h = 0; h < c.shape().h_kv; ++h) {
+      const GroupGradients g = differentiate(c.group(b, h), formulation);
+      std::copy(g.dq.begin(), g.dq.end(), all.dq.data() + c.q_at(b, h));
+      std::copy(g.dk.begin(), g.dk.end(), all.dk.data() + c.kv_at(b, h));
+      std::copy(g.dv.begin(), g.dv.end(), all.dv.data() + c.kv_at(b, h));
+    }
+  return all.against(c);
+}
+
+std::vector<TensorVerdict> check_paper(const Case& c) {
+  const Shape& s = c.shape();
+  Gradients all(c);
+#pragma omp parallel for collapse(2) schedule(dynamic)
+  for (std::int64_t b = 0; b < s.b; ++b)
+    for (std::int64_t h = 0; h < s.h_kv; ++h) {
+      const Group g = c.group(b, h);
+      paper::Head head = g.head;
+      if (s.q_len > 512) head.q_block = head.kv_block = 64;
+      Doubles lse(static_cast<std::size_t>(s.q_len));
+      Doubles work(static_cast<std::size_t>(
+          std::max(paper::forward_workspace(head), paper::backward_workspace(head))));
+      for (std::int64_t n = 0; n < g.heads; ++n) {
+        const std::int64_t in_group = n * s.q_len * s.d;
+        double* o = all.o.data() + c.q_at(b, h) + in_group;
+        paper::forward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), work.data());
+        paper::backward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), g.d_o + in_group,
+                                all.dq.data() + c.q_at(b, h) + in_group,
+                                all.dk.data() + c.kv_at(b, h), all.dv.data() + c.kv_at(b, h),
+                                work.data());
+      }
+    }
+  std::vector<TensorVerdict> verdicts = all.against(c);
+  verdicts.insert(verdicts.begin(), compare("o", all.o, c.o));
+  return verdicts;
+}
+
+/// Random directions, one for each tensor; <gradient, direction> of the closed form against them.
+/// Noise: rows are independent, each off by its own along the direction.
+std::vector<TensorVerdict> check_directions(const Case& c) {
+  std::mt19937_64 generator(2);
+  std::normal_distribution<double> normal;
+  const auto direction = [&](const Array& like) {
+    Doubles x(like.x.size());
+    std::generate(x.begin(), x.end(), [&] { return normal(generator); });
+    return x;
+  };
+  const Doubles q_way = direction(c.q), k_way = direction(c.k), v_way = direction(c.v);
+  std::array<double, 3> slope{};
+  for (std::int64_t b = 0; b < c.shape().b; ++b)
+    for (std::int64_t h = 0; h < c.shape().h_kv; ++h) {
+      const auto part =
+          directional_derivatives(c.group(b, h), q_way.data() + c.q_at(b, h),
+                                  k_way.data() + c.kv_at(b, h), v_way.data() + c.kv_at(b, h));
+      for (std::size_t n = 0; n < 3; ++n) slope[n] += part[n];
+    }
+  const auto judge = [](const char* tensor, double got, const Answer& gradient,
+                        const Doubles& way) {
+    double sum = 0, variance = 0;
+    const std::int64_t d = gradient.value.dims.d;
+    for (std::int64_t i = 0; i < static_cast<std::int64_t>(way.size()); ++i) {
+      const double s = way.data()[i] * gradient.noise.data()[i / d];
+      sum += way.data()[i] * gradient.value.x.data()[i];
+      variance += s * s;
+    }
+    TensorCheck check(tensor);
+    check.number(got, sum, std::sqrt(variance), {});
+    return check.verdict();
+  };
+  return {judge("dq", slope[0], c.dq, q_way), judge("dk", slope[1], c.dk, k_way),
+          judge("dv", slope[2], c.dv, v_way)};
+}
+
+std::string extents(const Shape& s) {
+  return fmt::format("b {}, h {}, h_kv {}, q_len {}, kv_len {}, d {}", s.b, s.h, s.h_kv, s.q_len,
+                     s.kv_len, s.d);
+}
+
+const char* const kPaperName = "paper's backward = closed form";
+const char* const kDirectionName = "directional derivatives = closed form";
+
+/// All links on a problem small enough to tape.
+void check_all(const Problem& p, Inputs& in, const std::string& where,
+               std::vector<ChainLink>& links) {
+  for (const GradSource source : {GradSource::kOnes, GradSource::kRandom}) {
+    fill_d_o(p, source, in);
+    const Case c(p, in);
+    const std::string on = fmt::format("{}, dO {}", where, name(source));
+    links.push_back(
+        {"autodiff of normal = closed form", on, "", check_autodiff(c, Formulation::kNormal)});
+    links.push_back(
+        {"autodiff of flash = closed form", on, "", check_autodiff(c, Formulation::kFlash)});
+    links.push_back({kPaperName, on, "", check_paper(c)});
+    links.push_back({kDirectionName, on, "", check_directions(c)});
+  }
+}
+
+}  // namespace
+
+std::vector<ChainLink> check_gradient_chain(const Problem& p, const Inputs& in) {
+  std::vector<ChainLink> links;
+  const Shape small = tapeable(p.shape);
+  const bool whole = small == p.shape;
+  OwnedCase copy = cut(p, in, small);
+  check_all(copy.problem, copy.inputs,
+            whole ? "full size" : fmt::format("copy cut to {}", extents(small)), links);
+  if (whole) return links;
+
+  const double products = count_visible(p, in.key_mask).pairs * static_cast<double>(p.shape.d) *
+                          (kPaperProducts + kClosedFormProducts + kDirectionalProducts);
+  if (products > kMaxProducts) {
+    const std::string why =
+        fmt::format("full size ({}) needs {:.2g} fp64 multiply-adds, more than {:.2g}",
+                    extents(p.shape), products, kMaxProducts);
+    links.push_back({kPaperName, "full size", why, {}});
+    links.push_back({kDirectionName, "full size", why, {}});
+    return links;
+  }
+  OwnedCase full = cut(p, in, p.shape);
+  if (full.inputs.d_o.empty()) fill_d_o(p, GradSource::kOnes, full.inputs);
+  const std::string on =
+      fmt::format("full size, dO {}", in.d_o.empty() ? name(GradSource::kOnes) : name(p.d_o));
+  const Case c(full.problem, full.inputs);
+  links.push_back({kPaperName, on, "", check_paper(c)});
+  links.push_back({kDirectionName, on, "", check_directions(c)});
+  return links;
+}
+
+}  // namespace flashbench::oracle

@@ -1,0 +1,69 @@
+#include "oracle/cut.h"
+
+#include <algorithm>
+#include <random>
+
+#include "oracle/autodiff.h"
+
+namespace flashbench::oracle {
+namespace {
+
+constexpr double kMaxOperations = 3e6;  // about 0.2 s a pass, 100 MB
+
+Tensor first_of(const Tensor& t, Dims dims) {
+  if (t.empty()) return {};
+  Tensor out(t.dtype(), dims);
+  std::int64_t to = 0;
+  for (std::int64_t b = 0; b < dims.b; ++b)
+    for (std::int64_t h = 0; h < dims.h; ++h)
+      for (std::int64_t r = 0; r < dims.rows; ++r)
+        for (std::int64_t c = 0; c < dims.d; ++c) out.set(to++, t.at(b, h, r, c));
+  return out;
+}
+
+double operations(const Shape& s) {
+  paper::Head head{s.q_len, s.kv_len, s.d, 1.0};
+  return static_cast<double>(s.b * s.h_kv) * tape_operations(head, s.group());
+}
+
+}  // namespace
+
+OwnedCase cut(const Problem& p, const Inputs& in, const Shape& shape) {
+  OwnedCase c{p, {}};
+  c.problem.shape = shape;
+  c.inputs.q = first_of(in.q, shape.q_dims());
+  c.inputs.k = first_of(in.k, shape.kv_dims());
+  c.inputs.v = first_of(in.v, shape.kv_dims());
+  c.inputs.d_o = first_of(in.d_o, shape.q_dims());
+  for (std::int64_t b = 0; b < shape.b && !in.key_mask.empty(); ++b) {
+    const auto row = in.key_mask.begin() + static_cast<std::ptrdiff_t>(b * p.shape.kv_len);
+    c.inputs.key_mask.insert(c.inputs.key_mask.end(), row,
+                             row + static_cast<std::ptrdiff_t>(shape.kv_len));
+  }
+  return c;
+}
+
+Shape tapeable(const Shape& s) {
+  if (operations(s) <= kMaxOperations) return s;
+  Shape small = s;
+  const std::int64_t group = std::min<std::int64_t>(s.group(), 3);
+  small.b = std::min<std::int64_t>(s.b, 2);
+  small.h_kv = std::min<std::int64_t>(s.h_kv, 2);
+  small.h = small.h_kv * group;
+  small.d = std::min<std::int64_t>(s.d, 32);
+  while (operations(small) > kMaxOperations && std::max(small.q_len, small.kv_len) > 1) {
+    small.q_len = (small.q_len + 1) / 2;
+    small.kv_len = (small.kv_len + 1) / 2;
+  }
+  return small;
+}
+
+void fill_d_o(const Problem& p, GradSource source, Inputs& in) {
+  in.d_o = Tensor(in.q.dtype(), p.shape.q_dims());
+  std::mt19937 generator(1);
+  std::normal_distribution<float> normal;
+  for (std::int64_t i = 0; i < in.d_o.count(); ++i)
+    in.d_o.set(i, source == GradSource::kOnes ? 1.0f : normal(generator));
+}
+
+}  // namespace flashbench::oracle

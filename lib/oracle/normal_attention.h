@@ -1,0 +1,42 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+#include "paper/head.h"
+
+namespace flashbench::oracle {
+
+/// Row i of normal attention by the definition: all its scores, softmax, the weighted mean of V.
+/// A template so that automatic differentiation and dual numbers can run through it.
+/// q_row, o_row: [d]; k, v: [kv_len, d]; p: [kv_len] to work in. An empty row gives o_row = 0.
+template <class T>
+void normal_row(const paper::Head& head, std::int64_t i, const T* q_row, const T* k, const T* v,
+                T* o_row, T* p) {
+  using std::exp;
+  for (std::int64_t c = 0; c < head.d; ++c) o_row[c] = T(0);
+  if (!head.sees_any(i, 0, head.kv_len)) return;
+  T max = T(-std::numeric_limits<double>::infinity());
+  for (std::int64_t j = 0; j < head.kv_len; ++j) {
+    if (!head.visible(i, j)) continue;
+    p[j] = T(0);
+    for (std::int64_t c = 0; c < head.d; ++c) p[j] += q_row[c] * k[j * head.d + c];
+    p[j] *= T(head.scale);
+    max = std::max(max, p[j]);
+  }
+  T sum = T(0);
+  for (std::int64_t j = 0; j < head.kv_len; ++j) {
+    if (!head.visible(i, j)) continue;
+    p[j] = T(exp(p[j] - max));
+    sum += p[j];
+  }
+  for (std::int64_t j = 0; j < head.kv_len; ++j) {
+    if (!head.visible(i, j)) continue;
+    const T share = p[j] / sum;
+    for (std::int64_t c = 0; c < head.d; ++c) o_row[c] += share * v[j * head.d + c];
+  }
+}
+
+}  // namespace flashbench::oracle

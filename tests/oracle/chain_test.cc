@@ -1,0 +1,189 @@
+#include "oracle/chain.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <string>
+
+#include "oracle/autodiff.h"
+#include "oracle/directional.h"
+#include "oracle/dual.h"
+#include "oracle/normal_attention.h"
+#include "tests/oracle/host_attention.h"
+
+namespace flashbench::oracle {
+namespace {
+
+std::string describe(const std::vector<ChainLink>& links) {
+  std::string text;
+  for (const ChainLink& l : links) {
+    text += l.name + " (" + l.on + ") " + l.skipped + "\n";
+    for (const TensorVerdict& t : l.tensors)
+      text += "  " + t.tensor + " " + std::to_string(t.error_over_noise) + (t.ok ? "\n" : " BAD\n");
+  }
+  return text;
+}
+
+struct ChainCase {
+  const char* name;
+  Shape shape;
+  bool causal;
+  double keep, logits;
+};
+
+constexpr ChainCase kCases[] = {
+    {"plain", {1, 1, 1, 24, 24, 8}, false, 1, 1},
+    {"causal", {1, 2, 2, 33, 33, 8}, true, 1, 1},
+    {"grouped_padded_causal", {2, 4, 2, 20, 25, 6}, true, 0.5, 1},
+    {"empty_rows", {1, 2, 1, 30, 11, 5}, true, 0.7, 1},
+    {"all_padded", {1, 1, 1, 6, 7, 4}, false, 0, 1},
+    {"one_query", {1, 2, 2, 1, 40, 16}, true, 1, 1},
+    {"sharp_logits", {1, 1, 1, 24, 40, 16}, true, 1, 30},
+    {"head_dim_1", {1, 1, 1, 40, 40, 1}, true, 1, 3},
+};
+
+class ChainTest : public testing::TestWithParam<ChainCase> {};
+
+TEST_P(ChainTest, EveryLinkAgreesForBothLosses) {
+  const ChainCase& c = GetParam();
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) {
+    Problem p;
+    p.shape = c.shape;
+    p.dtype = dtype;
+    p.causal = c.causal;
+    p.pass = Pass::kBackward;
+    p.padding = c.keep < 1 ? PaddingMask::kRandom : PaddingMask::kNone;
+    p.mask_keep = c.keep;
+    const Inputs in = host::random_inputs(p, static_cast<float>(c.logits));
+    const auto links = check_gradient_chain(p, in);
+    ASSERT_EQ(links.size(), 8u);
+    for (const ChainLink& link : links) {
+      EXPECT_TRUE(link.ran()) << link.name;
+      EXPECT_GE(link.tensors.size(), 3u) << link.name;
+      EXPECT_TRUE(link.ok()) << describe({link});
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ChainTest, testing::ValuesIn(kCases),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+TEST(Chain, ATieForTheMaximumDoesNotBreakAutodiff) {
+  Problem p;
+  p.shape = {1, 1, 1, 6, 8, 4};
+  p.pass = Pass::kBackward;
+  Inputs in = host::random_inputs(p);
+  for (std::int64_t i = 0; i < in.k.count(); ++i) in.k.set(i, 0.5f);
+  const auto links = check_gradient_chain(p, in);
+  for (const ChainLink& link : links) EXPECT_TRUE(link.ok()) << describe({link});
+}
+
+TEST(Chain, CutsWhatAutodiffCannotTapeAndRunsTheRestAtFullSize) {
+  Problem p;
+  p.shape = {1, 1, 1, 300, 280, 48};
+  p.pass = Pass::kBackward;
+  p.causal = true;
+  const auto links = check_gradient_chain(p, host::random_inputs(p));
+  ASSERT_EQ(links.size(), 10u);
+  EXPECT_NE(links.front().on.find("copy cut to"), std::string::npos) << links.front().on;
+  EXPECT_NE(links.back().on.find("full size"), std::string::npos) << links.back().on;
+  for (const ChainLink& link : links) {
+    EXPECT_TRUE(link.ran());
+    EXPECT_TRUE(link.ok()) << describe({link});
+  }
+}
+
+TEST(Chain, SaysWhyItSkipsWhatTakesTooLong) {
+  Problem p;
+  p.shape = {1, 1, 1, 65536, 65536, 8};
+  p.pass = Pass::kBackward;
+  const auto links = check_gradient_chain(p, host::random_inputs(p));
+  ASSERT_EQ(links.size(), 10u);
+  EXPECT_TRUE(links.front().ran());
+  EXPECT_FALSE(links.back().ran());
+  EXPECT_NE(links.back().skipped.find("65536"), std::string::npos) << links.back().skipped;
+}
+
+/// A group of two query heads with normal numbers.
+struct Numbers {
+  paper::Head head{13, 9, 4, 0.5, true};
+  Doubles q, k, v, d_o, q_way, k_way, v_way;
+  Numbers() {
+    std::mt19937_64 generator(3);
+    std::normal_distribution<double> normal;
+    for (Doubles* x : {&q, &d_o, &q_way}) x->resize(2 * 13 * 4);
+    for (Doubles* x : {&k, &v, &k_way, &v_way}) x->resize(9 * 4);
+    for (Doubles* x : {&q, &k, &v, &d_o, &q_way, &k_way, &v_way})
+      for (double& y : *x) y = normal(generator);
+  }
+  Group group() const { return {head, 2, q.data(), d_o.data(), k.data(), v.data()}; }
+};
+
+TEST(Autodiff, SeesAWrongGradientFormula) {
+  // The same numbers with a dropped factor must not agree: the chain's limit is not vacuous.
+  const Numbers n;
+  const GroupGradients g = differentiate(n.group(), Formulation::kFlash);
+  paper::Head head = n.head;
+  head.scale *= 1 + 1e-9;
+  const GroupGradients other = differentiate(
+      {head, 2, n.q.data(), n.d_o.data(), n.k.data(), n.v.data()}, Formulation::kNormal);
+  double worst = 0;
+  for (std::size_t i = 0; i < g.dq.size(); ++i)
+    worst = std::max(worst, std::abs(g.dq[i] - other.dq[i]));
+  EXPECT_GT(worst, 1e-11);
+}
+
+TEST(Autodiff, LeavesNoTapeFilesBehind) {
+  const auto count = [] {
+    int files = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(".")) {
+      if (entry.path().filename().string().rfind("ADOLC", 0) == 0) ++files;
+    }
+    return files;
+  };
+  const int before = count();
+  const Numbers n;
+  (void)differentiate(n.group(), Formulation::kNormal);
+  (void)differentiate(n.group(), Formulation::kFlash);
+  EXPECT_EQ(count(), before);
+}
+
+TEST(Autodiff, AgreesWithDualNumbersAlongADirection) {
+  const Numbers n;
+  const GroupGradients g = differentiate(n.group(), Formulation::kFlash);
+  const auto slope =
+      directional_derivatives(n.group(), n.q_way.data(), n.k_way.data(), n.v_way.data());
+  const auto along = [](const Doubles& gradient, const Doubles& way) {
+    double sum = 0;
+    for (std::size_t i = 0; i < way.size(); ++i) sum += gradient[i] * way[i];
+    return sum;
+  };
+  EXPECT_NEAR(along(g.dq, n.q_way), slope[0], 1e-13);
+  EXPECT_NEAR(along(g.dk, n.k_way), slope[1], 1e-13);
+  EXPECT_NEAR(along(g.dv, n.v_way), slope[2], 1e-13);
+}
+
+TEST(Dual, RunsThroughTheDefinitionLikeTheMatrixForm) {
+  const Numbers n;
+  const auto moving = [](const Doubles& x, const Doubles& way, std::size_t axis) {
+    std::vector<Dual> out;
+    for (std::size_t i = 0; i < x.size(); ++i) out.emplace_back(x[i], axis, way[i]);
+    return out;
+  };
+  const auto q = moving(n.q, n.q_way, 0), k = moving(n.k, n.k_way, 1), v = moving(n.v, n.v_way, 2);
+  std::vector<Dual> o(4), p(9);
+  std::array<double, 3> slope{};
+  for (std::int64_t r = 0; r < 2 * 13; ++r) {
+    normal_row<Dual>(n.head, r % 13, q.data() + r * 4, k.data(), v.data(), o.data(), p.data());
+    for (std::size_t c = 0; c < 4; ++c)
+      for (std::size_t a = 0; a < 3; ++a)
+        slope[a] += n.d_o[static_cast<std::size_t>(r) * 4 + c] * o[c].slope[a];
+  }
+  const auto want =
+      directional_derivatives(n.group(), n.q_way.data(), n.k_way.data(), n.v_way.data());
+  for (std::size_t a = 0; a < 3; ++a) EXPECT_NEAR(slope[a], want[a], 1e-13);
+}
+
+}  // namespace
+}  // namespace flashbench::oracle
