@@ -33,6 +33,7 @@ struct ChainCase {
 };
 
 constexpr ChainCase kCases[] = {
+    {"long_sums", {1, 1, 1, 128, 128, 32}, true, 1, 1},
     {"plain", {1, 1, 1, 24, 24, 8}, false, 1, 1},
     {"causal", {1, 2, 2, 33, 33, 8}, true, 1, 1},
     {"grouped_padded_causal", {2, 4, 2, 20, 25, 6}, true, 0.5, 1},
