@@ -208,6 +208,16 @@ TEST(Sampler, InterruptKeepsWhatIsThere) {
   EXPECT_EQ(clock.launches(), 3) << "nothing is launched after the request";
 }
 
+TEST(Sampler, InterruptWithinARoundLaunchesNoOtherSubject) {
+  FakeClock clock({2.0});
+  const std::vector<Subject> subjects(2, {.launch = [&] { clock.run_next(); }});
+  Hooks hooks;
+  hooks.stop_requested = [&] { return clock.launches() >= 5; };  // 2 first runs, a round, and one
+  const auto all = sample_interleaved(subjects, Limits{}, clock, hooks);
+  EXPECT_EQ(clock.launches(), 5);
+  EXPECT_EQ(all[0].times_s.size() + all[1].times_s.size(), 3u);
+}
+
 TEST(Sampler, InterruptBeforeTheFirstRunLaunchesNothing) {
   FakeClock clock({1.0});
   const std::vector<Subject> subjects = {{.launch = [&] { clock.run_next(); }}};

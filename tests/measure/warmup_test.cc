@@ -59,6 +59,12 @@ TEST(Warmup, ShortCallsAreBatchedToAMillisecond) {
   EXPECT_LE(7e-6 * static_cast<double>(w.iterations()), 1.2e-3);
 }
 
+TEST(Warmup, StabilityIsThatOfFullBatches) {
+  const Warmup w = warmed(Limits{}, [](std::int64_t) { return 7e-6; });
+  EXPECT_GE(w.info().calls, 2 * Warmup::kWindow * w.iterations())
+      << "single calls and batches are not compared with each other";
+}
+
 TEST(Warmup, SlowFirstRunDoesNotHideShortCalls) {
   const Warmup w = warmed(Limits{}, [](std::int64_t i) { return i == 0 ? 0.05 : 5e-6; });
   EXPECT_GE(5e-6 * static_cast<double>(w.iterations()), 1e-3);
