@@ -24,7 +24,7 @@ install_missing() {
   fi
   local installed missing=() package
   installed=" $(dpkg-query -W -f '${Package} ${Status}\n' "$@" 2>/dev/null |
-    awk '$NF == "installed" {print $1}' | tr '\n' ' ')"
+    awk '$NF == "installed" {print $1}' | tr '\n' ' ' || true)"  # fails for a package it never heard of
   for package in "$@"; do
     [[ $installed == *" $package "* ]] || missing+=("$package")
   done
@@ -41,7 +41,7 @@ install_missing() {
 }
 
 # cached NAME: the value that the build folder was configured with.
-cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt" 2>/dev/null; }
+cached() { sed -n "s/^$1:[A-Z]*=//p" "$build/CMakeCache.txt" 2>/dev/null || true; }
 
 # configure [-DNAME=VALUE...]: only when something asked for differs from the build folder.
 configure() {
