@@ -67,7 +67,7 @@ class Check {
     skip_what_does_not_fit(group, extra);
     if (!group.any_runs()) {
       for (std::size_t i = 0; i < group.cases.size(); ++i)
-        add(named.cases[i].name, result_of("check", group.cases[i]), 0);
+        add(named.cases[i], result_of("check", group.cases[i]), 0);
       return;
     }
     const Inputs in = data::make_inputs(group.problem);
@@ -78,16 +78,21 @@ class Check {
       report::Result result = result_of("check", group.cases[i]);
       add_work(result, work);
       if (group.cases[i].runs()) launch_and_verify(group.cases[i], in, reference, result);
-      add(named.cases[i].name, std::move(result), clock_.now_s() - before_s);
+      add(named.cases[i], std::move(result), clock_.now_s() - before_s);
     }
   }
 
-  void add(std::string name, report::Result result, double seconds) {
-    result.parameters = {{"case", name}};
-    checked_.push_back({std::move(name), std::move(result), seconds});
+  void add(const NamedCase& c, report::Result result, double seconds) {
+    result.parameters = {{"case", c.name}};
+    checked_.push_back({c.row, c.name, std::move(result), seconds});
   }
 
   const std::vector<Checked>& checked() const { return checked_; }
+  std::vector<report::Result> results() const {
+    std::vector<report::Result> all;
+    for (const Checked& c : checked_) all.push_back(c.result);
+    return all;
+  }
   measure::Clock& clock() { return clock_; }
 
  private:
@@ -148,7 +153,8 @@ void check_external(const CheckRequest& request, Check& check) {
   add_verdict(result, oracle::verify(c.problem, in, out, level_of(request.run.verify, c.problem)),
               c);
   result.command += fmt::format(" --external {}", request.external);
-  check.add(request.external, std::move(result), check.clock().now_s() - before_s);
+  check.add({request.external, request.external, c}, std::move(result),
+            check.clock().now_s() - before_s);
 }
 
 ExitCode list_cases(const std::vector<NamedGroup>& groups) {
@@ -165,9 +171,12 @@ void require_outputs(const CheckRequest& request) {
   if (!request.junit.empty()) require_writable(request.junit);
 }
 
+/// Keeps FILE.partial at most this old; the cases of the suite take milliseconds each.
+constexpr double kPartialEvery_s = 1;
+
 ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer, Check& check,
                 report::Report& report, double seconds) {
-  for (const Checked& c : check.checked()) report.results.push_back(c.result);
+  report.results = check.results();
   if (report.results.empty()) return interrupted_code();
   writer.finish(report);
   if (!request.junit.empty())
@@ -205,8 +214,14 @@ ExitCode run_check(const CheckRequest& request) {
   }
   if (request.run.dry_run) return show_dry_run(request.run, groups);
   ProgressLine progress(cases);
-  for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i)
+  double updated_s = before_s;
+  for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i) {
     check.run(named_groups[i], groups[i], progress);
+    if (check.clock().now_s() - updated_s < kPartialEvery_s) continue;
+    report.results = check.results();
+    writer.update(report);
+    updated_s = check.clock().now_s();
+  }
   progress.clear();
   return finish(request, writer, check, report, check.clock().now_s() - before_s);
 }

@@ -47,8 +47,7 @@ void count(Row& row, const report::Result& r) {
 std::vector<Row> rows_of(const std::vector<Checked>& checked) {
   std::vector<Row> rows;
   for (const Checked& c : checked) {
-    const std::string name = c.name.substr(0, c.name.find('/'));
-    if (rows.empty() || rows.back().name != name) rows.push_back({name, 0, 0, 0, 0, {}});
+    if (rows.empty() || rows.back().name != c.row) rows.push_back({c.row, 0, 0, 0, 0, {}});
     count(rows.back(), c.result);
   }
   return rows;

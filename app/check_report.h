@@ -10,7 +10,8 @@ namespace flashbench::app {
 
 /// What became of one case of check.
 struct Checked {
-  std::string name;
+  std::string row;   ///< the line of the table that it belongs to
+  std::string name;  ///< unique
   report::Result result;
   double seconds = 0;
 };

@@ -11,6 +11,7 @@ namespace flashbench::app {
 
 /// One case of the suite, with a name that is unique in it.
 struct NamedCase {
+  std::string row;   ///< what the table shows in one line: "ragged_both_tiles"
   std::string name;  ///< "ragged_both_tiles/causal/padded/bf16/flash"
   sweep::Case request;
 };

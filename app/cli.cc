@@ -89,7 +89,6 @@ sweep::Settings parse_flags(Command command, const Args& args) {
     throw UsageError(fmt::format("{} needs a value; see flashbench {} --help",
                                  what.substr(0, what.find(':')), name(command)));
   }
-  if (const Args extras = app.remaining(); !extras.empty()) throw stray(extras.front(), command);
 
   sweep::Settings settings;
   for (const auto& [flag, option] : options) {
@@ -103,6 +102,8 @@ sweep::Settings parse_flags(Command command, const Args& args) {
       throw UsageError(fmt::format("{} needs a value, got the flag {}", where, quote(value)));
     settings[flag] = {{value}, where};
   }
+  // Last: a flag that swallowed the next one is the better explanation for what was left over.
+  if (const Args extras = app.remaining(); !extras.empty()) throw stray(extras.front(), command);
   return settings;
 }
 

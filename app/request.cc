@@ -185,7 +185,7 @@ CheckRequest check_request(const CommandLine& line) {
   const std::vector<AttentionType> types =
       request.external.empty() ? std::vector<AttentionType>(kAllTypes.begin(), kAllTypes.end())
                                : std::vector<AttentionType>{AttentionType::kFlash};
-  request.run.groups = sweep::expand(line.plan, defaults(Pass::kForward, types, kCheckShape));
+  request.run.groups = sweep::expand(line.plan, defaults(Pass::kBoth, types, kCheckShape));
   return request;
 }
 

@@ -1,0 +1,100 @@
+"""Runs the real program. FLASHBENCH names it, FLASHBENCH_VALIDATE the validator of its reports."""
+
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("FLASHBENCH", str(ROOT / "build/release/flashbench"))
+VALIDATOR = os.environ.get("FLASHBENCH_VALIDATE", "")
+SCHEMA = ROOT / "lib/report/schema/flashbench-report.schema.json"
+DATA = ROOT / "tests/data"
+
+TINY = ["--b", "1", "--h", "2", "--q_len", "32", "--d", "16"]
+FAST = ["--min_time", "1ms", "--min_samples", "3", "--timeout", "200ms"]
+
+
+def read_safetensors(path):
+    """name -> (dtype, shape, bytes); asserts that the file is well formed."""
+    blob = pathlib.Path(path).read_bytes()
+    (size,) = struct.unpack("<Q", blob[:8])
+    header = json.loads(blob[8 : 8 + size])
+    header.pop("__metadata__", None)
+    data = blob[8 + size :]
+    return {
+        name: (t["dtype"], t["shape"], data[t["data_offsets"][0] : t["data_offsets"][1]])
+        for name, t in header.items()
+    }
+
+
+def write_safetensors(path, tensors):
+    """tensors: name -> (dtype, shape, bytes)."""
+    header, data = {}, b""
+    for name, (dtype, shape, blob) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(blob)]}
+        data += blob
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    pathlib.Path(path).write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+class CliTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="flashbench_cli_"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+
+    def environment(self, **extra):
+        env = dict(os.environ, **extra)
+        env.setdefault("OMP_WAIT_POLICY", "passive")  # tests share their cores
+        return env
+
+    def run_program(self, *args, timeout=120, env=None, **kwargs):
+        return subprocess.run(
+            [PROGRAM, *map(str, args)],
+            stdout=kwargs.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            timeout=timeout,
+            cwd=self.folder,
+            env=self.environment(**(env or {})),
+            **kwargs,
+        )
+
+    def expect(self, code, *args, **kwargs):
+        """Runs, demands an exit code, returns the completed process."""
+        done = self.run_program(*args, **kwargs)
+        self.assertEqual(done.returncode, code, f"{args}\nstdout: {done.stdout}\nstderr: {done.stderr}")
+        return done
+
+    def refuse(self, *args, code=2, says=(), **kwargs):
+        """Bad input: the exit code, nothing on stdout, and one line that says what is wrong."""
+        done = self.expect(code, *args, **kwargs)
+        self.assertEqual(done.stdout, "", args)
+        lines = done.stderr.splitlines()
+        self.assertEqual(len(lines), 1, f"{args}: {done.stderr}")
+        self.assertTrue(lines[0].startswith("flashbench: "), lines[0])
+        for text in says if isinstance(says, (list, tuple)) else [says]:
+            self.assertIn(text, lines[0], args)
+        return lines[0]
+
+    def validated(self, text):
+        """The report as an object, after the JSON Schema of the project has accepted it."""
+        path = self.folder / "validated.json"
+        path.write_text(text)
+        if VALIDATOR:
+            done = subprocess.run([VALIDATOR, SCHEMA, path], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+        def no_constant(name):
+            raise ValueError(f"{name} is not JSON")
+
+        return json.loads(text, parse_constant=no_constant)
+
+    def bench_json(self, *args, code=0, **kwargs):
+        return self.validated(self.expect(code, "bench", *FAST, *args, "--json", "-", **kwargs).stdout)

@@ -1,0 +1,188 @@
+"""Bad input on the command line and in configs: exit code 2, one line, nothing touched."""
+
+import json
+import unittest
+
+from harness import TINY, CliTest
+
+COMMANDS = ["forward", "backward", "bench", "check", "info"]
+
+
+class Commands(CliTest):
+    def test_mistyped_command_gets_a_suggestion(self):
+        self.assertEqual(
+            self.refuse("benhc"), "flashbench: unknown command 'benhc'; did you mean 'bench'?"
+        )
+
+    def test_no_command_names_them(self):
+        self.refuse(says=["no command", *COMMANDS])
+
+    def test_a_flag_before_the_command(self):
+        self.refuse("--b", "3", says="the command comes first")
+
+    def test_h_is_neither_help_nor_heads(self):
+        for command in COMMANDS:
+            self.refuse(command, "-h", says=["--help", "--h N"])
+        self.refuse("-h", says="--help")
+
+    def test_version_and_help_go_to_stdout(self):
+        for args in (["--version"], ["bench", "--version"], ["--help"], ["check", "--help"]):
+            done = self.expect(0, *args)
+            self.assertEqual(done.stderr, "")
+            self.assertTrue(done.stdout.startswith("flashbench"))
+
+
+class Flags(CliTest):
+    def test_unknown_flags(self):
+        self.refuse("bench", "--q_lne", "3", says="did you mean '--q_len'?")
+        self.refuse("bench", "--q-len", "3", says="did you mean '--q_len'?")
+        self.refuse("bench", "-b", "3", says="did you mean '--b'?")
+        self.refuse("forward", "--budget", "3s", says="belongs to bench")
+        self.refuse("bench", "--junit", "x", says="belongs to check")
+        self.refuse("bench", "--zzzzzzz", says="unknown flag")
+
+    def test_unknown_flags_after_double_dash_are_not_parsed_as_flags(self):
+        self.refuse("bench", "--", "--b", "3", says="unexpected argument")
+
+    def test_missing_and_repeated_values(self):
+        self.refuse("forward", "--b", says="--b needs a value")
+        self.refuse("forward", "--b", "--h", "3", says="--b needs a value, got the flag '--h'")
+        self.refuse("forward", "--b", "1", "--b", "2", says="--b is given 2 times")
+        self.refuse("forward", "--b", "1", "2", says="unexpected argument '2'")
+        self.refuse("forward", "stray", says="unexpected argument 'stray'")
+        self.refuse("forward", "--json", "", says="--json needs a value")
+
+    def test_sizes(self):
+        for flag in ("--b", "--h", "--h_kv", "--q_len", "--kv_len", "--d", "--threads"):
+            for value in ("0", "-1", "1.5", "99999999999999999999", "abc", "1e3", "4K", "", "0x10"):
+                self.refuse("bench", flag, value, says=flag)
+
+    def test_more_elements_than_any_machine_has(self):
+        self.refuse("bench", "--b", "2147483647", "--h", "2147483647", says="elements")
+        self.refuse("bench", "--d", "1025", says="1024")
+
+    def test_kv_heads_that_do_not_divide(self):
+        line = self.refuse("forward", "--h", "8", "--h_kv", "3")
+        self.assertIn("--h_kv 3 does not divide --h 8", line)
+        self.assertIn("1, 2, 4, 8", line)
+
+    def test_malformed_ranges(self):
+        for text in ("1:2", "4:1:x2", "4:8:x1", "4:8:+0", "1:2:x2:3", "1,,2", "1,", "::", "1:8:y2"):
+            self.refuse("bench", "--q_len", text, says="--q_len")
+        self.refuse("bench", "--q_len", "1:1m:+1", says="10000")
+
+    def test_values_of_a_set_get_a_suggestion(self):
+        self.refuse("bench", "--type", "flsh", says="did you mean 'flash'?")
+        self.refuse("bench", "--dtype", "f64", says=["f32, bf16 or f16"])
+        self.refuse("bench", "--isa", "avx9", says="avx2")
+        self.refuse("bench", "--backend", "gpu", says="auto, cpu or cuda")
+        self.refuse("bench", "--verify", "some", says="auto, full, sample or none")
+        self.refuse("bench", "--cache", "hot", says="warm or cold")
+        self.refuse("bench", "--causal", "maybe", says="true or false")
+        self.refuse("bench", "--kernel", "cpu_flsh", says=["cpu_flash", "cpu_normal"])
+
+    def test_other_numbers(self):
+        self.refuse("bench", "--mask", "random", "--mask_keep", "1.5", says="between 0 and 1")
+        self.refuse("bench", "--scale", "nan", says="--scale")
+        self.refuse("bench", "--scale", "inf", says="--scale")
+        self.refuse("bench", "--seed", "-1", says="--seed")
+        self.refuse("bench", "--seed", "18446744073709551616", says="--seed")
+        self.refuse("bench", "--max_noise", "0", says="--max_noise")
+        self.refuse("bench", "--min_samples", "0", says="--min_samples")
+        for flag in ("--timeout", "--budget", "--min_time"):
+            for value in ("0", "-3s", "soon", "10x"):
+                self.refuse("bench", flag, value, says=flag)
+
+    def test_flags_that_would_change_nothing(self):
+        self.refuse("bench", "--mask_keep", "0.3", says="--mask random")
+        self.refuse("bench", "--q_block", "32", says="--type paper")
+        self.refuse("bench", "--backend", "cpu", "--device", "0", says="--device 0")
+
+    def test_one_case_commands_take_no_lists(self):
+        for command in ("forward", "backward"):
+            self.refuse(command, "--q_len", "1k,2k", says="one value")
+            self.refuse(command, "--causal", "true,false", says="one value")
+        self.refuse("forward", "--pass", "backward", says="flashbench backward")
+        self.refuse("backward", "--pass", "forward", says="flashbench forward")
+
+    def test_a_control_character_does_not_break_the_line(self):
+        self.refuse("bench", "--type", "fl\nash", says="fl\\x0aash")
+
+
+class NotHere(CliTest):
+    def test_valid_requests_that_cannot_run_exit_3_with_the_reason(self):
+        self.refuse("forward", "--backend", "cuda", code=3, says="cuda")
+        self.refuse("forward", "--device", "0", code=3, says="--device 0")
+        missing = [isa for isa in ("neon", "avx2") if f"  {isa} " in self.absent_levels()]
+        for isa in missing:
+            self.refuse("info", "--isa", isa, code=3, says=isa)
+            self.refuse("forward", *TINY, "--isa", isa, code=3, says=isa)
+
+    def absent_levels(self):
+        done = self.expect(0, "info", "--json", "-")
+        return "".join(
+            f"  {isa} " for isa, s in json.loads(done.stdout)["isas"].items() if not s["available"]
+        )
+
+    def test_more_memory_than_there_is(self):
+        huge = ["--b", "64", "--h", "1024", "--q_len", "64k", "--d", "128"]
+        line = self.refuse("forward", *huge, code=3)
+        self.assertRegex(line, r"needs [\d.]+ [TP]B, [\d.]+ [MGT]B available")
+        done = self.expect(3, "bench", *huge)
+        self.assertRegex(done.stdout, r"skipped: needs [\d.]+ [TP]B, [\d.]+ [MGT]B available")
+
+    def test_the_rest_of_a_sweep_goes_on(self):
+        done = self.expect(0, "bench", "--h", "2", "--d", "16", "--q_len", "32,4m", "--type",
+                           "normal", "--min_time", "1ms", "--timeout", "100ms")
+        self.assertIn("skipped: needs", done.stdout)
+        self.assertIn("pass", done.stdout)
+
+
+class Configs(CliTest):
+    def config(self, text):
+        path = self.folder / "c.json"
+        path.write_text(text)
+        return path
+
+    def test_broken_and_lying_configs(self):
+        for text, says in (
+            ("", "not valid JSON"),
+            ("{", "not valid JSON"),
+            ('{"b": 1} x', "not valid JSON"),
+            ("[]", "one JSON object"),
+            ('{"b": 1, "b": 2}', "'b' is given twice"),
+            ('{"q_lne": 1}', "did you mean 'q_len'"),
+            ('{"b": 2.7}', "'b' must be"),
+            ('{"b": -1}', "'b' must be"),
+            ('{"b": null}', "'b' must be"),
+            ('{"b": true}', "'b' must be"),
+            ('{"b": {"x": 1}}', "'b' must be"),
+            ('{"b": NaN}', "not valid JSON"),
+            ('{"b": 1e999}', "too large"),
+            ('{"q_len": "1:2"}', "'q_len'"),
+            ('{"type": "flsh"}', "did you mean 'flash'"),
+            ('{"zip": [{"h": 3}], "h": 3}', "'zip'"),
+            ('{"zip": {"h": [1, 2], "d": [1]}}', "vary together"),
+            ('{"b": ' + "[" * 100000, "nested deeper"),
+            ('{"junit": "x"}', "'junit'"),
+            ('{"config": "c.json"}', "'config'"),
+            ('{"budget": "soon"}', "'budget'"),
+        ):
+            self.refuse("bench", "--config", self.config(text), says=["c.json", says])
+
+    def test_no_such_file_a_folder_and_an_endless_file(self):
+        for path in ("missing.json", self.folder, "/dev/zero"):
+            self.refuse("bench", "--config", path, says=str(path))
+
+    def test_flags_override_the_file(self):
+        config = self.config(json.dumps({"name": "t", "b": 1, "h": 2, "q_len": [16, 32], "d": 8}))
+        done = self.expect(0, "bench", "--config", config, "--q_len", "24", "--dry_run")
+        self.assertIn("b1 h2 24x24 d8", done.stdout)
+        self.assertNotIn("16x16", done.stdout)
+        done = self.expect(0, "bench", "--config", config, "--dry_run")
+        self.assertIn("b1 h2 16x16 d8", done.stdout)
+        self.assertIn("b1 h2 32x32 d8", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
