@@ -157,7 +157,7 @@ std::vector<TensorVerdict> check_autodiff(const Case& c, Formulation formulation
 std::vector<TensorVerdict> check_paper(const Case& c) {
   const Shape& s = c.shape();
   Gradients all(c);
-#pragma omp parallel for collapse(2) schedule(dynamic)
+#pragma omp parallel for collapse(2) schedule(dynamic) if (worth_threads(s))
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h_kv; ++h) {
       const Group g = c.group(b, h);

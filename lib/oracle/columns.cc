@@ -118,7 +118,7 @@ void ColumnBlock::weights() {
   multiply_add(keys_, rows, d_, v_.x.data(), d_, do_.xt.data(), rows, ds_.data(), rows);
   multiply_add(keys_, rows, d_, v_.magnitude.data(), d_, dot_magnitude.data(), rows, spread_.data(),
                rows);
-  const double flush = rounding_.t / std::min(1.0, std::abs(scale_));
+  const double summing = sum_noise(def_.shape().group() * def_.shape().q_len);
   for (std::size_t m = 0; m < count; ++m) {
     const std::size_t n = m / static_cast<std::size_t>(rows);
     const std::size_t i = m % static_cast<std::size_t>(rows);
@@ -126,11 +126,12 @@ void ColumnBlock::weights() {
     const double p =
         def_.visible(b_, tile_rows_[i], which_[n]) ? std::exp(scale_ * p_[m] - s.lse) : 0.0;
     const double ds = p * (ds_[m] - s.d);
-    const double p_error = rounding_.of(p), ds_error = rounding_.of(ds, flush);
+    const double p_error = rounding_.of(p);
+    const double ds_error = rounding_.of_gradient(ds, p, scale_);
     p_[m] = p;
     ds_[m] = ds;
-    noise_p_[m] = s.v * p;
-    spread_[m] = s.v * p * (spread_[m] + s.a);
+    noise_p_[m] = (s.v + summing) * p;
+    spread_[m] = (s.v + summing) * p * (spread_[m] + s.a);
     rounded_p_[m] = p_error * p_error;
     rounded_ds_[m] = ds_error * ds_error + s.delta * p * s.delta * p;
   }

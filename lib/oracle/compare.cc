@@ -100,7 +100,7 @@ void TensorCheck::all_written(const Tensor& got, bool may_be_minus_inf) {
   with_dtype(got.dtype(), [&](auto zero) {
     using Element = decltype(zero);
     const Element* x = got.as<Element>();
-#pragma omp parallel for schedule(static) reduction(min : bad)
+#pragma omp parallel for schedule(static) reduction(min : bad) if (count > (1 << 20))
     for (std::int64_t i = 0; i < count; ++i) {
       const float value = to_f32(x[i]);
       const bool fine = value - value == 0.0f ||

@@ -1,12 +1,17 @@
 #pragma once
 
-#include <cmath>
+#include <algorithm>
 #include <cstdint>
 
 #include "core/problem.h"
 #include "core/tensor.h"
 
 namespace flashbench::oracle {
+
+/// Whether a problem is large enough to wake other threads for: more than about 0.1 ms of work.
+inline bool worth_threads(const Shape& s) {
+  return s.b * s.h * s.q_len * s.d > (std::int64_t{1} << 20) / s.kv_len;
+}
 
 /// A problem with its inputs, and its mask as it is defined: key j is visible to query i iff the
 /// padding mask keeps j, and, where causal, j <= i + kv_len - q_len.
@@ -27,6 +32,11 @@ class Definition {
   }
   bool visible(std::int64_t b, std::int64_t i, std::int64_t j) const {
     return kept(b, j) && (!problem_->causal || j <= i + shape().kv_len - shape().q_len);
+  }
+  /// Keys that row i may see, padded ones counted: how long its sums are at most.
+  std::int64_t row_length(std::int64_t i) const {
+    const std::int64_t reach = i + 1 + shape().kv_len - shape().q_len;
+    return problem_->causal ? std::clamp<std::int64_t>(reach, 0, shape().kv_len) : shape().kv_len;
   }
   /// The row sees no key.
   bool empty_row(std::int64_t b, std::int64_t i) const {

@@ -84,7 +84,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out, 
     RowStats& r = stats[n];
     r.empty = def.empty_row(b, i);
     r.lse = static_cast<double>(out.lse.at(b, h, i, 0));
-    r.v = softmax_noise(kappa[n]);
+    r.v = softmax_noise(kappa[n], def.row_length(i));
     if (r.empty) continue;
     load(out.o, b, h, i, o);
     load(def.inputs().d_o, b, h, i, d_o);

@@ -19,7 +19,7 @@ std::vector<std::int64_t> range(std::int64_t begin, std::int64_t end) {
 void compute(const Definition& def, std::vector<RowPart>& parts) {
   const auto count = static_cast<std::int64_t>(parts.size());
   // Last rows first: where causal, they are the longest.
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = count - 1; n >= 0; --n) {
     RowPart& part = parts[static_cast<std::size_t>(n)];
     part.results = compute_rows(def, part.b, part.h, part.rows);
@@ -51,7 +51,7 @@ std::vector<ColumnPart> all_columns(const Definition& def, const std::vector<Row
         parts.push_back({b, h, range(j, std::min(j + kKeyBlock, s.kv_len)), {}});
   const auto count = static_cast<std::int64_t>(parts.size());
   const auto group_rows = static_cast<std::size_t>(s.group() * s.q_len);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < count; ++n) {
     ColumnPart& part = parts[static_cast<std::size_t>(n)];
     const auto group = static_cast<std::size_t>(part.b * s.h_kv + part.h_kv);

@@ -150,9 +150,9 @@ void RowBlock::softmax() {
     }
     const double kappa = kappa_.data()[n];
     stats.lse = stats.empty ? -kInf : max + std::log(sum);
-    stats.v = softmax_noise(kappa);
+    stats.v = softmax_noise(kappa, def_.row_length(i));
     r_.lse.push_back(stats.lse);
-    r_.noise_lse.push_back(stats.empty ? 0.0 : 0x1p-23 * (1 + std::abs(stats.lse) + kappa));
+    r_.noise_lse.push_back(stats.empty ? 0.0 : 0x1p-23 * std::abs(stats.lse) + stats.v);
   }
 }
 
@@ -216,7 +216,7 @@ void RowBlock::weigh_keys() {
   Doubles rounded_ds = matrix(kv_len_);
   for (std::int64_t n = 0; n < rows_; ++n)
     for (std::int64_t m = n * kv_len_; m < (n + 1) * kv_len_; ++m) {
-      const double error = rounding_.of(ds_.data()[m], rounding_.t / std::min(1.0, size));
+      const double error = rounding_.of_gradient(ds_.data()[m], p_.data()[m], scale_);
       rounded_ds.data()[m] = error * error;
       spread_.data()[m] =
           p_.data()[m] * (spread_.data()[m] + r_.stats[static_cast<std::size_t>(n)].a);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "oracle/definition.h"
+
 namespace flashbench::oracle {
 namespace {
 
@@ -93,7 +95,7 @@ std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in) {
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h_kv; ++h) sample.push_back({b, h, {}});
   const auto heads = static_cast<std::int64_t>(sample.size());
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (worth_threads(s))
   for (std::int64_t n = 0; n < heads; ++n) {
     HeadSample& head = sample[static_cast<std::size_t>(n)];
     Picker random(p.seed + 0x6b657973 + static_cast<std::uint64_t>(n));

@@ -183,7 +183,7 @@ Checks Reference::State::full(const Outputs& out) const {
   const auto row_parts = static_cast<std::int64_t>(rows.size());
   const auto parts = row_parts + static_cast<std::int64_t>(columns.size());
   std::vector<Checks> each(static_cast<std::size_t>(parts));
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < parts; ++n) {
     Checks& checks = each[static_cast<std::size_t>(n)];
     if (n < row_parts)
@@ -202,7 +202,7 @@ Checks Reference::State::sample(const Outputs& out) const {
   check_written(out, total);
   const auto groups = static_cast<std::int64_t>(keys.size());
   std::vector<Checks> each(keys.size());
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < groups; ++n)
     sample_group(keys[static_cast<std::size_t>(n)], out, each[static_cast<std::size_t>(n)]);
   for (const Checks& checks : each) total.merge(checks);
