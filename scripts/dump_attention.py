@@ -239,7 +239,9 @@ def main():
     except Refused as why:
         sys.exit(f"{parser.prog}: {why}")
     b, h, q_len, d = found.q.shape
-    print(f"{args.file}: q [{b}, {h}, {q_len}, {d}], k and v {list(found.k.shape)}, {found.q.dtype}")
+    print(
+        f"{args.file}: q [{b}, {h}, {q_len}, {d}], k and v {list(found.k.shape)}, {found.q.dtype}"
+    )
     if args.with_output:
         print(f"flashbench check --input {args.file}{flags(found)} --external {args.with_output}")
     else:

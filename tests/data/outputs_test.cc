@@ -9,6 +9,7 @@
 #include "data/fill.h"
 #include "data/inputs.h"
 #include "data/safetensors.h"
+#include "tests/data/bundles.h"
 #include "tests/data/scratch.h"
 
 namespace flashbench::data {
@@ -16,11 +17,9 @@ namespace {
 
 using testing::ElementsAre;
 
-const std::string kData = FLASHBENCH_TEST_DATA "/";
-
 Problem small(Dtype dtype, Layout layout) {
   Problem p;
-  p.shape = {2, 4, 2, 5, 7, 8};
+  p.shape = kTiny;
   p.pass = Pass::kBackward;
   p.dtype = dtype;
   p.files.layout = layout;
@@ -100,19 +99,12 @@ TEST(Outputs, GoThroughAFifo) {
   expect_same(out.dk, read_outputs(scratch.put("copy", got), p).dk);
 }
 
-TensorToWrite zeros(const std::string& name, Element element, std::vector<std::int64_t> shape) {
-  std::size_t bytes = element == Element::kF32 ? 4 : element == Element::kU8 ? 1 : 2;
-  for (const std::int64_t size : shape) bytes *= static_cast<std::size_t>(size);
-  return {name, element, std::move(shape),
-          [=](const ByteSink& sink) { sink(std::vector<std::byte>(bytes)); }};
-}
-
 TEST(ReadOutputs, TakesWhatIsThereInF32OrTheProblemsDtype) {
   const Scratch scratch;
   const std::string path = scratch.path("o.safetensors");
   write_safetensors(
-      path, {zeros("out", Element::kBf16, {2, 4, 5, 8}), zeros("dq", Element::kF32, {2, 4, 5, 8}),
-             zeros("lse", Element::kF32, {2, 4, 5, 1}), zeros("unrelated", Element::kU8, {3})});
+      path, {zeros("out", {2, 4, 5, 8}, Element::kBf16), zeros("dq", {2, 4, 5, 8}, Element::kF32),
+             zeros("lse", {2, 4, 5, 1}, Element::kF32), zeros("unrelated", {3}, Element::kU8)});
   const Outputs out =
       read_outputs(path, small(Dtype::kBf16, Layout::kBhsd), OutputNames{.o = "out"});
   EXPECT_EQ(out.o.dtype(), Dtype::kBf16);
@@ -129,22 +121,22 @@ TEST(ReadOutputs, RefusesWhatDoesNotFit) {
   };
   const Case cases[] = {
       {"nothing_known",
-       zeros("out", Element::kF32, {2, 4, 5, 8}),
+       zeros("out", {2, 4, 5, 8}, Element::kF32),
        {"none of 'o', 'lse', 'dq', 'dk', 'dv'", "it holds 'out'"}},
       {"other_16_bit_type",
-       zeros("o", Element::kF16, {2, 4, 5, 8}),
+       zeros("o", {2, 4, 5, 8}, Element::kF16),
        {"tensor 'o' holds F16", "f32 or bf16"}},
-      {"bytes", zeros("dq", Element::kU8, {2, 4, 5, 8}), {"tensor 'dq' holds U8"}},
+      {"bytes", zeros("dq", {2, 4, 5, 8}, Element::kU8), {"tensor 'dq' holds U8"}},
       {"lse_in_bf16",
-       zeros("lse", Element::kBf16, {2, 4, 5}),
+       zeros("lse", {2, 4, 5}, Element::kBf16),
        {"tensor 'lse' holds BF16", "must be f32"}},
       {"dk_of_every_query_head",
-       zeros("dk", Element::kF32, {2, 4, 7, 8}),
+       zeros("dk", {2, 4, 7, 8}, Element::kF32),
        {"tensor 'dk' has shape [2, 4, 7, 8]", "[2, 2, 7, 8]"}},
       {"other_layout",
-       zeros("o", Element::kF32, {2, 5, 4, 8}),
+       zeros("o", {2, 5, 4, 8}, Element::kF32),
        {"[2, 5, 4, 8]", "must be [2, 4, 5, 8]", "--layout bhsd"}},
-      {"lse_padded", zeros("lse", Element::kF32, {2, 4, 8}), {"[2, 4, 8]", "[2, 4, 5]"}},
+      {"lse_padded", zeros("lse", {2, 4, 8}, Element::kF32), {"[2, 4, 8]", "[2, 4, 5]"}},
   };
   const Scratch scratch;
   const Problem p = small(Dtype::kBf16, Layout::kBhsd);
@@ -192,21 +184,10 @@ void expect_forward(const Problem& p, const Inputs& in, const Outputs& want, dou
 }
 
 TEST(ShippedFiles, HoldWhatTheirNamesSay) {
-  Problem f32, bf16, bshd;
-  f32.files.bundle = kData + "tiny_f32.safetensors";
-  f32.causal = true;
-  bf16.files.bundle = kData + "tiny_bf16.safetensors";
-  bshd.files.bundle = kData + "tiny_bshd.safetensors";
-  bshd.files.layout = Layout::kBshd;
-  bshd.files.q_name = "query";
-  bshd.files.k_name = "key";
-  bshd.files.v_name = "value";
-  bshd.files.do_name = "grad";
-  bshd.files.mask_name = "keep";
-  bshd.causal = true;
+  Problem f32 = bundle(kData + "tiny_f32.safetensors"), bshd = bshd_bundle();
+  f32.causal = bshd.causal = true;
   int empty_rows = 0;
-  for (Problem p : {f32, bf16, bshd}) {
-    p.pass = Pass::kBackward;
+  for (Problem p : {f32, bundle(kData + "tiny_bf16.safetensors"), bshd}) {
     p = resolve(p, {});
     const std::string stem =
         p.files.bundle.substr(0, p.files.bundle.size() - std::string(".safetensors").size());

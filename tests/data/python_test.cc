@@ -38,7 +38,7 @@ TEST(PublicSafetensorsPackage, OpensWhatFlashbenchWrites) {
   const int status = pclose(pipe);
   ASSERT_TRUE(WIFEXITED(status));
   if (WEXITSTATUS(status) == 77) GTEST_SKIP() << FLASHBENCH_PYTHON << ": " << said;
-  if (WEXITSTATUS(status) == 127) GTEST_SKIP() << "no Python interpreter: " << said;
+  if (WEXITSTATUS(status) >= 126) GTEST_SKIP() << "no Python that starts: " << said;
   EXPECT_EQ(WEXITSTATUS(status), 0) << said;
 }
 
