@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "check_chain.h"
 #include "check_report.h"
 #include "check_suite.h"
 #include "commands.h"
@@ -39,20 +40,20 @@ VerifyLevel level_of(VerifyMode mode, const Problem& p) {
 std::vector<NamedGroup> selected(const CheckRequest& request) {
   std::vector<NamedGroup> groups =
       request.suite ? suite(request.narrow) : named(request.run.groups);
-  std::size_t all = 0, left = 0;
-  for (NamedGroup& group : groups) {
-    all += group.cases.size();
+  for (NamedGroup& group : groups)
     std::erase_if(group.cases,
                   [&](const NamedCase& c) { return !selects(request.filter, c.name); });
-    left += group.cases.size();
-  }
   std::erase_if(groups, [](const NamedGroup& group) { return group.cases.empty(); });
-  if (left == 0)
-    throw UsageError(
-        fmt::format("--filter {} selects none of {} cases; flashbench check --list "
-                    "names them",
-                    quote(request.filter), all));
   return groups;
+}
+
+/// The chain belongs to the suite unless that is narrowed to some kernels.
+std::vector<ChainCase> selected_chain(const CheckRequest& request) {
+  std::vector<ChainCase> cases;
+  if (!request.suite || !request.narrow.empty()) return cases;
+  for (ChainCase& c : chain_suite())
+    if (selects(request.filter, c.name)) cases.push_back(std::move(c));
+  return cases;
 }
 
 class Check {
@@ -80,11 +81,20 @@ class Check {
       if (group.cases[i].runs()) launch_and_verify(group.cases[i], in, reference, result);
       add(named.cases[i], std::move(result), clock_.now_s() - before_s);
     }
+    if (!request_.suite) run_chain_of_workload(group.problem, in);
+  }
+
+  void run_chain(const ChainCase& c, const Inputs& in) {
+    for (Checked& link : check_chain(c, in)) {
+      link.result.parameters = {{"case", link.name}};
+      checked_.push_back(std::move(link));
+    }
   }
 
   void add(const NamedCase& c, report::Result result, double seconds) {
     result.parameters = {{"case", c.name}};
-    checked_.push_back({c.row, c.name, std::move(result), seconds});
+    const std::string dtype = result.workload.dtype;
+    checked_.push_back({c.row, c.name, std::move(result), seconds, dtype});
   }
 
   const std::vector<Checked>& checked() const { return checked_; }
@@ -110,8 +120,19 @@ class Check {
     }
   }
 
+  /// What judges the gradients is judged itself, once for every mask of a sweep.
+  void run_chain_of_workload(const Problem& p, const Inputs& in) {
+    const auto mask = std::make_pair(p.causal, p.padding);
+    const bool seen = std::find(masks_.begin(), masks_.end(), mask) != masks_.end();
+    if (seen || interrupted() || !p.needs_gradients() || request_.run.verify == VerifyMode::kNone)
+      return;
+    masks_.push_back(mask);
+    run_chain({"gradient_chain/" + p.flags(), p}, in);
+  }
+
   const CheckRequest& request_;
   measure::SteadyClock clock_;
+  std::vector<std::pair<bool, PaddingMask>> masks_;
   std::vector<Checked> checked_;
 };
 
@@ -157,10 +178,11 @@ void check_external(const CheckRequest& request, Check& check) {
             check.clock().now_s() - before_s);
 }
 
-ExitCode list_cases(const std::vector<NamedGroup>& groups) {
+ExitCode list_cases(const std::vector<NamedGroup>& groups, const std::vector<ChainCase>& chain) {
   std::string text;
   for (const NamedGroup& group : groups)
     for (const NamedCase& c : group.cases) text += c.name + "\n";
+  for (const ChainCase& c : chain) text += c.name + "\n";
   print_out(text);
   return ExitCode::kOk;
 }
@@ -203,7 +225,11 @@ ExitCode run_check(const CheckRequest& request) {
     return finish(request, writer, check, report, check.clock().now_s() - before_s);
   }
   const std::vector<NamedGroup> named_groups = selected(request);
-  if (request.list) return list_cases(named_groups);
+  const std::vector<ChainCase> chain = selected_chain(request);
+  if (named_groups.empty() && chain.empty())
+    throw UsageError(fmt::format("--filter {} selects no case; flashbench check --list names them",
+                                 quote(request.filter)));
+  if (request.list) return list_cases(named_groups, chain);
   std::vector<RoutedGroup> groups;
   int cases = 0;
   for (const NamedGroup& named_group : named_groups) {
@@ -221,6 +247,11 @@ ExitCode run_check(const CheckRequest& request) {
     report.results = check.results();
     writer.update(report);
     updated_s = check.clock().now_s();
+  }
+  for (const ChainCase& c : chain) {
+    if (interrupted()) break;
+    progress.begin(cases, c.name);
+    check.run_chain(c, data::make_inputs(c.problem));
   }
   progress.clear();
   return finish(request, writer, check, report, check.clock().now_s() - before_s);

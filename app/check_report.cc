@@ -47,8 +47,10 @@ void count(Row& row, const report::Result& r) {
 std::vector<Row> rows_of(const std::vector<Checked>& checked) {
   std::vector<Row> rows;
   for (const Checked& c : checked) {
-    if (rows.empty() || rows.back().name != c.row) rows.push_back({c.row, 0, 0, 0, 0, {}});
-    count(rows.back(), c.result);
+    auto row =
+        std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.name == c.row; });
+    if (row == rows.end()) row = rows.insert(row, Row{c.row, 0, 0, 0, 0, {}});
+    count(*row, c.result);
   }
   return rows;
 }
@@ -90,7 +92,7 @@ std::string failures(const std::vector<Checked>& checked) {
     bool any = false;
     for (const report::Worst& w : c.result.check.worst) {
       if (w.error_over_noise && *w.error_over_noise <= w.limit) continue;
-      text += fmt::format("  {}\n", report::verdict_line(w, c.result.workload.dtype));
+      text += fmt::format("  {}\n", report::verdict_line(w, c.rounding));
       any = true;
     }
     if (!any && c.result.reason) text += fmt::format("  {}\n", *c.result.reason);
@@ -115,7 +117,9 @@ std::string skips(const std::vector<Checked>& checked) {
 std::string check_text(const std::vector<Checked>& checked, double seconds) {
   Row all;
   for (const Checked& c : checked) count(all, c.result);
-  std::string text = "worst error of each output, in units of expected rounding (limit 2x)\n\n";
+  std::string text =
+      "worst error of each output, in units of expected rounding (limit 2x)\n"
+      "the gradient chain (autodiff, manual and directional derivatives) in units of fp64's\n\n";
   text += table(rows_of(checked)) + failures(checked) + "\n" + skips(checked);
   text += fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
                       all.failed > 0 ? "FAIL" : "pass", all.cases(), all.passed, all.failed,

@@ -14,6 +14,7 @@ struct Checked {
   std::string name;  ///< unique
   report::Result result;
   double seconds = 0;
+  std::string rounding;  ///< the dtype whose rounding is the unit
 };
 
 /// One line a row of the suite (or a case of a workload): how many cases, how far the worst of each

@@ -79,7 +79,7 @@ FlagGroup tensors() {
               {"layout", "L", "axes in files: bhsd or bshd (default: bhsd)", kWork},
               {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
                kCheckOnly},
-              {"output", "FILE", "write the results to this .safetensors", kSingle},
+              {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
           }};
 }
 

@@ -29,7 +29,8 @@ std::vector<report::Peak> measure_peaks(const InfoRequest& request) {
     for (const Isa isa : registry::available_isas()) {
       if (request.isa && isa != *request.isa) continue;
       e.isa = isa;
-      for (const Dtype dtype : kDtypes) log.measure(e, dtype);
+      for (const Dtype dtype : kDtypes) log.measure_flops(e, dtype);
+      log.measure_bandwidth(e);
     }
   return log.report();
 }
@@ -125,9 +126,11 @@ std::string peaks_text(const std::vector<report::Peak>& peaks) {
   return text + "\n";
 }
 
-/// A report without results, and what only info knows.
+/// The fields of a report that are about the machine, and what only info knows.
 ordered_json info_json(const report::Report& report) {
   ordered_json json = report::to_json(report);
+  json.erase("results");
+  json.erase("summary");
   const auto availability = [](const std::optional<std::string>& absent) {
     return ordered_json{{"available", !absent},
                         {"reason", absent ? ordered_json(*absent) : ordered_json()}};

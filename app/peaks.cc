@@ -7,12 +7,16 @@
 
 namespace flashbench::app {
 
-PeakRates PeakLog::measure(const Execution& e, Dtype dtype) {
-  const PeakRates rates{registry::measure_peak_flops(e, dtype),
-                        registry::measure_peak_bandwidth(e)};
-  add(e, dtype, rates.flop_s);
-  add(e, std::nullopt, rates.bytes_s);
-  return rates;
+double PeakLog::measure_flops(const Execution& e, Dtype dtype) {
+  const double rate = registry::measure_peak_flops(e, dtype);
+  add(e, dtype, rate);
+  return rate;
+}
+
+double PeakLog::measure_bandwidth(const Execution& e) {
+  const double rate = registry::measure_peak_bandwidth(e);
+  add(e, std::nullopt, rate);
+  return rate;
 }
 
 std::vector<report::Peak> PeakLog::report() const {

@@ -17,8 +17,12 @@ struct PeakRates {
 /// The peaks of one run: read again and again because machines drift, kept one by one.
 class PeakLog {
  public:
-  /// Reads both peaks now and remembers them.
-  PeakRates measure(const Execution& e, Dtype dtype);
+  /// Reads one peak, or both, now and remembers what it read.
+  double measure_flops(const Execution& e, Dtype dtype);
+  double measure_bandwidth(const Execution& e);
+  PeakRates measure(const Execution& e, Dtype dtype) {
+    return {measure_flops(e, dtype), measure_bandwidth(e)};
+  }
 
   /// One entry per (isa, threads, dtype) and one bandwidth per (isa, threads): the medians.
   std::vector<report::Peak> report() const;

@@ -90,7 +90,11 @@ report::Result timed_result(const Lane& lane, const Inputs& in, double seconds) 
 
 ExitCode run_single(const SingleRequest& request) {
   const report::ReportWriter writer(request.run.reports);
-  if (!request.output.empty()) require_writable(request.output);
+  const bool stdout_taken = writer.stdout_taken() || request.output == "-";
+  if (writer.stdout_taken() && request.output == "-")
+    throw UsageError("--output - and a report both write to stdout; give one of them a file");
+  const std::string output = request.output == "-" ? "/dev/stdout" : request.output;
+  if (!output.empty()) require_writable(output);
   VerifyLevel level{};
   RoutedGroup group = ready(request, level);
   if (request.run.dry_run) {
@@ -116,9 +120,9 @@ ExitCode run_single(const SingleRequest& request) {
   add_verdict(result, oracle::verify(group.problem, in, lane.outputs(), level), c.request);
   stop_if_interrupted();
   std::string text = summary(result, lane, seconds);
-  if (!request.output.empty()) {
-    data::write_outputs(request.output, group.problem, lane.outputs(), group.problem.pass);
-    text += line("written", request.output);
+  if (!output.empty()) {
+    data::write_outputs(output, group.problem, lane.outputs(), group.problem.pass);
+    text += line("written", output);
   }
   if (request.run.profile) {
     result.phases = phases_of(lane.profile());
@@ -128,7 +132,7 @@ ExitCode run_single(const SingleRequest& request) {
     text += line("reproduce", reproduce("check", c.request));
   report.results.push_back(std::move(result));
   writer.finish(report);
-  if (writer.stdout_taken())
+  if (stdout_taken)
     print_err(text);
   else
     print_out(text);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/quote.h"
 #include "sweep/number.h"
 #include "sweep/text.h"
 

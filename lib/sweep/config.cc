@@ -12,6 +12,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/quote.h"
 #include "sweep/number.h"
 #include "sweep/text.h"
 

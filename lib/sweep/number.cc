@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/quote.h"
 #include "sweep/text.h"
 
 namespace flashbench::sweep {

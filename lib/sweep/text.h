@@ -7,9 +7,6 @@
 
 namespace flashbench::sweep {
 
-/// `'text'` fit for one line of an error: control characters escaped, long text cut.
-std::string quote(std::string_view text);
-
 /// "a", "a or b", "a, b or c".
 std::string alternatives(const std::vector<std::string>& words);
 

@@ -266,6 +266,21 @@ class Check(CliTest):
         self.assertIn("skipped", done.stdout)
 
 
+    def test_the_gradient_chain_is_part_of_the_suite_and_of_backward_workloads(self):
+        done = self.expect(0, "check", "--filter", "gradient_chain/causal", "--json", "-")
+        links = ("autodiff of normal", "autodiff of flash", "paper's backward", "directional derivatives")
+        for link in links:
+            self.assertIn(f"{link} = closed form", done.stderr)
+        for result in self.validated(done.stdout)["results"]:
+            self.assertEqual(result["check"]["verdict"], "pass")
+        for mask in (["--causal"], ["--mask", "random"]):
+            done = self.expect(0, "check", "--pass", "backward", *mask, *TINY)
+            for link in links:
+                self.assertIn(f"{link} = closed form", done.stdout)
+        done = self.expect(0, "check", "--pass", "forward", *TINY)
+        self.assertNotIn("closed form", done.stdout)
+
+
 class Info(CliTest):
     def test_text_and_json(self):
         text = self.expect(0, "info").stdout
