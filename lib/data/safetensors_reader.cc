@@ -8,7 +8,7 @@
 #include "core/error.h"
 #include "core/quote.h"
 #include "data/safetensors.h"
-#include "data/strict_json.h"
+#include "core/strict_json.h"
 
 namespace flashbench::data {
 namespace {

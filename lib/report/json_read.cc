@@ -5,10 +5,10 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <set>
 #include <sstream>
 
 #include "core/error.h"
+#include "core/strict_json.h"
 #include "report/fields.h"
 #include "report/json.h"
 
@@ -16,9 +16,6 @@ namespace flashbench::report {
 namespace {
 
 using Json = nlohmann::json;
-
-constexpr int kMaxDepth =
-    16;  // a report nests 6 deep; dump and copy overflow the stack at a million
 
 /// Where in the report a value stands, for messages: "results[3].workload.q_len".
 struct At {
@@ -147,25 +144,14 @@ void read(const Json& j, std::map<std::string, T>& out, const At& at) {
   for (const auto& [key, value] : j.items()) read(value, out[key], at.key(key));
 }
 
-/// Refuses what the library accepts without a word: deep nesting and keys that appear twice.
+/// Raw samples make long arrays; a report of a million cases is none of ours.
+constexpr JsonLimits kReportLimits{.array_items = 100'000'000, .values = 200'000'000};
+
 Json parse(std::string_view text, std::string_view source) {
-  std::vector<std::set<std::string>> keys;
-  const auto vet = [&](int depth, Json::parse_event_t event, Json& value) {
-    if (depth > kMaxDepth)
-      throw UsageError(fmt::format("{}: nested deeper than any report ({})", source, kMaxDepth));
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(value.get<std::string>()).second)
-      throw UsageError(fmt::format("{}: the key {} appears twice in one object", source,
-                                   value.dump(-1, ' ', true, Json::error_handler_t::replace)));
-    return true;
-  };
   try {
-    return Json::parse(text, vet);
-  } catch (const Json::parse_error& e) {
-    throw UsageError(fmt::format("{}: not a JSON report (error at byte {})", source, e.byte));
-  } catch (const Json::out_of_range&) {
-    throw UsageError(fmt::format("{}: a number is out of range", source));
+    return parse_strict_json(text, kReportLimits);
+  } catch (const std::runtime_error& e) {
+    throw UsageError(fmt::format("{}: {}", source, e.what()));
   }
 }
 

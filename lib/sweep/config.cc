@@ -9,10 +9,10 @@
 #include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "core/error.h"
 #include "core/quote.h"
+#include "core/strict_json.h"
 #include "sweep/number.h"
 #include "sweep/text.h"
 
@@ -22,7 +22,6 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxConfigBytes = std::size_t{4} << 20;
-constexpr int kMaxDepth = 64;
 
 bool is_comment(std::string_view key) { return key == "name" || key == "source"; }
 
@@ -55,30 +54,11 @@ std::string read_text(const std::string& path) {
   }
 }
 
-/// Parses with what nlohmann_json lets pass refused: deep nesting (its copy and dump recurse) and
-/// duplicate keys (the last would win silently).
-json parse_strictly(std::string_view text, const std::string& path) {
-  std::vector<std::set<std::string>> keys;
-  const auto vet = [&](int depth, json::parse_event_t event, json& value) {
-    if (depth > kMaxDepth)
-      throw UsageError(fmt::format("{}: nested deeper than {} levels", path, kMaxDepth));
-    if (event == json::parse_event_t::object_start) keys.emplace_back();
-    if (event == json::parse_event_t::object_end) keys.pop_back();
-    if (event == json::parse_event_t::key) {
-      const auto& key = value.get_ref<const std::string&>();
-      if (!keys.back().insert(key).second)
-        throw UsageError(fmt::format("{} is given twice", at(path, key)));
-    }
-    return true;
-  };
+json parse_config(std::string_view text, const std::string& path) {
   try {
-    return json::parse(text, vet);
-  } catch (const json::parse_error& e) {
-    const auto byte = std::min<std::size_t>(e.byte, text.size());
-    const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<long>(byte), '\n');
-    throw UsageError(fmt::format("{}: not valid JSON near line {} (byte {})", path, line, byte));
-  } catch (const json::out_of_range&) {
-    throw UsageError(fmt::format("{}: a number is too large for a double", path));
+    return parse_strict_json(text, {.array_items = kMaxCases + 1});
+  } catch (const std::runtime_error& e) {
+    throw UsageError(fmt::format("{}: {}", path, e.what()));
   }
 }
 
@@ -181,7 +161,7 @@ std::vector<Settings> zip_points(const json& zip, const std::string& path,
 
 SweepPlan parse_config(std::string_view text, const std::string& path,
                        const std::vector<std::string>& known) {
-  json root = parse_strictly(text, path);
+  json root = parse_config(text, path);
   if (!root.is_object())
     throw UsageError(
         fmt::format("{}: must be one JSON object such as {{\"q_len\": \"1k,2k\"}}, "

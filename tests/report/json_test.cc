@@ -103,19 +103,19 @@ TEST(Json, LargestSeedSurvives) {
 }
 
 TEST(JsonRead, NoJsonIsNamedWithItsPlace) {
-  EXPECT_THAT(error_of(""), HasSubstr("r.json: not a JSON report (error at byte 1)"));
-  EXPECT_THAT(error_of("{\"a\":"), HasSubstr("not a JSON report"));
+  EXPECT_THAT(error_of(""), HasSubstr("r.json: is not valid JSON at byte 1"));
+  EXPECT_THAT(error_of("{\"a\":"), HasSubstr("is not valid JSON"));
   EXPECT_THAT(error_of("[1]"), HasSubstr("the report must be a JSON object, got [1]"));
 }
 
 TEST(JsonRead, DeepNestingIsRefusedBeforeItOverflowsTheStack) {
   const std::string deep(2'000'000, '[');
-  EXPECT_THAT(error_of(deep), HasSubstr("nested deeper"));
+  EXPECT_THAT(error_of(deep), HasSubstr("nests deeper"));
 }
 
 TEST(JsonRead, AKeyThatAppearsTwiceIsRefused) {
   EXPECT_THAT(error_of(R"({"schema_version": 1, "schema_version": 1})"),
-              HasSubstr("\"schema_version\" appears twice"));
+              HasSubstr("names 'schema_version' twice"));
 }
 
 TEST(JsonRead, OtherVersionsAreNotGuessedAt) {

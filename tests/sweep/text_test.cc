@@ -24,15 +24,5 @@ TEST(EditDistance, CountsASwapOfNeighboursOnce) {
   EXPECT_EQ(edit_distance("kitten", "sitting"), 3u);
 }
 
-TEST(Quote, KeepsMessagesOnOneLineAndCutsBetweenCharacters) {
-  EXPECT_EQ(quote("a\nb"), "'a\\x0ab'");
-  const std::string long_text(100, 'x');
-  EXPECT_EQ(quote(long_text), "'" + std::string(60, 'x') + "...'");
-  const std::string split = std::string(59, 'x') + "\xc3\xa9" + "y";  // é on the cut
-  EXPECT_EQ(quote(split), "'" + std::string(59, 'x') + "...'");
-  const std::string whole = std::string(58, 'x') + "\xc3\xa9" + "y";  // é just before it
-  EXPECT_EQ(quote(whole), "'" + std::string(58, 'x') + "\xc3\xa9" + "...'");
-}
-
 }  // namespace
 }  // namespace flashbench::sweep

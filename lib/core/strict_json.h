@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-namespace flashbench::data {
+namespace flashbench {
 
 struct JsonLimits {
   int depth = 64;  ///< dump, copy and comparison of deeper values overflow the stack
@@ -17,4 +17,4 @@ struct JsonLimits {
 /// byte.
 nlohmann::json parse_strict_json(std::string_view text, JsonLimits limits = {});
 
-}  // namespace flashbench::data
+}  // namespace flashbench

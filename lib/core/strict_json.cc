@@ -1,4 +1,4 @@
-#include "data/strict_json.h"
+#include "core/strict_json.h"
 
 #include <fmt/format.h>
 
@@ -9,7 +9,7 @@
 
 #include "core/quote.h"
 
-namespace flashbench::data {
+namespace flashbench {
 namespace {
 
 using nlohmann::json;
@@ -87,4 +87,4 @@ json parse_strict_json(std::string_view text, JsonLimits limits) {
   }
 }
 
-}  // namespace flashbench::data
+}  // namespace flashbench
