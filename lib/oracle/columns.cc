@@ -75,8 +75,8 @@ class ColumnBlock {
   Panel k_, v_, q_, do_;
   std::span<const RowStats> tile_stats_;
   std::vector<std::int64_t> tile_rows_;
-  Doubles p_, ds_, spread_;                          // [keys, rows of the tile]: transposed scores
-  Doubles rounded_p_, rounded_ds_, noise_p_;         // [keys, rows of the tile]
+  // [keys, rows of the tile]; steady_ds_ starts as |dO||V|ᵀ.
+  Doubles p_, ds_, random_p_, random_ds_, steady_p_, steady_ds_;
   Doubles rss_dk_, rss_dv_, spread_dk_, spread_dv_;  // [keys, d]
   ColumnResults r_;
 };
@@ -110,14 +110,14 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
 void ColumnBlock::weights() {
   const std::int64_t rows = q_.rows;
   const auto count = static_cast<std::size_t>(keys_ * rows);
-  for (Doubles* m : {&p_, &ds_, &spread_, &rounded_p_, &rounded_ds_, &noise_p_})
+  for (Doubles* m : {&p_, &ds_, &steady_ds_, &random_p_, &random_ds_, &steady_p_})
     m->assign(count, 0.0);
   Doubles dot_magnitude;
   magnitudes(do_.xt, dot_magnitude);
   multiply_add(keys_, rows, d_, k_.x.data(), d_, q_.xt.data(), rows, p_.data(), rows);
   multiply_add(keys_, rows, d_, v_.x.data(), d_, do_.xt.data(), rows, ds_.data(), rows);
-  multiply_add(keys_, rows, d_, v_.magnitude.data(), d_, dot_magnitude.data(), rows, spread_.data(),
-               rows);
+  multiply_add(keys_, rows, d_, v_.magnitude.data(), d_, dot_magnitude.data(), rows,
+               steady_ds_.data(), rows);
   const double summing = sum_noise(def_.shape().group() * def_.shape().q_len);
   for (std::size_t m = 0; m < count; ++m) {
     const std::size_t n = m / static_cast<std::size_t>(rows);
@@ -126,14 +126,14 @@ void ColumnBlock::weights() {
     const double p =
         def_.visible(b_, tile_rows_[i], which_[n]) ? std::exp(scale_ * p_[m] - s.lse) : 0.0;
     const double ds = p * (ds_[m] - s.d);
-    const double p_error = rounding_.of(p);
-    const double ds_error = rounding_.of_gradient(ds, p, scale_);
+    const StoreError p_error = rounding_.of(p);
+    const StoreError ds_error = rounding_.of_gradient(ds, p, scale_);
     p_[m] = p;
     ds_[m] = ds;
-    noise_p_[m] = (s.v + summing) * p;
-    spread_[m] = (s.v + summing) * p * (spread_[m] + s.a);
-    rounded_p_[m] = p_error * p_error;
-    rounded_ds_[m] = ds_error * ds_error + s.delta * p * s.delta * p;
+    steady_p_[m] = (s.v + summing) * p + p_error.lost;
+    steady_ds_[m] = (s.v + summing) * p * (steady_ds_[m] + s.a) + ds_error.lost;
+    random_p_[m] = p_error.random * p_error.random;
+    random_ds_[m] = ds_error.random * ds_error.random + s.delta * p * s.delta * p;
   }
 }
 
@@ -142,15 +142,15 @@ void ColumnBlock::accumulate() {
     multiply_add(keys_, d_, q_.rows, left.data(), q_.rows, right.data(), d_, out.data(), d_);
   };
   add(p_, do_.x, r_.dv);
-  add(rounded_p_, do_.square, rss_dv_);
-  add(noise_p_, do_.magnitude, spread_dv_);
+  add(random_p_, do_.square, rss_dv_);
+  add(steady_p_, do_.magnitude, spread_dv_);
   add(ds_, q_.x, r_.dk);
-  add(rounded_ds_, q_.square, rss_dk_);
-  add(spread_, q_.magnitude, spread_dk_);
+  add(random_ds_, q_.square, rss_dk_);
+  add(steady_ds_, q_.magnitude, spread_dk_);
 }
 
-/// s_dV = u|dV| + rssᵢ(round(P)·dO) + ΣvP|dO| + t;
-/// s_dK = u|dK| + |scale|(rssᵢ((round(dS), δP)·Q) + ΣvP(|dO||V|ᵀ + a)|Q|) + t.
+/// s_dV = u|dV| + rssᵢ(random(P)·dO) + Σ(vP + lost(P))|dO| + t;
+/// s_dK = u|dK| + |scale|(rssᵢ((random(dS), δP)·Q) + Σ(vP(|dO||V|ᵀ + a) + lost(dS))|Q|) + t.
 void ColumnBlock::finish() {
   const double size = std::abs(scale_);
   for (std::int64_t n = 0; n < keys_; ++n) {

@@ -11,28 +11,35 @@ namespace flashbench::oracle {
 /// The smallest normal f32: f32 arithmetic may flush what lies below.
 inline constexpr double kF32Tiny = 0x1p-126;
 
+/// What storing a number costs. `random` errors of many numbers have random signs, so they add up
+/// as the root of the sum of squares; what is `lost` to underflow is always the number itself, so
+/// it adds up as the numbers do.
+struct StoreError {
+  double random = 0, lost = 0;
+};
+
 /// Rounding of a number to a dtype.
 struct Rounding {
   double u;  ///< relative: unit roundoff
-  double t;  ///< absolute: what underflow loses at most
+  double t;  ///< absolute: half the smallest number (f16), or what f32 arithmetic may flush
 
   explicit Rounding(Dtype dtype)
       : u(unit_roundoff(dtype)), t(dtype == Dtype::kF16 ? 0x1p-25 : kF32Tiny) {}
 
-  /// The error of storing x: relative, or where x is subnormal absolute, or all of x.
-  double of(double x) const { return of(x, t); }
+  /// Storing a probability.
+  StoreError of(double p) const { return of(p, t); }
 
-  /// The error of storing ds = p·(dP - D): itself, or what is left of it when p was flushed, or
-  /// |scale|·ds was stored instead.
-  double of_gradient(double ds, double p, double scale) const {
-    const double lost_p = p > 0 ? std::min(1.0, kF32Tiny / p) : 0.0;
-    return of(ds, t / std::min(1.0, std::abs(scale)) + std::abs(ds) * lost_p);
+  /// Storing ds = p·(dP - D), or |scale|·ds in its stead; p itself may have been flushed.
+  StoreError of_gradient(double ds, double p, double scale) const {
+    if (p < kF32Tiny) return {0, std::abs(ds)};
+    return of(ds, t / std::min(1.0, std::abs(scale)));
   }
 
  private:
-  double of(double x, double flush) const {
+  StoreError of(double x, double flush) const {
     const double size = std::abs(x);
-    return std::max(u * size, std::min(flush, size));
+    if (size < flush) return {0, size};
+    return {std::max(u * size, flush), 0};
   }
 };
 

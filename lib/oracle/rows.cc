@@ -94,11 +94,12 @@ class RowBlock {
   double scale_;
   Rounding rounding_;
   Panel q_, do_;
-  Doubles p_;          // [rows, kv_len]: scores, then probabilities
-  Doubles rounded_p_;  // [rows, kv_len]: squared error of P in the dtype
-  Doubles ds_;         // [rows, kv_len]: dP, then dS
-  Doubles spread_;     // [rows, kv_len]: |dO||V|ᵀ
-  Doubles kappa_;      // [rows]
+  Doubles p_;       // [rows, kv_len]: scores, then probabilities
+  Doubles random_;  // [rows, kv_len]: squared random errors of P, then of dS
+  Doubles steady_;  // [rows, kv_len]: errors of P that add up, then of dS
+  Doubles ds_;      // [rows, kv_len]: dP, then dS
+  Doubles spread_;  // [rows, kv_len]: |dO||V|ᵀ
+  Doubles kappa_;   // [rows]
   RowResults r_;
 };
 
@@ -127,11 +128,13 @@ void RowBlock::score() {
 
 /// P and LSE of each row over its visible keys.
 void RowBlock::softmax() {
-  rounded_p_ = matrix(kv_len_);
+  random_ = matrix(kv_len_);
+  steady_ = matrix(kv_len_);
   for (std::int64_t n = 0; n < rows_; ++n) {
     const std::int64_t i = which_[static_cast<std::size_t>(n)];
     double* p = p_.data() + n * kv_len_;
-    double* error = rounded_p_.data() + n * kv_len_;
+    double* random = random_.data() + n * kv_len_;
+    double* steady = steady_.data() + n * kv_len_;
     double max = -kInf;
     for (std::int64_t j = 0; j < kv_len_; ++j) {
       if (!def_.visible(b_, i, j)) p[j] = -kInf;
@@ -144,19 +147,21 @@ void RowBlock::softmax() {
       p[j] = p[j] == -kInf ? 0.0 : std::exp(p[j] - max);
       sum += p[j];
     }
-    for (std::int64_t j = 0; j < kv_len_; ++j) {
-      if (!stats.empty) p[j] /= sum;
-      error[j] = rounding_.of(p[j]) * rounding_.of(p[j]);
-    }
     const double kappa = kappa_.data()[n];
     stats.lse = stats.empty ? -kInf : max + std::log(sum);
     stats.v = softmax_noise(kappa, def_.row_length(i));
+    for (std::int64_t j = 0; j < kv_len_; ++j) {
+      if (!stats.empty) p[j] /= sum;
+      const StoreError error = rounding_.of(p[j]);
+      random[j] = error.random * error.random;
+      steady[j] = stats.v * p[j] + error.lost;
+    }
     r_.lse.push_back(stats.lse);
     r_.noise_lse.push_back(stats.empty ? 0.0 : 0x1p-23 * std::abs(stats.lse) + stats.v);
   }
 }
 
-/// O = P·V and its noise u(|O| + rssⱼ(PV)) + vΣP|V| + t; dP = dO·Vᵀ on the way.
+/// O = P·V and its noise u|O| + rssⱼ(random(P)·V) + Σ(vP + lost(P))|V| + t; dP = dO·Vᵀ on the way.
 void RowBlock::weigh_values() {
   r_.o = matrix(d_);
   Doubles rss = matrix(d_), spread = matrix(d_), vt_magnitude;
@@ -169,8 +174,8 @@ void RowBlock::weigh_values() {
     v.gather(def_.inputs().v, b_, kv_head_, keys, keep);
     v.derive();
     weigh(p_, j0, v, v.x, r_.o);
-    weigh(rounded_p_, j0, v, v.square, rss);
-    weigh(p_, j0, v, v.magnitude, spread);
+    weigh(random_, j0, v, v.square, rss);
+    weigh(steady_, j0, v, v.magnitude, spread);
     if (!def_.has_gradients()) return;
     v.transpose();
     magnitudes(v.xt, vt_magnitude);
@@ -184,7 +189,7 @@ void RowBlock::weigh_values() {
     double largest = 0, delta_square = 0;
     for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
       const double noise = rounding_.u * std::abs(r_.o.data()[c]) + std::sqrt(rss.data()[c]) +
-                           stats.v * spread.data()[c] + rounding_.t;
+                           spread.data()[c] + rounding_.t;
       largest = std::max(largest, noise);
       if (!def_.has_gradients()) continue;
       stats.d += do_.x.data()[c] * r_.o.data()[c];
@@ -210,17 +215,18 @@ void RowBlock::score_gradient() {
 }
 
 /// dQ = scale·dS·K and its noise
-/// u(|dQ| + |scale|rssⱼ(dS·K)) + |scale|δ|ΣP·K| + v|scale|ΣP(|dO||V|ᵀ + a)|K| + t.
+/// u|dQ| + |scale|(rssⱼ(random(dS)·K) + δ|ΣP·K| + Σ(vP(|dO||V|ᵀ + a) + lost(dS))|K|) + t.
 void RowBlock::weigh_keys() {
   const double size = std::abs(scale_);
-  Doubles rounded_ds = matrix(kv_len_);
-  for (std::int64_t n = 0; n < rows_; ++n)
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
     for (std::int64_t m = n * kv_len_; m < (n + 1) * kv_len_; ++m) {
-      const double error = rounding_.of_gradient(ds_.data()[m], p_.data()[m], scale_);
-      rounded_ds.data()[m] = error * error;
-      spread_.data()[m] =
-          p_.data()[m] * (spread_.data()[m] + r_.stats[static_cast<std::size_t>(n)].a);
+      const double p = p_.data()[m];
+      const StoreError error = rounding_.of_gradient(ds_.data()[m], p, scale_);
+      random_.data()[m] = error.random * error.random;
+      steady_.data()[m] = stats.v * p * (spread_.data()[m] + stats.a) + error.lost;
     }
+  }
   r_.dq = matrix(d_);
   Doubles rss = matrix(d_), mean = matrix(d_), spread = matrix(d_);
   Panel k;
@@ -228,9 +234,9 @@ void RowBlock::weigh_keys() {
     k.gather(def_.inputs().k, b_, kv_head_, keys, keep);
     k.derive();
     weigh(ds_, j0, k, k.x, r_.dq);
-    weigh(rounded_ds, j0, k, k.square, rss);
+    weigh(random_, j0, k, k.square, rss);
     weigh(p_, j0, k, k.x, mean);
-    weigh(spread_, j0, k, k.magnitude, spread);
+    weigh(steady_, j0, k, k.magnitude, spread);
   });
   for (std::int64_t n = 0; n < rows_; ++n) {
     const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
@@ -238,8 +244,8 @@ void RowBlock::weigh_keys() {
     for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
       double& dq = r_.dq.data()[c];
       dq *= scale_;
-      const double sums = std::sqrt(rss.data()[c]) + stats.delta * std::abs(mean.data()[c]) +
-                          stats.v * spread.data()[c];
+      const double sums =
+          std::sqrt(rss.data()[c]) + stats.delta * std::abs(mean.data()[c]) + spread.data()[c];
       largest = std::max(largest, rounding_.u * std::abs(dq) + size * sums + rounding_.t);
     }
     r_.noise_dq.push_back(stats.empty ? 0.0 : largest);
