@@ -59,13 +59,6 @@ std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) 
   return peak->growth_bytes() + memory_need(c).inputs;
 }
 
-void fail(report::Result& result, const std::exception& error) {
-  const bool no_room = dynamic_cast<const UnavailableError*>(&error) != nullptr ||
-                       dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
-  result.status = no_room ? report::Status::kSkipped : report::Status::kFailed;
-  result.reason = error.what();
-}
-
 class Group {
  public:
   Group(RoutedGroup& group, const BenchContext& context)
@@ -75,16 +68,27 @@ class Group {
         cache_bytes_(last_cache_bytes(context.machine)) {}
 
   std::vector<report::Result> run() {
+    take_probe_memory();
     if (group_.any_runs())
       skip_what_does_not_fit(group_, extra_memory(group_.problem, level_, cache_bytes_));
     for (const RoutedCase& c : group_.cases) results_.push_back(result_of("bench", c));
     if (!group_.any_runs()) return std::move(results_);
-    describe("inputs");
-    in_ = data::make_inputs(group_.problem);
-    work_ = count_work(group_.problem, count_visible(group_.problem, in_.key_mask));
-    make_runners();
-    if (!interrupted()) measure();
-    if (interrupted()) mark_interrupted();
+    try {
+      describe("inputs");
+      in_ = data::make_inputs(group_.problem);
+      work_ = count_work(group_.problem, count_visible(group_.problem, in_.key_mask));
+      make_runners();
+      if (!interrupted()) measure();
+    } catch (const UsageError&) {
+      throw;  // a file that holds what it must not is no matter of this machine
+    } catch (const std::exception& e) {
+      for (report::Result* r : unfinished()) add_failure(*r, e);
+    }
+    if (interrupted())
+      for (report::Result* r : unfinished()) {
+        r->status = report::Status::kInterrupted;
+        r->reason = "interrupted before it was verified";
+      }
     return std::move(results_);
   }
 
@@ -93,6 +97,15 @@ class Group {
     context_.progress.begin(
         context_.done + 1,
         fmt::format("{}, {}", report::workload_text(report::workload_of(group_.problem)), what));
+  }
+
+  /// The first reading of the peaks takes a buffer that it keeps: before memory is shared out.
+  void take_probe_memory() {
+    for (const RoutedCase& c : group_.cases) {
+      if (!c.runs()) continue;
+      if (context_.done == 0) context_.peaks.try_measure(c.route->execution, group_.problem.dtype);
+      return;
+    }
   }
 
   void make_runners() {
@@ -106,7 +119,7 @@ class Group {
         runner.result->peak_rss_bytes = peak_memory(c, in_);
         runners_.push_back(std::move(runner));
       } catch (const std::exception& e) {
-        fail(*runner.result, e);
+        add_failure(*runner.result, e);
       }
     }
     // Only now: workspace that lives on would hide what the next type needs for itself.
@@ -115,7 +128,7 @@ class Group {
       try {
         r.lane = std::make_unique<Lane>(*r.routed, in_, copies_for(*r.routed, cache_bytes_));
       } catch (const std::exception& e) {
-        fail(*r.result, e);
+        add_failure(*r.result, e);
       }
     }
     std::erase_if(runners_, [](const Runner& r) { return r.lane == nullptr; });
@@ -136,9 +149,10 @@ class Group {
         r.result->bound = same->result->bound;
         continue;
       }
-      const PeakRates rates = context_.peaks.measure(e, group_.problem.dtype);
+      const auto rates = context_.peaks.try_measure(e, group_.problem.dtype);
+      if (!rates) return;
       const report::Ideal ideal =
-          report::ideal_time(work_.flop_visible, work_.bytes, rates.flop_s, rates.bytes_s);
+          report::ideal_time(work_.flop_visible, work_.bytes, rates->flop_s, rates->bytes_s);
       r.ideal_s.push_back(ideal.seconds);
       r.result->bound = ideal.bound;
     }
@@ -187,19 +201,21 @@ class Group {
     report::derive_rates(result);
     if (const auto share = measure::median_share_of_peak(samples, r.ideal_s))
       result.pct_peak = 100 * *share;
+    if (r.ideal_s.empty())
+      result.warnings.push_back(
+          "no share of the peak: too little memory for the buffer that bandwidth is read from");
     add_verdict(result, reference.verify(r.lane->outputs()), r.routed->request);
     if (context_.request.run.profile) result.phases = phases_of(r.lane->profile());
     finished_.push_back(&result);
   }
 
-  void mark_interrupted() {
-    for (report::Result& result : results_) {
-      const bool finished =
-          std::find(finished_.begin(), finished_.end(), &result) != finished_.end();
-      if (finished || result.status != report::Status::kOk) continue;
-      result.status = report::Status::kInterrupted;
-      result.reason = "interrupted before it was verified";
-    }
+  std::vector<report::Result*> unfinished() {
+    std::vector<report::Result*> out;
+    for (report::Result& result : results_)
+      if (result.status == report::Status::kOk &&
+          std::find(finished_.begin(), finished_.end(), &result) == finished_.end())
+        out.push_back(&result);
+    return out;
   }
 
   RoutedGroup& group_;

@@ -66,22 +66,22 @@ class Check {
     Extra extra;
     if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
     skip_what_does_not_fit(group, extra);
-    if (!group.any_runs()) {
-      for (std::size_t i = 0; i < group.cases.size(); ++i)
-        add(named.cases[i], result_of("check", group.cases[i]), 0);
+    Inputs in;
+    const std::size_t first = checked_.size();
+    try {
+      if (group.any_runs()) in = data::make_inputs(group.problem);
+      verify_cases(named, group, in, level);
+    } catch (const UsageError&) {
+      throw;
+    } catch (const std::exception& e) {
+      for (std::size_t i = checked_.size() - first; i < group.cases.size(); ++i) {
+        report::Result result = result_of("check", group.cases[i]);
+        if (group.cases[i].runs()) add_failure(result, e);
+        add(named.cases[i], std::move(result), 0);
+      }
       return;
     }
-    const Inputs in = data::make_inputs(group.problem);
-    const Work work = count_work(group.problem, count_visible(group.problem, in.key_mask));
-    const oracle::Reference reference(group.problem, in, level);
-    for (std::size_t i = 0; i < group.cases.size() && !interrupted(); ++i) {
-      const double before_s = clock_.now_s();
-      report::Result result = result_of("check", group.cases[i]);
-      add_work(result, work);
-      if (group.cases[i].runs()) launch_and_verify(group.cases[i], in, reference, result);
-      add(named.cases[i], std::move(result), clock_.now_s() - before_s);
-    }
-    if (!request_.suite) run_chain_of_workload(group.problem, in);
+    if (!request_.suite && group.any_runs()) run_chain_of_workload(group.problem, in);
   }
 
   void run_chain(const ChainCase& c, const Inputs& in) {
@@ -106,6 +106,25 @@ class Check {
   measure::Clock& clock() { return clock_; }
 
  private:
+  /// One result per case, in order; fewer when interrupted.
+  void verify_cases(const NamedGroup& named, const RoutedGroup& group, const Inputs& in,
+                    VerifyLevel level) {
+    if (!group.any_runs()) {
+      for (std::size_t i = 0; i < group.cases.size(); ++i)
+        add(named.cases[i], result_of("check", group.cases[i]), 0);
+      return;
+    }
+    const Work work = count_work(group.problem, count_visible(group.problem, in.key_mask));
+    const oracle::Reference reference(group.problem, in, level);
+    for (std::size_t i = 0; i < group.cases.size() && !interrupted(); ++i) {
+      const double before_s = clock_.now_s();
+      report::Result result = result_of("check", group.cases[i]);
+      add_work(result, work);
+      if (group.cases[i].runs()) launch_and_verify(group.cases[i], in, reference, result);
+      add(named.cases[i], std::move(result), clock_.now_s() - before_s);
+    }
+  }
+
   void launch_and_verify(const RoutedCase& c, const Inputs& in, const oracle::Reference& reference,
                          report::Result& result) {
     try {
@@ -114,9 +133,10 @@ class Check {
       result.flop_executed = lane.flop_executed();
       add_verdict(result, reference.verify(lane.outputs()), c.request);
       if (request_.run.profile) result.phases = phases_of(lane.profile());
-    } catch (const DeviceError& e) {
-      result.status = report::Status::kFailed;
-      result.reason = e.what();
+    } catch (const UsageError&) {
+      throw;
+    } catch (const std::exception& e) {
+      add_failure(result, e);
     }
   }
 

@@ -117,13 +117,17 @@ std::string skips(const std::vector<Checked>& checked) {
 std::string check_text(const std::vector<Checked>& checked, double seconds) {
   Row all;
   for (const Checked& c : checked) count(all, c.result);
-  std::string text =
-      "worst error of each output, in units of expected rounding (limit 2x)\n"
-      "the gradient chain (autodiff, manual and directional derivatives) in units of fp64's\n\n";
+  std::string text = "worst error of each output, in units of expected rounding (limit 2x)\n";
+  if (std::any_of(checked.begin(), checked.end(),
+                  [](const Checked& c) { return c.rounding == "fp64"; }))
+    text += "against the closed form: in units of the rounding of fp64\n";
+  text += "\n";
   text += table(rows_of(checked)) + failures(checked) + "\n" + skips(checked);
   text += fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
-                      all.failed > 0 ? "FAIL" : "pass", all.cases(), all.passed, all.failed,
-                      all.skipped);
+                      all.failed > 0   ? "FAIL"
+                      : all.passed > 0 ? "pass"
+                                       : "nothing was checked",
+                      all.cases(), all.passed, all.failed, all.skipped);
   if (all.other > 0) text += fmt::format(", {} not verified", all.other);
   return text + fmt::format(", in {}\n", report::human_seconds(seconds));
 }

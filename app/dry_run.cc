@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -18,15 +19,15 @@ namespace {
 
 using Cells = std::vector<std::string>;
 
-/// Peaks are read once for each kind of execution.
+/// Peaks are read once for each kind of execution; nullopt where there is no memory to read them.
 class Peaks {
  public:
-  PeakRates of(const Execution& e, Dtype dtype) {
+  std::optional<PeakRates> of(const Execution& e, Dtype dtype) {
     for (const Entry& entry : entries_)
       if (entry.isa == e.isa && entry.threads == e.threads && entry.dtype == dtype)
         return entry.rates;
-    log_.measure(e, dtype);  // the first reading pays for cold buffers
-    entries_.push_back({e.isa, e.threads, dtype, log_.measure(e, dtype)});
+    log_.try_measure(e, dtype);  // the first reading pays for cold buffers
+    entries_.push_back({e.isa, e.threads, dtype, log_.try_measure(e, dtype)});
     return entries_.back().rates;
   }
 
@@ -35,7 +36,7 @@ class Peaks {
     Isa isa;
     int threads;
     Dtype dtype;
-    PeakRates rates;
+    std::optional<PeakRates> rates;
   };
   PeakLog log_;
   std::vector<Entry> entries_;
@@ -52,14 +53,16 @@ Cells runnable_cells(const RoutedCase& c, Peaks& peaks) {
   const Execution& e = c.route->execution;
   const Work work = count_work(p, expected_visible(p));
   const double executed = c.route->kernel->predicted_flop(p, e);
-  const PeakRates rates = peaks.of(e, p.dtype);
-  const double seconds = std::max(executed / rates.flop_s, work.bytes / rates.bytes_s);
+  const std::optional<PeakRates> rates = peaks.of(e, p.dtype);
+  const std::string time =
+      rates ? report::human_seconds(std::max(executed / rates->flop_s, work.bytes / rates->bytes_s))
+            : "-";
   Cells cells = case_cells(c);
-  cells.insert(cells.end(), {c.route->kernel->info().name, std::string(name(e.isa)),
-                             fmt::format("{}", e.threads), fmt::format("{:.3g}", work.flop_visible),
-                             fmt::format("{:.3g}", executed), report::human_bytes(work.bytes),
-                             report::human_bytes(static_cast<double>(memory_need(c).total())),
-                             report::human_seconds(seconds)});
+  cells.insert(cells.end(),
+               {c.route->kernel->info().name, std::string(name(e.isa)),
+                fmt::format("{}", e.threads), fmt::format("{:.3g}", work.flop_visible),
+                fmt::format("{:.3g}", executed), report::human_bytes(work.bytes),
+                report::human_bytes(static_cast<double>(memory_need(c).total())), time});
   return cells;
 }
 

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "core/error.h"
 #include "measure/statistics.h"
 #include "registry/registry.h"
 
@@ -17,6 +18,16 @@ double PeakLog::measure_bandwidth(const Execution& e) {
   const double rate = registry::measure_peak_bandwidth(e);
   add(e, std::nullopt, rate);
   return rate;
+}
+
+std::optional<PeakRates> PeakLog::try_measure(const Execution& e, Dtype dtype) {
+  if (no_memory_) return std::nullopt;
+  try {
+    return measure(e, dtype);
+  } catch (const UnavailableError&) {
+    no_memory_ = true;
+    return std::nullopt;
+  }
 }
 
 std::vector<report::Peak> PeakLog::report() const {

@@ -24,6 +24,10 @@ class PeakLog {
     return {measure_flops(e, dtype), measure_bandwidth(e)};
   }
 
+  /// Both, or nullopt from the first time on that there is no memory for the buffer that bandwidth
+  /// is read from. The first call takes that buffer, which is kept.
+  std::optional<PeakRates> try_measure(const Execution& e, Dtype dtype);
+
   /// One entry per (isa, threads, dtype) and one bandwidth per (isa, threads): the medians.
   std::vector<report::Peak> report() const;
 
@@ -36,6 +40,7 @@ class PeakLog {
   void add(const Execution& e, std::optional<Dtype> dtype, double value);
 
   std::vector<Series> series_;
+  bool no_memory_ = false;
 };
 
 }  // namespace flashbench::app

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <new>
 #include <utility>
 
 #include "registry/registry.h"
@@ -96,8 +97,16 @@ void add_verdict(report::Result& result, const Verdict& verdict, const sweep::Ca
     }
 }
 
+void add_failure(report::Result& result, const std::exception& error) {
+  const bool no_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  const bool unavailable = dynamic_cast<const UnavailableError*>(&error) != nullptr;
+  result.status = no_memory || unavailable ? report::Status::kSkipped : report::Status::kFailed;
+  result.reason = no_memory ? "not enough memory" : error.what();
+}
+
 std::vector<report::Phase> phases_of(const std::vector<PhaseProfile::Row>& rows) {
   std::vector<report::Phase> phases;
+  phases.reserve(rows.size());
   for (const PhaseProfile::Row& row : rows)
     phases.push_back({row.phase, row.seconds, row.calls, row.bytes});
   return phases;

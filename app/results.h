@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,9 @@ void add_work(report::Result& result, const Work& work);
 
 /// The verdict; a wrong result fails with the worst tensor's line and how to reproduce it.
 void add_verdict(report::Result& result, const Verdict& verdict, const sweep::Case& c);
+
+/// What threw instead of computing: no memory means skipped, the rest means failed.
+void add_failure(report::Result& result, const std::exception& error);
 
 std::vector<report::Phase> phases_of(const std::vector<PhaseProfile::Row>& rows);
 
