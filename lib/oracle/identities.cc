@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "oracle/columns.h"
 #include "oracle/noise.h"
@@ -52,6 +53,30 @@ struct InnerProduct {
     }
   }
 };
+
+/// What one column of V holds over the kept keys, and the largest |K| of all.
+struct KeyRanges {
+  Doubles low, high;
+  double largest_k = 0;
+};
+
+KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
+  const auto d = static_cast<std::size_t>(def.shape().d);
+  const double inf = std::numeric_limits<double>::infinity();
+  KeyRanges r{Doubles(d, inf), Doubles(d, -inf)};
+  Doubles row;
+  for (std::int64_t j = 0; j < def.shape().kv_len; ++j) {
+    if (!def.kept(b, j)) continue;
+    load(def.inputs().v, b, h_kv, j, row);
+    for (std::size_t c = 0; c < d; ++c) {
+      r.low[c] = std::min(r.low[c], row[c]);
+      r.high[c] = std::max(r.high[c], row[c]);
+    }
+    load(def.inputs().k, b, h_kv, j, row);
+    for (const double x : row) r.largest_k = std::max(r.largest_k, std::abs(x));
+  }
+  return r;
+}
 
 /// Mean |V| over the kept keys, [d].
 Doubles mean_magnitude(const Definition& def, std::int64_t b, std::int64_t h_kv) {
@@ -132,6 +157,36 @@ void check_value_sums(const Definition& def, const Tensor& dv, std::int64_t b, s
   for (std::size_t c = 0; c < d; ++c)
     check.number(got[c], want[c], rounding.u * std::sqrt(squares[c]) + coherent[c] + lost,
                  {b, h_kv, 0, static_cast<std::int64_t>(c)});
+}
+
+void check_value_range(const Definition& def, const Tensor& o, std::int64_t b, std::int64_t h_kv,
+                       TensorCheck& check) {
+  const Shape& s = def.shape();
+  const Rounding rounding(def.problem().dtype);
+  const KeyRanges range = key_ranges(def, b, h_kv);
+  const double d = static_cast<double>(s.d);
+  Doubles row, q;
+  for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
+    for (std::int64_t i = 0; i < s.q_len; ++i) {
+      if (def.empty_row(b, i)) continue;
+      load(o, b, h, i, row);
+      load(def.inputs().q, b, h, i, q);
+      double q_square = 0;
+      for (const double x : q) q_square += x * x;
+      // kappa at its largest: |k| is nowhere above largest_k.
+      const double kappa =
+          std::abs(def.scale()) * std::sqrt(d) * std::sqrt(q_square) * range.largest_k;
+      // Rounding of O and of P, and what P's row may be off.
+      const double relative = 2 * rounding.u + softmax_noise(kappa, def.row_length(i)) +
+                              rounding.t * static_cast<double>(s.kv_len);
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        const double nearest = std::clamp(row[c], range.low[c], range.high[c]);
+        const double size = std::max(std::abs(range.low[c]), std::abs(range.high[c]));
+        if (nearest != row[c])
+          check.number(row[c], nearest, relative * size + rounding.t,
+                       {b, h, i, static_cast<std::int64_t>(c)});
+      }
+    }
 }
 
 void check_inner_products(const Definition& def, const Outputs& out, std::int64_t b,

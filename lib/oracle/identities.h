@@ -24,7 +24,12 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out, 
 void check_value_sums(const Definition& def, const Tensor& dv, std::int64_t b, std::int64_t h_kv,
                       std::span<const RowStats> stats, TensorCheck& check);
 
-/// Row noise at sampled rows; between them linear in the row.
+/// O is a mean of V: each element lies between the smallest and the largest kept V of its column.
+/// Says nothing about a row that is wrong in another way, but it looks at every element, in O(N·d).
+void check_value_range(const Definition& def, const Tensor& o, std::int64_t b, std::int64_t h_kv,
+                       TensorCheck& check);
+
+/// Row noise at sampled rows that see a key (keys that are kept); between them linear in the row.
 using NoiseProfile = std::map<std::int64_t, double>;
 
 /// ⟨Q,dQ⟩ = ⟨K,dK⟩ = scale·Σ dS∘S over a K/V head's group. Noise: independent rows, each off by

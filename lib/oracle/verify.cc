@@ -20,6 +20,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 /// Judgements of one set of outputs; verdict() keeps those of tensors that are there.
 struct Checks {
   TensorCheck o{"o"}, lse{"lse"}, dq{"dq"}, dk{"dk"}, dv{"dv"};
+  TensorCheck value_range{"O within V"};
   TensorCheck value_sums{"sum dV = sum dO"}, inner_products{"<Q,dQ> = <K,dK>"};
 
   void merge(const Checks& other) {
@@ -28,6 +29,7 @@ struct Checks {
     dq.merge(other.dq);
     dk.merge(other.dk);
     dv.merge(other.dv);
+    value_range.merge(other.value_range);
     value_sums.merge(other.value_sums);
     inner_products.merge(other.inner_products);
   }
@@ -40,6 +42,7 @@ struct Checks {
     if (!out.dk.empty()) v.tensors.push_back(dk.verdict());
     if (!out.dv.empty()) v.tensors.push_back(dv.verdict());
     if (level != VerifyLevel::kSample) return v;
+    if (!out.o.empty()) v.tensors.push_back(value_range.verdict());
     if (!out.dv.empty()) v.tensors.push_back(value_sums.verdict());
     if (!out.dq.empty() && !out.dk.empty()) v.tensors.push_back(inner_products.verdict());
     return v;
@@ -161,7 +164,7 @@ struct Reference::State {
       const std::int64_t block = row_block(p.shape);
       for (const HeadSample& head : sample_rows(p)) add_sampled_rows(head, block);
       compute(def, rows);
-      if (def.has_gradients()) keys = sample_keys(p, in);
+      keys = sample_keys(p, in);
     }
   }
 
@@ -214,14 +217,17 @@ std::vector<NoiseProfile> Reference::State::dq_profiles(std::int64_t b, std::int
   std::vector<NoiseProfile> profiles(static_cast<std::size_t>(group));
   for (const RowPart& part : rows) {
     if (part.b != b || part.h / group != h_kv) continue;
-    for (std::size_t n = 0; n < part.rows.size(); ++n)
+    for (std::size_t n = 0; n < part.rows.size(); ++n) {
+      if (part.results.stats[n].empty) continue;
       profiles[static_cast<std::size_t>(part.h % group)][part.rows[n]] = part.results.noise_dq[n];
+    }
   }
   return profiles;
 }
 
 void Reference::State::sample_group(const HeadSample& head, const Outputs& out,
                                     Checks& checks) const {
+  if (!out.o.empty()) check_value_range(def, out.o, head.b, head.h, checks.value_range);
   if (out.dk.empty() && out.dv.empty()) return;
   const std::vector<RowStats> stats = estimate_stats(def, out, head.b, head.h, head.rows);
   const ColumnPart part{head.b, head.h, head.rows,
@@ -231,7 +237,7 @@ void Reference::State::sample_group(const HeadSample& head, const Outputs& out,
   if (out.dq.empty() || out.dk.empty()) return;
   NoiseProfile dk_noise;
   for (std::size_t n = 0; n < part.keys.size(); ++n)
-    dk_noise[part.keys[n]] = part.results.noise_dk[n];
+    if (def.kept(head.b, part.keys[n])) dk_noise[part.keys[n]] = part.results.noise_dk[n];
   check_inner_products(def, out, head.b, head.h, dq_profiles(head.b, head.h), dk_noise,
                        checks.inner_products);
 }
