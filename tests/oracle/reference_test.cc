@@ -147,6 +147,49 @@ TEST(Reference, ShiftedLogitsDoNotOverflow) {
     for (const double value : *x) EXPECT_TRUE(std::isfinite(value));
 }
 
+Problem plain_problem() {
+  Problem p;
+  p.shape = {1, 2, 1, 8, 11, 6};
+  p.pass = Pass::kBackward;
+  p.d_o = GradSource::kRandom;
+  return p;
+}
+
+TEST(Reference, ConstantValuesGiveConstantRowsAndNoScoreGradient) {
+  const Problem p = plain_problem();
+  Inputs in = host::random_inputs(p);
+  for (std::int64_t i = 0; i < in.v.count(); ++i) in.v.set(i, 3);
+  const FlatGradients g = gradients(Definition(p, in));
+  for (const double o : g.o) EXPECT_NEAR(o, 3, 1e-14);
+  for (const double dq : g.dq) EXPECT_NEAR(dq, 0, 1e-13);
+  for (const double dk : g.dk) EXPECT_NEAR(dk, 0, 1e-13);
+}
+
+TEST(Reference, RowsOfScoreGradientSumToZero) {
+  // With every key the same vector k, dQ = scale·(Σⱼ dS)·k.
+  const Problem p = plain_problem();
+  Inputs in = host::random_inputs(p);
+  for (std::int64_t i = 0; i < in.k.count(); ++i) in.k.set(i, in.k.at(i % 6));
+  for (const double dq : gradients(Definition(p, in)).dq) EXPECT_NEAR(dq, 0, 1e-14);
+}
+
+TEST(Reference, PermutingKeysMovesOnlyTheirGradients) {
+  const Problem p = plain_problem();
+  const Inputs in = host::random_inputs(p);
+  Inputs turned = host::random_inputs(p);
+  for (Tensor Inputs::*t : {&Inputs::k, &Inputs::v})
+    for (std::int64_t i = 0; i < 66; ++i) (turned.*t).set((i + 18) % 66, (in.*t).at(i));
+  const FlatGradients a = gradients(Definition(p, in)), b = gradients(Definition(p, turned));
+  for (std::size_t i = 0; i < a.o.size(); ++i) {
+    EXPECT_NEAR(a.o[i], b.o[i], 1e-14);
+    EXPECT_NEAR(a.dq[i], b.dq[i], 1e-14);
+  }
+  for (std::size_t i = 0; i < 66; ++i) {
+    EXPECT_NEAR(a.dk[i], b.dk[(i + 18) % 66], 1e-14);
+    EXPECT_NEAR(a.dv[i], b.dv[(i + 18) % 66], 1e-14);
+  }
+}
+
 TEST(Dense, AgreesWithTheTripleLoopForRaggedSizes) {
   for (const std::int64_t m : {1, 3, 4, 9})
     for (const std::int64_t n : {1, 2, 7, 8, 24, 61})
