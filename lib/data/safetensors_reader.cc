@@ -7,8 +7,8 @@
 
 #include "core/error.h"
 #include "core/quote.h"
-#include "data/safetensors.h"
 #include "core/strict_json.h"
+#include "data/safetensors.h"
 
 namespace flashbench::data {
 namespace {
