@@ -144,8 +144,7 @@ class Check {
   void run_chain_of_workload(const Problem& p, const Inputs& in) {
     const auto mask = std::make_pair(p.causal, p.padding);
     const bool seen = std::find(masks_.begin(), masks_.end(), mask) != masks_.end();
-    if (seen || interrupted() || !p.needs_gradients() || request_.run.verify == VerifyMode::kNone)
-      return;
+    if (seen || interrupted() || !p.needs_gradients()) return;
     masks_.push_back(mask);
     run_chain({"gradient_chain/" + p.flags(), p}, in);
   }

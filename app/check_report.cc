@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "report/table.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
 
@@ -112,6 +113,14 @@ std::string skips(const std::vector<Checked>& checked) {
   return text;
 }
 
+std::string phases(const std::vector<Checked>& checked) {
+  std::string text;
+  for (const Checked& c : checked)
+    if (c.result.phases)
+      text += fmt::format("\nphases of {}\n{}", c.name, report::phases_text(*c.result.phases));
+  return text;
+}
+
 }  // namespace
 
 std::string check_text(const std::vector<Checked>& checked, double seconds) {
@@ -122,7 +131,7 @@ std::string check_text(const std::vector<Checked>& checked, double seconds) {
                   [](const Checked& c) { return c.rounding == "fp64"; }))
     text += "against the closed form: in units of the rounding of fp64\n";
   text += "\n";
-  text += table(rows_of(checked)) + failures(checked) + "\n" + skips(checked);
+  text += table(rows_of(checked)) + phases(checked) + failures(checked) + "\n" + skips(checked);
   text += fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
                       all.failed > 0   ? "FAIL"
                       : all.passed > 0 ? "pass"

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 
 #include "core/error.h"
 #include "core/quote.h"
@@ -108,6 +109,17 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   return run;
 }
 
+/// The results may not take the place of what they were computed from.
+void keep_inputs(const std::string& output, const Problem& p) {
+  const InputFiles& f = p.files;
+  for (const std::string* input : {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask}) {
+    std::error_code ignored;
+    if (!output.empty() && !input->empty() && std::filesystem::equivalent(output, *input, ignored))
+      throw UsageError(
+          fmt::format("--output {} would replace an input; name another file", quote(output)));
+  }
+}
+
 sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shape = {}) {
   return {shape, pass, std::move(types), [](const std::string& kernel) {
             return std::optional<AttentionType>(type_of_kernel(kernel));
@@ -115,6 +127,21 @@ sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shap
 }
 
 }  // namespace
+
+void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs) {
+  const auto is_device = [](const std::string& path) {
+    std::error_code ignored;
+    return std::filesystem::exists(path, ignored) &&
+           !std::filesystem::is_regular_file(path, ignored);
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (!outputs[i].second.empty() && outputs[i].second == outputs[j].second &&
+          !is_device(outputs[i].second))
+        throw UsageError(fmt::format("{} and {} both write to {}; give one of them another file",
+                                     outputs[j].first, outputs[i].first,
+                                     outputs[i].second == "-" ? "stdout" : outputs[i].second));
+}
 
 AttentionType type_of_kernel(const std::string& kernel) {
   std::vector<std::string> names;
@@ -132,7 +159,13 @@ SingleRequest single_request(const CommandLine& line) {
   const Pass pass = forward ? Pass::kForward : Pass::kBoth;
   sweep::require_single(line.plan, name(line.command));
   SingleRequest request{run_request(line, options), options.text("output")};
+  const report::Outputs& reports = request.run.reports;
+  require_distinct({{"--output", request.output},
+                    {"--json", reports.json},
+                    {"--csv", reports.csv},
+                    {"--md", reports.md}});
   request.run.groups = sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}));
+  keep_inputs(request.output, request.run.groups[0].problem());
   Problem& p = request.run.groups[0].cases[0].problem;
   if (forward && p.pass != Pass::kForward)
     throw UsageError(
@@ -165,10 +198,17 @@ CheckRequest check_request(const CommandLine& line) {
   const Options options(line);
   CheckRequest request;
   request.run = run_request(line, options);
+  if (request.run.verify == VerifyMode::kNone)
+    throw UsageError("check verifies; use --verify auto, full or sample");
   request.list = options.on("list");
   request.filter = options.text("filter");
   request.junit = options.text("junit");
   request.external = options.text("external");
+  const report::Outputs& reports = request.run.reports;
+  require_distinct({{"--junit", request.junit},
+                    {"--json", reports.json},
+                    {"--csv", reports.csv},
+                    {"--md", reports.md}});
   const auto names_problem = [](const std::string& name) {
     return Options::is_workload(name) && !names_execution(name);
   };

@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli.h"
@@ -56,6 +57,9 @@ SingleRequest single_request(const CommandLine& line);
 BenchRequest bench_request(const CommandLine& line);
 CheckRequest check_request(const CommandLine& line);
 InfoRequest info_request(const CommandLine& line);
+
+/// Throws UsageError when two of the named outputs ("--json", path) are one file.
+void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs);
 
 /// The type that a kernel of this build computes; throws UsageError for a name that none has.
 AttentionType type_of_kernel(const std::string& kernel);

@@ -121,7 +121,9 @@ void skip_what_does_not_fit(RoutedGroup& group, const Extra& extra) {
 }
 
 std::string reproduce(std::string_view command, const sweep::Case& c) {
-  return fmt::format("flashbench {} {}", command, c.flags());
+  sweep::Case shown = c;
+  if (command != "bench") shown.cache = sweep::CacheState::kWarm;  // no other command has --cache
+  return fmt::format("flashbench {} {}", command, shown.flags());
 }
 
 }  // namespace flashbench::app

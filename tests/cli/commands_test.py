@@ -227,6 +227,13 @@ class Bench(CliTest):
 
 
 class Check(CliTest):
+    def test_a_check_that_verifies_nothing_is_refused(self):
+        self.refuse("check", "--verify", "none", says="auto, full or sample")
+
+    def test_profiles_are_shown(self):
+        done = self.expect(0, "check", *TINY, "--type", "flash", "--profile")
+        self.assertIn("phases of", done.stdout)
+
     def test_list_and_filter(self):
         names = self.expect(0, "check", "--list").stdout.splitlines()
         self.assertEqual(len(names), len(set(names)))

@@ -8,7 +8,7 @@ import subprocess
 import threading
 import unittest
 
-from harness import DATA, FAST, PROGRAM, TINY, CliTest
+from harness import DATA, FAST, PROGRAM, TINY, CliTest, read_safetensors
 
 GOOD = (DATA / "tiny_f32.safetensors").read_bytes()
 
@@ -128,6 +128,24 @@ class Outputs(CliTest):
                 for path in ("missing/r", "file/r", self.folder, "/proc/nothing/r"):
                     self.refuse(command, *huge, flag, path, says=str(path), timeout=20)
         self.refuse("info", "--json", "missing/r", says="missing/r")
+
+    def test_two_outputs_in_one_file_and_an_output_over_an_input(self):
+        self.refuse("forward", *TINY, "--json", "r", "--output", "r", says=["--output", "--json"])
+        self.refuse("forward", *TINY, "--json", "-", "--output", "-", says="stdout")
+        self.refuse("check", "--json", "r", "--junit", "r", says=["--json", "--junit"])
+        self.refuse("check", "--junit", "-", says="--junit")
+        bundle = self.folder / "in.safetensors"
+        bundle.write_bytes(GOOD)
+        self.refuse("forward", "--input", bundle, "--output", "in.safetensors", says="replace an input")
+        self.assertEqual(bundle.read_bytes(), GOOD)
+
+    def test_results_on_stdout_leave_the_summary_to_stderr(self):
+        done = subprocess.run([PROGRAM, "forward", *TINY, "--output", "-"], capture_output=True,
+                              env=self.environment(), timeout=60)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"verdict", done.stderr)
+        (self.folder / "o.safetensors").write_bytes(done.stdout)
+        self.assertEqual(set(read_safetensors(self.folder / "o.safetensors")), {"o", "lse"})
 
     def test_an_unwritable_folder(self):
         folder = self.folder / "locked"
