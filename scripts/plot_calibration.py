@@ -55,7 +55,7 @@ def draw_correct(axis, rows):
         axis.hist(errors, bins=edges, histtype="step", linewidth=1.4, label=label)
     axis.set_ylabel("judged tensors")
     axis.set_title("correct kernels (every type, dtype, ISA level; d 1-1024; logits x1-x30)")
-    axis.legend(loc="upper left", fontsize=8)
+    axis.legend(loc="upper right", fontsize=8)
 
 
 def draw_planted(axis, rows):
