@@ -15,7 +15,7 @@ import math
 import matplotlib
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 LIMIT = 2.0  # kNoiseLimit of lib/oracle/compare.h
 RIGHT = ("none", "double rounding")  # rounding twice is not an error
