@@ -60,6 +60,15 @@ RowSource NormalDriver::key_rows(const Tensor& t, std::int64_t kv_head, std::int
   return rows_of(t, b, h, 0, position_.data() + b * shape.kv_len + first);
 }
 
+NormalDriver::Block NormalDriver::block_of(std::int64_t wave, std::int64_t i) {
+  const std::int64_t packed = i / q_blocks_ / shape.group();
+  const std::int64_t kv_head = wave * waves_.per_wave + packed;
+  const std::int64_t first = i % q_blocks_ * q_block_;
+  return {kv_head / shape.h_kv,
+          kv_head % shape.h_kv * shape.group() + i / q_blocks_ % shape.group(), first,
+          std::min(q_block_, shape.q_len - first), panels_of(packed)};
+}
+
 void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float factor,
                                   const ScoreMatrix& m, const Timing& timing) {
   const std::int64_t d = shape.d, group = shape.group();
@@ -71,8 +80,7 @@ void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float
     for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
       const PhaseTimer timer(timing.profile, timing.thread, timing.pack);
       const std::int64_t first = i % chunks * chunk;
-      float* panels =
-          packed_.as<float>() + static_cast<std::size_t>(i / chunks) * floats(head_floats_);
+      float* panels = panels_of(i / chunks);
       ops.pack_panels_transposed(key_rows(right, first_head + i / chunks, first),
                                  std::min(chunk, shape.kv_len - first), d, 1.0f,
                                  panels + first * d);
@@ -81,16 +89,12 @@ void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < heads * q_blocks_; ++i) {
       const PhaseTimer timer(timing.profile, timing.thread, timing.product);
-      const std::int64_t kv_head = first_head + i / q_blocks_ / group;
-      const std::int64_t b = kv_head / shape.h_kv;
-      const std::int64_t h = kv_head % shape.h_kv * group + i / q_blocks_ % group;
-      const std::int64_t first = i % q_blocks_ * q_block_;
-      const std::int64_t rows = std::min(q_block_, shape.q_len - first);
-      const float* panels = packed_.as<float>() +
-                            static_cast<std::size_t>(i / q_blocks_ / group) * floats(head_floats_);
-      ops.pack_rows(rows_of(left, b, h, first), rows, d, factor, a, d_stride_);
-      ops.gemm(rows, shape.kv_len, d, {a, d_stride_, 1}, {panels, ops.cols, d * ops.cols},
-               {matrix_row(m, b, h, first), m.stride}, Write::kStore);
+      const Block block = block_of(wave, i);
+      ops.pack_rows(rows_of(left, block.b, block.h, block.first), block.rows, d, factor, a,
+                    d_stride_);
+      ops.gemm(block.rows, shape.kv_len, d, {a, d_stride_, 1},
+               {block.panels, ops.cols, d * ops.cols},
+               {matrix_row(m, block.b, block.h, block.first), m.stride}, Write::kStore);
     }
   }
 }
@@ -106,29 +110,23 @@ void NormalDriver::rows_product(const ScoreMatrix& m, const Tensor& right, float
     for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
       const PhaseTimer timer(timing.profile, timing.thread, timing.pack);
       const std::int64_t first = i % chunks * kKeyStep;
-      ops.pack_panels(
-          key_rows(right, first_head + i / chunks, first), std::min(kKeyStep, shape.kv_len - first),
-          d, packed_.as<float>() + static_cast<std::size_t>(i / chunks) * floats(head_floats_),
-          first, shape.kv_len);
+      ops.pack_panels(key_rows(right, first_head + i / chunks, first),
+                      std::min(kKeyStep, shape.kv_len - first), d, panels_of(i / chunks), first,
+                      shape.kv_len);
     }
     const std::int64_t heads = waves_.size(wave) * group;
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < heads * q_blocks_; ++i) {
       const PhaseTimer timer(timing.profile, timing.thread, timing.product);
-      const std::int64_t kv_head = first_head + i / q_blocks_ / group;
-      const std::int64_t b = kv_head / shape.h_kv;
-      const std::int64_t h = kv_head % shape.h_kv * group + i / q_blocks_ % group;
-      const std::int64_t first = i % q_blocks_ * q_block_;
-      const std::int64_t rows = std::min(q_block_, shape.q_len - first);
-      const float* panels = packed_.as<float>() +
-                            static_cast<std::size_t>(i / q_blocks_ / group) * floats(head_floats_);
+      const Block block = block_of(wave, i);
       for (std::int64_t key = 0; key < shape.kv_len; key += kKeyStep)
-        ops.gemm(rows, d, std::min(kKeyStep, shape.kv_len - key),
-                 {matrix_row(m, b, h, first) + key, m.stride, 1},
-                 {panels + key * ops.cols, ops.cols, shape.kv_len * ops.cols}, {c, d_stride_},
+        ops.gemm(block.rows, d, std::min(kKeyStep, shape.kv_len - key),
+                 {matrix_row(m, block.b, block.h, block.first) + key, m.stride, 1},
+                 {block.panels + key * ops.cols, ops.cols, shape.kv_len * ops.cols}, {c, d_stride_},
                  key == 0 ? Write::kStore : Write::kAdd);
-      for (std::int64_t r = 0; r < rows; ++r)
-        ops.row_store(c + r * d_stride_, d, factor, dtype, row_of(out, b, h, first + r));
+      for (std::int64_t r = 0; r < block.rows; ++r)
+        ops.row_store(c + r * d_stride_, d, factor, dtype,
+                      row_of(out, block.b, block.h, block.first + r));
     }
   }
 }

@@ -54,6 +54,16 @@ class NormalDriver : public Driver {
   const std::int64_t q_block_, q_blocks_, d_stride_, matrix_stride_;
 
  private:
+  /// Query rows [first, first + rows) of one head, and the packed panels of its K/V head.
+  struct Block {
+    std::int64_t b, h, first, rows;
+    const float* panels;
+  };
+  /// Work item i of a wave.
+  Block block_of(std::int64_t wave, std::int64_t i);
+  float* panels_of(std::int64_t packed_head) {
+    return packed_.as<float>() + static_cast<std::size_t>(packed_head) * floats(head_floats_);
+  }
   std::size_t tile_floats() const;
   RowSource key_rows(const Tensor& t, std::int64_t kv_head, std::int64_t first) const;
 
