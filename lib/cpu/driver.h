@@ -77,9 +77,6 @@ struct HeadWaves {
   std::int64_t size(std::int64_t wave) const { return std::min(per_wave, heads - wave * per_wave); }
 };
 
-/// Bytes of the second-level cache of one core; 512 KiB where the system does not say.
-std::size_t l2_bytes();
-
 /// Row stride of an f32 tile of n columns: whole vectors, and an odd number of cache lines, since
 /// rows a power of two apart share one L1 set.
 constexpr std::int64_t tile_stride(std::int64_t n) { return (blocks(n, 16) | 1) * 16; }

@@ -12,19 +12,27 @@ enum Phase : std::size_t { kPack, kLoadQ, kScores, kSoftmax, kAccumulate, kStore
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-/// K and V of a block of keys take half of L2: they stay there while the row groups of the query
-/// block pass by.
-std::int64_t choose_kv_block(const Shape& s, const TileOps& ops) {
-  const auto fit = static_cast<std::int64_t>(l2_bytes() / 2) / (8 * s.d);
-  const std::int64_t block = std::clamp<std::int64_t>(fit, 64, 512);
-  return std::min(round_up(block, ops.cols), round_up(s.kv_len, ops.cols));
-}
+// Measured on Zen 3 (AVX2, 512 KiB of L2), 2 threads, N = 4096 for d = 512 and 2048 below, share of
+// the FMA peak, [row group, keys, queries]:
+//   d = 512: [6, 64, 96] .69, [6, 256, 96] .71, [24, 256, 96] .74, [96, 64, 96] .73,
+//            [48, 128, 192] .78, [96, 128, 192] .82, [48, 256, 192] .83
+//   d = 128: [6, 64, 96] .75, [6, 256, 96] .81, [24, 256, 96] .81, [48, 256, 192] .74
+//   d =  64: [6, 64, 96] .65, [6, 256, 96] .75, [24, 256, 96] .68, [48, 256, 192] .76
+constexpr std::int64_t kKeys = 256;
+constexpr std::int64_t kWideHead = 128;  ///< beyond it a packed panel of K no longer fits into L1
 
 /// As many queries as amortise streaming K and V, but enough blocks for all threads.
 std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
   const std::int64_t per_thread = blocks(s.b * s.h * s.q_len, 4 * threads);
-  const std::int64_t block = std::clamp<std::int64_t>(per_thread, ops.rows, 96);
+  const std::int64_t block =
+      std::clamp<std::int64_t>(per_thread, ops.rows, s.d > kWideHead ? 192 : 96);
   return std::min(round_up(block, ops.rows), round_up(s.q_len, ops.rows));
+}
+
+/// Rows that go through scores, softmax and P·V together: one register tile keeps the scores in L1;
+/// where panels come from L2 anyway, more rows share each of them.
+std::int64_t choose_row_group(const Shape& s, const TileOps& ops, std::int64_t q_block) {
+  return s.d > kWideHead ? std::min(round_up(48, ops.rows), q_block) : ops.rows;
 }
 
 }  // namespace
@@ -32,7 +40,8 @@ std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
 FlashForward::FlashForward(const Problem& p, const Execution& e)
     : Driver(p, e),
       q_block_(choose_q_block(shape, ops, threads)),
-      kv_block_(choose_kv_block(shape, ops)),
+      kv_block_(std::min(round_up(kKeys, ops.cols), round_up(shape.kv_len, ops.cols))),
+      row_group_(choose_row_group(shape, ops, q_block_)),
       q_stride_(tile_stride(shape.d)),
       o_stride_(tile_stride(shape.d)),
       s_stride_(tile_stride(kv_block_)),
@@ -44,7 +53,7 @@ FlashForward::Tiles FlashForward::carve(Carver& carver) const {
   Tiles t{};
   t.q = carver.take(q_block_ * q_stride_);
   t.o = carver.take(q_block_ * o_stride_);
-  t.s = carver.take(ops.rows * s_stride_);
+  t.s = carver.take(row_group_ * s_stride_);
   t.max = carver.take(q_block_);
   t.sum = carver.take(q_block_);
   return t;
@@ -71,8 +80,8 @@ double FlashForward::flop_executed(const std::vector<Visibility>& sees) const {
   for (const Visibility& v : sees)
     for (std::int64_t block = 0; block < shape.q_len; block += q_block_) {
       const std::int64_t end = std::min(block + q_block_, shape.q_len);
-      for (std::int64_t q = block; q < end; q += ops.rows) {
-        const std::int64_t rows = std::min<std::int64_t>(ops.rows, end - q);
+      for (std::int64_t q = block; q < end; q += row_group_) {
+        const std::int64_t rows = std::min(row_group_, end - q);
         const std::int64_t keys = v.visible(q + rows - 1);
         pairs += static_cast<double>(rows * (keys + round_up(keys, ops.lanes)));
       }
@@ -88,7 +97,7 @@ std::vector<std::size_t> FlashForward::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   return {packed_.bytes(),
           per_thread * floats(q_block_ * q_stride_),
-          per_thread * floats(ops.rows * s_stride_),
+          per_thread * floats(row_group_ * s_stride_),
           per_thread * 2 * floats(q_block_),
           per_thread * floats(q_block_ * o_stride_),
           0};
@@ -164,8 +173,8 @@ void FlashForward::attend(const Item& item, const Tiles& t) const {
   }
   const std::int64_t last_key = item.sees->visible(item.first_query + item.rows - 1);
   for (std::int64_t first_key = 0; first_key < last_key; first_key += kv_block_) {
-    for (std::int64_t row = 0; row < item.rows; row += ops.rows) {
-      const std::int64_t rows = std::min<std::int64_t>(ops.rows, item.rows - row);
+    for (std::int64_t row = 0; row < item.rows; row += row_group_) {
+      const std::int64_t rows = std::min(row_group_, item.rows - row);
       // The last row of the group sees the most; beyond that nothing is computed.
       const std::int64_t visible = item.sees->visible(item.first_query + row + rows - 1);
       const std::int64_t keys = std::min(kv_block_, visible - first_key);

@@ -23,7 +23,7 @@ class FlashForward final : public Driver {
   struct Tiles {
     float* q;    ///< [q_block][q_stride], scaled by scale·log2(e)
     float* o;    ///< [q_block][o_stride], not yet normalised
-    float* s;    ///< [ops.rows][s_stride]: scores, then P, of one row group
+    float* s;    ///< [row_group][s_stride]: scores, then P
     float* max;  ///< [q_block], in units of log 2
     float* sum;  ///< [q_block]
   };
@@ -45,7 +45,7 @@ class FlashForward final : public Driver {
                      std::int64_t first_key, std::int64_t keys) const;
   void finish(const Item& item, const Tiles& t) const;
 
-  std::int64_t q_block_, kv_block_;
+  std::int64_t q_block_, kv_block_, row_group_;
   std::int64_t q_stride_, o_stride_, s_stride_;
   std::int64_t k_floats_, v_floats_;  ///< of one head's panels
   HeadWaves waves_;
