@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "cpu/online_softmax.h"
+
 namespace flashbench::cpu {
 namespace {
 
@@ -195,29 +197,16 @@ void FlashForward::attend(const Item& item, const Tiles& t) const {
   finish(item, t);
 }
 
-/// Raises the running max and sum of each row by its scores, turns these into P and rescales O
-/// where the max moved. Keys that a row does not see get P = 0 without being looked at.
 void FlashForward::absorb_scores(const Item& item, const Tiles& t, std::int64_t row,
                                  std::int64_t rows, std::int64_t first_key,
                                  std::int64_t keys) const {
   const PhaseTimer timer(item.profile, item.thread, kSoftmax);
   for (std::int64_t i = 0; i < rows; ++i) {
     const std::int64_t r = row + i;
-    float* s = t.s + i * s_stride_;
     const std::int64_t visible =
         std::clamp<std::int64_t>(item.sees->visible(item.first_query + r) - first_key, 0, keys);
-    std::fill(s + visible, s + keys, 0.0f);
-    if (visible == 0) continue;
-    const float old_max = t.max[r];
-    const float new_max = std::max(old_max, ops.row_max(s, visible));
-    const float sum = ops.row_exp2(s, visible, new_max);
-    if (new_max != old_max) {
-      const float rescale = std::exp2(old_max - new_max);  // 0 for the first keys of a row
-      t.sum[r] *= rescale;
-      t.max[r] = new_max;
-      ops.row_scale(t.o + r * o_stride_, shape.d, rescale);
-    }
-    t.sum[r] += sum;
+    absorb_row(ops, {t.max[r], t.sum[r], t.o + r * o_stride_}, shape.d, t.s + i * s_stride_, keys,
+               visible);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "cpu/kernels.h"
 
 #include "cpu/flash_backward.h"
+#include "cpu/flash_decode.h"
 #include "cpu/flash_forward.h"
 #include "cpu/normal.h"
 
@@ -21,8 +22,13 @@ struct Drivers {
 using MakeDrivers = Drivers (*)(const Problem&, const Execution&);
 
 Drivers make_flash(const Problem& p, const Execution& e) {
-  return {std::make_unique<FlashForward>(p, e),
-          p.needs_gradients() ? std::make_unique<FlashBackward>(p, e) : nullptr};
+  Drivers drivers;
+  if (FlashDecode::suits(p.shape))
+    drivers.forward = std::make_unique<FlashDecode>(p, e);
+  else
+    drivers.forward = std::make_unique<FlashForward>(p, e);
+  if (p.needs_gradients()) drivers.backward = std::make_unique<FlashBackward>(p, e);
+  return drivers;
 }
 
 Drivers make_normal(const Problem& p, const Execution& e) {

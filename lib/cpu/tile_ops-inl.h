@@ -8,6 +8,7 @@
 
 #include "cpu/gemm-inl.h"
 #include "cpu/pack-inl.h"
+#include "cpu/row_products-inl.h"
 #include "cpu/rows-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -23,6 +24,8 @@ inline TileOps make_tile_ops(Isa isa) {
           .pack_panels = pack_panels,
           .pack_panels_transposed = pack_panels_transposed,
           .gemm = gemm,
+          .dots = dots,
+          .add_rows = add_rows,
           .row_max = row_max,
           .row_exp2 = row_exp2,
           .row_scale = row_scale,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -39,6 +40,19 @@ struct MatrixC {
 
 enum class Write { kStore, kAdd };
 
+/// Memory that will be read next. A product of rows fetches `step` bytes of it into L2 for each
+/// four rows of B, so that reading goes on while it computes. Reaching beyond an allocation is
+/// harmless.
+struct Ahead {
+  const std::byte* next = nullptr;
+  std::int64_t step = 0;
+
+  void fetch() {
+    for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 2);
+    next += step;
+  }
+};
+
 /// The operations that drivers are written in, one table per ISA level. Tensors may be of any
 /// dtype; tiles are f32. Tile shapes are properties of the level, not of the driver.
 struct TileOps {
@@ -62,6 +76,14 @@ struct TileOps {
   /// C[m][n] = or += A[m][k]·B[k][n]. Computes round_up(n, lanes) columns.
   void (*gemm)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
                Write write);
+
+  /// C[m][n] = A[m][d]·B[n][d]ᵀ, B as it lies in a tensor: no position is -1, and rows are readable
+  /// up to round_up(d, lanes), where A or B holds zeros.
+  void (*dots)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
+               MatrixC c, Ahead ahead);
+  /// C[m][d] += A[m][n]·B[n][d], B likewise.
+  void (*add_rows)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
+                   MatrixC c, Ahead ahead);
 
   /// Largest of s[0, n); -inf when n is 0.
   float (*row_max)(const float* s, std::int64_t n);

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <stdexcept>
 
 #include "core/work.h"
 #include "cpu/kernels.h"
@@ -24,6 +25,13 @@ struct AttentionCase {
 constexpr AttentionCase kCases[] = {
     {"one_of_everything", {1, 1, 1, 1, 1, 1}},
     {"one_query_decode", {1, 2, 2, 1, 129, 64}, true},
+    {"decode_group_over_several_splits", {1, 8, 2, 1, 2100, 64}},
+    {"decode_splits_that_see_nothing", {2, 2, 1, 2, 1500, 32}, true, 0.1},
+    {"decode_row_not_of_whole_vectors", {1, 3, 3, 1, 600, 39}, true, 0.5},
+    {"few_queries_with_causal_bounds", {2, 6, 2, 5, 300, 40}, true, 0.5},
+    {"as_many_rows_as_decode_takes", {1, 1, 1, 16, 530, 24}, true},
+    {"one_row_more_than_decode_takes", {1, 1, 1, 17, 530, 24}, true},
+    {"more_queries_than_keys_decode", {1, 1, 1, 9, 4, 16}, true},
     {"ragged_both_tiles", {1, 2, 2, 65, 130, 64}},
     {"several_key_blocks_and_a_tail", {1, 1, 1, 33, 1100, 32}},
     {"several_query_blocks_causal", {1, 1, 1, 300, 300, 40}, true},
@@ -43,6 +51,12 @@ constexpr AttentionCase kCases[] = {
     {"negative_scale", {1, 1, 1, 20, 40, 32}, true, 1.0, -0.2},
     {"zero_scale_is_the_mean", {1, 1, 1, 20, 40, 32}, false, 1.0, 1e-30},
 };
+
+const AttentionCase& case_named(std::string_view what) {
+  for (const AttentionCase& c : kCases)
+    if (c.guards_against == what) return c;
+  throw std::invalid_argument(std::string(what));
+}
 
 Problem problem_of(const AttentionCase& c, Dtype dtype, Pass pass) {
   Problem p;
@@ -99,7 +113,7 @@ TEST_P(AttentionTest, EveryTypePassMaskAndDtypeIsWithinItsNoise) {
 }
 
 TEST_P(AttentionTest, BackwardAloneUsesTheForwardOfPrepare) {
-  const Problem p = problem_of(kCases[8], Dtype::kF32, Pass::kBackward);
+  const Problem p = problem_of(case_named("padding_and_causal"), Dtype::kF32, Pass::kBackward);
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels()) {
     Outputs out = data::make_outputs(p);
@@ -116,7 +130,7 @@ TEST_P(AttentionTest, BackwardAloneUsesTheForwardOfPrepare) {
 }
 
 TEST_P(AttentionTest, EveryNumberOfThreadsIsRight) {
-  const Problem p = problem_of(kCases[8], Dtype::kF32, Pass::kBoth);
+  const Problem p = problem_of(case_named("padding_and_causal"), Dtype::kF32, Pass::kBoth);
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels())
     for (const int threads : {1, 3, 7}) {
@@ -127,7 +141,7 @@ TEST_P(AttentionTest, EveryNumberOfThreadsIsRight) {
 }
 
 TEST_P(AttentionTest, DeterministicGradientsAreBitwiseEqual) {
-  Problem p = problem_of(kCases[4], Dtype::kF32, Pass::kBoth);
+  Problem p = problem_of(case_named("several_query_blocks_causal"), Dtype::kF32, Pass::kBoth);
   p.shape.kv_len = p.shape.q_len = 900;  // several key blocks add to one block of dQ
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels()) {
@@ -143,7 +157,7 @@ TEST_P(AttentionTest, DeterministicGradientsAreBitwiseEqual) {
 }
 
 TEST_P(AttentionTest, NanInAHiddenKeyChangesNothing) {
-  const Problem p = problem_of(kCases[7], Dtype::kF32, Pass::kBoth);
+  const Problem p = problem_of(case_named("padding_alone"), Dtype::kF32, Pass::kBoth);
   Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels()) {
     const Execution e{.isa = GetParam(), .threads = 1, .deterministic = true};
@@ -166,7 +180,8 @@ TEST_P(AttentionTest, NanInAHiddenKeyChangesNothing) {
 }
 
 TEST_P(AttentionTest, ConstantValuesGiveConstantOutputs) {
-  const Problem p = problem_of(kCases[6], Dtype::kF32, Pass::kForward);
+  const Problem p =
+      problem_of(case_named("more_keys_than_queries_causal"), Dtype::kF32, Pass::kForward);
   Inputs in = data::make_inputs(p);
   for (std::int64_t i = 0; i < in.v.count(); ++i) in.v.set(i, 2.5f);
   for (const Kernel* kernel : kernels()) {
@@ -176,7 +191,7 @@ TEST_P(AttentionTest, ConstantValuesGiveConstantOutputs) {
 }
 
 TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
-  const Problem p = problem_of(kCases[8], Dtype::kF32, Pass::kBoth);
+  const Problem p = problem_of(case_named("padding_and_causal"), Dtype::kF32, Pass::kBoth);
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels()) {
     Outputs out = data::make_outputs(p);
@@ -196,7 +211,7 @@ TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
 }
 
 TEST_P(AttentionTest, FlashExecutesLittleMoreThanWhatIsVisible) {
-  Problem p = problem_of(kCases[4], Dtype::kF32, Pass::kForward);
+  Problem p = problem_of(case_named("several_query_blocks_causal"), Dtype::kF32, Pass::kForward);
   p.shape = {1, 1, 1, 2048, 2048, 64};
   const Inputs in = data::make_inputs(p);
   const Execution e{.isa = GetParam(), .threads = 2};

@@ -65,6 +65,47 @@ TEST_P(TileOpsTest, GemmTailsInEveryDirectionAndBothLayoutsOfA) {
       }
 }
 
+TEST_P(TileOpsTest, ProductsWithRowsAsTheyLieAgreeForEveryDtypeTailAndPosition) {
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16, Dtype::kF16})
+    for (const std::int64_t m : {1, 3, 4, 9})
+      for (const std::int64_t n : {1, 4, 7, 33}) {
+        const std::int64_t d = 3 * ops.lanes, stored = 2 * n;
+        const auto values = random_values(stored * d, 5), a = random_values(m * d, 6),
+                   p = random_values(m * n, 7);
+        std::vector<std::byte> rows(static_cast<std::size_t>(stored * d) * size_bytes(dtype));
+        ops.row_store(values.data(), stored * d, 1.0f, dtype, rows.data());
+        std::vector<float> b(static_cast<std::size_t>(stored * d));  // as rounded
+        ops.pack_rows({rows.data(), dtype, d, nullptr}, stored, d, 1.0f, b.data(), d);
+        std::vector<std::int32_t> position;
+        for (std::int32_t j = 0; j < n; ++j) position.push_back(2 * j + j % 2);
+        const RowSource source{rows.data(), dtype, d, position.data()};
+
+        std::vector<float> s(static_cast<std::size_t>(m * (n + 1)), 0.5f);
+        ops.dots(m, n, d, {a.data(), d, 1}, source, {s.data(), n + 1}, {});
+        std::vector<float> o(static_cast<std::size_t>(m * d), 0.5f);
+        ops.add_rows(m, n, d, {p.data(), n, 1}, source, {o.data(), d}, {});
+        for (std::int64_t i = 0; i < m; ++i) {
+          std::vector<double> sum(static_cast<std::size_t>(d), 0.5);
+          for (std::int64_t j = 0; j < n; ++j) {
+            const float* row =
+                &b[static_cast<std::size_t>(position[static_cast<std::size_t>(j)] * d)];
+            double dot = 0;
+            for (std::int64_t k = 0; k < d; ++k) {
+              const auto at = static_cast<std::size_t>(k);
+              dot += double{a[static_cast<std::size_t>(i * d + k)]} * double{row[at]};
+              sum[at] += double{p[static_cast<std::size_t>(i * n + j)]} * double{row[at]};
+            }
+            ASSERT_NEAR(s[static_cast<std::size_t>(i * (n + 1) + j)], dot, 1e-4)
+                << name(dtype) << " m " << m << " n " << n;
+          }
+          ASSERT_EQ(s[static_cast<std::size_t>(i * (n + 1) + n)], 0.5f) << "beyond the last column";
+          for (std::int64_t k = 0; k < d; ++k)
+            ASSERT_NEAR(o[static_cast<std::size_t>(i * d + k)], sum[static_cast<std::size_t>(k)],
+                        1e-4);
+        }
+      }
+}
+
 TEST_P(TileOpsTest, TransposedPanelsHoldTheScaledTransposeOfTheChosenRows) {
   const std::int64_t d = 37, rows = 2 * ops.cols + 1;
   const auto x = random_values(200 * d, 3);

@@ -1,0 +1,68 @@
+#pragma once
+
+#include "core/buffer.h"
+#include "cpu/driver.h"
+
+namespace flashbench::cpu {
+
+/// The forward for few queries (decoding: one), bound by reading K and V once. The rows of all
+/// query heads that share a K/V head are computed together. Nothing is packed: scores are dot
+/// products of rows, and P·V takes the rows of V as they lie, of any dtype and wherever the padding
+/// mask keeps them; only rows that do not end in a whole vector pass through a tile. The keys of a
+/// head are split among work items so that all threads read; a second step combines the parts
+/// (Flash-Decoding).
+class FlashDecode final : public Driver {
+ public:
+  FlashDecode(const Problem& p, const Execution& e);
+
+  /// Is this the better forward for the problem?
+  static bool suits(const Shape& shape);
+
+  std::size_t workspace_bytes() const override;
+  double flop_executed(const std::vector<Visibility>& sees) const override;
+  void allocate() override;
+  std::vector<std::string> phases() const override;
+  std::vector<std::size_t> phase_bytes() const override;
+  void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
+
+ private:
+  /// A thread's own tiles.
+  struct Tiles {
+    float* q;   ///< [rows][d_stride], scaled by scale·log2(e)
+    float* s;   ///< [rows][s_stride]: scores, then P
+    float* kv;  ///< [kv_block][d_stride]: rows of K, then of V, that do not end in a whole vector
+  };
+  /// What one work item leaves: sums over its keys, not yet normalised.
+  struct Part {
+    float* o;    ///< [rows][d_stride]
+    float* max;  ///< [rows], in units of log 2
+    float* sum;  ///< [rows]
+  };
+  struct Item {
+    const Operands* io;
+    const Visibility* sees;
+    std::int64_t b, kv_head, first_key, last_key;
+    PhaseProfile* profile;
+    int thread;
+  };
+  Tiles carve(Carver& carver) const;
+  Part part(std::int64_t kv_head, std::int64_t split);
+  std::int64_t visible(const Visibility& v, std::int64_t row) const {
+    return v.visible(row % shape.q_len);
+  }
+  void attend(const Item& item, const Tiles& t, const Part& part) const;
+  RowSource source(const Tensor& tensor, const Item& item, std::int64_t first) const;
+  RowSource whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
+                          float* tile) const;
+  Ahead ahead(const Tensor& tensor, const Item& item, std::int64_t first) const;
+  void combine(const Operands& io, const std::vector<Visibility>& sees, std::int64_t kv_head,
+               std::int64_t row);
+
+  std::int64_t rows_;  ///< query heads of a group x queries
+  std::int64_t splits_;
+  std::int64_t d_stride_, s_stride_;
+  Buffer parts_;
+  std::vector<Buffer> tiles_;
+};
+
+}  // namespace flashbench::cpu

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "cpu/tile_ops.h"
+
+// The online softmax of FlashAttention-2 (Algorithm 1, lines 9 and 10), in units of log 2.
+namespace flashbench::cpu {
+
+/// Running state of one row of queries: the largest score and the sum of 2^(score - max) so far.
+struct OnlineRow {
+  float& max;
+  float& sum;
+  float* o;  ///< [d], not yet normalised
+};
+
+/// Absorbs the scores s[0, keys), of which the row sees the first `visible`: raises max and sum,
+/// turns s into P, rescales O where max moved. Keys that the row does not see get P = 0 without
+/// being looked at.
+inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float* s,
+                       std::int64_t keys, std::int64_t visible) {
+  std::fill(s + visible, s + keys, 0.0f);
+  if (visible == 0) return;
+  const float old_max = row.max;
+  const float new_max = std::max(old_max, ops.row_max(s, visible));
+  const float sum = ops.row_exp2(s, visible, new_max);
+  if (new_max != old_max) {
+    const float rescale = std::exp2(old_max - new_max);  // 0 for the first keys of a row
+    row.sum *= rescale;
+    row.max = new_max;
+    ops.row_scale(row.o, d, rescale);
+  }
+  row.sum += sum;
+}
+
+}  // namespace flashbench::cpu
