@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+
+// What a CUDA kernel is told: read by nvcc and by the host's compiler, so nothing but plain data.
+namespace flashbench::cuda {
+
+/// Element types of the tensors in device memory; sums are always f32.
+enum class Element : std::int32_t { kF32, kBf16, kF16 };
+
+/// A [batch, head, row, dim] tensor in device memory; strides in elements. Every row starts at a
+/// multiple of 16 bytes: the host rounds stride_row up from d. Columns d .. stride_row are zero in
+/// what a kernel reads; of what it writes they belong to nobody, but O's must become zero.
+struct Rows {
+  void* data;
+  std::int64_t stride_b, stride_h, stride_row;
+};
+
+/// One attention problem: the only argument of every kernel, passed by value.
+///
+/// Padding: `kept` names the keys that count, so that padded ones are never loaded. A tile is a run
+/// of *kept* keys; kept key i of batch b lies in row kept[b][i] of K and V. Query q sees the first
+/// visible(b, q) of them. Without a padding mask both tables are null, and kept key i is row i.
+///
+/// Rows that see nothing: O = 0, LSE = -inf, dQ = 0. Rows of dK and dV whose key is not kept
+/// are zeroed by the host before the launch; no kernel touches them.
+struct Attention {
+  Rows q, k, v;     ///< read: [b, h, q_len, d], [b, h_kv, kv_len, d] twice
+  Rows o;           ///< forward writes it, backward reads it
+  float* lse;       ///< [b, h, q_len], natural log of the sum of exp of the scaled scores
+  Rows d_o;         ///< read by the backward
+  Rows dq, dk, dv;  ///< written by the backward
+  float* delta;     ///< [b, h, q_len]: rowsum(dO o O), written and read by the backward
+  float* dq_sums;   ///< scratch of KernelFamily::dq_sums_bytes, zeroed before each backward
+  const std::int32_t* kept;         ///< [b, kv_len], or null
+  const std::int32_t* kept_before;  ///< [b, kv_len + 1]: kept keys among [0, k), or null
+  std::int32_t b, h, h_kv, group;   ///< group = h / h_kv: query head i uses K/V head i / group
+  std::int32_t q_len, kv_len, d;
+  std::int32_t causal;         ///< 0 or 1
+  std::int32_t causal_offset;  ///< kv_len - q_len: query q sees key k iff k <= q + offset
+  Element element;
+  float scale;       ///< of the scores
+  float scale_log2;  ///< scale * log2(e)
+};
+
+#ifdef __CUDACC__
+#define FB_HD __host__ __device__
+#else
+#define FB_HD
+#endif
+
+/// How many keys of batch element `b` are kept.
+FB_HD inline std::int32_t kept_count(const Attention& a, std::int32_t b) {
+  return a.kept_before == nullptr
+             ? a.kv_len
+             : a.kept_before[static_cast<std::int64_t>(b) * (a.kv_len + 1) + a.kv_len];
+}
+
+/// Query `q` of batch element `b` sees kept keys [0, visible). q may lie beyond q_len.
+FB_HD inline std::int32_t visible(const Attention& a, std::int32_t b, std::int32_t q) {
+  std::int32_t keys = a.kv_len;
+  if (a.causal != 0) {
+    keys = q + a.causal_offset + 1;
+    keys = keys < 0 ? 0 : keys > a.kv_len ? a.kv_len : keys;
+  }
+  return a.kept_before == nullptr
+             ? keys
+             : a.kept_before[static_cast<std::int64_t>(b) * (a.kv_len + 1) + keys];
+}
+
+/// The row of K and V where kept key `i` of batch element `b` lies; i < kept_count.
+FB_HD inline std::int32_t key_row(const Attention& a, std::int32_t b, std::int32_t i) {
+  return a.kept == nullptr ? i : a.kept[static_cast<std::int64_t>(b) * a.kv_len + i];
+}
+
+/// The first query that sees kept key `i`: those before it do not, all after it do. May be q_len
+/// or more: then none does.
+FB_HD inline std::int32_t first_query(const Attention& a, std::int32_t b, std::int32_t i) {
+  if (a.causal == 0) return 0;
+  const std::int32_t q = key_row(a, b, i) - a.causal_offset;
+  return q < 0 ? 0 : q;
+}
+
+}  // namespace flashbench::cuda

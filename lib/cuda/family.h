@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/problem.h"
+
+// How a family of CUDA kernels declares itself: pure host code, no CUDA.
+namespace flashbench::cuda {
+
+/// One kernel launch of a pass. Entry points are extern "C":
+/// <family>_<what>[_<element>]_d<padded d>, e.g. "simt_f32_forward_d64", "mma_sm80_dq_bf16_d128".
+struct Launch {
+  std::string entry;
+  std::string phase;  ///< as --profile shows it: "forward", "delta", "dq", "dkdv"
+  std::int64_t grid_x = 1, grid_y = 1, grid_z = 1;
+  int threads = 0;                ///< of one block, in x
+  std::size_t dynamic_bytes = 0;  ///< dynamic shared memory
+  // The work: every pair of a tile of q_tile queries and kv_tile kept keys, unless all are hidden.
+  int q_tile = 0, kv_tile = 0;
+  int products = 0;  ///< matrix products of 2 * pairs * padded_d FLOP; 0: no product
+  int padded_d = 0;
+};
+
+/// What the grid depends on, besides the problem: padded keys are in no tile.
+struct Extent {
+  Shape shape;
+  Dtype dtype = Dtype::kF32;
+  std::int64_t most_kept = 0;  ///< the largest number of kept keys of a batch element
+};
+
+/// Everything that the route table and the plan need of a family; every limit is plain data, so
+/// that routing is a constant expression.
+struct KernelFamily {
+  std::string_view name;  ///< as --kernel takes it
+  std::string_view description;
+  bool f32 = false, bf16 = false, f16 = false;
+  int max_d = 0;
+  int min_capability = 0;     ///< 75 is compute capability 7.5
+  int max_capability = 0;     ///< 0: none; 90 for code that runs on 9.0 only
+  bool deterministic = true;  ///< its gradients are bitwise equal from run to run
+
+  /// Shared memory of the most demanding launch of a pass, static and dynamic together.
+  std::size_t (*shared_bytes)(Pass pass, std::int64_t d) = nullptr;
+  /// The launches, in order. They run in one stream: each sees what those before it wrote.
+  std::vector<Launch> (*forward)(const Extent& e) = nullptr;
+  std::vector<Launch> (*backward)(const Extent& e) = nullptr;
+  /// Bytes of Attention::dq_sums; 0 where the family has no use for it.
+  std::size_t (*dq_sums_bytes)(const Extent& e) = nullptr;
+
+  constexpr bool takes(Dtype t) const {
+    return t == Dtype::kF32 ? f32 : t == Dtype::kBf16 ? bf16 : f16;
+  }
+};
+
+/// How many tiles of `unit` cover n.
+constexpr std::int64_t units(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit; }
+
+}  // namespace flashbench::cuda
