@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace flashbench::ptx {
+
+/// What is known of an aligned 4-byte word of global memory. CTAs are numbered over all launches,
+/// so that marks of earlier launches are recognised by their number.
+struct GlobalWord {
+  std::uint32_t writer = 0, writer_epoch = 0;
+  std::uint32_t reader = 0;  ///< kManyReaders: several CTAs
+  std::uint8_t written_bytes = 0;
+  bool atomic = false;  ///< the write was an atomic or another strong access
+};
+constexpr std::uint32_t kManyReaders = ~std::uint32_t{0};
+
+struct Allocation {
+  std::uint64_t base = 0;
+  std::size_t size = 0;
+  std::string name;
+  std::vector<std::uint8_t> data, written;  ///< written: one flag per byte
+  std::vector<GlobalWord> words;            ///< made when a kernel first touches it
+};
+
+/// Up to which epoch a CTA has seen what other CTAs wrote.
+using CtaClock = std::unordered_map<std::uint32_t, std::uint32_t>;
+void join(CtaClock& into, const CtaClock& other);
+
+/// The device's memory: allocations 4 GiB and more apart.
+class GlobalMemory {
+ public:
+  std::uint64_t alloc(std::size_t bytes, std::string name);
+  void free(std::uint64_t base);
+  /// The allocation that holds [address, address + bytes), or null.
+  Allocation* find(std::uint64_t address, std::size_t bytes);
+  const Allocation* find(std::uint64_t address, std::size_t bytes) const;
+  /// "40 bytes past the end of 'O' (4096 bytes)".
+  std::string describe(std::uint64_t address) const;
+  std::size_t allocated_bytes() const { return allocated_; }
+
+  /// What release operations of this launch published, by the address that they wrote.
+  std::unordered_map<std::uint64_t, CtaClock> published;
+
+ private:
+  std::map<std::uint64_t, std::unique_ptr<Allocation>> allocations_;
+  std::uint64_t next_ = 0x7f00'0000'0000;
+  std::size_t allocated_ = 0;
+  Allocation* last_ = nullptr;
+};
+
+}  // namespace flashbench::ptx
