@@ -19,29 +19,76 @@
 #include "report/grid.h"
 #include "report/table.h"
 #include "results.h"
+#include "resume.h"
 #include "streams.h"
 
 namespace flashbench::app {
 namespace {
 
-std::vector<RoutedGroup> route_all(const RunRequest& run) {
-  std::vector<RoutedGroup> groups;
-  for (const sweep::Group& group : run.groups) groups.push_back(route_group(group, run.given));
-  return groups;
+/// One place per case of the sweep, in its order, filled as cases finish.
+struct Sheet {
+  std::vector<sweep::Case> cases;
+  std::vector<std::optional<report::Result>> results;
+};
+
+/// What is left to measure of a group, and where its results go.
+struct OpenGroup {
+  RoutedGroup routed;
+  std::vector<std::size_t> places;
+  bool apart = false;  ///< an earlier run has measured the others of this group
+};
+
+/// Fills the sheet with what `resume` has; the rest is left to measure.
+std::vector<OpenGroup> lay_out(const RunRequest& run, Resume& resume, Sheet& sheet) {
+  std::vector<OpenGroup> open;
+  for (const sweep::Group& group : run.groups) {
+    OpenGroup g{route_group(group, run.given), {}, false};
+    for (const RoutedCase& c : g.routed.cases) sheet.cases.push_back(c.request);
+    for (std::optional<report::Result>& kept : resume.take_done(g.routed)) {
+      g.apart = g.apart || kept;
+      if (!kept) g.places.push_back(sheet.results.size());
+      sheet.results.push_back(std::move(kept));
+    }
+    if (!g.places.empty()) open.push_back(std::move(g));
+  }
+  return open;
 }
 
-int count_cases(const std::vector<RoutedGroup>& groups) {
-  int count = 0;
-  for (const RoutedGroup& g : groups) count += static_cast<int>(g.cases.size());
-  return count;
+int count_open(const std::vector<OpenGroup>& groups) {
+  std::size_t count = 0;
+  for (const OpenGroup& g : groups) count += g.places.size();
+  return static_cast<int>(count);
 }
 
-/// Everything that follows from all results together.
-void derive(report::Report& report, const PeakLog& peaks, const std::vector<sweep::Case>& cases) {
+/// `report` with the results so far and everything that follows from them together.
+report::Report filled(report::Report report, const Sheet& sheet, const PeakLog& peaks,
+                      const Resume& resume) {
+  std::vector<sweep::Case> cases;
+  for (std::size_t i = 0; i < sheet.cases.size(); ++i) {
+    if (!sheet.results[i]) continue;
+    report.results.push_back(*sheet.results[i]);
+    cases.push_back(sheet.cases[i]);
+  }
   report.peaks = peaks.report();
   add_parameters(report.results, cases);
+  resume.add_earlier(report);
   report::derive_speedups(report.results);
   report.summary = report::summarize(report.results);
+  return report;
+}
+
+/// No interleaving made this result comparable with the others of its group.
+void warn_apart(report::Result& result) {
+  if (!result.timing) return;
+  result.warnings.push_back(
+      "measured in another run than what it is compared with, so that the ratio has the drift of "
+      "the machine between them in it; measure both in one run");
+}
+
+ExitCode dry_run(const RunRequest& run, std::vector<OpenGroup> open) {
+  std::vector<RoutedGroup> groups;
+  for (OpenGroup& g : open) groups.push_back(std::move(g.routed));
+  return groups.empty() ? ExitCode::kOk : show_dry_run(run, groups);
 }
 
 void show(const report::Report& report, const report::ReportWriter& writer) {
@@ -57,35 +104,40 @@ void show(const report::Report& report, const report::ReportWriter& writer) {
 
 ExitCode run_bench(const BenchRequest& request) {
   const report::ReportWriter writer(request.run.reports);
-  std::vector<RoutedGroup> groups = route_all(request.run);
-  if (request.run.dry_run) return show_dry_run(request.run, groups);
+  const report::Report start = new_report(request.run.argv);
+  Resume resume(request, start);
+  Sheet sheet;
+  std::vector<OpenGroup> open = lay_out(request.run, resume, sheet);
+  const int total = static_cast<int>(sheet.cases.size());
+  int done = total - count_open(open);
+  if (!request.resume.empty())
+    print_err(
+        fmt::format("flashbench: --resume {}: has {} of {} cases\n", request.resume, done, total));
+  if (request.run.dry_run) return dry_run(request.run, std::move(open));
   if (request.run.verify == VerifyMode::kNone)
     print_err("flashbench: --verify none: a number without a passed check is null\n");
 
-  report::Report report = new_report(request.run.argv);
   measure::SteadyClock clock;
   PeakLog peaks;
   std::optional<measure::Budget> budget;
   if (request.budget_s) budget.emplace(*request.budget_s, clock);
-  const int total = count_cases(groups);
   ProgressLine progress(total);
-  std::vector<sweep::Case> cases;
-  bool any_finished = false;
-  for (RoutedGroup& group : groups) {
+  bool any_finished = done > 0;
+  for (OpenGroup& group : open) {
     if (interrupted()) break;
-    const int done = static_cast<int>(cases.size());
     std::vector<report::Result> results = bench_group(
-        group, {request, report.context, clock, peaks, progress,
-                budget ? budget->next(request.limits, total - done) : request.limits, done});
+        group.routed, {request, start.context, clock, peaks, progress,
+                       budget ? budget->next(request.limits, total - done) : request.limits, done});
     for (std::size_t i = 0; i < results.size(); ++i) {
       any_finished = any_finished || results[i].status != report::Status::kInterrupted;
-      report.results.push_back(std::move(results[i]));
-      cases.push_back(group.cases[i].request);
+      if (group.apart) warn_apart(results[i]);
+      sheet.results[group.places[i]] = std::move(results[i]);
+      ++done;
     }
-    derive(report, peaks, cases);
-    if (any_finished) writer.update(report);
+    if (any_finished) writer.update(filled(start, sheet, peaks, resume));
   }
   progress.clear();
+  const report::Report report = filled(start, sheet, peaks, resume);
   // Interrupted before anything was done, there is nothing worth replacing a file for.
   if (any_finished) writer.finish(report);
   if (any_finished) show(report, writer);

@@ -103,7 +103,8 @@ class Group {
   void take_probe_memory() {
     for (const RoutedCase& c : group_.cases) {
       if (!c.runs()) continue;
-      if (context_.done == 0) context_.peaks.try_measure(c.route->execution, group_.problem.dtype);
+      if (context_.peaks.empty())
+        context_.peaks.try_measure(c.route->execution, group_.problem.dtype);
       return;
     }
   }

@@ -115,6 +115,8 @@ FlagGroup output() {
           {"profile", "", "time, share and bytes of each phase", kWork},
           {"dry_run", "", "cases with predicted FLOP, bytes, memory and time; run nothing", kWork},
           {"json", "FILE", "report; - for stdout", kAll},
+          {"resume", "FILE", "complete this report: measure only what it lacks", kBenchOnly},
+          {"resume_anyway", "", "also a report from another machine or build", kBenchOnly},
           {"csv", "FILE", "", kWork},
           {"md", "FILE", "", kWork},
           {"junit", "FILE", "results for a CI server", kCheckOnly},

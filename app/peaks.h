@@ -28,6 +28,9 @@ class PeakLog {
   /// is read from. The first call takes that buffer, which is kept.
   std::optional<PeakRates> try_measure(const Execution& e, Dtype dtype);
 
+  /// Nothing was read yet.
+  bool empty() const { return series_.empty(); }
+
   /// One entry per (isa, threads, dtype) and one bandwidth per (isa, threads): the medians.
   std::vector<report::Peak> report() const;
 

@@ -10,6 +10,7 @@
 #include "core/quote.h"
 #include "measure/budget.h"
 #include "registry/registry.h"
+#include "report/earlier_run.h"
 #include "sweep/number.h"
 #include "sweep/text.h"
 
@@ -180,7 +181,8 @@ SingleRequest single_request(const CommandLine& line) {
 
 BenchRequest bench_request(const CommandLine& line) {
   const Options options(line);
-  BenchRequest request{run_request(line, options), {}, std::nullopt};
+  BenchRequest request;
+  request.run = run_request(line, options);
   request.run.groups = sweep::expand(
       line.plan, defaults(Pass::kForward, {AttentionType::kFlash, AttentionType::kNormal}));
   measure::Limits& limits = request.limits;
@@ -191,6 +193,12 @@ BenchRequest bench_request(const CommandLine& line) {
   limits.min_time_s = options.duration("min_time", limits.min_time_s);
   limits.timeout_s = options.duration("timeout", limits.timeout_s);
   if (options.find("budget") != nullptr) request.budget_s = options.duration("budget", 0);
+  request.resume = options.text("resume");
+  request.resume_anyway = options.on("resume_anyway");
+  if (request.resume_anyway && request.resume.empty())
+    throw UsageError("--resume_anyway needs --resume FILE");
+  if (!request.resume.empty() && request.run.reports.json.empty())
+    request.run.reports.json = report::without_partial(request.resume);
   return request;
 }
 

@@ -35,6 +35,8 @@ struct BenchRequest {
   RunRequest run;
   measure::Limits limits;
   std::optional<double> budget_s;
+  std::string resume;          ///< the report to complete, or ""
+  bool resume_anyway = false;  ///< even one from another machine or build
 };
 
 struct CheckRequest {

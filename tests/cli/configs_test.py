@@ -1,0 +1,64 @@
+"""Every shipped config expands to the cases that it is meant to hold, and says where they come from."""
+
+import json
+import re
+import unittest
+
+from harness import ROOT, CliTest
+
+CONFIGS = sorted((ROOT / "configs").glob("*.json"))
+
+# Cases that each must expand to: one that silently loses or doubles some is a wrong workload.
+CASES = {
+    "bert_base": 2 * 2 * 2,  # types x points x lengths
+    "flash_attention_2": 2 * 2 * 2 * 12,  # types x passes x causal x points
+    "flash_attention_3": 2 * 2 * 18,
+    "gemma2_9b": 2 * 2 * 4,
+    "gpt2": 2 * 2 * 4,
+    "llama3_8b": 2 * 2 * 4,
+    "mistral_7b": 2 * (3 + 4),
+    "origin": 2 * 2,
+    "quick": 2 * (3 + 1 + 1),
+    "qwen2_5_7b": 2 * (3 + 4),
+    "vit_l16": 2 * 2,
+    "whisper_large": 2 * 5,
+}
+HAVE_DECODE = {"gemma2_9b", "gpt2", "llama3_8b", "mistral_7b", "qwen2_5_7b", "whisper_large"}
+ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+))")
+
+
+class Configs(CliTest):
+    def rows(self, name):
+        done = self.run_program("bench", "--config", ROOT / "configs" / f"{name}.json", "--dry_run")
+        self.assertIn(done.returncode, (0, 3), done.stderr)  # 3: too large for this machine
+        return [m for m in map(ROW.match, done.stdout.splitlines()) if m]
+
+    def test_every_config_is_listed(self):
+        self.assertEqual({p.stem for p in CONFIGS}, set(CASES))
+
+    def test_every_config_names_its_source(self):
+        for path in CONFIGS:
+            config = json.loads(path.read_text())
+            for field in ("name", "source"):
+                self.assertTrue(config.get(field), f"{path.name}: {field}")
+            if isinstance(config.get("zip"), list):
+                for point in config["zip"]:
+                    self.assertTrue(point.get("name"), f"{path.name}: {point}")
+
+    def test_every_config_expands(self):
+        for name, cases in CASES.items():
+            rows = self.rows(name)
+            self.assertEqual(len(rows), cases, name)
+            decode = [m for m in rows if m[5] == "1"]
+            self.assertEqual(bool(decode), name in HAVE_DECODE or name == "quick", name)
+
+    def test_the_papers_sweeps_keep_tokens_and_hidden_dimension(self):
+        for name in ("flash_attention_2", "flash_attention_3"):
+            for m in self.rows(name):
+                b, h = map(int, re.match(r"b(\d+) h(\d+) ", m[4]).groups())
+                self.assertEqual(b * int(m[5]), 16384, m[0])
+                self.assertEqual(h * int(m[7]), 2048, m[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
