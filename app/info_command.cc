@@ -95,10 +95,11 @@ std::string levels_text() {
   const Isa best = registry::best_isa();
   std::string text = "\nISA levels\n";
   for (const registry::IsaStatus& s : registry::isas())
-    text += fmt::format("  {:<14}{}\n", name(s.isa),
-                        s.absent        ? "absent: " + *s.absent
-                        : s.isa == best ? "available, chosen: the fastest that runs here"
-                                        : "available");
+    text += fmt::format(
+        "  {:<14}{}\n", name(s.isa),
+        s.absent ? "absent: " + *s.absent
+                 : fmt::format("available, register tile {}{}", s.tile,
+                               s.isa == best ? "; chosen: the fastest that runs here" : ""));
   text += "\nBackends\n";
   for (const registry::BackendStatus& s : registry::backends())
     text += fmt::format("  {:<14}{}\n", name(s.backend),
@@ -136,8 +137,10 @@ ordered_json info_json(const report::Report& report) {
                         {"reason", absent ? ordered_json(*absent) : ordered_json()}};
   };
   ordered_json isas = ordered_json::object(), backends = ordered_json::object();
-  for (const registry::IsaStatus& s : registry::isas())
+  for (const registry::IsaStatus& s : registry::isas()) {
     isas[std::string(name(s.isa))] = availability(s.absent);
+    if (!s.absent) isas[std::string(name(s.isa))]["tile"] = s.tile;
+  }
   for (const registry::BackendStatus& s : registry::backends())
     backends[std::string(name(s.backend))] = availability(s.absent);
   ordered_json kernels = ordered_json::array();

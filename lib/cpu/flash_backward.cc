@@ -14,10 +14,29 @@ enum Phase : std::size_t { kRows, kPack, kLoadQ, kRecompute, kSoftmax, kDkDv, kD
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// 192 keys by 96 queries: S, dP and the packed operands of d = 64 fit into L2, and each element
-// that is packed per tile is used at least 5·96 times.
-constexpr std::int64_t kQueries = 96;
-constexpr std::int64_t kKeys = 192;
+// Share of the FMA peak, N = 4096, 2 threads, Emerald Rapids, [queries, keys]:
+//   d = 512: [96, 192] .80, [192, 192] .82, [96, 256] .80, [192, 384] .83
+//   d = 128: [96, 192] .87, [192, 192] .84, [96, 256] .86, [192, 384] .82
+//   d =  64: [96, 192] .86, [192, 192] .83, [96, 256] .84, [192, 384] .84
+// Rows serve as A and as B: panels of Q, dO and K beside them cost more to pack than they brought
+// (271 instead of 310 ms at d = 64, 263 of 286 at d = 128, 599 of 650 at d = 512).
+struct Blocks {
+  std::int64_t queries, keys;
+};
+constexpr Blocks kNarrowHead = {96, 192};
+constexpr Blocks kWideHead = {192, 384};
+constexpr std::int64_t kWidestNarrowHead = 128;
+
+constexpr Blocks blocks_of(const Shape& s) {
+  return s.d > kWidestNarrowHead ? kWideHead : kNarrowHead;
+}
+
+/// Fewer keys where there would not be four blocks a thread.
+std::int64_t choose_kv_block(const Shape& s, const TileOps& ops, int threads) {
+  const std::int64_t per_thread = blocks(s.b * s.h_kv * s.kv_len, 4 * threads);
+  return std::min(round_up(std::min(per_thread, blocks_of(s).keys), ops.cols),
+                  round_up(s.kv_len, ops.cols));
+}
 
 }  // namespace
 
@@ -47,8 +66,8 @@ void DqAccumulator::wait_for_turn(std::int64_t q_block, std::int64_t key_block) 
 
 FlashBackward::FlashBackward(const Problem& p, const Execution& e)
     : Driver(p, e),
-      q_block_(std::min(kQueries, round_up(shape.q_len, ops.rows))),
-      kv_block_(std::min(kKeys, round_up(shape.kv_len, ops.cols))),
+      q_block_(std::min(blocks_of(shape).queries, round_up(shape.q_len, ops.rows))),
+      kv_block_(choose_kv_block(shape, ops, threads)),
       q_blocks_(blocks(shape.q_len, q_block_)),
       d_stride_(tile_stride(shape.d)),
       p_stride_(tile_stride(kv_block_)),
@@ -57,17 +76,14 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e)
       dq_stride_(round_up(shape.d, ops.lanes)) {}
 
 FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
-  const std::int64_t d_panels = round_up(shape.d, ops.cols);
   Tiles t{};
   t.k_t = carver.take(kv_block_ * shape.d);
   t.v_t = carver.take(kv_block_ * shape.d);
-  t.k = carver.take(kv_block_ * d_panels);
+  t.k = carver.take(kv_block_ * d_stride_);
   t.dk = carver.take(kv_block_ * d_stride_);
   t.dv = carver.take(kv_block_ * d_stride_);
   t.q = carver.take(q_block_ * d_stride_);
   t.d_o = carver.take(q_block_ * d_stride_);
-  t.q_pan = carver.take(q_block_ * d_panels);
-  t.do_pan = carver.take(q_block_ * d_panels);
   t.p = carver.take(q_block_ * p_stride_);
   t.ds = carver.take(q_block_ * p_stride_);
   t.dq = carver.take(q_block_ * d_stride_);
@@ -116,11 +132,10 @@ std::vector<std::string> FlashBackward::phases() const {
 
 std::vector<std::size_t> FlashBackward::phase_bytes() const {
   const std::int64_t queries = shape.b * shape.h * shape.q_len;
-  const std::int64_t d_panels = round_up(shape.d, ops.cols);
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   return {2 * floats(queries) * sizeof(float),
-          per_thread * (2 * floats(kv_block_ * shape.d) + floats(kv_block_ * d_panels)),
-          per_thread * 2 * (floats(q_block_ * d_stride_) + floats(q_block_ * d_panels)),
+          per_thread * (2 * floats(kv_block_ * shape.d) + floats(kv_block_ * d_stride_)),
+          per_thread * 2 * floats(q_block_ * d_stride_),
           per_thread * floats(q_block_ * p_stride_),
           per_thread * floats(q_block_ * p_stride_),
           per_thread * 2 * floats(kv_block_ * d_stride_),
@@ -199,7 +214,7 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
     const RowSource v = rows_of(item.io->in->v, item.b, item.kv_head, from, position);
     ops.pack_panels_transposed(k, item.keys, d, static_cast<float>(scale) * kLog2E, t.k_t);
     ops.pack_panels_transposed(v, item.keys, d, 1.0f, t.v_t);
-    ops.pack_panels(k, item.keys, d, t.k, 0, item.keys);
+    ops.pack_rows(k, item.keys, d, 1.0f, t.k, d_stride_);
     std::fill_n(t.dk, item.keys * d_stride_, 0.0f);
     std::fill_n(t.dv, item.keys * d_stride_, 0.0f);
   }
@@ -229,8 +244,6 @@ void FlashBackward::load_queries(const Item& item, std::int64_t h, std::int64_t 
   const RowSource d_o = rows_of(item.io->in->d_o, item.b, h, first_query);
   ops.pack_rows(q, rows, shape.d, 1.0f, t.q, d_stride_);
   ops.pack_rows(d_o, rows, shape.d, 1.0f, t.d_o, d_stride_);
-  ops.pack_panels(q, rows, shape.d, t.q_pan, 0, rows);
-  ops.pack_panels(d_o, rows, shape.d, t.do_pan, 0, rows);
 }
 
 /// P = exp(S - LSE) and dS = P∘(dP - D) of one tile.
@@ -240,9 +253,9 @@ void FlashBackward::recompute(const Item& item, std::int64_t h, std::int64_t fir
   {
     const PhaseTimer timer(item.profile, item.thread, kRecompute);
     ops.gemm(rows, item.keys, d, {t.q, d_stride_, 1}, {t.k_t, ops.cols, d * ops.cols},
-             {t.p, p_stride_}, Write::kStore);
+             {t.p, p_stride_}, Write::kStore, {});
     ops.gemm(rows, item.keys, d, {t.d_o, d_stride_, 1}, {t.v_t, ops.cols, d * ops.cols},
-             {t.ds, p_stride_}, Write::kStore);
+             {t.ds, p_stride_}, Write::kStore, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kSoftmax);
   const std::int64_t row = query_row(item.b, h, first_query);
@@ -262,14 +275,14 @@ void FlashBackward::accumulate(const Item& item, std::int64_t h, std::int64_t q_
   const std::int64_t d = shape.d;
   {
     const PhaseTimer timer(item.profile, item.thread, kDkDv);
-    ops.gemm(item.keys, d, rows, {t.p, 1, p_stride_}, {t.do_pan, ops.cols, rows * ops.cols},
-             {t.dv, d_stride_}, Write::kAdd);
-    ops.gemm(item.keys, d, rows, {t.ds, 1, p_stride_}, {t.q_pan, ops.cols, rows * ops.cols},
-             {t.dk, d_stride_}, Write::kAdd);
+    ops.gemm(item.keys, d, rows, {t.p, 1, p_stride_}, {t.d_o, d_stride_, ops.cols},
+             {t.dv, d_stride_}, Write::kAdd, {});
+    ops.gemm(item.keys, d, rows, {t.ds, 1, p_stride_}, {t.q, d_stride_, ops.cols},
+             {t.dk, d_stride_}, Write::kAdd, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDq);
-  ops.gemm(rows, d, item.keys, {t.ds, p_stride_, 1}, {t.k, ops.cols, item.keys * ops.cols},
-           {t.dq, d_stride_}, Write::kStore);
+  ops.gemm(rows, d, item.keys, {t.ds, p_stride_, 1}, {t.k, d_stride_, ops.cols}, {t.dq, d_stride_},
+           Write::kStore, {});
   const std::int64_t block = (item.b * shape.h + h) * q_blocks_ + q_block;
   float* dq = dq_ + query_row(item.b, h, q_block * q_block_) * dq_stride_;
   accumulator_.contribute(block, item.key_block, [&] {

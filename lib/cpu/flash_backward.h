@@ -57,18 +57,16 @@ class FlashBackward final : public Driver {
  private:
   /// A thread's own tiles. Panels are B operands, see TileOps.
   struct Tiles {
-    float* k_t;     ///< Kᵀ panels [keys / cols][d][cols], scaled by scale·log2(e)
-    float* v_t;     ///< Vᵀ panels
-    float* k;       ///< K panels [d / cols][keys][cols]
-    float* dk;      ///< [kv_block][d_stride]
-    float* dv;      ///< [kv_block][d_stride]
-    float* q;       ///< [q_block][d_stride], rows of Q
-    float* d_o;     ///< [q_block][d_stride], rows of dO
-    float* q_pan;   ///< Q panels [d / cols][q_block][cols]
-    float* do_pan;  ///< dO panels
-    float* p;       ///< [q_block][p_stride]: scores, then P
-    float* ds;      ///< [q_block][p_stride]: dP, then dS
-    float* dq;      ///< [q_block][d_stride]: this tile's share of dQ
+    float* k_t;  ///< Kᵀ panels [keys / cols][d][cols], scaled by scale·log2(e)
+    float* v_t;  ///< Vᵀ panels
+    float* k;    ///< [kv_block][d_stride], rows of K
+    float* dk;   ///< [kv_block][d_stride]
+    float* dv;   ///< [kv_block][d_stride]
+    float* q;    ///< [q_block][d_stride], rows of Q
+    float* d_o;  ///< [q_block][d_stride], rows of dO
+    float* p;    ///< [q_block][p_stride]: scores, then P
+    float* ds;   ///< [q_block][p_stride]: dP, then dS
+    float* dq;   ///< [q_block][d_stride]: this tile's share of dQ
   };
   struct Item {
     const Operands* io;

@@ -162,7 +162,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     {
       const PhaseTimer timer(item.profile, item.thread, kSoftmax);
       for (std::int64_t r = 0; r < rows_; ++r)
-        absorb_row(ops, {part.max[r], part.sum[r], part.o + r * d_stride_}, shape.d,
+        absorb_row(ops, {part.max[r], part.sum + r, 1, part.o + r * d_stride_}, shape.d,
                    t.s + r * s_stride_, keys,
                    std::clamp<std::int64_t>(visible(*item.sees, r) - first, 0, keys));
     }

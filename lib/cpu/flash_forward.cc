@@ -4,7 +4,9 @@
 
 #include <cmath>
 #include <limits>
+#include <numeric>
 
+#include "cpu/caches.h"
 #include "cpu/online_softmax.h"
 
 namespace flashbench::cpu {
@@ -14,27 +16,41 @@ enum Phase : std::size_t { kPack, kLoadQ, kScores, kSoftmax, kAccumulate, kStore
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Measured on Zen 3 (AVX2, 512 KiB of L2), 2 threads, N = 4096 for d = 512 and 2048 below, share of
-// the FMA peak, [row group, keys, queries]:
-//   d = 512: [6, 64, 96] .69, [6, 256, 96] .71, [24, 256, 96] .74, [96, 64, 96] .73,
-//            [48, 128, 192] .78, [96, 128, 192] .82, [48, 256, 192] .83
-//   d = 128: [6, 64, 96] .75, [6, 256, 96] .81, [24, 256, 96] .81, [48, 256, 192] .74
-//   d =  64: [6, 64, 96] .65, [6, 256, 96] .75, [24, 256, 96] .68, [48, 256, 192] .76
-constexpr std::int64_t kKeys = 256;
-constexpr std::int64_t kWideHead = 128;  ///< beyond it a packed panel of K no longer fits into L1
+// Share of the FMA peak of the same run, N = 4096, 2 threads, [row group, keys, queries].
+// Zen 3 (AVX2, 512 KiB of L2; 2048 keys at d <= 128, an older softmax):
+//   d = 512: [6, 64, 96] .69, [24, 256, 96] .74, [48, 128, 192] .78, [48, 256, 192] .83
+//   d = 128: [6, 64, 96] .75, [6, 256, 96] .81, [24, 256, 96] .81, quiet: [24, 256, 192] .86
+//   d =  64: [6, 64, 96] .65, [6, 256, 96] .75, quiet, causal: [6, 256, 96] .77, [24, 256, 192] .79
+// Emerald Rapids (AVX-512, 2 MiB of L2), P computed in registers:
+//   d = 512: [24, 256, 192] .82, [48, 128, 192] .83, [132, 128, 264] .83, [24, 256, 384] .83
+//   d = 128: [12, 256, 192] .86, [24, 256, 192] .86, [24, 256, 384] .88, [96, 128, 384] .88
+//   d =  64: [12, 256, 192] .84, [24, 256, 192] .83, [24, 256, 384] .87, [96, 64, 192] .80
+// Fetching the next block into L2 meanwhile brought 2 to 3 % there (.79 to .81 and .82 to .86 at
+// d = 64 and 128), nothing on Zen 3.
+struct Blocks {
+  std::int64_t row_group;  ///< rows that go through scores, softmax and P·V together
+  std::int64_t keys;
+};
+constexpr Blocks kNarrowHead = {24, 256};  ///< a panel of K fits into L1
+constexpr Blocks kWideHead = {48, 128};    ///< panels come from L2: more rows share each
+constexpr std::int64_t kWidestNarrowHead = 128;
+constexpr std::int64_t kMaxQBlock = 384, kMinQBlock = 192;
+constexpr std::int64_t kMaxRowGroup = 48;
 
-/// As many queries as amortise streaming K and V, but enough blocks for all threads.
-std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
-  const std::int64_t per_thread = blocks(s.b * s.h * s.q_len, 4 * threads);
-  const std::int64_t block =
-      std::clamp<std::int64_t>(per_thread, ops.rows, s.d > kWideHead ? 192 : 96);
-  return std::min(round_up(block, ops.rows), round_up(s.q_len, ops.rows));
+constexpr Blocks blocks_of(const Shape& s) {
+  return s.d > kWidestNarrowHead ? kWideHead : kNarrowHead;
 }
 
-/// Rows that go through scores, softmax and P·V together: one register tile keeps the scores in L1;
-/// where panels come from L2 anyway, more rows share each of them.
-std::int64_t choose_row_group(const Shape& s, const TileOps& ops, std::int64_t q_block) {
-  return s.d > kWideHead ? std::min(round_up(48, ops.rows), q_block) : ops.rows;
+/// As many queries as amortise streaming K and V, with Q and O in half of L2, but enough blocks for
+/// all threads.
+std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
+  const std::int64_t row_group = blocks_of(s).row_group;
+  const auto bytes_per_query = 2 * tile_stride(s.d) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t fits = static_cast<std::int64_t>(l2_cache_bytes()) / 2 / bytes_per_query;
+  const std::int64_t largest = std::clamp(fits / row_group * row_group, kMinQBlock, kMaxQBlock);
+  const std::int64_t per_thread = blocks(s.b * s.h * s.q_len, 4 * threads);
+  const std::int64_t block = std::clamp<std::int64_t>(per_thread, ops.rows, largest);
+  return std::min(round_up(block, ops.rows), round_up(s.q_len, ops.rows));
 }
 
 }  // namespace
@@ -42,14 +58,17 @@ std::int64_t choose_row_group(const Shape& s, const TileOps& ops, std::int64_t q
 FlashForward::FlashForward(const Problem& p, const Execution& e)
     : Driver(p, e),
       q_block_(choose_q_block(shape, ops, threads)),
-      kv_block_(std::min(round_up(kKeys, ops.cols), round_up(shape.kv_len, ops.cols))),
-      row_group_(choose_row_group(shape, ops, q_block_)),
+      kv_block_(
+          std::min(round_up(blocks_of(shape).keys, ops.cols), round_up(shape.kv_len, ops.cols))),
+      row_group_(std::min(round_up(blocks_of(shape).row_group, ops.rows), q_block_)),
       q_stride_(tile_stride(shape.d)),
       o_stride_(tile_stride(shape.d)),
       s_stride_(tile_stride(kv_block_)),
       k_floats_(round_up(shape.kv_len, ops.cols) * shape.d),
-      v_floats_(shape.kv_len * round_up(shape.d, ops.cols)),
-      waves_(shape.b * shape.h_kv, shape.group() * blocks(shape.q_len, q_block_), threads) {}
+      d_panels_(round_up(shape.d, ops.cols)),
+      v_floats_(shape.kv_len * d_panels_),
+      pipeline_(shape.b * shape.h_kv, blocks(shape.kv_len, kv_block_),
+                shape.group() * blocks(shape.q_len, q_block_), threads) {}
 
 FlashForward::Tiles FlashForward::carve(Carver& carver) const {
   Tiles t{};
@@ -57,20 +76,21 @@ FlashForward::Tiles FlashForward::carve(Carver& carver) const {
   t.o = carver.take(q_block_ * o_stride_);
   t.s = carver.take(row_group_ * s_stride_);
   t.max = carver.take(q_block_);
-  t.sum = carver.take(q_block_);
+  t.sum = carver.take(q_block_ * ops.lanes);
+  t.block_sum = carver.take(row_group_ * ops.lanes);
   return t;
 }
 
 std::size_t FlashForward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
-  return static_cast<std::size_t>(waves_.per_wave) * (floats(k_floats_) + floats(v_floats_)) *
+  return static_cast<std::size_t>(pipeline_.slots()) * (floats(k_floats_) + floats(v_floats_)) *
              sizeof(float) +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
 void FlashForward::allocate() {
-  packed_ = Buffer(static_cast<std::size_t>(waves_.per_wave) *
+  packed_ = Buffer(static_cast<std::size_t>(pipeline_.slots()) *
                    (floats(k_floats_) + floats(v_floats_)) * sizeof(float));
   Carver sizes;
   carve(sizes);
@@ -100,79 +120,62 @@ std::vector<std::size_t> FlashForward::phase_bytes() const {
   return {packed_.bytes(),
           per_thread * floats(q_block_ * q_stride_),
           per_thread * floats(row_group_ * s_stride_),
-          per_thread * 2 * floats(q_block_),
+          per_thread *
+              (floats(q_block_) + floats(q_block_ * ops.lanes) + floats(row_group_ * ops.lanes)),
           per_thread * floats(q_block_ * o_stride_),
           0};
 }
 
 void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
                        PhaseProfile* profile) {
-  const std::int64_t q_blocks = blocks(shape.q_len, q_block_);
-  const std::int64_t group = shape.group();
-  const std::size_t head_floats = floats(k_floats_) + floats(v_floats_);
+  const std::int64_t q_blocks = blocks(shape.q_len, q_block_), group = shape.group();
+  pipeline_.start();
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
     Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
     const Tiles tiles = carve(carver);
-    for (std::int64_t wave = 0; wave < waves_.count(); ++wave) {
-      pack_wave(io, sees, wave, profile, thread);  // ends in a barrier
-      const std::int64_t heads = waves_.size(wave) * group;
-      // Blocks of one index of all heads are neighbours, the last ones first: under a causal mask
-      // these see the most keys, and the short ones fill the gaps at the end.
-#pragma omp for schedule(dynamic, 1)
-      for (std::int64_t i = 0; i < heads * q_blocks; ++i) {
-        const std::int64_t packed = i % heads / group;
-        const std::int64_t kv_head = wave * waves_.per_wave + packed;
-        const std::int64_t b = kv_head / shape.h_kv;
-        const std::int64_t first = (q_blocks - 1 - i / heads) * q_block_;
-        const float* k_panels =
-            packed_.as<float>() + static_cast<std::size_t>(packed) * head_floats;
-        attend({&io, &sees[static_cast<std::size_t>(b)], b,
-                kv_head % shape.h_kv * group + i % heads % group, first,
-                std::min(q_block_, shape.q_len - first), k_panels, k_panels + floats(k_floats_),
-                profile, thread},
-               tiles);
-      }
-    }
+    const auto item = [&](std::int64_t kv_head, std::int64_t h, std::int64_t first_query) {
+      const std::int64_t b = kv_head / shape.h_kv;
+      float* k_panels =
+          packed_.as<float>() + static_cast<std::size_t>(kv_head % pipeline_.slots()) *
+                                    (floats(k_floats_) + floats(v_floats_));
+      return Item{&io,         &sees[static_cast<std::size_t>(b)],
+                  b,           kv_head % shape.h_kv * group + h,
+                  first_query, std::min(q_block_, shape.q_len - first_query),
+                  k_panels,    k_panels + floats(k_floats_),
+                  profile,     thread};
+    };
+    pipeline_.work([&](std::int64_t kv_head,
+                       std::int64_t chunk) { pack(item(kv_head, 0, 0), chunk * kv_block_); },
+                   [&](std::int64_t kv_head, std::int64_t i) {
+                     // The last block first: under a causal mask it sees the most keys, and the
+                     // short ones fill the gaps at the end.
+                     attend(item(kv_head, i % group, (q_blocks - 1 - i / group) * q_block_), tiles);
+                   });
   }
 }
 
-void FlashForward::pack_wave(const Operands& io, const std::vector<Visibility>& sees,
-                             std::int64_t wave, PhaseProfile* profile, int thread) {
-  const std::int64_t chunks = blocks(shape.kv_len, kv_block_);
-  const std::size_t head_floats = floats(k_floats_) + floats(v_floats_);
-#pragma omp for schedule(dynamic, 1)
-  for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
-    const PhaseTimer timer(profile, thread, kPack);
-    const std::int64_t kv_head = wave * waves_.per_wave + i / chunks;
-    const std::int64_t b = kv_head / shape.h_kv, h = kv_head % shape.h_kv;
-    const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
-    const std::int64_t first = i % chunks * kv_block_;
-    const std::int64_t rows = std::min(kv_block_, kept.count() - first);
-    if (rows <= 0) continue;
-    const std::int32_t* position = kept.positions() == nullptr ? nullptr : kept.positions() + first;
-    const std::int64_t from = position == nullptr ? first : 0;
-    float* k_panels = packed_.as<float>() + static_cast<std::size_t>(i / chunks) * head_floats;
-    ops.pack_panels_transposed(rows_of(io.in->k, b, h, from, position), rows, shape.d, 1.0f,
-                               k_panels + first * shape.d);
-    ops.pack_panels(rows_of(io.in->v, b, h, from, position), rows, shape.d,
-                    k_panels + floats(k_floats_), first, kept.count());
-  }
+/// Kept keys [first_key, first_key + kv_block) of a head.
+void FlashForward::pack(const Item& item, std::int64_t first_key) const {
+  const PhaseTimer timer(item.profile, item.thread, kPack);
+  const KeptKeys& kept = item.sees->kept();
+  const std::int64_t keys = std::min(kv_block_, kept.count() - first_key);
+  if (keys <= 0) return;
+  const Inputs& in = *item.io->in;
+  const std::int64_t h = item.h / shape.group();
+  const std::int32_t* position =
+      kept.positions() == nullptr ? nullptr : kept.positions() + first_key;
+  const std::int64_t from = position == nullptr ? first_key : 0;
+  ops.pack_panels_transposed(rows_of(in.k, item.b, h, from, position), keys, shape.d, 1.0f,
+                             item.k_panels + first_key * shape.d);
+  ops.pack_panels(rows_of(in.v, item.b, h, from, position), keys, shape.d,
+                  item.v_panels + first_key * d_panels_, 0, keys);
 }
 
 /// Algorithm 1 for one block of queries.
 void FlashForward::attend(const Item& item, const Tiles& t) const {
-  const std::int64_t d = shape.d;
-  const std::int64_t kept = item.sees->kept().count();
-  {
-    const PhaseTimer timer(item.profile, item.thread, kLoadQ);
-    ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, d,
-                  static_cast<float>(scale) * kLog2E, t.q, q_stride_);
-    std::fill_n(t.o, item.rows * o_stride_, 0.0f);
-    std::fill_n(t.max, item.rows, -kInf);
-    std::fill_n(t.sum, item.rows, 0.0f);
-  }
+  load_queries(item, t);
   const std::int64_t last_key = item.sees->visible(item.first_query + item.rows - 1);
   for (std::int64_t first_key = 0; first_key < last_key; first_key += kv_block_) {
     for (std::int64_t row = 0; row < item.rows; row += row_group_) {
@@ -181,33 +184,75 @@ void FlashForward::attend(const Item& item, const Tiles& t) const {
       const std::int64_t visible = item.sees->visible(item.first_query + row + rows - 1);
       const std::int64_t keys = std::min(kv_block_, visible - first_key);
       if (keys <= 0) continue;
-      {
-        const PhaseTimer timer(item.profile, item.thread, kScores);
-        ops.gemm(rows, keys, d, {t.q + row * q_stride_, q_stride_, 1},
-                 {item.k_panels + first_key * d, ops.cols, d * ops.cols}, {t.s, s_stride_},
-                 Write::kStore);
-      }
-      absorb_scores(item, t, row, rows, first_key, keys);
-      const PhaseTimer timer(item.profile, item.thread, kAccumulate);
-      ops.gemm(rows, d, keys, {t.s, s_stride_, 1},
-               {item.v_panels + first_key * ops.cols, ops.cols, kept * ops.cols},
-               {t.o + row * o_stride_, o_stride_}, Write::kAdd);
+      compute_p(item, t, row, rows, first_key, keys);
+      accumulate_o(item, t, row, rows, first_key, keys);
     }
   }
   finish(item, t);
 }
 
-void FlashForward::absorb_scores(const Item& item, const Tiles& t, std::int64_t row,
-                                 std::int64_t rows, std::int64_t first_key,
-                                 std::int64_t keys) const {
-  const PhaseTimer timer(item.profile, item.thread, kSoftmax);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int64_t r = row + i;
-    const std::int64_t visible =
-        std::clamp<std::int64_t>(item.sees->visible(item.first_query + r) - first_key, 0, keys);
-    absorb_row(ops, {t.max[r], t.sum[r], t.o + r * o_stride_}, shape.d, t.s + i * s_stride_, keys,
-               visible);
+void FlashForward::load_queries(const Item& item, const Tiles& t) const {
+  const PhaseTimer timer(item.profile, item.thread, kLoadQ);
+  ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, shape.d,
+                static_cast<float>(scale) * kLog2E, t.q, q_stride_);
+  std::fill_n(t.o, item.rows * o_stride_, 0.0f);
+  std::fill_n(t.max, item.rows, -kInf);
+  std::fill_n(t.sum, item.rows * ops.lanes, 0.0f);
+}
+
+/// The share that these rows fetch of the block of panels after first_key's, spread over the
+/// register tiles of a product with `columns` columns.
+Ahead FlashForward::next_block(const Item& item, const float* panels, std::int64_t key_floats,
+                               std::int64_t row, std::int64_t rows, std::int64_t first_key,
+                               std::int64_t columns) const {
+  const std::int64_t next = first_key + kv_block_;
+  const std::int64_t keys = std::min(kv_block_, item.sees->kept().count() - next);
+  if (keys <= 0) return {};
+  const std::int64_t from = keys * row / item.rows, to = keys * (row + rows) / item.rows;
+  const std::int64_t tiles = blocks(rows, ops.rows) * blocks(columns, ops.cols);
+  return {reinterpret_cast<const std::byte*>(panels + (next + from) * key_floats),
+          blocks((to - from) * key_floats * 4, tiles)};
+}
+
+/// P = 2^(S - max) of one tile and the sums of its rows. A max from earlier keys serves as long as
+/// no sum grows out of proportion: only the first keys of a row, and rare later ones, raise it.
+void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
+                             std::int64_t first_key, std::int64_t keys) const {
+  const MatrixA q = {t.q + row * q_stride_, q_stride_, 1};
+  const MatrixB k = {item.k_panels + first_key * shape.d, ops.cols, shape.d * ops.cols};
+  const MatrixC s = {t.s, s_stride_};
+  std::int64_t visible[kMaxRowGroup];
+  for (std::int64_t i = 0; i < rows; ++i)
+    visible[i] = std::clamp<std::int64_t>(
+        item.sees->visible(item.first_query + row + i) - first_key, 0, keys);
+  float* sum = t.sum + row * ops.lanes;
+  if (t.max[row] > -kInf) {
+    const PhaseTimer timer(item.profile, item.thread, kScores);
+    if (ops.gemm_exp2(rows, keys, shape.d, q, k, s, {t.max + row, visible, t.block_sum},
+                      next_block(item, item.k_panels, shape.d, row, rows, first_key, keys))) {
+      ops.row_add(sum, t.block_sum, rows * ops.lanes);
+      return;
+    }
   }
+  {
+    const PhaseTimer timer(item.profile, item.thread, kScores);
+    ops.gemm(rows, keys, shape.d, q, k, s, Write::kStore, {});
+  }
+  const PhaseTimer timer(item.profile, item.thread, kSoftmax);
+  for (std::int64_t i = 0; i < rows; ++i)
+    absorb_row(ops, {t.max[row + i], sum + i * ops.lanes, ops.lanes, t.o + (row + i) * o_stride_},
+               shape.d, t.s + i * s_stride_, keys, visible[i]);
+}
+
+void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t row,
+                                std::int64_t rows, std::int64_t first_key,
+                                std::int64_t keys) const {
+  const PhaseTimer timer(item.profile, item.thread, kAccumulate);
+  const std::int64_t block_keys = std::min(kv_block_, item.sees->kept().count() - first_key);
+  ops.gemm(rows, shape.d, keys, {t.s, s_stride_, 1},
+           {item.v_panels + first_key * d_panels_, ops.cols, block_keys * ops.cols},
+           {t.o + row * o_stride_, o_stride_}, Write::kAdd,
+           next_block(item, item.v_panels, d_panels_, row, rows, first_key, shape.d));
 }
 
 /// O = O / sum and LSE = ln 2·max + ln sum; 0 and -inf for a row that saw nothing.
@@ -217,8 +262,10 @@ void FlashForward::finish(const Item& item, const Tiles& t) const {
   float* lse = out.lse.as<float>() + out.lse.dims().index(item.b, item.h, item.first_query, 0);
   for (std::int64_t r = 0; r < item.rows; ++r) {
     const bool empty = item.sees->visible(item.first_query + r) == 0;
-    lse[r] = empty ? -kInf : t.max[r] * kLn2 + std::log(t.sum[r]);
-    ops.row_store(t.o + r * o_stride_, shape.d, empty ? 0.0f : 1.0f / t.sum[r], dtype,
+    const float* lanes = t.sum + r * ops.lanes;
+    const float sum = std::accumulate(lanes, lanes + ops.lanes, 0.0f);
+    lse[r] = empty ? -kInf : t.max[r] * kLn2 + std::log(sum);
+    ops.row_store(t.o + r * o_stride_, shape.d, empty ? 0.0f : 1.0f / sum, dtype,
                   row_of(out.o, item.b, item.h, item.first_query + r));
   }
 }

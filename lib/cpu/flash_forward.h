@@ -2,6 +2,7 @@
 
 #include "core/buffer.h"
 #include "cpu/driver.h"
+#include "cpu/head_pipeline.h"
 
 namespace flashbench::cpu {
 
@@ -21,34 +22,39 @@ class FlashForward final : public Driver {
  private:
   /// A thread's own tiles.
   struct Tiles {
-    float* q;    ///< [q_block][q_stride], scaled by scale·log2(e)
-    float* o;    ///< [q_block][o_stride], not yet normalised
-    float* s;    ///< [row_group][s_stride]: scores, then P
-    float* max;  ///< [q_block], in units of log 2
-    float* sum;  ///< [q_block]
+    float* q;          ///< [q_block][q_stride], scaled by scale·log2(e)
+    float* o;          ///< [q_block][o_stride], not yet normalised
+    float* s;          ///< [row_group][s_stride]: scores, then P
+    float* max;        ///< [q_block], in units of log 2
+    float* sum;        ///< [q_block][lanes]: the sum of a row is that of its lanes
+    float* block_sum;  ///< [row_group][lanes]: of one block of keys
   };
   struct Item {
     const Operands* io;
     const Visibility* sees;
     std::int64_t b, h, first_query, rows;
-    const float* k_panels;  ///< [keys / cols][d][cols]
-    const float* v_panels;  ///< [d / cols][keys][cols]
+    float* k_panels;  ///< [keys / cols][d][cols]
+    float* v_panels;  ///< [keys / kv_block][d / cols][kv_block][cols], the last block shorter
     PhaseProfile* profile;
     int thread;
   };
 
   Tiles carve(Carver& carver) const;
-  void pack_wave(const Operands& io, const std::vector<Visibility>& sees, std::int64_t wave,
-                 PhaseProfile* profile, int thread);
+  void pack(const Item& item, std::int64_t first_key) const;
   void attend(const Item& item, const Tiles& t) const;
-  void absorb_scores(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
-                     std::int64_t first_key, std::int64_t keys) const;
+  void load_queries(const Item& item, const Tiles& t) const;
+  Ahead next_block(const Item& item, const float* panels, std::int64_t key_floats, std::int64_t row,
+                   std::int64_t rows, std::int64_t first_key, std::int64_t columns) const;
+  void compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
+                 std::int64_t first_key, std::int64_t keys) const;
+  void accumulate_o(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
+                    std::int64_t first_key, std::int64_t keys) const;
   void finish(const Item& item, const Tiles& t) const;
 
   std::int64_t q_block_, kv_block_, row_group_;
   std::int64_t q_stride_, o_stride_, s_stride_;
-  std::int64_t k_floats_, v_floats_;  ///< of one head's panels
-  HeadWaves waves_;
+  std::int64_t k_floats_, d_panels_, v_floats_;  ///< of one head's panels
+  HeadPipeline pipeline_;
   Buffer packed_;
   std::vector<Buffer> tiles_;
 };

@@ -94,7 +94,7 @@ void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float
                     d_stride_);
       ops.gemm(block.rows, shape.kv_len, d, {a, d_stride_, 1},
                {block.panels, ops.cols, d * ops.cols},
-               {matrix_row(m, block.b, block.h, block.first), m.stride}, Write::kStore);
+               {matrix_row(m, block.b, block.h, block.first), m.stride}, Write::kStore, {});
     }
   }
 }
@@ -123,7 +123,7 @@ void NormalDriver::rows_product(const ScoreMatrix& m, const Tensor& right, float
         ops.gemm(block.rows, d, std::min(kKeyStep, shape.kv_len - key),
                  {matrix_row(m, block.b, block.h, block.first) + key, m.stride, 1},
                  {block.panels + key * ops.cols, ops.cols, shape.kv_len * ops.cols}, {c, d_stride_},
-                 key == 0 ? Write::kStore : Write::kAdd);
+                 key == 0 ? Write::kStore : Write::kAdd, {});
       for (std::int64_t r = 0; r < block.rows; ++r)
         ops.row_store(c + r * d_stride_, d, factor, dtype,
                       row_of(out, block.b, block.h, block.first + r));

@@ -106,9 +106,9 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
       ops.pack_panels(rows_of(io.in->q, b, h, first), rows, d, t.q_pan, 0, rows);
       ops.pack_panels(rows_of(io.in->d_o, b, h, first), rows, d, t.do_pan, 0, rows);
       ops.gemm(keys, d, rows, {matrix_row(p, b, h, first) + first_key, 1, p.stride},
-               {t.do_pan, cols, rows * cols}, {t.dv, d_stride_}, Write::kAdd);
+               {t.do_pan, cols, rows * cols}, {t.dv, d_stride_}, Write::kAdd, {});
       ops.gemm(keys, d, rows, {matrix_row(ds_, b, h, first) + first_key, 1, ds_.stride},
-               {t.q_pan, cols, rows * cols}, {t.dk, d_stride_}, Write::kAdd);
+               {t.q_pan, cols, rows * cols}, {t.dk, d_stride_}, Write::kAdd, {});
     }
     const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
     for (std::int64_t r = 0; r < keys; ++r) {

@@ -12,7 +12,8 @@ namespace flashbench::cpu {
 /// Running state of one row of queries: the largest score and the sum of 2^(score - max) so far.
 struct OnlineRow {
   float& max;
-  float& sum;
+  float* sum;  ///< [lanes]: adds up to the sum
+  int lanes;
   float* o;  ///< [d], not yet normalised
 };
 
@@ -28,11 +29,11 @@ inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float*
   const float sum = ops.row_exp2(s, visible, new_max);
   if (new_max != old_max) {
     const float rescale = std::exp2(old_max - new_max);  // 0 for the first keys of a row
-    row.sum *= rescale;
+    ops.row_scale(row.sum, row.lanes, rescale);
     row.max = new_max;
     ops.row_scale(row.o, d, rescale);
   }
-  row.sum += sum;
+  row.sum[0] += sum;
 }
 
 }  // namespace flashbench::cpu

@@ -19,8 +19,9 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+template <typename Tile>
 inline std::int64_t panel_cols() {
-  return kTileVectors * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+  return Tile::kTileVectors * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
 }
 
 template <typename T>
@@ -48,10 +49,10 @@ HWY_INLINE void pack_rows_of(const RowSource& src, std::int64_t rows, std::int64
   }
 }
 
-template <typename T>
+template <typename Tile, typename T>
 HWY_INLINE void pack_panels_of(const RowSource& src, std::int64_t rows, std::int64_t d, float* dst,
                                std::int64_t first, std::int64_t total) {
-  const std::int64_t cols = panel_cols();
+  const std::int64_t cols = panel_cols<Tile>();
   for (std::int64_t r = 0; r < rows; ++r) {
     const T* row = source_row<T>(src, r);
     for (std::int64_t c = 0; c < d; c += cols) {
@@ -63,10 +64,10 @@ HWY_INLINE void pack_panels_of(const RowSource& src, std::int64_t rows, std::int
   }
 }
 
-template <typename T>
+template <typename Tile, typename T>
 HWY_INLINE void pack_panels_transposed_of(const RowSource& src, std::int64_t rows, std::int64_t d,
                                           float scale, float* dst) {
-  const std::int64_t cols = panel_cols();
+  const std::int64_t cols = panel_cols<Tile>();
   float row[kMaxHeadDim];
   for (std::int64_t first = 0; first < rows; first += cols) {
     float* panel = dst + first * d;
@@ -93,27 +94,29 @@ inline void pack_rows(const RowSource& src, std::int64_t rows, std::int64_t d, f
   }
 }
 
+template <typename Tile>
 inline void pack_panels(const RowSource& src, std::int64_t rows, std::int64_t d, float* dst,
                         std::int64_t first, std::int64_t total) {
   switch (src.dtype) {
     case Dtype::kBf16:
-      return pack_panels_of<Bf16>(src, rows, d, dst, first, total);
+      return pack_panels_of<Tile, Bf16>(src, rows, d, dst, first, total);
     case Dtype::kF16:
-      return pack_panels_of<F16>(src, rows, d, dst, first, total);
+      return pack_panels_of<Tile, F16>(src, rows, d, dst, first, total);
     case Dtype::kF32:
-      return pack_panels_of<float>(src, rows, d, dst, first, total);
+      return pack_panels_of<Tile, float>(src, rows, d, dst, first, total);
   }
 }
 
+template <typename Tile>
 inline void pack_panels_transposed(const RowSource& src, std::int64_t rows, std::int64_t d,
                                    float scale, float* dst) {
   switch (src.dtype) {
     case Dtype::kBf16:
-      return pack_panels_transposed_of<Bf16>(src, rows, d, scale, dst);
+      return pack_panels_transposed_of<Tile, Bf16>(src, rows, d, scale, dst);
     case Dtype::kF16:
-      return pack_panels_transposed_of<F16>(src, rows, d, scale, dst);
+      return pack_panels_transposed_of<Tile, F16>(src, rows, d, scale, dst);
     case Dtype::kF32:
-      return pack_panels_transposed_of<float>(src, rows, d, scale, dst);
+      return pack_panels_transposed_of<Tile, float>(src, rows, d, scale, dst);
   }
 }
 

@@ -1,12 +1,12 @@
 #include "cpu/peak.h"
 
 #include <omp.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 
 #include "core/buffer.h"
+#include "cpu/caches.h"
 #include "cpu/tile_ops.h"
 
 namespace flashbench::cpu {
@@ -42,12 +42,6 @@ double measure_peak_flops(const Execution& e) {
     static_cast<void>(keep);
   }
   return flop / slowest_s;
-}
-
-std::size_t last_cache_bytes() {
-  long size = sysconf(_SC_LEVEL4_CACHE_SIZE);
-  if (size <= 0) size = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  return size > 0 ? static_cast<std::size_t>(size) : std::size_t{32} << 20;
 }
 
 double measure_read_bandwidth(const Execution& e) {

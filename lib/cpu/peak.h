@@ -12,7 +12,4 @@ double measure_peak_flops(const Execution& e);
 /// 128 MiB), which is kept for the next reading. One reading of the whole buffer.
 double measure_read_bandwidth(const Execution& e);
 
-/// Size of the last cache in bytes; 32 MiB where the system does not say.
-std::size_t last_cache_bytes();
-
 }  // namespace flashbench::cpu

@@ -10,20 +10,23 @@
 #include "cpu/pack-inl.h"
 #include "cpu/row_products-inl.h"
 #include "cpu/rows-inl.h"
+#include "cpu/scores-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 
+template <typename Tile>
 inline TileOps make_tile_ops(Isa isa) {
   return {.isa = isa,
           .lanes = static_cast<int>(vector_lanes()),
-          .rows = kTileRows,
-          .cols = static_cast<int>(panel_cols()),
+          .rows = Tile::kTileRows,
+          .cols = static_cast<int>(panel_cols<Tile>()),
           .pack_rows = pack_rows,
-          .pack_panels = pack_panels,
-          .pack_panels_transposed = pack_panels_transposed,
-          .gemm = gemm,
+          .pack_panels = pack_panels<Tile>,
+          .pack_panels_transposed = pack_panels_transposed<Tile>,
+          .gemm = gemm<Tile>,
+          .gemm_exp2 = gemm_exp2<Tile>,
           .dots = dots,
           .add_rows = add_rows,
           .row_max = row_max,

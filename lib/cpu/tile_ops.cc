@@ -11,23 +11,23 @@ namespace flashbench::cpu {
 namespace {
 
 /// Empty where the processor lacks the level (its code must not even build the table) or the build.
-const std::optional<TileOps>& table(Isa isa) {
-  static const auto tables = [] {
-    std::array<std::optional<TileOps>, std::size(kIsas)> all;
+const std::vector<TileOps>& tables(Isa isa) {
+  static const auto levels = [] {
+    std::array<std::vector<TileOps>, std::size(kIsas)> all;
     for (const Isa level : kIsas)
       if (processor_has(level))
         all[static_cast<std::size_t>(level)] =
-            level == Isa::kScalar ? scalar_tile_ops() : simd_tile_ops(level);
+            level == Isa::kScalar ? std::vector{scalar_tile_ops()} : simd_tile_ops(level);
     return all;
   }();
-  return tables[static_cast<std::size_t>(isa)];
+  return levels[static_cast<std::size_t>(isa)];
 }
 
 }  // namespace
 
 std::optional<std::string> absent(Isa isa) {
   if (!processor_has(isa)) return fmt::format("this processor has no {}", name(isa));
-  if (!table(isa)) return fmt::format("this build has no {} kernels", name(isa));
+  if (tables(isa).empty()) return fmt::format("this build has no {} kernels", name(isa));
   return std::nullopt;
 }
 
@@ -38,9 +38,11 @@ std::vector<Isa> available_isas() {
   return levels;
 }
 
-const TileOps& tile_ops(Isa isa) {
+const std::vector<TileOps>& tile_forms(Isa isa) {
   if (const auto reason = absent(isa)) throw UnavailableError(*reason);
-  return *table(isa);
+  return tables(isa);
 }
+
+const TileOps& tile_ops(Isa isa) { return tile_forms(isa).front(); }
 
 }  // namespace flashbench::cpu

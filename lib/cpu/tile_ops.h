@@ -8,7 +8,6 @@
 
 #include "core/dtype.h"
 #include "kernel/execution.h"
-
 namespace flashbench::cpu {
 
 /// Rows of a tensor to pack: row r is row position[r], or r itself when position is null. A
@@ -38,11 +37,21 @@ struct MatrixC {
   std::int64_t row;
 };
 
+/// What the rows of a tile of scores bring to their softmax, and take from it.
+struct SoftmaxRows {
+  const float* max;             ///< [m]: what is subtracted, no less than about the largest score
+  const std::int64_t* visible;  ///< [m]: columns that each row sees, from the first; null: all
+  float* sum;                   ///< [m][lanes]: the sum of a row is that of its lanes
+};
+
+/// Sums of P that are larger than this have lost the benefit of subtracting a maximum.
+inline constexpr float kLargestSum = 65536.0f;
+
 enum class Write { kStore, kAdd };
 
-/// Memory that will be read next. A product of rows fetches `step` bytes of it into L2 for each
-/// four rows of B, so that reading goes on while it computes. Reaching beyond an allocation is
-/// harmless.
+/// Memory that will be read next. A product fetches `step` bytes of it into L2 for each register
+/// tile (dots, add_rows: each four rows of B), so that reading goes on while it computes. Reaching
+/// beyond an allocation is harmless.
 struct Ahead {
   const std::byte* next = nullptr;
   std::int64_t step = 0;
@@ -75,7 +84,13 @@ struct TileOps {
 
   /// C[m][n] = or += A[m][k]·B[k][n]. Computes round_up(n, lanes) columns.
   void (*gemm)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
-               Write write);
+               Write write, Ahead ahead);
+
+  /// P[m][n] = 2^(A[m][k]·B[k][n] - rows.max), 0 where a row does not see the column; rows.sum gets
+  /// the sums of P. False if one of them is beyond kLargestSum or NaN: rows.max is too low, and P
+  /// is to be computed again. Writes round_up(n, lanes) columns.
+  bool (*gemm_exp2)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC p,
+                    SoftmaxRows rows, Ahead ahead);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ, B as it lies in a tensor: no position is -1, and rows are readable
   /// up to round_up(d, lanes), where A or B holds zeros.
@@ -110,6 +125,10 @@ struct TileOps {
 
 /// The table of a level. Throws UnavailableError where absent(isa) has a reason.
 const TileOps& tile_ops(Isa isa);
+
+/// All tables of a level, which differ in the register tile; the one for this processor comes
+/// first.
+const std::vector<TileOps>& tile_forms(Isa isa);
 
 /// Why a level cannot run here: not built, or not in this processor. nullopt: it can.
 std::optional<std::string> absent(Isa isa);

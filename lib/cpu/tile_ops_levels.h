@@ -1,6 +1,6 @@
 #pragma once
 
-#include <optional>
+#include <vector>
 
 #include "cpu/tile_ops.h"
 
@@ -8,8 +8,8 @@
 namespace flashbench::cpu {
 
 TileOps scalar_tile_ops();
-/// nullopt: this build has no code for the level.
-std::optional<TileOps> simd_tile_ops(Isa isa);
+/// The forms of a level, the one for this processor first; empty: this build has no code for it.
+std::vector<TileOps> simd_tile_ops(Isa isa);
 /// Does the processor, and the operating system with it, run this level?
 bool processor_has(Isa isa);
 

@@ -7,6 +7,6 @@
 
 namespace flashbench::cpu {
 
-TileOps scalar_tile_ops() { return N_SCALAR::make_tile_ops(Isa::kScalar); }
+TileOps scalar_tile_ops() { return N_SCALAR::make_tile_ops<N_SCALAR::TallTile>(Isa::kScalar); }
 
 }  // namespace flashbench::cpu

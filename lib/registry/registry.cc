@@ -48,7 +48,14 @@ std::vector<BackendStatus> backends() {
 
 std::vector<IsaStatus> isas() {
   std::vector<IsaStatus> all;
-  for (const Isa isa : kIsas) all.push_back({isa, cpu::absent(isa)});
+  for (const Isa isa : kIsas) {
+    IsaStatus status = {isa, cpu::absent(isa), {}};
+    if (!status.absent) {
+      const cpu::TileOps& ops = cpu::tile_ops(isa);
+      status.tile = fmt::format("{} x {}", ops.rows, ops.cols);
+    }
+    all.push_back(std::move(status));
+  }
   return all;
 }
 

@@ -21,6 +21,7 @@ std::vector<BackendStatus> backends();
 struct IsaStatus {
   Isa isa;
   std::optional<std::string> absent;
+  std::string tile;  ///< register tile that its products use here, e.g. "6 x 64"; empty if absent
 };
 /// Every ISA level that flashbench knows, with the reason where this build or processor lacks it.
 std::vector<IsaStatus> isas();

@@ -1,15 +1,22 @@
 #include "cpu/tile_ops.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
+#include <ostream>
 #include <random>
 #include <vector>
 
 #include "core/error.h"
 
 namespace flashbench::cpu {
+
+void PrintTo(const TileOps& ops, std::ostream* out) {
+  *out << name(ops.isa) << ' ' << ops.rows << 'x' << ops.cols;
+}
+
 namespace {
 
 std::vector<float> random_values(std::int64_t n, unsigned seed) {
@@ -20,10 +27,17 @@ std::vector<float> random_values(std::int64_t n, unsigned seed) {
   return x;
 }
 
-/// Every test below runs at every ISA level that this processor has.
-class TileOpsTest : public testing::TestWithParam<Isa> {
+/// Every register tile of every ISA level that this processor has, not only the one it would take.
+std::vector<TileOps> all_forms() {
+  std::vector<TileOps> all;
+  for (const Isa isa : available_isas())
+    for (const TileOps& form : tile_forms(isa)) all.push_back(form);
+  return all;
+}
+
+class TileOpsTest : public testing::TestWithParam<TileOps> {
  protected:
-  const TileOps& ops = tile_ops(GetParam());
+  const TileOps ops = GetParam();
 };
 
 struct GemmCase {
@@ -42,7 +56,7 @@ TEST_P(TileOpsTest, GemmTailsInEveryDirectionAndBothLayoutsOfA) {
         ops.pack_panels({b.data(), Dtype::kF32, n, nullptr}, k, n, panels.data(), 0, k);
         std::vector<float> c(static_cast<std::size_t>(m * n_c), 0.5f);
         const MatrixA ma = transposed ? MatrixA{a.data(), 1, m} : MatrixA{a.data(), k, 1};
-        ops.gemm(m, n, k, ma, {panels.data(), ops.cols, k * ops.cols}, {c.data(), n_c}, write);
+        ops.gemm(m, n, k, ma, {panels.data(), ops.cols, k * ops.cols}, {c.data(), n_c}, write, {});
         for (std::int64_t i = 0; i < m; ++i) {
           for (std::int64_t j = 0; j < n; ++j) {
             double want = write == Write::kAdd ? 0.5 : 0.0, size = 1;
@@ -63,6 +77,58 @@ TEST_P(TileOpsTest, GemmTailsInEveryDirectionAndBothLayoutsOfA) {
             ASSERT_EQ(c[static_cast<std::size_t>(i * n_c + j)], 0.5f);
         }
       }
+}
+
+TEST_P(TileOpsTest, ProbabilitiesFromRegistersEqualTheStepByStepOnes) {
+  for (const auto& [m, n, k] :
+       {GemmCase{1, 1, 1}, {6, 64, 8}, {7, 65, 16}, {13, 130, 24}, {30, 33, 5}})
+    for (const bool prefixes : {false, true}) {
+      const auto a = random_values(m * k, 1), b = random_values(k * n, 2);
+      std::vector<float> max = random_values(m, 3);
+      for (float& x : max) x += 10;  // no sum is too large
+      std::vector<float> panels(static_cast<std::size_t>(round_up(n, ops.cols) * k));
+      ops.pack_panels({b.data(), Dtype::kF32, n, nullptr}, k, n, panels.data(), 0, k);
+      const MatrixA ma = {a.data(), k, 1};
+      const MatrixB mb = {panels.data(), ops.cols, k * ops.cols};
+      const std::int64_t stride = round_up(n, ops.lanes);
+      std::vector<float> want(static_cast<std::size_t>(m * stride));
+      ops.gemm(m, n, k, ma, mb, {want.data(), stride}, Write::kStore, {});
+      std::vector<std::int64_t> visible;
+      for (std::int64_t i = 0; i < m; ++i) visible.push_back(prefixes ? std::min(n, 3 * i) : n);
+
+      std::vector<float> p(static_cast<std::size_t>(m * stride), NAN);
+      std::vector<float> sum(static_cast<std::size_t>(m * ops.lanes), NAN);
+      ASSERT_TRUE(ops.gemm_exp2(m, n, k, ma, mb, {p.data(), stride},
+                                {max.data(), prefixes ? visible.data() : nullptr, sum.data()}, {}));
+      for (std::int64_t i = 0; i < m; ++i) {
+        const auto row = static_cast<std::size_t>(i);
+        float* s = &want[row * static_cast<std::size_t>(stride)];
+        const float total = ops.row_exp2(s, visible[row], max[row]);
+        float lanes = 0;
+        for (int l = 0; l < ops.lanes; ++l)
+          lanes += sum[row * static_cast<std::size_t>(ops.lanes) + static_cast<std::size_t>(l)];
+        EXPECT_NEAR(lanes, total, 4e-6f * total);
+        for (std::int64_t j = 0; j < stride; ++j)
+          ASSERT_EQ(p[row * static_cast<std::size_t>(stride) + static_cast<std::size_t>(j)],
+                    j < visible[row] ? s[j] : 0.0f)
+              << m << "x" << n << "x" << k << " at " << i << "," << j;
+      }
+    }
+}
+
+TEST_P(TileOpsTest, AMaximumThatIsTooLowIsReported) {
+  const std::int64_t n = ops.cols;
+  std::vector<float> panel(static_cast<std::size_t>(n), 1.0f), p(panel), sum(16);
+  for (const auto& [score, fits] : {std::pair{10.0f, true},
+                                    {17.0f, false},
+                                    {1e6f, false},
+                                    {std::numeric_limits<float>::quiet_NaN(), false}}) {
+    const float zero = 0;
+    EXPECT_EQ(ops.gemm_exp2(1, n, 1, {&score, 1, 1}, {panel.data(), n, n}, {p.data(), n},
+                            {&zero, nullptr, sum.data()}, {}),
+              fits)
+        << score;
+  }
 }
 
 TEST_P(TileOpsTest, ProductsWithRowsAsTheyLieAgreeForEveryDtypeTailAndPosition) {
@@ -199,8 +265,9 @@ TEST_P(TileOpsTest, RowOperationsCoverTheirTails) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isa, TileOpsTest, testing::ValuesIn(available_isas()),
-                         [](const auto& test) { return std::string(name(test.param)); });
+INSTANTIATE_TEST_SUITE_P(Isa, TileOpsTest, testing::ValuesIn(all_forms()), [](const auto& test) {
+  return fmt::format("{}_{}x{}", name(test.param.isa), test.param.rows, test.param.cols);
+});
 
 TEST(TileOps, LevelsThatCannotRunAreRefusedWithTheReason) {
   int refused = 0;
