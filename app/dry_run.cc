@@ -12,6 +12,8 @@
 #include "peaks.h"
 #include "report/grid.h"
 #include "report/units.h"
+#include "report/writer.h"
+#include "results.h"
 #include "streams.h"
 
 namespace flashbench::app {
@@ -82,9 +84,32 @@ std::string aligned(const std::vector<Cells>& rows) {
   return text;
 }
 
+/// A dry run leaves files alone: a report that was measured is worth more than its plan.
+report::Outputs only_stdout(report::Outputs outputs) {
+  for (std::string* path : {&outputs.json, &outputs.csv, &outputs.md})
+    if (*path != "-") path->clear();
+  return outputs;
+}
+
+/// The case as a report has it, without a measured number.
+report::Result unmeasured(const RunRequest& request, const RoutedCase& c) {
+  report::Result result = result_of(name(request.command), c);
+  const Problem& p = c.request.problem;
+  add_work(result, count_work(p, expected_visible(p)));
+  if (!c.runs()) return result;
+  result.status = report::Status::kSkipped;
+  result.reason = "dry run: nothing was measured";
+  result.flop_executed = c.route->kernel->predicted_flop(p, c.route->execution);
+  result.workspace_bytes = memory_need(c).workspace;
+  return result;
+}
+
 }  // namespace
 
 ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups) {
+  const report::ReportWriter writer(only_stdout(request.reports));
+  report::Report report = new_report(request.argv);
+  std::vector<sweep::Case> cases;
   Peaks peaks;
   std::vector<Cells> rows = {{"type", "pass", "dtype", "workload", "mask", "kernel", "isa",
                               "threads", "FLOP visible", "executed", "bytes", "memory",
@@ -97,6 +122,8 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
     skip_what_does_not_fit(group, extra);
     for (const RoutedCase& c : group.cases) {
       any = any || c.runs();
+      report.results.push_back(unmeasured(request, c));
+      cases.push_back(c.request);
       if (c.runs()) {
         rows.push_back(runnable_cells(c, peaks));
         continue;
@@ -106,7 +133,12 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
       rows.push_back(std::move(cells));
     }
   }
-  print_out(aligned(rows));
+  add_parameters(report.results, cases);
+  writer.finish(report);
+  if (writer.stdout_taken())
+    print_err(aligned(rows));
+  else
+    print_out(aligned(rows));
   return any ? ExitCode::kOk : ExitCode::kUnavailable;
 }
 

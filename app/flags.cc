@@ -80,6 +80,8 @@ FlagGroup tensors() {
               {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
                kCheckOnly},
               {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
+              {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
+               kSingle},
           }};
 }
 

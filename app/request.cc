@@ -110,14 +110,14 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   return run;
 }
 
-/// The results may not take the place of what they were computed from.
-void keep_inputs(const std::string& output, const Problem& p) {
+/// What `flag` writes may not take the place of what it was computed from.
+void keep_inputs(std::string_view flag, const std::string& output, const Problem& p) {
   const InputFiles& f = p.files;
   for (const std::string* input : {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask}) {
     std::error_code ignored;
     if (!output.empty() && !input->empty() && std::filesystem::equivalent(output, *input, ignored))
       throw UsageError(
-          fmt::format("--output {} would replace an input; name another file", quote(output)));
+          fmt::format("{} {} would replace an input; name another file", flag, quote(output)));
   }
 }
 
@@ -159,14 +159,18 @@ SingleRequest single_request(const CommandLine& line) {
   const bool forward = line.command == Command::kForward;
   const Pass pass = forward ? Pass::kForward : Pass::kBoth;
   sweep::require_single(line.plan, name(line.command));
-  SingleRequest request{run_request(line, options), options.text("output")};
+  SingleRequest request{run_request(line, options), options.text("output"),
+                        options.text("save_inputs")};
   const report::Outputs& reports = request.run.reports;
   require_distinct({{"--output", request.output},
+                    {"--save_inputs", request.save_inputs},
                     {"--json", reports.json},
                     {"--csv", reports.csv},
                     {"--md", reports.md}});
   request.run.groups = sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}));
-  keep_inputs(request.output, request.run.groups[0].problem());
+  const Problem& posed = request.run.groups[0].problem();
+  keep_inputs("--output", request.output, posed);
+  keep_inputs("--save_inputs", request.save_inputs, posed);
   Problem& p = request.run.groups[0].cases[0].problem;
   if (forward && p.pass != Pass::kForward)
     throw UsageError(

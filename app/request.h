@@ -28,7 +28,8 @@ struct RunRequest {
 /// forward and backward: one case.
 struct SingleRequest {
   RunRequest run;
-  std::string output;  ///< .safetensors, or ""
+  std::string output;       ///< .safetensors, or ""
+  std::string save_inputs;  ///< .safetensors, or ""
 };
 
 struct BenchRequest {

@@ -93,6 +93,7 @@ ExitCode run_single(const SingleRequest& request) {
   const bool stdout_taken = writer.stdout_taken() || request.output == "-";
   const std::string output = request.output == "-" ? "/dev/stdout" : request.output;
   if (!output.empty()) require_writable(output);
+  if (!request.save_inputs.empty()) require_writable(request.save_inputs);
   VerifyLevel level{};
   RoutedGroup group = ready(request, level);
   if (request.run.dry_run) {
@@ -106,6 +107,7 @@ ExitCode run_single(const SingleRequest& request) {
   if (!c.runs()) throw UnavailableError(c.reason);
 
   const Inputs in = data::make_inputs(group.problem);
+  if (!request.save_inputs.empty()) data::write_inputs(request.save_inputs, group.problem, in);
   Lane lane(c, in);
   stop_if_interrupted();
   measure::SteadyClock clock;
@@ -122,6 +124,7 @@ ExitCode run_single(const SingleRequest& request) {
     data::write_outputs(output, group.problem, lane.outputs(), group.problem.pass);
     text += line("written", output);
   }
+  if (!request.save_inputs.empty()) text += line("inputs", request.save_inputs);
   if (request.run.profile) {
     result.phases = phases_of(lane.profile());
     text += fmt::format("\n{}", report::phases_text(*result.phases));

@@ -41,6 +41,27 @@ Tensor read_output(const TensorFile& file, const StoredTensor& stored, const Pro
 
 }  // namespace
 
+void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
+  const Layout layout = p.files.layout;
+  std::vector<TensorToWrite> tensors;
+  const auto add = [&](const char* name, const Tensor& t) {
+    if (t.empty()) return;
+    tensors.push_back({name, element_of(t.dtype()), file_shape(t.dims(), layout, false),
+                       [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }});
+  };
+  add("q", in.q);
+  add("k", in.k);
+  add("v", in.v);
+  add("do", in.d_o);
+  if (!in.key_mask.empty())
+    tensors.push_back(
+        {"mask", Element::kU8, {p.shape.b, p.shape.kv_len}, [&in](const ByteSink& sink) {
+           sink(std::as_bytes(std::span(in.key_mask)));
+         }});
+  write_safetensors(path, std::move(tensors),
+                    {{"producer", "flashbench"}, {"workload", p.flags()}});
+}
+
 void write_outputs(const std::string& path, const Problem& p, const Outputs& out, Pass pass) {
   const Layout layout = p.files.layout;
   std::vector<TensorToWrite> tensors;

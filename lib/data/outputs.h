@@ -18,6 +18,10 @@ struct OutputNames {
 /// Throws as core/atomic_file.h says.
 void write_outputs(const std::string& path, const Problem& p, const Outputs& out, Pass pass);
 
+/// Writes the inputs of a problem as a .safetensors file that --input reads back: q, k, v, do where
+/// there is one, mask (u8, [b, kv_len]) where keys are masked; layout and metadata as above.
+void write_inputs(const std::string& path, const Problem& p, const Inputs& in);
+
 /// Reads another library's results for a resolved problem, as write_outputs() lays them out
 /// (`layout` as the problem's). Those that the file lacks stay empty; at least one must be there.
 /// o, dq, dk and dv may be f32 or the problem's dtype and stay what they are, lse is f32 (also

@@ -195,6 +195,16 @@ class Bench(CliTest):
         self.expect(0, "bench", "--h", "2", "--d", "16", "--q_len", "16:128:+16", "--budget", "4s")
         self.assertLess(time.monotonic() - before, 30)
 
+    def test_a_dry_run_gives_its_cases_to_other_programs(self):
+        done = self.expect(0, "bench", "--q_len", "32,64", "--d", "16", "--dry_run", "--json", "-")
+        results = self.validated(done.stdout)["results"]
+        self.assertEqual([r["workload"]["q_len"] for r in results], [32, 32, 64, 64])
+        self.assertEqual([r["parameters"]["type"] for r in results], ["flash", "normal"] * 2)
+        for r in results:
+            self.assertEqual((r["status"], r["median"]), ("skipped", None))
+            self.assertEqual(r["flop_visible"], 4 * 2 * r["workload"]["q_len"] ** 2 * 16)
+        self.assertIn("time at peak", done.stderr)
+
     def test_a_dry_run_runs_nothing_and_writes_nothing(self):
         done = self.expect(0, "bench", "--q_len", "16k", "--dry_run", "--json", "r.json", timeout=60)
         self.assertIn("b1 h2 16384x16384 d512", done.stdout)

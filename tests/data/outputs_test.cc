@@ -99,6 +99,31 @@ TEST(Outputs, GoThroughAFifo) {
   expect_same(out.dk, read_outputs(scratch.put("copy", got), p).dk);
 }
 
+// Another library that reads this file computes the very problem that the flags pose.
+TEST(Inputs, WrittenToAFileTheyPoseTheSameProblem) {
+  const Scratch scratch;
+  const std::string path = scratch.path("qkv.safetensors");
+  for (const Dtype dtype : kDtypes) {
+    for (const Layout layout : {Layout::kBhsd, Layout::kBshd}) {
+      Problem p = small(dtype, layout);
+      p.padding = PaddingMask::kRandom;
+      const Inputs in = make_inputs(p);
+      write_inputs(path, p, in);
+      Problem from_file = bundle(path);
+      from_file.files.layout = layout;
+      from_file = resolve(from_file, {});
+      EXPECT_EQ(from_file.shape, p.shape);
+      EXPECT_EQ(from_file.dtype, dtype);
+      const Inputs back = make_inputs(from_file);
+      expect_same(in.q, back.q);
+      expect_same(in.k, back.k);
+      expect_same(in.v, back.v);
+      expect_same(in.d_o, back.d_o);
+      EXPECT_EQ(in.key_mask, back.key_mask);
+    }
+  }
+}
+
 TEST(ReadOutputs, TakesWhatIsThereInF32OrTheProblemsDtype) {
   const Scratch scratch;
   const std::string path = scratch.path("o.safetensors");
