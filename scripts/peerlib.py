@@ -298,11 +298,13 @@ class Peer:
         self.folder = pathlib.Path(folder)
         self.flashbench = Flashbench(options.flashbench)
         self.posed = {}  # case's flags -> (inputs' path, report)
+        self.wrong = None  # median of the last case, if its outputs were judged wrong
         self.peaks = {}  # inputs' path, pass and kernel -> bytes
         self.verdicts = {}  # digest of inputs' name and outputs -> (check, reason)
 
     def measure(self, case):
         """A report with the one result of this case."""
+        self.wrong = None
         flags = problem_flags(case)
         key = shlex.join(flags)
         if key not in self.posed:
@@ -313,7 +315,9 @@ class Peer:
         own_work(result, case["pass"])
         result.update(dict.fromkeys(MEASURED), type=case["type"], backend=self.options.backend)
         result.update({"pass": case["pass"], "parameters": case["parameters"], "warnings": []})
-        result.update(isa=self.library.isa, threads=self.options.threads, kernel_request=self.options.kernel)
+        on_cpu = self.options.backend == "cpu"
+        result.update(isa=self.library.isa if on_cpu else None, threads=self.options.threads if on_cpu else None,
+                      kernel_request=self.options.kernel)
         result["kernel"], result["device"] = None, self.options.device_name
         result["command"] = self.command(flags, case["type"])
         report["argv"], report["tool"] = sys.argv, self.tool()
@@ -345,10 +349,10 @@ class Peer:
             if reason is not None:
                 reason = reason.split("; reproduce:")[0] + f"; reproduce: {result['command']}"
                 result.update(status="failed", reason=reason)
+                self.wrong = fields["median"]
             return
         result.update(fields, warnings=warnings)
-        result["tflops"] = result["flop_visible"] / fields["median"] * 1e-12
-        result["gb_s"] = result["bytes"] / fields["median"] * 1e-9
+        add_rates(result)
         if peak is not None:
             result["peak_rss_bytes"] = peak + tensor_bytes(path)
 
@@ -390,6 +394,12 @@ class Peer:
             compute, memory = result["flop_visible"] / rates[dtype], result["bytes"] / rates[None]
             result["bound"] = "compute" if compute >= memory else "memory"
             result["pct_peak"] = 100 * max(compute, memory) / result["median"]
+
+
+def add_rates(result):
+    """tflops and gb_s of a result that has a median."""
+    result["tflops"] = result["flop_visible"] / result["median"] * 1e-12
+    result["gb_s"] = result["bytes"] / result["median"] * 1e-9
 
 
 def tensor_bytes(path):
@@ -495,7 +505,8 @@ def result_line(result):
 
 
 def serve(library, parser, folder):
-    """Answers requests until stdin ends. Inputs and verdicts are kept between them."""
+    """Answers requests until stdin ends. Inputs and verdicts are kept between them. An answer holds
+    a report and, when the last case was wrong, its median beside it: never in the report."""
     peer = None
     for line in sys.stdin:
         try:
@@ -504,7 +515,7 @@ def serve(library, parser, folder):
             peer = peer or Peer(library, options, folder)
             peer.options = options
             reports = [peer.measure(c) for c in peer.flashbench.cases([*flags, "--type", options.type])]
-            answer = join(reports)
+            answer = {"report": join(reports), "wrong": peer.wrong}
         except Refused as why:
             answer = {"refused": str(why)}
         print(json.dumps(answer, allow_nan=False), flush=True)

@@ -1,0 +1,129 @@
+"""The peers' rules are flashbench's: work, statistics, cases, exit codes. No package needed."""
+
+import json
+import subprocess
+import types
+import unittest
+
+from harness import PROGRAM, ScriptTest
+
+import peerlib
+
+TINY = ["--b", "2", "--h", "4", "--h_kv", "2", "--q_len", "40", "--kv_len", "64", "--d", "16", "--causal",
+        "--mask", "random"]
+
+
+class Constant(peerlib.Job):
+    """Answers with a stored file; a call takes no time worth naming."""
+
+    kernel = "stored"
+
+    def __init__(self, path):
+        self.path = path
+
+    def call(self):
+        pass
+
+    def save(self, path):
+        with open(self.path, "rb") as source, open(path, "wb") as target:
+            target.write(source.read())
+
+
+class Stored(peerlib.Library):
+    """A library whose results lie in files; the wrong kind shows that the verdict is flashbench's."""
+
+    name, version, kernels = "pytorch", "0", {}
+
+    def __init__(self, path):
+        self.path = path
+
+    def set_up(self, backend, device, threads):
+        return None
+
+    def prepare(self, case, path):
+        if case["type"] == "paper":
+            raise peerlib.Unsupported("no kernel of type paper")
+        return Constant(self.path)
+
+
+class Rules(ScriptTest):
+    def program(self, *args):
+        done = subprocess.run([PROGRAM, *map(str, args)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def outputs(self, *flags):
+        path = self.folder / "theirs.safetensors"
+        self.program("backward", *flags, "--verify", "none", "--output", path)
+        return path
+
+    def options(self, library, *flags):
+        parser = peerlib.make_parser(library, "")
+        options, rest = parser.parse_known_args(["--flashbench", PROGRAM, "--timeout", "100ms", *flags])
+        return peerlib.complete(options, library), rest
+
+    def reports(self, library, *flags):
+        options, rest = self.options(library, *flags)
+        seen = []
+        folder = self.folder / "peer"
+        folder.mkdir()
+        report = peerlib.measure_all(library, options, rest, folder, seen.append)
+        return self.validated(json.dumps(report))
+
+    def test_work_is_what_bench_counts(self):
+        """A peer's FLOPs and bytes of each pass, from the one launch that wrote the inputs."""
+        ours = self.bench(self.folder / "ours.json", *TINY, "--type", "flash", "--pass", "forward,backward,both")
+        theirs = self.reports(Stored(self.outputs(*TINY)), *TINY, "--type", "flash", "--pass",
+                              "forward,backward,both")
+        self.assertEqual(len(theirs["results"]), 3)
+        for mine, peer in zip(ours["results"], theirs["results"]):
+            self.assertEqual(peer["check"]["verdict"], "pass")
+            for name in ("workload", "pass", "type", "bytes"):
+                self.assertEqual(mine[name], peer[name], name)
+            for name in ("flop_dense", "flop_visible"):
+                self.assertAlmostEqual(mine[name], peer[name], delta=1e-6 * mine[name], msg=name)
+
+    def test_a_wrong_result_has_no_number(self):
+        wrong = self.outputs(*TINY, "--seed", "1")  # right, but of other inputs
+        (result,) = self.reports(Stored(wrong), *TINY, "--type", "flash")["results"]
+        self.assertEqual((result["status"], result["check"]["verdict"]), ("failed", "fail"))
+        self.assertIsNone(result["median"])
+        self.assertIn("O ", result["reason"])
+        self.assertNotIn("flashbench_peer_", result["reason"])
+
+    def test_what_the_library_cannot_do_is_skipped_with_its_reason(self):
+        report = self.reports(Stored(self.outputs(*TINY)), *TINY, "--type", "flash,paper")
+        self.assertEqual([r["status"] for r in report["results"]], ["ok", "skipped"])
+        self.assertEqual(report["results"][1]["reason"], "no kernel of type paper")
+        self.assertEqual(peerlib.exit_code(report["results"]), 0)
+
+    def test_flashbench_refuses_what_it_does_not_know(self):
+        options, rest = self.options(Stored(""), "--q_lne", "3")
+        with self.assertRaisesRegex(peerlib.Refused, "did you mean '--q_len'"):
+            peerlib.Flashbench(options.flashbench).cases(rest)
+
+    def test_statistics_are_those_of_the_report(self):
+        """Recomputed from the samples of a real report: another rule would show."""
+        report = self.bench(self.folder / "r.json", "--h", "1", "--q_len", "64", "--d", "16")
+        for result in report["results"]:
+            again = peerlib.summarize(result["times"])
+            for name, value in again.items():
+                if name == "ci95":
+                    self.assertEqual(value, result["ci95"])
+                elif name != "times":
+                    self.assertAlmostEqual(value, result[name], delta=1e-9 * result["median"], msg=name)
+
+    def test_sampling_stops_by_noise_or_timeout(self):
+        def job(times):
+            return types.SimpleNamespace(timed=lambda iterations: times.pop(0) if len(times) > 1 else times[0])
+
+        limits = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.05, "timeout": 1.0}
+        fields, warnings = peerlib.sample(job([0.01]), limits)
+        self.assertEqual((len(fields["times"]), warnings), (10, []))
+        fields, (warning,) = peerlib.sample(job([0.02] * 2 + [0.6, 0.7, 0.8]), dict(limits, timeout=0.1))
+        self.assertEqual(fields["times"], [0.6, 0.7, 0.8])
+        self.assertIn("noisy", warning)
+
+
+if __name__ == "__main__":
+    unittest.main()

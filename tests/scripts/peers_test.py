@@ -1,0 +1,48 @@
+"""The table of ratios: rounds in turns, reports that validate, what a peer cannot do."""
+
+import json
+import sys
+import unittest
+
+from harness import PROGRAM, ScriptTest, missing, require
+
+if missing("torch", "safetensors") and missing("onnxruntime", "onnx", "safetensors"):
+    require("torch", "onnxruntime", "safetensors")
+
+ROWS = ["--b", "1", "--h", "2", "--q_len", "32", "--d", "16", "--pass", "forward", "--causal", "true,false", "--type", "flash"]
+
+
+class Peers(ScriptTest):
+    def peers(self, *args, code=0):
+        return self.run_script("peers", "--python", sys.executable, "--binary", PROGRAM, "--min_time", "1ms",
+                               "--timeout", "100ms", *args, code=code)
+
+    def test_rounds_and_reports(self):
+        peer = "onnxruntime" if missing("torch") else "pytorch"
+        done = self.peers("--rounds", "3", "--peers", peer, "--json", "p.json", "--reports", "reports", "--", *ROWS)
+        names = ["flash f32 forward causal b1 h2 32x32 d16", "flash f32 forward b1 h2 32x32 d16"]
+        for name in names:
+            self.assertIn(f"| {name} | ", done.stdout)
+        written = json.loads((self.folder / "p.json").read_text())
+        self.assertEqual([row["name"] for row in written["rows"]], names)
+        for row in written["rows"]:
+            for peer, speedup in row["speedup_over"].items():
+                times = [[r["median"] for r in row["rounds"][who]] for who in (peer, "flashbench")]
+                self.assertEqual(speedup["rounds"], [a / b for a, b in zip(*times)])
+                self.assertEqual(speedup["median"], sorted(speedup["rounds"])[1])
+        self.assertTrue(written["rows"][0]["speedup_over"])
+        for path in (self.folder / "reports").iterdir():
+            report = self.validated(path.read_text())
+            for result in report["results"]:
+                if result["status"] == "ok":
+                    self.assertGreaterEqual(len(result["times"]), 9, path)
+
+    def test_rows_by_name(self):
+        listed = self.peers("--list", "--rows", "decode").stdout.splitlines()
+        self.assertEqual(len(listed), 4)
+        self.assertTrue(all("--q_len 1 " in line for line in listed))
+        self.assertIn("no row matches", self.peers("--rows", "nonsense", code=2).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
