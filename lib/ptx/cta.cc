@@ -34,7 +34,9 @@ Cta::Cta(LaunchState& launch, Dim3 index, std::uint32_t number)
       live_(threads_),
       random_(launch.options.seed * 0x9E3779B97F4A7C15u + index.x + index.y * 65599u +
               index.z * 7919u),
-      shared_(kernel_.dynamic_shared + launch.dynamic_bytes, warp_count(launch.block)) {
+      shared_(launch.dynamic_bytes == 0 ? kernel_.static_shared_end
+                                        : kernel_.dynamic_shared + launch.dynamic_bytes,
+              warp_count(launch.block)) {
   const int warps = warp_count(launch.block);
   for (int i = 0; i < warps; ++i) {
     warps_.push_back(std::make_unique<Warp>());
@@ -163,8 +165,10 @@ Finding Cta::make_finding(FindingKind kind, const Site& at, std::string message)
   f.warp = at.warp.id;
   f.lane = at.lane;
   if (at.ins.line > 0) {
-    f.file = kernel_.program->file_of(at.ins.source);
+    f.file = kernel_.program->file_name(at.ins.source.file);
     f.line = at.ins.source.line;
+    f.caller_file = kernel_.program->file_name(at.ins.source.caller_file);
+    f.caller_line = at.ins.source.caller_line;
     f.ptx_line = at.ins.line;
     f.instruction = kernel_.program->text_of(at.ins.line);
   }
@@ -196,7 +200,7 @@ std::string Cta::who_waits_where() const {
                           kernel_.code[static_cast<std::size_t>(pc - 1)].blocks &&
                           !kernel_.code[static_cast<std::size_t>(pc)].retries;
       const Instruction& ins = kernel_.code[static_cast<std::size_t>(behind ? pc - 1 : pc)];
-      const std::string file = kernel_.program->file_of(ins.source);
+      const std::string file = kernel_.program->file_name(ins.source.file);
       s += fmt::format("{}warp {} lanes {:08x} at '{}'", s.empty() ? "" : "; ", w->id, lanes,
                        kernel_.program->text_of(ins.line));
       if (!file.empty()) s += fmt::format(" ({}:{})", file, ins.source.line);
@@ -212,10 +216,9 @@ std::string Program::text_of(int line) const {
   return first == s.npos ? "" : s.substr(first, 120);
 }
 
-std::string Program::file_of(const SourceLine& source) const {
-  const auto it = syntax.files.find(source.file);
-  if (source.line == 0 || it == syntax.files.end()) return "";
-  return it->second.substr(it->second.rfind('/') + 1);
+std::string Program::file_name(int file) const {
+  const auto it = syntax.files.find(file);
+  return it == syntax.files.end() ? "" : it->second.substr(it->second.rfind('/') + 1);
 }
 
 }  // namespace flashbench::ptx

@@ -106,6 +106,7 @@ using DecodeFunction = bool (*)(Decoder&, const Statement&, Instruction&);
 using OpcodeTable = std::unordered_map<std::string_view, DecodeFunction>;
 
 void add_integer_opcodes(OpcodeTable& table);
+void add_bit_opcodes(OpcodeTable& table);
 void add_float_opcodes(OpcodeTable& table);
 void add_move_opcodes(OpcodeTable& table);
 void add_compare_opcodes(OpcodeTable& table);

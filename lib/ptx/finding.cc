@@ -40,7 +40,11 @@ std::string_view name(FindingKind kind) {
 
 std::string Finding::text() const {
   std::string s = fmt::format("{} in {}", ptx::name(kind), kernel);
-  if (!file.empty()) s += fmt::format(" ({}:{})", file, line);
+  if (!file.empty()) {
+    s += fmt::format(" ({}:{}", file, line);
+    if (!caller_file.empty()) s += fmt::format(", inlined at {}:{}", caller_file, caller_line);
+    s += ")";
+  }
   s += fmt::format(", CTA ({},{},{})", cta.x, cta.y, cta.z);
   if (warp >= 0) s += fmt::format(", warp {}", warp);
   if (lane >= 0) s += fmt::format(", lane {}", lane);

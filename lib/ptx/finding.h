@@ -39,6 +39,8 @@ struct Finding {
   int warp = -1, lane = -1;  ///< -1: not one warp's, or not one lane's
   std::string file;          ///< CUDA source, from .loc; empty without -lineinfo
   int line = 0;
+  std::string caller_file;  ///< the kernel's line that `line` was inlined into, if it was
+  int caller_line = 0;
   int ptx_line = 0;
   std::string instruction;        ///< the text of the PTX line
   std::uint64_t occurrences = 1;  ///< times that this kind was seen at this PTX line

@@ -22,8 +22,8 @@ void flush(Lanes<T>& r) {
 }
 
 template <class T>
-T saturated(T v) {
-  return std::isnan(v) ? T{0} : v < 0 ? T{0} : v > 1 ? T{1} : v;
+T saturated(T v) {  // NaN and -0 become +0
+  return v > 0 ? v > 1 ? T{1} : v : T{0};
 }
 
 template <class T>

@@ -13,11 +13,11 @@ namespace flashbench::ptx {
 /// so that marks of earlier launches are recognised by their number.
 struct GlobalWord {
   std::uint32_t writer = 0, writer_epoch = 0;
-  std::uint32_t reader = 0;  ///< kManyReaders: several CTAs
+  std::uint32_t reader = 0;   ///< the last one
+  bool many_readers = false;  ///< others of the reader's launch came before it
   std::uint8_t written_bytes = 0;
   bool atomic = false;  ///< the write was an atomic or another strong access
 };
-constexpr std::uint32_t kManyReaders = ~std::uint32_t{0};
 
 struct Allocation {
   std::uint64_t base = 0;

@@ -146,8 +146,8 @@ struct Program {
 
   /// The text of a PTX line without its indentation.
   std::string text_of(int line) const;
-  /// The CUDA file of `source`, without its folder; empty if unknown.
-  std::string file_of(const SourceLine& source) const;
+  /// A CUDA source file's name without its folder; empty if unknown.
+  std::string file_name(int file) const;
 };
 
 }  // namespace flashbench::ptx

@@ -1,6 +1,8 @@
 #include "ptx/lexer.h"
 
+#include <array>
 #include <charconv>
+#include <map>
 
 namespace flashbench::ptx {
 namespace {
@@ -54,8 +56,7 @@ class Lexer {
       return true;
     };
     if (after(".loc")) {
-      source_.file = take_int(s);
-      source_.line = take_int(s);
+      take_location(s);
       return true;
     }
     if (after(".file")) {
@@ -74,6 +75,30 @@ class Lexer {
       return true;
     }
     return after(".version") || after(".address_size");
+  }
+
+  // .loc file line column[, function_name label, inlined_at file line column]. What is inlined
+  // twice names a line that a .loc before it says to be inlined itself.
+  void take_location(std::string_view s) {
+    const auto take_place = [&] {
+      const int file = take_int(s), line = take_int(s);
+      return Place{file, line, take_int(s)};
+    };
+    const Place here = take_place();
+    source_ = {here[0], here[1], 0, 0};
+    constexpr std::string_view kInlined = "inlined_at";
+    const std::size_t at = s.find(kInlined);
+    if (at == s.npos) return;
+    s.remove_prefix(at + kInlined.size());
+    Place caller = take_place();
+    inlined_[here] = caller;
+    for (int depth = 0; depth < 32; ++depth) {
+      const auto outer = inlined_.find(caller);
+      if (outer == inlined_.end() || outer->second == caller) break;
+      caller = outer->second;
+    }
+    source_.caller_file = caller[0];
+    source_.caller_line = caller[1];
   }
 
   void take_tokens(std::string_view s) {
@@ -116,8 +141,10 @@ class Lexer {
     }
   }
 
+  using Place = std::array<int, 3>;  // file, line, column
   Tokens out_;
   SourceLine source_;
+  std::map<Place, Place> inlined_;
   bool in_section_ = false, in_comment_ = false;
 };
 

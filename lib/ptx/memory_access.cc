@@ -159,14 +159,15 @@ void Cta::check_global_word(const Site& at, Allocation& a, std::size_t word, std
     });
   }
   if (access == Access::kRead) {
-    if (!strong) {
-      const bool other = g.reader >= launch_.first_cta && g.reader != number_;
-      g.reader = other ? kManyReaders : number_;
+    if (!strong && g.reader != number_) {
+      g.many_readers = g.reader >= launch_.first_cta;
+      g.reader = number_;
     }
     return;
   }
   // A reader's epoch is not kept: whoever acquired anything in this launch gets the benefit.
-  const bool foreign_read = g.reader >= launch_.first_cta && g.reader != number_;
+  const bool foreign_read =
+      g.reader >= launch_.first_cta && (g.many_readers || g.reader != number_);
   if (foreign_read && seen_.empty() && bytes == 0xF) {
     report(FindingKind::kRace, at, [&] {
       return fmt::format("{} byte {} of '{}', which another CTA of this launch reads without order",

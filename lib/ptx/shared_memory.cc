@@ -23,9 +23,9 @@ std::uint8_t lane_code(const Site& at) {
 
 SharedMemory::SharedMemory(std::uint32_t end, int warp_count)
     : warps(warp_count),
-      data((end + 3) / 4 * 4, 0xFF),
+      data(end, 0xFF),
       written(data.size(), 0),
-      words(data.size() / 4),
+      words(data.size() / 4 + 1),
       reads(words.size() * static_cast<std::size_t>(warp_count)) {}
 
 void SharedMemory::add_in_flight(std::uint32_t offset, std::uint32_t bytes, int change) {

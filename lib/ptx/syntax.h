@@ -47,9 +47,11 @@ Type parse_type(std::string_view name);
 
 enum class Space : std::uint8_t { kGeneric, kGlobal, kShared, kLocal, kParam };
 
-/// A line of the CUDA source: `file` is .file's number.
+/// A line of the CUDA source: `file` is .file's number. Where the line was inlined into a kernel,
+/// the caller is the kernel's own line.
 struct SourceLine {
   int file = 0, line = 0;
+  int caller_file = 0, caller_line = 0;
 };
 
 struct Operand {
