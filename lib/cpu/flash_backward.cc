@@ -10,7 +10,7 @@
 namespace flashbench::cpu {
 namespace {
 
-enum Phase : std::size_t { kRows, kPack, kLoadQ, kRecompute, kSoftmax, kDkDv, kDq, kStore };
+enum Phase : std::size_t { kRows, kPack, kLoadQ, kP, kDs, kDv, kDk, kDq, kStore };
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
@@ -25,6 +25,7 @@ struct Blocks {
 };
 constexpr Blocks kNarrowHead = {96, 192};
 constexpr Blocks kWideHead = {192, 384};
+constexpr std::int64_t kMaxQBlock = 192;
 constexpr std::int64_t kWidestNarrowHead = 128;
 
 constexpr Blocks blocks_of(const Shape& s) {
@@ -85,6 +86,7 @@ FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
   t.q = carver.take(q_block_ * d_stride_);
   t.d_o = carver.take(q_block_ * d_stride_);
   t.p = carver.take(q_block_ * p_stride_);
+  t.p_sum = carver.take(q_block_ * ops.lanes);
   t.ds = carver.take(q_block_ * p_stride_);
   t.dq = carver.take(q_block_ * d_stride_);
   return t;
@@ -115,19 +117,19 @@ void FlashBackward::allocate() {
 double FlashBackward::flop_executed(const std::vector<Visibility>& sees) const {
   double pairs = 0;
   for (const Visibility& v : sees)
-    for (std::int64_t key = 0; key < v.kept().count(); key += kv_block_) {
-      const std::int64_t keys = std::min(kv_block_, v.kept().count() - key);
-      const std::int64_t first = v.first_query(key) / q_block_ * q_block_;
-      pairs += static_cast<double>(std::max<std::int64_t>(0, shape.q_len - first) * keys);
-    }
+    for (std::int64_t key = 0; key < v.kept().count(); key += kv_block_)
+      for (std::int64_t q = v.first_query(key) / q_block_ * q_block_; q < shape.q_len;
+           q += q_block_) {
+        const std::int64_t rows = std::min(q_block_, shape.q_len - q);
+        pairs += static_cast<double>(rows * std::min(kv_block_, v.visible(q + rows - 1) - key));
+      }
   return 10.0 * static_cast<double>(shape.d * shape.h) * pairs;
 }
 
 std::vector<std::string> FlashBackward::phases() const {
-  return {"D = rowsum(dO O)",     "pack K, V",
-          "load Q, dO",           "S = Q K^T, dP = dO V^T",
-          "P = exp(S - LSE), dS", "dV += P^T dO, dK += dS^T Q",
-          "dQ += dS K",           "store dK, dV, dQ"};
+  return {"D = rowsum(dO O)",     "pack K, V",           "load Q, dO",
+          "P = exp(Q K^T - LSE)", "dS = P (dO V^T - D)", "dV += P^T dO",
+          "dK += dS^T Q",         "dQ += dS K",          "store dK, dV, dQ"};
 }
 
 std::vector<std::size_t> FlashBackward::phase_bytes() const {
@@ -136,9 +138,10 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
   return {2 * floats(queries) * sizeof(float),
           per_thread * (2 * floats(kv_block_ * shape.d) + floats(kv_block_ * d_stride_)),
           per_thread * 2 * floats(q_block_ * d_stride_),
+          per_thread * (floats(q_block_ * p_stride_) + floats(q_block_ * ops.lanes)),
           per_thread * floats(q_block_ * p_stride_),
-          per_thread * floats(q_block_ * p_stride_),
-          per_thread * 2 * floats(kv_block_ * d_stride_),
+          per_thread * floats(kv_block_ * d_stride_),
+          per_thread * floats(kv_block_ * d_stride_),
           per_thread * floats(q_block_ * d_stride_) + floats(queries * dq_stride_) * sizeof(float) +
               DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
           0};
@@ -154,16 +157,16 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
     Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
     const Tiles tiles = carve(carver);
     prepare_rows(io, sees, tiles, profile, thread);  // ends in a barrier
-    // The first key blocks see the most queries under a causal mask: longest first.
+    // Head by head, so that its Q and dO stay in the caches; within a head the first key blocks,
+    // which see the most queries under a causal mask: short ones fill the gaps at the end.
 #pragma omp for schedule(monotonic : dynamic, 1)
     for (std::int64_t i = 0; i < key_blocks() * kv_heads; ++i) {
-      const std::int64_t b = i % kv_heads / shape.h_kv;
+      const std::int64_t kv_head = i / key_blocks(), block = i % key_blocks();
+      const std::int64_t b = kv_head / shape.h_kv;
       const Visibility& v = sees[static_cast<std::size_t>(b)];
-      const std::int64_t block = i / kv_heads;
       const std::int64_t keys = std::min(kv_block_, v.kept().count() - block * kv_block_);
       if (keys > 0)
-        gather({&io, &v, b, i % kv_heads % shape.h_kv, block, block * kv_block_, keys, profile,
-                thread},
+        gather({&io, &v, b, kv_head % shape.h_kv, block, block * kv_block_, keys, profile, thread},
                tiles);
     }
     store_dq(io, profile, thread);
@@ -220,73 +223,67 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
   }
   const std::int64_t first_block = item.sees->first_query(item.first_key) / q_block_;
   const std::int64_t count = q_blocks_ - first_block;
-  for (std::int64_t g = 0; g < shape.group(); ++g) {
-    const std::int64_t h = item.kv_head * shape.group() + g;
+  for (std::int64_t g = 0; g < shape.group(); ++g)
     for (std::int64_t i = 0; i < count; ++i) {
-      // Threads start apart from each other, so that they do not queue for one block of dQ; in
-      // order, every key block follows the one before it.
-      const std::int64_t offset = in_order_ ? i : (i + item.key_block) % count;
-      const std::int64_t q_block = first_block + offset;
-      const std::int64_t first_query = q_block * q_block_;
-      const std::int64_t rows = std::min(q_block_, shape.q_len - first_query);
-      load_queries(item, h, first_query, rows, t);
-      recompute(item, h, first_query, rows, t);
-      accumulate(item, h, q_block, rows, t);
+      // Threads start far from each other, so that they do not queue for one block of dQ; in order,
+      // every key block follows the one before it.
+      const std::int64_t apart = item.key_block * std::max<std::int64_t>(1, count / threads);
+      const std::int64_t block = first_block + (in_order_ ? i : (i + apart) % count);
+      const std::int64_t first = block * q_block_, rows = std::min(q_block_, shape.q_len - first);
+      const std::int64_t keys =
+          std::min(item.keys, item.sees->visible(first + rows - 1) - item.first_key);
+      const QueryTile q = {item.kv_head * shape.group() + g, block, first, rows, keys};
+      load_queries(item, q, t);
+      recompute(item, q, t);
+      accumulate(item, q, t);
     }
-  }
   scatter(item, t);
 }
 
-void FlashBackward::load_queries(const Item& item, std::int64_t h, std::int64_t first_query,
-                                 std::int64_t rows, const Tiles& t) const {
+void FlashBackward::load_queries(const Item& item, const QueryTile& q, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ);
-  const RowSource q = rows_of(item.io->in->q, item.b, h, first_query);
-  const RowSource d_o = rows_of(item.io->in->d_o, item.b, h, first_query);
-  ops.pack_rows(q, rows, shape.d, 1.0f, t.q, d_stride_);
-  ops.pack_rows(d_o, rows, shape.d, 1.0f, t.d_o, d_stride_);
+  const Inputs& in = *item.io->in;
+  ops.pack_rows(rows_of(in.q, item.b, q.h, q.first), q.rows, shape.d, 1.0f, t.q, d_stride_);
+  ops.pack_rows(rows_of(in.d_o, item.b, q.h, q.first), q.rows, shape.d, 1.0f, t.d_o, d_stride_);
 }
 
 /// P = exp(S - LSE) and dS = P∘(dP - D) of one tile.
-void FlashBackward::recompute(const Item& item, std::int64_t h, std::int64_t first_query,
-                              std::int64_t rows, const Tiles& t) const {
-  const std::int64_t d = shape.d;
+void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles& t) const {
+  const std::int64_t d = shape.d, row = query_row(item.b, q.h, q.first);
+  std::int64_t visible[kMaxQBlock];
+  for (std::int64_t r = 0; r < q.rows; ++r)
+    visible[r] =
+        std::clamp<std::int64_t>(item.sees->visible(q.first + r) - item.first_key, 0, q.keys);
   {
-    const PhaseTimer timer(item.profile, item.thread, kRecompute);
-    ops.gemm(rows, item.keys, d, {t.q, d_stride_, 1}, {t.k_t, ops.cols, d * ops.cols},
-             {t.p, p_stride_}, Write::kStore, {});
-    ops.gemm(rows, item.keys, d, {t.d_o, d_stride_, 1}, {t.v_t, ops.cols, d * ops.cols},
-             {t.ds, p_stride_}, Write::kStore, {});
+    const PhaseTimer timer(item.profile, item.thread, kP);
+    ops.gemm_exp2(q.rows, q.keys, d, {t.q, d_stride_, 1}, {t.k_t, ops.cols, d * ops.cols},
+                  {t.p, p_stride_}, {lse2_ + row, visible, t.p_sum}, {});
   }
-  const PhaseTimer timer(item.profile, item.thread, kSoftmax);
-  const std::int64_t row = query_row(item.b, h, first_query);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    float* p = t.p + r * p_stride_;
-    const std::int64_t visible = std::clamp<std::int64_t>(
-        item.sees->visible(first_query + r) - item.first_key, 0, item.keys);
-    ops.row_exp2(p, visible, lse2_[row + r]);
-    std::fill(p + visible, p + item.keys, 0.0f);
-    ops.row_dscores(t.ds + r * p_stride_, p, item.keys, delta_[row + r]);
-  }
+  const PhaseTimer timer(item.profile, item.thread, kDs);
+  ops.gemm_dscores(q.rows, q.keys, d, {t.d_o, d_stride_, 1}, {t.v_t, ops.cols, d * ops.cols},
+                   {t.ds, p_stride_}, t.p, delta_ + row);
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
-void FlashBackward::accumulate(const Item& item, std::int64_t h, std::int64_t q_block,
-                               std::int64_t rows, const Tiles& t) {
+void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles& t) {
   const std::int64_t d = shape.d;
   {
-    const PhaseTimer timer(item.profile, item.thread, kDkDv);
-    ops.gemm(item.keys, d, rows, {t.p, 1, p_stride_}, {t.d_o, d_stride_, ops.cols},
+    const PhaseTimer timer(item.profile, item.thread, kDv);
+    ops.gemm(q.keys, d, q.rows, {t.p, 1, p_stride_}, {t.d_o, d_stride_, ops.cols},
              {t.dv, d_stride_}, Write::kAdd, {});
-    ops.gemm(item.keys, d, rows, {t.ds, 1, p_stride_}, {t.q, d_stride_, ops.cols},
-             {t.dk, d_stride_}, Write::kAdd, {});
+  }
+  {
+    const PhaseTimer timer(item.profile, item.thread, kDk);
+    ops.gemm(q.keys, d, q.rows, {t.ds, 1, p_stride_}, {t.q, d_stride_, ops.cols}, {t.dk, d_stride_},
+             Write::kAdd, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDq);
-  ops.gemm(rows, d, item.keys, {t.ds, p_stride_, 1}, {t.k, d_stride_, ops.cols}, {t.dq, d_stride_},
+  ops.gemm(q.rows, d, q.keys, {t.ds, p_stride_, 1}, {t.k, d_stride_, ops.cols}, {t.dq, d_stride_},
            Write::kStore, {});
-  const std::int64_t block = (item.b * shape.h + h) * q_blocks_ + q_block;
-  float* dq = dq_ + query_row(item.b, h, q_block * q_block_) * dq_stride_;
+  const std::int64_t block = (item.b * shape.h + q.h) * q_blocks_ + q.block;
+  float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   accumulator_.contribute(block, item.key_block, [&] {
-    for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t r = 0; r < q.rows; ++r)
       ops.row_add(dq + r * dq_stride_, t.dq + r * d_stride_, d);
   });
 }

@@ -57,16 +57,17 @@ class FlashBackward final : public Driver {
  private:
   /// A thread's own tiles. Panels are B operands, see TileOps.
   struct Tiles {
-    float* k_t;  ///< Kᵀ panels [keys / cols][d][cols], scaled by scale·log2(e)
-    float* v_t;  ///< Vᵀ panels
-    float* k;    ///< [kv_block][d_stride], rows of K
-    float* dk;   ///< [kv_block][d_stride]
-    float* dv;   ///< [kv_block][d_stride]
-    float* q;    ///< [q_block][d_stride], rows of Q
-    float* d_o;  ///< [q_block][d_stride], rows of dO
-    float* p;    ///< [q_block][p_stride]: scores, then P
-    float* ds;   ///< [q_block][p_stride]: dP, then dS
-    float* dq;   ///< [q_block][d_stride]: this tile's share of dQ
+    float* k_t;    ///< Kᵀ panels [keys / cols][d][cols], scaled by scale·log2(e)
+    float* v_t;    ///< Vᵀ panels
+    float* k;      ///< [kv_block][d_stride], rows of K
+    float* dk;     ///< [kv_block][d_stride]
+    float* dv;     ///< [kv_block][d_stride]
+    float* q;      ///< [q_block][d_stride], rows of Q
+    float* d_o;    ///< [q_block][d_stride], rows of dO
+    float* p;      ///< [q_block][p_stride]
+    float* p_sum;  ///< [q_block][lanes], not needed here
+    float* ds;     ///< [q_block][p_stride]
+    float* dq;     ///< [q_block][d_stride]: this tile's share of dQ
   };
   struct Item {
     const Operands* io;
@@ -76,16 +77,18 @@ class FlashBackward final : public Driver {
     int thread;
   };
 
+  /// A block of queries of one head, and how many of the item's keys its last row sees.
+  struct QueryTile {
+    std::int64_t h, block, first, rows, keys;
+  };
+
   Tiles carve(Carver& carver) const;
   void prepare_rows(const Operands& io, const std::vector<Visibility>& sees, const Tiles& t,
                     PhaseProfile* profile, int thread);
   void gather(const Item& item, const Tiles& t);
-  void load_queries(const Item& item, std::int64_t h, std::int64_t first_query, std::int64_t rows,
-                    const Tiles& t) const;
-  void recompute(const Item& item, std::int64_t h, std::int64_t first_query, std::int64_t rows,
-                 const Tiles& t) const;
-  void accumulate(const Item& item, std::int64_t h, std::int64_t q_block, std::int64_t rows,
-                  const Tiles& t);
+  void load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
+  void recompute(const Item& item, const QueryTile& q, const Tiles& t) const;
+  void accumulate(const Item& item, const QueryTile& q, const Tiles& t);
   void scatter(const Item& item, const Tiles& t) const;
   void store_dq(const Operands& io, PhaseProfile* profile, int thread) const;
   std::int64_t key_blocks() const { return blocks(shape.kv_len, kv_block_); }

@@ -64,14 +64,48 @@ HWY_INLINE void multiply_tile(std::int64_t k, const float* HWY_RESTRICT a, std::
   }
 }
 
-using TileFunction = void (*)(std::int64_t, const float*, std::int64_t, const float*, std::int64_t,
-                              float*, std::int64_t, Write);
+/// What becomes of a register tile whose first element is (i, j) of the product: begin() gives the
+/// accumulators their start, finish() takes them. This one stores or adds to C.
+struct StoreTile {
+  MatrixC c;
+  Write write;
+
+  template <int kRows, int kVectors>
+  HWY_INLINE void begin(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
+    const hn::ScalableTag<float> f32;
+    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
+    const float* HWY_RESTRICT tile = c.data + i * c.row + j;
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        sum[r][v] =
+            write == Write::kAdd ? hn::LoadU(f32, tile + r * c.row + v * lanes) : hn::Zero(f32);
+  }
+  template <int kRows, int kVectors>
+  HWY_INLINE void finish(const Accumulators<kRows, kVectors>& sum, std::int64_t i,
+                         std::int64_t j) const {
+    const hn::ScalableTag<float> f32;
+    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
+    float* HWY_RESTRICT tile = c.data + i * c.row + j;
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], f32, tile + r * c.row + v * lanes);
+  }
+};
+
+template <typename Epilogue>
+using TileFunction = void (*)(std::int64_t k, const float* a, std::int64_t stride_a, const float* b,
+                              std::int64_t row_b, const Epilogue& epilogue, std::int64_t i,
+                              std::int64_t j);
 
 /// The tile function of every number of rows and vectors up to those of the register tile, for
 /// ragged blocks.
-template <typename Tile>
+template <typename Tile, typename Epilogue>
 struct TileTable {
-  TileFunction f[2][Tile::kTileVectors + 1][Tile::kTileRows + 1] = {};  ///< [layout][vectors][rows]
+  /// [layout][vectors][rows]
+  TileFunction<Epilogue> f[2][Tile::kTileVectors + 1][Tile::kTileRows + 1] = {};
 
   TileTable() { fill<Tile::kTileRows, Tile::kTileVectors>(); }
 
@@ -85,29 +119,21 @@ struct TileTable {
   }
   template <int kRows, int kVectors, LayoutA kLayout>
   static HWY_ATTR void run(std::int64_t k, const float* a, std::int64_t stride_a, const float* b,
-                           std::int64_t row_b, float* c, std::int64_t row_c, Write write) {
-    const hn::ScalableTag<float> f32;
-    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
+                           std::int64_t row_b, const Epilogue& epilogue, std::int64_t i,
+                           std::int64_t j) {
     Accumulators<kRows, kVectors> sum;
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        sum[i][v] =
-            write == Write::kAdd ? hn::LoadU(f32, c + i * row_c + v * lanes) : hn::Zero(f32);
+    epilogue.template begin<kRows, kVectors>(sum, i, j);
     multiply_tile<kRows, kVectors, kLayout>(k, a, stride_a, b, row_b, sum);
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[i][v], f32, c + i * row_c + v * lanes);
+    epilogue.template finish<kRows, kVectors>(sum, i, j);
   }
 };
 
-/// One panel of B stays in L1 while the row groups of A pass by it.
-template <typename Tile>
-inline void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
-                 Write write, Ahead ahead) {
-  static const TileTable<Tile> table;
+/// All register tiles of A[m][k]·B[k][n]. One panel of B stays in L1 while the row groups of A pass
+/// by it.
+template <typename Tile, typename Epilogue>
+inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
+                          const Epilogue& epilogue, Ahead ahead) {
+  static const TileTable<Tile, Epilogue> table;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
   const std::int64_t cols = Tile::kTileVectors * lanes;
   const bool transposed = a.row == 1 && a.col != 1;
@@ -116,12 +142,17 @@ inline void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, Matr
     const auto& functions = table.f[transposed][std::min(cols, n - j + lanes - 1) / lanes];
     const float* panel = b.data + j / cols * b.panel;
     for (std::int64_t i = 0; i < m; i += Tile::kTileRows) {
-      const std::int64_t rows = std::min<std::int64_t>(Tile::kTileRows, m - i);
       ahead.fetch();
-      functions[rows](k, a.data + i * a.row, stride_a, panel, b.row, c.data + i * c.row + j, c.row,
-                      write);
+      functions[std::min<std::int64_t>(Tile::kTileRows, m - i)](k, a.data + i * a.row, stride_a,
+                                                                panel, b.row, epilogue, i, j);
     }
   }
+}
+
+template <typename Tile>
+inline void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
+                 Write write, Ahead ahead) {
+  for_each_tile<Tile>(m, n, k, a, b, StoreTile{c, write}, ahead);
 }
 
 }  // namespace HWY_NAMESPACE

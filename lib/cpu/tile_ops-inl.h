@@ -27,6 +27,7 @@ inline TileOps make_tile_ops(Isa isa) {
           .pack_panels_transposed = pack_panels_transposed<Tile>,
           .gemm = gemm<Tile>,
           .gemm_exp2 = gemm_exp2<Tile>,
+          .gemm_dscores = gemm_dscores<Tile>,
           .dots = dots,
           .add_rows = add_rows,
           .row_max = row_max,

@@ -92,6 +92,11 @@ struct TileOps {
   bool (*gemm_exp2)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC p,
                     SoftmaxRows rows, Ahead ahead);
 
+  /// dS[m][n] = P∘(A[m][k]·B[k][n] - delta[m]), P laid out like dS. Writes round_up(n, lanes)
+  /// columns.
+  void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
+                       MatrixC ds, const float* p, const float* delta);
+
   /// C[m][n] = A[m][d]·B[n][d]ᵀ, B as it lies in a tensor: no position is -1, and rows are readable
   /// up to round_up(d, lanes), where A or B holds zeros.
   void (*dots)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
