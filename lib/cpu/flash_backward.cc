@@ -88,7 +88,6 @@ FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
   t.p = carver.take(q_block_ * p_stride_);
   t.p_sum = carver.take(q_block_ * ops.lanes);
   t.ds = carver.take(q_block_ * p_stride_);
-  t.dq = carver.take(q_block_ * d_stride_);
   return t;
 }
 
@@ -142,7 +141,7 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
           per_thread * floats(q_block_ * p_stride_),
           per_thread * floats(kv_block_ * d_stride_),
           per_thread * floats(kv_block_ * d_stride_),
-          per_thread * floats(q_block_ * d_stride_) + floats(queries * dq_stride_) * sizeof(float) +
+          floats(queries * dq_stride_) * sizeof(float) +
               DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
           0};
 }
@@ -267,6 +266,8 @@ void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles&
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
 void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles& t) {
   const std::int64_t d = shape.d;
+  const std::int64_t block = (item.b * shape.h + q.h) * q_blocks_ + q.block;
+  float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   {
     const PhaseTimer timer(item.profile, item.thread, kDv);
     ops.gemm(q.keys, d, q.rows, {t.p, 1, p_stride_}, {t.d_o, d_stride_, ops.cols},
@@ -278,13 +279,9 @@ void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles
              Write::kAdd, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDq);
-  ops.gemm(q.rows, d, q.keys, {t.ds, p_stride_, 1}, {t.k, d_stride_, ops.cols}, {t.dq, d_stride_},
-           Write::kStore, {});
-  const std::int64_t block = (item.b * shape.h + q.h) * q_blocks_ + q.block;
-  float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   accumulator_.contribute(block, item.key_block, [&] {
-    for (std::int64_t r = 0; r < q.rows; ++r)
-      ops.row_add(dq + r * dq_stride_, t.dq + r * d_stride_, d);
+    ops.gemm(q.rows, d, q.keys, {t.ds, p_stride_, 1}, {t.k, d_stride_, ops.cols}, {dq, dq_stride_},
+             Write::kAdd, {});
   });
 }
 
