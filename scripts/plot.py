@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Draws flashbench reports: PNG and SVG files of whatever the results support.
 
+    scripts/plot report.json                        # installs what is missing; also makes report.html
     python3 -m venv build/plots && build/plots/bin/pip install matplotlib
     build/plots/bin/python scripts/plot.py report.json -o plots
     build/plots/bin/python scripts/plot.py flashbench.json pytorch.json -o plots    # overlaid
