@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bench_group.h"
+#include "calibrate.h"
 #include "commands.h"
 #include "dry_run.h"
 #include "interrupt.h"
@@ -137,7 +138,8 @@ ExitCode run_bench(const BenchRequest& request) {
     if (any_finished) writer.update(filled(start, sheet, peaks, resume));
   }
   progress.clear();
-  const report::Report report = filled(start, sheet, peaks, resume);
+  report::Report report = filled(start, sheet, peaks, resume);
+  if (request.calibrate && any_finished && !interrupted()) calibrate(report, request);
   // Interrupted before anything was done, there is nothing worth replacing a file for.
   if (any_finished) writer.finish(report);
   if (any_finished) show(report, writer);

@@ -68,18 +68,22 @@ UsageError stray(const std::string& word, Command command) {
 }
 
 /// CLI11 splits the words; every value stays text, because its own numbers read 010 as 8.
-sweep::Settings parse_flags(Command command, const Args& args) {
+/// What compare takes besides flags goes to `operands`.
+sweep::Settings parse_flags(Command command, const Args& args, Args& operands) {
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
   std::map<std::string, CLI::Option*> options;
+  std::map<std::string, std::size_t> most_values;
   for (const FlagGroup& group : flag_groups())
     for (const Flag& flag : group.flags) {
       if (!takes(command, flag)) continue;
       CLI::Option* option = app.add_option("--" + std::string(flag.name));
       option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
       if (flag.value.empty()) option->expected(0, 1);
+      if (value_count(flag) > 1) option->expected(value_count(flag));
       options.emplace(flag.name, option);
+      most_values.emplace(flag.name, std::max(1, value_count(flag)));
     }
   try {
     Args reversed(args.rbegin(), args.rend());
@@ -95,15 +99,19 @@ sweep::Settings parse_flags(Command command, const Args& args) {
     if (option->count() == 0) continue;
     const std::string where = "--" + flag;
     const Args values = option->results();
-    if (values.size() > 1)
-      throw UsageError(fmt::format("{} is given {} times; give it once", where, values.size()));
-    const std::string value = values.empty() ? "" : values[0];
-    if (value.starts_with("--"))
-      throw UsageError(fmt::format("{} needs a value, got the flag {}", where, quote(value)));
-    settings[flag] = {{value}, where};
+    if (values.size() > most_values.at(flag))
+      throw UsageError(fmt::format("{} is given {} times; give it once", where,
+                                   values.size() / most_values.at(flag)));
+    for (const std::string& value : values)
+      if (value.starts_with("--"))
+        throw UsageError(fmt::format("{} needs a value, got the flag {}", where, quote(value)));
+    settings[flag] = {values.empty() ? Args{""} : values, where};
   }
   // Last: a flag that swallowed the next one is the better explanation for what was left over.
-  if (const Args extras = app.remaining(); !extras.empty()) throw stray(extras.front(), command);
+  for (const std::string& word : app.remaining()) {
+    if (command != Command::kCompare || word.starts_with("-")) throw stray(word, command);
+    operands.push_back(word);
+  }
   return settings;
 }
 
@@ -112,11 +120,13 @@ sweep::Settings parse_flags(Command command, const Args& args) {
 Invocation parse_command_line(const std::vector<std::string>& argv) {
   Args args(argv.begin() + std::min<std::ptrdiff_t>(1, std::ssize(argv)), argv.end());
   // CLI11 would go on reading flags behind "--".
+  Args behind;
   if (const auto end = std::find(args.begin(), args.end(), "--"); end != args.end()) {
-    if (end + 1 != args.end())
+    behind.assign(end + 1, args.end());
+    if (!behind.empty() && args[0] != name(Command::kCompare))
       throw UsageError(
-          fmt::format("unexpected argument {}; every value belongs to a flag", quote(end[1])));
-    args.erase(end);
+          fmt::format("unexpected argument {}; every value belongs to a flag", quote(behind[0])));
+    args.erase(end, args.end());
   }
   refuse_short_h(args);
   if (args.empty())
@@ -129,13 +139,16 @@ Invocation parse_command_line(const std::vector<std::string>& argv) {
   if (has(args, "--help")) return {std::nullopt, command_help(command)};
   if (has(args, "--version")) return {std::nullopt, report::version_line() + "\n"};
 
-  sweep::Settings flags = parse_flags(command, args);
+  Args operands;
+  sweep::Settings flags = parse_flags(command, args, operands);
   sweep::SweepPlan config;
   if (const auto it = flags.find("config"); it != flags.end()) {
     config = sweep::read_config(it->second.values[0], config_names(command));
     flags.erase(it);
   }
-  return {CommandLine{command, sweep::merge(flags, std::move(config)), argv}, ""};
+  return {CommandLine{command, sweep::merge(flags, std::move(config)), argv, std::move(operands),
+                      std::move(behind)},
+          ""};
 }
 
 }  // namespace flashbench::app

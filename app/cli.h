@@ -13,7 +13,9 @@ namespace flashbench::app {
 struct CommandLine {
   Command command = Command::kInfo;
   sweep::SweepPlan plan;
-  std::vector<std::string> argv;  ///< with the program's name
+  std::vector<std::string> argv;      ///< with the program's name
+  std::vector<std::string> operands;  ///< words that belong to no flag; of compare only
+  std::vector<std::string> behind;    ///< the words behind "--"; of compare only
 };
 
 struct Invocation {

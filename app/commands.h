@@ -13,5 +13,6 @@ ExitCode run_single(const SingleRequest& request);  ///< forward and backward
 ExitCode run_bench(const BenchRequest& request);
 ExitCode run_check(const CheckRequest& request);
 ExitCode run_info(const InfoRequest& request);
+ExitCode run_compare(const CompareRequest& request);
 
 }  // namespace flashbench::app

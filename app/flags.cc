@@ -1,14 +1,19 @@
 #include "flags.h"
 
+#include <algorithm>
+
 namespace flashbench::app {
 namespace {
 
 // Which commands take a flag, by the letters of letter() below.
-constexpr std::string_view kAll = "fwbci";    // every command
-constexpr std::string_view kWork = "fwbc";    // every command that computes
-constexpr std::string_view kSingle = "fw";    // forward and backward
-constexpr std::string_view kBenchOnly = "b";  //
-constexpr std::string_view kCheckOnly = "c";  //
+constexpr std::string_view kAll = "fwbcim";     // every command
+constexpr std::string_view kHere = "fwbci";     // every command that looks at this machine
+constexpr std::string_view kWork = "fwbc";      // every command that computes
+constexpr std::string_view kTables = "fwbcm";   // every command that ends with a table
+constexpr std::string_view kSingle = "fw";      // forward and backward
+constexpr std::string_view kBenchOnly = "b";    //
+constexpr std::string_view kCheckOnly = "c";    //
+constexpr std::string_view kCompareOnly = "m";  //
 
 char letter(Command c) {
   switch (c) {
@@ -20,6 +25,8 @@ char letter(Command c) {
       return 'b';
     case Command::kCheck:
       return 'c';
+    case Command::kCompare:
+      return 'm';
     case Command::kInfo:
     default:
       return 'i';
@@ -49,19 +56,19 @@ FlagGroup workload() {
 }
 
 FlagGroup execution() {
-  return {
-      "How it is computed",
-      {
-          {"type", "T", "flash, normal or paper", kWork},
-          {"backend", "B", "auto, cpu or cuda (default: auto)", kWork},
-          {"device", "N", "which GPU (default: 0)", kWork},
-          {"isa", "I", "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)", kAll},
-          {"threads", "N", "(default: the cores that this process may use)", kAll},
-          {"kernel", "NAME", "force one kernel; `flashbench info` lists them", kWork},
-          {"deterministic", "", "bitwise equal gradients from run to run", kWork},
-          {"q_block", "N", "query block of --type paper (default: 64)", kWork},
-          {"kv_block", "N", "key block of --type paper (default: 64)", kWork},
-      }};
+  return {"How it is computed",
+          {
+              {"type", "T", "flash, normal or paper", kWork},
+              {"backend", "B", "auto, cpu or cuda (default: auto)", kWork},
+              {"device", "N", "which GPU (default: 0)", kWork},
+              {"isa", "I", "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)",
+               kHere},
+              {"threads", "N", "(default: the cores that this process may use)", kHere},
+              {"kernel", "NAME", "force one kernel; `flashbench info` lists them", kWork},
+              {"deterministic", "", "bitwise equal gradients from run to run", kWork},
+              {"q_block", "N", "query block of --type paper (default: 64)", kWork},
+              {"kv_block", "N", "key block of --type paper (default: 64)", kWork},
+          }};
 }
 
 FlagGroup tensors() {
@@ -106,7 +113,29 @@ FlagGroup timing() {
               {"timeout", "TIME", "per case (default: 20s)", kBenchOnly},
               {"budget", "TIME", "share this time over all cases", kBenchOnly},
               {"cache", "C", "warm or cold operands (default: warm)", kBenchOnly},
+              {"calibrate", "",
+               "also time every case in fresh processes, for what a run itself adds; compare uses"
+               " it",
+               kBenchOnly},
           }};
+}
+
+FlagGroup comparison() {
+  return {
+      "Comparison",
+      {
+          {"threshold", "X", "differences up to this share are the same (default: 0.03)",
+           kCompareOnly},
+          {"fail_on", "LIST",
+           "exit 1 on slower, ambiguous, missing, or none (default: slower; with --by: none)",
+           kCompareOnly},
+          {"by", "FIELD",
+           "compare the cases of one report that differ in this field: type, isa, threads,"
+           " dtype, ...",
+           kCompareOnly},
+          {"run", "OLD NEW", "two programs, run in turn with the flags behind --", kCompareOnly},
+          {"timeout", "TIME", "of --run (default: 10m)", kCompareOnly},
+      }};
 }
 
 FlagGroup output() {
@@ -120,7 +149,7 @@ FlagGroup output() {
           {"resume", "FILE", "complete this report: measure only what it lacks", kBenchOnly},
           {"resume_anyway", "", "also a report from another machine or build", kBenchOnly},
           {"csv", "FILE", "", kWork},
-          {"md", "FILE", "", kWork},
+          {"md", "FILE", "", kTables},
           {"junit", "FILE", "results for a CI server", kCheckOnly},
           {"help", "", "this text", kAll},
           {"version", "", "git description, compiler and flags", kAll},
@@ -143,6 +172,8 @@ std::string_view name(Command c) {
       return "bench";
     case Command::kCheck:
       return "check";
+    case Command::kCompare:
+      return "compare";
     case Command::kInfo:
     default:
       return "info";
@@ -156,9 +187,14 @@ std::optional<Command> command_from_name(std::string_view text) {
 }
 
 const std::vector<FlagGroup>& flag_groups() {
-  static const std::vector<FlagGroup> groups = {workload(),  execution(), tensors(),
-                                                selection(), timing(),    output()};
+  static const std::vector<FlagGroup> groups = {workload(), execution(),  tensors(), selection(),
+                                                timing(),   comparison(), output()};
   return groups;
+}
+
+int value_count(const Flag& flag) {
+  if (flag.value.empty()) return 0;
+  return 1 + static_cast<int>(std::count(flag.value.begin(), flag.value.end(), ' '));
 }
 
 bool takes(Command c, const Flag& flag) {

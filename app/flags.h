@@ -7,18 +7,19 @@
 
 namespace flashbench::app {
 
-enum class Command { kForward, kBackward, kBench, kCheck, kInfo };
+enum class Command { kForward, kBackward, kBench, kCheck, kInfo, kCompare };
 
 inline constexpr Command kCommands[] = {Command::kForward, Command::kBackward, Command::kBench,
-                                        Command::kCheck, Command::kInfo};
+                                        Command::kCheck,   Command::kInfo,     Command::kCompare};
 
 std::string_view name(Command c);
 std::optional<Command> command_from_name(std::string_view text);
 
 /// One flag of the command line, which is also one key of a config.
 struct Flag {
-  std::string_view name;   ///< without dashes
-  std::string_view value;  ///< what the help calls its value; "" for a switch, true when bare
+  std::string_view name;  ///< without dashes
+  /// What the help calls its value; "" for a switch, true when bare; as many values as words.
+  std::string_view value;
   std::string_view help;
   std::string_view
       commands;  ///< the initials of the commands that take it: f, b(ackward) as w, ...
@@ -31,6 +32,9 @@ struct FlagGroup {
 };
 
 const std::vector<FlagGroup>& flag_groups();
+
+/// How many values the flag takes; 0 for a switch.
+int value_count(const Flag& flag);
 
 bool takes(Command c, const Flag& flag);
 

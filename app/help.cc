@@ -68,6 +68,26 @@ CommandText text_of(Command c) {
           "  flashbench check --isa avx2 --filter '*bf16*' --junit check.xml\n"
           "  flashbench check --pass backward --causal\n"
           "  flashbench check --input qkv.safetensors --external o.safetensors\n"};
+    case Command::kCompare:
+      return {
+          "two reports, or two programs in turn: SLOWER, FASTER, SAME or AMBIGUOUS",
+          "  flashbench compare BASE.json NEW.json\n"
+          "  flashbench compare REPORT.json --by isa\n"
+          "  flashbench compare --run OLD_PROGRAM NEW_PROGRAM -- flags of bench\n"
+          "\n"
+          "A ratio of medians, new over base, with an interval that holds for all cases together\n"
+          "(95 %, Holm). A verdict needs the whole interval on one side of the threshold; noise\n"
+          "makes it AMBIGUOUS. Two reports cannot show what the machine did between them: store\n"
+          "it with bench --calibrate, or use --run, which interleaves both programs in rounds of\n"
+          "fresh processes and goes on while a case is AMBIGUOUS.\n"
+          "\n"
+          "Exit 1: a case is SLOWER (or what --fail_on names), a new result is wrong or failed.\n"
+          "\n"
+          "Examples:\n"
+          "  flashbench compare base.json new.json --fail_on slower,missing --md comment.md\n"
+          "  flashbench compare sweep.json --by type\n"
+          "  flashbench compare --run build/old/flashbench build/new/flashbench -- --q_len 1k --d "
+          "64\n"};
     case Command::kInfo:
     default:
       return {"the processor, its limits, kernels and measured peaks",

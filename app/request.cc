@@ -197,6 +197,7 @@ BenchRequest bench_request(const CommandLine& line) {
   limits.min_time_s = options.duration("min_time", limits.min_time_s);
   limits.timeout_s = options.duration("timeout", limits.timeout_s);
   if (options.find("budget") != nullptr) request.budget_s = options.duration("budget", 0);
+  request.calibrate = options.on("calibrate");
   request.resume = options.text("resume");
   request.resume_anyway = options.on("resume_anyway");
   if (request.resume_anyway && request.resume.empty())
@@ -238,6 +239,77 @@ CheckRequest check_request(const CommandLine& line) {
       request.external.empty() ? std::vector<AttentionType>(kAllTypes.begin(), kAllTypes.end())
                                : std::vector<AttentionType>{AttentionType::kFlash};
   request.run.groups = sweep::expand(line.plan, defaults(Pass::kBoth, types, kCheckShape));
+  return request;
+}
+
+namespace {
+
+void parse_fail_on(CompareRequest& request, const Setting& setting) {
+  request.fail_on_slower = false;
+  for (const std::string& word : sweep::split_list(setting.values[0], setting.where)) {
+    if (word == "slower")
+      request.fail_on_slower = true;
+    else if (word == "ambiguous")
+      request.fail_on_ambiguous = true;
+    else if (word == "missing")
+      request.fail_on_missing = true;
+    else if (word != "none" || setting.values[0] != "none")
+      throw UsageError(fmt::format("{} takes slower, ambiguous and missing, or none; got {}",
+                                   setting.where, quote(word)));
+  }
+}
+
+/// What the programs are given besides the flags of the user belongs to compare.
+void refuse_flags_of_compare(const std::vector<std::string>& flags) {
+  for (const std::string& word : flags) {
+    const std::string flag = word.substr(0, word.find('='));
+    for (const char* taken : {"--json", "--csv", "--md", "--dry_run", "--calibrate"})
+      if (flag == taken)
+        throw UsageError(
+            fmt::format("{} behind -- is for bench alone; compare takes its own", flag));
+  }
+  if (!flags.empty() && !flags[0].starts_with("--"))
+    throw UsageError(
+        fmt::format("behind -- stand flags of bench, such as --q_len 1k; got {}", quote(flags[0])));
+}
+
+}  // namespace
+
+CompareRequest compare_request(const CommandLine& line) {
+  const Options options(line);
+  CompareRequest request;
+  request.argv = line.argv;
+  request.flags = line.behind;
+  request.by = options.text("by");
+  request.json = options.text("json");
+  request.md = options.text("md");
+  request.fail_on_slower = request.by.empty();
+  if (const Setting* s = options.find("threshold"))
+    request.threshold = sweep::parse_real(s->values[0], s->where, 0, 10);
+  if (const Setting* s = options.find("fail_on")) parse_fail_on(request, *s);
+  require_distinct({{"--json", request.json}, {"--md", request.md}});
+
+  std::vector<std::string> names = line.operands;
+  const auto run = line.plan.base.find("run");
+  request.run = run != line.plan.base.end();
+  if (request.run && !request.by.empty())
+    throw UsageError("--by compares the cases of one report; leave it or --run out");
+  if (request.run && !names.empty())
+    throw UsageError(
+        fmt::format("unexpected argument {}; --run names both programs", quote(names[0])));
+  if (!request.run && !request.flags.empty())
+    throw UsageError("flags of bench behind -- need programs to run; add --run OLD NEW before it");
+  if (!request.run && options.find("timeout") != nullptr)
+    throw UsageError("--timeout is for --run; reports are compared at once");
+  if (request.run) names = run->second.values;
+  request.timeout_s = options.duration("timeout", request.timeout_s);
+  refuse_flags_of_compare(request.flags);
+  const std::size_t wanted = request.by.empty() ? 2 : 1;
+  if (names.size() != wanted)
+    throw UsageError(fmt::format(
+        "compare takes two reports, one with --by FIELD, or --run OLD NEW; got {}", names.size()));
+  request.base = names[0];
+  if (wanted == 2) request.fresh = names[1];
   return request;
 }
 

@@ -36,6 +36,7 @@ struct BenchRequest {
   RunRequest run;
   measure::Limits limits;
   std::optional<double> budget_s;
+  bool calibrate = false;
   std::string resume;          ///< the report to complete, or ""
   bool resume_anyway = false;  ///< even one from another machine or build
 };
@@ -55,11 +56,25 @@ struct InfoRequest {
   std::string json;
 };
 
+/// Two reports, the cases of one, or two programs.
+struct CompareRequest {
+  std::vector<std::string> argv;
+  std::string base, fresh;  ///< reports, or programs with `run`; `fresh` is "" with `by`
+  std::string by;           ///< a field, or ""
+  bool run = false;
+  std::vector<std::string> flags;  ///< of bench, for the programs
+  double timeout_s = 600;
+  double threshold = 0.03;
+  bool fail_on_slower = true, fail_on_ambiguous = false, fail_on_missing = false;
+  std::string json, md;
+};
+
 /// Each parses what is left of a command line. Throws UsageError, one line.
 SingleRequest single_request(const CommandLine& line);
 BenchRequest bench_request(const CommandLine& line);
 CheckRequest check_request(const CommandLine& line);
 InfoRequest info_request(const CommandLine& line);
+CompareRequest compare_request(const CommandLine& line);
 
 /// Throws UsageError when two of the named outputs ("--json", path) are one file.
 void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs);

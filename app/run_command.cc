@@ -11,6 +11,8 @@ ExitCode run_command(const CommandLine& line) {
       return run_bench(bench_request(line));
     case Command::kCheck:
       return run_check(check_request(line));
+    case Command::kCompare:
+      return run_compare(compare_request(line));
     case Command::kInfo:
     default:
       return run_info(info_request(line));

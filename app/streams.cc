@@ -31,6 +31,10 @@ void print_err(std::string_view text) {
   std::fflush(stderr);
 }
 
+void say(std::string_view line) {
+  if (stderr_is_terminal()) print_err(fmt::format("\r{}\x1b[K", line));
+}
+
 bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) != 0; }
 

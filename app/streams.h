@@ -11,6 +11,9 @@ void print_out(std::string_view text);
 /// Writes to stderr and flushes; failures there are nobody's business.
 void print_err(std::string_view text);
 
+/// Rewrites the last line of stderr where that is a terminal; "" takes it away.
+void say(std::string_view line);
+
 bool stdout_is_terminal();
 bool stderr_is_terminal();
 

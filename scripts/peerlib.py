@@ -427,7 +427,8 @@ def join(reports):
     whole["peaks"] = next((r["peaks"] for r in reports if r["peaks"]), [])
     add_speedups(whole["results"])
     known = [r["times"] for r in whole["results"] if r["times"] and len(r["times"]) > 1]
-    whole["summary"] = {"crossover": None, "noise": max(map(noise, known), default=None)}
+    whole["summary"] = {"crossover": None, "noise": max(map(noise, known), default=None),
+                        "between_run_spread": None}
     return whole
 
 
@@ -548,11 +549,8 @@ def exit_code(results):
 
 
 def write_json(value, path):
-    write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", path)
-
-
-def write_text(text, path):
     """Whole or not at all; - is stdout."""
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     if path == "-":
         sys.stdout.write(text)
         return

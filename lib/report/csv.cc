@@ -105,6 +105,8 @@ std::vector<Column> measured_columns() {
       {"ci95_high", ci95(1)},
       column("user", &Timing::user),
       column("system", &Timing::system),
+      {"between_run_spread",
+       [](const Result& r) { return r.calibration ? text_of(r.calibration->spread) : ""; }},
       {"warnings", [](const Result& r) { return fmt::format("{}", fmt::join(r.warnings, "; ")); }},
       column("flop_convention", &Result::flop_convention),
       column("flop_dense", &Result::flop_dense),

@@ -93,6 +93,16 @@ std::optional<Timing> timing_of(const measure::Samples& samples) {
   return t;
 }
 
+std::optional<Calibration> calibration_of(std::span<const double> medians) {
+  if (medians.size() < 2) return std::nullopt;
+  std::vector<double> logs;
+  for (const double m : medians) {
+    if (!(m > 0)) return std::nullopt;
+    logs.push_back(std::log(m));
+  }
+  return Calibration{{medians.begin(), medians.end()}, measure::summarize(logs).stddev};
+}
+
 void derive_rates(Result& r) {
   r.tflops.reset();
   r.gb_s.reset();
@@ -127,6 +137,9 @@ Summary summarize(std::span<const Result> results) {
   for (const Result& r : results) {
     if (!r.timing || !numbers_hold(r) || r.timing->times.size() < 2 || !(r.timing->median > 0))
       continue;
+    if (r.calibration)
+      summary.between_run_spread =
+          std::max(summary.between_run_spread.value_or(0), r.calibration->spread);
     const double noise = (r.timing->ci95[1] - r.timing->ci95[0]) / 2 / r.timing->median;
     summary.noise = std::max(summary.noise.value_or(0), noise);
   }

@@ -10,6 +10,10 @@ namespace flashbench::report {
 /// Statistics of the samples; nullopt when there are none.
 std::optional<Timing> timing_of(const measure::Samples& samples);
 
+/// What fresh processes of one case say about each other; nullopt below two, or where a median is
+/// not positive.
+std::optional<Calibration> calibration_of(std::span<const double> medians_s);
+
 /// Fills tflops and gb_s from the median, flop_visible and bytes.
 void derive_rates(Result& result);
 

@@ -125,6 +125,12 @@ void fields(R& r, V&& visit) {
   visit("system", r.system);
 }
 
+template <RecordOf<Calibration> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("medians", r.medians);
+  visit("spread", r.spread);
+}
+
 template <RecordOf<Phase> R, typename V>
 void fields(R& r, V&& visit) {
   visit("phase", r.phase);
@@ -162,6 +168,7 @@ template <RecordOf<Summary> R, typename V>
 void fields(R& r, V&& visit) {
   visit("crossover", r.crossover);
   visit("noise", r.noise);
+  visit("between_run_spread", r.between_run_spread);
 }
 
 /// Timing is all or nothing, and its fields are those of the result: visitors flatten it.
@@ -183,6 +190,7 @@ void fields(R& r, V&& visit) {
   visit("cache", r.cache);
   visit("deterministic", r.deterministic);
   visit.flattened(r.timing);
+  visit("calibration", r.calibration);
   visit("warnings", r.warnings);
   visit("flop_convention", r.flop_convention);
   visit("flop_dense", r.flop_dense);

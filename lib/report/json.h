@@ -19,10 +19,10 @@ nlohmann::ordered_json to_json(const Result& result);
 /// U+FFFD.
 std::string to_json_text(const Report& report);
 
-/// Reads what to_json_text() wrote. `source` names it in messages. Unknown keys are skipped, so
-/// that reports of later minor versions can be read. Throws UsageError with one line for anything
-/// that is no JSON, nests deeper than any report, has a key twice, lacks a field, or has a wrong
-/// type or range.
+/// Reads what to_json_text() wrote. `source` names it in messages. Unknown keys are skipped, and
+/// fields that may be null may be missing, so that reports of other minor versions can be read.
+/// Throws UsageError with one line for anything that is no JSON, nests deeper than any report, has
+/// a key twice, lacks a field, or has a wrong type or range.
 Report from_json_text(std::string_view text, std::string_view source);
 
 /// The same from a file. Throws UsageError where it cannot be read.

@@ -92,6 +92,12 @@ class Reader {
   void operator()(const char* name, T& out) {
     read(member(name), out, at_->key(name));
   }
+  /// Reports of earlier minor versions lack what came later.
+  template <typename T>
+  void operator()(const char* name, std::optional<T>& out) {
+    out.reset();
+    if (object_->contains(name)) read(member(name), out, at_->key(name));
+  }
   void flattened(std::optional<Timing>& timing) {
     timing.reset();
     if (member("median").is_null()) return;

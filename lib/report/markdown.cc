@@ -7,8 +7,19 @@
 namespace flashbench::report {
 namespace {
 
-/// Text that Markdown shows as it is, inside a table too.
-std::string escaped(const std::string& text) {
+std::string line(const std::vector<std::string>& cells) {
+  return fmt::format("| {} |\n", fmt::join(cells, " | "));
+}
+
+std::string list(const std::vector<std::string>& items) {
+  std::string text;
+  for (const std::string& item : items) text += "- " + markdown_escaped(item) + "\n";
+  return text;
+}
+
+}  // namespace
+
+std::string markdown_escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
     if (c == '\n' || c == '\r') {
@@ -21,38 +32,32 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-std::string line(const std::vector<std::string>& cells) {
-  return fmt::format("| {} |\n", fmt::join(cells, " | "));
-}
-
-std::string list(const std::vector<std::string>& items) {
-  std::string text;
-  for (const std::string& item : items) text += "- " + escaped(item) + "\n";
-  return text;
-}
-
-}  // namespace
-
-std::string markdown_text(const Report& report) {
-  const Grid grid = make_grid(report);
-  std::string text = escaped(grid.machine) + "  \n";
-  if (!grid.peaks.empty()) text += escaped(grid.peaks) + "  \n";
-  if (!grid.caption.empty()) text += escaped(grid.caption) + "\n";
-  text += "\n";
-
+std::string markdown_table(const std::vector<Grid::Column>& columns,
+                           const std::vector<Grid::Row>& rows) {
   std::vector<std::string> titles, rules;
-  for (const Grid::Column& c : grid.columns) {
+  for (const Grid::Column& c : columns) {
     titles.push_back(c.title);
     rules.push_back(c.align == Grid::Align::kRight ? "---:" : "---");
   }
-  text += line(titles) + line(rules);
-  for (const Grid::Row& row : grid.rows) {
+  std::string text = line(titles) + line(rules);
+  for (const Grid::Row& row : rows) {
     std::vector<std::string> cells;
-    for (const std::string& cell : row.cells) cells.push_back(escaped(cell));
-    if (!row.note.empty()) cells.push_back(escaped(row.note));
-    cells.resize(grid.columns.size());
+    for (const std::string& cell : row.cells) cells.push_back(markdown_escaped(cell));
+    if (!row.note.empty()) cells.push_back(markdown_escaped(row.note));
+    cells.resize(columns.size());
     text += line(cells);
   }
+  return text;
+}
+
+std::string markdown_text(const Report& report) {
+  const Grid grid = make_grid(report);
+  std::string text = markdown_escaped(grid.machine) + "  \n";
+  if (!grid.peaks.empty()) text += markdown_escaped(grid.peaks) + "  \n";
+  if (!grid.caption.empty()) text += markdown_escaped(grid.caption) + "\n";
+  text += "\n";
+
+  text += markdown_table(grid.columns, grid.rows);
   const std::string remarks =
       list(grid.failures) + list(grid.speedups) + list(warning_lines(report));
   return remarks.empty() ? text : text + "\n" + remarks;

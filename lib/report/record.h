@@ -109,6 +109,12 @@ struct Timing {
   double user = 0, system = 0;   ///< processor time per iteration
 };
 
+/// The same case in fresh processes, one after the other: what a run adds to every time it takes.
+struct Calibration {
+  std::vector<double> medians;  ///< seconds, one of each process, in order
+  double spread = 0;            ///< standard deviation of their logarithms (n - 1)
+};
+
 struct Phase {
   std::string phase;
   double seconds = 0;  ///< summed over threads
@@ -148,6 +154,7 @@ struct Result {
   bool deterministic = false;
 
   std::optional<Timing> timing;
+  std::optional<Calibration> calibration;  ///< with --calibrate
   std::vector<std::string> warnings;
 
   std::string flop_convention;
@@ -176,6 +183,7 @@ struct Crossover {
 struct Summary {
   std::optional<std::vector<Crossover>> crossover;
   std::optional<double> noise;  ///< the largest ci95 half-width over median among the results
+  std::optional<double> between_run_spread;  ///< the largest spread among the calibrations
 };
 
 struct Report {

@@ -22,8 +22,10 @@ std::string without_trailing_blanks(std::string line) {
   return line;
 }
 
-/// `rows` may be shorter than `columns`; a note follows where a row ends.
-std::string aligned(const std::vector<Grid::Column>& columns, const std::vector<Grid::Row>& rows) {
+}  // namespace
+
+std::string aligned_text(const std::vector<Grid::Column>& columns,
+                         const std::vector<Grid::Row>& rows) {
   std::vector<std::size_t> widths;
   widths.reserve(columns.size());
   for (const Grid::Column& c : columns) widths.push_back(display_width(c.title));
@@ -44,14 +46,12 @@ std::string aligned(const std::vector<Grid::Column>& columns, const std::vector<
   return text;
 }
 
-}  // namespace
-
 std::string table_text(const Report& report) {
   const Grid grid = make_grid(report);
   std::string text = grid.machine + "\n";
   if (!grid.peaks.empty()) text += grid.peaks + "\n";
   if (!grid.caption.empty()) text += grid.caption + "\n";
-  if (!grid.rows.empty()) text.append("\n").append(aligned(grid.columns, grid.rows));
+  if (!grid.rows.empty()) text.append("\n").append(aligned_text(grid.columns, grid.rows));
   for (const std::vector<std::string>* lines : {&grid.failures, &grid.speedups})
     if (!lines->empty()) text += fmt::format("\n{}\n", fmt::join(*lines, "\n"));
   for (const Result& result : report.results) {
@@ -73,12 +73,12 @@ std::string phases_text(const std::vector<Phase>& phases) {
                      total_s > 0 ? fmt::format("{:.1f} %", 100 * p.seconds / total_s) : "-",
                      fmt::format("{}", p.calls), human_bytes(static_cast<double>(p.bytes))},
                     ""});
-  return aligned({{"phase", Grid::Align::kLeft},
-                  {"thread time", Grid::Align::kRight},
-                  {"share", Grid::Align::kRight},
-                  {"calls", Grid::Align::kRight},
-                  {"allocated", Grid::Align::kRight}},
-                 rows);
+  return aligned_text({{"phase", Grid::Align::kLeft},
+                       {"thread time", Grid::Align::kRight},
+                       {"share", Grid::Align::kRight},
+                       {"calls", Grid::Align::kRight},
+                       {"allocated", Grid::Align::kRight}},
+                      rows);
 }
 
 }  // namespace flashbench::report

@@ -1,7 +1,9 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
+#include "report/grid.h"
 #include "report/record.h"
 
 namespace flashbench::report {
@@ -9,6 +11,10 @@ namespace flashbench::report {
 /// For a terminal: the machine, what all results share, one aligned row a result, then failures,
 /// speedups and phases. UTF-8, no colour, a newline at the end.
 std::string table_text(const Report& report);
+
+/// Rows under their titles. A row may be shorter than `columns`; its note follows where it ends.
+std::string aligned_text(const std::vector<Grid::Column>& columns,
+                         const std::vector<Grid::Row>& rows);
 
 /// Time by phase: phase, time (summed over threads), share, calls, bytes allocated.
 std::string phases_text(const std::vector<Phase>& phases);

@@ -48,7 +48,7 @@ ReportWriter::ReportWriter(Outputs outputs) : outputs_(std::move(outputs)) {
   const std::vector<Output> list = requested(outputs_);
   for (std::size_t i = 0; i < list.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j)
-      if (*list[i].path == *list[j].path)
+      if (*list[i].path == *list[j].path && *list[i].path != "/dev/null")
         throw UsageError(fmt::format("{} and {} both write to {}; give one of them another file",
                                      list[j].flag, list[i].flag,
                                      *list[i].path == "-" ? "stdout ('-')" : *list[i].path));

@@ -22,7 +22,7 @@ class Help(CliTest):
         self.compare("help.txt", ["--help"])
 
     def test_commands(self):
-        for command in ("forward", "backward", "bench", "check", "info"):
+        for command in ("forward", "backward", "bench", "check", "info", "compare"):
             self.compare(f"help_{command}.txt", [command, "--help"])
 
 

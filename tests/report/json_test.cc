@@ -160,6 +160,22 @@ TEST(JsonRead, UnknownKeysOfLaterVersionsAreSkipped) {
   EXPECT_EQ(error_of(j.dump()), "accepted");
 }
 
+TEST(JsonRead, FieldsOfLaterVersionsMayBeMissing) {
+  json j = parsed(fixed_report());
+  j["results"][0].erase("calibration");
+  j["summary"].erase("between_run_spread");
+  EXPECT_EQ(error_of(j.dump()), "accepted");
+}
+
+TEST(JsonRead, ACalibrationSurvives) {
+  Report report = fixed_report();
+  report.results[0].calibration = calibration_of(std::vector{1.0, 1.1, 1.2});
+  const auto read = from_json_text(to_json_text(report), "r").results[0].calibration;
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->medians, (std::vector{1.0, 1.1, 1.2}));
+  EXPECT_NEAR(read->spread, 0.0912, 1e-4);
+}
+
 TEST(JsonRead, ALongValueIsCutInTheMessage) {
   json j = parsed(fixed_report());
   j["results"][0]["threads"] = std::string(10000, 'x');

@@ -21,6 +21,7 @@ void expect_no_numbers(const Result& r) {
   EXPECT_FALSE(r.energy_j);
   EXPECT_FALSE(r.speedup_over);
   EXPECT_FALSE(r.phases);
+  EXPECT_FALSE(r.calibration);
 }
 
 Result full_result() {
@@ -28,6 +29,7 @@ Result full_result() {
   r.speedup_over = {{"normal", 3.0}};
   r.phases = {{"scores", 0.1, 12, 4096}};
   r.energy_j = 3.0;
+  r.calibration = Calibration{{0.25, 0.26}, 0.03};
   return r;
 }
 

@@ -64,6 +64,8 @@ TEST(Schema, AcceptsEveryReportThatIsWritten) {
   gpu.results[0].backend = "cuda";
   gpu.results[0].phases = {{"scores", 0.1, 12, 4096}};
   gpu.results[0].parameters = {{"q_len", "1k"}};
+  gpu.results[0].calibration = calibration_of(std::vector{0.25, 0.26});
+  gpu.summary = summarize(gpu.results);
   gpu.summary.crossover = {{"forward", "f32", "q_len", 181.0, "normal", "flash"}};
   Report empty = fixed_report();
   empty.results.clear();
@@ -102,6 +104,8 @@ TEST(Schema, RejectsWhatNoReportMayHold) {
       {"/results/0/check/worst/0/index", json::array({1, 2, 3})},
       {"/results/0/speedup_over/normal", 0},
       {"/summary/noise", "low"},
+      {"/summary/between_run_spread", -1},
+      {"/results/0/calibration", json::object({{"medians", json::array({1.0})}, {"spread", 0}})},
       {"/extra", 1},
       {"/results/0/extra", 1},
       {"/results/0/workload/extra", 1},

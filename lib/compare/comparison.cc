@@ -1,0 +1,296 @@
+#include "compare/comparison.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <map>
+
+#include "compare/differences.h"
+#include "compare/looks.h"
+#include "core/error.h"
+#include "core/quote.h"
+#include "measure/statistics.h"
+
+namespace flashbench::compare {
+namespace {
+
+using report::Report;
+using report::Result;
+using report::Status;
+
+bool has_number(const Result& r) {
+  return report::numbers_hold(r) && r.timing && r.timing->median > 0 &&
+         std::all_of(r.timing->times.begin(), r.timing->times.end(),
+                     [](double t) { return t > 0; });
+}
+
+/// Why a result has no number.
+std::string reason_of(const Result& r) {
+  if (r.reason) return *r.reason;
+  if (r.status != Status::kOk) return std::string(report::name(r.status));
+  return r.check.verdict == "pass" ? "no samples" : r.check.verdict;
+}
+
+/// Which case it is; what was measured stays behind.
+Result identity(const Result& r) {
+  Result id = r;
+  id.timing.reset();
+  id.calibration.reset();
+  id.phases.reset();
+  id.warnings.clear();
+  id.check.worst.clear();
+  return id;
+}
+
+/// A case that can be compared only if `outcome` says so.
+ComparedCase classified(const Pair& pair) {
+  const Result& base = *pair.base;
+  const Result& fresh = *pair.fresh;
+  ComparedCase c;
+  c.result = identity(base);
+  if (fresh.check.verdict == "fail") {
+    c.outcome = Outcome::kWrong;
+    c.reason = fresh.reason.value_or("wrong result");
+  } else if (fresh.status == Status::kFailed) {
+    c.outcome = Outcome::kFailed;
+    c.reason = reason_of(fresh);
+  } else if (has_number(base) && has_number(fresh)) {
+    c.base_s = base.timing->median;
+    c.new_s = fresh.timing->median;
+    c.rounds = std::min(base.timing->times.size(), fresh.timing->times.size());
+  } else {
+    c.outcome = has_number(base)    ? Outcome::kMissing
+                : has_number(fresh) ? Outcome::kAdded
+                                    : Outcome::kNothing;
+    c.reason = has_number(fresh) ? fmt::format("base: {}", reason_of(base))
+                                 : fmt::format("new: {}", reason_of(fresh));
+  }
+  return c;
+}
+
+/// A case that one side lacks altogether.
+ComparedCase unmatched(const Result& r, Outcome if_number, std::string_view where) {
+  ComparedCase c;
+  c.result = identity(r);
+  c.outcome = has_number(r) ? if_number : Outcome::kNothing;
+  c.reason = fmt::format("only in {}", where);
+  if (!has_number(r)) c.reason += fmt::format(", {}", reason_of(r));
+  if (if_number == Outcome::kAdded && (r.check.verdict == "fail" || r.status == Status::kFailed))
+    c.outcome = r.check.verdict == "fail" ? Outcome::kWrong : Outcome::kFailed;
+  return c;
+}
+
+std::optional<Spread> stored_spread(const Result& r) {
+  if (!r.calibration || r.calibration->medians.size() < 2) return std::nullopt;
+  return Spread{r.calibration->spread, static_cast<int>(r.calibration->medians.size()) - 1};
+}
+
+/// What two runs add. A side without a calibration is taken to be like the other one.
+Spread spread_between(const Pair& pair) {
+  const std::optional<Spread> base = stored_spread(*pair.base), fresh = stored_spread(*pair.fresh);
+  if (base && fresh) return combined(*base, *fresh);
+  const std::optional<Spread> known = base ? base : fresh;
+  if (known) return {known->sigma * std::sqrt(2.0), known->dof};
+  return combined({kAssumedSpread, kKnown}, {kAssumedSpread, kKnown});
+}
+
+std::vector<double> log_ratios(const std::vector<double>& base, const std::vector<double>& fresh) {
+  std::vector<double> out;
+  for (std::size_t i = 0; i < std::min(base.size(), fresh.size()); ++i)
+    out.push_back(std::log(fresh[i] / base[i]));
+  return out;
+}
+
+Evidence evidence_of(const Pair& pair, ComparedCase& c) {
+  const std::vector<double>& base = pair.base->timing->times;
+  const std::vector<double>& fresh = pair.fresh->timing->times;
+  const bool one_report = !c.change.empty();
+  if (one_report && interleaved(pair))
+    return Evidence::from_rounds(log_ratios(base, fresh), usual_block(base.size()));
+  c.between = spread_between(pair);
+  return Evidence::from_runs(base, fresh, *c.between);
+}
+
+/// Ratio, interval and verdict of everything that can be compared.
+void conclude(Comparison& all, std::span<const Evidence> evidence) {
+  const std::vector<Decision> decisions = decide(evidence, all.rule.threshold, all.rule.alpha);
+  double log_sum = 0;
+  std::size_t next = 0;
+  for (ComparedCase& c : all.cases) {
+    if (c.outcome != Outcome::kCompared) continue;
+    c.ratio = evidence[next].ratio();
+    c.decision = decisions[next++];
+    log_sum += std::log(c.ratio);
+    if (c.rounds < Evidence::kLeastRounds)
+      c.reason = fmt::format("{} round{}, at least {} are needed", c.rounds,
+                             c.rounds == 1 ? "" : "s", Evidence::kLeastRounds);
+  }
+  if (next > 0) all.geometric_mean = std::exp(log_sum / static_cast<double>(next));
+}
+
+void compare_pairs(Comparison& all, std::span<const Pair> pairs,
+                   const std::function<std::string(const Pair&)>& change) {
+  std::vector<Evidence> evidence;
+  for (const Pair& pair : pairs) {
+    ComparedCase c = classified(pair);
+    c.change = change(pair);
+    if (c.outcome == Outcome::kCompared) evidence.push_back(evidence_of(pair, c));
+    all.cases.push_back(std::move(c));
+  }
+  conclude(all, evidence);
+}
+
+Side side(const std::string& name, const Report& report) {
+  return {name, report.tool, report.context, report.started_at};
+}
+
+/// Says where the spread between two runs comes from.
+void note_spread(Comparison& all, std::span<const Pair> pairs) {
+  bool unknown = false;
+  for (std::size_t i = 0; i < pairs.size(); ++i)
+    unknown = unknown || (all.cases[i].between && !stored_spread(*pairs[i].base) &&
+                          !stored_spread(*pairs[i].fresh));
+  if (unknown)
+    all.notes.push_back(fmt::format(
+        "no calibration is stored: runs of the same build are assumed to differ by {:g} % "
+        "(standard deviation); `flashbench bench --calibrate` measures it, `compare --run` needs "
+        "none",
+        100 * kAssumedSpread));
+}
+
+}  // namespace
+
+std::string_view verdict_name(const ComparedCase& c) {
+  switch (c.outcome) {
+    case Outcome::kWrong:
+      return "WRONG";
+    case Outcome::kFailed:
+      return "FAILED";
+    case Outcome::kMissing:
+      return "MISSING";
+    case Outcome::kAdded:
+      return "ADDED";
+    case Outcome::kNothing:
+      return "NONE";
+    case Outcome::kCompared:
+    default:
+      return name(c.decision.verdict);
+  }
+}
+
+std::size_t count(const Comparison& c, std::string_view verdict) {
+  return static_cast<std::size_t>(
+      std::count_if(c.cases.begin(), c.cases.end(),
+                    [&](const ComparedCase& one) { return verdict_name(one) == verdict; }));
+}
+
+Comparison compare_reports(const std::string& base_name, const Report& base,
+                           const std::string& new_name, const Report& fresh, const Rule& rule) {
+  Comparison all;
+  all.rule = rule;
+  all.base = side(base_name, base);
+  all.fresh = side(new_name, fresh);
+  all.notes = differences(all.base, all.fresh);
+  const Matching matching = match(base, fresh);
+  compare_pairs(all, matching.both, [](const Pair&) { return std::string(); });
+  note_spread(all, matching.both);
+  for (const Result* r : matching.only_base)
+    all.cases.push_back(unmatched(*r, Outcome::kMissing, base_name));
+  for (const Result* r : matching.only_new)
+    all.cases.push_back(unmatched(*r, Outcome::kAdded, new_name));
+  return all;
+}
+
+Comparison compare_by(const std::string& name, const Report& report, std::string_view field,
+                      const Rule& rule) {
+  const std::vector<Pair> pairs = match_by(report, field);
+  if (pairs.empty())
+    throw UsageError(fmt::format("{}: no two cases differ in {} and in nothing else", name, field));
+  Comparison all;
+  all.rule = rule;
+  all.base = all.fresh = side(name, report);
+  all.by = field;
+  compare_pairs(all, pairs, [&](const Pair& pair) {
+    return fmt::format("{} -> {}", field_value(*pair.base, field), field_value(*pair.fresh, field));
+  });
+  for (ComparedCase& c : all.cases) c.result = without_field(std::move(c.result), field);
+  note_spread(all, pairs);
+  return all;
+}
+
+namespace {
+
+/// One case over all rounds.
+struct Series {
+  Pair first;  ///< of the first round that has both
+  Pair worst;  ///< a round whose new result is wrong or failed
+  std::vector<double> base_s, new_s;
+};
+
+/// The cases of all rounds by key, in the order of the first.
+std::vector<Series> series_of(std::span<const Report> base, std::span<const Report> fresh) {
+  std::vector<Series> all;
+  std::map<std::string, std::size_t> place;
+  for (std::size_t round = 0; round < std::min(base.size(), fresh.size()); ++round) {
+    std::map<std::string, int> seen;
+    for (const Pair& pair : match(base[round], fresh[round]).both) {
+      const std::string key = report::case_key(*pair.base);
+      const std::string nth = fmt::format("{}#{}", key, seen[key]++);
+      const auto [at, is_new] = place.emplace(nth, all.size());
+      if (is_new) all.push_back({pair, {}, {}, {}});
+      Series& s = all[at->second];
+      const Outcome outcome = classified(pair).outcome;
+      if (outcome == Outcome::kWrong || outcome == Outcome::kFailed) s.worst = pair;
+      if (outcome != Outcome::kCompared) continue;
+      if (s.base_s.empty()) s.first = pair;
+      s.base_s.push_back(pair.base->timing->median);
+      s.new_s.push_back(pair.fresh->timing->median);
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+std::optional<double> round_spread(std::span<const Report> base, std::span<const Report> fresh) {
+  std::optional<double> most;
+  for (const Series& s : series_of(base, fresh))
+    if (s.base_s.size() > 1)
+      most = std::max(most.value_or(0), measure::summarize(log_ratios(s.base_s, s.new_s)).stddev);
+  return most;
+}
+
+Rule rule_at(const Rule& rule) { return {rule.threshold, rule.alpha / kLooks}; }
+
+Comparison compare_rounds(const std::string& base_name, std::span<const Report> base,
+                          const std::string& new_name, std::span<const Report> fresh,
+                          const Rule& rule) {
+  Comparison all;
+  all.rule = rule;
+  all.base = side(base_name, base.front());
+  all.fresh = side(new_name, fresh.front());
+  all.notes = differences(all.base, all.fresh);
+  std::vector<Evidence> evidence;
+  for (const Series& s : series_of(base, fresh)) {
+    ComparedCase c = classified(s.worst.base != nullptr ? s.worst : s.first);
+    if (c.outcome == Outcome::kCompared) {
+      c.base_s = measure::median(s.base_s);
+      c.new_s = measure::median(s.new_s);
+      c.rounds = s.base_s.size();
+      // Fresh processes depend on each other no more than drift makes them.
+      evidence.push_back(Evidence::from_rounds(log_ratios(s.base_s, s.new_s), 1));
+    }
+    all.cases.push_back(std::move(c));
+  }
+  conclude(all, evidence);
+  const Matching first = match(base.front(), fresh.front());
+  for (const Result* r : first.only_base)
+    all.cases.push_back(unmatched(*r, Outcome::kMissing, base_name));
+  for (const Result* r : first.only_new)
+    all.cases.push_back(unmatched(*r, Outcome::kAdded, new_name));
+  return all;
+}
+
+}  // namespace flashbench::compare

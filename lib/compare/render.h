@@ -1,0 +1,22 @@
+#pragma once
+
+#include <string>
+
+#include "compare/comparison.h"
+
+namespace flashbench::compare {
+
+/// For a terminal: both sides, what differs between them, a row a case, and in words what the
+/// verdicts mean. UTF-8, no colour, a newline at the end.
+std::string table_text(const Comparison& c);
+
+/// The same for a pull request: a sentence, the cases that changed, the others folded away.
+std::string markdown_text(const Comparison& c);
+
+/// The same for programs; the fields are in the room's README. Finite numbers or null.
+std::string json_text(const Comparison& c, const std::vector<std::string>& argv);
+
+/// "4 cases: 1 SLOWER, 3 SAME; geometric mean of the ratios 1.012 (new takes 1.2 % longer)".
+std::string summary_line(const Comparison& c);
+
+}  // namespace flashbench::compare

@@ -1,0 +1,285 @@
+#include "compare/comparison.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "compare/looks.h"
+#include "compare/match.h"
+#include "compare/render.h"
+#include "core/error.h"
+#include "tests/report/fixture.h"
+
+namespace flashbench::compare {
+namespace {
+
+using report::Report;
+using report::Result;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+/// flash and normal, whose runs differ by a tenth of a percent.
+Report calibrated_report(double slowdown = 1) {
+  Report report = report::fixed_report();
+  report.results = {report::fixed_result("flash", 0.25 * slowdown),
+                    report::fixed_result("normal", 0.75)};
+  for (Result& r : report.results)
+    r.calibration = report::Calibration{std::vector<double>(6, r.timing->median), 0.001};
+  return report;
+}
+
+Comparison compared(const Report& base, const Report& fresh) {
+  return compare_reports("base.json", base, "new.json", fresh, {});
+}
+
+std::vector<std::string> verdicts(const Comparison& c) {
+  std::vector<std::string> out;
+  for (const ComparedCase& one : c.cases) out.emplace_back(verdict_name(one));
+  return out;
+}
+
+TEST(Match, EveryPartOfACaseCounts) {
+  const Report base = calibrated_report();
+  const std::function<void(Result&)> changes[] = {
+      [](Result& r) { r.workload.q_len = 1; },   [](Result& r) { r.workload.dtype = "bf16"; },
+      [](Result& r) { r.workload.scale = 3; },   [](Result& r) { r.pass = "backward"; },
+      [](Result& r) { r.type = "paper"; },       [](Result& r) { r.backend = "cuda"; },
+      [](Result& r) { r.kernel_request = "k"; }, [](Result& r) { r.isa = "scalar"; },
+      [](Result& r) { r.threads = 1; },          [](Result& r) { r.device = "1"; },
+      [](Result& r) { r.cache = "cold"; },
+  };
+  for (const auto& change : changes) {
+    Report fresh = base;
+    change(fresh.results[0]);
+    const Matching m = match(base, fresh);
+    EXPECT_EQ(m.both.size(), 1u);
+    EXPECT_THAT(m.only_base, ElementsAre(&base.results[0]));
+    EXPECT_THAT(m.only_new, ElementsAre(&fresh.results[0]));
+  }
+}
+
+TEST(Match, OrderAndKernelThatRanDoNotCount) {
+  const Report base = calibrated_report();
+  Report fresh = base;
+  std::swap(fresh.results[0], fresh.results[1]);
+  fresh.results[0].kernel = "another";
+  const Matching m = match(base, fresh);
+  ASSERT_EQ(m.both.size(), 2u);
+  EXPECT_EQ(m.both[0].fresh, &fresh.results[1]);
+  EXPECT_THAT(m.only_new, IsEmpty());
+}
+
+TEST(Match, ACaseThatIsThereTwiceIsPairedInOrder) {
+  Report base = calibrated_report(), fresh = base;
+  base.results.push_back(base.results[0]);
+  const Matching m = match(base, fresh);
+  EXPECT_EQ(m.both.size(), 2u);
+  EXPECT_THAT(m.only_base, ElementsAre(&base.results[2]));
+}
+
+TEST(MatchBy, OneFieldAndNothingElse) {
+  Report report = calibrated_report();
+  Result other = report.results[0];
+  other.isa = "scalar";
+  report.results.push_back(other);
+  other.threads = 1;  // differs from each in two fields or in another one
+  report.results.push_back(other);
+  const std::vector<Pair> isa = match_by(report, "isa");
+  ASSERT_EQ(isa.size(), 1u);
+  EXPECT_EQ(isa[0].base, &report.results[0]);
+  EXPECT_EQ(isa[0].fresh, &report.results[2]);
+  EXPECT_EQ(match_by(report, "threads").size(), 1u);
+  EXPECT_EQ(match_by(report, "type").size(), 1u);
+  EXPECT_THAT(match_by(report, "dtype"), IsEmpty());
+}
+
+TEST(MatchBy, WhatFollowsFromAFieldIsPartOfIt) {
+  Report report = calibrated_report();
+  report.results.resize(1);
+  Result r = report.results[0];
+  r.workload.d = 64;
+  r.workload.scale = 0.125;
+  report.results.push_back(r);
+  EXPECT_EQ(match_by(report, "d").size(), 1u);
+  r = report.results[0];
+  r.workload.q_len = r.workload.kv_len = 77;
+  report.results.push_back(r);
+  EXPECT_EQ(match_by(report, "q_len").size(), 1u);
+  report.results.back().workload.kv_len = 5;
+  EXPECT_THAT(match_by(report, "q_len"), IsEmpty());
+}
+
+TEST(MatchBy, AnUnknownFieldIsNamed) {
+  try {
+    match_by(calibrated_report(), "colour");
+    FAIL();
+  } catch (const UsageError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("--by 'colour' is no field of a case; use type, isa,"));
+  }
+}
+
+TEST(Compare, EqualReportsAreTheSame) {
+  const Comparison c = compared(calibrated_report(), calibrated_report());
+  EXPECT_THAT(verdicts(c), ElementsAre("SAME", "SAME"));
+  EXPECT_DOUBLE_EQ(c.geometric_mean.value(), 1);
+  EXPECT_THAT(c.notes, ElementsAre(HasSubstr("the same build on the same machine")));
+}
+
+TEST(Compare, SlowerAndFaster) {
+  const Report base = calibrated_report(), fresh = calibrated_report(1.1);
+  const Comparison c = compared(base, fresh);
+  EXPECT_THAT(verdicts(c), ElementsAre("SLOWER", "SAME"));
+  EXPECT_NEAR(c.cases[0].ratio, 1.1, 1e-12);
+  EXPECT_NEAR(*c.geometric_mean, std::sqrt(1.1), 1e-12);
+  EXPECT_THAT(verdicts(compared(fresh, base)), ElementsAre("FASTER", "SAME"));
+}
+
+TEST(Compare, AVerdictNeedsAnEffectBeyondWhatRunsDiffer) {
+  Report base = calibrated_report(), fresh = calibrated_report(1.1);
+  for (Report* r : {&base, &fresh})
+    for (Result& result : r->results) result.calibration->spread = 0.05;
+  EXPECT_THAT(verdicts(compared(base, fresh)), ElementsAre("AMBIGUOUS", "AMBIGUOUS"));
+}
+
+TEST(Compare, WithoutACalibrationASpreadIsAssumedAndSaid) {
+  Report base = calibrated_report(), fresh = calibrated_report(1.1);
+  for (Result& r : fresh.results) r.calibration.reset();
+  EXPECT_THAT(verdicts(compared(base, fresh)), ElementsAre("SLOWER", "SAME")) << "base knows";
+  for (Result& r : base.results) r.calibration.reset();
+  const Comparison c = compared(base, fresh);
+  EXPECT_THAT(verdicts(c), ElementsAre("AMBIGUOUS", "AMBIGUOUS"));
+  EXPECT_THAT(c.notes, ::testing::Contains(HasSubstr("no calibration is stored")));
+  EXPECT_THAT(verdicts(compared(base, calibrated_report(2))), ElementsAre("SLOWER", "SAME"));
+}
+
+TEST(Compare, AWrongResultIsWrongHoweverFastItIs) {
+  const Report base = calibrated_report();
+  Report fresh = calibrated_report(0.5);
+  fresh.results[0].status = report::Status::kFailed;
+  fresh.results[0].check.verdict = "fail";
+  fresh.results[0].reason = "wrong result: dQ 35x";
+  fresh.results[1].status = report::Status::kFailed;
+  fresh.results[1].reason = "device lost";
+  const Comparison c = compared(base, fresh);
+  EXPECT_THAT(verdicts(c), ElementsAre("WRONG", "FAILED"));
+  EXPECT_THAT(c.cases[0].reason, HasSubstr("dQ 35x"));
+  EXPECT_FALSE(c.geometric_mean);
+}
+
+TEST(Compare, CasesOfOneSideAreListed) {
+  Report base = calibrated_report(), fresh = base;
+  base.results[0].workload.d = 64;
+  fresh.results[1].status = report::Status::kSkipped;
+  fresh.results[1].reason = "needs 68.7 GB";
+  const Comparison c = compared(base, fresh);
+  EXPECT_THAT(verdicts(c), ElementsAre("MISSING", "MISSING", "ADDED"));
+  EXPECT_THAT(c.cases[0].reason, HasSubstr("68.7 GB"));
+  EXPECT_THAT(c.cases[1].reason, HasSubstr("only in base.json"));
+  EXPECT_THAT(c.cases[2].reason, HasSubstr("only in new.json"));
+}
+
+TEST(Compare, UnverifiedNumbersDoNotCount) {
+  const Report base = calibrated_report();
+  Report fresh = base;
+  fresh.results[0].check.verdict = "not verified";
+  EXPECT_THAT(verdicts(compared(base, fresh)), ElementsAre("MISSING", "SAME"));
+  EXPECT_THAT(verdicts(compared(fresh, fresh)), ElementsAre("NONE", "SAME"));
+}
+
+TEST(Compare, AnotherMachineOrBuildIsPointedOut) {
+  const Report base = calibrated_report();
+  Report fresh = base;
+  fresh.context.cpu.model = "another";
+  fresh.context.flags = "Debug: -O0";
+  const Comparison c = compared(base, fresh);
+  EXPECT_THAT(c.notes,
+              ElementsAre("different machine: processor 'AMD EPYC' against 'another'",
+                          "different build: compiler flags 'Release: -O3 -DNDEBUG' against 'Debug: "
+                          "-O0'"));
+}
+
+TEST(CompareBy, InterleavedCasesNeedNoCalibration) {
+  Report report = calibrated_report();
+  for (Result& r : report.results) r.calibration.reset();
+  const Comparison c = compare_by("r.json", report, "type", {});
+  ASSERT_THAT(verdicts(c), ElementsAre("SLOWER"));
+  EXPECT_EQ(c.cases[0].change, "flash -> normal");
+  EXPECT_FALSE(c.cases[0].between);
+  EXPECT_THROW(compare_by("r.json", report, "isa", {}), UsageError);
+}
+
+TEST(CompareBy, CasesOneAfterTheOtherDoNeedIt) {
+  Report report = calibrated_report();
+  report.results[1] = report::fixed_result("flash", 0.27);
+  report.results[1].workload.dtype = "bf16";
+  report.results[0].calibration.reset();
+  EXPECT_THAT(verdicts(compare_by("r.json", report, "dtype", {})), ElementsAre("AMBIGUOUS"));
+}
+
+TEST(CompareRounds, DriftThatHitsBothIsNoDifference) {
+  std::vector<Report> base, fresh;
+  for (int round = 0; round < 16; ++round) {
+    const double machine = round % 5 == 0 ? 3 : round % 2 == 0 ? 1.3 : 1;
+    base.push_back(calibrated_report());
+    fresh.push_back(calibrated_report());
+    for (Report* r : {&base.back(), &fresh.back()})
+      for (Result& result : r->results) result.timing->median *= machine;
+    fresh.back().results[0].timing->median *= 1.05 + 0.001 * (round % 3);
+  }
+  const Comparison c = compare_rounds("old", base, "new", fresh, rule_at({}));
+  EXPECT_THAT(verdicts(c), ElementsAre("SLOWER", "SAME"));
+  EXPECT_EQ(c.cases[0].rounds, 16u);
+  EXPECT_NEAR(c.cases[0].ratio, 1.051, 1e-9);
+  EXPECT_NEAR(round_spread(base, fresh).value(), 0.0008, 1e-4);
+}
+
+TEST(CompareRounds, OneWrongRoundIsWrong) {
+  std::vector<Report> base(8, calibrated_report()), fresh(8, calibrated_report());
+  fresh[5].results[1].status = report::Status::kFailed;
+  fresh[5].results[1].check.verdict = "fail";
+  EXPECT_THAT(verdicts(compare_rounds("old", base, "new", fresh, {})),
+              ElementsAre("SAME", "WRONG"));
+}
+
+TEST(CompareRounds, FewRoundsAreSaidToBeFew) {
+  const std::vector<Report> base(2, calibrated_report());
+  const Comparison c = compare_rounds("old", base, "new", base, {});
+  EXPECT_EQ(c.cases[0].reason, "2 rounds, at least 5 are needed");
+}
+
+TEST(Render, TheTableSaysWhatItMeans) {
+  const std::string text = table_text(compared(calibrated_report(), calibrated_report(1.1)));
+  EXPECT_THAT(text, HasSubstr("base base.json: flashbench 0.1.0 (01234567), GNU 12.2.0"));
+  EXPECT_THAT(text, HasSubstr("SLOWER     takes over 3 % longer"));
+  EXPECT_THAT(text, Not(HasSubstr("FASTER")));
+  EXPECT_THAT(text, HasSubstr("2 cases: 1 SLOWER, 1 SAME; geometric mean of the ratios 1.049 (new "
+                              "takes 4.9 % longer)"));
+}
+
+TEST(Render, MarkdownFoldsWhatDidNotChange) {
+  const std::string text = markdown_text(compared(calibrated_report(), calibrated_report(1.1)));
+  EXPECT_THAT(text, ::testing::StartsWith("**2 cases: 1 SLOWER, 1 SAME"));
+  EXPECT_THAT(text, HasSubstr("| flash | 250.0 ms | 275.0 ms | 1.100 |"));
+  EXPECT_LT(text.find("<details>"), text.find("| normal |"));
+}
+
+TEST(Render, JsonHasEveryCaseAndNoInfinity) {
+  const std::vector<Report> base(2, calibrated_report());
+  const auto few = nlohmann::json::parse(
+      json_text(compare_rounds("old", base, "new", base, {}), {"flashbench"}));
+  EXPECT_EQ(few["kind"], "comparison");
+  EXPECT_EQ(few["cases"].size(), 2u);
+  EXPECT_TRUE(few["cases"][0]["interval"][1].is_null());
+  EXPECT_EQ(few["counts"]["AMBIGUOUS"], 2);
+  const Comparison c = compared(calibrated_report(), calibrated_report(1.1));
+  const auto j = nlohmann::json::parse(json_text(c, {}));
+  EXPECT_EQ(j["cases"][0]["verdict"], "SLOWER");
+  EXPECT_EQ(j["cases"][0]["workload"]["q_len"], 4096);
+  EXPECT_EQ(j["base"]["context"]["cpu"]["model"], "AMD EPYC");
+}
+
+}  // namespace
+}  // namespace flashbench::compare

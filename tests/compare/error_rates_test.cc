@@ -1,0 +1,117 @@
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <functional>
+
+#include "compare/verdict.h"
+#include "tests/compare/noise.h"
+
+// The promise of compare, measured: how often is a verdict wrong, over synthetic comparisons with
+// fixed seeds and autocorrelated noise?
+namespace flashbench::compare {
+namespace {
+
+constexpr double kThreshold = 0.03;
+constexpr double kAlpha = 0.05;
+constexpr int kComparisons = 1000;
+
+struct Tally {
+  std::array<int, 4> count{};
+  int operator[](Verdict v) const { return count[static_cast<std::size_t>(v)]; }
+  int decided_wrongly_when_equal() const {
+    return (*this)[Verdict::kFaster] + (*this)[Verdict::kSlower];
+  }
+};
+
+std::ostream& operator<<(std::ostream& out, const Tally& t) {
+  for (std::size_t i = 0; i < t.count.size(); ++i)
+    out << name(static_cast<Verdict>(i)) << " " << t.count[i] << " ";
+  return out;
+}
+
+Tally tally(const std::function<Evidence(std::uint64_t seed)>& compare, int times = kComparisons) {
+  Tally t;
+  for (int i = 0; i < times; ++i) {
+    const Evidence evidence = compare(static_cast<std::uint64_t>(i) + 1);
+    const auto decisions = decide(std::span(&evidence, 1), kThreshold, kAlpha);
+    ++t.count[static_cast<std::size_t>(decisions[0].verdict)];
+  }
+  return t;
+}
+
+struct NoiseCase {
+  const char* name;
+  Noise noise;
+};
+const NoiseCase kNoises[] = {
+    {"quiet", {.sample = 0.003, .memory = 0.3, .run = 0.001, .spike_rate = 0.01, .drift = 0.002}},
+    {"shared_machine", {}},
+    {"long_memory", {.sample = 0.02, .memory = 0.95, .run = 0.005}},
+    {"wild",
+     {.sample = 0.06, .memory = 0.8, .run = 0.05, .spike_rate = 0.2, .spike = 0.5, .drift = 0.2}},
+};
+
+Evidence two_files(const Noise& noise, std::uint64_t seed, double ratio, std::size_t samples) {
+  Machine machine(seed, noise);
+  const std::vector<double> base = machine.run(1, samples), fresh = machine.run(ratio, samples);
+  const Spread between = combined(machine.calibrated(1), machine.calibrated(ratio));
+  return Evidence::from_runs(base, fresh, between);
+}
+
+Evidence two_programs(const Noise& noise, std::uint64_t seed, double ratio, int rounds) {
+  return Evidence::from_rounds(Machine(seed, noise).rounds(ratio, rounds), 1);
+}
+
+/// 20 samples a file; 16 rounds of processes.
+TEST(ErrorRates, AtMostTwoInAHundredEqualProgramsDiffer) {
+  for (const NoiseCase& c : kNoises) {
+    const Tally files = tally([&](std::uint64_t seed) { return two_files(c.noise, seed, 1, 20); });
+    EXPECT_LE(files.decided_wrongly_when_equal(), kComparisons / 50) << c.name << ": " << files;
+    const Tally rounds =
+        tally([&](std::uint64_t seed) { return two_programs(c.noise, seed, 1, 16); });
+    EXPECT_LE(rounds.decided_wrongly_when_equal(), kComparisons / 50) << c.name << ": " << rounds;
+  }
+}
+
+TEST(ErrorRates, FivePercentSlowerIsFoundWhereTheNoiseAllows) {
+  const Tally quiet =
+      tally([](std::uint64_t seed) { return two_files(kNoises[0].noise, seed, 1.05, 20); });
+  EXPECT_GE(quiet[Verdict::kSlower], kComparisons * 95 / 100) << quiet;
+  // The noise that allows it for two programs: 32 rounds on a shared machine.
+  const Tally rounds =
+      tally([](std::uint64_t seed) { return two_programs(kNoises[1].noise, seed, 1.05, 32); });
+  EXPECT_GE(rounds[Verdict::kSlower], kComparisons * 95 / 100) << rounds;
+}
+
+TEST(ErrorRates, FivePercentSlowerIsAmbiguousElsewhereAndHardlyEverSame) {
+  for (const NoiseCase& c : kNoises) {
+    const Tally files =
+        tally([&](std::uint64_t seed) { return two_files(c.noise, seed, 1.05, 20); });
+    EXPECT_LT(files[Verdict::kSame], kComparisons / 100) << c.name << ": " << files;
+    EXPECT_LE(files[Verdict::kFaster], kComparisons / 100) << c.name << ": " << files;
+    const Tally rounds =
+        tally([&](std::uint64_t seed) { return two_programs(c.noise, seed, 1.05, 8); });
+    EXPECT_LT(rounds[Verdict::kSame], kComparisons / 100) << c.name << ": " << rounds;
+    EXPECT_LE(rounds[Verdict::kFaster], kComparisons / 100) << c.name << ": " << rounds;
+  }
+}
+
+TEST(ErrorRates, ManyCasesErrTogetherNoMoreThanOne) {
+  constexpr int kFamilies = 100, kCases = 20;
+  int families_with_an_error = 0;
+  for (int family = 0; family < kFamilies; ++family) {
+    std::vector<Evidence> cases;
+    for (int i = 0; i < kCases; ++i)
+      cases.push_back(two_programs(kNoises[3].noise,
+                                   static_cast<std::uint64_t>(family * kCases + i) + 1, 1, 12));
+    bool error = false;
+    for (const Decision& d : decide(cases, kThreshold, kAlpha))
+      error = error || d.verdict == Verdict::kSlower || d.verdict == Verdict::kFaster;
+    families_with_an_error += error ? 1 : 0;
+  }
+  EXPECT_LE(families_with_an_error, kFamilies * kAlpha);
+}
+
+}  // namespace
+}  // namespace flashbench::compare
