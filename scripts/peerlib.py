@@ -549,8 +549,11 @@ def exit_code(results):
 
 
 def write_json(value, path):
+    write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", path)
+
+
+def write_text(text, path):
     """Whole or not at all; - is stdout."""
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     if path == "-":
         sys.stdout.write(text)
         return

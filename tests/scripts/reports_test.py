@@ -1,0 +1,61 @@
+"""How results are arranged and named for pictures. No package needed."""
+
+import json
+import unittest
+
+import pictures
+import reports
+
+
+class Arranged(pictures.PictureTest):
+    def load(self, *all_of):
+        return reports.load(self.files(*all_of))
+
+    def arranged(self, results):
+        return reports.Sweep(reports.results_of(self.load(pictures.report(results))))
+
+    def test_the_fixture_is_a_report(self):
+        self.validated(json.dumps(pictures.report(pictures.sweep())))
+
+    def test_keys_that_follow_queries_are_no_panels(self):
+        arranged = self.arranged(pictures.sweep() + pictures.sweep(causal=True))
+        self.assertEqual(arranged.axis, "q_len")
+        self.assertEqual(list(arranged.panels()), ["no mask", "causal"])
+        self.assertEqual(list(arranged.panels()["causal"]), ["flash", "normal"])
+        self.assertEqual(arranged.caption, "forward, f32, d = 64, 4 heads")
+
+    def test_keys_of_their_own_are_panels(self):
+        results = [pictures.result(q_len=q, kv_len=k) for q in (64, 128) for k in (256, 512)]
+        self.assertEqual(list(self.arranged(results).panels()), ["256 keys", "512 keys"])
+        self.assertEqual(reports.two_parameters(results), ("q_len", "kv_len"))
+        self.assertIsNone(reports.two_parameters(pictures.sweep()))
+
+    def test_speedups_over_normal_and_over_another_report(self):
+        slow = [dict(r, **{k: 2 * r[k] for k in ("median",)}, ci95=[2 * x for x in r["ci95"]])
+                for r in pictures.sweep() if r["median"]]
+        loaded = self.load(pictures.report(pictures.sweep()), pictures.report(slow, "pytorch"))
+        ratios = reports.speedups(reports.Sweep(reports.results_of(loaded)))[""]
+        self.assertEqual(set(ratios), {"flashbench: flash over normal", "pytorch: flash over normal",
+                                       "flash: flashbench over pytorch", "normal: flashbench over pytorch"})
+        for x, ratio, low, high in ratios["flash: flashbench over pytorch"]:
+            self.assertAlmostEqual(ratio, 2)
+            self.assertTrue(low < 2 < high)
+        for x, ratio, low, high in ratios["pytorch: flash over normal"]:
+            self.assertNotEqual(x, 1024)  # normal has no number there
+
+    def test_same_programs_are_told_apart_by_file(self):
+        loaded = self.load(pictures.report(pictures.sweep()), pictures.report(pictures.sweep()))
+        self.assertEqual({r["program"] for r in reports.results_of(loaded)}, {"r0", "r1"})
+
+    def test_what_is_no_report_is_refused_by_name(self):
+        for text in ("", "[]", "{}", '{"schema_version": 2}'):
+            path = self.folder / "bad.json"
+            path.write_text(text)
+            with self.assertRaisesRegex(reports.Refused, "bad.json"):
+                reports.load([path])
+        with self.assertRaisesRegex(reports.Refused, "none.json"):
+            reports.load([self.folder / "none.json"])
+
+
+if __name__ == "__main__":
+    unittest.main()
