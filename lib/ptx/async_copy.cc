@@ -69,11 +69,10 @@ bool decode_group(Decoder& d, const Statement& s, Instruction& ins) {
   return d.has("wait_group");
 }
 
-}  // namespace
-
 bool decode_cp_async(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kAsyncCopy;
-  if (!d.has("async") || s.has("bulk") || s.has("mbarrier")) return false;
+  if (s.has("bulk")) return decode_bulk(d, s, ins);
+  if (!d.has("async") || s.has("mbarrier")) return false;
   if (!d.has("shared") && !d.has("shared::cta")) return decode_group(d, s, ins);
   if (!d.has("global")) return false;
   const bool all_levels = d.has("ca");
@@ -102,6 +101,8 @@ bool decode_cp_async(Decoder& d, const Statement& s, Instruction& ins) {
   ins.mode = predicate ? 2 : 1;
   return true;
 }
+
+}  // namespace
 
 void add_async_copy_opcodes(OpcodeTable& t) { t["cp"] = decode_cp_async; }
 

@@ -92,6 +92,13 @@ void Cta::complete_copies(Warp& w, LaneMask lanes, std::uint32_t groups_left) {
 }
 
 void Cta::check_unfinished_copies(Warp& w, const Instruction& ins, LaneMask lanes) {
+  for (const BulkStore& s : w.stores) {
+    if ((lanes >> s.lane & 1) == 0) continue;
+    report(FindingKind::kAsync, {w, ins, s.lane}, [&] {
+      return fmt::format("exits with a bulk store (PTX line {}) that it never waited for",
+                         s.ins->line);
+    });
+  }
   for (const PendingCopy& c : w.copies) {
     if ((lanes >> c.lane & 1) == 0) continue;
     report(FindingKind::kAsync, {w, ins, c.lane}, [&] {

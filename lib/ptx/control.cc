@@ -143,7 +143,7 @@ void memory_fence(Cta& cta, Warp&, const Instruction&, LaneMask) { cta.memory_fe
 bool decode_fence(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kBarrier;
   d.operands(0, 0);
-  if (d.has("proxy") || d.has("mbarrier_init")) return false;
+  if (s.has("proxy") || s.has("mbarrier_init")) return decode_proxy_fence(d, s, ins);
   d.ignore({"gl", "sys", "cta", "gpu", "cluster", "sc", "acq_rel", "acquire", "release"});
   const bool block_only = s.has("cta");
   ins.execute = block_only ? nothing : memory_fence;

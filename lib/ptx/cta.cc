@@ -54,6 +54,10 @@ void Cta::init_warp(Warp& w, int id) {
   w.alive = count >= kWarpSize ? kAllLanes : (LaneMask{1} << count) - 1;
   w.runnable = w.alive;
   w.clock[static_cast<std::size_t>(id)] = 1;
+  if (kernel_.uses_wgmma) {
+    w.wgmma.in_flight.assign(w.defined.size(), 0);
+    w.wgmma.dirty.assign(w.defined.size(), 0);
+  }
   w.local.assign(std::size_t{kernel_.local_bytes} * kWarpSize, 0xFF);
   w.local_written.assign(w.local.size(), 0);
   w.call_space.assign(std::size_t{kernel_.call_bytes} * kWarpSize, 0);
@@ -132,7 +136,7 @@ bool Cta::round() {
   const std::uint64_t before = progress_;
   const bool could_run =
       std::any_of(warps_.begin(), warps_.end(), [](const auto& w) { return w->runnable != 0; });
-  if (live_ != 0 && !could_run) {
+  if (live_ != 0 && !could_run && jobs_.empty()) {
     const Instruction nowhere;
     Warp& any = *warps_.front();
     Finding f = make_finding(FindingKind::kDeadlock, {any, nowhere},
@@ -142,6 +146,7 @@ bool Cta::round() {
     throw Fault{std::move(f)};
   }
   for (const std::size_t i : order_) run_slice(*warps_[i]);
+  if (!jobs_.empty()) run_jobs(!could_run);
   idle_rounds_ = progress_ == before ? idle_rounds_ + 1 : 0;
   // Without any exit, barrier or store in so many turns, threads only spin.
   if (idle_rounds_ > 20'000) {
@@ -153,7 +158,21 @@ bool Cta::round() {
     f.fatal = true;
     throw Fault{std::move(f)};
   }
+  if (live_ == 0 && !jobs_.empty()) {
+    const Instruction nowhere;
+    report(FindingKind::kAsync, {*warps_.front(), nowhere},
+           [] { return std::string("all threads have exited while bulk loads are in flight"); });
+  }
   return live_ != 0;
+}
+
+std::vector<Warp*> Cta::warpgroup(const Warp& w) const {
+  std::vector<Warp*> group;
+  const auto first = static_cast<std::size_t>(w.id / 4 * 4);
+  for (std::size_t i = first; i < std::min(first + 4, warps_.size()); ++i) {
+    group.push_back(warps_[i].get());
+  }
+  return group;
 }
 
 Finding Cta::make_finding(FindingKind kind, const Site& at, std::string message) const {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "ptx/async_proxy.h"
 #include "ptx/device.h"
 #include "ptx/global_memory.h"
 #include "ptx/kernel.h"
@@ -98,6 +99,21 @@ class Cta {
   void arrive(const Site& at, LaneMask lanes, std::uint32_t id, std::uint32_t threads, bool wait);
   /// Adds a predicate to what barrier `id` reduces; call before arrive.
   void reduce(const Site& at, LaneMask lanes, std::uint32_t id, LaneMask predicate);
+  // ---- the async proxy, see mbarrier.cc
+  MBarrier& mbarrier(const Site& at, std::uint32_t offset);
+  void init_mbarrier(const Site& at, std::uint32_t offset, std::uint32_t count);
+  void invalidate_mbarrier(const Site& at, std::uint32_t offset);
+  void arrive_at_mbarrier(const Site& at, std::uint32_t offset, std::uint32_t arrivals);
+  /// Completes the phase of an mbarrier that has all arrivals and bytes.
+  void end_phase(std::uint32_t offset);
+  void add_job(std::function<void()> run);
+  void mark_async_write(std::uint32_t offset, std::uint32_t bytes, const MBarrier& b, int line);
+  /// Whether a fence stands between a generic write and the async proxy's use.
+  bool visible_to_async(const Warp& w, const SharedWord& s) const;
+  void check_async_read(const Site& at, std::uint32_t offset, std::uint32_t bytes);
+  /// The warps of w's warpgroup.
+  std::vector<Warp*> warpgroup(const Warp& w) const;
+
   void memory_fence();  ///< orders earlier and later strong accesses of this CTA
   void complete_copies(Warp& w, LaneMask lanes, std::uint32_t groups_left);
 
@@ -160,6 +176,8 @@ class Cta {
   void check_defined(Warp& w, const Instruction& ins, LaneMask lanes);
   void execute(Warp& w, const Instruction& ins, LaneMask lanes);
   void complete(Barrier& b);
+  void run_jobs(bool threads_stuck);
+  void check_in_flight(Warp& w, const Instruction& ins);
   void check_write_after_write(const Site& at, std::uint32_t word, std::uint32_t first,
                                const void* value, std::uint8_t mask);
   void check_write_after_read(const Site& at, std::uint32_t word, std::uint8_t mask);
@@ -190,6 +208,9 @@ class Cta {
   std::vector<std::size_t> order_;
   SharedMemory shared_;
   std::array<Barrier, 16> barriers_;
+  std::map<std::uint32_t, MBarrier> mbarriers_;  ///< by shared offset
+  std::size_t agents_ = 0;
+  std::vector<Job> jobs_;
   std::uint64_t progress_ = 0, idle_rounds_ = 0;
   // Happens-before between CTAs: what this one saw, and what its last fence lets it publish.
   std::uint32_t epoch_ = 1;

@@ -27,6 +27,8 @@ const OpcodeTable& opcodes() {
     add_control_opcodes(t);
     add_async_copy_opcodes(t);
     add_matrix_opcodes(t);
+    add_mbarrier_opcodes(t);
+    add_wgmma_opcodes(t);
     return t;
   }();
   return table;

@@ -51,6 +51,7 @@ class Decoder {
   void branch_to(const Operand& label);
   void indexed_branch_to(Instruction& ins, const Operand& table);
   void call(Instruction& ins);
+  void uses_wgmma() { kernel_->uses_wgmma = true; }
   bool in_entry() const { return function_->entry; }
 
  private:
@@ -117,6 +118,8 @@ void add_warp_opcodes(OpcodeTable& table);
 void add_control_opcodes(OpcodeTable& table);
 void add_async_copy_opcodes(OpcodeTable& table);
 void add_matrix_opcodes(OpcodeTable& table);
+void add_mbarrier_opcodes(OpcodeTable& table);
+void add_wgmma_opcodes(OpcodeTable& table);
 
 /// f16 and bf16 forms of add, sub, mul, fma, min, max, neg, abs, ex2, tanh.
 bool decode_half(Decoder& d, const Statement& s, Instruction& ins);
@@ -124,7 +127,9 @@ bool decode_half(Decoder& d, const Statement& s, Instruction& ins);
 bool decode_float(Decoder& d, const Statement& s, Instruction& ins);
 /// and, or, xor, not of predicates.
 bool decode_predicate_logic(Decoder& d, const Statement& s, Instruction& ins);
-/// cp.async.
-bool decode_cp_async(Decoder& d, const Statement& s, Instruction& ins);
+/// cp.async.bulk, cp.reduce.async.bulk.
+bool decode_bulk(Decoder& d, const Statement& s, Instruction& ins);
+/// fence.proxy.async, fence.mbarrier_init.
+bool decode_proxy_fence(Decoder& d, const Statement& s, Instruction& ins);
 
 }  // namespace flashbench::ptx

@@ -134,6 +134,7 @@ struct Kernel {
   std::map<std::pair<Special, int>, Row> specials;  ///< by register and its bytes
   std::vector<std::uint32_t> parameter_offset, parameter_bytes;
   std::uint32_t parameters_end = 0, call_bytes = 0, local_bytes = 0;
+  bool uses_wgmma = false;
   std::uint32_t static_shared_end = kSharedBase, dynamic_shared = kSharedBase;
 };
 

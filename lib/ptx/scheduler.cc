@@ -109,7 +109,21 @@ void Cta::check_defined(Warp& w, const Instruction& ins, LaneMask lanes) {
          [] { return std::string("reads a register that nothing has written"); });
 }
 
+// Between wgmma and its wait nothing else may touch the accumulators.
+void Cta::check_in_flight(Warp& w, const Instruction& ins) {
+  const bool is_wgmma = ins.kind == InstructionClass::kMatrix;
+  const auto touched = [&](std::uint32_t r) { return w.wgmma.in_flight[r] != 0; };
+  const bool reads = std::ranges::any_of(ins.reads, touched);
+  if (reads || (!is_wgmma && std::ranges::any_of(ins.writes, touched))) {
+    report(FindingKind::kWgmma, {w, ins},
+           [] { return std::string("touches an accumulator of a wgmma that is still in flight"); });
+  }
+  if (is_wgmma) return;
+  for (const std::uint32_t r : ins.writes) w.wgmma.dirty[r] = 1;
+}
+
 void Cta::execute(Warp& w, const Instruction& ins, LaneMask lanes) {
+  if (kernel_.uses_wgmma) check_in_flight(w, ins);
   if (ins.moves_only) {  // its handler carries definedness along
     ins.execute(*this, w, ins, lanes);
     return;

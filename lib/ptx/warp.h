@@ -8,17 +8,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "ptx/async_proxy.h"
 #include "ptx/kernel.h"
 
 namespace flashbench::ptx {
-
-/// Agents of a CTA that happens-before knows: its warps, then its mbarriers.
-constexpr int kMaxAgents = 64;
-using Clock = std::array<std::uint32_t, kMaxAgents>;
-
-inline void join(Clock& into, const Clock& other) {
-  for (std::size_t i = 0; i < into.size(); ++i) into[i] = std::max(into[i], other[i]);
-}
 
 /// A cp.async of one lane that is not complete. `group` counts the lane's commits before it.
 struct PendingCopy {
@@ -43,6 +36,9 @@ struct Warp {
   std::vector<PendingCopy> copies;
   std::array<std::uint32_t, kWarpSize> groups{};     ///< cp.async groups committed
   std::array<std::uint32_t, kWarpSize> waits_for{};  ///< mbarrier offset of a blocked lane
+  std::vector<BulkStore> stores;
+  std::array<std::uint32_t, kWarpSize> store_groups{};
+  WgmmaQueue wgmma;
   std::vector<std::uint8_t> local, local_written, call_space;  ///< lane after lane
 
   template <class T>

@@ -76,7 +76,9 @@ inline LaunchResult run_body(Device& d, std::string_view body,
                              const std::vector<Address>& addresses, Shape shape = {},
                              std::string_view globals = "") {
   const int n = static_cast<int>(addresses.size());
-  const Module m = d.load(kernel_text(n, prologue(n) + std::string(body), globals), "test");
+  std::string lines;  // a line per statement: findings are told apart by their line
+  for (const char c : body) lines += c == ';' ? ";\n" : std::string(1, c);
+  const Module m = d.load(kernel_text(n, prologue(n) + lines, globals), "test");
   std::vector<std::span<const std::byte>> arguments;
   for (const Address& a : addresses) arguments.push_back(raw(a));
   return d.launch(m, "k", shape.grid, shape.block, shape.dynamic_bytes, arguments);
