@@ -112,6 +112,33 @@ TEST_P(AttentionTest, EveryTypePassMaskAndDtypeIsWithinItsNoise) {
     }
 }
 
+// Ragged lengths on purpose: 75 keys and 19 queries fill no tile of any level. The number of
+// threads turns with the case. One oracle serves all levels.
+TEST(Attention, EveryHeadDimensionGroupMaskDtypeIsaAndThreadCountIsWithinItsNoise) {
+  constexpr int kThreads[] = {1, 2, 7};
+  constexpr std::int64_t kGroups[] = {1, 3, 8};
+  int turn = 0;
+  for (const std::int64_t d : {1, 7, 40, 80, 96, 111, 192, 256, 512, 1024})
+    for (const std::int64_t group : kGroups)
+      for (const auto& [causal, keep] : {std::pair{false, 1.0}, {true, 1.0}, {true, 0.6}})
+        for (const Dtype dtype : kDtypes) {
+          const AttentionCase c = {"", {1, group, 1, 19, 75, d}, causal, keep};
+          const Problem p = problem_of(c, dtype, Pass::kBoth);
+          const Inputs in = data::make_inputs(p);
+          const oracle::Reference reference(p, in, VerifyLevel::kFull);
+          for (const Isa isa : available_isas()) {
+            const Execution e{.isa = isa, .threads = kThreads[turn++ % 3]};
+            for (const Kernel* kernel : kernels()) {
+              const Verdict v = reference.verify(run(*kernel, p, e, in));
+              EXPECT_TRUE(v.checked() && v.ok())
+                  << kernel->info().name << " d " << d << " group " << group << " causal " << causal
+                  << " keep " << keep << " " << name(dtype) << " " << name(isa) << " threads "
+                  << e.threads << ": " << describe(v);
+            }
+          }
+        }
+}
+
 TEST_P(AttentionTest, BackwardAloneUsesTheForwardOfPrepare) {
   const Problem p = problem_of(case_named("padding_and_causal"), Dtype::kF32, Pass::kBackward);
   const Inputs in = data::make_inputs(p);
