@@ -19,7 +19,6 @@
 namespace flashbench::app {
 namespace {
 
-constexpr int kCannotExecute = 127;
 constexpr int kPatience_ms = 5000;
 
 [[noreturn]] void fail(const char* what) {

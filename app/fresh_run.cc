@@ -38,7 +38,7 @@ report::Report fresh_run(const std::string& program, const std::vector<std::stri
   const std::string said = last_line(child.err);
   const std::string what = fmt::format("{}: exit {}{}", command_line(argv), child.exit_code,
                                        said.empty() ? "" : fmt::format(", {}", said));
-  if (code == ExitCode::kUsage) throw UsageError(what);
+  if (code == ExitCode::kUsage || child.exit_code == kCannotExecute) throw UsageError(what);
   if (code == ExitCode::kUnavailable) throw UnavailableError(what);
   throw DeviceError(what);
 }

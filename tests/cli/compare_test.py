@@ -198,7 +198,7 @@ class ComparePrograms(ReportOfThisProgram):
         self.assertIn("the time was over after", out)
 
     def test_the_real_program_against_itself(self):
-        done = self.run_program("compare", "--run", PROGRAM, PROGRAM, "--timeout", "20s", "--",
+        done = self.run_program("compare", "--run", PROGRAM, PROGRAM, "--timeout", "8s", "--",
                                 *TINY, *FAST, "--type", "flash")
         self.assertIn("AMBIGUOUS" if "AMBIGUOUS" in done.stdout else "SAME", done.stdout)
         self.assertIn(f"base {PROGRAM}: flashbench", done.stdout)
@@ -221,6 +221,7 @@ class ComparePrograms(ReportOfThisProgram):
         self.program("old")
         self.refuse("compare", "--run", "./old", "./gone", says=["./gone", "does not exist"])
         self.refuse("compare", "--run", "./old", "./template.json", says="not executable")
+        self.refuse("compare", "--run", "no_such_flashbench", "./old", says="No such file")
         self.refuse("compare", "--run", "./old", says="--run")
         self.refuse("compare", "a.json", "--run", "./old", "./old", says="a.json")
         self.refuse("compare", "--run", "./old", "./old", "--", "--json", "x", says="--json")
