@@ -12,7 +12,8 @@ verification and report are those of scripts/peer_pytorch.py.
 import sys
 
 import peerlib
-from peerlib import Job, Library, Unsupported
+from peerlib import Job, Library
+from sampling import Unsupported
 
 try:
     import numpy as np
@@ -21,7 +22,9 @@ try:
     from onnx import TensorProto, helper
     from safetensors.numpy import load_file, save_file
 except ImportError as missing:
-    sys.exit(f"{sys.argv[0]}: {missing.name} is missing: pip install numpy safetensors onnx onnxruntime")
+    sys.exit(
+        f"{sys.argv[0]}: {missing.name} is missing: pip install numpy safetensors onnx onnxruntime"
+    )
 
 
 def rows_first(x):
@@ -36,11 +39,20 @@ def model(case, shapes, masked):
     inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, shapes[n]) for n in names]
     operands = list(names)
     if masked:
-        inputs.append(helper.make_tensor_value_info("mask", TensorProto.INT32, [case["b"], case["kv_len"]]))
+        inputs.append(
+            helper.make_tensor_value_info("mask", TensorProto.INT32, [case["b"], case["kv_len"]])
+        )
         operands += ["", "mask"]
     causal = int(case["causal"] and case["q_len"] > 1)
-    node = helper.make_node("MultiHeadAttention", operands, ["output"], domain="com.microsoft",
-                            num_heads=case["h"], scale=case["scale"], unidirectional=causal)
+    node = helper.make_node(
+        "MultiHeadAttention",
+        operands,
+        ["output"],
+        domain="com.microsoft",
+        num_heads=case["h"],
+        scale=case["scale"],
+        unidirectional=causal,
+    )
     output = helper.make_tensor_value_info("output", TensorProto.FLOAT, shapes["query"])
     graph = helper.make_graph([node], "attention", inputs, [output])
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
@@ -68,17 +80,23 @@ class MultiHeadAttention(Job):
     def __init__(self, case, path, threads):
         tensors = load_file(path)
         self.case = case
-        feeds = {name: rows_first(tensors[short]) for name, short in (("query", "q"), ("key", "k"), ("value", "v"))}
+        feeds = {
+            name: rows_first(tensors[short])
+            for name, short in (("query", "q"), ("key", "k"), ("value", "v"))
+        }
         shapes = {name: list(x.shape) for name, x in feeds.items()}
         if "mask" in tensors:
             feeds["mask"] = tensors["mask"].astype(np.int32)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(model(case, shapes, "mask" in feeds), options,
-                                                    providers=["CPUExecutionProvider"])
+        self.session = onnxruntime.InferenceSession(
+            model(case, shapes, "mask" in feeds), options, providers=["CPUExecutionProvider"]
+        )
         self.output = onnxruntime.OrtValue.ortvalue_from_shape_and_type(shapes["query"], np.float32)
-        self.values = {name: onnxruntime.OrtValue.ortvalue_from_numpy(x) for name, x in feeds.items()}
+        self.values = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy(x) for name, x in feeds.items()
+        }
         self.binding = self.session.io_binding()
         for name, value in self.values.items():
             self.binding.bind_ortvalue_input(name, value)

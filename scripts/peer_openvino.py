@@ -12,7 +12,8 @@ verification and report are those of scripts/peer_pytorch.py.
 import sys
 
 import peerlib
-from peerlib import Job, Library, Unsupported
+from peerlib import Job, Library
+from sampling import Unsupported
 
 try:
     import numpy as np
@@ -48,7 +49,9 @@ def refuse(case):
     if case["type"] != "flash":
         raise Unsupported("only OpenVINO's fused attention is measured (type flash)")
     if case["dtype"] not in TYPES:
-        raise Unsupported(f"{case['dtype']} does not go through NumPy, by which tensors reach OpenVINO here")
+        raise Unsupported(
+            f"{case['dtype']} does not go through NumPy, by which tensors reach OpenVINO here"
+        )
     if case["h"] != case["h_kv"]:
         raise Unsupported("OpenVINO's ScaledDotProductAttention has no grouped heads")
 
@@ -72,8 +75,14 @@ class ScaledDotProductAttention(Job):
         operands.append(ops.constant(np.array(case["scale"], self.dtype)))
         causal = bool(case["causal"] and 1 < case["q_len"] == case["kv_len"])
         node = ops.scaled_dot_product_attention(*operands, causal=causal)
-        settings = {"INFERENCE_PRECISION_HINT": kind.to_string(), "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-        self.request = core.compile_model(ov.Model([node], inputs, "attention"), "CPU", settings).create_infer_request()
+        settings = {
+            "INFERENCE_PRECISION_HINT": kind.to_string(),
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+        }
+        self.request = core.compile_model(
+            ov.Model([node], inputs, "attention"), "CPU", settings
+        ).create_infer_request()
         self.feeds = feeds  # the request reads them where they lie
         for i, x in enumerate(feeds):
             self.request.set_input_tensor(i, ov.Tensor(x, shared_memory=True))

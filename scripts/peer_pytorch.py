@@ -20,7 +20,8 @@ import sys
 import warnings
 
 import peerlib
-from peerlib import Job, Library, Unsupported
+from peerlib import Job, Library
+from sampling import Unsupported, require_memory
 
 try:
     import torch
@@ -91,7 +92,9 @@ class TorchJob(Job):
         if self.wants == "both":
             self.o = self.attention()
         keep = self.wants == "backward"
-        self.gradients = torch.autograd.grad(self.o, (self.q, self.k, self.v), self.do, retain_graph=keep)
+        self.gradients = torch.autograd.grad(
+            self.o, (self.q, self.k, self.v), self.do, retain_graph=keep
+        )
 
     def timed(self, iterations):
         if not self.on_gpu:
@@ -126,12 +129,17 @@ class Sdpa(TorchJob):
     def __init__(self, case, path, device):
         self.forced = case["kernel"]
         if self.forced == "sdpa_math" or case["type"] == "normal":
-            peerlib.require_memory(scores_bytes(case))
+            require_memory(scores_bytes(case))
         super().__init__(case, path, device)
         self.kernel = self.forced or self.chosen()
 
     def options(self):
-        return {"attn_mask": self.mask, "is_causal": self.is_causal, "scale": self.scale, "enable_gqa": self.gqa}
+        return {
+            "attn_mask": self.mask,
+            "is_causal": self.is_causal,
+            "scale": self.scale,
+            "enable_gqa": self.gqa,
+        }
 
     def chosen(self):
         """The backend that PyTorch picks for this call."""
@@ -145,10 +153,14 @@ class Sdpa(TorchJob):
             try:
                 return scaled_dot_product_attention(self.q, self.k, self.v, **self.options())
             except RuntimeError as error:
-                if not any(text in str(error) for text in ("No available kernel", "No viable backend")):
+                if not any(
+                    text in str(error) for text in ("No available kernel", "No viable backend")
+                ):
                     raise
                 reasons = "; ".join(str(w.message).split(" (Triggered")[0] for w in why)
-                raise Unsupported(f"PyTorch has no {self.forced} for this case: {reasons or error}")
+                raise Unsupported(
+                    f"PyTorch has no {self.forced} for this case: {reasons or error}"
+                ) from None
 
 
 class ThreeCalls(TorchJob):
@@ -157,7 +169,7 @@ class ThreeCalls(TorchJob):
     kernel = "three_calls"
 
     def __init__(self, case, path, device):
-        peerlib.require_memory(scores_bytes(case))
+        require_memory(scores_bytes(case))
         super().__init__(case, path, device)
         if self.is_causal:
             n = case["q_len"]
@@ -184,7 +196,9 @@ class PyTorch(Library):
     name = "pytorch"
     version = torch.__version__
     git_sha = torch.version.git_version
-    compiler = next((s.strip(" -") for s in torch.__config__.show().splitlines() if "GCC" in s), "unknown")
+    compiler = next(
+        (s.strip(" -") for s in torch.__config__.show().splitlines() if "GCC" in s), "unknown"
+    )
     flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
     kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
@@ -203,7 +217,9 @@ class PyTorch(Library):
     def prepare(self, case, path):
         if case["type"] == "paper":
             raise Unsupported("PyTorch has no kernel of type paper")
-        three_calls = case["kernel"] == "three_calls" or (case["kernel"] is None and case["type"] == "normal")
+        three_calls = case["kernel"] == "three_calls" or (
+            case["kernel"] is None and case["type"] == "normal"
+        )
         return (ThreeCalls if three_calls else Sdpa)(case, path, self.device).begin()
 
 

@@ -12,31 +12,22 @@ import copy
 import datetime
 import hashlib
 import json
-import math
 import os
 import pathlib
 import shlex
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
+from flashbench_program import Flashbench, Refused, own_work, problem_flags, tensor_bytes
+from sampling import Unsupported, noise, peak_rss_growth, sample
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TIMING_DEFAULTS = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.5, "timeout": 20.0}
-MIN_SAMPLE_S = 1e-3  # shorter calls are batched into samples of this length
 MEASURED = (
-    "times iterations_per_sample min max median mean stddev mad p25 p75 ci95 user system tflops gb_s "
-    "pct_peak bound peak_rss_bytes energy_j speedup_over phases workspace_bytes flop_executed"
+    "times iterations_per_sample min max median mean stddev mad p25 p75 ci95 user system tflops "
+    "gb_s pct_peak bound peak_rss_bytes energy_j speedup_over phases workspace_bytes flop_executed"
 ).split()
-
-
-class Refused(Exception):
-    """Bad input, in one line: exit code 2."""
-
-
-class Unsupported(Exception):
-    """The library cannot compute a case; the case is skipped with this reason."""
 
 
 class Job:
@@ -83,210 +74,7 @@ class Library:
         raise NotImplementedError
 
 
-# ---- memory -------------------------------------------------------------------------------------
-
-
-def proc_kb(path, key):
-    """A value of /proc/.../status or meminfo in bytes, or None."""
-    try:
-        for line in pathlib.Path(path).read_text().splitlines():
-            if line.startswith(key + ":"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    return None
-
-
-def peak_rss_growth(call):
-    """Bytes by which the resident memory grows at most during a call; None where not allowed."""
-    try:
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        call()
-        return None
-    before = proc_kb("/proc/self/status", "VmRSS")
-    call()
-    after = proc_kb("/proc/self/status", "VmHWM")
-    return None if before is None or after is None else max(after - before, 0)
-
-
-def human_bytes(count):
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} TB"
-
-
-def require_memory(count):
-    """Raises Unsupported when `count` bytes are more than the machine has free."""
-    available = proc_kb("/proc/meminfo", "MemAvailable")
-    if available is not None and count > 0.95 * available:
-        raise Unsupported(f"needs {human_bytes(count)}, {human_bytes(available)} available")
-
-
-# ---- statistics and sampling: the rules of lib/measure --------------------------------------------
-
-
-def median_interval(ordered):
-    """Distribution-free 95 % confidence interval of the median, from order statistics."""
-    n, rank, below, term = len(ordered), 0, 0.0, 0.5 ** min(len(ordered), 1000)
-    if n > 1000:
-        rank = math.floor((n + 1 - 1.959963984540054 * math.sqrt(n)) / 2)
-    while n <= 1000 and below + term <= 0.025:
-        below += term
-        term *= (n - rank) / (rank + 1)
-        rank += 1
-    rank = max(rank, 1)
-    return [ordered[rank - 1], ordered[n - rank]]
-
-
-def quantile(ordered, q):
-    position = q * (len(ordered) - 1)
-    low = int(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
-
-
-def summarize(times):
-    """The statistics of a report's result."""
-    ordered = sorted(times)
-    middle = quantile(ordered, 0.5)
-    return {
-        "times": list(times),
-        "min": ordered[0],
-        "max": ordered[-1],
-        "median": middle,
-        "mean": statistics.fmean(ordered),
-        "stddev": statistics.stdev(ordered) if len(ordered) > 1 else 0.0,
-        "mad": statistics.median(abs(t - middle) for t in ordered),
-        "p25": quantile(ordered, 0.25),
-        "p75": quantile(ordered, 0.75),
-        "ci95": median_interval(ordered),
-    }
-
-
-def noise(times):
-    low, high = median_interval(sorted(times))
-    return (high - low) / 2 / statistics.median(times) if len(times) > 1 else math.inf
-
-
-def warm_up(job, limit_s):
-    """Launches until two windows of three agree within 5 %; returns iterations per sample."""
-    iterations, calls, spent = 1, [], 0.0
-    while True:
-        took = job.timed(iterations)
-        spent += took
-        if took < MIN_SAMPLE_S:
-            iterations = min(math.ceil(1.1 * MIN_SAMPLE_S / max(took / iterations, 1e-9)), iterations * 100)
-            calls.clear()
-            continue
-        calls.append(took)
-        if spent >= limit_s:
-            return iterations
-        if len(calls) >= 6:
-            before, now = statistics.median(calls[-6:-3]), statistics.median(calls[-3:])
-            if abs(now - before) <= 0.05 * before:
-                return iterations
-
-
-def sample(job, limits):
-    """Timing fields of a result, and its warnings."""
-    started = time.perf_counter()
-    iterations = warm_up(job, min(1.0, limits["timeout"] / 4))
-    times, timed_s = [], 0.0
-    cpu = os.times()
-    while True:
-        took = job.timed(iterations)
-        times.append(took / iterations)
-        timed_s += took
-        enough = len(times) >= limits["min_samples"] and timed_s >= limits["min_time"]
-        if enough and noise(times) <= limits["max_noise"]:
-            break
-        if len(times) >= 3 and time.perf_counter() - started + took > limits["timeout"]:
-            break
-    after = os.times()
-    calls = len(times) * iterations
-    fields = summarize(times)
-    fields["iterations_per_sample"] = iterations
-    fields["user"] = (after.user - cpu.user) / calls
-    fields["system"] = (after.system - cpu.system) / calls
-    warnings = []
-    if noise(times) > limits["max_noise"]:
-        warnings.append(
-            f"noisy: the median of {len(times)} samples is known to +-{100 * noise(times):.1f} % "
-            f"(asked: {100 * limits['max_noise']:g} %); stop other programs, or raise --timeout"
-        )
-    return fields, warnings
-
-
-# ---- flashbench: cases, inputs, verdicts, peaks -----------------------------------------------------
-
-
-class Flashbench:
-    """The program that poses the problems and judges the answers."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def run(self, *arguments, may_fail=False):
-        """The JSON that it writes. Its own refusals become ours."""
-        command = [self.path, *arguments, "--json", "-"]
-        try:
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        except OSError as error:
-            raise Refused(f"{self.path}: {error.strerror}; build it with scripts/bench, or name it with --flashbench")
-        if done.returncode not in ((0, 1) if may_fail else (0,)) or not done.stdout:
-            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-            raise Refused(f"{' '.join(command[:2])}: {lines[-1].removeprefix('flashbench: ')}")
-        return json.loads(done.stdout)
-
-    def cases(self, flags):
-        """One unmeasured result for each case that the flags of `bench` name."""
-        return self.run("bench", *flags, "--dry_run")["results"]
-
-    def pose(self, flags, backward, path):
-        """Writes the inputs to `path`; the report of that one launch, which counts its work."""
-        command = "backward" if backward else "forward"
-        return self.run(command, *flags, "--verify", "none", "--save_inputs", path)
-
-    def judge(self, inputs, outputs, workload, level):
-        """The `check` of a result, and the reason if it is wrong."""
-        flags = ["--input", inputs, "--external", outputs, "--verify", level]
-        flags += ["--scale", repr(workload["scale"])]
-        if workload["causal"]:
-            flags.append("--causal")
-        (result,) = self.run("check", *flags, may_fail=True)["results"]
-        return result["check"], result["reason"]
-
-    def peaks(self, isa, threads):
-        flags = ["--isa", isa] if isa else []
-        return self.run("info", *flags, "--threads", str(threads))["peaks"]
-
-
-def problem_flags(case):
-    """The workload flags of a case, without what only says how flashbench computes it."""
-    words = shlex.split(case["command"])[2:]
-    flags, skip = [], ("--type", "--backend", "--device", "--isa", "--kernel", "--threads")
-    for i, word in enumerate(words):
-        if word not in skip and (i == 0 or words[i - 1] not in skip):
-            flags.append(word)
-    return flags
-
-
-def own_work(result, wanted):
-    """Work of `both` passes, as counted for the launch that wrote the inputs, cut to one of them."""
-    if result["pass"] != "both" or wanted == "both":
-        return
-    lse = 4 * math.prod(result["workload"][k] for k in ("b", "h", "q_len"))
-    share = {"forward": 4 / 14, "backward": 10 / 14}[wanted]
-    result["flop_dense"] *= share
-    result["flop_visible"] *= share
-    both = result["bytes"]  # 6 operands' worth and LSE twice; the backward has 4 and LSE once
-    result["bytes"] = (2 * both - lse) // 3 if wanted == "backward" else (both + lse) // 3
-
-
-# ---- measuring ------------------------------------------------------------------------------------
+# ---- measuring -----------------------------------------------------------------------------------
 
 
 class Peer:
@@ -316,15 +104,23 @@ class Peer:
         result.update(dict.fromkeys(MEASURED), type=case["type"], backend=self.options.backend)
         result.update({"pass": case["pass"], "parameters": case["parameters"], "warnings": []})
         on_cpu = self.options.backend == "cpu"
-        result.update(isa=self.library.isa if on_cpu else None, threads=self.options.threads if on_cpu else None,
-                      kernel_request=self.options.kernel)
+        result.update(
+            isa=self.library.isa if on_cpu else None,
+            threads=self.options.threads if on_cpu else None,
+            kernel_request=self.options.kernel,
+        )
         result["kernel"], result["device"] = None, self.options.device_name
         result["command"] = self.command(flags, case["type"])
         report["argv"], report["tool"] = sys.argv, self.tool()
         report["context"].update(compiler=self.library.compiler, flags=self.library.flags)
         try:
-            job = self.library.prepare(dict(result["workload"], **{"pass": case["pass"], "type": case["type"],
-                                       "kernel": self.options.kernel}), path)
+            job = self.library.prepare(
+                dict(
+                    result["workload"],
+                    **{"pass": case["pass"], "type": case["type"], "kernel": self.options.kernel},
+                ),
+                path,
+            )
             result["kernel"] = job.kernel
             self.fill(result, job, path)
         except Unsupported as reason:
@@ -364,16 +160,28 @@ class Peer:
                 digest.update(block)
         key = digest.digest()
         if key not in self.verdicts:
-            self.verdicts[key] = self.flashbench.judge(inputs, outputs, workload, self.options.verify)
+            self.verdicts[key] = self.flashbench.judge(
+                inputs, outputs, workload, self.options.verify
+            )
         return self.verdicts[key]
 
     def tool(self):
         library = self.library
-        return {"name": library.name, "version": library.version, "git_sha": library.git_sha, "dirty": None}
+        return {
+            "name": library.name,
+            "version": library.version,
+            "git_sha": library.git_sha,
+            "dirty": None,
+        }
 
     def command(self, flags, attention):
         script = os.path.relpath(sys.argv[0], ROOT)
-        words = [script if not script.startswith("..") else sys.argv[0], *flags, "--type", attention]
+        words = [
+            script if not script.startswith("..") else sys.argv[0],
+            *flags,
+            "--type",
+            attention,
+        ]
         if self.options.kernel:
             words += ["--kernel", self.options.kernel]
         if self.options.backend != "cpu":
@@ -402,14 +210,9 @@ def add_rates(result):
     result["gb_s"] = result["bytes"] / result["median"] * 1e-9
 
 
-def tensor_bytes(path):
-    """Bytes of the tensors in a .safetensors file."""
-    with open(path, "rb") as file:
-        return os.path.getsize(path) - 8 - int.from_bytes(file.read(8), "little")
-
-
 def add_speedups(results):
     """speedup_over of every result that has a `normal` twin."""
+
     def key(result):
         same = ("workload", "pass", "backend", "isa", "threads", "device", "cache")
         return json.dumps([result[name] for name in same], sort_keys=True)
@@ -432,7 +235,7 @@ def join(reports):
     return whole
 
 
-# ---- the program ----------------------------------------------------------------------------------
+# ---- the program ---------------------------------------------------------------------------------
 
 
 def seconds(text):
@@ -449,23 +252,47 @@ def default_binary():
 
 def make_parser(library, documentation):
     parser = argparse.ArgumentParser(
-        description=documentation, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
-        epilog="Every other flag is a workload flag of `flashbench bench` and means the same here.")
-    parser.add_argument("--type", default="flash,normal", help="flash, normal or both (default: both)")
-    parser.add_argument("--kernel", choices=sorted(library.kernels), help="force one kernel; it decides the type")
+        description=documentation,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        epilog="Every other flag is a workload flag of `flashbench bench` and means the same here.",
+    )
+    parser.add_argument(
+        "--type", default="flash,normal", help="flash, normal or both (default: both)"
+    )
+    parser.add_argument(
+        "--kernel", choices=sorted(library.kernels), help="force one kernel; it decides the type"
+    )
     parser.add_argument("--backend", default="cpu", choices=library.backends)
     parser.add_argument("--device", type=int, default=0, help="which GPU (default: 0)")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)),
-                        help="(default: the cores that this process may use)")
-    parser.add_argument("--max_noise", type=float, default=TIMING_DEFAULTS["max_noise"], metavar="X")
-    parser.add_argument("--min_samples", type=int, default=TIMING_DEFAULTS["min_samples"], metavar="N")
-    parser.add_argument("--min_time", type=seconds, default=TIMING_DEFAULTS["min_time"], metavar="TIME")
-    parser.add_argument("--timeout", type=seconds, default=TIMING_DEFAULTS["timeout"], metavar="TIME")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="(default: the cores that this process may use)",
+    )
+    parser.add_argument(
+        "--max_noise", type=float, default=TIMING_DEFAULTS["max_noise"], metavar="X"
+    )
+    parser.add_argument(
+        "--min_samples", type=int, default=TIMING_DEFAULTS["min_samples"], metavar="N"
+    )
+    parser.add_argument(
+        "--min_time", type=seconds, default=TIMING_DEFAULTS["min_time"], metavar="TIME"
+    )
+    parser.add_argument(
+        "--timeout", type=seconds, default=TIMING_DEFAULTS["timeout"], metavar="TIME"
+    )
     parser.add_argument("--verify", default="auto", choices=("auto", "full", "sample", "none"))
     parser.add_argument("--json", metavar="FILE", help="report; - for stdout")
-    parser.add_argument("--flashbench", default=default_binary(), metavar="PATH", help="the program")
-    parser.add_argument("--serve", action="store_true",
-                        help="read lines of flags (a JSON list each) and answer each with a report on one line")
+    parser.add_argument(
+        "--flashbench", default=default_binary(), metavar="PATH", help="the program"
+    )
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="read lines of flags (a JSON list each) and answer each with a report on one line",
+    )
     return parser
 
 
@@ -495,14 +322,19 @@ def result_line(result):
     w = result["workload"]
     heads = f"{w['h']}" if w["h"] == w["h_kv"] else f"{w['h']}/{w['h_kv']}"
     mask = "+".join(["causal"] * w["causal"] + [w["mask"]] * (w["mask"] != "none")) or "no mask"
-    what = (f"{result['type']:6} {result['pass']:8} {w['dtype']:4} b{w['b']} h{heads} "
-            f"{w['q_len']}x{w['kv_len']} d{w['d']} {mask}")
+    what = (
+        f"{result['type']:6} {result['pass']:8} {w['dtype']:4} b{w['b']} h{heads} "
+        f"{w['q_len']}x{w['kv_len']} d{w['d']} {mask}"
+    )
     if result["median"] is None:
         return f"{what}: {result['status']}: {result['reason'] or result['check']['verdict']}"
     half = (result["ci95"][1] - result["ci95"][0]) / 2
     worst = max((t["error_over_noise"] for t in result["check"]["worst"]), default=0)
-    return (f"{what}: {1e3 * result['median']:.4g} ms +- {1e3 * half:.2g}, {1e3 * result['tflops']:.1f} GFLOP/s, "
-            f"{result['kernel']}, pass {worst:.2g}x")
+    return (
+        f"{what}: {1e3 * result['median']:.4g} ms +- {1e3 * half:.2g}, "
+        f"{1e3 * result['tflops']:.1f} GFLOP/s, "
+        f"{result['kernel']}, pass {worst:.2g}x"
+    )
 
 
 def serve(library, parser, folder):
@@ -515,7 +347,9 @@ def serve(library, parser, folder):
             complete(options, library)
             peer = peer or Peer(library, options, folder)
             peer.options = options
-            reports = [peer.measure(c) for c in peer.flashbench.cases([*flags, "--type", options.type])]
+            reports = [
+                peer.measure(c) for c in peer.flashbench.cases([*flags, "--type", options.type])
+            ]
             answer = {"report": join(reports), "wrong": peer.wrong}
         except Refused as why:
             answer = {"refused": str(why)}
@@ -532,8 +366,13 @@ def main(library, documentation):
                 return serve(library, parser, folder)
             to_stderr = options.json == "-"
             out = sys.stderr if to_stderr else sys.stdout
-            report = measure_all(library, options, flags, folder,
-                                 lambda result: print(result_line(result), file=out, flush=True))
+            report = measure_all(
+                library,
+                options,
+                flags,
+                folder,
+                lambda result: print(result_line(result), file=out, flush=True),
+            )
         except Refused as why:
             print(f"{parser.prog}: {why}", file=sys.stderr)
             return 2

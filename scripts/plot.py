@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws flashbench reports: PNG and SVG files of whatever the results support.
 
-    scripts/plot report.json                        # installs what is missing; also makes report.html
+    scripts/plot report.json          # installs what is missing; also makes report.html
     python3 -m venv build/plots && build/plots/bin/pip install matplotlib
     build/plots/bin/python scripts/plot.py report.json -o plots
     build/plots/bin/python scripts/plot.py flashbench.json pytorch.json -o plots    # overlaid
@@ -20,122 +20,29 @@ import argparse
 import math
 import pathlib
 import sys
-import textwrap
 
 import reports as rp
 
 try:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text: it can be searched and is small
-    import matplotlib.pyplot as plt
-    from matplotlib.ticker import FuncFormatter, NullLocator
+    from figures import (
+        DASHES,
+        GREY,
+        Figure,
+        Style,
+        half_widths,
+        has,
+        length_axis,
+        mark_missing,
+        plain_numbers,
+    )
 except ImportError:
     sys.exit(f"{sys.argv[0]}: matplotlib is missing: pip install matplotlib")
 
-# Okabe and Ito: told apart with every kind of colour blindness. Markers and dashes say it again.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7F00")
-MARKERS = "os^Dv<>P"
-DASHES = ("-", "--", "-.", ":")
 PANELS_IN_FIGURE = 12
-GREY = "#777777"
 MOST_RELATIVE_TIME = 3.0
 
 
-class Style:
-    """The look of each line, the same in every figure."""
-
-    def __init__(self, lines):
-        self.index = {line: i for i, line in enumerate(lines)}
-
-    def of(self, line):
-        i = self.index[line]
-        return {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)],
-                "linestyle": DASHES[i // len(COLOURS) % len(DASHES)], "label": line}
-
-
-class Figure:
-    """Panels in a grid under one title that names the machine."""
-
-    def __init__(self, titles, heading, caption, width=4.4, height=3.4):
-        columns = min(len(titles), 3)
-        rows = math.ceil(len(titles) / columns)
-        size = (max(width * columns, 6.4), height * rows + 1.3)
-        self.figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-        self.axes = list(grid.flat)
-        for axis, title in zip(self.axes, titles):
-            axis.set_title(title, fontsize=10)
-            axis.grid(True, color="#dddddd", linewidth=0.6)
-            axis.set_axisbelow(True)
-            axis.spines[["top", "right"]].set_visible(False)
-        for axis in self.axes[len(titles):]:
-            axis.set_visible(False)
-        self.title = heading if not caption else f"{heading}: {caption}"
-
-    def legend(self):
-        found = {}
-        for axis in self.axes:
-            for handle, text in zip(*axis.get_legend_handles_labels()):
-                found.setdefault(text, handle)
-        if found:
-            self.figure.legend(found.values(), found.keys(), loc="outside lower center", frameon=False,
-                               ncols=columns_for(found), fontsize=9)
-
-    def save(self, folder, name, machine, formats):
-        inch = 1 / self.figure.get_figheight()
-        width = int(self.figure.get_figwidth() * 15)  # characters of this size in a line
-        lines = textwrap.wrap(machine, width)
-        self.figure.get_layout_engine().set(rect=(0, 0, 1, 1 - (0.4 + 0.15 * len(lines)) * inch))
-        self.figure.text(0.5, 1 - 0.08 * inch, self.title, ha="center", va="top", fontsize=12, fontweight="bold")
-        self.figure.text(0.5, 1 - 0.32 * inch, "\n".join(lines), ha="center", va="top", fontsize=8, color=GREY)
-        paths = [folder / f"{name}.{kind}" for kind in formats]
-        for path in paths:
-            self.figure.savefig(path, dpi=130)
-        plt.close(self.figure)
-        return paths
-
-
-def columns_for(texts):
-    """Columns of a legend that fits under a figure."""
-    return max(1, min(len(texts), 4, 100 // max(map(len, texts))))
-
-
-def length_axis(axis, values, title):
-    """Sizes on a logarithmic axis, written as the flags take them."""
-    values = sorted(set(values))
-    if len(values) > 1 and values[-1] > 3 * values[0]:
-        axis.set_xscale("log", base=2)
-    axis.set_xticks(thin(values), [rp.size_text(v) for v in thin(values)])
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xlabel(title)
-
-
-def thin(values, most=9):
-    step = math.ceil(len(values) / most)
-    return values[::step]
-
-
-def has(results, field):
-    return [r for r in results if r[field] is not None]
-
-
-def mark_missing(axis, sweep, line, style):
-    """What has no number: an x at the bottom, so that it is not taken for zero or forgotten."""
-    missing = [r for r in line if r["median"] is None]
-    for r in missing:
-        axis.plot([sweep.x(r)], [0.02], marker="x", color=style["color"], linestyle="none", clip_on=False,
-                  transform=axis.get_xaxis_transform(), label="x: not run, or wrong")
-
-
-def half_widths(results, value):
-    """Error bars of `value(median)` from the interval of the median."""
-    low = [abs(value(r, r["median"]) - value(r, r["ci95"][1])) for r in results]
-    high = [abs(value(r, r["ci95"][0]) - value(r, r["median"])) for r in results]
-    return [low, high]
-
-
-# ---- the figures: each yields (name, Figure) --------------------------------------------------------
+# ---- the figures: each yields (name, Figure) -----------------------------------------------------
 
 
 def split(panels):
@@ -143,7 +50,10 @@ def split(panels):
     items = list(panels.items())
     for start in range(0, len(items), PANELS_IN_FIGURE):
         part = start // PANELS_IN_FIGURE + 1
-        yield (f"_{part}" if len(items) > PANELS_IN_FIGURE else ""), dict(items[start:start + PANELS_IN_FIGURE])
+        yield (
+            (f"_{part}" if len(items) > PANELS_IN_FIGURE else ""),
+            dict(items[start : start + PANELS_IN_FIGURE]),
+        )
 
 
 def draw_speed(sweep, style):
@@ -161,10 +71,19 @@ def draw_speed(sweep, style):
             for name, line in lines.items():
                 look = style.of(name)
                 known = has(line, "median")
-                axis.errorbar([sweep.x(r) for r in known], [factor * r["tflops"] for r in known],
-                              yerr=half_widths(known, rate), capsize=2.5, linewidth=1.6, markersize=5, **look)
+                axis.errorbar(
+                    [sweep.x(r) for r in known],
+                    [factor * r["tflops"] for r in known],
+                    yerr=half_widths(known, rate),
+                    capsize=2.5,
+                    linewidth=1.6,
+                    markersize=5,
+                    **look,
+                )
                 mark_missing(axis, sweep, line, look)
-            length_axis(axis, [sweep.x(r) for line in lines.values() for r in line], sweep.axis_title())
+            length_axis(
+                axis, [sweep.x(r) for line in lines.values() for r in line], sweep.axis_title()
+            )
             axis.set_ylim(bottom=0)
             axis.set_ylabel(f"{unit} of visible pairs")
         figure.legend()
@@ -179,7 +98,13 @@ def draw_bars(sweep, style):
     for result in sweep.results:
         groups.setdefault(rp.label(result, traits), []).append(result)
     bars = sum(map(len, groups.values()))
-    figure = Figure([""], "Speed of attention", sweep.caption, width=8.5, height=0.24 * bars + 0.16 * len(groups) + 0.9)
+    figure = Figure(
+        [""],
+        "Speed of attention",
+        sweep.caption,
+        width=8.5,
+        height=0.24 * bars + 0.16 * len(groups) + 0.9,
+    )
     axis, y, ticks = figure.axes[0], 0.0, []
     for results in groups.values():
         ticks.append(y + (len(results) - 1) / 2)
@@ -190,7 +115,7 @@ def draw_bars(sweep, style):
     axis.set_yticks(ticks, list(groups), fontsize=9)
     axis.invert_yaxis()
     axis.grid(False, axis="y")
-    axis.set_xlabel(f"{unit} of visible pairs")
+    axis.set_xlabel(f"{unit} of visible pairs (in brackets: share of the measured peak)")
     axis.margins(x=0.16)
     figure.legend()
     yield "speed", figure
@@ -202,9 +127,18 @@ def draw_bar(axis, y, result, factor, look):
         return
     value = factor * result["tflops"]
     low, high = (factor * result["flop_visible"] / t * 1e-12 for t in reversed(result["ci95"]))
-    axis.barh(y, value, 0.9, color=look["color"], label=look["label"], xerr=[[value - low], [high - value]],
-              error_kw={"elinewidth": 1, "capsize": 2})
-    note = f"  {value:.4g}" + (f"  ({result['pct_peak']:.0f} %)" if result["pct_peak"] is not None else "")
+    axis.barh(
+        y,
+        value,
+        0.9,
+        color=look["color"],
+        label=look["label"],
+        xerr=[[value - low], [high - value]],
+        error_kw={"elinewidth": 1, "capsize": 2},
+    )
+    note = f"  {value:.4g}" + (
+        f"  ({result['pct_peak']:.0f} %)" if result["pct_peak"] is not None else ""
+    )
     axis.annotate(note, (high, y), va="center", fontsize=8)
 
 
@@ -222,9 +156,20 @@ def draw_speedup(sweep, style):
         for axis, lines in zip(figure.axes, panels.values()):
             for name, points in lines.items():
                 x, ratio, low, high = zip(*sorted(points))
-                errors = [[r - l for r, l in zip(ratio, low)], [h - r for r, h in zip(ratio, high)]]
-                axis.errorbar(x, ratio, yerr=errors, capsize=2.5, linewidth=1.6, markersize=5, **names.of(name))
-            length_axis(axis, [p[0] for points in lines.values() for p in points], sweep.axis_title())
+                below = [r - end for r, end in zip(ratio, low)]
+                above = [end - r for r, end in zip(ratio, high)]
+                axis.errorbar(
+                    x,
+                    ratio,
+                    yerr=[below, above],
+                    capsize=2.5,
+                    linewidth=1.6,
+                    markersize=5,
+                    **names.of(name),
+                )
+            length_axis(
+                axis, [p[0] for points in lines.values() for p in points], sweep.axis_title()
+            )
             axis.axhline(1, color=GREY, linewidth=1)
             axis.set_ylim(bottom=0)
             axis.set_ylabel("times as fast")
@@ -233,13 +178,22 @@ def draw_speedup(sweep, style):
 
 
 def speedup_bars(pairs, names, sweep):
-    rows = [(panel, name, points[0]) for panel, lines in pairs.items() for name, points in lines.items()]
+    rows = [
+        (panel, name, points[0]) for panel, lines in pairs.items() for name, points in lines.items()
+    ]
     figure = Figure([""], "Speedup", sweep.caption, width=8.5, height=0.3 * len(rows) + 0.9)
     axis = figure.axes[0]
     for y, (_, name, (_, ratio, low, high)) in enumerate(rows):
         look = names.of(name)
-        axis.barh(y, ratio, 0.8, color=look["color"], label=name, xerr=[[ratio - low], [high - ratio]],
-                  error_kw={"elinewidth": 1, "capsize": 2})
+        axis.barh(
+            y,
+            ratio,
+            0.8,
+            color=look["color"],
+            label=name,
+            xerr=[[ratio - low], [high - ratio]],
+            error_kw={"elinewidth": 1, "capsize": 2},
+        )
         axis.annotate(f"  {ratio:.2f}x", (high, y), va="center", fontsize=8)
     axis.set_yticks(range(len(rows)), [panel for panel, _, _ in rows], fontsize=9)
     axis.axvline(1, color=GREY, linewidth=1)
@@ -269,14 +223,18 @@ def draw_roofline(sweep, style, reports):
         draw_roof(axis, name, flops, bandwidth, (low, high), DASHES[i % len(DASHES)])
     for line in sweep.lines():
         points = [r for r in known if rp.label(r, sweep.line_traits) == line]
-        axis.plot([r["flop_visible"] / r["bytes"] for r in points], [1e3 * r["tflops"] for r in points],
-                  **dict(style.of(line), linestyle="none", markersize=6, alpha=0.75))
+        axis.plot(
+            [r["flop_visible"] / r["bytes"] for r in points],
+            [1e3 * r["tflops"] for r in points],
+            **dict(style.of(line), linestyle="none", markersize=6, alpha=0.75),
+        )
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlim(low, high)
-    plain = FuncFormatter(lambda v, _: f"{v:g}")
-    axis.xaxis.set_major_formatter(plain)
-    axis.yaxis.set_major_formatter(plain)
+    slowest, roof = min(r["tflops"] for r in known), max(flops for flops, _ in roofs.values())
+    axis.set_ylim(1e3 * slowest / 4, max(1e-9 * roof, 1e3 * max(r["tflops"] for r in known)) * 1.6)
+    plain_numbers(axis.xaxis)
+    plain_numbers(axis.yaxis)
     axis.set_xlabel("arithmetic intensity: FLOP of visible pairs per byte of operands")
     axis.set_ylabel("GFLOP/s")
     figure.legend()
@@ -287,8 +245,15 @@ def draw_roof(axis, name, flops, bandwidth, ends, dash):
     low, high = ends
     ridge = flops / bandwidth
     text = f"peak {name}: {1e-9 * flops:.4g} GFLOP/s, {1e-9 * bandwidth:.3g} GB/s"
-    axis.plot([low, ridge, high], [1e-9 * low * bandwidth, 1e-9 * flops, 1e-9 * flops], color="black",
-              linestyle=dash, linewidth=1.2, zorder=1, label=text)
+    axis.plot(
+        [low, ridge, high],
+        [1e-9 * low * bandwidth, 1e-9 * flops, 1e-9 * flops],
+        color="black",
+        linestyle=dash,
+        linewidth=1.2,
+        zorder=1,
+        label=text,
+    )
 
 
 def draw_memory(sweep, style):
@@ -301,12 +266,19 @@ def draw_memory(sweep, style):
         for axis, lines in zip(figure.axes, panels.values()):
             for name, line in lines.items():
                 points = has(line, "peak_rss_bytes")
-                axis.plot([sweep.x(r) for r in points], [factor * r["peak_rss_bytes"] for r in points],
-                          linewidth=1.6, markersize=5, **style.of(name))
+                axis.plot(
+                    [sweep.x(r) for r in points],
+                    [factor * r["peak_rss_bytes"] for r in points],
+                    linewidth=1.6,
+                    markersize=5,
+                    **style.of(name),
+                )
                 mark_missing(axis, sweep, line, style.of(name))
-            length_axis(axis, [sweep.x(r) for line in lines.values() for r in line], sweep.axis_title())
+            length_axis(
+                axis, [sweep.x(r) for line in lines.values() for r in line], sweep.axis_title()
+            )
             axis.set_yscale("log")
-            axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+            plain_numbers(axis.yaxis)
             axis.set_ylabel(f"{unit}, inputs included")
         figure.legend()
         yield f"memory{part}", figure
@@ -316,9 +288,14 @@ def draw_samples(sweep, style):
     """A box for each result: quartiles, whiskers of 1.5 quartile distances, every outlier."""
     known = [r for r in sweep.results if r["times"] and len(r["times"]) > 1]
     for start in range(0, len(known), 40):
-        chunk = known[start:start + 40]
-        figure = Figure([""], "Samples, relative to their median", sweep.caption, width=8.5,
-                        height=0.22 * len(chunk) + 0.8)
+        chunk = known[start : start + 40]
+        figure = Figure(
+            [""],
+            "Samples, relative to their median",
+            sweep.caption,
+            width=8.5,
+            height=0.22 * len(chunk) + 0.8,
+        )
         axis = figure.axes[0]
         for y, r in enumerate(chunk):
             draw_box(axis, y, r, style.of(rp.label(r, sweep.line_traits)))
@@ -332,9 +309,16 @@ def draw_samples(sweep, style):
 
 def draw_box(axis, y, result, look):
     relative = [t / result["median"] for t in result["times"]]
-    box = axis.boxplot([relative], positions=[y], orientation="horizontal", widths=0.65, patch_artist=True,
-                       manage_ticks=False, flierprops={"marker": ".", "markersize": 3, "markeredgecolor": look["color"]},
-                       medianprops={"color": "black"})
+    box = axis.boxplot(
+        [relative],
+        positions=[y],
+        orientation="horizontal",
+        widths=0.65,
+        patch_artist=True,
+        manage_ticks=False,
+        flierprops={"marker": ".", "markersize": 3, "markeredgecolor": look["color"]},
+        medianprops={"color": "black"},
+    )
     box["boxes"][0].set(facecolor=look["color"], alpha=0.6)
 
 
@@ -349,8 +333,15 @@ def clip_far_outliers(axis, results):
     for y, (count, r) in enumerate(zip(beyond, results)):
         if count:
             worst = max(r["times"]) / r["median"]
-            axis.annotate(f"{count} beyond, up to {worst:.3g}x", (right, y), xytext=(3, 0), va="center",
-                          textcoords="offset points", fontsize=6.5, annotation_clip=False)
+            axis.annotate(
+                f"{count} beyond, up to {worst:.3g}x",
+                (right, y),
+                xytext=(3, 0),
+                va="center",
+                textcoords="offset points",
+                fontsize=6.5,
+                annotation_clip=False,
+            )
 
 
 def draw_heatmap(sweep, style):
@@ -366,7 +357,11 @@ def draw_heatmap(sweep, style):
         cells = grids.setdefault(rp.label(result, traits), {})
         value = result["pct_peak"] if share else result["tflops"] and factor * result["tflops"]
         cells[given(result)] = value
-    full = {t: cells for t, cells in grids.items() if len({k[1] for k in cells}) > 1 and len({k[0] for k in cells}) > 1}
+    full = {
+        t: cells
+        for t, cells in grids.items()
+        if len({k[1] for k in cells}) > 1 and len({k[0] for k in cells}) > 1
+    }
     for part, panels in split(full):
         values = [v for cells in panels.values() for v in cells.values() if v is not None]
         if not values:
@@ -382,7 +377,9 @@ def draw_cells(axis, cells, names, limits):
     across, up = (sorted({k[i] for k in cells}) for i in (0, 1))
     grid = [[cells.get((x, y)) for x in across] for y in up]
     numbers = [[math.nan if v is None else v for v in row] for row in grid]
-    axis.imshow(numbers, origin="lower", aspect="auto", cmap="cividis", vmin=limits[0], vmax=limits[1])
+    axis.imshow(
+        numbers, origin="lower", aspect="auto", cmap="cividis", vmin=limits[0], vmax=limits[1]
+    )
     middle = (limits[0] + limits[1]) / 2
     for y, row in enumerate(grid):
         for x, value in enumerate(row):
@@ -396,8 +393,14 @@ def draw_cells(axis, cells, names, limits):
     axis.set_ylabel(rp.AXIS_TITLES[names[1]])
 
 
-KINDS = {"speed": draw_speed, "speedup": draw_speedup, "roofline": draw_roofline, "memory": draw_memory,
-         "samples": draw_samples, "heatmap": draw_heatmap}
+KINDS = {
+    "speed": draw_speed,
+    "speedup": draw_speedup,
+    "roofline": draw_roofline,
+    "memory": draw_memory,
+    "samples": draw_samples,
+    "heatmap": draw_heatmap,
+}
 
 
 def draw(reports, folder, formats, only):
@@ -422,15 +425,24 @@ def names_of(known):
             if name not in known:
                 raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
         return names
+
     return parse
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("reports", nargs="+", metavar="REPORT", help="what --json wrote")
-    parser.add_argument("-o", "--output", default="plots", metavar="FOLDER", help="(default: plots)")
-    parser.add_argument("--format", type=names_of(("png", "svg")), default=["png", "svg"], help="(default: png,svg)")
-    parser.add_argument("--only", type=names_of(tuple(KINDS)), default=list(KINDS), help="(default: all)")
+    parser.add_argument(
+        "-o", "--output", default="plots", metavar="FOLDER", help="(default: plots)"
+    )
+    parser.add_argument(
+        "--format", type=names_of(("png", "svg")), default=["png", "svg"], help="(default: png,svg)"
+    )
+    parser.add_argument(
+        "--only", type=names_of(tuple(KINDS)), default=list(KINDS), help="(default: all)"
+    )
     options = parser.parse_args()
     try:
         reports = rp.load(options.reports)
@@ -441,7 +453,9 @@ def main():
         print(f"{parser.prog}: {why}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"{parser.prog}: {error.filename or options.output}: {error.strerror}", file=sys.stderr)
+        print(
+            f"{parser.prog}: {error.filename or options.output}: {error.strerror}", file=sys.stderr
+        )
         return 2
     print("\n".join(map(str, paths)))
     return 0 if paths else 3

@@ -8,8 +8,14 @@ import json
 import pathlib
 
 SCHEMA_VERSION = 1
-AXIS_TITLES = {"q_len": "sequence length (queries)", "kv_len": "keys", "d": "head dimension", "b": "batch",
-               "h": "query heads", "h_kv": "key/value heads"}
+AXIS_TITLES = {
+    "q_len": "sequence length (queries)",
+    "kv_len": "keys",
+    "d": "head dimension",
+    "b": "batch",
+    "h": "query heads",
+    "h_kv": "key/value heads",
+}
 SIZES = tuple(AXIS_TITLES)
 
 
@@ -24,11 +30,14 @@ class Report:
         try:
             self.data = json.loads(pathlib.Path(path).read_text())
         except OSError as error:
-            raise Refused(f"{path}: {error.strerror}")
+            raise Refused(f"{path}: {error.strerror}") from error
         except ValueError as error:
-            raise Refused(f"{path}: not JSON: {error}")
+            raise Refused(f"{path}: not JSON: {error}") from error
         if not isinstance(self.data, dict) or self.data.get("schema_version") != SCHEMA_VERSION:
-            raise Refused(f"{path}: no report of schema version {SCHEMA_VERSION}; flashbench --json writes one")
+            raise Refused(
+                f"{path}: no report of schema version {SCHEMA_VERSION}; "
+                "flashbench --json writes one"
+            )
         self.path = str(path)
         self.program = self.data["tool"]["name"]
         self.source = pathlib.Path(path).stem
@@ -42,7 +51,11 @@ class Report:
     def build(self):
         """The program, its version and what it was built from."""
         tool = self.data["tool"]
-        sha = f" ({tool['git_sha'][:8]}{', modified' if tool['dirty'] else ''})" if tool["git_sha"] else ""
+        sha = (
+            f" ({tool['git_sha'][:8]}{', modified' if tool['dirty'] else ''})"
+            if tool["git_sha"]
+            else ""
+        )
         return f"{tool['name']} {tool['version']}{sha}"
 
     def machine(self):
@@ -80,7 +93,7 @@ def machines(reports):
     return f"{'; '.join(names)} · {', '.join(builds)}"
 
 
-# ---- what a result is called ------------------------------------------------------------------------
+# ---- what a result is called ---------------------------------------------------------------------
 
 
 def mask_text(workload):
@@ -92,7 +105,11 @@ def mask_text(workload):
 
 
 def heads_text(workload):
-    return f"{workload['h']}" if workload["h"] == workload["h_kv"] else f"{workload['h']}/{workload['h_kv']}"
+    return (
+        f"{workload['h']}"
+        if workload["h"] == workload["h_kv"]
+        else f"{workload['h']}/{workload['h_kv']}"
+    )
 
 
 TRAITS = {  # what may tell results apart, beside the swept length: text by result
@@ -115,12 +132,22 @@ TRAITS = {  # what may tell results apart, beside the swept length: text by resu
     "q_len": lambda r: f"{r['workload']['q_len']} queries",
     "kv_len": lambda r: f"{r['workload']['kv_len']} keys",
 }
-LINE_TRAITS = ("program", "type", "backend", "kernel", "isa", "threads", "device", "cache", "deterministic")
+LINE_TRAITS = (
+    "program",
+    "type",
+    "backend",
+    "kernel",
+    "isa",
+    "threads",
+    "device",
+    "cache",
+    "deterministic",
+)
 PANEL_TRAITS = tuple(name for name in TRAITS if name not in LINE_TRAITS)
 
 
 def telling(results, names, given=lambda r: None):
-    """Those traits, in order, that tell results apart which `given` and the traits before do not."""
+    """Those traits, in order, that tell results apart where `given` and those before do not."""
     kept, groups = [], len({given(r) for r in results})
     for name in names:
         finer = len({(given(r), *(TRAITS[n](r) for n in (*kept, name))) for r in results})
@@ -193,7 +220,9 @@ def has_median(results):
 def roofs(report):
     """{"f32 avx512, 2 threads": (FLOP/s, bytes/s)} of the peaks measured in that run."""
     peaks = report.data["peaks"]
-    where = {(p["backend"], p["isa"], p["threads"]): p["read_gb_s"] for p in peaks if p["read_gb_s"]}
+    where = {
+        (p["backend"], p["isa"], p["threads"]): p["read_gb_s"] for p in peaks if p["read_gb_s"]
+    }
     out = {}
     for peak in peaks:
         bandwidth = where.get((peak["backend"], peak["isa"], peak["threads"]))
@@ -216,11 +245,15 @@ def case_of(result):
 
 
 def speedups(sweep):
-    """{panel: {line: [(x, ratio, low, high)]}}: flash over normal, then the first report over others.
+    """{panel: {line: [(x, ratio, low, high)]}}: flash over normal, the first report over others.
 
     The interval of a ratio is that of the two intervals' ends: wider than 95 %, never narrower."""
     known = has_median(sweep.results)
-    twins = {(r["report"], r["isa"], case_of(dict(r, type="flash"))): r for r in known if r["type"] == "normal"}
+    twins = {
+        (r["report"], r["isa"], case_of(dict(r, type="flash"))): r
+        for r in known
+        if r["type"] == "normal"
+    }
     several = len({r["program"] for r in known}) > 1
     by_case, out = {}, {}
 
@@ -261,7 +294,7 @@ def two_parameters(results):
     return None
 
 
-# ---- numbers for people -------------------------------------------------------------------------------
+# ---- numbers for people --------------------------------------------------------------------------
 
 
 def in_units(value, units, digits=4):
@@ -279,8 +312,10 @@ def byte_count(value):
 
 
 def flop_rate(tflops):
-    return in_units(tflops * 1e12, [(1e15, "PFLOP/s"), (1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1e6, "MFLOP/s"),
-                                    (1, "FLOP/s")])
+    return in_units(
+        tflops * 1e12,
+        [(1e15, "PFLOP/s"), (1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1e6, "MFLOP/s"), (1, "FLOP/s")],
+    )
 
 
 def size_text(value):
@@ -298,7 +333,9 @@ def rate_unit(results):
 
 def memory_unit(values):
     largest = max(values, default=0)
-    return next(u for u in ((1e-9, "GB"), (1e-6, "MB"), (1e-3, "kB")) if largest * u[0] >= 2 or u[1] == "kB")
+    return next(
+        u for u in ((1e-9, "GB"), (1e-6, "MB"), (1e-3, "kB")) if largest * u[0] >= 2 or u[1] == "kB"
+    )
 
 
 def share_of_peak(result):

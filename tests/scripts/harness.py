@@ -39,15 +39,25 @@ class ScriptTest(unittest.TestCase):
     def run_script(self, name, *args, code=0, timeout=500):
         env = dict(os.environ, FLASHBENCH=PROGRAM)
         env.setdefault("OMP_WAIT_POLICY", "passive")  # tests share their cores
-        done = subprocess.run([sys.executable, SCRIPTS / name, *map(str, args)], capture_output=True, text=True,
-                              cwd=self.folder, env=env, timeout=timeout)
-        self.assertEqual(done.returncode, code, f"{name} {args}\nstdout: {done.stdout}\nstderr: {done.stderr}")
+        done = subprocess.run(
+            [sys.executable, SCRIPTS / name, *map(str, args)],
+            capture_output=True,
+            text=True,
+            cwd=self.folder,
+            env=env,
+            timeout=timeout,
+        )
+        self.assertEqual(
+            done.returncode, code, f"{name} {args}\nstdout: {done.stdout}\nstderr: {done.stderr}"
+        )
         return done
 
     def bench(self, path, *args):
         """A small report of flashbench's own at `path`."""
         quick = ["--min_time", "1ms", "--min_samples", "3", "--timeout", "200ms", "--json", path]
-        done = subprocess.run([PROGRAM, "bench", *map(str, [*args, *quick])], capture_output=True, text=True)
+        done = subprocess.run(
+            [PROGRAM, "bench", *map(str, [*args, *quick])], capture_output=True, text=True
+        )
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(pathlib.Path(path).read_text())
 

@@ -27,22 +27,48 @@ class PyTorchPeer(ScriptTest):
     def test_every_dtype_pass_and_type(self):
         results = self.measure(*SQUARE, "--dtype", "f32,bf16,f16", "--pass", "forward")
         self.passed(results, 6)
-        self.assertEqual({(r["type"], r["kernel"]) for r in results},
-                         {("flash", "sdpa_flash"), ("normal", "three_calls")})
+        self.assertEqual(
+            {(r["type"], r["kernel"]) for r in results},
+            {("flash", "sdpa_flash"), ("normal", "three_calls")},
+        )
         results = self.measure(*SQUARE, "--pass", "backward,both")
         self.passed(results, 4)
-        self.assertEqual({t["tensor"] for t in results[0]["check"]["worst"]}, {"o", "dq", "dk", "dv"})
+        self.assertEqual(
+            {t["tensor"] for t in results[0]["check"]["worst"]}, {"o", "dq", "dk", "dv"}
+        )
 
     def test_masks_and_heads_that_pytorch_means_otherwise(self):
         """Bottom-right causal with more keys than queries, padding, grouped heads, one query."""
-        rows = ["--b", "2", "--h", "4", "--h_kv", "2", "--q_len", "1,24", "--kv_len", "40", "--d", "16",
-                "--causal", "true,false", "--mask", "none,random", "--pass", "forward"]
+        rows = [
+            "--b",
+            "2",
+            "--h",
+            "4",
+            "--h_kv",
+            "2",
+            "--q_len",
+            "1,24",
+            "--kv_len",
+            "40",
+            "--d",
+            "16",
+            "--causal",
+            "true,false",
+            "--mask",
+            "none,random",
+            "--pass",
+            "forward",
+        ]
         self.passed(self.measure(*rows), 16)
-        self.passed(self.measure(*rows[:-2], "--pass", "backward", "--type", "flash", "--scale", "0.3"), 8)
+        self.passed(
+            self.measure(*rows[:-2], "--pass", "backward", "--type", "flash", "--scale", "0.3"), 8
+        )
 
     def test_a_backend_forced_by_name(self):
         self.passed([r := self.measure(*SQUARE, "--kernel", "sdpa_math")[0]], 1)
-        self.assertEqual((r["type"], r["kernel"], r["kernel_request"]), ("normal", "sdpa_math", "sdpa_math"))
+        self.assertEqual(
+            (r["type"], r["kernel"], r["kernel_request"]), ("normal", "sdpa_math", "sdpa_math")
+        )
         (r,) = self.measure(*SQUARE, "--kernel", "sdpa_cudnn", code=3)
         self.assertEqual(r["status"], "skipped")
         self.assertIn("sdpa_cudnn", r["reason"])
@@ -53,8 +79,12 @@ class PyTorchPeer(ScriptTest):
         self.assertIn("--h_kv 3 does not divide", done.stderr)
 
     def test_serving_answers_each_line(self):
-        server = subprocess.Popen([sys.executable, SCRIPTS / "peer_pytorch.py", "--serve", "--flashbench", PROGRAM],
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [sys.executable, SCRIPTS / "peer_pytorch.py", "--serve", "--flashbench", PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         lines = [[*SQUARE, *FAST, "--type", "flash", "--flashbench", PROGRAM], ["--q_len", "no"]]
         out, _ = server.communicate("".join(json.dumps(line) + "\n" for line in lines), timeout=120)
         first, second = map(json.loads, out.splitlines())

@@ -4,7 +4,10 @@ import unittest
 
 from harness import ScriptTest, missing, require
 
-NEEDS = {"onnxruntime": ("numpy", "safetensors", "onnx", "onnxruntime"), "openvino": ("numpy", "safetensors", "openvino")}
+NEEDS = {
+    "onnxruntime": ("numpy", "safetensors", "onnx", "onnxruntime"),
+    "openvino": ("numpy", "safetensors", "openvino"),
+}
 HERE = [name for name, packages in NEEDS.items() if not missing(*packages)]
 if not HERE:
     require("onnxruntime", "openvino")
@@ -19,16 +22,43 @@ class Runtimes(ScriptTest):
 
     def test_masks(self):
         for name in HERE:
-            shape = ["--b", "2", "--h", "3", "--q_len", "40", "--d", "16", "--type", "flash", "--scale", "0.4"]
+            shape = [
+                "--b",
+                "2",
+                "--h",
+                "3",
+                "--q_len",
+                "40",
+                "--d",
+                "16",
+                "--type",
+                "flash",
+                "--scale",
+                "0.4",
+            ]
             results = self.results(name, *shape, "--causal", "true,false")
             results += self.results(name, *shape, "--mask", "random")
             for r in results:
-                self.assertEqual((r["status"], r["check"]["verdict"]), ("ok", "pass"), (name, r["reason"]))
+                self.assertEqual(
+                    (r["status"], r["check"]["verdict"]), ("ok", "pass"), (name, r["reason"])
+                )
 
     def test_no_backward(self):
         for name in HERE:
-            (r,) = self.results(name, "--h", "2", "--q_len", "32", "--d", "16", "--pass", "backward", "--type", "flash",
-                                code=3)
+            (r,) = self.results(
+                name,
+                "--h",
+                "2",
+                "--q_len",
+                "32",
+                "--d",
+                "16",
+                "--pass",
+                "backward",
+                "--type",
+                "flash",
+                code=3,
+            )
             self.assertEqual(r["status"], "skipped")
             self.assertIn("backward", r["reason"])
 

@@ -7,10 +7,27 @@ import unittest
 
 from harness import PROGRAM, ScriptTest
 
+import flashbench_program
 import peerlib
+import sampling
 
-TINY = ["--b", "2", "--h", "4", "--h_kv", "2", "--q_len", "40", "--kv_len", "64", "--d", "16", "--causal",
-        "--mask", "random"]
+TINY = [
+    "--b",
+    "2",
+    "--h",
+    "4",
+    "--h_kv",
+    "2",
+    "--q_len",
+    "40",
+    "--kv_len",
+    "64",
+    "--d",
+    "16",
+    "--causal",
+    "--mask",
+    "random",
+]
 
 
 class Constant(peerlib.Job):
@@ -30,7 +47,7 @@ class Constant(peerlib.Job):
 
 
 class Stored(peerlib.Library):
-    """A library whose results lie in files; the wrong kind shows that the verdict is flashbench's."""
+    """A library whose results lie in files: wrong ones show that flashbench is the judge."""
 
     name, version, kernels = "pytorch", "0", {}
 
@@ -42,7 +59,7 @@ class Stored(peerlib.Library):
 
     def prepare(self, case, path):
         if case["type"] == "paper":
-            raise peerlib.Unsupported("no kernel of type paper")
+            raise sampling.Unsupported("no kernel of type paper")
         return Constant(self.path)
 
 
@@ -59,7 +76,9 @@ class Rules(ScriptTest):
 
     def options(self, library, *flags):
         parser = peerlib.make_parser(library, "")
-        options, rest = parser.parse_known_args(["--flashbench", PROGRAM, "--timeout", "100ms", *flags])
+        options, rest = parser.parse_known_args(
+            ["--flashbench", PROGRAM, "--timeout", "100ms", *flags]
+        )
         return peerlib.complete(options, library), rest
 
     def reports(self, library, *flags):
@@ -72,9 +91,12 @@ class Rules(ScriptTest):
 
     def test_work_is_what_bench_counts(self):
         """A peer's FLOPs and bytes of each pass, from the one launch that wrote the inputs."""
-        ours = self.bench(self.folder / "ours.json", *TINY, "--type", "flash", "--pass", "forward,backward,both")
-        theirs = self.reports(Stored(self.outputs(*TINY)), *TINY, "--type", "flash", "--pass",
-                              "forward,backward,both")
+        ours = self.bench(
+            self.folder / "ours.json", *TINY, "--type", "flash", "--pass", "forward,backward,both"
+        )
+        theirs = self.reports(
+            Stored(self.outputs(*TINY)), *TINY, "--type", "flash", "--pass", "forward,backward,both"
+        )
         self.assertEqual(len(theirs["results"]), 3)
         for mine, peer in zip(ours["results"], theirs["results"]):
             self.assertEqual(peer["check"]["verdict"], "pass")
@@ -99,28 +121,34 @@ class Rules(ScriptTest):
 
     def test_flashbench_refuses_what_it_does_not_know(self):
         options, rest = self.options(Stored(""), "--q_lne", "3")
-        with self.assertRaisesRegex(peerlib.Refused, "did you mean '--q_len'"):
-            peerlib.Flashbench(options.flashbench).cases(rest)
+        with self.assertRaisesRegex(flashbench_program.Refused, "did you mean '--q_len'"):
+            flashbench_program.Flashbench(options.flashbench).cases(rest)
 
     def test_statistics_are_those_of_the_report(self):
         """Recomputed from the samples of a real report: another rule would show."""
         report = self.bench(self.folder / "r.json", "--h", "1", "--q_len", "64", "--d", "16")
         for result in report["results"]:
-            again = peerlib.summarize(result["times"])
+            again = sampling.summarize(result["times"])
             for name, value in again.items():
                 if name == "ci95":
                     self.assertEqual(value, result["ci95"])
                 elif name != "times":
-                    self.assertAlmostEqual(value, result[name], delta=1e-9 * result["median"], msg=name)
+                    self.assertAlmostEqual(
+                        value, result[name], delta=1e-9 * result["median"], msg=name
+                    )
 
     def test_sampling_stops_by_noise_or_timeout(self):
         def job(times):
-            return types.SimpleNamespace(timed=lambda iterations: times.pop(0) if len(times) > 1 else times[0])
+            return types.SimpleNamespace(
+                timed=lambda iterations: times.pop(0) if len(times) > 1 else times[0]
+            )
 
         limits = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.05, "timeout": 1.0}
-        fields, warnings = peerlib.sample(job([0.01]), limits)
+        fields, warnings = sampling.sample(job([0.01]), limits)
         self.assertEqual((len(fields["times"]), warnings), (10, []))
-        fields, (warning,) = peerlib.sample(job([0.02] * 2 + [0.6, 0.7, 0.8]), dict(limits, timeout=0.1))
+        fields, (warning,) = sampling.sample(
+            job([0.02] * 2 + [0.6, 0.7, 0.8]), dict(limits, timeout=0.1)
+        )
         self.assertEqual(fields["times"], [0.6, 0.7, 0.8])
         self.assertIn("noisy", warning)
 

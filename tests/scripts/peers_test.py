@@ -9,17 +9,54 @@ from harness import PROGRAM, ScriptTest, missing, require
 if missing("torch", "safetensors") and missing("onnxruntime", "onnx", "safetensors"):
     require("torch", "onnxruntime", "safetensors")
 
-ROWS = ["--b", "1", "--h", "2", "--q_len", "32", "--d", "16", "--pass", "forward", "--causal", "true,false", "--type", "flash"]
+ROWS = [
+    "--b",
+    "1",
+    "--h",
+    "2",
+    "--q_len",
+    "32",
+    "--d",
+    "16",
+    "--pass",
+    "forward",
+    "--causal",
+    "true,false",
+    "--type",
+    "flash",
+]
 
 
 class Peers(ScriptTest):
     def peers(self, *args, code=0):
-        return self.run_script("peers", "--python", sys.executable, "--binary", PROGRAM, "--min_time", "1ms",
-                               "--timeout", "100ms", *args, code=code)
+        return self.run_script(
+            "peers",
+            "--python",
+            sys.executable,
+            "--binary",
+            PROGRAM,
+            "--min_time",
+            "1ms",
+            "--timeout",
+            "100ms",
+            *args,
+            code=code,
+        )
 
     def test_rounds_and_reports(self):
         peer = "onnxruntime" if missing("torch") else "pytorch"
-        done = self.peers("--rounds", "3", "--peers", peer, "--json", "p.json", "--reports", "reports", "--", *ROWS)
+        done = self.peers(
+            "--rounds",
+            "3",
+            "--peers",
+            peer,
+            "--json",
+            "p.json",
+            "--reports",
+            "reports",
+            "--",
+            *ROWS,
+        )
         names = ["flash f32 forward causal b1 h2 32x32 d16", "flash f32 forward b1 h2 32x32 d16"]
         for name in names:
             self.assertIn(f"| {name} | ", done.stdout)

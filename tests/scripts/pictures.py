@@ -7,34 +7,78 @@ import random
 import harness  # puts the scripts' folder on the path
 
 import peerlib
+import sampling
 
 RATES = {"flash": 200e9, "normal": 80e9}  # FLOP/s
 
 
 def result(**changes):
     """A verified result of 20 samples about a rate; `changes` go to the workload or the result."""
-    work = {"b": 1, "h": 4, "h_kv": 4, "q_len": 1024, "kv_len": 1024, "d": 64, "dtype": "f32", "causal": False,
-            "mask": "none", "mask_keep": None, "scale": 0.125, "seed": 0, "input": "random"}
-    out = {"status": "ok", "reason": None, "parameters": {}, "workload": work, "pass": "forward", "type": "flash",
-           "backend": "cpu", "kernel": "cpu_flash", "kernel_request": None, "isa": "avx512", "threads": 2,
-           "device": None, "cache": "warm", "deterministic": False, "warnings": [],
-           "flop_convention": "4*b*h*q*k*d forward, 10 backward, visible pairs", "energy_j": None,
-           "speedup_over": None, "phases": None, "bound": "compute", "workspace_bytes": 4096}
+    work = {
+        "b": 1,
+        "h": 4,
+        "h_kv": 4,
+        "q_len": 1024,
+        "kv_len": 1024,
+        "d": 64,
+        "dtype": "f32",
+        "causal": False,
+        "mask": "none",
+        "mask_keep": None,
+        "scale": 0.125,
+        "seed": 0,
+        "input": "random",
+    }
+    out = {
+        "status": "ok",
+        "reason": None,
+        "parameters": {},
+        "workload": work,
+        "pass": "forward",
+        "type": "flash",
+        "backend": "cpu",
+        "kernel": "cpu_flash",
+        "kernel_request": None,
+        "isa": "avx512",
+        "threads": 2,
+        "device": None,
+        "cache": "warm",
+        "deterministic": False,
+        "warnings": [],
+        "flop_convention": "4*b*h*q*k*d forward, 10 backward, visible pairs",
+        "energy_j": None,
+        "speedup_over": None,
+        "phases": None,
+        "bound": "compute",
+        "workspace_bytes": 4096,
+    }
     for name, value in changes.items():
         (work if name in work else out)[name] = value
     pairs = work["b"] * work["h"] * work["q_len"] * work["kv_len"]
     flop = 4.0 * pairs * work["d"]
     noise = random.Random(pairs + len(out["type"]))
     seconds = flop / RATES[out["type"]]
-    out.update(peerlib.summarize([seconds * noise.uniform(0.97, 1.1) for _ in range(20)]))
-    out.update(flop_dense=flop, flop_visible=flop, flop_executed=flop, iterations_per_sample=1, user=0.1, system=0.0)
+    out.update(sampling.summarize([seconds * noise.uniform(0.97, 1.1) for _ in range(20)]))
+    out.update(
+        flop_dense=flop,
+        flop_visible=flop,
+        flop_executed=flop,
+        iterations_per_sample=1,
+        user=0.1,
+        system=0.0,
+    )
     out["bytes"] = 16 * work["h"] * work["q_len"] * work["d"]
     out["pct_peak"] = 100 * flop / out["median"] / 300e9
     out["peak_rss_bytes"] = out["bytes"] + (4 * pairs if out["type"] == "normal" else 65536)
     peerlib.add_rates(out)
-    out["check"] = {"verdict": "pass", "level": "full",
-                    "worst": [{"tensor": "o", "error_over_noise": 0.3, "limit": 2.0, "index": [0, 0, 1, 2]}]}
-    out["command"] = f"flashbench bench --q_len {work['q_len']} --d {work['d']} --type {out['type']}"
+    out["check"] = {
+        "verdict": "pass",
+        "level": "full",
+        "worst": [{"tensor": "o", "error_over_noise": 0.3, "limit": 2.0, "index": [0, 0, 1, 2]}],
+    }
+    out["command"] = (
+        f"flashbench bench --q_len {work['q_len']} --d {work['d']} --type {out['type']}"
+    )
     return out
 
 
@@ -47,11 +91,33 @@ def without_numbers(one, status, reason):
 
 def report(results, name="flashbench"):
     """A report of these results; the machine's words hold what HTML must escape."""
-    cpu = {"model": "Example <CPU> & co", "cores": 2, "threads": 2, "usable_threads": 2, "caches": [], "isa": "avx512",
-           "governor": None, "load": 0.1, "cgroup": {"cpus": None, "memory_bytes": None}}
-    omp = {"version": 201511, "max_threads": 2, "proc_bind": "false", "places": None, "wait_policy": None,
-           "dynamic": False}
-    peak = {"backend": "cpu", "isa": "avx512", "threads": 2, "dtype": "f32", "gflops": 300.0, "read_gb_s": None}
+    cpu = {
+        "model": "Example <CPU> & co",
+        "cores": 2,
+        "threads": 2,
+        "usable_threads": 2,
+        "caches": [],
+        "isa": "avx512",
+        "governor": None,
+        "load": 0.1,
+        "cgroup": {"cpus": None, "memory_bytes": None},
+    }
+    omp = {
+        "version": 201511,
+        "max_threads": 2,
+        "proc_bind": "false",
+        "places": None,
+        "wait_policy": None,
+        "dynamic": False,
+    }
+    peak = {
+        "backend": "cpu",
+        "isa": "avx512",
+        "threads": 2,
+        "dtype": "f32",
+        "gflops": 300.0,
+        "read_gb_s": None,
+    }
     results = copy.deepcopy(results)
     peerlib.add_speedups(results)
     return {
@@ -59,8 +125,17 @@ def report(results, name="flashbench"):
         "tool": {"name": name, "version": "1.0", "git_sha": None, "dirty": None},
         "argv": ["flashbench", "bench"],
         "started_at": "2026-01-02T03:04:05Z",
-        "context": {"host": "h", "os": "o", "compiler": "c", "flags": "f", "cpu": cpu, "omp": omp, "gpu": None,
-                    "memory_bytes": 8000000000, "memory_available_bytes": None},
+        "context": {
+            "host": "h",
+            "os": "o",
+            "compiler": "c",
+            "flags": "f",
+            "cpu": cpu,
+            "omp": omp,
+            "gpu": None,
+            "memory_bytes": 8000000000,
+            "memory_available_bytes": None,
+        },
         "peaks": [peak, dict(peak, dtype=None, gflops=None, read_gb_s=30.0)],
         "results": results,
         "summary": {"crossover": None, "noise": 0.02},
@@ -69,7 +144,9 @@ def report(results, name="flashbench"):
 
 def sweep(**changes):
     """Three lengths, both types; the longest `normal` did not fit."""
-    results = [result(type=kind, q_len=n, kv_len=n, **changes) for n in (256, 512, 1024) for kind in RATES]
+    results = [
+        result(type=kind, q_len=n, kv_len=n, **changes) for n in (256, 512, 1024) for kind in RATES
+    ]
     without_numbers(results[-1], "skipped", "needs 68.7 GB, 21.0 GB available")
     return results
 

@@ -19,7 +19,11 @@ class Plots(pictures.PictureTest):
         stems = set()
         for path in (self.folder / "out").iterdir():
             data = path.read_bytes()
-            self.assertTrue(data.startswith(b"\x89PNG") if path.suffix == ".png" else data.rstrip().endswith(b"</svg>"))
+            self.assertTrue(
+                data.startswith(b"\x89PNG")
+                if path.suffix == ".png"
+                else data.rstrip().endswith(b"</svg>")
+            )
             stems.add(path.stem)
         return stems
 
@@ -27,12 +31,21 @@ class Plots(pictures.PictureTest):
         self.plot(pictures.report(pictures.sweep()))
         self.assertEqual(self.drawn(), KINDS)
         svg = (self.folder / "out/speed.svg").read_text()
-        for text in ("Example &lt;CPU&gt; &amp; co, 2 threads", "GFLOP/s of visible pairs", "x: not run, or wrong",
-                     "sequence length (queries)", ">1k</text>"):
+        for text in (
+            "Example &lt;CPU&gt; &amp; co, 2 threads",
+            "GFLOP/s of visible pairs",
+            "x: not run, or wrong",
+            "sequence length (queries)",
+            ">1k</text>",
+        ):
             self.assertIn(text, svg)
 
     def test_single_results_become_bars(self):
-        rows = [pictures.result(dtype=dtype, type=kind) for dtype in ("f32", "bf16") for kind in ("flash", "normal")]
+        rows = [
+            pictures.result(dtype=dtype, type=kind)
+            for dtype in ("f32", "bf16")
+            for kind in ("flash", "normal")
+        ]
         self.plot(pictures.report(rows))
         self.assertEqual(self.drawn(), KINDS - {"memory"})
 
@@ -47,9 +60,14 @@ class Plots(pictures.PictureTest):
         self.assertEqual(self.drawn(), {"speed"})
 
     def test_formats_and_kinds(self):
-        done = self.plot(pictures.report(pictures.sweep()), args=["--format", "svg", "--only", "roofline"])
+        done = self.plot(
+            pictures.report(pictures.sweep()), args=["--format", "svg", "--only", "roofline"]
+        )
         self.assertEqual(done.stdout.split(), ["out/roofline.svg"])
-        self.assertIn("speed", self.plot(pictures.report(pictures.sweep()), args=["--only", "sped"], code=2).stderr)
+        self.assertIn(
+            "speed",
+            self.plot(pictures.report(pictures.sweep()), args=["--only", "sped"], code=2).stderr,
+        )
 
     def test_bad_input_gets_one_line(self):
         done = self.run_script("plot.py", "none.json", code=2)

@@ -19,35 +19,57 @@ class Page(pictures.PictureTest):
         return self.folder / "page.html"
 
     def test_everything_is_in_the_file(self):
-        page = self.make(pictures.report(pictures.sweep() + pictures.sweep(causal=True))).read_text()
-        for text in ("Example &lt;CPU&gt; &amp; co", "12 results, 10 of them measured and verified; 2 skipped.",
-                     "needs 68.7 GB, 21.0 GB available", "flashbench bench --q_len 256 --d 64 --type normal",
-                     "Speedup of flash over normal"):
+        page = self.make(
+            pictures.report(pictures.sweep() + pictures.sweep(causal=True))
+        ).read_text()
+        for text in (
+            "Example &lt;CPU&gt; &amp; co",
+            "12 results, 10 of them measured and verified; 2 skipped.",
+            "needs 68.7 GB, 21.0 GB available",
+            "flashbench bench --q_len 256 --d 64 --type normal",
+            "Speedup of flash over normal",
+        ):
             self.assertIn(text, page)
         self.assertNotIn("@PLOTLY@", page)
         plots = page.split('id="plots">')[1].split("</script>")[0]
         self.assertGreater(len(json.loads(plots.replace("<\\/", "</"))), 4)
 
     def test_bad_input_gets_one_line(self):
-        self.assertEqual(len(self.run_script("report.py", "none.json", code=2).stderr.splitlines()), 1)
+        self.assertEqual(
+            len(self.run_script("report.py", "none.json", code=2).stderr.splitlines()), 1
+        )
 
-    @unittest.skipIf(BROWSER is None or missing("playwright"), "no chromium, or no playwright to drive it")
+    @unittest.skipIf(
+        BROWSER is None or missing("playwright"), "no chromium, or no playwright to drive it"
+    )
     def test_in_a_browser(self):
         from playwright.sync_api import sync_playwright
 
-        page = self.make(pictures.report(pictures.sweep()), pictures.report(pictures.sweep(), "pytorch"))
+        page = self.make(
+            pictures.report(pictures.sweep()), pictures.report(pictures.sweep(), "pytorch")
+        )
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
             for width in (1280, 400):
                 with self.subTest(width=width):
-                    self.drive(browser.new_page(viewport={"width": width, "height": 900}), page, width)
+                    self.drive(
+                        browser.new_page(viewport={"width": width, "height": 900}), page, width
+                    )
             browser.close()
 
     def drive(self, tab, page, width):
         trouble = []
         tab.on("pageerror", lambda error: trouble.append(str(error)))
-        tab.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
-        tab.on("request", lambda r: trouble.append(r.url) if not r.url.startswith(("file:", "data:", "blob:")) else None)
+        tab.on(
+            "console",
+            lambda message: trouble.append(message.text) if message.type == "error" else None,
+        )
+        tab.on(
+            "request",
+            lambda r: (
+                trouble.append(r.url) if not r.url.startswith(("file:", "data:", "blob:")) else None
+            ),
+        )
         tab.goto(page.as_uri())
         tab.wait_for_selector("#plot0 .scatterlayer .point")
         self.assertEqual(tab.locator(".js-plotly-plot").count(), tab.locator(".plot").count())
@@ -64,7 +86,8 @@ class Page(pictures.PictureTest):
         """By time, both ways; what has no time stays last."""
         button = tab.locator("#results th button", has_text="time")
         column = button.evaluate("b => b.parentElement.cellIndex")
-        values = f"[...document.querySelectorAll('#results tbody tr')].map(r => r.cells[{column}].dataset.value)"
+        rows = "[...document.querySelectorAll('#results tbody tr')]"
+        values = f"{rows}.map(row => row.cells[{column}].dataset.value)"
         button.click()
         up = tab.evaluate(values)
         button.click()

@@ -31,12 +31,22 @@ class Arranged(pictures.PictureTest):
         self.assertIsNone(reports.two_parameters(pictures.sweep()))
 
     def test_speedups_over_normal_and_over_another_report(self):
-        slow = [dict(r, **{k: 2 * r[k] for k in ("median",)}, ci95=[2 * x for x in r["ci95"]])
-                for r in pictures.sweep() if r["median"]]
+        slow = [
+            dict(r, **{k: 2 * r[k] for k in ("median",)}, ci95=[2 * x for x in r["ci95"]])
+            for r in pictures.sweep()
+            if r["median"]
+        ]
         loaded = self.load(pictures.report(pictures.sweep()), pictures.report(slow, "pytorch"))
         ratios = reports.speedups(reports.Sweep(reports.results_of(loaded)))[""]
-        self.assertEqual(set(ratios), {"flashbench: flash over normal", "pytorch: flash over normal",
-                                       "flash: flashbench over pytorch", "normal: flashbench over pytorch"})
+        self.assertEqual(
+            set(ratios),
+            {
+                "flashbench: flash over normal",
+                "pytorch: flash over normal",
+                "flash: flashbench over pytorch",
+                "normal: flashbench over pytorch",
+            },
+        )
         for x, ratio, low, high in ratios["flash: flashbench over pytorch"]:
             self.assertAlmostEqual(ratio, 2)
             self.assertTrue(low < 2 < high)

@@ -1,0 +1,85 @@
+"""flashbench as the scripts call it: it expands flags, writes inputs, judges, reads peaks."""
+
+import json
+import math
+import os
+import shlex
+import subprocess
+
+
+class Refused(Exception):
+    """Bad input, in one line: exit code 2."""
+
+
+class Flashbench:
+    """The program that poses the problems and judges the answers."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def run(self, *arguments, may_fail=False):
+        """The JSON that it writes. Its own refusals become ours."""
+        command = [self.path, *arguments, "--json", "-"]
+        try:
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        except OSError as error:
+            raise Refused(
+                f"{self.path}: {error.strerror}; "
+                "build it with scripts/bench, or name it with --flashbench"
+            ) from error
+        if done.returncode not in ((0, 1) if may_fail else (0,)) or not done.stdout:
+            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+            raise Refused(f"{' '.join(command[:2])}: {lines[-1].removeprefix('flashbench: ')}")
+        return json.loads(done.stdout)
+
+    def cases(self, flags):
+        """One unmeasured result for each case that the flags of `bench` name."""
+        return self.run("bench", *flags, "--dry_run")["results"]
+
+    def pose(self, flags, backward, path):
+        """Writes the inputs to `path`; the report of that one launch, which counts its work."""
+        command = "backward" if backward else "forward"
+        return self.run(command, *flags, "--verify", "none", "--save_inputs", path)
+
+    def judge(self, inputs, outputs, workload, level):
+        """The `check` of a result, and the reason if it is wrong."""
+        flags = ["--input", inputs, "--external", outputs, "--verify", level]
+        flags += ["--scale", repr(workload["scale"])]
+        if workload["causal"]:
+            flags.append("--causal")
+        (result,) = self.run("check", *flags, may_fail=True)["results"]
+        return result["check"], result["reason"]
+
+    def peaks(self, isa, threads):
+        flags = ["--isa", isa] if isa else []
+        return self.run("info", *flags, "--threads", str(threads))["peaks"]
+
+
+def problem_flags(case):
+    """The workload flags of a case, without what only says how flashbench computes it."""
+    words = shlex.split(case["command"])[2:]
+    flags, skip = [], ("--type", "--backend", "--device", "--isa", "--kernel", "--threads")
+    for i, word in enumerate(words):
+        if word not in skip and (i == 0 or words[i - 1] not in skip):
+            flags.append(word)
+    return flags
+
+
+def own_work(result, wanted):
+    """Work of both passes, as counted for the launch that wrote the inputs, cut to one."""
+    if result["pass"] != "both" or wanted == "both":
+        return
+    lse = 4 * math.prod(result["workload"][k] for k in ("b", "h", "q_len"))
+    share = {"forward": 4 / 14, "backward": 10 / 14}[wanted]
+    result["flop_dense"] *= share
+    result["flop_visible"] *= share
+    both = result["bytes"]  # 6 operands' worth and LSE twice; the backward has 4 and LSE once
+    result["bytes"] = (2 * both - lse) // 3 if wanted == "backward" else (both + lse) // 3
+
+
+def tensor_bytes(path):
+    """Bytes of the tensors in a .safetensors file."""
+    with open(path, "rb") as file:
+        return os.path.getsize(path) - 8 - int.from_bytes(file.read(8), "little")

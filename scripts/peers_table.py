@@ -1,0 +1,215 @@
+"""The rows of scripts/peers and what it prints and writes of them."""
+
+import statistics
+
+import peerlib
+from sampling import quantile, summarize
+
+HEADS = {64: 8, 128: 4, 512: 2}  # b*h by d: the same number of FLOPs at d = 64 and 128
+
+
+def table_rows():
+    """[(name, flags of bench, name of the row to compare its time with or None)]"""
+    rows = []
+
+    def add(name, flags, against=None):
+        rows.append((name, flags.split(), against))
+
+    def each_d(label, flags, widths=tuple(HEADS), against=None):
+        for d in widths:
+            what = f"--b 1 --h {HEADS[d]} --q_len 4096 --d {d} --type flash {flags}"
+            add(f"{label} d={d}", what, against and f"{against} d={d}")
+
+    each_d("f32 forward", "--pass forward")
+    each_d("f32 forward causal", "--pass forward --causal")
+    each_d("f32 backward", "--pass backward")
+    for dtype in ("bf16", "f16"):
+        each_d(f"{dtype} forward", f"--dtype {dtype} --pass forward")
+        each_d(f"{dtype} backward", f"--dtype {dtype} --pass backward")
+    padding = "--mask random --mask_keep 0.5"
+    each_d("f32 forward padding 0.5", f"--pass forward {padding}", (64, 128), "f32 forward")
+    each_d("f32 backward padding 0.5", f"--pass backward {padding}", (64, 128), "f32 backward")
+    for heads, label in ((8, "GQA 32/8"), (32, "MHA 32")):
+        for dtype in ("f32", "bf16"):
+            add(
+                f"decode {label} {dtype}",
+                f"--b 1 --h 32 --h_kv {heads} --q_len 1 --kv_len 8192 --d 128 "
+                f"--dtype {dtype} --pass forward --type flash",
+            )
+    for d in HEADS:
+        add(
+            f"normal f32 forward d={d}",
+            f"--b 1 --h {HEADS[d]} --q_len 4096 --d {d} --pass forward --type normal",
+        )
+    for which in ("forward", "backward"):
+        add(f"small N=128 {which}", f"--b 1 --h 8 --q_len 128 --d 64 --pass {which} --type flash")
+    return rows
+
+
+def ratios(slower, faster):
+    """Ratios of the medians, round by round, of the rounds that both have."""
+    pairs = zip(slower, faster)
+    return [a["median"] / b["median"] for a, b in pairs if a["median"] and b["median"]]
+
+
+def spread(values):
+    """Median and quartiles."""
+    ordered = sorted(values)
+    return [quantile(ordered, q) for q in (0.5, 0.25, 0.75)]
+
+
+# ---- output --------------------------------------------------------------------------------------
+
+
+def bracketed(values, digits, unit):
+    if not values:
+        return "-"
+    middle, low, high = spread(values)
+    if len(values) < 2:
+        return f"{middle:.{digits}f}{unit}"
+    return f"{middle:.{digits}f}{unit} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def speed(results):
+    """Median over the rounds, in what binds the row; or why there is none."""
+    known = [r for r in results if r["median"]]
+    if not known:
+        reason = results[0]["reason"] if results else "not run"
+        return reason or results[0]["check"]["verdict"]
+    if memory_bound(known[0]):
+        return f"{statistics.median(r['gb_s'] for r in known):.1f} GB/s"
+    return f"{1e3 * statistics.median(r['tflops'] for r in known):.1f} GFLOP/s"
+
+
+def memory_bound(result):
+    """Fewer than 4 FLOP a byte: decoding. No processor's ratio of peaks is lower."""
+    return result["flop_visible"] < 4 * result["bytes"]
+
+
+def peer_cell(peer, own):
+    values = ratios(peer, own)
+    if not values:
+        return shorten(speed(peer))
+    wrong = " (wrong)" if peer[0]["status"] == "failed" else ""
+    return f"{speed(peer)}, **{bracketed(values, 2, 'x')}**{wrong}"
+
+
+def shorten(text, width=60):
+    return (text if len(text) <= width else text[: width - 3] + "...").replace("|", "/")
+
+
+def markdown(rows, seen, programs, heading):
+    peers = [p.name for p in programs if p.name != "flashbench"]
+    lines = [
+        heading,
+        "",
+        "| | flashbench | of peak | " + " | ".join(peers) + " |",
+        "| --- " * (3 + len(peers)) + "|",
+    ]
+    for name, _, _ in rows:
+        own = seen[name]["flashbench"]
+        share = [r["pct_peak"] for r in own if r["median"] and r["pct_peak"] is not None]
+        cells = [name, shorten(speed(own)), bracketed(share, 0, " %")]
+        cells += [peer_cell(seen[name][peer], own) for peer in peers]
+        lines.append("| " + " | ".join(cells) + " |")
+    for name, _, against in rows:
+        if against in seen and (
+            values := ratios(seen[name]["flashbench"], seen[against]["flashbench"])
+        ):
+            lines += [""] if lines[-1].startswith("|") else []
+            lines.append(
+                f"flashbench: {name} takes {bracketed(values, 2, 'x')} the time of {against}  "
+            )
+    return "\n".join(lines + wrong_lines(rows, seen)) + "\n"
+
+
+def wrong_lines(rows, seen):
+    """What `check` says of the results whose times stand in the table all the same."""
+    lines = []
+    for name, _, _ in rows:
+        for program, results in seen[name].items():
+            if results and results[0]["status"] == "failed" and results[0]["median"]:
+                lines += ["", f"{program}, {name}: {results[0]['reason'].split('; reproduce')[0]}"]
+    return lines
+
+
+def heading(reports, rounds, threads):
+    context = next((r["context"] for r in reports.get("flashbench", [])), None)
+    tools = {
+        r["tool"]["name"]: r["tool"]["version"] for all_of in reports.values() for r in all_of[:1]
+    }
+    machine = context["cpu"]["model"] if context else "unknown processor"
+    return (
+        f"{machine}, {threads} threads; {', '.join(f'{n} {v}' for n, v in tools.items())}; "
+        f"median of {rounds} round{'s' * (rounds != 1)} [quartiles]; "
+        "a peer's x: flashbench is so many times as fast"
+    )
+
+
+def as_json(rows, seen, rounds, text, reports):
+    """What --json writes: every round of every row, and the ratios."""
+    keep = (
+        "status",
+        "reason",
+        "command",
+        "kernel",
+        "median",
+        "ci95",
+        "tflops",
+        "gb_s",
+        "pct_peak",
+        "bound",
+        "check",
+    )
+    out = []
+    for name, flags, _ in rows:
+        own = seen[name]["flashbench"]
+        ratio = {
+            peer: ratios(results, own)
+            for peer, results in seen[name].items()
+            if peer != "flashbench"
+        }
+        out.append(
+            {
+                "name": name,
+                "flags": flags,
+                "rounds": {
+                    p: [{k: r.get(k) for k in keep} for r in rs] for p, rs in seen[name].items()
+                },
+                "speedup_over": {
+                    p: dict(zip(("median", "p25", "p75"), spread(v)), rounds=v)
+                    for p, v in ratio.items()
+                    if v
+                },
+            }
+        )
+    context = reports["flashbench"][0]["context"] if reports["flashbench"] else None
+    tools = {name: all_of[0]["tool"] for name, all_of in reports.items() if all_of}
+    return {
+        "heading": text,
+        "finished_at": peerlib.now(),
+        "rounds": rounds,
+        "context": context,
+        "tools": tools,
+        "rows": out,
+    }
+
+
+def merged(reports):
+    """One report of a program over all rounds: the samples of a case together."""
+    cases = {}
+    for report in reports:
+        (result,) = report["results"]
+        if result["times"]:
+            cases.setdefault(result["command"], []).append(result)
+    whole = peerlib.join(reports)
+    whole["results"] = []
+    for results in cases.values():
+        result = dict(results[0], **summarize([t for r in results for t in r["times"]]))
+        result["tflops"] = result["flop_visible"] / result["median"] * 1e-12
+        result["gb_s"] = result["bytes"] / result["median"] * 1e-9
+        shares = [r["pct_peak"] for r in results if r["pct_peak"] is not None]
+        result["pct_peak"] = statistics.median(shares) if shares else None
+        whole["results"].append(result)
+    peerlib.add_speedups(whole["results"])
+    return whole
