@@ -230,8 +230,11 @@ def join(reports):
     whole["peaks"] = next((r["peaks"] for r in reports if r["peaks"]), [])
     add_speedups(whole["results"])
     known = [r["times"] for r in whole["results"] if r["times"] and len(r["times"]) > 1]
-    whole["summary"] = {"crossover": None, "noise": max(map(noise, known), default=None),
-                        "between_run_spread": None}
+    whole["summary"] = {
+        "crossover": None,
+        "noise": max(map(noise, known), default=None),
+        "between_run_spread": None,
+    }
     return whole
 
 

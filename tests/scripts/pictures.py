@@ -48,6 +48,7 @@ def result(**changes):
         "flop_convention": "4*b*h*q*k*d forward, 10 backward, visible pairs",
         "energy_j": None,
         "speedup_over": None,
+        "calibration": None,
         "phases": None,
         "bound": "compute",
         "workspace_bytes": 4096,
@@ -138,7 +139,7 @@ def report(results, name="flashbench"):
         },
         "peaks": [peak, dict(peak, dtype=None, gflops=None, read_gb_s=30.0)],
         "results": results,
-        "summary": {"crossover": None, "noise": 0.02},
+        "summary": {"crossover": None, "noise": 0.02, "between_run_spread": None},
     }
 
 
