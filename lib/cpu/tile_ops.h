@@ -49,9 +49,9 @@ inline constexpr float kLargestSum = 65536.0f;
 
 enum class Write { kStore, kAdd };
 
-/// Memory that will be read next. A product fetches `step` bytes of it into L2 for each register
-/// tile (dots, add_rows: each four rows of B), so that reading goes on while it computes. Reaching
-/// beyond an allocation is harmless.
+/// Memory that will be read next: a product fetches `step` bytes of it into L2 for each register
+/// tile (dots, add_rows: for each four rows of B), so that reading goes on while it computes.
+/// Reaching beyond an allocation is harmless.
 struct Ahead {
   const std::byte* next = nullptr;
   std::int64_t step = 0;
