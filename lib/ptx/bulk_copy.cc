@@ -248,6 +248,7 @@ bool decode_bulk(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kAsyncCopy;
   d.ignore({"async", "bulk", "bulk_group", "tile", "L2::cache_hint", "mbarrier::complete_tx::bytes",
             "1d", "2d", "3d", "4d", "5d"});
+  if (s.has("shared::cluster") && s.has("shared::cta")) return false;  // to another CTA
   const std::vector<Operand>& o = s.operands;
   const bool tensor = d.has("tensor"), reduce = d.has("reduce");
   if (s.has("prefetch")) {

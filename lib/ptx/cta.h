@@ -139,7 +139,6 @@ class Cta {
   LaunchState& launch() { return launch_; }
   std::mt19937_64& random() { return random_; }
   SharedMemory& shared() { return shared_; }
-  std::uint32_t threads() const { return threads_; }
   Counters& counters() { return launch_.counters; }
 
  private:

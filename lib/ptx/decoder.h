@@ -43,8 +43,6 @@ class Decoder {
   int register_bytes(const Operand& o) const;
   /// Sets a, wide_a and immediate from [register or variable + offset].
   void address(Instruction& ins, const Operand& o);
-  /// A row that always holds `value`.
-  Row constant(std::uint64_t value, int bytes);
   /// The carry flag of add.cc.
   Row carry();
   std::int64_t integer(const Operand& o) const;
@@ -68,6 +66,8 @@ class Decoder {
   };
 
   Row new_row(int bytes);
+  /// A row that always holds `value`.
+  Row constant(std::uint64_t value, int bytes);
   const Register* find_register(const std::string& name);
   const Register* find_special(const std::string& name);
   bool find_symbol(const std::string& name, std::uint64_t& address);

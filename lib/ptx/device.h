@@ -51,7 +51,7 @@ struct LaunchResult {
   bool completed = true;  ///< false: a fatal finding stopped it
 };
 
-class Program;  // A loaded module.
+struct Program;  // A loaded module.
 
 /// A handle of PTX text loaded into a device; cheap to copy, keeps the program alive.
 using Module = std::shared_ptr<Program>;
