@@ -14,6 +14,7 @@
 #include "interrupt.h"
 #include "measure/budget.h"
 #include "measure/clock.h"
+#include "measure/time_left.h"
 #include "peaks.h"
 #include "progress.h"
 #include "report/derive.h"
@@ -22,6 +23,7 @@
 #include "results.h"
 #include "resume.h"
 #include "streams.h"
+#include "trace.h"
 
 namespace flashbench::app {
 namespace {
@@ -86,6 +88,20 @@ void warn_apart(report::Result& result) {
       "the machine between them in it; measure both in one run");
 }
 
+/// FLOP of one call of every case after group `g` that will run.
+std::vector<double> flop_after(const std::vector<OpenGroup>& open, std::size_t g) {
+  std::vector<double> flop;
+  for (std::size_t i = g + 1; i < open.size(); ++i)
+    for (const RoutedCase& c : open[i].routed.cases)
+      if (c.runs())
+        flop.push_back(c.route->kernel->predicted_flop(c.request.problem, c.route->execution));
+  return flop;
+}
+
+void learn(measure::TimeLeft& time_left, const report::Result& r, double took_s) {
+  if (r.timing && r.flop_executed) time_left.finished(*r.flop_executed, r.timing->median, took_s);
+}
+
 ExitCode dry_run(const RunRequest& run, std::vector<OpenGroup> open) {
   std::vector<RoutedGroup> groups;
   for (OpenGroup& g : open) groups.push_back(std::move(g.routed));
@@ -122,18 +138,25 @@ ExitCode run_bench(const BenchRequest& request) {
   PeakLog peaks;
   std::optional<measure::Budget> budget;
   if (request.budget_s) budget.emplace(*request.budget_s, clock);
-  ProgressLine progress(total);
+  ProgressLine progress(total, request.run.quiet);
+  TraceFile trace(request.run.trace, total - done);
+  measure::TimeLeft time_left(request.limits);
   bool any_finished = done > 0;
-  for (OpenGroup& group : open) {
-    if (interrupted()) break;
+  for (std::size_t g = 0; g < open.size() && !interrupted(); ++g) {
+    OpenGroup& group = open[g];
+    progress.set_later(time_left.of(flop_after(open, g)));
+    const double before_s = clock.now_s();
     std::vector<report::Result> results = bench_group(
-        group.routed, {request, start.context, clock, peaks, progress,
+        group.routed, {request, start.context, clock, peaks, progress, trace,
                        budget ? budget->next(request.limits, total - done) : request.limits, done});
     for (std::size_t i = 0; i < results.size(); ++i) {
       any_finished = any_finished || results[i].status != report::Status::kInterrupted;
       if (group.apart) warn_apart(results[i]);
+      learn(time_left, results[i],
+            (clock.now_s() - before_s) / static_cast<double>(results.size()));
+      progress.set_later(time_left.of(flop_after(open, g)));
+      progress.finished(++done, results[i]);
       sheet.results[group.places[i]] = std::move(results[i]);
-      ++done;
     }
     if (any_finished) writer.update(filled(start, sheet, peaks, resume));
   }
@@ -142,6 +165,7 @@ ExitCode run_bench(const BenchRequest& request) {
   if (request.calibrate && any_finished && !interrupted()) calibrate(report, request);
   // Interrupted before anything was done, there is nothing worth replacing a file for.
   if (any_finished) writer.finish(report);
+  if (any_finished && trace.wanted()) trace.write(request.run.argv);
   if (any_finished) show(report, writer);
   return interrupted() ? interrupted_code() : exit_code(report.results);
 }

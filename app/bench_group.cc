@@ -79,6 +79,7 @@ class Group {
       work_ = count_work(group_.problem, count_visible(group_.problem, in_.key_mask));
       make_runners();
       if (!interrupted()) measure();
+      if (!interrupted()) trace();
     } catch (const UsageError&) {
       throw;  // a file that holds what it must not is no matter of this machine
     } catch (const std::exception& e) {
@@ -206,8 +207,21 @@ class Group {
       result.warnings.push_back(
           "no share of the peak: too little memory for the buffer that bandwidth is read from");
     add_verdict(result, reference.verify(r.lane->outputs()), r.routed->request);
-    if (context_.request.run.profile) result.phases = phases_of(r.lane->profile());
+    if (context_.request.run.profile)
+      add_phases(result, r.lane->profile(), context_.request.run.profile_sort);
     finished_.push_back(&result);
+  }
+
+  /// Last, and with the memory of the timed runs given back: a trace changes no sample.
+  void trace() {
+    if (!context_.trace.wanted()) return;
+    for (Runner& r : runners_) r.lane.reset();
+    for (const Runner& r : runners_) {
+      if (interrupted() || r.result->status != report::Status::kOk) continue;
+      describe("tracing");
+      const std::string missing = context_.trace.add(*r.routed, in_);
+      if (!missing.empty()) r.result->warnings.push_back(missing);
+    }
   }
 
   std::vector<report::Result*> unfinished() {

@@ -9,6 +9,7 @@
 #include "report/record.h"
 #include "request.h"
 #include "routing.h"
+#include "trace.h"
 
 namespace flashbench::app {
 
@@ -19,6 +20,7 @@ struct BenchContext {
   measure::Clock& clock;
   PeakLog& peaks;
   ProgressLine& progress;
+  TraceFile& trace;
   measure::Limits limits;  ///< of this group
   int done;                ///< cases before this group
 };

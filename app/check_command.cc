@@ -132,7 +132,7 @@ class Check {
       lane.launch();
       result.flop_executed = lane.flop_executed();
       add_verdict(result, reference.verify(lane.outputs()), c.request);
-      if (request_.run.profile) result.phases = phases_of(lane.profile());
+      if (request_.run.profile) add_phases(result, lane.profile(), request_.run.profile_sort);
     } catch (const UsageError&) {
       throw;
     } catch (const std::exception& e) {
@@ -258,7 +258,7 @@ ExitCode run_check(const CheckRequest& request) {
     cases += static_cast<int>(group.cases.size());
   }
   if (request.run.dry_run) return show_dry_run(request.run, groups);
-  ProgressLine progress(cases);
+  ProgressLine progress(cases, request.run.quiet);
   double updated_s = before_s;
   for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i) {
     check.run(named_groups[i], groups[i], progress);

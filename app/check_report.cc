@@ -117,7 +117,7 @@ std::string phases(const std::vector<Checked>& checked) {
   std::string text;
   for (const Checked& c : checked)
     if (c.result.phases)
-      text += fmt::format("\nphases of {}\n{}", c.name, report::phases_text(*c.result.phases));
+      text += fmt::format("\nphases of {}\n{}", c.name, report::phases_text(c.result));
   return text;
 }
 

@@ -11,6 +11,8 @@ constexpr std::string_view kHere = "fwbci";     // every command that looks at t
 constexpr std::string_view kWork = "fwbc";      // every command that computes
 constexpr std::string_view kTables = "fwbcm";   // every command that ends with a table
 constexpr std::string_view kSingle = "fw";      // forward and backward
+constexpr std::string_view kTraced = "fwb";     //
+constexpr std::string_view kSweeps = "bc";      //
 constexpr std::string_view kBenchOnly = "b";    //
 constexpr std::string_view kCheckOnly = "c";    //
 constexpr std::string_view kCompareOnly = "m";  //
@@ -143,8 +145,13 @@ FlagGroup output() {
       "Checks and output",
       {
           {"verify", "V", "auto, full, sample or none (default: auto)", kWork},
-          {"profile", "", "time, share and bytes of each phase", kWork},
+          {"profile", "", "calls, time, speed and memory of each phase and thread", kWork},
+          {"profile_sort", "BY", "order of the phases: time or memory (default: as they run)",
+           kWork},
+          {"trace", "FILE", "every thread tile by tile, for ui.perfetto.dev or chrome://tracing",
+           kTraced},
           {"dry_run", "", "cases with predicted FLOP, bytes, memory and time; run nothing", kWork},
+          {"quiet", "", "no progress on stderr", kSweeps},
           {"json", "FILE", "report; - for stdout", kAll},
           {"resume", "FILE", "complete this report: measure only what it lacks", kBenchOnly},
           {"resume_anyway", "", "also a report from another machine or build", kBenchOnly},

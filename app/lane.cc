@@ -43,6 +43,10 @@ void Lane::launch() {
 
 std::vector<PhaseProfile::Row> Lane::profile() { return copies_[0].plan->profile(operands(0)); }
 
+std::vector<PhaseProfile> Lane::trace(std::size_t events) {
+  return copies_[0].plan->trace(operands(0), events);
+}
+
 Operands Lane::operands(std::size_t copy) {
   return {copy == 0 ? shared_ : &copies_[copy].own, &copies_[copy].out};
 }

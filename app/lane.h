@@ -25,6 +25,7 @@ class Lane {
   std::size_t workspace_bytes() const { return copies_[0].plan->workspace_bytes(); }
   double flop_executed() const { return copies_[0].plan->flop_executed(); }
   std::vector<PhaseProfile::Row> profile();
+  std::vector<PhaseProfile> trace(std::size_t events);
 
  private:
   struct Copy {

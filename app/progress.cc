@@ -8,6 +8,7 @@
 #include <cmath>
 #include <utility>
 
+#include "report/grid.h"
 #include "streams.h"
 
 namespace flashbench::app {
@@ -36,7 +37,7 @@ std::string estimate_of(const measure::Progress& p) {
     text += (text.empty() ? "" : ", ") + seconds(p.medians_s[i]);
     if (std::isfinite(p.noise[i])) text += fmt::format(" +-{:.1f} %", 100 * p.noise[i]);
   }
-  return text + fmt::format(", {:.0f} s left", std::ceil(p.time_left_s));
+  return text;
 }
 
 }  // namespace
@@ -52,7 +53,33 @@ std::string progress_text(int at, int cases, const std::string& what, const std:
   return text;
 }
 
-ProgressLine::ProgressLine(int cases) : enabled_(stderr_is_terminal()), cases_(cases) {}
+std::string left_text(double seconds) {
+  if (seconds < 100) return fmt::format("{:.0f} s left", std::ceil(seconds));
+  if (seconds < 6000) return fmt::format("{:.0f} min left", std::ceil(seconds / 60));
+  return fmt::format("{:.1f} h left", seconds / 3600);
+}
+
+std::string finished_text(int at, int cases, const report::Result& r,
+                          std::optional<double> left_s) {
+  std::string text = fmt::format("{}/{} {} {} {} {}: ", at, cases, r.type, r.pass, r.workload.dtype,
+                                 report::workload_text(r.workload));
+  if (r.status != report::Status::kOk || !r.timing) {
+    text += r.timing ? "" : name(r.status);
+    if (r.reason) text += fmt::format(": {}", *r.reason);
+  } else {
+    const report::Timing& t = *r.timing;
+    text += fmt::format("{} +-{:.1f} %", seconds(t.median),
+                        t.median > 0 ? 50 * (t.ci95[1] - t.ci95[0]) / t.median : 0);
+  }
+  if (left_s && at < cases) text += ", " + left_text(*left_s);
+  return text;
+}
+
+ProgressLine::ProgressLine(int cases, bool quiet)
+    : style_(quiet                  ? Style::kNone
+             : stderr_is_terminal() ? Style::kBar
+                                    : Style::kLines),
+      cases_(cases) {}
 
 void ProgressLine::begin(int first, std::string what) {
   at_ = first;
@@ -61,8 +88,16 @@ void ProgressLine::begin(int first, std::string what) {
 }
 
 void ProgressLine::update(const measure::Progress& progress) {
-  if (!enabled_ || std::chrono::steady_clock::now() - last_ < kRedraw) return;
-  draw(estimate_of(progress));
+  if (style_ != Style::kBar || std::chrono::steady_clock::now() - last_ < kRedraw) return;
+  std::string text = estimate_of(progress);
+  // Before the first case is done nobody knows what the others take.
+  text += later_s_ || at_ >= cases_ ? ", " + left_text(progress.time_left_s + later_s_.value_or(0))
+                                    : ", " + left_text(progress.time_left_s) + " in this case";
+  draw(text);
+}
+
+void ProgressLine::finished(int at, const report::Result& result) {
+  if (style_ == Style::kLines) print_err(finished_text(at, cases_, result, later_s_).append("\n"));
 }
 
 void ProgressLine::clear() {
@@ -71,7 +106,7 @@ void ProgressLine::clear() {
 }
 
 void ProgressLine::draw(const std::string& estimate) {
-  if (!enabled_) return;
+  if (style_ != Style::kBar) return;
   last_ = std::chrono::steady_clock::now();
   // One column stays free: a full line would wrap and leave its first half behind.
   print_err("\r\x1b[K" + progress_text(at_, cases_, what_, estimate, terminal_width() - 1));

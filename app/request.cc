@@ -86,6 +86,15 @@ VerifyMode verify_mode(const Options& options) {
                                options.find("verify")->where, quote(text)));
 }
 
+PhaseOrder phase_order(const Options& options) {
+  const std::string text = options.text("profile_sort");
+  if (text.empty()) return PhaseOrder::kAsTheyRun;
+  if (text == "time") return PhaseOrder::kTime;
+  if (text == "memory") return PhaseOrder::kMemory;
+  throw UsageError(fmt::format("{} must be time or memory, got {}",
+                               options.find("profile_sort")->where, quote(text)));
+}
+
 std::vector<std::string> given_names(const sweep::SweepPlan& plan) {
   std::vector<std::string> names;
   const auto add = [&](const Settings& settings) {
@@ -105,6 +114,12 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   run.given = given_names(line.plan);
   run.verify = verify_mode(options);
   run.profile = options.on("profile");
+  run.profile_sort = phase_order(options);
+  if (run.profile_sort != PhaseOrder::kAsTheyRun && !run.profile)
+    throw UsageError(fmt::format("{} needs --profile", options.find("profile_sort")->where));
+  run.trace = options.text("trace");
+  if (run.trace == "-") throw UsageError("--trace needs a file");
+  run.quiet = options.on("quiet");
   run.dry_run = options.on("dry_run");
   run.reports = {options.text("json"), options.text("csv"), options.text("md")};
   return run;
@@ -164,6 +179,7 @@ SingleRequest single_request(const CommandLine& line) {
   const report::Outputs& reports = request.run.reports;
   require_distinct({{"--output", request.output},
                     {"--save_inputs", request.save_inputs},
+                    {"--trace", request.run.trace},
                     {"--json", reports.json},
                     {"--csv", reports.csv},
                     {"--md", reports.md}});
@@ -189,6 +205,11 @@ BenchRequest bench_request(const CommandLine& line) {
   request.run = run_request(line, options);
   request.run.groups = sweep::expand(
       line.plan, defaults(Pass::kForward, {AttentionType::kFlash, AttentionType::kNormal}));
+  const report::Outputs& reports = request.run.reports;
+  require_distinct({{"--trace", request.run.trace},
+                    {"--json", reports.json},
+                    {"--csv", reports.csv},
+                    {"--md", reports.md}});
   measure::Limits& limits = request.limits;
   if (const Setting* s = options.find("max_noise"))
     limits.max_noise = sweep::parse_real(s->values[0], s->where, 1e-6, 1);

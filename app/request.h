@@ -13,6 +13,9 @@
 
 namespace flashbench::app {
 
+/// How --profile sorts.
+enum class PhaseOrder { kAsTheyRun, kTime, kMemory };
+
 /// What every command that computes is asked for.
 struct RunRequest {
   Command command = Command::kForward;
@@ -21,6 +24,9 @@ struct RunRequest {
   std::vector<std::string> given;  ///< names of the workload flags that the user gave
   VerifyMode verify = VerifyMode::kAuto;
   bool profile = false;
+  PhaseOrder profile_sort = PhaseOrder::kAsTheyRun;
+  std::string trace;  ///< file, or ""
+  bool quiet = false;
   bool dry_run = false;
   report::Outputs reports;
 };

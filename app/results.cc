@@ -104,12 +104,22 @@ void add_failure(report::Result& result, const std::exception& error) {
   result.reason = no_memory ? "not enough memory" : error.what();
 }
 
-std::vector<report::Phase> phases_of(const std::vector<PhaseProfile::Row>& rows) {
-  std::vector<report::Phase> phases;
-  phases.reserve(rows.size());
-  for (const PhaseProfile::Row& row : rows)
-    phases.push_back({row.phase, row.seconds, row.calls, row.bytes});
-  return phases;
+void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,
+                PhaseOrder order) {
+  std::vector<report::Phase>& phases = result.phases.emplace();
+  for (const PhaseProfile::Row& row : rows) {
+    report::Phase phase{row.phase, row.seconds, row.calls, row.bytes, std::nullopt, {}};
+    if (row.flop > 0) phase.flop = row.flop;
+    for (const PhaseProfile::Share& t : row.threads) phase.threads.push_back({t.seconds, t.calls});
+    phases.push_back(std::move(phase));
+  }
+  if (order == PhaseOrder::kTime)
+    std::stable_sort(phases.begin(), phases.end(),
+                     [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+  if (order == PhaseOrder::kMemory)
+    std::stable_sort(phases.begin(), phases.end(),
+                     [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  result.phase_timer_s = phase_timer_cost_s();
 }
 
 void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases) {

@@ -26,7 +26,9 @@ void add_verdict(report::Result& result, const Verdict& verdict, const sweep::Ca
 /// What threw instead of computing: no memory means skipped, the rest means failed.
 void add_failure(report::Result& result, const std::exception& error);
 
-std::vector<report::Phase> phases_of(const std::vector<PhaseProfile::Row>& rows);
+/// The phases of a profiled run and what clocking them took.
+void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,
+                PhaseOrder order);
 
 /// Fills `parameters` of every result with the flags whose values differ among them.
 void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases);

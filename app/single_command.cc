@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <memory>
 #include <string>
 
 #include "commands.h"
@@ -20,6 +21,7 @@
 #include "report/verdict_line.h"
 #include "results.h"
 #include "streams.h"
+#include "trace.h"
 
 // forward and backward: one case, once.
 namespace flashbench::app {
@@ -94,6 +96,7 @@ ExitCode run_single(const SingleRequest& request) {
   const std::string output = request.output == "-" ? "/dev/stdout" : request.output;
   if (!output.empty()) require_writable(output);
   if (!request.save_inputs.empty()) require_writable(request.save_inputs);
+  TraceFile trace(request.run.trace, 1);
   VerifyLevel level{};
   RoutedGroup group = ready(request, level);
   if (request.run.dry_run) {
@@ -108,26 +111,32 @@ ExitCode run_single(const SingleRequest& request) {
 
   const Inputs in = data::make_inputs(group.problem);
   if (!request.save_inputs.empty()) data::write_inputs(request.save_inputs, group.problem, in);
-  Lane lane(c, in);
+  auto lane = std::make_unique<Lane>(c, in);
   stop_if_interrupted();
   measure::SteadyClock clock;
   const double before_s = clock.now_s();
-  lane.launch();
+  lane->launch();
   const double seconds = clock.now_s() - before_s;
   stop_if_interrupted();
   report::Report report = new_report(request.run.argv);
-  report::Result result = timed_result(lane, in, seconds);
-  add_verdict(result, oracle::verify(group.problem, in, lane.outputs(), level), c.request);
+  report::Result result = timed_result(*lane, in, seconds);
+  add_verdict(result, oracle::verify(group.problem, in, lane->outputs(), level), c.request);
   stop_if_interrupted();
-  std::string text = summary(result, lane, seconds);
+  std::string text = summary(result, *lane, seconds);
   if (!output.empty()) {
-    data::write_outputs(output, group.problem, lane.outputs(), group.problem.pass);
+    data::write_outputs(output, group.problem, lane->outputs(), group.problem.pass);
     text += line("written", output);
   }
   if (!request.save_inputs.empty()) text += line("inputs", request.save_inputs);
   if (request.run.profile) {
-    result.phases = phases_of(lane.profile());
-    text += fmt::format("\n{}", report::phases_text(*result.phases));
+    add_phases(result, lane->profile(), request.run.profile_sort);
+    text += fmt::format("\n{}", report::phases_text(result));
+  }
+  lane.reset();
+  if (trace.wanted()) {
+    const std::string missing = trace.add(c, in);
+    trace.write(request.run.argv);
+    text += line("trace", missing.empty() ? request.run.trace : missing);
   }
   if (result.status == report::Status::kFailed)
     text += line("reproduce", reproduce("check", c.request));

@@ -41,6 +41,10 @@ class Plan {
 
   /// The same work once, timed by phase (slower than launch(): each phase is clocked).
   virtual std::vector<PhaseProfile::Row> profile(const Operands& io) = 0;
+
+  /// As profile(), one per pass, each thread remembering up to `events` of its calls. Empty from a
+  /// backend that cannot tell.
+  virtual std::vector<PhaseProfile> trace(const Operands&, std::size_t /*events*/) { return {}; }
 };
 
 struct KernelInfo {

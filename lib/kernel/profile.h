@@ -6,55 +6,51 @@
 #include <string>
 #include <vector>
 
+#include "kernel/event_log.h"
+
 namespace flashbench {
 
 /// Time and memory by phase of one launch: each thread adds to its own row, so nothing is shared.
 class PhaseProfile {
  public:
-  struct Row {
-    std::string phase;
-    double seconds = 0;       ///< summed over threads
-    std::uint64_t calls = 0;  ///< summed over threads
-    std::size_t bytes = 0;    ///< allocated for this phase
-  };
+  using TimePoint = std::chrono::steady_clock::time_point;
 
-  PhaseProfile(std::vector<std::string> phases, int threads)
-      : phases_(std::move(phases)),
-        bytes_(phases_.size()),
-        slots_(static_cast<std::size_t>(threads)) {
-    for (Slot& s : slots_) s.cells.resize(phases_.size());
-  }
-
-  void add(int thread, std::size_t phase, double seconds) {
-    Cell& cell = slots_[static_cast<std::size_t>(thread)].cells[phase];
-    cell.seconds += seconds;
-    ++cell.calls;
-  }
-  void add_bytes(std::size_t phase, std::size_t bytes) { bytes_[phase] += bytes; }
-
-  std::vector<Row> rows() const {
-    std::vector<Row> out;
-    for (std::size_t p = 0; p < phases_.size(); ++p) {
-      Row row{phases_[p], 0, 0, bytes_[p]};
-      for (const Slot& s : slots_) {
-        row.seconds += s.cells[p].seconds;
-        row.calls += s.cells[p].calls;
-      }
-      out.push_back(std::move(row));
-    }
-    return out;
-  }
-
- private:
-  struct Cell {
+  struct Share {
     double seconds = 0;
     std::uint64_t calls = 0;
   };
+  struct Row {
+    std::string phase;
+    double seconds = 0;               ///< summed over threads
+    std::uint64_t calls = 0;          ///< summed over threads
+    std::size_t bytes = 0;            ///< allocated for this phase
+    double flop = 0;                  ///< of its matrix products; 0: it has none
+    std::vector<Share> threads = {};  ///< one per thread
+  };
+
+  /// `events`: how many of its calls each thread remembers one by one, for a trace.
+  PhaseProfile(std::vector<std::string> phases, int threads, std::size_t events = 0);
+
+  void add(int thread, std::size_t phase, TimePoint start, TimePoint end);
+  void add_bytes(std::size_t phase, std::size_t bytes) { bytes_[phase] += bytes; }
+  void add_flop(std::size_t phase, double flop) { flop_[phase] += flop; }
+
+  std::vector<Row> rows() const;
+
+  const std::vector<std::string>& phases() const { return phases_; }
+  int threads() const { return static_cast<int>(slots_.size()); }
+  const std::vector<EventLog::Event>& events(int thread) const {
+    return slots_[static_cast<std::size_t>(thread)].log.events();
+  }
+
+ private:
   struct alignas(128) Slot {  // a pair of cache lines per thread: no false sharing
-    std::vector<Cell> cells;
+    std::vector<Share> cells;
+    EventLog log;
   };
   std::vector<std::string> phases_;
   std::vector<std::size_t> bytes_;
+  std::vector<double> flop_;
   std::vector<Slot> slots_;
 };
 
@@ -68,16 +64,19 @@ class PhaseTimer {
   PhaseTimer(const PhaseTimer&) = delete;
   PhaseTimer& operator=(const PhaseTimer&) = delete;
   ~PhaseTimer() {
-    if (profile_ == nullptr) return;
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start_;
-    profile_->add(thread_, phase_, elapsed.count());
+    if (profile_ != nullptr)
+      profile_->add(thread_, phase_, start_, std::chrono::steady_clock::now());
   }
 
  private:
   PhaseProfile* profile_;
   int thread_;
   std::size_t phase_;
-  std::chrono::steady_clock::time_point start_;
+  PhaseProfile::TimePoint start_;
 };
+
+/// Seconds that one PhaseTimer with a profile takes on this machine now (about 50 ns): a phase that
+/// was called n times is that much longer than it would be.
+double phase_timer_cost_s();
 
 }  // namespace flashbench

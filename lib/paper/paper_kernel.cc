@@ -80,6 +80,7 @@ class PaperPlan final : public Plan {
   std::size_t workspace_bytes() const override { return workspace_.bytes(); }
   double flop_executed() const override { return flop_; }
   std::vector<PhaseProfile::Row> profile(const Operands& io) override;
+  std::vector<PhaseProfile> trace(const Operands& io, std::size_t events) override;
 
  private:
   Head head(const Inputs& in, std::int64_t b) const {
@@ -136,18 +137,25 @@ void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
 
 std::vector<PhaseProfile::Row> PaperPlan::profile(const Operands& io) {
   std::vector<PhaseProfile::Row> rows;
+  for (const PhaseProfile& pass : trace(io, 0))
+    for (PhaseProfile::Row& row : pass.rows()) rows.push_back(std::move(row));
+  return rows;
+}
+
+std::vector<PhaseProfile> PaperPlan::trace(const Operands& io, std::size_t events) {
+  std::vector<PhaseProfile> passes;
   const auto run = [&](const auto& names, auto pass) {
-    PhaseProfile profile({std::begin(names), std::end(names)}, static_cast<int>(workers_));
+    const std::vector<std::string> phases(std::begin(names), std::end(names));
+    PhaseProfile& profile = passes.emplace_back(phases, static_cast<int>(workers_), events);
+    // One workspace serves every phase in turn; it is shown where it is filled first.
+    if (passes.size() == 1) profile.add_bytes(0, workspace_.bytes());
     pass(&profile);
-    for (PhaseProfile::Row& row : profile.rows()) rows.push_back(std::move(row));
   };
   if (problem_.pass != Pass::kBackward)
     run(kForwardPhaseNames, [&](PhaseProfile* p) { run_forward(io, p); });
   if (problem_.pass != Pass::kForward)
     run(kBackwardPhaseNames, [&](PhaseProfile* p) { run_backward(io, p); });
-  // One workspace serves every phase in turn; it is shown where it is filled first.
-  rows.front().bytes = workspace_.bytes();
-  return rows;
+  return passes;
 }
 
 class PaperKernel final : public Kernel {

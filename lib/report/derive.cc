@@ -19,10 +19,22 @@ std::string key_without_type(const Result& r) {
   return case_key(other);
 }
 
-/// The same key for results that differ only in one swept length.
+/// The length that a sweep varies: that of queries and keys together, or that of the keys where
+/// the queries are a number of their own (decode).
+struct Length {
+  const char* parameter;
+  double value;
+};
+
+Length length_of(const Workload& w) {
+  if (w.q_len == w.kv_len) return {"q_len", static_cast<double>(w.q_len)};
+  return {"kv_len", static_cast<double>(w.kv_len)};
+}
+
+/// The same key for results that differ only in that length.
 std::string key_without_length(const Result& r) {
   Result other = r;
-  other.workload.q_len = 0;
+  if (r.workload.q_len == r.workload.kv_len) other.workload.q_len = 0;
   other.workload.kv_len = 0;
   return key_without_type(other);
 }
@@ -43,7 +55,7 @@ void add_crossovers(std::vector<Crossover>& out, const Result& example, std::vec
     Crossover c;
     c.pass = example.pass;
     c.dtype = example.workload.dtype;
-    c.parameter = "q_len";
+    c.parameter = length_of(example.workload).parameter;
     c.at = std::exp(std::lerp(std::log(a.length), std::log(b.length), share));
     c.below = a.ratio < 1 ? "normal" : "flash";
     c.above = a.ratio < 1 ? "flash" : "normal";
@@ -59,7 +71,7 @@ std::optional<std::vector<Crossover>> crossovers(std::span<const Result> results
     if (over_normal == r.speedup_over->end()) continue;
     auto& entry = series[key_without_length(r)];
     entry.first = &r;
-    entry.second.push_back({static_cast<double>(r.workload.q_len), over_normal->second});
+    entry.second.push_back({length_of(r.workload).value, over_normal->second});
   }
   std::vector<Crossover> found;
   bool swept = false;
@@ -69,6 +81,35 @@ std::optional<std::vector<Crossover>> crossovers(std::span<const Result> results
   }
   if (!swept) return std::nullopt;
   return found;
+}
+
+/// The reasons that a case is skipped with for want of memory begin like this.
+bool lacked_memory(const Result& r) {
+  return r.status == Status::kSkipped && r.reason &&
+         (r.reason->starts_with("needs ") || *r.reason == "not enough memory");
+}
+
+std::vector<MemoryLimit> memory_limits(std::span<const Result> results) {
+  std::map<std::string, MemoryLimit> limits;
+  for (const Result& r : results) {
+    if (!lacked_memory(r)) continue;
+    const Length length = length_of(r.workload);
+    MemoryLimit& limit = limits[r.type + "|" + key_without_length(r)];
+    if (limit.exceeds != 0 && limit.exceeds <= length.value) continue;
+    limit = {r.pass,       r.workload.dtype, r.type,   length.parameter,
+             std::nullopt, length.value,     *r.reason};
+  }
+  for (const Result& r : results) {
+    if (r.status != Status::kOk) continue;
+    const auto found = limits.find(r.type + "|" + key_without_length(r));
+    if (found == limits.end()) continue;
+    MemoryLimit& limit = found->second;
+    const double length = length_of(r.workload).value;
+    if (length < limit.exceeds) limit.fits = std::max(limit.fits.value_or(0), length);
+  }
+  std::vector<MemoryLimit> out;
+  for (auto& [key, limit] : limits) out.push_back(std::move(limit));
+  return out;
 }
 
 }  // namespace
@@ -144,6 +185,7 @@ Summary summarize(std::span<const Result> results) {
     summary.noise = std::max(summary.noise.value_or(0), noise);
   }
   summary.crossover = crossovers(results);
+  summary.memory_limit = memory_limits(results);
   return summary;
 }
 

@@ -7,7 +7,8 @@
 
 /// The fields of the report, each named once: JSON is written and read by visiting the same lists,
 /// in the order in which the fields appear. `visit("name", value)` is called for each; records are
-/// const when they are written and mutable when they are read.
+/// const when they are written and mutable when they are read. `visit.added` is for fields that
+/// reports of the same schema_version may lack, because an earlier program or a peer wrote them.
 namespace flashbench::report {
 
 template <typename R, typename T>
@@ -131,12 +132,20 @@ void fields(R& r, V&& visit) {
   visit("spread", r.spread);
 }
 
+template <RecordOf<PhaseThread> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("seconds", r.seconds);
+  visit("calls", r.calls);
+}
+
 template <RecordOf<Phase> R, typename V>
 void fields(R& r, V&& visit) {
   visit("phase", r.phase);
   visit("seconds", r.seconds);
   visit("calls", r.calls);
   visit("bytes", r.bytes);
+  visit.added("flop", r.flop);
+  visit.added("threads", r.threads);
 }
 
 template <RecordOf<Worst> R, typename V>
@@ -164,9 +173,21 @@ void fields(R& r, V&& visit) {
   visit("above", r.above);
 }
 
+template <RecordOf<MemoryLimit> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("pass", r.pass);
+  visit("dtype", r.dtype);
+  visit("type", r.type);
+  visit("parameter", r.parameter);
+  visit("fits", r.fits);
+  visit("exceeds", r.exceeds);
+  visit("reason", r.reason);
+}
+
 template <RecordOf<Summary> R, typename V>
 void fields(R& r, V&& visit) {
   visit("crossover", r.crossover);
+  visit.added("memory_limit", r.memory_limit);
   visit("noise", r.noise);
   visit("between_run_spread", r.between_run_spread);
 }
@@ -206,6 +227,7 @@ void fields(R& r, V&& visit) {
   visit("energy_j", r.energy_j);
   visit("speedup_over", r.speedup_over);
   visit("phases", r.phases);
+  visit.added("phase_timer_s", r.phase_timer_s);
   visit("check", r.check);
 }
 
@@ -225,6 +247,8 @@ void fields(R& r, V&& visit) {
 struct AnyVisitor {
   template <typename T>
   void operator()(const char*, T&&) {}
+  template <typename T>
+  void added(const char*, T&&) {}
   template <typename T>
   void flattened(T&&) {}
 };

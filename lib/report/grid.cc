@@ -167,6 +167,18 @@ void add_remarks(Grid& grid, const Result& r, const std::vector<const Trait*>& v
   if (!r.command.empty()) grid.failures.push_back("reproduce: " + r.command);
 }
 
+std::vector<std::string> length_lines(const Report& report) {
+  std::vector<std::string> lines;
+  for (const Crossover& c : report.summary.crossover.value_or(std::vector<Crossover>{}))
+    lines.push_back(fmt::format("{} overtakes {} at {} = {:.0f} ({}, {})", c.above, c.below,
+                                c.parameter, c.at, c.pass, c.dtype));
+  for (const MemoryLimit& m : report.summary.memory_limit)
+    lines.push_back(fmt::format("{} no longer fits into memory at {} = {:.0f} ({}, {}: {}){}",
+                                m.type, m.parameter, m.exceeds, m.pass, m.dtype, m.reason,
+                                m.fits ? fmt::format("; {:.0f} fits", *m.fits) : ""));
+  return lines;
+}
+
 }  // namespace
 
 std::string workload_text(const Workload& w) {
@@ -201,6 +213,7 @@ Grid make_grid(const Report& report) {
     if (std::string phrase = t.phrase(*cells.begin()); !phrase.empty()) constant.push_back(phrase);
   }
   grid.caption = joined(constant);
+  grid.lengths = length_lines(report);
 
   grid.columns.push_back({"type", Grid::Align::kLeft});
   for (const Trait* t : varying) grid.columns.push_back({t->title, Grid::Align::kLeft});

@@ -33,10 +33,18 @@ class Writer {
   void operator()(const char* name, const T& v) {
     out_[name] = value_of(v);
   }
+  template <typename T>
+  void added(const char* name, const T& v) {
+    (*this)(name, v);
+  }
   void flattened(const std::optional<Timing>& timing) {
     if (timing) return fields(*timing, *this);
     const Timing absent;
     fields(absent, [this](const char* name, const auto&) { out_[name] = nullptr; });
+  }
+  /// hyperfine's scripts read an exit code per sample. A call that fails leaves no sample here.
+  void exit_codes(const std::optional<Timing>& timing) {
+    out_["exit_codes"] = timing ? Json(std::vector<int>(timing->times.size(), 0)) : Json();
   }
   Json take() { return std::move(out_); }
 
@@ -48,6 +56,7 @@ template <HasFields T>
 Json value_of(const T& record) {
   Writer writer;
   fields(record, writer);
+  if constexpr (std::same_as<T, Result>) writer.exit_codes(record.timing);
   return writer.take();
 }
 template <typename T>

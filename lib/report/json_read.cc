@@ -98,6 +98,13 @@ class Reader {
     out.reset();
     if (object_->contains(name)) read(member(name), out, at_->key(name));
   }
+  template <typename T>
+  void added(const char* name, T& out) {
+    if (object_->contains(name))
+      (*this)(name, out);
+    else
+      out = T();
+  }
   void flattened(std::optional<Timing>& timing) {
     timing.reset();
     if (member("median").is_null()) return;

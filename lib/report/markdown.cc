@@ -59,7 +59,7 @@ std::string markdown_text(const Report& report) {
 
   text += markdown_table(grid.columns, grid.rows);
   const std::string remarks =
-      list(grid.failures) + list(grid.speedups) + list(warning_lines(report));
+      list(grid.failures) + list(grid.speedups) + list(grid.lengths) + list(warning_lines(report));
   return remarks.empty() ? text : text + "\n" + remarks;
 }
 

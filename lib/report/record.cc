@@ -89,6 +89,7 @@ Result published(Result r) {
   r.energy_j.reset();
   r.speedup_over.reset();
   r.phases.reset();
+  r.phase_timer_s.reset();
   return r;
 }
 

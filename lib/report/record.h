@@ -115,11 +115,18 @@ struct Calibration {
   double spread = 0;            ///< standard deviation of their logarithms (n - 1)
 };
 
+struct PhaseThread {
+  double seconds = 0;
+  std::uint64_t calls = 0;
+};
+
 struct Phase {
   std::string phase;
   double seconds = 0;  ///< summed over threads
   std::uint64_t calls = 0;
-  std::uint64_t bytes = 0;  ///< allocated for it
+  std::uint64_t bytes = 0;                ///< allocated for it
+  std::optional<double> flop = {};        ///< of its matrix products; absent where it has none
+  std::vector<PhaseThread> threads = {};  ///< one per thread
 };
 
 struct Worst {
@@ -170,6 +177,7 @@ struct Result {
   std::optional<double> energy_j;
   std::optional<std::map<std::string, double>> speedup_over;  ///< by type
   std::optional<std::vector<Phase>> phases;
+  std::optional<double> phase_timer_s;  ///< what clocking one call of a phase took, in its seconds
   Check check;
 };
 
@@ -180,8 +188,17 @@ struct Crossover {
   std::string below, above;            ///< the faster type on either side
 };
 
+/// Where a type no longer fits into memory as a parameter grows.
+struct MemoryLimit {
+  std::string pass, dtype, type, parameter;
+  std::optional<double> fits;  ///< the largest value that ran; absent: none did
+  double exceeds = 0;          ///< the smallest that did not fit
+  std::string reason;          ///< "needs 68.7 GB, 21.0 GB available"
+};
+
 struct Summary {
   std::optional<std::vector<Crossover>> crossover;
+  std::vector<MemoryLimit> memory_limit;
   std::optional<double> noise;  ///< the largest ci95 half-width over median among the results
   std::optional<double> between_run_spread;  ///< the largest spread among the calibrations
 };

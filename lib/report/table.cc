@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "report/grid.h"
 #include "report/units.h"
@@ -20,6 +21,41 @@ std::string padded(const std::string& text, std::size_t width, Grid::Align align
 std::string without_trailing_blanks(std::string line) {
   line.erase(line.find_last_not_of(' ') + 1);
   return line;
+}
+
+std::string share_text(double seconds, double total_s) {
+  return total_s > 0 ? fmt::format("{:.1f} %", 100 * seconds / total_s) : "-";
+}
+
+std::vector<std::string> phase_cells(const Phase& p, double total_s) {
+  const double threads = std::max(1.0, static_cast<double>(p.threads.size()));
+  return {p.phase,
+          p.threads.size() > 1 ? "all" : "",
+          fmt::format("{}", p.calls),
+          human_seconds(p.seconds),
+          share_text(p.seconds, total_s),
+          p.flop && p.seconds > 0 ? human_flop_rate(*p.flop / p.seconds * threads) : "-",
+          human_bytes(static_cast<double>(p.bytes))};
+}
+
+/// A row per thread; of many threads the fastest and the slowest say enough.
+std::vector<std::vector<std::string>> thread_cells(const Phase& p, double total_s) {
+  constexpr std::size_t kMostRows = 8;
+  std::vector<std::size_t> shown(p.threads.size());
+  std::iota(shown.begin(), shown.end(), std::size_t{0});
+  if (shown.size() <= 1) return {};
+  if (shown.size() > kMostRows) {
+    std::sort(shown.begin(), shown.end(), [&](std::size_t a, std::size_t b) {
+      return p.threads[a].seconds < p.threads[b].seconds;
+    });
+    shown = {shown.front(), shown.back()};
+  }
+  std::vector<std::vector<std::string>> rows;
+  for (const std::size_t t : shown)
+    rows.push_back({"", fmt::format("{}", t), fmt::format("{}", p.threads[t].calls),
+                    human_seconds(p.threads[t].seconds),
+                    share_text(p.threads[t].seconds, total_s)});
+  return rows;
 }
 
 }  // namespace
@@ -52,33 +88,45 @@ std::string table_text(const Report& report) {
   if (!grid.peaks.empty()) text += grid.peaks + "\n";
   if (!grid.caption.empty()) text += grid.caption + "\n";
   if (!grid.rows.empty()) text.append("\n").append(aligned_text(grid.columns, grid.rows));
-  for (const std::vector<std::string>* lines : {&grid.failures, &grid.speedups})
+  for (const std::vector<std::string>* lines : {&grid.failures, &grid.speedups, &grid.lengths})
     if (!lines->empty()) text += fmt::format("\n{}\n", fmt::join(*lines, "\n"));
   for (const Result& result : report.results) {
     const Result r = published(result);
     if (r.phases)
       text += fmt::format("\nphases of {} {}, {}\n{}", r.type, r.pass, workload_text(r.workload),
-                          phases_text(*r.phases));
+                          phases_text(r));
   }
   return text;
 }
 
-std::string phases_text(const std::vector<Phase>& phases) {
+std::string phases_text(const Result& r) {
+  const std::vector<Phase> none;
+  const std::vector<Phase>& phases = r.phases ? *r.phases : none;
   double total_s = 0;
-  for (const Phase& p : phases) total_s += p.seconds;
+  std::uint64_t calls = 0;
+  for (const Phase& p : phases) {
+    total_s += p.seconds;
+    calls += p.calls;
+  }
   std::vector<Grid::Row> rows;
-  rows.reserve(phases.size());
-  for (const Phase& p : phases)
-    rows.push_back({{p.phase, human_seconds(p.seconds),
-                     total_s > 0 ? fmt::format("{:.1f} %", 100 * p.seconds / total_s) : "-",
-                     fmt::format("{}", p.calls), human_bytes(static_cast<double>(p.bytes))},
-                    ""});
-  return aligned_text({{"phase", Grid::Align::kLeft},
-                       {"thread time", Grid::Align::kRight},
-                       {"share", Grid::Align::kRight},
-                       {"calls", Grid::Align::kRight},
-                       {"allocated", Grid::Align::kRight}},
-                      rows);
+  for (const Phase& p : phases) {
+    rows.push_back({phase_cells(p, total_s), ""});
+    for (std::vector<std::string>& cells : thread_cells(p, total_s))
+      rows.push_back({std::move(cells), ""});
+  }
+  std::string text = aligned_text({{"phase", Grid::Align::kLeft},
+                                   {"thread", Grid::Align::kRight},
+                                   {"calls", Grid::Align::kRight},
+                                   {"thread time", Grid::Align::kRight},
+                                   {"share", Grid::Align::kRight},
+                                   {"speed", Grid::Align::kRight},
+                                   {"allocated", Grid::Align::kRight}},
+                                  rows);
+  if (r.phase_timer_s && total_s > 0)
+    text += fmt::format("in a run of its own; its timers took {} a call, {:.1f} % of this time\n",
+                        human_seconds(*r.phase_timer_s),
+                        100 * *r.phase_timer_s * static_cast<double>(calls) / total_s);
+  return text;
 }
 
 }  // namespace flashbench::report

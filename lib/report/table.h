@@ -16,7 +16,8 @@ std::string table_text(const Report& report);
 std::string aligned_text(const std::vector<Grid::Column>& columns,
                          const std::vector<Grid::Row>& rows);
 
-/// Time by phase: phase, time (summed over threads), share, calls, bytes allocated.
-std::string phases_text(const std::vector<Phase>& phases);
+/// Time by phase, then by thread: calls, time (of all threads), share, speed of the products on all
+/// threads together, bytes allocated; at the end what the timers took. Empty without phases.
+std::string phases_text(const Result& result);
 
 }  // namespace flashbench::report

@@ -102,6 +102,26 @@ TEST(Json, LargestSeedSurvives) {
             std::numeric_limits<std::uint64_t>::max());
 }
 
+TEST(Json, HyperfinesExitCodesAreOnePerSample) {
+  const json results = parsed(fixed_report())["results"];
+  for (const json& r : results)
+    EXPECT_EQ(r["exit_codes"], json(std::vector<int>(r["times"].size(), 0)));
+  EXPECT_TRUE(parsed(troubled_report())["results"].back()["exit_codes"].is_null() ||
+              !parsed(troubled_report())["results"].back()["times"].is_null());
+}
+
+TEST(JsonRead, FieldsThatCameLaterMayBeMissing) {
+  json document = parsed(fixed_report());
+  document["summary"].erase("memory_limit");
+  for (json& r : document["results"]) {
+    r.erase("phase_timer_s");
+    r.erase("exit_codes");
+  }
+  const Report report = from_json_text(document.dump(), "r.json");
+  EXPECT_EQ(report.results.size(), fixed_report().results.size());
+  EXPECT_TRUE(report.summary.memory_limit.empty());
+}
+
 TEST(JsonRead, NoJsonIsNamedWithItsPlace) {
   EXPECT_THAT(error_of(""), HasSubstr("r.json: is not valid JSON at byte 1"));
   EXPECT_THAT(error_of("{\"a\":"), HasSubstr("is not valid JSON"));

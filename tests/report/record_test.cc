@@ -210,5 +210,47 @@ TEST(Derive, CrossoverLiesBetweenTheLengthsThatDisagree) {
   EXPECT_EQ(c.above, "flash");
 }
 
+TEST(Derive, CrossoverOfDecodeIsInTheKeys) {
+  std::vector<Result> results;
+  for (const std::int64_t kv_len : {128, 512}) {
+    for (const std::string type : {"flash", "normal"}) {
+      Result r = fixed_result(type, type == "flash" ? 1.0 : kv_len == 128 ? 0.5 : 2.0);
+      r.workload.q_len = 1;
+      r.workload.kv_len = kv_len;
+      results.push_back(r);
+    }
+  }
+  derive_speedups(results);
+  const Summary s = summarize(results);
+  ASSERT_TRUE(s.crossover);
+  ASSERT_EQ(s.crossover->size(), 1u);
+  EXPECT_EQ(s.crossover->front().parameter, "kv_len");
+  EXPECT_NEAR(s.crossover->front().at, 256, 1e-9);
+}
+
+TEST(Derive, MemoryLimitLiesBetweenWhatFitsAndWhatDoesNot) {
+  std::vector<Result> results;
+  for (const std::int64_t length : {64, 128, 256, 512}) {
+    Result r = fixed_result("normal", 1.0);
+    r.workload.q_len = r.workload.kv_len = length;
+    if (length > 128) {
+      r.status = Status::kSkipped;
+      r.reason = length == 256 ? "needs 2.00 GB, 1.00 GB available" : "needs 8.00 GB, 1.00 GB available";
+    }
+    results.push_back(r);
+  }
+  Result other = fixed_result("normal", 1.0);
+  other.workload.d = 32;
+  other.status = Status::kSkipped;
+  other.reason = "no such ISA";
+  results.push_back(other);
+  const Summary s = summarize(results);
+  ASSERT_EQ(s.memory_limit.size(), 1u) << "another reason is no limit of memory";
+  EXPECT_EQ(s.memory_limit[0].fits, 128);
+  EXPECT_EQ(s.memory_limit[0].exceeds, 256);
+  EXPECT_EQ(s.memory_limit[0].type, "normal");
+  EXPECT_EQ(s.memory_limit[0].reason, "needs 2.00 GB, 1.00 GB available");
+}
+
 }  // namespace
 }  // namespace flashbench::report

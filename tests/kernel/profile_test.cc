@@ -1,0 +1,46 @@
+#include "kernel/profile.h"
+
+#include <gtest/gtest.h>
+
+namespace flashbench {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST(PhaseProfile, RowsAddUpOverThreadsAndKeepEach) {
+  PhaseProfile profile({"scores", "softmax"}, 2);
+  const PhaseProfile::TimePoint zero{};
+  profile.add(0, 0, zero, zero + milliseconds(2));
+  profile.add(1, 0, zero, zero + milliseconds(3));
+  profile.add(1, 0, zero, zero + milliseconds(5));
+  profile.add_bytes(1, 64);
+  profile.add_flop(0, 1e6);
+  const auto rows = profile.rows();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_NEAR(rows[0].seconds, 0.010, 1e-12);
+  EXPECT_EQ(rows[0].calls, 3u);
+  EXPECT_EQ(rows[0].flop, 1e6);
+  ASSERT_EQ(rows[0].threads.size(), 2u);
+  EXPECT_NEAR(rows[0].threads[1].seconds, 0.008, 1e-12);
+  EXPECT_EQ(rows[0].threads[1].calls, 2u);
+  EXPECT_EQ(rows[1].bytes, 64u);
+  EXPECT_TRUE(profile.events(1).empty()) << "nothing is remembered unless asked";
+}
+
+TEST(PhaseProfile, EventsAreThoseOfTheTimers) {
+  PhaseProfile profile({"scores"}, 1, 100);
+  for (int i = 0; i < 3; ++i) const PhaseTimer timer(&profile, 0, 0);
+  ASSERT_EQ(profile.events(0).size(), 3u);
+  double sum_s = 0;
+  for (const EventLog::Event& e : profile.events(0)) sum_s += e.end_s - e.start_s;
+  EXPECT_NEAR(sum_s, profile.rows()[0].seconds, 1e-6);
+}
+
+TEST(PhaseTimer, ItsCostIsThatOfAClock) {
+  const double cost_s = phase_timer_cost_s();
+  EXPECT_GT(cost_s, 1e-9);
+  EXPECT_LT(cost_s, 1e-4);
+}
+
+}  // namespace
+}  // namespace flashbench
