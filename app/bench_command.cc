@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,10 +15,12 @@
 #include "interrupt.h"
 #include "measure/budget.h"
 #include "measure/clock.h"
+#include "measure/energy.h"
 #include "measure/time_left.h"
 #include "peaks.h"
 #include "progress.h"
 #include "report/derive.h"
+#include "report/explain.h"
 #include "report/grid.h"
 #include "report/table.h"
 #include "results.h"
@@ -76,6 +79,7 @@ report::Report filled(report::Report report, const Sheet& sheet, const PeakLog& 
   add_parameters(report.results, cases);
   resume.add_earlier(report);
   report::derive_speedups(report.results);
+  report::derive_explanations(report);
   report.summary = report::summarize(report.results);
   return report;
 }
@@ -88,19 +92,36 @@ void warn_apart(report::Result& result) {
       "the machine between them in it; measure both in one run");
 }
 
-/// FLOP of one call of every case after group `g` that will run.
-std::vector<double> flop_after(const std::vector<OpenGroup>& open, std::size_t g) {
-  std::vector<double> flop;
-  for (std::size_t i = g + 1; i < open.size(); ++i)
-    for (const RoutedCase& c : open[i].routed.cases)
-      if (c.runs())
-        flop.push_back(c.route->kernel->predicted_flop(c.request.problem, c.route->execution));
-  return flop;
-}
+/// How long the groups after the current one take.
+class Later {
+ public:
+  Later(const BenchRequest& request, const std::vector<OpenGroup>& open)
+      : time_left_(request.limits) {
+    for (const OpenGroup& group : open) {
+      for (const RoutedCase& c : group.routed.cases)
+        if (c.runs())
+          flop_.push_back(c.route->kernel->predicted_flop(c.request.problem, c.route->execution));
+      ends_.push_back(flop_.size());
+    }
+  }
 
-void learn(measure::TimeLeft& time_left, const report::Result& r, double took_s) {
-  if (r.timing && r.flop_executed) time_left.finished(*r.flop_executed, r.timing->median, took_s);
-}
+  void learn(const report::Result& r, double took_s) {
+    if (r.timing && r.flop_executed)
+      time_left_.finished(*r.flop_executed, r.timing->median, took_s);
+  }
+
+  /// Seconds after group `g`, never more than a budget leaves.
+  std::optional<double> after(std::size_t g, const std::optional<measure::Budget>& budget) const {
+    std::optional<double> left = time_left_.of(std::span(flop_).subspan(ends_[g]));
+    if (left && budget) left = std::min(*left, std::max(budget->left_s(), 0.0));
+    return left;
+  }
+
+ private:
+  measure::TimeLeft time_left_;
+  std::vector<double> flop_;       ///< of one call, case by case, in the order in which they run
+  std::vector<std::size_t> ends_;  ///< of each group in flop_
+};
 
 ExitCode dry_run(const RunRequest& run, std::vector<OpenGroup> open) {
   std::vector<RoutedGroup> groups;
@@ -135,26 +156,26 @@ ExitCode run_bench(const BenchRequest& request) {
     print_err("flashbench: --verify none: a number without a passed check is null\n");
 
   measure::SteadyClock clock;
+  measure::EnergyMeter energy;
   PeakLog peaks;
   std::optional<measure::Budget> budget;
   if (request.budget_s) budget.emplace(*request.budget_s, clock);
   ProgressLine progress(total, request.run.quiet);
   TraceFile trace(request.run.trace, total - done);
-  measure::TimeLeft time_left(request.limits);
+  Later later(request, open);
   bool any_finished = done > 0;
   for (std::size_t g = 0; g < open.size() && !interrupted(); ++g) {
     OpenGroup& group = open[g];
-    progress.set_later(time_left.of(flop_after(open, g)));
+    progress.set_later(later.after(g, budget));
     const double before_s = clock.now_s();
     std::vector<report::Result> results = bench_group(
-        group.routed, {request, start.context, clock, peaks, progress, trace,
+        group.routed, {request, start.context, clock, energy, peaks, progress, trace,
                        budget ? budget->next(request.limits, total - done) : request.limits, done});
     for (std::size_t i = 0; i < results.size(); ++i) {
       any_finished = any_finished || results[i].status != report::Status::kInterrupted;
       if (group.apart) warn_apart(results[i]);
-      learn(time_left, results[i],
-            (clock.now_s() - before_s) / static_cast<double>(results.size()));
-      progress.set_later(time_left.of(flop_after(open, g)));
+      later.learn(results[i], (clock.now_s() - before_s) / static_cast<double>(results.size()));
+      progress.set_later(later.after(g, budget));
       progress.finished(++done, results[i]);
       sheet.results[group.places[i]] = std::move(results[i]);
     }

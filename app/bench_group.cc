@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <exception>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "core/io_model.h"
 #include "core/machine.h"
 #include "core/work.h"
 #include "data/inputs.h"
@@ -59,6 +61,11 @@ std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) 
   return peak->growth_bytes() + memory_need(c).inputs;
 }
 
+std::map<std::string, double> io_by_type(const RoutedCase& c, std::size_t cache_bytes) {
+  const IoBytes io = io_bytes(c.request.problem, c.request.kv_block, cache_bytes);
+  return {{"normal", io.normal}, {"paper", io.paper}, {"flash", io.flash}};
+}
+
 class Group {
  public:
   Group(RoutedGroup& group, const BenchContext& context)
@@ -71,7 +78,10 @@ class Group {
     take_probe_memory();
     if (group_.any_runs())
       skip_what_does_not_fit(group_, extra_memory(group_.problem, level_, cache_bytes_));
-    for (const RoutedCase& c : group_.cases) results_.push_back(result_of("bench", c));
+    for (const RoutedCase& c : group_.cases) {
+      results_.push_back(result_of("bench", c));
+      results_.back().io_bytes = io_by_type(c, cache_bytes_);
+    }
     if (!group_.any_runs()) return std::move(results_);
     try {
       describe("inputs");
@@ -207,6 +217,7 @@ class Group {
       result.warnings.push_back(
           "no share of the peak: too little memory for the buffer that bandwidth is read from");
     add_verdict(result, reference.verify(r.lane->outputs()), r.routed->request);
+    add_energy(r);
     if (context_.request.run.profile)
       add_phases(result, r.lane->profile(), context_.request.run.profile_sort);
     finished_.push_back(&result);
@@ -222,6 +233,18 @@ class Group {
       const std::string missing = context_.trace.add(*r.routed, in_);
       if (!missing.empty()) r.result->warnings.push_back(missing);
     }
+  }
+
+  /// A run of its own: between samples that take turns, the counters could not tell whose joules
+  /// they count.
+  void add_energy(Runner& r) {
+    if (!context_.energy.missing().empty()) return;
+    describe("energy");
+    report::Result& result = *r.result;
+    result.energy_j = measure::energy_per_call_j(
+        context_.energy, [&r] { r.lane->launch(); }, context_.limits.min_time_s, interrupted);
+    if (result.energy_j && *result.energy_j > 0)
+      result.gflop_per_j = result.flop_visible / *result.energy_j * 1e-9;
   }
 
   std::vector<report::Result*> unfinished() {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "measure/clock.h"
+#include "measure/energy.h"
 #include "measure/limits.h"
 #include "peaks.h"
 #include "progress.h"
@@ -18,6 +19,7 @@ struct BenchContext {
   const BenchRequest& request;
   const report::Context& machine;
   measure::Clock& clock;
+  measure::EnergyMeter& energy;
   PeakLog& peaks;
   ProgressLine& progress;
   TraceFile& trace;

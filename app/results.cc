@@ -46,6 +46,19 @@ std::vector<std::pair<std::string, std::string>> flag_values(const sweep::Case& 
           {"cache", text(name(c.cache))}};
 }
 
+/// Flags that nobody gave and that follow another one in every case: naming them as well would make
+/// two parameters of one.
+std::vector<std::string_view> followers(const std::vector<sweep::Case>& cases) {
+  const auto always = [&](auto&& holds) { return std::all_of(cases.begin(), cases.end(), holds); };
+  std::vector<std::string_view> names;
+  if (always([](const sweep::Case& c) { return c.problem.shape.kv_len == c.problem.shape.q_len; }))
+    names.push_back("kv_len");
+  if (always([](const sweep::Case& c) { return c.problem.shape.h_kv == c.problem.shape.h; }))
+    names.push_back("h_kv");
+  if (always([](const sweep::Case& c) { return !c.problem.scale; })) names.push_back("scale");
+  return names;
+}
+
 }  // namespace
 
 report::Result result_of(std::string_view command, const RoutedCase& c) {
@@ -131,6 +144,9 @@ void add_parameters(std::vector<report::Result>& results, const std::vector<swee
     for (std::size_t i = 0; i < values.size(); ++i)
       if (values[i].second != first[i].second) varies[i] = true;
   }
+  for (const std::string_view name : followers(cases))
+    for (std::size_t i = 0; i < first.size(); ++i)
+      if (first[i].first == name) varies[i] = false;
   for (std::size_t n = 0; n < results.size() && n < cases.size(); ++n) {
     const auto values = flag_values(cases[n]);
     for (std::size_t i = 0; i < values.size(); ++i)

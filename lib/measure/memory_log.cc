@@ -20,7 +20,18 @@ std::optional<std::size_t> resident_bytes() {
 
 }  // namespace
 
-MemoryLog::MemoryLog() : thread_([this] { watch(); }) {}
+/// The first point is taken here: what follows must not have begun when the thread gets to run.
+MemoryLog::MemoryLog() {
+  if (read()) thread_ = std::thread([this] { watch(); });
+}
+
+bool MemoryLog::read() {
+  const std::optional<std::size_t> bytes = resident_bytes();
+  if (!bytes) return false;
+  points_.push_back(
+      {std::chrono::duration<double>(Clock::now().time_since_epoch()).count(), *bytes});
+  return true;
+}
 
 void MemoryLog::stop() {
   stopped_ = true;
@@ -31,11 +42,7 @@ void MemoryLog::watch() {
   auto interval = std::chrono::microseconds(500);
   while (true) {
     const bool last = stopped_;
-    const std::optional<std::size_t> bytes = resident_bytes();
-    if (!bytes) return;
-    points_.push_back(
-        {std::chrono::duration<double>(Clock::now().time_since_epoch()).count(), *bytes});
-    if (last) return;
+    if (!read() || last) return;
     if (points_.size() == kMostPoints - 1) {  // one stays free for the last
       std::size_t kept = 0;
       for (std::size_t i = 0; i < points_.size(); i += 2) points_[kept++] = points_[i];

@@ -29,6 +29,7 @@ class MemoryLog {
   static constexpr std::size_t kMostPoints = 2000;
 
  private:
+  bool read();
   void watch();
 
   std::vector<Point> points_;

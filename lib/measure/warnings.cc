@@ -89,18 +89,42 @@ std::optional<std::string> slow_first_run(const Samples& s, const Statistics& st
       s.first_run_s, s.first_run_s / stats.median);
 }
 
+/// "number 1, 2, 7, ...", counted from 1.
+std::string positions(const std::vector<std::size_t>& which) {
+  constexpr std::size_t kShown = 4;
+  std::string text = "number";
+  for (std::size_t i = 0; i < std::min(which.size(), kShown); ++i)
+    text += fmt::format("{} {}", i == 0 ? "" : ",", which[i] + 1);
+  return which.size() > kShown ? text + ", ..." : text;
+}
+
+/// Where outliers lie says what they come from.
+std::string_view outlier_remedy(const std::vector<std::size_t>& which,
+                                const std::vector<double>& times_s, const Statistics& stats) {
+  const bool fast = std::all_of(which.begin(), which.end(),
+                                [&](std::size_t i) { return times_s[i] < stats.median; });
+  const bool at_start = which.back() < std::max<std::size_t>(times_s.size() / 10, 1);
+  if (fast && at_start)
+    return "fast at the start: a turbo that does not last; fix the clocks (cpupower frequency-set "
+           "-g performance) or raise --min_time";
+  if (at_start)
+    return "slow at the start: memory touched first or clocks that still rise; raise --min_time";
+  return "read the median, and stop other programs or pin this one (taskset) if the mean matters";
+}
+
 std::optional<std::string> outliers(const Samples& s, const Statistics& stats) {
   const double robust_deviation = 1.4826 * stats.mad;
   const double tolerance =
       std::max(kOutlierDeviations * robust_deviation, kOutlierLeast * stats.median);
-  const auto count = std::count_if(s.times_s.begin(), s.times_s.end(), [&](double t) {
-    return std::abs(t - stats.median) > tolerance;
-  });
-  if (count == 0) return std::nullopt;
+  std::vector<std::size_t> which;
+  for (std::size_t i = 0; i < s.times_s.size(); ++i)
+    if (std::abs(s.times_s[i] - stats.median) > tolerance) which.push_back(i);
+  if (which.empty()) return std::nullopt;
   return fmt::format(
-      "{} of {} samples are outliers (the slowest {:.2g}x the median) and stay in the statistics; "
-      "read the median, and stop other programs if the mean matters",
-      count, stats.count, stats.max / stats.median);
+      "{} of {} samples are outliers ({}; the slowest {:.2g}x the median) and stay in the "
+      "statistics; {}",
+      which.size(), stats.count, positions(which), stats.max / stats.median,
+      outlier_remedy(which, s.times_s, stats));
 }
 
 std::optional<std::string> too_many_threads(const Conditions& c) {

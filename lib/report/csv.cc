@@ -54,6 +54,12 @@ Column column(std::string name, T Timing::*member) {
           [member](const Result& r) { return r.timing ? text_of((*r.timing).*member) : ""; }};
 }
 
+Column io_column(const std::string& type) {
+  return {"io_bytes_" + type, [type](const Result& r) {
+            return r.io_bytes && r.io_bytes->contains(type) ? text_of(r.io_bytes->at(type)) : "";
+          }};
+}
+
 std::vector<Column> identity_columns() {
   return {
       column("command", &Result::command),
@@ -117,9 +123,16 @@ std::vector<Column> measured_columns() {
       column("gb_s", &Result::gb_s),
       column("pct_peak", &Result::pct_peak),
       column("bound", &Result::bound),
+      column("intensity", &Result::intensity),
+      column("balance", &Result::balance),
+      column("why", &Result::why),
+      io_column("normal"),
+      io_column("paper"),
+      io_column("flash"),
       column("workspace_bytes", &Result::workspace_bytes),
       column("peak_rss_bytes", &Result::peak_rss_bytes),
       column("energy_j", &Result::energy_j),
+      column("gflop_per_j", &Result::gflop_per_j),
       {"speedup_over_normal",
        [](const Result& r) {
          if (!r.speedup_over || !r.speedup_over->contains("normal")) return std::string();

@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "core/machine.h"
+#include "measure/energy.h"
 #include "report/version.h"
 
 namespace flashbench::report {
@@ -167,6 +168,12 @@ Context capture_context(const std::string& isa, const fs::path& root) {
   c.omp = capture_omp();
   c.memory_bytes = machine::physical_memory_bytes(root);
   c.memory_available_bytes = machine::available_memory_bytes(root);
+  const measure::EnergyMeter meter(root);
+  if (meter.missing().empty())
+    c.energy.source =
+        fmt::format("RAPL, {} package{}", meter.packages(), meter.packages() == 1 ? "" : "s");
+  else
+    c.energy.missing = meter.missing();
   return c;
 }
 

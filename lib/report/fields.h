@@ -69,6 +69,12 @@ void fields(R& r, V&& visit) {
   visit("runtime", r.runtime);
 }
 
+template <RecordOf<Energy> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("source", r.source);
+  visit("missing", r.missing);
+}
+
 template <RecordOf<Context> R, typename V>
 void fields(R& r, V&& visit) {
   visit("host", r.host);
@@ -80,6 +86,7 @@ void fields(R& r, V&& visit) {
   visit("gpu", r.gpu);
   visit("memory_bytes", r.memory_bytes);
   visit("memory_available_bytes", r.memory_available_bytes);
+  visit.added("energy", r.energy);
 }
 
 template <RecordOf<Peak> R, typename V>
@@ -222,9 +229,14 @@ void fields(R& r, V&& visit) {
   visit("gb_s", r.gb_s);
   visit("pct_peak", r.pct_peak);
   visit("bound", r.bound);
+  visit.added("intensity", r.intensity);
+  visit.added("balance", r.balance);
+  visit.added("why", r.why);
+  visit.added("io_bytes", r.io_bytes);
   visit("workspace_bytes", r.workspace_bytes);
   visit("peak_rss_bytes", r.peak_rss_bytes);
   visit("energy_j", r.energy_j);
+  visit.added("gflop_per_j", r.gflop_per_j);
   visit("speedup_over", r.speedup_over);
   visit("phases", r.phases);
   visit.added("phase_timer_s", r.phase_timer_s);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "report/explain.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
 
@@ -35,6 +36,9 @@ std::string scale_text(const Result& r) {
 std::string with_name(const char* name, const std::string& cell) {
   return cell.empty() ? "" : fmt::format("{} {}", name, cell);
 }
+
+/// More results than these are read as a table, and a sentence for each would hide it.
+constexpr std::size_t kExplained = 2;
 
 const Trait kTraits[] = {
     {"pass", [](const Result& r) { return r.pass; }, as_it_is},
@@ -167,6 +171,18 @@ void add_remarks(Grid& grid, const Result& r, const std::vector<const Trait*>& v
   if (!r.command.empty()) grid.failures.push_back("reproduce: " + r.command);
 }
 
+/// What limits a result, and what the algorithms must move beside the time that it took.
+void add_reasons(Grid& grid, const Result& r, const std::string& where) {
+  const std::string who = fmt::format("{}{}{}", r.type, where.empty() ? "" : ", ", where);
+  if (r.why) grid.reasons.push_back(fmt::format("{}: {}", who, *r.why));
+  if (const std::string io = io_text(r); !io.empty() && r.timing)
+    grid.reasons.push_back(
+        fmt::format("{}: {}; took {}", who, io, human_seconds(r.timing->median)));
+  if (r.energy_j && r.gflop_per_j)
+    grid.reasons.push_back(
+        fmt::format("{}: {:.3g} J a call, {:.3g} GFLOP/J", who, *r.energy_j, *r.gflop_per_j));
+}
+
 std::vector<std::string> length_lines(const Report& report) {
   std::vector<std::string> lines;
   for (const Crossover& c : report.summary.crossover.value_or(std::vector<Crossover>{}))
@@ -214,6 +230,8 @@ Grid make_grid(const Report& report) {
   }
   grid.caption = joined(constant);
   grid.lengths = length_lines(report);
+  for (const Result& r : results)
+    if (r.phases || results.size() <= kExplained) add_reasons(grid, r, label(r, varying));
 
   grid.columns.push_back({"type", Grid::Align::kLeft});
   for (const Trait* t : varying) grid.columns.push_back({t->title, Grid::Align::kLeft});

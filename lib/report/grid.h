@@ -30,6 +30,7 @@ struct Grid {
 
   std::vector<std::string> speedups;  ///< "flash is 3.1x as fast as normal (...)"
   std::vector<std::string> lengths;   ///< where one type overtakes another, or lacks the memory
+  std::vector<std::string> reasons;   ///< why each is as fast as it is; of many results none
   std::vector<std::string> failures;  ///< verdict lines of wrong results, and how to reproduce them
 };
 

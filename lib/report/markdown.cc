@@ -58,8 +58,8 @@ std::string markdown_text(const Report& report) {
   text += "\n";
 
   text += markdown_table(grid.columns, grid.rows);
-  const std::string remarks =
-      list(grid.failures) + list(grid.speedups) + list(grid.lengths) + list(warning_lines(report));
+  const std::string remarks = list(grid.failures) + list(grid.reasons) + list(grid.lengths) +
+                              list(grid.speedups) + list(warning_lines(report));
   return remarks.empty() ? text : text + "\n" + remarks;
 }
 

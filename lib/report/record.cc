@@ -86,7 +86,10 @@ Result published(Result r) {
   r.pct_peak.reset();
   r.bound.reset();
   r.peak_rss_bytes.reset();
+  r.balance.reset();
+  r.why.reset();
   r.energy_j.reset();
+  r.gflop_per_j.reset();
   r.speedup_over.reset();
   r.phases.reset();
   r.phase_timer_s.reset();

@@ -65,6 +65,11 @@ struct Gpu {
   std::string driver, runtime;
 };
 
+/// Where joules are read from, or why they are not.
+struct Energy {
+  std::optional<std::string> source, missing;
+};
+
 struct Context {
   std::string host, os, compiler, flags;
   Cpu cpu;
@@ -72,6 +77,7 @@ struct Context {
   std::optional<Gpu> gpu;
   std::uint64_t memory_bytes = 0;                       ///< physical
   std::optional<std::uint64_t> memory_available_bytes;  ///< to this process when the run started
+  Energy energy;
 };
 
 /// A rate measured in this run: either gflops of a dtype or read_gb_s.
@@ -172,9 +178,16 @@ struct Result {
   std::optional<double> gb_s;        ///< bytes / median
   std::optional<double> pct_peak;    ///< median over rounds, of `bound`
   std::optional<std::string> bound;  ///< "compute" or "memory"
+  std::optional<double> intensity;   ///< flop_visible / bytes
+  std::optional<double> balance;     ///< FLOP per byte at which the peaks of this run balance
+  std::optional<std::string> why;    ///< one sentence on what limits it
+  /// By type: what each must move to and from main memory by the papers' analysis
+  /// (core/io_model.h).
+  std::optional<std::map<std::string, double>> io_bytes;
 
   std::optional<std::uint64_t> workspace_bytes, peak_rss_bytes;
-  std::optional<double> energy_j;
+  std::optional<double> energy_j;                             ///< of one call, all packages
+  std::optional<double> gflop_per_j;                          ///< flop_visible / energy_j, in 1e9
   std::optional<std::map<std::string, double>> speedup_over;  ///< by type
   std::optional<std::vector<Phase>> phases;
   std::optional<double> phase_timer_s;  ///< what clocking one call of a phase took, in its seconds

@@ -88,7 +88,8 @@ std::string table_text(const Report& report) {
   if (!grid.peaks.empty()) text += grid.peaks + "\n";
   if (!grid.caption.empty()) text += grid.caption + "\n";
   if (!grid.rows.empty()) text.append("\n").append(aligned_text(grid.columns, grid.rows));
-  for (const std::vector<std::string>* lines : {&grid.failures, &grid.speedups, &grid.lengths})
+  for (const std::vector<std::string>* lines :
+       {&grid.failures, &grid.reasons, &grid.lengths, &grid.speedups})
     if (!lines->empty()) text += fmt::format("\n{}\n", fmt::join(*lines, "\n"));
   for (const Result& result : report.results) {
     const Result r = published(result);

@@ -28,7 +28,7 @@ class ForwardAndBackward(CliTest):
     def test_every_type_with_a_profile(self):
         for kind in ("flash", "normal", "paper"):
             out = self.expect(0, "backward", *TINY, "--type", kind, "--profile").stdout
-            self.assertRegex(out, r"phase +thread time +share")
+            self.assertRegex(out, r"phase +thread +calls +thread time +share")
 
     def test_outputs_go_to_safetensors(self):
         self.expect(0, "backward", *TINY, "--h_kv", "1", "--dtype", "bf16", "--output", "g.safetensors")
@@ -172,7 +172,7 @@ class Bench(CliTest):
         self.assertEqual(len(report["results"]), 12)
         seen = {tuple(sorted(r["parameters"].items())) for r in report["results"]}
         self.assertEqual(len(seen), 12)
-        self.assertEqual(set(report["results"][0]["parameters"]), {"q_len", "kv_len", "causal", "pass"})
+        self.assertEqual(set(report["results"][0]["parameters"]), {"q_len", "causal", "pass"})
 
     def test_cold_caches_and_profiles_are_measured(self):
         report = self.bench_json(*TINY, "--cache", "cold", "--profile", "--pass", "backward",

@@ -20,13 +20,16 @@ class Trace(CliTest):
         self.assertEqual(len(names), 2)
         runs = {}
         for pid, name in names.items():
-            spans = [e for e in events if e["ph"] == "X" and e["pid"] == pid and e["tid"] == 1]
+            tracks = {e["tid"] for e in events if e["ph"] == "M" and e["pid"] == pid}
+            self.assertEqual(tracks, {0, 1, 2}, "the program and a track per thread")
+            every = [e for e in events if e["ph"] == "X" and e["pid"] == pid and e["tid"] > 0]
+            # On a machine that is busy, one thread may find nothing left to do.
+            busiest = max((1, 2), key=lambda tid: sum(e["tid"] == tid for e in every))
+            spans = [e for e in every if e["tid"] == busiest]
             spans.sort(key=lambda e: e["ts"])
             order = [e["name"] for e in spans]
             changes = sum(a != b for a, b in zip(order, order[1:]))
             runs[name.split()[0]] = changes
-            tracks = {e["tid"] for e in events if e["ph"] == "X" and e["pid"] == pid}
-            self.assertEqual(tracks, {0, 1, 2}, "the program and a track per thread")
             ends = 0
             for e in spans:
                 self.assertGreaterEqual(e["ts"] + 1e-3, ends, "spans of a thread do not overlap")

@@ -10,8 +10,7 @@ namespace {
 /// `n` events of 1 s each, 1 s apart, phases 0, 1, 2, 0, 1, ...
 EventLog filled(std::size_t most, int n) {
   EventLog log(most);
-  for (int i = 0; i < n; ++i)
-    log.add(2.0 * i, 2.0 * i + 1, static_cast<std::uint32_t>(i % 3));
+  for (int i = 0; i < n; ++i) log.add(2.0 * i, 2.0 * i + 1, static_cast<std::uint32_t>(i % 3));
   return log;
 }
 
@@ -32,10 +31,10 @@ TEST(EventLog, LongRunsStayBoundedAndCovered) {
     double end_s = 0;
     for (std::size_t i = 0; i < log.events().size(); ++i) {
       const EventLog::Event& e = log.events()[i];
-      if (i < 50) EXPECT_EQ(e.calls, 1u) << "the beginning keeps its detail";
+      EXPECT_TRUE(i >= 50 || e.calls == 1u) << "the beginning keeps its detail";
       EXPECT_GE(e.start_s, end_s) << "events neither overlap nor swap";
       EXPECT_GT(e.end_s, e.start_s);
-      if (e.calls > 2) EXPECT_EQ(e.phase, EventLog::kSeveral);
+      EXPECT_TRUE(e.calls <= 2 || e.phase == EventLog::kSeveral) << "of three phases in turn";
       calls += e.calls;
       end_s = e.end_s;
     }

@@ -13,6 +13,7 @@ namespace flashbench::measure {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -78,7 +79,17 @@ TEST(Warnings, OutliersAreNamedAndKept) {
   Samples s = quiet();
   s.times_s[4] = 0.31;
   EXPECT_THAT(warnings(s, Limits{}, calm()),
-              ElementsAre(HasSubstr("1 of 20 samples are outliers (the slowest 3.1x the median)")));
+              ElementsAre(AllOf(
+                  HasSubstr("1 of 20 samples are outliers (number 5; the slowest 3.1x the median)"),
+                  HasSubstr("stop other programs"))));
+}
+
+TEST(Warnings, OutliersAtTheStartHaveTheirOwnRemedy) {
+  Samples s = quiet();
+  s.times_s[0] = s.times_s[1] = 0.2;
+  EXPECT_THAT(warnings(s, Limits{}, calm()), ElementsAre(HasSubstr("slow at the start")));
+  s.times_s[0] = s.times_s[1] = 0.05;
+  EXPECT_THAT(warnings(s, Limits{}, calm()), ElementsAre(HasSubstr("fix the clocks")));
 }
 
 TEST(Warnings, TinySpreadMakesNoOutliers) {

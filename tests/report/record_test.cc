@@ -20,16 +20,22 @@ void expect_no_numbers(const Result& r) {
   EXPECT_FALSE(r.peak_rss_bytes);
   EXPECT_FALSE(r.energy_j);
   EXPECT_FALSE(r.speedup_over);
-  EXPECT_FALSE(r.phases);
   EXPECT_FALSE(r.calibration);
+  EXPECT_FALSE(r.phases || r.phase_timer_s);
+  EXPECT_FALSE(r.balance || r.why);
+  EXPECT_FALSE(r.gflop_per_j);
 }
 
 Result full_result() {
   Result r = fixed_result("flash", 0.25);
   r.speedup_over = {{"normal", 3.0}};
   r.phases = {{"scores", 0.1, 12, 4096}};
+  r.phase_timer_s = 5e-8;
+  r.balance = 12.0;
+  r.why = "because";
   r.energy_j = 3.0;
-  r.calibration = Calibration{{0.25, 0.26}, 0.03};
+  EXPECT_FALSE(r.calibration);
+  r.gflop_per_j = 4.0;
   return r;
 }
 
@@ -235,7 +241,8 @@ TEST(Derive, MemoryLimitLiesBetweenWhatFitsAndWhatDoesNot) {
     r.workload.q_len = r.workload.kv_len = length;
     if (length > 128) {
       r.status = Status::kSkipped;
-      r.reason = length == 256 ? "needs 2.00 GB, 1.00 GB available" : "needs 8.00 GB, 1.00 GB available";
+      r.reason =
+          length == 256 ? "needs 2.00 GB, 1.00 GB available" : "needs 8.00 GB, 1.00 GB available";
     }
     results.push_back(r);
   }

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "core/problem.h"
+
+namespace flashbench {
+
+/// Bytes that the three ways of computing attention must move to and from main memory by the
+/// analysis of the papers, which knows two memories: a fast one of a given size, and the main one.
+/// Blocks that no query sees are left out in proportion; `normal` leaves nothing out.
+///
+/// normal (FlashAttention, Algorithms 0 and 3): every step reads its operands and writes its
+/// result,
+///   so that f32 matrices [q_len, kv_len] move 4 times forward and 7 times backward.
+/// paper (FlashAttention, Algorithms 1 and 4): K and V once; Q, O and the row statistics once for
+///   every block of kv_block keys.
+/// flash (FlashAttention-2, Algorithms 1 and 2): forward Q and O once, K and V once for every block
+///   of as many query rows as a quarter of the fast memory holds; backward the other way round.
+struct IoBytes {
+  double normal = 0, paper = 0, flash = 0;
+};
+
+IoBytes io_bytes(const Problem& p, std::int64_t kv_block, std::size_t fast_memory_bytes);
+
+}  // namespace flashbench

@@ -1,0 +1,80 @@
+"""Why a case is as fast as it is, energy, and what other programs read of a report."""
+
+import csv
+import io
+import unittest
+
+from harness import FAST, CliTest
+
+CASE = ["--b", "1", "--h", "2", "--q_len", "256", "--d", "32"]
+
+
+class Explain(CliTest):
+    def test_why_and_io_are_told_beside_the_time(self):
+        done = self.expect(0, "bench", *CASE, *FAST, "--json", "r.json")
+        for text in ("is the limit", "FLOP for every byte", "must move", "; took "):
+            self.assertIn(text, done.stdout)
+        for r in self.validated((self.folder / "r.json").read_text())["results"]:
+            self.assertAlmostEqual(r["intensity"], r["flop_visible"] / r["bytes"], 6)
+            self.assertGreater(r["balance"], 0)
+            self.assertIn("limit", r["why"])
+            self.assertEqual(r["bound"] == "compute", "arithmetic is the limit" in r["why"])
+            self.assertGreater(r["io_bytes"]["normal"], r["io_bytes"]["flash"])
+
+    def test_a_sweep_keeps_its_sentences_in_the_report(self):
+        out = self.expect(0, "bench", *FAST, "--h", "1", "--d", "16", "--q_len", "16,32").stdout
+        self.assertNotIn("is the limit", out)
+
+    def test_numbers_without_a_check_explain_nothing(self):
+        report = self.bench_json(*CASE, "--verify", "none")
+        self.assertTrue(all(r["why"] is None and r["balance"] is None for r in report["results"]))
+
+    def test_energy_is_there_or_says_why_not(self):
+        report = self.bench_json(*CASE)
+        energy = report["context"]["energy"]
+        self.assertNotEqual(energy["source"] is None, energy["missing"] is None)
+        for r in report["results"]:
+            self.assertEqual(r["energy_j"] is None, energy["source"] is None)
+            self.assertEqual(r["gflop_per_j"] is None, energy["source"] is None)
+
+    def test_the_length_that_lacks_memory_is_named(self):
+        # 2^20 x 2^20 scores take 4 TB: no machine that runs this test has them
+        done = self.expect(0, "bench", *FAST, "--h", "1", "--d", "1", "--q_len", "1,1m", "--kv_len",
+                           "1m", "--type", "normal", "--json", "r.json", "--verify", "sample")
+        (limit,) = self.validated((self.folder / "r.json").read_text())["summary"]["memory_limit"]
+        self.assertEqual((limit["type"], limit["exceeds"]), ("normal", 2**20))
+        self.assertIn("normal no longer fits into memory at", done.stdout)
+
+
+class OtherPrograms(CliTest):
+    def test_csv_is_a_plain_table(self):
+        out = self.expect(0, "bench", *FAST, "--h", "1", "--d", "16", "--q_len", "16,32", "--csv",
+                          "-").stdout
+        rows = list(csv.reader(io.StringIO(out)))
+        header = rows[0]
+        self.assertEqual(len(rows), 5)
+        self.assertEqual(len(set(header)), len(header))
+        for name in header:
+            self.assertRegex(name, r"^[a-z][a-z0-9_]*$")
+        for row in rows[1:]:
+            self.assertEqual(len(row), len(header))
+            self.assertFalse([cell for cell in row if cell[:1] in "=+@-" and cell], "a formula")
+            cells = dict(zip(header, row))
+            for name in ("q_len", "median", "stddev", "ci95_low", "tflops", "flop_visible", "bytes",
+                         "pct_peak", "intensity", "io_bytes_normal"):
+                float(cells[name])
+            self.assertIn(cells["causal"], ("true", "false"))
+
+    def test_what_hyperfines_scripts_read(self):
+        report = self.bench_json("--h", "1", "--d", "16", "--q_len", "16:64:x2", "--type", "flash")
+        for r in report["results"]:
+            for name in ("mean", "stddev", "median", "user", "system", "min", "max"):
+                self.assertIsInstance(r[name], (int, float), name)
+            self.assertEqual(r["exit_codes"], [0] * len(r["times"]))
+            self.assertEqual(list(r["parameters"]), ["q_len"], "plot_parametrized.py wants one")
+            float(r["parameters"]["q_len"])
+        self.assertEqual(len({r["command"] for r in report["results"]}), 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
