@@ -164,7 +164,8 @@ FlagGroup output() {
 }
 
 bool may_stand_in_config(std::string_view flag) {
-  return flag != "config" && flag != "help" && flag != "version";
+  return flag != "config" && flag != "help" && flag != "version" && flag != "trace" &&
+         flag != "resume" && flag != "resume_anyway";
 }
 
 }  // namespace

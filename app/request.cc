@@ -115,7 +115,7 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   run.verify = verify_mode(options);
   run.profile = options.on("profile");
   run.profile_sort = phase_order(options);
-  if (run.profile_sort != PhaseOrder::kAsTheyRun && !run.profile)
+  if (run.profile_sort != PhaseOrder::kAsTheyRun && options.find("profile") == nullptr)
     throw UsageError(fmt::format("{} needs --profile", options.find("profile_sort")->where));
   run.trace = options.text("trace");
   if (run.trace == "-") throw UsageError("--trace needs a file");
