@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 #include <string>
@@ -91,15 +92,26 @@ std::string processor_text(const report::Context& c) {
   return text + line("system", c.os);
 }
 
+/// Which problems get the level, and why an available one may serve none.
+std::string choice_text(const registry::IsaStatus& s) {
+  if (s.chosen_for.size() == std::size(kDtypes)) return "; chosen: the fastest that runs here";
+  if (!s.chosen_for.empty()) {
+    std::vector<std::string_view> dtypes;
+    for (const Dtype dtype : s.chosen_for) dtypes.push_back(name(dtype));
+    return fmt::format("; chosen for {}", fmt::join(dtypes, ", "));
+  }
+  if (s.isa == Isa::kAvx512Bf16)
+    return "; not chosen: this processor computes bf16 faster in f32 (--isa avx512_bf16 forces it)";
+  return "";
+}
+
 std::string levels_text() {
-  const Isa best = registry::best_isa();
   std::string text = "\nISA levels\n";
   for (const registry::IsaStatus& s : registry::isas())
-    text += fmt::format(
-        "  {:<14}{}\n", name(s.isa),
-        s.absent ? "absent: " + *s.absent
-                 : fmt::format("available, register tile {}{}", s.tile,
-                               s.isa == best ? "; chosen: the fastest that runs here" : ""));
+    text += fmt::format("  {:<14}{}\n", name(s.isa),
+                        s.absent
+                            ? "absent: " + *s.absent
+                            : fmt::format("available, register tile {}{}", s.tile, choice_text(s)));
   text += "\nBackends\n";
   for (const registry::BackendStatus& s : registry::backends())
     text += fmt::format("  {:<14}{}\n", name(s.backend),
@@ -164,7 +176,7 @@ ExitCode run_info(const InfoRequest& request) {
   report.tool = report::tool();
   report.argv = request.argv;
   report.started_at = report::utc_now();
-  report.context = report::capture_context(std::string(name(registry::best_isa())));
+  report.context = report::capture_context(std::string(name(registry::best_isa(Dtype::kF32))));
   report.peaks = measure_peaks(request);
   const std::string text = report::version_line() + "\n\n" + processor_text(report.context) +
                            levels_text() + peaks_text(report.peaks);

@@ -159,7 +159,7 @@ report::Report new_report(const std::vector<std::string>& argv) {
   report.tool = report::tool();
   report.argv = argv;
   report.started_at = report::utc_now();
-  report.context = report::capture_context(std::string(name(registry::best_isa())));
+  report.context = report::capture_context(std::string(name(registry::best_isa(Dtype::kF32))));
   return report;
 }
 

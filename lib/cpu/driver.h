@@ -21,12 +21,14 @@ inline constexpr float kLn2 = std::numbers::ln2_v<float>;
 /// One pass of one type. The constructor only computes sizes; allocate() takes the memory.
 class Driver {
  public:
-  Driver(const Problem& p, const Execution& e)
+  /// Products of f32, unless the driver knows how to work on other operands.
+  Driver(const Problem& p, const Execution& e) : Driver(p, e, tile_ops(e.isa)) {}
+  Driver(const Problem& p, const Execution& e, const TileOps& operations)
       : shape(p.shape),
         dtype(p.dtype),
         scale(p.softmax_scale()),
         threads(e.threads),
-        ops(tile_ops(e.isa)) {}
+        ops(operations) {}
   virtual ~Driver() = default;
 
   virtual std::size_t workspace_bytes() const = 0;
@@ -59,10 +61,6 @@ inline void* row_of(Tensor& t, std::int64_t b, std::int64_t h, std::int64_t row)
   const std::size_t offset =
       static_cast<std::size_t>(t.dims().index(b, h, row, 0)) * size_bytes(t.dtype());
   return static_cast<std::byte*>(t.data()) + offset;
-}
-
-constexpr std::int64_t blocks(std::int64_t n, std::int64_t block) {
-  return (n + block - 1) / block;
 }
 
 /// K/V heads are packed a few at a time, so that packed panels never amount to whole tensors: as

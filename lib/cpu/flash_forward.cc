@@ -45,7 +45,8 @@ constexpr Blocks blocks_of(const Shape& s) {
 /// all threads.
 std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
   const std::int64_t row_group = blocks_of(s).row_group;
-  const auto bytes_per_query = 2 * tile_stride(s.d) * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t floats_per_query = tile_stride(ops.words(s.d)) + tile_stride(s.d);
+  const auto bytes_per_query = floats_per_query * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t fits = static_cast<std::int64_t>(l2_cache_bytes()) / 2 / bytes_per_query;
   const std::int64_t largest = std::clamp(fits / row_group * row_group, kMinQBlock, kMaxQBlock);
   const std::int64_t per_thread = blocks(s.b * s.h * s.q_len, 4 * threads);
@@ -56,17 +57,20 @@ std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
 }  // namespace
 
 FlashForward::FlashForward(const Problem& p, const Execution& e)
-    : Driver(p, e),
+    : Driver(p, e, tile_ops(e.isa, p.dtype)),  // operands of f32, or of bf16: counted in ops.words
       q_block_(choose_q_block(shape, ops, threads)),
       kv_block_(
           std::min(round_up(blocks_of(shape).keys, ops.cols), round_up(shape.kv_len, ops.cols))),
       row_group_(std::min(round_up(blocks_of(shape).row_group, ops.rows), q_block_)),
-      q_stride_(tile_stride(shape.d)),
+      q_stride_(tile_stride(ops.words(shape.d))),
       o_stride_(tile_stride(shape.d)),
       s_stride_(tile_stride(kv_block_)),
-      k_floats_(round_up(shape.kv_len, ops.cols) * shape.d),
-      d_panels_(round_up(shape.d, ops.cols)),
-      v_floats_(shape.kv_len * d_panels_),
+      k_key_(ops.words(shape.d)),
+      v_key_(round_up(shape.d, ops.cols) / ops.per_word),
+      k_floats_(round_up(shape.kv_len, ops.cols) * k_key_),
+      v_floats_(round_up(shape.kv_len, ops.per_word) * v_key_),
+      q_factor_(ops.per_word == 1 ? static_cast<float>(scale) * kLog2E : 1.0f),
+      s_factor_(ops.per_word == 1 ? 1.0f : static_cast<float>(scale) * kLog2E),
       pipeline_(shape.b * shape.h_kv, blocks(shape.kv_len, kv_block_),
                 shape.group() * blocks(shape.q_len, q_block_), threads) {}
 
@@ -168,9 +172,9 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
       kept.positions() == nullptr ? nullptr : kept.positions() + first_key;
   const std::int64_t from = position == nullptr ? first_key : 0;
   ops.pack_panels_transposed(rows_of(in.k, item.b, h, from, position), keys, shape.d, 1.0f,
-                             item.k_panels + first_key * shape.d);
+                             item.k_panels + first_key * k_key_);
   ops.pack_panels(rows_of(in.v, item.b, h, from, position), keys, shape.d,
-                  item.v_panels + first_key * d_panels_, 0, keys);
+                  item.v_panels + first_key * v_key_, 0, keys);
 }
 
 /// Algorithm 1 for one block of queries.
@@ -194,7 +198,7 @@ void FlashForward::attend(const Item& item, const Tiles& t) const {
 void FlashForward::load_queries(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ);
   ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, shape.d,
-                static_cast<float>(scale) * kLog2E, t.q, q_stride_);
+                q_factor_, t.q, q_stride_);
   std::fill_n(t.o, item.rows * o_stride_, 0.0f);
   std::fill_n(t.max, item.rows, -kInf);
   std::fill_n(t.sum, item.rows * ops.lanes, 0.0f);
@@ -202,7 +206,7 @@ void FlashForward::load_queries(const Item& item, const Tiles& t) const {
 
 /// The share that these rows fetch of the block of panels after first_key's, spread over the
 /// register tiles of a product with `columns` columns.
-Ahead FlashForward::next_block(const Item& item, const float* panels, std::int64_t key_floats,
+Ahead FlashForward::next_block(const Item& item, const float* panels, std::int64_t key_words,
                                std::int64_t row, std::int64_t rows, std::int64_t first_key,
                                std::int64_t columns) const {
   const std::int64_t next = first_key + kv_block_;
@@ -210,8 +214,8 @@ Ahead FlashForward::next_block(const Item& item, const float* panels, std::int64
   if (keys <= 0) return {};
   const std::int64_t from = keys * row / item.rows, to = keys * (row + rows) / item.rows;
   const std::int64_t tiles = blocks(rows, ops.rows) * blocks(columns, ops.cols);
-  return {reinterpret_cast<const std::byte*>(panels + (next + from) * key_floats),
-          blocks((to - from) * key_floats * 4, tiles)};
+  return {reinterpret_cast<const std::byte*>(panels + (next + from) * key_words),
+          blocks((to - from) * key_words * 4, tiles)};
 }
 
 /// P = 2^(S - max) of one tile and the sums of its rows. A max from earlier keys serves as long as
@@ -219,7 +223,7 @@ Ahead FlashForward::next_block(const Item& item, const float* panels, std::int64
 void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                              std::int64_t first_key, std::int64_t keys) const {
   const MatrixA q = {t.q + row * q_stride_, q_stride_, 1};
-  const MatrixB k = {item.k_panels + first_key * shape.d, ops.cols, shape.d * ops.cols};
+  const MatrixB k = {item.k_panels + first_key * k_key_, ops.cols, k_key_ * ops.cols};
   const MatrixC s = {t.s, s_stride_};
   std::int64_t visible[kMaxRowGroup];
   for (std::int64_t i = 0; i < rows; ++i)
@@ -228,20 +232,24 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   float* sum = t.sum + row * ops.lanes;
   if (t.max[row] > -kInf) {
     const PhaseTimer timer(item.profile, item.thread, kScores);
-    if (ops.gemm_exp2(rows, keys, shape.d, q, k, s, {t.max + row, visible, t.block_sum},
-                      next_block(item, item.k_panels, shape.d, row, rows, first_key, keys))) {
+    if (ops.gemm_exp2(rows, keys, k_key_, q, k, s, {t.max + row, visible, t.block_sum, s_factor_},
+                      next_block(item, item.k_panels, k_key_, row, rows, first_key, keys))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
     }
   }
   {
     const PhaseTimer timer(item.profile, item.thread, kScores);
-    ops.gemm(rows, keys, shape.d, q, k, s, Write::kStore, {});
+    ops.gemm(rows, keys, k_key_, q, k, s, Write::kStore, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kSoftmax);
-  for (std::int64_t i = 0; i < rows; ++i)
+  for (std::int64_t i = 0; i < rows; ++i) {
+    float* s_row = t.s + i * s_stride_;
+    if (s_factor_ != 1.0f) ops.row_scale(s_row, visible[i], s_factor_);
     absorb_row(ops, {t.max[row + i], sum + i * ops.lanes, ops.lanes, t.o + (row + i) * o_stride_},
-               shape.d, t.s + i * s_stride_, keys, visible[i]);
+               shape.d, s_row, keys, visible[i]);
+    ops.row_to_operand(s_row, keys);
+  }
 }
 
 void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t row,
@@ -249,10 +257,10 @@ void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t r
                                 std::int64_t keys) const {
   const PhaseTimer timer(item.profile, item.thread, kAccumulate);
   const std::int64_t block_keys = std::min(kv_block_, item.sees->kept().count() - first_key);
-  ops.gemm(rows, shape.d, keys, {t.s, s_stride_, 1},
-           {item.v_panels + first_key * d_panels_, ops.cols, block_keys * ops.cols},
+  ops.gemm(rows, shape.d, ops.words(keys), {t.s, s_stride_, 1},
+           {item.v_panels + first_key * v_key_, ops.cols, ops.words(block_keys) * ops.cols},
            {t.o + row * o_stride_, o_stride_}, Write::kAdd,
-           next_block(item, item.v_panels, d_panels_, row, rows, first_key, shape.d));
+           next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d));
 }
 
 /// O = O / sum and LSE = ln 2·max + ln sum; 0 and -inf for a row that saw nothing.

@@ -22,9 +22,9 @@ class FlashForward final : public Driver {
  private:
   /// A thread's own tiles.
   struct Tiles {
-    float* q;          ///< [q_block][q_stride], scaled by scale·log2(e)
+    float* q;          ///< [q_block][q_stride], scaled by q_factor; words
     float* o;          ///< [q_block][o_stride], not yet normalised
-    float* s;          ///< [row_group][s_stride]: scores, then P
+    float* s;          ///< [row_group][s_stride]: scores in f32, then P in words
     float* max;        ///< [q_block], in units of log 2
     float* sum;        ///< [q_block][lanes]: the sum of a row is that of its lanes
     float* block_sum;  ///< [row_group][lanes]: of one block of keys
@@ -33,8 +33,8 @@ class FlashForward final : public Driver {
     const Operands* io;
     const Visibility* sees;
     std::int64_t b, h, first_query, rows;
-    float* k_panels;  ///< [keys / cols][d][cols]
-    float* v_panels;  ///< [keys / kv_block][d / cols][kv_block][cols], the last block shorter
+    float* k_panels;  ///< [keys / cols][words(d)][cols]
+    float* v_panels;  ///< [keys / kv_block][d / cols][words(kv_block)][cols], the last one shorter
     PhaseProfile* profile;
     int thread;
   };
@@ -43,7 +43,7 @@ class FlashForward final : public Driver {
   void pack(const Item& item, std::int64_t first_key) const;
   void attend(const Item& item, const Tiles& t) const;
   void load_queries(const Item& item, const Tiles& t) const;
-  Ahead next_block(const Item& item, const float* panels, std::int64_t key_floats, std::int64_t row,
+  Ahead next_block(const Item& item, const float* panels, std::int64_t key_words, std::int64_t row,
                    std::int64_t rows, std::int64_t first_key, std::int64_t columns) const;
   void compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                  std::int64_t first_key, std::int64_t keys) const;
@@ -53,7 +53,11 @@ class FlashForward final : public Driver {
 
   std::int64_t q_block_, kv_block_, row_group_;
   std::int64_t q_stride_, o_stride_, s_stride_;
-  std::int64_t k_floats_, d_panels_, v_floats_;  ///< of one head's panels
+  std::int64_t k_key_, v_key_;        ///< words that a key takes in the panels of K, of V
+  std::int64_t k_floats_, v_floats_;  ///< of one head's panels
+  /// scale·log2(e), in units of which softmax works, is folded into f32 queries. bf16 ones would be
+  /// rounded once more: there the scores are multiplied, in f32.
+  float q_factor_, s_factor_;
   HeadPipeline pipeline_;
   Buffer packed_;
   std::vector<Buffer> tiles_;

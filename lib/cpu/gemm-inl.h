@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "cpu/operand-inl.h"
 #include "cpu/tile_ops.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -17,9 +18,11 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Register tile of kTileRows rows by kTileVectors vectors of columns.
-template <int kTileRows_, int kTileVectors_>
+/// Register tile of kTileRows rows by kTileVectors vectors of columns, and what its products
+/// multiply.
+template <int kTileRows_, int kTileVectors_, typename Operand_ = F32Word>
 struct TileShape {
+  using Operand = Operand_;
   static constexpr int kTileRows = kTileRows_;
   static constexpr int kTileVectors = kTileVectors_;
 };
@@ -35,17 +38,21 @@ using TallTile = TileShape<12, 2>;
 using TallTile = TileShape<6, 2>;
 #endif
 using WideTile = TileShape<6, 4>;
+#if HWY_TARGET == HWY_AVX3
+using TallPairTile = TileShape<12, 2, Bf16Pair>;
+using WidePairTile = TileShape<6, 4, Bf16Pair>;
+#endif
 
 enum class LayoutA { kRowMajor, kTransposed };
 
 template <int kRows, int kVectors>
 using Accumulators = hn::Vec<hn::ScalableTag<float>>[kRows][kVectors];
 
-/// sum[kRows][kVectors·lanes] += A·B over k, fetching one line from `next` in each step: all at
-/// once before the tile, the lines of a wide head filled the load buffers (d = 512: .81 instead of
-/// .84). The literal unroll counts exceed the trip counts: the accumulators must all become
+/// sum[kRows][kVectors·lanes] += A·B over k words, fetching one line from `next` in each step: all
+/// at once before the tile, the lines of a wide head filled the load buffers (d = 512: .81 instead
+/// of .84). The literal unroll counts exceed the trip counts: the accumulators must all become
 /// registers.
-template <int kRows, int kVectors, LayoutA kLayout>
+template <int kRows, int kVectors, LayoutA kLayout, typename Operand>
 HWY_INLINE void multiply_tile(std::int64_t k, const float* HWY_RESTRICT a, std::int64_t stride_a,
                               const float* HWY_RESTRICT b, std::int64_t row_b,
                               const std::byte* next, std::int64_t next_step,
@@ -64,7 +71,7 @@ HWY_INLINE void multiply_tile(std::int64_t k, const float* HWY_RESTRICT a, std::
       const auto av =
           hn::Set(f32, kLayout == LayoutA::kRowMajor ? a[i * stride_a + p] : a[p * stride_a + i]);
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) sum[i][v] = hn::MulAdd(av, bv[v], sum[i][v]);
+      for (int v = 0; v < kVectors; ++v) sum[i][v] = Operand::multiply_add(av, bv[v], sum[i][v]);
     }
   }
 }
@@ -128,7 +135,8 @@ struct TileTable {
                            const Epilogue& epilogue, std::int64_t i, std::int64_t j) {
     Accumulators<kRows, kVectors> sum;
     epilogue.template begin<kRows, kVectors>(sum, i, j);
-    multiply_tile<kRows, kVectors, kLayout>(k, a, stride_a, b, row_b, next, next_step, sum);
+    multiply_tile<kRows, kVectors, kLayout, typename Tile::Operand>(k, a, stride_a, b, row_b, next,
+                                                                    next_step, sum);
     epilogue.template finish<kRows, kVectors>(sum, i, j);
   }
 };

@@ -22,8 +22,8 @@ double seconds_since(Clock::time_point start) {
 
 }  // namespace
 
-double measure_peak_flops(const Execution& e) {
-  const TileOps& ops = tile_ops(e.isa);
+double measure_peak_flops(const Execution& e, Dtype dtype) {
+  const TileOps& ops = tile_ops(e.isa, dtype);
   double flop = 0;
   double slowest_s = 0;
   // Each thread runs for a fixed time, so that a thread that lost its core for a moment lowers the

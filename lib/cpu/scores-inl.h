@@ -28,7 +28,8 @@ HWY_INLINE void set_zero(Accumulators<kRows, kVectors>& sum) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(F32());
 }
 
-/// P of a tile of scores, and what it adds to the sums of its rows.
+/// P of a tile of scores, as an operand of P·V, and what it adds to the sums of its rows.
+template <typename Operand>
 struct Exp2Tile {
   MatrixC p;
   SoftmaxRows rows;
@@ -57,19 +58,21 @@ struct Exp2Tile {
                               std::int64_t j) const {
     const F32 f32;
     const std::int64_t lanes = vector_lanes();
+    const auto factor = hn::Set(f32, rows.factor);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
       const auto max = hn::Set(f32, rows.max[i + r]);
+      float* row = p.data + (i + r) * p.row;
       float* lane_sums = rows.sum + (i + r) * lanes;
       auto sum = j == 0 ? hn::Zero(f32) : hn::LoadU(f32, lane_sums);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        auto e = exp2(hn::Sub(s[r][v], max));
+        auto e = exp2(hn::MulSub(s[r][v], factor, max));
         if constexpr (kMasked) {
           const std::int64_t left = std::clamp<std::int64_t>(seen(i + r) - j - v * lanes, 0, lanes);
           e = hn::IfThenElseZero(hn::FirstN(f32, static_cast<std::size_t>(left)), e);
         }
-        hn::StoreU(e, f32, p.data + (i + r) * p.row + j + v * lanes);
+        Operand::store(e, row, j + v * lanes);
         sum = hn::Add(sum, e);
       }
       hn::StoreU(sum, f32, lane_sums);
@@ -108,7 +111,7 @@ template <typename Tile>
 inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                       MatrixC p, SoftmaxRows rows, Ahead ahead) {
   const F32 f32;
-  for_each_tile<Tile>(m, n, k, a, b, Exp2Tile{p, rows, n}, ahead);
+  for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<typename Tile::Operand>{p, rows, n}, ahead);
   const auto limit = hn::Set(f32, kLargestSum);
   auto within = hn::Le(hn::Zero(f32), limit);
   for (std::int64_t i = 0; i < m; ++i)

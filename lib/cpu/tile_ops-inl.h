@@ -7,6 +7,7 @@
 #endif
 
 #include "cpu/gemm-inl.h"
+#include "cpu/operand-inl.h"
 #include "cpu/pack-inl.h"
 #include "cpu/row_products-inl.h"
 #include "cpu/rows-inl.h"
@@ -18,11 +19,13 @@ namespace HWY_NAMESPACE {
 
 template <typename Tile>
 inline TileOps make_tile_ops(Isa isa) {
+  using Operand = typename Tile::Operand;
   return {.isa = isa,
+          .per_word = static_cast<int>(kPerWord<Operand>),
           .lanes = static_cast<int>(vector_lanes()),
           .rows = Tile::kTileRows,
           .cols = static_cast<int>(panel_cols<Tile>()),
-          .pack_rows = pack_rows,
+          .pack_rows = pack_rows<Operand>,
           .pack_panels = pack_panels<Tile>,
           .pack_panels_transposed = pack_panels_transposed<Tile>,
           .gemm = gemm<Tile>,
@@ -30,6 +33,7 @@ inline TileOps make_tile_ops(Isa isa) {
           .gemm_dscores = gemm_dscores<Tile>,
           .dots = dots,
           .add_rows = add_rows,
+          .row_to_operand = Operand::row_to_operand,
           .row_max = row_max,
           .row_exp2 = row_exp2,
           .row_scale = row_scale,
@@ -37,7 +41,7 @@ inline TileOps make_tile_ops(Isa isa) {
           .row_dscores = row_dscores,
           .row_dot = row_dot,
           .row_store = row_store,
-          .multiply_adds = multiply_adds,
+          .multiply_adds = Operand::multiply_adds,
           .read = read};
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 #include "core/error.h"
@@ -43,6 +44,19 @@ const std::vector<TileOps>& tile_forms(Isa isa) {
   return tables(isa);
 }
 
-const TileOps& tile_ops(Isa isa) { return tile_forms(isa).front(); }
+const TileOps& tile_ops(Isa isa, Dtype dtype) {
+  const std::vector<TileOps>& forms = tile_forms(isa);
+  const int per_word = isa == Isa::kAvx512Bf16 && dtype == Dtype::kBf16 ? 2 : 1;
+  return *std::find_if(forms.begin(), forms.end(),
+                       [&](const TileOps& ops) { return ops.per_word == per_word; });
+}
+
+Isa best_isa(Dtype dtype) {
+  std::vector<Isa> levels = available_isas();
+  std::erase_if(levels, [&](Isa isa) {
+    return isa == Isa::kAvx512Bf16 && (dtype != Dtype::kBf16 || !has_fast_bf16_dots());
+  });
+  return levels.back();
+}
 
 }  // namespace flashbench::cpu

@@ -19,13 +19,15 @@ struct RowSource {
   const std::int32_t* position = nullptr;
 };
 
-/// Element (i, k) is data[i·row + k·col]; one of row and col is 1.
+/// The operands of a product consist of words along the dimension that is summed over (k): one f32,
+/// or two neighbours in bf16, the second 0 where the length is odd. Offsets and k count words.
+/// Word (i, k) is data[i·row + k·col]; one of row and col is 1.
 struct MatrixA {
   const float* data;
   std::int64_t row, col;
 };
 
-/// Panels of TileOps::cols columns: element (k, j) is data[(j / cols)·panel + k·row + j % cols].
+/// Panels of TileOps::cols columns: word (k, j) is data[(j / cols)·panel + k·row + j % cols].
 struct MatrixB {
   const float* data;
   std::int64_t row, panel;
@@ -42,6 +44,7 @@ struct SoftmaxRows {
   const float* max;             ///< [m]: what is subtracted, no less than about the largest score
   const std::int64_t* visible;  ///< [m]: columns that each row sees, from the first; null: all
   float* sum;                   ///< [m][lanes]: the sum of a row is that of its lanes
+  float factor = 1.0f;          ///< a score is the product times this
 };
 
 /// Sums of P that are larger than this have lost the benefit of subtracting a maximum.
@@ -62,22 +65,37 @@ struct Ahead {
   }
 };
 
-/// The operations that drivers are written in, one table per ISA level. Tensors may be of any
-/// dtype; tiles are f32. Tile shapes are properties of the level, not of the driver.
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+constexpr std::int64_t blocks(std::int64_t n, std::int64_t block) {
+  return (n + block - 1) / block;
+}
+
+/// The operations that drivers are written in, one table per ISA level and kind of operand. Tensors
+/// may be of any dtype; products are summed in f32. Tile shapes are properties of the table, not of
+/// the driver.
 struct TileOps {
   Isa isa;
-  int lanes;  ///< f32 per vector
-  int rows;   ///< of the register tile; block sizes in rows are multiples of it
-  int cols;   ///< of the register tile, and the width of a packed panel
+  int per_word;  ///< elements in a word of an operand: 1, f32; 2, bf16
+  int lanes;     ///< f32 per vector
+  int rows;      ///< of the register tile; block sizes in rows are multiples of it
+  int cols;      ///< of the register tile, and the width of a packed panel
 
-  /// dst[rows][ld] = scale · source, zero up to round_up(d, lanes).
+  /// Words that n elements take.
+  std::int64_t words(std::int64_t n) const { return blocks(n, per_word); }
+
+  /// dst[rows][ld] = scale · source, an A operand of words(d), zero up to the next multiple of
+  /// lanes.
   void (*pack_rows)(const RowSource& src, std::int64_t rows, std::int64_t d, float scale,
                     float* dst, std::int64_t ld);
-  /// Rows [first, first + rows) of panels [d / cols][total][cols], the last panel padded with
-  /// zeros: the B operand of a product that sums over rows (P·V, dS·K, Pᵀ·dO, dSᵀ·Q).
+  /// Rows [first, first + rows) of panels [d / cols][words(total)][cols], the last panel padded
+  /// with zeros, `first` a multiple of per_word: the B operand of a product that sums over rows
+  /// (P·V, dS·K, Pᵀ·dO, dSᵀ·Q).
   void (*pack_panels)(const RowSource& src, std::int64_t rows, std::int64_t d, float* dst,
                       std::int64_t first, std::int64_t total);
-  /// Panels [rows / cols][d][cols] of scale · sourceᵀ, the last panel padded with zeros:
+  /// Panels [rows / cols][words(d)][cols] of scale · sourceᵀ, the last panel padded with zeros:
   /// the B operand of a product that sums over d (Q·Kᵀ, dO·Vᵀ).
   void (*pack_panels_transposed)(const RowSource& src, std::int64_t rows, std::int64_t d,
                                  float scale, float* dst);
@@ -86,9 +104,10 @@ struct TileOps {
   void (*gemm)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
                Write write, Ahead ahead);
 
-  /// P[m][n] = 2^(A[m][k]·B[k][n] - rows.max), 0 where a row does not see the column; rows.sum gets
-  /// the sums of P. False if one of them is beyond kLargestSum or NaN: rows.max is too low, and P
-  /// is to be computed again. Writes round_up(n, lanes) columns.
+  /// P[m][n] = 2^(rows.factor·A[m][k]·B[k][n] - rows.max), 0 where a row does not see the column;
+  /// rows.sum gets the sums of P, before it is rounded to an A operand, as which it is stored.
+  /// False if one of them is beyond kLargestSum or NaN: rows.max is too low, and P is to be
+  /// computed again. Writes round_up(n, lanes) columns.
   bool (*gemm_exp2)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC p,
                     SoftmaxRows rows, Ahead ahead);
 
@@ -97,14 +116,16 @@ struct TileOps {
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                        MatrixC ds, const float* p, const float* delta);
 
-  /// C[m][n] = A[m][d]·B[n][d]ᵀ, B as it lies in a tensor: no position is -1, and rows are readable
-  /// up to round_up(d, lanes), where A or B holds zeros.
+  /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B as it lies in a tensor: no position is -1, and rows are
+  /// readable up to round_up(d, lanes), where A or B holds zeros.
   void (*dots)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                MatrixC c, Ahead ahead);
   /// C[m][d] += A[m][n]·B[n][d], B likewise.
   void (*add_rows)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                    MatrixC c, Ahead ahead);
 
+  /// Turns n f32 into a row of an A operand, in place; writable up to a multiple of lanes.
+  void (*row_to_operand)(float* row, std::int64_t n);
   /// Largest of s[0, n); -inf when n is 0.
   float (*row_max)(const float* s, std::int64_t n);
   /// s[i] = 2^(s[i] - shift) over [0, n); returns their sum. Within 2 ulp for results >= 2^-126,
@@ -128,21 +149,20 @@ struct TileOps {
   float (*read)(const float* x, std::int64_t n);
 };
 
-/// The table of a level. Throws UnavailableError where absent(isa) has a reason.
-const TileOps& tile_ops(Isa isa);
+/// The table of a level for the products of a problem of this dtype: its operands are bf16 for bf16
+/// at avx512_bf16, else f32. Throws UnavailableError where absent(isa) has a reason.
+const TileOps& tile_ops(Isa isa, Dtype dtype = Dtype::kF32);
 
-/// All tables of a level, which differ in the register tile; the one for this processor comes
-/// first.
+/// All tables of a level, which differ in the operand and the register tile; of each kind of
+/// operand, the one for this processor comes first.
 const std::vector<TileOps>& tile_forms(Isa isa);
 
 /// Why a level cannot run here: not built, or not in this processor. nullopt: it can.
 std::optional<std::string> absent(Isa isa);
 
-/// Levels that run here, slowest first; scalar is always one of them.
+/// Levels that run here, in the order of kIsas; scalar is always one of them.
 std::vector<Isa> available_isas();
-
-constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
+/// The one that computes this dtype fastest.
+Isa best_isa(Dtype dtype);
 
 }  // namespace flashbench::cpu

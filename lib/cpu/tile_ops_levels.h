@@ -13,4 +13,7 @@ std::vector<TileOps> simd_tile_ops(Isa isa);
 /// Does the processor, and the operating system with it, run this level?
 bool processor_has(Isa isa);
 
+/// Are bf16 dot products faster than converting to f32 while packing?
+bool has_fast_bf16_dots();
+
 }  // namespace flashbench::cpu

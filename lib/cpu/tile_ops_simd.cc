@@ -40,11 +40,30 @@ std::vector<TileOps> simd_tile_ops(Isa isa) {
     const TileOps wide = N_AVX3::make_tile_ops<N_AVX3::WideTile>(isa);
     return prefers_wide_tiles() ? std::vector{wide, tall} : std::vector{tall, wide};
   }
+  if (isa == Isa::kAvx512Bf16) {
+    std::vector<TileOps> forms = simd_tile_ops(Isa::kAvx512);  // for the other dtypes
+    for (TileOps& form : forms) form.isa = isa;
+    const TileOps tall = N_AVX3::make_tile_ops<N_AVX3::TallPairTile>(isa);
+    const TileOps wide = N_AVX3::make_tile_ops<N_AVX3::WidePairTile>(isa);
+    forms.push_back(prefers_wide_tiles() ? wide : tall);
+    forms.push_back(prefers_wide_tiles() ? tall : wide);
+    return forms;
+  }
 #endif
 #if HWY_TARGETS & HWY_NEON
   if (isa == Isa::kNeon) return {N_NEON::make_tile_ops<N_NEON::TallTile>(isa)};
 #endif
   return {};
+}
+
+// FLOP/s of vdpbf16ps to those of the f32 multiply-add: 2.0 on Zen 5 (970 to 490 GFLOP/s with two
+// threads), 0.5 on Emerald Rapids (96 to 190 with one).
+bool has_fast_bf16_dots() {
+#if defined(__x86_64__)
+  return __builtin_cpu_is("amd") != 0;
+#else
+  return false;
+#endif
 }
 
 bool processor_has(Isa isa) {
@@ -62,7 +81,7 @@ bool processor_has(Isa isa) {
       return (supported & HWY_NEON) != 0;
     case Isa::kAvx512Bf16:
 #if defined(__x86_64__)
-      return __builtin_cpu_supports("avx512bf16") != 0;
+      return (supported & HWY_AVX3) != 0 && __builtin_cpu_supports("avx512bf16") != 0;
 #else
       return false;
 #endif

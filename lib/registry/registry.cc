@@ -23,8 +23,8 @@ const Kernel& kernel_named(const std::string& name) {
   throw UsageError(fmt::format("unknown kernel '{}'; use one of {}", name, fmt::join(names, ", ")));
 }
 
-Execution execution_of(const Request& r) {
-  return {.isa = r.isa.value_or(best_isa()),
+Execution execution_of(const Request& r, Dtype dtype) {
+  return {.isa = r.isa.value_or(best_isa(dtype)),
           .threads = r.threads > 0 ? r.threads : usable_threads(),
           .deterministic = r.deterministic,
           .q_block = r.q_block,
@@ -49,10 +49,12 @@ std::vector<BackendStatus> backends() {
 std::vector<IsaStatus> isas() {
   std::vector<IsaStatus> all;
   for (const Isa isa : kIsas) {
-    IsaStatus status = {isa, cpu::absent(isa), {}};
+    IsaStatus status = {isa, cpu::absent(isa), {}, {}};
     if (!status.absent) {
       const cpu::TileOps& ops = cpu::tile_ops(isa);
       status.tile = fmt::format("{} x {}", ops.rows, ops.cols);
+      for (const Dtype dtype : kDtypes)
+        if (best_isa(dtype) == isa) status.chosen_for.push_back(dtype);
     }
     all.push_back(std::move(status));
   }
@@ -61,12 +63,12 @@ std::vector<IsaStatus> isas() {
 
 std::vector<Isa> available_isas() { return cpu::available_isas(); }
 
-Isa best_isa() { return cpu::available_isas().back(); }
+Isa best_isa(Dtype dtype) { return cpu::best_isa(dtype); }
 
 std::variant<Route, Rejection> route(const Problem& p, const Request& r) {
   if (r.backend == Backend::kCuda)
     return Rejection{fmt::format("--backend cuda is not available: {}", cuda::absent())};
-  const Execution execution = execution_of(r);
+  const Execution execution = execution_of(r, p.dtype);
   if (!r.kernel.empty()) {
     const Kernel& forced = kernel_named(r.kernel);
     if (forced.info().type != r.type)
@@ -87,7 +89,9 @@ std::variant<Route, Rejection> route(const Problem& p, const Request& r) {
 
 int usable_threads() { return machine::usable_cpus(); }
 
-double measure_peak_flops(const Execution& e, Dtype) { return cpu::measure_peak_flops(e); }
+double measure_peak_flops(const Execution& e, Dtype dtype) {
+  return cpu::measure_peak_flops(e, dtype);
+}
 
 double measure_peak_bandwidth(const Execution& e) { return cpu::measure_read_bandwidth(e); }
 

@@ -22,12 +22,14 @@ struct IsaStatus {
   Isa isa;
   std::optional<std::string> absent;
   std::string tile;  ///< register tile that its products use here, e.g. "6 x 64"; empty if absent
+  std::vector<Dtype> chosen_for;  ///< problems that get this level unless another is asked for
 };
 /// Every ISA level that flashbench knows, with the reason where this build or processor lacks it.
 std::vector<IsaStatus> isas();
-/// The levels that run here, slowest first. Never empty: scalar always runs.
+/// The levels that run here, in the order of kIsas. Never empty: scalar always runs.
 std::vector<Isa> available_isas();
-Isa best_isa();
+/// The level that a problem of this dtype gets unless one is asked for.
+Isa best_isa(Dtype dtype);
 
 /// What the user asked for; absent fields are chosen.
 struct Request {
