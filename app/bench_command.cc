@@ -49,6 +49,9 @@ std::vector<OpenGroup> lay_out(const RunRequest& run, Resume& resume, Sheet& she
   std::vector<OpenGroup> open;
   for (const sweep::Group& group : run.groups) {
     OpenGroup g{route_group(group, run.given), {}, false};
+    for (RoutedCase& c : g.routed.cases)
+      if (c.emulated())
+        c.reason = "an emulator has no speed; use check, or forward and backward with --profile";
     for (const RoutedCase& c : g.routed.cases) sheet.cases.push_back(c.request);
     for (std::optional<report::Result>& kept : resume.take_done(g.routed)) {
       g.apart = g.apart || kept;

@@ -36,6 +36,16 @@ struct Runner {
   std::vector<double> ideal_s;  ///< seconds at the peaks, one per probe
 };
 
+/// Device time, and this process's processor time.
+class DeviceClock final : public measure::SteadyClock {
+ public:
+  explicit DeviceClock(int device) : device_(device) {}
+  double now_s() override { return registry::device_now_s(device_); }
+
+ private:
+  int device_;
+};
+
 std::size_t last_cache_bytes(const report::Context& machine) {
   std::uint64_t bytes = 0;
   for (const report::CpuCache& c : machine.cpu.caches)
@@ -56,7 +66,16 @@ Extra extra_memory(const Problem& p, VerifyLevel level, std::size_t cache_bytes)
 /// What one launch with fresh outputs and workspace adds to the resident memory, its inputs
 /// included. Also the first run of the case, so that a launch that fails does so here.
 std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) {
-  const auto peak = measure::peak_rss_during([&] { Lane(c, in).launch(); });
+  const auto first_run = [&] {
+    Lane lane(c, in);
+    lane.launch();
+    lane.wait();
+  };
+  if (c.on_cuda()) {  // its memory is not this process's
+    first_run();
+    return std::nullopt;
+  }
+  const auto peak = measure::peak_rss_during(first_run);
   if (!peak) return std::nullopt;
   return peak->growth_bytes() + memory_need(c).inputs;
 }
@@ -176,6 +195,10 @@ class Group {
     for (Runner& r : runners_) {
       measure::Subject subject;
       subject.launch = [&r] { r.lane->launch(); };
+      if (r.routed->on_cuda() && r.routed->request.cache == sweep::CacheState::kCold) {
+        subject.before_sample = [&r] { r.lane->flush_caches(); };
+        subject.one_call_per_sample = true;
+      }
       subjects.push_back(std::move(subject));
     }
     measure::Hooks hooks;
@@ -187,7 +210,7 @@ class Group {
     conditions.usable_cpus = registry::usable_threads();
     conditions.before = measure::take_snapshot(context_.clock, cpus);
     const std::vector<measure::Samples> samples =
-        measure::sample_interleaved(subjects, context_.limits, context_.clock, hooks);
+        measure::sample_interleaved(subjects, context_.limits, clock(), hooks);
     conditions.after = measure::take_snapshot(context_.clock, cpus);
     if (interrupted()) return;
     describe("verifying");
@@ -196,6 +219,16 @@ class Group {
       conditions.threads = runners_[i].routed->route->execution.threads;
       finish(runners_[i], samples[i], conditions, reference);
     }
+  }
+
+  /// The clock of the device where a case runs on one: events, after everything that was launched.
+  measure::Clock& clock() {
+    for (const Runner& r : runners_)
+      if (r.routed->on_cuda()) {
+        device_clock_.emplace(r.routed->route->execution.device);
+        return *device_clock_;
+      }
+    return context_.clock;
   }
 
   void finish(Runner& r, const measure::Samples& samples, const measure::Conditions& conditions,
@@ -214,9 +247,11 @@ class Group {
     if (const auto share = measure::median_share_of_peak(samples, r.ideal_s))
       result.pct_peak = 100 * *share;
     if (r.ideal_s.empty())
-      result.warnings.push_back(
-          "no share of the peak: too little memory for the buffer that bandwidth is read from");
-    add_verdict(result, reference.verify(r.lane->outputs()), r.routed->request);
+      result.warnings.push_back(r.routed->on_cuda()
+                                    ? "no share of the peak: a GPU's peaks are not measured"
+                                    : "no share of the peak: too little memory for the buffer that "
+                                      "bandwidth is read from");
+    add_verdict(result, reference.verify(r.lane->collect()), r.routed->request);
     add_energy(r);
     if (context_.request.run.profile)
       add_phases(result, r.lane->profile(), context_.request.run.profile_sort);
@@ -265,6 +300,7 @@ class Group {
   std::vector<report::Result> results_;
   std::vector<Runner> runners_;
   std::vector<const report::Result*> finished_;
+  std::optional<DeviceClock> device_clock_;
 };
 
 }  // namespace

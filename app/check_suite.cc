@@ -215,6 +215,13 @@ void vet(const sweep::Settings& narrow) {
                  }});
 }
 
+/// ISA levels are of the processor.
+bool on_cuda(const sweep::Settings& narrow) {
+  const auto backend = narrow.find("backend");
+  return narrow.count("device") != 0 ||
+         (backend != narrow.end() && backend->second.values[0] == name(Backend::kCuda));
+}
+
 }  // namespace
 
 std::vector<NamedGroup> suite(const sweep::Settings& narrow) {
@@ -229,7 +236,7 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow) {
   all.add(kShapes, masks + std::string(kPaperType), "_paper");
   all.add(kEdges, edges + std::string(kFastTypes));
   all.add(kEdges, edges + std::string(kPaperType), "_paper");
-  all.add(kLevels, masks + std::string(kFastTypes) + isas + " ");
+  if (!on_cuda(narrow)) all.add(kLevels, masks + std::string(kFastTypes) + isas + " ");
   all.add(kSizes, kFastTypes);
   all.add(kPaperBlocks, masks + std::string(kPaperType));
   return std::move(all).groups();

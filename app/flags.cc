@@ -62,7 +62,8 @@ FlagGroup execution() {
           {
               {"type", "T", "flash, normal or paper", kWork},
               {"backend", "B", "auto, cpu or cuda (default: auto)", kWork},
-              {"device", "N", "which GPU (default: 0)", kWork},
+              {"device", "N", "which GPU (default: 0); emulated: run CUDA kernels on the processor",
+               kWork},
               {"isa", "I", "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)",
                kHere},
               {"threads", "N", "(default: the cores that this process may use)", kHere},

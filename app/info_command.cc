@@ -12,6 +12,7 @@
 #include "report/json.h"
 #include "report/units.h"
 #include "report/version.h"
+#include "results.h"
 #include "streams.h"
 
 namespace flashbench::app {
@@ -92,6 +93,27 @@ std::string processor_text(const report::Context& c) {
   return text + line("system", c.os);
 }
 
+std::string capability_text(int capability) {
+  return fmt::format("{}.{}", capability / 10, capability % 10);
+}
+
+/// The devices of the CUDA backend, as --device takes them.
+std::string gpus_text() {
+  std::string text = "\nCUDA devices\n";
+  for (const registry::GpuStatus& g : registry::gpus())
+    text += fmt::format(
+        "  {:<14}{}, compute capability {}, {} multiprocessors, {}, {} KiB shared memory a block, "
+        "driver for CUDA {}\n",
+        g.index, g.name, capability_text(g.capability), g.multiprocessors,
+        report::human_bytes(static_cast<double>(g.memory_bytes)), g.shared_bytes >> 10, g.driver);
+  const auto absent = registry::emulated_device_absent();
+  text += fmt::format("  {:<14}{}\n", device_text(kEmulatedDevice),
+                      absent ? "absent: " + *absent
+                             : "available: executes the kernels' PTX on this processor, for check, "
+                               "forward and backward");
+  return text;
+}
+
 /// Which problems get the level, and why an available one may serve none.
 std::string choice_text(const registry::IsaStatus& s) {
   if (s.chosen_for.size() == std::size(kDtypes)) return "; chosen: the fastest that runs here";
@@ -116,6 +138,7 @@ std::string levels_text() {
   for (const registry::BackendStatus& s : registry::backends())
     text += fmt::format("  {:<14}{}\n", name(s.backend),
                         s.absent ? "absent: " + *s.absent : "available");
+  text += gpus_text();
   text += "\nKernels\n";
   for (const Kernel* k : registry::kernels())
     text += fmt::format("  {:<14}{:<8}{:<6}{}\n", k->info().name, name(k->info().type),
@@ -155,6 +178,17 @@ ordered_json info_json(const report::Report& report) {
   }
   for (const registry::BackendStatus& s : registry::backends())
     backends[std::string(name(s.backend))] = availability(s.absent);
+  ordered_json devices = ordered_json::object();
+  for (const registry::GpuStatus& g : registry::gpus())
+    devices[device_text(g.index)] = {{"available", true},
+                                     {"reason", nullptr},
+                                     {"name", g.name},
+                                     {"compute_capability", capability_text(g.capability)},
+                                     {"multiprocessors", g.multiprocessors},
+                                     {"memory_bytes", g.memory_bytes},
+                                     {"shared_bytes_per_block", g.shared_bytes},
+                                     {"driver", g.driver}};
+  devices[device_text(kEmulatedDevice)] = availability(registry::emulated_device_absent());
   ordered_json kernels = ordered_json::array();
   for (const Kernel* k : registry::kernels())
     kernels.push_back({{"name", k->info().name},
@@ -163,6 +197,7 @@ ordered_json info_json(const report::Report& report) {
                        {"description", k->info().description}});
   json["isas"] = std::move(isas);
   json["backends"] = std::move(backends);
+  json["cuda_devices"] = std::move(devices);
   json["kernels"] = std::move(kernels);
   return json;
 }
@@ -176,7 +211,7 @@ ExitCode run_info(const InfoRequest& request) {
   report.tool = report::tool();
   report.argv = request.argv;
   report.started_at = report::utc_now();
-  report.context = report::capture_context(std::string(name(registry::best_isa(Dtype::kF32))));
+  report.context = machine_context();
   report.peaks = measure_peaks(request);
   const std::string text = report::version_line() + "\n\n" + processor_text(report.context) +
                            levels_text() + peaks_text(report.peaks);

@@ -41,6 +41,13 @@ void Lane::launch() {
   next_ = (next_ + 1) % copies_.size();
 }
 
+void Lane::wait() { copies_[last_].plan->wait(); }
+
+const Outputs& Lane::collect() {
+  copies_[last_].plan->collect(operands(last_));
+  return copies_[last_].out;
+}
+
 std::vector<PhaseProfile::Row> Lane::profile() { return copies_[0].plan->profile(operands(0)); }
 
 std::vector<PhaseProfile> Lane::trace(std::size_t events) {
@@ -52,7 +59,7 @@ Operands Lane::operands(std::size_t copy) {
 }
 
 std::size_t copies_for(const RoutedCase& c, std::size_t last_cache_bytes) {
-  if (c.request.cache == sweep::CacheState::kWarm) return 1;
+  if (c.request.cache == sweep::CacheState::kWarm || c.on_cuda()) return 1;
   const MemoryNeed need = memory_need(c);
   const std::size_t operands = std::max<std::size_t>(need.inputs + need.outputs, 1);
   return std::clamp<std::size_t>(2 * last_cache_bytes / operands + 1, 2, kMaxCopies);

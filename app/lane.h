@@ -18,9 +18,15 @@ class Lane {
   Lane(const RoutedCase& c, const Inputs& shared, std::size_t copies = 1);
 
   void launch();
+  /// Untimed: returns when the last launch is done.
+  void wait();
+  /// Untimed: what the last launch wrote, brought back from where it ran.
+  const Outputs& collect();
+  /// Untimed: evicts the operands from every cache; see Plan::flush_caches.
+  bool flush_caches() { return copies_[next_].plan->flush_caches(); }
 
   const RoutedCase& routed() const { return *case_; }
-  /// What the last launch read and wrote.
+  /// What the last launch wrote, once collected.
   const Outputs& outputs() const { return copies_[last_].out; }
   std::size_t workspace_bytes() const { return copies_[0].plan->workspace_bytes(); }
   double flop_executed() const { return copies_[0].plan->flop_executed(); }
@@ -41,8 +47,8 @@ class Lane {
   std::size_t next_ = 0, last_ = 0;
 };
 
-/// How many copies of its operands a case rotates: 1 when warm; when cold, enough to fill twice
-/// `last_cache_bytes`, within reason.
+/// How many copies of its operands a case rotates: 1 when warm, or where a device flushes its cache
+/// instead; when cold, enough to fill twice `last_cache_bytes`, within reason.
 std::size_t copies_for(const RoutedCase& c, std::size_t last_cache_bytes);
 
 }  // namespace flashbench::app

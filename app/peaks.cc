@@ -21,7 +21,7 @@ double PeakLog::measure_bandwidth(const Execution& e) {
 }
 
 std::optional<PeakRates> PeakLog::try_measure(const Execution& e, Dtype dtype) {
-  if (no_memory_) return std::nullopt;
+  if (no_memory_ || e.backend == Backend::kCuda) return std::nullopt;
   try {
     return measure(e, dtype);
   } catch (const UnavailableError&) {

@@ -24,8 +24,9 @@ class PeakLog {
     return {measure_flops(e, dtype), measure_bandwidth(e)};
   }
 
-  /// Both, or nullopt from the first time on that there is no memory for the buffer that bandwidth
-  /// is read from. The first call takes that buffer, which is kept.
+  /// Both, or nullopt for a GPU, which has no probes, and from the first time on that there is no
+  /// memory for the buffer that bandwidth is read from. The first call takes that buffer, which is
+  /// kept.
   std::optional<PeakRates> try_measure(const Execution& e, Dtype dtype);
 
   /// Nothing was read yet.

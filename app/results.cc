@@ -36,7 +36,7 @@ std::vector<std::pair<std::string, std::string>> flag_values(const sweep::Case& 
           {"seed", text(p.seed)},
           {"type", text(name(c.type))},
           {"backend", c.backend ? text(name(*c.backend)) : "auto"},
-          {"device", c.device ? text(*c.device) : ""},
+          {"device", c.device ? device_text(*c.device) : ""},
           {"isa", c.isa ? text(name(*c.isa)) : "auto"},
           {"threads", text(c.threads)},
           {"kernel", c.kernel},
@@ -75,14 +75,18 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
   if (!request.kernel.empty()) r.kernel_request = request.kernel;
   if (c.route) {
     r.kernel = c.route->kernel->info().name;
-    r.isa = name(c.route->execution.isa);
-    r.threads = c.route->execution.threads;
+    if (c.on_cuda()) {
+      r.device = device_text(c.route->execution.device);
+    } else {
+      r.isa = name(c.route->execution.isa);
+      r.threads = c.route->execution.threads;
+    }
     r.workspace_bytes = c.route->kernel->workspace_bytes(request.problem, c.route->execution);
   } else {
     if (request.isa) r.isa = name(*request.isa);
     if (request.threads > 0) r.threads = request.threads;
+    if (request.device) r.device = device_text(*request.device);
   }
-  if (request.device) r.device = fmt::format("{}", *request.device);
   r.cache = name(request.cache);
   r.deterministic = request.deterministic;
   add_work(r, count_work(request.problem, expected_visible(request.problem)));
@@ -121,7 +125,8 @@ void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& ro
                 PhaseOrder order) {
   std::vector<report::Phase>& phases = result.phases.emplace();
   for (const PhaseProfile::Row& row : rows) {
-    report::Phase phase{row.phase, row.seconds, row.calls, row.bytes, std::nullopt, {}};
+    report::Phase phase{row.phase, row.seconds, row.calls, row.bytes};
+    phase.counts.insert(row.counts.begin(), row.counts.end());
     if (row.flop > 0) phase.flop = row.flop;
     for (const PhaseProfile::Share& t : row.threads) phase.threads.push_back({t.seconds, t.calls});
     phases.push_back(std::move(phase));
@@ -154,12 +159,27 @@ void add_parameters(std::vector<report::Result>& results, const std::vector<swee
   }
 }
 
+report::Context machine_context() {
+  report::Context context =
+      report::capture_context(std::string(name(registry::best_isa(Dtype::kF32))));
+  const std::vector<registry::GpuStatus> gpus = registry::gpus();
+  if (gpus.empty()) return context;
+  const registry::GpuStatus& g = gpus.front();
+  context.gpu = report::Gpu{g.name,
+                            fmt::format("{}.{}", g.capability / 10, g.capability % 10),
+                            g.multiprocessors,
+                            g.memory_bytes,
+                            g.driver,
+                            registry::cuda_toolkit()};
+  return context;
+}
+
 report::Report new_report(const std::vector<std::string>& argv) {
   report::Report report;
   report.tool = report::tool();
   report.argv = argv;
   report.started_at = report::utc_now();
-  report.context = report::capture_context(std::string(name(registry::best_isa(Dtype::kF32))));
+  report.context = machine_context();
   return report;
 }
 

@@ -33,6 +33,9 @@ void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& ro
 /// Fills `parameters` of every result with the flags whose values differ among them.
 void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases);
 
+/// The machine, its first GPU included.
+report::Context machine_context();
+
 /// A report with everything but its results.
 report::Report new_report(const std::vector<std::string>& argv);
 

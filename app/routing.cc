@@ -22,16 +22,11 @@ registry::Request registry_request(const sweep::Case& c) {
   r.isa = c.isa;
   r.kernel = c.kernel;
   r.threads = c.threads;
+  r.device = c.device;
   r.deterministic = c.deterministic;
   r.q_block = c.q_block;
   r.kv_block = c.kv_block;
   return r;
-}
-
-std::optional<std::string> cuda_absent() {
-  for (const registry::BackendStatus& s : registry::backends())
-    if (s.backend == Backend::kCuda) return s.absent;
-  return "this build has no CUDA backend";
 }
 
 data::ExplicitFlags explicit_flags(const std::vector<std::string>& given) {
@@ -46,10 +41,6 @@ RoutedCase route_case(const sweep::Case& c, const Problem& resolved) {
   RoutedCase routed;
   routed.request = c;
   routed.request.problem = resolved;
-  if (const auto absent = cuda_absent(); c.device && absent) {
-    routed.reason = fmt::format("--device {} selects a GPU: {}", *c.device, *absent);
-    return routed;
-  }
   auto found = registry::route(resolved, registry_request(c));
   if (const auto* rejection = std::get_if<Rejection>(&found))
     routed.reason = rejection->reason;
@@ -91,7 +82,7 @@ MemoryNeed memory_need(const RoutedCase& c) {
   need.inputs = q + 2 * kv + (p.needs_gradients() ? q : 0) +
                 (p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(s.b * s.kv_len));
   need.outputs = operand_bytes(p) - need.inputs;
-  if (c.route) need.workspace = c.route->kernel->workspace_bytes(p, c.route->execution);
+  if (c.route) need.workspace = c.route->kernel->host_bytes(p, c.route->execution);
   return need;
 }
 

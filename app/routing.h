@@ -19,6 +19,8 @@ struct RoutedCase {
   std::string reason;                    ///< why it is skipped; empty when it is not
 
   bool runs() const { return route && reason.empty(); }
+  bool on_cuda() const { return route && route->execution.backend == Backend::kCuda; }
+  bool emulated() const { return on_cuda() && route->execution.device == kEmulatedDevice; }
 };
 
 /// Cases of one resolved problem.
@@ -34,7 +36,7 @@ struct RoutedGroup {
 /// for flags that contradict them.
 RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string>& given);
 
-/// Bytes that a case takes at its peak, its inputs included.
+/// Bytes of this machine's memory that a case takes at its peak, its inputs included.
 struct MemoryNeed {
   std::size_t inputs = 0, outputs = 0, workspace = 0;
 

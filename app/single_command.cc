@@ -47,6 +47,13 @@ std::string check_lines(const report::Result& r) {
                           "the fp64 oracle"));
 }
 
+/// What computed it: "avx512, 8 threads", "device 0".
+std::string where_text(const report::Result& r) {
+  if (r.device) return "device " + *r.device;
+  return fmt::format("{}, {} thread{}", r.isa.value_or(""), r.threads.value_or(1),
+                     r.threads.value_or(1) == 1 ? "" : "s");
+}
+
 std::string summary(const report::Result& r, const Lane& lane, double seconds) {
   const report::Workload& w = r.workload;
   std::string text =
@@ -54,12 +61,13 @@ std::string summary(const report::Result& r, const Lane& lane, double seconds) {
            fmt::format("{}, {} {}, {}", r.type, report::workload_text(w), w.dtype,
                        w.mask == "none" && !w.causal ? "no mask" : report::mask_text(w)));
   if (w.input != "random") text += line("input", w.input);
-  text +=
-      line("kernel", fmt::format("{}, {}, {} thread{}", r.kernel.value_or(""), r.isa.value_or(""),
-                                 r.threads.value_or(1), r.threads.value_or(1) == 1 ? "" : "s"));
-  text += line("time", fmt::format("{}, {} (one call, nothing warm; bench measures)",
-                                   report::human_seconds(seconds),
-                                   report::human_flop_rate(r.flop_visible / seconds)));
+  text += line("kernel", fmt::format("{}, {}", r.kernel.value_or(""), where_text(r)));
+  if (lane.routed().emulated())
+    text += line("time", "none: an emulator has no speed");
+  else
+    text += line("time", fmt::format("{}, {} (one call, nothing warm; bench measures)",
+                                     report::human_seconds(seconds),
+                                     report::human_flop_rate(r.flop_visible / seconds)));
   const MemoryNeed need = memory_need(lane.routed());
   text += line("memory",
                fmt::format("{} of tensors, {} of workspace",
@@ -81,6 +89,7 @@ report::Result timed_result(const Lane& lane, const Inputs& in, double seconds) 
   report::Result r = result_of(p.pass == Pass::kForward ? "forward" : "backward", c);
   add_work(r, count_work(p, count_visible(p, in.key_mask)));
   r.flop_executed = lane.flop_executed();
+  if (c.emulated()) return r;
   measure::Samples once;
   once.times_s = {seconds};
   r.timing = report::timing_of(once);
@@ -116,11 +125,12 @@ ExitCode run_single(const SingleRequest& request) {
   measure::SteadyClock clock;
   const double before_s = clock.now_s();
   lane->launch();
+  lane->wait();
   const double seconds = clock.now_s() - before_s;
   stop_if_interrupted();
   report::Report report = new_report(request.run.argv);
   report::Result result = timed_result(*lane, in, seconds);
-  add_verdict(result, oracle::verify(group.problem, in, lane->outputs(), level), c.request);
+  add_verdict(result, oracle::verify(group.problem, in, lane->collect(), level), c.request);
   stop_if_interrupted();
   std::string text = summary(result, *lane, seconds);
   if (!output.empty()) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace flashbench {
@@ -38,10 +39,20 @@ constexpr std::optional<Isa> isa_from_name(std::string_view text) {
   return std::nullopt;
 }
 
+/// The device of `--device emulated`: it executes the CUDA kernels' PTX on the processor.
+inline constexpr int kEmulatedDevice = -1;
+
+/// As --device takes it: "0", "emulated".
+inline std::string device_text(int device) {
+  return device == kEmulatedDevice ? "emulated" : std::to_string(device);
+}
+
 /// How a problem is to be computed: everything that decides speed and not the answer.
 struct Execution {
-  Isa isa = Isa::kScalar;
-  int threads = 1;
+  Backend backend = Backend::kCpu;
+  Isa isa = Isa::kScalar;  ///< of the CPU backend
+  int threads = 1;         ///< of the CPU backend
+  int device = 0;          ///< of the CUDA backend: index of a GPU, or kEmulatedDevice
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;  ///< tiles of the `paper` type
 };

@@ -33,6 +33,15 @@ class Plan {
   /// Throws DeviceError if a launch fails; shapes were vetted by rejects().
   virtual void launch(const Operands& io) = 0;
 
+  /// Untimed: returns when what launch() began is done. Throws DeviceError if it failed.
+  virtual void wait() {}
+
+  /// Untimed: waits, and brings what the last launch wrote into `io.out`.
+  virtual void collect(const Operands&) {}
+
+  /// Untimed: evicts the operands from every cache. False where only other operands could do that.
+  virtual bool flush_caches() { return false; }
+
   /// Bytes that plan() allocated; what Kernel::workspace_bytes() predicted.
   virtual std::size_t workspace_bytes() const = 0;
 
@@ -64,6 +73,11 @@ class Kernel {
 
   /// Bytes of workspace that plan() will allocate, exactly, before anything is taken.
   virtual std::size_t workspace_bytes(const Problem& p, const Execution& e) const = 0;
+
+  /// Bytes of this machine's memory among what plan() allocates; a GPU has its own.
+  virtual std::size_t host_bytes(const Problem& p, const Execution& e) const {
+    return workspace_bytes(p, e);
+  }
 
   /// FLOP that one launch executes when no key is padded.
   virtual double predicted_flop(const Problem& p, const Execution& e) const = 0;

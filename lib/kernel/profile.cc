@@ -34,7 +34,7 @@ void PhaseProfile::add(int thread, std::size_t phase, TimePoint start, TimePoint
 std::vector<PhaseProfile::Row> PhaseProfile::rows() const {
   std::vector<Row> out;
   for (std::size_t p = 0; p < phases_.size(); ++p) {
-    Row row{phases_[p], 0, 0, bytes_[p], flop_[p], {}};
+    Row row{phases_[p], 0, 0, bytes_[p], flop_[p]};
     for (const Slot& s : slots_) {
       row.seconds += s.cells[p].seconds;
       row.calls += s.cells[p].calls;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernel/event_log.h"
@@ -26,6 +27,8 @@ class PhaseProfile {
     std::size_t bytes = 0;            ///< allocated for this phase
     double flop = 0;                  ///< of its matrix products; 0: it has none
     std::vector<Share> threads = {};  ///< one per thread
+    /// What an emulated device executed in it: name and number. Empty where nothing counts.
+    std::vector<std::pair<std::string, std::uint64_t>> counts = {};
   };
 
   /// `events`: how many of its calls each thread remembers one by one, for a trace.

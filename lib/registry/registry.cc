@@ -9,10 +9,18 @@
 #include "cpu/peak.h"
 #include "cpu/tile_ops.h"
 #include "cuda/absent.h"
+#include "cuda/device.h"
+#include "cuda/kernels.h"
 #include "paper/paper_kernel.h"
 
 namespace flashbench::registry {
 namespace {
+
+/// Why no GPU can be used; nullopt when one can.
+std::optional<std::string> gpus_absent() {
+  const std::string& why = cuda::gpus().absent;
+  return why.empty() ? std::nullopt : std::optional(why);
+}
 
 const Kernel& kernel_named(const std::string& name) {
   std::vector<std::string> names;
@@ -23,12 +31,57 @@ const Kernel& kernel_named(const std::string& name) {
   throw UsageError(fmt::format("unknown kernel '{}'; use one of {}", name, fmt::join(names, ", ")));
 }
 
-Execution execution_of(const Request& r, Dtype dtype) {
-  return {.isa = r.isa.value_or(best_isa(dtype)),
+Execution execution_of(Backend backend, const Request& r, Dtype dtype) {
+  return {.backend = backend,
+          .isa = r.isa.value_or(best_isa(dtype)),
           .threads = r.threads > 0 ? r.threads : usable_threads(),
+          .device = r.device.value_or(0),
           .deterministic = r.deterministic,
           .q_block = r.q_block,
           .kv_block = r.kv_block};
+}
+
+/// Why a request that names CUDA, by --backend or --device, cannot run there.
+std::optional<std::string> cuda_unavailable(const Request& r) {
+  const std::string asked =
+      r.device ? fmt::format("--device {}", device_text(*r.device)) : "--backend cuda";
+  const std::optional<std::string> why =
+      r.device == kEmulatedDevice ? cuda::absent() : gpus_absent();
+  if (why) return fmt::format("{} is not available: {}", asked, *why);
+  if (r.isa) return fmt::format("--isa {} is of the processor; {} has none", name(*r.isa), asked);
+  if (r.threads > 0)
+    return fmt::format("--threads {} is of the processor; {} has none", r.threads, asked);
+  return std::nullopt;
+}
+
+/// The backend of a request that names none: the GPU where there is one, unless something was asked
+/// for that only the processor has.
+Backend automatic_backend(const Request& r) {
+  if (!r.kernel.empty()) return kernel_named(r.kernel).info().backend;
+  const bool of_processor = r.isa || r.threads > 0 || r.type == AttentionType::kPaper;
+  return of_processor || gpus_absent() ? Backend::kCpu : Backend::kCuda;
+}
+
+std::string no_kernel(AttentionType type, Backend backend) {
+  if (backend == Backend::kCpu)
+    return fmt::format("no kernel of type {} in this build", name(type));
+  return type == AttentionType::kPaper
+             ? "type paper is the papers' algorithm as written, for the processor; use --backend "
+               "cpu"
+             : fmt::format("type {} has no CUDA kernel; use --backend cpu", name(type));
+}
+
+std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, Backend backend) {
+  const Kernel& forced = kernel_named(r.kernel);
+  if (forced.info().backend != backend)
+    return Rejection{fmt::format("kernel {} is of backend {}, not {}", r.kernel,
+                                 name(forced.info().backend), name(backend))};
+  if (forced.info().type != r.type)
+    return Rejection{fmt::format("kernel {} computes type {}, not {}", r.kernel,
+                                 name(forced.info().type), name(r.type))};
+  const Execution execution = execution_of(backend, r, p.dtype);
+  if (auto rejection = forced.rejects(p, execution)) return *rejection;
+  return Route{&forced, execution};
 }
 
 }  // namespace
@@ -36,6 +89,7 @@ Execution execution_of(const Request& r, Dtype dtype) {
 const std::vector<const Kernel*>& kernels() {
   static const std::vector<const Kernel*> all = [] {
     std::vector<const Kernel*> list = cpu::kernels();
+    list.insert(list.end(), cuda::kernels().begin(), cuda::kernels().end());
     list.push_back(&paper::paper_kernel());
     return list;
   }();
@@ -43,7 +97,7 @@ const std::vector<const Kernel*>& kernels() {
 }
 
 std::vector<BackendStatus> backends() {
-  return {{Backend::kCpu, std::nullopt}, {Backend::kCuda, cuda::absent()}};
+  return {{Backend::kCpu, std::nullopt}, {Backend::kCuda, gpus_absent()}};
 }
 
 std::vector<IsaStatus> isas() {
@@ -66,26 +120,35 @@ std::vector<Isa> available_isas() { return cpu::available_isas(); }
 Isa best_isa(Dtype dtype) { return cpu::best_isa(dtype); }
 
 std::variant<Route, Rejection> route(const Problem& p, const Request& r) {
-  if (r.backend == Backend::kCuda)
-    return Rejection{fmt::format("--backend cuda is not available: {}", cuda::absent())};
-  const Execution execution = execution_of(r, p.dtype);
-  if (!r.kernel.empty()) {
-    const Kernel& forced = kernel_named(r.kernel);
-    if (forced.info().type != r.type)
-      return Rejection{fmt::format("kernel {} computes type {}, not {}", r.kernel,
-                                   name(forced.info().type), name(r.type))};
-    if (auto rejection = forced.rejects(p, execution)) return *rejection;
-    return Route{&forced, execution};
-  }
-  Rejection last{fmt::format("no kernel of type {} in this build", name(r.type))};
+  Backend backend = r.backend.value_or(automatic_backend(r));
+  if (r.device) backend = Backend::kCuda;
+  if (backend == Backend::kCuda)
+    if (const auto why = cuda_unavailable(r)) return Rejection{*why};
+  if (!r.kernel.empty()) return route_forced(p, r, backend);
+  const Execution execution = execution_of(backend, r, p.dtype);
+  Rejection last{no_kernel(r.type, backend)};
   for (const Kernel* k : kernels()) {
-    if (k->info().type != r.type) continue;
+    if (k->info().type != r.type || k->info().backend != backend) continue;
     const auto rejection = k->rejects(p, execution);
     if (!rejection) return Route{k, execution};
     last = *rejection;
   }
   return last;
 }
+
+std::vector<GpuStatus> gpus() {
+  std::vector<GpuStatus> all;
+  for (const cuda::DeviceInfo& g : cuda::gpus().found)
+    all.push_back({static_cast<int>(all.size()), g.name, g.driver, g.capability, g.multiprocessors,
+                   g.memory_bytes, g.shared_bytes});
+  return all;
+}
+
+std::string cuda_toolkit() { return cuda::toolkit(); }
+
+std::optional<std::string> emulated_device_absent() { return cuda::absent(); }
+
+double device_now_s(int device) { return cuda::device(device).now_s(); }
 
 int usable_threads() { return machine::usable_cpus(); }
 

@@ -36,8 +36,9 @@ struct Request {
   AttentionType type = AttentionType::kFlash;
   std::optional<Backend> backend;
   std::optional<Isa> isa;
-  std::string kernel;  ///< force one by name; empty: routed
-  int threads = 0;     ///< 0: the processors that this process may use
+  std::string kernel;         ///< force one by name; empty: routed
+  int threads = 0;            ///< 0: the processors that this process may use
+  std::optional<int> device;  ///< of the CUDA backend: index of a GPU, or kEmulatedDevice
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;
 };
@@ -50,6 +51,23 @@ struct Route {
 /// The kernel for a problem, or why none here takes it. Throws UsageError for a kernel name that no
 /// build has.
 std::variant<Route, Rejection> route(const Problem& p, const Request& r);
+
+/// A GPU as the program tells its user.
+struct GpuStatus {
+  int index = 0;
+  std::string name, driver;
+  int capability = 0;  ///< 90 is compute capability 9.0
+  int multiprocessors = 0;
+  std::uint64_t memory_bytes = 0, shared_bytes = 0;  ///< shared: that one block may opt into
+};
+std::vector<GpuStatus> gpus();
+/// The CUDA toolkit that compiled the kernels, "13.0"; empty without one.
+std::string cuda_toolkit();
+/// Why there is no emulated device; nullopt when there is.
+std::optional<std::string> emulated_device_absent();
+
+/// Seconds on the clock of a CUDA device when what was launched before is done.
+double device_now_s(int device);
 
 /// Processors that this process may use: affinity and cgroup quota.
 int usable_threads();

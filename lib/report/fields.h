@@ -153,6 +153,7 @@ void fields(R& r, V&& visit) {
   visit("bytes", r.bytes);
   visit.added("flop", r.flop);
   visit.added("threads", r.threads);
+  visit.added("counts", r.counts);
 }
 
 template <RecordOf<Worst> R, typename V>

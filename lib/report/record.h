@@ -133,6 +133,8 @@ struct Phase {
   std::uint64_t bytes = 0;                ///< allocated for it
   std::optional<double> flop = {};        ///< of its matrix products; absent where it has none
   std::vector<PhaseThread> threads = {};  ///< one per thread
+  /// What an emulated device executed in it, by name; empty where nothing counts.
+  std::map<std::string, std::uint64_t> counts = {};
 };
 
 struct Worst {

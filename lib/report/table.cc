@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "report/grid.h"
@@ -21,6 +22,25 @@ std::string padded(const std::string& text, std::size_t width, Grid::Align align
 std::string without_trailing_blanks(std::string line) {
   line.erase(line.find_last_not_of(' ') + 1);
   return line;
+}
+
+/// What an emulated device counted, one row per count; "" where nothing did.
+std::string counts_text(const std::vector<Phase>& phases) {
+  std::vector<Grid::Column> columns = {{"executed by the emulator", Grid::Align::kLeft}};
+  std::map<std::string, Grid::Row> rows;
+  for (const Phase& p : phases)
+    for (const auto& [what, n] : p.counts) rows[what] = {{what}, ""};
+  if (rows.empty()) return "";
+  for (const Phase& p : phases) {
+    columns.push_back({p.phase, Grid::Align::kRight});
+    for (auto& [what, row] : rows) {
+      const auto found = p.counts.find(what);
+      row.cells.push_back(found == p.counts.end() ? "-" : fmt::format("{}", found->second));
+    }
+  }
+  std::vector<Grid::Row> all;
+  for (auto& [what, row] : rows) all.push_back(std::move(row));
+  return aligned_text(columns, all);
 }
 
 std::string share_text(double seconds, double total_s) {
@@ -103,6 +123,7 @@ std::string table_text(const Report& report) {
 std::string phases_text(const Result& r) {
   const std::vector<Phase> none;
   const std::vector<Phase>& phases = r.phases ? *r.phases : none;
+  if (std::string counts = counts_text(phases); !counts.empty()) return counts;
   double total_s = 0;
   std::uint64_t calls = 0;
   for (const Phase& p : phases) {

@@ -156,6 +156,24 @@ constexpr Pass kPasses[] = {Pass::kForward, Pass::kBackward, Pass::kBoth};
 constexpr CacheState kCacheStates[] = {CacheState::kWarm, CacheState::kCold};
 constexpr Layout kLayouts[] = {Layout::kBhsd, Layout::kBshd};
 
+/// Indices of GPUs, and "emulated".
+Axis device_axis(const Settings& settings) {
+  Axis axis;
+  if (const Setting* setting = find(settings, "device"))
+    for_each_item(*setting, [&](const std::string& item) {
+      if (item == device_text(kEmulatedDevice)) {
+        axis.push_back([](Case& c) { c.device = kEmulatedDevice; });
+        return;
+      }
+      if (item.empty() || item.find_first_not_of("0123456789:+x*km") != std::string::npos)
+        throw UsageError(fmt::format("{} must be the index of a GPU or {}, got {}", setting->where,
+                                     device_text(kEmulatedDevice), quote(item)));
+      for (const std::int64_t n : parse_counts(item, setting->where, kDevice))
+        axis.push_back([n](Case& c) { c.device = static_cast<int>(n); });
+    });
+  return axis;
+}
+
 /// --type, or else the types of the kernels that were asked for, or else the default.
 Axis type_axis(const Settings& settings, const Defaults& defaults) {
   const auto set = [](Case& c, AttentionType type) { c.type = type; };
@@ -231,8 +249,7 @@ std::vector<Axis> execution_axes(const Settings& s, const Defaults& defaults) {
       choice_axis<std::optional<Backend>>(
           s, "backend", backends,
           [](Case& c, std::optional<Backend> backend) { c.backend = backend; }),
-      count_axis(
-          s, "device", [](Case& c, std::int64_t n) { c.device = static_cast<int>(n); }, kDevice),
+      device_axis(s),
       count_axis(
           s, "threads", [](Case& c, std::int64_t n) { c.threads = static_cast<int>(n); }, kThreads),
       bool_axis(s, "deterministic", [](Case& c, bool on) { c.deterministic = on; }),

@@ -11,7 +11,7 @@ std::string Case::flags() const {
   if (isa) text += fmt::format(" --isa {}", name(*isa));
   if (!kernel.empty()) text += " --kernel " + kernel;
   if (threads != 0) text += fmt::format(" --threads {}", threads);
-  if (device) text += fmt::format(" --device {}", *device);
+  if (device) text += " --device " + device_text(*device);
   if (deterministic) text += " --deterministic";
   if (q_block != defaults.q_block) text += fmt::format(" --q_block {}", q_block);
   if (kv_block != defaults.kv_block) text += fmt::format(" --kv_block {}", kv_block);

@@ -26,7 +26,7 @@ struct Case {
   std::optional<Isa> isa;          ///< absent: the best that runs here
   std::string kernel;              ///< force one by name; empty: routed
   int threads = 0;                 ///< 0: all that this process may use
-  std::optional<int> device;       ///< index of a GPU
+  std::optional<int> device;       ///< index of a GPU, or kEmulatedDevice
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;  ///< of the `paper` type
   CacheState cache = CacheState::kWarm;

@@ -75,8 +75,9 @@ void refuse_idle(const Settings& settings, const std::vector<Group>& groups) {
 
 void refuse_device_on_cpu(const Case& c) {
   if (c.device && c.backend == Backend::kCpu)
-    throw UsageError(fmt::format(
-        "--device {} selects a GPU and --backend cpu has none; leave one of them out", *c.device));
+    throw UsageError(
+        fmt::format("--device {} selects a GPU and --backend cpu has none; leave one of them out",
+                    device_text(*c.device)));
 }
 
 std::vector<Group> expand_point(const Settings& settings, const Defaults& defaults) {

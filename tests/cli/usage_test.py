@@ -113,6 +113,9 @@ class NotHere(CliTest):
     def test_valid_requests_that_cannot_run_exit_3_with_the_reason(self):
         self.refuse("forward", "--backend", "cuda", code=3, says="cuda")
         self.refuse("forward", "--device", "0", code=3, says="--device 0")
+        self.refuse("forward", "--device", "emu", says="index of a GPU or emulated")
+        self.refuse("forward", "--device", "emulated", "--type", "paper", code=3, says="--backend cpu")
+        self.refuse("forward", "--device", "emulated", "--threads", "2", code=3, says="--threads 2")
         missing = [isa for isa in ("neon", "avx2") if f"  {isa} " in self.absent_levels()]
         for isa in missing:
             self.refuse("info", "--isa", isa, code=3, says=isa)

@@ -1,7 +1,0 @@
-#include "cuda/absent.h"
-
-namespace flashbench::cuda {
-
-std::string absent() { return FLASHBENCH_CUDA_ABSENT; }
-
-}  // namespace flashbench::cuda

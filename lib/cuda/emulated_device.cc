@@ -1,0 +1,121 @@
+#include "cuda/emulated_device.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+
+#include "core/error.h"
+#include "core/machine.h"
+#include "cuda/image.h"
+
+namespace flashbench::cuda {
+namespace {
+
+std::string findings_text(const std::vector<ptx::Finding>& findings) {
+  std::string text = "the emulated device found: " + findings.front().text();
+  if (findings.size() > 1) text += fmt::format("; and {} more", findings.size() - 1);
+  return text;
+}
+
+/// The counters as --profile shows them; what never happened is left out.
+std::vector<std::pair<std::string, std::uint64_t>> named(const ptx::Counters& c) {
+  std::vector<std::pair<std::string, std::uint64_t>> all = {
+      {"thread_instructions", c.thread_instructions}};
+  for (std::size_t i = 0; i < c.by_class.size(); ++i)
+    all.emplace_back(fmt::format("instructions: {}", name(static_cast<ptx::InstructionClass>(i))),
+                     c.by_class[i]);
+  const std::pair<const char*, std::uint64_t> rest[] = {
+      {"bytes: global read", c.global_read_bytes},
+      {"bytes: global written", c.global_written_bytes},
+      {"bytes: shared read", c.shared_read_bytes},
+      {"bytes: shared written", c.shared_written_bytes},
+      {"bytes: local read", c.local_read_bytes},
+      {"bytes: local written", c.local_written_bytes},
+      {"barriers", c.barriers},
+      {"matrix FLOP", c.matrix_flop},
+      {"blocks", c.ctas}};
+  all.insert(all.end(), std::begin(rest), std::end(rest));
+  std::erase_if(all, [](const auto& entry) { return entry.second == 0; });
+  return all;
+}
+
+}  // namespace
+
+EmulatedDevice::EmulatedDevice(const ptx::DeviceOptions& options)
+    : device_(options), seed_(options.seed) {
+  info_.name = "emulated";
+  info_.emulated = true;
+  info_.capability = options.compute_capability;
+  info_.memory_bytes = options.memory_bytes;
+  info_.shared_bytes = options.shared_bytes_per_block;
+}
+
+std::size_t EmulatedDevice::free_bytes() {
+  const std::size_t left = info_.memory_bytes - device_.allocated_bytes();
+  const auto available = machine::available_memory_bytes();
+  return available ? std::min<std::size_t>(left, *available / kHostBytesPerByte) : left;
+}
+
+Address EmulatedDevice::allocate(std::size_t bytes, const std::string& what) {
+  if (bytes > free_bytes())
+    throw UnavailableError(fmt::format("the emulated device has no {} bytes for {}", bytes, what));
+  return device_.alloc(bytes, what);
+}
+
+void EmulatedDevice::release(Address address) noexcept {
+  device_.free(address);  // throws only for an address that it never gave
+}
+
+void EmulatedDevice::write(Address to, const void* from, std::size_t bytes) {
+  device_.copy_in(to, {static_cast<const std::byte*>(from), bytes});
+}
+
+void EmulatedDevice::read(void* to, Address from, std::size_t bytes) {
+  device_.copy_out({static_cast<std::byte*>(to), bytes}, from);
+}
+
+void EmulatedDevice::zero(Address to, std::size_t bytes) { device_.fill(to, std::byte{0}, bytes); }
+
+void EmulatedDevice::poison(Address to, std::size_t bytes) { device_.poison(to, bytes); }
+
+void EmulatedDevice::launch(const Launch& launch, const Attention& argument) {
+  const std::span<const std::byte> bytes{reinterpret_cast<const std::byte*>(&argument),
+                                         sizeof argument};
+  const ptx::Dim3 grid{static_cast<std::uint32_t>(launch.grid_x),
+                       static_cast<std::uint32_t>(launch.grid_y),
+                       static_cast<std::uint32_t>(launch.grid_z)};
+  device_.set_seed(seed_++);
+  const ptx::LaunchResult result =
+      device_.launch(module_with(launch.entry), launch.entry, grid,
+                     {static_cast<std::uint32_t>(launch.threads), 1, 1}, launch.dynamic_bytes,
+                     std::span(&bytes, 1));
+  if (counts_.empty() || counts_.back().first != launch.phase)
+    counts_.emplace_back(launch.phase, ptx::Counters{});
+  counts_.back().second += result.counters;
+  if (!result.findings.empty()) throw DeviceError(findings_text(result.findings));
+}
+
+const ptx::Module& EmulatedDevice::module_with(const std::string& entry) {
+  ptx::Module& found = by_entry_[entry];
+  if (found != nullptr) return found;
+  const Image image = image_with(entry);
+  ptx::Module& module = by_image_[image.name];
+  if (module == nullptr) module = device_.load(image.ptx, std::string(image.name));
+  return found = module;
+}
+
+double EmulatedDevice::now_s() {
+  const std::chrono::duration<double> since = std::chrono::steady_clock::now().time_since_epoch();
+  return since.count();
+}
+
+std::vector<PhaseProfile::Row> EmulatedDevice::take_counts() {
+  std::vector<PhaseProfile::Row> rows;
+  for (const auto& [phase, counters] : std::exchange(counts_, {}))
+    rows.push_back({.phase = phase, .calls = 1, .counts = named(counters)});
+  return rows;
+}
+
+}  // namespace flashbench::cuda

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <map>
+#include <string_view>
+#include <vector>
+
+#include "cuda/device.h"
+#include "ptx/device.h"
+
+namespace flashbench::cuda {
+
+/// The device that executes the embedded PTX. A launch is done when it returns; whatever the
+/// emulator finds wrong with it is thrown as a DeviceError. Every launch is scheduled in another
+/// random order, the same ones in every run of the program.
+class EmulatedDevice final : public Device {
+ public:
+  explicit EmulatedDevice(const ptx::DeviceOptions& options);
+
+  const DeviceInfo& info() const override { return info_; }
+  std::size_t free_bytes() override;
+  Address allocate(std::size_t bytes, const std::string& what) override;
+  void release(Address address) noexcept override;
+  void write(Address to, const void* from, std::size_t bytes) override;
+  void read(void* to, Address from, std::size_t bytes) override;
+  void zero(Address to, std::size_t bytes) override;
+  void poison(Address to, std::size_t bytes) override;
+  void launch(const Launch& launch, const Attention& argument) override;
+  void wait() override {}
+  double now_s() override;
+  void flush_l2() override {}
+  std::vector<PhaseProfile::Row> take_counts() override;
+
+  /// Host memory per byte of device memory: the byte, and what is known about it.
+  static constexpr std::size_t kHostBytesPerByte = 4;
+
+ private:
+  const ptx::Module& module_with(const std::string& entry);
+
+  ptx::Device device_;
+  DeviceInfo info_;
+  std::uint64_t seed_;
+  std::map<std::string, ptx::Module> by_entry_;
+  std::map<std::string_view, ptx::Module> by_image_;
+  std::vector<std::pair<std::string, ptx::Counters>> counts_;  // by phase, in order
+};
+
+}  // namespace flashbench::cuda

@@ -1,0 +1,96 @@
+#include "cuda/kernels.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "core/error.h"
+#include "core/mask.h"
+#include "cuda/absent.h"
+#include "cuda/device.h"
+#include "cuda/emulated_device.h"
+#include "cuda/plan.h"
+#include "cuda/route.h"
+
+namespace flashbench::cuda {
+namespace {
+
+/// What CUDA takes for itself beside the tensors: allocations are rounded up, code is loaded.
+constexpr std::size_t kReserveBytes = std::size_t{64} << 20;
+
+/// One family of kernels on the device that an execution names.
+class CudaKernel final : public Kernel {
+ public:
+  explicit CudaKernel(const KernelFamily& family)
+      : family_(family),
+        info_{std::string(family.name), AttentionType::kFlash, Backend::kCuda,
+              std::string(family.description)} {}
+
+  const KernelInfo& info() const override { return info_; }
+
+  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override {
+    if (auto bad = invalid(p)) return bad;
+    try {
+      return rejects_on(device(e.device), p, e);
+    } catch (const std::runtime_error& error) {  // the device cannot be opened
+      return Rejection{error.what()};
+    }
+  }
+
+  std::size_t workspace_bytes(const Problem& p, const Execution&) const override {
+    return device_need(family_, p).workspace;
+  }
+
+  std::size_t host_bytes(const Problem& p, const Execution& e) const override {
+    if (e.device != kEmulatedDevice) return 0;
+    return EmulatedDevice::kHostBytesPerByte * device_need(family_, p).total();
+  }
+
+  double predicted_flop(const Problem& p, const Execution&) const override {
+    const Shape& s = p.shape;
+    return flop_executed(family_, p, visibilities({}, p.causal, s.b, s.q_len, s.kv_len));
+  }
+
+  std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
+                             const Inputs& in) const override {
+    return make_plan(device(e.device), family_, p, in);
+  }
+
+ private:
+  std::optional<Rejection> rejects_on(Device& on, const Problem& p, const Execution& e) const {
+    const RouteQuery query{
+        p.pass, p.dtype, p.shape.d, on.info().capability, on.info().shared_bytes, e.deterministic};
+    if (auto why = reason(family_, query)) return Rejection{*why};
+    if (!grid_fits(family_, p))
+      return Rejection{fmt::format("{}: more blocks than a CUDA grid holds", family_.name)};
+    const std::size_t needed = device_need(family_, p).total() + kReserveBytes;
+    if (const std::size_t free = on.free_bytes(); needed > free)
+      return Rejection{fmt::format("needs {:.1f} GB on device {}, {:.1f} GB available",
+                                   1e-9 * static_cast<double>(needed), on.info().name,
+                                   1e-9 * static_cast<double>(free))};
+    return std::nullopt;
+  }
+
+  const KernelFamily& family_;
+  KernelInfo info_;
+};
+
+std::vector<const Kernel*> make_kernels() {
+  static std::vector<std::unique_ptr<CudaKernel>> owned;
+  std::vector<const Kernel*> all;
+  if (absent()) return all;
+  for (const KernelFamily* family : families()) {
+    owned.push_back(std::make_unique<CudaKernel>(*family));
+    all.push_back(owned.back().get());
+  }
+  return all;
+}
+
+}  // namespace
+
+const std::vector<const Kernel*>& kernels() {
+  static const std::vector<const Kernel*> all = make_kernels();
+  return all;
+}
+
+}  // namespace flashbench::cuda

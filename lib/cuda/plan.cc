@@ -1,0 +1,253 @@
+#include "cuda/plan.h"
+
+#include <algorithm>
+#include <numbers>
+
+#include "cuda/device_tensor.h"
+
+namespace flashbench::cuda {
+namespace {
+
+bool padded(const Problem& p) { return p.padding != PaddingMask::kNone; }
+
+std::size_t rows_bytes(const Problem& p) {
+  return static_cast<std::size_t>(p.shape.lse_dims().count()) * sizeof(float);
+}
+
+Extent extent_of(const Problem& p, const std::vector<Visibility>& sees) {
+  Extent e{p.shape, p.dtype, 0};
+  for (const Visibility& v : sees) e.most_kept = std::max(e.most_kept, v.kept().count());
+  return e;
+}
+
+/// As long as no mask is known: all keys are kept.
+Extent extent_of(const Problem& p) { return {p.shape, p.dtype, p.shape.kv_len}; }
+
+std::vector<Launch> timed_launches(const KernelFamily& f, Pass pass, const Extent& e) {
+  std::vector<Launch> all;
+  if (pass != Pass::kBackward) all = f.forward(e);
+  if (pass != Pass::kForward)
+    for (Launch& launch : f.backward(e)) all.push_back(std::move(launch));
+  return all;
+}
+
+/// Pairs in the tiles that a launch visits for one head.
+double tile_pairs(const Launch& launch, const Visibility& sees, std::int64_t q_len) {
+  double pairs = 0;
+  for (std::int64_t q = 0; q < q_len; q += launch.q_tile) {
+    const std::int64_t last = std::min(q + launch.q_tile, q_len) - 1;
+    pairs += static_cast<double>(units(sees.visible(last), launch.kv_tile)) * launch.q_tile *
+             launch.kv_tile;
+  }
+  return pairs;
+}
+
+class CudaPlan final : public Plan {
+ public:
+  CudaPlan(Device& device, const KernelFamily& family, const Problem& p, const Inputs& in)
+      : device_(device),
+        family_(family),
+        problem_(p),
+        sees_(visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len)),
+        extent_(extent_of(p, sees_)) {
+    allocate();
+    describe();
+  }
+
+  void prepare(const Operands& io) override {
+    q_.write(io.in->q);
+    k_.write(io.in->k);
+    v_.write(io.in->v);
+    o_.poison();
+    device_.poison(lse_.address(), lse_.bytes());
+    if (problem_.needs_gradients()) {
+      d_o_.write(io.in->d_o);
+      for (DeviceTensor* t : {&dq_, &dk_, &dv_}) t->poison();
+    }
+    if (problem_.pass == Pass::kBackward)
+      for (const Launch& launch : family_.forward(extent_)) device_.launch(launch, argument_);
+    device_.take_counts();
+  }
+
+  void launch(const Operands&) override {
+    if (problem_.needs_gradients()) zero_sums();
+    for (const Launch& l : timed_launches(family_, problem_.pass, extent_))
+      device_.launch(l, argument_);
+  }
+
+  void wait() override { device_.wait(); }
+
+  void collect(const Operands& io) override {
+    device_.wait();
+    o_.read(io.out->o);
+    device_.read(io.out->lse.data(), lse_.address(), lse_.bytes());
+    if (!problem_.needs_gradients()) return;
+    dq_.read(io.out->dq);
+    dk_.read(io.out->dk);
+    dv_.read(io.out->dv);
+  }
+
+  bool flush_caches() override {
+    device_.flush_l2();
+    return true;
+  }
+
+  std::size_t workspace_bytes() const override { return device_need(family_, problem_).workspace; }
+
+  double flop_executed() const override { return cuda::flop_executed(family_, problem_, sees_); }
+
+  std::vector<PhaseProfile::Row> profile(const Operands& io) override {
+    if (device_.info().emulated) {
+      device_.take_counts();
+      launch(io);
+      return device_.take_counts();
+    }
+    std::vector<PhaseProfile::Row> rows;
+    double before_s = device_.now_s();
+    const auto clocked = [&](const std::string& phase) {
+      const double now_s = device_.now_s();
+      rows.push_back({phase, now_s - before_s, 1});
+      before_s = now_s;
+    };
+    if (problem_.needs_gradients()) {
+      zero_sums();
+      clocked("zero");
+    }
+    for (const Launch& l : timed_launches(family_, problem_.pass, extent_)) {
+      device_.launch(l, argument_);
+      clocked(l.phase);
+    }
+    return rows;
+  }
+
+ private:
+  void allocate() {
+    const Shape& s = problem_.shape;
+    const Dtype t = problem_.dtype;
+    q_ = {device_, t, s.q_dims(), "q"};
+    k_ = {device_, t, s.kv_dims(), "k"};
+    v_ = {device_, t, s.kv_dims(), "v"};
+    o_ = {device_, t, s.q_dims(), "o"};
+    lse_ = {device_, rows_bytes(problem_), "lse"};
+    if (problem_.needs_gradients()) {
+      d_o_ = {device_, t, s.q_dims(), "do"};
+      dq_ = {device_, t, s.q_dims(), "dq"};
+      dk_ = {device_, t, s.kv_dims(), "dk"};
+      dv_ = {device_, t, s.kv_dims(), "dv"};
+      delta_ = {device_, rows_bytes(problem_), "delta"};
+      if (const std::size_t bytes = family_.dq_sums_bytes(extent_); bytes > 0)
+        dq_sums_ = {device_, bytes, "dq_sums"};
+    }
+    if (padded(problem_)) write_kept_tables();
+  }
+
+  void write_kept_tables() {
+    const auto b = static_cast<std::size_t>(problem_.shape.b);
+    const auto kv_len = static_cast<std::size_t>(problem_.shape.kv_len);
+    std::vector<std::int32_t> kept(b * kv_len, -1), before(b * (kv_len + 1));
+    for (std::size_t i = 0; i < b; ++i) {
+      const KeptKeys& keys = sees_[i].kept();
+      std::copy_n(keys.positions(), keys.count(), kept.begin() + static_cast<long>(i * kv_len));
+      for (std::size_t k = 0; k <= kv_len; ++k)
+        before[i * (kv_len + 1) + k] =
+            static_cast<std::int32_t>(keys.before(static_cast<std::int64_t>(k)));
+    }
+    kept_ = {device_, kept.size() * sizeof kept[0], "kept"};
+    kept_before_ = {device_, before.size() * sizeof before[0], "kept_before"};
+    device_.write(kept_.address(), kept.data(), kept_.bytes());
+    device_.write(kept_before_.address(), before.data(), kept_before_.bytes());
+  }
+
+  void describe() {
+    const Shape& s = problem_.shape;
+    Attention& a = argument_;
+    a.q = q_.rows();
+    a.k = k_.rows();
+    a.v = v_.rows();
+    a.o = o_.rows();
+    a.lse = lse_.as<float>();
+    if (problem_.needs_gradients()) {
+      a.d_o = d_o_.rows();
+      a.dq = dq_.rows();
+      a.dk = dk_.rows();
+      a.dv = dv_.rows();
+    }
+    a.delta = delta_.as<float>();
+    a.dq_sums = dq_sums_.as<float>();
+    a.kept = kept_.as<std::int32_t>();
+    a.kept_before = kept_before_.as<std::int32_t>();
+    a.b = static_cast<std::int32_t>(s.b);
+    a.h = static_cast<std::int32_t>(s.h);
+    a.h_kv = static_cast<std::int32_t>(s.h_kv);
+    a.group = static_cast<std::int32_t>(s.group());
+    a.q_len = static_cast<std::int32_t>(s.q_len);
+    a.kv_len = static_cast<std::int32_t>(s.kv_len);
+    a.d = static_cast<std::int32_t>(s.d);
+    a.causal = problem_.causal ? 1 : 0;
+    a.causal_offset = a.kv_len - a.q_len;
+    a.element = problem_.dtype == Dtype::kF32    ? Element::kF32
+                : problem_.dtype == Dtype::kBf16 ? Element::kBf16
+                                                 : Element::kF16;
+    a.scale = static_cast<float>(problem_.softmax_scale());
+    a.scale_log2 = static_cast<float>(problem_.softmax_scale() * std::numbers::log2e);
+  }
+
+  /// What the backward's kernels add to, or leave out.
+  void zero_sums() {
+    if (dq_sums_.bytes() > 0) device_.zero(dq_sums_.address(), dq_sums_.bytes());
+    if (!padded(problem_)) return;
+    dk_.zero();
+    dv_.zero();
+  }
+
+  Device& device_;
+  const KernelFamily& family_;
+  const Problem problem_;
+  const std::vector<Visibility> sees_;
+  const Extent extent_;
+  DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_;
+  DeviceBuffer lse_, delta_, dq_sums_, kept_, kept_before_;
+  Attention argument_{};
+};
+
+}  // namespace
+
+DeviceNeed device_need(const KernelFamily& family, const Problem& p) {
+  const Shape& s = p.shape;
+  const std::size_t q = DeviceTensor::bytes(p.dtype, s.q_dims());
+  const std::size_t kv = DeviceTensor::bytes(p.dtype, s.kv_dims());
+  DeviceNeed need;
+  need.tensors = 2 * q + 2 * kv + rows_bytes(p);
+  need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len);
+  if (p.needs_gradients()) {
+    need.tensors += 2 * q + 2 * kv;
+    need.workspace += rows_bytes(p) + family.dq_sums_bytes(extent_of(p));
+  }
+  return need;
+}
+
+double flop_executed(const KernelFamily& family, const Problem& p,
+                     const std::vector<Visibility>& sees) {
+  double flop = 0;
+  for (const Launch& launch : timed_launches(family, p.pass, extent_of(p, sees))) {
+    if (launch.products == 0) continue;
+    for (const Visibility& v : sees)
+      flop += 2.0 * launch.products * launch.padded_d * static_cast<double>(p.shape.h) *
+              tile_pairs(launch, v, p.shape.q_len);
+  }
+  return flop;
+}
+
+bool grid_fits(const KernelFamily& family, const Problem& p) {
+  const std::vector<Launch> all = timed_launches(family, Pass::kBoth, extent_of(p));
+  return std::all_of(all.begin(), all.end(), [](const Launch& l) {
+    return l.grid_x <= 0x7fffffff && l.grid_y <= 0xffff && l.grid_z <= 0xffff;
+  });
+}
+
+std::unique_ptr<Plan> make_plan(Device& device, const KernelFamily& family, const Problem& p,
+                                const Inputs& in) {
+  return std::make_unique<CudaPlan>(device, family, p, in);
+}
+
+}  // namespace flashbench::cuda

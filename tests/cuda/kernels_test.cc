@@ -1,0 +1,167 @@
+// Every kernel of the CUDA backend, as compiled, on the emulated device against the fp64 oracle.
+#include "cuda/kernels.h"
+
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+
+#include "cuda/absent.h"
+#include "data/inputs.h"
+#include "oracle/verify.h"
+
+namespace flashbench::cuda {
+namespace {
+
+struct KernelCase {
+  const char* guards_against;
+  Shape shape;
+  bool causal = false;
+  double keep = 1.0;  ///< of a random padding mask; 1: none
+  double scale = 0;   ///< 0: the default
+};
+
+constexpr KernelCase kCases[] = {
+    {"one_of_everything", {1, 1, 1, 1, 1, 1}},
+    {"one_query", {1, 4, 2, 1, 129, 64}, true},
+    {"one_short_of_a_tile", {1, 1, 1, 63, 127, 64}},
+    {"full_tiles", {1, 1, 1, 64, 128, 64}, true},
+    {"one_more_than_a_tile", {1, 1, 1, 65, 129, 64}, true},
+    {"three_key_tiles_and_a_tail", {1, 1, 1, 20, 200, 128}},
+    {"three_query_tiles_and_a_tail", {1, 1, 1, 200, 30, 128}},
+    {"rows_that_see_nothing", {1, 2, 1, 100, 37, 64}, true},
+    {"more_keys_than_queries_causal", {1, 1, 1, 30, 150, 64}, true},
+    {"padding_alone", {2, 2, 2, 40, 150, 64}, false, 0.5},
+    {"padding_and_causal", {2, 2, 1, 90, 110, 64}, true, 0.5},
+    {"padding_keeps_nothing", {2, 1, 1, 9, 20, 16}, false, 0.0},
+    {"padding_keeps_little", {2, 1, 1, 70, 100, 16}, true, 0.03},
+    {"group_of_three", {1, 6, 2, 33, 70, 32}, true},
+    {"multi_query_with_padding", {2, 4, 1, 37, 80, 48}, false, 0.6},
+    {"rows_padded_to_16_bytes", {1, 2, 2, 20, 33, 7}},
+    {"d_111", {1, 1, 1, 40, 50, 111}, true},
+    {"d_160_needs_the_next_size", {1, 1, 1, 40, 70, 160}},
+    {"d_256", {1, 1, 1, 40, 70, 256}, true},
+    {"large_logits", {1, 1, 1, 40, 90, 64}, false, 1.0, 3.75},
+    {"negative_scale", {1, 1, 1, 20, 40, 32}, true, 1.0, -0.2},
+};
+
+// Beyond what tensor cores are used for; many instructions, so few of them.
+constexpr KernelCase kWide[] = {
+    {"d_320", {1, 1, 1, 35, 70, 320}, true},
+    {"d_1024", {1, 1, 1, 18, 70, 1024}},
+};
+
+Problem problem_of(const KernelCase& c, Dtype dtype, Pass pass) {
+  Problem p;
+  p.shape = c.shape;
+  p.dtype = dtype;
+  p.pass = pass;
+  p.causal = c.causal;
+  p.d_o = GradSource::kRandom;
+  if (c.keep < 1.0) {
+    p.padding = PaddingMask::kRandom;
+    p.mask_keep = c.keep;
+  }
+  if (c.scale != 0) p.scale = c.scale;
+  return p;
+}
+
+constexpr Execution kEmulated{.backend = Backend::kCuda, .device = kEmulatedDevice};
+
+Outputs run(const Kernel& kernel, const Problem& p, const Inputs& in) {
+  Outputs out = data::make_outputs(p);
+  out.poison();
+  const auto plan = kernel.plan(p, kEmulated, in);
+  EXPECT_EQ(plan->workspace_bytes(), kernel.workspace_bytes(p, kEmulated));
+  const Operands io{&in, &out};
+  plan->prepare(io);
+  plan->launch(io);
+  plan->collect(io);
+  return out;
+}
+
+std::string describe(const Verdict& v) {
+  std::string text;
+  for (const TensorVerdict& t : v.tensors)
+    if (!t.ok) text += t.tensor + " " + std::to_string(t.error_over_noise) + "x; ";
+  return text;
+}
+
+class KernelTest : public testing::TestWithParam<const Kernel*> {
+ protected:
+  void expect_right(const KernelCase& c, Dtype dtype) {
+    const Problem p = problem_of(c, dtype, Pass::kBoth);
+    if (GetParam()->rejects(p, kEmulated)) return;
+    ++ran_;
+    const Inputs in = data::make_inputs(p);
+    const oracle::Reference reference(p, in, VerifyLevel::kFull);
+    try {
+      const Verdict v = reference.verify(run(*GetParam(), p, in));
+      EXPECT_TRUE(v.checked() && v.ok())
+          << c.guards_against << " " << name(dtype) << ": " << describe(v);
+    } catch (const std::exception& e) {
+      ADD_FAILURE() << c.guards_against << " " << name(dtype) << ": " << e.what();
+    }
+  }
+  int ran_ = 0;
+};
+
+TEST_P(KernelTest, ForwardAndBackwardAreWithinTheirNoise) {
+  for (const KernelCase& c : kCases)
+    for (const Dtype dtype : kDtypes) expect_right(c, dtype);
+  EXPECT_GE(ran_, static_cast<int>(std::size(kCases)));
+}
+
+TEST_P(KernelTest, WideHeadDimensionsAreWithinTheirNoise) {
+  for (const KernelCase& c : kWide)
+    for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) expect_right(c, dtype);
+}
+
+TEST_P(KernelTest, BackwardAloneUsesTheForwardOfPrepare) {
+  const Problem p = problem_of(kCases[10], Dtype::kBf16, Pass::kBackward);
+  ASSERT_STREQ(kCases[10].guards_against, "padding_and_causal");
+  const Inputs in = data::make_inputs(p);
+  const Verdict v = oracle::verify(p, in, run(*GetParam(), p, in), VerifyLevel::kFull);
+  EXPECT_TRUE(v.ok()) << describe(v);
+}
+
+TEST_P(KernelTest, TwoRunsInDifferentOrdersAreBitwiseEqual) {
+  const Problem p = problem_of(kCases[10], Dtype::kBf16, Pass::kBoth);
+  const Inputs in = data::make_inputs(p);
+  const Outputs a = run(*GetParam(), p, in), b = run(*GetParam(), p, in);
+  const auto equal = [](const Tensor& x, const Tensor& y) {
+    return std::memcmp(x.data(), y.data(), x.bytes()) == 0;
+  };
+  EXPECT_TRUE(equal(a.o, b.o) && equal(a.lse, b.lse));
+  EXPECT_TRUE(equal(a.dq, b.dq) && equal(a.dk, b.dk) && equal(a.dv, b.dv));
+}
+
+TEST_P(KernelTest, WhatAMaskHidesIsNeverRead) {
+  const Problem p = problem_of(kCases[10], Dtype::kBf16, Pass::kBoth);
+  const Inputs clean = data::make_inputs(p);
+  Inputs in = data::make_inputs(p);
+  const Shape& s = p.shape;
+  for (std::int64_t b = 0; b < s.b; ++b)
+    for (std::int64_t key = 0; key < s.kv_len; ++key) {
+      if (in.key_mask[static_cast<std::size_t>(b * s.kv_len + key)] != 0) continue;
+      for (std::int64_t h = 0; h < s.h_kv; ++h)
+        for (std::int64_t d = 0; d < s.d; ++d)
+          for (Tensor* t : {&in.k, &in.v}) t->set(s.kv_dims().index(b, h, key, d), NAN);
+    }
+  const Verdict v = oracle::verify(p, clean, run(*GetParam(), p, in), VerifyLevel::kFull);
+  EXPECT_TRUE(v.ok()) << describe(v);
+}
+
+TEST_P(KernelTest, ExecutedFlopIsWhatWasPredicted) {
+  const Problem p = problem_of(kCases[4], Dtype::kBf16, Pass::kBoth);
+  const Inputs in = data::make_inputs(p);
+  const auto plan = GetParam()->plan(p, kEmulated, in);
+  EXPECT_EQ(plan->flop_executed(), GetParam()->predicted_flop(p, kEmulated));
+  EXPECT_GT(plan->flop_executed(), 14.0 * 64 * 65 * (129 - 65));
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryKernel, KernelTest, testing::ValuesIn(kernels()),
+                         [](const auto& k) { return k.param->info().name; });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(KernelTest);
+
+}  // namespace
+}  // namespace flashbench::cuda

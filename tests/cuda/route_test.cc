@@ -1,0 +1,102 @@
+// Which kernel takes what, and what is said where none does.
+#include "cuda/route.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cuda/simt_f32.h"
+
+namespace flashbench::cuda {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::size_t kShared99K = 99 * 1024, kShared64K = 64 * 1024;
+
+constexpr RouteQuery query(Dtype t, std::int64_t d, int capability,
+                           std::size_t shared = kShared99K) {
+  return {Pass::kBoth, t, d, capability, shared, false};
+}
+
+// Routing is a constant expression: simt_f32 takes everything from 7.5 on.
+static_assert(refusal(simt_f32::kFamily, query(Dtype::kF32, 1024, 75, kShared64K)) ==
+              Refusal::kNone);
+static_assert(refusal(simt_f32::kFamily, query(Dtype::kF16, 1, 121)) == Refusal::kNone);
+static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 64, 70)) == Refusal::kCapability);
+static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 1025, 90)) == Refusal::kHeadDim);
+static_assert(refusal(simt_f32::kFamily, query(Dtype::kF32, 64, 90, 20000)) == Refusal::kShared);
+
+/// A family that simt_f32 is not: limited in every way.
+constexpr KernelFamily narrow() {
+  KernelFamily f = simt_f32::kFamily;
+  f.name = "narrow";
+  f.f32 = false;
+  f.max_d = 128;
+  f.min_capability = 90;
+  f.max_capability = 90;
+  f.deterministic = false;
+  return f;
+}
+constexpr KernelFamily kNarrow = narrow();
+
+struct Row {
+  const char* guards_against;
+  RouteQuery query;
+  const char* says;  ///< "": taken
+};
+
+TEST(Route, EveryRefusalNamesTheLimitAndTheDevice) {
+  RouteQuery ordered = query(Dtype::kBf16, 64, 90);
+  ordered.deterministic = true;
+  RouteQuery forward = ordered;
+  forward.pass = Pass::kForward;
+  const Row rows[] = {
+      {"all_well", query(Dtype::kBf16, 128, 90), ""},
+      {"old_device", query(Dtype::kBf16, 64, 89),
+       "narrow needs compute capability 9.0, this device has 8.9"},
+      {"machine_code_of_another_device", query(Dtype::kBf16, 64, 100), "9.0 only"},
+      {"wrong_dtype", query(Dtype::kF32, 64, 90), "takes bf16 and f16, not f32"},
+      {"wide_d", query(Dtype::kF16, 129, 90), "up to 128, not 129"},
+      {"little_shared_memory", query(Dtype::kF16, 64, 90, 1024), "35840 bytes of shared memory"},
+      {"order_of_sums", ordered, "--deterministic"},
+      {"forward_has_no_gradients", forward, ""},
+  };
+  for (const Row& row : rows) {
+    const auto why = reason(kNarrow, row.query);
+    EXPECT_EQ(why.has_value(), row.says[0] != '\0') << row.guards_against;
+    if (why) {
+      EXPECT_THAT(*why, HasSubstr(row.says)) << row.guards_against;
+    }
+  }
+}
+
+TEST(Route, SomeFamilyTakesEveryDtypeAndHeadDimension) {
+  for (const int capability : {75, 80, 86, 89, 90, 100, 120})
+    for (const Dtype t : kDtypes)
+      for (std::int64_t d = 1; d <= kMaxHeadDim; ++d) {
+        bool taken = false;
+        for (const KernelFamily* f : families())
+          taken = taken || !reason(*f, query(t, d, capability, kShared64K));
+        EXPECT_TRUE(taken) << capability << " " << name(t) << " d = " << d;
+      }
+}
+
+TEST(Route, GridsCoverEveryRowOfEveryHead) {
+  const Extent e{{2, 6, 3, 130, 70, 100}, Dtype::kF32, 65};
+  const std::vector<Launch> forward = simt_f32::forward(e), backward = simt_f32::backward(e);
+  ASSERT_EQ(forward.size(), 1u);
+  EXPECT_EQ(forward[0].entry, "simt_f32_forward_d128");
+  EXPECT_EQ(forward[0].grid_x, 3 * 6 * 2);  // tiles of 64 queries
+  ASSERT_EQ(backward.size(), 3u);
+  EXPECT_EQ(backward[0].grid_x, 2 * 6 * 130 / 8);  // a warp a row
+  EXPECT_EQ(backward[2].entry, "simt_f32_dkdv_d128");
+  EXPECT_EQ(backward[2].grid_x, 2 * 3 * 2);  // tiles of 64 kept keys
+}
+
+TEST(Route, NoKeyKeptIsNoTileOfKeys) {
+  const Extent e{{1, 1, 1, 5, 7, 8}, Dtype::kF32, 0};
+  for (const Launch& launch : simt_f32::backward(e)) EXPECT_NE(launch.phase, "dkdv");
+}
+
+}  // namespace
+}  // namespace flashbench::cuda
