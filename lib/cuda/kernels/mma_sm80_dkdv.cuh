@@ -120,9 +120,9 @@ struct KvShared {
                                                int stage) const {
     load_tile<kD, kTile.columns, kTile.threads()>(q(stage), query_rows(a, a.q, b, h), first);
     load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage), query_rows(a, a.d_o, b, h), first);
-    const int value = thread(), column = value % kTile.columns;
+    const unsigned value = thread(), column = value % kTile.columns;
     if (value >= 2 * kTile.columns) return;
-    const int query = first + column;
+    const int query = first + static_cast<int>(column);
     const bool valid = query < a.q_len;
     const float* from = (value < kTile.columns ? a.lse : a.delta) + row_values(a, b, h);
     const std::uint32_t to = value < kTile.columns ? lse(stage) : delta(stage);

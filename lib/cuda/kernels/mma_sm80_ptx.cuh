@@ -26,7 +26,8 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* p) {
 
 /// The same number, but nothing computed from it may be kept across iterations of a loop: the three
 /// instructions that make an address are cheaper than the register that would hold it.
-__device__ __forceinline__ int recomputed(int x) {
+template <typename T>
+__device__ __forceinline__ T recomputed(T x) {
   asm volatile("" : "+r"(x));
   return x;
 }

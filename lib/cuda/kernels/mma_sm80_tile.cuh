@@ -17,9 +17,9 @@ using Fragments = float[kRowTiles][kColumns / 8][4];
 constexpr float kInf = __builtin_huge_valf();
 constexpr float kLn2 = 0.6931471805599453f, kLog2E = 1.4426950408889634f;
 
-__device__ __forceinline__ int thread() { return recomputed(static_cast<int>(threadIdx.x)); }
-__device__ __forceinline__ int lane() { return thread() % 32; }
-__device__ __forceinline__ int warp() { return thread() / 32; }
+__device__ __forceinline__ unsigned thread() { return recomputed(threadIdx.x); }
+__device__ __forceinline__ int lane() { return static_cast<int>(thread() % 32); }
+__device__ __forceinline__ int warp() { return static_cast<int>(thread() / 32); }
 
 /// The first row of this CTA's block that the warp owns.
 template <int kRowTiles>
@@ -109,7 +109,8 @@ template <int kD, int kRows, int kThreads>
 __device__ __forceinline__ void load_tile(std::uint32_t tile, const HeadRows& from, int first) {
   constexpr int kGroup = swizzle_group(kD), kRowStep = kThreads / kGroup;
   static_assert(kRowStep % 8 == 0);
-  const int thread_row = thread() / kGroup, thread_chunk = thread() % kGroup;
+  const int thread_row = static_cast<int>(thread() / kGroup);
+  const int thread_chunk = static_cast<int>(thread() % kGroup);
   const std::uint32_t to = chunk_at<kD>(tile, thread_row, thread_chunk);
   constexpr int kSteps = (kRows + kRowStep - 1) / kRowStep;
   int row[kSteps];
