@@ -1,0 +1,76 @@
+// The proof on the emulated device is worth what it notices: bugs planted into the kernels' PTX
+// must show up, each as the table says.
+#include "tests/cuda/planted_bugs.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "cuda/mma_sm80.h"
+#include "cuda/simt_f32.h"
+#include "tests/cuda/emulated_run.h"
+
+namespace flashbench::cuda {
+namespace {
+
+Problem problem_for(const PlantedBug& bug) {
+  Problem p;
+  p.shape = {1, 2, 1, bug.q_len, bug.kv_len, bug.d};
+  p.dtype = Dtype::kBf16;
+  p.pass = Pass::kBoth;
+  p.causal = true;
+  p.padding = PaddingMask::kRandom;
+  p.mask_keep = 0.7;
+  p.d_o = GradSource::kRandom;
+  return p;
+}
+
+/// Everything by which a bug shows, over a few orders of warps and copies.
+std::set<std::string> symptoms(const KernelFamily& family, const PlantedBug& bug,
+                               std::string& first) {
+  std::set<std::string> all;
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    const EmulatedRun run(family, problem_for(bug), seed,
+                          {.bug = bug.mutation, .nan_in_hidden_keys = true});
+    for (const ptx::Finding& f : run.findings()) all.emplace(name(f.kind));
+    if (!run.wrong().empty()) all.emplace("wrong result");
+    if (first.empty()) first = run.findings().empty() ? run.wrong() : run.findings().front().text();
+    if (all.contains(bug.noticed_as)) break;
+  }
+  if (all.empty()) all.emplace("nothing");
+  return all;
+}
+
+/// How gtest names the row that failed.
+[[maybe_unused]] void PrintTo(const PlantedBug& bug, std::ostream* out) { *out << bug.name; }
+
+class PlantedBugTest : public NeedsKernels, public testing::WithParamInterface<PlantedBug> {};
+
+TEST_P(PlantedBugTest, IsNoticedAsTheTableSays) {
+  const PlantedBug& bug = GetParam();
+  const bool mma = bug.mutation.entry.starts_with("mma_");
+  std::string first;
+  const std::set<std::string> all =
+      symptoms(mma ? mma_sm80::kFamily : simt_f32::kFamily, bug, first);
+  std::string seen;
+  for (const std::string& s : all) seen += s + ", ";
+  std::printf("%-50s %s%.160s\n", bug.name, seen.c_str(), first.c_str());
+  EXPECT_TRUE(all.contains(bug.noticed_as)) << "seen: " << seen << first;
+}
+
+INSTANTIATE_TEST_SUITE_P(MmaSm80, PlantedBugTest, testing::ValuesIn(kMmaBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(SimtF32, PlantedBugTest, testing::ValuesIn(kSimtBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
+TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
+  const auto check = [](const PlantedBug& bug) {
+    EXPECT_EQ(std::string(bug.noticed_as) == "nothing", std::string(bug.why_not) != "") << bug.name;
+  };
+  for (const PlantedBug& bug : kMmaBugs) check(bug);
+  for (const PlantedBug& bug : kSimtBugs) check(bug);
+}
+
+}  // namespace
+}  // namespace flashbench::cuda
