@@ -308,7 +308,10 @@ class Info(CliTest):
         for status in list(info["isas"].values()) + list(info["backends"].values()):
             self.assertNotEqual(status["available"], bool(status["reason"]))
         self.assertTrue(any(peak["gflops"] for peak in info["peaks"]))
-        self.assertEqual({k["name"] for k in info["kernels"]}, {"cpu_flash", "cpu_normal", "paper"})
+        kernels = {"cpu_flash", "cpu_normal", "paper"}
+        if info["cuda_devices"]["emulated"]["available"]:  # built with the CUDA toolkit
+            kernels |= {"mma_sm80", "simt_f32"}
+        self.assertEqual({k["name"] for k in info["kernels"]}, kernels)
 
 
 class Origin(CliTest):
