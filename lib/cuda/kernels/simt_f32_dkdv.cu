@@ -10,7 +10,9 @@ namespace flashbench::cuda::simt {
 namespace {
 
 template <int kPaddedD>
-constexpr int kKeyRows = kPaddedD <= 128 ? 64 : kPaddedD <= 256 ? 32 : 16;
+constexpr int kKeyRows = kPaddedD <= 128   ? 64
+                         : kPaddedD <= 256 ? 32
+                                           : 16;
 
 /// One tile of queries of one head against this block's keys.
 template <int kPaddedD, typename KeyOf>
@@ -69,10 +71,10 @@ __device__ void dkdv(const Attention& a) {
 }  // namespace
 }  // namespace flashbench::cuda::simt
 
-#define FLASHBENCH_SIMT_DKDV(D)                                                           \
-  extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::kThreads, 1)       \
-      simt_f32_dkdv_d##D(const __grid_constant__ flashbench::cuda::Attention a) {         \
-    flashbench::cuda::simt::dkdv<D>(a);                                                   \
+#define FLASHBENCH_SIMT_DKDV(D)                                                     \
+  extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::kThreads, 1) \
+      simt_f32_dkdv_d##D(const __grid_constant__ flashbench::cuda::Attention a) {   \
+    flashbench::cuda::simt::dkdv<D>(a);                                             \
   }
 
 FLASHBENCH_SIMT_DKDV(64)

@@ -78,10 +78,10 @@ extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::kThreads)
   flashbench::cuda::simt::delta(a);
 }
 
-#define FLASHBENCH_SIMT_DQ(D)                                                           \
-  extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::kThreads, 1)     \
-      simt_f32_dq_d##D(const __grid_constant__ flashbench::cuda::Attention a) {         \
-    flashbench::cuda::simt::dq<D>(a);                                                   \
+#define FLASHBENCH_SIMT_DQ(D)                                                       \
+  extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::kThreads, 1) \
+      simt_f32_dq_d##D(const __grid_constant__ flashbench::cuda::Attention a) {     \
+    flashbench::cuda::simt::dq<D>(a);                                               \
   }
 
 FLASHBENCH_SIMT_DQ(64)

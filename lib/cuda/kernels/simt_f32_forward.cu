@@ -14,8 +14,8 @@ constexpr float kLn2 = 0.693147180559945309f;
 template <int kPaddedD>
 constexpr int kForwardRows = kPaddedD <= 256 ? 64 : 64 * 256 / kPaddedD;
 
-/// Absorbs one tile of scores into the running maximum and sum of a row, in units of log2. Turns the
-/// scores into weights and returns the factor for the old sum and the old O.
+/// Absorbs one tile of scores into the running maximum and sum of a row, in units of log2. Turns
+/// the scores into weights and returns the factor for the old sum and the old O.
 __device__ float absorb(float (&s)[4], int first_column, int visible_keys, float scale_log2,
                         float& max, float& sum) {
   const Lanes<64> lane;  // columns do not depend on the number of rows
@@ -82,10 +82,10 @@ __device__ void forward(const Attention& a) {
 }  // namespace
 }  // namespace flashbench::cuda::simt
 
-#define FLASHBENCH_SIMT_FORWARD(D)                                                             \
-  extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::kThreads, 1)               \
-      simt_f32_forward_d##D(const __grid_constant__ flashbench::cuda::Attention a) {           \
-    flashbench::cuda::simt::forward<D>(a);                                                     \
+#define FLASHBENCH_SIMT_FORWARD(D)                                                   \
+  extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::kThreads, 1)  \
+      simt_f32_forward_d##D(const __grid_constant__ flashbench::cuda::Attention a) { \
+    flashbench::cuda::simt::forward<D>(a);                                           \
   }
 
 FLASHBENCH_SIMT_FORWARD(64)

@@ -10,7 +10,8 @@
 // it owns four neighbouring elements of every 64 of the head dimension.
 //
 // Per float4 of depth a thread reads kRows/16 + 4 vectors from shared memory for 4 * 4 * kRows/16
-// multiply-adds: 8 reads for 64 of them at 64 rows, which keeps the FMA pipes ahead of shared memory.
+// multiply-adds: 8 reads for 64 of them at 64 rows, which keeps the FMA pipes ahead of shared
+// memory.
 namespace flashbench::cuda::simt {
 
 inline constexpr int kThreads = 256;
