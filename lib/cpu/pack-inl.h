@@ -76,23 +76,69 @@ HWY_INLINE void pack_panels_of(const RowSource& src, std::int64_t rows, std::int
   }
 }
 
+#if HWY_TARGET != HWY_SCALAR
+/// A vector of kLanes: block n of four lanes is four words of row 4n.
+template <int kLanes>
+HWY_INLINE hn::Vec<hn::FixedTag<float, kLanes>> load_blocks(const float* from, std::int64_t row) {
+  const hn::FixedTag<float, kLanes> some;
+  if constexpr (kLanes == 4)
+    return hn::LoadU(some, from);
+  else
+    return hn::Combine(some, load_blocks<kLanes / 2>(from + kLanes / 2 * row, row),
+                       load_blocks<kLanes / 2>(from, row));
+}
+#endif
+
+/// to[k·to_row + i] = from[i·from_row + k] for a vector's lanes of rows i and four words k.
+HWY_INLINE void transpose_four(const float* HWY_RESTRICT from,
+                               [[maybe_unused]] std::int64_t from_row, float* HWY_RESTRICT to,
+                               std::int64_t to_row) {
+  const F32 f32;
+#if HWY_TARGET == HWY_SCALAR
+  for (std::int64_t k = 0; k < 4; ++k) hn::StoreU(hn::LoadU(f32, from + k), f32, to + k * to_row);
+#else
+  const hn::Repartition<std::uint64_t, F32> pairs;
+  // Blocks of four lanes: block n of vector i holds row 4n + i.
+  const auto rows = [&](std::int64_t i) HWY_ATTR {
+    return load_blocks<static_cast<int>(HWY_MAX_BYTES / sizeof(float))>(from + i * from_row,
+                                                                        from_row);
+  };
+  const auto r0 = rows(0), r1 = rows(1), r2 = rows(2), r3 = rows(3);
+  const auto low01 = hn::BitCast(pairs, hn::InterleaveLower(f32, r0, r1));
+  const auto low23 = hn::BitCast(pairs, hn::InterleaveLower(f32, r2, r3));
+  const auto high01 = hn::BitCast(pairs, hn::InterleaveUpper(f32, r0, r1));
+  const auto high23 = hn::BitCast(pairs, hn::InterleaveUpper(f32, r2, r3));
+  hn::StoreU(hn::BitCast(f32, hn::InterleaveLower(pairs, low01, low23)), f32, to);
+  hn::StoreU(hn::BitCast(f32, hn::InterleaveUpper(pairs, low01, low23)), f32, to + to_row);
+  hn::StoreU(hn::BitCast(f32, hn::InterleaveLower(pairs, high01, high23)), f32, to + 2 * to_row);
+  hn::StoreU(hn::BitCast(f32, hn::InterleaveUpper(pairs, high01, high23)), f32, to + 3 * to_row);
+#endif
+}
+
+/// A vector's lanes of rows at a time are converted, some words of each, and transposed from there.
 template <typename Tile, typename T>
 HWY_INLINE void pack_panels_transposed_of(const RowSource& src, std::int64_t rows, std::int64_t d,
                                           float scale, float* dst) {
-  const std::int64_t cols = panel_cols<Tile>();
-  const std::int64_t words = blocks(d, kPerWord<typename Tile::Operand>);
-  typename Tile::Operand::Element row[kMaxHeadDim + 1] = {};  // one more: the end of the last word
-  float word[kMaxHeadDim];
-  for (std::int64_t first = 0; first < rows; first += cols) {
-    float* panel = dst + first * words;
-    for (std::int64_t j = 0; j < cols; ++j) {
-      if (first + j < rows) {
-        convert_row(source_row<T>(src, first + j), d, scale, row);
-        std::memcpy(word, row, static_cast<std::size_t>(words) * sizeof(float));
-        for (std::int64_t k = 0; k < words; ++k) panel[k * cols + j] = word[k];
-      } else {
-        for (std::int64_t k = 0; k < words; ++k) panel[k * cols + j] = 0.0f;
+  using Element = typename Tile::Operand::Element;
+  constexpr std::int64_t kPer = kPerWord<typename Tile::Operand>, kWords = 64;
+  const std::int64_t cols = panel_cols<Tile>(), lanes = vector_lanes(), words = blocks(d, kPer);
+  HWY_ALIGN float some[HWY_MAX_BYTES / sizeof(float) * kWords];
+  for (std::int64_t first = 0; first < round_up(rows, cols); first += lanes) {
+    float* out = dst + first / cols * cols * words + first % cols;
+    for (std::int64_t k = 0; k < words; k += kWords) {
+      const std::int64_t elements = std::min(kWords * kPer, d - k * kPer);
+      for (std::int64_t i = 0; i < lanes; ++i) {
+        auto* row = reinterpret_cast<Element*>(some + i * kWords);
+        const T* from = first + i < rows ? source_row<T>(src, first + i) : zero_row<T>();
+        convert_row(from + k * kPer, elements, scale, row);
+        std::fill(row + elements, row + round_up(elements, kPer), Element{});
       }
+      const std::int64_t count = std::min(kWords, words - k);
+      std::int64_t w = 0;
+      for (; w + 4 <= count; w += 4) transpose_four(some + w, kWords, out + (k + w) * cols, cols);
+      for (; w < count; ++w)
+        for (std::int64_t i = 0; i < lanes; ++i)
+          std::memcpy(out + (k + w) * cols + i, some + i * kWords + w, sizeof(float));
     }
   }
 }
