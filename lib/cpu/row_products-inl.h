@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "cpu/rows-inl.h"
 #include "cpu/tile_ops.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -93,8 +94,8 @@ struct RowPointers {
 /// C[kRows][kCols] = A·Bᵀ; kCols is 4, or 1 for the last rows of B.
 template <int kRows, int kCols, typename T>
 HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int64_t row_a,
-                          const RowPointers<T, kCols>& b, float* HWY_RESTRICT c,
-                          std::int64_t row_c) {
+                          const RowPointers<T, kCols>& b, float* HWY_RESTRICT c, std::int64_t row_c,
+                          Ahead& ahead) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
   hn::Vec<decltype(f32)> sum[kRows][kCols];
@@ -103,6 +104,7 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) sum[i][j] = hn::Zero(f32);
   for (std::int64_t p = 0; p < d; p += lanes) {
+    ahead.fetch();
     hn::Vec<decltype(f32)> bv[kCols];
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) bv[j] = load_f32(b.row[j] + p);
@@ -126,7 +128,7 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
 template <int kRows, int kCols, typename T>
 HWY_INLINE void add_rows_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int64_t row_a,
                               const RowPointers<T, kCols>& b, float* HWY_RESTRICT c,
-                              std::int64_t row_c) {
+                              std::int64_t row_c, Ahead& ahead) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
   hn::Vec<decltype(f32)> weight[kRows][kCols];
@@ -135,6 +137,7 @@ HWY_INLINE void add_rows_tile(std::int64_t d, const float* HWY_RESTRICT a, std::
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) weight[i][j] = hn::Set(f32, a[i * row_a + j]);
   for (std::int64_t p = 0; p < d; p += lanes) {
+    ahead.fetch();
     hn::Vec<decltype(f32)> bv[kCols];
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) bv[j] = load_f32(b.row[j] + p);
@@ -148,49 +151,53 @@ HWY_INLINE void add_rows_tile(std::int64_t d, const float* HWY_RESTRICT a, std::
   }
 }
 
+/// What each step of `lanes` elements fetches, where groups of rows of B fetch ahead.step: as with
+/// the register tiles of gemm, one line a step is better than all of them at once.
+inline Ahead each_step(Ahead ahead, std::int64_t m, std::int64_t d) {
+  const std::int64_t tiles = m / kDotRows + m % kDotRows;
+  return {ahead.next, blocks(ahead.step, tiles * blocks(d, vector_lanes()))};
+}
+
 /// Rows [j, j + kCols) of B, which stay in L1, with all rows of A.
 template <int kCols, typename T>
 HWY_INLINE void dots_group(std::int64_t m, std::int64_t j, std::int64_t d, MatrixA a,
-                           const RowSource& b, MatrixC c) {
+                           const RowSource& b, MatrixC c, Ahead& ahead) {
   const RowPointers<T, kCols> rows(b, j);
   std::int64_t i = 0;
   for (; i + kDotRows <= m; i += kDotRows)
-    dots_tile<kDotRows>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row);
+    dots_tile<kDotRows>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row, ahead);
   for (; i < m; ++i)
-    dots_tile<1>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row);
+    dots_tile<1>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row, ahead);
 }
 
 template <int kCols, typename T>
 HWY_INLINE void add_rows_group(std::int64_t m, std::int64_t j, std::int64_t d, MatrixA a,
-                               const RowSource& b, MatrixC c) {
+                               const RowSource& b, MatrixC c, Ahead& ahead) {
   const RowPointers<T, kCols> rows(b, j);
   std::int64_t i = 0;
   for (; i + kDotRows <= m; i += kDotRows)
-    add_rows_tile<kDotRows>(d, a.data + i * a.row + j, a.row, rows, c.data + i * c.row, c.row);
+    add_rows_tile<kDotRows>(d, a.data + i * a.row + j, a.row, rows, c.data + i * c.row, c.row,
+                            ahead);
   for (; i < m; ++i)
-    add_rows_tile<1>(d, a.data + i * a.row + j, a.row, rows, c.data + i * c.row, c.row);
+    add_rows_tile<1>(d, a.data + i * a.row + j, a.row, rows, c.data + i * c.row, c.row, ahead);
 }
 
 template <typename T>
 HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
                         const RowSource& b, MatrixC c, Ahead ahead) {
+  Ahead step = each_step(ahead, m, d);
   std::int64_t j = 0;
-  for (; j + kDotCols <= n; j += kDotCols) {
-    ahead.fetch();
-    dots_group<kDotCols, T>(m, j, d, a, b, c);
-  }
-  for (; j < n; ++j) dots_group<1, T>(m, j, d, a, b, c);
+  for (; j + kDotCols <= n; j += kDotCols) dots_group<kDotCols, T>(m, j, d, a, b, c, step);
+  for (; j < n; ++j) dots_group<1, T>(m, j, d, a, b, c, step);
 }
 
 template <typename T>
 HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
                             const RowSource& b, MatrixC c, Ahead ahead) {
+  Ahead step = each_step(ahead, m, d);
   std::int64_t j = 0;
-  for (; j + kDotCols <= n; j += kDotCols) {
-    ahead.fetch();
-    add_rows_group<kDotCols, T>(m, j, d, a, b, c);
-  }
-  for (; j < n; ++j) add_rows_group<1, T>(m, j, d, a, b, c);
+  for (; j + kDotCols <= n; j += kDotCols) add_rows_group<kDotCols, T>(m, j, d, a, b, c, step);
+  for (; j < n; ++j) add_rows_group<1, T>(m, j, d, a, b, c, step);
 }
 
 inline void dots(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
