@@ -66,29 +66,48 @@ void DqAccumulator::wait_for_turn(std::int64_t q_block, std::int64_t key_block) 
 }
 
 FlashBackward::FlashBackward(const Problem& p, const Execution& e)
-    : Driver(p, e),
+    : FlashBackward(p, e, tile_ops(e.isa, p.dtype)) {}
+
+FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps& operations)
+    : Driver(p, e, operations),
       q_block_(std::min(blocks_of(shape).queries, round_up(shape.q_len, ops.rows))),
       kv_block_(choose_kv_block(shape, ops, threads)),
       q_blocks_(blocks(shape.q_len, q_block_)),
       d_stride_(tile_stride(shape.d)),
+      a_stride_(tile_stride(ops.words(shape.d))),
       p_stride_(tile_stride(kv_block_)),
+      f32_ops_(tile_ops(e.isa)),
+      k_factor_(pairs() ? 1.0f : static_cast<float>(scale) * kLog2E),
+      s_factor_(pairs() ? static_cast<float>(scale) * kLog2E : 1.0f),
       in_order_(e.deterministic),
       accumulator_(shape.b * shape.h * q_blocks_, e.deterministic),
       dq_stride_(round_up(shape.d, ops.lanes)) {}
 
 FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
   Tiles t{};
-  t.k_t = carver.take(kv_block_ * shape.d);
-  t.v_t = carver.take(kv_block_ * shape.d);
-  t.k = carver.take(kv_block_ * d_stride_);
+  t.k_t = carver.take(kv_block_ * ops.words(shape.d));
+  t.v_t = carver.take(kv_block_ * ops.words(shape.d));
+  t.k_b = carver.take(rows_b_floats(kv_block_));
   t.dk = carver.take(kv_block_ * d_stride_);
   t.dv = carver.take(kv_block_ * d_stride_);
-  t.q = carver.take(q_block_ * d_stride_);
-  t.d_o = carver.take(q_block_ * d_stride_);
-  t.p = carver.take(q_block_ * p_stride_);
+  t.q = carver.take(q_block_ * a_stride_);
+  t.d_o = carver.take(q_block_ * a_stride_);
+  t.q_b = pairs() ? carver.take(rows_b_floats(q_block_)) : t.q;
+  t.d_o_b = pairs() ? carver.take(rows_b_floats(q_block_)) : t.d_o;
+  t.p = carver.take(ops.words(q_block_) * p_stride_);
   t.p_sum = carver.take(q_block_ * ops.lanes);
-  t.ds = carver.take(q_block_ * p_stride_);
+  t.ds_rows = carver.take(ops.words(q_block_) * p_stride_);
+  t.ds = pairs() ? carver.take(q_block_ * p_stride_) : t.ds_rows;
   return t;
+}
+
+std::int64_t FlashBackward::rows_b_floats(std::int64_t n) const {
+  return pairs() ? ops.words(n) * round_up(shape.d, ops.cols) : n * d_stride_;
+}
+
+MatrixB FlashBackward::rows_b(const float* data, std::int64_t n) const {
+  if (pairs()) return {data, ops.cols, ops.words(n) * ops.cols};
+  return {data, d_stride_, ops.cols};
 }
 
 std::size_t FlashBackward::workspace_bytes() const {
@@ -134,16 +153,19 @@ std::vector<std::string> FlashBackward::phases() const {
 std::vector<std::size_t> FlashBackward::phase_bytes() const {
   const std::int64_t queries = shape.b * shape.h * shape.q_len;
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
-  return {2 * floats(queries) * sizeof(float),
-          per_thread * (2 * floats(kv_block_ * shape.d) + floats(kv_block_ * d_stride_)),
-          per_thread * 2 * floats(q_block_ * d_stride_),
-          per_thread * (floats(q_block_ * p_stride_) + floats(q_block_ * ops.lanes)),
-          per_thread * floats(q_block_ * p_stride_),
-          per_thread * floats(kv_block_ * d_stride_),
-          per_thread * floats(kv_block_ * d_stride_),
-          floats(queries * dq_stride_) * sizeof(float) +
-              DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
-          0};
+  const std::size_t dscores = floats(ops.words(q_block_) * p_stride_);
+  const std::size_t copies = pairs() ? 1 : 0;  // of operands that f32 does not need twice
+  return {
+      2 * floats(queries) * sizeof(float),
+      per_thread * (2 * floats(kv_block_ * ops.words(shape.d)) + floats(rows_b_floats(kv_block_))),
+      per_thread * 2 * (floats(q_block_ * a_stride_) + copies * floats(rows_b_floats(q_block_))),
+      per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes)),
+      per_thread * (dscores + copies * floats(q_block_ * p_stride_)),
+      per_thread * floats(kv_block_ * d_stride_),
+      per_thread * floats(kv_block_ * d_stride_),
+      floats(queries * dq_stride_) * sizeof(float) +
+          DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
+      0};
 }
 
 void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
@@ -184,10 +206,10 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
     const std::int64_t first = block % q_blocks_ * q_block_;
     const std::int64_t rows = std::min(q_block_, shape.q_len - first);
     const std::int64_t row = query_row(b, h, first);
-    ops.pack_rows(rows_of(io.out->o, b, h, first), rows, shape.d, 1.0f, t.q, d_stride_);
-    ops.pack_rows(rows_of(io.in->d_o, b, h, first), rows, shape.d, 1.0f, t.d_o, d_stride_);
     for (std::int64_t r = 0; r < rows; ++r) {
-      delta_[row + r] = ops.row_dot(t.q + r * d_stride_, t.d_o + r * d_stride_, shape.d);
+      f32_ops_.pack_rows(rows_of(io.out->o, b, h, first + r), 1, shape.d, 1.0f, t.dk, d_stride_);
+      f32_ops_.pack_rows(rows_of(io.in->d_o, b, h, first + r), 1, shape.d, 1.0f, t.dv, d_stride_);
+      delta_[row + r] = ops.row_dot(t.dk, t.dv, shape.d);
       const float lse = io.out->lse.as<float>()[row + r];
       lse2_[row + r] = lse == -kInf ? kInf : lse * kLog2E;
     }
@@ -214,9 +236,9 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
     const std::int64_t from = position == nullptr ? item.first_key : 0;
     const RowSource k = rows_of(item.io->in->k, item.b, item.kv_head, from, position);
     const RowSource v = rows_of(item.io->in->v, item.b, item.kv_head, from, position);
-    ops.pack_panels_transposed(k, item.keys, d, static_cast<float>(scale) * kLog2E, t.k_t);
+    ops.pack_panels_transposed(k, item.keys, d, k_factor_, t.k_t);
     ops.pack_panels_transposed(v, item.keys, d, 1.0f, t.v_t);
-    ops.pack_rows(k, item.keys, d, 1.0f, t.k, d_stride_);
+    pack_rows_b(k, item.keys, t.k_b);
     std::fill_n(t.dk, item.keys * d_stride_, 0.0f);
     std::fill_n(t.dv, item.keys * d_stride_, 0.0f);
   }
@@ -241,26 +263,40 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
 
 void FlashBackward::load_queries(const Item& item, const QueryTile& q, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ);
-  const Inputs& in = *item.io->in;
-  ops.pack_rows(rows_of(in.q, item.b, q.h, q.first), q.rows, shape.d, 1.0f, t.q, d_stride_);
-  ops.pack_rows(rows_of(in.d_o, item.b, q.h, q.first), q.rows, shape.d, 1.0f, t.d_o, d_stride_);
+  const RowSource rows = rows_of(item.io->in->q, item.b, q.h, q.first);
+  const RowSource d_o = rows_of(item.io->in->d_o, item.b, q.h, q.first);
+  ops.pack_rows(rows, q.rows, shape.d, 1.0f, t.q, a_stride_);
+  ops.pack_rows(d_o, q.rows, shape.d, 1.0f, t.d_o, a_stride_);
+  if (!pairs()) return;
+  pack_rows_b(rows, q.rows, t.q_b);
+  pack_rows_b(d_o, q.rows, t.d_o_b);
+}
+
+/// The B operand of a product that sums over these rows.
+void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst) const {
+  if (pairs())
+    ops.pack_panels(src, n, shape.d, dst, 0, n);
+  else
+    ops.pack_rows(src, n, shape.d, 1.0f, dst, d_stride_);
 }
 
 /// P = exp(S - LSE) and dS = P∘(dP - D) of one tile.
 void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles& t) const {
-  const std::int64_t d = shape.d, row = query_row(item.b, q.h, q.first);
+  const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
   std::int64_t visible[kMaxQBlock];
   for (std::int64_t r = 0; r < q.rows; ++r)
     visible[r] =
         std::clamp<std::int64_t>(item.sees->visible(q.first + r) - item.first_key, 0, q.keys);
   {
     const PhaseTimer timer(item.profile, item.thread, kP);
-    ops.gemm_exp2(q.rows, q.keys, d, {t.q, d_stride_, 1}, {t.k_t, ops.cols, d * ops.cols},
-                  {t.p, p_stride_}, {lse2_ + row, visible, t.p_sum}, {});
+    ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
+                       {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
+                       {lse2_ + row, visible, t.p_sum, s_factor_}, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDs);
-  ops.gemm_dscores(q.rows, q.keys, d, {t.d_o, d_stride_, 1}, {t.v_t, ops.cols, d * ops.cols},
-                   {t.ds, p_stride_}, t.p, delta_ + row);
+  ops.gemm_dscores(q.rows, q.keys, words, {t.d_o, a_stride_, 1},
+                   {t.v_t, ops.cols, words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
+                   t.p, delta_ + row);
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
@@ -270,18 +306,18 @@ void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles
   float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   {
     const PhaseTimer timer(item.profile, item.thread, kDv);
-    ops.gemm(q.keys, d, q.rows, {t.p, 1, p_stride_}, {t.d_o, d_stride_, ops.cols},
+    ops.gemm(q.keys, d, ops.words(q.rows), {t.p, 1, p_stride_}, rows_b(t.d_o_b, q.rows),
              {t.dv, d_stride_}, Write::kAdd, {});
   }
   {
     const PhaseTimer timer(item.profile, item.thread, kDk);
-    ops.gemm(q.keys, d, q.rows, {t.ds, 1, p_stride_}, {t.q, d_stride_, ops.cols}, {t.dk, d_stride_},
-             Write::kAdd, {});
+    ops.gemm(q.keys, d, ops.words(q.rows), {t.ds_rows, 1, p_stride_}, rows_b(t.q_b, q.rows),
+             {t.dk, d_stride_}, Write::kAdd, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDq);
   accumulator_.contribute(block, item.key_block, [&] {
-    ops.gemm(q.rows, d, q.keys, {t.ds, p_stride_, 1}, {t.k, d_stride_, ops.cols}, {dq, dq_stride_},
-             Write::kAdd, {});
+    ops.gemm(q.rows, d, ops.words(q.keys), {t.ds, p_stride_, 1}, rows_b(t.k_b, item.keys),
+             {dq, dq_stride_}, Write::kAdd, {});
   });
 }
 

@@ -46,6 +46,8 @@ class DqAccumulator {
 class FlashBackward final : public Driver {
  public:
   FlashBackward(const Problem& p, const Execution& e);
+  /// With the operations of any table: f32 words, or pairs of bf16.
+  FlashBackward(const Problem& p, const Execution& e, const TileOps& operations);
 
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
@@ -55,19 +57,22 @@ class FlashBackward final : public Driver {
   void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
 
  private:
-  /// A thread's own tiles. Panels are B operands, see TileOps.
+  /// A thread's own tiles, in words of the table's operands; dK and dV in f32. A operands lie in
+  /// rows. B operands, see TileOps: panels, or, summed over rows of f32, these rows themselves.
   struct Tiles {
-    float* k_t;    ///< Kᵀ panels [keys / cols][d][cols], scaled by scale·log2(e)
-    float* v_t;    ///< Vᵀ panels
-    float* k;      ///< [kv_block][d_stride], rows of K
-    float* dk;     ///< [kv_block][d_stride]
-    float* dv;     ///< [kv_block][d_stride]
-    float* q;      ///< [q_block][d_stride], rows of Q
-    float* d_o;    ///< [q_block][d_stride], rows of dO
-    float* p;      ///< [q_block][p_stride]
-    float* p_sum;  ///< [q_block][lanes], not needed here
-    float* ds;     ///< [q_block][p_stride]
-    float* dq;     ///< [q_block][d_stride]: this tile's share of dQ
+    float* k_t;      ///< Kᵀ panels [keys / cols][words(d)][cols], scaled by k_factor
+    float* v_t;      ///< Vᵀ panels
+    float* k_b;      ///< K, summed over keys
+    float* dk;       ///< [kv_block][d_stride]
+    float* dv;       ///< [kv_block][d_stride]
+    float* q;        ///< [q_block][a_stride], rows of Q
+    float* d_o;      ///< [q_block][a_stride], rows of dO
+    float* q_b;      ///< Q, summed over queries
+    float* d_o_b;    ///< dO, likewise
+    float* p;        ///< [words(q_block)][p_stride], P summed over queries
+    float* p_sum;    ///< [q_block][lanes], not needed here
+    float* ds;       ///< [q_block][p_stride], dS summed over keys
+    float* ds_rows;  ///< [words(q_block)][p_stride], dS summed over queries
   };
   struct Item {
     const Operands* io;
@@ -83,10 +88,15 @@ class FlashBackward final : public Driver {
   };
 
   Tiles carve(Carver& carver) const;
+  bool pairs() const { return ops.per_word > 1; }
+  /// Floats of a B operand of n rows of d elements, summed over the rows; and that operand.
+  std::int64_t rows_b_floats(std::int64_t n) const;
+  MatrixB rows_b(const float* data, std::int64_t n) const;
   void prepare_rows(const Operands& io, const std::vector<Visibility>& sees, const Tiles& t,
                     PhaseProfile* profile, int thread);
   void gather(const Item& item, const Tiles& t);
   void load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
+  void pack_rows_b(const RowSource& src, std::int64_t n, float* dst) const;
   void recompute(const Item& item, const QueryTile& q, const Tiles& t) const;
   void accumulate(const Item& item, const QueryTile& q, const Tiles& t);
   void scatter(const Item& item, const Tiles& t) const;
@@ -97,7 +107,11 @@ class FlashBackward final : public Driver {
   }
 
   std::int64_t q_block_, kv_block_, q_blocks_;
-  std::int64_t d_stride_, p_stride_;
+  std::int64_t d_stride_, a_stride_, p_stride_;
+  const TileOps& f32_ops_;  ///< for what is no product
+  /// scale·log2(e), in units of which P is computed, is folded into f32 keys; bf16 ones would be
+  /// rounded once more: there the scores are multiplied, in f32.
+  float k_factor_, s_factor_;
   bool in_order_;
   DqAccumulator accumulator_;
   Buffer rows_;  ///< D and LSE/ln 2 per query, then dQ in f32 [b, h, q_len][round_up(d, lanes)]

@@ -12,7 +12,7 @@
 namespace flashbench::cpu {
 namespace {
 
-enum Phase : std::size_t { kPack, kLoadQ, kScores, kSoftmax, kAccumulate, kStore };
+enum Phase : std::size_t { kPack, kLoadQ, kP, kSoftmax, kAccumulate, kStore };
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
@@ -39,6 +39,11 @@ constexpr std::int64_t kWidestNarrowHead = 128;
 constexpr std::int64_t kMaxQBlock = 384, kMinQBlock = 192;
 constexpr std::int64_t kMaxRowGroup = 48;
 
+// The maximum of a row before its first keys are known, in units of log 2. Any number serves within
+// f32's range of exponents: a true maximum of up to 16 more keeps sums below kLargestSum; 64 less
+// leaves 2^62 between the largest P and the smallest normal one. Logits of variance 1 reach 7.
+constexpr float kFirstMax = 0.0f, kSmallestSum = 0x1p-64f;
+
 constexpr Blocks blocks_of(const Shape& s) {
   return s.d > kWidestNarrowHead ? kWideHead : kNarrowHead;
 }
@@ -59,7 +64,10 @@ std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
 }  // namespace
 
 FlashForward::FlashForward(const Problem& p, const Execution& e)
-    : Driver(p, e, tile_ops(e.isa, p.dtype)),  // operands of f32, or of bf16: counted in ops.words
+    : FlashForward(p, e, tile_ops(e.isa, p.dtype)) {}
+
+FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& operations)
+    : Driver(p, e, operations),
       q_block_(choose_q_block(shape, ops, threads)),
       kv_block_(
           std::min(round_up(blocks_of(shape).keys, ops.cols), round_up(shape.kv_len, ops.cols))),
@@ -118,7 +126,8 @@ double FlashForward::flop_executed(const std::vector<Visibility>& sees) const {
 }
 
 std::vector<std::string> FlashForward::phases() const {
-  return {"pack K, V", "load Q", "S = Q K^T", "softmax", "O += P V", "store O"};
+  // The softmax happens in the registers of Q K^T; apart from it only where a maximum moved.
+  return {"pack K, V", "load Q", "P = exp(Q K^T - max)", "new max", "O += P V", "store O"};
 }
 
 std::vector<std::size_t> FlashForward::phase_bytes() const {
@@ -202,7 +211,7 @@ void FlashForward::load_queries(const Item& item, const Tiles& t) const {
   ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, shape.d,
                 q_factor_, t.q, q_stride_);
   std::fill_n(t.o, item.rows * o_stride_, 0.0f);
-  std::fill_n(t.max, item.rows, -kInf);
+  std::fill_n(t.max, item.rows, kFirstMax);
   std::fill_n(t.sum, item.rows * ops.lanes, 0.0f);
 }
 
@@ -220,8 +229,9 @@ Ahead FlashForward::next_block(const Item& item, const float* panels, std::int64
           blocks((to - from) * key_words * 4, tiles)};
 }
 
-/// P = 2^(S - max) of one tile and the sums of its rows. A max from earlier keys serves as long as
-/// no sum grows out of proportion: only the first keys of a row, and rare later ones, raise it.
+/// P = 2^(S - max) of one tile and the sums of its rows, in registers, as long as max serves: at
+/// first a guess, later what earlier keys left. Where a sum grows or begins out of proportion, the
+/// tile is computed again with its true maximum.
 void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                              std::int64_t first_key, std::int64_t keys) const {
   const MatrixA q = {t.q + row * q_stride_, q_stride_, 1};
@@ -232,19 +242,19 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     visible[i] = std::clamp<std::int64_t>(
         item.sees->visible(item.first_query + row + i) - first_key, 0, keys);
   float* sum = t.sum + row * ops.lanes;
-  if (t.max[row] > -kInf) {
-    const PhaseTimer timer(item.profile, item.thread, kScores);
+  {
+    const PhaseTimer timer(item.profile, item.thread, kP);
+    const Ahead ahead = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
     if (ops.gemm_exp2(rows, keys, k_key_, q, k, s, {t.max + row, visible, t.block_sum, s_factor_},
-                      next_block(item, item.k_panels, k_key_, row, rows, first_key, keys))) {
+                      ahead) &&
+        (first_key > 0 || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
     }
-  }
-  {
-    const PhaseTimer timer(item.profile, item.thread, kScores);
     ops.gemm(rows, keys, k_key_, q, k, s, Write::kStore, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kSoftmax);
+  if (first_key == 0) std::fill_n(t.max + row, rows, -kInf);
   for (std::int64_t i = 0; i < rows; ++i) {
     float* s_row = t.s + i * s_stride_;
     if (s_factor_ != 1.0f) ops.row_scale(s_row, visible[i], s_factor_);
@@ -252,6 +262,14 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
                shape.d, s_row, keys, visible[i]);
     ops.row_to_operand(s_row, keys);
   }
+}
+
+/// No row's guess of the maximum was so high that its P fell out of the range of f32.
+bool FlashForward::large_enough(const float* sums, std::int64_t rows) const {
+  for (std::int64_t r = 0; r < rows; ++r, sums += ops.lanes)
+    if (std::none_of(sums, sums + ops.lanes, [](float sum) { return sum > kSmallestSum; }))
+      return false;
+  return true;
 }
 
 void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t row,

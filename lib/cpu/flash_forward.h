@@ -11,6 +11,8 @@ namespace flashbench::cpu {
 class FlashForward final : public Driver {
  public:
   FlashForward(const Problem& p, const Execution& e);
+  /// With the operations of any table: f32 words, or pairs of bf16.
+  FlashForward(const Problem& p, const Execution& e, const TileOps& operations);
 
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
@@ -47,6 +49,7 @@ class FlashForward final : public Driver {
                    std::int64_t rows, std::int64_t first_key, std::int64_t columns) const;
   void compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                  std::int64_t first_key, std::int64_t keys) const;
+  bool large_enough(const float* sums, std::int64_t rows) const;
   void accumulate_o(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                     std::int64_t first_key, std::int64_t keys) const;
   void finish(const Item& item, const Tiles& t) const;

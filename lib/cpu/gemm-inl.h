@@ -38,9 +38,9 @@ using TallTile = TileShape<12, 2>;
 using TallTile = TileShape<6, 2>;
 #endif
 using WideTile = TileShape<6, 4>;
-#if HWY_TARGET == HWY_AVX3
-using TallPairTile = TileShape<12, 2, Bf16Pair>;
-using WidePairTile = TileShape<6, 4, Bf16Pair>;
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_SCALAR
+using TallPairTile = TileShape<TallTile::kTileRows, TallTile::kTileVectors, Bf16Pair>;
+using WidePairTile = TileShape<WideTile::kTileRows, WideTile::kTileVectors, Bf16Pair>;
 #endif
 
 enum class LayoutA { kRowMajor, kTransposed };

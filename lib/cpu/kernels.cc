@@ -36,7 +36,9 @@ Drivers make_flash(const Problem& p, const Execution& e) {
 }
 
 Drivers make_normal(const Problem& p, const Execution& e) {
-  auto forward = std::make_unique<NormalForward>(p, e);
+  // The backward reads P in f32.
+  const TileOps& operations = p.needs_gradients() ? tile_ops(e.isa) : tile_ops(e.isa, p.dtype);
+  auto forward = std::make_unique<NormalForward>(p, e, operations);
   auto backward = p.needs_gradients() ? std::make_unique<NormalBackward>(p, e, *forward) : nullptr;
   return {std::move(forward), std::move(backward)};
 }

@@ -17,14 +17,14 @@ constexpr std::int64_t kKeyStep = 512;
 
 }  // namespace
 
-NormalDriver::NormalDriver(const Problem& p, const Execution& e)
-    : Driver(p, e),
+NormalDriver::NormalDriver(const Problem& p, const Execution& e, const TileOps& operations)
+    : Driver(p, e, operations),
       q_block_(std::min(kQueries, round_up(shape.q_len, ops.rows))),
       q_blocks_(blocks(shape.q_len, q_block_)),
       d_stride_(tile_stride(shape.d)),
       matrix_stride_(tile_stride(shape.kv_len)),
-      head_floats_(std::max(round_up(shape.kv_len, ops.cols) * shape.d,
-                            shape.kv_len * round_up(shape.d, ops.cols))),
+      head_floats_(std::max(round_up(shape.kv_len, ops.cols) * ops.words(shape.d),
+                            ops.words(shape.kv_len) * round_up(shape.d, ops.cols))),
       waves_(shape.b * shape.h_kv, shape.group() * q_blocks_, threads),
       padded_(p.padding != PaddingMask::kNone) {}
 
@@ -71,7 +71,7 @@ NormalDriver::Block NormalDriver::block_of(std::int64_t wave, std::int64_t i) {
 
 void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float factor,
                                   const ScoreMatrix& m, const Timing& timing) {
-  const std::int64_t d = shape.d, group = shape.group();
+  const std::int64_t d = shape.d, words = ops.words(d), group = shape.group();
   const std::int64_t chunk = round_up(kKeyStep, ops.cols), chunks = blocks(shape.kv_len, chunk);
   float* a = thread_tile(timing.thread);
   for (std::int64_t wave = 0; wave < waves_.count(); ++wave) {
@@ -83,7 +83,7 @@ void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float
       float* panels = panels_of(i / chunks);
       ops.pack_panels_transposed(key_rows(right, first_head + i / chunks, first),
                                  std::min(chunk, shape.kv_len - first), d, 1.0f,
-                                 panels + first * d);
+                                 panels + first * words);
     }
     const std::int64_t heads = waves_.size(wave) * group;
 #pragma omp for schedule(dynamic, 1)
@@ -92,8 +92,8 @@ void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float
       const Block block = block_of(wave, i);
       ops.pack_rows(rows_of(left, block.b, block.h, block.first), block.rows, d, factor, a,
                     d_stride_);
-      ops.gemm(block.rows, shape.kv_len, d, {a, d_stride_, 1},
-               {block.panels, ops.cols, d * ops.cols},
+      ops.gemm(block.rows, shape.kv_len, words, {a, d_stride_, 1},
+               {block.panels, ops.cols, words * ops.cols},
                {matrix_row(m, block.b, block.h, block.first), m.stride}, Write::kStore, {});
     }
   }
@@ -120,16 +120,22 @@ void NormalDriver::rows_product(const ScoreMatrix& m, const Tensor& right, float
       const PhaseTimer timer(timing.profile, timing.thread, timing.product);
       const Block block = block_of(wave, i);
       for (std::int64_t key = 0; key < shape.kv_len; key += kKeyStep)
-        ops.gemm(block.rows, d, std::min(kKeyStep, shape.kv_len - key),
-                 {matrix_row(m, block.b, block.h, block.first) + key, m.stride, 1},
-                 {block.panels + key * ops.cols, ops.cols, shape.kv_len * ops.cols}, {c, d_stride_},
-                 key == 0 ? Write::kStore : Write::kAdd, {});
+        ops.gemm(block.rows, d, ops.words(std::min(kKeyStep, shape.kv_len - key)),
+                 {matrix_row(m, block.b, block.h, block.first) + ops.words(key), m.stride, 1},
+                 {block.panels + ops.words(key) * ops.cols, ops.cols,
+                  ops.words(shape.kv_len) * ops.cols},
+                 {c, d_stride_}, key == 0 ? Write::kStore : Write::kAdd, {});
       for (std::int64_t r = 0; r < block.rows; ++r)
         ops.row_store(c + r * d_stride_, d, factor, dtype,
                       row_of(out, block.b, block.h, block.first + r));
     }
   }
 }
+
+NormalForward::NormalForward(const Problem& p, const Execution& e, const TileOps& operations)
+    : NormalDriver(p, e, operations),
+      q_factor_(ops.per_word == 1 ? static_cast<float>(scale) * kLog2E : 1.0f),
+      s_factor_(ops.per_word == 1 ? 1.0f : static_cast<float>(scale) * kLog2E) {}
 
 std::size_t NormalForward::workspace_bytes() const {
   return NormalDriver::workspace_bytes() + matrix_bytes();
@@ -160,14 +166,14 @@ void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
-    scores_product(io.in->q, io.in->k, static_cast<float>(scale) * kLog2E, p_,
-                   {profile, thread, 0, 1});
+    scores_product(io.in->q, io.in->k, q_factor_, p_, {profile, thread, 0, 1});
     softmax(io, sees, profile, thread);
     rows_product(p_, io.in->v, 1.0f, io.out->o, {profile, thread, 0, 3});
   }
 }
 
-/// Hides what the masks hide, then softmax in place; LSE from the max and the sum.
+/// Hides what the masks hide, then softmax in place, which leaves rows of A operands; LSE from the
+/// max and the sum.
 void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& sees,
                             PhaseProfile* profile, int thread) const {
   const std::int64_t kv_len = shape.kv_len;
@@ -184,6 +190,7 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
       lse = -kInf;
       continue;
     }
+    if (s_factor_ != 1.0f) ops.row_scale(s, kv_len, s_factor_);
     if (v.kept().positions() == nullptr) {
       std::fill(s + visible, s + kv_len, -kInf);
     } else {
@@ -196,6 +203,7 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
     const float max = ops.row_max(s, kv_len);
     const float sum = ops.row_exp2(s, kv_len, max);
     ops.row_scale(s, kv_len, 1.0f / sum);
+    ops.row_to_operand(s, kv_len);
     lse = max * kLn2 + std::log(sum);
   }
 }

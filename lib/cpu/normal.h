@@ -17,7 +17,7 @@ struct ScoreMatrix {
 /// The two products of normal attention, over all heads.
 class NormalDriver : public Driver {
  public:
-  NormalDriver(const Problem& p, const Execution& e);
+  NormalDriver(const Problem& p, const Execution& e, const TileOps& operations);
   std::size_t workspace_bytes() const override;
   void allocate() override;
 
@@ -42,7 +42,8 @@ class NormalDriver : public Driver {
   /// m = scale · left·rightᵀ: Q·Kᵀ or dO·Vᵀ. Called by every thread of a team.
   void scores_product(const Tensor& left, const Tensor& right, float factor, const ScoreMatrix& m,
                       const Timing& timing);
-  /// out = factor · m·right: P·V or dS·K. Called by every thread of a team.
+  /// out = factor · m·right, m in rows of A operands: P·V or dS·K. Called by every thread of a
+  /// team.
   void rows_product(const ScoreMatrix& m, const Tensor& right, float factor, Tensor& out,
                     const Timing& timing);
   /// Positions of all keys, -1 where the padding mask hides one: a hidden row is packed as zeros,
@@ -78,7 +79,8 @@ class NormalDriver : public Driver {
 /// S = scale·Q·Kᵀ; P = softmax(S) in place; O = P·V.
 class NormalForward final : public NormalDriver {
  public:
-  using NormalDriver::NormalDriver;
+  /// With operands of f32, which the backward needs, or of pairs of bf16.
+  NormalForward(const Problem& p, const Execution& e, const TileOps& operations);
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
   void allocate() override;
@@ -86,13 +88,15 @@ class NormalForward final : public NormalDriver {
   std::vector<std::size_t> phase_bytes() const override;
   void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
 
-  /// P of the last run.
+  /// P of the last run, in rows of A operands.
   const ScoreMatrix& probabilities() const { return p_; }
 
  private:
   void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                int thread) const;
 
+  /// scale·log2(e), folded into f32 queries; bf16 ones would be rounded once more.
+  float q_factor_, s_factor_;
   Buffer buffer_;
   ScoreMatrix p_;
 };
@@ -102,7 +106,7 @@ class NormalForward final : public NormalDriver {
 class NormalBackward final : public NormalDriver {
  public:
   NormalBackward(const Problem& p, const Execution& e, const NormalForward& forward)
-      : NormalDriver(p, e), forward_(forward) {}
+      : NormalDriver(p, e, tile_ops(e.isa)), forward_(forward) {}
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
   void allocate() override;

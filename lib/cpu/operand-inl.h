@@ -9,6 +9,9 @@
 
 #include <hwy/highway.h>
 
+#include <bit>
+#include <cstring>
+
 #include "core/dtype.h"
 #include "cpu/rows-inl.h"
 #include "cpu/tile_ops.h"
@@ -29,31 +32,85 @@ struct F32Word {
   static HWY_INLINE void store(VecF32 x, float* row, std::int64_t at) {
     hn::StoreU(x, F32(), row + at);
   }
-  /// A row of f32 is a row of an A operand as it is.
+  /// Stores the elements of one or two rows of f32, those of row i and, for pairs, row i + 1, as
+  /// the words of an operand that is summed over rows.
+  static constexpr int kRowsPerWord = 1;
+  static HWY_INLINE void store_rows(const VecF32 (&x)[1], float* words) {
+    hn::StoreU(x[0], F32(), words);
+  }
+  static HWY_INLINE void load_rows(const float* words, VecF32 (&x)[1]) {
+    x[0] = hn::LoadU(F32(), words);
+  }
+  /// A row of f32 is a row of an A operand as it is, and n of them are whole words.
   static void row_to_operand(float*, std::int64_t) {}
+  static HWY_INLINE void end_row(float*, std::int64_t) {}
   static double multiply_adds(std::int64_t iterations, float* sink) {
     return HWY_NAMESPACE::multiply_adds(iterations, sink);
   }
 };
 
-#if HWY_TARGET == HWY_AVX3
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_SCALAR
+/// The parts of a word of two bf16 as f32.
+HWY_INLINE VecF32 low_half(VecF32 words) {
+  const hn::RebindToUnsigned<F32> u32;
+  return hn::BitCast(F32(), hn::ShiftLeft<16>(hn::BitCast(u32, words)));
+}
+HWY_INLINE VecF32 high_half(VecF32 words) {
+  const hn::RebindToUnsigned<F32> u32;
+  return hn::BitCast(F32(), hn::And(hn::BitCast(u32, words), hn::Set(u32, 0xffff0000u)));
+}
+
 /// A word is two neighbours in bf16 (the first in the low half); a product adds both to an f32
 /// lane. Needs AVX512_BF16. Highway 1.0.3 has no target with it; two instructions in assembly need
-/// none, so that everything else is the code of the AVX3 pass, with every compiler.
+/// none, so that everything else is the code of the AVX3 pass, with every compiler. The scalar form
+/// computes the same step by step: it proves the drivers where there is no such processor.
 struct Bf16Pair {
   using Element = Bf16;
 
+#if HWY_TARGET == HWY_AVX3
   static HWY_INLINE VecF32 multiply_add(VecF32 a, VecF32 b, VecF32 sum) {
     asm("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(a.raw), "v"(b.raw));
     return sum;
   }
   /// Rounds to nearest even.
+  static HWY_INLINE __m256i narrow(VecF32 x) {
+    __m256i rounded;
+    asm("vcvtneps2bf16 %1, %0" : "=v"(rounded) : "v"(x.raw));
+    return rounded;
+  }
   static HWY_INLINE void store(VecF32 x, float* row, std::int64_t at) {
-    __m256i narrow;
-    asm("vcvtneps2bf16 %1, %0" : "=v"(narrow) : "v"(x.raw));
     _mm256_storeu_si256(
         reinterpret_cast<__m256i*>(reinterpret_cast<std::byte*>(row) + at * sizeof(Element)),
-        narrow);
+        narrow(x));
+  }
+  static HWY_INLINE VecF32 pair(VecF32 low, VecF32 high) {
+    const __m512i low_words = _mm512_cvtepu16_epi32(narrow(low));
+    const __m512i high_words = _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow(high)), 16);
+    return VecF32{_mm512_castsi512_ps(_mm512_or_si512(low_words, high_words))};
+  }
+#else
+  static HWY_INLINE VecF32 multiply_add(VecF32 a, VecF32 b, VecF32 sum) {
+    return hn::MulAdd(high_half(a), high_half(b), hn::MulAdd(low_half(a), low_half(b), sum));
+  }
+  static HWY_INLINE void store(VecF32 x, float* row, std::int64_t at) {
+    const Bf16 rounded = to_bf16(hn::GetLane(x));
+    std::memcpy(reinterpret_cast<std::byte*>(row) + at * static_cast<std::int64_t>(sizeof rounded),
+                &rounded, sizeof rounded);
+  }
+  static HWY_INLINE VecF32 pair(VecF32 low, VecF32 high) {
+    const std::uint32_t low_bits = to_bf16(hn::GetLane(low)).bits;
+    const std::uint32_t high_bits = to_bf16(hn::GetLane(high)).bits;
+    return hn::Set(F32(), std::bit_cast<float>(low_bits | high_bits << 16));
+  }
+#endif
+  static constexpr int kRowsPerWord = 2;
+  static HWY_INLINE void store_rows(const VecF32 (&x)[2], float* words) {
+    hn::StoreU(pair(x[0], x[1]), F32(), words);
+  }
+  static HWY_INLINE void load_rows(const float* words, VecF32 (&x)[2]) {
+    const VecF32 both = hn::LoadU(F32(), words);
+    x[0] = low_half(both);
+    x[1] = high_half(both);
   }
   static HWY_ATTR void row_to_operand(float* row, std::int64_t n) {
     const F32 f32;
@@ -63,6 +120,12 @@ struct Bf16Pair {
       const auto here = hn::FirstN(f32, static_cast<std::size_t>(std::min(lanes, n - i)));
       store(hn::IfThenElseZero(here, hn::LoadU(f32, row + i)), row, i);
     }
+    end_row(row, n);
+  }
+  /// The second element of the last word of n stored ones is 0; vectors of more than one lane have
+  /// seen to that.
+  static HWY_INLINE void end_row(float* row, std::int64_t n) {
+    if (vector_lanes() == 1 && n % 2 != 0) store(hn::Zero(F32()), row, n);
   }
   static HWY_ATTR double multiply_adds(std::int64_t iterations, float* sink) {
     constexpr int kChains = 24;  // 2 a cycle x 6 cycles of latency (Zen 5), and slack

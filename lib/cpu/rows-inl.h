@@ -22,21 +22,21 @@ using VecF32 = hn::Vec<F32>;
 
 inline std::int64_t vector_lanes() { return static_cast<std::int64_t>(hn::Lanes(F32())); }
 
-/// max(x, low), but NaN stays NaN: x86 returns the second operand, NEON the NaN; Highway's scalar
-/// form returns the number.
-HWY_INLINE VecF32 at_least(VecF32 low, VecF32 x) {
+/// x between low and high, but NaN stays NaN: x86 returns the second operand, NEON the NaN;
+/// Highway's scalar form returns the number.
+HWY_INLINE VecF32 between(VecF32 low, VecF32 high, VecF32 x) {
 #if HWY_TARGET == HWY_SCALAR
-  return hn::IfThenElse(hn::Lt(x, low), low, x);
+  const auto above = hn::IfThenElse(hn::Lt(x, low), low, x);
+  return hn::IfThenElse(hn::Gt(above, high), high, above);
 #else
-  return hn::Max(low, x);
+  return hn::Min(high, hn::Max(low, x));
 #endif
 }
 
-/// 2^x for x <= 127: x = n + f with n the nearest integer, a polynomial for 2^f with p(0) = 1, n
-/// added to the exponent. x < -126.5 gives 0. With fused multiply-add degree 5 is enough (minimax
-/// on
-/// [-1/2, 1/2], then a search over the coefficients' last bits: 1.9 ulp at most); without it the
-/// intermediate roundings need degree 6 (coefficients of Cephes' exp2f).
+/// 2^x: x = n + f with n the nearest integer, a polynomial for 2^f with p(0) = 1, n added to the
+/// exponent. x < -126.5 gives 0, x > 127.5 infinity. With fused multiply-add degree 5 is enough
+/// (minimax on [-1/2, 1/2], then a search over the coefficients' last bits: 1.9 ulp at most);
+/// without it the intermediate roundings need degree 6 (coefficients of Cephes' exp2f).
 /// Adding 1.5·2^23 rounds to an integer and leaves it, biased by 127, in the low bits of the sum:
 /// Highway's Round and ConvertTo, which also mind overflow, took 7.0 cycles a vector instead of 5.7
 /// (Zen 3, long rows). AVX-512 has both steps as instructions.
@@ -47,7 +47,7 @@ HWY_INLINE VecF32 exp2(VecF32 x) {
 #else
   const hn::RebindToUnsigned<F32> u32;
   const auto round_and_bias = hn::Set(f32, 0x1.8p23f + 127.0f);
-  const auto clamped = at_least(hn::Set(f32, -127.0f), x);
+  const auto clamped = between(hn::Set(f32, -127.0f), hn::Set(f32, 128.0f), x);
   const auto biased = hn::Add(clamped, round_and_bias);
   const auto f = hn::Sub(clamped, hn::Sub(biased, round_and_bias));
 #endif

@@ -28,8 +28,12 @@ HWY_INLINE void set_zero(Accumulators<kRows, kVectors>& sum) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(F32());
 }
 
-/// P of a tile of scores, as an operand of P·V, and what it adds to the sums of its rows.
-template <typename Operand>
+/// As which operand a tile of P leaves the registers: of products that sum over its columns (P·V),
+/// or over its rows (Pᵀ·dO).
+enum class SumOver { kColumns, kRows };
+
+/// P of a tile of scores, as an operand, and what it adds to the sums of its rows.
+template <typename Operand, SumOver kSumOver>
 struct Exp2Tile {
   MatrixC p;
   SoftmaxRows rows;
@@ -50,40 +54,63 @@ struct Exp2Tile {
   }
 
  private:
+  static constexpr int kTogether = kSumOver == SumOver::kRows ? Operand::kRowsPerWord : 1;
+
   std::int64_t seen(std::int64_t row) const {
     return rows.visible == nullptr ? n : std::min(n, rows.visible[row]);
   }
   template <int kRows, int kVectors, bool kMasked>
   HWY_INLINE void finish_rows(const Accumulators<kRows, kVectors>& s, std::int64_t i,
                               std::int64_t j) const {
-    const F32 f32;
     const std::int64_t lanes = vector_lanes();
-    const auto factor = hn::Set(f32, rows.factor);
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const auto max = hn::Set(f32, rows.max[i + r]);
-      float* row = p.data + (i + r) * p.row;
-      float* lane_sums = rows.sum + (i + r) * lanes;
-      auto sum = j == 0 ? hn::Zero(f32) : hn::LoadU(f32, lane_sums);
+    for (int r = 0; r < kRows; r += kTogether) {
+      VecF32 max[kTogether], sum[kTogether];
+#pragma GCC unroll 2
+      for (int t = 0; t < kTogether; ++t) {
+        const bool exists = r + t < kRows;
+        max[t] = exists ? hn::Set(F32(), rows.max[i + r + t]) : hn::Zero(F32());
+        sum[t] =
+            exists && j > 0 ? hn::LoadU(F32(), rows.sum + (i + r + t) * lanes) : hn::Zero(F32());
+      }
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        auto e = exp2(hn::MulSub(s[r][v], factor, max));
-        if constexpr (kMasked) {
-          const std::int64_t left = std::clamp<std::int64_t>(seen(i + r) - j - v * lanes, 0, lanes);
-          e = hn::IfThenElseZero(hn::FirstN(f32, static_cast<std::size_t>(left)), e);
+        VecF32 e[kTogether];
+#pragma GCC unroll 2
+        for (int t = 0; t < kTogether; ++t) {
+          if (r + t < kRows)
+            e[t] = probability<kMasked>(s[r + t][v], max[t], i + r + t, j + v * lanes);
+          else
+            e[t] = hn::Zero(F32());
+          sum[t] = hn::Add(sum[t], e[t]);
         }
-        Operand::store(e, row, j + v * lanes);
-        sum = hn::Add(sum, e);
+        const std::int64_t at = j + v * lanes;
+        if constexpr (kSumOver == SumOver::kRows)
+          Operand::store_rows(e, p.data + (i + r) / kTogether * p.row + at);
+        else
+          Operand::store(e[0], p.data + (i + r) * p.row, at);
       }
-      hn::StoreU(sum, f32, lane_sums);
+#pragma GCC unroll 2
+      for (int t = 0; t < kTogether; ++t)
+        if (r + t < kRows) hn::StoreU(sum[t], F32(), rows.sum + (i + r + t) * lanes);
     }
+  }
+  /// Of the scores of a row from column j on.
+  template <bool kMasked>
+  HWY_INLINE VecF32 probability(VecF32 s, VecF32 max, std::int64_t row, std::int64_t j) const {
+    const F32 f32;
+    const auto e = exp2(hn::MulSub(s, hn::Set(f32, rows.factor), max));
+    if constexpr (!kMasked) return e;
+    const std::int64_t left = std::clamp<std::int64_t>(seen(row) - j, 0, vector_lanes());
+    return hn::IfThenElseZero(hn::FirstN(f32, static_cast<std::size_t>(left)), e);
   }
 };
 
-/// dS = P∘(dP - D) of a tile of dP; P has the layout of dS.
+/// dS = P∘(dP - D) of a tile of dP, as both operands; P as the one that is summed over rows.
+template <typename Operand>
 struct DscoresTile {
-  MatrixC ds;
-  const float* p;
+  MatrixC ds, ds_rows;
+  const float* p;  ///< laid out like ds_rows
   const float* delta;
 
   template <int kRows, int kVectors>
@@ -93,36 +120,47 @@ struct DscoresTile {
   template <int kRows, int kVectors>
   HWY_INLINE void finish(const Accumulators<kRows, kVectors>& dp, std::int64_t i,
                          std::int64_t j) const {
-    const F32 f32;
+    constexpr int kTogether = Operand::kRowsPerWord;
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) {
-      const auto minus = hn::Set(f32, delta[i + r]);
+    for (int r = 0; r < kRows; r += kTogether)
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        const std::int64_t at = (i + r) * ds.row + j + v * vector_lanes();
-        const auto x = hn::Mul(hn::LoadU(f32, p + at), hn::Sub(dp[r][v], minus));
-        hn::StoreU(x, f32, ds.data + at);
+        const std::int64_t column = j + v * vector_lanes();
+        const std::int64_t at = (i + r) / kTogether * ds_rows.row + column;
+        VecF32 x[kTogether];
+        Operand::load_rows(p + at, x);
+#pragma GCC unroll 2
+        for (int t = 0; t < kTogether; ++t) {
+          if (r + t >= kRows) continue;  // its P is 0
+          const auto minus = hn::Set(F32(), delta[i + r + t]);
+          x[t] = hn::Mul(x[t], hn::Sub(dp[r + t][v], minus));
+          if constexpr (kTogether > 1) Operand::store(x[t], ds.data + (i + r + t) * ds.row, column);
+        }
+        Operand::store_rows(x, ds_rows.data + at);
       }
-    }
   }
 };
 
-template <typename Tile>
+template <typename Tile, SumOver kSumOver>
 inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                       MatrixC p, SoftmaxRows rows, Ahead ahead) {
   const F32 f32;
-  for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<typename Tile::Operand>{p, rows, n}, ahead);
+  for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<typename Tile::Operand, kSumOver>{p, rows, n}, ahead);
   const auto limit = hn::Set(f32, kLargestSum);
   auto within = hn::Le(hn::Zero(f32), limit);
   for (std::int64_t i = 0; i < m; ++i)
     within = hn::And(within, hn::Le(hn::LoadU(f32, rows.sum + i * vector_lanes()), limit));
+  if constexpr (kSumOver == SumOver::kColumns)
+    for (std::int64_t i = 0; i < m; ++i) Tile::Operand::end_row(p.data + i * p.row, n);
   return hn::AllTrue(f32, within);
 }
 
 template <typename Tile>
 inline void gemm_dscores(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                         MatrixC ds, const float* p, const float* delta) {
-  for_each_tile<Tile>(m, n, k, a, b, DscoresTile{ds, p, delta}, {});
+                         MatrixC ds, MatrixC ds_rows, const float* p, const float* delta) {
+  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<typename Tile::Operand>{ds, ds_rows, p, delta},
+                      {});
+  for (std::int64_t i = 0; i < m; ++i) Tile::Operand::end_row(ds.data + i * ds.row, n);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -18,7 +18,7 @@ const std::vector<TileOps>& tables(Isa isa) {
     for (const Isa level : kIsas)
       if (processor_has(level))
         all[static_cast<std::size_t>(level)] =
-            level == Isa::kScalar ? std::vector{scalar_tile_ops()} : simd_tile_ops(level);
+            level == Isa::kScalar ? scalar_tile_ops() : simd_tile_ops(level);
     return all;
   }();
   return levels[static_cast<std::size_t>(isa)];

@@ -111,10 +111,16 @@ struct TileOps {
   bool (*gemm_exp2)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC p,
                     SoftmaxRows rows, Ahead ahead);
 
-  /// dS[m][n] = P∘(A[m][k]·B[k][n] - delta[m]), P laid out like dS. Writes round_up(n, lanes)
-  /// columns.
+  /// The same with P as the A operand of a product that sums over rows (Pᵀ·dO): word (i, j) of
+  /// [words(m)][n] holds rows per_word·i, ... of column j.
+  bool (*gemm_exp2_rows)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
+                         MatrixC p, SoftmaxRows rows, Ahead ahead);
+
+  /// dS[m][n] = P∘(A[m][k]·B[k][n] - delta[m]), P as gemm_exp2_rows left it, as two A operands: ds,
+  /// of products that sum over columns (dS·K), and ds_rows, laid out like p, over rows (dSᵀ·Q). Of
+  /// f32 they are the same, and only ds_rows is written. Writes round_up(n, lanes) columns.
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                       MatrixC ds, const float* p, const float* delta);
+                       MatrixC ds, MatrixC ds_rows, const float* p, const float* delta);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B as it lies in a tensor: no position is -1, and rows are
   /// readable up to round_up(d, lanes), where A or B holds zeros.

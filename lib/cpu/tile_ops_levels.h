@@ -7,7 +7,7 @@
 // What each tile-operations file gives to the dispatcher (tile_ops.cc).
 namespace flashbench::cpu {
 
-TileOps scalar_tile_ops();
+std::vector<TileOps> scalar_tile_ops();
 /// The forms of a level, the one for this processor first; empty: this build has no code for it.
 std::vector<TileOps> simd_tile_ops(Isa isa);
 /// Does the processor, and the operating system with it, run this level?

@@ -7,6 +7,9 @@
 
 namespace flashbench::cpu {
 
-TileOps scalar_tile_ops() { return N_SCALAR::make_tile_ops<N_SCALAR::TallTile>(Isa::kScalar); }
+std::vector<TileOps> scalar_tile_ops() {
+  return {N_SCALAR::make_tile_ops<N_SCALAR::TallTile>(Isa::kScalar),
+          N_SCALAR::make_tile_ops<N_SCALAR::TallPairTile>(Isa::kScalar)};
+}
 
 }  // namespace flashbench::cpu

@@ -217,6 +217,28 @@ TEST_P(AttentionTest, ConstantValuesGiveConstantOutputs) {
   }
 }
 
+// Flash forward begins with a guess of the maximum. 300 to 500 in units of log 2 is where 2^x would
+// wrap around in the bits of an f32.
+TEST_P(AttentionTest, LogitsMayLieAnywhereAndJumpFromBlockToBlock) {
+  Problem p = problem_of(case_named("several_key_blocks_and_a_tail"), Dtype::kF32, Pass::kForward);
+  p.scale = 1;
+  for (const float start : {-1000.0f, -90.0f, -44.0f, -40.0f, 0.0f, 12.0f, 90.0f, 250.0f, 1000.0f})
+    for (const float jump : {0.0f, -250.0f, 60.0f, 250.0f})
+      for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) {
+        p.dtype = dtype;
+        Inputs in = data::make_inputs(p);
+        for (std::int64_t q = 0; q < p.shape.q_len; ++q)
+          in.q.set(in.q.dims().index(0, 0, q, 0), 1.0f);
+        for (std::int64_t k = 0; k < p.shape.kv_len; ++k)
+          in.k.set(in.k.dims().index(0, 0, k, 0),
+                   start + jump * static_cast<float>(k / 256 + k % 2));
+        const Outputs out = run(*kernels()[0], p, {.isa = GetParam(), .threads = 1}, in);
+        const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
+        EXPECT_TRUE(v.checked() && v.ok())
+            << start << " + " << jump << " " << name(dtype) << ": " << describe(v);
+      }
+}
+
 TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
   const Problem p = problem_of(case_named("padding_and_causal"), Dtype::kF32, Pass::kBoth);
   const Inputs in = data::make_inputs(p);
@@ -226,6 +248,7 @@ TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
     double seconds = 0;
     std::size_t bytes = 0;
     for (const PhaseProfile::Row& row : plan->profile({&in, &out})) {
+      if (row.phase == "new max") continue;  // in rare data only
       EXPECT_GT(row.calls, 0u) << row.phase;
       seconds += row.seconds;
       bytes += row.bytes;

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <ostream>
+#include <random>
+#include <vector>
+
+#include "cpu/tile_ops.h"
+
+// What the tests of tile operations share.
+namespace flashbench::cpu {
+
+inline void PrintTo(const TileOps& ops, std::ostream* out) {
+  *out << name(ops.isa) << ' ' << ops.rows << 'x' << ops.cols << (ops.per_word == 2 ? " bf16" : "");
+}
+
+/// The name of a form in the name of a test.
+inline std::string form_name(const TileOps& ops) {
+  return fmt::format("{}_{}x{}", name(ops.isa), ops.rows, ops.cols);
+}
+
+inline std::vector<float> random_values(std::int64_t n, unsigned seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(static_cast<std::size_t>(n));
+  for (float& v : x) v = normal(random);
+  return x;
+}
+
+/// Every register tile of every ISA level that this processor has, not only the one it would take,
+/// whose operands are of this kind.
+inline std::vector<TileOps> all_forms(int per_word) {
+  std::vector<TileOps> all;
+  for (const Isa isa : available_isas())
+    for (const TileOps& form : tile_forms(isa))
+      if (form.per_word == per_word) all.push_back(form);
+  return all;
+}
+
+struct GemmCase {
+  std::int64_t m, n, k;
+};
+
+}  // namespace flashbench::cpu
