@@ -17,6 +17,7 @@
 #include "measure/clock.h"
 #include "measure/energy.h"
 #include "measure/time_left.h"
+#include "memory_limit.h"
 #include "peaks.h"
 #include "progress.h"
 #include "report/derive.h"
@@ -33,7 +34,7 @@ namespace {
 
 /// One place per case of the sweep, in its order, filled as cases finish.
 struct Sheet {
-  std::vector<sweep::Case> cases;
+  std::vector<RoutedCase> cases;
   std::vector<std::optional<report::Result>> results;
 };
 
@@ -52,7 +53,7 @@ std::vector<OpenGroup> lay_out(const RunRequest& run, Resume& resume, Sheet& she
     for (RoutedCase& c : g.routed.cases)
       if (c.emulated())
         c.reason = "an emulator has no speed; use check, or forward and backward with --profile";
-    for (const RoutedCase& c : g.routed.cases) sheet.cases.push_back(c.request);
+    for (const RoutedCase& c : g.routed.cases) sheet.cases.push_back(c);
     for (std::optional<report::Result>& kept : resume.take_done(g.routed)) {
       g.apart = g.apart || kept;
       if (!kept) g.places.push_back(sheet.results.size());
@@ -73,10 +74,12 @@ int count_open(const std::vector<OpenGroup>& groups) {
 report::Report filled(report::Report report, const Sheet& sheet, const PeakLog& peaks,
                       const Resume& resume) {
   std::vector<sweep::Case> cases;
+  std::vector<RoutedCase> routed;
   for (std::size_t i = 0; i < sheet.cases.size(); ++i) {
     if (!sheet.results[i]) continue;
     report.results.push_back(*sheet.results[i]);
-    cases.push_back(sheet.cases[i]);
+    cases.push_back(sheet.cases[i].request);
+    routed.push_back(sheet.cases[i]);
   }
   report.peaks = peaks.report();
   add_parameters(report.results, cases);
@@ -84,6 +87,7 @@ report::Report filled(report::Report report, const Sheet& sheet, const PeakLog& 
   report::derive_speedups(report.results);
   report::derive_explanations(report);
   report.summary = report::summarize(report.results);
+  add_predicted_limits(report, routed);
   return report;
 }
 

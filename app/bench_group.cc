@@ -241,6 +241,7 @@ class Group {
     }
     result.timing = report::timing_of(samples);
     result.warnings = measure::warnings(samples, context_.limits, conditions);
+    result.others_cpus = measure::others_cpus(conditions);
     result.workspace_bytes = r.lane->workspace_bytes();
     result.flop_executed = r.lane->flop_executed();
     report::derive_rates(result);

@@ -90,7 +90,7 @@ void calibrate(report::Report& report, const BenchRequest& request) {
   for (std::size_t i = 0; i < medians.size(); ++i)
     if (medians[i].size() == kRuns)
       report.results[i].calibration = report::calibration_of(medians[i]);
-  report.summary = report::summarize(report.results);
+  report.summary.between_run_spread = report::summarize(report.results).between_run_spread;
 }
 
 }  // namespace flashbench::app

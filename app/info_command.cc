@@ -68,6 +68,8 @@ std::string processor_text(const report::Context& c) {
   text += line("caches", cache_text(cpu));
   text += line("clocks",
                cpu.governor ? "governor " + *cpu.governor : "the system does not say (no cpufreq)");
+  text += line("energy", c.energy.source ? *c.energy.source
+                                         : "absent: " + c.energy.missing.value_or("unknown"));
   if (cpu.load) text += line("load", fmt::format("{:.2f}", *cpu.load));
   text += line(
       "memory",

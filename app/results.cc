@@ -121,14 +121,22 @@ void add_failure(report::Result& result, const std::exception& error) {
   result.reason = no_memory ? "not enough memory" : error.what();
 }
 
+namespace {
+
+std::optional<double> positive(double v) { return v > 0 ? std::optional(v) : std::nullopt; }
+
+}  // namespace
+
 void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,
                 PhaseOrder order) {
   std::vector<report::Phase>& phases = result.phases.emplace();
   for (const PhaseProfile::Row& row : rows) {
     report::Phase phase{row.phase, row.seconds, row.calls, row.bytes};
     phase.counts.insert(row.counts.begin(), row.counts.end());
-    if (row.flop > 0) phase.flop = row.flop;
-    for (const PhaseProfile::Share& t : row.threads) phase.threads.push_back({t.seconds, t.calls});
+    phase.flop = positive(row.cost.flop);
+    phase.bytes_moved = positive(row.cost.bytes);
+    for (const PhaseProfile::Share& t : row.threads)
+      phase.threads.push_back({t.seconds, t.calls, positive(t.cost.flop), positive(t.cost.bytes)});
     phases.push_back(std::move(phase));
   }
   if (order == PhaseOrder::kTime)

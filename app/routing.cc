@@ -49,18 +49,17 @@ RoutedCase route_case(const sweep::Case& c, const Problem& resolved) {
   return routed;
 }
 
-std::string does_not_fit(double needed, double available) {
-  return fmt::format("needs {}, {} available", report::human_bytes(needed),
-                     report::human_bytes(available));
-}
+}  // namespace
 
-std::optional<double> available_bytes() {
-  const auto available = machine::available_memory_bytes();
+std::optional<double> bytes_for_cases(std::optional<std::uint64_t> available) {
   if (!available) return std::nullopt;
   return static_cast<double>(*available > kReserveBytes ? *available - kReserveBytes : 0);
 }
 
-}  // namespace
+std::string does_not_fit(double needed, double available) {
+  return fmt::format("needs {}, {} available", report::human_bytes(needed),
+                     report::human_bytes(available));
+}
 
 bool RoutedGroup::any_runs() const {
   return std::any_of(cases.begin(), cases.end(), [](const RoutedCase& c) { return c.runs(); });
@@ -94,7 +93,7 @@ std::size_t reference_bytes(const Problem& p) {
 }
 
 void skip_what_does_not_fit(RoutedGroup& group, const Extra& extra) {
-  const std::optional<double> available = available_bytes();
+  const std::optional<double> available = bytes_for_cases(machine::available_memory_bytes());
   if (!available) return;
   double held = 0;
   for (RoutedCase& c : group.cases) {

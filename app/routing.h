@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -43,6 +44,12 @@ struct MemoryNeed {
   std::size_t total() const { return inputs + outputs + workspace; }
 };
 MemoryNeed memory_need(const RoutedCase& c);
+
+/// What of the available memory cases may take; absent where that is unknown.
+std::optional<double> bytes_for_cases(std::optional<std::uint64_t> available);
+
+/// "needs 68.7 GB, 21.0 GB available".
+std::string does_not_fit(double needed, double available);
 
 /// Bytes that a whole reference in fp64 takes, about: results and their noise, every output.
 std::size_t reference_bytes(const Problem& p);

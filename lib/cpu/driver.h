@@ -11,6 +11,7 @@
 #include "core/tensor.h"
 #include "cpu/tile_ops.h"
 #include "kernel/kernel.h"
+#include "kernel/profile.h"
 
 // What the drivers of lib/cpu share: a pass bound to a problem, waves of heads, tile geometry.
 namespace flashbench::cpu {
@@ -42,6 +43,20 @@ class Driver {
                    PhaseProfile* profile) = 0;
 
  protected:
+  /// C[m][n] = or += A[m][k]·B[k][n] on packed tiles.
+  PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write) const {
+    const auto c = static_cast<double>(m * n * (write == Write::kAdd ? 2 : 1));
+    return {2.0 * static_cast<double>(m * n) * static_cast<double>(k),
+            4.0 * (static_cast<double>(ops.words(k) * (m + n)) + c)};
+  }
+  /// n elements of a tensor made operands, or results made elements of one.
+  PhaseCost convert(std::int64_t n) const {
+    return {0,
+            static_cast<double>(n) * (static_cast<double>(size_bytes(dtype)) + 4.0 / ops.per_word)};
+  }
+  /// n f32 read or written.
+  static PhaseCost touch(std::int64_t n) { return {0, 4.0 * static_cast<double>(n)}; }
+
   const Shape shape;
   const Dtype dtype;
   const double scale;

@@ -201,10 +201,11 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
   const std::int64_t heads = shape.b * shape.h;
 #pragma omp for schedule(static) nowait
   for (std::int64_t block = 0; block < heads * q_blocks_; ++block) {
-    const PhaseTimer timer(profile, thread, kRows);
     const std::int64_t b = block / q_blocks_ / shape.h, h = block / q_blocks_ % shape.h;
     const std::int64_t first = block % q_blocks_ * q_block_;
     const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+    const PhaseTimer timer(profile, thread, kRows,
+                           convert(2 * rows * shape.d) + touch(rows * (shape.d + 3)));
     const std::int64_t row = query_row(b, h, first);
     for (std::int64_t r = 0; r < rows; ++r) {
       f32_ops_.pack_rows(rows_of(io.out->o, b, h, first + r), 1, shape.d, 1.0f, t.dk, d_stride_);
@@ -230,7 +231,8 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
   const std::int64_t d = shape.d;
   const KeptKeys& kept = item.sees->kept();
   {
-    const PhaseTimer timer(item.profile, item.thread, kPack);
+    const PhaseTimer timer(item.profile, item.thread, kPack,
+                           convert(3 * item.keys * d) + touch(2 * item.keys * d));
     const std::int32_t* position =
         kept.positions() == nullptr ? nullptr : kept.positions() + item.first_key;
     const std::int64_t from = position == nullptr ? item.first_key : 0;
@@ -262,7 +264,8 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
 }
 
 void FlashBackward::load_queries(const Item& item, const QueryTile& q, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kLoadQ);
+  const PhaseTimer timer(item.profile, item.thread, kLoadQ,
+                         convert((pairs() ? 4 : 2) * q.rows * shape.d));
   const RowSource rows = rows_of(item.io->in->q, item.b, q.h, q.first);
   const RowSource d_o = rows_of(item.io->in->d_o, item.b, q.h, q.first);
   ops.pack_rows(rows, q.rows, shape.d, 1.0f, t.q, a_stride_);
@@ -288,12 +291,14 @@ void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles&
     visible[r] =
         std::clamp<std::int64_t>(item.sees->visible(q.first + r) - item.first_key, 0, q.keys);
   {
-    const PhaseTimer timer(item.profile, item.thread, kP);
+    const PhaseTimer timer(item.profile, item.thread, kP,
+                           product(q.rows, q.keys, shape.d, Write::kStore));
     ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
                        {lse2_ + row, visible, t.p_sum, s_factor_}, {});
   }
-  const PhaseTimer timer(item.profile, item.thread, kDs);
+  const PhaseTimer timer(item.profile, item.thread, kDs,
+                         product(q.rows, q.keys, shape.d, Write::kStore) + touch(q.rows * q.keys));
   ops.gemm_dscores(q.rows, q.keys, words, {t.d_o, a_stride_, 1},
                    {t.v_t, ops.cols, words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
                    t.p, delta_ + row);
@@ -305,16 +310,16 @@ void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles
   const std::int64_t block = (item.b * shape.h + q.h) * q_blocks_ + q.block;
   float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   {
-    const PhaseTimer timer(item.profile, item.thread, kDv);
+    const PhaseTimer timer(item.profile, item.thread, kDv, product(q.keys, d, q.rows, Write::kAdd));
     ops.gemm(q.keys, d, ops.words(q.rows), {t.p, 1, p_stride_}, rows_b(t.d_o_b, q.rows),
              {t.dv, d_stride_}, Write::kAdd, {});
   }
   {
-    const PhaseTimer timer(item.profile, item.thread, kDk);
+    const PhaseTimer timer(item.profile, item.thread, kDk, product(q.keys, d, q.rows, Write::kAdd));
     ops.gemm(q.keys, d, ops.words(q.rows), {t.ds_rows, 1, p_stride_}, rows_b(t.q_b, q.rows),
              {t.dk, d_stride_}, Write::kAdd, {});
   }
-  const PhaseTimer timer(item.profile, item.thread, kDq);
+  const PhaseTimer timer(item.profile, item.thread, kDq, product(q.rows, d, q.keys, Write::kAdd));
   accumulator_.contribute(block, item.key_block, [&] {
     ops.gemm(q.rows, d, ops.words(q.keys), {t.ds, p_stride_, 1}, rows_b(t.k_b, item.keys),
              {dq, dq_stride_}, Write::kAdd, {});
@@ -322,7 +327,7 @@ void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles
 }
 
 void FlashBackward::scatter(const Item& item, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kStore);
+  const PhaseTimer timer(item.profile, item.thread, kStore, convert(2 * item.keys * shape.d));
   const std::int32_t* position = item.sees->kept().positions();
   for (std::int64_t r = 0; r < item.keys; ++r) {
     const std::int64_t kept = item.first_key + r;
@@ -337,10 +342,10 @@ void FlashBackward::scatter(const Item& item, const Tiles& t) const {
 void FlashBackward::store_dq(const Operands& io, PhaseProfile* profile, int thread) const {
 #pragma omp for schedule(static)
   for (std::int64_t i = 0; i < shape.b * shape.h * q_blocks_; ++i) {
-    const PhaseTimer timer(profile, thread, kStore);
     const std::int64_t b = i / q_blocks_ / shape.h, h = i / q_blocks_ % shape.h;
     const std::int64_t first = i % q_blocks_ * q_block_;
     const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+    const PhaseTimer timer(profile, thread, kStore, convert(rows * shape.d));
     for (std::int64_t q = first; q < first + rows; ++q)
       ops.row_store(dq_ + query_row(b, h, q) * dq_stride_, shape.d, static_cast<float>(scale),
                     dtype, row_of(io.out->dq, b, h, q));

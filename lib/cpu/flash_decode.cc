@@ -108,7 +108,8 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
     }
 #pragma omp for schedule(static)
     for (std::int64_t i = 0; i < kv_heads * rows_; ++i) {
-      const PhaseTimer timer(profile, thread, kCombine);
+      const PhaseTimer timer(profile, thread, kCombine,
+                             touch(splits_ * shape.d) + convert(shape.d));
       combine(io, sees, i / rows_, i % rows_);
     }
   }
@@ -125,9 +126,17 @@ RowSource FlashDecode::source(const Tensor& tensor, const Item& item, std::int64
 RowSource FlashDecode::whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
                                      float* tile) const {
   if (shape.d % ops.lanes == 0) return rows;
-  const PhaseTimer timer(item.profile, item.thread, kLoad);
+  const PhaseTimer timer(item.profile, item.thread, kLoad, convert(keys * shape.d));
   ops.pack_rows(rows, keys, shape.d, 1.0f, tile, d_stride_);
   return {tile, Dtype::kF32, d_stride_, nullptr};
+}
+
+/// What a product of the rows [rows, d] (of queries, or of O) with keys that lie in `source` reads.
+PhaseCost FlashDecode::product_in_place(const RowSource& source, std::int64_t keys) const {
+  const auto pairs = static_cast<double>(rows_ * keys), d = static_cast<double>(shape.d);
+  return PhaseCost{2 * pairs * d,
+                   static_cast<double>(keys) * d * static_cast<double>(size_bytes(source.dtype))} +
+         touch(rows_ * shape.d);
 }
 
 /// The block that begins with kept key `first`: fetched while another one is computed with.
@@ -143,7 +152,8 @@ Ahead FlashDecode::ahead(const Tensor& tensor, const Item& item, std::int64_t fi
 void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) const {
   const Operands& io = *item.io;
   {
-    const PhaseTimer timer(item.profile, item.thread, kLoad);
+    const PhaseTimer timer(item.profile, item.thread, kLoad,
+                           convert(rows_ * shape.d) + touch(rows_ * shape.d));
     // The heads of a group lie next to each other, so that their queries are consecutive rows.
     ops.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), rows_, shape.d,
                   static_cast<float>(scale) * kLog2E, t.q, d_stride_);
@@ -155,19 +165,21 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     const std::int64_t keys = std::min(kKeys, item.last_key - first);
     const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, t.kv);
     {
-      const PhaseTimer timer(item.profile, item.thread, kScores);
+      const PhaseTimer timer(item.profile, item.thread, kScores,
+                             product_in_place(k, keys) + touch(rows_ * keys));
       ops.dots(rows_, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
                ahead(io.in->v, item, first));
     }
     {
-      const PhaseTimer timer(item.profile, item.thread, kSoftmax);
+      const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
       for (std::int64_t r = 0; r < rows_; ++r)
         absorb_row(ops, {part.max[r], part.sum + r, 1, part.o + r * d_stride_}, shape.d,
                    t.s + r * s_stride_, keys,
                    std::clamp<std::int64_t>(visible(*item.sees, r) - first, 0, keys));
     }
     const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, t.kv);
-    const PhaseTimer timer(item.profile, item.thread, kAccumulate);
+    const PhaseTimer timer(item.profile, item.thread, kAccumulate,
+                           product_in_place(v, keys) + touch(rows_ * (keys + shape.d)));
     ops.add_rows(rows_, keys, shape.d, {t.s, s_stride_, 1}, v, {part.o, d_stride_},
                  ahead(io.in->k, item, first + kKeys));
   }

@@ -54,6 +54,7 @@ class FlashDecode final : public Driver {
   RowSource source(const Tensor& tensor, const Item& item, std::int64_t first) const;
   RowSource whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
                           float* tile) const;
+  PhaseCost product_in_place(const RowSource& source, std::int64_t keys) const;
   Ahead ahead(const Tensor& tensor, const Item& item, std::int64_t first) const;
   void combine(const Operands& io, const std::vector<Visibility>& sees, std::int64_t kv_head,
                std::int64_t row);

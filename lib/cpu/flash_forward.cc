@@ -12,7 +12,7 @@
 namespace flashbench::cpu {
 namespace {
 
-enum Phase : std::size_t { kPack, kLoadQ, kP, kSoftmax, kAccumulate, kStore };
+enum Phase : std::size_t { kPack, kLoadQ, kP, kNewMax, kAccumulate, kStore };
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
@@ -173,10 +173,10 @@ void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
 
 /// Kept keys [first_key, first_key + kv_block) of a head.
 void FlashForward::pack(const Item& item, std::int64_t first_key) const {
-  const PhaseTimer timer(item.profile, item.thread, kPack);
   const KeptKeys& kept = item.sees->kept();
   const std::int64_t keys = std::min(kv_block_, kept.count() - first_key);
   if (keys <= 0) return;
+  const PhaseTimer timer(item.profile, item.thread, kPack, convert(2 * keys * shape.d));
   const Inputs& in = *item.io->in;
   const std::int64_t h = item.h / shape.group();
   const std::int32_t* position =
@@ -207,7 +207,8 @@ void FlashForward::attend(const Item& item, const Tiles& t) const {
 }
 
 void FlashForward::load_queries(const Item& item, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kLoadQ);
+  const PhaseTimer timer(item.profile, item.thread, kLoadQ,
+                         convert(item.rows * shape.d) + touch(item.rows * shape.d));
   ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, shape.d,
                 q_factor_, t.q, q_stride_);
   std::fill_n(t.o, item.rows * o_stride_, 0.0f);
@@ -242,8 +243,10 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     visible[i] = std::clamp<std::int64_t>(
         item.sees->visible(item.first_query + row + i) - first_key, 0, keys);
   float* sum = t.sum + row * ops.lanes;
+  const PhaseCost scores =
+      product(rows, round_up(keys, ops.lanes), shape.d, Write::kStore);  // what the tile computes
   {
-    const PhaseTimer timer(item.profile, item.thread, kP);
+    const PhaseTimer timer(item.profile, item.thread, kP, scores);
     const Ahead ahead = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
     if (ops.gemm_exp2(rows, keys, k_key_, q, k, s, {t.max + row, visible, t.block_sum, s_factor_},
                       ahead) &&
@@ -251,9 +254,9 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
     }
-    ops.gemm(rows, keys, k_key_, q, k, s, Write::kStore, {});
   }
-  const PhaseTimer timer(item.profile, item.thread, kSoftmax);
+  const PhaseTimer timer(item.profile, item.thread, kNewMax, scores + touch(2 * rows * keys));
+  ops.gemm(rows, keys, k_key_, q, k, s, Write::kStore, {});
   if (first_key == 0) std::fill_n(t.max + row, rows, -kInf);
   for (std::int64_t i = 0; i < rows; ++i) {
     float* s_row = t.s + i * s_stride_;
@@ -275,7 +278,8 @@ bool FlashForward::large_enough(const float* sums, std::int64_t rows) const {
 void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t row,
                                 std::int64_t rows, std::int64_t first_key,
                                 std::int64_t keys) const {
-  const PhaseTimer timer(item.profile, item.thread, kAccumulate);
+  const PhaseTimer timer(item.profile, item.thread, kAccumulate,
+                         product(rows, shape.d, keys, Write::kAdd));
   const std::int64_t block_keys = std::min(kv_block_, item.sees->kept().count() - first_key);
   ops.gemm(rows, shape.d, ops.words(keys), {t.s, s_stride_, 1},
            {item.v_panels + first_key * v_key_, ops.cols, ops.words(block_keys) * ops.cols},
@@ -285,7 +289,8 @@ void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t r
 
 /// O = O / sum and LSE = ln 2·max + ln sum; 0 and -inf for a row that saw nothing.
 void FlashForward::finish(const Item& item, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kStore);
+  const PhaseTimer timer(item.profile, item.thread, kStore,
+                         convert(item.rows * shape.d) + touch(item.rows));
   Outputs& out = *item.io->out;
   float* lse = out.lse.as<float>() + out.lse.dims().index(item.b, item.h, item.first_query, 0);
   for (std::int64_t r = 0; r < item.rows; ++r) {

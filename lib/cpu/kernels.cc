@@ -1,8 +1,6 @@
 #include "cpu/kernels.h"
 
-#include <algorithm>
-#include <iterator>
-#include <string_view>
+#include <utility>
 
 #include "cpu/flash_backward.h"
 #include "cpu/flash_decode.h"
@@ -51,22 +49,6 @@ std::size_t workspace_of(const Drivers& drivers, const Problem& p) {
   return bytes;
 }
 
-/// Matrix products that a phase computes: phases are named after them.
-int products_in(std::string_view phase) {
-  constexpr std::string_view kProducts[] = {"Q K^T", "dO V^T", "P V", "P^T dO", "dS K", "dS^T Q"};
-  return static_cast<int>(std::count_if(
-      std::begin(kProducts), std::end(kProducts),
-      [&](std::string_view product) { return phase.find(product) != std::string_view::npos; }));
-}
-
-/// Every product of a pass costs the same.
-void share_flop(PhaseProfile& profile, double flop) {
-  int all = 0;
-  for (const std::string& phase : profile.phases()) all += products_in(phase);
-  for (std::size_t i = 0; i < profile.phases().size(); ++i)
-    profile.add_flop(i, flop * products_in(profile.phases()[i]) / std::max(all, 1));
-}
-
 class CpuPlan final : public Plan {
  public:
   CpuPlan(const Problem& p, const Execution& e, const Inputs& in, Drivers drivers)
@@ -106,7 +88,6 @@ class CpuPlan final : public Plan {
       PhaseProfile& profile = passes.emplace_back(d->phases(), threads_, events);
       const std::vector<std::size_t> bytes = d->phase_bytes();
       for (std::size_t i = 0; i < bytes.size(); ++i) profile.add_bytes(i, bytes[i]);
-      share_flop(profile, d->flop_executed(sees_));
       d->run(io, sees_, &profile);
     }
     return passes;

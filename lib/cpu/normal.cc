@@ -78,18 +78,20 @@ void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float
     const std::int64_t first_head = wave * waves_.per_wave;
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
-      const PhaseTimer timer(timing.profile, timing.thread, timing.pack);
       const std::int64_t first = i % chunks * chunk;
+      const std::int64_t keys = std::min(chunk, shape.kv_len - first);
+      const PhaseTimer timer(timing.profile, timing.thread, timing.pack, convert(keys * d));
       float* panels = panels_of(i / chunks);
-      ops.pack_panels_transposed(key_rows(right, first_head + i / chunks, first),
-                                 std::min(chunk, shape.kv_len - first), d, 1.0f,
+      ops.pack_panels_transposed(key_rows(right, first_head + i / chunks, first), keys, d, 1.0f,
                                  panels + first * words);
     }
     const std::int64_t heads = waves_.size(wave) * group;
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < heads * q_blocks_; ++i) {
-      const PhaseTimer timer(timing.profile, timing.thread, timing.product);
       const Block block = block_of(wave, i);
+      const PhaseTimer timer(
+          timing.profile, timing.thread, timing.product,
+          convert(block.rows * d) + product(block.rows, shape.kv_len, d, Write::kStore));
       ops.pack_rows(rows_of(left, block.b, block.h, block.first), block.rows, d, factor, a,
                     d_stride_);
       ops.gemm(block.rows, shape.kv_len, words, {a, d_stride_, 1},
@@ -108,23 +110,27 @@ void NormalDriver::rows_product(const ScoreMatrix& m, const Tensor& right, float
     const std::int64_t first_head = wave * waves_.per_wave;
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
-      const PhaseTimer timer(timing.profile, timing.thread, timing.pack);
       const std::int64_t first = i % chunks * kKeyStep;
-      ops.pack_panels(key_rows(right, first_head + i / chunks, first),
-                      std::min(kKeyStep, shape.kv_len - first), d, panels_of(i / chunks), first,
-                      shape.kv_len);
+      const std::int64_t keys = std::min(kKeyStep, shape.kv_len - first);
+      const PhaseTimer timer(timing.profile, timing.thread, timing.pack, convert(keys * d));
+      ops.pack_panels(key_rows(right, first_head + i / chunks, first), keys, d,
+                      panels_of(i / chunks), first, shape.kv_len);
     }
     const std::int64_t heads = waves_.size(wave) * group;
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < heads * q_blocks_; ++i) {
-      const PhaseTimer timer(timing.profile, timing.thread, timing.product);
       const Block block = block_of(wave, i);
-      for (std::int64_t key = 0; key < shape.kv_len; key += kKeyStep)
-        ops.gemm(block.rows, d, ops.words(std::min(kKeyStep, shape.kv_len - key)),
+      PhaseTimer timer(timing.profile, timing.thread, timing.product, convert(block.rows * d));
+      for (std::int64_t key = 0; key < shape.kv_len; key += kKeyStep) {
+        const std::int64_t keys = std::min(kKeyStep, shape.kv_len - key);
+        const Write write = key == 0 ? Write::kStore : Write::kAdd;
+        timer.add(product(block.rows, d, keys, write));
+        ops.gemm(block.rows, d, ops.words(keys),
                  {matrix_row(m, block.b, block.h, block.first) + ops.words(key), m.stride, 1},
                  {block.panels + ops.words(key) * ops.cols, ops.cols,
                   ops.words(shape.kv_len) * ops.cols},
-                 {c, d_stride_}, key == 0 ? Write::kStore : Write::kAdd, {});
+                 {c, d_stride_}, write, {});
+      }
       for (std::int64_t r = 0; r < block.rows; ++r)
         ops.row_store(c + r * d_stride_, d, factor, dtype,
                       row_of(out, block.b, block.h, block.first + r));
@@ -179,7 +185,7 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
   const std::int64_t kv_len = shape.kv_len;
 #pragma omp for schedule(dynamic, 16)
   for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
-    const PhaseTimer timer(profile, thread, 2);
+    const PhaseTimer timer(profile, thread, 2, touch(2 * kv_len));
     const std::int64_t b = row / (shape.h * shape.q_len);
     const Visibility& v = sees[static_cast<std::size_t>(b)];
     float* s = p_.data + row * p_.stride;

@@ -76,7 +76,7 @@ void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) const {
   const ScoreMatrix& p = forward_.probabilities();
 #pragma omp for schedule(dynamic, 16)
   for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
-    const PhaseTimer timer(profile, thread, kSoftmax);
+    const PhaseTimer timer(profile, thread, kSoftmax, touch(3 * shape.kv_len));
     const float* p_row = p.data + row * p.stride;
     float* ds_row = ds_.data + row * ds_.stride;
     ops.row_dscores(ds_row, p_row, shape.kv_len, ops.row_dot(p_row, ds_row, shape.kv_len));
@@ -93,7 +93,7 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
   const KeyTiles t = carve(carver);
 #pragma omp for schedule(dynamic, 1)
   for (std::int64_t i = 0; i < shape.b * shape.h_kv * key_blocks; ++i) {
-    const PhaseTimer timer(profile, thread, kDkDv);
+    PhaseTimer timer(profile, thread, kDkDv);
     const std::int64_t b = i / key_blocks / shape.h_kv, kv_head = i / key_blocks % shape.h_kv;
     const std::int64_t first_key = i % key_blocks * kKeys;
     const std::int64_t keys = std::min(kKeys, shape.kv_len - first_key);
@@ -103,6 +103,8 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
       const std::int64_t h = kv_head * shape.group() + j / q_blocks_;
       const std::int64_t first = j % q_blocks_ * q_block_;
       const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+      const PhaseCost one = convert(rows * d) + product(keys, d, rows, Write::kAdd);
+      timer.add(one + one);  // dV and dK
       ops.pack_panels(rows_of(io.in->q, b, h, first), rows, d, t.q_pan, 0, rows);
       ops.pack_panels(rows_of(io.in->d_o, b, h, first), rows, d, t.do_pan, 0, rows);
       ops.gemm(keys, d, rows, {matrix_row(p, b, h, first) + first_key, 1, p.stride},
@@ -110,6 +112,7 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
       ops.gemm(keys, d, rows, {matrix_row(ds_, b, h, first) + first_key, 1, ds_.stride},
                {t.q_pan, cols, rows * cols}, {t.dk, d_stride_}, Write::kAdd, {});
     }
+    timer.add(convert(2 * keys * d));
     const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
     for (std::int64_t r = 0; r < keys; ++r) {
       const std::int64_t key = first_key + r;

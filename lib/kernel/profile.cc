@@ -15,7 +15,6 @@ double seconds(std::chrono::steady_clock::duration d) {
 PhaseProfile::PhaseProfile(std::vector<std::string> phases, int threads, std::size_t events)
     : phases_(std::move(phases)),
       bytes_(phases_.size()),
-      flop_(phases_.size()),
       slots_(static_cast<std::size_t>(threads)) {
   for (Slot& s : slots_) {
     s.cells.resize(phases_.size());
@@ -23,10 +22,12 @@ PhaseProfile::PhaseProfile(std::vector<std::string> phases, int threads, std::si
   }
 }
 
-void PhaseProfile::add(int thread, std::size_t phase, TimePoint start, TimePoint end) {
+void PhaseProfile::add(int thread, std::size_t phase, TimePoint start, TimePoint end,
+                       const PhaseCost& cost) {
   Slot& slot = slots_[static_cast<std::size_t>(thread)];
   slot.cells[phase].seconds += seconds(end - start);
   ++slot.cells[phase].calls;
+  slot.cells[phase].cost += cost;
   slot.log.add(seconds(start.time_since_epoch()), seconds(end.time_since_epoch()),
                static_cast<std::uint32_t>(phase));
 }
@@ -34,10 +35,11 @@ void PhaseProfile::add(int thread, std::size_t phase, TimePoint start, TimePoint
 std::vector<PhaseProfile::Row> PhaseProfile::rows() const {
   std::vector<Row> out;
   for (std::size_t p = 0; p < phases_.size(); ++p) {
-    Row row{phases_[p], 0, 0, bytes_[p], flop_[p]};
+    Row row{phases_[p], 0, 0, bytes_[p]};
     for (const Slot& s : slots_) {
       row.seconds += s.cells[p].seconds;
       row.calls += s.cells[p].calls;
+      row.cost += s.cells[p].cost;
       row.threads.push_back(s.cells[p]);
     }
     out.push_back(std::move(row));

@@ -11,7 +11,22 @@
 
 namespace flashbench {
 
-/// Time and memory by phase of one launch: each thread adds to its own row, so nothing is shared.
+/// What a call of a phase does: the FLOP of its matrix products, and the bytes that it reads and
+/// writes, every operand once, wherever it lies.
+struct PhaseCost {
+  double flop = 0;
+  double bytes = 0;
+
+  PhaseCost& operator+=(const PhaseCost& more) {
+    flop += more.flop;
+    bytes += more.bytes;
+    return *this;
+  }
+  friend PhaseCost operator+(PhaseCost a, const PhaseCost& b) { return a += b; }
+};
+
+/// Time, work and memory by phase of one launch: each thread adds to its own row, so nothing is
+/// shared.
 class PhaseProfile {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -19,13 +34,14 @@ class PhaseProfile {
   struct Share {
     double seconds = 0;
     std::uint64_t calls = 0;
+    PhaseCost cost = {};
   };
   struct Row {
     std::string phase;
     double seconds = 0;               ///< summed over threads
     std::uint64_t calls = 0;          ///< summed over threads
     std::size_t bytes = 0;            ///< allocated for this phase
-    double flop = 0;                  ///< of its matrix products; 0: it has none
+    PhaseCost cost = {};              ///< summed over threads
     std::vector<Share> threads = {};  ///< one per thread
     /// What an emulated device executed in it: name and number. Empty where nothing counts.
     std::vector<std::pair<std::string, std::uint64_t>> counts = {};
@@ -34,9 +50,8 @@ class PhaseProfile {
   /// `events`: how many of its calls each thread remembers one by one, for a trace.
   PhaseProfile(std::vector<std::string> phases, int threads, std::size_t events = 0);
 
-  void add(int thread, std::size_t phase, TimePoint start, TimePoint end);
+  void add(int thread, std::size_t phase, TimePoint start, TimePoint end, const PhaseCost& cost);
   void add_bytes(std::size_t phase, std::size_t bytes) { bytes_[phase] += bytes; }
-  void add_flop(std::size_t phase, double flop) { flop_[phase] += flop; }
 
   std::vector<Row> rows() const;
 
@@ -53,28 +68,31 @@ class PhaseProfile {
   };
   std::vector<std::string> phases_;
   std::vector<std::size_t> bytes_;
-  std::vector<double> flop_;
   std::vector<Slot> slots_;
 };
 
-/// Adds its own lifetime to a phase; costs one branch when there is no profile.
+/// Adds its own lifetime, and what is done in it, to a phase; costs a branch when there is no
+/// profile.
 class PhaseTimer {
  public:
-  PhaseTimer(PhaseProfile* profile, int thread, std::size_t phase)
-      : profile_(profile), thread_(thread), phase_(phase) {
+  PhaseTimer(PhaseProfile* profile, int thread, std::size_t phase, const PhaseCost& cost = {})
+      : profile_(profile), thread_(thread), phase_(phase), cost_(cost) {
     if (profile_ != nullptr) start_ = std::chrono::steady_clock::now();
   }
   PhaseTimer(const PhaseTimer&) = delete;
   PhaseTimer& operator=(const PhaseTimer&) = delete;
   ~PhaseTimer() {
     if (profile_ != nullptr)
-      profile_->add(thread_, phase_, start_, std::chrono::steady_clock::now());
+      profile_->add(thread_, phase_, start_, std::chrono::steady_clock::now(), cost_);
   }
+
+  void add(const PhaseCost& more) { cost_ += more; }
 
  private:
   PhaseProfile* profile_;
   int thread_;
   std::size_t phase_;
+  PhaseCost cost_;
   PhaseProfile::TimePoint start_;
 };
 

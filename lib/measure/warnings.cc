@@ -133,27 +133,36 @@ std::optional<std::string> too_many_threads(const Conditions& c) {
                      c.threads, c.usable_cpus, c.usable_cpus == 1 ? "" : "s", c.usable_cpus);
 }
 
+/// What others took of the processors in between, in seconds of processor time; absent where the
+/// system does not tell.
+struct Taken {
+  double wall_s = 0;
+  std::optional<double> busy_s, steal_s;
+};
+
+std::optional<Taken> taken_by_others(const Conditions& c) {
+  Taken taken{c.after.wall_s - c.before.wall_s, {}, {}};
+  if (taken.wall_s < kShortestWindow_s || c.before.cpus == 0) return std::nullopt;
+  if (c.before.busy_s && c.after.busy_s)
+    taken.busy_s = *c.after.busy_s - *c.before.busy_s - (c.after.own_cpu_s - c.before.own_cpu_s);
+  if (c.before.steal_s && c.after.steal_s) taken.steal_s = *c.after.steal_s - *c.before.steal_s;
+  return taken;
+}
+
 std::optional<std::string> load_from_others(const Conditions& c) {
-  const double wall_s = c.after.wall_s - c.before.wall_s;
-  if (wall_s < kShortestWindow_s || c.before.cpus == 0) return std::nullopt;
-  const double capacity_s = wall_s * c.before.cpus;
-  if (c.before.busy_s && c.after.busy_s) {
-    const double own_s = c.after.own_cpu_s - c.before.own_cpu_s;
-    const double share = (*c.after.busy_s - *c.before.busy_s - own_s) / capacity_s;
-    if (share > kOthersShare)
-      return fmt::format(
-          "load from others: {:.0f} % of the {} processors while sampling; stop them "
-          "or use processors of your own (taskset, cpuset)",
-          100 * share, c.before.cpus);
-  }
-  if (c.before.steal_s && c.after.steal_s) {
-    const double share = (*c.after.steal_s - *c.before.steal_s) / capacity_s;
-    if (share > kStealShare)
-      return fmt::format(
-          "load from others: the hypervisor took {:.0f} % of the processors while "
-          "sampling; use a dedicated machine",
-          100 * share);
-  }
+  const std::optional<Taken> taken = taken_by_others(c);
+  if (!taken) return std::nullopt;
+  const double capacity_s = taken->wall_s * c.before.cpus;
+  if (const double share = taken->busy_s.value_or(0) / capacity_s; share > kOthersShare)
+    return fmt::format(
+        "{}: {:.0f} % of the {} processors while sampling; stop them or use processors of your own "
+        "(taskset, cpuset)",
+        kLoadFromOthers, 100 * share, c.before.cpus);
+  if (const double share = taken->steal_s.value_or(0) / capacity_s; share > kStealShare)
+    return fmt::format(
+        "{}: the hypervisor took {:.0f} % of the processors while sampling; use a dedicated "
+        "machine",
+        kLoadFromOthers, 100 * share);
   return std::nullopt;
 }
 
@@ -178,6 +187,12 @@ std::optional<std::string> throttled(const Conditions& c) {
 }
 
 }  // namespace
+
+std::optional<double> others_cpus(const Conditions& conditions) {
+  const std::optional<Taken> taken = taken_by_others(conditions);
+  if (!taken || (!taken->busy_s && !taken->steal_s)) return std::nullopt;
+  return std::max(0.0, taken->busy_s.value_or(0) + taken->steal_s.value_or(0)) / taken->wall_s;
+}
 
 Snapshot take_snapshot(Clock& clock, std::span<const int> cpus, const fs::path& root) {
   Snapshot s;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "measure/limits.h"
@@ -35,6 +36,13 @@ struct Conditions {
   int usable_cpus = 1;  ///< affinity and cgroup quota
   Snapshot before, after;
 };
+
+/// What the warning of load from others begins with.
+inline constexpr std::string_view kLoadFromOthers = "load from others";
+
+/// Processors that others kept busy meanwhile, the hypervisor included, on average; absent where
+/// the system does not tell or the time was too short to.
+std::optional<double> others_cpus(const Conditions& conditions);
 
 /// What a reader of the numbers has to know, each with a remedy, one line each.
 std::vector<std::string> warnings(const Samples& samples, const Limits& limits,

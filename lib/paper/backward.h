@@ -94,30 +94,33 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
   T* const v_t = k_t + head.d * head.kv_tile();
   std::fill(dq, dq + head.q_len * head.d, T(0));
 
-  const auto timed = [&](BackwardPhase phase, auto work) {
-    const auto timer = phases.time(phase);
-    work();
-  };
   for (std::int64_t k0 = 0; k0 < head.kv_len; k0 += head.kv_block) {
     Block block{0, 0, k0, std::min(k0 + head.kv_block, head.kv_len)};
-    timed(kLoadKV, [&] {
+    const auto timed = [&](BackwardPhase phase, auto cost, auto work) {
+      const auto timer = phases.time(phase, head, block, cost);
+      work();
+    };
+    timed(kLoadKV, &BlockCost::load_twice, [&] {
       load_transposed(head, k, block, k_t);
       load_transposed(head, v, block, v_t);
     });
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
       if (!head.sees_any(block.q1 - 1, block.k0, block.k1)) continue;
-      timed(kProbabilities, [&] {
+      timed(kProbabilities, &BlockCost::scores, [&] {
         multiply_block(head, block, q, k_t, p);
         detail::probabilities(head, block, lse, p);
       });
-      timed(kValueGradient, [&] { detail::add_to_keys(head, block, p, d_o, dv); });
-      timed(kScoreGradient, [&] {
+      timed(kValueGradient, &BlockCost::add_to_keys,
+            [&] { detail::add_to_keys(head, block, p, d_o, dv); });
+      timed(kScoreGradient, &BlockCost::score_gradient, [&] {
         multiply_block(head, block, d_o, v_t, ds);
         detail::score_gradient(head, block, p, o, d_o, ds);
       });
-      timed(kQueryGradient, [&] { detail::add_to_queries(head, block, ds, k, dq); });
-      timed(kKeyGradient, [&] { detail::add_to_keys(head, block, ds, q, dk); });
+      timed(kQueryGradient, &BlockCost::add_to_queries,
+            [&] { detail::add_to_queries(head, block, ds, k, dq); });
+      timed(kKeyGradient, &BlockCost::add_to_keys,
+            [&] { detail::add_to_keys(head, block, ds, q, dk); });
     }
   }
 }

@@ -101,7 +101,7 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
   for (std::int64_t k0 = 0; k0 < head.kv_len; k0 += head.kv_block) {
     Block block{0, 0, k0, std::min(k0 + head.kv_block, head.kv_len)};
     {
-      const auto timer = phases.time(kLoadK);
+      const auto timer = phases.time(kLoadK, head, block, &BlockCost::load);
       load_transposed(head, k, block, w.k_t);
     }
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
@@ -109,14 +109,14 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
       // The last row of the block sees the most.
       if (!head.sees_any(block.q1 - 1, block.k0, block.k1)) continue;
       {
-        const auto timer = phases.time(kScores);
+        const auto timer = phases.time(kScores, head, block, &BlockCost::scores);
         multiply_block(head, block, q, w.k_t, w.tile);
       }
       {
-        const auto timer = phases.time(kSoftmax);
+        const auto timer = phases.time(kSoftmax, head, block, &BlockCost::softmax);
         forward_detail::absorb(head, block, w, o);
       }
-      const auto timer = phases.time(kValues);
+      const auto timer = phases.time(kValues, head, block, &BlockCost::add_to_queries);
       forward_detail::add_values(head, block, w.tile, v, o);
     }
   }

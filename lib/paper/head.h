@@ -50,11 +50,56 @@ struct Block {
   std::int64_t keys() const { return k1 - k0; }
 };
 
+/// FLOP of the matrix product and bytes (f32, every operand once) of each step on a block, for a
+/// profile.
+class BlockCost {
+ public:
+  BlockCost(const Head& head, const Block& block)
+      : keys_(static_cast<double>(block.keys())), d_(static_cast<double>(head.d)) {
+    for (std::int64_t i = block.q0; i < block.q1; ++i) {
+      if (!head.sees_any(i, block.k0, block.k1)) continue;
+      ++rows_;
+      for (std::int64_t j = block.k0; j < block.k1; ++j) visible_ += head.visible(i, j) ? 1 : 0;
+    }
+  }
+
+  /// K to its transpose.
+  PhaseCost load() const { return floats(2 * keys_ * d_); }
+  PhaseCost load_twice() const { return load() + load(); }
+  /// S = Q·Kᵀ of the rows that see a key, and what then becomes of S in place.
+  PhaseCost scores() const { return flop(pairs()) + floats(rows_ * d_ + keys_ * d_ + pairs()); }
+  /// S to P in place, O rescaled.
+  PhaseCost softmax() const { return floats(2 * pairs() + 2 * rows_ * d_); }
+  /// dS from P, dO, O and V.
+  PhaseCost score_gradient() const { return scores() + floats(rows_ * d_ + pairs()); }
+  /// O += P·V, dQ += dS·K.
+  PhaseCost add_to_queries() const {
+    return flop(visible_) + floats(pairs() + keys_ * d_ + 2 * rows_ * d_);
+  }
+  /// dV += Pᵀ·dO, dK += dSᵀ·Q.
+  PhaseCost add_to_keys() const {
+    return flop(visible_) + floats(pairs() + rows_ * d_ + 2 * keys_ * d_);
+  }
+
+ private:
+  double pairs() const { return rows_ * keys_; }
+  PhaseCost flop(double pairs) const { return {2 * d_ * pairs, 0}; }
+  static PhaseCost floats(double n) { return {0, static_cast<double>(sizeof(float)) * n}; }
+
+  double keys_, d_;
+  double rows_ = 0, visible_ = 0;  ///< rows that see a key, pairs that see each other
+};
+
 /// Whose phases are timed; nobody's by default.
 struct Phases {
   PhaseProfile* profile = nullptr;
   int thread = 0;
-  PhaseTimer time(std::size_t phase) const { return {profile, thread, phase}; }
+
+  PhaseTimer time(std::size_t phase, const Head& head, const Block& block,
+                  PhaseCost (BlockCost::*cost)() const) const {
+    if (profile == nullptr) return {nullptr, thread, phase};
+    return {profile, thread, phase, (BlockCost(head, block).*cost)()};
+  }
 };
 
 /// out[d, keys] = transpose of rows [k0, k1) of x[kv_len, d]: the block as a product Q·Kᵀ reads it

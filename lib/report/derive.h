@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 
 #include "measure/sampler.h"
 #include "report/record.h"
@@ -25,11 +26,14 @@ struct Ideal {
 /// `peak_flop_s`, `peak_bytes_s`: FLOP/s and bytes/s, measured in the same run.
 Ideal ideal_time(double flop_visible, double bytes, double peak_flop_s, double peak_bytes_s);
 
+/// Everything of case_key() but type and kernel.
+std::string key_without_type(const Result& r);
+
 /// Gives every result whose workload, pass, backend, isa, threads, device and cache were also
 /// measured with the `normal` type the ratio of the medians, where both numbers hold.
 void derive_speedups(std::span<Result> results);
 
-/// The summary over results that hold; crossover where two types were swept over a length.
+/// The summary over results that hold.
 Summary summarize(std::span<const Result> results);
 
 }  // namespace flashbench::report

@@ -143,6 +143,8 @@ template <RecordOf<PhaseThread> R, typename V>
 void fields(R& r, V&& visit) {
   visit("seconds", r.seconds);
   visit("calls", r.calls);
+  visit.added("flop", r.flop);
+  visit.added("bytes_moved", r.bytes_moved);
 }
 
 template <RecordOf<Phase> R, typename V>
@@ -152,6 +154,7 @@ void fields(R& r, V&& visit) {
   visit("calls", r.calls);
   visit("bytes", r.bytes);
   visit.added("flop", r.flop);
+  visit.added("bytes_moved", r.bytes_moved);
   visit.added("threads", r.threads);
   visit.added("counts", r.counts);
 }
@@ -179,6 +182,18 @@ void fields(R& r, V&& visit) {
   visit("at", r.at);
   visit("below", r.below);
   visit("above", r.above);
+  visit.added("series", r.series);
+}
+
+template <RecordOf<Lead> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("series", r.series);
+  visit("faster", r.faster);
+  visit("slower", r.slower);
+  visit("parameter", r.parameter);
+  visit("from", r.from);
+  visit("to", r.to);
+  visit("ratio", r.ratio);
 }
 
 template <RecordOf<MemoryLimit> R, typename V>
@@ -190,11 +205,14 @@ void fields(R& r, V&& visit) {
   visit("fits", r.fits);
   visit("exceeds", r.exceeds);
   visit("reason", r.reason);
+  visit.added("series", r.series);
+  visit.added("predicted", r.predicted);
 }
 
 template <RecordOf<Summary> R, typename V>
 void fields(R& r, V&& visit) {
   visit("crossover", r.crossover);
+  visit.added("lead", r.lead);
   visit.added("memory_limit", r.memory_limit);
   visit("noise", r.noise);
   visit("between_run_spread", r.between_run_spread);
@@ -221,6 +239,7 @@ void fields(R& r, V&& visit) {
   visit.flattened(r.timing);
   visit("calibration", r.calibration);
   visit("warnings", r.warnings);
+  visit.added("others_cpus", r.others_cpus);
   visit("flop_convention", r.flop_convention);
   visit("flop_dense", r.flop_dense);
   visit("flop_visible", r.flop_visible);

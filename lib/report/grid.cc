@@ -186,12 +186,21 @@ void add_reasons(Grid& grid, const Result& r, const std::string& where) {
 std::vector<std::string> length_lines(const Report& report) {
   std::vector<std::string> lines;
   for (const Crossover& c : report.summary.crossover.value_or(std::vector<Crossover>{}))
-    lines.push_back(fmt::format("{} overtakes {} at {} = {:.0f} ({}, {})", c.above, c.below,
-                                c.parameter, c.at, c.pass, c.dtype));
+    lines.push_back(
+        fmt::format("{} overtakes {} at {} = {:.0f} ({})", c.above, c.below, c.parameter, c.at,
+                    c.series.empty() ? fmt::format("{}, {}", c.pass, c.dtype) : c.series));
+  for (const Lead& l : report.summary.lead)
+    lines.push_back(
+        fmt::format("{} is faster than {} at every length measured, {} {:.0f} to {:.0f}: {}x to "
+                    "{}x ({})",
+                    l.faster, l.slower, l.parameter, l.from, l.to, speedup_number(l.ratio[0]),
+                    speedup_number(l.ratio[1]), l.series));
   for (const MemoryLimit& m : report.summary.memory_limit)
-    lines.push_back(fmt::format("{} no longer fits into memory at {} = {:.0f} ({}, {}: {}){}",
-                                m.type, m.parameter, m.exceeds, m.pass, m.dtype, m.reason,
-                                m.fits ? fmt::format("; {:.0f} fits", *m.fits) : ""));
+    lines.push_back(
+        fmt::format("{} {} into memory at {} = {:.0f} ({}: {}){}", m.type,
+                    m.predicted ? "would no longer fit" : "no longer fits", m.parameter, m.exceeds,
+                    m.series.empty() ? fmt::format("{}, {}", m.pass, m.dtype) : m.series, m.reason,
+                    m.fits ? fmt::format("; {:.0f} fits", *m.fits) : ""));
   return lines;
 }
 

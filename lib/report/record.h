@@ -124,14 +124,18 @@ struct Calibration {
 struct PhaseThread {
   double seconds = 0;
   std::uint64_t calls = 0;
+  std::optional<double> flop = {}, bytes_moved = {};  ///< as of the phase
 };
 
 struct Phase {
   std::string phase;
   double seconds = 0;  ///< summed over threads
   std::uint64_t calls = 0;
-  std::uint64_t bytes = 0;                ///< allocated for it
-  std::optional<double> flop = {};        ///< of its matrix products; absent where it has none
+  std::uint64_t bytes = 0;          ///< allocated for it
+  std::optional<double> flop = {};  ///< of its matrix products; absent where it has none
+  /// What its calls read and wrote, every operand of a call once, wherever it lies; absent where
+  /// nobody counted.
+  std::optional<double> bytes_moved = {};
   std::vector<PhaseThread> threads = {};  ///< one per thread
   /// What an emulated device executed in it, by name; empty where nothing counts.
   std::map<std::string, std::uint64_t> counts = {};
@@ -171,6 +175,7 @@ struct Result {
   std::optional<Timing> timing;
   std::optional<Calibration> calibration;  ///< with --calibrate
   std::vector<std::string> warnings;
+  std::optional<double> others_cpus;  ///< processors that others kept busy while it was sampled
 
   std::string flop_convention;
   double flop_dense = 0, flop_visible = 0;
@@ -201,6 +206,16 @@ struct Crossover {
   std::string pass, dtype, parameter;  ///< parameter: "q_len", say
   double at = 0;                       ///< interpolated value of the parameter
   std::string below, above;            ///< the faster type on either side
+  std::string series;                  ///< series_text() of what was swept
+};
+
+/// A type that is the faster one at every length of a sweep.
+struct Lead {
+  std::string series;          ///< series_text() of what was swept
+  std::string faster, slower;  ///< types
+  std::string parameter;
+  double from = 0, to = 0;        ///< the shortest and the longest length
+  std::array<double, 2> ratio{};  ///< of the slower time to the faster, least and largest
 };
 
 /// Where a type no longer fits into memory as a parameter grows.
@@ -209,10 +224,13 @@ struct MemoryLimit {
   std::optional<double> fits;  ///< the largest value that ran; absent: none did
   double exceeds = 0;          ///< the smallest that did not fit
   std::string reason;          ///< "needs 68.7 GB, 21.0 GB available"
+  std::string series;          ///< series_text() of what was swept
+  bool predicted = false;  ///< every length of the sweep fits; this one, the first, was not tried
 };
 
 struct Summary {
-  std::optional<std::vector<Crossover>> crossover;
+  std::optional<std::vector<Crossover>> crossover;  ///< absent: no length was swept
+  std::vector<Lead> lead;
   std::vector<MemoryLimit> memory_limit;
   std::optional<double> noise;  ///< the largest ci95 half-width over median among the results
   std::optional<double> between_run_spread;  ///< the largest spread among the calibrations

@@ -47,6 +47,17 @@ std::string share_text(double seconds, double total_s) {
   return total_s > 0 ? fmt::format("{:.1f} %", 100 * seconds / total_s) : "-";
 }
 
+/// Of `seconds` of one thread, or of several together.
+std::string speed_text(std::optional<double> flop, double seconds) {
+  return flop && seconds > 0 ? human_flop_rate(*flop / seconds) : "-";
+}
+
+std::string moved_text(std::optional<double> bytes) { return bytes ? human_bytes(*bytes) : "-"; }
+
+std::string intensity_text(std::optional<double> flop, std::optional<double> bytes) {
+  return flop && bytes ? fmt::format("{:.1f}", *flop / *bytes) : "-";
+}
+
 std::vector<std::string> phase_cells(const Phase& p, double total_s) {
   const double threads = std::max(1.0, static_cast<double>(p.threads.size()));
   return {p.phase,
@@ -54,7 +65,9 @@ std::vector<std::string> phase_cells(const Phase& p, double total_s) {
           fmt::format("{}", p.calls),
           human_seconds(p.seconds),
           share_text(p.seconds, total_s),
-          p.flop && p.seconds > 0 ? human_flop_rate(*p.flop / p.seconds * threads) : "-",
+          speed_text(p.flop, p.seconds / threads),
+          moved_text(p.bytes_moved),
+          intensity_text(p.flop, p.bytes_moved),
           human_bytes(static_cast<double>(p.bytes))};
 }
 
@@ -73,8 +86,10 @@ std::vector<std::vector<std::string>> thread_cells(const Phase& p, double total_
   std::vector<std::vector<std::string>> rows;
   for (const std::size_t t : shown)
     rows.push_back({"", fmt::format("{}", t), fmt::format("{}", p.threads[t].calls),
-                    human_seconds(p.threads[t].seconds),
-                    share_text(p.threads[t].seconds, total_s)});
+                    human_seconds(p.threads[t].seconds), share_text(p.threads[t].seconds, total_s),
+                    speed_text(p.threads[t].flop, p.threads[t].seconds),
+                    moved_text(p.threads[t].bytes_moved),
+                    intensity_text(p.threads[t].flop, p.threads[t].bytes_moved)});
   return rows;
 }
 
@@ -142,6 +157,8 @@ std::string phases_text(const Result& r) {
                                    {"thread time", Grid::Align::kRight},
                                    {"share", Grid::Align::kRight},
                                    {"speed", Grid::Align::kRight},
+                                   {"moved", Grid::Align::kRight},
+                                   {"FLOP/B", Grid::Align::kRight},
                                    {"allocated", Grid::Align::kRight}},
                                   rows);
   if (r.phase_timer_s && total_s > 0)

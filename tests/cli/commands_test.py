@@ -7,7 +7,7 @@ import subprocess
 import unittest
 import xml.etree.ElementTree as ElementTree
 
-from harness import DATA, FAST, PROGRAM, TINY, CliTest, read_safetensors, write_safetensors
+from harness import DATA, FAST, TINY, CliTest, read_safetensors, write_safetensors
 
 
 class ForwardAndBackward(CliTest):

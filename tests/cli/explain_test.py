@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import unittest
 
 from harness import FAST, CliTest
@@ -32,10 +33,30 @@ class Explain(CliTest):
     def test_energy_is_there_or_says_why_not(self):
         report = self.bench_json(*CASE)
         energy = report["context"]["energy"]
+        said = energy["source"] or f"absent: {energy['missing']}"
+        self.assertRegex(self.expect(0, "info").stdout, rf"(?m)^energy +{re.escape(said)}$")
         self.assertNotEqual(energy["source"] is None, energy["missing"] is None)
         for r in report["results"]:
             self.assertEqual(r["energy_j"] is None, energy["source"] is None)
             self.assertEqual(r["gflop_per_j"] is None, energy["source"] is None)
+
+    def test_a_sweep_without_a_crossover_says_who_is_faster(self):
+        done = self.expect(0, "bench", *FAST, "--h", "1", "--d", "16", "--q_len", "16,64,256",
+                           "--json", "r.json")
+        summary = self.validated((self.folder / "r.json").read_text())["summary"]
+        self.assertNotEqual(bool(summary["crossover"]), bool(summary["lead"]))
+        self.assertRegex(done.stdout, "overtakes|at every length measured, q_len 16 to 256")
+
+    def test_the_length_at_which_memory_would_end_is_predicted(self):
+        done = self.expect(0, "bench", *FAST, "--h", "1", "--d", "16", "--q_len", "16,32",
+                           "--json", "r.json")
+        (limit,) = self.validated((self.folder / "r.json").read_text())["summary"]["memory_limit"]
+        self.assertTrue(limit["predicted"])
+        self.assertEqual((limit["type"], limit["fits"]), ("normal", 32))
+        self.assertIn("normal would no longer fit into memory at q_len = ", done.stdout)
+        case = ["--h", "1", "--d", "16", "--type", "normal", "--verify", "sample", "--dry_run"]
+        beyond = str(2 * int(limit["exceeds"]))
+        self.assertIn("skipped: needs", self.run_program("bench", *case, "--q_len", beyond).stdout)
 
     def test_the_length_that_lacks_memory_is_named(self):
         # 2^20 x 2^20 scores take 4 TB: no machine that runs this test has them

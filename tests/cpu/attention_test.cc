@@ -245,15 +245,18 @@ TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
   for (const Kernel* kernel : kernels()) {
     Outputs out = data::make_outputs(p);
     const auto plan = kernel->plan(p, {.isa = GetParam(), .threads = 2}, in);
-    double seconds = 0;
+    double seconds = 0, flop = 0;
     std::size_t bytes = 0;
     for (const PhaseProfile::Row& row : plan->profile({&in, &out})) {
       if (row.phase == "new max") continue;  // in rare data only
       EXPECT_GT(row.calls, 0u) << row.phase;
+      EXPECT_GT(row.cost.bytes, 0) << row.phase;
+      flop += row.cost.flop;
       seconds += row.seconds;
       bytes += row.bytes;
     }
     EXPECT_GT(seconds, 0);
+    EXPECT_DOUBLE_EQ(flop, plan->flop_executed());
     EXPECT_LE(bytes, plan->workspace_bytes());
     EXPECT_GT(static_cast<double>(bytes), 0.9 * static_cast<double>(plan->workspace_bytes()));
     EXPECT_TRUE(oracle::verify(p, in, out, VerifyLevel::kFull).ok());

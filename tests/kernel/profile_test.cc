@@ -10,16 +10,17 @@ using std::chrono::milliseconds;
 TEST(PhaseProfile, RowsAddUpOverThreadsAndKeepEach) {
   PhaseProfile profile({"scores", "softmax"}, 2);
   const PhaseProfile::TimePoint zero{};
-  profile.add(0, 0, zero, zero + milliseconds(2));
-  profile.add(1, 0, zero, zero + milliseconds(3));
-  profile.add(1, 0, zero, zero + milliseconds(5));
+  profile.add(0, 0, zero, zero + milliseconds(2), {1e6, 300});
+  profile.add(1, 0, zero, zero + milliseconds(3), {2e6, 500});
+  profile.add(1, 0, zero, zero + milliseconds(5), {});
   profile.add_bytes(1, 64);
-  profile.add_flop(0, 1e6);
   const auto rows = profile.rows();
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_NEAR(rows[0].seconds, 0.010, 1e-12);
   EXPECT_EQ(rows[0].calls, 3u);
-  EXPECT_EQ(rows[0].flop, 1e6);
+  EXPECT_EQ(rows[0].cost.flop, 3e6);
+  EXPECT_EQ(rows[0].cost.bytes, 800);
+  EXPECT_EQ(rows[0].threads[1].cost.flop, 2e6);
   ASSERT_EQ(rows[0].threads.size(), 2u);
   EXPECT_NEAR(rows[0].threads[1].seconds, 0.008, 1e-12);
   EXPECT_EQ(rows[0].threads[1].calls, 2u);
@@ -34,6 +35,18 @@ TEST(PhaseProfile, EventsAreThoseOfTheTimers) {
   double sum_s = 0;
   for (const EventLog::Event& e : profile.events(0)) sum_s += e.end_s - e.start_s;
   EXPECT_NEAR(sum_s, profile.rows()[0].seconds, 1e-6);
+}
+
+TEST(PhaseTimer, CountsWhatWasAddedWhileItRan) {
+  PhaseProfile profile({"scores"}, 1);
+  {
+    PhaseTimer timer(&profile, 0, 0, {10, 1});
+    timer.add({20, 2});
+  }
+  PhaseTimer nobody(nullptr, 0, 0, {10, 1});
+  nobody.add({20, 2});
+  EXPECT_EQ(profile.rows()[0].cost.flop, 30);
+  EXPECT_EQ(profile.rows()[0].cost.bytes, 3);
 }
 
 TEST(PhaseTimer, ItsCostIsThatOfAClock) {

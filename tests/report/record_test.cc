@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "report/table.h"
 #include "tests/report/fixture.h"
 
 namespace flashbench::report {
@@ -214,6 +215,51 @@ TEST(Derive, CrossoverLiesBetweenTheLengthsThatDisagree) {
   EXPECT_NEAR(c.at, 128 * std::sqrt(2.0), 1e-9) << "0.8 and 1.25 are equally far from 1";
   EXPECT_EQ(c.below, "normal");
   EXPECT_EQ(c.above, "flash");
+}
+
+/// flash and normal at 64, 128, ..., where normal takes `ratios` times as long.
+std::vector<Result> swept(std::span<const double> ratios) {
+  std::vector<Result> results;
+  for (std::size_t i = 0; i < ratios.size(); ++i)
+    for (const std::string type : {"flash", "normal"}) {
+      Result r = fixed_result(type, type == "flash" ? 1.0 : ratios[i]);
+      r.workload.q_len = r.workload.kv_len = std::int64_t{64} << i;
+      results.push_back(r);
+    }
+  return results;
+}
+
+TEST(Derive, WhatIsFasterAtEveryLengthIsNamedSeriesBySeries) {
+  std::vector<Result> results = swept(std::vector{1.25, 1.1, 2.0});
+  for (Result r : swept(std::vector{0.8, 0.5})) {
+    r.workload.dtype = "bf16";
+    results.push_back(r);
+  }
+  for (Result r : swept(std::vector{1.5})) {
+    r.workload.d = 32;  // one length is no sweep
+    results.push_back(r);
+  }
+  derive_speedups(results);
+  const Summary s = summarize(results);
+  EXPECT_TRUE(s.crossover && s.crossover->empty());
+  ASSERT_EQ(s.lead.size(), 2u);
+  EXPECT_EQ(s.lead[0].faster, "flash");
+  EXPECT_EQ(s.lead[0].from, 64);
+  EXPECT_EQ(s.lead[0].to, 256);
+  EXPECT_NEAR(s.lead[0].ratio[0], 1.1, 1e-9);
+  EXPECT_NEAR(s.lead[0].ratio[1], 2.0, 1e-9);
+  EXPECT_EQ(s.lead[0].series, "forward, f32, b1 h2 d512, avx2, 2 threads");
+  EXPECT_EQ(s.lead[1].faster, "normal");
+  EXPECT_NEAR(s.lead[1].ratio[0], 1.25, 1e-9);
+  EXPECT_NEAR(s.lead[1].ratio[1], 2.0, 1e-9);
+  Report report = fixed_report();
+  report.results = results;
+  report.summary = s;
+  EXPECT_NE(table_text(report).find(
+                "flash is faster than normal at every length measured, q_len 64 to 256: 1.10x to "
+                "2.0x (forward, f32, b1 h2 d512, avx2, 2 threads)"),
+            std::string::npos)
+      << table_text(report);
 }
 
 TEST(Derive, CrossoverOfDecodeIsInTheKeys) {

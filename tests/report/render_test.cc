@@ -40,8 +40,14 @@ Report with_phases() {
   report.results.resize(1);
   report.results[0].speedup_over.reset();
   report.results[0].phases = {
-      {"pack", 0.0123, 64, 1 << 20, std::nullopt, {{0.0061, 30}, {0.0062, 34}}},
-      {"scores", 0.31, 4096, 0, 34.4e9, {{0.155, 2048}, {0.155, 2048}}},
+      {"pack", 0.0123, 64, 1 << 20, std::nullopt, std::nullopt, {{0.0061, 30}, {0.0062, 34}}},
+      {"scores",
+       0.31,
+       4096,
+       0,
+       34.4e9,
+       1.2e9,
+       {{0.155, 2048, 17e9, 6e8}, {0.155, 2048, 17.4e9, 6e8}}},
       {"softmax", 0.0877, 4096, 0}};
   report.results[0].phase_timer_s = 48e-9;
   return report;

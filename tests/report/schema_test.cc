@@ -63,14 +63,15 @@ TEST(Schema, AcceptsEveryReportThatIsWritten) {
   gpu.results[0].threads.reset();
   gpu.results[0].device = "H100";
   gpu.results[0].backend = "cuda";
-  gpu.results[0].phases = {{"scores", 0.1, 12, 4096, 1e9, {{0.04, 5}, {0.06, 7}}}};
+  gpu.results[0].phases = {{"scores", 0.1, 12, 4096, 1e9, 3e7, {{0.04, 5, 4e8, 1e7}, {0.06, 7}}}};
   gpu.results[0].phase_timer_s = 5e-8;
-  gpu.summary.memory_limit = {
-      {"forward", "f32", "normal", "q_len", 4096.0, 8192.0, "needs 2 GB, 1 GB available"}};
   gpu.results[0].parameters = {{"q_len", "1k"}};
   gpu.results[0].calibration = calibration_of(std::vector{0.25, 0.26});
   gpu.summary = summarize(gpu.results);
-  gpu.summary.crossover = {{"forward", "f32", "q_len", 181.0, "normal", "flash"}};
+  gpu.summary.crossover = {{"forward", "f32", "q_len", 181.0, "normal", "flash", "forward, f32"}};
+  gpu.summary.lead = {{"forward, bf16", "flash", "normal", "q_len", 256, 4096, {1.1, 1.8}}};
+  gpu.summary.memory_limit = {{"forward", "f32", "normal", "q_len", 4096.0, 8192.0,
+                               "needs 2 GB, 1 GB available", "forward, f32", true}};
   Report empty = fixed_report();
   empty.results.clear();
   empty.peaks.clear();
