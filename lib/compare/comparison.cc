@@ -110,7 +110,8 @@ Evidence evidence_of(const Pair& pair, ComparedCase& c) {
   if (one_report && interleaved(pair))
     return Evidence::from_rounds(log_ratios(base, fresh), usual_block(base.size()));
   c.between = spread_between(pair);
-  return Evidence::from_runs(base, fresh, *c.between);
+  c.drift = drift_between(pair);
+  return Evidence::from_runs(base, fresh, *c.between, c.drift->shift);
 }
 
 /// Ratio, interval and verdict of everything that can be compared.
@@ -126,6 +127,8 @@ void conclude(Comparison& all, std::span<const Evidence> evidence) {
     if (c.rounds < Evidence::kLeastRounds)
       c.reason = fmt::format("{} round{}, at least {} are needed", c.rounds,
                              c.rounds == 1 ? "" : "s", Evidence::kLeastRounds);
+    else if (c.decision.verdict == Verdict::kAmbiguous && c.drift)
+      c.reason = fmt::format("{}", fmt::join(c.drift->reasons, "; "));
   }
   if (next > 0) all.geometric_mean = std::exp(log_sum / static_cast<double>(next));
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "compare/drift.h"
 #include "compare/match.h"
 #include "compare/verdict.h"
 #include "report/record.h"
@@ -43,6 +44,7 @@ struct ComparedCase {
   double ratio = 1;              ///< new over base
   Decision decision;
   std::optional<Spread> between;  ///< what the two runs add, where it was taken into account
+  std::optional<Drift> drift;     ///< likewise, what the machine changed between them
 };
 
 /// "SLOWER", ..., or "WRONG", "FAILED", "MISSING", "ADDED", "NONE".

@@ -55,11 +55,12 @@ Evidence Evidence::from_rounds(std::span<const double> log_ratios, std::size_t l
 }
 
 Evidence Evidence::from_runs(std::span<const double> base_s, std::span<const double> new_s,
-                             const Spread& between) {
+                             const Spread& between, const Shift& shift) {
   const std::vector<double> base = logs(base_s), fresh = logs(new_s);
   Evidence e;
   e.log_ratio_ = measure::median(fresh) - measure::median(base);
   e.between_ = between;
+  e.shift_ = shift;
   if (std::min(base.size(), fresh.size()) < kLeastRounds) return e;
   Random random(kSeed);
   const std::size_t base_block = block_length(base, usual_block(base.size()));
@@ -87,8 +88,8 @@ Interval Evidence::interval(double alpha) const {
   const double above = measure::quantile_sorted(replicates_, 1 - trusted) - log_ratio_;
   const double run =
       between_.sigma == 0 ? 0 : between_.sigma * student_quantile(tail, between_.dof);
-  return {std::exp(log_ratio_ - std::hypot(std::max(below, 0.0) * widen, run)),
-          std::exp(log_ratio_ + std::hypot(std::max(above, 0.0) * widen, run))};
+  return {std::exp(log_ratio_ + shift_.low - std::hypot(std::max(below, 0.0) * widen, run)),
+          std::exp(log_ratio_ + shift_.high + std::hypot(std::max(above, 0.0) * widen, run))};
 }
 
 }  // namespace flashbench::compare

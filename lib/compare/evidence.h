@@ -23,6 +23,12 @@ struct Spread {
 /// Of the difference of two runs (Welch and Satterthwaite's degrees of freedom).
 Spread combined(const Spread& a, const Spread& b);
 
+/// By how much the true logarithm of a ratio may lie below and above the measured one because the
+/// machine changed: a bias, which does not average out and adds to whatever noise leaves open.
+struct Shift {
+  double low = 0, high = 0;  ///< low <= 0 <= high; infinite where nothing bounds it
+};
+
 /// How much slower one case is, and how well that is known. Seeded: the same samples give the same
 /// intervals, bit by bit.
 class Evidence {
@@ -37,9 +43,10 @@ class Evidence {
 
   /// Two runs, one after the other: the ratio of their medians. Blocks of either are resampled on
   /// their own; `between` is added, because samples of one run cannot show what the run itself
-  /// adds. Times in seconds, positive, in the order taken.
+  /// adds, and `shift`, for what changed between them. Times in seconds, positive, in the order
+  /// taken.
   static Evidence from_runs(std::span<const double> base_s, std::span<const double> new_s,
-                            const Spread& between);
+                            const Spread& between, const Shift& shift = {});
 
   double ratio() const;
 
@@ -51,6 +58,7 @@ class Evidence {
   std::vector<double> replicates_;  ///< of log_ratio_, ascending; empty below kLeastRounds
   double blocks_ = 0;               ///< independent ones, of the side that has fewer
   Spread between_;
+  Shift shift_;
 };
 
 /// Blocks within a run of n samples, at least: the usual n^(1/3).

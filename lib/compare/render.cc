@@ -147,6 +147,9 @@ nlohmann::ordered_json case_json(const ComparedCase& one) {
                            : Json();
   j["alpha"] = number(one.decision.alpha);
   j["rounds"] = compared ? Json(one.rounds) : Json();
+  j["drift"] = one.drift ? Json::array({report::finite_or_null(std::exp(one.drift->shift.low)),
+                                        report::finite_or_null(std::exp(one.drift->shift.high))})
+                         : Json();
   j["between_run_spread"] = one.between ? report::finite_or_null(one.between->sigma) : Json();
   return j;
 }

@@ -37,6 +37,7 @@ class ReportOfThisProgram(CliTest):
             r["times"] = [1e-3 * (1 + 0.0005 * (i % 3)) for i in range(20)]
             r["median"] = 1.0005e-3
             r["calibration"] = {"medians": [1e-3, 1.001e-3] * 3, "spread": 0.0006}
+            r["warnings"], r["others_cpus"], r["pct_peak"] = [], 0, 50
 
     def write(self, name, change=lambda report: None):
         report = copy.deepcopy(self.report)
@@ -52,6 +53,8 @@ class Compare(ReportOfThisProgram):
             r = report["results"][0]
             r["times"] = [t * factor for t in r["times"]]
             r["median"] *= factor
+            r["calibration"]["medians"] = [m * factor for m in r["calibration"]["medians"]]
+            r["pct_peak"] /= factor  # the peak stayed
         return change
 
     def test_the_same_is_the_same(self):
@@ -76,6 +79,15 @@ class Compare(ReportOfThisProgram):
         base, fresh = self.write("a.json"), self.write("b.json", noisy)
         self.assertIn("2 AMBIGUOUS", self.expect(0, "compare", base, fresh).stdout)
         self.expect(1, "compare", base, fresh, "--fail_on", "slower,ambiguous")
+
+    def test_load_from_others_is_a_reason_and_no_verdict(self):
+        def loaded(report):
+            self.slowed(1.1)(report)
+            r = report["results"][0]
+            r["warnings"] = ["load from others: 10 % of the 2 processors while sampling; stop them"]
+            r["others_cpus"] = 0.2
+        out = self.expect(0, "compare", self.write("a.json"), self.write("b.json", loaded)).stdout
+        self.assertIn("AMBIGUOUS: new: load from others: 10 % of the 2 processors", out)
 
     def test_missing_fails_where_asked(self):
         base, fresh = self.write("a.json"), self.write("b.json", lambda r: r["results"].pop())

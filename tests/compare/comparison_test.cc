@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "compare/looks.h"
 #include "compare/match.h"
@@ -21,13 +23,17 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
+constexpr double kSecondsAtPeak = 0.2;
+
 /// flash and normal, whose runs differ by a tenth of a percent.
 Report calibrated_report(double slowdown = 1) {
   Report report = report::fixed_report();
   report.results = {report::fixed_result("flash", 0.25 * slowdown),
                     report::fixed_result("normal", 0.75)};
-  for (Result& r : report.results)
+  for (Result& r : report.results) {
     r.calibration = report::Calibration{std::vector<double>(6, r.timing->median), 0.001};
+    r.pct_peak = 100 * kSecondsAtPeak / r.timing->median;  // of a machine that stays the same
+  }
   return report;
 }
 
@@ -142,6 +148,56 @@ TEST(Compare, AVerdictNeedsAnEffectBeyondWhatRunsDiffer) {
   for (Report* r : {&base, &fresh})
     for (Result& result : r->results) result.calibration->spread = 0.05;
   EXPECT_THAT(verdicts(compared(base, fresh)), ElementsAre("AMBIGUOUS", "AMBIGUOUS"));
+}
+
+/// What the verdict of flash is, and why, after `change` of its result in the new report.
+std::pair<std::string, std::string> verdict_after(double slowdown,
+                                                  const std::function<void(Result&)>& change) {
+  Report fresh = calibrated_report(slowdown);
+  change(fresh.results[0]);
+  const Comparison c = compared(calibrated_report(), fresh);
+  return {std::string(verdict_name(c.cases[0])), c.cases[0].reason};
+}
+
+TEST(Compare, AMachineWhosePeakMovedAsMuchSettlesNothing) {
+  const auto clocked_down = [](Result& r) { *r.pct_peak *= 1.1; };
+  EXPECT_EQ(verdict_after(1.1, [](Result&) {}).first, "SLOWER");
+  EXPECT_EQ(verdict_after(1.1, clocked_down),
+            std::pair(std::string("AMBIGUOUS"),
+                      std::string("the multiply-add rate of the machine fell by 9.1 % from base to "
+                                  "new")));
+  EXPECT_EQ(verdict_after(1.25, clocked_down).first, "SLOWER") << "more than the machine lost";
+  EXPECT_EQ(verdict_after(1, clocked_down).first, "AMBIGUOUS")
+      << "as slow as before on a slower machine may be faster";
+  EXPECT_EQ(verdict_after(1.1, [](Result& r) { r.pct_peak.reset(); }).first, "SLOWER");
+}
+
+TEST(Compare, LoadFromOthersIsNoVerdict) {
+  const auto loaded = [](std::optional<double> cpus) {
+    return [cpus](Result& r) {
+      r.warnings = {"load from others: 6 % of the 2 processors while sampling; stop them"};
+      r.others_cpus = cpus;
+    };
+  };
+  const auto [verdict, reason] = verdict_after(1.1, loaded(0.12));
+  EXPECT_EQ(verdict, "AMBIGUOUS");
+  EXPECT_EQ(reason, "new: load from others: 6 % of the 2 processors while sampling");
+  EXPECT_EQ(verdict_after(1, loaded(0.12)).first, "AMBIGUOUS");
+  EXPECT_EQ(verdict_after(0.9, loaded(0.12)).first, "FASTER") << "faster in spite of the load";
+  EXPECT_EQ(verdict_after(1.3, loaded(0.12)).first, "SLOWER") << "more than it can have cost";
+  EXPECT_EQ(verdict_after(5, loaded(1.0)).first, "AMBIGUOUS") << "a whole processor bounds nothing";
+  EXPECT_EQ(verdict_after(5, loaded(std::nullopt)).first, "AMBIGUOUS") << "of unknown size";
+}
+
+TEST(Compare, ACalibrationOfAnotherMomentIsNotBelieved) {
+  const auto stale = [](Result& r) {
+    for (double& m : r.calibration->medians) m /= 1.1;
+  };
+  const auto [verdict, reason] = verdict_after(1.1, stale);
+  EXPECT_EQ(verdict, "AMBIGUOUS");
+  EXPECT_EQ(reason, "new: its samples took 10 % longer than its calibration");
+  EXPECT_EQ(verdict_after(1, stale).first, "AMBIGUOUS");
+  EXPECT_EQ(verdict_after(1.3, stale).first, "SLOWER");
 }
 
 TEST(Compare, WithoutACalibrationASpreadIsAssumedAndSaid) {
@@ -279,6 +335,7 @@ TEST(Render, JsonHasEveryCaseAndNoInfinity) {
   EXPECT_EQ(j["cases"][0]["verdict"], "SLOWER");
   EXPECT_EQ(j["cases"][0]["workload"]["q_len"], 4096);
   EXPECT_EQ(j["base"]["context"]["cpu"]["model"], "AMD EPYC");
+  EXPECT_NEAR(j["cases"][0]["drift"][1].get<double>(), 1, 1e-9);
 }
 
 }  // namespace

@@ -3,8 +3,11 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <iostream>
 
+#include "compare/drift.h"
 #include "compare/verdict.h"
+#include "report/derive.h"
 #include "tests/compare/noise.h"
 
 // The promise of compare, measured: how often is a verdict wrong, over synthetic comparisons with
@@ -52,21 +55,44 @@ const NoiseCase kNoises[] = {
      {.sample = 0.06, .memory = 0.8, .run = 0.05, .spike_rate = 0.2, .spike = 0.5, .drift = 0.2}},
 };
 
-Evidence two_files(const Noise& noise, std::uint64_t seed, double ratio, std::size_t samples) {
+/// As `compare base.json new.json` has it: a calibration beside the samples vouches for them or
+/// not.
+Evidence of_reports(const report::Result& base, const report::Result& fresh) {
+  const auto spread = [](const report::Result& r) { return Spread{r.calibration->spread, 5}; };
+  return Evidence::from_runs(base.timing->times, fresh.timing->times,
+                             combined(spread(base), spread(fresh)),
+                             drift_between({&base, &fresh}).shift);
+}
+
+Evidence two_reports(const Noise& noise, std::uint64_t seed, double ratio, std::size_t samples) {
   Machine machine(seed, noise);
-  const std::vector<double> base = machine.run(1, samples), fresh = machine.run(ratio, samples);
-  const Spread between = combined(machine.calibrated(1), machine.calibrated(ratio));
-  return Evidence::from_runs(base, fresh, between);
+  const report::Result base = machine.calibrated_result(1, samples);
+  return of_reports(base, machine.calibrated_result(ratio, samples));
 }
 
 Evidence two_programs(const Noise& noise, std::uint64_t seed, double ratio, int rounds) {
   return Evidence::from_rounds(Machine(seed, noise).rounds(ratio, rounds), 1);
 }
 
+/// The numbers in the README of lib/compare; a minute. --gtest_also_run_disabled_tests
+TEST(ErrorRates, DISABLED_TheTableOfTheReadme) {
+  for (const NoiseCase& c : kNoises)
+    for (const double ratio : {1.0, 1.05}) {
+      std::cout << c.name << ", new takes " << ratio << ": 50 samples "
+                << tally([&](std::uint64_t s) { return two_reports(c.noise, s, ratio, 50); })
+                << "\n";
+      for (const int rounds : {8, 16, 32, 64})
+        std::cout << "    " << rounds << " rounds "
+                  << tally([&](std::uint64_t s) { return two_programs(c.noise, s, ratio, rounds); })
+                  << "\n";
+    }
+}
+
 /// 20 samples a file; 16 rounds of processes.
 TEST(ErrorRates, AtMostTwoInAHundredEqualProgramsDiffer) {
   for (const NoiseCase& c : kNoises) {
-    const Tally files = tally([&](std::uint64_t seed) { return two_files(c.noise, seed, 1, 20); });
+    const Tally files =
+        tally([&](std::uint64_t seed) { return two_reports(c.noise, seed, 1, 20); });
     EXPECT_LE(files.decided_wrongly_when_equal(), kComparisons / 50) << c.name << ": " << files;
     const Tally rounds =
         tally([&](std::uint64_t seed) { return two_programs(c.noise, seed, 1, 16); });
@@ -76,7 +102,7 @@ TEST(ErrorRates, AtMostTwoInAHundredEqualProgramsDiffer) {
 
 TEST(ErrorRates, FivePercentSlowerIsFoundWhereTheNoiseAllows) {
   const Tally quiet =
-      tally([](std::uint64_t seed) { return two_files(kNoises[0].noise, seed, 1.05, 20); });
+      tally([](std::uint64_t seed) { return two_reports(kNoises[0].noise, seed, 1.05, 20); });
   EXPECT_GE(quiet[Verdict::kSlower], kComparisons * 95 / 100) << quiet;
   // The noise that allows it for two programs: 32 rounds on a shared machine.
   const Tally rounds =
@@ -87,7 +113,7 @@ TEST(ErrorRates, FivePercentSlowerIsFoundWhereTheNoiseAllows) {
 TEST(ErrorRates, FivePercentSlowerIsAmbiguousElsewhereAndHardlyEverSame) {
   for (const NoiseCase& c : kNoises) {
     const Tally files =
-        tally([&](std::uint64_t seed) { return two_files(c.noise, seed, 1.05, 20); });
+        tally([&](std::uint64_t seed) { return two_reports(c.noise, seed, 1.05, 20); });
     EXPECT_LT(files[Verdict::kSame], kComparisons / 100) << c.name << ": " << files;
     EXPECT_LE(files[Verdict::kFaster], kComparisons / 100) << c.name << ": " << files;
     const Tally rounds =
@@ -95,6 +121,56 @@ TEST(ErrorRates, FivePercentSlowerIsAmbiguousElsewhereAndHardlyEverSame) {
     EXPECT_LT(rounds[Verdict::kSame], kComparisons / 100) << c.name << ": " << rounds;
     EXPECT_LE(rounds[Verdict::kFaster], kComparisons / 100) << c.name << ": " << rounds;
   }
+}
+
+/// A machine that is slower in one report than in the other, and what shows it.
+struct Witness {
+  const char* name;
+  /// Tells it in a result that took `slower` (a logarithm) too long.
+  void (*testify)(Machine&, report::Result&, double slower);
+};
+const Witness kWitnesses[] = {
+    {"peaks",
+     [](Machine& machine, report::Result& r, double slower) {
+       const double at_peak = 0.5 * std::exp(slower + 0.003 * machine.normal());
+       r.pct_peak = 100 * at_peak / r.timing->median;
+       for (double& m : r.calibration->medians) m *= std::exp(slower);  // taken at that time
+     }},
+    {"load from others",
+     [](Machine& machine, report::Result& r, double slower) {
+       if (slower == 0) return;
+       r.others_cpus = 1 - std::exp(-slower - 0.05 * machine.uniform());  // not all of it hurts
+       r.warnings = {"load from others: so much"};
+       for (double& m : r.calibration->medians) m *= std::exp(slower);
+     }},
+    {"a calibration before the load came", [](Machine&, report::Result&, double) {}},
+};
+
+report::Result result_of(Machine& machine, double seconds, const Witness* witness) {
+  const double slower = machine.uniform() < 0.5 ? 0 : -0.2 * std::log(machine.uniform());
+  report::Result r = machine.calibrated_result(seconds, 20);
+  for (double& t : r.timing->times) t *= std::exp(slower);
+  r.timing->median *= std::exp(slower);
+  if (witness != nullptr)
+    witness->testify(machine, r, slower);
+  else
+    for (double& m : r.calibration->medians) m *= std::exp(slower);
+  return r;
+}
+
+Evidence of_a_changing_machine(std::uint64_t seed, double ratio, const Witness* witness) {
+  Machine machine(seed, kNoises[1].noise);
+  const report::Result base = result_of(machine, 1, witness);
+  return of_reports(base, result_of(machine, ratio, witness));
+}
+
+TEST(ErrorRates, AMachineThatChangedBetweenTwoFilesIsNoDifference) {
+  const auto wrong = [](const Witness* witness) {
+    return tally([&](std::uint64_t seed) { return of_a_changing_machine(seed, 1, witness); })
+        .decided_wrongly_when_equal();
+  };
+  EXPECT_GT(wrong(nullptr), kComparisons / 10) << "nothing shows it: the case is a real one";
+  for (const Witness& w : kWitnesses) EXPECT_LE(wrong(&w), kComparisons / 50) << w.name;
 }
 
 TEST(ErrorRates, ManyCasesErrTogetherNoMoreThanOne) {

@@ -8,6 +8,7 @@
 
 #include "compare/evidence.h"
 #include "measure/statistics.h"
+#include "report/derive.h"
 
 namespace flashbench::compare {
 
@@ -52,11 +53,16 @@ class Machine {
   /// The machine as it will be for the next round: half of the way back to normal, and a new step.
   void drift() { drift_ = drift_ / 2 + noise_.drift * normal(); }
 
-  /// What `bench --calibrate` would store: the spread of short fresh runs.
-  Spread calibrated(double seconds, int runs = 6, std::size_t samples = 10) {
-    std::vector<double> logs;
-    for (int i = 0; i < runs; ++i) logs.push_back(std::log(median_of_run(seconds, samples)));
-    return {measure::summarize(logs).stddev, runs - 1};
+  /// What `bench --calibrate` reports of a case: samples, and medians of short fresh runs.
+  report::Result calibrated_result(double seconds, std::size_t samples) {
+    measure::Samples taken;
+    taken.times_s = run(seconds, samples);
+    report::Result r;
+    r.timing = report::timing_of(taken);
+    std::vector<double> medians(6);
+    for (double& m : medians) m = median_of_run(seconds, 10);
+    r.calibration = report::calibration_of(medians);
+    return r;
   }
 
   /// Rounds of one process each, as `compare --run` makes them: ln(new / base) of each.
