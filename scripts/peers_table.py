@@ -8,8 +8,9 @@ from sampling import quantile, summarize
 HEADS = {64: 8, 128: 4, 512: 2}  # b*h by d: the same number of FLOPs at d = 64 and 128
 
 
-def table_rows():
-    """[(name, flags of bench, name of the row to compare its time with or None)]"""
+def table_rows(length=4096):
+    """[(name, flags of bench, name of the row to compare its time with or None)]; `length`: of
+    queries and keys, where the row names no other."""
     rows = []
 
     def add(name, flags, against=None):
@@ -17,15 +18,16 @@ def table_rows():
 
     def each_d(label, flags, widths=tuple(HEADS), against=None):
         for d in widths:
-            what = f"--b 1 --h {HEADS[d]} --q_len 4096 --d {d} --type flash {flags}"
+            what = f"--b 1 --h {HEADS[d]} --q_len {length} --d {d} --type flash {flags}"
             add(f"{label} d={d}", what, against and f"{against} d={d}")
 
-    each_d("f32 forward", "--pass forward")
-    each_d("f32 forward causal", "--pass forward --causal")
-    each_d("f32 backward", "--pass backward")
-    for dtype in ("bf16", "f16"):
-        each_d(f"{dtype} forward", f"--dtype {dtype} --pass forward")
-        each_d(f"{dtype} backward", f"--dtype {dtype} --pass backward")
+    for dtype in ("f32", "bf16"):
+        for which in ("forward", "backward"):
+            flags = f"--dtype {dtype} --pass {which}"
+            each_d(f"{dtype} {which}", flags)
+            each_d(f"{dtype} {which} causal", f"{flags} --causal")
+    for which in ("forward", "backward"):
+        each_d(f"f16 {which}", f"--dtype f16 --pass {which}")
     padding = "--mask random --mask_keep 0.5"
     each_d("f32 forward padding 0.5", f"--pass forward {padding}", (64, 128), "f32 forward")
     each_d("f32 backward padding 0.5", f"--pass backward {padding}", (64, 128), "f32 backward")
@@ -39,7 +41,7 @@ def table_rows():
     for d in HEADS:
         add(
             f"normal f32 forward d={d}",
-            f"--b 1 --h {HEADS[d]} --q_len 4096 --d {d} --pass forward --type normal",
+            f"--b 1 --h {HEADS[d]} --q_len {length} --d {d} --pass forward --type normal",
         )
     for which in ("forward", "backward"):
         add(f"small N=128 {which}", f"--b 1 --h 8 --q_len 128 --d 64 --pass {which} --type flash")

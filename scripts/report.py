@@ -32,6 +32,33 @@ PAGE = pathlib.Path(__file__).with_name("report_page.html")
 # ---- words and tables ----------------------------------------------------------------------------
 
 
+def length_lines(loaded):
+    """Where one type overtakes another, or never does, and where memory ends."""
+
+    def entries(name):
+        return [e for report in loaded for e in report.data["summary"].get(name) or []]
+
+    def series(entry):
+        return entry.get("series") or f"{entry['pass']} {entry['dtype']}"
+
+    crossings = [
+        f"{c['above']} overtakes {c['below']} at {c['parameter']} {c['at']:.0f} ({series(c)})."
+        for c in entries("crossover")
+    ]
+    leads = [
+        f"{lead['faster']} is faster than {lead['slower']} at every length measured, "
+        f"{lead['parameter']} {lead['from']:.0f} to {lead['to']:.0f}: "
+        f"{lead['ratio'][0]:.2f}x to {lead['ratio'][1]:.2f}x ({series(lead)})."
+        for lead in entries("lead")
+    ]
+    limits = [
+        f"{m['type']} {'would no longer fit' if m.get('predicted') else 'no longer fits'} "
+        f"into memory at {m['parameter']} {m['exceeds']:.0f} ({series(m)}: {m['reason']})."
+        for m in entries("memory_limit")
+    ]
+    return crossings + leads + limits
+
+
 def summary(loaded):
     """What the reports say, in a few sentences."""
     results = rp.results_of(loaded)
@@ -64,14 +91,7 @@ def summary(loaded):
             f"The best share of the measured peak is {rp.share_of_peak(best)}: "
             f"{rp.label(best, ('program', 'type', 'pass', 'dtype', 'mask', 'd', 'q_len'))}."
         )
-    crossings = [
-        f"{c['pass']} {c['dtype']}: {c['above']} overtakes {c['below']} "
-        f"at {c['parameter']} {c['at']:.0f}"
-        for report in loaded
-        for c in report.data["summary"]["crossover"] or []
-    ]
-    if crossings:
-        lines.append("; ".join(crossings) + ".")
+    lines += length_lines(loaded)
     warned = sum(bool(r["warnings"]) for r in results)
     if warned:
         lines.append(f"{warned} results carry warnings; they are listed below.")
