@@ -27,12 +27,6 @@ std::string where_text(const Result& r) {
   return r.isa ? *r.isa : r.device ? *r.device : r.backend;
 }
 
-std::string scale_text(const Result& r) {
-  const double usual = 1 / std::sqrt(static_cast<double>(r.workload.d));
-  const bool is_usual = std::abs(r.workload.scale - usual) <= 1e-6 * usual;
-  return is_usual ? "" : fmt::format("{:.4g}", r.workload.scale);
-}
-
 std::string with_name(const char* name, const std::string& cell) {
   return cell.empty() ? "" : fmt::format("{} {}", name, cell);
 }
@@ -48,7 +42,8 @@ const Trait kTraits[] = {
      [](const std::string& cell) {
        return cell == "none" ? "no mask" : cell == "causal" ? cell : "mask " + cell;
      }},
-    {"scale", scale_text, [](const std::string& cell) { return with_name("scale", cell); }},
+    {"scale", [](const Result& r) { return scale_text(r.workload); },
+     [](const std::string& cell) { return with_name("scale", cell); }},
     {"seed",
      [](const Result& r) {
        return r.workload.seed == 0 ? std::string() : fmt::format("{}", r.workload.seed);
@@ -219,6 +214,12 @@ std::string mask_text(const Workload& w) {
   text += w.mask;
   if (w.mask_keep) text += fmt::format(" {:g}", *w.mask_keep);
   return text;
+}
+
+std::string scale_text(const Workload& w) {
+  const double usual = 1 / std::sqrt(static_cast<double>(w.d));
+  const bool is_usual = std::abs(w.scale - usual) <= 1e-6 * usual;
+  return is_usual ? "" : fmt::format("{:.4g}", w.scale);
 }
 
 Grid make_grid(const Report& report) {

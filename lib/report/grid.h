@@ -46,4 +46,7 @@ std::string workload_text(const Workload& w);
 /// "none", "causal", "random 0.5", "causal+random 0.5", "causal+file".
 std::string mask_text(const Workload& w);
 
+/// The scale; empty where it is the usual 1/sqrt(d).
+std::string scale_text(const Workload& w);
+
 }  // namespace flashbench::report

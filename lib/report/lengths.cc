@@ -102,6 +102,9 @@ std::string series_text(const Result& r) {
   if (w.q_len != w.kv_len) text += fmt::format(" q_len {}", w.q_len);
   text += fmt::format(" d{}", w.d);
   if (const std::string mask = mask_text(w); mask != "none") text += ", " + mask;
+  if (const std::string scale = scale_text(w); !scale.empty()) text += ", scale " + scale;
+  if (w.seed != 0) text += fmt::format(", seed {}", w.seed);
+  if (w.input != "random") text += ", " + w.input;
   if (r.isa) text += ", " + *r.isa;
   if (r.device) text += ", device " + *r.device;
   if (r.threads) text += fmt::format(", {} thread{}", *r.threads, *r.threads == 1 ? "" : "s");
