@@ -149,7 +149,7 @@ void show(const report::Report& report, const report::ReportWriter& writer) {
 
 ExitCode run_bench(const BenchRequest& request) {
   const report::ReportWriter writer(request.run.reports);
-  const report::Report start = new_report(request.run.argv);
+  const report::Report start = new_report(request.run);
   Resume resume(request, start);
   Sheet sheet;
   std::vector<OpenGroup> open = lay_out(request.run, resume, sheet);

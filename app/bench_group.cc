@@ -7,9 +7,11 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
+#include "core/gpu_reading.h"
 #include "core/io_model.h"
 #include "core/machine.h"
 #include "core/work.h"
@@ -34,16 +36,9 @@ struct Runner {
   report::Result* result = nullptr;
   std::unique_ptr<Lane> lane;
   std::vector<double> ideal_s;  ///< seconds at the peaks, one per probe
-};
 
-/// Device time, and this process's processor time.
-class DeviceClock final : public measure::SteadyClock {
- public:
-  explicit DeviceClock(int device) : device_(device) {}
-  double now_s() override { return registry::device_now_s(device_); }
-
- private:
-  int device_;
+  const Execution& execution() const { return routed->route->execution; }
+  bool on_cuda() const { return routed->on_cuda(); }
 };
 
 std::size_t last_cache_bytes(const report::Context& machine) {
@@ -80,6 +75,13 @@ std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) 
   return peak->growth_bytes() + memory_need(c).inputs;
 }
 
+/// What the fast memory of the model is: the last cache of the processor, or the GPU's L2.
+std::size_t fast_memory_bytes(const RoutedCase& c, std::size_t cache_bytes) {
+  if (!c.on_cuda() || c.emulated()) return cache_bytes;
+  const auto gpus = registry::gpus();
+  return gpus.at(static_cast<std::size_t>(c.route->execution.device)).l2_bytes;
+}
+
 std::map<std::string, double> io_by_type(const RoutedCase& c, std::size_t cache_bytes) {
   const IoBytes io = io_bytes(c.request.problem, c.request.kv_block, cache_bytes);
   return {{"normal", io.normal}, {"paper", io.paper}, {"flash", io.flash}};
@@ -99,7 +101,7 @@ class Group {
       skip_what_does_not_fit(group_, extra_memory(group_.problem, level_, cache_bytes_));
     for (const RoutedCase& c : group_.cases) {
       results_.push_back(result_of("bench", c));
-      results_.back().io_bytes = io_by_type(c, cache_bytes_);
+      results_.back().io_bytes = io_by_type(c, fast_memory_bytes(c, cache_bytes_));
     }
     if (!group_.any_runs()) return std::move(results_);
     try {
@@ -132,10 +134,8 @@ class Group {
   /// The first reading of the peaks takes a buffer that it keeps: before memory is shared out.
   void take_probe_memory() {
     for (const RoutedCase& c : group_.cases) {
-      if (!c.runs()) continue;
-      if (context_.peaks.empty())
-        context_.peaks.try_measure(c.route->execution, group_.problem.dtype);
-      return;
+      if (!c.runs() || context_.peaks.knows(c.route->execution)) continue;
+      context_.peaks.try_measure(c.route->execution, group_.problem.dtype);
     }
   }
 
@@ -169,19 +169,17 @@ class Group {
   void probe() {
     for (std::size_t i = 0; i < runners_.size(); ++i) {
       Runner& r = runners_[i];
-      const Execution& e = r.routed->route->execution;
-      const auto same = std::find_if(runners_.begin(), runners_.begin() + static_cast<long>(i),
-                                     [&](const Runner& other) {
-                                       const Execution& o = other.routed->route->execution;
-                                       return o.isa == e.isa && o.threads == e.threads;
-                                     });
+      const auto same = std::find_if(
+          runners_.begin(), runners_.begin() + static_cast<long>(i),
+          [&](const Runner& other) { return same_peaks(other.execution(), r.execution()); });
       if (same != runners_.begin() + static_cast<long>(i)) {
+        if (same->ideal_s.empty()) continue;
         r.ideal_s.push_back(same->ideal_s.back());
         r.result->bound = same->result->bound;
         continue;
       }
-      const auto rates = context_.peaks.try_measure(e, group_.problem.dtype);
-      if (!rates) return;
+      const auto rates = context_.peaks.try_measure(r.execution(), group_.problem.dtype);
+      if (!rates) continue;
       const report::Ideal ideal =
           report::ideal_time(work_.flop_visible, work_.bytes, rates->flop_s, rates->bytes_s);
       r.ideal_s.push_back(ideal.seconds);
@@ -192,17 +190,12 @@ class Group {
   void measure() {
     describe("sampling");
     std::vector<measure::Subject> subjects;
-    for (Runner& r : runners_) {
-      measure::Subject subject;
-      subject.launch = [&r] { r.lane->launch(); };
-      if (r.routed->on_cuda() && r.routed->request.cache == sweep::CacheState::kCold) {
-        subject.before_sample = [&r] { r.lane->flush_caches(); };
-        subject.one_call_per_sample = true;
-      }
-      subjects.push_back(std::move(subject));
-    }
+    for (Runner& r : runners_) subjects.push_back(subject_of(r));
     measure::Hooks hooks;
-    hooks.each_round = [this](int) { probe(); };
+    hooks.each_round = [this](int) {
+      probe();
+      read_gpu_clocks();
+    };
     hooks.stop_requested = [] { return interrupted(); };
     hooks.progress = [this](const measure::Progress& p) { context_.progress.update(p); };
     const std::vector<int> cpus = machine::affinity();
@@ -210,35 +203,57 @@ class Group {
     conditions.usable_cpus = registry::usable_threads();
     conditions.before = measure::take_snapshot(context_.clock, cpus);
     const std::vector<measure::Samples> samples =
-        measure::sample_interleaved(subjects, context_.limits, clock(), hooks);
+        measure::sample_interleaved(subjects, context_.limits, context_.clock, hooks);
+    read_gpu_clocks();
     conditions.after = measure::take_snapshot(context_.clock, cpus);
     if (interrupted()) return;
     describe("verifying");
     const oracle::Reference reference(group_.problem, in_, level_);
     for (std::size_t i = 0; i < runners_.size() && !interrupted(); ++i) {
-      conditions.threads = runners_[i].routed->route->execution.threads;
-      finish(runners_[i], samples[i], conditions, reference);
+      Runner& r = runners_[i];
+      conditions.threads = r.on_cuda() ? 1 : r.execution().threads;
+      conditions.gpu.clear();
+      if (r.on_cuda()) conditions.gpu = gpu_clocks_[r.execution().device];
+      try {
+        if (samples[i].failure) std::rethrow_exception(samples[i].failure);
+        finish(r, samples[i], conditions, reference);
+      } catch (const UsageError&) {
+        throw;
+      } catch (const std::exception& e) {  // of this case; a device may have survived it
+        add_failure(*r.result, e);
+      }
     }
   }
 
-  /// The clock of the device where a case runs on one: events, after everything that was launched.
-  measure::Clock& clock() {
+  /// On a GPU its own clock counts, between events.
+  static measure::Subject subject_of(Runner& r) {
+    measure::Subject subject;
+    subject.launch = [&r] { r.lane->launch(); };
+    if (!r.on_cuda()) return subject;
+    subject.timed = [&r](std::int64_t iterations) {
+      return registry::device_seconds(r.execution().device, [&] {
+        for (std::int64_t i = 0; i < iterations; ++i) r.lane->launch();
+      });
+    };
+    if (r.routed->request.cache == sweep::CacheState::kCold) {
+      subject.before_sample = [&r] { r.lane->flush_caches(); };
+      subject.one_call_per_sample = true;
+    }
+    return subject;
+  }
+
+  /// One more reading for every GPU of the group, while it is still warm from its work.
+  void read_gpu_clocks() {
+    std::set<int> devices;
     for (const Runner& r : runners_)
-      if (r.routed->on_cuda()) {
-        device_clock_.emplace(r.routed->route->execution.device);
-        return *device_clock_;
-      }
-    return context_.clock;
+      if (r.on_cuda()) devices.insert(r.execution().device);
+    for (const int device : devices)
+      gpu_clocks_[device].push_back(registry::read_gpu_clocks(device));
   }
 
   void finish(Runner& r, const measure::Samples& samples, const measure::Conditions& conditions,
               const oracle::Reference& reference) {
     report::Result& result = *r.result;
-    if (samples.failure) {
-      result.status = report::Status::kFailed;
-      result.reason = samples.failure;
-      return;
-    }
     result.timing = report::timing_of(samples);
     result.warnings = measure::warnings(samples, context_.limits, conditions);
     result.others_cpus = measure::others_cpus(conditions);
@@ -248,12 +263,9 @@ class Group {
     if (const auto share = measure::median_share_of_peak(samples, r.ideal_s))
       result.pct_peak = 100 * *share;
     if (r.ideal_s.empty())
-      result.warnings.push_back(r.routed->on_cuda()
-                                    ? "no share of the peak: a GPU's peaks are not measured"
-                                    : "no share of the peak: too little memory for the buffer that "
-                                      "bandwidth is read from");
+      result.warnings.push_back("no share of the peak: " + context_.peaks.missing(r.execution()));
     add_verdict(result, reference.verify(r.lane->collect()), r.routed->request);
-    add_energy(r);
+    add_energy(r, samples.iterations_per_sample);
     if (context_.request.run.profile)
       add_phases(result, r.lane->profile(), context_.request.run.profile_sort);
     finished_.push_back(&result);
@@ -273,12 +285,20 @@ class Group {
 
   /// A run of its own: between samples that take turns, the counters could not tell whose joules
   /// they count.
-  void add_energy(Runner& r) {
-    if (!context_.energy.missing().empty()) return;
+  void add_energy(Runner& r, std::int64_t iterations) {
+    const measure::ReadEnergy read_j = [&]() -> std::optional<double> {
+      return r.on_cuda() ? registry::gpu_energy_j(r.execution().device) : context_.energy.read_j();
+    };
+    if (!read_j()) return;  // the report's context says why
     describe("energy");
+    const auto launch = [&] {
+      for (std::int64_t i = 0; i < iterations; ++i) r.lane->launch();
+      r.lane->wait();
+    };
     report::Result& result = *r.result;
-    result.energy_j = measure::energy_per_call_j(
-        context_.energy, [&r] { r.lane->launch(); }, context_.limits.min_time_s, interrupted);
+    result.energy_j =
+        measure::energy_per_call_j(read_j, launch, context_.limits.min_time_s, interrupted);
+    if (result.energy_j) *result.energy_j /= static_cast<double>(iterations);
     if (result.energy_j && *result.energy_j > 0)
       result.gflop_per_j = result.flop_visible / *result.energy_j * 1e-9;
   }
@@ -301,7 +321,7 @@ class Group {
   std::vector<report::Result> results_;
   std::vector<Runner> runners_;
   std::vector<const report::Result*> finished_;
-  std::optional<DeviceClock> device_clock_;
+  std::map<int, std::vector<GpuReading>> gpu_clocks_;  ///< by device, between the rounds
 };
 
 }  // namespace

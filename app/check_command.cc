@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -252,7 +253,7 @@ ExitCode run_check(const CheckRequest& request) {
   const report::ReportWriter writer(request.run.reports);
   require_outputs(request);
   Check check(request);
-  report::Report report = new_report(request.run.argv);
+  report::Report report = new_report(request.run);
   const double before_s = check.clock().now_s();
   if (!request.external.empty()) {
     check_external(request, check);
@@ -264,6 +265,9 @@ ExitCode run_check(const CheckRequest& request) {
     throw UsageError(fmt::format("--filter {} selects no case; flashbench check --list names them",
                                  quote(request.filter)));
   if (request.list) return list_cases(named_groups, chain);
+  const std::optional<int> device =
+      named_groups.empty() ? std::nullopt : named_groups.front().cases.front().request.device;
+  if (request.suite && device) report.context = machine_context(*device);
   std::vector<RoutedGroup> groups;
   int cases = 0;
   for (const NamedGroup& named_group : named_groups) {

@@ -26,17 +26,15 @@ class Peaks {
  public:
   std::optional<PeakRates> of(const Execution& e, Dtype dtype) {
     for (const Entry& entry : entries_)
-      if (entry.isa == e.isa && entry.threads == e.threads && entry.dtype == dtype)
-        return entry.rates;
+      if (same_peaks(entry.execution, e) && entry.dtype == dtype) return entry.rates;
     log_.try_measure(e, dtype);  // the first reading pays for cold buffers
-    entries_.push_back({e.isa, e.threads, dtype, log_.try_measure(e, dtype)});
+    entries_.push_back({e, dtype, log_.try_measure(e, dtype)});
     return entries_.back().rates;
   }
 
  private:
   struct Entry {
-    Isa isa;
-    int threads;
+    Execution execution;
     Dtype dtype;
     std::optional<PeakRates> rates;
   };
@@ -60,11 +58,13 @@ Cells runnable_cells(const RoutedCase& c, Peaks& peaks) {
       rates ? report::human_seconds(std::max(executed / rates->flop_s, work.bytes / rates->bytes_s))
             : "-";
   Cells cells = case_cells(c);
-  cells.insert(cells.end(),
-               {c.route->kernel->info().name, std::string(name(e.isa)),
-                fmt::format("{}", e.threads), fmt::format("{:.3g}", work.flop_visible),
-                fmt::format("{:.3g}", executed), report::human_bytes(work.bytes),
-                report::human_bytes(static_cast<double>(memory_need(c).total())), time});
+  cells.insert(
+      cells.end(),
+      {c.route->kernel->info().name,
+       c.on_cuda() ? "cuda " + device_text(e.device) : std::string(name(e.isa)),
+       c.on_cuda() ? "-" : fmt::format("{}", e.threads), fmt::format("{:.3g}", work.flop_visible),
+       fmt::format("{:.3g}", executed), report::human_bytes(work.bytes),
+       report::human_bytes(static_cast<double>(memory_need(c).total())), time});
   return cells;
 }
 
@@ -108,7 +108,7 @@ report::Result unmeasured(const RunRequest& request, const RoutedCase& c) {
 
 ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups) {
   const report::ReportWriter writer(only_stdout(request.reports));
-  report::Report report = new_report(request.argv);
+  report::Report report = new_report(request);
   std::vector<sweep::Case> cases;
   Peaks peaks;
   std::vector<Cells> rows = {{"type", "pass", "dtype", "workload", "mask", "kernel", "isa",

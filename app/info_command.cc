@@ -22,7 +22,18 @@ using nlohmann::ordered_json;
 
 constexpr int kReadings = 5;
 
-/// The peaks of every level that runs here, or of the one that was asked for.
+/// A GPU that cannot be opened, or fails, is no reason to say nothing of the rest.
+void read_gpu_peaks(int device, PeakLog& log) {
+  Execution e;
+  e.backend = Backend::kCuda;
+  e.device = device;
+  for (int i = 0; i < kReadings; ++i)
+    for (const Dtype dtype : kDtypes) log.try_measure(e, dtype);
+  if (const std::string why = log.missing(e); !why.empty())
+    print_err(fmt::format("flashbench: no peaks of GPU {}: {}\n", device, why));
+}
+
+/// The peaks of every level that runs here, or of the one that was asked for, and of every GPU.
 std::vector<report::Peak> measure_peaks(const InfoRequest& request) {
   PeakLog log;
   Execution e;
@@ -34,6 +45,8 @@ std::vector<report::Peak> measure_peaks(const InfoRequest& request) {
       for (const Dtype dtype : kDtypes) log.measure_flops(e, dtype);
       log.measure_bandwidth(e);
     }
+  if (!request.isa)
+    for (const registry::GpuStatus& g : registry::gpus()) read_gpu_peaks(g.index, log);
   return log.report();
 }
 
@@ -99,15 +112,42 @@ std::string capability_text(int capability) {
   return fmt::format("{}.{}", capability / 10, capability % 10);
 }
 
+std::string joined(const std::vector<std::string>& parts) {
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+/// "SM clock 1.98 of 1.98 GHz, ..., 55 of 700 W, 31 C", or why NVML says nothing.
+std::string reading_text(const registry::GpuStatus& g) {
+  const GpuReading r = registry::read_gpu(g.index);
+  if (!r.missing.empty()) return "clocks, power and energy unknown: " + r.missing;
+  std::vector<std::string> parts;
+  const auto pair = [&](const char* what, auto now, auto most, double unit, const char* name) {
+    if (now && most)
+      parts.push_back(fmt::format("{}{:.4g} of {:.4g} {}", what, *now / unit, *most / unit, name));
+  };
+  pair("SM clock ", r.sm_clock_hz, r.max_sm_clock_hz, 1e9, "GHz");
+  pair("memory clock ", r.memory_clock_hz, r.max_memory_clock_hz, 1e9, "GHz");
+  pair("", r.power_w, r.power_limit_w, 1, "W");
+  if (r.temperature_c) parts.push_back(fmt::format("{:.0f} C", *r.temperature_c));
+  if (!r.throttle_reasons.empty())
+    parts.push_back("held down by its " + joined(r.throttle_reasons));
+  if (r.ecc_errors) parts.push_back(fmt::format("{} uncorrected ECC errors", *r.ecc_errors));
+  if (!g.energy_missing.empty()) parts.push_back("no energy: " + g.energy_missing);
+  return joined(parts);
+}
+
 /// The devices of the CUDA backend, as --device takes them.
 std::string gpus_text() {
   std::string text = "\nCUDA devices\n";
   for (const registry::GpuStatus& g : registry::gpus())
     text += fmt::format(
-        "  {:<14}{}, compute capability {}, {} multiprocessors, {}, {} KiB shared memory a block, "
-        "driver for CUDA {}\n",
+        "  {:<14}{}, compute capability {}, {} multiprocessors, {}, L2 {} MiB, {} KiB shared "
+        "memory "
+        "a block, driver {}for CUDA {}\n  {:<14}{}\n",
         g.index, g.name, capability_text(g.capability), g.multiprocessors,
-        report::human_bytes(static_cast<double>(g.memory_bytes)), g.shared_bytes >> 10, g.driver);
+        report::human_bytes(static_cast<double>(g.memory_bytes)), g.l2_bytes >> 20,
+        g.shared_bytes >> 10, g.driver_version.empty() ? "" : g.driver_version + " ", g.driver, "",
+        reading_text(g));
   const auto absent = registry::emulated_device_absent();
   text += fmt::format("  {:<14}{}\n", device_text(kEmulatedDevice),
                       absent ? "absent: " + *absent
@@ -150,15 +190,16 @@ std::string levels_text() {
 
 std::string peaks_text(const std::vector<report::Peak>& peaks) {
   std::string text = "\nPeaks, measured now (multiply-adds of a dtype, reads beyond the caches)\n";
-  std::string isa;
+  std::string last;
   for (const report::Peak& p : peaks) {
-    if (p.isa != isa) {
-      text += fmt::format("{}  {:<14}{} threads: ", isa.empty() ? "" : "\n", p.isa, p.threads);
-      isa = p.isa;
-    } else {
+    const std::string where = p.device ? "GPU " + *p.device : p.isa;
+    if (where != last)
+      text += fmt::format("{}  {:<14}{} threads: ", last.empty() ? "" : "\n", where, p.threads);
+    else
       text += ", ";
-    }
-    text += p.dtype ? fmt::format("{} {}", *p.dtype, report::human_flop_rate(*p.gflops * 1e9))
+    last = where;
+    const std::string by = p.device ? fmt::format(" ({})", p.isa) : "";
+    text += p.dtype ? fmt::format("{} {}{}", *p.dtype, report::human_flop_rate(*p.gflops * 1e9), by)
                     : fmt::format("read {:.1f} GB/s", *p.read_gb_s);
   }
   return text + "\n";
@@ -189,7 +230,10 @@ ordered_json info_json(const report::Report& report) {
                                      {"multiprocessors", g.multiprocessors},
                                      {"memory_bytes", g.memory_bytes},
                                      {"shared_bytes_per_block", g.shared_bytes},
-                                     {"driver", g.driver}};
+                                     {"l2_bytes", g.l2_bytes},
+                                     {"pci_bus_id", g.pci_bus_id},
+                                     {"driver", g.driver},
+                                     {"driver_version", g.driver_version}};
   devices[device_text(kEmulatedDevice)] = availability(registry::emulated_device_absent());
   ordered_json kernels = ordered_json::array();
   for (const Kernel* k : registry::kernels())

@@ -1,5 +1,6 @@
 #include "peaks.h"
 
+#include <algorithm>
 #include <string>
 
 #include "core/error.h"
@@ -7,6 +8,12 @@
 #include "registry/registry.h"
 
 namespace flashbench::app {
+
+bool same_peaks(const Execution& a, const Execution& b) {
+  if (a.backend != b.backend) return false;
+  return a.backend == Backend::kCuda ? a.device == b.device
+                                     : a.isa == b.isa && a.threads == b.threads;
+}
 
 double PeakLog::measure_flops(const Execution& e, Dtype dtype) {
   const double rate = registry::measure_peak_flops(e, dtype);
@@ -21,22 +28,37 @@ double PeakLog::measure_bandwidth(const Execution& e) {
 }
 
 std::optional<PeakRates> PeakLog::try_measure(const Execution& e, Dtype dtype) {
-  if (no_memory_ || e.backend == Backend::kCuda) return std::nullopt;
+  const bool emulated = e.backend == Backend::kCuda && e.device == kEmulatedDevice;
+  if (emulated || !missing(e).empty()) return std::nullopt;
   try {
     return measure(e, dtype);
   } catch (const UnavailableError&) {
-    no_memory_ = true;
-    return std::nullopt;
+    missing_.emplace_back(e, "too little memory for the buffer that bandwidth is read from");
+  } catch (const DeviceError& error) {
+    missing_.emplace_back(e, error.what());
   }
+  return std::nullopt;
+}
+
+std::string PeakLog::missing(const Execution& e) const {
+  for (const auto& [execution, why] : missing_)
+    if (same_peaks(execution, e)) return why;
+  return "";
+}
+
+bool PeakLog::knows(const Execution& e) const {
+  return std::any_of(series_.begin(), series_.end(),
+                     [&](const Series& s) { return same_peaks(s.execution, e); });
 }
 
 std::vector<report::Peak> PeakLog::report() const {
   std::vector<report::Peak> peaks;
   for (const Series& s : series_) {
     report::Peak peak;
-    peak.backend = name(Backend::kCpu);
-    peak.isa = name(s.execution.isa);
-    peak.threads = s.execution.threads;
+    peak.backend = name(s.execution.backend);
+    peak.isa = registry::peak_instruction(s.execution, s.dtype);
+    peak.threads = registry::peak_threads(s.execution);
+    if (s.execution.backend == Backend::kCuda) peak.device = device_text(s.execution.device);
     const double rate = measure::median(s.values) * 1e-9;
     if (s.dtype) {
       peak.dtype = std::string(name(*s.dtype));
@@ -51,7 +73,7 @@ std::vector<report::Peak> PeakLog::report() const {
 
 void PeakLog::add(const Execution& e, std::optional<Dtype> dtype, double value) {
   for (Series& s : series_)
-    if (s.execution.isa == e.isa && s.execution.threads == e.threads && s.dtype == dtype) {
+    if (same_peaks(s.execution, e) && s.dtype == dtype) {
       s.values.push_back(value);
       return;
     }

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "core/dtype.h"
@@ -9,7 +11,10 @@
 
 namespace flashbench::app {
 
-/// FLOP/s and bytes/s that these threads reach, read once (tens of milliseconds).
+/// The peaks of one execution are those of the other.
+bool same_peaks(const Execution& a, const Execution& b);
+
+/// FLOP/s and bytes/s that these threads, or this GPU, reach, read once (tens of milliseconds).
 struct PeakRates {
   double flop_s = 0, bytes_s = 0;
 };
@@ -24,15 +29,18 @@ class PeakLog {
     return {measure_flops(e, dtype), measure_bandwidth(e)};
   }
 
-  /// Both, or nullopt for a GPU, which has no probes, and from the first time on that there is no
-  /// memory for the buffer that bandwidth is read from. The first call takes that buffer, which is
-  /// kept.
+  /// Both, or nullopt for the emulated device, which has no speed, and from the first time on that
+  /// a reading failed; see missing(). The first call for a processor or a GPU takes the buffer that
+  /// bandwidth is read from, which is kept.
   std::optional<PeakRates> try_measure(const Execution& e, Dtype dtype);
 
-  /// Nothing was read yet.
-  bool empty() const { return series_.empty(); }
+  /// Why there are no peaks of it; empty where they were read or nobody tried.
+  std::string missing(const Execution& e) const;
+  /// Something was read of it.
+  bool knows(const Execution& e) const;
 
-  /// One entry per (isa, threads, dtype) and one bandwidth per (isa, threads): the medians.
+  /// One entry per dtype and one bandwidth, of each processor's (isa, threads) and of each GPU: the
+  /// medians.
   std::vector<report::Peak> report() const;
 
  private:
@@ -44,7 +52,7 @@ class PeakLog {
   void add(const Execution& e, std::optional<Dtype> dtype, double value);
 
   std::vector<Series> series_;
-  bool no_memory_ = false;
+  std::vector<std::pair<Execution, std::string>> missing_;  ///< and why
 };
 
 }  // namespace flashbench::app

@@ -59,6 +59,45 @@ std::vector<std::string_view> followers(const std::vector<sweep::Case>& cases) {
   return names;
 }
 
+/// The GPU that the first case to name one asks for; 0 where none does.
+int first_gpu(const std::vector<sweep::Group>& groups) {
+  for (const sweep::Group& group : groups)
+    for (const sweep::Case& c : group.cases)
+      if (c.device && *c.device != kEmulatedDevice) return *c.device;
+  return 0;
+}
+
+std::optional<std::string> unless_empty(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+report::Gpu gpu_context(const registry::GpuStatus& g) {
+  report::Gpu gpu;
+  gpu.model = g.name;
+  gpu.compute_capability = fmt::format("{}.{}", g.capability / 10, g.capability % 10);
+  gpu.multiprocessors = g.multiprocessors;
+  gpu.memory_bytes = g.memory_bytes;
+  gpu.driver = g.driver;
+  gpu.runtime = registry::cuda_toolkit();
+  gpu.driver_version = unless_empty(g.driver_version);
+  gpu.pci_bus_id = unless_empty(g.pci_bus_id);
+  gpu.l2_bytes = g.l2_bytes;
+  const GpuReading now = registry::read_gpu(g.index);
+  gpu.sm_clock_hz = now.sm_clock_hz;
+  gpu.max_sm_clock_hz = now.max_sm_clock_hz;
+  gpu.memory_clock_hz = now.memory_clock_hz;
+  gpu.max_memory_clock_hz = now.max_memory_clock_hz;
+  gpu.throttle_reasons = now.throttle_reasons;
+  gpu.power_w = now.power_w;
+  gpu.power_limit_w = now.power_limit_w;
+  gpu.temperature_c = now.temperature_c;
+  gpu.ecc_errors = now.ecc_errors;
+  gpu.nvml_missing = unless_empty(now.missing);
+  gpu.energy.missing = unless_empty(g.energy_missing);
+  if (!gpu.energy.missing) gpu.energy.source = "NVML, the whole board";
+  return gpu;
+}
+
 }  // namespace
 
 report::Result result_of(std::string_view command, const RoutedCase& c) {
@@ -167,27 +206,20 @@ void add_parameters(std::vector<report::Result>& results, const std::vector<swee
   }
 }
 
-report::Context machine_context() {
+report::Context machine_context(int gpu) {
   report::Context context =
       report::capture_context(std::string(name(registry::best_isa(Dtype::kF32))));
-  const std::vector<registry::GpuStatus> gpus = registry::gpus();
-  if (gpus.empty()) return context;
-  const registry::GpuStatus& g = gpus.front();
-  context.gpu = report::Gpu{g.name,
-                            fmt::format("{}.{}", g.capability / 10, g.capability % 10),
-                            g.multiprocessors,
-                            g.memory_bytes,
-                            g.driver,
-                            registry::cuda_toolkit()};
+  for (const registry::GpuStatus& g : registry::gpus())
+    if (g.index == gpu) context.gpu = gpu_context(g);
   return context;
 }
 
-report::Report new_report(const std::vector<std::string>& argv) {
+report::Report new_report(const RunRequest& run) {
   report::Report report;
   report.tool = report::tool();
-  report.argv = argv;
+  report.argv = run.argv;
   report.started_at = report::utc_now();
-  report.context = machine_context();
+  report.context = machine_context(first_gpu(run.groups));
   return report;
 }
 

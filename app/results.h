@@ -33,11 +33,11 @@ void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& ro
 /// Fills `parameters` of every result with the flags whose values differ among them.
 void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases);
 
-/// The machine, its first GPU included.
-report::Context machine_context();
+/// The machine, with that GPU where there is one.
+report::Context machine_context(int gpu = 0);
 
-/// A report with everything but its results.
-report::Report new_report(const std::vector<std::string>& argv);
+/// A report with everything but its results. Its GPU is the first one that the request names.
+report::Report new_report(const RunRequest& run);
 
 /// By product: 1 when a case failed; 0 when one is ok; 3 when all were skipped.
 ExitCode exit_code(const std::vector<report::Result>& results);

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <stdexcept>
 
 #include "core/machine.h"
 #include "core/work.h"
@@ -61,6 +63,32 @@ std::string does_not_fit(double needed, double available) {
                      report::human_bytes(available));
 }
 
+namespace {
+
+/// The cases of a group hold their memory at the same time: on a GPU, those that no longer fit
+/// beside the others are skipped.
+void skip_what_does_not_fit_on_devices(RoutedGroup& group) {
+  std::map<int, double> left;  // by device
+  for (RoutedCase& c : group.cases) {
+    if (!c.runs() || !c.on_cuda()) continue;
+    const Execution& e = c.route->execution;
+    try {
+      const auto needed = static_cast<double>(c.route->kernel->device_bytes(c.request.problem, e));
+      const auto available = static_cast<double>(registry::device_free_bytes(e).value_or(0));
+      double& free = left.try_emplace(e.device, available).first->second;
+      if (needed > free)
+        c.reason = does_not_fit(needed, free) + " on device " + device_text(e.device) +
+                   " beside the cases that it is compared with";
+      else
+        free -= needed;
+    } catch (const std::runtime_error& error) {  // the device is lost
+      c.reason = error.what();
+    }
+  }
+}
+
+}  // namespace
+
 bool RoutedGroup::any_runs() const {
   return std::any_of(cases.begin(), cases.end(), [](const RoutedCase& c) { return c.runs(); });
 }
@@ -93,6 +121,7 @@ std::size_t reference_bytes(const Problem& p) {
 }
 
 void skip_what_does_not_fit(RoutedGroup& group, const Extra& extra) {
+  skip_what_does_not_fit_on_devices(group);
   const std::optional<double> available = bytes_for_cases(machine::available_memory_bytes());
   if (!available) return;
   double held = 0;

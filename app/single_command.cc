@@ -128,7 +128,7 @@ ExitCode run_single(const SingleRequest& request) {
   lane->wait();
   const double seconds = clock.now_s() - before_s;
   stop_if_interrupted();
-  report::Report report = new_report(request.run.argv);
+  report::Report report = new_report(request.run);
   report::Result result = timed_result(*lane, in, seconds);
   add_verdict(result, oracle::verify(group.problem, in, lane->collect(), level), c.request);
   stop_if_interrupted();

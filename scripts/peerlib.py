@@ -192,7 +192,8 @@ class Peer:
         """Peaks read now, and the share of them that each result reached."""
         if self.options.backend != "cpu":
             return
-        peaks = self.flashbench.peaks(self.library.isa, self.options.threads)
+        every = self.flashbench.peaks(self.library.isa, self.options.threads)
+        peaks = [peak for peak in every if not peak.get("device")]
         report["peaks"] = peaks
         rates = {peak["dtype"]: (peak["gflops"] or peak["read_gb_s"]) * 1e9 for peak in peaks}
         for result in report["results"]:

@@ -219,16 +219,19 @@ def has_median(results):
 
 def roofs(report):
     """{"f32 avx512, 2 threads": (FLOP/s, bytes/s)} of the peaks measured in that run."""
+
+    def where(peak):
+        device = peak.get("device")
+        return ("GPU", device) if device else (peak["backend"], peak["isa"], peak["threads"])
+
     peaks = report.data["peaks"]
-    where = {
-        (p["backend"], p["isa"], p["threads"]): p["read_gb_s"] for p in peaks if p["read_gb_s"]
-    }
+    bandwidths = {where(p): p["read_gb_s"] for p in peaks if p["read_gb_s"]}
     out = {}
     for peak in peaks:
-        bandwidth = where.get((peak["backend"], peak["isa"], peak["threads"]))
+        bandwidth = bandwidths.get(where(peak))
         if peak["gflops"] and bandwidth:
-            name = f"{peak['dtype']} {peak['isa']}, {peak['threads']} threads"
-            out[name] = peak["gflops"] * 1e9, bandwidth * 1e9
+            on = f"GPU {peak['device']}" if peak.get("device") else f"{peak['threads']} threads"
+            out[f"{peak['dtype']} {peak['isa']}, {on}"] = peak["gflops"] * 1e9, bandwidth * 1e9
     return out
 
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,11 +27,16 @@ struct DeviceInfo {
   std::size_t shared_bytes = 0;  ///< that one block may opt into
   std::size_t l2_bytes = 0;
   int multiprocessors = 0;
-  std::string driver;  ///< CUDA version that the driver supports, "13.0"
+  std::string driver;      ///< CUDA version that the driver supports, "13.0"
+  std::string pci_bus_id;  ///< "0000:3B:00.0"; empty for the emulated device
 };
 
+/// Bytes that are written to evict everything from the L2 cache.
+constexpr std::size_t flush_bytes(const DeviceInfo& d) { return 2 * d.l2_bytes; }
+
 /// What the backend needs of a GPU. Not thread-safe. Every method throws DeviceError with the name
-/// that CUDA (or the emulator) gives to what went wrong, and UnavailableError for lack of memory.
+/// that CUDA (or the emulator) gives to what went wrong, and UnavailableError for lack of memory
+/// and for everything after an error that the device's context did not survive.
 class Device {
  public:
   virtual ~Device() = default;
@@ -48,13 +54,22 @@ class Device {
   /// Every byte 0xFF: a NaN in every dtype, so that an element nobody wrote is seen.
   virtual void poison(Address to, std::size_t bytes) = 0;
 
-  /// Queues a launch after the work before it. `launch.entry` is found among the images.
-  virtual void launch(const Launch& launch, const Attention& argument) = 0;
+  /// Queues a launch after the work before it. `launch.entry` is found among the images;
+  /// `argument` is its only parameter, passed by value.
+  virtual void enqueue(const Launch& launch, std::span<const std::byte> argument) = 0;
+  template <typename Argument>
+  void launch(const Launch& what, const Argument& argument) {
+    enqueue(what, std::as_bytes(std::span(&argument, 1)));
+  }
   /// Waits until everything queued is done.
   virtual void wait() = 0;
 
-  /// Seconds on the device's clock when everything queued before is done. Waits for it.
-  virtual double now_s() = 0;
+  /// Marks this place of the queue (on a GPU, by an event), the first of a new series: whatever
+  /// ended an earlier one, nothing of it is left.
+  virtual void mark_first() = 0;
+  virtual void mark() = 0;
+  /// Seconds on the device's clock from each mark of the series to the next. Waits for the last.
+  virtual std::vector<double> intervals_s() = 0;
   /// Evicts everything from the L2 cache.
   virtual void flush_l2() = 0;
 
@@ -102,6 +117,12 @@ const Gpus& gpus();
 
 /// The GPU with that index, opened when first asked for. Throws UnavailableError.
 Device& gpu(int index);
+
+class PeakProbe;
+class Monitor;
+/// The peaks of that GPU, and what NVML says about it. Throw UnavailableError like gpu().
+PeakProbe& peak_probe(int index);
+const Monitor& monitor(int index);
 
 /// The emulated device; nothing but the processor is needed. Throws UnavailableError in a build
 /// without kernels.

@@ -9,6 +9,8 @@
 #include "cuda/device.h"
 #include "cuda/driver_device.h"
 #include "cuda/emulated_device.h"
+#include "cuda/monitor.h"
+#include "cuda/peak_probe.h"
 
 // Which devices there are.
 namespace flashbench::cuda {
@@ -61,6 +63,25 @@ Gpus find_gpus() {
   return gpus;
 }
 
+/// What was asked for of one GPU. What holds memory on the device goes before it.
+struct OpenGpu {
+  std::unique_ptr<Device> device;
+  std::unique_ptr<PeakProbe> probe;
+  std::unique_ptr<Monitor> monitor;
+};
+
+OpenGpu& open_gpu(int index) {
+  static std::map<int, OpenGpu> open;
+  if (!gpus().absent.empty()) throw UnavailableError(gpus().absent);
+  const int count = static_cast<int>(gpus().found.size());
+  if (index < 0 || index >= count)
+    throw UnavailableError(
+        count == 1
+            ? fmt::format("there is no GPU {}; this machine has GPU 0", index)
+            : fmt::format("there is no GPU {}; this machine has GPUs 0 to {}", index, count - 1));
+  return open[index];
+}
+
 }  // namespace
 
 std::optional<std::string> absent() {
@@ -76,15 +97,28 @@ const Gpus& gpus() {
 }
 
 Device& gpu(int index) {
-  static std::map<int, std::unique_ptr<Device>> open;
-  if (!gpus().absent.empty()) throw UnavailableError(gpus().absent);
-  if (index >= static_cast<int>(gpus().found.size()))
-    throw UnavailableError(
-        fmt::format("there is no GPU {}; this machine has {}", index, gpus().found.size()));
-  std::unique_ptr<Device>& device = open[index];
+  OpenGpu& open = open_gpu(index);
   std::string unused;
-  if (device == nullptr) device = std::make_unique<DriverDevice>(*driver(unused), index);
-  return *device;
+  if (open.device == nullptr) open.device = std::make_unique<DriverDevice>(*driver(unused), index);
+  return *open.device;
+}
+
+PeakProbe& peak_probe(int index) {
+  Device& device = gpu(index);
+  OpenGpu& open = open_gpu(index);
+  if (open.probe == nullptr) open.probe = std::make_unique<PeakProbe>(device);
+  return *open.probe;
+}
+
+const Monitor& monitor(int index) {
+  OpenGpu& open = open_gpu(index);
+  if (open.monitor == nullptr) {
+    static std::string absent;
+    static const NvmlApi* const nvml = load_nvml(absent);
+    const DeviceInfo& about = gpus().found[static_cast<std::size_t>(index)];
+    open.monitor = std::make_unique<Monitor>(nvml, absent, about.pci_bus_id);
+  }
+  return *open.monitor;
 }
 
 Device& emulated_device() {

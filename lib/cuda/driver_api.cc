@@ -32,6 +32,7 @@ DriverApi find_all(Loader& from) {
   from.find(api.device_name, "cuDeviceGetName");
   from.find(api.device_attribute, "cuDeviceGetAttribute");
   from.find(api.device_memory, "cuDeviceTotalMem_v2");
+  from.find(api.device_pci_bus_id, "cuDeviceGetPCIBusId");
   from.find(api.context_retain, "cuDevicePrimaryCtxRetain");
   from.find(api.context_set, "cuCtxSetCurrent");
   from.find(api.context_wait, "cuCtxSynchronize");

@@ -23,6 +23,7 @@ struct DriverApi {
   Result (*device_name)(char* name, int bytes, int device);
   Result (*device_attribute)(int* value, int attribute, int device);
   Result (*device_memory)(std::size_t* bytes, int device);
+  Result (*device_pci_bus_id)(char* id, int bytes, int device);
   Result (*context_retain)(void** context, int device);
   Result (*context_set)(void* context);
   Result (*context_wait)();

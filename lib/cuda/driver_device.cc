@@ -42,61 +42,78 @@ DeviceInfo DriverDevice::describe(const DriverApi& api, int index) {
   about.l2_bytes = static_cast<std::size_t>(attribute(api, device, kL2CacheSize));
   about.multiprocessors = attribute(api, device, kMultiprocessorCount);
   about.driver = fmt::format("{}.{}", version / 1000, version % 1000 / 10);
+  std::array<char, 32> bus_id{};
+  require(api, api.device_pci_bus_id(bus_id.data(), static_cast<int>(bus_id.size()) - 1, device),
+          "cuDeviceGetPCIBusId");
+  about.pci_bus_id = bus_id.data();
   return about;
 }
 
 DriverDevice::DriverDevice(const DriverApi& api, int index)
     : api_(api), info_(describe(api, index)) {
   int device = 0;
-  void* context = nullptr;
-  check(api_.device_get(&device, index), "cuDeviceGet");
-  check(api_.context_retain(&context, device), "cuDevicePrimaryCtxRetain");
-  check(api_.context_set(context), "cuCtxSetCurrent");
-  check(api_.event_create(&last_event_, 0), "cuEventCreate");
-  check(api_.event_create(&next_event_, 0), "cuEventCreate");
-  check(api_.event_record(last_event_, nullptr), "cuEventRecord");
+  require(api_, api_.device_get(&device, index), "cuDeviceGet");
+  require(api_, api_.context_retain(&context_, device), "cuDevicePrimaryCtxRetain");
+  use();
 }
 
-void DriverDevice::check(Result result, const std::string& call) const {
+void DriverDevice::use() {
+  if (!lost_.empty())
+    throw UnavailableError(fmt::format("{} is lost to an earlier error: {}", info_.name, lost_));
+  require(api_, api_.context_set(context_), "cuCtxSetCurrent");
+}
+
+void DriverDevice::check(Result result, const std::string& call) {
+  if (result == kSuccess) return;
+  if (result != kOutOfMemory && api_.context_wait() != kSuccess)
+    lost_ = error_line(api_, call, result);
   require(api_, result, call);
 }
 
 std::size_t DriverDevice::free_bytes() {
+  use();
   std::size_t free = 0, total = 0;
   check(api_.memory_info(&free, &total), "cuMemGetInfo");
   return free;
 }
 
 Address DriverDevice::allocate(std::size_t bytes, const std::string& what) {
+  use();
   DevicePointer address = 0;
   check(api_.allocate(&address, bytes), fmt::format("cuMemAlloc of {} bytes for {}", bytes, what));
   return address;
 }
 
 void DriverDevice::release(Address address) noexcept {
-  api_.release(address);  // after a fatal error of the context this fails too, and changes nothing
+  // After a fatal error of the context both fail, which changes nothing.
+  if (api_.context_set(context_) == kSuccess) api_.release(address);
 }
 
 void DriverDevice::write(Address to, const void* from, std::size_t bytes) {
+  use();
   check(api_.to_device(to, from, bytes), "cuMemcpyHtoD");
 }
 
 void DriverDevice::read(void* to, Address from, std::size_t bytes) {
+  use();
   check(api_.to_host(to, from, bytes), "cuMemcpyDtoH");
 }
 
 void DriverDevice::zero(Address to, std::size_t bytes) {
+  use();
   check(api_.set_bytes(to, 0, bytes, nullptr), "cuMemsetD8Async");
 }
 
 void DriverDevice::poison(Address to, std::size_t bytes) {
+  use();
   check(api_.set_bytes(to, 0xff, bytes, nullptr), "cuMemsetD8Async");
 }
 
-void DriverDevice::launch(const Launch& launch, const Attention& argument) {
+void DriverDevice::enqueue(const Launch& launch, std::span<const std::byte> argument) {
+  use();
   void* const code = function(launch);
-  Attention copy = argument;
-  void* parameters[] = {&copy};
+  void* parameters[] = {
+      const_cast<std::byte*>(argument.data())};  // the driver copies, and only reads
   check(
       api_.launch(code, static_cast<unsigned>(launch.grid_x), static_cast<unsigned>(launch.grid_y),
                   static_cast<unsigned>(launch.grid_z), static_cast<unsigned>(launch.threads), 1, 1,
@@ -124,20 +141,41 @@ void* DriverDevice::load(const std::string& entry) {
   return code;
 }
 
-void DriverDevice::wait() { check(api_.context_wait(), "cuCtxSynchronize"); }
+void DriverDevice::wait() {
+  use();
+  check(api_.context_wait(), "cuCtxSynchronize");
+}
 
-double DriverDevice::now_s() {
-  check(api_.event_record(next_event_, nullptr), "cuEventRecord");
-  check(api_.event_wait(next_event_), "cuEventSynchronize");
-  float elapsed_ms = 0;
-  check(api_.event_elapsed(&elapsed_ms, last_event_, next_event_), "cuEventElapsedTime");
-  std::swap(last_event_, next_event_);
-  clock_s_ += 1e-3 * static_cast<double>(elapsed_ms);  // summed in f64: f32 would lose the end
-  return clock_s_;
+void DriverDevice::mark_first() {
+  marks_ = 0;
+  mark();
+}
+
+void DriverDevice::mark() {
+  use();
+  if (marks_ == events_.size()) {
+    void* event = nullptr;
+    check(api_.event_create(&event, 0), "cuEventCreate");
+    events_.push_back(event);
+  }
+  check(api_.event_record(events_[marks_], nullptr), "cuEventRecord");
+  ++marks_;
+}
+
+std::vector<double> DriverDevice::intervals_s() {
+  use();
+  if (marks_ > 0) check(api_.event_wait(events_[marks_ - 1]), "cuEventSynchronize");
+  std::vector<double> all_s;
+  for (std::size_t i = 1; i < marks_; ++i) {
+    float elapsed_ms = 0;
+    check(api_.event_elapsed(&elapsed_ms, events_[i - 1], events_[i]), "cuEventElapsedTime");
+    all_s.push_back(1e-3 * static_cast<double>(elapsed_ms));
+  }
+  return all_s;
 }
 
 void DriverDevice::flush_l2() {
-  if (flushed_.bytes() == 0) flushed_ = DeviceBuffer(*this, 2 * info_.l2_bytes, "the L2 flush");
+  if (flushed_.bytes() == 0) flushed_ = DeviceBuffer(*this, flush_bytes(info_), "the L2 flush");
   zero(flushed_.address(), flushed_.bytes());
 }
 

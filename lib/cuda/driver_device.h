@@ -8,8 +8,13 @@
 
 namespace flashbench::cuda {
 
-/// A GPU through the CUDA driver. The table of functions is a parameter, so that tests stand in
-/// for a driver that fails.
+/// A GPU through the CUDA driver: its primary context and the default stream. The table of
+/// functions is a parameter, so that tests stand in for a driver that fails.
+///
+/// Errors of a kernel (an illegal address, an uncorrectable ECC error, a failed launch) end the
+/// context, and with it this device for the rest of the process. The call that meets one throws
+/// DeviceError; from then on every call throws UnavailableError that names it. Whether a context
+/// survived is asked of the driver, since no list of its errors stays complete.
 class DriverDevice final : public Device {
  public:
   /// `index` counts the GPUs that the driver shows.
@@ -23,26 +28,32 @@ class DriverDevice final : public Device {
   void read(void* to, Address from, std::size_t bytes) override;
   void zero(Address to, std::size_t bytes) override;
   void poison(Address to, std::size_t bytes) override;
-  void launch(const Launch& launch, const Attention& argument) override;
+  void enqueue(const Launch& launch, std::span<const std::byte> argument) override;
   void wait() override;
-  double now_s() override;
+  void mark_first() override;
+  void mark() override;
+  std::vector<double> intervals_s() override;
   void flush_l2() override;
 
   /// What the driver says about a GPU, without opening it.
   static DeviceInfo describe(const DriverApi& api, int index);
 
  private:
-  void check(Result result, const std::string& call) const;
+  /// Makes this device the one that calls go to. Throws UnavailableError once it is lost.
+  void use();
+  /// Throws unless the call succeeded, and remembers when the context did not survive.
+  void check(Result result, const std::string& call);
   void* function(const Launch& launch);
   void* load(const std::string& entry);
 
   const DriverApi& api_;
   DeviceInfo info_;
+  void* context_ = nullptr;
+  std::string lost_;                           // the error that ended the context
   std::map<std::string, void*> functions_;     // by entry
   std::map<std::string_view, void*> modules_;  // by image
-  void* last_event_ = nullptr;                 // the clock's previous reading
-  void* next_event_ = nullptr;
-  double clock_s_ = 0;
+  std::vector<void*> events_;                  // kept for later marks
+  std::size_t marks_ = 0;                      // how many of them are in the series
   DeviceBuffer flushed_;
 };
 

@@ -80,9 +80,7 @@ void EmulatedDevice::zero(Address to, std::size_t bytes) { device_.fill(to, std:
 
 void EmulatedDevice::poison(Address to, std::size_t bytes) { device_.poison(to, bytes); }
 
-void EmulatedDevice::launch(const Launch& launch, const Attention& argument) {
-  const std::span<const std::byte> bytes{reinterpret_cast<const std::byte*>(&argument),
-                                         sizeof argument};
+void EmulatedDevice::enqueue(const Launch& launch, std::span<const std::byte> argument) {
   const ptx::Dim3 grid{static_cast<std::uint32_t>(launch.grid_x),
                        static_cast<std::uint32_t>(launch.grid_y),
                        static_cast<std::uint32_t>(launch.grid_z)};
@@ -90,7 +88,7 @@ void EmulatedDevice::launch(const Launch& launch, const Attention& argument) {
   const ptx::LaunchResult result =
       device_.launch(module_with(launch.entry), launch.entry, grid,
                      {static_cast<std::uint32_t>(launch.threads), 1, 1}, launch.dynamic_bytes,
-                     std::span(&bytes, 1));
+                     std::span(&argument, 1));
   if (counts_.empty() || counts_.back().first != launch.phase)
     counts_.emplace_back(launch.phase, ptx::Counters{});
   counts_.back().second += result.counters;
@@ -106,9 +104,20 @@ const ptx::Module& EmulatedDevice::module_with(const std::string& entry) {
   return found = module;
 }
 
-double EmulatedDevice::now_s() {
+void EmulatedDevice::mark_first() {
+  marks_s_.clear();
+  mark();
+}
+
+void EmulatedDevice::mark() {
   const std::chrono::duration<double> since = std::chrono::steady_clock::now().time_since_epoch();
-  return since.count();
+  marks_s_.push_back(since.count());
+}
+
+std::vector<double> EmulatedDevice::intervals_s() {
+  std::vector<double> all_s;
+  for (std::size_t i = 1; i < marks_s_.size(); ++i) all_s.push_back(marks_s_[i] - marks_s_[i - 1]);
+  return all_s;
 }
 
 std::vector<PhaseProfile::Row> EmulatedDevice::take_counts() {

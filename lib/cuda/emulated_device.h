@@ -24,9 +24,11 @@ class EmulatedDevice final : public Device {
   void read(void* to, Address from, std::size_t bytes) override;
   void zero(Address to, std::size_t bytes) override;
   void poison(Address to, std::size_t bytes) override;
-  void launch(const Launch& launch, const Attention& argument) override;
+  void enqueue(const Launch& launch, std::span<const std::byte> argument) override;
   void wait() override {}
-  double now_s() override;
+  void mark_first() override;
+  void mark() override;
+  std::vector<double> intervals_s() override;
   void flush_l2() override {}
   std::vector<PhaseProfile::Row> take_counts() override;
 
@@ -39,6 +41,7 @@ class EmulatedDevice final : public Device {
   ptx::Device device_;
   DeviceInfo info_;
   std::uint64_t seed_;
+  std::vector<double> marks_s_;  // of the steady clock: launches are done when they return
   std::map<std::string, ptx::Module> by_entry_;
   std::map<std::string_view, ptx::Module> by_image_;
   std::vector<std::pair<std::string, ptx::Counters>> counts_;  // by phase, in order

@@ -9,14 +9,19 @@
 #include "cuda/absent.h"
 #include "cuda/device.h"
 #include "cuda/emulated_device.h"
+#include "cuda/peak_probe.h"
 #include "cuda/plan.h"
 #include "cuda/route.h"
 
 namespace flashbench::cuda {
 namespace {
 
-/// What CUDA takes for itself beside the tensors: allocations are rounded up, code is loaded.
-constexpr std::size_t kReserveBytes = std::size_t{64} << 20;
+/// What is taken beside the tensors: CUDA rounds allocations up and loads code; a measurement keeps
+/// the buffers that flush the L2 cache and that bandwidth is read from.
+std::size_t reserve_bytes(const DeviceInfo& on) {
+  constexpr std::size_t kOfCuda = std::size_t{64} << 20;
+  return kOfCuda + (on.emulated ? 0 : flush_bytes(on) + probe_bytes(on));
+}
 
 /// One family of kernels on the device that an execution names.
 class CudaKernel final : public Kernel {
@@ -46,6 +51,10 @@ class CudaKernel final : public Kernel {
     return EmulatedDevice::kHostBytesPerByte * device_need(family_, p).total();
   }
 
+  std::size_t device_bytes(const Problem& p, const Execution&) const override {
+    return device_need(family_, p).total();
+  }
+
   double predicted_flop(const Problem& p, const Execution&) const override {
     const Shape& s = p.shape;
     return flop_executed(family_, p, visibilities({}, p.causal, s.b, s.q_len, s.kv_len));
@@ -63,7 +72,7 @@ class CudaKernel final : public Kernel {
     if (auto why = reason(family_, query)) return Rejection{*why};
     if (!grid_fits(family_, p))
       return Rejection{fmt::format("{}: more blocks than a CUDA grid holds", family_.name)};
-    const std::size_t needed = device_need(family_, p).total() + kReserveBytes;
+    const std::size_t needed = device_need(family_, p).total() + reserve_bytes(on.info());
     if (const std::size_t free = on.free_bytes(); needed > free)
       return Rejection{fmt::format("needs {:.1f} GB on device {}, {:.1f} GB available",
                                    1e-9 * static_cast<double>(needed), on.info().name,

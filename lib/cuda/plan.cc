@@ -49,7 +49,8 @@ class CudaPlan final : public Plan {
         family_(family),
         problem_(p),
         sees_(visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len)),
-        extent_(extent_of(p, sees_)) {
+        extent_(extent_of(p, sees_)),
+        launches_(timed_launches(family, p.pass, extent_)) {
     allocate();
     describe();
   }
@@ -71,8 +72,7 @@ class CudaPlan final : public Plan {
 
   void launch(const Operands&) override {
     if (problem_.needs_gradients()) zero_sums();
-    for (const Launch& l : timed_launches(family_, problem_.pass, extent_))
-      device_.launch(l, argument_);
+    for (const Launch& l : launches_) device_.launch(l, argument_);
   }
 
   void wait() override { device_.wait(); }
@@ -103,20 +103,21 @@ class CudaPlan final : public Plan {
       return device_.take_counts();
     }
     std::vector<PhaseProfile::Row> rows;
-    double before_s = device_.now_s();
     const auto clocked = [&](const std::string& phase) {
-      const double now_s = device_.now_s();
-      rows.push_back({phase, now_s - before_s, 1});
-      before_s = now_s;
+      device_.mark();
+      rows.push_back({phase, 0, 1});
     };
+    device_.mark_first();
     if (problem_.needs_gradients()) {
       zero_sums();
       clocked("zero");
     }
-    for (const Launch& l : timed_launches(family_, problem_.pass, extent_)) {
+    for (const Launch& l : launches_) {
       device_.launch(l, argument_);
       clocked(l.phase);
     }
+    const std::vector<double> intervals_s = device_.intervals_s();
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].seconds = intervals_s[i];
     return rows;
   }
 
@@ -205,6 +206,7 @@ class CudaPlan final : public Plan {
   const Problem problem_;
   const std::vector<Visibility> sees_;
   const Extent extent_;
+  const std::vector<Launch> launches_;  // of the timed passes
   DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_;
   DeviceBuffer lse_, delta_, dq_sums_, kept_, kept_before_;
   Attention argument_{};

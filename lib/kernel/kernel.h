@@ -79,6 +79,9 @@ class Kernel {
     return workspace_bytes(p, e);
   }
 
+  /// Bytes that plan() takes on the device that the execution names, tensors included.
+  virtual std::size_t device_bytes(const Problem&, const Execution&) const { return 0; }
+
   /// FLOP that one launch executes when no key is padded.
   virtual double predicted_flop(const Problem& p, const Execution& e) const = 0;
 

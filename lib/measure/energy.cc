@@ -11,6 +11,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// A counter that has not moved for that long is not waited for.
+constexpr double kLongestStep_s = 0.25;
+
 std::optional<double> read_number(const fs::path& path) {
   std::ifstream file(path);
   double value = 0;
@@ -51,31 +54,40 @@ EnergyMeter::EnergyMeter(fs::path root) {
 
 std::optional<double> EnergyMeter::read_j() {
   if (domains_.empty()) return std::nullopt;
-  double total_uj = 0;
   for (Domain& d : domains_) {
     const std::optional<double> now = read_number(d.counter);
     if (!now) return std::nullopt;
-    if (d.last_uj) total_uj += *now - *d.last_uj + (*now < *d.last_uj ? d.range_uj : 0);
+    if (d.last_uj) total_uj_ += *now - *d.last_uj + (*now < *d.last_uj ? d.range_uj : 0);
     d.last_uj = now;
   }
-  return total_uj * 1e-6;
+  return total_uj_ * 1e-6;
 }
 
-std::optional<double> energy_per_call_j(EnergyMeter& meter, const std::function<void()>& launch,
-                                        double least_s,
+std::optional<double> energy_per_call_j(const ReadEnergy& read_j,
+                                        const std::function<void()>& launch, double least_s,
                                         const std::function<bool()>& stop_requested) {
-  using Clock = std::chrono::steady_clock;
-  if (!meter.read_j()) return std::nullopt;
-  const auto start = Clock::now();
+  std::optional<double> now_j = read_j();
+  if (!now_j) return std::nullopt;
   double calls = 0;
-  while (!stop_requested() &&
-         (calls == 0 || std::chrono::duration<double>(Clock::now() - start).count() < least_s)) {
-    launch();
-    ++calls;
-  }
-  const std::optional<double> total_j = meter.read_j();
-  if (!total_j || calls == 0) return std::nullopt;
-  return *total_j / calls;
+  // Launches until the counter moves, but not before `earliest_s`, and not for ever.
+  const auto run_to_a_step = [&](double earliest_s) {
+    const auto start = std::chrono::steady_clock::now();
+    for (bool moved = false; now_j && !stop_requested();) {
+      launch();
+      ++calls;
+      const double last_j = *now_j;
+      now_j = read_j();
+      moved = now_j && *now_j != last_j;
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+      if (took.count() >= (moved ? earliest_s : earliest_s + kLongestStep_s)) break;
+    }
+  };
+  run_to_a_step(0);
+  const std::optional<double> before_j = now_j;
+  calls = 0;
+  run_to_a_step(least_s);
+  if (!before_j || !now_j || calls == 0) return std::nullopt;
+  return (*now_j - *before_j) / calls;
 }
 
 }  // namespace flashbench::measure

@@ -21,8 +21,8 @@ class EnergyMeter {
 
   std::size_t packages() const { return domains_.size(); }
 
-  /// Joules since the last call (of the first: 0); nullopt where nothing can be read. To be called
-  /// at least once a minute, or a counter that wraps twice loses energy.
+  /// Joules since the first call; nullopt where nothing can be read. To be called at least once a
+  /// minute, or a counter that wraps twice loses energy.
   std::optional<double> read_j();
 
  private:
@@ -32,13 +32,18 @@ class EnergyMeter {
     std::optional<double> last_uj = {};
   };
   std::vector<Domain> domains_;
+  double total_uj_ = 0;
   std::string missing_;
 };
 
-/// Joules per call of `launch`, which is called for at least `least_s` seconds (so that the
-/// counter, which moves once a millisecond, is exact enough); nullopt where nothing can be read.
-std::optional<double> energy_per_call_j(EnergyMeter& meter, const std::function<void()>& launch,
-                                        double least_s,
+/// Joules since some fixed moment; nullopt where nothing can be read.
+using ReadEnergy = std::function<std::optional<double>()>;
+
+/// Joules per call of `launch`, which returns when its work is done and is called for at least
+/// `least_s` seconds, from one step of the counter to another: a GPU's moves ten times a second
+/// only. nullopt where nothing can be read.
+std::optional<double> energy_per_call_j(const ReadEnergy& read_j,
+                                        const std::function<void()>& launch, double least_s,
                                         const std::function<bool()>& stop_requested);
 
 }  // namespace flashbench::measure

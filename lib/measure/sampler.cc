@@ -70,9 +70,7 @@ class Session {
     try {
       prepare_sample(s);
       const CpuTime cpu_before = clock_->cpu_time();
-      const double before_s = clock_->now_s();
-      for (std::int64_t i = 0; i < iterations; ++i) s.subject->launch();
-      const double took_s = clock_->now_s() - before_s;
+      const double took_s = launched(*s.subject, iterations);
       const CpuTime cpu_after = clock_->cpu_time();
       if (cpu != nullptr) {
         cpu->user_s += cpu_after.user_s - cpu_before.user_s;
@@ -81,17 +79,26 @@ class Session {
       s.last_call_s = took_s / static_cast<double>(iterations);
       mark_evicted(&s);
       return took_s;
-    } catch (const std::exception& e) {
-      s.out.failure = e.what();
+    } catch (const std::exception&) {
+      s.out.failure = std::current_exception();
       mark_evicted(&s);
       return std::nullopt;
     }
   }
 
+  /// Seconds of that many launches.
+  double launched(const Subject& subject, std::int64_t iterations) {
+    if (subject.timed) return subject.timed(iterations);
+    const double before_s = clock_->now_s();
+    for (std::int64_t i = 0; i < iterations; ++i) subject.launch();
+    return clock_->now_s() - before_s;
+  }
+
   void prepare_sample(State& s) {
+    const bool ahead = s.evicted || s.subject->timed;
     if (s.subject->before_sample)
       s.subject->before_sample();
-    else if (s.evicted && s.warmup.info().calls > 0 && s.last_call_s < kEvictionsMatterBelow_s)
+    else if (ahead && s.warmup.info().calls > 0 && s.last_call_s < kEvictionsMatterBelow_s)
       s.subject->launch();
   }
 

@@ -1,10 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "measure/clock.h"
@@ -23,6 +23,12 @@ struct Subject {
   /// The launch is left out for calls above a second, where refilling a cache is lost in the noise.
   std::function<void()> before_sample = {};
 
+  /// Seconds that `iterations` launches take, where the wall clock cannot tell: on a device that
+  /// works through a queue of its own. Absent: launch() on the sampler's clock. Such a subject gets
+  /// the untimed launch in any case: it keeps the device busy while the timed ones are queued, so
+  /// that no sample has the time in it that the first of them takes to arrive.
+  std::function<double(std::int64_t iterations)> timed = {};
+
   /// Never batch: before_sample must precede every single call (a flushed cache).
   bool one_call_per_sample = false;
 };
@@ -35,10 +41,10 @@ struct Samples {
   double user_s = 0, system_s = 0;  ///< processor time per iteration, mean over the timed parts
   double first_run_s = 0;           ///< the very first call, cold pages and all
   WarmupInfo warmup;
-  double timed_s = 0;                  ///< sum of the timed parts
-  bool converged = false;              ///< max_noise was reached with enough samples and time
-  bool interrupted = false;            ///< stop_requested ended it
-  std::optional<std::string> failure;  ///< what launch threw; later rounds went on without it
+  double timed_s = 0;          ///< sum of the timed parts
+  bool converged = false;      ///< max_noise was reached with enough samples and time
+  bool interrupted = false;    ///< stop_requested ended it
+  std::exception_ptr failure;  ///< what launch threw; later rounds went on without it
 };
 
 /// State of a running measurement, for a progress bar. Spans live as long as the call.

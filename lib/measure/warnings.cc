@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 #include "measure/statistics.h"
@@ -186,6 +187,40 @@ std::optional<std::string> throttled(const Conditions& c) {
       now * 1e-9, fell ? "fell from" : "of", reference * 1e-9);
 }
 
+std::string gpu_remedy(const std::string& reason) {
+  if (reason.find("temperature") != std::string::npos)
+    return "let it cool or improve its cooling, and fix clocks that it sustains (nvidia-smi -lgc)";
+  return "fix clocks that it sustains (nvidia-smi -lgc), or raise the limit (nvidia-smi -pl), and "
+         "compare with runs under the same one only";
+}
+
+std::optional<std::string> gpu_throttled(const Conditions& c) {
+  std::map<std::string, int> readings;  // by reason
+  std::vector<double> clocks_hz;
+  for (const GpuReading& r : c.gpu) {
+    for (const std::string& reason : r.throttle_reasons) ++readings[reason];
+    if (r.sm_clock_hz) clocks_hz.push_back(*r.sm_clock_hz);
+  }
+  std::string clocks;
+  bool fell = false;
+  if (!clocks_hz.empty()) {
+    const auto [low, high] = std::minmax_element(clocks_hz.begin(), clocks_hz.end());
+    fell = *low < kClockDrop * clocks_hz.front();
+    clocks = fmt::format("SM clock {:.2f} to {:.2f} GHz", *low * 1e-9, *high * 1e-9);
+  }
+  if (readings.empty() && !fell) return std::nullopt;
+  if (readings.empty())
+    return fmt::format(
+        "throttled: the GPU's clocks fell while sampling, {}; fix them (nvidia-smi "
+        "-lgc)",
+        clocks);
+  const auto most = std::max_element(readings.begin(), readings.end(),
+                                     [](auto& a, auto& b) { return a.second < b.second; });
+  return fmt::format("throttled: the GPU's {} held its clocks down in {} of {} readings{}; {}",
+                     most->first, most->second, c.gpu.size(), clocks.empty() ? "" : ", " + clocks,
+                     gpu_remedy(most->first));
+}
+
 }  // namespace
 
 std::optional<double> others_cpus(const Conditions& conditions) {
@@ -220,6 +255,7 @@ std::vector<std::string> warnings(const Samples& samples, const Limits& limits,
   }
   add_warning(load_from_others(conditions));
   add_warning(throttled(conditions));
+  add_warning(gpu_throttled(conditions));
   return all;
 }
 

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/gpu_reading.h"
 #include "measure/limits.h"
 #include "measure/sampler.h"
 
@@ -35,6 +36,7 @@ struct Conditions {
   int threads = 1;      ///< that the subject uses
   int usable_cpus = 1;  ///< affinity and cgroup quota
   Snapshot before, after;
+  std::vector<GpuReading> gpu;  ///< between the rounds, in order; empty where no GPU computes
 };
 
 /// What the warning of load from others begins with.

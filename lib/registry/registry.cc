@@ -11,6 +11,8 @@
 #include "cuda/absent.h"
 #include "cuda/device.h"
 #include "cuda/kernels.h"
+#include "cuda/monitor.h"
+#include "cuda/peak_probe.h"
 #include "paper/paper_kernel.h"
 
 namespace flashbench::registry {
@@ -138,24 +140,60 @@ std::variant<Route, Rejection> route(const Problem& p, const Request& r) {
 
 std::vector<GpuStatus> gpus() {
   std::vector<GpuStatus> all;
-  for (const cuda::DeviceInfo& g : cuda::gpus().found)
-    all.push_back({static_cast<int>(all.size()), g.name, g.driver, g.capability, g.multiprocessors,
-                   g.memory_bytes, g.shared_bytes});
+  for (const cuda::DeviceInfo& g : cuda::gpus().found) {
+    const int index = static_cast<int>(all.size());
+    const cuda::Monitor& monitor = cuda::monitor(index);
+    all.push_back({index, g.name, g.driver, g.capability, g.multiprocessors, g.memory_bytes,
+                   g.shared_bytes, g.l2_bytes, g.pci_bus_id, monitor.driver_version(),
+                   monitor.energy_missing()});
+  }
   return all;
 }
+
+GpuReading read_gpu(int device) { return cuda::monitor(device).read(); }
+
+GpuReading read_gpu_clocks(int device) { return cuda::monitor(device).read_clocks(); }
+
+std::optional<double> gpu_energy_j(int device) { return cuda::monitor(device).energy_j(); }
 
 std::string cuda_toolkit() { return cuda::toolkit(); }
 
 std::optional<std::string> emulated_device_absent() { return cuda::absent(); }
 
-double device_now_s(int device) { return cuda::device(device).now_s(); }
+std::optional<std::uint64_t> device_free_bytes(const Execution& e) {
+  if (e.backend != Backend::kCuda) return std::nullopt;
+  return cuda::device(e.device).free_bytes();
+}
+
+double device_seconds(int device, const std::function<void()>& work) {
+  cuda::Device& on = cuda::device(device);
+  on.mark_first();
+  work();
+  on.mark();
+  return on.intervals_s().at(0);
+}
 
 int usable_threads() { return machine::usable_cpus(); }
 
 double measure_peak_flops(const Execution& e, Dtype dtype) {
+  if (e.backend == Backend::kCuda) return cuda::peak_probe(e.device).flops(dtype);
   return cpu::measure_peak_flops(e, dtype);
 }
 
-double measure_peak_bandwidth(const Execution& e) { return cpu::measure_read_bandwidth(e); }
+double measure_peak_bandwidth(const Execution& e) {
+  if (e.backend == Backend::kCuda) return cuda::peak_probe(e.device).read_bandwidth();
+  return cpu::measure_read_bandwidth(e);
+}
+
+std::string peak_instruction(const Execution& e, std::optional<Dtype> dtype) {
+  if (e.backend == Backend::kCpu) return std::string(name(e.isa));
+  if (!dtype) return "ld.global";
+  return std::string(
+      cuda::PeakProbe::instruction(cuda::device(e.device).info().capability, *dtype));
+}
+
+int peak_threads(const Execution& e) {
+  return e.backend == Backend::kCuda ? cuda::peak_probe(e.device).threads() : e.threads;
+}
 
 }  // namespace flashbench::registry

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "core/gpu_reading.h"
 #include "kernel/kernel.h"
 
 namespace flashbench::registry {
@@ -59,22 +61,42 @@ struct GpuStatus {
   int capability = 0;  ///< 90 is compute capability 9.0
   int multiprocessors = 0;
   std::uint64_t memory_bytes = 0, shared_bytes = 0;  ///< shared: that one block may opt into
+  std::uint64_t l2_bytes = 0;
+  std::string pci_bus_id;
+  std::string driver_version;  ///< "550.54.15"; empty without NVML
+  std::string energy_missing;  ///< why its energy cannot be read; empty when it can
 };
 std::vector<GpuStatus> gpus();
+
+/// What a GPU says about itself now, and its clocks alone, which is cheap.
+GpuReading read_gpu(int device);
+GpuReading read_gpu_clocks(int device);
+/// Joules of a GPU's board since its driver was loaded; nullopt where it does not count them.
+std::optional<double> gpu_energy_j(int device);
 /// The CUDA toolkit that compiled the kernels, "13.0"; empty without one.
 std::string cuda_toolkit();
 /// Why there is no emulated device; nullopt when there is.
 std::optional<std::string> emulated_device_absent();
 
-/// Seconds on the clock of a CUDA device when what was launched before is done.
-double device_now_s(int device);
+/// Bytes that can be allocated on the device of an execution now; nullopt for the processor.
+std::optional<std::uint64_t> device_free_bytes(const Execution& e);
+
+/// Seconds on the clock of a CUDA device that what `work` queues there takes, from when the device
+/// is through with what was queued before. Waits for it.
+double device_seconds(int device, const std::function<void()>& work);
 
 /// Processors that this process may use: affinity and cgroup quota.
 int usable_threads();
 
-/// FMA rate in FLOP/s of a dtype's fastest multiply-add on these threads; takes about 10 ms.
+/// FLOP/s of a dtype's fastest multiply-add on these threads; on a GPU, of the instruction that
+/// peak_instruction() names. Takes about 10 ms.
 double measure_peak_flops(const Execution& e, Dtype dtype);
 /// Read bandwidth in bytes/s of buffers beyond the last cache; takes about 30 ms.
 double measure_peak_bandwidth(const Execution& e);
+
+/// What a peak is of: the ISA level, or the instruction of a GPU (for a bandwidth: no dtype).
+std::string peak_instruction(const Execution& e, std::optional<Dtype> dtype);
+/// The threads that a reading keeps busy.
+int peak_threads(const Execution& e);
 
 }  // namespace flashbench::registry

@@ -71,7 +71,7 @@ std::vector<Peak> EarlierRun::with_earlier_peaks(std::vector<Peak> peaks) const 
   for (const Peak& earlier : report_.peaks) {
     const bool read_again = std::any_of(peaks.begin(), peaks.end(), [&](const Peak& p) {
       return p.backend == earlier.backend && p.isa == earlier.isa && p.threads == earlier.threads &&
-             p.dtype == earlier.dtype;
+             p.dtype == earlier.dtype && p.device == earlier.device;
     });
     if (!read_again) peaks.push_back(earlier);
   }

@@ -59,6 +59,12 @@ void fields(R& r, V&& visit) {
   visit("dynamic", r.dynamic);
 }
 
+template <RecordOf<Energy> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("source", r.source);
+  visit("missing", r.missing);
+}
+
 template <RecordOf<Gpu> R, typename V>
 void fields(R& r, V&& visit) {
   visit("model", r.model);
@@ -67,12 +73,20 @@ void fields(R& r, V&& visit) {
   visit("memory_bytes", r.memory_bytes);
   visit("driver", r.driver);
   visit("runtime", r.runtime);
-}
-
-template <RecordOf<Energy> R, typename V>
-void fields(R& r, V&& visit) {
-  visit("source", r.source);
-  visit("missing", r.missing);
+  visit.added("driver_version", r.driver_version);
+  visit.added("pci_bus_id", r.pci_bus_id);
+  visit.added("l2_bytes", r.l2_bytes);
+  visit.added("sm_clock_hz", r.sm_clock_hz);
+  visit.added("max_sm_clock_hz", r.max_sm_clock_hz);
+  visit.added("memory_clock_hz", r.memory_clock_hz);
+  visit.added("max_memory_clock_hz", r.max_memory_clock_hz);
+  visit.added("throttle_reasons", r.throttle_reasons);
+  visit.added("power_w", r.power_w);
+  visit.added("power_limit_w", r.power_limit_w);
+  visit.added("temperature_c", r.temperature_c);
+  visit.added("ecc_errors", r.ecc_errors);
+  visit.added("nvml_missing", r.nvml_missing);
+  visit.added("energy", r.energy);
 }
 
 template <RecordOf<Context> R, typename V>
@@ -97,6 +111,7 @@ void fields(R& r, V&& visit) {
   visit("dtype", r.dtype);
   visit("gflops", r.gflops);
   visit("read_gb_s", r.read_gb_s);
+  visit.added("device", r.device);
 }
 
 template <RecordOf<Workload> R, typename V>

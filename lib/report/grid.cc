@@ -24,7 +24,7 @@ struct Trait {
 std::string as_it_is(const std::string& cell) { return cell; }
 
 std::string where_text(const Result& r) {
-  return r.isa ? *r.isa : r.device ? *r.device : r.backend;
+  return r.isa ? *r.isa : r.device ? "device " + *r.device : r.backend;
 }
 
 std::string with_name(const char* name, const std::string& cell) {
@@ -119,9 +119,14 @@ std::string machine_text(const Report& report) {
 std::string peaks_text(const Report& report) {
   std::vector<std::string> parts;
   std::set<int> threads;
-  for (const Peak& p : report.peaks) threads.insert(p.threads);
+  std::set<std::optional<std::string>> devices;
   for (const Peak& p : report.peaks) {
-    const std::string on = threads.size() > 1 ? fmt::format(" x{}", p.threads) : "";
+    devices.insert(p.device);
+    if (!p.device) threads.insert(p.threads);
+  }
+  for (const Peak& p : report.peaks) {
+    std::string on = threads.size() > 1 ? fmt::format(" x{}", p.threads) : "";
+    if (p.device) on = devices.size() > 1 ? " device " + *p.device : "";
     if (p.gflops)
       parts.push_back(fmt::format("{} {}{} {}", p.dtype.value_or(""), p.isa, on,
                                   human_flop_rate(*p.gflops * 1e9)));

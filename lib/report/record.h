@@ -57,17 +57,27 @@ struct Omp {
   bool dynamic = false;
 };
 
+/// Where joules are read from, or why they are not.
+struct Energy {
+  std::optional<std::string> source, missing;
+};
+
 struct Gpu {
   std::string model;
   std::string compute_capability;  ///< "9.0"
   int multiprocessors = 0;
   std::uint64_t memory_bytes = 0;
-  std::string driver, runtime;
-};
-
-/// Where joules are read from, or why they are not.
-struct Energy {
-  std::optional<std::string> source, missing;
+  std::string driver, runtime;                ///< the CUDA versions of driver and toolkit, "13.0"
+  std::optional<std::string> driver_version;  ///< "550.54.15"
+  std::optional<std::string> pci_bus_id;
+  std::optional<std::uint64_t> l2_bytes;
+  // What NVML said when the run started, or why it said nothing.
+  std::optional<double> sm_clock_hz, max_sm_clock_hz, memory_clock_hz, max_memory_clock_hz;
+  std::vector<std::string> throttle_reasons;
+  std::optional<double> power_w, power_limit_w, temperature_c;
+  std::optional<std::uint64_t> ecc_errors;  ///< uncorrected, since the driver was loaded
+  std::optional<std::string> nvml_missing;
+  Energy energy;
 };
 
 struct Context {
@@ -82,11 +92,13 @@ struct Context {
 
 /// A rate measured in this run: either gflops of a dtype or read_gb_s.
 struct Peak {
-  std::string backend, isa;
+  std::string backend;
+  std::string isa;  ///< the level; on a GPU the instruction, "mma.sync"
   int threads = 1;
   std::optional<std::string> dtype;  ///< absent for a bandwidth
   std::optional<double> gflops;
   std::optional<double> read_gb_s;
+  std::optional<std::string> device;  ///< absent on the CPU
 };
 
 enum class Status { kOk, kSkipped, kFailed, kInterrupted };
@@ -193,8 +205,8 @@ struct Result {
   std::optional<std::map<std::string, double>> io_bytes;
 
   std::optional<std::uint64_t> workspace_bytes, peak_rss_bytes;
-  std::optional<double> energy_j;                             ///< of one call, all packages
-  std::optional<double> gflop_per_j;                          ///< flop_visible / energy_j, in 1e9
+  std::optional<double> energy_j;     ///< of one call, all packages; on a GPU, its board
+  std::optional<double> gflop_per_j;  ///< flop_visible / energy_j, in 1e9
   std::optional<std::map<std::string, double>> speedup_over;  ///< by type
   std::optional<std::vector<Phase>> phases;
   std::optional<double> phase_timer_s;  ///< what clocking one call of a phase took, in its seconds

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "cuda/driver_device.h"
 #include "cuda/kernels.h"
+#include "tests/cuda/abi.h"
 
 #if __has_include(<cuda.h>)
 #include <cuda.h>
@@ -27,11 +28,40 @@ static_assert(kCapabilityMinor == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR);
 static_assert(kSharedBytesOptin == CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
 static_assert(kMaxDynamicSharedBytes == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES);
 static_assert(std::is_same_v<DevicePointer, CUdeviceptr>);
+static_assert(same_abi<decltype(DriverApi::init), decltype(&cuInit)> &&
+              same_abi<decltype(DriverApi::driver_version), decltype(&cuDriverGetVersion)> &&
+              same_abi<decltype(DriverApi::device_count), decltype(&cuDeviceGetCount)> &&
+              same_abi<decltype(DriverApi::device_get), decltype(&cuDeviceGet)> &&
+              same_abi<decltype(DriverApi::device_name), decltype(&cuDeviceGetName)> &&
+              same_abi<decltype(DriverApi::device_attribute), decltype(&cuDeviceGetAttribute)> &&
+              same_abi<decltype(DriverApi::device_memory), decltype(&cuDeviceTotalMem_v2)> &&
+              same_abi<decltype(DriverApi::device_pci_bus_id), decltype(&cuDeviceGetPCIBusId)> &&
+              same_abi<decltype(DriverApi::context_retain), decltype(&cuDevicePrimaryCtxRetain)> &&
+              same_abi<decltype(DriverApi::context_set), decltype(&cuCtxSetCurrent)> &&
+              same_abi<decltype(DriverApi::context_wait), decltype(&cuCtxSynchronize)> &&
+              same_abi<decltype(DriverApi::memory_info), decltype(&cuMemGetInfo_v2)> &&
+              same_abi<decltype(DriverApi::allocate), decltype(&cuMemAlloc_v2)> &&
+              same_abi<decltype(DriverApi::release), decltype(&cuMemFree_v2)> &&
+              same_abi<decltype(DriverApi::to_device), decltype(&cuMemcpyHtoD_v2)> &&
+              same_abi<decltype(DriverApi::to_host), decltype(&cuMemcpyDtoH_v2)> &&
+              same_abi<decltype(DriverApi::set_bytes), decltype(&cuMemsetD8Async)> &&
+              same_abi<decltype(DriverApi::module_load), decltype(&cuModuleLoadData)> &&
+              same_abi<decltype(DriverApi::module_function), decltype(&cuModuleGetFunction)> &&
+              same_abi<decltype(DriverApi::function_set), decltype(&cuFuncSetAttribute)> &&
+              same_abi<decltype(DriverApi::launch), decltype(&cuLaunchKernel)> &&
+              same_abi<decltype(DriverApi::event_create), decltype(&cuEventCreate)> &&
+              same_abi<decltype(DriverApi::event_record), decltype(&cuEventRecord)> &&
+              same_abi<decltype(DriverApi::event_wait), decltype(&cuEventSynchronize)> &&
+              same_abi<decltype(DriverApi::event_elapsed), decltype(&cuEventElapsedTime)> &&
+              same_abi<decltype(DriverApi::error_name), decltype(&cuGetErrorName)> &&
+              same_abi<decltype(DriverApi::error_text), decltype(&cuGetErrorString)>);
 #endif
 
 /// What the fake driver answers; one test runs at a time.
 struct Script {
   Result launch = kSuccess, wait = kSuccess, allocate = kSuccess;
+  void* current = nullptr;  ///< context
+  int events = 0, recorded = 0;
   std::size_t dynamic_bytes_set = 0;
   float elapsed_ms = 0;
   std::vector<unsigned> grid;
@@ -52,8 +82,14 @@ DriverApi fake_driver() {
     return kSuccess;
   };
   api.device_memory = [](std::size_t* bytes, int) { return *bytes = 8ull << 30, kSuccess; };
-  api.context_retain = [](void** context, int) { return *context = nullptr, kSuccess; };
-  api.context_set = [](void*) { return kSuccess; };
+  api.device_pci_bus_id = [](char* id, int, int) {
+    return std::strcpy(id, "0000:3B:00.0"), kSuccess;
+  };
+  api.context_retain = [](void** context, int device) {
+    static int contexts[2];
+    return *context = &contexts[device], kSuccess;
+  };
+  api.context_set = [](void* context) { return script.current = context, kSuccess; };
   api.context_wait = [] { return script.wait; };
   api.memory_info = [](std::size_t* free, std::size_t* total) {
     return *free = 1 << 20, *total = 8ull << 30, kSuccess;
@@ -72,8 +108,8 @@ DriverApi fake_driver() {
     script.grid = {x, y, z};
     return script.launch;
   };
-  api.event_create = [](void** e, unsigned) { return *e = &script, kSuccess; };
-  api.event_record = [](void*, void*) { return kSuccess; };
+  api.event_create = [](void** e, unsigned) { return ++script.events, *e = &script, kSuccess; };
+  api.event_record = [](void*, void*) { return ++script.recorded, kSuccess; };
   api.event_wait = [](void*) { return kSuccess; };
   api.event_elapsed = [](float* ms, void*, void*) { return *ms = script.elapsed_ms, kSuccess; };
   api.error_name = [](Result r, const char** text) {
@@ -141,12 +177,66 @@ TEST_F(Driver, ALaunchOptsIntoItsSharedMemoryAndNamesItselfInErrors) {
   }
 }
 
-TEST_F(Driver, TheClockAddsUpInDoublePrecision) {
+TEST_F(Driver, ASeriesOfMarksIsTimedByEventsThatAreUsedAgain) {
   DriverDevice device(api_, 0);
-  script.elapsed_ms = 10'000'000;
-  const double hours_s = device.now_s();
-  script.elapsed_ms = 0.001f;  // f32 milliseconds since the start would lose it
-  EXPECT_NEAR(device.now_s() - hours_s, 1e-6, 1e-9);
+  script.elapsed_ms = 0.5f;
+  device.mark_first();
+  for (int i = 0; i < 2; ++i) device.mark();
+  EXPECT_THAT(device.intervals_s(), testing::ElementsAre(0.0005, 0.0005));
+  device.mark_first();
+  device.mark();
+  EXPECT_EQ(device.intervals_s().size(), 1u) << "of the earlier series nothing is left";
+  EXPECT_EQ(script.recorded, 5);
+  EXPECT_EQ(script.events, 3);
+}
+
+/// What the call throws, as Error; "" if it does not.
+template <typename Error, typename Call>
+std::string thrown(Call call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST_F(Driver, AnErrorThatEndsTheContextIsRemembered) {
+  DriverDevice device(api_, 0);
+  script.wait = kIllegalAddress;
+  EXPECT_EQ(thrown<DeviceError>([&] { device.wait(); }),
+            "cuCtxSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS (as scripted)");
+  script.wait = kSuccess;
+  const std::string lost =
+      "Fake GPU is lost to an earlier error: cuCtxSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS (as "
+      "scripted)";
+  EXPECT_EQ(thrown<UnavailableError>([&] { device.allocate(1, "q"); }), lost);
+  EXPECT_EQ(thrown<UnavailableError>([&] { device.mark_first(); }), lost);
+  EXPECT_EQ(thrown<UnavailableError>([&] { device.free_bytes(); }), lost);
+}
+
+TEST_F(Driver, AnErrorThatTheContextSurvivesIsNot) {
+  DriverDevice device(api_, 0);
+  script.allocate = kOutOfMemory;
+  EXPECT_NE(thrown<UnavailableError>([&] { device.allocate(1, "q"); }), "");
+  script.allocate = 1;  // an invalid value: the next wait succeeds
+  EXPECT_NE(thrown<DeviceError>([&] { device.allocate(1, "q"); }), "");
+  script.allocate = kSuccess;
+  EXPECT_EQ(device.allocate(1, "q"), 0x1000u);
+}
+
+TEST_F(Driver, EveryCallGoesToItsOwnDevice) {
+  DriverDevice first(api_, 0);
+  void* const of_first = script.current;
+  DriverDevice second(api_, 1);
+  void* const of_second = script.current;
+  ASSERT_NE(of_first, of_second);
+  first.mark_first();
+  EXPECT_EQ(script.current, of_first);
+  second.zero(0x1000, 1);
+  EXPECT_EQ(script.current, of_second);
+  first.release(0x1000);
+  EXPECT_EQ(script.current, of_first);
 }
 
 TEST_F(Driver, AnUnknownKernelIsAnErrorOfTheProgram) {

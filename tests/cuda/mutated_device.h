@@ -42,16 +42,16 @@ class MutatedDevice final : public Device {
   void zero(Address to, std::size_t bytes) override { device_.fill(to, std::byte{0}, bytes); }
   void poison(Address to, std::size_t bytes) override { device_.poison(to, bytes); }
   void wait() override {}
-  double now_s() override { return 0; }
+  void mark_first() override {}
+  void mark() override {}
+  std::vector<double> intervals_s() override { return {}; }
   void flush_l2() override {}
 
-  void launch(const Launch& launch, const Attention& argument) override {
-    const std::span<const std::byte> bytes(reinterpret_cast<const std::byte*>(&argument),
-                                           sizeof argument);
+  void enqueue(const Launch& launch, std::span<const std::byte> argument) override {
     const ptx::LaunchResult result = device_.launch(
         module_with(launch.entry), launch.entry, {static_cast<std::uint32_t>(launch.grid_x), 1, 1},
         {static_cast<std::uint32_t>(launch.threads), 1, 1}, launch.dynamic_bytes,
-        std::span(&bytes, 1));
+        std::span(&argument, 1));
     findings_.insert(findings_.end(), result.findings.begin(), result.findings.end());
   }
 

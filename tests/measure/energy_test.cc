@@ -67,8 +67,19 @@ TEST_F(FakePowercap, EnergyIsSharedOverTheCalls) {
     domain("intel-rapl:0", "package-0", std::to_string(1000 * calls));
   };
   const auto stop = [&] { return calls == 5; };
-  EXPECT_NEAR(energy_per_call_j(meter, launch, 3600, stop).value(), 1e-3, 1e-12);
+  EXPECT_NEAR(energy_per_call_j([&] { return meter.read_j(); }, launch, 3600, stop).value(), 1e-3,
+              1e-12);
   EXPECT_EQ(calls, 5);
+}
+
+TEST(Energy, ACounterThatMovesSeldomIsReadWhereItMoves) {
+  int launches = 0;
+  const auto launch = [&] { ++launches; };
+  // Steps of 40 J at every tenth launch of 4 J: read at any other moment, up to 36 J are missing.
+  const auto read_j = [&]() -> std::optional<double> { return 40.0 * ((launches + 3) / 10); };
+  const auto stop = [&] { return launches == 1000; };
+  EXPECT_NEAR(energy_per_call_j(read_j, launch, 1e-9, stop).value(), 4.0, 1e-12);
+  EXPECT_LT(launches, 30);
 }
 
 TEST_F(FakePowercap, WhatIsMissingIsNamed) {
@@ -80,8 +91,8 @@ TEST_F(FakePowercap, WhatIsMissingIsNamed) {
   EXPECT_THAT(unreadable.missing(), HasSubstr("cannot be read"));
   EXPECT_FALSE(unreadable.read_j());
   int calls = 0;
-  EXPECT_FALSE(energy_per_call_j(
-      unreadable, [&] { ++calls; }, 1, [] { return false; }));
+  EXPECT_FALSE(energy_per_call_j([&] { return unreadable.read_j(); }, [&] { ++calls; }, 1,
+                                 [] { return false; }));
   EXPECT_EQ(calls, 0) << "nothing is run for a number that cannot be read";
 }
 

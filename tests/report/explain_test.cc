@@ -29,6 +29,34 @@ TEST(Explain, BalanceComesFromThePeaksOfThisRun) {
   EXPECT_THAT(*r.why, HasSubstr("78 %"));
 }
 
+TEST(Explain, BalanceIsOfTheGpuThatComputed) {
+  Report report = fixed_report();
+  for (Result& r : report.results) {
+    r.backend = "cuda";
+    r.isa.reset();
+    r.threads.reset();
+    r.device = "1";
+  }
+  Peak flops;
+  flops.backend = "cuda";
+  flops.isa = "fma.f32";
+  flops.threads = 135168;
+  flops.dtype = "f32";
+  flops.gflops = 60000;
+  flops.device = "1";
+  Peak bytes = flops;
+  bytes.isa = "ld.global";
+  bytes.dtype.reset();
+  bytes.gflops.reset();
+  bytes.read_gb_s = 3000;
+  report.peaks.insert(report.peaks.end(), {flops, bytes});
+  flops.device = bytes.device = "0";  // another one, twice as fast
+  flops.gflops = 120000;
+  report.peaks.insert(report.peaks.end(), {flops, bytes});
+  derive_explanations(report);
+  EXPECT_DOUBLE_EQ(report.results[0].balance.value(), 20.0);
+}
+
 TEST(Explain, NormalIsToldOfItsMatrices) {
   Report report = explained();
   for (const Result& r : report.results) {

@@ -29,6 +29,25 @@ inline Context fixed_context() {
   return c;
 }
 
+inline Gpu fixed_gpu() {
+  Gpu g;
+  g.model = "NVIDIA H100 80GB HBM3";
+  g.compute_capability = "9.0";
+  g.multiprocessors = 132;
+  g.memory_bytes = 85'000'000'000;
+  g.driver = "13.0";
+  g.runtime = "13.0";
+  g.driver_version = "580.65.06";
+  g.pci_bus_id = "0000:3B:00.0";
+  g.l2_bytes = 52'428'800;
+  g.sm_clock_hz = g.max_sm_clock_hz = 1.98e9;
+  g.throttle_reasons = {"power limit"};
+  g.power_w = 698.5;
+  g.ecc_errors = 0;
+  g.energy.source = "NVML, the whole board";
+  return g;
+}
+
 /// A verified result whose samples lie around `median_s`.
 inline Result fixed_result(const std::string& type, double median_s) {
   Result r;

@@ -58,7 +58,10 @@ TEST(Schema, AcceptsEveryReportThatIsWritten) {
   here.context = capture_context("avx2");
   here.started_at = utc_now();
   Report gpu = fixed_report();
-  gpu.context.gpu = Gpu{"H100", "9.0", 132, 85'000'000'000, "550.1", "12.4"};
+  gpu.context.gpu = fixed_gpu();
+  gpu.peaks[0].backend = "cuda";
+  gpu.peaks[0].isa = "mma.sync";
+  gpu.peaks[0].device = "0";
   gpu.results[0].isa.reset();
   gpu.results[0].threads.reset();
   gpu.results[0].device = "H100";
@@ -91,6 +94,10 @@ TEST(Schema, RejectsWhatNoReportMayHold) {
       {"/context/cpu/cores", 0},
       {"/context/cpu/isa", "avx9"},
       {"/context/gpu", "none"},
+      {"/context/gpu/throttle_reasons", "power limit"},
+      {"/context/gpu/sm_clock_hz", -1},
+      {"/context/gpu/extra", 1},
+      {"/context/gpu/energy/source", 1},
       {"/peaks/0/gflops", nullptr},
       {"/peaks/0/read_gb_s", 3.0},
       {"/results/0/status", "fine"},
@@ -117,7 +124,10 @@ TEST(Schema, RejectsWhatNoReportMayHold) {
       {"/results/0/check/extra", 1},
   };
   for (const auto& [pointer, value] : mutations) {
-    json j = parsed(fixed_report());
+    Report report = fixed_report();
+    report.context.gpu = fixed_gpu();
+    json j = parsed(report);
+    ASSERT_TRUE(valid(j));
     j[json::json_pointer(pointer)] = value;
     EXPECT_FALSE(valid(j)) << pointer << " = " << value;
   }
@@ -160,10 +170,12 @@ std::set<std::string> added_names() {
   const Phase phase;
   const Summary summary;
   const Context context;
+  const Gpu gpu;
   fields(result, AddedNames{&names});
   fields(phase, AddedNames{&names});
   fields(summary, AddedNames{&names});
   fields(context, AddedNames{&names});
+  fields(gpu, AddedNames{&names});
   return names;
 }
 
@@ -177,6 +189,7 @@ void expect_all_required(json& document, json& object, const std::string& path) 
   const std::set<std::string> may_lack = added_names();
   for (const auto& item : before.items()) {
     if (may_lack.contains(item.key())) continue;
+    if (path.starts_with("/peaks") && item.key() == "device") continue;  // a result's is required
     if (path.ends_with("speedup_over") || path.ends_with("parameters")) continue;  // open maps
     object.erase(item.key());
     EXPECT_FALSE(valid(document)) << path << "/" << item.key() << " may be missing";
@@ -188,6 +201,7 @@ void expect_all_required(json& document, json& object, const std::string& path) 
 
 TEST(Schema, EveryFieldIsRequired) {
   Report report = fixed_report();
+  report.context.gpu = fixed_gpu();
   report.results.resize(1);
   json j = parsed(report);
   expect_all_required(j, j, "");

@@ -57,6 +57,25 @@ class Arranged(pictures.PictureTest):
         loaded = self.load(pictures.report(pictures.sweep()), pictures.report(pictures.sweep()))
         self.assertEqual({r["program"] for r in reports.results_of(loaded)}, {"r0", "r1"})
 
+    def test_roofs_of_a_gpu_pair_its_instructions_with_its_own_bandwidth(self):
+        def peak(isa, dtype, value, device):
+            key = "gflops" if dtype else "read_gb_s"
+            rates = {"gflops": None, "read_gb_s": None, key: value}
+            return dict(backend="cuda", isa=isa, threads=1024, dtype=dtype, device=device, **rates)
+
+        report = pictures.report(pictures.sweep())
+        report["peaks"] = [
+            peak("mma.sync", "bf16", 600e3, "0"),
+            peak("ld.global", None, 3000, "0"),
+            peak("fma.f32", "f32", 60e3, "1"),
+            peak("ld.global", None, 2000, "1"),
+        ]
+        (loaded,) = self.load(report)
+        self.assertEqual(
+            reports.roofs(loaded),
+            {"bf16 mma.sync, GPU 0": (600e12, 3000e9), "f32 fma.f32, GPU 1": (60e12, 2000e9)},
+        )
+
     def test_what_is_no_report_is_refused_by_name(self):
         for text in ("", "[]", "{}", '{"schema_version": 2}'):
             path = self.folder / "bad.json"
