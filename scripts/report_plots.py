@@ -34,7 +34,8 @@ def look(index):
 def plot(title, traces, x_title, y_title, **axes):
     """One plot; `axes` adds to xaxis and yaxis."""
     layout = {
-        "title": {"text": title, "font": {"size": 14}},
+        # At the left: the bar of buttons, which a touch screen always shows, covers the right.
+        "title": {"text": title, "font": {"size": 14}, "x": 0.01, "xanchor": "left"},
         "xaxis": {"title": {"text": x_title}, "automargin": True, **axes.get("xaxis", {})},
         "yaxis": {"title": {"text": y_title}, "automargin": True, **axes.get("yaxis", {})},
         "margin": {"l": 50, "r": 12, "t": 42, "b": 44},
