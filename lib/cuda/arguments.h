@@ -32,6 +32,13 @@ struct Attention {
   Rows dq, dk, dv;  ///< written by the backward
   float* delta;     ///< [b, h, q_len]: rowsum(dO o O), written and read by the backward
   float* dq_sums;   ///< scratch of KernelFamily::dq_sums_bytes, zeroed before each backward
+  // What normal attention materialises: f32 rows [b, h, q_len] of scores_stride floats, a multiple
+  // of 4. P and dS replace S and dP in the tensors' element type, from the start of the same row.
+  float* scores;           ///< S, then P
+  float* score_gradients;  ///< dP, then dS
+  std::int64_t scores_stride;
+  const std::uint8_t* key_mask;     ///< [b, key_mask_stride], 1: kept; null without a padding mask
+  std::int64_t key_mask_stride;     ///< a multiple of 4
   const std::int32_t* kept;         ///< [b, kv_len], or null
   const std::int32_t* kept_before;  ///< [b, kv_len + 1]: kept keys among [0, k), or null
   std::int32_t b, h, h_kv, group;   ///< group = h / h_kv: query head i uses K/V head i / group

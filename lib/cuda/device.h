@@ -31,6 +31,8 @@ struct DeviceInfo {
   std::string pci_bus_id;  ///< "0000:3B:00.0"; empty for the emulated device
 };
 
+struct Gemm;
+
 /// Bytes that are written to evict everything from the L2 cache.
 constexpr std::size_t flush_bytes(const DeviceInfo& d) { return 2 * d.l2_bytes; }
 
@@ -61,6 +63,12 @@ class Device {
   void launch(const Launch& what, const Argument& argument) {
     enqueue(what, std::as_bytes(std::span(&argument, 1)));
   }
+  /// Queues a matrix product after the work before it.
+  virtual void multiply(const Gemm& g) = 0;
+  /// Why this device multiplies no matrices, in one line; nullopt when it does.
+  virtual std::optional<std::string> products_absent() { return std::nullopt; }
+  /// Device memory that a plan lends to its products.
+  virtual std::size_t product_scratch_bytes() const { return 0; }
   /// Waits until everything queued is done.
   virtual void wait() = 0;
 

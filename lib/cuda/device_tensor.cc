@@ -25,8 +25,12 @@ std::size_t DeviceTensor::bytes(Dtype dtype, const Dims& dims) {
   return row_count(dims) * row_bytes(dtype, dims.d);
 }
 
-void DeviceTensor::write(const Tensor& from) {
-  if (from.bytes() == buffer_.bytes()) {
+std::int64_t DeviceTensor::row_elements(Dtype dtype, std::int64_t d) {
+  return static_cast<std::int64_t>(row_bytes(dtype, d) / size_bytes(dtype));
+}
+
+void DeviceTensor::write(const Tensor& from, std::span<const std::uint8_t> key_mask) {
+  if (from.bytes() == buffer_.bytes() && key_mask.empty()) {
     device_->write(buffer_.address(), from.data(), from.bytes());
     return;
   }
@@ -34,9 +38,12 @@ void DeviceTensor::write(const Tensor& from) {
   const std::size_t packed = static_cast<std::size_t>(dims_.d) * size_bytes(dtype_);
   Buffer padded(buffer_.bytes());
   std::memset(padded.as<void>(), 0, padded.bytes());
-  for (std::size_t row = 0; row < row_count(dims_); ++row)
+  const auto rows = static_cast<std::size_t>(dims_.rows), heads = static_cast<std::size_t>(dims_.h);
+  for (std::size_t row = 0; row < row_count(dims_); ++row) {
+    if (!key_mask.empty() && key_mask[row / rows / heads * rows + row % rows] == 0) continue;
     std::memcpy(padded.as<std::byte>() + row * stride,
                 static_cast<const std::byte*>(from.data()) + row * packed, packed);
+  }
   device_->write(buffer_.address(), padded.as<void>(), padded.bytes());
 }
 
@@ -59,7 +66,7 @@ void DeviceTensor::poison() { device_->poison(buffer_.address(), buffer_.bytes()
 void DeviceTensor::zero() { device_->zero(buffer_.address(), buffer_.bytes()); }
 
 Rows DeviceTensor::rows() const {
-  const auto stride = static_cast<std::int64_t>(row_bytes(dtype_, dims_.d) / size_bytes(dtype_));
+  const std::int64_t stride = row_elements(dtype_, dims_.d);
   return {buffer_.as<void>(), dims_.h * dims_.rows * stride, dims_.rows * stride, stride};
 }
 

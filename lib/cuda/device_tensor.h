@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <span>
+
 #include "core/tensor.h"
 #include "cuda/device.h"
 
@@ -13,8 +16,12 @@ class DeviceTensor {
   DeviceTensor(Device& device, Dtype dtype, Dims dims, const std::string& name);
 
   static std::size_t bytes(Dtype dtype, const Dims& dims);
+  /// Elements from one row to the next.
+  static std::int64_t row_elements(Dtype dtype, std::int64_t d);
 
-  void write(const Tensor& from);
+  /// `key_mask`, where it is not empty, is a [b, rows] padding mask: rows that it hides become
+  /// zero, whatever `from` holds there.
+  void write(const Tensor& from, std::span<const std::uint8_t> key_mask = {});
   void read(Tensor& to) const;
   void poison();
   void zero();

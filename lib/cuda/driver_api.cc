@@ -3,26 +3,12 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include "cuda/loader.h"
+
 namespace flashbench::cuda {
 namespace {
 
-/// Finds every function of the table, in the versions whose signatures it declares.
-class Loader {
- public:
-  explicit Loader(void* library) : library_(library) {}
-
-  template <typename F>
-  void find(F& function, const char* name) {
-    function = reinterpret_cast<F>(::dlsym(library_, name));
-    if (function == nullptr && missing_.empty()) missing_ = name;
-  }
-  const std::string& missing() const { return missing_; }
-
- private:
-  void* library_;
-  std::string missing_;
-};
-
+/// In the versions whose signatures the table declares.
 DriverApi find_all(Loader& from) {
   DriverApi api{};
   from.find(api.init, "cuInit");

@@ -49,8 +49,8 @@ DeviceInfo DriverDevice::describe(const DriverApi& api, int index) {
   return about;
 }
 
-DriverDevice::DriverDevice(const DriverApi& api, int index)
-    : api_(api), info_(describe(api, index)) {
+DriverDevice::DriverDevice(const DriverApi& api, int index, LoadCublas load_cublas)
+    : api_(api), info_(describe(api, index)), load_cublas_(load_cublas) {
   int device = 0;
   require(api_, api_.device_get(&device, index), "cuDeviceGet");
   require(api_, api_.context_retain(&context_, device), "cuDevicePrimaryCtxRetain");
@@ -119,6 +119,23 @@ void DriverDevice::enqueue(const Launch& launch, std::span<const std::byte> argu
                   static_cast<unsigned>(launch.grid_z), static_cast<unsigned>(launch.threads), 1, 1,
                   static_cast<unsigned>(launch.dynamic_bytes), nullptr, parameters, nullptr),
       "cuLaunchKernel of " + launch.entry);
+}
+
+std::optional<std::string> DriverDevice::products_absent() {
+  std::string why;
+  if (load_cublas_(why) == nullptr) return why;
+  return std::nullopt;
+}
+
+void DriverDevice::multiply(const Gemm& g) {
+  use();
+  if (cublas_ == nullptr) {
+    std::string why;
+    const CublasApi* const api = load_cublas_(why);
+    if (api == nullptr) throw UnavailableError(why);
+    cublas_ = std::make_unique<Cublas>(*api);
+  }
+  cublas_->multiply(g);
 }
 
 void* DriverDevice::function(const Launch& launch) {

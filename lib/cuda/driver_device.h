@@ -1,15 +1,18 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
+#include "cuda/cublas.h"
 #include "cuda/device.h"
 #include "cuda/driver_api.h"
 
 namespace flashbench::cuda {
 
 /// A GPU through the CUDA driver: its primary context and the default stream. The table of
-/// functions is a parameter, so that tests stand in for a driver that fails.
+/// functions is a parameter, so that tests stand in for a driver that fails; so is how cuBLAS is
+/// loaded, when it is first asked for.
 ///
 /// Errors of a kernel (an illegal address, an uncorrectable ECC error, a failed launch) end the
 /// context, and with it this device for the rest of the process. The call that meets one throws
@@ -18,7 +21,8 @@ namespace flashbench::cuda {
 class DriverDevice final : public Device {
  public:
   /// `index` counts the GPUs that the driver shows.
-  DriverDevice(const DriverApi& api, int index);
+  using LoadCublas = const CublasApi* (*)(std::string& absent);
+  DriverDevice(const DriverApi& api, int index, LoadCublas load_cublas = cuda::load_cublas);
 
   const DeviceInfo& info() const override { return info_; }
   std::size_t free_bytes() override;
@@ -29,6 +33,9 @@ class DriverDevice final : public Device {
   void zero(Address to, std::size_t bytes) override;
   void poison(Address to, std::size_t bytes) override;
   void enqueue(const Launch& launch, std::span<const std::byte> argument) override;
+  void multiply(const Gemm& g) override;
+  std::optional<std::string> products_absent() override;
+  std::size_t product_scratch_bytes() const override { return Cublas::kScratchBytes; }
   void wait() override;
   void mark_first() override;
   void mark() override;
@@ -49,7 +56,9 @@ class DriverDevice final : public Device {
   const DriverApi& api_;
   DeviceInfo info_;
   void* context_ = nullptr;
-  std::string lost_;                           // the error that ended the context
+  std::string lost_;  // the error that ended the context
+  LoadCublas load_cublas_;
+  std::unique_ptr<Cublas> cublas_;
   std::map<std::string, void*> functions_;     // by entry
   std::map<std::string_view, void*> modules_;  // by image
   std::vector<void*> events_;                  // kept for later marks

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/machine.h"
+#include "cuda/emulated_gemm.h"
 #include "cuda/image.h"
 
 namespace flashbench::cuda {
@@ -89,10 +90,19 @@ void EmulatedDevice::enqueue(const Launch& launch, std::span<const std::byte> ar
       device_.launch(module_with(launch.entry), launch.entry, grid,
                      {static_cast<std::uint32_t>(launch.threads), 1, 1}, launch.dynamic_bytes,
                      std::span(&argument, 1));
-  if (counts_.empty() || counts_.back().first != launch.phase)
-    counts_.emplace_back(launch.phase, ptx::Counters{});
-  counts_.back().second += result.counters;
+  counters_of(launch.phase) += result.counters;
   if (!result.findings.empty()) throw DeviceError(findings_text(result.findings));
+}
+
+void EmulatedDevice::multiply(const Gemm& g) {
+  cuda::multiply(device_, g);
+  counters_of(g.name).matrix_flop += static_cast<std::uint64_t>(g.flop());
+}
+
+ptx::Counters& EmulatedDevice::counters_of(const std::string& phase) {
+  if (counts_.empty() || counts_.back().first != phase)
+    counts_.emplace_back(phase, ptx::Counters{});
+  return counts_.back().second;
 }
 
 const ptx::Module& EmulatedDevice::module_with(const std::string& entry) {

@@ -25,6 +25,7 @@ class EmulatedDevice final : public Device {
   void zero(Address to, std::size_t bytes) override;
   void poison(Address to, std::size_t bytes) override;
   void enqueue(const Launch& launch, std::span<const std::byte> argument) override;
+  void multiply(const Gemm& g) override;
   void wait() override {}
   void mark_first() override;
   void mark() override;
@@ -36,6 +37,7 @@ class EmulatedDevice final : public Device {
   static constexpr std::size_t kHostBytesPerByte = 4;
 
  private:
+  ptx::Counters& counters_of(const std::string& phase);
   const ptx::Module& module_with(const std::string& entry);
 
   ptx::Device device_;

@@ -11,15 +11,29 @@
 // How a family of CUDA kernels declares itself: pure host code, no CUDA.
 namespace flashbench::cuda {
 
-/// One kernel launch of a pass. Entry points are extern "C":
+/// The matrix products of normal attention; Device::multiply computes them. See gemm.h.
+enum class Product {
+  kNone,
+  kScores,
+  kOutput,
+  kScoreGradients,
+  kQueryGradients,
+  kKeyGradients,
+  kValueGradients
+};
+
+/// One kernel launch of a pass, or one product. Entry points are extern "C":
 /// <family>_<what>[_<element>]_d<padded d>, e.g. "simt_f32_forward_d64", "mma_sm80_dq_bf16_d128".
 struct Launch {
+  Product product =
+      Product::kNone;  ///< not kNone: no kernel, and of the fields below those of work
   std::string entry;
   std::string phase;  ///< as --profile shows it: "forward", "delta", "dq", "dkdv"
   std::int64_t grid_x = 1, grid_y = 1, grid_z = 1;
   int threads = 0;                ///< of one block, in x
   std::size_t dynamic_bytes = 0;  ///< dynamic shared memory
   // The work: every pair of a tile of q_tile queries and kv_tile kept keys, unless all are hidden.
+  // Of a Product: every pair.
   int q_tile = 0, kv_tile = 0;
   int products = 0;  ///< matrix products of 2 * pairs * padded_d FLOP; 0: no product
   int padded_d = 0;
@@ -37,6 +51,7 @@ struct Extent {
 struct KernelFamily {
   std::string_view name;  ///< as --kernel takes it
   std::string_view description;
+  AttentionType type = AttentionType::kFlash;
   bool f32 = false, bf16 = false, f16 = false;
   int max_d = 0;
   int min_capability = 0;     ///< 75 is compute capability 7.5

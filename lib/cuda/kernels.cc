@@ -28,7 +28,7 @@ class CudaKernel final : public Kernel {
  public:
   explicit CudaKernel(const KernelFamily& family)
       : family_(family),
-        info_{std::string(family.name), AttentionType::kFlash, Backend::kCuda,
+        info_{std::string(family.name), family.type, Backend::kCuda,
               std::string(family.description)} {}
 
   const KernelInfo& info() const override { return info_; }
@@ -42,17 +42,17 @@ class CudaKernel final : public Kernel {
     }
   }
 
-  std::size_t workspace_bytes(const Problem& p, const Execution&) const override {
-    return device_need(family_, p).workspace;
+  std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
+    return need(p, device(e.device)).workspace;
   }
 
   std::size_t host_bytes(const Problem& p, const Execution& e) const override {
     if (e.device != kEmulatedDevice) return 0;
-    return EmulatedDevice::kHostBytesPerByte * device_need(family_, p).total();
+    return EmulatedDevice::kHostBytesPerByte * need(p, device(e.device)).total();
   }
 
-  std::size_t device_bytes(const Problem& p, const Execution&) const override {
-    return device_need(family_, p).total();
+  std::size_t device_bytes(const Problem& p, const Execution& e) const override {
+    return need(p, device(e.device)).total();
   }
 
   double predicted_flop(const Problem& p, const Execution&) const override {
@@ -66,13 +66,20 @@ class CudaKernel final : public Kernel {
   }
 
  private:
+  DeviceNeed need(const Problem& p, const Device& on) const {
+    return device_need(family_, p, on.product_scratch_bytes());
+  }
+
   std::optional<Rejection> rejects_on(Device& on, const Problem& p, const Execution& e) const {
     const RouteQuery query{
         p.pass, p.dtype, p.shape.d, on.info().capability, on.info().shared_bytes, e.deterministic};
     if (auto why = reason(family_, query)) return Rejection{*why};
+    if (family_.type == AttentionType::kNormal)
+      if (const auto why = on.products_absent())
+        return Rejection{fmt::format("{} needs cuBLAS: {}", family_.name, *why)};
     if (!grid_fits(family_, p))
       return Rejection{fmt::format("{}: more blocks than a CUDA grid holds", family_.name)};
-    const std::size_t needed = device_need(family_, p).total() + reserve_bytes(on.info());
+    const std::size_t needed = need(p, on).total() + reserve_bytes(on.info());
     if (const std::size_t free = on.free_bytes(); needed > free)
       return Rejection{fmt::format("needs {:.1f} GB on device {}, {:.1f} GB available",
                                    1e-9 * static_cast<double>(needed), on.info().name,

@@ -4,6 +4,7 @@
 #include <numbers>
 
 #include "cuda/device_tensor.h"
+#include "cuda/gemm.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -12,6 +13,22 @@ bool padded(const Problem& p) { return p.padding != PaddingMask::kNone; }
 
 std::size_t rows_bytes(const Problem& p) {
   return static_cast<std::size_t>(p.shape.lse_dims().count()) * sizeof(float);
+}
+
+bool materialises(const KernelFamily& f) { return f.type == AttentionType::kNormal; }
+
+/// Floats of a row of scores: it starts at a multiple of 16 bytes.
+std::int64_t scores_stride(const Problem& p) { return units(p.shape.kv_len, 4) * 4; }
+
+std::size_t scores_bytes(const Problem& p) {
+  return static_cast<std::size_t>(p.shape.lse_dims().count() * scores_stride(p)) * sizeof(float);
+}
+
+/// Bytes of a row of the padding mask, which kernels read by four.
+std::int64_t key_mask_stride(const Problem& p) { return units(p.shape.kv_len, 4) * 4; }
+
+std::size_t key_mask_bytes(const Problem& p) {
+  return static_cast<std::size_t>(p.shape.b * key_mask_stride(p));
 }
 
 Extent extent_of(const Problem& p, const std::vector<Visibility>& sees) {
@@ -32,7 +49,10 @@ std::vector<Launch> timed_launches(const KernelFamily& f, Pass pass, const Exten
 }
 
 /// Pairs in the tiles that a launch visits for one head.
-double tile_pairs(const Launch& launch, const Visibility& sees, std::int64_t q_len) {
+double tile_pairs(const Launch& launch, const Visibility& sees, const Shape& s) {
+  const std::int64_t q_len = s.q_len;
+  if (launch.product != Product::kNone)
+    return static_cast<double>(q_len) * static_cast<double>(s.kv_len);
   double pairs = 0;
   for (std::int64_t q = 0; q < q_len; q += launch.q_tile) {
     const std::int64_t last = std::min(q + launch.q_tile, q_len) - 1;
@@ -57,8 +77,13 @@ class CudaPlan final : public Plan {
 
   void prepare(const Operands& io) override {
     q_.write(io.in->q);
-    k_.write(io.in->k);
-    v_.write(io.in->v);
+    // A product of all pairs meets hidden keys too, and 0 · NaN is NaN: they are zero on the
+    // device.
+    const std::span<const std::uint8_t> hide = materialises(family_)
+                                                   ? std::span<const std::uint8_t>(io.in->key_mask)
+                                                   : std::span<const std::uint8_t>();
+    k_.write(io.in->k, hide);
+    v_.write(io.in->v, hide);
     o_.poison();
     device_.poison(lse_.address(), lse_.bytes());
     if (problem_.needs_gradients()) {
@@ -66,13 +91,13 @@ class CudaPlan final : public Plan {
       for (DeviceTensor* t : {&dq_, &dk_, &dv_}) t->poison();
     }
     if (problem_.pass == Pass::kBackward)
-      for (const Launch& launch : family_.forward(extent_)) device_.launch(launch, argument_);
+      for (const Launch& l : family_.forward(extent_)) run(l);
     device_.take_counts();
   }
 
   void launch(const Operands&) override {
     if (problem_.needs_gradients()) zero_sums();
-    for (const Launch& l : launches_) device_.launch(l, argument_);
+    for (const Launch& l : launches_) run(l);
   }
 
   void wait() override { device_.wait(); }
@@ -92,7 +117,9 @@ class CudaPlan final : public Plan {
     return true;
   }
 
-  std::size_t workspace_bytes() const override { return device_need(family_, problem_).workspace; }
+  std::size_t workspace_bytes() const override {
+    return device_need(family_, problem_, device_.product_scratch_bytes()).workspace;
+  }
 
   double flop_executed() const override { return cuda::flop_executed(family_, problem_, sees_); }
 
@@ -103,9 +130,9 @@ class CudaPlan final : public Plan {
       return device_.take_counts();
     }
     std::vector<PhaseProfile::Row> rows;
-    const auto clocked = [&](const std::string& phase) {
+    const auto clocked = [&](const std::string& phase, double flop = 0) {
       device_.mark();
-      rows.push_back({phase, 0, 1});
+      rows.push_back({.phase = phase, .calls = 1, .flop = flop});
     };
     device_.mark_first();
     if (problem_.needs_gradients()) {
@@ -113,8 +140,13 @@ class CudaPlan final : public Plan {
       clocked("zero");
     }
     for (const Launch& l : launches_) {
-      device_.launch(l, argument_);
-      clocked(l.phase);
+      run(l);
+      if (l.product == Product::kNone) {
+        clocked(l.phase);
+      } else {
+        const Gemm g = gemm_of(l.product, argument_);
+        clocked(g.name, g.flop());
+      }
     }
     const std::vector<double> intervals_s = device_.intervals_s();
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].seconds = intervals_s[i];
@@ -122,6 +154,17 @@ class CudaPlan final : public Plan {
   }
 
  private:
+  void run(const Launch& l) {
+    if (l.product == Product::kNone) {
+      device_.launch(l, argument_);
+      return;
+    }
+    Gemm g = gemm_of(l.product, argument_);
+    g.scratch = product_scratch_.address();
+    g.scratch_bytes = product_scratch_.bytes();
+    device_.multiply(g);
+  }
+
   void allocate() {
     const Shape& s = problem_.shape;
     const Dtype t = problem_.dtype;
@@ -135,11 +178,35 @@ class CudaPlan final : public Plan {
       dq_ = {device_, t, s.q_dims(), "dq"};
       dk_ = {device_, t, s.kv_dims(), "dk"};
       dv_ = {device_, t, s.kv_dims(), "dv"};
-      delta_ = {device_, rows_bytes(problem_), "delta"};
+      if (!materialises(family_)) delta_ = {device_, rows_bytes(problem_), "delta"};
       if (const std::size_t bytes = family_.dq_sums_bytes(extent_); bytes > 0)
         dq_sums_ = {device_, bytes, "dq_sums"};
     }
-    if (padded(problem_)) write_kept_tables();
+    if (materialises(family_))
+      allocate_scores();
+    else if (padded(problem_))
+      write_kept_tables();
+  }
+
+  void allocate_scores() {
+    scores_ = {device_, scores_bytes(problem_), "scores"};
+    if (problem_.needs_gradients())
+      score_gradients_ = {device_, scores_bytes(problem_), "score gradients"};
+    if (const std::size_t bytes = device_.product_scratch_bytes(); bytes > 0)
+      product_scratch_ = {device_, bytes, "cuBLAS"};
+    if (padded(problem_)) write_key_mask();
+  }
+
+  void write_key_mask() {
+    const Shape& s = problem_.shape;
+    std::vector<std::uint8_t> mask(key_mask_bytes(problem_));
+    for (std::int64_t b = 0; b < s.b; ++b) {
+      const KeptKeys& keys = sees_[static_cast<std::size_t>(b)].kept();
+      for (std::int64_t i = 0; i < keys.count(); ++i)
+        mask[static_cast<std::size_t>(b * key_mask_stride(problem_) + keys.positions()[i])] = 1;
+    }
+    key_mask_ = {device_, mask.size(), "key mask"};
+    device_.write(key_mask_.address(), mask.data(), mask.size());
   }
 
   void write_kept_tables() {
@@ -177,6 +244,11 @@ class CudaPlan final : public Plan {
     a.dq_sums = dq_sums_.as<float>();
     a.kept = kept_.as<std::int32_t>();
     a.kept_before = kept_before_.as<std::int32_t>();
+    a.scores = scores_.as<float>();
+    a.score_gradients = score_gradients_.as<float>();
+    a.scores_stride = scores_stride(problem_);
+    a.key_mask = key_mask_.as<std::uint8_t>();
+    a.key_mask_stride = key_mask_stride(problem_);
     a.b = static_cast<std::int32_t>(s.b);
     a.h = static_cast<std::int32_t>(s.h);
     a.h_kv = static_cast<std::int32_t>(s.h_kv);
@@ -196,7 +268,7 @@ class CudaPlan final : public Plan {
   /// What the backward's kernels add to, or leave out.
   void zero_sums() {
     if (dq_sums_.bytes() > 0) device_.zero(dq_sums_.address(), dq_sums_.bytes());
-    if (!padded(problem_)) return;
+    if (materialises(family_) || !padded(problem_)) return;
     dk_.zero();
     dv_.zero();
   }
@@ -209,22 +281,27 @@ class CudaPlan final : public Plan {
   const std::vector<Launch> launches_;  // of the timed passes
   DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_;
   DeviceBuffer lse_, delta_, dq_sums_, kept_, kept_before_;
+  DeviceBuffer scores_, score_gradients_, key_mask_, product_scratch_;
   Attention argument_{};
 };
 
 }  // namespace
 
-DeviceNeed device_need(const KernelFamily& family, const Problem& p) {
+DeviceNeed device_need(const KernelFamily& family, const Problem& p,
+                       std::size_t product_scratch_bytes) {
   const Shape& s = p.shape;
   const std::size_t q = DeviceTensor::bytes(p.dtype, s.q_dims());
   const std::size_t kv = DeviceTensor::bytes(p.dtype, s.kv_dims());
   DeviceNeed need;
   need.tensors = 2 * q + 2 * kv + rows_bytes(p);
-  need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len);
-  if (p.needs_gradients()) {
-    need.tensors += 2 * q + 2 * kv;
-    need.workspace += rows_bytes(p) + family.dq_sums_bytes(extent_of(p));
+  if (p.needs_gradients()) need.tensors += 2 * q + 2 * kv;
+  if (materialises(family)) {
+    need.workspace = scores_bytes(p) * (p.needs_gradients() ? 2 : 1) + product_scratch_bytes +
+                     (padded(p) ? key_mask_bytes(p) : 0);
+    return need;
   }
+  need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len);
+  if (p.needs_gradients()) need.workspace += rows_bytes(p) + family.dq_sums_bytes(extent_of(p));
   return need;
 }
 
@@ -235,12 +312,13 @@ double flop_executed(const KernelFamily& family, const Problem& p,
     if (launch.products == 0) continue;
     for (const Visibility& v : sees)
       flop += 2.0 * launch.products * launch.padded_d * static_cast<double>(p.shape.h) *
-              tile_pairs(launch, v, p.shape.q_len);
+              tile_pairs(launch, v, p.shape);
   }
   return flop;
 }
 
 bool grid_fits(const KernelFamily& family, const Problem& p) {
+  if (materialises(family) && !gemms_fit(p.shape)) return false;
   const std::vector<Launch> all = timed_launches(family, Pass::kBoth, extent_of(p));
   return std::all_of(all.begin(), all.end(), [](const Launch& l) {
     return l.grid_x <= 0x7fffffff && l.grid_y <= 0xffff && l.grid_z <= 0xffff;

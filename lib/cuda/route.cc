@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include "cuda/mma_sm80.h"
+#include "cuda/normal_cublas.h"
 #include "cuda/simt_f32.h"
 
 namespace flashbench::cuda {
 namespace {
 
-constexpr const KernelFamily* kFamilies[] = {&mma_sm80::kFamily, &simt_f32::kFamily};
+constexpr const KernelFamily* kFamilies[] = {&mma_sm80::kFamily, &simt_f32::kFamily,
+                                             &normal_cublas::kFamily};
 
 std::string dtypes(const KernelFamily& f) {
   std::string text;

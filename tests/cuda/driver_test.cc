@@ -239,6 +239,33 @@ TEST_F(Driver, EveryCallGoesToItsOwnDevice) {
   EXPECT_EQ(script.current, of_first);
 }
 
+TEST_F(Driver, WithoutCublasItSaysSoInOneLine) {
+  DriverDevice device(api_, 0, [](std::string& absent) -> const CublasApi* {
+    absent = "libcublas.so.13 was not found";
+    return nullptr;
+  });
+  EXPECT_EQ(device.products_absent(), "libcublas.so.13 was not found");
+  EXPECT_THROW(device.multiply(Gemm{}), UnavailableError);
+}
+
+TEST_F(Driver, CublasIsOpenedWithTheFirstProduct) {
+  static int opened;
+  opened = 0;
+  static CublasApi cublas{};
+  cublas.create = [](void**) { return ++opened, kCublasSuccess; };
+  cublas.set_math_mode = [](void*, int) { return kCublasSuccess; };
+  cublas.set_workspace = [](void*, void*, std::size_t) { return kCublasSuccess; };
+  cublas.gemm = [](void*, int, int, int, int, int, const void*, const void*, int, int, long long,
+                   const void*, int, int, long long, const void*, void*, int, int, long long, int,
+                   int, int) { return kCublasSuccess; };
+  DriverDevice device(api_, 0, [](std::string&) -> const CublasApi* { return &cublas; });
+  EXPECT_EQ(device.products_absent(), std::nullopt);
+  EXPECT_EQ(opened, 0);
+  device.multiply(Gemm{});
+  device.multiply(Gemm{});
+  EXPECT_EQ(opened, 1);
+}
+
 TEST_F(Driver, AnUnknownKernelIsAnErrorOfTheProgram) {
   DriverDevice device(api_, 0);
   Launch launch;

@@ -25,6 +25,7 @@ class NeedsKernels : public testing::Test {
 struct EmulatedOptions {
   Mutation bug{};  ///< planted; by default none
   bool nan_in_hidden_keys = false;
+  MutatedDevice::GemmBug gemm_bug{};  ///< changes every product
 };
 
 /// K and V rows that the padding mask hides become NaN.
@@ -46,7 +47,7 @@ class EmulatedRun {
  public:
   EmulatedRun(const KernelFamily& family, const Problem& p, std::uint64_t seed,
               const EmulatedOptions& options = {})
-      : device_(options.bug, seed), out_(data::make_outputs(p)) {
+      : device_(options.bug, seed, options.gemm_bug), out_(data::make_outputs(p)) {
     const Inputs in = data::make_inputs(p);
     Inputs given = data::make_inputs(p);
     if (options.nan_in_hidden_keys) hide_with_nan(p, given);

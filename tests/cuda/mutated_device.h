@@ -1,11 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "cuda/device.h"
+#include "cuda/emulated_gemm.h"
 #include "cuda/image.h"
 #include "ptx/device.h"
 #include "tests/cuda/mutation.h"
@@ -16,8 +18,11 @@ namespace flashbench::cuda {
 /// instead of throwing it: the outputs are to be judged as well.
 class MutatedDevice final : public Device {
  public:
-  MutatedDevice(const Mutation& bug, std::uint64_t seed)
-      : bug_(bug), device_({.seed = seed, .max_warp_instructions = 20'000'000}) {
+  using GemmBug = std::function<void(Gemm&)>;
+  MutatedDevice(const Mutation& bug, std::uint64_t seed, GemmBug gemm_bug = {})
+      : bug_(bug),
+        gemm_bug_(std::move(gemm_bug)),
+        device_({.seed = seed, .max_warp_instructions = 20'000'000}) {
     info_.name = "emulated";
     info_.emulated = true;
     info_.capability = device_.options().compute_capability;
@@ -41,6 +46,11 @@ class MutatedDevice final : public Device {
   }
   void zero(Address to, std::size_t bytes) override { device_.fill(to, std::byte{0}, bytes); }
   void poison(Address to, std::size_t bytes) override { device_.poison(to, bytes); }
+  void multiply(const Gemm& g) override {
+    Gemm changed = g;
+    if (gemm_bug_) gemm_bug_(changed);
+    cuda::multiply(device_, changed);
+  }
   void wait() override {}
   void mark_first() override {}
   void mark() override {}
@@ -70,6 +80,7 @@ class MutatedDevice final : public Device {
   }
 
   Mutation bug_;
+  GemmBug gemm_bug_;
   ptx::Device device_;
   DeviceInfo info_;
   std::map<std::string, ptx::Module> modules_;

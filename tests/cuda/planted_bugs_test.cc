@@ -7,8 +7,10 @@
 #include <cstdio>
 
 #include "cuda/mma_sm80.h"
+#include "cuda/normal_cublas.h"
 #include "cuda/simt_f32.h"
 #include "tests/cuda/emulated_run.h"
+#include "tests/cuda/planted_normal_bugs.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -23,6 +25,12 @@ Problem problem_for(const PlantedBug& bug) {
   p.mask_keep = 0.7;
   p.d_o = GradSource::kRandom;
   return p;
+}
+
+const KernelFamily& family_of(const std::string& entry) {
+  return entry.starts_with("mma_")      ? mma_sm80::kFamily
+         : entry.starts_with("normal_") ? normal_cublas::kFamily
+                                        : simt_f32::kFamily;
 }
 
 /// Everything by which a bug shows, over a few orders of warps and copies.
@@ -48,10 +56,8 @@ class PlantedBugTest : public NeedsKernels, public testing::WithParamInterface<P
 
 TEST_P(PlantedBugTest, IsNoticedAsTheTableSays) {
   const PlantedBug& bug = GetParam();
-  const bool mma = bug.mutation.entry.starts_with("mma_");
   std::string first;
-  const std::set<std::string> all =
-      symptoms(mma ? mma_sm80::kFamily : simt_f32::kFamily, bug, first);
+  const std::set<std::string> all = symptoms(family_of(bug.mutation.entry), bug, first);
   std::string seen;
   for (const std::string& s : all) seen += s + ", ";
   std::printf("%-50s %s%.160s\n", bug.name, seen.c_str(), first.c_str());
@@ -64,12 +70,16 @@ INSTANTIATE_TEST_SUITE_P(MmaSm80, PlantedBugTest, testing::ValuesIn(kMmaBugs),
 INSTANTIATE_TEST_SUITE_P(SimtF32, PlantedBugTest, testing::ValuesIn(kSimtBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(NormalCublas, PlantedBugTest, testing::ValuesIn(kNormalBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   const auto check = [](const PlantedBug& bug) {
     EXPECT_EQ(std::string(bug.noticed_as) == "nothing", std::string(bug.why_not) != "") << bug.name;
   };
   for (const PlantedBug& bug : kMmaBugs) check(bug);
   for (const PlantedBug& bug : kSimtBugs) check(bug);
+  for (const PlantedBug& bug : kNormalBugs) check(bug);
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "core/dtype.h"
 #include "cuda/arguments.h"
+#include "cuda/kernels/simt_vectors.cuh"
 
 // What the simt_f32 kernels share: a block of 256 threads, a tile of rows against 64 columns.
 //
@@ -31,25 +31,6 @@ __device__ inline Head head_of(const Rows& rows, Element element, int b, int h) 
   const std::int64_t offset = b * rows.stride_b + h * rows.stride_h;
   const std::int64_t size = element == Element::kF32 ? 4 : 2;
   return {static_cast<const char*>(rows.data) + offset * size, rows.stride_row, element};
-}
-
-__device__ inline float widen(float x) { return x; }
-__device__ inline float widen(Bf16 x) { return to_f32(x); }
-__device__ inline float widen(F16 x) {
-  float wide;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(x.bits));
-  return wide;
-}
-
-/// Four neighbouring elements, moved as one.
-template <typename T>
-struct alignas(4 * sizeof(T)) Four {
-  T x, y, z, w;
-};
-
-template <typename T>
-__device__ inline float4 widen(const Four<T>& v) {
-  return make_float4(widen(v.x), widen(v.y), widen(v.z), widen(v.w));
 }
 
 /// Calls f with a value of the element type.
@@ -113,10 +94,6 @@ using Scores = float[kRows / 16][4];
 /// A thread's part of a [kRows][kPaddedD] sum: four neighbours out of every kWidth.
 template <int kRows, int kPaddedD>
 using Sums = float4[kPaddedD / kWidth][kRows / 16];
-
-__device__ inline float dot(float4 a, float4 b, float sum) {
-  return fmaf(a.w, b.w, fmaf(a.z, b.z, fmaf(a.y, b.y, fmaf(a.x, b.x, sum))));
-}
 
 __device__ inline void add_scaled(float4& sum, float weight, float4 v) {
   sum.x = fmaf(weight, v.x, sum.x);
@@ -228,8 +205,7 @@ __device__ inline void store(const Sums<kRows, kPaddedD>& sums, const Head& to, 
         const int column = w * kWidth + lane.tx * 4;
         const float4 v = scaled(sums[w][i], factor(i));
         if (column < to.stride_row)
-          *reinterpret_cast<Four<T>*>(base + row * to.stride_row + column) = {
-              from_f32<T>(v.x), from_f32<T>(v.y), from_f32<T>(v.z), from_f32<T>(v.w)};
+          *reinterpret_cast<Four<T>*>(base + row * to.stride_row + column) = narrow<T>(v);
       }
     }
   });
