@@ -21,8 +21,8 @@ class Cublas {
 
   void multiply(const Gemm& g);
 
-  /// What NVIDIA recommends for Hopper and Blackwell. It is set explicitly, from memory that the
-  /// plan counts, so that cuBLAS allocates none behind it.
+  /// What NVIDIA recommends for Hopper; older devices want less. It is set explicitly, from memory
+  /// that the plan counts, so that cuBLAS allocates none behind it.
   static constexpr std::size_t kScratchBytes = std::size_t{32} << 20;
 
  private:

@@ -29,7 +29,7 @@ struct CublasApi {
 };
 
 /// Loads libcublas.so.13 or an older one with the same interface. On failure returns nullptr and
-/// says why in `absent`. Takes about a second the first time.
+/// says why in `absent`. Takes seconds where the library is not in the page cache.
 const CublasApi* load_cublas(std::string& absent);
 
 }  // namespace flashbench::cuda

@@ -65,12 +65,9 @@ Backend automatic_backend(const Request& r) {
 }
 
 std::string no_kernel(AttentionType type, Backend backend) {
-  if (backend == Backend::kCpu)
-    return fmt::format("no kernel of type {} in this build", name(type));
-  return type == AttentionType::kPaper
-             ? "type paper is the papers' algorithm as written, for the processor; use --backend "
-               "cpu"
-             : fmt::format("type {} has no CUDA kernel; use --backend cpu", name(type));
+  if (backend == Backend::kCuda && type == AttentionType::kPaper)
+    return "type paper is the papers' algorithm as written, for the processor; use --backend cpu";
+  return fmt::format("no kernel of type {} in this build", name(type));
 }
 
 std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, Backend backend) {
