@@ -116,9 +116,11 @@ void Device::set_seed(std::uint64_t seed) { state_->options.seed = seed; }
 Module Device::load(std::string_view text, std::string name) {
   auto program = std::make_shared<Program>();
   program->syntax = parse(text, name);
-  if (program->syntax.target > state_->options.compute_capability) {
-    throw PtxError(fmt::format("{} is for compute capability {}; this device has {}", name,
-                               program->syntax.target, state_->options.compute_capability));
+  const int target = program->syntax.target, here = state_->options.compute_capability;
+  const bool exact = program->syntax.target_is_exact;
+  if (exact ? target != here : target > here) {
+    throw PtxError(fmt::format("{} is for compute capability {}{}; this device has {}", name,
+                               target, exact ? " only" : "", here));
   }
   program->name = std::move(name);
   return program;

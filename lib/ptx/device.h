@@ -21,7 +21,7 @@ class PtxError : public DeviceError {
 };
 
 struct DeviceOptions {
-  int compute_capability = 90;  ///< modules with a newer .target are refused
+  int compute_capability = 90;  ///< modules with a newer .target, or sm_90a of another, are refused
   std::uint64_t seed = 1;       ///< of warp order, CTA order and asynchronous completion
   std::size_t memory_bytes = std::size_t{8} << 30;  ///< alloc throws beyond it
   std::size_t shared_bytes_per_block =

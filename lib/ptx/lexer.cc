@@ -71,6 +71,7 @@ class Lexer {
       if (sm != s.npos) {
         s.remove_prefix(sm + 3);
         out_.target = take_int(s);
+        out_.target_is_exact = s.starts_with('a');
       }
       return true;
     }

@@ -22,6 +22,7 @@ struct Tokens {
   std::map<int, std::string> files;
   std::vector<std::string> lines;
   int target = 0;
+  bool target_is_exact = false;
 };
 
 Tokens tokenize(std::string_view text);

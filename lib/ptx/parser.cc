@@ -49,6 +49,7 @@ class Parser {
 
   Syntax run() {
     out_.target = tokens_.target;
+    out_.target_is_exact = tokens_.target_is_exact;
     while (next_ < tokens_.list.size()) top_level();
     out_.files = std::move(tokens_.files);
     out_.lines = std::move(tokens_.lines);

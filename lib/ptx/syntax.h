@@ -120,7 +120,8 @@ struct Function {
 };
 
 struct Syntax {
-  int target = 0;  ///< 80 of .target sm_80
+  int target = 0;                ///< 80 of .target sm_80
+  bool target_is_exact = false;  ///< sm_90a: code for 9.0 and nothing newer
   std::map<std::string, Function, std::less<>> functions;
   std::vector<Variable> variables;
   std::map<int, std::string> files;

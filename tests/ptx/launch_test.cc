@@ -111,6 +111,8 @@ TEST(Launch, ErrorsOfUse) {
   d.free(a);
   EXPECT_THAT(message_of<DeviceError>([&] { d.free(a); }), HasSubstr("where no allocation begins"));
   EXPECT_THAT(message_of<PtxError>([&] { (void)d.load(".version 9.0\n.target sm_90a\n", "new"); }),
+              HasSubstr("is for compute capability 90 only; this device has 80"));
+  EXPECT_THAT(message_of<PtxError>([&] { (void)d.load(".version 9.0\n.target sm_90\n", "new"); }),
               HasSubstr("is for compute capability 90; this device has 80"));
   const KernelInfo info = d.kernel(m, "k");
   EXPECT_EQ(info.static_shared_bytes, 512u);

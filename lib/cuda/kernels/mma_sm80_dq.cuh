@@ -102,10 +102,11 @@ __device__ __forceinline__ void dq(const Attention& a) {
     multiply_from_registers<T, kD, kRowTiles, kKeys>(sum, ds, k_tiles + j % 2 * kStage);
   }
   const float scale[2] = {a.scale, a.scale};
+  // Recomputed: where dQ goes is not kept in registers during the loop, which spills on 10.0.
+  const HeadRows to = query_rows(a, a.dq, recomputed(block.b), recomputed(block.h));
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t)
-    store_rows<T, kD>(sum[t], scale, q_tile, warp_row<kRowTiles>() + 16 * t,
-                      query_rows(a, a.dq, block.b, block.h), block.first);
+    store_rows<T, kD>(sum[t], scale, q_tile, warp_row<kRowTiles>() + 16 * t, to, block.first);
 }
 
 }  // namespace flashbench::cuda::mma_sm80
