@@ -264,7 +264,7 @@ class Group {
       result.pct_peak = 100 * *share;
     if (r.ideal_s.empty())
       result.warnings.push_back("no share of the peak: " + context_.peaks.missing(r.execution()));
-    add_verdict(result, reference.verify(r.lane->collect()), r.routed->request);
+    add_verdict(result, reference.verify(r.lane->collect()), reproduce("check", r.routed->request));
     add_energy(r, samples.iterations_per_sample);
     if (context_.request.run.profile)
       add_phases(result, r.lane->profile(), context_.request.run.profile_sort);

@@ -17,6 +17,7 @@
 #include "data/inputs.h"
 #include "data/outputs.h"
 #include "dry_run.h"
+#include "emulated_orders.h"
 #include "interrupt.h"
 #include "lane.h"
 #include "measure/clock.h"
@@ -136,24 +137,58 @@ class Check {
       const double before_s = clock_.now_s();
       report::Result result = result_of("check", group.cases[i]);
       add_work(result, work);
-      if (group.cases[i].runs()) launch_and_verify(group.cases[i], in, reference, result);
+      if (group.cases[i].runs()) verify_case(group.cases[i], in, reference, result);
       add(named.cases[i], std::move(result), clock_.now_s() - before_s);
     }
   }
 
-  void launch_and_verify(const RoutedCase& c, const Inputs& in, const oracle::Reference& reference,
-                         report::Result& result) {
+  void verify_case(const RoutedCase& c, const Inputs& in, const oracle::Reference& reference,
+                   report::Result& result) {
+    if (c.emulated())
+      verify_orders(c, in, reference, result);
+    else
+      launch_and_verify(c, in, reference, result);
+  }
+
+  /// In one order of the emulated device after the other, until something fails.
+  void verify_orders(RoutedCase c, const Inputs& in, const oracle::Reference& reference,
+                     report::Result& result) {
+    const std::string command = result.command;
+    const std::vector<std::uint64_t> seeds = emulated_seeds(request_.emulated_seeds, c);
+    std::optional<Outputs> first;
+    for (const std::uint64_t seed : seeds) {
+      c.route->execution.emulated_seed = seed;
+      result.command = command + " " + seeds_flag({seed});
+      Outputs out = launch_and_verify(c, in, reference, result);
+      if (result.status != report::Status::kOk) return;
+      if (!first) {
+        first = std::move(out);
+      } else if (const auto why = broken_promise(c, *first, out)) {
+        result.command = command + " " + seeds_flag({seeds[0], seed});
+        result.status = report::Status::kFailed;
+        result.reason = fmt::format("{}; reproduce: {}", *why, result.command);
+        return;
+      }
+    }
+    result.command = command;
+  }
+
+  /// What the launch wrote; nothing where it failed.
+  Outputs launch_and_verify(const RoutedCase& c, const Inputs& in,
+                            const oracle::Reference& reference, report::Result& result) {
     try {
       Lane lane(c, in);
       lane.launch();
       result.flop_executed = lane.flop_executed();
-      add_verdict(result, reference.verify(lane.collect()), c.request);
+      add_verdict(result, reference.verify(lane.collect()), result.command);
       if (request_.run.profile) add_phases(result, lane.profile(), request_.run.profile_sort);
+      return lane.take_outputs();
     } catch (const UsageError&) {
       throw;
     } catch (const std::exception& e) {
       add_failure(result, e);
     }
+    return {};
   }
 
   /// What judges the gradients is judged itself, once for every mask of a sweep.
@@ -205,10 +240,10 @@ void check_external(const CheckRequest& request, Check& check) {
   report::Result result = result_of("check", routed);
   result.status = report::Status::kOk;
   result.kernel = "external: " + request.external;
+  result.command += fmt::format(" --external {}", request.external);
   add_work(result, count_work(c.problem, count_visible(c.problem, in.key_mask)));
   add_verdict(result, oracle::verify(c.problem, in, out, level_of(request.run.verify, c.problem)),
-              c);
-  result.command += fmt::format(" --external {}", request.external);
+              result.command);
   check.add({request.external, request.external, c}, std::move(result),
             check.clock().now_s() - before_s);
 }

@@ -64,6 +64,10 @@ FlagGroup execution() {
               {"backend", "B", "auto, cpu or cuda (default: auto)", kWork},
               {"device", "N", "which GPU (default: 0); emulated: run CUDA kernels on the processor",
                kWork},
+              {"emulated_seeds", "LIST",
+               "orders in which the emulated device executes every case (default: 1,2,3 for small"
+               " ones)",
+               kCheckOnly},
               {"isa", "I", "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)",
                kHere},
               {"threads", "N", "(default: the cores that this process may use)", kHere},

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "core/tensor.h"
@@ -28,6 +29,8 @@ class Lane {
   const RoutedCase& routed() const { return *case_; }
   /// What the last launch wrote, once collected.
   const Outputs& outputs() const { return copies_[last_].out; }
+  /// The same, given away: the end of this lane.
+  Outputs take_outputs() { return std::move(copies_[last_].out); }
   std::size_t workspace_bytes() const { return copies_[0].plan->workspace_bytes(); }
   double flop_executed() const { return copies_[0].plan->flop_executed(); }
   std::vector<PhaseProfile::Row> profile();

@@ -228,6 +228,32 @@ BenchRequest bench_request(const CommandLine& line) {
   return request;
 }
 
+namespace {
+
+bool names_emulated_device(const Settings& settings) {
+  const auto device = settings.find("device");
+  if (device == settings.end()) return false;
+  const std::string emulated = device_text(kEmulatedDevice);
+  return std::any_of(device->second.values.begin(), device->second.values.end(),
+                     [&](const std::string& v) { return v.find(emulated) != v.npos; });
+}
+
+std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const CommandLine& line) {
+  std::vector<std::uint64_t> seeds;
+  const Setting* setting = options.find("emulated_seeds");
+  if (setting == nullptr) return seeds;
+  const auto& zip = line.plan.zip;
+  if (!names_emulated_device(line.plan.base) &&
+      std::none_of(zip.begin(), zip.end(), names_emulated_device))
+    throw UsageError(fmt::format("{} needs --device emulated", setting->where));
+  for (const std::int64_t seed :
+       sweep::parse_counts(setting->values[0], setting->where, {.least = 0}))
+    seeds.push_back(static_cast<std::uint64_t>(seed));
+  return seeds;
+}
+
+}  // namespace
+
 CheckRequest check_request(const CommandLine& line) {
   const Options options(line);
   CheckRequest request;
@@ -238,6 +264,7 @@ CheckRequest check_request(const CommandLine& line) {
   request.filter = options.text("filter");
   request.junit = options.text("junit");
   request.external = options.text("external");
+  request.emulated_seeds = parse_emulated_seeds(options, line);
   const report::Outputs& reports = request.run.reports;
   require_distinct({{"--junit", request.junit},
                     {"--json", reports.json},

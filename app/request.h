@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -52,6 +53,7 @@ struct CheckRequest {
   bool suite = false;      ///< no flag named a problem
   sweep::Settings narrow;  ///< for the suite: the flags that name how to compute
   bool list = false;
+  std::vector<std::uint64_t> emulated_seeds;  ///< empty: as many as the size of a case allows
   std::string filter, junit, external;
 };
 

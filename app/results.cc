@@ -139,7 +139,7 @@ void add_work(report::Result& result, const Work& work) {
   result.bytes = static_cast<std::uint64_t>(work.bytes);
 }
 
-void add_verdict(report::Result& result, const Verdict& verdict, const sweep::Case& c) {
+void add_verdict(report::Result& result, const Verdict& verdict, const std::string& check) {
   result.check = report::check_of(verdict);
   if (!verdict.checked() || verdict.ok()) return;
   result.status = report::Status::kFailed;
@@ -147,8 +147,7 @@ void add_verdict(report::Result& result, const Verdict& verdict, const sweep::Ca
     if (!verdict.tensors[i].ok) {
       result.reason =
           fmt::format("wrong result: {}; reproduce: {}",
-                      report::verdict_line(result.check.worst[i], result.workload.dtype),
-                      reproduce("check", c));
+                      report::verdict_line(result.check.worst[i], result.workload.dtype), check);
       return;
     }
 }

@@ -21,7 +21,7 @@ report::Result result_of(std::string_view command, const RoutedCase& c);
 void add_work(report::Result& result, const Work& work);
 
 /// The verdict; a wrong result fails with the worst tensor's line and how to reproduce it.
-void add_verdict(report::Result& result, const Verdict& verdict, const sweep::Case& c);
+void add_verdict(report::Result& result, const Verdict& verdict, const std::string& check);
 
 /// What threw instead of computing: no memory means skipped, the rest means failed.
 void add_failure(report::Result& result, const std::exception& error);

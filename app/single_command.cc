@@ -130,7 +130,8 @@ ExitCode run_single(const SingleRequest& request) {
   stop_if_interrupted();
   report::Report report = new_report(request.run);
   report::Result result = timed_result(*lane, in, seconds);
-  add_verdict(result, oracle::verify(group.problem, in, lane->collect(), level), c.request);
+  add_verdict(result, oracle::verify(group.problem, in, lane->collect(), level),
+              reproduce("check", c.request));
   stop_if_interrupted();
   std::string text = summary(result, *lane, seconds);
   if (!output.empty()) {

@@ -56,6 +56,9 @@ class Device {
   /// Every byte 0xFF: a NaN in every dtype, so that an element nobody wrote is seen.
   virtual void poison(Address to, std::size_t bytes) = 0;
 
+  /// The launches from here on are executed in orders that follow from `seed` alone. A GPU has its
+  /// own order.
+  virtual void begin_orders(std::uint64_t seed) { static_cast<void>(seed); }
   /// Queues a launch after the work before it. `launch.entry` is found among the images;
   /// `argument` is its only parameter, passed by value.
   virtual void enqueue(const Launch& launch, std::span<const std::byte> argument) = 0;

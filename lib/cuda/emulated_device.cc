@@ -44,8 +44,8 @@ std::vector<std::pair<std::string, std::uint64_t>> named(const ptx::Counters& c)
 
 }  // namespace
 
-EmulatedDevice::EmulatedDevice(const ptx::DeviceOptions& options)
-    : device_(options), seed_(options.seed) {
+EmulatedDevice::EmulatedDevice(const ptx::DeviceOptions& options) : device_(options) {
+  begin_orders(options.seed);
   info_.name = "emulated";
   info_.emulated = true;
   info_.capability = options.compute_capability;

@@ -11,7 +11,7 @@ namespace flashbench::cuda {
 
 /// The device that executes the embedded PTX. A launch is done when it returns; whatever the
 /// emulator finds wrong with it is thrown as a DeviceError. Every launch is scheduled in another
-/// random order, the same ones in every run of the program.
+/// random order that follows from begin_orders and the number of launches since.
 class EmulatedDevice final : public Device {
  public:
   explicit EmulatedDevice(const ptx::DeviceOptions& options);
@@ -24,6 +24,7 @@ class EmulatedDevice final : public Device {
   void read(void* to, Address from, std::size_t bytes) override;
   void zero(Address to, std::size_t bytes) override;
   void poison(Address to, std::size_t bytes) override;
+  void begin_orders(std::uint64_t seed) override { seed_ = seed << 32; }
   void enqueue(const Launch& launch, std::span<const std::byte> argument) override;
   void multiply(const Gemm& g) override;
   void wait() override {}
@@ -42,7 +43,7 @@ class EmulatedDevice final : public Device {
 
   ptx::Device device_;
   DeviceInfo info_;
-  std::uint64_t seed_;
+  std::uint64_t seed_ = 0;       ///< of the next launch
   std::vector<double> marks_s_;  // of the steady clock: launches are done when they return
   std::map<std::string, ptx::Module> by_entry_;
   std::map<std::string_view, ptx::Module> by_image_;

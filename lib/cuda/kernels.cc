@@ -62,7 +62,9 @@ class CudaKernel final : public Kernel {
 
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                              const Inputs& in) const override {
-    return make_plan(device(e.device), family_, p, in);
+    Device& on = device(e.device);
+    on.begin_orders(e.emulated_seed);
+    return make_plan(on, family_, p, in);
   }
 
  private:

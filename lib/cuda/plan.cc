@@ -132,7 +132,7 @@ class CudaPlan final : public Plan {
     std::vector<PhaseProfile::Row> rows;
     const auto clocked = [&](const std::string& phase, double flop = 0) {
       device_.mark();
-      rows.push_back({.phase = phase, .calls = 1, .flop = flop});
+      rows.push_back({.phase = phase, .calls = 1, .cost = {.flop = flop}});
     };
     device_.mark_first();
     if (problem_.needs_gradients()) {

@@ -50,9 +50,10 @@ inline std::string device_text(int device) {
 /// How a problem is to be computed: everything that decides speed and not the answer.
 struct Execution {
   Backend backend = Backend::kCpu;
-  Isa isa = Isa::kScalar;  ///< of the CPU backend
-  int threads = 1;         ///< of the CPU backend
-  int device = 0;          ///< of the CUDA backend: index of a GPU, or kEmulatedDevice
+  Isa isa = Isa::kScalar;           ///< of the CPU backend
+  int threads = 1;                  ///< of the CPU backend
+  int device = 0;                   ///< of the CUDA backend: index of a GPU, or kEmulatedDevice
+  std::uint64_t emulated_seed = 1;  ///< of the order in which the emulated device executes
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;  ///< tiles of the `paper` type
 };

@@ -116,6 +116,8 @@ class NotHere(CliTest):
         self.refuse("forward", "--device", "emu", says="index of a GPU or emulated")
         self.refuse("forward", "--device", "emulated", "--type", "paper", code=3, says="--backend cpu")
         self.refuse("forward", "--device", "emulated", "--threads", "2", code=3, says="--threads 2")
+        self.refuse("check", "--emulated_seeds", "1,2", says="--device emulated")
+        self.refuse("check", "--device", "emulated", "--emulated_seeds", "1,x", says="--emulated_seeds")
         missing = [isa for isa in ("neon", "avx2") if f"  {isa} " in self.absent_levels()]
         for isa in missing:
             self.refuse("info", "--isa", isa, code=3, says=isa)
