@@ -114,8 +114,10 @@ class NotHere(CliTest):
         self.refuse("forward", "--backend", "cuda", code=3, says="cuda")
         self.refuse("forward", "--device", "0", code=3, says="--device 0")
         self.refuse("forward", "--device", "emu", says="index of a GPU or emulated")
-        self.refuse("forward", "--device", "emulated", "--type", "paper", code=3, says="--backend cpu")
-        self.refuse("forward", "--device", "emulated", "--threads", "2", code=3, says="--threads 2")
+        emulated = json.loads(self.expect(0, "info", "--json", "-").stdout)["cuda_devices"]["emulated"]
+        for flags, reason in ((["--type", "paper"], "--backend cpu"), (["--threads", "2"], "--threads 2")):
+            says = reason if emulated["available"] else emulated["reason"]
+            self.refuse("forward", "--device", "emulated", *flags, code=3, says=says)
         self.refuse("check", "--emulated_seeds", "1,2", says="--device emulated")
         self.refuse("check", "--device", "emulated", "--emulated_seeds", "1,x", says="--emulated_seeds")
         missing = [isa for isa in ("neon", "avx2") if f"  {isa} " in self.absent_levels()]

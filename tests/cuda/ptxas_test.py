@@ -108,9 +108,9 @@ class Gates(unittest.TestCase):
         """A remark that this ptxas gives only for larger kernels, said by a stand-in."""
         stand_in = self.folder / "ptxas"
         stand_in.write_text(
-            "#!/bin/sh\nfor cubin; do :; done\ntouch \"$cubin\"\necho \"ptxas info    : (C7510) Potential Performance Loss: "
-            "wgmma.mma_async instructions are serialized due to insufficient register resources "
-            "for the wgmma pipeline in the function 'k'\" >&2\n"
+            '#!/bin/sh\nfor cubin; do :; done\ntouch "$cubin"\n'
+            'echo "ptxas info    : (C7510) Potential Performance Loss: wgmma.mma_async instructions are'
+            ' serialized due to insufficient register resources for the wgmma pipeline" >&2\n'
         )
         stand_in.chmod(0o755)
         self.refuse(SOUND, "(C7510)", ptxas=stand_in)
