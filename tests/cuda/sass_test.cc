@@ -43,7 +43,7 @@ struct FamilyLaunch {
   Launch launch;
 };
 
-/// Every kernel that the program can launch, by name.
+/// Every kernel that the program can launch, by name; products are not its own.
 std::map<std::string, FamilyLaunch> launches() {
   std::map<std::string, FamilyLaunch> all;
   for (const KernelFamily* family : families())
@@ -51,7 +51,8 @@ std::map<std::string, FamilyLaunch> launches() {
       for (std::int64_t d = 1; d <= family->max_d && family->takes(dtype); ++d) {
         const Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
         for (const auto& list : {family->forward(extent), family->backward(extent)})
-          for (const Launch& launch : list) all.insert({launch.entry, {family, launch}});
+          for (const Launch& launch : list)
+            if (launch.product == Product::kNone) all.insert({launch.entry, {family, launch}});
       }
   return all;
 }
