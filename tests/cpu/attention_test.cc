@@ -10,17 +10,10 @@
 #include "cpu/tile_ops.h"
 #include "data/inputs.h"
 #include "oracle/verify.h"
+#include "tests/attention_case.h"
 
 namespace flashbench::cpu {
 namespace {
-
-struct AttentionCase {
-  const char* guards_against;
-  Shape shape;
-  bool causal = false;
-  double keep = 1.0;  ///< of a random padding mask; 1: none
-  double scale = 0;   ///< 0: the default
-};
 
 constexpr AttentionCase kCases[] = {
     {"one_of_everything", {1, 1, 1, 1, 1, 1}},
@@ -58,21 +51,6 @@ const AttentionCase& case_named(std::string_view what) {
   throw std::invalid_argument(std::string(what));
 }
 
-Problem problem_of(const AttentionCase& c, Dtype dtype, Pass pass) {
-  Problem p;
-  p.shape = c.shape;
-  p.dtype = dtype;
-  p.pass = pass;
-  p.causal = c.causal;
-  p.d_o = GradSource::kRandom;
-  if (c.keep < 1.0) {
-    p.padding = PaddingMask::kRandom;
-    p.mask_keep = c.keep;
-  }
-  if (c.scale != 0) p.scale = c.scale;
-  return p;
-}
-
 Outputs run(const Kernel& kernel, const Problem& p, const Execution& e, const Inputs& in) {
   Outputs out = data::make_outputs(p);
   out.poison();
@@ -84,23 +62,12 @@ Outputs run(const Kernel& kernel, const Problem& p, const Execution& e, const In
   return out;
 }
 
-std::string describe(const Verdict& v) {
-  std::string text;
-  for (const TensorVerdict& t : v.tensors)
-    if (!t.ok)
-      text += t.tensor + " " + std::to_string(t.error_over_noise) + "x at [" +
-              std::to_string(t.index[0]) + "," + std::to_string(t.index[1]) + "," +
-              std::to_string(t.index[2]) + "," + std::to_string(t.index[3]) + "]: got " +
-              std::to_string(t.got) + ", want " + std::to_string(t.want) + "; ";
-  return text;
-}
-
 class AttentionTest : public testing::TestWithParam<Isa> {};
 
 TEST_P(AttentionTest, EveryTypePassMaskAndDtypeIsWithinItsNoise) {
   for (const AttentionCase& c : kCases)
     for (const Dtype dtype : kDtypes) {
-      const Problem p = problem_of(c, dtype, Pass::kBoth);
+      const Problem p = c.problem(dtype, Pass::kBoth);
       const Inputs in = data::make_inputs(p);
       const oracle::Reference reference(p, in, VerifyLevel::kFull);
       for (const Kernel* kernel : kernels()) {
@@ -123,7 +90,7 @@ TEST(Attention, EveryHeadDimensionGroupMaskDtypeIsaAndThreadCountIsWithinItsNois
       for (const auto& [causal, keep] : {std::pair{false, 1.0}, {true, 1.0}, {true, 0.6}})
         for (const Dtype dtype : kDtypes) {
           const AttentionCase c = {"", {1, group, 1, 19, 75, d}, causal, keep};
-          const Problem p = problem_of(c, dtype, Pass::kBoth);
+          const Problem p = c.problem(dtype, Pass::kBoth);
           const Inputs in = data::make_inputs(p);
           const oracle::Reference reference(p, in, VerifyLevel::kFull);
           for (const Isa isa : available_isas()) {
@@ -140,7 +107,7 @@ TEST(Attention, EveryHeadDimensionGroupMaskDtypeIsaAndThreadCountIsWithinItsNois
 }
 
 TEST_P(AttentionTest, BackwardAloneUsesTheForwardOfPrepare) {
-  const Problem p = problem_of(case_named("padding_and_causal"), Dtype::kF32, Pass::kBackward);
+  const Problem p = case_named("padding_and_causal").problem(Dtype::kF32, Pass::kBackward);
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels()) {
     Outputs out = data::make_outputs(p);
@@ -157,7 +124,7 @@ TEST_P(AttentionTest, BackwardAloneUsesTheForwardOfPrepare) {
 }
 
 TEST_P(AttentionTest, EveryNumberOfThreadsIsRight) {
-  const Problem p = problem_of(case_named("padding_and_causal"), Dtype::kF32, Pass::kBoth);
+  const Problem p = case_named("padding_and_causal").problem(Dtype::kF32, Pass::kBoth);
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels())
     for (const int threads : {1, 3, 7}) {
@@ -168,7 +135,7 @@ TEST_P(AttentionTest, EveryNumberOfThreadsIsRight) {
 }
 
 TEST_P(AttentionTest, DeterministicGradientsAreBitwiseEqual) {
-  Problem p = problem_of(case_named("several_query_blocks_causal"), Dtype::kF32, Pass::kBoth);
+  Problem p = case_named("several_query_blocks_causal").problem(Dtype::kF32, Pass::kBoth);
   p.shape.kv_len = p.shape.q_len = 900;  // several key blocks add to one block of dQ
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels()) {
@@ -184,7 +151,7 @@ TEST_P(AttentionTest, DeterministicGradientsAreBitwiseEqual) {
 }
 
 TEST_P(AttentionTest, NanInAHiddenKeyChangesNothing) {
-  const Problem p = problem_of(case_named("padding_alone"), Dtype::kF32, Pass::kBoth);
+  const Problem p = case_named("padding_alone").problem(Dtype::kF32, Pass::kBoth);
   Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels()) {
     const Execution e{.isa = GetParam(), .threads = 1, .deterministic = true};
@@ -208,7 +175,7 @@ TEST_P(AttentionTest, NanInAHiddenKeyChangesNothing) {
 
 TEST_P(AttentionTest, ConstantValuesGiveConstantOutputs) {
   const Problem p =
-      problem_of(case_named("more_keys_than_queries_causal"), Dtype::kF32, Pass::kForward);
+      case_named("more_keys_than_queries_causal").problem(Dtype::kF32, Pass::kForward);
   Inputs in = data::make_inputs(p);
   for (std::int64_t i = 0; i < in.v.count(); ++i) in.v.set(i, 2.5f);
   for (const Kernel* kernel : kernels()) {
@@ -220,7 +187,7 @@ TEST_P(AttentionTest, ConstantValuesGiveConstantOutputs) {
 // Flash forward begins with a guess of the maximum. 300 to 500 in units of log 2 is where 2^x would
 // wrap around in the bits of an f32.
 TEST_P(AttentionTest, LogitsMayLieAnywhereAndJumpFromBlockToBlock) {
-  Problem p = problem_of(case_named("several_key_blocks_and_a_tail"), Dtype::kF32, Pass::kForward);
+  Problem p = case_named("several_key_blocks_and_a_tail").problem(Dtype::kF32, Pass::kForward);
   p.scale = 1;
   for (const float start : {-1000.0f, -90.0f, -44.0f, -40.0f, 0.0f, 12.0f, 90.0f, 250.0f, 1000.0f})
     for (const float jump : {0.0f, -250.0f, 60.0f, 250.0f})
@@ -240,7 +207,7 @@ TEST_P(AttentionTest, LogitsMayLieAnywhereAndJumpFromBlockToBlock) {
 }
 
 TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
-  const Problem p = problem_of(case_named("padding_and_causal"), Dtype::kF32, Pass::kBoth);
+  const Problem p = case_named("padding_and_causal").problem(Dtype::kF32, Pass::kBoth);
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : kernels()) {
     Outputs out = data::make_outputs(p);
@@ -264,7 +231,7 @@ TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
 }
 
 TEST_P(AttentionTest, FlashExecutesLittleMoreThanWhatIsVisible) {
-  Problem p = problem_of(case_named("several_query_blocks_causal"), Dtype::kF32, Pass::kForward);
+  Problem p = case_named("several_query_blocks_causal").problem(Dtype::kF32, Pass::kForward);
   p.shape = {1, 1, 1, 2048, 2048, 64};
   const Inputs in = data::make_inputs(p);
   const Execution e{.isa = GetParam(), .threads = 2};

@@ -9,6 +9,7 @@
 #include "cpu/tile_ops.h"
 #include "data/inputs.h"
 #include "oracle/verify.h"
+#include "tests/attention_case.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -19,16 +20,8 @@ const TileOps& pairs_without_simd() {
                        [](const TileOps& ops) { return ops.per_word == 2; });
 }
 
-struct PairCase {
-  const char* guards_against;
-  Shape shape;
-  bool causal = false;
-  double keep = 1.0;  ///< of a random padding mask; 1: none
-  double scale = 0;   ///< 0: the default
-};
-
 // Odd numbers of queries, keys and columns leave half of the last word empty.
-constexpr PairCase kCases[] = {
+constexpr AttentionCase kCases[] = {
     {"everything_even", {1, 2, 2, 48, 64, 32}},
     {"odd_head_dimension", {1, 1, 1, 24, 40, 33}},
     {"odd_number_of_keys", {1, 1, 1, 24, 41, 16}},
@@ -42,23 +35,8 @@ constexpr PairCase kCases[] = {
     {"negative_scale", {1, 1, 1, 21, 43, 32}, true, 1.0, -0.2},
 };
 
-class Bf16PairsTest : public testing::TestWithParam<PairCase> {
+class Bf16PairsTest : public testing::TestWithParam<AttentionCase> {
  protected:
-  Problem problem(Pass pass) const {
-    const PairCase& c = GetParam();
-    Problem p;
-    p.shape = c.shape;
-    p.dtype = Dtype::kBf16;
-    p.pass = pass;
-    p.causal = c.causal;
-    p.d_o = GradSource::kRandom;
-    if (c.keep < 1.0) {
-      p.padding = PaddingMask::kRandom;
-      p.mask_keep = c.keep;
-    }
-    if (c.scale != 0) p.scale = c.scale;
-    return p;
-  }
   static void run(Driver& driver, const Problem& p, const Inputs& in, Outputs& out) {
     const auto sees = visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len);
     driver.allocate();
@@ -66,15 +44,12 @@ class Bf16PairsTest : public testing::TestWithParam<PairCase> {
   }
   static void expect_within_noise(const Problem& p, const Inputs& in, const Outputs& out) {
     const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
-    EXPECT_TRUE(v.checked() && v.ok());
-    for (const TensorVerdict& t : v.tensors)
-      EXPECT_TRUE(t.ok) << t.tensor << " " << t.error_over_noise << "x, got " << t.got << ", want "
-                        << t.want;
+    EXPECT_TRUE(v.checked() && v.ok()) << describe(v);
   }
 };
 
 TEST_P(Bf16PairsTest, FlashForwardAndBackward) {
-  const Problem p = problem(Pass::kBoth);
+  const Problem p = GetParam().problem(Dtype::kBf16);
   const Inputs in = data::make_inputs(p);
   for (const int threads : {1, 3}) {
     const Execution e{.isa = Isa::kScalar, .threads = threads};
@@ -89,7 +64,7 @@ TEST_P(Bf16PairsTest, FlashForwardAndBackward) {
 }
 
 TEST_P(Bf16PairsTest, NormalForward) {
-  const Problem p = problem(Pass::kForward);
+  const Problem p = GetParam().problem(Dtype::kBf16, Pass::kForward);
   const Inputs in = data::make_inputs(p);
   const Execution e{.isa = Isa::kScalar, .threads = 2};
   Outputs out = data::make_outputs(p);

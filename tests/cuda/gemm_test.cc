@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "cuda/emulated_gemm.h"
 #include "cuda/normal_cublas.h"
+#include "tests/attention_case.h"
 #include "tests/cuda/emulated_run.h"
 
 namespace flashbench::cuda {
@@ -126,15 +127,7 @@ TEST_F(EmulatedGemm, UninitialisedElementsAreFoundAndGapsBetweenColumnsMayBe) {
 
 /// Ragged lengths and a group; no padded columns, since nobody would miss one.
 Problem problem() {
-  Problem p;
-  p.shape = {2, 4, 2, 19, 37, 24};
-  p.dtype = Dtype::kBf16;
-  p.pass = Pass::kBoth;
-  p.causal = true;
-  p.padding = PaddingMask::kRandom;
-  p.mask_keep = 0.7;
-  p.d_o = GradSource::kRandom;
-  return p;
+  return AttentionCase{"", {2, 4, 2, 19, 37, 24}, true, 0.7}.problem(Dtype::kBf16);
 }
 
 struct ArgumentBug {

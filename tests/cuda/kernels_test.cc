@@ -8,19 +8,12 @@
 #include "cuda/absent.h"
 #include "data/inputs.h"
 #include "oracle/verify.h"
+#include "tests/attention_case.h"
 
 namespace flashbench::cuda {
 namespace {
 
-struct KernelCase {
-  const char* guards_against;
-  Shape shape;
-  bool causal = false;
-  double keep = 1.0;  ///< of a random padding mask; 1: none
-  double scale = 0;   ///< 0: the default
-};
-
-constexpr KernelCase kCases[] = {
+constexpr AttentionCase kCases[] = {
     {"one_of_everything", {1, 1, 1, 1, 1, 1}},
     {"one_query", {1, 4, 2, 1, 129, 64}, true},
     {"one_short_of_a_tile", {1, 1, 1, 63, 127, 64}},
@@ -45,25 +38,10 @@ constexpr KernelCase kCases[] = {
 };
 
 // Beyond what tensor cores are used for; many instructions, so few of them.
-constexpr KernelCase kWide[] = {
+constexpr AttentionCase kWide[] = {
     {"d_320", {1, 1, 1, 35, 70, 320}, true},
     {"d_1024", {1, 1, 1, 18, 70, 1024}},
 };
-
-Problem problem_of(const KernelCase& c, Dtype dtype, Pass pass) {
-  Problem p;
-  p.shape = c.shape;
-  p.dtype = dtype;
-  p.pass = pass;
-  p.causal = c.causal;
-  p.d_o = GradSource::kRandom;
-  if (c.keep < 1.0) {
-    p.padding = PaddingMask::kRandom;
-    p.mask_keep = c.keep;
-  }
-  if (c.scale != 0) p.scale = c.scale;
-  return p;
-}
 
 constexpr Execution kEmulated{.backend = Backend::kCuda, .device = kEmulatedDevice};
 
@@ -81,17 +59,10 @@ Outputs run(const Kernel& kernel, const Problem& p, const Inputs& in, std::uint6
   return out;
 }
 
-std::string describe(const Verdict& v) {
-  std::string text;
-  for (const TensorVerdict& t : v.tensors)
-    if (!t.ok) text += t.tensor + " " + std::to_string(t.error_over_noise) + "x; ";
-  return text;
-}
-
 class KernelTest : public testing::TestWithParam<const Kernel*> {
  protected:
-  void expect_right(const KernelCase& c, Dtype dtype) {
-    const Problem p = problem_of(c, dtype, Pass::kBoth);
+  void expect_right(const AttentionCase& c, Dtype dtype) {
+    const Problem p = c.problem(dtype, Pass::kBoth);
     if (GetParam()->rejects(p, kEmulated)) return;
     ++ran_;
     const Inputs in = data::make_inputs(p);
@@ -108,18 +79,18 @@ class KernelTest : public testing::TestWithParam<const Kernel*> {
 };
 
 TEST_P(KernelTest, ForwardAndBackwardAreWithinTheirNoise) {
-  for (const KernelCase& c : kCases)
+  for (const AttentionCase& c : kCases)
     for (const Dtype dtype : kDtypes) expect_right(c, dtype);
   EXPECT_GE(ran_, static_cast<int>(std::size(kCases)));
 }
 
 TEST_P(KernelTest, WideHeadDimensionsAreWithinTheirNoise) {
-  for (const KernelCase& c : kWide)
+  for (const AttentionCase& c : kWide)
     for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) expect_right(c, dtype);
 }
 
 TEST_P(KernelTest, BackwardAloneUsesTheForwardOfPrepare) {
-  const Problem p = problem_of(kCases[10], Dtype::kBf16, Pass::kBackward);
+  const Problem p = kCases[10].problem(Dtype::kBf16, Pass::kBackward);
   ASSERT_STREQ(kCases[10].guards_against, "padding_and_causal");
   const Inputs in = data::make_inputs(p);
   const Verdict v = oracle::verify(p, in, run(*GetParam(), p, in), VerifyLevel::kFull);
@@ -127,7 +98,7 @@ TEST_P(KernelTest, BackwardAloneUsesTheForwardOfPrepare) {
 }
 
 TEST_P(KernelTest, TwoRunsInDifferentOrdersAreBitwiseEqual) {
-  const Problem p = problem_of(kCases[10], Dtype::kBf16, Pass::kBoth);
+  const Problem p = kCases[10].problem(Dtype::kBf16, Pass::kBoth);
   const Inputs in = data::make_inputs(p);
   const Outputs a = run(*GetParam(), p, in, 1), b = run(*GetParam(), p, in, 2);
   const auto equal = [](const Tensor& x, const Tensor& y) {
@@ -138,7 +109,7 @@ TEST_P(KernelTest, TwoRunsInDifferentOrdersAreBitwiseEqual) {
 }
 
 TEST_P(KernelTest, WhatAMaskHidesIsNeverRead) {
-  const Problem p = problem_of(kCases[10], Dtype::kBf16, Pass::kBoth);
+  const Problem p = kCases[10].problem(Dtype::kBf16, Pass::kBoth);
   const Inputs clean = data::make_inputs(p);
   Inputs in = data::make_inputs(p);
   const Shape& s = p.shape;
@@ -154,7 +125,7 @@ TEST_P(KernelTest, WhatAMaskHidesIsNeverRead) {
 }
 
 TEST_P(KernelTest, ExecutedFlopIsWhatWasPredicted) {
-  const Problem p = problem_of(kCases[4], Dtype::kBf16, Pass::kBoth);
+  const Problem p = kCases[4].problem(Dtype::kBf16, Pass::kBoth);
   const Inputs in = data::make_inputs(p);
   const auto plan = GetParam()->plan(p, kEmulated, in);
   EXPECT_EQ(plan->flop_executed(), GetParam()->predicted_flop(p, kEmulated));

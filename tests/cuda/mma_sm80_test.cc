@@ -5,21 +5,15 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "tests/attention_case.h"
 #include "tests/cuda/emulated_run.h"
 
 namespace flashbench::cuda {
 namespace {
 
-struct MmaCase {
-  const char* guards_against;
-  Shape shape;  ///< d is replaced
-  bool causal = false;
-  double keep = 1.0;  ///< of a random padding mask; 1: none
-};
-
 // Tiles have 64 or 128 rows and 16 to 64 columns; an odd number of tiles finds what an even one
-// hides.
-constexpr MmaCase kCases[] = {
+// hides. d is replaced.
+constexpr AttentionCase kCases[] = {
     {"one_of_everything", {1, 1, 1, 1, 1, 0}},
     {"ragged_rows_and_columns", {1, 2, 1, 65, 130, 0}, true},
     {"three_blocks_of_queries", {1, 1, 1, 260, 33, 0}},
@@ -28,21 +22,6 @@ constexpr MmaCase kCases[] = {
     {"padding_and_group_of_four", {2, 4, 1, 70, 200, 0}, false, 0.5},
     {"padding_and_causal", {2, 2, 2, 150, 190, 0}, true, 0.5},
 };
-
-Problem problem_of(const MmaCase& c, std::int64_t d, Dtype dtype) {
-  Problem p;
-  p.shape = c.shape;
-  p.shape.d = d;
-  p.dtype = dtype;
-  p.pass = Pass::kBoth;
-  p.causal = c.causal;
-  p.d_o = GradSource::kRandom;
-  if (c.keep < 1.0) {
-    p.padding = PaddingMask::kRandom;
-    p.mask_keep = c.keep;
-  }
-  return p;
-}
 
 void expect_right(const Problem& p, std::uint64_t seed, const std::string& what) {
   const EmulatedRun run(mma_sm80::kFamily, p, seed);
@@ -55,15 +34,15 @@ class MmaSm80 : public NeedsKernels {};
 
 TEST_P(MmaSm80Test, EveryCaseIsWithinItsNoise) {
   std::uint64_t seed = 0;
-  for (const MmaCase& c : kCases)
+  for (const AttentionCase& c : kCases)
     for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16})
-      expect_right(problem_of(c, GetParam(), dtype), ++seed,
+      expect_right(c.with_d(GetParam()).problem(dtype), ++seed,
                    fmt::format("{} {}", c.guards_against, name(dtype)));
 }
 
 TEST_P(MmaSm80Test, AnyScaleIsWithinItsNoise) {
   for (const double scale : {-0.5, 0.0, 2.0}) {
-    Problem p = problem_of(kCases[1], GetParam(), Dtype::kBf16);
+    Problem p = kCases[1].with_d(GetParam()).problem(Dtype::kBf16);
     p.scale = scale;
     expect_right(p, 1, fmt::format("scale {}", scale));
   }
@@ -76,7 +55,7 @@ INSTANTIATE_TEST_SUITE_P(HeadDim, MmaSm80Test,
 
 TEST_F(MmaSm80, HiddenKeysMayHoldNaN) {
   for (const int d : {64, 256}) {
-    const Problem p = problem_of(kCases[6], d, Dtype::kF16);
+    const Problem p = kCases[6].with_d(d).problem(Dtype::kF16);
     const EmulatedRun run(mma_sm80::kFamily, p, 1, {.nan_in_hidden_keys = true});
     EXPECT_EQ(run.findings_text(), "");
     EXPECT_EQ(run.wrong(), "");
@@ -84,7 +63,7 @@ TEST_F(MmaSm80, HiddenKeysMayHoldNaN) {
 }
 
 TEST_F(MmaSm80, GradientsAreBitwiseEqualInEveryOrder) {
-  const Problem p = problem_of(kCases[5], 96, Dtype::kBf16);
+  const Problem p = kCases[5].with_d(96).problem(Dtype::kBf16);
   const EmulatedRun a(mma_sm80::kFamily, p, 1), b(mma_sm80::kFamily, p, 2);
   EXPECT_TRUE(a.same_bits_as(b));
 }

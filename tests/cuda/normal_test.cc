@@ -7,19 +7,13 @@
 #include "cuda/mma_sm80.h"
 #include "cuda/normal_cublas.h"
 #include "cuda/simt_f32.h"
+#include "tests/attention_case.h"
 #include "tests/cuda/emulated_run.h"
 
 namespace flashbench::cuda {
 namespace {
 
-struct NormalCase {
-  const char* guards_against;
-  Shape shape;
-  bool causal = false;
-  double keep = 1.0;  ///< of a random padding mask; 1: none
-};
-
-constexpr NormalCase kCases[] = {
+constexpr AttentionCase kCases[] = {
     {"just_a_warps_row", {1, 2, 1, 9, normal::kWarpColumns, 24}, true},
     {"just_a_blocks_row", {1, 1, 1, 9, normal::kWarpColumns + 1, 24}, true, 0.6},
     {"full_registers", {1, 1, 1, 3, normal::kBlockColumns, 8}, true},
@@ -29,27 +23,13 @@ constexpr NormalCase kCases[] = {
     {"group_of_four", {2, 8, 2, 21, 75, 40}, true, 0.5},
 };
 
-Problem problem_of(const NormalCase& c, Dtype dtype) {
-  Problem p;
-  p.shape = c.shape;
-  p.dtype = dtype;
-  p.pass = Pass::kBoth;
-  p.causal = c.causal;
-  p.d_o = GradSource::kRandom;
-  if (c.keep < 1.0) {
-    p.padding = PaddingMask::kRandom;
-    p.mask_keep = c.keep;
-  }
-  return p;
-}
-
 class Normal : public NeedsKernels {};
 
 TEST_F(Normal, EveryLengthOfRowIsWithinItsNoiseWithNaNWhereItIsHidden) {
   std::uint64_t seed = 0;
-  for (const NormalCase& c : kCases)
+  for (const AttentionCase& c : kCases)
     for (const Dtype dtype : kDtypes) {
-      const EmulatedRun run(normal_cublas::kFamily, problem_of(c, dtype), ++seed,
+      const EmulatedRun run(normal_cublas::kFamily, c.problem(dtype), ++seed,
                             {.nan_in_hidden_keys = true});
       EXPECT_EQ(run.findings_text(), "") << c.guards_against << " " << name(dtype);
       EXPECT_EQ(run.wrong(), "") << c.guards_against << " " << name(dtype);
@@ -57,28 +37,28 @@ TEST_F(Normal, EveryLengthOfRowIsWithinItsNoiseWithNaNWhereItIsHidden) {
 }
 
 TEST_F(Normal, WeightsThatUnderflowF16DoNotSpoilTheirGradients) {
-  Problem p = problem_of({"large_logits", {1, 1, 1, 40, 90, 64}}, Dtype::kF16);
-  p.scale = 3.75;
+  constexpr AttentionCase kLarge = {"large_logits", {1, 1, 1, 40, 90, 64}, false, 1.0, 3.75};
+  const Problem p = kLarge.problem(Dtype::kF16);
   EXPECT_EQ(EmulatedRun(normal_cublas::kFamily, p, 1).wrong(), "");
 }
 
 TEST_F(Normal, AnyScaleIsWithinItsNoise) {
   for (const double scale : {-0.5, 0.0, 2.0}) {
-    Problem p = problem_of(kCases[6], Dtype::kBf16);
+    Problem p = kCases[6].problem(Dtype::kBf16);
     p.scale = scale;
     EXPECT_EQ(EmulatedRun(normal_cublas::kFamily, p, 1).wrong(), "") << scale;
   }
 }
 
 TEST_F(Normal, ResultsAreBitwiseEqualInEveryOrder) {
-  const Problem p = problem_of(kCases[6], Dtype::kF16);
+  const Problem p = kCases[6].problem(Dtype::kF16);
   const EmulatedRun a(normal_cublas::kFamily, p, 1), b(normal_cublas::kFamily, p, 2);
   EXPECT_TRUE(a.same_bits_as(b));
 }
 
 TEST_F(Normal, TheProfileNamesEachProductAndItsFlop) {
   EmulatedDevice device{ptx::DeviceOptions{}};
-  const Problem p = problem_of(kCases[6], Dtype::kBf16);
+  const Problem p = kCases[6].problem(Dtype::kBf16);
   const Inputs in = data::make_inputs(p);
   Outputs out = data::make_outputs(p);
   const auto plan = make_plan(device, normal_cublas::kFamily, p, in);
@@ -99,7 +79,7 @@ TEST_F(Normal, TheProfileNamesEachProductAndItsFlop) {
 }
 
 TEST_F(Normal, TheWorkspaceIsTwoBuffersOfScoresAndTheMask) {
-  const Problem both = problem_of(kCases[6], Dtype::kBf16);  // 75 keys are rows of 76
+  const Problem both = kCases[6].problem(Dtype::kBf16);  // 75 keys are rows of 76
   const std::size_t scores = 2u * 8 * 21 * 76 * 4, mask = 2 * 76;
   EXPECT_EQ(device_need(normal_cublas::kFamily, both, 0).workspace, 2 * scores + mask);
   Problem forward = both;
@@ -115,8 +95,8 @@ TEST_F(Normal, WhatAPlanAllocatesIsWhatWasPredicted) {
   for (const KernelFamily* family :
        {&normal_cublas::kFamily, &simt_f32::kFamily, &mma_sm80::kFamily})
     for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kBoth})
-      for (const NormalCase& c : {kCases[6], kCases[0]}) {
-        Problem p = problem_of(c, Dtype::kBf16);
+      for (const AttentionCase& c : {kCases[6], kCases[0]}) {
+        Problem p = c.problem(Dtype::kBf16);
         p.pass = pass;
         MutatedDevice device({}, 1);
         const std::size_t before = device.free_bytes();

@@ -9,6 +9,7 @@
 #include "cuda/mma_sm80.h"
 #include "cuda/normal_cublas.h"
 #include "cuda/simt_f32.h"
+#include "tests/attention_case.h"
 #include "tests/cuda/emulated_run.h"
 #include "tests/cuda/planted_normal_bugs.h"
 
@@ -16,15 +17,8 @@ namespace flashbench::cuda {
 namespace {
 
 Problem problem_for(const PlantedBug& bug) {
-  Problem p;
-  p.shape = {1, 2, 1, bug.q_len, bug.kv_len, bug.d};
-  p.dtype = Dtype::kBf16;
-  p.pass = Pass::kBoth;
-  p.causal = true;
-  p.padding = PaddingMask::kRandom;
-  p.mask_keep = 0.7;
-  p.d_o = GradSource::kRandom;
-  return p;
+  const Shape shape = {1, 2, 1, bug.q_len, bug.kv_len, bug.d};
+  return AttentionCase{bug.name, shape, true, 0.7}.problem(Dtype::kBf16);
 }
 
 const KernelFamily& family_of(const std::string& entry) {
