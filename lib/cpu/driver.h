@@ -45,16 +45,19 @@ class Driver {
  protected:
   /// C[m][n] = or += A[m][k]·B[k][n] on packed tiles.
   PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write) const {
-    const auto c = static_cast<double>(m * n * (write == Write::kAdd ? 2 : 1));
-    return {2.0 * static_cast<double>(m * n) * static_cast<double>(k),
-            4.0 * (static_cast<double>(ops.words(k) * (m + n)) + c)};
+    return product_in_registers(m, n, k) + touch(m * n * (write == Write::kAdd ? 2 : 1));
+  }
+  /// The same where C becomes operands in the registers: P and dS.
+  PhaseCost product_to_operands(std::int64_t m, std::int64_t n, std::int64_t k,
+                                std::int64_t copies = 1) const {
+    return product_in_registers(m, n, k) + touch(copies * m * ops.words(n));
   }
   /// n elements of a tensor made operands, or results made elements of one.
   PhaseCost convert(std::int64_t n) const {
     return {0,
             static_cast<double>(n) * (static_cast<double>(size_bytes(dtype)) + 4.0 / ops.per_word)};
   }
-  /// n f32 read or written.
+  /// n f32, or words of operands, read or written.
   static PhaseCost touch(std::int64_t n) { return {0, 4.0 * static_cast<double>(n)}; }
 
   const Shape shape;
@@ -62,6 +65,12 @@ class Driver {
   const double scale;
   const int threads;
   const TileOps& ops;
+
+ private:
+  PhaseCost product_in_registers(std::int64_t m, std::int64_t n, std::int64_t k) const {
+    const double flop = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
+    return PhaseCost{flop, 0} + touch(ops.words(k) * (m + n));
+  }
 };
 
 /// Rows [first, ...) of head `h` of batch `b`.

@@ -266,12 +266,12 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
 void FlashBackward::load_queries(const Item& item, const QueryTile& q, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ,
                          convert((pairs() ? 4 : 2) * q.rows * shape.d));
-  const RowSource rows = rows_of(item.io->in->q, item.b, q.h, q.first);
+  const RowSource queries = rows_of(item.io->in->q, item.b, q.h, q.first);
   const RowSource d_o = rows_of(item.io->in->d_o, item.b, q.h, q.first);
-  ops.pack_rows(rows, q.rows, shape.d, 1.0f, t.q, a_stride_);
+  ops.pack_rows(queries, q.rows, shape.d, 1.0f, t.q, a_stride_);
   ops.pack_rows(d_o, q.rows, shape.d, 1.0f, t.d_o, a_stride_);
   if (!pairs()) return;
-  pack_rows_b(rows, q.rows, t.q_b);
+  pack_rows_b(queries, q.rows, t.q_b);
   pack_rows_b(d_o, q.rows, t.d_o_b);
 }
 
@@ -292,13 +292,14 @@ void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles&
         std::clamp<std::int64_t>(item.sees->visible(q.first + r) - item.first_key, 0, q.keys);
   {
     const PhaseTimer timer(item.profile, item.thread, kP,
-                           product(q.rows, q.keys, shape.d, Write::kStore));
+                           product_to_operands(q.rows, q.keys, shape.d));
     ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
                        {lse2_ + row, visible, t.p_sum, s_factor_}, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDs,
-                         product(q.rows, q.keys, shape.d, Write::kStore) + touch(q.rows * q.keys));
+                         product_to_operands(q.rows, q.keys, shape.d, pairs() ? 2 : 1) +
+                             touch(q.rows * ops.words(q.keys)));
   ops.gemm_dscores(q.rows, q.keys, words, {t.d_o, a_stride_, 1},
                    {t.v_t, ops.cols, words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
                    t.p, delta_ + row);

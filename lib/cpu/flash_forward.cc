@@ -243,8 +243,8 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     visible[i] = std::clamp<std::int64_t>(
         item.sees->visible(item.first_query + row + i) - first_key, 0, keys);
   float* sum = t.sum + row * ops.lanes;
-  const PhaseCost scores =
-      product(rows, round_up(keys, ops.lanes), shape.d, Write::kStore);  // what the tile computes
+  const std::int64_t computed = round_up(keys, ops.lanes);  // what the register tiles do
+  const PhaseCost scores = product_to_operands(rows, computed, shape.d);
   {
     const PhaseTimer timer(item.profile, item.thread, kP, scores);
     const Ahead ahead = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
