@@ -142,8 +142,7 @@ std::string gpus_text() {
   for (const registry::GpuStatus& g : registry::gpus())
     text += fmt::format(
         "  {:<14}{}, compute capability {}, {} multiprocessors, {}, L2 {} MiB, {} KiB shared "
-        "memory "
-        "a block, driver {}for CUDA {}\n  {:<14}{}\n",
+        "memory a block, driver {}for CUDA {}\n  {:<14}{}\n",
         g.index, g.name, capability_text(g.capability), g.multiprocessors,
         report::human_bytes(static_cast<double>(g.memory_bytes)), g.l2_bytes >> 20,
         g.shared_bytes >> 10, g.driver_version.empty() ? "" : g.driver_version + " ", g.driver, "",

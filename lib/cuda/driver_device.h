@@ -20,8 +20,8 @@ namespace flashbench::cuda {
 /// survived is asked of the driver, since no list of its errors stays complete.
 class DriverDevice final : public Device {
  public:
-  /// `index` counts the GPUs that the driver shows.
   using LoadCublas = const CublasApi* (*)(std::string& absent);
+  /// `index` counts the GPUs that the driver shows.
   DriverDevice(const DriverApi& api, int index, LoadCublas load_cublas = cuda::load_cublas);
 
   const DeviceInfo& info() const override { return info_; }

@@ -57,12 +57,7 @@ __device__ void scores_gradient(const Attention& a) {
     load<kTeam>(ds, dp, first, a.kv_len);
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) ds[v] = gradient(weights[v], ds[v], delta);
-    if constexpr (sizeof(T) < sizeof(float)) Shared::sync();
-#pragma unroll
-    for (int v = 0; v < kVectors; ++v) {
-      const int column = Shared::column(first, v);
-      if (column < a.kv_len) reinterpret_cast<Four<T>*>(dp)[column / 4] = narrow<T>(ds[v]);
-    }
+    store<T, kTeam>(ds, dp, first, a.kv_len);
   }
 }
 

@@ -102,4 +102,16 @@ __device__ void load(float4 (&s)[kVectors], const float* row, int first, int kv_
   }
 }
 
+/// Writes a chunk as T, from the start of the row that it was made from. All threads have read
+/// their part of it by then.
+template <typename T, int kTeam>
+__device__ void store(const float4 (&x)[kVectors], float* row, int first, int kv_len) {
+  if constexpr (sizeof(T) < sizeof(float)) Team<kTeam>::sync();
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    const int column = Team<kTeam>::column(first, v);
+    if (column < kv_len) reinterpret_cast<Four<T>*>(row)[column / 4] = narrow<T>(x[v]);
+  }
+}
+
 }  // namespace flashbench::cuda::normal

@@ -88,13 +88,9 @@ __device__ void softmax(const Attention& a) {
   const float factor = empty ? 0.0f : kWeightScale<T> / sum;
   for (int first = 0; first < a.kv_len; first += Shared::kChunk) {
     if (a.kv_len > Shared::kChunk) load_masked<kTeam>(s, scores, first, a.kv_len, mask);
-    if constexpr (sizeof(T) < sizeof(float)) Shared::sync();
 #pragma unroll
-    for (int v = 0; v < kVectors; ++v) {
-      const int column = Shared::column(first, v);
-      if (column < a.kv_len)
-        reinterpret_cast<Four<T>*>(scores)[column / 4] = narrow<T>(weights(s[v], max, factor));
-    }
+    for (int v = 0; v < kVectors; ++v) s[v] = weights(s[v], max, factor);
+    store<T, kTeam>(s, scores, first, a.kv_len);
   }
   if (Shared::thread() == 0) a.lse[row] = empty ? -INFINITY : (max + log2f(sum)) * kLn2;
 }
