@@ -15,13 +15,22 @@ enum Phase : std::size_t { kLoad, kScores, kSoftmax, kAccumulate, kCombine };
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Measured on Zen 3, 2 threads, 32 heads, 8 of K/V, 8192 keys, d = 128, share of the read bandwidth
-// of the same run, f32 / bf16: packed like many queries .37 / .22; rows in place .52 / .46; the
-// next block fetched meanwhile .73 / .57; 16-bit rows converted in registers, not in a tile - / .69
-// to .87. Blocks of 32 and 128 keys: .74 / .49 and .61 / .53 in noisier runs.
-constexpr std::int64_t kKeys = 64;
+// Measured with 2 threads, 8192 keys, d = 128; share of the read bandwidth of the same run.
+// Zen 3, 32 heads, 8 of K/V, f32 / bf16: packed like many queries .37 / .22; rows in place .52 /
+// .46; the next block fetched meanwhile .73 / .57; 16-bit rows converted in registers .74 / .69.
+// Zen 5, time against that: the next block fetched into L1, not L2, f32 .81 (of 32 K/V heads .93),
+// bf16 .96; sums of P V in registers for a whole block and sums across lanes shared by four rows
+// .87, .82; bf16 blocks of 128 keys, not 64, .91. Together .66 / .70: 111 / 96 %, of 32 K/V heads
+// 90 / 90 %. Not fetched at all 1.56, every other line 1.47 / 1.12.
+constexpr std::int64_t kBlockBytes = 32 << 10;  ///< of K in a block of keys
 constexpr std::int64_t kMaxRows = 16;
 constexpr std::int64_t kMinSplit = 256;  ///< keys; fewer do not pay for combining
+
+/// Keys of a block.
+std::int64_t choose_keys(const Problem& p) {
+  const auto row_bytes = p.shape.d * static_cast<std::int64_t>(size_bytes(p.dtype));
+  return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes, 16), 32, 256);
+}
 
 /// Four work items a thread even out what the threads get.
 std::int64_t choose_splits(const Shape& s, int threads) {
@@ -36,15 +45,16 @@ bool FlashDecode::suits(const Shape& shape) { return shape.group() * shape.q_len
 FlashDecode::FlashDecode(const Problem& p, const Execution& e)
     : Driver(p, e),
       rows_(shape.group() * shape.q_len),
+      keys_(choose_keys(p)),
       splits_(choose_splits(shape, threads)),
       d_stride_(tile_stride(shape.d)),
-      s_stride_(tile_stride(kKeys)) {}
+      s_stride_(tile_stride(keys_)) {}
 
 FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
   Tiles t{};
   t.q = carver.take(rows_ * d_stride_);
   t.s = carver.take(rows_ * s_stride_);
-  t.kv = carver.take(kKeys * d_stride_);
+  t.kv = carver.take(keys_ * d_stride_);
   return t;
 }
 
@@ -69,7 +79,7 @@ std::vector<std::string> FlashDecode::phases() const {
 
 std::vector<std::size_t> FlashDecode::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
-  return {per_thread * (floats(rows_ * d_stride_) + floats(kKeys * d_stride_)),
+  return {per_thread * (floats(rows_ * d_stride_) + floats(keys_ * d_stride_)),
           per_thread * floats(rows_ * s_stride_), 0, 0,
           static_cast<std::size_t>(shape.b * shape.h_kv * splits_) *
               (floats(rows_ * d_stride_) + 2 * floats(rows_)) * sizeof(float)};
@@ -101,7 +111,7 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
       const std::int64_t head = i / splits_, b = head / shape.h_kv;
       const Visibility& v = sees[static_cast<std::size_t>(b)];
       const std::int64_t keys = visible(v, rows_ - 1);  // the last row sees the most
-      const std::int64_t share = round_up(blocks(keys, splits_), kKeys);
+      const std::int64_t share = round_up(blocks(keys, splits_), keys_);
       const std::int64_t first = std::min(keys, i % splits_ * share);
       attend({&io, &v, b, head % shape.h_kv, first, std::min(keys, first + share), profile, thread},
              tiles, part(head, i % splits_));
@@ -161,8 +171,8 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     std::fill_n(part.max, rows_, -kInf);
     std::fill_n(part.sum, rows_, 0.0f);
   }
-  for (std::int64_t first = item.first_key; first < item.last_key; first += kKeys) {
-    const std::int64_t keys = std::min(kKeys, item.last_key - first);
+  for (std::int64_t first = item.first_key; first < item.last_key; first += keys_) {
+    const std::int64_t keys = std::min(keys_, item.last_key - first);
     const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, t.kv);
     {
       const PhaseTimer timer(item.profile, item.thread, kScores,
@@ -181,7 +191,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     const PhaseTimer timer(item.profile, item.thread, kAccumulate,
                            product_in_place(v, keys) + touch(rows_ * (keys + shape.d)));
     ops.add_rows(rows_, keys, shape.d, {t.s, s_stride_, 1}, v, {part.o, d_stride_},
-                 ahead(io.in->k, item, first + kKeys));
+                 ahead(io.in->k, item, first + keys_));
   }
 }
 

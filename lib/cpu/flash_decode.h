@@ -60,6 +60,7 @@ class FlashDecode final : public Driver {
                std::int64_t row);
 
   std::int64_t rows_;  ///< query heads of a group x queries
+  std::int64_t keys_;  ///< of a block
   std::int64_t splits_;
   std::int64_t d_stride_, s_stride_;
   Buffer parts_;

@@ -19,8 +19,8 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Four rows of B at a time, since four sums share their additions across lanes; as many rows of A
-// as the accumulators leave registers for.
+// A·Bᵀ: four rows of B at a time, since four sums share their additions across lanes; as many rows
+// of A as the accumulators leave registers for.
 inline constexpr int kDotCols = 4;
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 inline constexpr int kDotRows = 4;
@@ -28,28 +28,59 @@ inline constexpr int kDotRows = 4;
 inline constexpr int kDotRows = 2;
 #endif
 
-/// dst[j] = sum of the lanes of v[j].
-template <class V>
-HWY_INLINE void store_sums(const V (&v)[kDotCols], float* HWY_RESTRICT dst) {
-#if HWY_TARGET == HWY_SCALAR
-  for (int j = 0; j < kDotCols; ++j) dst[j] = hn::GetLane(v[j]);
-#else
+// A·B with rows of B as they lie: rows and vectors of C in registers, and vectors of a lone row.
+inline constexpr int kAddRows = 4;
+inline constexpr int kAddVecs = kDotRows;
+inline constexpr int kAddVecsOfOneRow = 8;
+
+#if HWY_TARGET != HWY_SCALAR
+/// In each 128-bit block four sums: [j] adds the lanes of v[j] in that block.
+HWY_INLINE VecF32 block_sums(const VecF32 (&v)[kDotCols]) {
   const hn::ScalableTag<float> f32;
   const hn::Repartition<double, decltype(f32)> f64;
-  const auto half = [&](V a, V b) HWY_ATTR {
+  const auto half = [&](VecF32 a, VecF32 b) HWY_ATTR {
     return hn::Add(hn::InterleaveLower(f32, a, b), hn::InterleaveUpper(f32, a, b));
   };
-  const auto ab = hn::BitCast(f64, half(v[0], v[1]));  // per 128 bits: a02 b02 a13 b13
+  const auto ab = hn::BitCast(f64, half(v[0], v[1]));  // per block: a02 b02 a13 b13
   const auto cd = hn::BitCast(f64, half(v[2], v[3]));
-  const auto sums = hn::Add(hn::BitCast(f32, hn::InterleaveLower(f64, ab, cd)),
-                            hn::BitCast(f32, hn::InterleaveUpper(f64, ab, cd)));
-  HWY_ALIGN float blocks[HWY_MAX_BYTES / sizeof(float)];
-  hn::Store(sums, f32, blocks);
+  return hn::Add(hn::BitCast(f32, hn::InterleaveLower(f64, ab, cd)),
+                 hn::BitCast(f32, hn::InterleaveUpper(f64, ab, cd)));
+}
+#endif
+
+/// dst[i·row + j] = sum of the lanes of v[i][j].
+template <int kRows>
+HWY_INLINE void store_sums(const VecF32 (&v)[kRows][kDotCols], float* HWY_RESTRICT dst,
+                           std::int64_t row) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < kDotCols; ++j) dst[i * row + j] = hn::GetLane(v[i][j]);
+#else
+  const hn::ScalableTag<float> f32;
   const hn::FixedTag<float, 4> f32x4;
-  auto total = hn::Load(f32x4, blocks);
-  for (std::size_t i = 4; i < hn::Lanes(f32); i += 4)
-    total = hn::Add(total, hn::Load(f32x4, blocks + i));
-  hn::StoreU(total, f32x4, dst);
+  HWY_ALIGN float blocks[HWY_MAX_BYTES / sizeof(float)];
+#if HWY_TARGET == HWY_AVX3
+  if constexpr (kRows == 4) {
+    // Four rows share the additions across blocks, too.
+    const auto halves = [&](int a, int b) HWY_ATTR {
+      const auto x = block_sums(v[a]), y = block_sums(v[b]);
+      const auto sum = hn::Add(hn::ConcatLowerLower(f32, y, x), hn::ConcatUpperUpper(f32, y, x));
+      return hn::Add(sum, hn::SwapAdjacentBlocks(sum));  // a a b b
+    };
+    hn::Store(hn::OddEvenBlocks(halves(1, 3), halves(0, 2)), f32, blocks);
+    for (int i = 0; i < kRows; ++i)
+      hn::StoreU(hn::Load(f32x4, blocks + 4 * i), f32x4, dst + i * row);
+    return;
+  }
+#endif
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    hn::Store(block_sums(v[i]), f32, blocks);
+    auto total = hn::Load(f32x4, blocks);
+    for (std::size_t k = 4; k < hn::Lanes(f32); k += 4)
+      total = hn::Add(total, hn::Load(f32x4, blocks + k));
+    hn::StoreU(total, f32x4, dst + i * row);
+  }
 #endif
 }
 
@@ -79,15 +110,18 @@ HWY_INLINE hn::Vec<hn::ScalableTag<float>> load_f32(const T* HWY_RESTRICT p) {
   }
 }
 
+template <typename T>
+HWY_INLINE const T* row_pointer(const RowSource& b, std::int64_t j) {
+  const std::int64_t r = b.position == nullptr ? j : b.position[j];
+  return static_cast<const T*>(b.base) + r * b.row_stride;
+}
+
 /// Rows [j, j + kCols) of B.
 template <typename T, int kCols>
 struct RowPointers {
   const T* row[kCols];
   RowPointers(const RowSource& b, std::int64_t j) {
-    for (int i = 0; i < kCols; ++i) {
-      const std::int64_t r = b.position == nullptr ? j + i : b.position[j + i];
-      row[i] = static_cast<const T*>(b.base) + r * b.row_stride;
-    }
+    for (int i = 0; i < kCols; ++i) row[i] = row_pointer<T>(b, j + i);
   }
 };
 
@@ -104,7 +138,7 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) sum[i][j] = hn::Zero(f32);
   for (std::int64_t p = 0; p < d; p += lanes) {
-    ahead.fetch();
+    ahead.fetch_close();
     hn::Vec<decltype(f32)> bv[kCols];
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) bv[j] = load_f32(b.row[j] + p);
@@ -115,40 +149,43 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
       for (int j = 0; j < kCols; ++j) sum[i][j] = hn::MulAdd(av, bv[j], sum[i][j]);
     }
   }
+  if constexpr (kCols == kDotCols) {
+    store_sums(sum, c, row_c);
+  } else {
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) {
-    if constexpr (kCols == kDotCols)
-      store_sums(sum[i], c + i * row_c);
-    else
-      c[i * row_c] = hn::GetLane(hn::SumOfLanes(f32, sum[i][0]));
+    for (int i = 0; i < kRows; ++i) c[i * row_c] = hn::GetLane(hn::SumOfLanes(f32, sum[i][0]));
   }
 }
 
-/// C[kRows] += A[kRows][kCols]·B[kCols], whole rows of C; A's elements stay in registers.
-template <int kRows, int kCols, typename T>
-HWY_INLINE void add_rows_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int64_t row_a,
-                              const RowPointers<T, kCols>& b, float* HWY_RESTRICT c,
+/// kVecs vectors of kRows rows of C += A·B; the sums stay in registers for all n rows of B.
+template <int kRows, int kVecs, typename T>
+HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::int64_t row_a,
+                              const RowSource& b, std::int64_t column, float* HWY_RESTRICT c,
                               std::int64_t row_c, Ahead& ahead) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
-  hn::Vec<decltype(f32)> weight[kRows][kCols];
+  VecF32 sum[kRows][kVecs];
 #pragma GCC unroll 8
   for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 4
-    for (int j = 0; j < kCols; ++j) weight[i][j] = hn::Set(f32, a[i * row_a + j]);
-  for (std::int64_t p = 0; p < d; p += lanes) {
-    ahead.fetch();
-    hn::Vec<decltype(f32)> bv[kCols];
-#pragma GCC unroll 4
-    for (int j = 0; j < kCols; ++j) bv[j] = load_f32(b.row[j] + p);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::LoadU(f32, c + i * row_c + v * lanes);
+  for (std::int64_t j = 0; j < n; ++j) {
+    ahead.fetch_close();
+    const T* HWY_RESTRICT row = row_pointer<T>(b, j) + column;
+    VecF32 bv[kVecs];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) bv[v] = load_f32(row + v * lanes);
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) {
-      auto sum = hn::LoadU(f32, c + i * row_c + p);
-#pragma GCC unroll 4
-      for (int j = 0; j < kCols; ++j) sum = hn::MulAdd(weight[i][j], bv[j], sum);
-      hn::StoreU(sum, f32, c + i * row_c + p);
+      const auto weight = hn::Set(f32, a[i * row_a + j]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::MulAdd(weight, bv[v], sum[i][v]);
     }
   }
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) hn::StoreU(sum[i][v], f32, c + i * row_c + v * lanes);
 }
 
 /// What each step of `lanes` elements fetches, where groups of rows of B fetch ahead.step: as with
@@ -170,18 +207,6 @@ HWY_INLINE void dots_group(std::int64_t m, std::int64_t j, std::int64_t d, Matri
     dots_tile<1>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row, ahead);
 }
 
-template <int kCols, typename T>
-HWY_INLINE void add_rows_group(std::int64_t m, std::int64_t j, std::int64_t d, MatrixA a,
-                               const RowSource& b, MatrixC c, Ahead& ahead) {
-  const RowPointers<T, kCols> rows(b, j);
-  std::int64_t i = 0;
-  for (; i + kDotRows <= m; i += kDotRows)
-    add_rows_tile<kDotRows>(d, a.data + i * a.row + j, a.row, rows, c.data + i * c.row, c.row,
-                            ahead);
-  for (; i < m; ++i)
-    add_rows_tile<1>(d, a.data + i * a.row + j, a.row, rows, c.data + i * c.row, c.row, ahead);
-}
-
 template <typename T>
 HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
                         const RowSource& b, MatrixC c, Ahead ahead) {
@@ -191,13 +216,32 @@ HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA 
   for (; j < n; ++j) dots_group<1, T>(m, j, d, a, b, c, step);
 }
 
+/// kRows rows of C, kVecs vectors at a time, then one.
+template <int kRows, int kVecs, typename T>
+HWY_INLINE void add_rows_strips(std::int64_t n, std::int64_t d, const float* a, std::int64_t row_a,
+                                const RowSource& b, float* c, std::int64_t row_c, Ahead& ahead) {
+  const std::int64_t lanes = vector_lanes();
+  std::int64_t p = 0;
+  for (; p + kVecs * lanes <= d; p += kVecs * lanes)
+    add_rows_tile<kRows, kVecs, T>(n, a, row_a, b, p, c + p, row_c, ahead);
+  for (; p < d; p += lanes) add_rows_tile<kRows, 1, T>(n, a, row_a, b, p, c + p, row_c, ahead);
+}
+
 template <typename T>
 HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
                             const RowSource& b, MatrixC c, Ahead ahead) {
-  Ahead step = each_step(ahead, m, d);
-  std::int64_t j = 0;
-  for (; j + kDotCols <= n; j += kDotCols) add_rows_group<kDotCols, T>(m, j, d, a, b, c, step);
-  for (; j < n; ++j) add_rows_group<1, T>(m, j, d, a, b, c, step);
+  const std::int64_t vectors = blocks(d, vector_lanes());
+  const auto strips = [&](int vecs) { return vectors / vecs + vectors % vecs; };
+  const std::int64_t steps =
+      m / kAddRows * strips(kAddVecs) + m % kAddRows * strips(kAddVecsOfOneRow);
+  Ahead step{ahead.next, blocks(ahead.step, kDotCols * steps)};
+  std::int64_t i = 0;
+  for (; i + kAddRows <= m; i += kAddRows)
+    add_rows_strips<kAddRows, kAddVecs, T>(n, d, a.data + i * a.row, a.row, b, c.data + i * c.row,
+                                           c.row, step);
+  for (; i < m; ++i)
+    add_rows_strips<1, kAddVecsOfOneRow, T>(n, d, a.data + i * a.row, a.row, b, c.data + i * c.row,
+                                            c.row, step);
 }
 
 inline void dots(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,

@@ -52,15 +52,21 @@ inline constexpr float kLargestSum = 65536.0f;
 
 enum class Write { kStore, kAdd };
 
-/// Memory that will be read next: a product fetches `step` bytes of it into L2 for each register
-/// tile (dots, add_rows: for each four rows of B), so that reading goes on while it computes.
+/// Memory that will be read next: a product fetches `step` bytes of it for each register tile (into
+/// L2; dots, add_rows: for each four rows of B, into L1), so that reading goes on while it computes.
 /// Reaching beyond an allocation is harmless.
 struct Ahead {
   const std::byte* next = nullptr;
   std::int64_t step = 0;
 
+  /// Into L2.
   void fetch() {
     for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 2);
+    next += step;
+  }
+  /// Into L1.
+  void fetch_close() {
+    for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
     next += step;
   }
 };
