@@ -136,6 +136,16 @@ class Measuring(OnAFakeGpu):
         self.assertIsNone(report["results"][0]["energy_j"])
         self.assertIn("counts no energy", report["context"]["gpu"]["energy"]["missing"])
 
+    def test_calls_do_not_pay_for_slow_readings_of_the_energy_counter(self):
+        # 100 W by the clock, whatever runs. A reading after every sample of 1 ms would make it 1100 W.
+        (result,) = self.bench("--d", "16", nvml="slow_ms=10")["results"]
+        self.assertLess(result["energy_j"] / result["median"], 500)
+
+    def test_cold_calls_have_no_energy_since_their_flushes_would_count(self):
+        (result,) = self.bench("--d", "16", "--cache", "cold")["results"]
+        self.assertIsNone(result["energy_j"])
+        self.assertIsNone(result["gflop_per_j"])
+
     def test_two_gpus_are_measured_each_by_its_own_clock(self):
         report = self.bench("--d", "16", "--device", "1,0", cuda="gpus=2", nvml="gpus=2")
         self.assertEqual([r["status"] for r in report["results"]], ["ok", "ok"])
