@@ -43,6 +43,8 @@ class Report:
         self.source = pathlib.Path(path).stem
         for result in self.data["results"]:
             result.update(report=number, program=self.program, source=self.source)
+            on_gpu = result.get("device_bytes")  # later than the first reports
+            result["memory_bytes"] = on_gpu if on_gpu is not None else result["peak_rss_bytes"]
 
     @property
     def results(self):

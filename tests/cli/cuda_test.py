@@ -64,6 +64,8 @@ class Listing(OnAFakeGpu):
         self.assertEqual(peaks["bf16"]["isa"], "mma.sync")
         self.assertEqual(peaks["f16"]["isa"], "mma.sync")
         self.assertGreater(peaks[None]["read_gb_s"], 0)
+        gpu = next(line for line in done.stderr.splitlines() if line.startswith("  GPU 0 "))
+        self.assertRegex(gpu, r"GPU 0 +f32 \S+ .FLOP/s \(fma.f32\), bf16 .*, read \S+ .B/s$", "no count of threads")
 
     def test_no_nvml_is_said_and_nothing_else_is_lost(self):
         text = self.info(nvml="init=9").stdout
@@ -107,6 +109,9 @@ class Measuring(OnAFakeGpu):
         self.assertGreater(result["balance"], 0)
         self.assertIn("is the limit", result["why"])
         self.assertGreater(result["energy_j"], 0)
+        rows, d = 16, 16  # of each of q, k, v, o, their gradients and that of o
+        self.assertEqual(result["device_bytes"], 4 * (8 * rows * d + rows) + result["workspace_bytes"])
+        self.assertIsNone(result["peak_rss_bytes"], "its memory is not the process's")
         self.assertFalse([w for w in result["warnings"] if "throttled: the GPU" in w])
         gpu = report["context"]["gpu"]
         self.assertEqual(gpu["driver_version"], "580.65.06")
