@@ -26,7 +26,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 TIMING_DEFAULTS = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.5, "timeout": 20.0}
 MEASURED = (
     "times iterations_per_sample min max median mean stddev mad p25 p75 ci95 user system tflops "
-    "gb_s pct_peak bound peak_rss_bytes energy_j speedup_over phases workspace_bytes flop_executed"
+    "gb_s pct_peak bound peak_rss_bytes device_bytes energy_j speedup_over phases workspace_bytes "
+    "flop_executed"
 ).split()
 
 
@@ -150,7 +151,8 @@ class Peer:
         result.update(fields, warnings=warnings)
         add_rates(result)
         if peak is not None:
-            result["peak_rss_bytes"] = peak + tensor_bytes(path)
+            where = "peak_rss_bytes" if self.options.backend == "cpu" else "device_bytes"
+            result[where] = peak + tensor_bytes(path)
 
     def judge(self, inputs, outputs, workload):
         """Outputs with the very bits of ones that were judged before need no second look."""

@@ -136,13 +136,18 @@ def wrong_lines(rows, seen):
 
 
 def heading(reports, rounds, threads):
+    """`threads`: of the processor; None where a GPU computed."""
     context = next((r["context"] for r in reports.get("flashbench", [])), None)
     tools = {
         r["tool"]["name"]: r["tool"]["version"] for all_of in reports.values() for r in all_of[:1]
     }
     machine = context["cpu"]["model"] if context else "unknown processor"
+    if threads is not None:
+        machine += f", {threads} threads"
+    elif context and context["gpu"]:
+        machine = context["gpu"]["model"]
     return (
-        f"{machine}, {threads} threads; {', '.join(f'{n} {v}' for n, v in tools.items())}; "
+        f"{machine}; {', '.join(f'{n} {v}' for n, v in tools.items())}; "
         f"median of {rounds} round{'s' * (rounds != 1)} [quartiles]; "
         "a peer's x: flashbench is so many times as fast"
     )

@@ -256,9 +256,7 @@ def memory_plots(sweep):
                     "mode": "lines+markers",
                     "y": [factor * r["memory_bytes"] for r in points],
                     **look(order.index(name)),
-                    "text": [
-                        f"{text(name)}<br>{rp.byte_count(r['memory_bytes'])}" for r in points
-                    ],
+                    "text": [f"{text(name)}<br>{rp.byte_count(r['memory_bytes'])}" for r in points],
                     "hoverinfo": "text",
                 }
             )
