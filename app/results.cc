@@ -126,7 +126,8 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
   } else {
     if (request.isa) r.isa = name(*request.isa);
     if (request.threads > 0) r.threads = request.threads;
-    if (request.device) r.device = device_text(*request.device);
+    if (request.device || request.backend == Backend::kCuda)
+      r.device = device_text(request.device.value_or(0));  // as routing would
   }
   r.cache = name(request.cache);
   r.deterministic = request.deterministic;

@@ -20,6 +20,7 @@ import tempfile
 import time
 
 from flashbench_program import Flashbench, Refused, own_work, problem_flags, tensor_bytes
+from reports import flop_rate
 from sampling import Unsupported, noise, peak_rss_growth, sample
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -338,7 +339,7 @@ def result_line(result):
     worst = max((t["error_over_noise"] for t in result["check"]["worst"]), default=0)
     return (
         f"{what}: {1e3 * result['median']:.4g} ms +- {1e3 * half:.2g}, "
-        f"{1e3 * result['tflops']:.1f} GFLOP/s, "
+        f"{flop_rate(result['tflops'])}, "
         f"{result['kernel']}, pass {worst:.2g}x"
     )
 

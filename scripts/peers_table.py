@@ -3,6 +3,7 @@
 import statistics
 
 import peerlib
+from reports import flop_rate
 from sampling import quantile, summarize
 
 HEADS = {64: 8, 128: 4, 512: 2}  # b*h by d: the same number of FLOPs at d = 64 and 128
@@ -80,7 +81,7 @@ def speed(results):
         return reason or results[0]["check"]["verdict"]
     if memory_bound(known[0]):
         return f"{statistics.median(r['gb_s'] for r in known):.1f} GB/s"
-    return f"{1e3 * statistics.median(r['tflops'] for r in known):.1f} GFLOP/s"
+    return flop_rate(statistics.median(r["tflops"] for r in known))
 
 
 def memory_bound(result):

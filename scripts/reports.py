@@ -1,7 +1,8 @@
 """What plot.py and report.py share: reading reports, what varies among their results, labels.
 
-Standard library only. A result keeps the fields of lib/report/schema; three are added:
-`report` (its number), `program` (flashbench, pytorch, ...) and `source` (the file's stem).
+Standard library only. A result keeps the fields of lib/report/schema; four are added:
+`report` (its number), `program` (flashbench, pytorch, ...), `source` (the file's stem) and
+`memory_bytes` (on a GPU what it takes there, else the process's peak).
 """
 
 import json

@@ -203,6 +203,8 @@ class Faults(OnAFakeGpu):
         self.assertEqual(fits["status"], "ok")
         self.assertEqual(large["status"], "skipped")
         self.assertRegex(large["reason"], r"needs 1\.\d GB on device Fake GPU, 0\.\d GB available")
+        (limit,) = report["summary"]["memory_limit"]
+        self.assertEqual((limit["fits"], limit["exceeds"]), (16, 65536), "both are of one series, on one device")
 
     def test_cases_that_are_compared_need_their_memory_together(self):
         # Each takes 105 MB beside 103 MB that are kept for CUDA and the probes; there are 209 MB.
