@@ -316,7 +316,7 @@ def measure_all(library, options, flags, folder, announce):
     """The report of every case that the flags name."""
     peer = Peer(library, options, folder)
     reports = []
-    for case in peer.flashbench.cases([*flags, "--type", options.type]):
+    for case in peer.flashbench.problems([*flags, "--type", options.type]):
         reports.append(peer.measure(case))
         announce(reports[-1]["results"][0])
     report = join(reports)
@@ -354,9 +354,8 @@ def serve(library, parser, folder):
             complete(options, library)
             peer = peer or Peer(library, options, folder)
             peer.options = options
-            reports = [
-                peer.measure(c) for c in peer.flashbench.cases([*flags, "--type", options.type])
-            ]
+            cases = peer.flashbench.problems([*flags, "--type", options.type])
+            reports = [peer.measure(c) for c in cases]
             answer = {"report": join(reports), "wrong": peer.wrong}
         except Refused as why:
             answer = {"refused": str(why)}
