@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <map>
 #include <memory>
@@ -40,6 +41,14 @@ struct Runner {
   const Execution& execution() const { return routed->route->execution; }
   bool on_cuda() const { return routed->on_cuda(); }
 };
+
+/// A reading of a GPU's energy counter takes some milliseconds. More than that is queued behind it,
+/// or the GPU would idle meanwhile, and the calls would pay for it.
+constexpr double kQueued_s = 0.01;
+
+std::int64_t calls_in(double seconds, double call_s) {
+  return call_s < seconds ? static_cast<std::int64_t>(std::ceil(seconds / call_s)) : 1;
+}
 
 std::size_t last_cache_bytes(const report::Context& machine) {
   std::uint64_t bytes = 0;
@@ -286,18 +295,22 @@ class Group {
   /// A run of its own: between samples that take turns, the counters could not tell whose joules
   /// they count.
   void add_energy(Runner& r, std::int64_t iterations) {
+    const bool cold = r.routed->request.cache == sweep::CacheState::kCold;
+    if (r.on_cuda() && cold) return;  // the flushes between the calls would count too
     const measure::ReadEnergy read_j = [&]() -> std::optional<double> {
       return r.on_cuda() ? registry::gpu_energy_j(r.execution().device) : context_.energy.read_j();
     };
     if (!read_j()) return;  // the report's context says why
     describe("energy");
+    report::Result& result = *r.result;
+    if (r.on_cuda() && result.timing) iterations = calls_in(kQueued_s, result.timing->median);
     const auto launch = [&] {
       for (std::int64_t i = 0; i < iterations; ++i) r.lane->launch();
-      r.lane->wait();
+      if (r.on_cuda()) registry::wait_for_previous(r.execution().device);
     };
-    report::Result& result = *r.result;
     result.energy_j =
         measure::energy_per_call_j(read_j, launch, context_.limits.min_time_s, interrupted);
+    r.lane->wait();
     if (result.energy_j) *result.energy_j /= static_cast<double>(iterations);
     if (result.energy_j && *result.energy_j > 0)
       result.gflop_per_j = result.flop_visible / *result.energy_j * 1e-9;

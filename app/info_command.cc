@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -187,21 +188,29 @@ std::string levels_text() {
   return text;
 }
 
-std::string peaks_text(const std::vector<report::Peak>& peaks) {
+std::string peak_text(const report::Peak& p) {
+  if (!p.dtype) return fmt::format("read {}/s", report::human_bytes(*p.read_gb_s * 1e9));
+  return fmt::format("{} {}{}", *p.dtype, report::human_flop_rate(*p.gflops * 1e9),
+                     p.device ? fmt::format(" ({})", p.isa) : "");
+}
+
+/// A line for every ISA level and every GPU, whose count of threads would tell nobody anything.
+std::string peaks_text(std::vector<report::Peak> peaks) {
+  const auto where = [](const report::Peak& p) { return p.device ? "GPU " + *p.device : p.isa; };
   std::string text = "\nPeaks, measured now (multiply-adds of a dtype, reads beyond the caches)\n";
-  std::string last;
-  for (const report::Peak& p : peaks) {
-    const std::string where = p.device ? "GPU " + *p.device : p.isa;
-    if (where != last)
-      text += fmt::format("{}  {:<14}{} threads: ", last.empty() ? "" : "\n", where, p.threads);
-    else
-      text += ", ";
-    last = where;
-    const std::string by = p.device ? fmt::format(" ({})", p.isa) : "";
-    text += p.dtype ? fmt::format("{} {}{}", *p.dtype, report::human_flop_rate(*p.gflops * 1e9), by)
-                    : fmt::format("read {:.1f} GB/s", *p.read_gb_s);
+  while (!peaks.empty()) {
+    const report::Peak first = peaks.front();
+    const auto rest = std::stable_partition(
+        peaks.begin(), peaks.end(), [&](const auto& p) { return where(p) == where(first); });
+    std::stable_partition(peaks.begin(), rest, [](const auto& p) { return p.dtype.has_value(); });
+    std::vector<std::string> parts;
+    for (auto p = peaks.begin(); p != rest; ++p) parts.push_back(peak_text(*p));
+    peaks.erase(peaks.begin(), rest);
+    text +=
+        fmt::format("  {:<14}{}{}\n", where(first),
+                    first.device ? "" : fmt::format("{} threads: ", first.threads), joined(parts));
   }
-  return text + "\n";
+  return text;
 }
 
 /// The fields of a report that are about the machine, and what only info knows.

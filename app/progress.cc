@@ -61,8 +61,7 @@ std::string left_text(double seconds) {
 
 std::string finished_text(int at, int cases, const report::Result& r,
                           std::optional<double> left_s) {
-  std::string text = fmt::format("{}/{} {} {} {} {}: ", at, cases, r.type, r.pass, r.workload.dtype,
-                                 report::workload_text(r.workload));
+  std::string text = fmt::format("{}/{} {}: ", at, cases, report::result_text(r));
   if (r.status != report::Status::kOk || !r.timing) {
     text += r.timing ? "" : name(r.status);
     if (r.reason) text += fmt::format(": {}", *r.reason);

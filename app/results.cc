@@ -116,6 +116,8 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
     r.kernel = c.route->kernel->info().name;
     if (c.on_cuda()) {
       r.device = device_text(c.route->execution.device);
+      if (!c.emulated())
+        r.device_bytes = c.route->kernel->device_bytes(request.problem, c.route->execution);
     } else {
       r.isa = name(c.route->execution.isa);
       r.threads = c.route->execution.threads;
@@ -124,7 +126,8 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
   } else {
     if (request.isa) r.isa = name(*request.isa);
     if (request.threads > 0) r.threads = request.threads;
-    if (request.device) r.device = device_text(*request.device);
+    if (request.device || request.backend == Backend::kCuda)
+      r.device = device_text(request.device.value_or(0));  // as routing would
   }
   r.cache = name(request.cache);
   r.deterministic = request.deterministic;

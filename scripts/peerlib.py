@@ -20,13 +20,15 @@ import tempfile
 import time
 
 from flashbench_program import Flashbench, Refused, own_work, problem_flags, tensor_bytes
+from reports import flop_rate
 from sampling import Unsupported, noise, peak_rss_growth, sample
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TIMING_DEFAULTS = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.5, "timeout": 20.0}
 MEASURED = (
     "times iterations_per_sample min max median mean stddev mad p25 p75 ci95 user system tflops "
-    "gb_s pct_peak bound peak_rss_bytes energy_j speedup_over phases workspace_bytes flop_executed"
+    "gb_s pct_peak bound peak_rss_bytes device_bytes energy_j speedup_over phases workspace_bytes "
+    "flop_executed"
 ).split()
 
 
@@ -150,7 +152,8 @@ class Peer:
         result.update(fields, warnings=warnings)
         add_rates(result)
         if peak is not None:
-            result["peak_rss_bytes"] = peak + tensor_bytes(path)
+            where = "peak_rss_bytes" if self.options.backend == "cpu" else "device_bytes"
+            result[where] = peak + tensor_bytes(path)
 
     def judge(self, inputs, outputs, workload):
         """Outputs with the very bits of ones that were judged before need no second look."""
@@ -313,7 +316,7 @@ def measure_all(library, options, flags, folder, announce):
     """The report of every case that the flags name."""
     peer = Peer(library, options, folder)
     reports = []
-    for case in peer.flashbench.cases([*flags, "--type", options.type]):
+    for case in peer.flashbench.problems([*flags, "--type", options.type]):
         reports.append(peer.measure(case))
         announce(reports[-1]["results"][0])
     report = join(reports)
@@ -336,7 +339,7 @@ def result_line(result):
     worst = max((t["error_over_noise"] for t in result["check"]["worst"]), default=0)
     return (
         f"{what}: {1e3 * result['median']:.4g} ms +- {1e3 * half:.2g}, "
-        f"{1e3 * result['tflops']:.1f} GFLOP/s, "
+        f"{flop_rate(result['tflops'])}, "
         f"{result['kernel']}, pass {worst:.2g}x"
     )
 
@@ -351,9 +354,8 @@ def serve(library, parser, folder):
             complete(options, library)
             peer = peer or Peer(library, options, folder)
             peer.options = options
-            reports = [
-                peer.measure(c) for c in peer.flashbench.cases([*flags, "--type", options.type])
-            ]
+            cases = peer.flashbench.problems([*flags, "--type", options.type])
+            reports = [peer.measure(c) for c in cases]
             answer = {"report": join(reports), "wrong": peer.wrong}
         except Refused as why:
             answer = {"refused": str(why)}

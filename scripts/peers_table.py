@@ -3,6 +3,7 @@
 import statistics
 
 import peerlib
+from reports import flop_rate
 from sampling import quantile, summarize
 
 HEADS = {64: 8, 128: 4, 512: 2}  # b*h by d: the same number of FLOPs at d = 64 and 128
@@ -80,7 +81,7 @@ def speed(results):
         return reason or results[0]["check"]["verdict"]
     if memory_bound(known[0]):
         return f"{statistics.median(r['gb_s'] for r in known):.1f} GB/s"
-    return f"{1e3 * statistics.median(r['tflops'] for r in known):.1f} GFLOP/s"
+    return flop_rate(statistics.median(r["tflops"] for r in known))
 
 
 def memory_bound(result):
@@ -136,13 +137,18 @@ def wrong_lines(rows, seen):
 
 
 def heading(reports, rounds, threads):
+    """`threads`: of the processor; None where a GPU computed."""
     context = next((r["context"] for r in reports.get("flashbench", [])), None)
     tools = {
         r["tool"]["name"]: r["tool"]["version"] for all_of in reports.values() for r in all_of[:1]
     }
     machine = context["cpu"]["model"] if context else "unknown processor"
+    if threads is not None:
+        machine += f", {threads} threads"
+    elif context and context["gpu"]:
+        machine = context["gpu"]["model"]
     return (
-        f"{machine}, {threads} threads; {', '.join(f'{n} {v}' for n, v in tools.items())}; "
+        f"{machine}; {', '.join(f'{n} {v}' for n, v in tools.items())}; "
         f"median of {rounds} round{'s' * (rounds != 1)} [quartiles]; "
         "a peer's x: flashbench is so many times as fast"
     )

@@ -176,18 +176,18 @@ def speedup_bars(pairs, names, sweep):
 
 
 def draw_memory(sweep, style):
-    known = has(sweep.results, "peak_rss_bytes")
+    known = has(sweep.results, "memory_bytes")
     if not known or sweep.axis is None or sweep.one_point_each():
         return
-    factor, unit = rp.memory_unit([r["peak_rss_bytes"] for r in known])
+    factor, unit = rp.memory_unit([r["memory_bytes"] for r in known])
     for part, panels in split(sweep.panels()):
         figure = Figure(list(panels), "Peak memory", sweep.caption)
         for axis, lines in zip(figure.axes, panels.values()):
             for name, line in lines.items():
-                points = has(line, "peak_rss_bytes")
+                points = has(line, "memory_bytes")
                 axis.plot(
                     [sweep.x(r) for r in points],
-                    [factor * r["peak_rss_bytes"] for r in points],
+                    [factor * r["memory_bytes"] for r in points],
                     linewidth=1.6,
                     markersize=5,
                     **style.of(name),

@@ -121,8 +121,8 @@ COLUMNS = [  # heading, what sorts, what is shown
     ("of peak", lambda r: r["pct_peak"], lambda r: rp.share_of_peak(r)),
     (
         "memory",
-        lambda r: r["peak_rss_bytes"],
-        lambda r: rp.byte_count(r["peak_rss_bytes"]) if r["peak_rss_bytes"] is not None else "",
+        lambda r: r["memory_bytes"],
+        lambda r: rp.byte_count(r["memory_bytes"]) if r["memory_bytes"] is not None else "",
     ),
     (
         "over normal",

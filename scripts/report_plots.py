@@ -239,26 +239,24 @@ def roofline_plot(sweep, loaded):
 
 
 def memory_plots(sweep):
-    known = [r for r in sweep.results if r["peak_rss_bytes"] is not None]
+    known = [r for r in sweep.results if r["memory_bytes"] is not None]
     if not known or sweep.axis is None or sweep.one_point_each():
         return []
-    factor, unit = rp.memory_unit([r["peak_rss_bytes"] for r in known])
+    factor, unit = rp.memory_unit([r["memory_bytes"] for r in known])
     order = sweep.lines()
     plots = []
     for title, lines in sweep.panels().items():
         traces = []
         for name, line in lines.items():
-            points = [r for r in line if r["peak_rss_bytes"] is not None]
+            points = [r for r in line if r["memory_bytes"] is not None]
             traces.append(
                 {
                     "name": name,
                     "x": [sweep.x(r) for r in points],
                     "mode": "lines+markers",
-                    "y": [factor * r["peak_rss_bytes"] for r in points],
+                    "y": [factor * r["memory_bytes"] for r in points],
                     **look(order.index(name)),
-                    "text": [
-                        f"{text(name)}<br>{rp.byte_count(r['peak_rss_bytes'])}" for r in points
-                    ],
+                    "text": [f"{text(name)}<br>{rp.byte_count(r['memory_bytes'])}" for r in points],
                     "hoverinfo": "text",
                 }
             )

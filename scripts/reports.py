@@ -1,7 +1,8 @@
 """What plot.py and report.py share: reading reports, what varies among their results, labels.
 
-Standard library only. A result keeps the fields of lib/report/schema; three are added:
-`report` (its number), `program` (flashbench, pytorch, ...) and `source` (the file's stem).
+Standard library only. A result keeps the fields of lib/report/schema; four are added:
+`report` (its number), `program` (flashbench, pytorch, ...), `source` (the file's stem) and
+`memory_bytes` (on a GPU what it takes there, else the process's peak).
 """
 
 import json
@@ -43,6 +44,8 @@ class Report:
         self.source = pathlib.Path(path).stem
         for result in self.data["results"]:
             result.update(report=number, program=self.program, source=self.source)
+            on_gpu = result.get("device_bytes")  # later than the first reports
+            result["memory_bytes"] = on_gpu if on_gpu is not None else result["peak_rss_bytes"]
 
     @property
     def results(self):

@@ -74,6 +74,9 @@ class Device {
   virtual std::size_t product_scratch_bytes() const { return 0; }
   /// Waits until everything queued is done.
   virtual void wait() = 0;
+  /// Waits until what was queued before the last call of this is done. What was queued since keeps
+  /// the device busy, whatever the caller does next.
+  virtual void wait_for_previous() { wait(); }
 
   /// Marks this place of the queue (on a GPU, by an event), the first of a new series: whatever
   /// ended an earlier one, nothing of it is left.

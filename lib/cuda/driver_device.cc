@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <utility>
 
 #include "core/error.h"
@@ -163,6 +162,21 @@ void DriverDevice::wait() {
   check(api_.context_wait(), "cuCtxSynchronize");
 }
 
+void* DriverDevice::new_event() {
+  void* event = nullptr;
+  check(api_.event_create(&event, 0), "cuEventCreate");
+  return event;
+}
+
+void DriverDevice::wait_for_previous() {
+  use();
+  for (void*& event : turns_)
+    if (event == nullptr) event = new_event();
+  check(api_.event_record(turns_[0], nullptr), "cuEventRecord");
+  std::swap(turns_[0], turns_[1]);
+  check(api_.event_wait(turns_[0]), "cuEventSynchronize");  // at once, if it was never recorded
+}
+
 void DriverDevice::mark_first() {
   marks_ = 0;
   mark();
@@ -170,11 +184,7 @@ void DriverDevice::mark_first() {
 
 void DriverDevice::mark() {
   use();
-  if (marks_ == events_.size()) {
-    void* event = nullptr;
-    check(api_.event_create(&event, 0), "cuEventCreate");
-    events_.push_back(event);
-  }
+  if (marks_ == events_.size()) events_.push_back(new_event());
   check(api_.event_record(events_[marks_], nullptr), "cuEventRecord");
   ++marks_;
 }

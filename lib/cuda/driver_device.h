@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <map>
 #include <memory>
 #include <string>
@@ -37,6 +38,7 @@ class DriverDevice final : public Device {
   std::optional<std::string> products_absent() override;
   std::size_t product_scratch_bytes() const override { return Cublas::kScratchBytes; }
   void wait() override;
+  void wait_for_previous() override;
   void mark_first() override;
   void mark() override;
   std::vector<double> intervals_s() override;
@@ -52,6 +54,7 @@ class DriverDevice final : public Device {
   void check(Result result, const std::string& call);
   void* function(const Launch& launch);
   void* load(const std::string& entry);
+  void* new_event();
 
   const DriverApi& api_;
   DeviceInfo info_;
@@ -63,6 +66,7 @@ class DriverDevice final : public Device {
   std::map<std::string_view, void*> modules_;  // by image
   std::vector<void*> events_;                  // kept for later marks
   std::size_t marks_ = 0;                      // how many of them are in the series
+  std::array<void*, 2> turns_{};               // events of wait_for_previous(), the next one first
   DeviceBuffer flushed_;
 };
 

@@ -25,6 +25,7 @@ constexpr double kOthersShare = 0.05;      // of the processors
 constexpr double kStealShare = 0.01;
 constexpr double kSlowClock = 0.75;        // of the highest
 constexpr double kClockDrop = 0.9;         // of what it was before
+constexpr double kHeldDown = 0.98;         // of a GPU's highest: below, medians show it
 constexpr double kShortestWindow_s = 0.2;  // /proc/stat counts in ticks of 10 ms
 constexpr double kTicksPerSecond = 100;    // USER_HZ, fixed in Linux's interface
 
@@ -122,7 +123,7 @@ std::optional<std::string> outliers(const Samples& s, const Statistics& stats) {
     if (std::abs(s.times_s[i] - stats.median) > tolerance) which.push_back(i);
   if (which.empty()) return std::nullopt;
   return fmt::format(
-      "{} of {} samples are outliers ({}; the slowest {:.2g}x the median) and stay in the "
+      "outliers: {} of {} samples ({}; the slowest {:.2g}x the median), which stay in the "
       "statistics; {}",
       which.size(), stats.count, positions(which), stats.max / stats.median,
       outlier_remedy(which, s.times_s, stats));
@@ -207,6 +208,8 @@ std::optional<std::string> gpu_throttled(const Conditions& c) {
     const auto [low, high] = std::minmax_element(clocks_hz.begin(), clocks_hz.end());
     fell = *low < kClockDrop * clocks_hz.front();
     clocks = fmt::format("SM clock {:.2f} to {:.2f} GHz", *low * 1e-9, *high * 1e-9);
+    const double most_hz = std::max(*high, c.gpu.front().max_sm_clock_hz.value_or(0));
+    if (*low > kHeldDown * most_hz) return std::nullopt;  // a limit that was hardly felt
   }
   if (readings.empty() && !fell) return std::nullopt;
   if (readings.empty())

@@ -170,6 +170,8 @@ double device_seconds(int device, const std::function<void()>& work) {
   return on.intervals_s().at(0);
 }
 
+void wait_for_previous(int device) { cuda::device(device).wait_for_previous(); }
+
 int usable_threads() { return machine::usable_cpus(); }
 
 double measure_peak_flops(const Execution& e, Dtype dtype) {

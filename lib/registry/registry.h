@@ -85,6 +85,10 @@ std::optional<std::uint64_t> device_free_bytes(const Execution& e);
 /// is through with what was queued before. Waits for it.
 double device_seconds(int device, const std::function<void()>& work);
 
+/// Waits until what was queued on a CUDA device before the last call of this is done; what was
+/// queued since keeps it busy.
+void wait_for_previous(int device);
+
 /// Processors that this process may use: affinity and cgroup quota.
 int usable_threads();
 

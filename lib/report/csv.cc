@@ -131,6 +131,7 @@ std::vector<Column> measured_columns() {
       io_column("flash"),
       column("workspace_bytes", &Result::workspace_bytes),
       column("peak_rss_bytes", &Result::peak_rss_bytes),
+      column("device_bytes", &Result::device_bytes),
       column("energy_j", &Result::energy_j),
       column("gflop_per_j", &Result::gflop_per_j),
       {"speedup_over_normal",

@@ -270,6 +270,7 @@ void fields(R& r, V&& visit) {
   visit.added("io_bytes", r.io_bytes);
   visit("workspace_bytes", r.workspace_bytes);
   visit("peak_rss_bytes", r.peak_rss_bytes);
+  visit.added("device_bytes", r.device_bytes);
   visit("energy_j", r.energy_j);
   visit.added("gflop_per_j", r.gflop_per_j);
   visit("speedup_over", r.speedup_over);

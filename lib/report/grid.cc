@@ -93,7 +93,8 @@ const Measured kMeasured[] = {
     {"of peak", Grid::Align::kRight, peak_share_text},
     {"peak memory", Grid::Align::kRight,
      [](const Result& r) {
-       return r.peak_rss_bytes ? human_bytes(static_cast<double>(*r.peak_rss_bytes)) : "-";
+       const auto bytes = r.device_bytes ? r.device_bytes : r.peak_rss_bytes;
+       return bytes ? human_bytes(static_cast<double>(*bytes)) : "-";
      }},
     {"check", Grid::Align::kLeft, check_text},
 };
@@ -116,6 +117,14 @@ std::string machine_text(const Report& report) {
   return joined(parts);
 }
 
+/// Where the peak is of an instruction that the GPU's fastest one passes.
+std::string faster_instruction_text(const Report& report) {
+  const bool of_mma = std::any_of(report.peaks.begin(), report.peaks.end(),
+                                  [](const Peak& p) { return p.device && p.isa == "mma.sync"; });
+  if (!of_mma || !report.context.gpu || report.context.gpu->compute_capability != "9.0") return "";
+  return "; mma.sync is not the fastest of a 9.0: wgmma, in cuBLAS for one, may pass 100 %";
+}
+
 std::string peaks_text(const Report& report) {
   std::vector<std::string> parts;
   std::set<int> threads;
@@ -133,7 +142,7 @@ std::string peaks_text(const Report& report) {
     if (p.read_gb_s)
       parts.push_back(fmt::format("read{} {}/s", on, human_bytes(*p.read_gb_s * 1e9)));
   }
-  return parts.empty() ? "" : "peaks: " + joined(parts);
+  return parts.empty() ? "" : "peaks: " + joined(parts) + faster_instruction_text(report);
 }
 
 /// Nothing was computed, or it threw: no cell has anything to say.
@@ -181,6 +190,28 @@ void add_reasons(Grid& grid, const Result& r, const std::string& where) {
   if (r.energy_j && r.gflop_per_j)
     grid.reasons.push_back(
         fmt::format("{}: {:.3g} J a call, {:.3g} GFLOP/J", who, *r.energy_j, *r.gflop_per_j));
+}
+
+/// Warnings of one kind with one remedy, "throttled: ...; let it cool", from any number of results.
+struct WarningGroup {
+  std::string kind, first, remedy;  ///< first: what the first of them says, after the kind
+  std::vector<std::string> where;   ///< the results, once each
+};
+
+void add_warning(std::vector<WarningGroup>& groups, const std::string& where,
+                 const std::string& text) {
+  const std::size_t colon = std::min(text.find(": "), text.size());
+  const std::size_t remedy_at = text.rfind("; ");
+  const WarningGroup fresh{text.substr(0, colon),
+                           text.substr(colon),
+                           remedy_at == std::string::npos ? "" : text.substr(remedy_at),
+                           {}};
+  auto group = std::find_if(groups.begin(), groups.end(), [&](const WarningGroup& g) {
+    return g.kind == fresh.kind && g.remedy == fresh.remedy;
+  });
+  if (group == groups.end()) group = groups.insert(group, fresh);
+  if (std::find(group->where.begin(), group->where.end(), where) == group->where.end())
+    group->where.push_back(where);
 }
 
 std::vector<std::string> length_lines(const Report& report) {
@@ -265,14 +296,22 @@ Grid make_grid(const Report& report) {
   return grid;
 }
 
+std::string result_text(const Result& r) {
+  const std::string mask = mask_text(r.workload);
+  return fmt::format("{} {} {} {}{}", r.type, r.pass, r.workload.dtype, workload_text(r.workload),
+                     mask == "none" ? "" : " " + mask);
+}
+
 std::vector<std::string> warning_lines(const Report& report) {
-  std::vector<std::string> lines;
+  std::vector<WarningGroup> groups;
   for (const Result& r : report.results)
-    for (const std::string& w : r.warnings) {
-      std::string line =
-          fmt::format("warning: {} {} {}: {}", r.type, r.pass, workload_text(r.workload), w);
-      if (std::find(lines.begin(), lines.end(), line) == lines.end()) lines.push_back(line);
-    }
+    for (const std::string& w : r.warnings) add_warning(groups, result_text(r), w);
+  std::vector<std::string> lines;
+  for (const WarningGroup& g : groups)
+    lines.push_back(g.where.size() == 1
+                        ? fmt::format("warning: {}: {}{}", g.where[0], g.kind, g.first)
+                        : fmt::format("warning: {} in {} of {} results, first {}{}", g.kind,
+                                      g.where.size(), report.results.size(), g.where[0], g.first));
   return lines;
 }
 

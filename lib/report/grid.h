@@ -37,7 +37,11 @@ struct Grid {
 /// Results as published().
 Grid make_grid(const Report& report);
 
-/// "warning: flash: noisy: ..." for each warning, for stderr.
+/// "flash forward f32 b1 h2 4096x4096 d512 causal".
+std::string result_text(const Result& r);
+
+/// "warning: flash forward ...: noisy: ...; remedy", for stderr. Those of one kind with one remedy
+/// are one line, which counts them: "warning: noisy in 3 of 8 results, first flash forward ...".
 std::vector<std::string> warning_lines(const Report& report);
 
 /// "b1 h8/2 4096x4096 d128": h/h_kv where they differ, q_len x kv_len.

@@ -205,8 +205,9 @@ struct Result {
   std::optional<std::map<std::string, double>> io_bytes;
 
   std::optional<std::uint64_t> workspace_bytes, peak_rss_bytes;
-  std::optional<double> energy_j;     ///< of one call, all packages; on a GPU, its board
-  std::optional<double> gflop_per_j;  ///< flop_visible / energy_j, in 1e9
+  std::optional<std::uint64_t> device_bytes;  ///< that it takes on a GPU: tensors and workspace
+  std::optional<double> energy_j;             ///< of one call, all packages; on a GPU, its board
+  std::optional<double> gflop_per_j;          ///< flop_visible / energy_j, in 1e9
   std::optional<std::map<std::string, double>> speedup_over;  ///< by type
   std::optional<std::vector<Phase>> phases;
   std::optional<double> phase_timer_s;  ///< what clocking one call of a phase took, in its seconds

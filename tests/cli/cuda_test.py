@@ -64,6 +64,8 @@ class Listing(OnAFakeGpu):
         self.assertEqual(peaks["bf16"]["isa"], "mma.sync")
         self.assertEqual(peaks["f16"]["isa"], "mma.sync")
         self.assertGreater(peaks[None]["read_gb_s"], 0)
+        gpu = next(line for line in done.stderr.splitlines() if line.startswith("  GPU 0 "))
+        self.assertRegex(gpu, r"GPU 0 +f32 \S+ .FLOP/s \(fma.f32\), bf16 .*, read \S+ .B/s$", "no count of threads")
 
     def test_no_nvml_is_said_and_nothing_else_is_lost(self):
         text = self.info(nvml="init=9").stdout
@@ -107,6 +109,9 @@ class Measuring(OnAFakeGpu):
         self.assertGreater(result["balance"], 0)
         self.assertIn("is the limit", result["why"])
         self.assertGreater(result["energy_j"], 0)
+        rows, d = 16, 16  # of each of q, k, v, o, their gradients and that of o
+        self.assertEqual(result["device_bytes"], 4 * (8 * rows * d + rows) + result["workspace_bytes"])
+        self.assertIsNone(result["peak_rss_bytes"], "its memory is not the process's")
         self.assertFalse([w for w in result["warnings"] if "throttled: the GPU" in w])
         gpu = report["context"]["gpu"]
         self.assertEqual(gpu["driver_version"], "580.65.06")
@@ -135,6 +140,16 @@ class Measuring(OnAFakeGpu):
         report = self.bench("--d", "16", nvml="energy=0")
         self.assertIsNone(report["results"][0]["energy_j"])
         self.assertIn("counts no energy", report["context"]["gpu"]["energy"]["missing"])
+
+    def test_calls_do_not_pay_for_slow_readings_of_the_energy_counter(self):
+        # 100 W by the clock, whatever runs. A reading after every sample of 1 ms would make it 1100 W.
+        (result,) = self.bench("--d", "16", nvml="slow_ms=10")["results"]
+        self.assertLess(result["energy_j"] / result["median"], 500)
+
+    def test_cold_calls_have_no_energy_since_their_flushes_would_count(self):
+        (result,) = self.bench("--d", "16", "--cache", "cold")["results"]
+        self.assertIsNone(result["energy_j"])
+        self.assertIsNone(result["gflop_per_j"])
 
     def test_two_gpus_are_measured_each_by_its_own_clock(self):
         report = self.bench("--d", "16", "--device", "1,0", cuda="gpus=2", nvml="gpus=2")
@@ -188,6 +203,8 @@ class Faults(OnAFakeGpu):
         self.assertEqual(fits["status"], "ok")
         self.assertEqual(large["status"], "skipped")
         self.assertRegex(large["reason"], r"needs 1\.\d GB on device Fake GPU, 0\.\d GB available")
+        (limit,) = report["summary"]["memory_limit"]
+        self.assertEqual((limit["fits"], limit["exceeds"]), (16, 65536), "both are of one series, on one device")
 
     def test_cases_that_are_compared_need_their_memory_together(self):
         # Each takes 105 MB beside 103 MB that are kept for CUDA and the probes; there are 209 MB.

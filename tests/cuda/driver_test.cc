@@ -62,12 +62,16 @@ struct Script {
   Result launch = kSuccess, wait = kSuccess, allocate = kSuccess;
   void* current = nullptr;  ///< context
   int events = 0, recorded = 0;
+  std::vector<std::string> calls;  ///< about events, in order
   std::size_t dynamic_bytes_set = 0;
   float elapsed_ms = 0;
   std::vector<unsigned> grid;
 } script;
 
 constexpr Result kIllegalAddress = 700;
+
+char kEvents[] = "abc";  // a handle points to its name
+std::string event_name(void* event) { return std::string(1, *static_cast<char*>(event)); }
 
 DriverApi fake_driver() {
   DriverApi api{};
@@ -108,9 +112,14 @@ DriverApi fake_driver() {
     script.grid = {x, y, z};
     return script.launch;
   };
-  api.event_create = [](void** e, unsigned) { return ++script.events, *e = &script, kSuccess; };
-  api.event_record = [](void*, void*) { return ++script.recorded, kSuccess; };
-  api.event_wait = [](void*) { return kSuccess; };
+  api.event_create = [](void** e, unsigned) { return *e = &kEvents[script.events++], kSuccess; };
+  api.event_record = [](void* e, void*) {
+    script.calls.push_back("record " + event_name(e));
+    return ++script.recorded, kSuccess;
+  };
+  api.event_wait = [](void* e) {
+    return script.calls.push_back("wait " + event_name(e)), kSuccess;
+  };
   api.event_elapsed = [](float* ms, void*, void*) { return *ms = script.elapsed_ms, kSuccess; };
   api.error_name = [](Result r, const char** text) {
     *text = r == kOutOfMemory ? "CUDA_ERROR_OUT_OF_MEMORY" : "CUDA_ERROR_ILLEGAL_ADDRESS";
@@ -188,6 +197,13 @@ TEST_F(Driver, ASeriesOfMarksIsTimedByEventsThatAreUsedAgain) {
   EXPECT_EQ(device.intervals_s().size(), 1u) << "of the earlier series nothing is left";
   EXPECT_EQ(script.recorded, 5);
   EXPECT_EQ(script.events, 3);
+}
+
+TEST_F(Driver, WaitingForThePreviousWorkLeavesTheLastInTheQueue) {
+  DriverDevice device(api_, 0);
+  for (int i = 0; i < 3; ++i) device.wait_for_previous();
+  EXPECT_THAT(script.calls, testing::ElementsAre("record a", "wait b",  // never recorded: at once
+                                                 "record b", "wait a", "record a", "wait b"));
 }
 
 /// What the call throws, as Error; "" if it does not.

@@ -5,11 +5,13 @@
 //   clock    the SM clock in MHz (1980, which is also the most)
 //   reasons  bits of the throttle reasons (1: idle)
 //   energy   0: no energy counter
+//   slow_ms  what a reading of that counter takes (0)
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <thread>
 
 #include "tests/fake_gpu/settings.h"
 
@@ -86,6 +88,7 @@ int nvmlDeviceGetTemperature(void*, int, unsigned* celsius) {
 /// 100 W, counted in steps of 20 ms.
 int nvmlDeviceGetTotalEnergyConsumption(void*, unsigned long long* millijoules) {
   if (number("energy", 1) == 0) return kNotSupported;
+  std::this_thread::sleep_for(std::chrono::milliseconds(number("slow_ms", 0)));
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   const auto steps = std::chrono::duration_cast<std::chrono::milliseconds>(now).count() / 20;
   *millijoules = 2000ull * static_cast<unsigned long long>(steps);

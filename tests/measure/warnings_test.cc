@@ -80,7 +80,7 @@ TEST(Warnings, OutliersAreNamedAndKept) {
   s.times_s[4] = 0.31;
   EXPECT_THAT(warnings(s, Limits{}, calm()),
               ElementsAre(AllOf(
-                  HasSubstr("1 of 20 samples are outliers (number 5; the slowest 3.1x the median)"),
+                  HasSubstr("outliers: 1 of 20 samples (number 5; the slowest 3.1x the median)"),
                   HasSubstr("stop other programs"))));
 }
 
@@ -158,8 +158,16 @@ TEST(Warnings, AThrottledGpuIsNamedWithItsReason) {
               ElementsAre(AllOf(HasSubstr("the GPU's power limit held its clocks down in 2 of 3 "
                                           "readings, SM clock 1.41 to 1.98 GHz"),
                                 HasSubstr("nvidia-smi -lgc"))));
-  c.gpu = {reading(1.98e9, {"temperature"})};
+  c.gpu = {reading(1.98e9), reading(1.9e9, {"temperature"})};
   EXPECT_THAT(warnings(quiet(), Limits{}, c), ElementsAre(HasSubstr("let it cool")));
+}
+
+TEST(Warnings, ALimitThatAGpuHardlyFeltIsNoNews) {
+  Conditions c = calm();
+  c.gpu = {reading(1.97e9, {"power limit"}), reading(1.98e9, {"power limit"})};
+  EXPECT_THAT(warnings(quiet(), Limits{}, c), IsEmpty());
+  for (GpuReading& r : c.gpu) r.max_sm_clock_hz = 2.1e9;
+  EXPECT_THAT(warnings(quiet(), Limits{}, c), ElementsAre(HasSubstr("1.97 to 1.98 GHz")));
 }
 
 TEST(Warnings, GpuClocksThatFallWithoutAReasonAreNamedToo) {

@@ -92,6 +92,22 @@ TEST(Table, SlowerIsSaidPlainly) {
   EXPECT_THAT(table_text(report), HasSubstr("flash is 0.95x as fast as normal"));
 }
 
+TEST(Table, AGpuShowsItsMemoryAndWhatItsPeakIsOf) {
+  Report report = fixed_report();
+  report.context.gpu = fixed_gpu();
+  for (Peak& p : report.peaks) p.device = "0";
+  for (Result& r : report.results) {
+    r.peak_rss_bytes.reset();
+    r.device_bytes = 123'000'000;
+  }
+  EXPECT_THAT(table_text(report), HasSubstr("123 MB"));
+  EXPECT_THAT(table_text(report), Not(HasSubstr("wgmma"))) << "f32 has no tensor cores here";
+  report.peaks[0].isa = "mma.sync";
+  EXPECT_THAT(table_text(report), HasSubstr("wgmma, in cuBLAS for one, may pass 100 %"));
+  report.context.gpu->compute_capability = "8.0";
+  EXPECT_THAT(table_text(report), Not(HasSubstr("wgmma")));
+}
+
 TEST(Markdown, PipesInNamesDoNotSplitCells) {
   Report report = fixed_report();
   report.results[0].workload.input = "a|b.npy";
@@ -140,9 +156,32 @@ TEST(Csv, UnverifiedNumbersAreEmpty) {
 TEST(Warnings, AreLinesOfTheirOwnAndNotRepeated) {
   Report report = troubled_report();
   report.results.push_back(report.results.back());
+  EXPECT_THAT(warning_lines(report),
+              ::testing::ElementsAre(
+                  HasSubstr("warning: flash forward f32 b1 h2/1 4096x4096 d512: noisy")));
+}
+
+TEST(Warnings, OfOneKindAndRemedyAreOneLine) {
+  Report report = fixed_report();
+  Result& full = report.results[0];
+  full.warnings = {"throttled: held down in 7 of 10 readings; raise the limit",
+                   "outliers: 1 of 168 samples; read the median"};
+  Result causal = full;
+  causal.workload.causal = true;
+  causal.warnings = {"throttled: held down in 3 of 9 readings; raise the limit",
+                     "throttled: 2 thermal events; let the machine cool"};
+  report.results.push_back(causal);
   EXPECT_THAT(
       warning_lines(report),
-      ::testing::ElementsAre(HasSubstr("warning: flash forward b1 h2/1 4096x4096 d512: noisy")));
+      ::testing::ElementsAre(
+          "warning: throttled in 2 of 3 results, first flash forward f32 b1 h2 4096x4096 d512: "
+          "held "
+          "down in 7 of 10 readings; raise the limit",
+          "warning: flash forward f32 b1 h2 4096x4096 d512: outliers: 1 of 168 samples; read the "
+          "median",
+          "warning: flash forward f32 b1 h2 4096x4096 d512 causal: throttled: 2 thermal events; "
+          "let "
+          "the machine cool"));
 }
 
 TEST(VerdictLine, SaysWhatTheProductSays) {

@@ -64,6 +64,46 @@ class PyTorchPeer(ScriptTest):
             self.measure(*rows[:-2], "--pass", "backward", "--type", "flash", "--scale", "0.3"), 8
         )
 
+    def test_gradients_of_a_gpu_can_be_judged_by_a_sample(self):
+        """The log-sum-exp that goes with them is right with every mask and with grouped heads."""
+        import peer_pytorch
+        from flashbench_program import Flashbench, problem_flags
+
+        program = Flashbench(PROGRAM)
+        shape = [
+            "--b",
+            "2",
+            "--h",
+            "4",
+            "--h_kv",
+            "2",
+            "--q_len",
+            "24",
+            "--kv_len",
+            "40",
+            "--d",
+            "16",
+        ]
+        masks = ["--causal", "true,false", "--mask", "none,random"]
+        flags = [*shape, *masks, "--pass", "backward", "--type", "flash"]
+        square = [*SQUARE, "--causal", "--pass", "backward", "--type", "flash"]  # is_causal itself
+        for case in [*program.cases(flags), *program.cases(square)]:
+            inputs, outputs = (
+                str(self.folder / name) for name in ("in.safetensors", "out.safetensors")
+            )
+            program.pose(problem_flags(case), True, inputs)
+            library = peer_pytorch.PyTorch()
+            job = library.prepare(
+                dict(case["workload"], **{"pass": "backward", "type": "flash", "kernel": None}),
+                inputs,
+            )
+            job.call()
+            job.on_gpu = True
+            job.save(outputs)
+            check, reason = program.judge(inputs, outputs, case["workload"], "sample")
+            self.assertEqual((check["verdict"], check["level"]), ("pass", "sample"), reason)
+            self.assertIn("lse", {t["tensor"] for t in check["worst"]})
+
     def test_a_backend_forced_by_name(self):
         self.passed([r := self.measure(*SQUARE, "--kernel", "sdpa_math")[0]], 1)
         self.assertEqual(

@@ -124,6 +124,11 @@ class Rules(ScriptTest):
         with self.assertRaisesRegex(flashbench_program.Refused, "did you mean '--q_len'"):
             flashbench_program.Flashbench(options.flashbench).cases(rest)
 
+    def test_a_problem_too_large_for_this_processor_may_still_suit_a_gpu(self):
+        flags = ["--h", "64", "--q_len", "1m", "--d", "16", "--type", "normal"]
+        (case,) = flashbench_program.Flashbench(PROGRAM).problems(flags)
+        self.assertEqual((case["status"], case["workload"]["q_len"]), ("skipped", 1 << 20))
+
     def test_statistics_are_those_of_the_report(self):
         """Recomputed from the samples of a real report: another rule would show."""
         report = self.bench(self.folder / "r.json", "--h", "1", "--q_len", "64", "--d", "16")

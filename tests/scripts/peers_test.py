@@ -74,6 +74,30 @@ class Peers(ScriptTest):
                 if result["status"] == "ok":
                     self.assertGreaterEqual(len(result["times"]), 9, path)
 
+    def test_kernels_of_a_library_are_peers_of_their_own(self):
+        if missing("torch"):
+            self.skipTest("no torch")
+        peers = ["pytorch:sdpa_flash", "pytorch:sdpa_math", "pytorch:sdpa_cudnn"]
+        rows = ["--b", "1", "--h", "2", "--q_len", "32", "--d", "16", "--type", "flash"]
+        args = ["--rounds", "1", "--peers", ",".join(peers), "--json", "p.json", "--reports", "r"]
+        done = self.peers(*args, "--", *rows)
+        self.assertIn(f"| {' | '.join(peers)} |", done.stdout)
+        (row,) = json.loads((self.folder / "p.json").read_text())["rows"]
+        kernels = {who: results[0].get("kernel") for who, results in row["rounds"].items()}
+        for peer in peers[:2]:
+            self.assertEqual(kernels[peer], peer.partition(":")[2])
+        self.assertIn("no sdpa_cudnn", row["rounds"][peers[2]][0]["reason"])
+        self.assertTrue((self.folder / "r/pytorch_sdpa_math.json").exists())
+
+    def test_what_no_peer_has_is_refused_in_a_line(self):
+        for args, says in (
+            (["--peers", "torch"], "use pytorch, onnxruntime, openvino"),
+            (["--backend", "cuda", "--peers", "openvino"], "use pytorch, or"),
+        ):
+            said = self.peers(*args, code=2).stderr.splitlines()
+            self.assertEqual(len(said), 1, said)
+            self.assertIn(says, said[0])
+
     def test_rows_by_name(self):
         listed = self.peers("--list", "--rows", "decode").stdout.splitlines()
         self.assertEqual(len(listed), 4)
