@@ -48,6 +48,43 @@ enum class LayoutA { kRowMajor, kTransposed };
 template <int kRows, int kVectors>
 using Accumulators = hn::Vec<hn::ScalableTag<float>>[kRows][kVectors];
 
+/// The words of one column of A. Rows are reached from every sixth one by multiples of the stride,
+/// for which x86's addresses need three registers: of twelve pointers GCC kept some in memory and
+/// vector registers. The empty assembly keeps it from making twelve. Zen 5, products from L1: .92
+/// to .97 at d = 64; forward d = 128 .98 of the time, backward .98.
+template <LayoutA kLayout>
+class Column {
+ public:
+  HWY_INLINE Column(const float* a, std::int64_t stride)
+      : low_(reinterpret_cast<const std::byte*>(a)),
+        stride_(stride * static_cast<std::int64_t>(sizeof(float))),
+        stride3_(3 * stride_),
+        stride5_(5 * stride_),
+        high_(low_ + 6 * stride_) {
+    asm("" : "+r"(stride_), "+r"(stride3_), "+r"(stride5_));
+  }
+  HWY_INLINE float operator[](int row) const {
+    if (kLayout == LayoutA::kTransposed) return reinterpret_cast<const float*>(low_)[row];
+    const std::byte* base = row < 6 ? low_ : high_;
+    const int i = row % 6;
+    return *reinterpret_cast<const float*>(base + (i == 3   ? stride3_
+                                                   : i == 5 ? stride5_
+                                                            : i * stride_));
+  }
+  HWY_INLINE void advance() {
+    const std::int64_t step =
+        kLayout == LayoutA::kTransposed ? stride_ : static_cast<std::int64_t>(sizeof(float));
+    low_ += step;
+    high_ += step;
+    asm("" : "+r"(low_), "+r"(high_));
+  }
+
+ private:
+  const std::byte* low_;
+  std::int64_t stride_, stride3_, stride5_;
+  const std::byte* high_;
+};
+
 /// sum[kRows][kVectors·lanes] += A·B over k words, fetching one line from `next` in each step: all
 /// at once before the tile, the lines of a wide head filled the load buffers (d = 512: .81 instead
 /// of .84). The literal unroll counts exceed the trip counts: the accumulators must all become
@@ -59,6 +96,7 @@ HWY_INLINE void multiply_tile(std::int64_t k, const float* HWY_RESTRICT a, std::
                               Accumulators<kRows, kVectors>& sum) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
+  Column<kLayout> column(a, stride_a);
   for (std::int64_t p = 0; p < k; ++p) {
     hn::Vec<decltype(f32)> bv[kVectors];
 #pragma GCC unroll 4
@@ -68,11 +106,11 @@ HWY_INLINE void multiply_tile(std::int64_t k, const float* HWY_RESTRICT a, std::
     next += next_step;
 #pragma GCC unroll 16
     for (int i = 0; i < kRows; ++i) {
-      const auto av =
-          hn::Set(f32, kLayout == LayoutA::kRowMajor ? a[i * stride_a + p] : a[p * stride_a + i]);
+      const auto av = hn::Set(f32, column[i]);
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) sum[i][v] = Operand::multiply_add(av, bv[v], sum[i][v]);
     }
+    column.advance();
   }
 }
 

@@ -99,7 +99,9 @@ struct Exp2Tile {
   template <bool kMasked>
   HWY_INLINE VecF32 probability(VecF32 s, VecF32 max, std::int64_t row, std::int64_t j) const {
     const F32 f32;
-    const auto e = exp2(hn::MulSub(s, hn::Set(f32, rows.factor), max));
+    // f32 operands have the factor in them: a subtraction leaves the multiply-add units alone.
+    const auto e = exp2(kPerWord<Operand> == 1 ? hn::Sub(s, max)
+                                               : hn::MulSub(s, hn::Set(f32, rows.factor), max));
     if constexpr (!kMasked) return e;
     const std::int64_t left = std::clamp<std::int64_t>(seen(row) - j, 0, vector_lanes());
     return hn::IfThenElseZero(hn::FirstN(f32, static_cast<std::size_t>(left)), e);

@@ -53,8 +53,8 @@ inline constexpr float kLargestSum = 65536.0f;
 enum class Write { kStore, kAdd };
 
 /// Memory that will be read next: a product fetches `step` bytes of it for each register tile (into
-/// L2; dots, add_rows: for each four rows of B, into L1), so that reading goes on while it computes.
-/// Reaching beyond an allocation is harmless.
+/// L2; dots, add_rows: for each four rows of B, into L1), so that reading goes on while it
+/// computes. Reaching beyond an allocation is harmless.
 struct Ahead {
   const std::byte* next = nullptr;
   std::int64_t step = 0;
