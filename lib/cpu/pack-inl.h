@@ -9,7 +9,9 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "core/shape.h"
 #include "cpu/gemm-inl.h"
@@ -42,7 +44,20 @@ HWY_INLINE const T* source_row(const RowSource& src, std::int64_t r) {
 template <std::int64_t kStride = 1, typename T, typename Element>
 HWY_INLINE void convert_row(const T* HWY_RESTRICT src, std::int64_t n, float scale,
                             Element* HWY_RESTRICT dst) {
+  if constexpr (kStride == 1 && std::is_same_v<T, Element>)
+    if (scale == 1.0f) {
+      std::memcpy(dst, src, static_cast<std::size_t>(n) * sizeof(T));
+      return;
+    }
   for (std::int64_t i = 0; i < n; ++i) dst[i * kStride] = from_f32<Element>(to_f32(src[i]) * scale);
+}
+
+/// A word of each two elements that stand above each other.
+HWY_INLINE void pair_rows(const Bf16* HWY_RESTRICT low, const Bf16* HWY_RESTRICT high,
+                          std::int64_t n, Bf16* HWY_RESTRICT dst) {
+  auto* words = reinterpret_cast<std::uint32_t*>(dst);
+  for (std::int64_t i = 0; i < n; ++i)
+    words[i] = low[i].bits | static_cast<std::uint32_t>(high[i].bits) << 16;
 }
 
 template <typename Operand, typename T>
@@ -68,9 +83,13 @@ HWY_INLINE void pack_panels_of(const RowSource& src, std::int64_t rows, std::int
       auto* out =
           reinterpret_cast<Element*>(dst + c * blocks(total, kPer) + (first + r) / kPer * cols);
       const std::int64_t n = std::min(cols, d - c);
-      for (std::int64_t e = 0; e < kPer; ++e)
-        convert_row<kPer>((r + e < rows ? source_row<T>(src, r + e) : zero_row<T>()) + c, n, 1.0f,
-                          out + e);
+      const auto row = [&](std::int64_t e) HWY_ATTR {
+        return (r + e < rows ? source_row<T>(src, r + e) : zero_row<T>()) + c;
+      };
+      if constexpr (kPer == 2 && std::is_same_v<T, Element>)
+        pair_rows(row(0), row(1), n, out);
+      else
+        for (std::int64_t e = 0; e < kPer; ++e) convert_row<kPer>(row(e), n, 1.0f, out + e);
       std::fill(out + n * kPer, out + cols * kPer, Element{});
     }
   }
