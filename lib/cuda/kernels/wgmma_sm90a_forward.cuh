@@ -1,0 +1,351 @@
+#pragma once
+
+#include "cuda/kernels/mma_sm80_forward.cuh"
+#include "cuda/kernels/wgmma_sm90a_layout.h"
+#include "cuda/kernels/wgmma_sm90a_products.cuh"
+#include "cuda/kernels/wgmma_sm90a_ptx.cuh"
+
+/// FlashAttention on compute capability 9.0: FlashAttention-2's Algorithm 1 for 64 queries a
+/// warpgroup, with FlashAttention-3's division of labour. A CTA stays for many blocks of queries.
+namespace flashbench::cuda::wgmma_sm90a {
+
+using mma_sm80::exp2_fast;
+using mma_sm80::Fragments;
+using mma_sm80::kInf;
+using mma_sm80::QueryBlock;
+using mma_sm80::RunningSoftmax;
+
+/// Addresses in this CTA's shared memory.
+template <int kD>
+struct Shared {
+  static constexpr TileShape kTile = forward_tile(kD);
+  static constexpr SharedPlan kPlan = shared_plan(kD, kTile);
+  static constexpr std::uint32_t kStage = tile_bytes(kD, kTile.keys);
+  std::uint32_t base;
+
+  __device__ __forceinline__ std::uint32_t q(int group) const {
+    return base + group * tile_bytes(kD, kGroupRows);
+  }
+  __device__ __forceinline__ std::uint32_t k(int stage) const {
+    return base + kPlan.k + stage * kStage;
+  }
+  __device__ __forceinline__ std::uint32_t v(int stage) const {
+    return base + kPlan.v + stage * kStage;
+  }
+  __device__ __forceinline__ std::uint32_t post(int i) const { return base + kPlan.posts + 4 * i; }
+
+  // Barriers, in the order of their numbers.
+  __device__ __forceinline__ std::uint32_t q_full(int group) const { return barrier(group); }
+  __device__ __forceinline__ std::uint32_t k_full(int stage) const { return of_stage(0, stage); }
+  __device__ __forceinline__ std::uint32_t k_empty(int stage) const { return of_stage(1, stage); }
+  __device__ __forceinline__ std::uint32_t v_full(int stage) const { return of_stage(2, stage); }
+  __device__ __forceinline__ std::uint32_t v_empty(int stage) const { return of_stage(3, stage); }
+  __device__ __forceinline__ std::uint32_t post_full(int i) const { return of_stage(4, 0) + 8 * i; }
+  __device__ __forceinline__ std::uint32_t post_empty(int i) const {
+    return of_stage(4, 0) + 8 * (kPosts + i);
+  }
+
+  /// By one thread, before anyone uses them.
+  __device__ void begin_barriers() const {
+    constexpr int kConsumerWarps = kTile.consumers * kGroupThreads / 32;
+    for (int g = 0; g < kTile.consumers; ++g) begin_barrier(q_full(g), 1);
+    for (int s = 0; s < kTile.stages; ++s) {
+      begin_barrier(k_full(s), 1);
+      begin_barrier(v_full(s), 1);
+      begin_barrier(k_empty(s), kConsumerWarps);
+      begin_barrier(v_empty(s), kConsumerWarps);
+    }
+    for (int i = 0; i < kPosts; ++i) {
+      begin_barrier(post_full(i), 1);
+      begin_barrier(post_empty(i), kConsumerWarps);
+    }
+    publish_barriers();
+  }
+
+ private:
+  __device__ __forceinline__ std::uint32_t barrier(int number) const {
+    return base + kPlan.barriers + 8 * number;
+  }
+  __device__ __forceinline__ std::uint32_t of_stage(int kind, int stage) const {
+    return barrier(kTile.consumers + kind * kTile.stages + stage);
+  }
+};
+
+/// What is the `count`-th to go through a ring of places that are filled and emptied: its place, and
+/// the parity of its filling. One register, where places are a power of two.
+template <int kPlaces>
+struct Turn {
+  static_assert((kPlaces & (kPlaces - 1)) == 0);
+  std::uint32_t count = 0;
+
+  __device__ __forceinline__ int at() const { return static_cast<int>(count % kPlaces); }
+  __device__ __forceinline__ std::uint32_t parity() const { return count / kPlaces % 2; }
+  __device__ __forceinline__ Turn before() const { return {count - 1}; }
+};
+
+template <int kD>
+__device__ __forceinline__ Schedule schedule_of(const BoxedAttention& x) {
+  constexpr int kRows = forward_tile(kD).rows();
+  return {x.a.b * x.a.h, (x.a.q_len + kRows - 1) / kRows, x.heads_at_once};
+}
+
+/// The block at a place of the schedule. Not kept in registers: few need it, and rarely.
+template <int kD>
+__device__ __forceinline__ QueryBlock block_at(const BoxedAttention& x, int place) {
+  const Schedule::Place where = schedule_of<kD>(x).at(mma_sm80::recomputed(place));
+  return {where.head / x.a.h, where.head % x.a.h, where.block * forward_tile(kD).rows()};
+}
+
+/// How many tiles of keys a block meets.
+template <int kD>
+__device__ __forceinline__ int key_tiles(const Attention& a, const QueryBlock& block) {
+  constexpr TileShape kTile = forward_tile(kD);
+  const int last_query = min(block.first + kTile.rows(), a.q_len) - 1;
+  return (visible(a, block.b, last_query) + kTile.keys - 1) / kTile.keys;
+}
+
+/// Rows first .. first + kRows of a head, d / 64 boxes of them, which count at `barrier`.
+template <int kD, int kRows>
+__device__ __forceinline__ void load_tile(std::uint32_t to, const TensorMap& from, int first,
+                                          int head, int batch, std::uint32_t barrier) {
+  arrive_expecting(barrier, tile_bytes(kD, kRows));
+#pragma unroll 1
+  for (int column = 0; column < kD; column += kBoxColumns)
+    load_box(to + inner_step(kRows, column), from, column, first, head, batch, barrier);
+}
+
+/// The producer: one thread that takes blocks, announces them, and keeps the stages of K and V
+/// full. Who takes the last of all shares puts the counter back for the next launch.
+template <int kD>
+__device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD>& shared) {
+  constexpr TileShape kTile = forward_tile(kD);
+  const int places = schedule_of<kD>(x).count();
+  Turn<kTile.stages> stage;
+  Turn<kPosts> post;
+  int place = static_cast<int>(blockIdx.x);
+  for (bool more = true; more; ++post.count) {
+    more = place < places;
+    wait(shared.post_empty(post.at()), post.parity() ^ 1);
+    mma_sm80::store_shared(shared.post(post.at()), static_cast<std::uint32_t>(more ? place : -1));
+    arrive(shared.post_full(post.at()));
+    if (!more) break;
+    const QueryBlock block = block_at<kD>(x, place);
+    const int h_kv = block.h / x.a.group, tiles = key_tiles<kD>(x.a, block);
+#pragma unroll 1
+    for (int j = 0; j < tiles; ++j, ++stage.count) {
+      wait(shared.k_empty(stage.at()), stage.parity() ^ 1);
+      load_tile<kD, kTile.keys>(shared.k(stage.at()), x.k, j * kTile.keys, h_kv, block.b,
+                                shared.k_full(stage.at()));
+      wait(shared.v_empty(stage.at()), stage.parity() ^ 1);
+      load_tile<kD, kTile.keys>(shared.v(stage.at()), x.v, j * kTile.keys, h_kv, block.b,
+                                shared.v_full(stage.at()));
+    }
+    const int taken = atomicAdd(x.taken, 1);
+    if (taken == places - 1) atomicExch(x.taken, 0);
+    place = static_cast<int>(gridDim.x) + taken;
+  }
+}
+
+/// The largest exponent that P may reach before a row's maximum follows the scores: O and the sum
+/// are rescaled in few tiles, and P, up to 2^8, is as exact as below 1.
+constexpr float kSlack = 8.0f;
+
+/// Scores become P = exp2(scale_log2·s - shift). `rescale`: the factors for what was summed before,
+/// 1 where the shift stays.
+template <int kKeys>
+__device__ __forceinline__ void absorb(Fragments<1, kKeys>& s, RunningSoftmax<1>& state,
+                                       float (&rescale)[2], float scale_log2) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float& shift_at = state.max[0][half];
+    float max = shift_at;
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n)
+      max = fmaxf(max, fmaxf(s[0][n][2 * half], s[0][n][2 * half + 1]));
+    max = mma_sm80::max_of_four_lanes(max);
+    // False for a row that has seen nothing: (-inf) - (-inf) is NaN.
+    const bool rises = (max - shift_at) * scale_log2 > kSlack;
+    rescale[half] = rises ? exp2_fast((shift_at - max) * scale_log2) : 1.0f;
+    if (rises) shift_at = max;
+    const float shift = shift_at == -kInf ? 0.0f : shift_at * scale_log2;
+    float sum = state.sum[0][half] * rescale[half];
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+      for (int c = 2 * half; c < 2 * half + 2; ++c) {
+        s[0][n][c] = exp2_fast(fmaf(s[0][n][c], scale_log2, -shift));
+        sum += s[0][n][c];
+      }
+    state.sum[0][half] = sum;
+  }
+}
+
+/// One warpgroup of consumers, on its 64 queries of one block after another.
+template <typename T, int kD>
+struct Consumer {
+  static constexpr TileShape kTile = forward_tile(kD);
+  static constexpr int kKeys = kTile.keys;
+  using Scores = Fragments<1, kKeys>;
+  using Weights = std::uint32_t[kKeys / 16][4];  ///< P as A operands
+
+  const BoxedAttention& x;
+  const Shared<kD> shared;
+  const float scale_log2;  ///< positive
+  Turn<kTile.stages> stage;  ///< of the next scores
+  float (&o)[1][kD / 8][4];
+  RunningSoftmax<1> state;
+
+  static __device__ __forceinline__ int group() { return mma_sm80::warp() / 4; }
+
+  /// Lane 0 speaks for its warp: it arrives when all lanes are past what they read.
+  __device__ __forceinline__ void release(std::uint32_t barrier) const {
+    if (mma_sm80::lane() == 0) arrive(barrier);
+  }
+
+  /// S = QKᵀ is under way afterwards.
+  __device__ __forceinline__ void start_scores(Scores& s) const {
+    wait(shared.k_full(stage.at()), stage.parity());
+    const std::uint32_t q = shared.q(group()), k = shared.k(stage.at());
+    begin_products();
+#pragma unroll
+    for (int i = 0; i < kD; i += 16)
+      multiply_by_transposed<T, kKeys>(s[0], operand(q + inner_step(kGroupRows, i), 0),
+                                       operand(k + inner_step(kKeys, i), 0), i != 0);
+    commit_products();
+  }
+
+  /// O += PV is under way afterwards; V of a tile lies in the place of the same number as its K.
+  __device__ __forceinline__ void start_output(const Weights& p, const Turn<kTile.stages>& of) {
+    wait(shared.v_full(of.at()), of.parity());
+    const std::uint32_t v = shared.v(of.at());
+    begin_products();
+#pragma unroll
+    for (int i = 0; i < kKeys / 16; ++i)
+      multiply_from_registers<T, kD>(
+          o[0], p[i],
+          operand(v + 16 * 2 * kBoxColumns * i, tile_bytes(kBoxColumns, kKeys)));
+    commit_products();
+  }
+
+  /// Applies the sign of the scale and the masks to the scores of tile j.
+  __device__ __forceinline__ void mask(Scores& s, int place, int j, int seen_by_all) const {
+    if (x.a.scale <= 0.0f)
+#pragma unroll
+      for (auto& columns : s[0])
+#pragma unroll
+        for (float& score : columns) score *= x.a.scale < 0.0f ? -1.0f : 0.0f;
+    if ((j + 1) * kKeys <= seen_by_all) return;
+    const QueryBlock block = block_at<kD>(x, place);
+    mma_sm80::hide_keys<1, kKeys>(s, x.a, block.b, block.first, j * kKeys, -kInf);
+  }
+
+  __device__ __forceinline__ void rescale_output(const float (&rescale)[2]) {
+    if (!__any_sync(0xffffffffu, rescale[0] != 1.0f || rescale[1] != 1.0f)) return;
+#pragma unroll
+    for (int n = 0; n < kD / 8; ++n)
+#pragma unroll
+      for (int c = 0; c < 4; ++c) o[0][n][c] *= rescale[c / 2];
+  }
+
+  static __device__ __forceinline__ void round(Weights& p, const Scores& s) {
+#pragma unroll
+    for (int i = 0; i < kKeys / 16; ++i)
+#pragma unroll
+      for (int r = 0; r < 4; ++r) {
+        const float* c = s[0][2 * i + r / 2];
+        p[i][r] = mma_sm80::pack<T>(c[r % 2 * 2], c[r % 2 * 2 + 1]);
+      }
+  }
+
+  /// O and the softmax's state over all tiles. The scores of tile j are under way while P·V of tile
+  /// j - 1 is. Tiles of keys before `seen_by_all` need no mask.
+  __device__ __forceinline__ void attend(int place, int tiles, int seen_by_all) {
+    Scores s;
+    Weights p;
+    float rescale[2];
+    start_scores(s);
+    wait_for_products<0>();
+    release(shared.k_empty(stage.at()));
+    mask(s, place, 0, seen_by_all);
+    absorb<kKeys>(s, state, rescale, scale_log2);
+    round(p, s);
+#pragma unroll 1
+    for (int j = 1; j < tiles; ++j) {
+      ++stage.count;
+      if (kTile.turns) take_turn(group());
+      start_scores(s);
+      start_output(p, stage.before());
+      if (kTile.turns) give_turn(kTile.consumers - 1 - group());
+      wait_for_products<1>();
+      release(shared.k_empty(stage.at()));
+      mask(s, place, j, seen_by_all);
+      absorb<kKeys>(s, state, rescale, scale_log2);
+      wait_for_products<0>();
+      release(shared.v_empty(stage.before().at()));
+      rescale_output(rescale);
+      round(p, s);
+    }
+    start_output(p, stage);
+    wait_for_products<0>();
+    release(shared.v_empty(stage.at()));
+    ++stage.count;
+  }
+};
+
+/// The blocks that the producer announces, one after the other.
+template <typename T, int kD>
+__device__ __forceinline__ void consume(const BoxedAttention& x, const Shared<kD>& shared) {
+  constexpr TileShape kTile = forward_tile(kD);
+  const Attention& a = x.a;
+  const int group = mma_sm80::warp() / 4;
+  Fragments<1, kD> o;
+  Consumer<T, kD> me{x, shared, a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2), {}, o, {}};
+  Turn<kPosts> post;
+  if (kTile.turns && group == 1) give_turn(0);
+  while (true) {
+    wait(shared.post_full(post.at()), post.parity());
+    const int place = static_cast<int>(load_shared(shared.post(post.at())));
+    __syncwarp();
+    me.release(shared.post_empty(post.at()));
+    if (place < 0) break;
+    const QueryBlock block = block_at<kD>(x, place);
+    if (mma_sm80::thread() % kGroupThreads == 0)
+      load_tile<kD, kGroupRows>(shared.q(group), x.q, block.first + group * kGroupRows, block.h,
+                                block.b, shared.q_full(group));
+#pragma unroll
+    for (auto& columns : o[0])
+#pragma unroll
+      for (float& sum : columns) sum = 0.0f;
+    me.state.reset();
+    wait(shared.q_full(group), post.count % 2);
+    ++post.count;
+    const int tiles = key_tiles<kD>(a, block);
+    const int first_row = min(block.first + mma_sm80::warp_row<1>(), a.q_len - 1);
+    if (tiles > 0) me.attend(place, tiles, visible(a, block.b, first_row));
+    meet(group);  // nobody reads Q any more: it makes room for O
+    mma_sm80::finish<T, kD>(a, block_at<kD>(x, place), o, me.state, me.scale_log2, shared.base);
+    fence_for_copies();
+    meet(group);
+  }
+  if (kTile.turns && group == 0) take_turn(0);  // the one that nobody needed
+}
+
+/// O and LSE of all blocks. Consumers come first, so that a warp's number tells its rows.
+template <typename T, int kD>
+__device__ __forceinline__ void forward(const BoxedAttention& x) {
+  constexpr TileShape kTile = forward_tile(kD);
+  extern __shared__ __align__(1024) unsigned char dynamic[];
+  const Shared<kD> shared{(mma_sm80::shared_address(dynamic) + kSwizzlePeriod - 1) /
+                          kSwizzlePeriod * kSwizzlePeriod};
+  if (threadIdx.x == 0) shared.begin_barriers();
+  __syncthreads();
+  if (mma_sm80::warp() >= kTile.consumers * 4) {
+    lower_registers<kTile.producer_registers>();
+    if (threadIdx.x == kTile.consumers * kGroupThreads) produce<kD>(x, shared);
+  } else {
+    raise_registers<kTile.consumer_registers>();
+    consume<T, kD>(x, shared);
+  }
+}
+
+}  // namespace flashbench::cuda::wgmma_sm90a
