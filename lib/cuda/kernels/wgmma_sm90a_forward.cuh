@@ -36,6 +36,9 @@ struct Shared {
 
   // Barriers, in the order of their numbers.
   __device__ __forceinline__ std::uint32_t q_full(int group) const { return barrier(group); }
+  __device__ __forceinline__ std::uint32_t q_empty(int group) const {
+    return barrier(kTile.consumers + group);
+  }
   __device__ __forceinline__ std::uint32_t k_full(int stage) const { return of_stage(0, stage); }
   __device__ __forceinline__ std::uint32_t k_empty(int stage) const { return of_stage(1, stage); }
   __device__ __forceinline__ std::uint32_t v_full(int stage) const { return of_stage(2, stage); }
@@ -48,7 +51,10 @@ struct Shared {
   /// By one thread, before anyone uses them.
   __device__ void begin_barriers() const {
     constexpr int kConsumerWarps = kTile.consumers * kGroupThreads / 32;
-    for (int g = 0; g < kTile.consumers; ++g) begin_barrier(q_full(g), 1);
+    for (int g = 0; g < kTile.consumers; ++g) {
+      begin_barrier(q_full(g), 1);
+      begin_barrier(q_empty(g), kGroupThreads / 32);
+    }
     for (int s = 0; s < kTile.stages; ++s) {
       begin_barrier(k_full(s), 1);
       begin_barrier(v_full(s), 1);
@@ -67,7 +73,7 @@ struct Shared {
     return base + kPlan.barriers + 8 * number;
   }
   __device__ __forceinline__ std::uint32_t of_stage(int kind, int stage) const {
-    return barrier(kTile.consumers + kind * kTile.stages + stage);
+    return barrier(2 * kTile.consumers + kind * kTile.stages + stage);
   }
 };
 
@@ -96,12 +102,12 @@ __device__ __forceinline__ QueryBlock block_at(const BoxedAttention& x, int plac
   return {where.head / x.a.h, where.head % x.a.h, where.block * forward_tile(kD).rows()};
 }
 
-/// How many tiles of keys a block meets.
+/// How many tiles of keys a block meets; one, all of it hidden, where it sees nothing.
 template <int kD>
 __device__ __forceinline__ int key_tiles(const Attention& a, const QueryBlock& block) {
   constexpr TileShape kTile = forward_tile(kD);
   const int last_query = min(block.first + kTile.rows(), a.q_len) - 1;
-  return (visible(a, block.b, last_query) + kTile.keys - 1) / kTile.keys;
+  return max(1, (visible(a, block.b, last_query) + kTile.keys - 1) / kTile.keys);
 }
 
 /// Rows first .. first + kRows of a head, d / 64 boxes of them, which count at `barrier`.
@@ -114,14 +120,28 @@ __device__ __forceinline__ void load_tile(std::uint32_t to, const TensorMap& fro
     load_box(to + inner_step(kRows, column), from, column, first, head, batch, barrier);
 }
 
-/// The producer: one thread that takes blocks, announces them, and keeps the stages of K and V
-/// full. Who takes the last of all shares puts the counter back for the next launch.
+/// Q of every consumer's part of the block.
+template <int kD>
+__device__ __forceinline__ void load_queries(const BoxedAttention& x, const Shared<kD>& shared,
+                                             const QueryBlock& block, std::uint32_t empty_parity) {
+#pragma unroll 1
+  for (int g = 0; g < forward_tile(kD).consumers; ++g) {
+    wait(shared.q_empty(g), empty_parity);
+    load_tile<kD, kGroupRows>(shared.q(g), x.q, block.first + g * kGroupRows, block.h, block.b,
+                              shared.q_full(g));
+  }
+}
+
+/// The producer: one thread that takes blocks, announces them, and keeps Q and the stages of K and V
+/// full. The next block's Q is asked for after its first K: there is room when this block's last
+/// scores are made. Who takes the last of all shares puts the counter back for the next launch.
 template <int kD>
 __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD>& shared) {
   constexpr TileShape kTile = forward_tile(kD);
   const int places = schedule_of<kD>(x).count();
   Turn<kTile.stages> stage;
   Turn<kPosts> post;
+  Turn<1> queries;
   int place = static_cast<int>(blockIdx.x);
   for (bool more = true; more; ++post.count) {
     more = place < places;
@@ -136,6 +156,10 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
       wait(shared.k_empty(stage.at()), stage.parity() ^ 1);
       load_tile<kD, kTile.keys>(shared.k(stage.at()), x.k, j * kTile.keys, h_kv, block.b,
                                 shared.k_full(stage.at()));
+      if (j == 0) {
+        load_queries<kD>(x, shared, block, queries.parity() ^ 1);
+        ++queries.count;
+      }
       wait(shared.v_empty(stage.at()), stage.parity() ^ 1);
       load_tile<kD, kTile.keys>(shared.v(stage.at()), x.v, j * kTile.keys, h_kv, block.b,
                                 shared.v_full(stage.at()));
@@ -168,15 +192,16 @@ __device__ __forceinline__ void absorb(Fragments<1, kKeys>& s, RunningSoftmax<1>
     rescale[half] = rises ? exp2_fast((shift_at - max) * scale_log2) : 1.0f;
     if (rises) shift_at = max;
     const float shift = shift_at == -kInf ? 0.0f : shift_at * scale_log2;
-    float sum = state.sum[0][half] * rescale[half];
+    float sum[2] = {state.sum[0][half] * rescale[half], 0.0f};  // two chains of additions
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
-      for (int c = 2 * half; c < 2 * half + 2; ++c) {
-        s[0][n][c] = exp2_fast(fmaf(s[0][n][c], scale_log2, -shift));
-        sum += s[0][n][c];
+      for (int c = 0; c < 2; ++c) {
+        float& x = s[0][n][2 * half + c];
+        x = exp2_fast(fmaf(x, scale_log2, -shift));
+        sum[c] += x;
       }
-    state.sum[0][half] = sum;
+    state.sum[0][half] = sum[0] + sum[1];
   }
 }
 
@@ -190,16 +215,27 @@ struct Consumer {
 
   const BoxedAttention& x;
   const Shared<kD> shared;
-  const float scale_log2;  ///< positive
+  const float scale_log2;    ///< positive
   Turn<kTile.stages> stage;  ///< of the next scores
-  float (&o)[1][kD / 8][4];
+  Turn<kPosts> post;
+  Turn<1> queries;
+  Fragments<1, kD> o;
   RunningSoftmax<1> state;
+  int seen_by_all;  ///< keys before this one are seen by all rows of the warp: no tile of them needs a mask
 
   static __device__ __forceinline__ int group() { return mma_sm80::warp() / 4; }
 
   /// Lane 0 speaks for its warp: it arrives when all lanes are past what they read.
   __device__ __forceinline__ void release(std::uint32_t barrier) const {
     if (mma_sm80::lane() == 0) arrive(barrier);
+  }
+
+  /// Where consumers take turns, one's products meet the softmax of the others.
+  static __device__ __forceinline__ void take_turn() {
+    if (kTile.turns) wait_for_turn(group());
+  }
+  static __device__ __forceinline__ void give_turn() {
+    if (kTile.turns) next_turn((group() + 1) % kTile.consumers);
   }
 
   /// S = QKᵀ is under way afterwards.
@@ -214,8 +250,9 @@ struct Consumer {
     commit_products();
   }
 
-  /// O += PV is under way afterwards; V of a tile lies in the place of the same number as its K.
-  __device__ __forceinline__ void start_output(const Weights& p, const Turn<kTile.stages>& of) {
+  /// O += PV of the tile before the one whose scores come next is under way afterwards.
+  __device__ __forceinline__ void start_output(const Weights& p) {
+    const Turn<kTile.stages> of = stage.before();
     wait(shared.v_full(of.at()), of.parity());
     const std::uint32_t v = shared.v(of.at());
     begin_products();
@@ -228,7 +265,7 @@ struct Consumer {
   }
 
   /// Applies the sign of the scale and the masks to the scores of tile j.
-  __device__ __forceinline__ void mask(Scores& s, int place, int j, int seen_by_all) const {
+  __device__ __forceinline__ void mask(Scores& s, int place, int j) const {
     if (x.a.scale <= 0.0f)
 #pragma unroll
       for (auto& columns : s[0])
@@ -257,78 +294,112 @@ struct Consumer {
       }
   }
 
-  /// O and the softmax's state over all tiles. The scores of tile j are under way while P·V of tile
-  /// j - 1 is. Tiles of keys before `seen_by_all` need no mask.
-  __device__ __forceinline__ void attend(int place, int tiles, int seen_by_all) {
-    Scores s;
-    Weights p;
-    float rescale[2];
-    start_scores(s);
-    wait_for_products<0>();
-    release(shared.k_empty(stage.at()));
-    mask(s, place, 0, seen_by_all);
-    absorb<kKeys>(s, state, rescale, scale_log2);
-    round(p, s);
-#pragma unroll 1
-    for (int j = 1; j < tiles; ++j) {
-      ++stage.count;
-      if (kTile.turns) take_turn(group());
-      start_scores(s);
-      start_output(p, stage.before());
-      if (kTile.turns) give_turn(kTile.consumers - 1 - group());
-      wait_for_products<1>();
-      release(shared.k_empty(stage.at()));
-      mask(s, place, j, seen_by_all);
-      absorb<kKeys>(s, state, rescale, scale_log2);
-      wait_for_products<0>();
-      release(shared.v_empty(stage.before().at()));
-      rescale_output(rescale);
-      round(p, s);
+  /// O / sum, rounded, and LSE. Four lanes write 16 bytes of a row at once.
+  __device__ __forceinline__ void finish(int place) {
+    const QueryBlock block = block_at<kD>(x, place);
+    float inverse[2];
+    mma_sm80::finish_rows(x.a, block, mma_sm80::warp_row<1>(), state, 0, scale_log2, inverse);
+    const mma_sm80::HeadRows to = mma_sm80::query_rows(x.a, x.a.o, block.b, block.h);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int q = block.first + mma_sm80::warp_row<1>() + mma_sm80::fragment_row(half);
+      if (q >= x.a.q_len) continue;
+      mma_sm80::Bits* const row = to.row(q) + mma_sm80::fragment_column();
+#pragma unroll
+      for (int n = 0; n < kD / 8; ++n)
+        if (8 * n < x.a.d)
+          *reinterpret_cast<std::uint32_t*>(row + 8 * n) =
+              inverse[half] == 0.0f  // hidden values may be NaN, and 0·NaN is NaN
+                  ? 0u
+                  : mma_sm80::pack<T>(o[0][n][2 * half] * inverse[half],
+                                      o[0][n][2 * half + 1] * inverse[half]);
     }
-    start_output(p, stage);
-    wait_for_products<0>();
-    release(shared.v_empty(stage.at()));
-    ++stage.count;
   }
-};
 
-/// The blocks that the producer announces, one after the other.
-template <typename T, int kD>
-__device__ __forceinline__ void consume(const BoxedAttention& x, const Shared<kD>& shared) {
-  constexpr TileShape kTile = forward_tile(kD);
-  const Attention& a = x.a;
-  const int group = mma_sm80::warp() / 4;
-  Fragments<1, kD> o;
-  Consumer<T, kD> me{x, shared, a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2), {}, o, {}};
-  Turn<kPosts> post;
-  if (kTile.turns && group == 1) give_turn(0);
-  while (true) {
+  /// The next place that the producer announces; negative: there is none.
+  __device__ __forceinline__ int next_place() {
     wait(shared.post_full(post.at()), post.parity());
     const int place = static_cast<int>(load_shared(shared.post(post.at())));
     __syncwarp();
-    me.release(shared.post_empty(post.at()));
-    if (place < 0) break;
-    const QueryBlock block = block_at<kD>(x, place);
-    if (mma_sm80::thread() % kGroupThreads == 0)
-      load_tile<kD, kGroupRows>(shared.q(group), x.q, block.first + group * kGroupRows, block.h,
-                                block.b, shared.q_full(group));
+    release(shared.post_empty(post.at()));
+    ++post.count;
+    return place;
+  }
+
+  /// The first scores of a block are under way afterwards.
+  __device__ __forceinline__ void start_block(Scores& s) {
+    wait(shared.q_full(group()), queries.parity());
+    ++queries.count;
+    start_scores(s);
+  }
+
+  /// The sums of a block begin with the scores of its first tile, which become P.
+  __device__ __forceinline__ void first_weights(Weights& p, Scores& s, int place) {
+    float rescale[2];
+    release(shared.k_empty(stage.at()));
+    state.reset();
+    mask(s, place, 0);
+    absorb<kKeys>(s, state, rescale, scale_log2);
+    round(p, s);
 #pragma unroll
     for (auto& columns : o[0])
 #pragma unroll
       for (float& sum : columns) sum = 0.0f;
-    me.state.reset();
-    wait(shared.q_full(group), post.count % 2);
-    ++post.count;
-    const int tiles = key_tiles<kD>(a, block);
-    const int first_row = min(block.first + mma_sm80::warp_row<1>(), a.q_len - 1);
-    if (tiles > 0) me.attend(place, tiles, visible(a, block.b, first_row));
-    meet(group);  // nobody reads Q any more: it makes room for O
-    mma_sm80::finish<T, kD>(a, block_at<kD>(x, place), o, me.state, me.scale_log2, shared.base);
-    fence_for_copies();
-    meet(group);
+    ++stage.count;
   }
-  if (kTile.turns && group == 0) take_turn(0);  // the one that nobody needed
-}
+
+  /// The scores of tile j become P, while P·V of the tile before is under way.
+  __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int place, int j) {
+    float rescale[2];
+    release(shared.k_empty(stage.at()));
+    mask(s, place, j);
+    absorb<kKeys>(s, state, rescale, scale_log2);
+    wait_for_products<0>();
+    release(shared.v_empty(stage.before().at()));
+    rescale_output(rescale);
+    round(p, s);
+    ++stage.count;
+  }
+
+  /// One block after another. While a tile's softmax is made, P·V of the tile before is under way;
+  /// while a block ends, the first scores of the next one are.
+  __device__ __forceinline__ void attend() {
+    Scores s;
+    Weights p;
+    int place = next_place();
+    start_block(s);
+    while (true) {
+      const QueryBlock block = block_at<kD>(x, place);
+      const int tiles = key_tiles<kD>(x.a, block);
+      seen_by_all = visible(x.a, block.b, min(block.first + mma_sm80::warp_row<1>(), x.a.q_len - 1));
+      wait_for_products<0>();
+      first_weights(p, s, place);
+#pragma unroll 1
+      for (int j = 1; j < tiles; ++j) {
+        take_turn();
+        start_scores(s);
+        start_output(p);
+        give_turn();
+        wait_for_products<1>();
+        next_weights(p, s, place, j);
+      }
+      release(shared.q_empty(group()));
+      const int next = next_place();
+      if (next < 0) break;
+      take_turn();
+      start_output(p);
+      start_block(s);
+      give_turn();
+      wait_for_products<1>();
+      release(shared.v_empty(stage.before().at()));
+      finish(place);
+      place = next;
+    }
+    start_output(p);
+    wait_for_products<0>();
+    finish(place);
+  }
+};
 
 /// O and LSE of all blocks. Consumers come first, so that a warp's number tells its rows.
 template <typename T, int kD>
@@ -344,7 +415,10 @@ __device__ __forceinline__ void forward(const BoxedAttention& x) {
     if (threadIdx.x == kTile.consumers * kGroupThreads) produce<kD>(x, shared);
   } else {
     raise_registers<kTile.consumer_registers>();
-    consume<T, kD>(x, shared);
+    Consumer<T, kD> consumer{x, shared, x.a.scale == 0.0f ? 1.0f : fabsf(x.a.scale_log2)};
+    if (kTile.turns && consumer.group() == kTile.consumers - 1) consumer.give_turn();
+    consumer.attend();
+    if (kTile.turns && consumer.group() == 0) consumer.take_turn();  // the one that nobody needs
   }
 }
 

@@ -61,8 +61,8 @@ struct SharedPlan {
   std::uint32_t k, v, barriers, posts, end;
 };
 
-/// Q of each consumer; full and empty of each stage of K, of V, and of each post.
-constexpr int barrier_count(TileShape t) { return t.consumers + 4 * t.stages + 2 * kPosts; }
+/// Full and empty of Q of each consumer, of each stage of K, of V, and of each post.
+constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + 2 * kPosts; }
 
 constexpr SharedPlan shared_plan(int d, TileShape t) {
   const std::uint32_t stages = static_cast<std::uint32_t>(t.stages) * tile_bytes(d, t.keys);

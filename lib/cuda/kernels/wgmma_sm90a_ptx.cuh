@@ -50,23 +50,12 @@ __device__ __forceinline__ void load_box(std::uint32_t to, const TensorMap& from
       : "memory");
 }
 
-/// What this thread did with shared memory comes before what the copy engine and wgmma do after
-/// the next barrier.
-__device__ __forceinline__ void fence_for_copies() {
-  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+/// Warpgroups in turns: each waits for its own and ends it by giving another one its.
+__device__ __forceinline__ void wait_for_turn(int group) {
+  asm volatile("bar.sync %0, 256;" ::"r"(group + 1) : "memory");
 }
-
-/// The 128 threads of a warpgroup meet. Barrier 0 is the CTA's.
-__device__ __forceinline__ void meet(int group) {
-  asm volatile("bar.sync %0, 128;" ::"r"(group + 1) : "memory");
-}
-
-/// Two warpgroups in turns: each waits for its own turn and gives the other one its.
-__device__ __forceinline__ void take_turn(int group) {
-  asm volatile("bar.sync %0, 256;" ::"r"(group + 8) : "memory");
-}
-__device__ __forceinline__ void give_turn(int group) {
-  asm volatile("bar.arrive %0, 256;" ::"r"(group + 8) : "memory");
+__device__ __forceinline__ void next_turn(int group) {
+  asm volatile("bar.arrive %0, 256;" ::"r"(group + 1) : "memory");
 }
 
 __device__ __forceinline__ std::uint32_t load_shared(std::uint32_t from) {
