@@ -238,15 +238,18 @@ struct Consumer {
     if (kTile.turns) next_turn((group() + 1) % kTile.consumers);
   }
 
+  __device__ __forceinline__ void wait_for_keys() const {
+    wait(shared.k_full(stage.at()), stage.parity());
+  }
+
   /// S = QKᵀ is under way afterwards.
   __device__ __forceinline__ void start_scores(Scores& s) const {
-    wait(shared.k_full(stage.at()), stage.parity());
-    const std::uint32_t q = shared.q(group()), k = shared.k(stage.at());
+    const std::uint64_t q = operand(shared.q(group()), 0), k = operand(shared.k(stage.at()), 0);
     begin_products();
 #pragma unroll
     for (int i = 0; i < kD; i += 16)
-      multiply_by_transposed<T, kKeys>(s[0], operand(q + inner_step(kGroupRows, i), 0),
-                                       operand(k + inner_step(kKeys, i), 0), i != 0);
+      multiply_by_transposed<T, kKeys>(s[0], advanced(q, inner_step(kGroupRows, i)),
+                                       advanced(k, inner_step(kKeys, i)), i != 0);
     commit_products();
   }
 
@@ -254,13 +257,11 @@ struct Consumer {
   __device__ __forceinline__ void start_output(const Weights& p) {
     const Turn<kTile.stages> of = stage.before();
     wait(shared.v_full(of.at()), of.parity());
-    const std::uint32_t v = shared.v(of.at());
+    const std::uint64_t v = operand(shared.v(of.at()), tile_bytes(kBoxColumns, kKeys));
     begin_products();
 #pragma unroll
     for (int i = 0; i < kKeys / 16; ++i)
-      multiply_from_registers<T, kD>(
-          o[0], p[i],
-          operand(v + 16 * 2 * kBoxColumns * i, tile_bytes(kBoxColumns, kKeys)));
+      multiply_from_registers<T, kD>(o[0], p[i], advanced(v, tile_bytes(kBoxColumns, 16 * i)));
     commit_products();
   }
 
@@ -330,11 +331,12 @@ struct Consumer {
   __device__ __forceinline__ void start_block(Scores& s) {
     wait(shared.q_full(group()), queries.parity());
     ++queries.count;
+    wait_for_keys();
     start_scores(s);
   }
 
   /// The sums of a block begin with the scores of its first tile, which become P.
-  __device__ __forceinline__ void first_weights(Weights& p, Scores& s, int place) {
+  __device__ __forceinline__ void first_weights(Weights& p, Scores& s, int place, bool last) {
     float rescale[2];
     release(shared.k_empty(stage.at()));
     state.reset();
@@ -346,19 +348,23 @@ struct Consumer {
 #pragma unroll
       for (float& sum : columns) sum = 0.0f;
     ++stage.count;
+    if (!last) wait_for_keys();
   }
 
-  /// The scores of tile j become P, while P·V of the tile before is under way.
-  __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int place, int j) {
+  /// The scores of tile j become P, while P·V of the tile before is under way. ptxas moves the wait
+  /// for that to the front of its basic block, before the softmax that it is to overlap with: the
+  /// wait for the next keys begins another block.
+  __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int place, int j, bool last) {
     float rescale[2];
     release(shared.k_empty(stage.at()));
     mask(s, place, j);
     absorb<kKeys>(s, state, rescale, scale_log2);
+    ++stage.count;
+    if (!last) wait_for_keys();
     wait_for_products<0>();
-    release(shared.v_empty(stage.before().at()));
+    release(shared.v_empty(stage.before().before().at()));
     rescale_output(rescale);
     round(p, s);
-    ++stage.count;
   }
 
   /// One block after another. While a tile's softmax is made, P·V of the tile before is under way;
@@ -373,7 +379,7 @@ struct Consumer {
       const int tiles = key_tiles<kD>(x.a, block);
       seen_by_all = visible(x.a, block.b, min(block.first + mma_sm80::warp_row<1>(), x.a.q_len - 1));
       wait_for_products<0>();
-      first_weights(p, s, place);
+      first_weights(p, s, place, tiles == 1);
 #pragma unroll 1
       for (int j = 1; j < tiles; ++j) {
         take_turn();
@@ -381,7 +387,7 @@ struct Consumer {
         start_output(p);
         give_turn();
         wait_for_products<1>();
-        next_weights(p, s, place, j);
+        next_weights(p, s, place, j, j + 1 == tiles);
       }
       release(shared.q_empty(group()));
       const int next = next_place();

@@ -41,7 +41,7 @@ struct TileShape {
 };
 
 constexpr TileShape forward_tile(int d) {
-  if (d <= 64) return {3, 128, 4, 160, 32, true, false};
+  if (d <= 64) return {3, 128, 4, 160, 32, true, true};
   if (d <= 128) return {2, 128, 2, 232, 40, true, true};
   return {2, d <= 192 ? 112 : 80, 2, 232, 40, d <= 192, true};
 }
@@ -96,6 +96,12 @@ FB_HD constexpr std::uint64_t operand(std::uint32_t address, std::uint32_t leadi
   return start | std::uint64_t{leading >> 4} << 16 | std::uint64_t{kSwizzlePeriod >> 4} << 32 |
          kSwizzle128;
 }
+
+/// The same operand `bytes` (a multiple of 16) further on: one addition, as no address carries.
+FB_HD constexpr std::uint64_t advanced(std::uint64_t operand, std::uint32_t bytes) {
+  return operand + (bytes >> 4);
+}
+static_assert(advanced(operand(0x8400, 1024), 96) == operand(0x8460, 1024));
 
 /// Bytes from a tile's start to columns [k, k + 16) of its rows: what one wgmma takes of an operand
 /// that lies along the sum.
