@@ -43,7 +43,15 @@ struct FamilyLaunch {
   Launch launch;
 };
 
-/// Every kernel that the program can launch, by name; products are not its own.
+/// Code of that architecture runs kernels of that family: 90a those that need it, numbers the rest.
+bool runs(const std::string& arch, const KernelFamily& family) {
+  const int capability = std::stoi(arch);
+  if (arch.ends_with('a')) return family.max_capability == capability;
+  return family.max_capability == 0 && capability >= family.min_capability;
+}
+
+/// Every kernel that the program can launch, by name; products are not its own, nor is what a family
+/// borrows from another one.
 std::map<std::string, FamilyLaunch> launches() {
   std::map<std::string, FamilyLaunch> all;
   for (const KernelFamily* family : families())
@@ -52,7 +60,7 @@ std::map<std::string, FamilyLaunch> launches() {
         const Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
         for (const auto& list : {family->forward(extent), family->backward(extent)})
           for (const Launch& launch : list)
-            if (launch.product == Product::kNone) all.insert({launch.entry, {family, launch}});
+            if (launch.entry.starts_with(family->name)) all.insert({launch.entry, {family, launch}});
       }
   return all;
 }
@@ -84,9 +92,7 @@ TEST_F(Sass, EveryLaunchHasMachineCodeWhereItsFamilyRuns) {
     for (const std::string& kernel : cubin.kernels()) by_arch[cubin.arch()].push_back(kernel);
   for (const auto& [arch, kernels] : by_arch)
     for (const auto& [entry, of] : launches()) {
-      const int capability = std::stoi(arch);
-      if (arch.ends_with('a') || capability < of.family->min_capability) continue;
-      if (of.family->max_capability != 0 && capability > of.family->max_capability) continue;
+      if (!runs(arch, *of.family)) continue;
       EXPECT_EQ(std::count(kernels.begin(), kernels.end(), entry), 1) << entry << " sm_" << arch;
     }
 }
@@ -108,6 +114,29 @@ TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
     }
   const bool any =
       std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.capability() >= 80; });
+  EXPECT_EQ(seen > 0, any);
+}
+
+// Scores and output stand three times each: where a block begins, in the loop over tiles, and where
+// it ends, alone or beside the next one's first scores. Each is one wgmma for every 16 of its sum.
+TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
+  const auto all_launches = launches();
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      const auto of = all_launches.find(kernel);
+      if (of == all_launches.end() || of->second.family->name != "wgmma_sm90a") continue;
+      const Launch& launch = of->second.launch;
+      if (launch.products == 0) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma),
+                3 * (launch.padded_d / 16 + launch.kv_tile / 16));
+      EXPECT_GT(cubin.count(kernel, Opcode::kUtmaldg), 0);
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.arch() == "90a"; });
   EXPECT_EQ(seen > 0, any);
 }
 

@@ -44,9 +44,6 @@ struct Shared {
   __device__ __forceinline__ std::uint32_t v_full(int stage) const { return of_stage(2, stage); }
   __device__ __forceinline__ std::uint32_t v_empty(int stage) const { return of_stage(3, stage); }
   __device__ __forceinline__ std::uint32_t post_full(int i) const { return of_stage(4, 0) + 8 * i; }
-  __device__ __forceinline__ std::uint32_t post_empty(int i) const {
-    return of_stage(4, 0) + 8 * (kPosts + i);
-  }
 
   /// By one thread, before anyone uses them.
   __device__ void begin_barriers() const {
@@ -61,10 +58,7 @@ struct Shared {
       begin_barrier(k_empty(s), kConsumerWarps);
       begin_barrier(v_empty(s), kConsumerWarps);
     }
-    for (int i = 0; i < kPosts; ++i) {
-      begin_barrier(post_full(i), 1);
-      begin_barrier(post_empty(i), kConsumerWarps);
-    }
+    for (int i = 0; i < kPosts; ++i) begin_barrier(post_full(i), 1);
     publish_barriers();
   }
 
@@ -145,7 +139,6 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
   int place = static_cast<int>(blockIdx.x);
   for (bool more = true; more; ++post.count) {
     more = place < places;
-    wait(shared.post_empty(post.at()), post.parity() ^ 1);
     mma_sm80::store_shared(shared.post(post.at()), static_cast<std::uint32_t>(more ? place : -1));
     arrive(shared.post_full(post.at()));
     if (!more) break;
@@ -321,8 +314,6 @@ struct Consumer {
   __device__ __forceinline__ int next_place() {
     wait(shared.post_full(post.at()), post.parity());
     const int place = static_cast<int>(load_shared(shared.post(post.at())));
-    __syncwarp();
-    release(shared.post_empty(post.at()));
     ++post.count;
     return place;
   }

@@ -52,7 +52,8 @@ constexpr std::uint32_t tile_bytes(int d, int rows) {
 }
 
 /// Places of blocks that the producer has announced to the consumers: the next one is known while
-/// this one is worked on.
+/// this one is worked on. Nobody says that a post was read: it is overwritten after the next block's
+/// Q was loaded, and for that the consumers had to be through with this block's scores.
 inline constexpr int kPosts = 2;
 
 /// Where things lie in a CTA's shared memory, in bytes from a multiple of 1024: Q (64 rows for each
@@ -61,8 +62,8 @@ struct SharedPlan {
   std::uint32_t k, v, barriers, posts, end;
 };
 
-/// Full and empty of Q of each consumer, of each stage of K, of V, and of each post.
-constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + 2 * kPosts; }
+/// Full and empty of Q of each consumer, of each stage of K and of V; full of each post.
+constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + kPosts; }
 
 constexpr SharedPlan shared_plan(int d, TileShape t) {
   const std::uint32_t stages = static_cast<std::uint32_t>(t.stages) * tile_bytes(d, t.keys);

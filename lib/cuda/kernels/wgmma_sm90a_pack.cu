@@ -10,6 +10,7 @@ __device__ void copy_row(const Attention& a, const Rows& to, const Rows& from, i
   const mma_sm80::HeadRows source = mma_sm80::key_rows(a, from, b, h);
   const mma_sm80::HeadRows target = mma_sm80::key_rows(a, to, b, h);
   mma_sm80::Bits* const row = target.data + target.stride * i;
+#pragma unroll 1
   for (int d = mma_sm80::lane() * mma_sm80::kChunk; d < a.d; d += 32 * mma_sm80::kChunk)
     *reinterpret_cast<uint4*>(row + d) =
         i < source.count ? *reinterpret_cast<const uint4*>(source.row(i) + d) : uint4{};
