@@ -29,7 +29,7 @@ struct BoxedTensor {
 /// The only argument of kernels that move boxes: the problem, and its tensors as maps.
 struct BoxedAttention {
   Attention a;
-  TensorMap q, k, v;           ///< K and V: of kept keys alone, see Attention::packed_k
+  TensorMap q, k, v, d_o;      ///< K and V: of kept keys alone, see Attention::packed_k
   std::int32_t* taken;         ///< blocks that CTAs took beyond their first; 0 between launches
   std::int32_t heads_at_once;  ///< see Launch
 };

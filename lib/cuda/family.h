@@ -37,8 +37,8 @@ struct Launch {
   int q_tile = 0, kv_tile = 0;
   int products = 0;  ///< matrix products of 2 * pairs * padded_d FLOP; 0: no product
   int padded_d = 0;
-  // Of a kernel that takes BoxedAttention: boxes of kBoxQueries queries and kv_tile keys.
-  bool boxed = false;
+  // Of a kernel that takes BoxedAttention: boxes of kBoxQueries queries and box_keys keys.
+  int box_keys = 0;                ///< 0: it takes Attention
   std::int64_t heads_at_once = 0;  ///< how many heads' K and V the L2 cache is to hold
 };
 
@@ -61,7 +61,7 @@ struct KernelFamily {
   int max_d = 0;
   int min_capability = 0;     ///< 75 is compute capability 7.5
   int max_capability = 0;     ///< 0: none; 90 for code that runs on 9.0 only
-  bool boxed = false;         ///< some of its launches are
+  bool boxed = false;         ///< some of its launches take BoxedAttention
   bool deterministic = true;  ///< its gradients are bitwise equal from run to run
 
   /// Shared memory of the most demanding launch of a pass, static and dynamic together.

@@ -161,7 +161,7 @@ class CudaPlan final : public Plan {
 
  private:
   void run(const Launch& l) {
-    if (l.boxed) return device_.launch(l, boxed(l));
+    if (l.box_keys > 0) return device_.launch(l, boxed(l));
     if (l.product == Product::kNone) return device_.launch(l, argument_);
     Gemm g = gemm_of(l.product, argument_);
     g.scratch = product_scratch_.address();
@@ -175,11 +175,12 @@ class CudaPlan final : public Plan {
     BoxedAttention& x = at->second;
     if (!is_new) return x;
     const Shape& s = problem_.shape;
-    const auto keys = static_cast<std::uint32_t>(l.kv_tile);
+    const auto keys = static_cast<std::uint32_t>(l.box_keys);
     x.a = argument_;
     x.q = map_of(x.a.q, s.q_dims(), kBoxQueries);
     x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, s.kv_dims(), keys);
     x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, s.kv_dims(), keys);
+    if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.q_dims(), kBoxQueries);
     x.taken = taken_.as<std::int32_t>();
     x.heads_at_once = static_cast<std::int32_t>(l.heads_at_once);
     return x;

@@ -123,8 +123,8 @@ TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   EXPECT_EQ(first(query(Dtype::kF32, 64, 90, kShared227K)), "simt_f32");
 }
 
-// As many CTAs as there are multiprocessors, or blocks; a padding mask is packed first; gradients
-// are another family's.
+// As many CTAs as there are multiprocessors, or blocks; a padding mask is packed first; beyond d = 128
+// gradients are another family's.
 TEST(Route, WgmmaStaysOnItsMultiprocessors) {
   Extent e{{2, 6, 3, 130, 70, 100}, Dtype::kBf16, 65, false, 5};
   const int rows = wgmma_sm90a::forward_tile(128).rows();
@@ -132,14 +132,17 @@ TEST(Route, WgmmaStaysOnItsMultiprocessors) {
   ASSERT_EQ(forward.size(), 1u);
   EXPECT_EQ(forward[0].entry, "wgmma_sm90a_forward_bf16_d128");
   EXPECT_EQ(forward[0].grid_x, 5);
-  EXPECT_TRUE(forward[0].boxed);
+  EXPECT_EQ(forward[0].box_keys, forward[0].kv_tile);
   EXPECT_EQ(forward[0].heads_at_once, 12);  // all of them: their keys are few
   e.multiprocessors = 1000;
   EXPECT_EQ(wgmma_sm90a::forward(e)[0].grid_x, units(130, rows) * 12);
   e.padded = true;
   ASSERT_EQ(wgmma_sm90a::forward(e).size(), 2u);
   EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "wgmma_sm90a_pack");
-  EXPECT_EQ(wgmma_sm90a::kFamily.backward(e)[1].entry, "mma_sm80_dq_bf16_d128");
+  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "wgmma_sm90a_dq_bf16_d128");
+  EXPECT_EQ(wgmma_sm90a::backward(e)[2].grid_x, 2 * 3 * 1);  // tiles of 128 kept keys
+  e.shape.d = 129;
+  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "mma_sm80_dq_bf16_d192");
 }
 
 TEST(Route, NoKeyKeptIsNoTileOfKeys) {

@@ -1,18 +1,14 @@
 #pragma once
 
 #include "cuda/kernels/mma_sm80_forward.cuh"
-#include "cuda/kernels/wgmma_sm90a_layout.h"
-#include "cuda/kernels/wgmma_sm90a_products.cuh"
-#include "cuda/kernels/wgmma_sm90a_ptx.cuh"
+#include "cuda/kernels/wgmma_sm90a_tile.cuh"
 
 /// FlashAttention on compute capability 9.0: FlashAttention-2's Algorithm 1 for 64 queries a
 /// warpgroup, with FlashAttention-3's division of labour. A CTA stays for many blocks of queries.
 namespace flashbench::cuda::wgmma_sm90a {
 
 using mma_sm80::exp2_fast;
-using mma_sm80::Fragments;
 using mma_sm80::kInf;
-using mma_sm80::QueryBlock;
 using mma_sm80::RunningSoftmax;
 
 /// Addresses in this CTA's shared memory.
@@ -20,7 +16,7 @@ template <int kD>
 struct Shared {
   static constexpr TileShape kTile = forward_tile(kD);
   static constexpr SharedPlan kPlan = shared_plan(kD, kTile);
-  static constexpr std::uint32_t kStage = tile_bytes(kD, kTile.keys);
+  static constexpr std::uint32_t kStage = tile_bytes(kD, kTile.columns);
   std::uint32_t base;
 
   __device__ __forceinline__ std::uint32_t q(int group) const {
@@ -71,18 +67,6 @@ struct Shared {
   }
 };
 
-/// What is the `count`-th to go through a ring of places that are filled and emptied: its place, and
-/// the parity of its filling. One register, where places are a power of two.
-template <int kPlaces>
-struct Turn {
-  static_assert((kPlaces & (kPlaces - 1)) == 0);
-  std::uint32_t count = 0;
-
-  __device__ __forceinline__ int at() const { return static_cast<int>(count % kPlaces); }
-  __device__ __forceinline__ std::uint32_t parity() const { return count / kPlaces % 2; }
-  __device__ __forceinline__ Turn before() const { return {count - 1}; }
-};
-
 template <int kD>
 __device__ __forceinline__ Schedule schedule_of(const BoxedAttention& x) {
   constexpr int kRows = forward_tile(kD).rows();
@@ -96,22 +80,12 @@ __device__ __forceinline__ QueryBlock block_at(const BoxedAttention& x, int plac
   return {where.head / x.a.h, where.head % x.a.h, where.block * forward_tile(kD).rows()};
 }
 
-/// How many tiles of keys a block meets; one, all of it hidden, where it sees nothing.
-template <int kD>
-__device__ __forceinline__ int key_tiles(const Attention& a, const QueryBlock& block) {
-  constexpr TileShape kTile = forward_tile(kD);
-  const int last_query = min(block.first + kTile.rows(), a.q_len) - 1;
-  return max(1, (visible(a, block.b, last_query) + kTile.keys - 1) / kTile.keys);
-}
-
-/// Rows first .. first + kRows of a head, d / 64 boxes of them, which count at `barrier`.
+/// A tile of rows first .. first + kRows of a head, by one thread.
 template <int kD, int kRows>
 __device__ __forceinline__ void load_tile(std::uint32_t to, const TensorMap& from, int first,
                                           int head, int batch, std::uint32_t barrier) {
   arrive_expecting(barrier, tile_bytes(kD, kRows));
-#pragma unroll 1
-  for (int column = 0; column < kD; column += kBoxColumns)
-    load_box(to + inner_step(kRows, column), from, column, first, head, batch, barrier);
+  load_boxes<kD, kRows>(to, from, first, head, batch, barrier);
 }
 
 /// Q of every consumer's part of the block.
@@ -143,18 +117,18 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
     arrive(shared.post_full(post.at()));
     if (!more) break;
     const QueryBlock block = block_at<kD>(x, place);
-    const int h_kv = block.h / x.a.group, tiles = key_tiles<kD>(x.a, block);
+    const int h_kv = block.h / x.a.group, tiles = key_tiles(x.a, block, kTile);
 #pragma unroll 1
     for (int j = 0; j < tiles; ++j, ++stage.count) {
       wait(shared.k_empty(stage.at()), stage.parity() ^ 1);
-      load_tile<kD, kTile.keys>(shared.k(stage.at()), x.k, j * kTile.keys, h_kv, block.b,
+      load_tile<kD, kTile.columns>(shared.k(stage.at()), x.k, j * kTile.columns, h_kv, block.b,
                                 shared.k_full(stage.at()));
       if (j == 0) {
         load_queries<kD>(x, shared, block, queries.parity() ^ 1);
         ++queries.count;
       }
       wait(shared.v_empty(stage.at()), stage.parity() ^ 1);
-      load_tile<kD, kTile.keys>(shared.v(stage.at()), x.v, j * kTile.keys, h_kv, block.b,
+      load_tile<kD, kTile.columns>(shared.v(stage.at()), x.v, j * kTile.columns, h_kv, block.b,
                                 shared.v_full(stage.at()));
     }
     const int taken = atomicAdd(x.taken, 1);
@@ -202,9 +176,9 @@ __device__ __forceinline__ void absorb(Fragments<1, kKeys>& s, RunningSoftmax<1>
 template <typename T, int kD>
 struct Consumer {
   static constexpr TileShape kTile = forward_tile(kD);
-  static constexpr int kKeys = kTile.keys;
+  static constexpr int kKeys = kTile.columns;
   using Scores = Fragments<1, kKeys>;
-  using Weights = std::uint32_t[kKeys / 16][4];  ///< P as A operands
+  using Weights = Rounded<kKeys>;
 
   const BoxedAttention& x;
   const Shared<kD> shared;
@@ -217,11 +191,6 @@ struct Consumer {
   int seen_by_all;  ///< keys before this one are seen by all rows of the warp: no tile of them needs a mask
 
   static __device__ __forceinline__ int group() { return mma_sm80::warp() / 4; }
-
-  /// Lane 0 speaks for its warp: it arrives when all lanes are past what they read.
-  __device__ __forceinline__ void release(std::uint32_t barrier) const {
-    if (mma_sm80::lane() == 0) arrive(barrier);
-  }
 
   /// Where consumers take turns, one's products meet the softmax of the others.
   static __device__ __forceinline__ void take_turn() {
@@ -278,16 +247,6 @@ struct Consumer {
       for (int c = 0; c < 4; ++c) o[0][n][c] *= rescale[c / 2];
   }
 
-  static __device__ __forceinline__ void round(Weights& p, const Scores& s) {
-#pragma unroll
-    for (int i = 0; i < kKeys / 16; ++i)
-#pragma unroll
-      for (int r = 0; r < 4; ++r) {
-        const float* c = s[0][2 * i + r / 2];
-        p[i][r] = mma_sm80::pack<T>(c[r % 2 * 2], c[r % 2 * 2 + 1]);
-      }
-  }
-
   /// O / sum, rounded, and LSE. Four lanes write 16 bytes of a row at once.
   __device__ __forceinline__ void finish(int place) {
     const QueryBlock block = block_at<kD>(x, place);
@@ -333,7 +292,7 @@ struct Consumer {
     state.reset();
     mask(s, place, 0);
     absorb<kKeys>(s, state, rescale, scale_log2);
-    round(p, s);
+    round<T, kKeys>(p, s);
 #pragma unroll
     for (auto& columns : o[0])
 #pragma unroll
@@ -355,7 +314,7 @@ struct Consumer {
     wait_for_products<0>();
     release(shared.v_empty(stage.before().before().at()));
     rescale_output(rescale);
-    round(p, s);
+    round<T, kKeys>(p, s);
   }
 
   /// One block after another. While a tile's softmax is made, P·V of the tile before is under way;
@@ -367,7 +326,7 @@ struct Consumer {
     start_block(s);
     while (true) {
       const QueryBlock block = block_at<kD>(x, place);
-      const int tiles = key_tiles<kD>(x.a, block);
+      const int tiles = key_tiles(x.a, block, kTile);
       seen_by_all = visible(x.a, block.b, min(block.first + mma_sm80::warp_row<1>(), x.a.q_len - 1));
       wait_for_products<0>();
       first_weights(p, s, place, tiles == 1);
@@ -403,8 +362,7 @@ template <typename T, int kD>
 __device__ __forceinline__ void forward(const BoxedAttention& x) {
   constexpr TileShape kTile = forward_tile(kD);
   extern __shared__ __align__(1024) unsigned char dynamic[];
-  const Shared<kD> shared{(mma_sm80::shared_address(dynamic) + kSwizzlePeriod - 1) /
-                          kSwizzlePeriod * kSwizzlePeriod};
+  const Shared<kD> shared{aligned_shared(dynamic)};
   if (threadIdx.x == 0) shared.begin_barriers();
   __syncthreads();
   if (mma_sm80::warp() >= kTile.consumers * 4) {

@@ -25,13 +25,12 @@ constexpr int padded_head_dim(int d) {
   return 0;
 }
 
-/// One CTA: `consumers` warpgroups of 64 queries each multiply; one more, the producer, streams
-/// tiles of `keys` rows of K and of V through `stages` places each.
+/// One CTA: `consumers` warpgroups multiply 64 rows each (queries, or keys for dK and dV); one more,
+/// the producer, streams tiles of `columns` rows of the other operands through `stages` places.
 struct TileShape {
-  int consumers, keys, stages;
+  int consumers, columns, stages;
   int consumer_registers, producer_registers;  ///< a thread, as setmaxnreg deals them out
-  bool overlaps;  ///< the scores of a tile are under way while the values of the one before are
-  bool turns;     ///< consumers issue products in turns: one's softmax meets the other's products
+  bool turns = false;  ///< consumers issue products in turns: one's softmax meets another's products
 
   FB_HD constexpr int rows() const { return consumers * kGroupRows; }
   FB_HD constexpr int threads() const { return (consumers + 1) * kGroupThreads; }
@@ -41,10 +40,16 @@ struct TileShape {
 };
 
 constexpr TileShape forward_tile(int d) {
-  if (d <= 64) return {3, 128, 4, 160, 32, true, true};
-  if (d <= 128) return {2, 128, 2, 232, 40, true, true};
-  return {2, d <= 192 ? 112 : 80, 2, 232, 40, d <= 192, true};
+  if (d <= 64) return {3, 128, 4, 160, 32, true};
+  if (d <= 128) return {2, 128, 2, 232, 40, true};
+  return {2, d <= 192 ? 112 : 80, 2, 232, 40, true};
 }
+
+/// Beyond this head dimension gradients are those of mma_sm80: the sums of dK and dV would take 192
+/// registers and more.
+inline constexpr int kMaxGradientDim = 128;
+constexpr TileShape dq_tile(int d) { return {2, d <= 64 ? 128 : 96, 2, 232, 40}; }
+constexpr TileShape dkdv_tile(int d) { return {2, kBoxQueries, d <= 64 ? 4 : 3, 240, 24}; }
 
 /// Bytes of `rows` rows of d elements: d / 64 boxes, one behind the other.
 constexpr std::uint32_t tile_bytes(int d, int rows) {
@@ -66,7 +71,7 @@ struct SharedPlan {
 constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + kPosts; }
 
 constexpr SharedPlan shared_plan(int d, TileShape t) {
-  const std::uint32_t stages = static_cast<std::uint32_t>(t.stages) * tile_bytes(d, t.keys);
+  const std::uint32_t stages = static_cast<std::uint32_t>(t.stages) * tile_bytes(d, t.columns);
   const std::uint32_t k = tile_bytes(d, t.rows()), v = k + stages, barriers = v + stages;
   const std::uint32_t posts = barriers + 8u * static_cast<std::uint32_t>(barrier_count(t));
   return {k, v, barriers, posts, posts + 4u * kPosts};
@@ -75,18 +80,42 @@ constexpr SharedPlan shared_plan(int d, TileShape t) {
 /// The swizzle repeats every 8 rows of 128 bytes; dynamic shared memory may start anywhere in 1024.
 inline constexpr std::uint32_t kSwizzlePeriod = 1024;
 
+/// The same for gradients: two operands of the CTA's own rows; stages of two streamed ones, each with
+/// an f32 LSE and D of every streamed row (of queries); one mbarrier, and two of each stage.
+struct GradientPlan {
+  std::uint32_t own, stage, values, barriers, end;
+};
+
+constexpr GradientPlan gradient_plan(int d, TileShape t) {
+  const auto stages = static_cast<std::uint32_t>(t.stages);
+  const std::uint32_t own = tile_bytes(d, t.rows()), stage = tile_bytes(d, t.columns);
+  const std::uint32_t values = 2 * own + 2 * stages * stage;
+  const std::uint32_t barriers = values + 8 * stages * static_cast<std::uint32_t>(t.columns);
+  return {own, stage, values, barriers, barriers + 8 * (1 + 2 * stages)};
+}
+
+constexpr std::size_t gradient_shared_bytes(int d, TileShape t) {
+  return gradient_plan(d, t).end + kSwizzlePeriod;
+}
+
 constexpr std::size_t forward_shared_bytes(int d) {
   return shared_plan(d, forward_tile(d)).end + kSwizzlePeriod;
 }
 
-constexpr bool is_sound(int d) {
-  const TileShape t = forward_tile(d);
-  return forward_shared_bytes(d) <= kSharedLimit && t.registers() <= kRegisterFile &&
-         t.keys % 16 == 0 && d % kBoxColumns == 0 &&
-         kGroupRows * 2 * kBoxColumns % kSwizzlePeriod == 0 &&
-         t.keys * 2 * kBoxColumns % kSwizzlePeriod == 0;
+constexpr bool is_sound(TileShape t, int d, std::size_t shared_bytes) {
+  return shared_bytes <= kSharedLimit && t.registers() <= kRegisterFile && t.columns % 16 == 0 &&
+         d % kBoxColumns == 0 && kGroupRows * 2 * kBoxColumns % kSwizzlePeriod == 0 &&
+         t.columns * 2 * kBoxColumns % kSwizzlePeriod == 0;
 }
-static_assert(is_sound(64) && is_sound(128) && is_sound(192) && is_sound(256));
+constexpr bool forward_is_sound(int d) {
+  return is_sound(forward_tile(d), d, forward_shared_bytes(d));
+}
+constexpr bool gradients_are_sound(int d) {
+  return is_sound(dq_tile(d), d, gradient_shared_bytes(d, dq_tile(d))) &&
+         is_sound(dkdv_tile(d), d, gradient_shared_bytes(d, dkdv_tile(d)));
+}
+static_assert(forward_is_sound(64) && forward_is_sound(128) && forward_is_sound(192) &&
+              forward_is_sound(256) && gradients_are_sound(64) && gradients_are_sound(128));
 
 /// A wgmma operand in shared memory with the 128-byte swizzle (PTX manual, "Matrix descriptor"):
 /// its address, and the bytes to the next 64 columns (`leading`, of an operand that is read

@@ -33,6 +33,7 @@ __device__ __forceinline__ void multiply_from_registers(float (&c)[kColumns / 8]
 #define FB_UP_TO_89 FB_UP_TO_49 FB_TEN(5) ", " FB_TEN(6) ", " FB_TEN(7) ", " FB_TEN(8) ", "
 #define FB_SUMS_64 FB_UP_TO_29 "%30, %31"
 #define FB_SUMS_80 FB_UP_TO_29 FB_TEN(3)
+#define FB_SUMS_96 FB_UP_TO_29 FB_TEN(3) ", %40, %41, %42, %43, %44, %45, %46, %47"
 #define FB_SUMS_112 FB_UP_TO_49 "%50, %51, %52, %53, %54, %55"
 #define FB_SUMS_128 FB_UP_TO_49 FB_TEN(5) ", %60, %61, %62, %63"
 #define FB_SUMS_192 FB_UP_TO_89 "%90, %91, %92, %93, %94, %95"
@@ -46,6 +47,7 @@ __device__ __forceinline__ void multiply_from_registers(float (&c)[kColumns / 8]
   FB_16_COLUMNS(n), FB_16_COLUMNS(n + 2), FB_16_COLUMNS(n + 4), FB_16_COLUMNS(n + 6)
 #define FB_IN_64 FB_64_COLUMNS(0)
 #define FB_IN_80 FB_64_COLUMNS(0), FB_16_COLUMNS(8)
+#define FB_IN_96 FB_64_COLUMNS(0), FB_16_COLUMNS(8), FB_16_COLUMNS(10)
 #define FB_IN_112 FB_64_COLUMNS(0), FB_16_COLUMNS(8), FB_16_COLUMNS(10), FB_16_COLUMNS(12)
 #define FB_IN_128 FB_64_COLUMNS(0), FB_64_COLUMNS(8)
 #define FB_IN_192 FB_IN_128, FB_64_COLUMNS(16)
@@ -75,7 +77,9 @@ __device__ __forceinline__ void multiply_from_registers(float (&c)[kColumns / 8]
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                         \
   }
 #define FB_PRODUCTS(T, type)                                \
+  FB_BY_TRANSPOSED(T, type, 64, 32, 33, 34)                 \
   FB_BY_TRANSPOSED(T, type, 80, 40, 41, 42)                 \
+  FB_BY_TRANSPOSED(T, type, 96, 48, 49, 50)                 \
   FB_BY_TRANSPOSED(T, type, 112, 56, 57, 58)                \
   FB_BY_TRANSPOSED(T, type, 128, 64, 65, 66)                \
   FB_FROM_REGISTERS(T, type, 64, 32, 33, 34, 35, 36)        \
@@ -92,6 +96,7 @@ FB_PRODUCTS(F16, "f16")
 #undef FB_UP_TO_89
 #undef FB_SUMS_64
 #undef FB_SUMS_80
+#undef FB_SUMS_96
 #undef FB_SUMS_112
 #undef FB_SUMS_128
 #undef FB_SUMS_192
@@ -101,6 +106,7 @@ FB_PRODUCTS(F16, "f16")
 #undef FB_64_COLUMNS
 #undef FB_IN_64
 #undef FB_IN_80
+#undef FB_IN_96
 #undef FB_IN_112
 #undef FB_IN_128
 #undef FB_IN_192

@@ -58,6 +58,15 @@ __device__ __forceinline__ void next_turn(int group) {
   asm volatile("bar.arrive %0, 256;" ::"r"(group + 1) : "memory");
 }
 
+/// The 128 threads of a warpgroup meet. Barriers 1 to 3 are those of turns, 0 is the CTA's.
+__device__ __forceinline__ void meet(int group) {
+  asm volatile("bar.sync %0, 128;" ::"r"(group + 4) : "memory");
+}
+
+__device__ __forceinline__ void store_shared(std::uint32_t to, float value) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(to), "f"(value) : "memory");
+}
+
 __device__ __forceinline__ std::uint32_t load_shared(std::uint32_t from) {
   std::uint32_t word;
   asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(from) : "memory");
