@@ -204,58 +204,115 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
   }
 }
 
-/// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys: K and V stay, Q and dO are streamed. Sᵀ and
-/// dPᵀ are computed, so that P and dS are A operands where they lie.
+/// A warpgroup's 64 keys of dK and dV. Sᵀ and dPᵀ are computed, so that P and dS are A operands
+/// where they lie.
+template <typename T, int kD>
+struct KeyConsumer {
+  static constexpr TileShape kTile = dkdv_tile(kD);
+  static constexpr int kQueries = kTile.columns;
+
+  const Attention& a;
+  const std::uint32_t base;
+  const KeyBlock block;
+  const int seen_by_all;  ///< from this query on every key of the warp is seen: no tile needs a mask
+  QueryTiles<kQueries> tile;
+  Turn<kTile.stages> stage;
+  Fragments<1, kQueries> p, ds;
+  Rounded<kQueries> rounded_p, rounded_ds;
+  Fragments<1, kD> dk, dv;
+
+  /// Addresses are made anew for every tile: kept, they spill at d = 128.
+  __device__ __forceinline__ GradientShared<kD, kTile> shared() const {
+    return {mma_sm80::recomputed(base)};
+  }
+  static __device__ __forceinline__ int group() { return mma_sm80::warp() / 4; }
+
+  /// Sᵀ of the tile is under way afterwards.
+  __device__ __forceinline__ void start_scores() {
+    wait(shared().full(stage.at()), stage.parity());
+    start_by_transposed<T, kD, kQueries>(p, shared().own_first(group()), shared().first(stage.at()));
+  }
+
+  /// dK and dV of the tile whose scores are under way; dSᵀQ is, afterwards.
+  __device__ __forceinline__ void add_tile() {
+    start_by_transposed<T, kD, kQueries>(ds, shared().own_second(group()),
+                                         shared().second(stage.at()));
+    wait_for_products<1>();
+    mma_sm80::recompute_p_transposed<1, kQueries>(p, shared().lse(stage.at()), a.scale_log2);
+    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
+      mma_sm80::hide_pairs<1, kQueries>(p, a, block.b, block.first, tile.query);
+    round<T, kQueries>(rounded_p, p);
+    start_from_registers<T, kD, kQueries>(dv, rounded_p, shared().second(stage.at()));
+    wait_for_products<1>();
+    mma_sm80::softmax_gradient_transposed<1, kQueries>(ds, p, shared().delta(stage.at()));
+    round<T, kQueries>(rounded_ds, ds);
+    start_from_registers<T, kD, kQueries>(dk, rounded_ds, shared().first(stage.at()));
+  }
+
+  /// All tiles of queries, of which there is one at least. The scores of a tile are asked for before
+  /// the gradients of the one before are there. The first stands alone: ptxas must see that nothing
+  /// touches the sums while products with them are under way.
+  __device__ __forceinline__ void add_tiles() {
+    start_scores();
+    wait_for_products<0>();
+    clear();
+    add_tile();
+#pragma unroll 1
+    for (tile = tile.next(a); !tile.done(); tile = tile.next(a)) {
+      ++stage.count;
+      start_scores();
+      wait_for_products<1>();
+      release(shared().empty(stage.before().at()));
+      add_tile();
+    }
+    wait_for_products<0>();
+  }
+
+  __device__ __forceinline__ void clear() {
+#pragma unroll
+    for (int n = 0; n < kD / 8; ++n)
+#pragma unroll
+      for (int c = 0; c < 4; ++c) dk[0][n][c] = dv[0][n][c] = 0.0f;
+  }
+
+  /// Through the rows of K, which nobody in the warpgroup reads any more.
+  __device__ __forceinline__ void store() const {
+    const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
+    const int row = mma_sm80::warp_row<1>();
+    mma_sm80::store_rows<T, kD>(dv[0], one, base, row,
+                                mma_sm80::key_rows(a, a.dv, block.b, block.h_kv), block.first);
+    mma_sm80::store_rows<T, kD>(dk[0], scale, base, row,
+                                mma_sm80::key_rows(a, a.dk, block.b, block.h_kv), block.first);
+  }
+};
+
+/// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys: K and V stay, Q and dO are streamed.
 template <typename T, int kD>
 __device__ __forceinline__ void dkdv(const BoxedAttention& x) {
   constexpr TileShape kTile = dkdv_tile(kD);
-  constexpr int kQueries = kTile.columns;
   extern __shared__ __align__(1024) unsigned char dynamic[];
   const GradientShared<kD, kTile> shared{aligned_shared(dynamic)};
   const Attention& a = x.a;
   const KeyBlock block(a, kTile.rows());
   const int keys = kept_count(a, block.b);
   if (block.first >= keys) return;
-  QueryTiles<kQueries> tile(a, block);
+  const QueryTiles<kTile.columns> tile(a, block);
   if (!begin_cta<kTile>(shared)) {
     if (mma_sm80::warp() == kTile.consumers * 4)
       stream_queries<kD, kTile>(x, shared, block, tile);
     return;
   }
-  const int group = mma_sm80::warp() / 4;
   const int last_key = block.first + mma_sm80::warp_row<1>() + 15;
-  // From this query on every key of the warp is seen: tiles need no mask. Ragged keys always do.
+  // Ragged keys always need a mask.
   const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
-  Fragments<1, kD> dk = {}, dv = {};
+  KeyConsumer<T, kD> consumer{a, shared.base, block, seen_by_all, tile};
   wait(shared.own_full(), 0);
-#pragma unroll 1
-  for (Turn<kTile.stages> stage; !tile.done(); tile = tile.next(a), ++stage.count) {
-    const std::uint32_t q = shared.first(stage.at()), d_o = shared.second(stage.at());
-    Fragments<1, kQueries> p, ds;
-    Rounded<kQueries> rounded_p, rounded_ds;
-    wait(shared.full(stage.at()), stage.parity());
-    start_by_transposed<T, kD, kQueries>(p, shared.own_first(group), q);
-    start_by_transposed<T, kD, kQueries>(ds, shared.own_second(group), d_o);
-    wait_for_products<1>();
-    mma_sm80::recompute_p_transposed<1, kQueries>(p, shared.lse(stage.at()), a.scale_log2);
-    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
-      mma_sm80::hide_pairs<1, kQueries>(p, a, block.b, block.first, tile.query);
-    round<T, kQueries>(rounded_p, p);
-    start_from_registers<T, kD, kQueries>(dv, rounded_p, d_o);
-    wait_for_products<1>();
-    mma_sm80::softmax_gradient_transposed<1, kQueries>(ds, p, shared.delta(stage.at()));
-    round<T, kQueries>(rounded_ds, ds);
-    start_from_registers<T, kD, kQueries>(dk, rounded_ds, q);
-    wait_for_products<0>();
-    release(shared.empty(stage.at()));
-  }
-  meet(group);  // nobody reads K any more: it makes room for the gradients
-  const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
-  const int row = mma_sm80::warp_row<1>();
-  mma_sm80::store_rows<T, kD>(dv[0], one, shared.base, row,
-                              mma_sm80::key_rows(a, a.dv, block.b, block.h_kv), block.first);
-  mma_sm80::store_rows<T, kD>(dk[0], scale, shared.base, row,
-                              mma_sm80::key_rows(a, a.dk, block.b, block.h_kv), block.first);
+  if (tile.done())
+    consumer.clear();
+  else
+    consumer.add_tiles();
+  meet(consumer.group());
+  consumer.store();
 }
 
 }  // namespace flashbench::cuda::wgmma_sm90a
