@@ -89,11 +89,21 @@ __device__ __forceinline__ bool begin_cta(const Shared& shared) {
   return consumes;
 }
 
+/// The sums are written before what follows: nvcc may else put copies of them behind a fence.
+template <int kColumns>
+__device__ __forceinline__ void settle(Fragments<1, kColumns>& sums) {
+#pragma unroll
+  for (auto& columns : sums[0])
+#pragma unroll
+    for (float& sum : columns) asm volatile("" : "+f"(sum)::"memory");
+}
+
 /// sum = A·Bᵀ is under way afterwards: 64 own rows times a streamed tile.
 template <typename T, int kD, int kColumns>
 __device__ __forceinline__ void start_by_transposed(Fragments<1, kColumns>& sum, std::uint32_t own,
                                                     std::uint32_t streamed) {
   const std::uint64_t a = operand(own, 0), b = operand(streamed, 0);
+  settle<kColumns>(sum);
   begin_products();
 #pragma unroll
   for (int i = 0; i < kD; i += 16)
@@ -108,6 +118,7 @@ __device__ __forceinline__ void start_from_registers(Fragments<1, kD>& sum,
                                                      const Rounded<kColumns>& a,
                                                      std::uint32_t streamed) {
   const std::uint64_t b = operand(streamed, tile_bytes(kBoxColumns, kColumns));
+  settle<kD>(sum);
   begin_products();
 #pragma unroll
   for (int i = 0; i < kColumns / 16; ++i)
