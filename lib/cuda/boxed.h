@@ -17,12 +17,12 @@ struct alignas(128) TensorMap {
 };
 
 /// A [batch, head, row, dim] tensor of 16-bit elements, moved in boxes of box_rows x kBoxColumns of
-/// one head. Zeros stand for what lies beyond the tensor. A row of a box, 128 bytes, has its 16-byte
-/// chunks permuted by XOR with the row's number (the 128-byte swizzle).
+/// one head. Zeros stand for what lies beyond the tensor. A row of a box, 128 bytes, has its
+/// 16-byte chunks permuted by XOR with the row's number (the 128-byte swizzle).
 struct BoxedTensor {
-  std::uint64_t address;     ///< a multiple of 16
-  std::uint32_t size[4];     ///< of dim, row, head, batch
-  std::uint64_t stride[3];   ///< bytes of row, head, batch; multiples of 16
+  std::uint64_t address;    ///< a multiple of 16
+  std::uint32_t size[4];    ///< of dim, row, head, batch
+  std::uint64_t stride[3];  ///< bytes of row, head, batch; multiples of 16
   std::uint32_t box_rows;
 };
 

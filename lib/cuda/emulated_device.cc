@@ -48,8 +48,8 @@ std::vector<std::pair<std::string, std::uint64_t>> named(const ptx::Counters& c)
 
 TensorMap emulated_tensor_map(const BoxedTensor& t) {
   const std::uint16_t box[] = {kBoxColumns, static_cast<std::uint16_t>(t.box_rows), 1, 1};
-  return std::bit_cast<TensorMap>(ptx::encode_tensor_map(t.address, 2, t.size, t.stride, box,
-                                                         ptx::Swizzle::k128));
+  return std::bit_cast<TensorMap>(
+      ptx::encode_tensor_map(t.address, 2, t.size, t.stride, box, ptx::Swizzle::k128));
 }
 
 EmulatedDevice::EmulatedDevice(const ptx::DeviceOptions& options) : device_(options) {

@@ -57,7 +57,8 @@ std::vector<Launch> forward(const Extent& e) {
 
 std::vector<Launch> backward(const Extent& e) {
   const int d = padded_d(e);
-  std::vector<Launch> launches = {delta(e), over_queries(e, "dq", dq_tile(d), dq_shared_bytes(d), 3)};
+  std::vector<Launch> launches = {delta(e),
+                                  over_queries(e, "dq", dq_tile(d), dq_shared_bytes(d), 3)};
   if (e.most_kept == 0) return launches;  // nobody has a key
   if (joint_dkdv(d)) {
     launches.push_back(over_keys(e, "dkdv", KvGradient::kBoth, 4));

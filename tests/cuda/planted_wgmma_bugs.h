@@ -21,14 +21,28 @@ inline PlantedBug in_wgmma(const char* name, const char* noticed_as, Mutation m,
 
 /// A wait for an mbarrier, made one that is over at once.
 inline Mutation no_wait(const char* source) {
-  return {kWgmma, kWgmmaSource, source, R"(mbarrier\.try_wait.* done, .*;)",
-          "setp.eq.b32 done, 0, 0;", kAll};
+  return {
+      kWgmma, kWgmmaSource, source, R"(mbarrier\.try_wait.* done, .*;)", "setp.eq.b32 done, 0, 0;",
+      kAll};
 }
 /// Of what consumers free, in the order of their code.
 inline Mutation no_release(int which) {
-  return {kWgmma, kWgmmaSource, "arrive(barrier);", R"(mbarrier\.arrive\.shared::cta\.b64.*;)", "",
-          which};
+  return {kWgmma, kWgmmaSource, "arrive(barrier);", R"(mbarrier\.arrive\.shared::cta\.b64.*;)",
+          "",     which};
 }
+/// The same in a kernel of gradients.
+inline const char* const kWgmmaDq = "wgmma_sm90a_dq_bf16_d64";
+inline const char* const kWgmmaDkdv = "wgmma_sm90a_dkdv_bf16_d64";
+inline const char* const kWgmmaGradients = "kernels/wgmma_sm90a_backward.cuh";
+inline Mutation no_wait_in(const char* entry, const char* source) {
+  return {entry,
+          kWgmmaGradients,
+          source,
+          R"(mbarrier\.try_wait.* done, .*;)",
+          "setp.eq.b32 done, 0, 0;",
+          kAll};
+}
+
 /// What stands in the line of an instruction's own function.
 inline Mutation without(const char* instruction, int occurrence = kAll) {
   return {kWgmma, "", "", instruction, "", occurrence};
@@ -39,7 +53,8 @@ inline const PlantedBug kWgmmaBugs[] = {
     in_wgmma("scores_do_not_wait_for_keys", "race", no_wait("wait(shared.k_full(stage.at())")),
     in_wgmma("scores_do_not_wait_for_queries", "race", no_wait("wait(shared.q_full(group())")),
     in_wgmma("output_does_not_wait_for_values", "race", no_wait("wait(shared.v_full(of.at())")),
-    in_wgmma("keys_overwrite_what_is_in_use", "barrier", no_wait("wait(shared.k_empty(stage.at())")),
+    in_wgmma("keys_overwrite_what_is_in_use", "barrier",
+             no_wait("wait(shared.k_empty(stage.at())")),
     in_wgmma("values_overwrite_what_is_in_use", "race", no_wait("wait(shared.v_empty(stage.at())")),
     in_wgmma("queries_overwrite_what_is_in_use", "race", no_wait("wait(shared.q_empty(g)")),
     in_wgmma("the_first_keys_of_a_block_are_not_freed", "deadlock", no_release(0)),
@@ -50,15 +65,16 @@ inline const PlantedBug kWgmmaBugs[] = {
     in_wgmma("producer_begins_with_the_wrong_parity", "deadlock",
              {kWgmma, kWgmmaSource, "wait(shared.v_empty(stage.at())",
               R"((mbarrier\.try_wait.* done, \[%r\d+\]), %r\d+;)", "$1, 0;", kAll}),
-    in_wgmma("a_stage_wants_fewer_bytes_than_come", "deadlock",
-             {kWgmma, "", "", R"((mbarrier\.arrive\.expect_tx.*, \[%r\d+\]), %r\d+;)", "$1, 64;",
-              kAll}),
+    in_wgmma(
+        "a_stage_wants_fewer_bytes_than_come", "deadlock",
+        {kWgmma, "", "", R"((mbarrier\.arrive\.expect_tx.*, \[%r\d+\]), %r\d+;)", "$1, 64;", kAll}),
     in_wgmma("a_stage_expects_one_warp_too_many", "deadlock",
              {kWgmma, kWgmmaSource, "begin_barrier(k_empty(s)",
               R"((mbarrier\.init.*\[%r\d+\]), %r\d+;)", "$1, 13;", kAll}),
     in_wgmma("barriers_are_not_published", "missing proxy fence",
              without(R"(fence\.mbarrier_init.*;)")),
-    in_wgmma("nobody_waits_for_the_barriers_to_be_there", "barrier", without(R"(bar\.sync\s+0;)", 0)),
+    in_wgmma("nobody_waits_for_the_barriers_to_be_there", "barrier",
+             without(R"(bar\.sync\s+0;)", 0)),
     // ---- Places and turns
     in_wgmma("places_are_read_before_they_are_posted", "race",
              no_wait("wait(shared.post_full(post.at())")),
@@ -97,10 +113,36 @@ inline const PlantedBug kWgmmaBugs[] = {
     in_wgmma("the_last_rows_go_beyond_o", "out of bounds",
              {kWgmma, kWgmmaSource, "if (q >= x.a.q_len) continue",
               R"(setp\.(ge|lt)\.s32(\s+%p\d+), %r\d+, %r\d+;)", "setp.$1.s32$2, 0, 1;", kAll}),
+    // ---- Gradients
+    in_wgmma("dq_does_not_wait_for_its_own_rows", "race",
+             no_wait_in(kWgmmaDq, "wait(shared.own_full(), 0)")),
+    in_wgmma("dq_does_not_wait_for_later_tiles", "race",
+             no_wait_in(kWgmmaDq, "wait(shared.full(stage.at())")),
+    in_wgmma("dq_overwrites_stages_in_use", "barrier",
+             no_wait_in(kWgmmaDq, "wait(shared.empty(stage.at())")),
+    in_wgmma("dq_makes_room_before_all_are_done", "race",
+             {kWgmmaDq, "", "", R"(bar\.sync\s+%r\d+, 128;)", "", kAll}),
+    in_wgmma(
+        "dq_reads_dp_under_way", "wgmma",
+        {kWgmmaDq, "", "", R"(wait_group\.sync\.aligned 0;)", "wait_group.sync.aligned 1;", 0}),
+    in_wgmma("dkdv_does_not_wait_for_tiles", "race",
+             no_wait_in(kWgmmaDkdv, "wait(shared().full(stage.at())")),
+    in_wgmma("dkdv_overwrites_stages_in_use", "barrier",
+             no_wait_in(kWgmmaDkdv, "wait(shared.empty(stage.at())")),
+    in_wgmma("dkdv_frees_no_stage", "deadlock",
+             {kWgmmaDkdv, "", "", R"(mbarrier\.arrive\.shared::cta\.b64.*;)", "", kAll}),
+    in_wgmma("dkdv_has_no_lse", "uninitialised",
+             {kWgmmaDkdv, kWgmmaGradients, "store_shared(shared.lse(", R"(st\.shared\.f32.*;)", "",
+              kAll}),
+    in_wgmma("dkdv_reads_scores_under_way", "wgmma",
+             {kWgmmaDkdv, "", "", R"(wait_group\.sync\.aligned 1;)", "wait_group.sync.aligned 2;",
+              kAll}),
+    in_wgmma("dkdv_makes_room_before_all_are_done", "race",
+             {kWgmmaDkdv, "", "", R"(bar\.sync\s+%r\d+, 128;)", "", kAll}),
     // ---- Packing
-    in_wgmma("pack_copies_keys_that_are_not_kept", "out of bounds",
-             {kPack, "", "", R"(setp\.le\.s32(\s+%p\d+), %r\d+, %r\d+;)",
-              "setp.le.s32$1, 1, 0;", kAll}),
+    in_wgmma(
+        "pack_copies_keys_that_are_not_kept", "out of bounds",
+        {kPack, "", "", R"(setp\.le\.s32(\s+%p\d+), %r\d+, %r\d+;)", "setp.le.s32$1, 1, 0;", kAll}),
 };
 
 }  // namespace flashbench::cuda

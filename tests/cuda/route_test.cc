@@ -123,8 +123,8 @@ TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   EXPECT_EQ(first(query(Dtype::kF32, 64, 90, kShared227K)), "simt_f32");
 }
 
-// As many CTAs as there are multiprocessors, or blocks; a padding mask is packed first; beyond d = 128
-// gradients are another family's.
+// As many CTAs as there are multiprocessors, or blocks; a padding mask is packed first; beyond d =
+// 128 gradients are another family's.
 TEST(Route, WgmmaStaysOnItsMultiprocessors) {
   Extent e{{2, 6, 3, 130, 70, 100}, Dtype::kBf16, 65, false, 5};
   const int rows = wgmma_sm90a::forward_tile(128).rows();

@@ -50,8 +50,8 @@ bool runs(const std::string& arch, const KernelFamily& family) {
   return family.max_capability == 0 && capability >= family.min_capability;
 }
 
-/// Every kernel that the program can launch, by name; products are not its own, nor is what a family
-/// borrows from another one.
+/// Every kernel that the program can launch, by name; products are not its own, nor is what a
+/// family borrows from another one.
 std::map<std::string, FamilyLaunch> launches() {
   std::map<std::string, FamilyLaunch> all;
   for (const KernelFamily* family : families())
@@ -60,7 +60,8 @@ std::map<std::string, FamilyLaunch> launches() {
         const Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
         for (const auto& list : {family->forward(extent), family->backward(extent)})
           for (const Launch& launch : list)
-            if (launch.entry.starts_with(family->name)) all.insert({launch.entry, {family, launch}});
+            if (launch.entry.starts_with(family->name))
+              all.insert({launch.entry, {family, launch}});
       }
   return all;
 }
@@ -117,8 +118,17 @@ TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
   EXPECT_EQ(seen > 0, any);
 }
 
-// Scores and output stand three times each: where a block begins, in the loop over tiles, and where
-// it ends, alone or beside the next one's first scores. Each is one wgmma for every 16 of its sum.
+/// wgmma that stand in a kernel: each product is one for every 16 of its sum. In the forward,
+/// scores and output stand three times: where a block begins, in the loop over tiles, and where it
+/// ends, alone or beside the next one's first scores; in the backward, twice: the first tile, the
+/// loop.
+int wgmma_of(const Launch& launch) {
+  const int inner = launch.padded_d / 16;
+  if (launch.phase == "forward") return 3 * (inner + launch.kv_tile / 16);
+  if (launch.phase == "dq") return 2 * (2 * inner + launch.kv_tile / 16);
+  return 2 * (2 * inner + 2 * launch.q_tile / 16);
+}
+
 TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
   const auto all_launches = launches();
   int seen = 0;
@@ -129,8 +139,7 @@ TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
       const Launch& launch = of->second.launch;
       if (launch.products == 0) continue;
       SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma),
-                3 * (launch.padded_d / 16 + launch.kv_tile / 16));
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma), wgmma_of(launch));
       EXPECT_GT(cubin.count(kernel, Opcode::kUtmaldg), 0);
       EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
       ++seen;

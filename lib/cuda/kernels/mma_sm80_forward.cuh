@@ -86,8 +86,9 @@ __device__ __forceinline__ void fold_sign_into_queries(std::uint32_t q_tile, flo
   __syncwarp();
 }
 
-/// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the block:
-/// LSE = ln 2·max + ln sum, -inf for a row that saw nothing; and the factors for O, 1 / sum or 0.
+/// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
+/// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; and the factors for O, 1 / sum
+/// or 0.
 template <int kRowTiles>
 __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock& block, int row,
                                             const RunningSoftmax<kRowTiles>& state, int t,

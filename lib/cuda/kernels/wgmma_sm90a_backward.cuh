@@ -4,8 +4,8 @@
 #include "cuda/kernels/mma_sm80_dq.cuh"
 #include "cuda/kernels/wgmma_sm90a_tile.cuh"
 
-/// Gradients on compute capability 9.0: mma_sm80's division into dQ by blocks of queries, and dK and
-/// dV by blocks of keys, with their products as wgmma. Nothing is added from two blocks.
+/// Gradients on compute capability 9.0: mma_sm80's division into dQ by blocks of queries, and dK
+/// and dV by blocks of keys, with their products as wgmma. Nothing is added from two blocks.
 namespace flashbench::cuda::wgmma_sm90a {
 
 using mma_sm80::KeyBlock;
@@ -210,8 +210,7 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
       store_shared(shared.delta(stage.at()) + 4 * i, valid ? x.a.delta[values + q] : 0.0f);
     }
     __syncwarp();
-    if (lane == 0)
-      shared.load_stage(stage.at(), x.q, x.d_o, tile.query, tile.h, block.b);
+    if (lane == 0) shared.load_stage(stage.at(), x.q, x.d_o, tile.query, tile.h, block.b);
   }
 }
 
@@ -225,7 +224,8 @@ struct KeyConsumer {
   const Attention& a;
   const std::uint32_t base;
   const KeyBlock block;
-  const int seen_by_all;  ///< from this query on every key of the warp is seen: no tile needs a mask
+  const int
+      seen_by_all;  ///< from this query on every key of the warp is seen: no tile needs a mask
   QueryTiles<kQueries> tile;
   Turn<kTile.stages> stage;
   Fragments<1, kQueries> p, ds;
@@ -241,7 +241,8 @@ struct KeyConsumer {
   /// Sᵀ of the tile is under way afterwards.
   __device__ __forceinline__ void start_scores() {
     wait(shared().full(stage.at()), stage.parity());
-    start_by_transposed<T, kD, kQueries>(p, shared().own_first(group()), shared().first(stage.at()));
+    start_by_transposed<T, kD, kQueries>(p, shared().own_first(group()),
+                                         shared().first(stage.at()));
   }
 
   /// dK and dV of the tile whose scores are under way; dSᵀQ is, afterwards.
@@ -260,9 +261,9 @@ struct KeyConsumer {
     start_from_registers<T, kD, kQueries>(dk, rounded_ds, shared().first(stage.at()));
   }
 
-  /// All tiles of queries, of which there is one at least. The scores of a tile are asked for before
-  /// the gradients of the one before are there. The first stands alone: ptxas must see that nothing
-  /// touches the sums while products with them are under way.
+  /// All tiles of queries, of which there is one at least. The scores of a tile are asked for
+  /// before the gradients of the one before are there. The first stands alone: ptxas must see that
+  /// nothing touches the sums while products with them are under way.
   __device__ __forceinline__ void add_tiles() {
     start_scores();
     wait_for_products<0>();
@@ -309,8 +310,7 @@ __device__ __forceinline__ void dkdv(const BoxedAttention& x) {
   if (block.first >= keys) return;
   const QueryTiles<kTile.columns> tile(a, block);
   if (!begin_cta<kTile>(shared)) {
-    if (mma_sm80::warp() == kTile.consumers * 4)
-      stream_queries<kD, kTile>(x, shared, block, tile);
+    if (mma_sm80::warp() == kTile.consumers * 4) stream_queries<kD, kTile>(x, shared, block, tile);
     return;
   }
   const int last_key = block.first + mma_sm80::warp_row<1>() + 15;

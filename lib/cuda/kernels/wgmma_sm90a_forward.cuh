@@ -100,8 +100,8 @@ __device__ __forceinline__ void load_queries(const BoxedAttention& x, const Shar
   }
 }
 
-/// The producer: one thread that takes blocks, announces them, and keeps Q and the stages of K and V
-/// full. The next block's Q is asked for after its first K: there is room when this block's last
+/// The producer: one thread that takes blocks, announces them, and keeps Q and the stages of K and
+/// V full. The next block's Q is asked for after its first K: there is room when this block's last
 /// scores are made. Who takes the last of all shares puts the counter back for the next launch.
 template <int kD>
 __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD>& shared) {
@@ -122,14 +122,14 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
     for (int j = 0; j < tiles; ++j, ++stage.count) {
       wait(shared.k_empty(stage.at()), stage.parity() ^ 1);
       load_tile<kD, kTile.columns>(shared.k(stage.at()), x.k, j * kTile.columns, h_kv, block.b,
-                                shared.k_full(stage.at()));
+                                   shared.k_full(stage.at()));
       if (j == 0) {
         load_queries<kD>(x, shared, block, queries.parity() ^ 1);
         ++queries.count;
       }
       wait(shared.v_empty(stage.at()), stage.parity() ^ 1);
       load_tile<kD, kTile.columns>(shared.v(stage.at()), x.v, j * kTile.columns, h_kv, block.b,
-                                shared.v_full(stage.at()));
+                                   shared.v_full(stage.at()));
     }
     const int taken = atomicAdd(x.taken, 1);
     if (taken == places - 1) atomicExch(x.taken, 0);
@@ -188,7 +188,8 @@ struct Consumer {
   Turn<1> queries;
   Fragments<1, kD> o;
   RunningSoftmax<1> state;
-  int seen_by_all;  ///< keys before this one are seen by all rows of the warp: no tile of them needs a mask
+  int seen_by_all;  ///< keys before this one are seen by all rows of the warp: no tile of them
+                    ///< needs a mask
 
   static __device__ __forceinline__ int group() { return mma_sm80::warp() / 4; }
 
@@ -200,8 +201,12 @@ struct Consumer {
     if (kTile.turns) next_turn((group() + 1) % kTile.consumers);
   }
 
-  __device__ __forceinline__ void wait_for_keys() const {
-    wait(shared.k_full(stage.at()), stage.parity());
+  static __device__ __forceinline__ void wait_for_keys(const Shared<kD>& shared,
+                                                       const Turn<kTile.stages>& of) {
+    wait(shared.k_full(of.at()), of.parity());
+  }
+  __device__ __forceinline__ void wait_for_next_keys() const {
+    wait_for_keys(shared, {stage.count + 1});
   }
 
   /// S = QKᵀ is under way afterwards.
@@ -281,7 +286,7 @@ struct Consumer {
   __device__ __forceinline__ void start_block(Scores& s) {
     wait(shared.q_full(group()), queries.parity());
     ++queries.count;
-    wait_for_keys();
+    wait_for_keys(shared, stage);
     start_scores(s);
   }
 
@@ -297,24 +302,28 @@ struct Consumer {
     for (auto& columns : o[0])
 #pragma unroll
       for (float& sum : columns) sum = 0.0f;
+    if (!last) wait_for_next_keys();
     ++stage.count;
-    if (!last) wait_for_keys();
   }
 
-  /// The scores of tile j become P, while P·V of the tile before is under way. ptxas moves the wait
-  /// for that to the front of its basic block, before the softmax that it is to overlap with: the
-  /// wait for the next keys begins another block.
+  /// The scores of tile j, asked for before P·V of the tile before, become P. Where the two
+  /// overlap, the wait for the next keys stands in between: ptxas moves the wait for P·V to the
+  /// front of its basic block, before the softmax, and the wait for the keys begins another block.
   __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int place, int j, bool last) {
     float rescale[2];
+    wait_for_products<kTile.overlaps ? 1 : 0>();
     release(shared.k_empty(stage.at()));
+    if (!kTile.overlaps) release(shared.v_empty(stage.before().at()));
     mask(s, place, j);
     absorb<kKeys>(s, state, rescale, scale_log2);
-    ++stage.count;
-    if (!last) wait_for_keys();
-    wait_for_products<0>();
-    release(shared.v_empty(stage.before().before().at()));
+    if (!last) wait_for_next_keys();
+    if (kTile.overlaps) {
+      wait_for_products<0>();
+      release(shared.v_empty(stage.before().at()));
+    }
     rescale_output(rescale);
     round<T, kKeys>(p, s);
+    ++stage.count;
   }
 
   /// One block after another. While a tile's softmax is made, P·V of the tile before is under way;
@@ -327,7 +336,8 @@ struct Consumer {
     while (true) {
       const QueryBlock block = block_at<kD>(x, place);
       const int tiles = key_tiles(x.a, block, kTile);
-      seen_by_all = visible(x.a, block.b, min(block.first + mma_sm80::warp_row<1>(), x.a.q_len - 1));
+      seen_by_all =
+          visible(x.a, block.b, min(block.first + mma_sm80::warp_row<1>(), x.a.q_len - 1));
       wait_for_products<0>();
       first_weights(p, s, place, tiles == 1);
 #pragma unroll 1
@@ -336,7 +346,6 @@ struct Consumer {
         start_scores(s);
         start_output(p);
         give_turn();
-        wait_for_products<1>();
         next_weights(p, s, place, j, j + 1 == tiles);
       }
       release(shared.q_empty(group()));

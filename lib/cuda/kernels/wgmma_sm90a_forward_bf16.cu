@@ -4,8 +4,8 @@ using namespace flashbench::cuda;  // entry points have C names, so that the hos
 
 #define FLASHBENCH_FORWARD(d)                                                             \
   extern "C" __global__ void __launch_bounds__(wgmma_sm90a::forward_tile(d).threads(), 1) \
-      wgmma_sm90a_forward_bf16_d##d(const __grid_constant__ BoxedAttention x) { \
-    wgmma_sm90a::forward<wgmma_sm90a::Bf16, d>(x);                                       \
+      wgmma_sm90a_forward_bf16_d##d(const __grid_constant__ BoxedAttention x) {           \
+    wgmma_sm90a::forward<wgmma_sm90a::Bf16, d>(x);                                        \
   }
 
 FLASHBENCH_FORWARD(64)

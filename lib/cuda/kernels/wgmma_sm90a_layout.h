@@ -5,15 +5,15 @@
 
 #include "cuda/boxed.h"
 
-/// Tiles of wgmma_sm90a, how they lie in shared memory, and which CTA works on which: constexpr code
-/// without a CUDA include, so that the host launches with the numbers that the kernels were compiled
-/// with, and proves them.
+/// Tiles of wgmma_sm90a, how they lie in shared memory, and which CTA works on which: constexpr
+/// code without a CUDA include, so that the host launches with the numbers that the kernels were
+/// compiled with, and proves them.
 namespace flashbench::cuda::wgmma_sm90a {
 
 inline constexpr int kHeadDims[] = {64, 128, 192, 256};
 inline constexpr int kMaxHeadDim = 256;
-inline constexpr int kGroupThreads = 128;  ///< a warpgroup
-inline constexpr int kGroupRows = kBoxQueries;  ///< of A in one wgmma
+inline constexpr int kGroupThreads = 128;                ///< a warpgroup
+inline constexpr int kGroupRows = kBoxQueries;           ///< of A in one wgmma
 inline constexpr std::size_t kSharedLimit = 227 * 1024;  ///< compute capability 9.0
 inline constexpr int kRegisterFile = 65536;
 inline constexpr int kPackThreads = 256;  ///< of the kernel that packs kept keys
@@ -25,12 +25,15 @@ constexpr int padded_head_dim(int d) {
   return 0;
 }
 
-/// One CTA: `consumers` warpgroups multiply 64 rows each (queries, or keys for dK and dV); one more,
-/// the producer, streams tiles of `columns` rows of the other operands through `stages` places.
+/// One CTA: `consumers` warpgroups multiply 64 rows each (queries, or keys for dK and dV); one
+/// more, the producer, streams tiles of `columns` rows of the other operands through `stages`
+/// places.
 struct TileShape {
   int consumers, columns, stages;
   int consumer_registers, producer_registers;  ///< a thread, as setmaxnreg deals them out
-  bool turns = false;  ///< consumers issue products in turns: one's softmax meets another's products
+  bool overlaps = false;  ///< a tile's softmax is made while P·V of the tile before is under way
+  bool turns =
+      false;  ///< consumers issue products in turns: one's softmax meets another's products
 
   FB_HD constexpr int rows() const { return consumers * kGroupRows; }
   FB_HD constexpr int threads() const { return (consumers + 1) * kGroupThreads; }
@@ -39,16 +42,24 @@ struct TileShape {
   }
 };
 
+// The best of those that were measured on an H200 (b4 h16 4096x4096, TFLOP/s full / causal, clocks
+// held down by the power limit in all of them): d = 64: 3 x 128 in turns 462 / 414, without 450 /
+// 401, overlapping 442 / 395, 2 x 128 418 / 404; d = 128: 2 x 160 577 / 518, 2 x 176 572 / 517, 2 x
+// 128 547 / 517, without overlap 539 / 506; d = 192: overlapping 601 / 541, without 613 / 548; d =
+// 256: 630 / 572 and 663 / 565.
 constexpr TileShape forward_tile(int d) {
-  if (d <= 64) return {3, 128, 4, 160, 32, true};
-  if (d <= 128) return {2, 128, 2, 232, 40, true};
-  return {2, d <= 192 ? 112 : 80, 2, 232, 40, true};
+  if (d <= 64) return {3, 128, 4, 160, 32, false, true};
+  if (d <= 128) return {2, 160, 2, 232, 40, true, true};
+  return {2, d <= 192 ? 112 : 80, 2, 232, 40};
 }
 
 /// Beyond this head dimension gradients are those of mma_sm80: the sums of dK and dV would take 192
 /// registers and more.
 inline constexpr int kMaxGradientDim = 128;
-constexpr TileShape dq_tile(int d) { return {2, d <= 64 ? 128 : 96, 2, 232, 40}; }
+// Measured there as well, dQ alone, us full / causal: d = 64: 128 keys in three stages 717 / 390,
+// in two 794 / 455; d = 128: 64 keys in three 1064 / 591, 96 in two 1415 / 793. dK and dV of d =
+// 64: four stages 1063 / 566, two 1244 / 626; of d = 128: three 1865 / 862, two 1842 / 1044.
+constexpr TileShape dq_tile(int d) { return {2, d <= 64 ? 128 : 64, 3, 232, 40}; }
 constexpr TileShape dkdv_tile(int d) { return {2, kBoxQueries, d <= 64 ? 4 : 3, 240, 24}; }
 
 /// Bytes of `rows` rows of d elements: d / 64 boxes, one behind the other.
@@ -57,8 +68,8 @@ constexpr std::uint32_t tile_bytes(int d, int rows) {
 }
 
 /// Places of blocks that the producer has announced to the consumers: the next one is known while
-/// this one is worked on. Nobody says that a post was read: it is overwritten after the next block's
-/// Q was loaded, and for that the consumers had to be through with this block's scores.
+/// this one is worked on. Nobody says that a post was read: it is overwritten after the next
+/// block's Q was loaded, and for that the consumers had to be through with this block's scores.
 inline constexpr int kPosts = 2;
 
 /// Where things lie in a CTA's shared memory, in bytes from a multiple of 1024: Q (64 rows for each
@@ -80,8 +91,8 @@ constexpr SharedPlan shared_plan(int d, TileShape t) {
 /// The swizzle repeats every 8 rows of 128 bytes; dynamic shared memory may start anywhere in 1024.
 inline constexpr std::uint32_t kSwizzlePeriod = 1024;
 
-/// The same for gradients: two operands of the CTA's own rows; stages of two streamed ones, each with
-/// an f32 LSE and D of every streamed row (of queries); one mbarrier, and two of each stage.
+/// The same for gradients: two operands of the CTA's own rows; stages of two streamed ones, each
+/// with an f32 LSE and D of every streamed row (of queries); one mbarrier, and two of each stage.
 struct GradientPlan {
   std::uint32_t own, stage, values, barriers, end;
 };
@@ -136,8 +147,7 @@ static_assert(advanced(operand(0x8400, 1024), 96) == operand(0x8460, 1024));
 /// Bytes from a tile's start to columns [k, k + 16) of its rows: what one wgmma takes of an operand
 /// that lies along the sum.
 FB_HD constexpr std::uint32_t inner_step(int rows, int k) {
-  return static_cast<std::uint32_t>(k / kBoxColumns * rows * 2 * kBoxColumns +
-                                    k % kBoxColumns * 2);
+  return static_cast<std::uint32_t>(k / kBoxColumns * rows * 2 * kBoxColumns + k % kBoxColumns * 2);
 }
 static_assert(inner_step(128, 48) == 96 && inner_step(128, 64) == 128 * 128);
 

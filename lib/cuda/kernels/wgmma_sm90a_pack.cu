@@ -6,7 +6,8 @@ using namespace flashbench::cuda;  // the entry point has a C name, so that the 
 namespace {
 
 /// A row of `to`: the row of `from` where kept key i lies, or zeros beyond the last one.
-__device__ void copy_row(const Attention& a, const Rows& to, const Rows& from, int b, int h, int i) {
+__device__ void copy_row(const Attention& a, const Rows& to, const Rows& from, int b, int h,
+                         int i) {
   const mma_sm80::HeadRows source = mma_sm80::key_rows(a, from, b, h);
   const mma_sm80::HeadRows target = mma_sm80::key_rows(a, to, b, h);
   mma_sm80::Bits* const row = target.data + target.stride * i;
@@ -19,11 +20,12 @@ __device__ void copy_row(const Attention& a, const Rows& to, const Rows& from, i
 }  // namespace
 
 /// K and V with their kept rows at the front, a warp a row. The copy engine moves boxes of
-/// neighbours; this one pass over K and V is what a padding mask costs, and hidden keys cost nothing
-/// afterwards.
+/// neighbours; this one pass over K and V is what a padding mask costs, and hidden keys cost
+/// nothing afterwards.
 extern "C" __global__ void __launch_bounds__(wgmma_sm90a::kPackThreads)
     wgmma_sm90a_pack(const __grid_constant__ Attention a) {
-  const int row = static_cast<int>(blockIdx.x) * (wgmma_sm90a::kPackThreads / 32) + mma_sm80::warp();
+  const int row =
+      static_cast<int>(blockIdx.x) * (wgmma_sm90a::kPackThreads / 32) + mma_sm80::warp();
   const int head = row / a.kv_len, i = row % a.kv_len;
   if (head >= a.b * a.h_kv) return;
   copy_row(a, a.packed_k, a.k, head / a.h_kv, head % a.h_kv, i);

@@ -13,12 +13,11 @@ using mma_sm80::QueryBlock;
 
 /// Dynamic shared memory from the first multiple of the swizzle's period.
 __device__ __forceinline__ std::uint32_t aligned_shared(const unsigned char* dynamic) {
-  return (mma_sm80::shared_address(dynamic) + kSwizzlePeriod - 1) / kSwizzlePeriod *
-         kSwizzlePeriod;
+  return (mma_sm80::shared_address(dynamic) + kSwizzlePeriod - 1) / kSwizzlePeriod * kSwizzlePeriod;
 }
 
-/// What is the `count`-th to go through a ring of places that are filled and emptied: its place, and
-/// the parity of its filling. One register, where places are a power of two.
+/// What is the `count`-th to go through a ring of places that are filled and emptied: its place,
+/// and the parity of its filling. One register, where places are a power of two.
 template <int kPlaces>
 struct Turn {
   std::uint32_t count = 0;
