@@ -10,6 +10,7 @@ namespace flashbench::cuda {
 inline const char* const kWgmma = "wgmma_sm90a_forward_bf16_d64";
 inline const char* const kWgmmaSource = "kernels/wgmma_sm90a_forward.cuh";
 inline const char* const kWgmmaPtx = "kernels/wgmma_sm90a_ptx.cuh";
+inline const char* const kWgmmaTile = "kernels/wgmma_sm90a_tile.cuh";
 inline const char* const kPack = "wgmma_sm90a_pack";
 
 /// Several blocks of queries for each CTA, more tiles of keys than there are stages, and logits
@@ -27,7 +28,7 @@ inline Mutation no_wait(const char* source) {
 }
 /// Of what consumers free, in the order of their code.
 inline Mutation no_release(int which) {
-  return {kWgmma, kWgmmaSource, "arrive(barrier);", R"(mbarrier\.arrive\.shared::cta\.b64.*;)",
+  return {kWgmma, kWgmmaTile, "arrive(barrier);", R"(mbarrier\.arrive\.shared::cta\.b64.*;)",
           "",     which};
 }
 /// The same in a kernel of gradients.
@@ -48,9 +49,12 @@ inline Mutation without(const char* instruction, int occurrence = kAll) {
   return {kWgmma, "", "", instruction, "", occurrence};
 }
 
+inline const char* const kWaitsTogether =
+    "the emulated wgmma.wait_group joins the four warps of a warpgroup, which hardware need not do";
+
 inline const PlantedBug kWgmmaBugs[] = {
     // ---- Stages that are filled and emptied
-    in_wgmma("scores_do_not_wait_for_keys", "race", no_wait("wait(shared.k_full(stage.at())")),
+    in_wgmma("scores_do_not_wait_for_keys", "race", no_wait("wait(shared.k_full(of.at())")),
     in_wgmma("scores_do_not_wait_for_queries", "race", no_wait("wait(shared.q_full(group())")),
     in_wgmma("output_does_not_wait_for_values", "race", no_wait("wait(shared.v_full(of.at())")),
     in_wgmma("keys_overwrite_what_is_in_use", "barrier",
@@ -99,7 +103,7 @@ inline const PlantedBug kWgmmaBugs[] = {
              {kWgmma, "", "", R"(setp\.ne\.b32 add, %r\d+, 0;)", "setp.eq.b32 add, 0, 0;", 4}),
     // ---- Masks, boxes and softmax
     in_wgmma("boxes_come_from_another_head", "wrong result",
-             {kWgmma, kWgmmaSource, "load_box(to", R"(\{(%r\d+), (%r\d+), (%r\d+), (%r\d+)\})",
+             {kWgmma, kWgmmaTile, "load_box(to", R"(\{(%r\d+), (%r\d+), (%r\d+), (%r\d+)\})",
               "{$1, $2, $4, $4}", 1}),
     in_wgmma("tiles_across_the_diagonal_are_not_masked", "wrong result",
              {kWgmma, kWgmmaSource, "<= seen_by_all) return",
@@ -120,8 +124,8 @@ inline const PlantedBug kWgmmaBugs[] = {
              no_wait_in(kWgmmaDq, "wait(shared.full(stage.at())")),
     in_wgmma("dq_overwrites_stages_in_use", "barrier",
              no_wait_in(kWgmmaDq, "wait(shared.empty(stage.at())")),
-    in_wgmma("dq_makes_room_before_all_are_done", "race",
-             {kWgmmaDq, "", "", R"(bar\.sync\s+%r\d+, 128;)", "", kAll}),
+    in_wgmma("dq_makes_room_before_all_are_done", "nothing",
+             {kWgmmaDq, "", "", R"(bar\.sync\s+%r\d+, 128;)", "", kAll}, kWaitsTogether),
     in_wgmma(
         "dq_reads_dp_under_way", "wgmma",
         {kWgmmaDq, "", "", R"(wait_group\.sync\.aligned 0;)", "wait_group.sync.aligned 1;", 0}),
@@ -137,8 +141,8 @@ inline const PlantedBug kWgmmaBugs[] = {
     in_wgmma("dkdv_reads_scores_under_way", "wgmma",
              {kWgmmaDkdv, "", "", R"(wait_group\.sync\.aligned 1;)", "wait_group.sync.aligned 2;",
               kAll}),
-    in_wgmma("dkdv_makes_room_before_all_are_done", "race",
-             {kWgmmaDkdv, "", "", R"(bar\.sync\s+%r\d+, 128;)", "", kAll}),
+    in_wgmma("dkdv_makes_room_before_all_are_done", "nothing",
+             {kWgmmaDkdv, "", "", R"(bar\.sync\s+%r\d+, 128;)", "", kAll}, kWaitsTogether),
     // ---- Packing
     in_wgmma(
         "pack_copies_keys_that_are_not_kept", "out of bounds",
