@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/device.h"
+#include "cuda/probe_argument.h"
 #include "cuda/route.h"
 #include "tests/cuda/cubin.h"
 
@@ -147,6 +148,23 @@ TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
   const bool any =
       std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.arch() == "90a"; });
   EXPECT_EQ(seen > 0, any);
+}
+
+// What one repeat of the probe's rate counts, and nothing of the slower mma.sync.
+TEST_F(Sass, WgmmaDoesEveryProductOfItsProbe) {
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      if (!kernel.starts_with("probe_sm90a_wgmma_")) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_EQ(cubin.arch(), "90a");
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma), kWgmmaSteps);
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.arch() == "90a"; });
+  EXPECT_EQ(seen, any ? 2 : 0);
 }
 
 // 16 multiply-adds of a 4 x 4 block stand unrolled at least; none of them is TF32.
