@@ -81,6 +81,26 @@ TEST_F(Probe, EveryProductOfWarpgroupsIsExecuted) {
     }
 }
 
+// The emulated device finds each of them missing; so what it does not find is there.
+TEST_F(Probe, ProductsOfWarpgroupsWaitForWhatTheyNeed) {
+  Launch launch;
+  launch.entry = "probe_sm90a_wgmma_bf16";
+  launch.grid_x = 1;
+  launch.threads = kProbeThreads;
+  const auto found = [&](const std::string& missing) {
+    Mutation bug{};
+    if (!missing.empty()) bug.entry = launch.entry;
+    bug.instruction = missing;
+    MutatedDevice device(bug, 1);
+    device.launch(launch, arithmetic(3));
+    return device.findings().size();
+  };
+  EXPECT_EQ(found(""), 0u);
+  for (const char* missing : {"fence[.]proxy[.]async[^;]*;", "bar[.]sync[^;]*;",
+                              "wgmma[.]fence[^;]*;", "wgmma[.]wait_group[^;]* 0;"})
+    EXPECT_GT(found(missing), 0u) << missing;
+}
+
 TEST_F(Probe, EveryByteIsReadInEveryPass) {
   EmulatedDevice device({});
   for (const int granules : {1, 3, 5}) {  // fewer than blocks, and no multiple of them
