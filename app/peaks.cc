@@ -57,7 +57,7 @@ std::vector<report::Peak> PeakLog::report() const {
     report::Peak peak;
     peak.backend = name(s.execution.backend);
     peak.isa = registry::peak_instruction(s.execution, s.dtype);
-    peak.threads = registry::peak_threads(s.execution);
+    peak.threads = registry::peak_threads(s.execution, s.dtype);
     if (s.execution.backend == Backend::kCuda) peak.device = device_text(s.execution.device);
     const double rate = measure::median(s.values) * 1e-9;
     if (s.dtype) {

@@ -32,6 +32,9 @@ struct Attention {
   Rows dq, dk, dv;  ///< written by the backward
   float* delta;     ///< [b, h, q_len]: rowsum(dO o O), written and read by the backward
   float* dq_sums;   ///< scratch of KernelFamily::dq_sums_bytes, zeroed before each backward
+  // K and V with their kept rows at the front and zeros behind, where a kernel moves boxes of rows;
+  // null without a padding mask.
+  Rows packed_k, packed_v;
   // What normal attention materialises: f32 rows [b, h, q_len] of scores_stride floats, a multiple
   // of 4. P and dS replace S and dP in the tensors' element type, from the start of the same row.
   float* scores;           ///< S, then P

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cuda/arguments.h"
+#include "cuda/boxed.h"
 #include "cuda/family.h"
 #include "kernel/execution.h"
 #include "kernel/profile.h"
@@ -66,6 +67,8 @@ class Device {
   void launch(const Launch& what, const Argument& argument) {
     enqueue(what, std::as_bytes(std::span(&argument, 1)));
   }
+  /// The map by which launches on this device move boxes of that tensor.
+  virtual TensorMap tensor_map(const BoxedTensor& tensor) = 0;
   /// Queues a matrix product after the work before it.
   virtual void multiply(const Gemm& g) = 0;
   /// Why this device multiplies no matrices, in one line; nullopt when it does.

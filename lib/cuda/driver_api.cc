@@ -32,6 +32,7 @@ DriverApi find_all(Loader& from) {
   from.find(api.module_function, "cuModuleGetFunction");
   from.find(api.function_set, "cuFuncSetAttribute");
   from.find(api.launch, "cuLaunchKernel");
+  from.find(api.tensor_map_encode, "cuTensorMapEncodeTiled");
   from.find(api.event_create, "cuEventCreate");
   from.find(api.event_record, "cuEventRecord");
   from.find(api.event_wait, "cuEventSynchronize");

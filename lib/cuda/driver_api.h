@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 // The part of the CUDA driver's interface that this backend calls, declared here so that neither a
@@ -14,6 +15,9 @@ inline constexpr Result kSuccess = 0, kOutOfMemory = 2;
 inline constexpr int kMultiprocessorCount = 16, kL2CacheSize = 38, kCapabilityMajor = 75,
                      kCapabilityMinor = 76, kSharedBytesOptin = 97;  // CUdevice_attribute
 inline constexpr int kMaxDynamicSharedBytes = 8;                     // CUfunction_attribute
+// CUtensorMapDataType, -Interleave, -Swizzle, -L2promotion, -FloatOOBfill
+inline constexpr int kMap16Bits = 1, kMapNoInterleave = 0, kMapSwizzle128 = 3, kMapPromote256 = 3,
+                     kMapZeros = 0;
 
 struct DriverApi {
   Result (*init)(unsigned flags);
@@ -39,6 +43,10 @@ struct DriverApi {
   Result (*launch)(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                    unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                    void* stream, void** parameters, void** extra);
+  Result (*tensor_map_encode)(void* map, int type, unsigned rank, void* address,
+                              const std::uint64_t* size, const std::uint64_t* stride,
+                              const std::uint32_t* box, const std::uint32_t* steps, int interleave,
+                              int swizzle, int promotion, int fill);
   Result (*event_create)(void** event, unsigned flags);
   Result (*event_record)(void* event, void* stream);
   Result (*event_wait)(void* event);

@@ -120,6 +120,18 @@ void DriverDevice::enqueue(const Launch& launch, std::span<const std::byte> argu
       "cuLaunchKernel of " + launch.entry);
 }
 
+TensorMap DriverDevice::tensor_map(const BoxedTensor& t) {
+  use();
+  TensorMap map;
+  const std::uint64_t size[] = {t.size[0], t.size[1], t.size[2], t.size[3]};
+  const std::uint32_t box[] = {kBoxColumns, t.box_rows, 1, 1}, steps[] = {1, 1, 1, 1};
+  void* const address = reinterpret_cast<void*>(t.address);  // the driver only notes it
+  check(api_.tensor_map_encode(&map, kMap16Bits, 4, address, size, t.stride, box, steps,
+                               kMapNoInterleave, kMapSwizzle128, kMapPromote256, kMapZeros),
+        "cuTensorMapEncodeTiled");
+  return map;
+}
+
 std::optional<std::string> DriverDevice::products_absent() {
   std::string why;
   if (load_cublas_(why) == nullptr) return why;

@@ -34,6 +34,7 @@ class DriverDevice final : public Device {
   void zero(Address to, std::size_t bytes) override;
   void poison(Address to, std::size_t bytes) override;
   void enqueue(const Launch& launch, std::span<const std::byte> argument) override;
+  TensorMap tensor_map(const BoxedTensor& tensor) override;
   void multiply(const Gemm& g) override;
   std::optional<std::string> products_absent() override;
   std::size_t product_scratch_bytes() const override { return Cublas::kScratchBytes; }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "core/machine.h"
 #include "cuda/emulated_gemm.h"
 #include "cuda/image.h"
+#include "ptx/tensor_map.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -44,6 +46,12 @@ std::vector<std::pair<std::string, std::uint64_t>> named(const ptx::Counters& c)
 
 }  // namespace
 
+TensorMap emulated_tensor_map(const BoxedTensor& t) {
+  const std::uint16_t box[] = {kBoxColumns, static_cast<std::uint16_t>(t.box_rows), 1, 1};
+  return std::bit_cast<TensorMap>(
+      ptx::encode_tensor_map(t.address, 2, t.size, t.stride, box, ptx::Swizzle::k128));
+}
+
 EmulatedDevice::EmulatedDevice(const ptx::DeviceOptions& options) : device_(options) {
   begin_orders(options.seed);
   info_.name = "emulated";
@@ -51,6 +59,7 @@ EmulatedDevice::EmulatedDevice(const ptx::DeviceOptions& options) : device_(opti
   info_.capability = options.compute_capability;
   info_.memory_bytes = options.memory_bytes;
   info_.shared_bytes = options.shared_bytes_per_block;
+  info_.multiprocessors = options.resident_ctas;
 }
 
 std::size_t EmulatedDevice::free_bytes() {
@@ -92,6 +101,10 @@ void EmulatedDevice::enqueue(const Launch& launch, std::span<const std::byte> ar
                      std::span(&argument, 1));
   counters_of(launch.phase) += result.counters;
   if (!result.findings.empty()) throw DeviceError(findings_text(result.findings));
+}
+
+TensorMap EmulatedDevice::tensor_map(const BoxedTensor& tensor) {
+  return emulated_tensor_map(tensor);
 }
 
 void EmulatedDevice::multiply(const Gemm& g) {

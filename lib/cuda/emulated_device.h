@@ -9,6 +9,9 @@
 
 namespace flashbench::cuda {
 
+/// The map as the emulator reads it.
+TensorMap emulated_tensor_map(const BoxedTensor& tensor);
+
 /// The device that executes the embedded PTX. A launch is done when it returns; whatever the
 /// emulator finds wrong with it is thrown as a DeviceError. Every launch is scheduled in another
 /// random order that follows from begin_orders and the number of launches since.
@@ -26,6 +29,7 @@ class EmulatedDevice final : public Device {
   void poison(Address to, std::size_t bytes) override;
   void begin_orders(std::uint64_t seed) override { seed_ = seed << 32; }
   void enqueue(const Launch& launch, std::span<const std::byte> argument) override;
+  TensorMap tensor_map(const BoxedTensor& tensor) override;
   void multiply(const Gemm& g) override;
   void wait() override {}
   void mark_first() override;

@@ -37,6 +37,9 @@ struct Launch {
   int q_tile = 0, kv_tile = 0;
   int products = 0;  ///< matrix products of 2 * pairs * padded_d FLOP; 0: no product
   int padded_d = 0;
+  // Of a kernel that takes BoxedAttention: boxes of kBoxQueries queries and box_keys keys.
+  int box_keys = 0;                ///< 0: it takes Attention
+  std::int64_t heads_at_once = 0;  ///< how many heads' K and V the L2 cache is to hold
 };
 
 /// What the grid depends on, besides the problem: padded keys are in no tile.
@@ -44,6 +47,8 @@ struct Extent {
   Shape shape;
   Dtype dtype = Dtype::kF32;
   std::int64_t most_kept = 0;  ///< the largest number of kept keys of a batch element
+  bool padded = false;         ///< there is a padding mask
+  int multiprocessors = 0;     ///< of the device; 0 where it does not matter
 };
 
 /// Everything that the route table and the plan need of a family; every limit is plain data, so
@@ -56,6 +61,7 @@ struct KernelFamily {
   int max_d = 0;
   int min_capability = 0;     ///< 75 is compute capability 7.5
   int max_capability = 0;     ///< 0: none; 90 for code that runs on 9.0 only
+  bool boxed = false;         ///< some of its launches take BoxedAttention
   bool deterministic = true;  ///< its gradients are bitwise equal from run to run
 
   /// Shared memory of the most demanding launch of a pass, static and dynamic together.

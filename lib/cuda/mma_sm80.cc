@@ -41,6 +41,15 @@ Launch over_keys(const Extent& e, const char* phase, KvGradient what, int produc
 
 }  // namespace
 
+Launch delta(const Extent& e) {
+  Launch launch;
+  launch.entry = fmt::format("mma_sm80_delta_{}", name(e.dtype));
+  launch.phase = "delta";
+  launch.grid_x = units(e.shape.b * e.shape.h * e.shape.q_len, kDeltaThreads / 32);
+  launch.threads = kDeltaThreads;
+  return launch;
+}
+
 std::vector<Launch> forward(const Extent& e) {
   const int d = padded_d(e);
   return {over_queries(e, "forward", forward_tile(d), forward_shared_bytes(d), 2)};
@@ -48,12 +57,8 @@ std::vector<Launch> forward(const Extent& e) {
 
 std::vector<Launch> backward(const Extent& e) {
   const int d = padded_d(e);
-  Launch delta;
-  delta.entry = fmt::format("mma_sm80_delta_{}", name(e.dtype));
-  delta.phase = "delta";
-  delta.grid_x = units(e.shape.b * e.shape.h * e.shape.q_len, kDeltaThreads / 32);
-  delta.threads = kDeltaThreads;
-  std::vector<Launch> launches = {delta, over_queries(e, "dq", dq_tile(d), dq_shared_bytes(d), 3)};
+  std::vector<Launch> launches = {delta(e),
+                                  over_queries(e, "dq", dq_tile(d), dq_shared_bytes(d), 3)};
   if (e.most_kept == 0) return launches;  // nobody has a key
   if (joint_dkdv(d)) {
     launches.push_back(over_keys(e, "dkdv", KvGradient::kBoth, 4));

@@ -22,6 +22,8 @@ constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
   return most;
 }
 
+/// D = rowsum(dO∘O), the first launch of the backward.
+Launch delta(const Extent& e);
 std::vector<Launch> forward(const Extent& e);
 std::vector<Launch> backward(const Extent& e);
 constexpr std::size_t no_scratch(const Extent&) { return 0; }

@@ -1,6 +1,7 @@
 #include "cuda/plan.h"
 
 #include <algorithm>
+#include <map>
 #include <numbers>
 
 #include "cuda/device_tensor.h"
@@ -13,6 +14,11 @@ bool padded(const Problem& p) { return p.padding != PaddingMask::kNone; }
 
 std::size_t rows_bytes(const Problem& p) {
   return static_cast<std::size_t>(p.shape.lse_dims().count()) * sizeof(float);
+}
+
+/// Where a family that moves boxes gathers the kept keys of both K and V.
+std::size_t packed_bytes(const KernelFamily& f, const Problem& p) {
+  return f.boxed && padded(p) ? 2 * DeviceTensor::bytes(p.dtype, p.shape.kv_dims()) : 0;
 }
 
 bool materialises(const KernelFamily& f) { return f.type == AttentionType::kNormal; }
@@ -31,14 +37,14 @@ std::size_t key_mask_bytes(const Problem& p) {
   return static_cast<std::size_t>(p.shape.b * key_mask_stride(p));
 }
 
-Extent extent_of(const Problem& p, const std::vector<Visibility>& sees) {
-  Extent e{p.shape, p.dtype, 0};
+Extent extent_of(const Problem& p, const std::vector<Visibility>& sees, int multiprocessors = 0) {
+  Extent e{p.shape, p.dtype, 0, padded(p), multiprocessors};
   for (const Visibility& v : sees) e.most_kept = std::max(e.most_kept, v.kept().count());
   return e;
 }
 
 /// As long as no mask is known: all keys are kept.
-Extent extent_of(const Problem& p) { return {p.shape, p.dtype, p.shape.kv_len}; }
+Extent extent_of(const Problem& p) { return {p.shape, p.dtype, p.shape.kv_len, padded(p)}; }
 
 std::vector<Launch> timed_launches(const KernelFamily& f, Pass pass, const Extent& e) {
   std::vector<Launch> all;
@@ -69,7 +75,7 @@ class CudaPlan final : public Plan {
         family_(family),
         problem_(p),
         sees_(visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len)),
-        extent_(extent_of(p, sees_)),
+        extent_(extent_of(p, sees_, device.info().multiprocessors)),
         launches_(timed_launches(family, p.pass, extent_)) {
     allocate();
     describe();
@@ -155,14 +161,38 @@ class CudaPlan final : public Plan {
 
  private:
   void run(const Launch& l) {
-    if (l.product == Product::kNone) {
-      device_.launch(l, argument_);
-      return;
-    }
+    if (l.box_keys > 0) return device_.launch(l, boxed(l));
+    if (l.product == Product::kNone) return device_.launch(l, argument_);
     Gemm g = gemm_of(l.product, argument_);
     g.scratch = product_scratch_.address();
     g.scratch_bytes = product_scratch_.bytes();
     device_.multiply(g);
+  }
+
+  /// The argument with tensor maps, made once for each launch.
+  const BoxedAttention& boxed(const Launch& l) {
+    const auto [at, is_new] = boxed_.try_emplace(l.entry);
+    BoxedAttention& x = at->second;
+    if (!is_new) return x;
+    const Shape& s = problem_.shape;
+    const auto keys = static_cast<std::uint32_t>(l.box_keys);
+    x.a = argument_;
+    x.q = map_of(x.a.q, s.q_dims(), kBoxQueries);
+    x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, s.kv_dims(), keys);
+    x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, s.kv_dims(), keys);
+    if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.q_dims(), kBoxQueries);
+    x.taken = taken_.as<std::int32_t>();
+    x.heads_at_once = static_cast<std::int32_t>(l.heads_at_once);
+    return x;
+  }
+
+  TensorMap map_of(const Rows& rows, const Dims& dims, std::uint32_t box_rows) {
+    const auto size = [](std::int64_t n) { return static_cast<std::uint32_t>(n); };
+    const auto bytes = [](std::int64_t n) { return 2 * static_cast<std::uint64_t>(n); };
+    return device_.tensor_map({reinterpret_cast<Address>(rows.data),
+                               {size(dims.d), size(dims.rows), size(dims.h), size(dims.b)},
+                               {bytes(rows.stride_row), bytes(rows.stride_h), bytes(rows.stride_b)},
+                               box_rows});
   }
 
   void allocate() {
@@ -181,6 +211,14 @@ class CudaPlan final : public Plan {
       if (!materialises(family_)) delta_ = {device_, rows_bytes(problem_), "delta"};
       if (const std::size_t bytes = family_.dq_sums_bytes(extent_); bytes > 0)
         dq_sums_ = {device_, bytes, "dq_sums"};
+    }
+    if (family_.boxed) {
+      taken_ = {device_, sizeof(std::int32_t), "taken blocks"};
+      device_.zero(taken_.address(), taken_.bytes());
+    }
+    if (packed_bytes(family_, problem_) > 0) {
+      packed_k_ = {device_, t, s.kv_dims(), "packed k"};
+      packed_v_ = {device_, t, s.kv_dims(), "packed v"};
     }
     if (materialises(family_))
       allocate_scores();
@@ -240,6 +278,10 @@ class CudaPlan final : public Plan {
       a.dk = dk_.rows();
       a.dv = dv_.rows();
     }
+    if (packed_bytes(family_, problem_) > 0) {
+      a.packed_k = packed_k_.rows();
+      a.packed_v = packed_v_.rows();
+    }
     a.delta = delta_.as<float>();
     a.dq_sums = dq_sums_.as<float>();
     a.kept = kept_.as<std::int32_t>();
@@ -279,10 +321,12 @@ class CudaPlan final : public Plan {
   const std::vector<Visibility> sees_;
   const Extent extent_;
   const std::vector<Launch> launches_;  // of the timed passes
-  DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_;
+  DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_, packed_k_, packed_v_;
   DeviceBuffer lse_, delta_, dq_sums_, kept_, kept_before_;
   DeviceBuffer scores_, score_gradients_, key_mask_, product_scratch_;
+  DeviceBuffer taken_;
   Attention argument_{};
+  std::map<std::string, BoxedAttention> boxed_;  // by entry
 };
 
 }  // namespace
@@ -300,7 +344,8 @@ DeviceNeed device_need(const KernelFamily& family, const Problem& p,
                      (padded(p) ? key_mask_bytes(p) : 0);
     return need;
   }
-  need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len);
+  need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len) +
+                   packed_bytes(family, p) + (family.boxed ? sizeof(std::int32_t) : 0);
   if (p.needs_gradients()) need.workspace += rows_bytes(p) + family.dq_sums_bytes(extent_of(p));
   return need;
 }

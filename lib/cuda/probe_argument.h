@@ -24,6 +24,11 @@ inline constexpr int kFmaChains = 8, kFmaSteps = 64;
 inline constexpr int kMmaTiles = 8, kMmaSteps = 4;
 /// FLOP of one mma.sync.m16n8k16.
 inline constexpr int kMmaFlop = 2 * 16 * 8 * 16;
+/// wgmma of one warpgroup of probe_sm90a_wgmma_* for each repeat: slices of 16 of the sum, each
+/// with operands of its own, added and then subtracted.
+inline constexpr int kWgmmaSlices = 4, kWgmmaSteps = 2 * kWgmmaSlices;
+/// FLOP of one wgmma.m64n256k16.
+inline constexpr int kWgmmaColumns = 256, kWgmmaFlop = 2 * 64 * kWgmmaColumns * 16;
 /// Bytes that one block of simt_probe_read takes at a time: 4 loads of 16 bytes a thread.
 inline constexpr int kReadLoads = 4;
 inline constexpr int kReadGranule = kProbeThreads * kReadLoads * 16;

@@ -5,12 +5,13 @@
 #include "cuda/mma_sm80.h"
 #include "cuda/normal_cublas.h"
 #include "cuda/simt_f32.h"
+#include "cuda/wgmma_sm90a.h"
 
 namespace flashbench::cuda {
 namespace {
 
-constexpr const KernelFamily* kFamilies[] = {&mma_sm80::kFamily, &simt_f32::kFamily,
-                                             &normal_cublas::kFamily};
+constexpr const KernelFamily* kFamilies[] = {&wgmma_sm90a::kFamily, &mma_sm80::kFamily,
+                                             &simt_f32::kFamily, &normal_cublas::kFamily};
 
 std::string dtypes(const KernelFamily& f) {
   std::string text;

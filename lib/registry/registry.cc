@@ -191,8 +191,8 @@ std::string peak_instruction(const Execution& e, std::optional<Dtype> dtype) {
       cuda::PeakProbe::instruction(cuda::device(e.device).info().capability, *dtype));
 }
 
-int peak_threads(const Execution& e) {
-  return e.backend == Backend::kCuda ? cuda::peak_probe(e.device).threads() : e.threads;
+int peak_threads(const Execution& e, std::optional<Dtype> dtype) {
+  return e.backend == Backend::kCuda ? cuda::peak_probe(e.device).threads(dtype) : e.threads;
 }
 
 }  // namespace flashbench::registry

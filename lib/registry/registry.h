@@ -100,7 +100,7 @@ double measure_peak_bandwidth(const Execution& e);
 
 /// What a peak is of: the ISA level, or the instruction of a GPU (for a bandwidth: no dtype).
 std::string peak_instruction(const Execution& e, std::optional<Dtype> dtype);
-/// The threads that a reading keeps busy.
-int peak_threads(const Execution& e);
+/// The threads that a reading keeps busy (no dtype: one of bandwidth).
+int peak_threads(const Execution& e, std::optional<Dtype> dtype);
 
 }  // namespace flashbench::registry

@@ -117,14 +117,6 @@ std::string machine_text(const Report& report) {
   return joined(parts);
 }
 
-/// Where the peak is of an instruction that the GPU's fastest one passes.
-std::string faster_instruction_text(const Report& report) {
-  const bool of_mma = std::any_of(report.peaks.begin(), report.peaks.end(),
-                                  [](const Peak& p) { return p.device && p.isa == "mma.sync"; });
-  if (!of_mma || !report.context.gpu || report.context.gpu->compute_capability != "9.0") return "";
-  return "; mma.sync is not the fastest of a 9.0: wgmma, in cuBLAS for one, may pass 100 %";
-}
-
 std::string peaks_text(const Report& report) {
   std::vector<std::string> parts;
   std::set<int> threads;
@@ -142,7 +134,7 @@ std::string peaks_text(const Report& report) {
     if (p.read_gb_s)
       parts.push_back(fmt::format("read{} {}/s", on, human_bytes(*p.read_gb_s * 1e9)));
   }
-  return parts.empty() ? "" : "peaks: " + joined(parts) + faster_instruction_text(report);
+  return parts.empty() ? "" : "peaks: " + joined(parts);
 }
 
 /// Nothing was computed, or it threw: no cell has anything to say.

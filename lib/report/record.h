@@ -93,7 +93,7 @@ struct Context {
 /// A rate measured in this run: either gflops of a dtype or read_gb_s.
 struct Peak {
   std::string backend;
-  std::string isa;  ///< the level; on a GPU the instruction, "mma.sync"
+  std::string isa;  ///< the level; on a GPU the instruction, "wgmma"
   int threads = 1;
   std::optional<std::string> dtype;  ///< absent for a bandwidth
   std::optional<double> gflops;

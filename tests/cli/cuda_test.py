@@ -61,11 +61,12 @@ class Listing(OnAFakeGpu):
         done = self.expect(0, "info", "--threads", "1", "--json", "-", env=fake())
         peaks = {p["dtype"]: p for p in json.loads(done.stdout)["peaks"] if p["device"] == "0"}
         self.assertEqual(peaks["f32"]["isa"], "fma.f32")
-        self.assertEqual(peaks["bf16"]["isa"], "mma.sync")
-        self.assertEqual(peaks["f16"]["isa"], "mma.sync")
+        self.assertEqual(peaks["bf16"]["isa"], "wgmma")
+        self.assertEqual(peaks["f16"]["isa"], "wgmma")
+        self.assertEqual({p: peaks[p]["threads"] for p in peaks}, {"f32": 1024, "bf16": 256, "f16": 256, None: 1024})
         self.assertGreater(peaks[None]["read_gb_s"], 0)
         gpu = next(line for line in done.stderr.splitlines() if line.startswith("  GPU 0 "))
-        self.assertRegex(gpu, r"GPU 0 +f32 \S+ .FLOP/s \(fma.f32\), bf16 .*, read \S+ .B/s$", "no count of threads")
+        self.assertRegex(gpu, r"GPU 0 +f32 \S+ .FLOP/s \(fma.f32\), bf16 .*\(wgmma\), read \S+ .B/s$", "no count of threads")
 
     def test_no_nvml_is_said_and_nothing_else_is_lost(self):
         text = self.info(nvml="init=9").stdout

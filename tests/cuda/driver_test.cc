@@ -49,6 +49,7 @@ static_assert(same_abi<decltype(DriverApi::init), decltype(&cuInit)> &&
               same_abi<decltype(DriverApi::module_function), decltype(&cuModuleGetFunction)> &&
               same_abi<decltype(DriverApi::function_set), decltype(&cuFuncSetAttribute)> &&
               same_abi<decltype(DriverApi::launch), decltype(&cuLaunchKernel)> &&
+              same_abi<decltype(DriverApi::tensor_map_encode), decltype(&cuTensorMapEncodeTiled)> &&
               same_abi<decltype(DriverApi::event_create), decltype(&cuEventCreate)> &&
               same_abi<decltype(DriverApi::event_record), decltype(&cuEventRecord)> &&
               same_abi<decltype(DriverApi::event_wait), decltype(&cuEventSynchronize)> &&

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cuda/device.h"
+#include "cuda/emulated_device.h"
 #include "cuda/emulated_gemm.h"
 #include "cuda/image.h"
 #include "ptx/device.h"
@@ -28,6 +29,7 @@ class MutatedDevice final : public Device {
     info_.capability = device_.options().compute_capability;
     info_.memory_bytes = device_.options().memory_bytes;
     info_.shared_bytes = device_.options().shared_bytes_per_block;
+    info_.multiprocessors = device_.options().resident_ctas;
   }
 
   const std::vector<ptx::Finding>& findings() const { return findings_; }
@@ -46,6 +48,7 @@ class MutatedDevice final : public Device {
   }
   void zero(Address to, std::size_t bytes) override { device_.fill(to, std::byte{0}, bytes); }
   void poison(Address to, std::size_t bytes) override { device_.poison(to, bytes); }
+  TensorMap tensor_map(const BoxedTensor& tensor) override { return emulated_tensor_map(tensor); }
   void multiply(const Gemm& g) override {
     Gemm changed = g;
     if (gemm_bug_) gemm_bug_(changed);

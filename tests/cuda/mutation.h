@@ -72,7 +72,8 @@ inline std::optional<std::string> mutated(const std::string& ptx, const Mutation
   const std::regex instruction(m.instruction);
   const std::size_t begin = ptx.find(".entry " + m.entry + "(");
   if (begin == std::string::npos) throw std::invalid_argument("no kernel " + m.entry);
-  const std::size_t end = std::min(ptx.find("\n}\n", begin), ptx.size());
+  // A brace alone on a line may also end a block of inline assembly.
+  const std::size_t end = std::min(ptx.find("\n.visible .entry ", begin), ptx.size());
   std::string body;
   bool here = wanted.empty();
   int matches = 0;

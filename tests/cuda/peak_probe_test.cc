@@ -70,6 +70,37 @@ TEST_F(Probe, EveryMatrixProductIsExecuted) {
   }
 }
 
+// Once and several times: the last products are waited for in another place than those before.
+TEST_F(Probe, EveryProductOfWarpgroupsIsExecuted) {
+  EmulatedDevice device({.compute_capability = 90});
+  for (const char* entry : {"probe_sm90a_wgmma_bf16", "probe_sm90a_wgmma_f16"})
+    for (const int repeats : {1, 3}) {
+      Counts n = executed(device, entry, arithmetic(repeats), 2);
+      const double warpgroups = 2 * kProbeThreads / 128;
+      EXPECT_EQ(n["matrix FLOP"], warpgroups * repeats * kWgmmaSteps * kWgmmaFlop) << entry;
+    }
+}
+
+// The emulated device finds each of them missing; so what it does not find is there.
+TEST_F(Probe, ProductsOfWarpgroupsWaitForWhatTheyNeed) {
+  Launch launch;
+  launch.entry = "probe_sm90a_wgmma_bf16";
+  launch.grid_x = 1;
+  launch.threads = kProbeThreads;
+  const auto found = [&](const std::string& missing) {
+    Mutation bug{};
+    if (!missing.empty()) bug.entry = launch.entry;
+    bug.instruction = missing;
+    MutatedDevice device(bug, 1);
+    device.launch(launch, arithmetic(3));
+    return device.findings().size();
+  };
+  EXPECT_EQ(found(""), 0u);
+  for (const char* missing : {"fence[.]proxy[.]async[^;]*;", "bar[.]sync[^;]*;",
+                              "wgmma[.]fence[^;]*;", "wgmma[.]wait_group[^;]* 0;"})
+    EXPECT_GT(found(missing), 0u) << missing;
+}
+
 TEST_F(Probe, EveryByteIsReadInEveryPass) {
   EmulatedDevice device({});
   for (const int granules : {1, 3, 5}) {  // fewer than blocks, and no multiple of them
@@ -119,11 +150,13 @@ class TimedDevice final : public Device {
   void read(void*, Address, std::size_t) override {}
   void zero(Address, std::size_t) override {}
   void poison(Address, std::size_t) override {}
+  TensorMap tensor_map(const BoxedTensor&) override { return {}; }
   void multiply(const Gemm&) override {}
   void enqueue(const Launch& launch, std::span<const std::byte> bytes) override {
     ProbeArgument argument;
     std::memcpy(&argument, bytes.data(), sizeof argument);
     entries_.push_back(launch.entry);
+    blocks_ = launch.grid_x;
     took_s_ = latency_s_ + argument.repeats * seconds_per_repeat_;
     all_s_ += took_s_;
   }
@@ -135,6 +168,7 @@ class TimedDevice final : public Device {
 
   std::vector<std::string> entries_;
   std::size_t allocated_ = 0;
+  std::int64_t blocks_ = 0;  ///< of the last launch
   double all_s_ = 0;
 
  private:
@@ -153,14 +187,32 @@ TEST(PeakRate, IsWorkOverTimeOnceLatencyIsLostInIt) {
 }
 
 TEST(PeakRate, IsOfTheInstructionThatTheDeviceHas) {
-  TimedDevice hopper(90, 1e-3, 0), turing(75, 1e-3, 0);
-  PeakProbe(hopper).flops(Dtype::kBf16);
-  PeakProbe(turing).flops(Dtype::kBf16);
-  EXPECT_EQ(hopper.entries_.front(), "probe_sm80_mma_bf16");
-  EXPECT_EQ(turing.entries_.front(), "simt_probe_fma");
-  EXPECT_EQ(PeakProbe::instruction(90, Dtype::kF16), "mma.sync");
+  const std::pair<int, const char*> entries[] = {
+      {75, "simt_probe_fma"},         {80, "probe_sm80_mma_bf16"},  {89, "probe_sm80_mma_bf16"},
+      {90, "probe_sm90a_wgmma_bf16"}, {100, "probe_sm80_mma_bf16"}, {120, "probe_sm80_mma_bf16"}};
+  for (const auto& [capability, entry] : entries) {
+    TimedDevice device(capability, 1e-3, 0);
+    PeakProbe(device).flops(Dtype::kBf16);
+    EXPECT_EQ(device.entries_.front(), entry) << capability;
+  }
+  EXPECT_EQ(PeakProbe::instruction(90, Dtype::kF16), "wgmma");
+  EXPECT_EQ(PeakProbe::instruction(80, Dtype::kF16), "mma.sync");
+  EXPECT_EQ(PeakProbe::instruction(100, Dtype::kF16), "mma.sync");
   EXPECT_EQ(PeakProbe::instruction(75, Dtype::kF16), "fma.f32");
   EXPECT_EQ(PeakProbe::instruction(90, Dtype::kF32), "fma.f32");
+}
+
+// Of 10 multiprocessors: one block of two warpgroups each.
+TEST(PeakRate, CountsTheBlocksOfItsProbe) {
+  TimedDevice device(90, 1e-5, 0);
+  PeakProbe probe(device);
+  const double flop = double{kWgmmaFlop} * kWgmmaSteps * 2 * 10;
+  EXPECT_NEAR(probe.flops(Dtype::kF16), flop / 1e-5, 1e-6 * flop / 1e-5);
+  EXPECT_EQ(device.entries_.front(), "probe_sm90a_wgmma_f16");
+  EXPECT_EQ(device.blocks_, 10);
+  EXPECT_EQ(probe.threads(Dtype::kF16), 10 * kProbeThreads);
+  EXPECT_EQ(probe.threads(Dtype::kF32), 10 * 4 * kProbeThreads);
+  EXPECT_EQ(probe.threads(std::nullopt), 10 * 4 * kProbeThreads);
 }
 
 TEST(PeakRate, BandwidthIsOfABufferFarBeyondTheL2Cache) {

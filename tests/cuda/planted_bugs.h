@@ -13,6 +13,7 @@ struct PlantedBug {
   Mutation mutation;
   const char* why_not = "";               ///< where nobody notices
   int d = 64, q_len = 150, kv_len = 230;  ///< of the problem
+  double scale = 0;                       ///< of its scores; 0: the default
 };
 
 inline constexpr int kAll = Mutation::kAll;

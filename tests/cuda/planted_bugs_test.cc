@@ -9,20 +9,23 @@
 #include "cuda/mma_sm80.h"
 #include "cuda/normal_cublas.h"
 #include "cuda/simt_f32.h"
+#include "cuda/wgmma_sm90a.h"
 #include "tests/attention_case.h"
 #include "tests/cuda/emulated_run.h"
 #include "tests/cuda/planted_normal_bugs.h"
+#include "tests/cuda/planted_wgmma_bugs.h"
 
 namespace flashbench::cuda {
 namespace {
 
 Problem problem_for(const PlantedBug& bug) {
   const Shape shape = {1, 2, 1, bug.q_len, bug.kv_len, bug.d};
-  return AttentionCase{bug.name, shape, true, 0.7}.problem(Dtype::kBf16);
+  return AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(Dtype::kBf16);
 }
 
 const KernelFamily& family_of(const std::string& entry) {
   return entry.starts_with("mma_")      ? mma_sm80::kFamily
+         : entry.starts_with("wgmma_")  ? wgmma_sm90a::kFamily
          : entry.starts_with("normal_") ? normal_cublas::kFamily
                                         : simt_f32::kFamily;
 }
@@ -64,6 +67,9 @@ INSTANTIATE_TEST_SUITE_P(MmaSm80, PlantedBugTest, testing::ValuesIn(kMmaBugs),
 INSTANTIATE_TEST_SUITE_P(SimtF32, PlantedBugTest, testing::ValuesIn(kSimtBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(WgmmaSm90a, PlantedBugTest, testing::ValuesIn(kWgmmaBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(NormalCublas, PlantedBugTest, testing::ValuesIn(kNormalBugs),
                          [](const auto& bug) { return bug.param.name; });
 
@@ -73,6 +79,7 @@ TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   };
   for (const PlantedBug& bug : kMmaBugs) check(bug);
   for (const PlantedBug& bug : kSimtBugs) check(bug);
+  for (const PlantedBug& bug : kWgmmaBugs) check(bug);
   for (const PlantedBug& bug : kNormalBugs) check(bug);
 }
 

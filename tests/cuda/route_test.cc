@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "cuda/simt_f32.h"
+#include "cuda/wgmma_sm90a.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -25,6 +26,22 @@ static_assert(refusal(simt_f32::kFamily, query(Dtype::kF16, 1, 121)) == Refusal:
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 64, 70)) == Refusal::kCapability);
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 1025, 90)) == Refusal::kHeadDim);
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kF32, 64, 90, 20000)) == Refusal::kShared);
+
+// wgmma_sm90a runs on 9.0 alone, whose blocks may have 227 KB.
+constexpr std::size_t kShared227K = 227 * 1024;
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 256, 90, kShared227K)) ==
+              Refusal::kNone);
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF16, 1, 90, kShared227K)) ==
+              Refusal::kNone);
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF16, 64, 89, kShared227K)) ==
+              Refusal::kCapability);
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF16, 64, 100, kShared227K)) ==
+              Refusal::kCapabilityTooNew);
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF32, 64, 90, kShared227K)) ==
+              Refusal::kDtype);
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 257, 90, kShared227K)) ==
+              Refusal::kHeadDim);
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 128, 90)) == Refusal::kShared);
 
 /// A family that simt_f32 is not: limited in every way.
 constexpr KernelFamily narrow() {
@@ -92,6 +109,40 @@ TEST(Route, GridsCoverEveryRowOfEveryHead) {
   EXPECT_EQ(backward[0].grid_x, 2 * 6 * 130 / 8);  // a warp a row
   EXPECT_EQ(backward[2].entry, "simt_f32_dkdv_d128");
   EXPECT_EQ(backward[2].grid_x, 2 * 3 * 2);  // tiles of 64 kept keys
+}
+
+TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
+  const auto first = [](const RouteQuery& q) {
+    for (const KernelFamily* f : families())
+      if (!reason(*f, q)) return f->name;
+    return std::string_view("nobody");
+  };
+  EXPECT_EQ(first(query(Dtype::kBf16, 128, 90, kShared227K)), "wgmma_sm90a");
+  EXPECT_EQ(first(query(Dtype::kBf16, 128, 100, kShared227K)), "mma_sm80");
+  EXPECT_EQ(first(query(Dtype::kF16, 300, 90, kShared227K)), "simt_f32");
+  EXPECT_EQ(first(query(Dtype::kF32, 64, 90, kShared227K)), "simt_f32");
+}
+
+// As many CTAs as there are multiprocessors, or blocks; a padding mask is packed first; beyond d =
+// 128 gradients are another family's.
+TEST(Route, WgmmaStaysOnItsMultiprocessors) {
+  Extent e{{2, 6, 3, 130, 70, 100}, Dtype::kBf16, 65, false, 5};
+  const int rows = wgmma_sm90a::forward_tile(128).rows();
+  const std::vector<Launch> forward = wgmma_sm90a::forward(e);
+  ASSERT_EQ(forward.size(), 1u);
+  EXPECT_EQ(forward[0].entry, "wgmma_sm90a_forward_bf16_d128");
+  EXPECT_EQ(forward[0].grid_x, 5);
+  EXPECT_EQ(forward[0].box_keys, forward[0].kv_tile);
+  EXPECT_EQ(forward[0].heads_at_once, 12);  // all of them: their keys are few
+  e.multiprocessors = 1000;
+  EXPECT_EQ(wgmma_sm90a::forward(e)[0].grid_x, units(130, rows) * 12);
+  e.padded = true;
+  ASSERT_EQ(wgmma_sm90a::forward(e).size(), 2u);
+  EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "wgmma_sm90a_pack");
+  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "wgmma_sm90a_dq_bf16_d128");
+  EXPECT_EQ(wgmma_sm90a::backward(e)[2].grid_x, 2 * 3 * 1);  // tiles of 128 kept keys
+  e.shape.d = 129;
+  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "mma_sm80_dq_bf16_d192");
 }
 
 TEST(Route, NoKeyKeptIsNoTileOfKeys) {

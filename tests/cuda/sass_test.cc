@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/device.h"
+#include "cuda/probe_argument.h"
 #include "cuda/route.h"
 #include "tests/cuda/cubin.h"
 
@@ -43,7 +44,15 @@ struct FamilyLaunch {
   Launch launch;
 };
 
-/// Every kernel that the program can launch, by name; products are not its own.
+/// Code of that architecture runs kernels of that family: 90a those that need it, numbers the rest.
+bool runs(const std::string& arch, const KernelFamily& family) {
+  const int capability = std::stoi(arch);
+  if (arch.ends_with('a')) return family.max_capability == capability;
+  return family.max_capability == 0 && capability >= family.min_capability;
+}
+
+/// Every kernel that the program can launch, by name; products are not its own, nor is what a
+/// family borrows from another one.
 std::map<std::string, FamilyLaunch> launches() {
   std::map<std::string, FamilyLaunch> all;
   for (const KernelFamily* family : families())
@@ -52,7 +61,8 @@ std::map<std::string, FamilyLaunch> launches() {
         const Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
         for (const auto& list : {family->forward(extent), family->backward(extent)})
           for (const Launch& launch : list)
-            if (launch.product == Product::kNone) all.insert({launch.entry, {family, launch}});
+            if (launch.entry.starts_with(family->name))
+              all.insert({launch.entry, {family, launch}});
       }
   return all;
 }
@@ -84,9 +94,7 @@ TEST_F(Sass, EveryLaunchHasMachineCodeWhereItsFamilyRuns) {
     for (const std::string& kernel : cubin.kernels()) by_arch[cubin.arch()].push_back(kernel);
   for (const auto& [arch, kernels] : by_arch)
     for (const auto& [entry, of] : launches()) {
-      const int capability = std::stoi(arch);
-      if (arch.ends_with('a') || capability < of.family->min_capability) continue;
-      if (of.family->max_capability != 0 && capability > of.family->max_capability) continue;
+      if (!runs(arch, *of.family)) continue;
       EXPECT_EQ(std::count(kernels.begin(), kernels.end(), entry), 1) << entry << " sm_" << arch;
     }
 }
@@ -109,6 +117,54 @@ TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
   const bool any =
       std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.capability() >= 80; });
   EXPECT_EQ(seen > 0, any);
+}
+
+/// wgmma that stand in a kernel: each product is one for every 16 of its sum. In the forward,
+/// scores and output stand three times: where a block begins, in the loop over tiles, and where it
+/// ends, alone or beside the next one's first scores; in the backward, twice: the first tile, the
+/// loop.
+int wgmma_of(const Launch& launch) {
+  const int inner = launch.padded_d / 16;
+  if (launch.phase == "forward") return 3 * (inner + launch.kv_tile / 16);
+  if (launch.phase == "dq") return 2 * (2 * inner + launch.kv_tile / 16);
+  return 2 * (2 * inner + 2 * launch.q_tile / 16);
+}
+
+TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
+  const auto all_launches = launches();
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      const auto of = all_launches.find(kernel);
+      if (of == all_launches.end() || of->second.family->name != "wgmma_sm90a") continue;
+      const Launch& launch = of->second.launch;
+      if (launch.products == 0) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma), wgmma_of(launch));
+      EXPECT_GT(cubin.count(kernel, Opcode::kUtmaldg), 0);
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.arch() == "90a"; });
+  EXPECT_EQ(seen > 0, any);
+}
+
+// What one repeat of the probe's rate counts, and nothing of the slower mma.sync.
+TEST_F(Sass, WgmmaDoesEveryProductOfItsProbe) {
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      if (!kernel.starts_with("probe_sm90a_wgmma_")) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_EQ(cubin.arch(), "90a");
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma), kWgmmaSteps);
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.arch() == "90a"; });
+  EXPECT_EQ(seen, any ? 2 : 0);
 }
 
 // 16 multiply-adds of a 4 x 4 block stand unrolled at least; none of them is TF32.

@@ -23,6 +23,7 @@
 #include "cuda/driver_api.h"
 #include "cuda/image.h"
 #include "ptx/device.h"
+#include "ptx/tensor_map.h"
 #include "tests/fake_gpu/settings.h"
 
 namespace {
@@ -272,6 +273,29 @@ Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned
     return execute(what, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes,
                    parameters);
   });
+}
+
+Result cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
+                              const std::uint64_t* size, const std::uint64_t* stride,
+                              const std::uint32_t* box, const std::uint32_t*, int, int swizzle, int,
+                              int) {
+  using namespace flashbench::cuda;
+  if (type != kMap16Bits || rank != 4 || swizzle != kMapSwizzle128) return kInvalidValue;
+  std::uint32_t sizes[4];
+  std::uint16_t boxes[4];
+  for (int i = 0; i < 4; ++i) {
+    sizes[i] = static_cast<std::uint32_t>(size[i]);
+    boxes[i] = static_cast<std::uint16_t>(box[i]);
+  }
+  try {
+    const ptx::TensorMap made =
+        ptx::encode_tensor_map(reinterpret_cast<ptx::Address>(address), 2, sizes,
+                               std::span(stride, 3), boxes, ptx::Swizzle::k128);
+    std::memcpy(map, &made, sizeof made);
+  } catch (const std::exception&) {
+    return kInvalidValue;
+  }
+  return kSuccess;
 }
 
 Result cuEventCreate(void** event, unsigned) {

@@ -86,26 +86,36 @@ __device__ __forceinline__ void fold_sign_into_queries(std::uint32_t q_tile, flo
   __syncwarp();
 }
 
-/// O = O / sum and LSE = ln 2·max + ln sum; 0 and -inf for a row that saw nothing.
+/// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
+/// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; and the factors for O, 1 / sum
+/// or 0.
+template <int kRowTiles>
+__device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock& block, int row,
+                                            const RunningSoftmax<kRowTiles>& state, int t,
+                                            float scale_log2, float (&inverse)[2]) {
+  float* lse = a.lse + (static_cast<std::int64_t>(block.b) * a.h + block.h) * a.q_len;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float sum = sum_of_four_lanes(state.sum[t][half]);
+    inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
+    const int q = block.first + row + fragment_row(half);
+    if (q < a.q_len && fragment_column() == 0)
+      lse[q] = sum == 0.0f ? -kInf : state.max[t][half] * scale_log2 * kLn2 + logf(sum);
+  }
+}
+
+/// Writes O = O / sum, and LSE.
 template <typename T, int kD, int kRowTiles>
 __device__ __forceinline__ void finish(const Attention& a, const QueryBlock& block,
                                        const Fragments<kRowTiles, kD>& o,
                                        const RunningSoftmax<kRowTiles>& state, float scale_log2,
                                        std::uint32_t q_tile) {
   const HeadRows to = query_rows(a, a.o, block.b, block.h);
-  float* lse = a.lse + (static_cast<std::int64_t>(block.b) * a.h + block.h) * a.q_len;
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t) {
     const int row = warp_row<kRowTiles>() + 16 * t;
     float inverse[2];
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const float sum = sum_of_four_lanes(state.sum[t][half]);
-      inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
-      const int q = block.first + row + fragment_row(half);
-      if (q < a.q_len && fragment_column() == 0)
-        lse[q] = sum == 0.0f ? -kInf : state.max[t][half] * scale_log2 * kLn2 + logf(sum);
-    }
+    finish_rows(a, block, row, state, t, scale_log2, inverse);
     store_rows<T, kD>(o[t], inverse, q_tile, row, to, block.first);
   }
 }

@@ -73,6 +73,7 @@ __device__ __forceinline__ HeadRows key_rows(const Attention& a, const Rows& row
 struct QueryBlock {
   int b, h, first;
 
+  __device__ QueryBlock(int b, int h, int first) : b(b), h(h), first(first) {}
   __device__ QueryBlock(const Attention& a, int rows) {
     const int blocks = (a.q_len + rows - 1) / rows;
     const int head = static_cast<int>(blockIdx.x) / blocks;
