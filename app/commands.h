@@ -1,8 +1,8 @@
 #pragma once
 
-#include "cli.h"
-#include "core/error.h"
-#include "request.h"
+#include "app/command_line/cli.h"
+#include "app/command_line/request.h"
+#include "system/error.h"
 
 namespace flashbench::app {
 

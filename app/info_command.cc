@@ -5,16 +5,16 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "commands.h"
-#include "core/atomic_file.h"
-#include "peaks.h"
+#include "app/case/peaks.h"
+#include "app/case/results.h"
+#include "app/commands.h"
+#include "app/terminal/streams.h"
 #include "registry/registry.h"
 #include "report/environment.h"
 #include "report/json.h"
 #include "report/units.h"
 #include "report/version.h"
-#include "results.h"
-#include "streams.h"
+#include "system/atomic_file.h"
 
 namespace flashbench::app {
 namespace {

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "cli.h"
-#include "commands.h"
-#include "core/error.h"
-#include "interrupt.h"
-#include "streams.h"
+#include "app/command_line/cli.h"
+#include "app/commands.h"
+#include "app/process/interrupt.h"
+#include "app/terminal/streams.h"
+#include "system/error.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "commands.h"
+#include "app/commands.h"
 
 namespace flashbench::app {
 

@@ -3,14 +3,16 @@
 #include <memory>
 #include <string>
 
-#include "commands.h"
-#include "core/atomic_file.h"
+#include "app/case/dry_run.h"
+#include "app/case/prepared_case.h"
+#include "app/case/results.h"
+#include "app/case/trace.h"
+#include "app/commands.h"
+#include "app/process/interrupt.h"
+#include "app/terminal/streams.h"
 #include "core/work.h"
 #include "data/inputs.h"
 #include "data/outputs.h"
-#include "dry_run.h"
-#include "interrupt.h"
-#include "lane.h"
 #include "measure/clock.h"
 #include "measure/sampler.h"
 #include "oracle/verify.h"
@@ -19,9 +21,7 @@
 #include "report/table.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
-#include "results.h"
-#include "streams.h"
-#include "trace.h"
+#include "system/atomic_file.h"
 
 // forward and backward: one case, once.
 namespace flashbench::app {
@@ -54,7 +54,7 @@ std::string where_text(const report::Result& r) {
                      r.threads.value_or(1) == 1 ? "" : "s");
 }
 
-std::string summary(const report::Result& r, const Lane& lane, double seconds) {
+std::string summary(const report::Result& r, const PreparedCase& prepared, double seconds) {
   const report::Workload& w = r.workload;
   std::string text =
       line(r.pass == "forward" ? "forward" : "backward",
@@ -62,17 +62,17 @@ std::string summary(const report::Result& r, const Lane& lane, double seconds) {
                        w.mask == "none" && !w.causal ? "no mask" : report::mask_text(w)));
   if (w.input != "random") text += line("input", w.input);
   text += line("kernel", fmt::format("{}, {}", r.kernel.value_or(""), where_text(r)));
-  if (lane.routed().emulated())
+  if (prepared.routed().emulated())
     text += line("time", "none: an emulator has no speed");
   else
     text += line("time", fmt::format("{}, {} (one call, nothing warm; bench measures)",
                                      report::human_seconds(seconds),
                                      report::human_flop_rate(r.flop_visible / seconds)));
-  const MemoryNeed need = memory_need(lane.routed());
+  const MemoryNeed need = memory_need(prepared.routed());
   text += line("memory",
                fmt::format("{} of tensors, {} of workspace",
                            report::human_bytes(static_cast<double>(need.inputs + need.outputs)),
-                           report::human_bytes(static_cast<double>(lane.workspace_bytes()))));
+                           report::human_bytes(static_cast<double>(prepared.workspace_bytes()))));
   return text + check_lines(r);
 }
 
@@ -83,12 +83,12 @@ RoutedGroup ready(const SingleRequest& request, VerifyLevel& level) {
   return group;
 }
 
-report::Result timed_result(const Lane& lane, const Inputs& in, double seconds) {
-  const RoutedCase& c = lane.routed();
+report::Result timed_result(const PreparedCase& prepared, const Inputs& in, double seconds) {
+  const RoutedCase& c = prepared.routed();
   const Problem& p = c.request.problem;
   report::Result r = result_of(p.pass == Pass::kForward ? "forward" : "backward", c);
   add_work(r, count_work(p, count_visible(p, in.key_mask)));
-  r.flop_executed = lane.flop_executed();
+  r.flop_executed = prepared.flop_executed();
   if (c.emulated()) return r;
   measure::Samples once;
   once.times_s = {seconds};
@@ -112,7 +112,7 @@ ExitCode run_single(const SingleRequest& request) {
     std::vector<RoutedGroup> groups = {group};
     return show_dry_run(request.run, groups);
   }
-  Extra extra;
+  ExtraMemory extra;
   if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
   skip_what_does_not_fit(group, extra);
   const RoutedCase& c = group.cases.at(0);
@@ -120,30 +120,30 @@ ExitCode run_single(const SingleRequest& request) {
 
   const Inputs in = data::make_inputs(group.problem);
   if (!request.save_inputs.empty()) data::write_inputs(request.save_inputs, group.problem, in);
-  auto lane = std::make_unique<Lane>(c, in);
+  auto prepared = std::make_unique<PreparedCase>(c, in);
   stop_if_interrupted();
   measure::SteadyClock clock;
   const double before_s = clock.now_s();
-  lane->launch();
-  lane->wait();
+  prepared->launch();
+  prepared->wait();
   const double seconds = clock.now_s() - before_s;
   stop_if_interrupted();
   report::Report report = new_report(request.run);
-  report::Result result = timed_result(*lane, in, seconds);
-  add_verdict(result, oracle::verify(group.problem, in, lane->collect(), level),
+  report::Result result = timed_result(*prepared, in, seconds);
+  add_verdict(result, oracle::verify(group.problem, in, prepared->collect(), level),
               reproduce("check", c.request));
   stop_if_interrupted();
-  std::string text = summary(result, *lane, seconds);
+  std::string text = summary(result, *prepared, seconds);
   if (!output.empty()) {
-    data::write_outputs(output, group.problem, lane->outputs(), group.problem.pass);
+    data::write_outputs(output, group.problem, prepared->outputs(), group.problem.pass);
     text += line("written", output);
   }
   if (!request.save_inputs.empty()) text += line("inputs", request.save_inputs);
   if (request.run.profile) {
-    add_phases(result, lane->profile(), request.run.profile_sort);
+    add_phases(result, prepared->profile(), request.run.profile_sort);
     text += fmt::format("\n{}", report::phases_text(result));
   }
-  lane.reset();
+  prepared.reset();
   if (trace.wanted()) {
     const std::string missing = trace.add(c, in);
     trace.write(request.run.argv);

@@ -9,9 +9,9 @@
 
 #include "compare/differences.h"
 #include "compare/looks.h"
-#include "core/error.h"
-#include "core/quote.h"
 #include "measure/statistics.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::compare {
 namespace {

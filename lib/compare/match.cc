@@ -7,9 +7,9 @@
 #include <deque>
 #include <map>
 
-#include "core/error.h"
-#include "core/quote.h"
 #include "sweep/text.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::compare {
 namespace {

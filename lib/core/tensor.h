@@ -5,9 +5,9 @@
 #include <cstring>
 #include <vector>
 
-#include "core/buffer.h"
 #include "core/dtype.h"
 #include "core/shape.h"
+#include "system/buffer.h"
 
 namespace flashbench {
 

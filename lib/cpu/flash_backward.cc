@@ -69,7 +69,7 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e)
     : FlashBackward(p, e, tile_ops(e.isa, p.dtype)) {}
 
 FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps& operations)
-    : Driver(p, e, operations),
+    : AttentionPass(p, e, operations),
       q_block_(std::min(blocks_of(shape).queries, round_up(shape.q_len, ops.rows))),
       kv_block_(choose_kv_block(shape, ops, threads)),
       q_blocks_(blocks(shape.q_len, q_block_)),

@@ -4,8 +4,8 @@
 #include <memory>
 #include <mutex>
 
-#include "core/buffer.h"
-#include "cpu/driver.h"
+#include "cpu/attention_pass.h"
+#include "system/buffer.h"
 
 namespace flashbench::cpu {
 
@@ -43,7 +43,7 @@ class DqAccumulator {
 /// FlashAttention-2, Algorithm 2: a block of keys at a time keeps its dK and dV to itself and walks
 /// over the queries that see it; P is recomputed from the LSE. Work item: one block of keys of one
 /// K/V head, with all query heads of its group.
-class FlashBackward final : public Driver {
+class FlashBackward final : public AttentionPass {
  public:
   FlashBackward(const Problem& p, const Execution& e);
   /// With the operations of any table: f32 words, or pairs of bf16.

@@ -43,7 +43,7 @@ std::int64_t choose_splits(const Shape& s, int threads) {
 bool FlashDecode::suits(const Shape& shape) { return shape.group() * shape.q_len <= kMaxRows; }
 
 FlashDecode::FlashDecode(const Problem& p, const Execution& e)
-    : Driver(p, e),
+    : AttentionPass(p, e),
       rows_(shape.group() * shape.q_len),
       keys_(choose_keys(p)),
       splits_(choose_splits(shape, threads)),
@@ -150,7 +150,7 @@ PhaseCost FlashDecode::product_in_place(const RowSource& source, std::int64_t ke
 }
 
 /// The block that begins with kept key `first`: fetched while another one is computed with.
-Ahead FlashDecode::ahead(const Tensor& tensor, const Item& item, std::int64_t first) const {
+Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const {
   if (first >= item.last_key) return {};
   const RowSource rows = source(tensor, item, first);
   const auto row_bytes = static_cast<std::int64_t>(size_bytes(dtype)) * rows.row_stride;
@@ -178,7 +178,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       const PhaseTimer timer(item.profile, item.thread, kScores,
                              product_in_place(k, keys) + touch(rows_ * keys));
       ops.dots(rows_, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
-               ahead(io.in->v, item, first));
+               prefetch(io.in->v, item, first));
     }
     {
       const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
@@ -191,7 +191,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     const PhaseTimer timer(item.profile, item.thread, kAccumulate,
                            product_in_place(v, keys) + touch(rows_ * (keys + shape.d)));
     ops.add_rows(rows_, keys, shape.d, {t.s, s_stride_, 1}, v, {part.o, d_stride_},
-                 ahead(io.in->k, item, first + keys_));
+                 prefetch(io.in->k, item, first + keys_));
   }
 }
 

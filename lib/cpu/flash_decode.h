@@ -1,7 +1,7 @@
 #pragma once
 
-#include "core/buffer.h"
-#include "cpu/driver.h"
+#include "cpu/attention_pass.h"
+#include "system/buffer.h"
 
 namespace flashbench::cpu {
 
@@ -11,7 +11,7 @@ namespace flashbench::cpu {
 /// mask keeps them; only rows that do not end in a whole vector pass through a tile. The keys of a
 /// head are split among work items so that all threads read; a second step combines the parts
 /// (Flash-Decoding).
-class FlashDecode final : public Driver {
+class FlashDecode final : public AttentionPass {
  public:
   FlashDecode(const Problem& p, const Execution& e);
 
@@ -55,7 +55,7 @@ class FlashDecode final : public Driver {
   RowSource whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
                           float* tile) const;
   PhaseCost product_in_place(const RowSource& source, std::int64_t keys) const;
-  Ahead ahead(const Tensor& tensor, const Item& item, std::int64_t first) const;
+  Prefetch prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const;
   void combine(const Operands& io, const std::vector<Visibility>& sees, std::int64_t kv_head,
                std::int64_t row);
 

@@ -70,7 +70,7 @@ FlashForward::FlashForward(const Problem& p, const Execution& e)
     : FlashForward(p, e, tile_ops(e.isa, p.dtype)) {}
 
 FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& operations)
-    : Driver(p, e, operations),
+    : AttentionPass(p, e, operations),
       q_block_(choose_q_block(shape, ops, threads)),
       kv_block_(
           std::min(round_up(blocks_of(shape).keys, ops.cols), round_up(shape.kv_len, ops.cols))),
@@ -221,9 +221,9 @@ void FlashForward::load_queries(const Item& item, const Tiles& t) const {
 
 /// The share that these rows fetch of the block of panels after first_key's, spread over the
 /// register tiles of a product with `columns` columns.
-Ahead FlashForward::next_block(const Item& item, const float* panels, std::int64_t key_words,
-                               std::int64_t row, std::int64_t rows, std::int64_t first_key,
-                               std::int64_t columns) const {
+Prefetch FlashForward::next_block(const Item& item, const float* panels, std::int64_t key_words,
+                                  std::int64_t row, std::int64_t rows, std::int64_t first_key,
+                                  std::int64_t columns) const {
   const std::int64_t next = first_key + kv_block_;
   const std::int64_t keys = std::min(kv_block_, item.sees->kept().count() - next);
   if (keys <= 0) return {};
@@ -250,9 +250,9 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   const PhaseCost scores = product_to_operands(rows, computed, shape.d);
   {
     const PhaseTimer timer(item.profile, item.thread, kP, scores);
-    const Ahead ahead = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
+    const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
     if (ops.gemm_exp2(rows, keys, k_key_, q, k, s, {t.max + row, visible, t.block_sum, s_factor_},
-                      ahead) &&
+                      prefetch) &&
         (first_key > 0 || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;

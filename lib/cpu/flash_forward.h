@@ -1,14 +1,14 @@
 #pragma once
 
-#include "core/buffer.h"
-#include "cpu/driver.h"
+#include "cpu/attention_pass.h"
 #include "cpu/head_pipeline.h"
+#include "system/buffer.h"
 
 namespace flashbench::cpu {
 
 /// FlashAttention-2, Algorithm 1: a block of queries at a time, online softmax over blocks of keys,
 /// O normalised once at the end. Work item: one block of queries of one head.
-class FlashForward final : public Driver {
+class FlashForward final : public AttentionPass {
  public:
   FlashForward(const Problem& p, const Execution& e);
   /// With the operations of any table: f32 words, or pairs of bf16.
@@ -45,8 +45,9 @@ class FlashForward final : public Driver {
   void pack(const Item& item, std::int64_t first_key) const;
   void attend(const Item& item, const Tiles& t) const;
   void load_queries(const Item& item, const Tiles& t) const;
-  Ahead next_block(const Item& item, const float* panels, std::int64_t key_words, std::int64_t row,
-                   std::int64_t rows, std::int64_t first_key, std::int64_t columns) const;
+  Prefetch next_block(const Item& item, const float* panels, std::int64_t key_words,
+                      std::int64_t row, std::int64_t rows, std::int64_t first_key,
+                      std::int64_t columns) const;
   void compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                  std::int64_t first_key, std::int64_t keys) const;
   bool large_enough(const float* sums, std::int64_t rows) const;

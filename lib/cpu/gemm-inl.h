@@ -183,7 +183,7 @@ struct TileTable {
 /// by it.
 template <typename Tile, typename Epilogue>
 inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                          const Epilogue& epilogue, Ahead ahead) {
+                          const Epilogue& epilogue, Prefetch prefetch) {
   static const TileTable<Tile, Epilogue> table;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
   const std::int64_t cols = Tile::kTileVectors * lanes;
@@ -191,23 +191,23 @@ inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, Matrix
   const std::int64_t stride_a = transposed ? a.col : a.row;
   // Without anything to fetch, a line of B that is there anyway.
   const std::byte* next =
-      ahead.next != nullptr ? ahead.next : reinterpret_cast<const std::byte*>(b.data);
-  const std::int64_t next_step = k > 0 ? (ahead.step + k - 1) / k : 0;
+      prefetch.next != nullptr ? prefetch.next : reinterpret_cast<const std::byte*>(b.data);
+  const std::int64_t next_step = k > 0 ? (prefetch.step + k - 1) / k : 0;
   for (std::int64_t j = 0; j < n; j += cols) {
     const auto& functions = table.f[transposed][std::min(cols, n - j + lanes - 1) / lanes];
     const float* panel = b.data + j / cols * b.panel;
     for (std::int64_t i = 0; i < m; i += Tile::kTileRows) {
       functions[std::min<std::int64_t>(Tile::kTileRows, m - i)](
           k, a.data + i * a.row, stride_a, panel, b.row, next, next_step, epilogue, i, j);
-      next += ahead.step;
+      next += prefetch.step;
     }
   }
 }
 
 template <typename Tile>
 inline void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
-                 Write write, Ahead ahead) {
-  for_each_tile<Tile>(m, n, k, a, b, StoreTile{c, write}, ahead);
+                 Write write, Prefetch prefetch) {
+  for_each_tile<Tile>(m, n, k, a, b, StoreTile{c, write}, prefetch);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-#include "cpu/driver.h"
+#include "cpu/attention_pass.h"
 
 namespace flashbench::cpu {
 

@@ -12,7 +12,7 @@ namespace {
 
 /// A forward and, where the problem wants gradients, a backward driver.
 struct Drivers {
-  std::unique_ptr<Driver> forward, backward;
+  std::unique_ptr<AttentionPass> forward, backward;
 
   template <typename F>
   void each(F&& f) const {
@@ -45,7 +45,7 @@ Drivers make_normal(const Problem& p, const Execution& e) {
 std::size_t workspace_of(const Drivers& drivers, const Problem& p) {
   std::size_t bytes = static_cast<std::size_t>(p.shape.b) *
                       KeptKeys::bytes(p.padding != PaddingMask::kNone, p.shape.kv_len);
-  drivers.each([&](const Driver& d) { bytes += d.workspace_bytes(); });
+  drivers.each([&](const AttentionPass& d) { bytes += d.workspace_bytes(); });
   return bytes;
 }
 
@@ -56,7 +56,7 @@ class CpuPlan final : public Plan {
         threads_(e.threads),
         sees_(visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len)),
         drivers_(std::move(drivers)) {
-    drivers_.each([](Driver& d) { d.allocate(); });
+    drivers_.each([](AttentionPass& d) { d.allocate(); });
   }
 
   void prepare(const Operands& io) override {
@@ -64,14 +64,14 @@ class CpuPlan final : public Plan {
   }
 
   void launch(const Operands& io) override {
-    for (Driver* d : timed()) d->run(io, sees_, nullptr);
+    for (AttentionPass* d : timed()) d->run(io, sees_, nullptr);
   }
 
   std::size_t workspace_bytes() const override { return workspace_of(drivers_, problem_); }
 
   double flop_executed() const override {
     double flop = 0;
-    for (const Driver* d : timed()) flop += d->flop_executed(sees_);
+    for (const AttentionPass* d : timed()) flop += d->flop_executed(sees_);
     return flop;
   }
 
@@ -84,7 +84,7 @@ class CpuPlan final : public Plan {
 
   std::vector<PhaseProfile> trace(const Operands& io, std::size_t events) override {
     std::vector<PhaseProfile> passes;
-    for (Driver* d : timed()) {
+    for (AttentionPass* d : timed()) {
       PhaseProfile& profile = passes.emplace_back(d->phases(), threads_, events);
       const std::vector<std::size_t> bytes = d->phase_bytes();
       for (std::size_t i = 0; i < bytes.size(); ++i) profile.add_bytes(i, bytes[i]);
@@ -94,8 +94,8 @@ class CpuPlan final : public Plan {
   }
 
  private:
-  std::vector<Driver*> timed() const {
-    std::vector<Driver*> drivers;
+  std::vector<AttentionPass*> timed() const {
+    std::vector<AttentionPass*> drivers;
     if (problem_.pass != Pass::kBackward) drivers.push_back(drivers_.forward.get());
     if (problem_.pass != Pass::kForward) drivers.push_back(drivers_.backward.get());
     return drivers;

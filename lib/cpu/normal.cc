@@ -17,8 +17,8 @@ constexpr std::int64_t kKeyStep = 512;
 
 }  // namespace
 
-NormalDriver::NormalDriver(const Problem& p, const Execution& e, const TileOps& operations)
-    : Driver(p, e, operations),
+NormalPass::NormalPass(const Problem& p, const Execution& e, const TileOps& operations)
+    : AttentionPass(p, e, operations),
       q_block_(std::min(kQueries, round_up(shape.q_len, ops.rows))),
       q_blocks_(blocks(shape.q_len, q_block_)),
       d_stride_(tile_stride(shape.d)),
@@ -28,20 +28,20 @@ NormalDriver::NormalDriver(const Problem& p, const Execution& e, const TileOps& 
       waves_(shape.b * shape.h_kv, shape.group() * q_blocks_, threads),
       padded_(p.padding != PaddingMask::kNone) {}
 
-std::size_t NormalDriver::tile_floats() const { return floats(q_block_ * d_stride_); }
+std::size_t NormalPass::tile_floats() const { return floats(q_block_ * d_stride_); }
 
-std::size_t NormalDriver::workspace_bytes() const {
+std::size_t NormalPass::workspace_bytes() const {
   const std::size_t positions =
       padded_ ? static_cast<std::size_t>(shape.b * shape.kv_len) * sizeof(std::int32_t) : 0;
   return packed_bytes() + tile_bytes() + positions;
 }
 
-void NormalDriver::allocate() {
+void NormalPass::allocate() {
   packed_ = Buffer(packed_bytes());
   for (int t = 0; t < threads; ++t) tiles_.emplace_back(tile_floats() * sizeof(float));
 }
 
-void NormalDriver::load_positions(const std::vector<Visibility>& sees) {
+void NormalPass::load_positions(const std::vector<Visibility>& sees) {
   position_.clear();
   if (!padded_) return;
   position_.assign(static_cast<std::size_t>(shape.b * shape.kv_len), -1);
@@ -54,13 +54,13 @@ void NormalDriver::load_positions(const std::vector<Visibility>& sees) {
   }
 }
 
-RowSource NormalDriver::key_rows(const Tensor& t, std::int64_t kv_head, std::int64_t first) const {
+RowSource NormalPass::key_rows(const Tensor& t, std::int64_t kv_head, std::int64_t first) const {
   const std::int64_t b = kv_head / shape.h_kv, h = kv_head % shape.h_kv;
   if (position_.empty()) return rows_of(t, b, h, first);
   return rows_of(t, b, h, 0, position_.data() + b * shape.kv_len + first);
 }
 
-NormalDriver::Block NormalDriver::block_of(std::int64_t wave, std::int64_t i) {
+NormalPass::Block NormalPass::block_of(std::int64_t wave, std::int64_t i) {
   const std::int64_t packed = i / q_blocks_ / shape.group();
   const std::int64_t kv_head = wave * waves_.per_wave + packed;
   const std::int64_t first = i % q_blocks_ * q_block_;
@@ -69,8 +69,8 @@ NormalDriver::Block NormalDriver::block_of(std::int64_t wave, std::int64_t i) {
           std::min(q_block_, shape.q_len - first), panels_of(packed)};
 }
 
-void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float factor,
-                                  const ScoreMatrix& m, const Timing& timing) {
+void NormalPass::scores_product(const Tensor& left, const Tensor& right, float factor,
+                                const ScoreMatrix& m, const Timing& timing) {
   const std::int64_t d = shape.d, words = ops.words(d), group = shape.group();
   const std::int64_t chunk = round_up(kKeyStep, ops.cols), chunks = blocks(shape.kv_len, chunk);
   float* a = thread_tile(timing.thread);
@@ -101,8 +101,8 @@ void NormalDriver::scores_product(const Tensor& left, const Tensor& right, float
   }
 }
 
-void NormalDriver::rows_product(const ScoreMatrix& m, const Tensor& right, float factor,
-                                Tensor& out, const Timing& timing) {
+void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float factor, Tensor& out,
+                              const Timing& timing) {
   const std::int64_t d = shape.d, group = shape.group();
   const std::int64_t chunks = blocks(shape.kv_len, kKeyStep);
   float* c = thread_tile(timing.thread);
@@ -139,16 +139,16 @@ void NormalDriver::rows_product(const ScoreMatrix& m, const Tensor& right, float
 }
 
 NormalForward::NormalForward(const Problem& p, const Execution& e, const TileOps& operations)
-    : NormalDriver(p, e, operations),
+    : NormalPass(p, e, operations),
       q_factor_(ops.per_word == 1 ? static_cast<float>(scale) * kLog2E : 1.0f),
       s_factor_(ops.per_word == 1 ? 1.0f : static_cast<float>(scale) * kLog2E) {}
 
 std::size_t NormalForward::workspace_bytes() const {
-  return NormalDriver::workspace_bytes() + matrix_bytes();
+  return NormalPass::workspace_bytes() + matrix_bytes();
 }
 
 void NormalForward::allocate() {
-  NormalDriver::allocate();
+  NormalPass::allocate();
   buffer_ = Buffer(matrix_bytes());
   p_ = {buffer_.as<float>(), matrix_stride_};
 }

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "core/buffer.h"
-#include "cpu/driver.h"
+#include "cpu/attention_pass.h"
+#include "system/buffer.h"
 
 // Normal attention: S is materialised for all heads at once, every pair is computed, nothing is
 // skipped. Built on the same tile products as flash, so that their ratio shows the algorithm.
@@ -15,9 +15,9 @@ struct ScoreMatrix {
 };
 
 /// The two products of normal attention, over all heads.
-class NormalDriver : public Driver {
+class NormalPass : public AttentionPass {
  public:
-  NormalDriver(const Problem& p, const Execution& e, const TileOps& operations);
+  NormalPass(const Problem& p, const Execution& e, const TileOps& operations);
   std::size_t workspace_bytes() const override;
   void allocate() override;
 
@@ -77,7 +77,7 @@ class NormalDriver : public Driver {
 };
 
 /// S = scale·Q·Kᵀ; P = softmax(S) in place; O = P·V.
-class NormalForward final : public NormalDriver {
+class NormalForward final : public NormalPass {
  public:
   /// With operands of f32, which the backward needs, or of pairs of bf16.
   NormalForward(const Problem& p, const Execution& e, const TileOps& operations);
@@ -103,10 +103,10 @@ class NormalForward final : public NormalDriver {
 
 /// dP = dO·Vᵀ; dS = P∘(dP - rowsum(P∘dP)) in place; dQ = dS·K; dV = Pᵀ·dO; dK = dSᵀ·Q, with the P
 /// that the forward kept.
-class NormalBackward final : public NormalDriver {
+class NormalBackward final : public NormalPass {
  public:
   NormalBackward(const Problem& p, const Execution& e, const NormalForward& forward)
-      : NormalDriver(p, e, tile_ops(e.isa)), forward_(forward) {}
+      : NormalPass(p, e, tile_ops(e.isa)), forward_(forward) {}
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
   void allocate() override;

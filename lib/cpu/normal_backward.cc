@@ -27,12 +27,12 @@ NormalBackward::KeyTiles NormalBackward::carve(Carver& carver) const {
 std::size_t NormalBackward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
-  return NormalDriver::workspace_bytes() + matrix_bytes() +
+  return NormalPass::workspace_bytes() + matrix_bytes() +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
 void NormalBackward::allocate() {
-  NormalDriver::allocate();
+  NormalPass::allocate();
   buffer_ = Buffer(matrix_bytes());
   ds_ = {buffer_.as<float>(), matrix_stride_};
   Carver sizes;

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <chrono>
 
-#include "core/buffer.h"
 #include "cpu/caches.h"
 #include "cpu/tile_ops.h"
+#include "system/buffer.h"
 
 namespace flashbench::cpu {
 namespace {

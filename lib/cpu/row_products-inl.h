@@ -129,7 +129,7 @@ struct RowPointers {
 template <int kRows, int kCols, typename T>
 HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int64_t row_a,
                           const RowPointers<T, kCols>& b, float* HWY_RESTRICT c, std::int64_t row_c,
-                          Ahead& ahead) {
+                          Prefetch& prefetch) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
   hn::Vec<decltype(f32)> sum[kRows][kCols];
@@ -138,7 +138,7 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) sum[i][j] = hn::Zero(f32);
   for (std::int64_t p = 0; p < d; p += lanes) {
-    ahead.fetch_close();
+    prefetch.fetch_close();
     hn::Vec<decltype(f32)> bv[kCols];
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) bv[j] = load_f32(b.row[j] + p);
@@ -161,7 +161,7 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
 template <int kRows, int kVecs, typename T>
 HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::int64_t row_a,
                               const RowSource& b, std::int64_t column, float* HWY_RESTRICT c,
-                              std::int64_t row_c, Ahead& ahead) {
+                              std::int64_t row_c, Prefetch& prefetch) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
   VecF32 sum[kRows][kVecs];
@@ -170,7 +170,7 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
 #pragma GCC unroll 8
     for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::LoadU(f32, c + i * row_c + v * lanes);
   for (std::int64_t j = 0; j < n; ++j) {
-    ahead.fetch_close();
+    prefetch.fetch_close();
     const T* HWY_RESTRICT row = row_pointer<T>(b, j) + column;
     VecF32 bv[kVecs];
 #pragma GCC unroll 8
@@ -188,29 +188,30 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
     for (int v = 0; v < kVecs; ++v) hn::StoreU(sum[i][v], f32, c + i * row_c + v * lanes);
 }
 
-/// What each step of `lanes` elements fetches, where groups of rows of B fetch ahead.step: as with
-/// the register tiles of gemm, one line a step is better than all of them at once.
-inline Ahead each_step(Ahead ahead, std::int64_t m, std::int64_t d) {
+/// What each step of `lanes` elements fetches, where groups of rows of B fetch prefetch.step: as
+/// with the register tiles of gemm, one line a step is better than all of them at once.
+inline Prefetch each_step(Prefetch prefetch, std::int64_t m, std::int64_t d) {
   const std::int64_t tiles = m / kDotRows + m % kDotRows;
-  return {ahead.next, blocks(ahead.step, tiles * blocks(d, vector_lanes()))};
+  return {prefetch.next, blocks(prefetch.step, tiles * blocks(d, vector_lanes()))};
 }
 
 /// Rows [j, j + kCols) of B, which stay in L1, with all rows of A.
 template <int kCols, typename T>
 HWY_INLINE void dots_group(std::int64_t m, std::int64_t j, std::int64_t d, MatrixA a,
-                           const RowSource& b, MatrixC c, Ahead& ahead) {
+                           const RowSource& b, MatrixC c, Prefetch& prefetch) {
   const RowPointers<T, kCols> rows(b, j);
   std::int64_t i = 0;
   for (; i + kDotRows <= m; i += kDotRows)
-    dots_tile<kDotRows>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row, ahead);
+    dots_tile<kDotRows>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row,
+                        prefetch);
   for (; i < m; ++i)
-    dots_tile<1>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row, ahead);
+    dots_tile<1>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row, prefetch);
 }
 
 template <typename T>
 HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
-                        const RowSource& b, MatrixC c, Ahead ahead) {
-  Ahead step = each_step(ahead, m, d);
+                        const RowSource& b, MatrixC c, Prefetch prefetch) {
+  Prefetch step = each_step(prefetch, m, d);
   std::int64_t j = 0;
   for (; j + kDotCols <= n; j += kDotCols) dots_group<kDotCols, T>(m, j, d, a, b, c, step);
   for (; j < n; ++j) dots_group<1, T>(m, j, d, a, b, c, step);
@@ -219,22 +220,23 @@ HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA 
 /// kRows rows of C, kVecs vectors at a time, then one.
 template <int kRows, int kVecs, typename T>
 HWY_INLINE void add_rows_strips(std::int64_t n, std::int64_t d, const float* a, std::int64_t row_a,
-                                const RowSource& b, float* c, std::int64_t row_c, Ahead& ahead) {
+                                const RowSource& b, float* c, std::int64_t row_c,
+                                Prefetch& prefetch) {
   const std::int64_t lanes = vector_lanes();
   std::int64_t p = 0;
   for (; p + kVecs * lanes <= d; p += kVecs * lanes)
-    add_rows_tile<kRows, kVecs, T>(n, a, row_a, b, p, c + p, row_c, ahead);
-  for (; p < d; p += lanes) add_rows_tile<kRows, 1, T>(n, a, row_a, b, p, c + p, row_c, ahead);
+    add_rows_tile<kRows, kVecs, T>(n, a, row_a, b, p, c + p, row_c, prefetch);
+  for (; p < d; p += lanes) add_rows_tile<kRows, 1, T>(n, a, row_a, b, p, c + p, row_c, prefetch);
 }
 
 template <typename T>
 HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
-                            const RowSource& b, MatrixC c, Ahead ahead) {
+                            const RowSource& b, MatrixC c, Prefetch prefetch) {
   const std::int64_t vectors = blocks(d, vector_lanes());
   const auto strips = [&](int vecs) { return vectors / vecs + vectors % vecs; };
   const std::int64_t steps =
       m / kAddRows * strips(kAddVecs) + m % kAddRows * strips(kAddVecsOfOneRow);
-  Ahead step{ahead.next, blocks(ahead.step, kDotCols * steps)};
+  Prefetch step{prefetch.next, blocks(prefetch.step, kDotCols * steps)};
   std::int64_t i = 0;
   for (; i + kAddRows <= m; i += kAddRows)
     add_rows_strips<kAddRows, kAddVecs, T>(n, d, a.data + i * a.row, a.row, b, c.data + i * c.row,
@@ -245,26 +247,26 @@ HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, Matr
 }
 
 inline void dots(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
-                 MatrixC c, Ahead ahead) {
+                 MatrixC c, Prefetch prefetch) {
   switch (b.dtype) {
     case Dtype::kBf16:
-      return dots_of<Bf16>(m, n, d, a, b, c, ahead);
+      return dots_of<Bf16>(m, n, d, a, b, c, prefetch);
     case Dtype::kF16:
-      return dots_of<F16>(m, n, d, a, b, c, ahead);
+      return dots_of<F16>(m, n, d, a, b, c, prefetch);
     case Dtype::kF32:
-      return dots_of<float>(m, n, d, a, b, c, ahead);
+      return dots_of<float>(m, n, d, a, b, c, prefetch);
   }
 }
 
 inline void add_rows(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
-                     MatrixC c, Ahead ahead) {
+                     MatrixC c, Prefetch prefetch) {
   switch (b.dtype) {
     case Dtype::kBf16:
-      return add_rows_of<Bf16>(m, n, d, a, b, c, ahead);
+      return add_rows_of<Bf16>(m, n, d, a, b, c, prefetch);
     case Dtype::kF16:
-      return add_rows_of<F16>(m, n, d, a, b, c, ahead);
+      return add_rows_of<F16>(m, n, d, a, b, c, prefetch);
     case Dtype::kF32:
-      return add_rows_of<float>(m, n, d, a, b, c, ahead);
+      return add_rows_of<float>(m, n, d, a, b, c, prefetch);
   }
 }
 

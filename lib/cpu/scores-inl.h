@@ -145,9 +145,10 @@ struct DscoresTile {
 
 template <typename Tile, SumOver kSumOver>
 inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                      MatrixC p, SoftmaxRows rows, Ahead ahead) {
+                      MatrixC p, SoftmaxRows rows, Prefetch prefetch) {
   const F32 f32;
-  for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<typename Tile::Operand, kSumOver>{p, rows, n}, ahead);
+  for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<typename Tile::Operand, kSumOver>{p, rows, n},
+                      prefetch);
   const auto limit = hn::Set(f32, kLargestSum);
   auto within = hn::Le(hn::Zero(f32), limit);
   for (std::int64_t i = 0; i < m; ++i)

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <array>
 
-#include "core/error.h"
 #include "cpu/tile_ops_levels.h"
+#include "system/error.h"
 
 namespace flashbench::cpu {
 namespace {

@@ -55,7 +55,7 @@ enum class Write { kStore, kAdd };
 /// Memory that will be read next: a product fetches `step` bytes of it for each register tile (into
 /// L2; dots, add_rows: for each four rows of B, into L1), so that reading goes on while it
 /// computes. Reaching beyond an allocation is harmless.
-struct Ahead {
+struct Prefetch {
   const std::byte* next = nullptr;
   std::int64_t step = 0;
 
@@ -108,19 +108,19 @@ struct TileOps {
 
   /// C[m][n] = or += A[m][k]·B[k][n]. Computes round_up(n, lanes) columns.
   void (*gemm)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
-               Write write, Ahead ahead);
+               Write write, Prefetch prefetch);
 
   /// P[m][n] = 2^(rows.factor·A[m][k]·B[k][n] - rows.max), 0 where a row does not see the column;
   /// rows.sum gets the sums of P, before it is rounded to an A operand, as which it is stored.
   /// False if one of them is beyond kLargestSum or NaN: rows.max is too low, and P is to be
   /// computed again. Writes round_up(n, lanes) columns.
   bool (*gemm_exp2)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC p,
-                    SoftmaxRows rows, Ahead ahead);
+                    SoftmaxRows rows, Prefetch prefetch);
 
   /// The same with P as the A operand of a product that sums over rows (Pᵀ·dO): word (i, j) of
   /// [words(m)][n] holds rows per_word·i, ... of column j.
   bool (*gemm_exp2_rows)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                         MatrixC p, SoftmaxRows rows, Ahead ahead);
+                         MatrixC p, SoftmaxRows rows, Prefetch prefetch);
 
   /// dS[m][n] = P∘(A[m][k]·B[k][n] - delta[m]), P as gemm_exp2_rows left it, as two A operands: ds,
   /// of products that sum over columns (dS·K), and ds_rows, laid out like p, over rows (dSᵀ·Q). Of
@@ -131,10 +131,10 @@ struct TileOps {
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B as it lies in a tensor: no position is -1, and rows are
   /// readable up to round_up(d, lanes), where A or B holds zeros.
   void (*dots)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
-               MatrixC c, Ahead ahead);
+               MatrixC c, Prefetch prefetch);
   /// C[m][d] += A[m][n]·B[n][d], B likewise.
   void (*add_rows)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
-                   MatrixC c, Ahead ahead);
+                   MatrixC c, Prefetch prefetch);
 
   /// Turns n f32 into a row of an A operand, in place; writable up to a multiple of lanes.
   void (*row_to_operand)(float* row, std::int64_t n);

@@ -4,14 +4,14 @@
 
 #include <memory>
 
-#include "core/error.h"
 #include "core/mask.h"
-#include "cuda/absent.h"
-#include "cuda/device.h"
-#include "cuda/emulated_device.h"
-#include "cuda/peak_probe.h"
+#include "cuda/device/absent.h"
+#include "cuda/device/device.h"
+#include "cuda/device/emulated_device.h"
 #include "cuda/plan.h"
+#include "cuda/probe/peak_probe.h"
 #include "cuda/route.h"
+#include "system/error.h"
 
 namespace flashbench::cuda {
 namespace {

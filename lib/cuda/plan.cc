@@ -4,8 +4,8 @@
 #include <map>
 #include <numbers>
 
-#include "cuda/device_tensor.h"
-#include "cuda/gemm.h"
+#include "cuda/contract/gemm.h"
+#include "cuda/device/device_tensor.h"
 
 namespace flashbench::cuda {
 namespace {

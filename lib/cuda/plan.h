@@ -3,8 +3,8 @@
 #include <memory>
 
 #include "core/mask.h"
-#include "cuda/device.h"
-#include "cuda/family.h"
+#include "cuda/contract/family.h"
+#include "cuda/device/device.h"
 #include "kernel/kernel.h"
 
 namespace flashbench::cuda {

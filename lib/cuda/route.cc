@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include "cuda/mma_sm80.h"
-#include "cuda/normal_cublas.h"
-#include "cuda/simt_f32.h"
-#include "cuda/wgmma_sm90a.h"
+#include "cuda/mma_sm80/mma_sm80.h"
+#include "cuda/normal/normal_cublas.h"
+#include "cuda/simt_f32/simt_f32.h"
+#include "cuda/wgmma_sm90a/wgmma_sm90a.h"
 
 namespace flashbench::cuda {
 namespace {

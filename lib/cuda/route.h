@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "cuda/family.h"
+#include "cuda/contract/family.h"
 
 // Which kernel computes a problem on which device: constant expressions over plain data.
 namespace flashbench::cuda {

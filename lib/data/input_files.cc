@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "core/error.h"
-#include "core/quote.h"
 #include "data/layout.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::data {
 namespace {

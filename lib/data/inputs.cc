@@ -7,9 +7,9 @@
 #include <cmath>
 #include <limits>
 
-#include "core/error.h"
 #include "data/fill.h"
 #include "data/input_files.h"
+#include "system/error.h"
 
 namespace flashbench::data {
 namespace {

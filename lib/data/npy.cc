@@ -9,8 +9,8 @@
 #include <optional>
 #include <utility>
 
-#include "core/error.h"
-#include "core/quote.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::data {
 namespace {

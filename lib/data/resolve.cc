@@ -2,10 +2,10 @@
 
 #include <array>
 
-#include "core/error.h"
-#include "core/quote.h"
 #include "data/input_files.h"
 #include "data/inputs.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::data {
 namespace {

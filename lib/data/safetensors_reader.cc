@@ -5,10 +5,10 @@
 #include <bit>
 #include <limits>
 
-#include "core/error.h"
-#include "core/quote.h"
-#include "core/strict_json.h"
 #include "data/safetensors.h"
+#include "system/error.h"
+#include "system/quote.h"
+#include "system/strict_json.h"
 
 namespace flashbench::data {
 namespace {

@@ -6,8 +6,8 @@
 #include <set>
 #include <stdexcept>
 
-#include "core/atomic_file.h"
 #include "data/safetensors.h"
+#include "system/atomic_file.h"
 
 namespace flashbench::data {
 namespace {

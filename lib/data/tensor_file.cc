@@ -11,10 +11,10 @@
 #include <cstring>
 #include <system_error>
 
-#include "core/error.h"
-#include "core/quote.h"
 #include "data/npy.h"
 #include "data/safetensors.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::data {
 namespace {

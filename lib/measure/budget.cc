@@ -6,8 +6,8 @@
 #include <charconv>
 #include <cmath>
 
-#include "core/error.h"
-#include "core/quote.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::measure {
 namespace {

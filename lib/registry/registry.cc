@@ -3,17 +3,17 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "core/error.h"
-#include "core/machine.h"
 #include "cpu/kernels.h"
 #include "cpu/peak.h"
 #include "cpu/tile_ops.h"
-#include "cuda/absent.h"
-#include "cuda/device.h"
+#include "cuda/device/absent.h"
+#include "cuda/device/device.h"
+#include "cuda/device/monitor.h"
 #include "cuda/kernels.h"
-#include "cuda/monitor.h"
-#include "cuda/peak_probe.h"
+#include "cuda/probe/peak_probe.h"
 #include "paper/paper_kernel.h"
+#include "system/error.h"
+#include "system/machine.h"
 
 namespace flashbench::registry {
 namespace {

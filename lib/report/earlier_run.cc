@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "core/error.h"
+#include "system/error.h"
 
 namespace flashbench::report {
 namespace {

@@ -12,9 +12,9 @@
 #include <set>
 #include <sstream>
 
-#include "core/machine.h"
 #include "measure/energy.h"
 #include "report/version.h"
+#include "system/machine.h"
 
 namespace flashbench::report {
 namespace {

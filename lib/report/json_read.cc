@@ -7,10 +7,10 @@
 #include <limits>
 #include <sstream>
 
-#include "core/error.h"
-#include "core/strict_json.h"
 #include "report/fields.h"
 #include "report/json.h"
+#include "system/error.h"
+#include "system/strict_json.h"
 
 namespace flashbench::report {
 namespace {

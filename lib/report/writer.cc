@@ -6,11 +6,11 @@
 #include <filesystem>
 #include <vector>
 
-#include "core/atomic_file.h"
-#include "core/error.h"
 #include "report/csv.h"
 #include "report/json.h"
 #include "report/markdown.h"
+#include "system/atomic_file.h"
+#include "system/error.h"
 
 namespace flashbench::report {
 namespace {

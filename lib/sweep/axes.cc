@@ -7,10 +7,10 @@
 #include <limits>
 #include <utility>
 
-#include "core/error.h"
-#include "core/quote.h"
 #include "sweep/number.h"
 #include "sweep/text.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::sweep {
 namespace {

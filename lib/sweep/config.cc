@@ -10,11 +10,11 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "core/error.h"
-#include "core/quote.h"
-#include "core/strict_json.h"
 #include "sweep/number.h"
 #include "sweep/text.h"
+#include "system/error.h"
+#include "system/quote.h"
+#include "system/strict_json.h"
 
 namespace flashbench::sweep {
 namespace {

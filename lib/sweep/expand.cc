@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <set>
 
-#include "core/error.h"
 #include "sweep/axes.h"
 #include "sweep/number.h"
 #include "sweep/text.h"
+#include "system/error.h"
 
 namespace flashbench::sweep {
 namespace {

@@ -6,9 +6,9 @@
 #include <cmath>
 #include <optional>
 
-#include "core/error.h"
-#include "core/quote.h"
 #include "sweep/text.h"
+#include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::sweep {
 namespace {

@@ -10,7 +10,7 @@
 #include "compare/looks.h"
 #include "compare/match.h"
 #include "compare/render.h"
-#include "core/error.h"
+#include "system/error.h"
 #include "tests/report/fixture.h"
 
 namespace flashbench::compare {

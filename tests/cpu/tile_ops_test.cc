@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "core/error.h"
+#include "system/error.h"
 #include "tests/cpu/tile_forms.h"
 
 namespace flashbench::cpu {

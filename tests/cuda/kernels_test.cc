@@ -5,7 +5,7 @@
 
 #include <stdexcept>
 
-#include "cuda/absent.h"
+#include "cuda/device/absent.h"
 #include "data/inputs.h"
 #include "oracle/verify.h"
 #include "tests/attention_case.h"

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "cuda/device.h"
-#include "cuda/emulated_device.h"
-#include "cuda/emulated_gemm.h"
-#include "cuda/image.h"
-#include "ptx/device.h"
+#include "cuda/device/device.h"
+#include "cuda/device/emulated_device.h"
+#include "cuda/device/emulated_gemm.h"
+#include "cuda/image/image.h"
+#include "ptx/machine/device.h"
 #include "tests/cuda/mutation.h"
 
 namespace flashbench::cuda {

@@ -21,10 +21,10 @@ inline const char* const kForward = "mma_sm80_forward_bf16_d64";
 inline const char* const kDq = "mma_sm80_dq_bf16_d64";
 inline const char* const kDkdv = "mma_sm80_dkdv_bf16_d64";
 inline const char* const kDelta = "mma_sm80_delta_bf16";
-inline const char* const kTileSource = "kernels/mma_sm80_tile.cuh";
-inline const char* const kForwardSource = "kernels/mma_sm80_forward.cuh";
-inline const char* const kDqSource = "kernels/mma_sm80_dq.cuh";
-inline const char* const kDkdvSource = "kernels/mma_sm80_dkdv.cuh";
+inline const char* const kTileSource = "mma_sm80/mma_sm80_tile.cuh";
+inline const char* const kForwardSource = "mma_sm80/mma_sm80_forward.cuh";
+inline const char* const kDqSource = "mma_sm80/mma_sm80_dq.cuh";
+inline const char* const kDkdvSource = "mma_sm80/mma_sm80_dkdv.cuh";
 inline const char* const kMasks = "arguments.h";
 
 inline const PlantedBug kMmaBugs[] = {
@@ -84,7 +84,7 @@ inline const PlantedBug kMmaBugs[] = {
       "mov.u32$1, 0;", 0}},
     {"forward_writes_k_without_swizzle",
      "wrong result",
-     {kForward, "kernels/mma_sm80_layout.h", "return row * static_cast",
+     {kForward, "mma_sm80/mma_sm80_layout.h", "return row * static_cast",
       R"(and\.b32(\s+%r\d+), (%r\d+), 112;)", "and.b32$1, $2, 48;", 1}},
     {"dq_reads_the_row_after_the_right_one",
      "wrong result",
@@ -154,7 +154,7 @@ inline const PlantedBug kMmaBugs[] = {
      40},
     {"delta_beyond_the_last_row",
      "out of bounds",
-     {kDelta, "kernels/mma_sm80_backward.cuh", "if (row >= ",
+     {kDelta, "mma_sm80/mma_sm80_backward.cuh", "if (row >= ",
       R"(setp\.(ge|le)\.s64(\s+%p\d+), (%rd\d+), %rd\d+;)", "setp.ne.s64$2, $3, $3;"}},
     // ---- Softmax and sums
     {"forward_does_not_rescale_o",
@@ -212,7 +212,7 @@ inline const PlantedBug kMmaBugs[] = {
       5}},
     {"delta_adds_half_of_the_lanes",
      "wrong result",
-     {kDelta, "kernels/mma_sm80_backward.cuh", "sum += __shfl_xor_sync",
+     {kDelta, "mma_sm80/mma_sm80_backward.cuh", "sum += __shfl_xor_sync",
       R"(shfl\.sync\.bfly\.b32(\s+%r\d+)\|%p\d+, (%r\d+),.*)", "mov.b32$1, 0;", 0}},
     // ---- Passing results through shared memory
     {"forward_stages_o_without_a_warp_barrier",
@@ -239,10 +239,10 @@ inline const PlantedBug kMmaBugs[] = {
 inline const char* const kSimtForward = "simt_f32_forward_d64";
 inline const char* const kSimtDq = "simt_f32_dq_d64";
 inline const char* const kSimtDkdv = "simt_f32_dkdv_d64";
-inline const char* const kSimtTiles = "kernels/simt_f32_tiles.cuh";
-inline const char* const kSimtForwardSource = "kernels/simt_f32_forward.cu";
-inline const char* const kSimtDkdvSource = "kernels/simt_f32_dkdv.cu";
-inline const char* const kSimtWeights = "kernels/simt_f32_weights.cuh";
+inline const char* const kSimtTiles = "simt_f32/simt_f32_tiles.cuh";
+inline const char* const kSimtForwardSource = "simt_f32/simt_f32_forward.cu";
+inline const char* const kSimtDkdvSource = "simt_f32/simt_f32_dkdv.cu";
+inline const char* const kSimtWeights = "simt_f32/simt_f32_weights.cuh";
 
 inline const PlantedBug kSimtBugs[] = {
     // ---- Barriers
@@ -312,7 +312,7 @@ inline const PlantedBug kSimtBugs[] = {
       "mov.f32$1, 0f3F800000;", kAll}},
     {"dq_does_not_subtract_delta",
      "wrong result",
-     {kSimtDq, "kernels/simt_f32_dq.cu", "own[i].delta", R"(sub\.f32(\s+%f\d+), (%f\d+), %f\d+;)",
+     {kSimtDq, "simt_f32/simt_f32_dq.cu", "own[i].delta", R"(sub\.f32(\s+%f\d+), (%f\d+), %f\d+;)",
       "mov.f32$1, $2;", kAll}},
     {"dkdv_does_not_scale_dk",
      "wrong result",

@@ -6,14 +6,14 @@
 
 #include <cstdio>
 
-#include "cuda/mma_sm80.h"
-#include "cuda/normal_cublas.h"
-#include "cuda/simt_f32.h"
-#include "cuda/wgmma_sm90a.h"
+#include "cuda/mma_sm80/mma_sm80.h"
+#include "cuda/normal/normal_cublas.h"
+#include "cuda/simt_f32/simt_f32.h"
+#include "cuda/wgmma_sm90a/wgmma_sm90a.h"
 #include "tests/attention_case.h"
 #include "tests/cuda/emulated_run.h"
-#include "tests/cuda/planted_normal_bugs.h"
-#include "tests/cuda/planted_wgmma_bugs.h"
+#include "tests/cuda/normal/planted_normal_bugs.h"
+#include "tests/cuda/wgmma_sm90a/planted_wgmma_bugs.h"
 
 namespace flashbench::cuda {
 namespace {

@@ -4,8 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "cuda/simt_f32.h"
-#include "cuda/wgmma_sm90a.h"
+#include "cuda/simt_f32/simt_f32.h"
+#include "cuda/wgmma_sm90a/wgmma_sm90a.h"
 
 namespace flashbench::cuda {
 namespace {

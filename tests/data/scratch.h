@@ -8,7 +8,7 @@
 #include <fstream>
 #include <string>
 
-#include "core/error.h"
+#include "system/error.h"
 
 namespace flashbench::data {
 

@@ -20,10 +20,10 @@
 #include <string>
 #include <vector>
 
-#include "cuda/driver_api.h"
-#include "cuda/image.h"
-#include "ptx/device.h"
-#include "ptx/tensor_map.h"
+#include "cuda/device/driver_api.h"
+#include "cuda/image/image.h"
+#include "ptx/machine/device.h"
+#include "ptx/machine/tensor_map.h"
 #include "tests/fake_gpu/settings.h"
 
 namespace {

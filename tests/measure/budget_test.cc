@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "core/error.h"
 #include "measure/fake_clock.h"
+#include "system/error.h"
 
 namespace flashbench::measure {
 namespace {

@@ -1,6 +1,6 @@
 // Measures the accept rule: error over expected noise of correct kernels, every one that this build
 // has, and of a plain attention with planted errors. Writes CSV to stdout;
-// scripts/plot_calibration.py draws it. `flashbench_calibrate [--quick]`. Exits 1 when a correct
+// scripts/plots/plot_calibration.py draws it. `flashbench_calibrate [--quick]`. Exits 1 when a correct
 // result is refused.
 #include <fmt/format.h>
 

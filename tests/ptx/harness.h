@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "ptx/device.h"
+#include "ptx/machine/device.h"
 
 // Small PTX texts around what is tested.
 namespace flashbench::ptx {

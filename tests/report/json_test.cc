@@ -8,7 +8,7 @@
 #include <limits>
 #include <string>
 
-#include "core/error.h"
+#include "system/error.h"
 #include "tests/report/fixture.h"
 
 namespace flashbench::report {

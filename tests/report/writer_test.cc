@@ -8,8 +8,8 @@
 #include <fstream>
 #include <sstream>
 
-#include "core/error.h"
 #include "report/json.h"
+#include "system/error.h"
 #include "tests/report/fixture.h"
 
 namespace flashbench::report {

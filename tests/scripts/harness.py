@@ -17,7 +17,8 @@ VALIDATOR = os.environ.get("FLASHBENCH_VALIDATE", "")
 SCHEMA = ROOT / "lib/report/schema/flashbench-report.schema.json"
 SKIPPED = 77  # what ctest reads as skipped
 
-sys.path.insert(0, str(SCRIPTS))
+for room in ("common", "peer", "plots"):
+    sys.path.insert(0, str(SCRIPTS / room))
 
 
 def missing(*packages):

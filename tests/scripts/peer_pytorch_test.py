@@ -15,7 +15,7 @@ SQUARE = ["--b", "2", "--h", "4", "--q_len", "48", "--d", "16"]
 
 class PyTorchPeer(ScriptTest):
     def measure(self, *args, code=0):
-        done = self.run_script("peer_pytorch.py", *FAST, *args, "--json", "-", code=code)
+        done = self.run_script("peer/peer_pytorch.py", *FAST, *args, "--json", "-", code=code)
         return self.validated(done.stdout)["results"]
 
     def passed(self, results, count):
@@ -114,13 +114,13 @@ class PyTorchPeer(ScriptTest):
         self.assertIn("sdpa_cudnn", r["reason"])
 
     def test_bad_input_gets_one_line(self):
-        done = self.run_script("peer_pytorch.py", "--h", "4", "--h_kv", "3", code=2)
+        done = self.run_script("peer/peer_pytorch.py", "--h", "4", "--h_kv", "3", code=2)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.assertIn("--h_kv 3 does not divide", done.stderr)
 
     def test_serving_answers_each_line(self):
         server = subprocess.Popen(
-            [sys.executable, SCRIPTS / "peer_pytorch.py", "--serve", "--flashbench", PROGRAM],
+            [sys.executable, SCRIPTS / "peer/peer_pytorch.py", "--serve", "--flashbench", PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

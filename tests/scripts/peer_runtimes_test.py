@@ -17,7 +17,7 @@ FAST = ["--min_time", "1ms", "--min_samples", "3", "--timeout", "100ms"]
 
 class Runtimes(ScriptTest):
     def results(self, name, *args, code=0):
-        done = self.run_script(f"peer_{name}.py", *FAST, *args, "--json", "-", code=code)
+        done = self.run_script(f"peer/peer_{name}.py", *FAST, *args, "--json", "-", code=code)
         return self.validated(done.stdout)["results"]
 
     def test_masks(self):

@@ -12,7 +12,7 @@ KINDS = {"speed", "speedup", "roofline", "memory", "samples"}
 
 class Plots(pictures.PictureTest):
     def plot(self, *all_of, args=(), code=0):
-        return self.run_script("plot.py", *self.files(*all_of), "-o", "out", *args, code=code)
+        return self.run_script("plots/plot.py", *self.files(*all_of), "-o", "out", *args, code=code)
 
     def drawn(self):
         """Stems of the pictures, each of which must be a whole PNG and a whole SVG."""
@@ -70,7 +70,7 @@ class Plots(pictures.PictureTest):
         )
 
     def test_bad_input_gets_one_line(self):
-        done = self.run_script("plot.py", "none.json", code=2)
+        done = self.run_script("plots/plot.py", "none.json", code=2)
         self.assertEqual(done.stderr, "plot.py: none.json: No such file or directory\n")
 
 

@@ -15,7 +15,7 @@ BROWSER = next((path for name in BROWSERS if (path := shutil.which(name))), None
 
 class Page(pictures.PictureTest):
     def make(self, *all_of):
-        self.run_script("report.py", *self.files(*all_of), "-o", "page.html")
+        self.run_script("plots/report.py", *self.files(*all_of), "-o", "page.html")
         return self.folder / "page.html"
 
     def test_everything_is_in_the_file(self):
@@ -36,7 +36,7 @@ class Page(pictures.PictureTest):
 
     def test_bad_input_gets_one_line(self):
         self.assertEqual(
-            len(self.run_script("report.py", "none.json", code=2).stderr.splitlines()), 1
+            len(self.run_script("plots/report.py", "none.json", code=2).stderr.splitlines()), 1
         )
 
     @unittest.skipIf(

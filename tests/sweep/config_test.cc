@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "core/error.h"
 #include "sweep/expand.h"
+#include "system/error.h"
 
 namespace flashbench::sweep {
 namespace {

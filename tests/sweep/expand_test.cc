@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "core/error.h"
+#include "system/error.h"
 
 namespace flashbench::sweep {
 namespace {

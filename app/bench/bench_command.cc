@@ -1,0 +1,201 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/bench/bench_group.h"
+#include "app/bench/calibrate.h"
+#include "app/bench/resume.h"
+#include "app/case/dry_run.h"
+#include "app/case/memory_limit.h"
+#include "app/case/peaks.h"
+#include "app/case/results.h"
+#include "app/case/trace.h"
+#include "app/commands.h"
+#include "app/process/interrupt.h"
+#include "app/terminal/progress.h"
+#include "app/terminal/streams.h"
+#include "measure/budget.h"
+#include "measure/clock.h"
+#include "measure/energy.h"
+#include "measure/time_left.h"
+#include "report/derive.h"
+#include "report/explain.h"
+#include "report/grid.h"
+#include "report/table.h"
+
+namespace flashbench::app {
+namespace {
+
+/// One place per case of the sweep, in its order, filled as cases finish.
+struct Sheet {
+  std::vector<RoutedCase> cases;
+  std::vector<std::optional<report::Result>> results;
+};
+
+/// What is left to measure of a group, and where its results go.
+struct OpenGroup {
+  RoutedGroup routed;
+  std::vector<std::size_t> places;
+  bool apart = false;  ///< an earlier run has measured the others of this group
+};
+
+/// Fills the sheet with what `resume` has; the rest is left to measure.
+std::vector<OpenGroup> lay_out(const RunRequest& run, Resume& resume, Sheet& sheet) {
+  std::vector<OpenGroup> open;
+  for (const sweep::Group& group : run.groups) {
+    OpenGroup g{route_group(group, run.given), {}, false};
+    for (RoutedCase& c : g.routed.cases)
+      if (c.emulated())
+        c.reason = "an emulator has no speed; use check, or forward and backward with --profile";
+    for (const RoutedCase& c : g.routed.cases) sheet.cases.push_back(c);
+    for (std::optional<report::Result>& kept : resume.take_done(g.routed)) {
+      g.apart = g.apart || kept;
+      if (!kept) g.places.push_back(sheet.results.size());
+      sheet.results.push_back(std::move(kept));
+    }
+    if (!g.places.empty()) open.push_back(std::move(g));
+  }
+  return open;
+}
+
+int count_open(const std::vector<OpenGroup>& groups) {
+  std::size_t count = 0;
+  for (const OpenGroup& g : groups) count += g.places.size();
+  return static_cast<int>(count);
+}
+
+/// `report` with the results so far and everything that follows from them together.
+report::Report filled(report::Report report, const Sheet& sheet, const PeakLog& peaks,
+                      const Resume& resume) {
+  std::vector<sweep::Case> cases;
+  std::vector<RoutedCase> routed;
+  for (std::size_t i = 0; i < sheet.cases.size(); ++i) {
+    if (!sheet.results[i]) continue;
+    report.results.push_back(*sheet.results[i]);
+    cases.push_back(sheet.cases[i].request);
+    routed.push_back(sheet.cases[i]);
+  }
+  report.peaks = peaks.report();
+  add_parameters(report.results, cases);
+  resume.add_earlier(report);
+  report::derive_speedups(report.results);
+  report::derive_explanations(report);
+  report.summary = report::summarize(report.results);
+  add_predicted_limits(report, routed);
+  return report;
+}
+
+/// No interleaving made this result comparable with the others of its group.
+void warn_apart(report::Result& result) {
+  if (!result.timing) return;
+  result.warnings.push_back(
+      "measured in another run than what it is compared with, so that the ratio has the drift of "
+      "the machine between them in it; measure both in one run");
+}
+
+/// How long the groups after the current one take.
+class Later {
+ public:
+  Later(const BenchRequest& request, const std::vector<OpenGroup>& open)
+      : time_left_(request.limits) {
+    for (const OpenGroup& group : open) {
+      for (const RoutedCase& c : group.routed.cases)
+        if (c.runs())
+          flop_.push_back(c.route->kernel->predicted_flop(c.request.problem, c.route->execution));
+      ends_.push_back(flop_.size());
+    }
+  }
+
+  void learn(const report::Result& r, double took_s) {
+    if (r.timing && r.flop_executed)
+      time_left_.finished(*r.flop_executed, r.timing->median, took_s);
+  }
+
+  /// Seconds after group `g`, never more than a budget leaves.
+  std::optional<double> after(std::size_t g, const std::optional<measure::Budget>& budget) const {
+    std::optional<double> left = time_left_.of(std::span(flop_).subspan(ends_[g]));
+    if (left && budget) left = std::min(*left, std::max(budget->left_s(), 0.0));
+    return left;
+  }
+
+ private:
+  measure::TimeLeft time_left_;
+  std::vector<double> flop_;       ///< of one call, case by case, in the order in which they run
+  std::vector<std::size_t> ends_;  ///< of each group in flop_
+};
+
+ExitCode dry_run(const RunRequest& run, std::vector<OpenGroup> open) {
+  std::vector<RoutedGroup> groups;
+  for (OpenGroup& g : open) groups.push_back(std::move(g.routed));
+  return groups.empty() ? ExitCode::kOk : show_dry_run(run, groups);
+}
+
+void show(const report::Report& report, const report::ReportWriter& writer) {
+  const std::string table = report::table_text(report);
+  if (writer.stdout_taken())
+    print_err(table);
+  else
+    print_out(table);
+  for (const std::string& warning : report::warning_lines(report)) print_err(warning + "\n");
+}
+
+}  // namespace
+
+ExitCode run_bench(const BenchRequest& request) {
+  const report::ReportWriter writer(request.run.reports);
+  const report::Report start = new_report(request.run);
+  Resume resume(request, start);
+  Sheet sheet;
+  std::vector<OpenGroup> open = lay_out(request.run, resume, sheet);
+  const int total = static_cast<int>(sheet.cases.size());
+  int done = total - count_open(open);
+  if (!request.resume.empty())
+    print_err(
+        fmt::format("flashbench: --resume {}: has {} of {} cases\n", request.resume, done, total));
+  if (request.run.dry_run) return dry_run(request.run, std::move(open));
+  if (request.run.verify == VerifyMode::kNone)
+    print_err("flashbench: --verify none: a number without a passed check is null\n");
+
+  measure::SteadyClock clock;
+  measure::EnergyMeter energy;
+  PeakLog peaks;
+  std::optional<measure::Budget> budget;
+  if (request.budget_s) budget.emplace(*request.budget_s, clock);
+  ProgressLine progress(total, request.run.quiet);
+  TraceFile trace(request.run.trace, total - done);
+  Later later(request, open);
+  bool any_finished = done > 0;
+  for (std::size_t g = 0; g < open.size() && !interrupted(); ++g) {
+    OpenGroup& group = open[g];
+    progress.set_later(later.after(g, budget));
+    const double before_s = clock.now_s();
+    std::vector<report::Result> results = bench_group(
+        group.routed, {request, start.context, clock, energy, peaks, progress, trace,
+                       budget ? budget->next(request.limits, total - done) : request.limits, done});
+    for (std::size_t i = 0; i < results.size(); ++i) {
+      any_finished = any_finished || results[i].status != report::Status::kInterrupted;
+      if (group.apart) warn_apart(results[i]);
+      later.learn(results[i], (clock.now_s() - before_s) / static_cast<double>(results.size()));
+      progress.set_later(later.after(g, budget));
+      progress.finished(++done, results[i]);
+      sheet.results[group.places[i]] = std::move(results[i]);
+    }
+    if (any_finished) writer.update(filled(start, sheet, peaks, resume));
+  }
+  progress.clear();
+  report::Report report = filled(start, sheet, peaks, resume);
+  if (request.calibrate && any_finished && !interrupted()) calibrate(report, request);
+  // Interrupted before anything was done, there is nothing worth replacing a file for.
+  if (any_finished) writer.finish(report);
+  if (any_finished && trace.wanted()) trace.write(request.run.argv);
+  if (any_finished) show(report, writer);
+  return interrupted() ? interrupted_code() : exit_code(report.results);
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,96 @@
+#include "app/bench/calibrate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "app/process/fresh_run.h"
+#include "app/process/interrupt.h"
+#include "app/terminal/streams.h"
+#include "compare/match.h"
+#include "report/derive.h"
+#include "sweep/expand.h"
+
+namespace flashbench::app {
+namespace {
+
+/// Fewer make the factor that Student's t costs large (2.6 at 5 runs, 2.2 at 11); each costs a run.
+constexpr int kRuns = 6;
+
+bool says_what_to_compute(const std::string& flag) {
+  const std::vector<std::string>& names = sweep::workload_names();
+  return flag == "config" || std::find(names.begin(), names.end(), flag) != names.end();
+}
+
+bool is_switch(const std::string& name) {
+  for (const FlagGroup& group : flag_groups())
+    for (const Flag& flag : group.flags)
+      if (flag.name == name && takes(Command::kBench, flag)) return value_count(flag) == 0;
+  return false;
+}
+
+/// The flags of this run that say what is computed; how long, what else and where to is left out.
+std::vector<std::string> workload_flags(const std::vector<std::string>& argv) {
+  std::vector<std::string> flags;
+  for (std::size_t i = 2; i < argv.size(); ++i) {
+    if (!argv[i].starts_with("--")) continue;
+    const std::string name = argv[i].substr(2, argv[i].find('=') - 2);
+    const bool has_value = argv[i].find('=') == std::string::npos && i + 1 < argv.size() &&
+                           !(is_switch(name) && argv[i + 1].starts_with("--"));
+    if (says_what_to_compute(name)) flags.push_back(argv[i]);
+    if (!has_value) continue;
+    ++i;
+    if (says_what_to_compute(name)) flags.push_back(argv[i]);
+  }
+  return flags;
+}
+
+/// A config may hold what a calibration must not do: write files, calibrate, share a budget.
+std::vector<std::string> without_extras(std::vector<std::string> flags,
+                                        const BenchRequest& request) {
+  flags.insert(flags.end(), {"--calibrate", "false", "--profile", "false"});
+  if (request.budget_s) flags.insert(flags.end(), {"--budget", "24h"});
+  if (!request.run.reports.csv.empty()) flags.insert(flags.end(), {"--csv", "/dev/null"});
+  if (!request.run.reports.md.empty()) flags.insert(flags.end(), {"--md", "/dev/null"});
+  return flags;
+}
+
+std::string this_program() {
+  std::error_code error;
+  const std::filesystem::path path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? "/proc/self/exe" : path.string();
+}
+
+}  // namespace
+
+void calibrate(report::Report& report, const BenchRequest& request) {
+  const std::vector<std::string> flags =
+      brief(without_extras(workload_flags(request.run.argv), request));
+  std::vector<std::vector<double>> medians(report.results.size());
+  try {
+    for (int run = 0; run < kRuns; ++run) {
+      say(fmt::format("calibrating: run {} of {}", run + 1, kRuns));
+      const report::Report fresh = fresh_run(this_program(), flags);
+      for (const compare::Pair& pair : compare::match(report, fresh).both)
+        if (pair.fresh->timing && report::numbers_hold(*pair.fresh))
+          medians[static_cast<std::size_t>(pair.base - report.results.data())].push_back(
+              pair.fresh->timing->median);
+    }
+  } catch (const Interrupted&) {
+    say("");
+    return;
+  } catch (const std::exception& e) {
+    say("");
+    print_err(fmt::format("flashbench: no calibration: {}\n", e.what()));
+    return;
+  }
+  say("");
+  for (std::size_t i = 0; i < medians.size(); ++i)
+    if (medians[i].size() == kRuns)
+      report.results[i].calibration = report::calibration_of(medians[i]);
+  report.summary.between_run_spread = report::summarize(report.results).between_run_spread;
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,145 @@
+#include "app/case/dry_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "app/case/peaks.h"
+#include "app/case/results.h"
+#include "app/terminal/streams.h"
+#include "core/work.h"
+#include "oracle/verify.h"
+#include "report/grid.h"
+#include "report/units.h"
+#include "report/writer.h"
+
+namespace flashbench::app {
+namespace {
+
+using Cells = std::vector<std::string>;
+
+/// Peaks are read once for each kind of execution; nullopt where there is no memory to read them.
+class Peaks {
+ public:
+  std::optional<PeakRates> of(const Execution& e, Dtype dtype) {
+    for (const Entry& entry : entries_)
+      if (same_peaks(entry.execution, e) && entry.dtype == dtype) return entry.rates;
+    log_.try_measure(e, dtype);  // the first reading pays for cold buffers
+    entries_.push_back({e, dtype, log_.try_measure(e, dtype)});
+    return entries_.back().rates;
+  }
+
+ private:
+  struct Entry {
+    Execution execution;
+    Dtype dtype;
+    std::optional<PeakRates> rates;
+  };
+  PeakLog log_;
+  std::vector<Entry> entries_;
+};
+
+Cells case_cells(const RoutedCase& c) {
+  const report::Workload w = report::workload_of(c.request.problem);
+  return {std::string(name(c.request.type)), std::string(name(c.request.problem.pass)), w.dtype,
+          report::workload_text(w), report::mask_text(w)};
+}
+
+Cells runnable_cells(const RoutedCase& c, Peaks& peaks) {
+  const Problem& p = c.request.problem;
+  const Execution& e = c.route->execution;
+  const Work work = count_work(p, expected_visible(p));
+  const double executed = c.route->kernel->predicted_flop(p, e);
+  const std::optional<PeakRates> rates = peaks.of(e, p.dtype);
+  const std::string time =
+      rates ? report::human_seconds(std::max(executed / rates->flop_s, work.bytes / rates->bytes_s))
+            : "-";
+  Cells cells = case_cells(c);
+  cells.insert(
+      cells.end(),
+      {c.route->kernel->info().name,
+       c.on_cuda() ? "cuda " + device_text(e.device) : std::string(name(e.isa)),
+       c.on_cuda() ? "-" : fmt::format("{}", e.threads), fmt::format("{:.3g}", work.flop_visible),
+       fmt::format("{:.3g}", executed), report::human_bytes(work.bytes),
+       report::human_bytes(static_cast<double>(memory_need(c).total())), time});
+  return cells;
+}
+
+std::string aligned(const std::vector<Cells>& rows) {
+  std::vector<std::size_t> widths(rows.front().size(), 0);
+  for (const Cells& row : rows)
+    if (row.size() == widths.size())
+      for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  std::string text;
+  for (const Cells& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i)
+      line += fmt::format("{:<{}}  ", row[i], i < widths.size() ? widths[i] : 0);
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+/// A dry run leaves files alone: a report that was measured is worth more than its plan.
+report::Outputs only_stdout(report::Outputs outputs) {
+  for (std::string* path : {&outputs.json, &outputs.csv, &outputs.md})
+    if (*path != "-") path->clear();
+  return outputs;
+}
+
+/// The case as a report has it, without a measured number.
+report::Result unmeasured(const RunRequest& request, const RoutedCase& c) {
+  report::Result result = result_of(name(request.command), c);
+  const Problem& p = c.request.problem;
+  add_work(result, count_work(p, expected_visible(p)));
+  if (!c.runs()) return result;
+  result.status = report::Status::kSkipped;
+  result.reason = "dry run: nothing was measured";
+  result.flop_executed = c.route->kernel->predicted_flop(p, c.route->execution);
+  result.workspace_bytes = memory_need(c).workspace;
+  return result;
+}
+
+}  // namespace
+
+ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups) {
+  const report::ReportWriter writer(only_stdout(request.reports));
+  report::Report report = new_report(request);
+  std::vector<sweep::Case> cases;
+  Peaks peaks;
+  std::vector<Cells> rows = {{"type", "pass", "dtype", "workload", "mask", "kernel", "isa",
+                              "threads", "FLOP visible", "executed", "bytes", "memory",
+                              "time at peak"}};
+  bool any = false;
+  for (RoutedGroup& group : groups) {
+    const VerifyLevel level = oracle::choose_level(request.verify, group.problem);
+    ExtraMemory extra;
+    if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
+    skip_what_does_not_fit(group, extra);
+    for (const RoutedCase& c : group.cases) {
+      any = any || c.runs();
+      report.results.push_back(unmeasured(request, c));
+      cases.push_back(c.request);
+      if (c.runs()) {
+        rows.push_back(runnable_cells(c, peaks));
+        continue;
+      }
+      Cells cells = case_cells(c);
+      cells.push_back("skipped: " + c.reason);
+      rows.push_back(std::move(cells));
+    }
+  }
+  add_parameters(report.results, cases);
+  writer.finish(report);
+  if (writer.stdout_taken())
+    print_err(aligned(rows));
+  else
+    print_out(aligned(rows));
+  return any ? ExitCode::kOk : ExitCode::kUnavailable;
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,70 @@
+#include "app/case/prepared_case.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "data/inputs.h"
+
+namespace flashbench::app {
+namespace {
+
+constexpr std::size_t kMaxCopies = 4096;
+
+Tensor copy_of(const Tensor& from) {
+  Tensor to(from.dtype(), from.dims());
+  if (from.bytes() != 0) std::memcpy(to.data(), from.data(), from.bytes());
+  return to;
+}
+
+Inputs copy_of(const Inputs& from) {
+  return {copy_of(from.q), copy_of(from.k), copy_of(from.v), copy_of(from.d_o), from.key_mask};
+}
+
+}  // namespace
+
+PreparedCase::PreparedCase(const RoutedCase& c, const Inputs& shared, std::size_t copies)
+    : case_(&c), shared_(&shared), copies_(copies) {
+  const Problem& p = c.request.problem;
+  for (std::size_t i = 0; i < copies; ++i) {
+    if (i > 0) copies_[i].own = copy_of(shared);
+    copies_[i].out = data::make_outputs(p);
+    copies_[i].out.poison();
+    const Operands io = operands(i);
+    copies_[i].plan = c.route->kernel->plan(p, c.route->execution, *io.in);
+    copies_[i].plan->prepare(io);
+  }
+}
+
+void PreparedCase::launch() {
+  copies_[next_].plan->launch(operands(next_));
+  last_ = next_;
+  next_ = (next_ + 1) % copies_.size();
+}
+
+void PreparedCase::wait() { copies_[last_].plan->wait(); }
+
+const Outputs& PreparedCase::collect() {
+  copies_[last_].plan->collect(operands(last_));
+  return copies_[last_].out;
+}
+
+std::vector<PhaseProfile::Row> PreparedCase::profile() {
+  return copies_[0].plan->profile(operands(0));
+}
+
+std::vector<PhaseProfile> PreparedCase::trace(std::size_t events) {
+  return copies_[0].plan->trace(operands(0), events);
+}
+
+Operands PreparedCase::operands(std::size_t copy) {
+  return {copy == 0 ? shared_ : &copies_[copy].own, &copies_[copy].out};
+}
+
+std::size_t copies_for(const RoutedCase& c, std::size_t last_cache_bytes) {
+  if (c.request.cache == sweep::CacheState::kWarm || c.on_cuda()) return 1;
+  const MemoryNeed need = memory_need(c);
+  const std::size_t operands = std::max<std::size_t>(need.inputs + need.outputs, 1);
+  return std::clamp<std::size_t>(2 * last_cache_bytes / operands + 1, 2, kMaxCopies);
+}
+
+}  // namespace flashbench::app

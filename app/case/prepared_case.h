@@ -1,0 +1,57 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "app/case/routing.h"
+#include "core/tensor.h"
+#include "kernel/kernel.h"
+
+namespace flashbench::app {
+
+/// A case ready to launch: its plan and its outputs, poisoned and prepared. With more than one copy
+/// each launch takes the next one, inputs and all, so that no cache holds what it reads.
+class PreparedCase {
+ public:
+  /// `shared` serves the first copy and must outlive this.
+  PreparedCase(const RoutedCase& c, const Inputs& shared, std::size_t copies = 1);
+
+  void launch();
+  /// Untimed: returns when the last launch is done.
+  void wait();
+  /// Untimed: what the last launch wrote, brought back from where it ran.
+  const Outputs& collect();
+  /// Untimed: evicts the operands from every cache; see Plan::flush_caches.
+  bool flush_caches() { return copies_[next_].plan->flush_caches(); }
+
+  const RoutedCase& routed() const { return *case_; }
+  /// What the last launch wrote, once collected.
+  const Outputs& outputs() const { return copies_[last_].out; }
+  /// The same, given away: this case has none afterwards.
+  Outputs take_outputs() { return std::move(copies_[last_].out); }
+  std::size_t workspace_bytes() const { return copies_[0].plan->workspace_bytes(); }
+  double flop_executed() const { return copies_[0].plan->flop_executed(); }
+  std::vector<PhaseProfile::Row> profile();
+  std::vector<PhaseProfile> trace(std::size_t events);
+
+ private:
+  struct Copy {
+    Inputs own;  ///< empty in the first copy
+    Outputs out;
+    std::unique_ptr<Plan> plan;
+  };
+  Operands operands(std::size_t copy);
+
+  const RoutedCase* case_;
+  const Inputs* shared_;
+  std::vector<Copy> copies_;
+  std::size_t next_ = 0, last_ = 0;
+};
+
+/// How many copies of its operands a case rotates: 1 when warm, or where a device flushes its cache
+/// instead; when cold, enough to fill twice `last_cache_bytes`, within reason.
+std::size_t copies_for(const RoutedCase& c, std::size_t last_cache_bytes);
+
+}  // namespace flashbench::app

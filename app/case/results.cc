@@ -1,0 +1,238 @@
+#include "app/case/results.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <new>
+#include <utility>
+
+#include "registry/registry.h"
+#include "report/environment.h"
+#include "report/verdict_line.h"
+#include "report/version.h"
+
+namespace flashbench::app {
+namespace {
+
+/// The flags that a sweep varies, with this case's values.
+std::vector<std::pair<std::string, std::string>> flag_values(const sweep::Case& c) {
+  const Problem& p = c.problem;
+  const Shape& s = p.shape;
+  const auto text = [](auto value) { return fmt::format("{}", value); };
+  return {{"b", text(s.b)},
+          {"h", text(s.h)},
+          {"h_kv", text(s.h_kv)},
+          {"q_len", text(s.q_len)},
+          {"kv_len", text(s.kv_len)},
+          {"d", text(s.d)},
+          {"pass", text(name(p.pass))},
+          {"dtype", text(name(p.dtype))},
+          {"causal", text(p.causal)},
+          {"mask", p.padding == PaddingMask::kFile ? p.files.mask : text(name(p.padding))},
+          {"mask_keep", text(p.mask_keep)},
+          {"do", p.d_o == GradSource::kFile ? p.files.d_o : text(name(p.d_o))},
+          {"scale", text(p.softmax_scale())},
+          {"seed", text(p.seed)},
+          {"type", text(name(c.type))},
+          {"backend", c.backend ? text(name(*c.backend)) : "auto"},
+          {"device", c.device ? device_text(*c.device) : ""},
+          {"isa", c.isa ? text(name(*c.isa)) : "auto"},
+          {"threads", text(c.threads)},
+          {"kernel", c.kernel},
+          {"deterministic", text(c.deterministic)},
+          {"q_block", text(c.q_block)},
+          {"kv_block", text(c.kv_block)},
+          {"cache", text(name(c.cache))}};
+}
+
+/// Flags that nobody gave and that follow another one in every case: naming them as well would make
+/// two parameters of one.
+std::vector<std::string_view> followers(const std::vector<sweep::Case>& cases) {
+  const auto always = [&](auto&& holds) { return std::all_of(cases.begin(), cases.end(), holds); };
+  std::vector<std::string_view> names;
+  if (always([](const sweep::Case& c) { return c.problem.shape.kv_len == c.problem.shape.q_len; }))
+    names.push_back("kv_len");
+  if (always([](const sweep::Case& c) { return c.problem.shape.h_kv == c.problem.shape.h; }))
+    names.push_back("h_kv");
+  if (always([](const sweep::Case& c) { return !c.problem.scale; })) names.push_back("scale");
+  return names;
+}
+
+/// The GPU that the first case to name one asks for; 0 where none does.
+int first_gpu(const std::vector<sweep::Group>& groups) {
+  for (const sweep::Group& group : groups)
+    for (const sweep::Case& c : group.cases)
+      if (c.device && *c.device != kEmulatedDevice) return *c.device;
+  return 0;
+}
+
+std::optional<std::string> unless_empty(const std::string& text) {
+  return text.empty() ? std::nullopt : std::optional(text);
+}
+
+report::Gpu gpu_context(const registry::GpuStatus& g) {
+  report::Gpu gpu;
+  gpu.model = g.name;
+  gpu.compute_capability = fmt::format("{}.{}", g.capability / 10, g.capability % 10);
+  gpu.multiprocessors = g.multiprocessors;
+  gpu.memory_bytes = g.memory_bytes;
+  gpu.driver = g.driver;
+  gpu.runtime = registry::cuda_toolkit();
+  gpu.driver_version = unless_empty(g.driver_version);
+  gpu.pci_bus_id = unless_empty(g.pci_bus_id);
+  gpu.l2_bytes = g.l2_bytes;
+  const GpuReading now = registry::read_gpu(g.index);
+  gpu.sm_clock_hz = now.sm_clock_hz;
+  gpu.max_sm_clock_hz = now.max_sm_clock_hz;
+  gpu.memory_clock_hz = now.memory_clock_hz;
+  gpu.max_memory_clock_hz = now.max_memory_clock_hz;
+  gpu.throttle_reasons = now.throttle_reasons;
+  gpu.power_w = now.power_w;
+  gpu.power_limit_w = now.power_limit_w;
+  gpu.temperature_c = now.temperature_c;
+  gpu.ecc_errors = now.ecc_errors;
+  gpu.nvml_missing = unless_empty(now.missing);
+  gpu.energy.missing = unless_empty(g.energy_missing);
+  if (!gpu.energy.missing) gpu.energy.source = "NVML, the whole board";
+  return gpu;
+}
+
+}  // namespace
+
+report::Result result_of(std::string_view command, const RoutedCase& c) {
+  const sweep::Case& request = c.request;
+  report::Result r;
+  r.command = reproduce(command, request);
+  r.status = c.runs() ? report::Status::kOk : report::Status::kSkipped;
+  if (!c.reason.empty()) r.reason = c.reason;
+  r.workload = report::workload_of(request.problem);
+  r.pass = name(request.problem.pass);
+  r.type = name(request.type);
+  r.backend =
+      name(c.route ? c.route->kernel->info().backend : request.backend.value_or(Backend::kCpu));
+  if (!request.kernel.empty()) r.kernel_request = request.kernel;
+  if (c.route) {
+    r.kernel = c.route->kernel->info().name;
+    if (c.on_cuda()) {
+      r.device = device_text(c.route->execution.device);
+      if (!c.emulated())
+        r.device_bytes = c.route->kernel->device_bytes(request.problem, c.route->execution);
+    } else {
+      r.isa = name(c.route->execution.isa);
+      r.threads = c.route->execution.threads;
+    }
+    r.workspace_bytes = c.route->kernel->workspace_bytes(request.problem, c.route->execution);
+  } else {
+    if (request.isa) r.isa = name(*request.isa);
+    if (request.threads > 0) r.threads = request.threads;
+    if (request.device || request.backend == Backend::kCuda)
+      r.device = device_text(request.device.value_or(0));  // as routing would
+  }
+  r.cache = name(request.cache);
+  r.deterministic = request.deterministic;
+  add_work(r, count_work(request.problem, expected_visible(request.problem)));
+  return r;
+}
+
+void add_work(report::Result& result, const Work& work) {
+  result.flop_convention = kFlopConvention;
+  result.flop_dense = work.flop_dense;
+  result.flop_visible = work.flop_visible;
+  result.bytes = static_cast<std::uint64_t>(work.bytes);
+}
+
+void add_verdict(report::Result& result, const Verdict& verdict, const std::string& check) {
+  result.check = report::check_of(verdict);
+  if (!verdict.checked() || verdict.ok()) return;
+  result.status = report::Status::kFailed;
+  for (std::size_t i = 0; i < verdict.tensors.size(); ++i)
+    if (!verdict.tensors[i].ok) {
+      result.reason =
+          fmt::format("wrong result: {}; reproduce: {}",
+                      report::verdict_line(result.check.worst[i], result.workload.dtype), check);
+      return;
+    }
+}
+
+void add_failure(report::Result& result, const std::exception& error) {
+  const bool no_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
+  const bool unavailable = dynamic_cast<const UnavailableError*>(&error) != nullptr;
+  result.status = no_memory || unavailable ? report::Status::kSkipped : report::Status::kFailed;
+  result.reason = no_memory ? "not enough memory" : error.what();
+}
+
+namespace {
+
+std::optional<double> positive(double v) { return v > 0 ? std::optional(v) : std::nullopt; }
+
+}  // namespace
+
+void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,
+                PhaseOrder order) {
+  std::vector<report::Phase>& phases = result.phases.emplace();
+  for (const PhaseProfile::Row& row : rows) {
+    report::Phase phase{row.phase, row.seconds, row.calls, row.bytes};
+    phase.counts.insert(row.counts.begin(), row.counts.end());
+    phase.flop = positive(row.cost.flop);
+    phase.bytes_moved = positive(row.cost.bytes);
+    for (const PhaseProfile::Share& t : row.threads)
+      phase.threads.push_back({t.seconds, t.calls, positive(t.cost.flop), positive(t.cost.bytes)});
+    phases.push_back(std::move(phase));
+  }
+  if (order == PhaseOrder::kTime)
+    std::stable_sort(phases.begin(), phases.end(),
+                     [](const auto& a, const auto& b) { return a.seconds > b.seconds; });
+  if (order == PhaseOrder::kMemory)
+    std::stable_sort(phases.begin(), phases.end(),
+                     [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+  result.phase_timer_s = phase_timer_cost_s();
+}
+
+void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases) {
+  if (cases.empty()) return;
+  const auto first = flag_values(cases.front());
+  std::vector<bool> varies(first.size(), false);
+  for (const sweep::Case& c : cases) {
+    const auto values = flag_values(c);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (values[i].second != first[i].second) varies[i] = true;
+  }
+  for (const std::string_view name : followers(cases))
+    for (std::size_t i = 0; i < first.size(); ++i)
+      if (first[i].first == name) varies[i] = false;
+  for (std::size_t n = 0; n < results.size() && n < cases.size(); ++n) {
+    const auto values = flag_values(cases[n]);
+    for (std::size_t i = 0; i < values.size(); ++i)
+      if (varies[i]) results[n].parameters.insert(values[i]);
+  }
+}
+
+report::Context machine_context(int gpu) {
+  report::Context context =
+      report::capture_context(std::string(name(registry::best_isa(Dtype::kF32))));
+  for (const registry::GpuStatus& g : registry::gpus())
+    if (g.index == gpu) context.gpu = gpu_context(g);
+  return context;
+}
+
+report::Report new_report(const RunRequest& run) {
+  report::Report report;
+  report.tool = report::tool();
+  report.argv = run.argv;
+  report.started_at = report::utc_now();
+  report.context = machine_context(first_gpu(run.groups));
+  return report;
+}
+
+ExitCode exit_code(const std::vector<report::Result>& results) {
+  const auto any = [&](report::Status status) {
+    return std::any_of(results.begin(), results.end(),
+                       [&](const report::Result& r) { return r.status == status; });
+  };
+  if (any(report::Status::kFailed)) return ExitCode::kFailed;
+  if (any(report::Status::kOk)) return ExitCode::kOk;
+  return ExitCode::kUnavailable;
+}
+
+}  // namespace flashbench::app

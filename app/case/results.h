@@ -1,0 +1,45 @@
+#pragma once
+
+#include <exception>
+#include <string_view>
+#include <vector>
+
+#include "app/case/routing.h"
+#include "core/verdict.h"
+#include "core/work.h"
+#include "kernel/profile.h"
+#include "report/record.h"
+#include "system/error.h"
+
+namespace flashbench::app {
+
+/// What is known of a case before it runs: the request, its kernel, and the reason if it is
+/// skipped. `command` goes into the line that reproduces it.
+report::Result result_of(std::string_view command, const RoutedCase& c);
+
+/// FLOP and bytes as counted with the mask that was used.
+void add_work(report::Result& result, const Work& work);
+
+/// The verdict; a wrong result fails with the worst tensor's line and how to reproduce it.
+void add_verdict(report::Result& result, const Verdict& verdict, const std::string& check);
+
+/// What threw instead of computing: no memory means skipped, the rest means failed.
+void add_failure(report::Result& result, const std::exception& error);
+
+/// The phases of a profiled run and what clocking them took.
+void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,
+                PhaseOrder order);
+
+/// Fills `parameters` of every result with the flags whose values differ among them.
+void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases);
+
+/// The machine, with that GPU where there is one.
+report::Context machine_context(int gpu = 0);
+
+/// A report with everything but its results. Its GPU is the first one that the request names.
+report::Report new_report(const RunRequest& run);
+
+/// By product: 1 when a case failed; 0 when one is ok; 3 when all were skipped.
+ExitCode exit_code(const std::vector<report::Result>& results);
+
+}  // namespace flashbench::app

@@ -1,0 +1,83 @@
+#include "app/check/check_chain.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "app/case/results.h"
+#include "app/case/routing.h"
+#include "oracle/chain.h"
+#include "report/verdict_line.h"
+
+namespace flashbench::app {
+namespace {
+
+report::Result result_of_link(const ChainCase& c, const oracle::ChainLink& link) {
+  RoutedCase routed;
+  routed.request.problem = c.problem;
+  const bool normal = link.name.find("normal") != std::string::npos;
+  routed.request.type = normal ? AttentionType::kNormal : AttentionType::kPaper;
+  report::Result r = result_of("check", routed);
+  r.kernel = "oracle, fp64: " + link.name;
+  r.threads.reset();
+  r.command = fmt::format("flashbench check {}", c.problem.flags());
+  if (!link.ran()) {
+    r.status = report::Status::kSkipped;
+    r.reason = fmt::format("{}: {}", link.name, link.skipped);
+    return r;
+  }
+  r.status = link.ok() ? report::Status::kOk : report::Status::kFailed;
+  r.check = report::check_of({VerifyLevel::kFull, link.tensors});
+  if (link.ok()) return r;
+  for (std::size_t i = 0; i < link.tensors.size(); ++i)
+    if (!link.tensors[i].ok)
+      r.reason = fmt::format("{} ({}): {}", link.name, link.on,
+                             report::verdict_line(r.check.worst[i], "fp64"));
+  return r;
+}
+
+Problem chain_problem(Shape shape, bool causal, PaddingMask padding) {
+  Problem p;
+  p.shape = shape;
+  p.pass = Pass::kBackward;
+  p.causal = causal;
+  p.padding = padding;
+  p.d_o = GradSource::kRandom;
+  return p;
+}
+
+}  // namespace
+
+std::vector<ChainCase> chain_suite() {
+  constexpr Shape kPlain{1, 2, 2, 40, 56, 16};
+  constexpr Shape kGrouped{2, 4, 2, 24, 36, 8};
+  constexpr Shape kFewKeys{1, 1, 1, 40, 25, 16};  // causal: 15 rows see nothing
+  constexpr auto kNone = PaddingMask::kNone;
+  constexpr auto kRandom = PaddingMask::kRandom;
+  return {{"gradient_chain/full", chain_problem(kPlain, false, kNone)},
+          {"gradient_chain/causal", chain_problem(kPlain, true, kNone)},
+          {"gradient_chain/padded", chain_problem(kPlain, false, kRandom)},
+          {"gradient_chain/causal_padded", chain_problem(kPlain, true, kRandom)},
+          {"gradient_chain/grouped_heads", chain_problem(kGrouped, true, kRandom)},
+          {"gradient_chain/rows_that_see_nothing", chain_problem(kFewKeys, true, kNone)}};
+}
+
+std::vector<Checked> check_chain(const ChainCase& c, const Inputs& in) {
+  using Clock = std::chrono::steady_clock;
+  const auto before = Clock::now();
+  const std::vector<oracle::ChainLink> links = oracle::check_gradient_chain(c.problem, in);
+  const std::chrono::duration<double> took = Clock::now() - before;
+  std::vector<Checked> checked;
+  for (const oracle::ChainLink& link : links) {
+    Checked one;
+    one.row = link.name;
+    one.name = fmt::format("{}/{} ({})", c.name, link.name, link.on);
+    one.result = result_of_link(c, link);
+    one.seconds = took.count() / static_cast<double>(links.size());
+    one.rounding = "fp64";
+    checked.push_back(std::move(one));
+  }
+  return checked;
+}
+
+}  // namespace flashbench::app

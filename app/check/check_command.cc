@@ -1,0 +1,334 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/case/dry_run.h"
+#include "app/case/emulated_orders.h"
+#include "app/case/prepared_case.h"
+#include "app/case/results.h"
+#include "app/check/check_chain.h"
+#include "app/check/check_report.h"
+#include "app/check/check_suite.h"
+#include "app/commands.h"
+#include "app/process/interrupt.h"
+#include "app/terminal/progress.h"
+#include "app/terminal/streams.h"
+#include "core/work.h"
+#include "data/inputs.h"
+#include "data/outputs.h"
+#include "measure/clock.h"
+#include "oracle/verify.h"
+#include "system/atomic_file.h"
+#include "system/quote.h"
+
+namespace flashbench::app {
+namespace {
+
+/// `auto` goes further here than in bench: a whole reference is the point. Some seconds' worth.
+constexpr double kFullBelowFlop = 5e10;
+
+VerifyLevel level_of(VerifyMode mode, const Problem& p) {
+  const VerifyLevel level = oracle::choose_level(mode, p);
+  if (mode != VerifyMode::kAuto || level == VerifyLevel::kFull) return level;
+  return count_work(p, expected_visible(p)).flop_visible <= kFullBelowFlop ? VerifyLevel::kFull
+                                                                           : level;
+}
+
+/// The emulated device takes up to 4 ns per FLOP: what takes it most of a minute is no case of a
+/// suite.
+constexpr double kMostEmulatedFlop = 1e10;
+
+void skip_what_is_long_to_emulate(RoutedGroup& group) {
+  for (RoutedCase& c : group.cases) {
+    if (!c.runs() || !c.emulated()) continue;
+    const double flop = c.route->kernel->predicted_flop(c.request.problem, c.route->execution);
+    if (flop > kMostEmulatedFlop)
+      c.reason =
+          fmt::format("{:.1g} FLOP take the emulated device too long; the suite stops at {:.0g}",
+                      flop, kMostEmulatedFlop);
+  }
+}
+
+std::vector<NamedGroup> selected(const CheckRequest& request) {
+  std::vector<NamedGroup> groups =
+      request.suite ? suite(request.narrow) : named(request.run.groups);
+  for (NamedGroup& group : groups)
+    std::erase_if(group.cases,
+                  [&](const NamedCase& c) { return !selects(request.filter, c.name); });
+  std::erase_if(groups, [](const NamedGroup& group) { return group.cases.empty(); });
+  return groups;
+}
+
+/// The chain belongs to the suite unless that is narrowed to some kernels.
+std::vector<ChainCase> selected_chain(const CheckRequest& request) {
+  std::vector<ChainCase> cases;
+  if (!request.suite || !request.narrow.empty()) return cases;
+  for (ChainCase& c : chain_suite())
+    if (selects(request.filter, c.name)) cases.push_back(std::move(c));
+  return cases;
+}
+
+class Check {
+ public:
+  explicit Check(const CheckRequest& request) : request_(request) {}
+
+  void run(const NamedGroup& named, RoutedGroup& group, ProgressLine& progress) {
+    progress.begin(static_cast<int>(checked_.size()) + 1, named.cases.front().name);
+    const VerifyLevel level = level_of(request_.run.verify, group.problem);
+    ExtraMemory extra;
+    if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
+    skip_what_does_not_fit(group, extra);
+    Inputs in;
+    const std::size_t first = checked_.size();
+    try {
+      if (group.any_runs()) in = data::make_inputs(group.problem);
+      verify_cases(named, group, in, level);
+    } catch (const UsageError&) {
+      throw;
+    } catch (const std::exception& e) {
+      for (std::size_t i = checked_.size() - first; i < group.cases.size(); ++i) {
+        report::Result result = result_of("check", group.cases[i]);
+        if (group.cases[i].runs()) add_failure(result, e);
+        add(named.cases[i], std::move(result), 0);
+      }
+      return;
+    }
+    if (!request_.suite && group.any_runs()) run_chain_of_workload(group.problem, in);
+  }
+
+  void run_chain(const ChainCase& c, const Inputs& in) {
+    for (Checked& link : check_chain(c, in)) {
+      link.result.parameters = {{"case", link.name}};
+      checked_.push_back(std::move(link));
+    }
+  }
+
+  void add(const NamedCase& c, report::Result result, double seconds) {
+    result.parameters = {{"case", c.name}};
+    const std::string dtype = result.workload.dtype;
+    checked_.push_back({c.row, c.name, std::move(result), seconds, dtype});
+  }
+
+  const std::vector<Checked>& checked() const { return checked_; }
+  std::vector<report::Result> results() const {
+    std::vector<report::Result> all;
+    for (const Checked& c : checked_) all.push_back(c.result);
+    return all;
+  }
+  measure::Clock& clock() { return clock_; }
+
+ private:
+  /// One result per case, in order; fewer when interrupted.
+  void verify_cases(const NamedGroup& named, const RoutedGroup& group, const Inputs& in,
+                    VerifyLevel level) {
+    if (!group.any_runs()) {
+      for (std::size_t i = 0; i < group.cases.size(); ++i)
+        add(named.cases[i], result_of("check", group.cases[i]), 0);
+      return;
+    }
+    const Work work = count_work(group.problem, count_visible(group.problem, in.key_mask));
+    const oracle::Reference reference(group.problem, in, level);
+    for (std::size_t i = 0; i < group.cases.size() && !interrupted(); ++i) {
+      const double before_s = clock_.now_s();
+      report::Result result = result_of("check", group.cases[i]);
+      add_work(result, work);
+      if (group.cases[i].runs()) verify_case(group.cases[i], in, reference, result);
+      add(named.cases[i], std::move(result), clock_.now_s() - before_s);
+    }
+  }
+
+  void verify_case(const RoutedCase& c, const Inputs& in, const oracle::Reference& reference,
+                   report::Result& result) {
+    if (c.emulated())
+      verify_orders(c, in, reference, result);
+    else
+      launch_and_verify(c, in, reference, result);
+  }
+
+  /// In one order of the emulated device after the other, until something fails.
+  void verify_orders(RoutedCase c, const Inputs& in, const oracle::Reference& reference,
+                     report::Result& result) {
+    const std::string command = result.command;
+    const std::vector<std::uint64_t> seeds = emulated_seeds(request_.emulated_seeds, c);
+    std::optional<Outputs> first;
+    for (const std::uint64_t seed : seeds) {
+      c.route->execution.emulated_seed = seed;
+      result.command = command + " " + seeds_flag({seed});
+      Outputs out = launch_and_verify(c, in, reference, result);
+      if (result.status != report::Status::kOk) return;
+      if (!first) {
+        first = std::move(out);
+      } else if (const auto why = broken_promise(c, *first, out)) {
+        result.command = command + " " + seeds_flag({seeds[0], seed});
+        result.status = report::Status::kFailed;
+        result.reason = fmt::format("{}; reproduce: {}", *why, result.command);
+        return;
+      }
+    }
+    result.command = command;
+  }
+
+  /// What the launch wrote; nothing where it failed.
+  Outputs launch_and_verify(const RoutedCase& c, const Inputs& in,
+                            const oracle::Reference& reference, report::Result& result) {
+    try {
+      PreparedCase prepared(c, in);
+      prepared.launch();
+      result.flop_executed = prepared.flop_executed();
+      add_verdict(result, reference.verify(prepared.collect()), result.command);
+      if (request_.run.profile) add_phases(result, prepared.profile(), request_.run.profile_sort);
+      return prepared.take_outputs();
+    } catch (const UsageError&) {
+      throw;
+    } catch (const std::exception& e) {
+      add_failure(result, e);
+    }
+    return {};
+  }
+
+  /// What judges the gradients is judged itself, once for every mask of a sweep.
+  void run_chain_of_workload(const Problem& p, const Inputs& in) {
+    const auto mask = std::make_pair(p.causal, p.padding);
+    const bool seen = std::find(masks_.begin(), masks_.end(), mask) != masks_.end();
+    if (seen || interrupted() || !p.needs_gradients()) return;
+    masks_.push_back(mask);
+    run_chain({"gradient_chain/" + p.flags(), p}, in);
+  }
+
+  const CheckRequest& request_;
+  measure::SteadyClock clock_;
+  std::vector<std::pair<bool, PaddingMask>> masks_;
+  std::vector<Checked> checked_;
+};
+
+/// The problem that an external file answers: with gradients if it holds any.
+Problem external_problem(const CheckRequest& request, const sweep::Case& c, Outputs& out) {
+  sweep::Group group{{c}};
+  const auto& given = request.run.given;
+  const bool pass_given = std::find(given.begin(), given.end(), "pass") != given.end();
+  if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
+  Problem p = route_group(group, given).problem;
+  out = data::read_outputs(request.external, p);
+  const bool gradients = !out.dq.empty() || !out.dk.empty() || !out.dv.empty();
+  if (pass_given && p.needs_gradients() && !gradients)
+    throw UsageError(
+        fmt::format("{}: --pass {} asks for gradients, but it holds none of dq, dk "
+                    "and dv",
+                    request.external, name(p.pass)));
+  if (gradients && p.needs_gradients()) return p;
+  for (Tensor* gradient : {&out.dq, &out.dk, &out.dv}) *gradient = Tensor();
+  group.cases[0].problem.pass = Pass::kForward;
+  return route_group(group, given).problem;
+}
+
+/// Verifies what another library computed from the same file.
+void check_external(const CheckRequest& request, Check& check) {
+  if (request.run.groups.size() != 1 || request.run.groups[0].cases.size() != 1)
+    throw UsageError("--external judges one case; give every flag one value");
+  sweep::Case c = request.run.groups[0].cases[0];
+  Outputs out;
+  c.problem = external_problem(request, c, out);
+  const double before_s = check.clock().now_s();
+  const Inputs in = data::make_inputs(c.problem);
+  RoutedCase routed;
+  routed.request = c;
+  report::Result result = result_of("check", routed);
+  result.status = report::Status::kOk;
+  result.kernel = "external: " + request.external;
+  result.command += fmt::format(" --external {}", request.external);
+  add_work(result, count_work(c.problem, count_visible(c.problem, in.key_mask)));
+  add_verdict(result, oracle::verify(c.problem, in, out, level_of(request.run.verify, c.problem)),
+              result.command);
+  check.add({request.external, request.external, c}, std::move(result),
+            check.clock().now_s() - before_s);
+}
+
+ExitCode list_cases(const std::vector<NamedGroup>& groups, const std::vector<ChainCase>& chain) {
+  std::string text;
+  for (const NamedGroup& group : groups)
+    for (const NamedCase& c : group.cases) text += c.name + "\n";
+  for (const ChainCase& c : chain) text += c.name + "\n";
+  print_out(text);
+  return ExitCode::kOk;
+}
+
+void require_outputs(const CheckRequest& request) {
+  if (request.junit == "-")
+    throw UsageError("--junit needs the name of a file; /dev/stdout is one");
+  if (!request.junit.empty()) require_writable(request.junit);
+}
+
+/// Keeps FILE.partial at most this old; the cases of the suite take milliseconds each.
+constexpr double kPartialEvery_s = 1;
+
+ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer, Check& check,
+                report::Report& report, double seconds) {
+  report.results = check.results();
+  if (report.results.empty()) return interrupted_code();
+  writer.finish(report);
+  if (!request.junit.empty())
+    write_file_atomically(request.junit,
+                          report::junit_text("flashbench check", junit_cases(check.checked())));
+  const std::string text = check_text(check.checked(), seconds);
+  if (writer.stdout_taken())
+    print_err(text);
+  else
+    print_out(text);
+  return interrupted() ? interrupted_code() : exit_code(report.results);
+}
+
+}  // namespace
+
+ExitCode run_check(const CheckRequest& request) {
+  const report::ReportWriter writer(request.run.reports);
+  require_outputs(request);
+  Check check(request);
+  report::Report report = new_report(request.run);
+  const double before_s = check.clock().now_s();
+  if (!request.external.empty()) {
+    check_external(request, check);
+    return finish(request, writer, check, report, check.clock().now_s() - before_s);
+  }
+  const std::vector<NamedGroup> named_groups = selected(request);
+  const std::vector<ChainCase> chain = selected_chain(request);
+  if (named_groups.empty() && chain.empty())
+    throw UsageError(fmt::format("--filter {} selects no case; flashbench check --list names them",
+                                 quote(request.filter)));
+  if (request.list) return list_cases(named_groups, chain);
+  const std::optional<int> device =
+      named_groups.empty() ? std::nullopt : named_groups.front().cases.front().request.device;
+  if (request.suite && device) report.context = machine_context(*device);
+  std::vector<RoutedGroup> groups;
+  int cases = 0;
+  for (const NamedGroup& named_group : named_groups) {
+    sweep::Group group;
+    for (const NamedCase& c : named_group.cases) group.cases.push_back(c.request);
+    groups.push_back(route_group(group, request.run.given));
+    if (request.suite) skip_what_is_long_to_emulate(groups.back());
+    cases += static_cast<int>(group.cases.size());
+  }
+  if (request.run.dry_run) return show_dry_run(request.run, groups);
+  ProgressLine progress(cases, request.run.quiet);
+  double updated_s = before_s;
+  for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i) {
+    check.run(named_groups[i], groups[i], progress);
+    if (check.clock().now_s() - updated_s < kPartialEvery_s) continue;
+    report.results = check.results();
+    writer.update(report);
+    updated_s = check.clock().now_s();
+  }
+  for (const ChainCase& c : chain) {
+    if (interrupted()) break;
+    progress.begin(cases, c.name);
+    check.run_chain(c, data::make_inputs(c.problem));
+  }
+  progress.clear();
+  return finish(request, writer, check, report, check.clock().now_s() - before_s);
+}
+
+}  // namespace flashbench::app

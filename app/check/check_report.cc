@@ -1,0 +1,165 @@
+#include "app/check/check_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string_view>
+
+#include "report/table.h"
+#include "report/units.h"
+#include "report/verdict_line.h"
+
+namespace flashbench::app {
+namespace {
+
+using report::Status;
+
+constexpr std::array<std::string_view, 5> kTensors = {"o", "lse", "dq", "dk", "dv"};
+
+/// A row of the table: the cases whose names begin alike.
+struct Row {
+  std::string name;
+  int passed = 0, failed = 0, skipped = 0, other = 0;
+  std::map<std::string, double> worst;  ///< error over noise, by tensor
+
+  int cases() const { return passed + failed + skipped + other; }
+};
+
+void count(Row& row, const report::Result& r) {
+  if (r.status == Status::kFailed)
+    ++row.failed;
+  else if (r.status == Status::kSkipped)
+    ++row.skipped;
+  else if (r.status == Status::kOk && r.check.verdict == "pass")
+    ++row.passed;
+  else
+    ++row.other;
+  for (const report::Worst& w : r.check.worst) {
+    const double error = w.error_over_noise.value_or(std::numeric_limits<double>::infinity());
+    double& worst = row.worst[w.tensor];
+    worst = std::max(worst, error);
+  }
+}
+
+std::vector<Row> rows_of(const std::vector<Checked>& checked) {
+  std::vector<Row> rows;
+  for (const Checked& c : checked) {
+    auto row =
+        std::find_if(rows.begin(), rows.end(), [&](const Row& r) { return r.name == c.row; });
+    if (row == rows.end()) row = rows.insert(row, Row{c.row, 0, 0, 0, 0, {}});
+    count(*row, c.result);
+  }
+  return rows;
+}
+
+std::string worst_text(const Row& row, std::string_view tensor) {
+  const auto it = row.worst.find(std::string(tensor));
+  if (it == row.worst.end()) return "-";
+  return std::isinf(it->second) ? "NaN" : report::human_ratio(it->second) + "x";
+}
+
+std::string verdict_text(const Row& row) {
+  if (row.failed > 0) return fmt::format("FAIL ({} of {})", row.failed, row.cases());
+  if (row.passed == row.cases()) return "pass";
+  if (row.passed > 0) return fmt::format("pass ({} not run)", row.cases() - row.passed);
+  return row.skipped > 0 ? "skipped" : "not verified";
+}
+
+/// The cases that were skipped stand below, under their reasons: rows of nothing else would only
+/// part those that say something.
+std::string table(std::vector<Row> rows) {
+  const auto skipped = [](const Row& row) { return row.skipped == row.cases(); };
+  if (!std::all_of(rows.begin(), rows.end(), skipped)) std::erase_if(rows, skipped);
+  std::size_t width = 4;
+  for (const Row& row : rows) width = std::max(width, row.name.size());
+  std::string text = fmt::format("{:<{}}  {:>5}", "case", width, "cases");
+  for (const std::string_view tensor : kTensors)
+    text += fmt::format("  {:>6}", report::tensor_label(tensor));
+  text += "  verdict\n";
+  for (const Row& row : rows) {
+    text += fmt::format("{:<{}}  {:>5}", row.name, width, row.cases());
+    for (const std::string_view tensor : kTensors)
+      text += fmt::format("  {:>6}", worst_text(row, tensor));
+    text += fmt::format("  {}\n", verdict_text(row));
+  }
+  return text;
+}
+
+std::string failures(const std::vector<Checked>& checked) {
+  std::string text;
+  for (const Checked& c : checked) {
+    if (c.result.status != Status::kFailed) continue;
+    text += fmt::format("\nFAIL {}\n", c.name);
+    bool any = false;
+    for (const report::Worst& w : c.result.check.worst) {
+      if (w.error_over_noise && *w.error_over_noise <= w.limit) continue;
+      text += fmt::format("  {}\n", report::verdict_line(w, c.rounding));
+      any = true;
+    }
+    if (!any && c.result.reason) text += fmt::format("  {}\n", *c.result.reason);
+    text += fmt::format("  reproduce: {}\n", c.result.command);
+  }
+  return text;
+}
+
+/// Each reason once, with the number of cases that it held for.
+std::string skips(const std::vector<Checked>& checked) {
+  std::map<std::string, int> reasons;
+  for (const Checked& c : checked)
+    if (c.result.status == Status::kSkipped) ++reasons[c.result.reason.value_or("")];
+  std::string text;
+  for (const auto& [reason, cases] : reasons)
+    text += fmt::format("skipped {} case{}: {}\n", cases, cases == 1 ? "" : "s", reason);
+  return text;
+}
+
+std::string phases(const std::vector<Checked>& checked) {
+  std::string text;
+  for (const Checked& c : checked)
+    if (c.result.phases)
+      text += fmt::format("\nphases of {}\n{}", c.name, report::phases_text(c.result));
+  return text;
+}
+
+}  // namespace
+
+std::string check_text(const std::vector<Checked>& checked, double seconds) {
+  Row all;
+  for (const Checked& c : checked) count(all, c.result);
+  std::string text = "worst error of each output, in units of expected rounding (limit 2x)\n";
+  if (std::any_of(checked.begin(), checked.end(),
+                  [](const Checked& c) { return c.rounding == "fp64"; }))
+    text += "against the closed form: in units of the rounding of fp64\n";
+  text += "\n";
+  text += table(rows_of(checked)) + phases(checked) + failures(checked) + "\n" + skips(checked);
+  text += fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
+                      all.failed > 0   ? "FAIL"
+                      : all.passed > 0 ? "pass"
+                                       : "nothing was checked",
+                      all.cases(), all.passed, all.failed, all.skipped);
+  if (all.other > 0) text += fmt::format(", {} not verified", all.other);
+  return text + fmt::format(", in {}\n", report::human_seconds(seconds));
+}
+
+std::vector<report::JunitCase> junit_cases(const std::vector<Checked>& checked) {
+  std::vector<report::JunitCase> cases;
+  for (const Checked& c : checked) {
+    const report::Result& r = c.result;
+    report::JunitCase out;
+    out.name = c.name;
+    out.classname = fmt::format("{}.{}", r.type, r.pass);
+    out.time_s = c.seconds;
+    if (r.status == Status::kFailed)
+      out.failure = r.reason.value_or("failed") + "\nreproduce: " + r.command;
+    else if (r.status != Status::kOk || r.check.verdict != "pass")
+      out.skipped = r.reason.value_or(r.check.verdict);
+    cases.push_back(std::move(out));
+  }
+  return cases;
+}
+
+}  // namespace flashbench::app

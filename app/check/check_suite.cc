@@ -1,0 +1,263 @@
+#include "app/check/check_suite.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <span>
+
+#include "app/command_line/request.h"
+#include "registry/registry.h"
+#include "report/grid.h"
+#include "sweep/expand.h"
+#include "sweep/number.h"
+#include "system/error.h"
+
+namespace flashbench::app {
+namespace {
+
+/// Rows are named after the failure that they guard against; settings are written as flags are.
+struct Row {
+  std::string_view name;
+  std::string_view settings;
+};
+
+// Every shape is swept over masks and dtypes; each case runs forward and backward with a random dO.
+constexpr std::string_view kEveryMask = "causal=false,true mask=none,random pass=both do=random ";
+constexpr std::string_view kFastTypes = "type=flash,normal dtype=f32,bf16,f16 ";
+constexpr std::string_view kPaperType = "type=paper dtype=f32 q_block=16 kv_block=24 ";
+
+constexpr Row kShapes[] = {
+    {"one_of_everything", "h=1 q_len=1 kv_len=1 d=1"},
+    {"one_query_decode", "h=4 h_kv=2 q_len=1 kv_len=257 d=64"},
+    {"one_key", "h=2 q_len=33 kv_len=1 d=8"},
+    {"full_tiles", "h=2 q_len=128 kv_len=192 d=64"},
+    {"ragged_both_tiles", "h=2 q_len=65 kv_len=130 d=64"},
+    {"one_short_of_a_tile", "h=1 q_len=63 kv_len=95 d=31"},
+    {"rows_that_see_nothing", "h=2 q_len=100 kv_len=37 d=32"},  // causal, more queries than keys
+    {"more_keys_than_queries", "h=2 q_len=37 kv_len=300 d=32"},
+    {"grouped_heads", "h=8 h_kv=2 q_len=50 kv_len=70 d=40"},
+    {"one_kv_head", "h=6 h_kv=1 q_len=45 kv_len=33 d=24"},
+    {"batch_strides", "b=3 h=2 q_len=40 kv_len=56 d=48"},
+    {"head_dim_tails", "h=1 q_len=34 kv_len=41 d=2,3,7,15,17,33,100,129"},
+    {"wide_head_dim", "h=1 q_len=30 kv_len=52 d=256,300,512,1024"},
+    {"many_key_blocks", "h=1 q_len=70 kv_len=1100 d=64"},
+    {"many_query_blocks", "h=1 q_len=700 kv_len=90 d=64"},
+};
+
+// What a sweep over shapes does not reach.
+constexpr Row kEdges[] = {
+    {"scores_that_overflow_without_the_max",
+     "q_len=70 kv_len=150 d=64 scale=3,12 causal=false,true"},
+    {"negative_scale", "q_len=60 kv_len=80 d=32 scale=-0.5 causal=false,true"},
+    {"scale_zero_is_a_mean", "q_len=60 kv_len=80 d=32 scale=0 causal=false,true"},
+    {"scale_is_not_the_default", "q_len=60 kv_len=80 d=32 scale=0.01,1"},
+    {"nothing_kept", "q_len=40 kv_len=60 d=32 mask=random mask_keep=0 causal=false,true"},
+    {"everything_kept", "q_len=40 kv_len=60 d=32 mask=random mask_keep=1 causal=false,true"},
+    {"few_kept", "b=2 q_len=70 kv_len=500 d=32 mask=random mask_keep=0.01 causal=false,true"},
+    {"loss_is_sum_of_o", "q_len=90 kv_len=90 d=64 do=ones causal=false,true"},
+    {"other_seeds", "q_len=48 kv_len=72 d=64 seed=1,18446744073709551615"},
+    {"passes_apart", "h_kv=1 q_len=90 kv_len=110 d=64 pass=forward,backward causal=false,true"},
+    {"deterministic", "q_len=200 kv_len=130 d=64 deterministic=true causal=false,true"},
+    {"one_thread", "q_len=90 kv_len=110 d=64 threads=1 causal=false,true"},
+    {"more_threads_than_work", "h=1 q_len=5 kv_len=9 d=16 threads=7 causal=false,true"},
+    {"odd_threads", "h=5 q_len=70 kv_len=200 d=64 threads=3 causal=false,true"},
+};
+constexpr std::string_view kEdgeDefaults = "h=2 pass=both do=random ";
+
+// Every ISA level has its own tile operations: tails, masks and dtypes at each of them.
+constexpr Row kLevels[] = {
+    {"every_isa", "h=2 h_kv=1 q_len=65 kv_len=130 d=64,33,320"},
+    {"every_isa_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128"},
+};
+
+// One size that is no toy: many blocks of both kinds, on all threads.
+constexpr Row kSizes[] = {
+    {"real_size", "h=4 h_kv=2 q_len=1k kv_len=1k d=128 causal=true pass=both do=random"},
+};
+
+constexpr Row kPaperBlocks[] = {
+    {"paper_blocks", "q_len=50 kv_len=70 d=16 q_block=1,7,64 kv_block=1,9,128"},
+};
+
+/// "h=2 d=64" as settings.
+sweep::Settings settings_of(std::string_view text, std::string_view row) {
+  sweep::Settings settings;
+  while (!text.empty()) {
+    const std::size_t space = text.find(' ');
+    const std::string_view word = text.substr(0, space);
+    text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
+    if (word.empty()) continue;
+    const std::size_t equals = word.find('=');
+    sweep::Setting setting{{std::string(word.substr(equals + 1))}, fmt::format("suite {}", row)};
+    settings.insert_or_assign(std::string(word.substr(0, equals)), std::move(setting));
+  }
+  return settings;
+}
+
+bool has_list(const sweep::Settings& settings, std::string_view name) {
+  const auto it = settings.find(name);
+  if (it == settings.end()) return false;
+  return it->second.values.size() > 1 ||
+         it->second.values[0].find_first_of(",:") != std::string::npos;
+}
+
+/// What tells this case from the others of its row.
+std::string case_name(std::string_view row, const sweep::Settings& settings, const sweep::Case& c) {
+  const Problem& p = c.problem;
+  const Shape& s = p.shape;
+  std::string text(row);
+  const auto add = [&](std::string_view name, const std::string& value) {
+    if (has_list(settings, name)) text += "/" + value;
+  };
+  add("b", fmt::format("b{}", s.b));
+  add("h", fmt::format("h{}", s.h));
+  add("h_kv", fmt::format("hkv{}", s.h_kv));
+  add("q_len", fmt::format("q{}", s.q_len));
+  add("kv_len", fmt::format("kv{}", s.kv_len));
+  add("d", fmt::format("d{}", s.d));
+  add("scale", fmt::format("scale{}", p.softmax_scale()));
+  add("seed", fmt::format("seed{}", p.seed));
+  add("mask_keep", fmt::format("keep{}", p.mask_keep));
+  add("do", "do_" + std::string(name(p.d_o)));
+  add("causal", p.causal ? "causal" : "full");
+  if (has_list(settings, "mask"))
+    text += p.padding == PaddingMask::kNone     ? "/unpadded"
+            : p.padding == PaddingMask::kRandom ? "/padded"
+                                                : "/" + p.files.mask;
+  add("pass", std::string(name(p.pass)));
+  add("q_block", fmt::format("qblock{}", c.q_block));
+  add("kv_block", fmt::format("kvblock{}", c.kv_block));
+  add("deterministic", c.deterministic ? "deterministic" : "free");
+  add("threads", fmt::format("threads{}", c.threads));
+  text += fmt::format("/{}/{}", name(p.dtype), name(c.type));
+  if (c.isa) text += fmt::format("/{}", name(*c.isa));
+  if (!c.kernel.empty()) text += "/" + c.kernel;
+  return text;
+}
+
+/// Overlays what the user narrows; false where nothing of the row is left.
+bool narrow_row(sweep::Settings& row, const sweep::Settings& narrow) {
+  std::vector<std::string> wanted;
+  for (const auto& [name, setting] : narrow) {
+    if (name == "type")
+      for (const std::string& value : setting.values)
+        for (std::string& item : sweep::split_list(value, setting.where))
+          wanted.push_back(std::move(item));
+    else
+      row.insert_or_assign(name, setting);
+  }
+  if (const auto kernel = narrow.find("kernel"); wanted.empty() && kernel != narrow.end())
+    for (const std::string& value : kernel->second.values)
+      for (const std::string& item : sweep::split_list(value, kernel->second.where))
+        wanted.emplace_back(name(type_of_kernel(item)));
+  if (wanted.empty()) return true;
+  sweep::Setting& types = row.at("type");
+  std::string left;
+  for (const std::string& item : sweep::split_list(types.values[0], types.where))
+    if (std::find(wanted.begin(), wanted.end(), item) != wanted.end())
+      left += (left.empty() ? "" : ",") + item;
+  types.values = {left};
+  return !left.empty();
+}
+
+class Suite {
+ public:
+  explicit Suite(const sweep::Settings& narrow) : narrow_(narrow) {}
+
+  void add(std::span<const Row> rows, std::string_view defaults, std::string_view suffix = "") {
+    for (const Row& row : rows) {
+      const std::string name = fmt::format("{}{}", row.name, suffix);
+      sweep::Settings settings =
+          settings_of(fmt::format("{} {}", defaults, row.settings), row.name);
+      if (!narrow_row(settings, narrow_)) continue;
+      // A block size is for the paper type, and a sweep refuses it for the others.
+      const bool paper = settings.at("type").values[0].find("paper") != std::string::npos;
+      for (const char* block : {"q_block", "kv_block"})
+        if (!paper) settings.erase(block);
+      for (sweep::Group& group : sweep::expand({settings, {}}, sweep::Defaults{})) {
+        NamedGroup named_group;
+        for (sweep::Case& c : group.cases) {
+          std::string full_name = case_name(name, settings, c);
+          named_group.cases.push_back({name, std::move(full_name), std::move(c)});
+        }
+        groups_.push_back(std::move(named_group));
+      }
+    }
+  }
+
+  std::vector<NamedGroup> groups() && { return std::move(groups_); }
+
+ private:
+  const sweep::Settings& narrow_;
+  std::vector<NamedGroup> groups_;
+};
+
+/// "flash, both, f32, b1 h2 4096x4096 d512, causal"; files decide what it leaves out.
+std::string short_name(const sweep::Case& c) {
+  const Problem& p = c.problem;
+  const report::Workload w = report::workload_of(p);
+  std::string text = fmt::format("{}, {}", name(c.type), name(p.pass));
+  if (!p.files.any()) text += fmt::format(", {}, {}", name(p.dtype), report::workload_text(w));
+  if (p.causal || p.padding != PaddingMask::kNone) text += ", " + report::mask_text(w);
+  if (c.isa) text += fmt::format(", {}", name(*c.isa));
+  return text;
+}
+
+/// Settings for `narrow` alone, so that a bad value is named by its flag and not by a row.
+void vet(const sweep::Settings& narrow) {
+  sweep::Settings settings = narrow;
+  settings.erase("q_block");
+  settings.erase("kv_block");
+  sweep::expand({settings, {}},
+                {Shape{}, Pass::kForward, {AttentionType::kFlash}, [](const std::string& kernel) {
+                   return std::optional<AttentionType>(type_of_kernel(kernel));
+                 }});
+}
+
+/// ISA levels are of the processor.
+bool on_cuda(const sweep::Settings& narrow) {
+  const auto backend = narrow.find("backend");
+  return narrow.count("device") != 0 ||
+         (backend != narrow.end() && backend->second.values[0] == name(Backend::kCuda));
+}
+
+}  // namespace
+
+std::vector<NamedGroup> suite(const sweep::Settings& narrow) {
+  vet(narrow);
+  std::string isas;
+  for (const Isa isa : registry::available_isas())
+    isas += fmt::format("{}{}", isas.empty() ? "isa=" : ",", name(isa));
+  Suite all(narrow);
+  const std::string masks(kEveryMask);
+  const std::string edges(kEdgeDefaults);
+  all.add(kShapes, masks + std::string(kFastTypes));
+  all.add(kShapes, masks + std::string(kPaperType), "_paper");
+  all.add(kEdges, edges + std::string(kFastTypes));
+  all.add(kEdges, edges + std::string(kPaperType), "_paper");
+  if (!on_cuda(narrow)) all.add(kLevels, masks + std::string(kFastTypes) + isas + " ");
+  all.add(kSizes, kFastTypes);
+  all.add(kPaperBlocks, masks + std::string(kPaperType));
+  return std::move(all).groups();
+}
+
+std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups) {
+  std::vector<NamedGroup> out;
+  for (const sweep::Group& group : groups) {
+    NamedGroup named_group;
+    for (const sweep::Case& c : group.cases)
+      named_group.cases.push_back({short_name(c), c.flags(), c});
+    out.push_back(std::move(named_group));
+  }
+  return out;
+}
+
+bool selects(std::string_view filter, std::string_view name) {
+  if (filter.empty()) return true;
+  if (filter.find_first_of("*?") == std::string_view::npos)
+    return name.find(filter) != std::string_view::npos;
+  return ::fnmatch(std::string(filter).c_str(), std::string(name).c_str(), 0) == 0;
+}
+
+}  // namespace flashbench::app

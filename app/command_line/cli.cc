@@ -1,0 +1,154 @@
+#include "app/command_line/cli.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+
+#include "app/command_line/help.h"
+#include "report/version.h"
+#include "sweep/config.h"
+#include "sweep/text.h"
+#include "system/error.h"
+#include "system/quote.h"
+
+namespace flashbench::app {
+namespace {
+
+using Args = std::vector<std::string>;
+
+std::vector<std::string> command_names() {
+  std::vector<std::string> names;
+  for (const Command c : kCommands) names.emplace_back(name(c));
+  return names;
+}
+
+bool has(const Args& args, std::string_view word) {
+  return std::find(args.begin(), args.end(), word) != args.end();
+}
+
+/// `-h` reads as heads to some and as help to others: neither may win silently.
+void refuse_short_h(const Args& args) {
+  if (has(args, "-h"))
+    throw UsageError("-h is not a flag; use --help for help or --h N for the number of heads");
+}
+
+Command command_of(const std::string& word) {
+  if (const auto command = command_from_name(word)) return *command;
+  const std::string commands = sweep::alternatives(command_names());
+  if (word.starts_with("-"))
+    throw UsageError(fmt::format("the command comes first: {}; got {}", commands, quote(word)));
+  const std::string hint = sweep::did_you_mean(word, command_names());
+  throw UsageError(
+      fmt::format("unknown command {}{}", quote(word), hint.empty() ? "; use " + commands : hint));
+}
+
+/// Says what an argument that no flag took might have been.
+UsageError stray(const std::string& word, Command command) {
+  if (!word.starts_with("-") || word == "-")
+    return UsageError(
+        fmt::format("unexpected argument {}; every value belongs to a flag, see "
+                    "flashbench {} --help",
+                    quote(word), name(command)));
+  const std::string flag = word.substr(0, word.find('='));
+  std::string bare = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
+  std::replace(bare.begin(), bare.end(), '-', '_');
+  std::string others;
+  for (const Command c : kCommands)
+    if (has(flag_names(c), bare) && c != command)
+      others += fmt::format("{}{}", others.empty() ? "" : ", ", name(c));
+  const std::vector<std::string> known = flag_names(command);
+  std::string hint = has(known, bare) ? fmt::format("; did you mean '--{}'?", bare)
+                     : others.empty()
+                         ? sweep::did_you_mean(bare, known, "--")
+                         : fmt::format(" of {}; it belongs to {}", name(command), others);
+  if (hint.empty()) hint = fmt::format("; see flashbench {} --help", name(command));
+  return UsageError(fmt::format("unknown flag {}{}", quote(flag), hint));
+}
+
+/// CLI11 splits the words; every value stays text, because its own numbers read 010 as 8.
+/// What compare takes besides flags goes to `operands`.
+sweep::Settings parse_flags(Command command, const Args& args, Args& operands) {
+  CLI::App app;
+  app.set_help_flag();
+  app.allow_extras();
+  std::map<std::string, CLI::Option*> options;
+  std::map<std::string, std::size_t> most_values;
+  for (const FlagGroup& group : flag_groups())
+    for (const Flag& flag : group.flags) {
+      if (!takes(command, flag)) continue;
+      CLI::Option* option = app.add_option("--" + std::string(flag.name));
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      if (flag.value.empty()) option->expected(0, 1);
+      if (value_count(flag) > 1) option->expected(value_count(flag));
+      options.emplace(flag.name, option);
+      most_values.emplace(flag.name, std::max(1, value_count(flag)));
+    }
+  try {
+    Args reversed(args.rbegin(), args.rend());
+    app.parse(reversed);
+  } catch (const CLI::ParseError& e) {
+    const std::string what = e.what();
+    throw UsageError(fmt::format("{} needs a value; see flashbench {} --help",
+                                 what.substr(0, what.find(':')), name(command)));
+  }
+
+  sweep::Settings settings;
+  for (const auto& [flag, option] : options) {
+    if (option->count() == 0) continue;
+    const std::string where = "--" + flag;
+    const Args values = option->results();
+    if (values.size() > most_values.at(flag))
+      throw UsageError(fmt::format("{} is given {} times; give it once", where,
+                                   values.size() / most_values.at(flag)));
+    for (const std::string& value : values)
+      if (value.starts_with("--"))
+        throw UsageError(fmt::format("{} needs a value, got the flag {}", where, quote(value)));
+    settings[flag] = {values.empty() ? Args{""} : values, where};
+  }
+  // Last: a flag that swallowed the next one is the better explanation for what was left over.
+  for (const std::string& word : app.remaining()) {
+    if (command != Command::kCompare || word.starts_with("-")) throw stray(word, command);
+    operands.push_back(word);
+  }
+  return settings;
+}
+
+}  // namespace
+
+Invocation parse_command_line(const std::vector<std::string>& argv) {
+  Args args(argv.begin() + std::min<std::ptrdiff_t>(1, std::ssize(argv)), argv.end());
+  // CLI11 would go on reading flags behind "--".
+  Args behind;
+  if (const auto end = std::find(args.begin(), args.end(), "--"); end != args.end()) {
+    behind.assign(end + 1, args.end());
+    if (!behind.empty() && args[0] != name(Command::kCompare))
+      throw UsageError(
+          fmt::format("unexpected argument {}; every value belongs to a flag", quote(behind[0])));
+    args.erase(end, args.end());
+  }
+  refuse_short_h(args);
+  if (args.empty())
+    throw UsageError(
+        fmt::format("no command; use {}, or --help", sweep::alternatives(command_names())));
+  if (args[0] == "--help") return {std::nullopt, general_help()};
+  if (args[0] == "--version") return {std::nullopt, report::version_line() + "\n"};
+  const Command command = command_of(args[0]);
+  args.erase(args.begin());
+  if (has(args, "--help")) return {std::nullopt, command_help(command)};
+  if (has(args, "--version")) return {std::nullopt, report::version_line() + "\n"};
+
+  Args operands;
+  sweep::Settings flags = parse_flags(command, args, operands);
+  sweep::SweepPlan config;
+  if (const auto it = flags.find("config"); it != flags.end()) {
+    config = sweep::read_config(it->second.values[0], config_names(command));
+    flags.erase(it);
+  }
+  return {CommandLine{command, sweep::merge(flags, std::move(config)), argv, std::move(operands),
+                      std::move(behind)},
+          ""};
+}
+
+}  // namespace flashbench::app

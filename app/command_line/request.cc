@@ -1,0 +1,379 @@
+#include "app/command_line/request.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "measure/budget.h"
+#include "registry/registry.h"
+#include "report/earlier_run.h"
+#include "sweep/number.h"
+#include "sweep/text.h"
+#include "system/error.h"
+#include "system/quote.h"
+
+namespace flashbench::app {
+namespace {
+
+using sweep::Setting;
+using sweep::Settings;
+
+constexpr std::array kAllTypes = {AttentionType::kFlash, AttentionType::kNormal,
+                                  AttentionType::kPaper};
+constexpr Shape kCheckShape{1, 1, 1, 2048, 2048, 512};  // of the origin's check_backward.py
+
+/// Names that say how to compute and not what: they narrow the suite of check.
+constexpr std::array<std::string_view, 9> kExecutionNames = {
+    "type",   "backend",       "device",  "isa",     "threads",
+    "kernel", "deterministic", "q_block", "kv_block"};
+
+bool names_execution(std::string_view name) {
+  return std::find(kExecutionNames.begin(), kExecutionNames.end(), name) != kExecutionNames.end();
+}
+
+/// The settings that are no workload: one value each, never inside of `zip`.
+class Options {
+ public:
+  explicit Options(const CommandLine& line) : base_(line.plan.base) {
+    for (const Settings& point : line.plan.zip)
+      for (const auto& [name, setting] : point)
+        if (!is_workload(name))
+          throw UsageError(fmt::format("{} cannot vary inside 'zip'", setting.where));
+  }
+
+  std::string text(std::string_view name) const {
+    const Setting* setting = find(name);
+    if (setting == nullptr) return "";
+    if (setting->values[0].empty())
+      throw UsageError(fmt::format("{} needs a value", setting->where));
+    return setting->values[0];
+  }
+  bool on(std::string_view name) const {
+    const Setting* setting = find(name);
+    return setting != nullptr && sweep::parse_bool(setting->values[0], setting->where);
+  }
+  double duration(std::string_view name, double otherwise) const {
+    const Setting* setting = find(name);
+    return setting == nullptr ? otherwise
+                              : measure::parse_duration_s(setting->values[0], setting->where);
+  }
+  const Setting* find(std::string_view name) const {
+    const auto it = base_.find(name);
+    if (it == base_.end()) return nullptr;
+    if (it->second.values.size() != 1)
+      throw UsageError(fmt::format("{} takes one value", it->second.where));
+    return &it->second;
+  }
+
+  static bool is_workload(std::string_view name) {
+    const auto& names = sweep::workload_names();
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+
+ private:
+  const Settings& base_;
+};
+
+VerifyMode verify_mode(const Options& options) {
+  const std::string text = options.text("verify");
+  if (text.empty() || text == "auto") return VerifyMode::kAuto;
+  if (text == "full") return VerifyMode::kFull;
+  if (text == "sample") return VerifyMode::kSample;
+  if (text == "none") return VerifyMode::kNone;
+  throw UsageError(fmt::format("{} must be auto, full, sample or none, got {}",
+                               options.find("verify")->where, quote(text)));
+}
+
+PhaseOrder phase_order(const Options& options) {
+  const std::string text = options.text("profile_sort");
+  if (text.empty()) return PhaseOrder::kAsTheyRun;
+  if (text == "time") return PhaseOrder::kTime;
+  if (text == "memory") return PhaseOrder::kMemory;
+  throw UsageError(fmt::format("{} must be time or memory, got {}",
+                               options.find("profile_sort")->where, quote(text)));
+}
+
+std::vector<std::string> given_names(const sweep::SweepPlan& plan) {
+  std::vector<std::string> names;
+  const auto add = [&](const Settings& settings) {
+    for (const auto& [name, setting] : settings)
+      if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  };
+  add(plan.base);
+  for (const Settings& point : plan.zip) add(point);
+  return names;
+}
+
+/// Everything but the groups.
+RunRequest run_request(const CommandLine& line, const Options& options) {
+  RunRequest run;
+  run.command = line.command;
+  run.argv = line.argv;
+  run.given = given_names(line.plan);
+  run.verify = verify_mode(options);
+  run.profile = options.on("profile");
+  run.profile_sort = phase_order(options);
+  if (run.profile_sort != PhaseOrder::kAsTheyRun && options.find("profile") == nullptr)
+    throw UsageError(fmt::format("{} needs --profile", options.find("profile_sort")->where));
+  run.trace = options.text("trace");
+  if (run.trace == "-") throw UsageError("--trace needs a file");
+  run.quiet = options.on("quiet");
+  run.dry_run = options.on("dry_run");
+  run.reports = {options.text("json"), options.text("csv"), options.text("md")};
+  return run;
+}
+
+/// What `flag` writes may not take the place of what it was computed from.
+void keep_inputs(std::string_view flag, const std::string& output, const Problem& p) {
+  const InputFiles& f = p.files;
+  for (const std::string* input : {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask}) {
+    std::error_code ignored;
+    if (!output.empty() && !input->empty() && std::filesystem::equivalent(output, *input, ignored))
+      throw UsageError(
+          fmt::format("{} {} would replace an input; name another file", flag, quote(output)));
+  }
+}
+
+sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shape = {}) {
+  return {shape, pass, std::move(types), [](const std::string& kernel) {
+            return std::optional<AttentionType>(type_of_kernel(kernel));
+          }};
+}
+
+}  // namespace
+
+void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs) {
+  const auto is_device = [](const std::string& path) {
+    std::error_code ignored;
+    return std::filesystem::exists(path, ignored) &&
+           !std::filesystem::is_regular_file(path, ignored);
+  };
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (!outputs[i].second.empty() && outputs[i].second == outputs[j].second &&
+          !is_device(outputs[i].second))
+        throw UsageError(fmt::format("{} and {} both write to {}; give one of them another file",
+                                     outputs[j].first, outputs[i].first,
+                                     outputs[i].second == "-" ? "stdout" : outputs[i].second));
+}
+
+AttentionType type_of_kernel(const std::string& kernel) {
+  std::vector<std::string> names;
+  for (const Kernel* k : registry::kernels()) {
+    if (k->info().name == kernel) return k->info().type;
+    names.push_back(k->info().name);
+  }
+  throw UsageError(fmt::format("--kernel {} is not in this build; use {}", quote(kernel),
+                               sweep::alternatives(names)));
+}
+
+SingleRequest single_request(const CommandLine& line) {
+  const Options options(line);
+  const bool forward = line.command == Command::kForward;
+  const Pass pass = forward ? Pass::kForward : Pass::kBoth;
+  sweep::require_single(line.plan, name(line.command));
+  SingleRequest request{run_request(line, options), options.text("output"),
+                        options.text("save_inputs")};
+  const report::Outputs& reports = request.run.reports;
+  require_distinct({{"--output", request.output},
+                    {"--save_inputs", request.save_inputs},
+                    {"--trace", request.run.trace},
+                    {"--json", reports.json},
+                    {"--csv", reports.csv},
+                    {"--md", reports.md}});
+  request.run.groups = sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}));
+  const Problem& posed = request.run.groups[0].problem();
+  keep_inputs("--output", request.output, posed);
+  keep_inputs("--save_inputs", request.save_inputs, posed);
+  Problem& p = request.run.groups[0].cases[0].problem;
+  if (forward && p.pass != Pass::kForward)
+    throw UsageError(
+        fmt::format("--pass {} in flashbench forward; use flashbench backward or "
+                    "bench",
+                    name(p.pass)));
+  if (!forward && p.pass == Pass::kForward)
+    throw UsageError("--pass forward in flashbench backward; use flashbench forward");
+  if (!forward) p.pass = Pass::kBoth;  // one forward and one backward pass, either way
+  return request;
+}
+
+BenchRequest bench_request(const CommandLine& line) {
+  const Options options(line);
+  BenchRequest request;
+  request.run = run_request(line, options);
+  request.run.groups = sweep::expand(
+      line.plan, defaults(Pass::kForward, {AttentionType::kFlash, AttentionType::kNormal}));
+  const report::Outputs& reports = request.run.reports;
+  require_distinct({{"--trace", request.run.trace},
+                    {"--json", reports.json},
+                    {"--csv", reports.csv},
+                    {"--md", reports.md}});
+  measure::Limits& limits = request.limits;
+  if (const Setting* s = options.find("max_noise"))
+    limits.max_noise = sweep::parse_real(s->values[0], s->where, 1e-6, 1);
+  if (const Setting* s = options.find("min_samples"))
+    limits.min_samples = static_cast<int>(sweep::parse_count(s->values[0], s->where, {1, 1000000}));
+  limits.min_time_s = options.duration("min_time", limits.min_time_s);
+  limits.timeout_s = options.duration("timeout", limits.timeout_s);
+  if (options.find("budget") != nullptr) request.budget_s = options.duration("budget", 0);
+  request.calibrate = options.on("calibrate");
+  request.resume = options.text("resume");
+  request.resume_anyway = options.on("resume_anyway");
+  if (request.resume_anyway && request.resume.empty())
+    throw UsageError("--resume_anyway needs --resume FILE");
+  if (!request.resume.empty() && request.run.reports.json.empty())
+    request.run.reports.json = report::without_partial(request.resume);
+  return request;
+}
+
+namespace {
+
+bool names_emulated_device(const Settings& settings) {
+  const auto device = settings.find("device");
+  if (device == settings.end()) return false;
+  const std::string emulated = device_text(kEmulatedDevice);
+  return std::any_of(device->second.values.begin(), device->second.values.end(),
+                     [&](const std::string& v) { return v.find(emulated) != v.npos; });
+}
+
+std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const CommandLine& line) {
+  std::vector<std::uint64_t> seeds;
+  const Setting* setting = options.find("emulated_seeds");
+  if (setting == nullptr) return seeds;
+  const auto& zip = line.plan.zip;
+  if (!names_emulated_device(line.plan.base) &&
+      std::none_of(zip.begin(), zip.end(), names_emulated_device))
+    throw UsageError(fmt::format("{} needs --device emulated", setting->where));
+  for (const std::int64_t seed :
+       sweep::parse_counts(setting->values[0], setting->where, {.least = 0}))
+    seeds.push_back(static_cast<std::uint64_t>(seed));
+  return seeds;
+}
+
+}  // namespace
+
+CheckRequest check_request(const CommandLine& line) {
+  const Options options(line);
+  CheckRequest request;
+  request.run = run_request(line, options);
+  if (request.run.verify == VerifyMode::kNone)
+    throw UsageError("check verifies; use --verify auto, full or sample");
+  request.list = options.on("list");
+  request.filter = options.text("filter");
+  request.junit = options.text("junit");
+  request.external = options.text("external");
+  request.emulated_seeds = parse_emulated_seeds(options, line);
+  const report::Outputs& reports = request.run.reports;
+  require_distinct({{"--junit", request.junit},
+                    {"--json", reports.json},
+                    {"--csv", reports.csv},
+                    {"--md", reports.md}});
+  const auto names_problem = [](const std::string& name) {
+    return Options::is_workload(name) && !names_execution(name);
+  };
+  request.suite = std::none_of(request.run.given.begin(), request.run.given.end(), names_problem);
+  if (!request.external.empty() && !options.find("input") && !options.find("q"))
+    throw UsageError("--external needs the tensors that it was computed from; add --input FILE");
+  if (request.suite) {
+    if (!line.plan.zip.empty())
+      throw UsageError("a config with 'zip' must name a workload to check");
+    for (const auto& [name, setting] : line.plan.base)
+      if (names_execution(name)) request.narrow.emplace(name, setting);
+    return request;
+  }
+  const std::vector<AttentionType> types =
+      request.external.empty() ? std::vector<AttentionType>(kAllTypes.begin(), kAllTypes.end())
+                               : std::vector<AttentionType>{AttentionType::kFlash};
+  request.run.groups = sweep::expand(line.plan, defaults(Pass::kBoth, types, kCheckShape));
+  return request;
+}
+
+namespace {
+
+void parse_fail_on(CompareRequest& request, const Setting& setting) {
+  request.fail_on_slower = false;
+  for (const std::string& word : sweep::split_list(setting.values[0], setting.where)) {
+    if (word == "slower")
+      request.fail_on_slower = true;
+    else if (word == "ambiguous")
+      request.fail_on_ambiguous = true;
+    else if (word == "missing")
+      request.fail_on_missing = true;
+    else if (word != "none" || setting.values[0] != "none")
+      throw UsageError(fmt::format("{} takes slower, ambiguous and missing, or none; got {}",
+                                   setting.where, quote(word)));
+  }
+}
+
+/// What the programs are given besides the flags of the user belongs to compare.
+void refuse_flags_of_compare(const std::vector<std::string>& flags) {
+  for (const std::string& word : flags) {
+    const std::string flag = word.substr(0, word.find('='));
+    for (const char* taken : {"--json", "--csv", "--md", "--dry_run", "--calibrate"})
+      if (flag == taken)
+        throw UsageError(
+            fmt::format("{} behind -- is for bench alone; compare takes its own", flag));
+  }
+  if (!flags.empty() && !flags[0].starts_with("--"))
+    throw UsageError(
+        fmt::format("behind -- stand flags of bench, such as --q_len 1k; got {}", quote(flags[0])));
+}
+
+}  // namespace
+
+CompareRequest compare_request(const CommandLine& line) {
+  const Options options(line);
+  CompareRequest request;
+  request.argv = line.argv;
+  request.flags = line.behind;
+  request.by = options.text("by");
+  request.json = options.text("json");
+  request.md = options.text("md");
+  request.fail_on_slower = request.by.empty();
+  if (const Setting* s = options.find("threshold"))
+    request.threshold = sweep::parse_real(s->values[0], s->where, 0, 10);
+  if (const Setting* s = options.find("fail_on")) parse_fail_on(request, *s);
+  require_distinct({{"--json", request.json}, {"--md", request.md}});
+
+  std::vector<std::string> names = line.operands;
+  const auto run = line.plan.base.find("run");
+  request.run = run != line.plan.base.end();
+  if (request.run && !request.by.empty())
+    throw UsageError("--by compares the cases of one report; leave it or --run out");
+  if (request.run && !names.empty())
+    throw UsageError(
+        fmt::format("unexpected argument {}; --run names both programs", quote(names[0])));
+  if (!request.run && !request.flags.empty())
+    throw UsageError("flags of bench behind -- need programs to run; add --run OLD NEW before it");
+  if (!request.run && options.find("timeout") != nullptr)
+    throw UsageError("--timeout is for --run; reports are compared at once");
+  if (request.run) names = run->second.values;
+  request.timeout_s = options.duration("timeout", request.timeout_s);
+  refuse_flags_of_compare(request.flags);
+  const std::size_t wanted = request.by.empty() ? 2 : 1;
+  if (names.size() != wanted)
+    throw UsageError(fmt::format(
+        "compare takes two reports, one with --by FIELD, or --run OLD NEW; got {}", names.size()));
+  request.base = names[0];
+  if (wanted == 2) request.fresh = names[1];
+  return request;
+}
+
+InfoRequest info_request(const CommandLine& line) {
+  const Options options(line);
+  InfoRequest request;
+  request.argv = line.argv;
+  request.json = options.text("json");
+  sweep::SweepPlan plan;
+  for (const char* name : {"isa", "threads"})
+    if (const Setting* s = options.find(name)) plan.base.emplace(name, *s);
+  sweep::require_single(plan, "info");
+  const sweep::Case c = sweep::expand(plan, sweep::Defaults{}).at(0).cases.at(0);
+  request.isa = c.isa;
+  request.threads = c.threads;
+  return request;
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,93 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "app/command_line/cli.h"
+#include "core/verdict.h"
+#include "measure/limits.h"
+#include "report/writer.h"
+#include "sweep/expand.h"
+
+namespace flashbench::app {
+
+/// How --profile sorts.
+enum class PhaseOrder { kAsTheyRun, kTime, kMemory };
+
+/// What every command that computes is asked for.
+struct RunRequest {
+  Command command = Command::kForward;
+  std::vector<std::string> argv;
+  std::vector<sweep::Group> groups;
+  std::vector<std::string> given;  ///< names of the workload flags that the user gave
+  VerifyMode verify = VerifyMode::kAuto;
+  bool profile = false;
+  PhaseOrder profile_sort = PhaseOrder::kAsTheyRun;
+  std::string trace;  ///< file, or ""
+  bool quiet = false;
+  bool dry_run = false;
+  report::Outputs reports;
+};
+
+/// forward and backward: one case.
+struct SingleRequest {
+  RunRequest run;
+  std::string output;       ///< .safetensors, or ""
+  std::string save_inputs;  ///< .safetensors, or ""
+};
+
+struct BenchRequest {
+  RunRequest run;
+  measure::Limits limits;
+  std::optional<double> budget_s;
+  bool calibrate = false;
+  std::string resume;          ///< the report to complete, or ""
+  bool resume_anyway = false;  ///< even one from another machine or build
+};
+
+struct CheckRequest {
+  RunRequest run;          ///< its groups are empty when the suite is asked for
+  bool suite = false;      ///< no flag named a problem
+  sweep::Settings narrow;  ///< for the suite: the flags that name how to compute
+  bool list = false;
+  std::vector<std::uint64_t> emulated_seeds;  ///< empty: as many as the size of a case allows
+  std::string filter, junit, external;
+};
+
+struct InfoRequest {
+  std::vector<std::string> argv;
+  std::optional<Isa> isa;
+  int threads = 0;
+  std::string json;
+};
+
+/// Two reports, the cases of one, or two programs.
+struct CompareRequest {
+  std::vector<std::string> argv;
+  std::string base, fresh;  ///< reports, or programs with `run`; `fresh` is "" with `by`
+  std::string by;           ///< a field, or ""
+  bool run = false;
+  std::vector<std::string> flags;  ///< of bench, for the programs
+  double timeout_s = 600;
+  double threshold = 0.03;
+  bool fail_on_slower = true, fail_on_ambiguous = false, fail_on_missing = false;
+  std::string json, md;
+};
+
+/// Each parses what is left of a command line. Throws UsageError, one line.
+SingleRequest single_request(const CommandLine& line);
+BenchRequest bench_request(const CommandLine& line);
+CheckRequest check_request(const CommandLine& line);
+InfoRequest info_request(const CommandLine& line);
+CompareRequest compare_request(const CommandLine& line);
+
+/// Throws UsageError when two of the named outputs ("--json", path) are one file.
+void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs);
+
+/// The type that a kernel of this build computes; throws UsageError for a name that none has.
+AttentionType type_of_kernel(const std::string& kernel);
+
+}  // namespace flashbench::app

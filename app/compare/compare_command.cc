@@ -1,0 +1,59 @@
+#include <fmt/format.h>
+
+#include "app/commands.h"
+#include "app/compare/compare_programs.h"
+#include "app/process/interrupt.h"
+#include "app/terminal/streams.h"
+#include "compare/comparison.h"
+#include "compare/render.h"
+#include "report/json.h"
+#include "system/atomic_file.h"
+
+namespace flashbench::app {
+namespace {
+
+void put(const std::string& path, const std::string& text) {
+  if (path == "-")
+    print_out(text);
+  else if (!path.empty())
+    write_file_atomically(path, text);
+}
+
+void show(const compare::Comparison& c, const CompareRequest& request) {
+  put(request.json, compare::json_text(c, request.argv));
+  put(request.md, compare::markdown_text(c));
+  const bool stdout_taken = request.json == "-" || request.md == "-";
+  (stdout_taken ? print_err : print_out)(compare::table_text(c));
+}
+
+ExitCode exit_code(const compare::Comparison& c, const CompareRequest& request) {
+  const auto any = [&](std::string_view verdict) { return compare::count(c, verdict) > 0; };
+  const bool failed = any("WRONG") || any("FAILED") || (request.fail_on_slower && any("SLOWER")) ||
+                      (request.fail_on_ambiguous && any("AMBIGUOUS")) ||
+                      (request.fail_on_missing && any("MISSING"));
+  if (failed) return ExitCode::kFailed;
+  // A gate that compared nothing must not open.
+  return c.geometric_mean ? ExitCode::kOk : ExitCode::kUnavailable;
+}
+
+compare::Comparison comparison_of(const CompareRequest& request, const compare::Rule& rule) {
+  if (request.run) return compare_programs(request, rule);
+  const report::Report base = report::read_report(request.base);
+  if (!request.by.empty()) return compare::compare_by(request.base, base, request.by, rule);
+  const report::Report fresh = report::read_report(request.fresh);
+  return compare::compare_reports(request.base, base, request.fresh, fresh, rule);
+}
+
+}  // namespace
+
+ExitCode run_compare(const CompareRequest& request) {
+  for (const std::string* path : {&request.json, &request.md})
+    if (!path->empty() && *path != "-") require_writable(*path);
+  const compare::Rule rule{request.threshold};
+  const compare::Comparison c = comparison_of(request, rule);
+  show(c, request);
+  if (!c.geometric_mean) print_err("flashbench: nothing was compared\n");
+  return interrupted() ? interrupted_code() : exit_code(c, request);
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,119 @@
+#include "app/compare/compare_programs.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "app/process/fresh_run.h"
+#include "app/process/interrupt.h"
+#include "app/terminal/streams.h"
+#include "compare/looks.h"
+#include "measure/clock.h"
+#include "system/error.h"
+#include "system/quote.h"
+
+namespace flashbench::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kCalibrationRounds = 3;
+constexpr double kCalibrationShare = 0.25;  // of the time, once it has a round
+
+/// A name without a slash is looked for in PATH, by the system.
+void require_program(const std::string& path) {
+  if (path.find('/') == std::string::npos) return;
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  const char* problem = !fs::exists(status)            ? "does not exist"
+                        : !fs::is_regular_file(status) ? "is not a program"
+                        : (status.permissions() & fs::perms::others_exec) == fs::perms::none &&
+                                (status.permissions() & fs::perms::owner_exec) == fs::perms::none
+                            ? "is not executable"
+                            : nullptr;
+  if (problem != nullptr)
+    throw UsageError(
+        fmt::format("--run {} {}; name a flashbench that was built", quote(path), problem));
+}
+
+/// Two programs, one fresh process of each a round; who goes first changes from round to round.
+class Rounds {
+ public:
+  Rounds(std::string base, std::string fresh, std::vector<std::string> flags)
+      : base_(std::move(base)), fresh_(std::move(fresh)), flags_(std::move(flags)) {}
+
+  void run_one() {
+    const bool base_first = base_reports.size() % 2 == 0;
+    report::Report first = fresh_run(base_first ? base_ : fresh_, flags_);
+    report::Report second = fresh_run(base_first ? fresh_ : base_, flags_);
+    base_reports.push_back(std::move(base_first ? first : second));
+    fresh_reports.push_back(std::move(base_first ? second : first));
+  }
+  int count() const { return static_cast<int>(base_reports.size()); }
+
+  std::vector<report::Report> base_reports, fresh_reports;
+
+ private:
+  std::string base_, fresh_;
+  std::vector<std::string> flags_;
+};
+
+/// The machine's own noise: the old program against itself.
+std::optional<double> calibrate(const CompareRequest& request, measure::Clock& clock,
+                                const std::vector<std::string>& flags) {
+  Rounds rounds(request.base, request.base, flags);
+  const double end_s = clock.now_s() + kCalibrationShare * request.timeout_s;
+  for (int i = 0; i < kCalibrationRounds && (i == 0 || clock.now_s() < end_s); ++i) {
+    say(fmt::format("calibrating: round {} of {}", i + 1, kCalibrationRounds));
+    rounds.run_one();
+  }
+  return compare::round_spread(rounds.base_reports, rounds.fresh_reports);
+}
+
+}  // namespace
+
+compare::Comparison compare_programs(const CompareRequest& request, const compare::Rule& rule) {
+  require_program(request.base);
+  require_program(request.fresh);
+  measure::SteadyClock clock;
+  const double end_s = clock.now_s() + request.timeout_s;
+  const std::vector<std::string> flags = brief(request.flags);
+  const std::optional<double> aa_spread = calibrate(request, clock, flags);
+
+  Rounds rounds(request.base, request.fresh, flags);
+  compare::Comparison c;
+  const double began_s = clock.now_s();
+  for (int look = 0; look < compare::kLooks; ++look) {
+    bool over = false;
+    while (rounds.count() < compare::rounds_at(look) && !over) {
+      say(fmt::format("round {} of {} before look {} of {}", rounds.count() + 1,
+                      compare::rounds_at(look), look + 1, compare::kLooks));
+      try {
+        rounds.run_one();
+      } catch (const Interrupted&) {
+        if (rounds.count() == 0) throw;
+        over = true;
+      }
+      const double round_s = (clock.now_s() - began_s) / rounds.count();
+      over = over || clock.now_s() + round_s > end_s;
+    }
+    c = compare::compare_rounds(request.base, rounds.base_reports, request.fresh,
+                                rounds.fresh_reports, compare::rule_at(rule));
+    if (over || compare::count(c, "AMBIGUOUS") == 0) {
+      if (over && compare::count(c, "AMBIGUOUS") > 0)
+        c.notes.push_back(fmt::format("{} after {} rounds",
+                                      interrupted() ? "interrupted" : "the time was over",
+                                      rounds.count()));
+      break;
+    }
+  }
+  say("");
+  c.rule = rule;
+  c.aa_spread = aa_spread;
+  c.notes.push_back(fmt::format("rounds of fresh processes: {} each, in turn; flags: {}",
+                                rounds.count(), fmt::join(flags, " ")));
+  return c;
+}
+
+}  // namespace flashbench::app

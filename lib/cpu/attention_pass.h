@@ -1,0 +1,126 @@
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <numbers>
+#include <vector>
+
+#include "core/mask.h"
+#include "core/problem.h"
+#include "core/tensor.h"
+#include "cpu/tile_ops.h"
+#include "kernel/kernel.h"
+#include "kernel/profile.h"
+
+// What the drivers of lib/cpu share: a pass bound to a problem, waves of heads, tile geometry.
+namespace flashbench::cpu {
+
+inline constexpr float kLog2E = std::numbers::log2e_v<float>;
+inline constexpr float kLn2 = std::numbers::ln2_v<float>;
+
+/// One pass of one type. The constructor only computes sizes; allocate() takes the memory.
+class AttentionPass {
+ public:
+  /// Products of f32, unless the driver knows how to work on other operands.
+  AttentionPass(const Problem& p, const Execution& e) : AttentionPass(p, e, tile_ops(e.isa)) {}
+  AttentionPass(const Problem& p, const Execution& e, const TileOps& operations)
+      : shape(p.shape),
+        dtype(p.dtype),
+        scale(p.softmax_scale()),
+        threads(e.threads),
+        ops(operations) {}
+  virtual ~AttentionPass() = default;
+
+  virtual std::size_t workspace_bytes() const = 0;
+  virtual double flop_executed(const std::vector<Visibility>& sees) const = 0;
+  virtual void allocate() = 0;
+  virtual std::vector<std::string> phases() const = 0;
+  /// Bytes of workspace by phase, in the order of phases().
+  virtual std::vector<std::size_t> phase_bytes() const = 0;
+  /// `sees` has one entry per batch element; `profile` may be null.
+  virtual void run(const Operands& io, const std::vector<Visibility>& sees,
+                   PhaseProfile* profile) = 0;
+
+ protected:
+  /// C[m][n] = or += A[m][k]·B[k][n] on packed tiles.
+  PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write) const {
+    return product_in_registers(m, n, k) + touch(m * n * (write == Write::kAdd ? 2 : 1));
+  }
+  /// The same where C becomes operands in the registers: P and dS.
+  PhaseCost product_to_operands(std::int64_t m, std::int64_t n, std::int64_t k,
+                                std::int64_t copies = 1) const {
+    return product_in_registers(m, n, k) + touch(copies * m * ops.words(n));
+  }
+  /// n elements of a tensor made operands, or results made elements of one.
+  PhaseCost convert(std::int64_t n) const {
+    return {0,
+            static_cast<double>(n) * (static_cast<double>(size_bytes(dtype)) + 4.0 / ops.per_word)};
+  }
+  /// n f32, or words of operands, read or written.
+  static PhaseCost touch(std::int64_t n) { return {0, 4.0 * static_cast<double>(n)}; }
+
+  const Shape shape;
+  const Dtype dtype;
+  const double scale;
+  const int threads;
+  const TileOps& ops;
+
+ private:
+  PhaseCost product_in_registers(std::int64_t m, std::int64_t n, std::int64_t k) const {
+    const double flop = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
+    return PhaseCost{flop, 0} + touch(ops.words(k) * (m + n));
+  }
+};
+
+/// Rows [first, ...) of head `h` of batch `b`.
+inline RowSource rows_of(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t first = 0,
+                         const std::int32_t* position = nullptr) {
+  const std::size_t offset =
+      static_cast<std::size_t>(t.dims().index(b, h, first, 0)) * size_bytes(t.dtype());
+  return {static_cast<const std::byte*>(t.data()) + offset, t.dtype(), t.dims().d, position};
+}
+
+inline void* row_of(Tensor& t, std::int64_t b, std::int64_t h, std::int64_t row) {
+  const std::size_t offset =
+      static_cast<std::size_t>(t.dims().index(b, h, row, 0)) * size_bytes(t.dtype());
+  return static_cast<std::byte*>(t.data()) + offset;
+}
+
+/// K/V heads are packed a few at a time, so that packed panels never amount to whole tensors: as
+/// many as keep every thread busy four times over.
+struct HeadWaves {
+  std::int64_t heads, per_wave;
+
+  HeadWaves(std::int64_t heads_, std::int64_t items_per_head, int threads)
+      : heads(heads_),
+        per_wave(std::clamp<std::int64_t>(blocks(4 * threads, items_per_head), 1, heads_)) {}
+  std::int64_t count() const { return blocks(heads, per_wave); }
+  std::int64_t size(std::int64_t wave) const { return std::min(per_wave, heads - wave * per_wave); }
+};
+
+/// Row stride of an f32 tile of n columns: whole vectors, and an odd number of cache lines, since
+/// rows a power of two apart share one L1 set.
+constexpr std::int64_t tile_stride(std::int64_t n) { return (blocks(n, 16) | 1) * 16; }
+
+/// Rounds a count of f32 up to whole cache lines.
+constexpr std::size_t floats(std::int64_t n) { return static_cast<std::size_t>(round_up(n, 16)); }
+
+/// Hands out consecutive cache-line-aligned pieces of a buffer, or only adds up their sizes.
+class Carver {
+ public:
+  explicit Carver(float* base = nullptr) : next_(base) {}
+  float* take(std::int64_t n) {
+    float* piece = next_;
+    used_ += floats(n);
+    if (next_ != nullptr) next_ += floats(n);
+    return piece;
+  }
+  std::size_t bytes() const { return used_ * sizeof(float); }
+
+ private:
+  float* next_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace flashbench::cpu

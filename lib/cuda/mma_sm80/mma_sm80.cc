@@ -1,0 +1,72 @@
+#include "cuda/mma_sm80/mma_sm80.h"
+
+#include <fmt/format.h>
+
+namespace flashbench::cuda::mma_sm80 {
+namespace {
+
+int padded_d(const Extent& e) { return padded_head_dim(static_cast<int>(e.shape.d)); }
+
+/// One CTA for each tile of `tile.rows()` rows of every head.
+Launch tiles_of(const Extent& e, const char* phase, TileShape tile, std::int64_t rows,
+                std::int64_t heads) {
+  Launch launch;
+  launch.entry = fmt::format("mma_sm80_{}_{}_d{}", phase, name(e.dtype), padded_d(e));
+  launch.phase = phase;
+  launch.grid_x = units(rows, tile.rows()) * heads * e.shape.b;
+  launch.threads = tile.threads();
+  launch.padded_d = padded_d(e);
+  return launch;
+}
+
+Launch over_queries(const Extent& e, const char* phase, TileShape tile, std::size_t shared_bytes,
+                    int products) {
+  Launch launch = tiles_of(e, phase, tile, e.shape.q_len, e.shape.h);
+  launch.dynamic_bytes = shared_bytes;
+  launch.q_tile = tile.rows();
+  launch.kv_tile = tile.columns;
+  launch.products = products;
+  return launch;
+}
+
+Launch over_keys(const Extent& e, const char* phase, KvGradient what, int products) {
+  const TileShape tile = dkdv_tile(padded_d(e), what);
+  Launch launch = tiles_of(e, phase, tile, e.most_kept, e.shape.h_kv);
+  launch.dynamic_bytes = dkdv_shared_bytes(padded_d(e), what);
+  launch.q_tile = tile.columns;
+  launch.kv_tile = tile.rows();
+  launch.products = products;
+  return launch;
+}
+
+}  // namespace
+
+Launch delta(const Extent& e) {
+  Launch launch;
+  launch.entry = fmt::format("mma_sm80_delta_{}", name(e.dtype));
+  launch.phase = "delta";
+  launch.grid_x = units(e.shape.b * e.shape.h * e.shape.q_len, kDeltaThreads / 32);
+  launch.threads = kDeltaThreads;
+  return launch;
+}
+
+std::vector<Launch> forward(const Extent& e) {
+  const int d = padded_d(e);
+  return {over_queries(e, "forward", forward_tile(d), forward_shared_bytes(d), 2)};
+}
+
+std::vector<Launch> backward(const Extent& e) {
+  const int d = padded_d(e);
+  std::vector<Launch> launches = {delta(e),
+                                  over_queries(e, "dq", dq_tile(d), dq_shared_bytes(d), 3)};
+  if (e.most_kept == 0) return launches;  // nobody has a key
+  if (joint_dkdv(d)) {
+    launches.push_back(over_keys(e, "dkdv", KvGradient::kBoth, 4));
+  } else {
+    launches.push_back(over_keys(e, "dk", KvGradient::kKeys, 3));
+    launches.push_back(over_keys(e, "dv", KvGradient::kValues, 2));
+  }
+  return launches;
+}
+
+}  // namespace flashbench::cuda::mma_sm80

@@ -1,0 +1,199 @@
+#pragma once
+
+#include "cuda/mma_sm80/mma_sm80_backward.cuh"
+
+namespace flashbench::cuda::mma_sm80 {
+
+/// What a block of keys works on. The first keys come first: under a causal mask most queries see
+/// them. The host launches as many blocks as the batch element with the most kept keys needs.
+struct KeyBlock {
+  int b, h_kv, first;
+
+  __device__ KeyBlock(const Attention& a, int rows) {
+    const int heads = a.b * a.h_kv;
+    const int blocks = static_cast<int>(gridDim.x) / heads;
+    const int head = static_cast<int>(blockIdx.x) / blocks;
+    first = static_cast<int>(blockIdx.x) % blocks * rows;
+    b = head / a.h_kv;
+    h_kv = head % a.h_kv;
+  }
+};
+
+/// The tiles of queries that a block of keys meets: of each head of its group, from the first query
+/// that sees any of them.
+template <int kQueries>
+struct QueryTiles {
+  int h, query;    ///< where the tile is
+  int end, first;  ///< heads end before `end`; each starts at query `first`
+
+  __device__ QueryTiles(const Attention& a, const KeyBlock& block)
+      : h(block.h_kv * a.group),
+        query(first_query(a, block.b, block.first) / kQueries * kQueries),
+        end(h + a.group),
+        first(query) {
+    if (first >= a.q_len) h = end;  // no query sees these keys
+  }
+  __device__ bool done() const { return h == end; }
+  __device__ QueryTiles next(const Attention& a) const {
+    QueryTiles n = *this;
+    n.query += kQueries;
+    if (n.query >= a.q_len) {
+      n.query = first;
+      ++n.h;
+    }
+    return n;
+  }
+};
+
+/// Zeroes P where a query does not see a key, or is none.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void hide_pairs(Fragments<kRowTiles, kColumns>& p, const Attention& a,
+                                           int b, int first_key, int first_column) {
+  const int keys = kept_count(a, b);
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int key = first_key + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
+      const int column = first_column + fragment_column();
+      const int begin = (key < keys ? first_query(a, b, key) : a.q_len) - column;
+      const int end = a.q_len - column;
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n)
+#pragma unroll
+        for (int c = 0; c < 2; ++c)
+          if (8 * n + c < begin || 8 * n + c >= end) p[t][n][2 * half + c] = 0.0f;
+    }
+}
+
+/// Pᵀ = exp(scale·sᵀ - LSE): here queries are columns, and their LSE lies in shared memory.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void recompute_p_transposed(Fragments<kRowTiles, kColumns>& s,
+                                                       std::uint32_t lse, float scale_log2) {
+#pragma unroll
+  for (int n = 0; n < kColumns / 8; ++n) {
+    const float2 l =
+        load_shared_pair(lse + static_cast<std::uint32_t>(fragment_column() * 4) + 32 * n);
+#pragma unroll
+    for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        s[t][n][c] = exp2_fast(fmaf(s[t][n][c], scale_log2, -kLog2E * (c % 2 == 0 ? l.x : l.y)));
+  }
+}
+
+/// dSᵀ = Pᵀ∘(dPᵀ - D), in place of dPᵀ.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void softmax_gradient_transposed(Fragments<kRowTiles, kColumns>& dp,
+                                                            const Fragments<kRowTiles, kColumns>& p,
+                                                            std::uint32_t delta) {
+#pragma unroll
+  for (int n = 0; n < kColumns / 8; ++n) {
+    const float2 d =
+        load_shared_pair(delta + static_cast<std::uint32_t>(fragment_column() * 4) + 32 * n);
+#pragma unroll
+    for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        dp[t][n][c] = p[t][n][c] * (dp[t][n][c] - (c % 2 == 0 ? d.x : d.y));
+  }
+}
+
+/// Where the operands of the K/V kernel lie; two stages of what is streamed.
+template <int kD, KvGradient kWhat>
+struct KvShared {
+  static constexpr TileShape kTile = dkdv_tile(kD, kWhat);
+  static constexpr auto kBlock = static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()));
+  static constexpr auto kStage = static_cast<std::uint32_t>(tile_bytes(kD, kTile.columns));
+  static constexpr std::uint32_t kRowValues = kTile.columns * sizeof(float);
+  std::uint32_t base;
+
+  __device__ std::uint32_t k() const { return base; }
+  __device__ std::uint32_t v() const { return base + (kWhat == KvGradient::kValues ? 0 : kBlock); }
+  __device__ std::uint32_t q(int stage) const { return v() + kBlock + stage * kStage; }
+  __device__ std::uint32_t d_o(int stage) const { return q(2) + stage * kStage; }
+  __device__ std::uint32_t lse(int stage) const { return d_o(2) + stage * kRowValues; }
+  __device__ std::uint32_t delta(int stage) const { return lse(2) + stage * kRowValues; }
+
+  /// Requests a tile of queries with their LSE and D.
+  __device__ __forceinline__ void load_queries(const Attention& a, int b, int h, int first,
+                                               int stage) const {
+    load_tile<kD, kTile.columns, kTile.threads()>(q(stage), query_rows(a, a.q, b, h), first);
+    load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage), query_rows(a, a.d_o, b, h), first);
+    const unsigned value = thread(), column = value % kTile.columns;
+    if (value >= 2 * kTile.columns) return;
+    const int query = first + static_cast<int>(column);
+    const bool valid = query < a.q_len;
+    const float* from = (value < kTile.columns ? a.lse : a.delta) + row_values(a, b, h);
+    const std::uint32_t to = value < kTile.columns ? lse(stage) : delta(stage);
+    copy_4_async(to + column * sizeof(float), valid ? from + query : from, valid);
+  }
+};
+
+/// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys, summed over the queries that see them and
+/// the query heads that share them. Sᵀ and dPᵀ are computed, so that P and dS are A operands where
+/// they lie, and nothing but inputs passes through shared memory.
+template <typename T, int kD, KvGradient kWhat>
+__device__ __forceinline__ void dkdv(const Attention& a) {
+  constexpr TileShape kTile = dkdv_tile(kD, kWhat);
+  constexpr int kRowTiles = kTile.row_tiles, kQueries = kTile.columns, kThreads = kTile.threads();
+  constexpr bool kWantK = kWhat != KvGradient::kValues, kWantV = kWhat != KvGradient::kKeys;
+  extern __shared__ __align__(128) unsigned char shared[];
+  const KvShared<kD, kWhat> at{shared_address(shared)};
+
+  const KeyBlock block(a, kTile.rows());
+  const int keys = kept_count(a, block.b);
+  if (block.first >= keys) return;
+  const int last_key = block.first + warp_row<kRowTiles>() + 16 * kRowTiles - 1;
+  // From this query on every key of the warp is seen: tiles need no mask. Ragged keys always do.
+  const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
+  QueryTiles<kQueries> tile(a, block);
+  const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
+    at.load_queries(a, recomputed(block.b), t.h, t.query, stage);
+  };
+  if (!tile.done()) {
+    load_tile<kD, kTile.rows(), kThreads>(at.k(), key_rows(a, a.k, block.b, block.h_kv),
+                                          block.first);
+    if (kWantK)
+      load_tile<kD, kTile.rows(), kThreads>(at.v(), key_rows(a, a.v, block.b, block.h_kv),
+                                            block.first);
+    load_queries(tile, 0);
+    commit_copies();
+  }
+  Fragments<kRowTiles, kWantK ? kD : 8> dk = {};
+  Fragments<kRowTiles, kWantV ? kD : 8> dv = {};
+  for (int stage = 0; !tile.done(); stage ^= 1) {
+    wait_for_copies<0>();
+    __syncthreads();  // this tile is there, and everyone is done with the one before
+    const QueryTiles<kQueries> next = tile.next(a);
+    if (!next.done()) {
+      load_queries(next, stage ^ 1);
+      commit_copies();
+    }
+    Fragments<kRowTiles, kQueries> p = {};
+    multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
+    recompute_p_transposed<kRowTiles, kQueries>(p, at.lse(stage), a.scale_log2);
+    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
+      hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first, tile.query);
+    if constexpr (kWantV) multiply_from_registers<T, kD, kRowTiles, kQueries>(dv, p, at.d_o(stage));
+    if constexpr (kWantK) {
+      Fragments<kRowTiles, kQueries> ds = {};
+      multiply_by_transposed<T, kD, kRowTiles, kQueries>(ds, at.v(), at.d_o(stage));
+      softmax_gradient_transposed<kRowTiles, kQueries>(ds, p, at.delta(stage));
+      multiply_from_registers<T, kD, kRowTiles, kQueries>(dk, ds, at.q(stage));
+    }
+    tile = next;
+  }
+  const int b = recomputed(block.b), h_kv = recomputed(block.h_kv);
+  const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t) {
+    const int row = warp_row<kRowTiles>() + 16 * t;
+    if constexpr (kWantV)
+      store_rows<T, kD>(dv[t], one, at.k(), row, key_rows(a, a.dv, b, h_kv), block.first);
+    if constexpr (kWantK)
+      store_rows<T, kD>(dk[t], scale, at.k(), row, key_rows(a, a.dk, b, h_kv), block.first);
+  }
+}
+
+}  // namespace flashbench::cuda::mma_sm80

@@ -1,0 +1,177 @@
+#pragma once
+
+#include "cuda/mma_sm80/mma_sm80_tile.cuh"
+
+/// FlashAttention-2, Algorithm 1, on the tensor cores of sm_80 and later.
+namespace flashbench::cuda::mma_sm80 {
+
+/// Per row: the largest score so far and this thread's part of the sum of exp. A thread holds
+/// two rows of each row tile, four threads share a row.
+template <int kRowTiles>
+struct RunningSoftmax {
+  float max[kRowTiles][2], sum[kRowTiles][2];
+
+  __device__ __forceinline__ void reset() {
+#pragma unroll
+    for (int t = 0; t < kRowTiles; ++t)
+      for (int half = 0; half < 2; ++half) {
+        max[t][half] = -kInf;
+        sum[t][half] = 0.0f;
+      }
+  }
+};
+
+__device__ __forceinline__ float max_of_four_lanes(float x) {
+  x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
+  return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
+}
+
+__device__ __forceinline__ float sum_of_four_lanes(float x) {
+  x += __shfl_xor_sync(0xffffffffu, x, 1);
+  return x + __shfl_xor_sync(0xffffffffu, x, 2);
+}
+
+/// Scores become P = exp(scale·s - max); the sum and O are rescaled where the maximum rose.
+/// `scale_log2` is positive: the maximum is taken before scaling, so that both are one FMA.
+template <int kRowTiles, int kColumns, int kD>
+__device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
+                                       RunningSoftmax<kRowTiles>& state,
+                                       Fragments<kRowTiles, kD>& o, float scale_log2) {
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float max = state.max[t][half];
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n)
+        max = fmaxf(max, fmaxf(s[t][n][2 * half], s[t][n][2 * half + 1]));
+      max = max_of_four_lanes(max);
+      // A row that has seen nothing yet: (-inf) - (-inf) would be NaN.
+      const float shift = max == -kInf ? 0.0f : max * scale_log2;
+      const float rescale = exp2_fast(state.max[t][half] * scale_log2 - shift);
+      state.max[t][half] = max;
+      float sum = state.sum[t][half] * rescale;
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n)
+#pragma unroll
+        for (int c = 2 * half; c < 2 * half + 2; ++c) {
+          s[t][n][c] = exp2_fast(fmaf(s[t][n][c], scale_log2, -shift));
+          sum += s[t][n][c];
+        }
+      state.sum[t][half] = sum;
+      // The maximum settles within a few tiles; from then on O is left alone.
+      if (__any_sync(0xffffffffu, rescale != 1.0f)) {
+#pragma unroll
+        for (int n = 0; n < kD / 8; ++n) {
+          o[t][n][2 * half] *= rescale;
+          o[t][n][2 * half + 1] *= rescale;
+        }
+      }
+    }
+}
+
+/// softmax(scale·QKᵀ) = softmax(|scale|·(sign·Q)Kᵀ): the running maximum wants a positive factor.
+/// Changes the rows of Q that this warp alone reads; exact in 16 bits.
+template <int kD, int kRowTiles>
+__device__ __forceinline__ void fold_sign_into_queries(std::uint32_t q_tile, float scale) {
+#pragma unroll 1
+  for (int i = lane(); i < kMatrixRows * kRowTiles * kD / kChunk; i += 32) {
+    const std::uint32_t at =
+        chunk_at<kD>(q_tile, warp_row<kRowTiles>() + i / (kD / kChunk), i % (kD / kChunk));
+    const uint4 v = load_shared_16(at);
+    const std::uint32_t keep = scale == 0.0f ? 0u : ~0u, flip = scale < 0.0f ? 0x80008000u : 0u;
+    store_shared(
+        at, {(v.x & keep) ^ flip, (v.y & keep) ^ flip, (v.z & keep) ^ flip, (v.w & keep) ^ flip});
+  }
+  __syncwarp();
+}
+
+/// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
+/// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; and the factors for O, 1 / sum
+/// or 0.
+template <int kRowTiles>
+__device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock& block, int row,
+                                            const RunningSoftmax<kRowTiles>& state, int t,
+                                            float scale_log2, float (&inverse)[2]) {
+  float* lse = a.lse + (static_cast<std::int64_t>(block.b) * a.h + block.h) * a.q_len;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const float sum = sum_of_four_lanes(state.sum[t][half]);
+    inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
+    const int q = block.first + row + fragment_row(half);
+    if (q < a.q_len && fragment_column() == 0)
+      lse[q] = sum == 0.0f ? -kInf : state.max[t][half] * scale_log2 * kLn2 + logf(sum);
+  }
+}
+
+/// Writes O = O / sum, and LSE.
+template <typename T, int kD, int kRowTiles>
+__device__ __forceinline__ void finish(const Attention& a, const QueryBlock& block,
+                                       const Fragments<kRowTiles, kD>& o,
+                                       const RunningSoftmax<kRowTiles>& state, float scale_log2,
+                                       std::uint32_t q_tile) {
+  const HeadRows to = query_rows(a, a.o, block.b, block.h);
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t) {
+    const int row = warp_row<kRowTiles>() + 16 * t;
+    float inverse[2];
+    finish_rows(a, block, row, state, t, scale_log2, inverse);
+    store_rows<T, kD>(o[t], inverse, q_tile, row, to, block.first);
+  }
+}
+
+/// O and LSE for one block of queries. K and V tile j + 1 arrive while tile j is computed.
+template <typename T, int kD>
+__device__ __forceinline__ void forward(const Attention& a) {
+  constexpr TileShape kTile = forward_tile(kD);
+  constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
+  constexpr std::uint32_t kStage = static_cast<std::uint32_t>(tile_bytes(kD, kKeys));
+  extern __shared__ __align__(128) unsigned char shared[];
+  const std::uint32_t q_tile = shared_address(shared);
+  const std::uint32_t k_tiles = q_tile + static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()));
+  const std::uint32_t v_tiles = k_tiles + 2 * kStage;
+
+  const QueryBlock block(a, kTile.rows());
+  const int h_kv = block.h / a.group;
+  const int last_query = min(block.first + kTile.rows(), a.q_len) - 1;
+  const int tiles = (visible(a, block.b, last_query) + kKeys - 1) / kKeys;
+  // Keys before this one are seen by all rows of the warp: their tiles need no mask.
+  const int seen_by_all =
+      visible(a, block.b, min(block.first + warp_row<kRowTiles>(), a.q_len - 1));
+
+  const auto load_keys = [&](int j) {
+    const int b = recomputed(block.b), h = recomputed(h_kv);
+    load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
+    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
+  };
+  if (tiles > 0) {
+    load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
+                                          block.first);
+    load_keys(0);
+    commit_copies();
+  }
+
+  Fragments<kRowTiles, kD> o = {};
+  RunningSoftmax<kRowTiles> state;
+  state.reset();
+  const float scale_log2 = a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2);
+  for (int j = 0; j < tiles; ++j) {
+    wait_for_copies<0>();
+    __syncthreads();  // tile j is there, and everyone is done with tile j - 1
+    if (j + 1 < tiles) {
+      load_keys(j + 1);
+      commit_copies();
+    }
+    if (j == 0 && a.scale <= 0.0f) fold_sign_into_queries<kD, kRowTiles>(q_tile, a.scale);
+
+    Fragments<kRowTiles, kKeys> s = {};
+    multiply_by_transposed<T, kD, kRowTiles, kKeys>(s, q_tile, k_tiles + j % 2 * kStage);
+    if ((j + 1) * kKeys > seen_by_all)
+      hide_keys<kRowTiles, kKeys>(s, a, block.b, block.first, j * kKeys, -kInf);
+    absorb<kRowTiles, kKeys, kD>(s, state, o, scale_log2);
+    multiply_from_registers<T, kD, kRowTiles, kKeys>(o, s, v_tiles + j % 2 * kStage);
+  }
+  finish<T, kD>(a, block, o, state, scale_log2, q_tile);
+}
+
+}  // namespace flashbench::cuda::mma_sm80

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "cuda/contract/family.h"
+
+// normal_cublas: normal attention as a strong baseline. Its products go through cuBLAS; scale, mask
+// and softmax, and the gradient of the scores, are one fused pass each. See
+// simt_normal_*.cu.
+namespace flashbench::cuda::normal_cublas {
+
+/// Static shared memory of a block: what its warps exchange for a maximum and a sum.
+constexpr std::size_t shared_bytes(Pass, std::int64_t) { return 64; }
+
+std::vector<Launch> forward(const Extent& e);
+std::vector<Launch> backward(const Extent& e);
+constexpr std::size_t no_scratch(const Extent&) { return 0; }
+
+inline constexpr KernelFamily kFamily = {
+    .name = "normal_cublas",
+    .description = "S, P, dP and dS in memory; products by cuBLAS, fused mask and softmax; any d",
+    .type = AttentionType::kNormal,
+    .f32 = true,
+    .bf16 = true,
+    .f16 = true,
+    .max_d = 1024,
+    .min_capability = 75,
+    .shared_bytes = shared_bytes,
+    .forward = forward,
+    .backward = backward,
+    .dq_sums_bytes = no_scratch,
+};
+
+}  // namespace flashbench::cuda::normal_cublas

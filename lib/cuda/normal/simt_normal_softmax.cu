@@ -1,0 +1,112 @@
+#include "cuda/normal/simt_normal_rows.cuh"
+
+// Normal attention, between its two products: masks the scores, which come times scale·log2(e), and
+// turns each row into weights in its place. Every pair is read and written, hidden ones as zero:
+// 8 bytes of memory a pair in f32, 6 where the weights are 16-bit; a row beyond kBlockColumns is
+// read a second time, through L2.
+namespace flashbench::cuda::normal {
+namespace {
+
+constexpr float kLn2 = 0.693147180559945309f;
+
+/// Which keys a query sees.
+struct RowMask {
+  int seen;                  ///< keys [0, seen), of these
+  const std::uint8_t* kept;  ///< those whose byte is 1; null: all
+};
+
+__device__ RowMask mask_of(const Attention& a, std::int64_t row) {
+  const RowIndex at = index_of(a, row);
+  return {visible(a, at.b, at.q),
+          a.key_mask == nullptr ? nullptr : a.key_mask + at.b * a.key_mask_stride};
+}
+
+__device__ float4 hide_unless(bool x, bool y, bool z, bool w, float4 s) {
+  return make_float4(x ? s.x : -INFINITY, y ? s.y : -INFINITY, z ? s.z : -INFINITY,
+                     w ? s.w : -INFINITY);
+}
+
+/// Reads a chunk of a row; what is hidden or beyond the row is -inf.
+template <int kTeam>
+__device__ void load_masked(float4 (&s)[kVectors], const float* row, int first, int kv_len,
+                            const RowMask& mask) {
+  load<kTeam>(s, row, first, kv_len);
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    const int k = Team<kTeam>::column(first, v);
+    s[v] =
+        hide_unless(k < mask.seen, k + 1 < mask.seen, k + 2 < mask.seen, k + 3 < mask.seen, s[v]);
+  }
+  if (mask.kept == nullptr) return;
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    const int k = Team<kTeam>::column(first, v);
+    uchar4 keep = make_uchar4(0, 0, 0, 0);
+    if (k < kv_len) keep = *reinterpret_cast<const uchar4*>(mask.kept + k);
+    s[v] = hide_unless(keep.x != 0, keep.y != 0, keep.z != 0, keep.w != 0, s[v]);
+  }
+}
+
+/// Adds a thread's part of a chunk to its running maximum and sum.
+__device__ void absorb(const float4 (&s)[kVectors], float& max, float& sum) {
+  float new_max = max;
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v)
+    new_max = fmaxf(new_max, fmaxf(fmaxf(s[v].x, s[v].y), fmaxf(s[v].z, s[v].w)));
+  if (new_max == -INFINITY) return;  // nothing visible yet: (-inf) - (-inf) is NaN
+  float chunk_sum = 0;
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v)
+    chunk_sum += exp2f(s[v].x - new_max) + exp2f(s[v].y - new_max) + exp2f(s[v].z - new_max) +
+                 exp2f(s[v].w - new_max);
+  sum = sum * exp2f(max - new_max) + chunk_sum;
+  max = new_max;
+}
+
+__device__ float4 weights(float4 s, float max, float factor) {
+  return make_float4(exp2f(s.x - max) * factor, exp2f(s.y - max) * factor,
+                     exp2f(s.z - max) * factor, exp2f(s.w - max) * factor);
+}
+
+template <typename T, int kTeam>
+__device__ void softmax(const Attention& a) {
+  using Shared = Team<kTeam>;
+  const std::int64_t row = Shared::row();
+  if (row >= std::int64_t{a.b} * a.h * a.q_len) return;
+  const RowMask mask = mask_of(a, row);
+  float* const scores = a.scores + row * a.scores_stride;
+  float4 s[kVectors];
+  float own_max = -INFINITY, own_sum = 0;
+  for (int first = 0; first < a.kv_len; first += Shared::kChunk) {
+    load_masked<kTeam>(s, scores, first, a.kv_len, mask);
+    absorb(s, own_max, own_sum);
+  }
+  const float row_max = Shared::max(own_max);
+  const bool empty = row_max == -INFINITY;
+  const float max = empty ? 0.0f : row_max;
+  const float sum = Shared::sum(own_sum * exp2f(own_max - max));
+  const float factor = empty ? 0.0f : kWeightScale<T> / sum;
+  for (int first = 0; first < a.kv_len; first += Shared::kChunk) {
+    if (a.kv_len > Shared::kChunk) load_masked<kTeam>(s, scores, first, a.kv_len, mask);
+#pragma unroll
+    for (int v = 0; v < kVectors; ++v) s[v] = weights(s[v], max, factor);
+    store<T, kTeam>(s, scores, first, a.kv_len);
+  }
+  if (Shared::thread() == 0) a.lse[row] = empty ? -INFINITY : (max + log2f(sum)) * kLn2;
+}
+
+}  // namespace
+}  // namespace flashbench::cuda::normal
+
+#define FLASHBENCH_NORMAL_SOFTMAX(ELEMENT, T, TEAM, THREADS)                                     \
+  extern "C" __global__ void __launch_bounds__(flashbench::cuda::normal::kThreads)               \
+      normal_softmax_##ELEMENT##_##TEAM(const __grid_constant__ flashbench::cuda::Attention a) { \
+    flashbench::cuda::normal::softmax<T, THREADS>(a);                                            \
+  }
+
+FLASHBENCH_NORMAL_SOFTMAX(f32, float, warp, 32)
+FLASHBENCH_NORMAL_SOFTMAX(bf16, flashbench::Bf16, warp, 32)
+FLASHBENCH_NORMAL_SOFTMAX(f16, flashbench::F16, warp, 32)
+FLASHBENCH_NORMAL_SOFTMAX(f32, float, block, 256)
+FLASHBENCH_NORMAL_SOFTMAX(bf16, flashbench::Bf16, block, 256)
+FLASHBENCH_NORMAL_SOFTMAX(f16, flashbench::F16, block, 256)

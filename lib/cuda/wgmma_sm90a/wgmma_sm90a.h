@@ -1,0 +1,44 @@
+#pragma once
+
+#include "cuda/contract/family.h"
+#include "cuda/mma_sm80/mma_sm80.h"
+#include "cuda/wgmma_sm90a/wgmma_sm90a_layout.h"
+
+// wgmma_sm90a: bf16 and f16 by what compute capability 9.0 alone has: wgmma, the copy engine,
+// registers that move between warpgroups. Beyond d = 128 gradients are those of mma_sm80. See
+// wgmma_sm90a_*.cuh for the algorithms and wgmma_sm90a_layout.h for the tiles.
+namespace flashbench::cuda::wgmma_sm90a {
+
+constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
+  const int padded = padded_head_dim(static_cast<int>(d));
+  const std::size_t forward = forward_shared_bytes(padded);
+  if (pass == Pass::kForward) return forward;
+  if (padded > kMaxGradientDim) {
+    const std::size_t gradients = mma_sm80::shared_bytes(pass, d);
+    return forward > gradients ? forward : gradients;
+  }
+  const std::size_t dq = gradient_shared_bytes(padded, dq_tile(padded));
+  const std::size_t dkdv = gradient_shared_bytes(padded, dkdv_tile(padded));
+  const std::size_t gradients = dq > dkdv ? dq : dkdv;
+  return forward > gradients ? forward : gradients;
+}
+
+std::vector<Launch> forward(const Extent& e);
+std::vector<Launch> backward(const Extent& e);
+
+inline constexpr KernelFamily kFamily = {
+    .name = "wgmma_sm90a",
+    .description = "FlashAttention-3: wgmma, TMA, a producer warpgroup; on 9.0 alone, d up to 256",
+    .bf16 = true,
+    .f16 = true,
+    .max_d = kMaxHeadDim,
+    .min_capability = 90,
+    .max_capability = 90,
+    .boxed = true,
+    .shared_bytes = shared_bytes,
+    .forward = forward,
+    .backward = backward,
+    .dq_sums_bytes = mma_sm80::no_scratch,
+};
+
+}  // namespace flashbench::cuda::wgmma_sm90a

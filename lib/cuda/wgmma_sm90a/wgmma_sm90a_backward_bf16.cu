@@ -1,0 +1,16 @@
+#include "cuda/wgmma_sm90a/wgmma_sm90a_backward.cuh"
+
+using namespace flashbench::cuda;  // entry points have C names, so that the host finds them
+
+#define FLASHBENCH_BACKWARD(d)                                                         \
+  extern "C" __global__ void __launch_bounds__(wgmma_sm90a::dq_tile(d).threads(), 1)   \
+      wgmma_sm90a_dq_bf16_d##d(const __grid_constant__ BoxedAttention x) {             \
+    wgmma_sm90a::dq<wgmma_sm90a::Bf16, d>(x);                                          \
+  }                                                                                    \
+  extern "C" __global__ void __launch_bounds__(wgmma_sm90a::dkdv_tile(d).threads(), 1) \
+      wgmma_sm90a_dkdv_bf16_d##d(const __grid_constant__ BoxedAttention x) {           \
+    wgmma_sm90a::dkdv<wgmma_sm90a::Bf16, d>(x);                                        \
+  }
+
+FLASHBENCH_BACKWARD(64)
+FLASHBENCH_BACKWARD(128)

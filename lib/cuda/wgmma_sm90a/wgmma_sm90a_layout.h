@@ -1,0 +1,187 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/contract/boxed.h"
+
+/// Tiles of wgmma_sm90a, how they lie in shared memory, and which CTA works on which: constexpr
+/// code without a CUDA include, so that the host launches with the numbers that the kernels were
+/// compiled with, and proves them.
+namespace flashbench::cuda::wgmma_sm90a {
+
+inline constexpr int kHeadDims[] = {64, 128, 192, 256};
+inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kGroupThreads = 128;                ///< a warpgroup
+inline constexpr int kGroupRows = kBoxQueries;           ///< of A in one wgmma
+inline constexpr std::size_t kSharedLimit = 227 * 1024;  ///< compute capability 9.0
+inline constexpr int kRegisterFile = 65536;
+inline constexpr int kPackThreads = 256;  ///< of the kernel that packs kept keys
+
+/// The head dimension of the kernel that takes `d`; 0 where there is none.
+constexpr int padded_head_dim(int d) {
+  for (const int padded : kHeadDims)
+    if (d <= padded) return padded;
+  return 0;
+}
+
+/// One CTA: `consumers` warpgroups multiply 64 rows each (queries, or keys for dK and dV); one
+/// more, the producer, streams tiles of `columns` rows of the other operands through `stages`
+/// places.
+struct TileShape {
+  int consumers, columns, stages;
+  int consumer_registers, producer_registers;  ///< a thread, as setmaxnreg deals them out
+  bool overlaps = false;  ///< a tile's softmax is made while P·V of the tile before is under way
+  bool turns =
+      false;  ///< consumers issue products in turns: one's softmax meets another's products
+
+  FB_HD constexpr int rows() const { return consumers * kGroupRows; }
+  FB_HD constexpr int threads() const { return (consumers + 1) * kGroupThreads; }
+  FB_HD constexpr int registers() const {
+    return kGroupThreads * (consumers * consumer_registers + producer_registers);
+  }
+};
+
+// The best of those that were measured on an H200 (b4 h16 4096x4096, TFLOP/s full / causal, clocks
+// held down by the power limit in all of them): d = 64: 3 x 128 in turns 462 / 414, without 450 /
+// 401, overlapping 442 / 395, 2 x 128 418 / 404; d = 128: 2 x 160 577 / 518, 2 x 176 572 / 517, 2 x
+// 128 547 / 517, without overlap 539 / 506; d = 192: overlapping 601 / 541, without 613 / 548; d =
+// 256: 630 / 572 and 663 / 565.
+constexpr TileShape forward_tile(int d) {
+  if (d <= 64) return {3, 128, 4, 160, 32, false, true};
+  if (d <= 128) return {2, 160, 2, 232, 40, true, true};
+  return {2, d <= 192 ? 112 : 80, 2, 232, 40};
+}
+
+/// Beyond this head dimension gradients are those of mma_sm80: the sums of dK and dV would take 192
+/// registers and more.
+inline constexpr int kMaxGradientDim = 128;
+// Measured there as well, dQ alone, us full / causal: d = 64: 128 keys in three stages 717 / 390,
+// in two 794 / 455; d = 128: 64 keys in three 1064 / 591, 96 in two 1415 / 793. dK and dV of d =
+// 64: four stages 1063 / 566, two 1244 / 626; of d = 128: three 1865 / 862, two 1842 / 1044.
+constexpr TileShape dq_tile(int d) { return {2, d <= 64 ? 128 : 64, 3, 232, 40}; }
+constexpr TileShape dkdv_tile(int d) { return {2, kBoxQueries, d <= 64 ? 4 : 3, 240, 24}; }
+
+/// Bytes of `rows` rows of d elements: d / 64 boxes, one behind the other.
+constexpr std::uint32_t tile_bytes(int d, int rows) {
+  return static_cast<std::uint32_t>(2 * d * rows);
+}
+
+/// Places of blocks that the producer has announced to the consumers: the next one is known while
+/// this one is worked on. Nobody says that a post was read: it is overwritten after the next
+/// block's Q was loaded, and for that the consumers had to be through with this block's scores.
+inline constexpr int kPosts = 2;
+
+/// Where things lie in a CTA's shared memory, in bytes from a multiple of 1024: Q (64 rows for each
+/// consumer), the stages of K, those of V, the mbarriers, the posts.
+struct SharedPlan {
+  std::uint32_t k, v, barriers, posts, end;
+};
+
+/// Full and empty of Q of each consumer, of each stage of K and of V; full of each post.
+constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + kPosts; }
+
+constexpr SharedPlan shared_plan(int d, TileShape t) {
+  const std::uint32_t stages = static_cast<std::uint32_t>(t.stages) * tile_bytes(d, t.columns);
+  const std::uint32_t k = tile_bytes(d, t.rows()), v = k + stages, barriers = v + stages;
+  const std::uint32_t posts = barriers + 8u * static_cast<std::uint32_t>(barrier_count(t));
+  return {k, v, barriers, posts, posts + 4u * kPosts};
+}
+
+/// The swizzle repeats every 8 rows of 128 bytes; dynamic shared memory may start anywhere in 1024.
+inline constexpr std::uint32_t kSwizzlePeriod = 1024;
+
+/// The same for gradients: two operands of the CTA's own rows; stages of two streamed ones, each
+/// with an f32 LSE and D of every streamed row (of queries); one mbarrier, and two of each stage.
+struct GradientPlan {
+  std::uint32_t own, stage, values, barriers, end;
+};
+
+constexpr GradientPlan gradient_plan(int d, TileShape t) {
+  const auto stages = static_cast<std::uint32_t>(t.stages);
+  const std::uint32_t own = tile_bytes(d, t.rows()), stage = tile_bytes(d, t.columns);
+  const std::uint32_t values = 2 * own + 2 * stages * stage;
+  const std::uint32_t barriers = values + 8 * stages * static_cast<std::uint32_t>(t.columns);
+  return {own, stage, values, barriers, barriers + 8 * (1 + 2 * stages)};
+}
+
+constexpr std::size_t gradient_shared_bytes(int d, TileShape t) {
+  return gradient_plan(d, t).end + kSwizzlePeriod;
+}
+
+constexpr std::size_t forward_shared_bytes(int d) {
+  return shared_plan(d, forward_tile(d)).end + kSwizzlePeriod;
+}
+
+constexpr bool is_sound(TileShape t, int d, std::size_t shared_bytes) {
+  return shared_bytes <= kSharedLimit && t.registers() <= kRegisterFile && t.columns % 16 == 0 &&
+         d % kBoxColumns == 0 && kGroupRows * 2 * kBoxColumns % kSwizzlePeriod == 0 &&
+         t.columns * 2 * kBoxColumns % kSwizzlePeriod == 0;
+}
+constexpr bool forward_is_sound(int d) {
+  return is_sound(forward_tile(d), d, forward_shared_bytes(d));
+}
+constexpr bool gradients_are_sound(int d) {
+  return is_sound(dq_tile(d), d, gradient_shared_bytes(d, dq_tile(d))) &&
+         is_sound(dkdv_tile(d), d, gradient_shared_bytes(d, dkdv_tile(d)));
+}
+static_assert(forward_is_sound(64) && forward_is_sound(128) && forward_is_sound(192) &&
+              forward_is_sound(256) && gradients_are_sound(64) && gradients_are_sound(128));
+
+/// A wgmma operand in shared memory with the 128-byte swizzle (PTX manual, "Matrix descriptor"):
+/// its address, and the bytes to the next 64 columns (`leading`, of an operand that is read
+/// transposed; otherwise without meaning) and to the next 8 rows.
+FB_HD constexpr std::uint64_t operand(std::uint32_t address, std::uint32_t leading) {
+  constexpr std::uint64_t kSwizzle128 = 1ull << 62;
+  const std::uint64_t start = (address & 0x3ffffu) >> 4;
+  return start | std::uint64_t{leading >> 4} << 16 | std::uint64_t{kSwizzlePeriod >> 4} << 32 |
+         kSwizzle128;
+}
+
+/// The same operand `bytes` (a multiple of 16) further on: one addition, as no address carries.
+FB_HD constexpr std::uint64_t advanced(std::uint64_t operand, std::uint32_t bytes) {
+  return operand + (bytes >> 4);
+}
+static_assert(advanced(operand(0x8400, 1024), 96) == operand(0x8460, 1024));
+
+/// Bytes from a tile's start to columns [k, k + 16) of its rows: what one wgmma takes of an operand
+/// that lies along the sum.
+FB_HD constexpr std::uint32_t inner_step(int rows, int k) {
+  return static_cast<std::uint32_t>(k / kBoxColumns * rows * 2 * kBoxColumns + k % kBoxColumns * 2);
+}
+static_assert(inner_step(128, 48) == 96 && inner_step(128, 64) == 128 * 128);
+
+/// Which block of queries of which head comes at place `index` of all of them. Heads are dealt out
+/// `heads_at_once` at a time, so that their K and V stay in the L2 cache while they are worked on;
+/// of those the last blocks come first: under a causal mask they see the most keys.
+struct Schedule {
+  std::int32_t heads, blocks, heads_at_once;
+
+  struct Place {
+    std::int32_t head, block;
+  };
+  FB_HD constexpr std::int32_t count() const { return heads * blocks; }
+  FB_HD constexpr Place at(std::int32_t index) const {
+    const std::int32_t first = index / (heads_at_once * blocks) * heads_at_once;
+    const std::int32_t together = heads - first < heads_at_once ? heads - first : heads_at_once;
+    const std::int32_t rest = index - first * blocks;
+    return {first + rest % together, blocks - 1 - rest / together};
+  }
+};
+
+constexpr bool deals_out_every_block_once(Schedule s) {
+  unsigned long long seen[4] = {};
+  for (int index = 0; index < s.count(); ++index) {
+    const Schedule::Place place = s.at(index);
+    if (place.head < 0 || place.head >= s.heads || place.block < 0 || place.block >= s.blocks)
+      return false;
+    const int bit = place.head * s.blocks + place.block;
+    if ((seen[bit / 64] >> bit % 64 & 1) != 0) return false;
+    seen[bit / 64] |= 1ull << bit % 64;
+  }
+  return true;
+}
+static_assert(deals_out_every_block_once({5, 3, 2}) && deals_out_every_block_once({6, 7, 4}) &&
+              deals_out_every_block_once({1, 1, 8}) && deals_out_every_block_once({16, 5, 3}));
+
+}  // namespace flashbench::cuda::wgmma_sm90a

@@ -1,0 +1,100 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/contract/boxed.h"
+#include "cuda/mma_sm80/mma_sm80_ptx.cuh"
+
+/// The instructions of wgmma_sm90a but for its products, each behind the name of what it does:
+/// mbarriers, boxes of tensors, warpgroups.
+namespace flashbench::cuda::wgmma_sm90a {
+
+/// An mbarrier ends a phase when its arrivals are there and the bytes that were announced; phases
+/// are counted by their parity. `barrier` is an address in shared memory.
+__device__ __forceinline__ void begin_barrier(std::uint32_t barrier, int arrivals) {
+  asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+
+/// Barriers that this thread began are there for the copy engine, too.
+__device__ __forceinline__ void publish_barriers() {
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+
+__device__ __forceinline__ void arrive(std::uint32_t barrier) {
+  asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
+}
+
+/// Arrives, and announces bytes that copies will bring.
+__device__ __forceinline__ void arrive_expecting(std::uint32_t barrier, std::uint32_t bytes) {
+  asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+               : "memory");
+}
+
+/// Waits for the end of the phase of that parity. Of a barrier in its first phase, parity 1 counts
+/// as ended.
+__device__ __forceinline__ void wait(std::uint32_t barrier, std::uint32_t parity) {
+  asm volatile(
+      "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
+      "@!done bra again;\n}" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+}
+
+/// Requests the box of a head whose first row and column are given. Its bytes count at `barrier`.
+__device__ __forceinline__ void load_box(std::uint32_t to, const TensorMap& from, int column,
+                                         int row, int head, int batch, std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, "
+      "{%2, %3, %4, %5}], [%6];" ::"r"(to),
+      "l"(&from), "r"(column), "r"(row), "r"(head), "r"(batch), "r"(barrier)
+      : "memory");
+}
+
+/// Warpgroups in turns: each waits for its own and ends it by giving another one its.
+__device__ __forceinline__ void wait_for_turn(int group) {
+  asm volatile("bar.sync %0, 256;" ::"r"(group + 1) : "memory");
+}
+__device__ __forceinline__ void next_turn(int group) {
+  asm volatile("bar.arrive %0, 256;" ::"r"(group + 1) : "memory");
+}
+
+/// The 128 threads of a warpgroup meet. Barriers 1 to 3 are those of turns, 0 is the CTA's.
+__device__ __forceinline__ void meet(int group) {
+  asm volatile("bar.sync %0, 128;" ::"r"(group + 4) : "memory");
+}
+
+__device__ __forceinline__ void store_shared(std::uint32_t to, float value) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(to), "f"(value) : "memory");
+}
+
+__device__ __forceinline__ std::uint32_t load_shared(std::uint32_t from) {
+  std::uint32_t word;
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(from) : "memory");
+  return word;
+}
+
+/// Registers of every thread of the warpgroup from here on; multiples of 8.
+template <int kRegisters>
+__device__ __forceinline__ void raise_registers() {
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+template <int kRegisters>
+__device__ __forceinline__ void lower_registers() {
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+/// Products may use the registers that were written before.
+__device__ __forceinline__ void begin_products() {
+  asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+/// Closes the group of all products since the last call.
+__device__ __forceinline__ void commit_products() {
+  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/// Waits until at most `kPending` groups are under way. Their registers belong to them until then.
+template <int kPending>
+__device__ __forceinline__ void wait_for_products() {
+  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
+}
+
+}  // namespace flashbench::cuda::wgmma_sm90a

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ptx/machine/counters.h"
+#include "ptx/machine/finding.h"
+#include "system/error.h"
+
+namespace flashbench::ptx {
+
+/// PTX text that cannot be executed: a syntax error, or an instruction that the emulator does not
+/// know. The message names the module and the line.
+class PtxError : public DeviceError {
+  using DeviceError::DeviceError;
+};
+
+struct DeviceOptions {
+  int compute_capability = 90;  ///< modules with a newer .target, or sm_90a of another, are refused
+  std::uint64_t seed = 1;       ///< of warp order, CTA order and asynchronous completion
+  std::size_t memory_bytes = std::size_t{8} << 30;  ///< alloc throws beyond it
+  std::size_t shared_bytes_per_block =
+      227 * 1024;                           ///< the opt-in limit, static and dynamic together
+  int resident_ctas = 4;                    ///< CTAs that take turns
+  std::uint32_t slice_instructions = 2000;  ///< a warp's turn
+  std::uint64_t max_warp_instructions = 0;  ///< of one launch; 0: no limit
+  bool detect_races = true;
+  int max_findings = 20;  ///< distinct ones of a launch that are kept
+};
+
+/// An address in the emulated device's generic address space. Allocations are far apart, so that
+/// an access past the end of one never lands in another.
+using Address = std::uint64_t;
+
+struct KernelInfo {
+  std::string name;
+  std::vector<std::size_t> parameter_bytes;
+  std::size_t static_shared_bytes = 0;
+  std::size_t local_bytes = 0;  ///< of one thread
+};
+
+/// What a launch did. `findings` is empty when nothing is wrong.
+struct LaunchResult {
+  Counters counters;
+  std::vector<Finding> findings;
+  bool completed = true;  ///< false: a fatal finding stopped it
+};
+
+struct Program;  // A loaded module.
+
+/// A handle of PTX text loaded into a device; cheap to copy, keeps the program alive.
+using Module = std::shared_ptr<Program>;
+
+/// An emulated GPU that executes PTX and reports what is wrong with it.
+/// Not thread-safe. Errors of use (unknown kernel, wrong argument sizes, freeing twice, copying
+/// outside an allocation) throw DeviceError; what a kernel does wrong is a Finding.
+class Device {
+ public:
+  explicit Device(DeviceOptions options = {});
+  ~Device();
+  Device(Device&&) noexcept;
+  Device& operator=(Device&&) noexcept;
+
+  const DeviceOptions& options() const;
+  void set_seed(std::uint64_t seed);
+
+  /// Parses `text`. `name` appears in errors and findings. Throws PtxError. Kernels are decoded
+  /// when they are first asked for, so that an unknown instruction fails that kernel only.
+  Module load(std::string_view text, std::string name);
+  std::vector<std::string> kernels(const Module& module) const;
+  /// Throws DeviceError if there is no such kernel, PtxError if it holds an unknown instruction.
+  KernelInfo kernel(const Module& module, std::string_view kernel_name);
+
+  /// Device memory, 256-byte aligned, not initialised: a kernel that reads it before anything was
+  /// written there is reported. Throws DeviceError beyond memory_bytes. `name` appears in findings.
+  Address alloc(std::size_t bytes, std::string name);
+  void free(Address address);
+  void copy_in(Address to, std::span<const std::byte> from);
+  /// Bytes that nothing has written come out as 0xFF.
+  void copy_out(std::span<std::byte> to, Address from) const;
+  void fill(Address to, std::byte value, std::size_t bytes);
+  /// Makes the bytes uninitialised again: 0xFF (a NaN in every float type), and a finding if read.
+  void poison(Address to, std::size_t bytes);
+  /// How many of the bytes nothing has written since alloc or poison.
+  std::size_t unwritten(Address from, std::size_t bytes) const;
+  std::size_t allocated_bytes() const;
+
+  /// Runs a whole grid. `arguments` are the kernel's parameters in order, each as its bytes.
+  LaunchResult launch(const Module& module, std::string_view kernel_name, Dim3 grid, Dim3 block,
+                      std::size_t dynamic_shared_bytes,
+                      std::span<const std::span<const std::byte>> arguments);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace flashbench::ptx

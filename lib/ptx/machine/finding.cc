@@ -1,0 +1,81 @@
+#include "ptx/machine/finding.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "ptx/machine/counters.h"
+
+namespace flashbench::ptx {
+
+std::string_view name(FindingKind kind) {
+  switch (kind) {
+    case FindingKind::kOutOfBounds:
+      return "out of bounds";
+    case FindingKind::kMisaligned:
+      return "misaligned";
+    case FindingKind::kUninitialised:
+      return "uninitialised";
+    case FindingKind::kRace:
+      return "race";
+    case FindingKind::kAsync:
+      return "asynchronous copy";
+    case FindingKind::kProxy:
+      return "missing proxy fence";
+    case FindingKind::kWgmma:
+      return "wgmma";
+    case FindingKind::kBarrier:
+      return "barrier";
+    case FindingKind::kInvalid:
+      return "invalid operand";
+    case FindingKind::kDeadlock:
+      return "deadlock";
+    case FindingKind::kLivelock:
+      return "livelock";
+    case FindingKind::kTrap:
+      return "trap";
+  }
+  return "?";
+}
+
+std::string Finding::text() const {
+  std::string s = fmt::format("{} in {}", ptx::name(kind), kernel);
+  if (!file.empty()) {
+    s += fmt::format(" ({}:{}", file, line);
+    if (!caller_file.empty()) s += fmt::format(", inlined at {}:{}", caller_file, caller_line);
+    s += ")";
+  }
+  s += fmt::format(", CTA ({},{},{})", cta.x, cta.y, cta.z);
+  if (warp >= 0) s += fmt::format(", warp {}", warp);
+  if (lane >= 0) s += fmt::format(", lane {}", lane);
+  s += ": " + message;
+  if (ptx_line > 0) s += fmt::format(" [PTX line {}: {}]", ptx_line, instruction);
+  if (occurrences > 1) s += fmt::format(" ({} times)", occurrences);
+  return s;
+}
+
+std::string_view name(InstructionClass c) {
+  constexpr std::array<std::string_view, static_cast<std::size_t>(InstructionClass::kCount)>
+      kNames = {"integer",    "f32/f64", "f16/bf16", "special function", "convert", "move",
+                "compare",    "control", "memory",   "atomic",           "warp",    "barrier",
+                "async copy", "matrix"};
+  return kNames[static_cast<std::size_t>(c)];
+}
+
+Counters& Counters::operator+=(const Counters& other) {
+  warp_instructions += other.warp_instructions;
+  thread_instructions += other.thread_instructions;
+  for (std::size_t i = 0; i < by_class.size(); ++i) by_class[i] += other.by_class[i];
+  global_read_bytes += other.global_read_bytes;
+  global_written_bytes += other.global_written_bytes;
+  shared_read_bytes += other.shared_read_bytes;
+  shared_written_bytes += other.shared_written_bytes;
+  local_read_bytes += other.local_read_bytes;
+  local_written_bytes += other.local_written_bytes;
+  barriers += other.barriers;
+  matrix_flop += other.matrix_flop;
+  ctas += other.ctas;
+  return *this;
+}
+
+}  // namespace flashbench::ptx

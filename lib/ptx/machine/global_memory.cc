@@ -1,0 +1,75 @@
+#include "ptx/machine/global_memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "system/error.h"
+
+namespace flashbench::ptx {
+
+void join(CtaClock& into, const CtaClock& other) {
+  for (const auto& [cta, epoch] : other) into[cta] = std::max(into[cta], epoch);
+}
+
+std::uint64_t GlobalMemory::alloc(std::size_t bytes, std::string name) {
+  constexpr std::uint64_t kGap = std::uint64_t{1} << 32;
+  auto a = std::make_unique<Allocation>();
+  a->base = next_;
+  a->size = bytes;
+  a->name = std::move(name);
+  a->data.assign(bytes, 0xFF);
+  a->written.assign(bytes, 0);
+  next_ += (bytes / kGap + 2) * kGap;
+  allocated_ += bytes;
+  const std::uint64_t base = a->base;
+  allocations_[base] = std::move(a);
+  return base;
+}
+
+void GlobalMemory::free(std::uint64_t base) {
+  const auto it = allocations_.find(base);
+  if (it == allocations_.end()) {
+    throw DeviceError(fmt::format("free of {:#x}, where no allocation begins", base));
+  }
+  allocated_ -= it->second->size;
+  if (last_ == it->second.get()) last_ = nullptr;
+  allocations_.erase(it);
+}
+
+Allocation* GlobalMemory::find(std::uint64_t address, std::size_t bytes) {
+  const auto holds = [&](const Allocation& a) {
+    return address - a.base <= a.size && bytes <= a.size - (address - a.base);
+  };
+  if (last_ != nullptr && address >= last_->base && holds(*last_)) return last_;
+  auto it = allocations_.upper_bound(address);
+  if (it == allocations_.begin()) return nullptr;
+  --it;
+  if (!holds(*it->second)) return nullptr;
+  return last_ = it->second.get();
+}
+
+const Allocation* GlobalMemory::find(std::uint64_t address, std::size_t bytes) const {
+  return const_cast<GlobalMemory*>(this)->find(address, bytes);  // changes only the cache
+}
+
+std::string GlobalMemory::describe(std::uint64_t address) const {
+  const auto after = allocations_.upper_bound(address);
+  if (after != allocations_.begin()) {
+    const Allocation& a = *std::prev(after)->second;
+    const std::uint64_t offset = address - a.base;
+    const std::uint64_t kNear = std::uint64_t{1} << 31;
+    if (offset < a.size + kNear) {
+      return offset < a.size ? fmt::format("byte {} of '{}' ({} bytes)", offset, a.name, a.size)
+                             : fmt::format("{} bytes past the end of '{}' ({} bytes)",
+                                           offset - a.size, a.name, a.size);
+    }
+  }
+  if (after != allocations_.end()) {
+    const Allocation& a = *after->second;
+    return fmt::format("{} bytes before '{}' ({} bytes)", a.base - address, a.name, a.size);
+  }
+  return fmt::format("{:#x}, near no allocation", address);
+}
+
+}  // namespace flashbench::ptx

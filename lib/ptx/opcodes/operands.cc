@@ -1,0 +1,278 @@
+// Names to rows: registers, special registers, constants, variables.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "ptx/machine/device.h"
+#include "ptx/opcodes/decoder.h"
+
+namespace flashbench::ptx {
+namespace {
+
+std::uint32_t round_up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
+
+}  // namespace
+
+Row Decoder::new_row(int bytes) {
+  const auto row = static_cast<Row>(kernel_->image.size());
+  const std::size_t size = bytes == 0 ? kRowAlign : bytes == 8 ? 256 : 128;
+  kernel_->image.resize(row + size);
+  kernel_->defined.resize(row_index(row + static_cast<Row>(size)), 0);
+  return row;
+}
+
+Row Decoder::constant(std::uint64_t value, int bytes) {
+  const int stride = bytes == 8 ? 8 : 4;
+  if (bytes < 8) value &= (std::uint64_t{1} << (8 * bytes)) - 1;
+  Row& row = constants_[{stride, value}];
+  if (row != 0) return row;
+  row = new_row(stride);
+  for (std::size_t lane = 0; lane < kWarpSize; ++lane) {
+    std::memcpy(kernel_->image.data() + row + lane * static_cast<std::size_t>(stride), &value,
+                static_cast<std::size_t>(stride));
+  }
+  kernel_->defined[row_index(row)] = kAllLanes;
+  return row;
+}
+
+Row Decoder::carry() {
+  if (carry_ == 0) carry_ = new_row(0);
+  return carry_;
+}
+
+const Decoder::Register* Decoder::find_register(const std::string& name) {
+  for (int s = statement_->scope; s >= 0;
+       s = function_->scopes[static_cast<std::size_t>(s)].parent) {
+    for (const RegisterRange& range : function_->scopes[static_cast<std::size_t>(s)].registers) {
+      if (range.count < 0 ? name != range.prefix : !name.starts_with(range.prefix)) continue;
+      if (range.count >= 0) {
+        const std::string_view digits = std::string_view(name).substr(range.prefix.size());
+        if (digits.empty() || digits.find_first_not_of("0123456789") != digits.npos) continue;
+        if (std::stoi(std::string(digits)) >= range.count) continue;
+      }
+      const std::string key = fmt::format("{}/{}/{}", function_index_, s, name);
+      const auto it = registers_.find(key);
+      if (it != registers_.end()) return &it->second;
+      if (range.type == Type::kB128) fail("128-bit registers are not known");
+      const int size = size_of(range.type), bytes = size == 0 ? 0 : size == 8 ? 8 : 4;
+      return &(registers_[key] = {new_row(bytes), bytes, range.type});
+    }
+  }
+  return find_special(name);
+}
+
+const Decoder::Register* Decoder::find_special(const std::string& name) {
+  struct Entry {
+    std::string_view name;
+    Special which;
+    int bytes = 4;
+  };
+  static constexpr Entry kTable[] = {
+      {"%tid.x", Special::kTidX},
+      {"%tid.y", Special::kTidY},
+      {"%tid.z", Special::kTidZ},
+      {"%ntid.x", Special::kNtidX},
+      {"%ntid.y", Special::kNtidY},
+      {"%ntid.z", Special::kNtidZ},
+      {"%ctaid.x", Special::kCtaidX},
+      {"%ctaid.y", Special::kCtaidY},
+      {"%ctaid.z", Special::kCtaidZ},
+      {"%nctaid.x", Special::kNctaidX},
+      {"%nctaid.y", Special::kNctaidY},
+      {"%nctaid.z", Special::kNctaidZ},
+      {"%laneid", Special::kLaneId},
+      {"%warpid", Special::kWarpId},
+      {"%nwarpid", Special::kNwarpId},
+      {"%smid", Special::kSmId},
+      {"%nsmid", Special::kNsmId},
+      {"%lanemask_eq", Special::kLaneMaskEq},
+      {"%lanemask_lt", Special::kLaneMaskLt},
+      {"%lanemask_le", Special::kLaneMaskLe},
+      {"%lanemask_gt", Special::kLaneMaskGt},
+      {"%lanemask_ge", Special::kLaneMaskGe},
+      {"%clock", Special::kClock},
+      {"%clock64", Special::kClock64, 8},
+      {"%globaltimer", Special::kClock64, 8},
+      {"%dynamic_smem_size", Special::kDynamicSharedBytes},
+      {"%total_smem_size", Special::kTotalSharedBytes},
+      {"%cluster_ctarank", Special::kZero},
+      {"%cluster_nctarank", Special::kOne},
+      {"%cluster_ctaid.x", Special::kZero},
+      {"%cluster_nctaid.x", Special::kOne},
+      {"%clusterid.x", Special::kCtaidX},
+      {"%nclusterid.x", Special::kNctaidX},
+  };
+  for (const Entry& e : kTable) {
+    if (e.name != name) continue;
+    Row& row = kernel_->specials[{e.which, e.bytes}];
+    if (row == 0) {
+      row = new_row(e.bytes);
+      kernel_->defined[row_index(row)] = kAllLanes;
+    }
+    return &(registers_[name] = {row, e.bytes, Type::kB32});
+  }
+  return nullptr;
+}
+
+bool Decoder::find_symbol(const std::string& name, std::uint64_t& address) {
+  const Function& f = *function_;
+  for (int s = statement_->scope; s >= 0; s = f.scopes[static_cast<std::size_t>(s)].parent) {
+    const auto& variables = f.scopes[static_cast<std::size_t>(s)].variables;
+    if (const auto it = variables.find(name); it != variables.end()) {
+      address = place(it->second, s);
+      return true;
+    }
+  }
+  for (std::size_t i = 0; i < f.parameters.size(); ++i) {
+    if (f.parameters[i].name != name) continue;
+    address = f.entry ? kernel_->parameter_offset[i] : locals_.at({function_index_, name});
+    return true;
+  }
+  for (const Variable& v : f.returns) {
+    if (v.name != name) continue;
+    address = locals_.at({function_index_, name});
+    return true;
+  }
+  for (const Variable& v : program_.syntax.variables) {
+    if (v.name != name) continue;
+    address = place(v, -1);
+    return true;
+  }
+  return false;
+}
+
+std::uint64_t Decoder::place(const Variable& v, int scope) {
+  if (v.space == Space::kShared) {
+    return v.external || v.size == 0 ? kernel_->dynamic_shared : shared_.at(v.name);
+  }
+  if (v.space == Space::kGlobal) {
+    const auto it = program_.symbols.find(v.name);
+    if (it != program_.symbols.end()) return it->second;
+    const std::uint64_t base = global_.alloc(v.size, v.name);
+    Allocation& a = *global_.find(base, 0);
+    a.data.assign(v.size, 0);
+    a.written.assign(v.size, 1);
+    std::copy(v.initial.begin(), v.initial.end(), a.data.begin());
+    return program_.symbols[v.name] = base;
+  }
+  const std::pair<int, std::string> key{(function_index_ + 1) * 1'000'000 + scope, v.name};
+  const auto it = locals_.find(key);
+  if (it != locals_.end()) return it->second;
+  if (v.space == Space::kParam) return locals_[key] = place_in_call_space(v);
+  std::uint32_t& end = kernel_->local_bytes;
+  end = round_up(end, v.align);
+  locals_[key] = end;
+  end += v.size;
+  return locals_[key];
+}
+
+std::uint32_t Decoder::place_in_call_space(const Variable& v) {
+  std::uint32_t& end = kernel_->call_bytes;
+  end = round_up(end, v.align);
+  const std::uint32_t at = kCallSpace + end;
+  end += v.size;
+  return at;
+}
+
+Row Decoder::source(const Operand& o, Type type) {
+  const int bytes = type == Type::kPred ? 4 : std::max(1, size_of(type));
+  switch (o.kind) {
+    case Operand::Kind::kName: {
+      if (const Register* r = find_register(o.name)) {
+        reads_.push_back(static_cast<std::uint32_t>(row_index(r->row)));
+        return r->row;
+      }
+      if (o.name == "WARP_SZ") return constant(kWarpSize, bytes);
+      std::uint64_t address;
+      if (find_symbol(o.name, address)) {
+        return constant(address + static_cast<std::uint64_t>(o.value), bytes);
+      }
+      fail(fmt::format("unknown name '{}'", o.name));
+    }
+    case Operand::Kind::kInteger:
+      if (type == Type::kF32) {
+        return constant(std::bit_cast<std::uint32_t>(static_cast<float>(o.value)), 4);
+      }
+      if (type == Type::kF64) {
+        return constant(std::bit_cast<std::uint64_t>(static_cast<double>(o.value)), 8);
+      }
+      if (type == Type::kPred) return constant(o.value != 0 ? kAllLanes : 0, 4);
+      return constant(static_cast<std::uint64_t>(o.value), bytes);
+    case Operand::Kind::kFloat32:
+      if (bytes == 8) {
+        const auto bits = static_cast<std::uint32_t>(o.value);
+        return constant(std::bit_cast<std::uint64_t>(double{std::bit_cast<float>(bits)}), 8);
+      }
+      return constant(static_cast<std::uint64_t>(o.value), 4);
+    case Operand::Kind::kFloat64:
+      if (bytes == 8) return constant(static_cast<std::uint64_t>(o.value), 8);
+      return constant(
+          std::bit_cast<std::uint32_t>(static_cast<float>(std::bit_cast<double>(o.value))), 4);
+    default:
+      fail("an operand of the wrong kind");
+  }
+}
+
+Row Decoder::destination(const Operand& o) {
+  if (o.kind != Operand::Kind::kName) fail("the destination is no register");
+  if (o.name == "_") return kSink;
+  const Register* r = find_register(o.name);
+  if (r == nullptr) fail(fmt::format("unknown register '{}'", o.name));
+  writes_.push_back(static_cast<std::uint32_t>(row_index(r->row)));
+  return r->row;
+}
+
+int Decoder::register_bytes(const Operand& o) const {
+  if (o.kind != Operand::Kind::kName || o.name == "_") return 0;
+  const Register* r = const_cast<Decoder*>(this)->find_register(o.name);
+  return r == nullptr ? 0 : r->bytes;
+}
+
+std::vector<Row> Decoder::sources(const Operand& o, Type type, std::vector<std::uint8_t>* widths) {
+  std::vector<Row> rows;
+  const auto add = [&](const Operand& part) {
+    rows.push_back(source(part, type));
+    const int bytes = register_bytes(part);
+    if (widths != nullptr) {
+      widths->push_back(static_cast<std::uint8_t>(bytes != 0 ? bytes : size_of(type) == 8 ? 8 : 4));
+    }
+  };
+  if (o.kind == Operand::Kind::kVector) {
+    for (const Operand& part : o.parts) add(part);
+  } else {
+    add(o);
+  }
+  return rows;
+}
+
+std::vector<Row> Decoder::destinations(const Operand& o, std::vector<std::uint8_t>* widths) {
+  std::vector<Row> rows;
+  const auto add = [&](const Operand& part) {
+    rows.push_back(destination(part));
+    if (widths != nullptr) widths->push_back(register_bytes(part) == 8 ? 8 : 4);
+  };
+  if (o.kind == Operand::Kind::kVector) {
+    for (const Operand& part : o.parts) add(part);
+  } else {
+    add(o);
+  }
+  return rows;
+}
+
+void Decoder::address(Instruction& ins, const Operand& o) {
+  if (o.kind != Operand::Kind::kAddress || o.parts.empty()) fail("expected an address in brackets");
+  const Operand& base = o.parts[0];
+  const int bytes = register_bytes(base);
+  if (bytes != 0) {
+    ins.a = source(base, Type::kB64);
+    ins.wide_a = static_cast<std::uint8_t>(bytes);
+    ins.immediate = base.value;
+    return;
+  }
+  ins.wide_a = 8;
+  ins.a = source(base, Type::kB64);
+}
+
+}  // namespace flashbench::ptx

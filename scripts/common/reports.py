@@ -1,0 +1,363 @@
+"""What plots and peers share: reading reports, what varies among their results, labels.
+
+Standard library only. A result keeps the fields of lib/report/schema; four are added:
+`report` (its number), `program` (flashbench, pytorch, ...), `source` (the file's stem) and
+`memory_bytes` (on a GPU what it takes there, else the process's peak).
+"""
+
+import json
+import os
+import pathlib
+import sys
+
+SCHEMA_VERSION = 1
+AXIS_TITLES = {
+    "q_len": "sequence length (queries)",
+    "kv_len": "keys",
+    "d": "head dimension",
+    "b": "batch",
+    "h": "query heads",
+    "h_kv": "key/value heads",
+}
+SIZES = tuple(AXIS_TITLES)
+
+
+class Refused(Exception):
+    """Bad input, in one line: exit code 2."""
+
+
+class Report:
+    """One report and where it came from."""
+
+    def __init__(self, path, number):
+        try:
+            self.data = json.loads(pathlib.Path(path).read_text())
+        except OSError as error:
+            raise Refused(f"{path}: {error.strerror}") from error
+        except ValueError as error:
+            raise Refused(f"{path}: not JSON: {error}") from error
+        if not isinstance(self.data, dict) or self.data.get("schema_version") != SCHEMA_VERSION:
+            raise Refused(
+                f"{path}: no report of schema version {SCHEMA_VERSION}; "
+                "flashbench --json writes one"
+            )
+        self.path = str(path)
+        self.program = self.data["tool"]["name"]
+        self.source = pathlib.Path(path).stem
+        for result in self.data["results"]:
+            result.update(report=number, program=self.program, source=self.source)
+            on_gpu = result.get("device_bytes")  # later than the first reports
+            result["memory_bytes"] = on_gpu if on_gpu is not None else result["peak_rss_bytes"]
+
+    @property
+    def results(self):
+        return self.data["results"]
+
+    def build(self):
+        """The program, its version and what it was built from."""
+        tool = self.data["tool"]
+        sha = (
+            f" ({tool['git_sha'][:8]}{', modified' if tool['dirty'] else ''})"
+            if tool["git_sha"]
+            else ""
+        )
+        return f"{tool['name']} {tool['version']}{sha}"
+
+    def machine(self):
+        """The processor, or the GPU, that was measured."""
+        context = self.data["context"]
+        on_gpu = any(r["backend"] == "cuda" for r in self.results)
+        if on_gpu and context["gpu"]:
+            return context["gpu"]["model"]
+        threads = sorted({r["threads"] for r in self.results if r["threads"]})
+        used = f", {'/'.join(map(str, threads))} thread{'s' * (threads != [1])}" if threads else ""
+        return context["cpu"]["model"] + used
+
+
+def load(paths):
+    """The reports; programs of the same name are told apart by their files' names."""
+    reports = [Report(path, number) for number, path in enumerate(paths)]
+    names = [report.program for report in reports]
+    for report in reports:
+        if names.count(report.program) > 1:
+            for result in report.results:
+                result["program"] = report.source
+    if not any(report.results for report in reports):
+        raise Refused(f"{', '.join(map(str, paths))}: no results in there")
+    return reports
+
+
+def results_of(reports):
+    return [result for report in reports for result in report.results]
+
+
+def machines(reports):
+    """One line that names every machine and build."""
+    names = list(dict.fromkeys(report.machine() for report in reports))
+    builds = list(dict.fromkeys(report.build() for report in reports))
+    return f"{'; '.join(names)} · {', '.join(builds)}"
+
+
+# ---- what a result is called ---------------------------------------------------------------------
+
+
+def mask_text(workload):
+    parts = ["causal"] if workload["causal"] else []
+    if workload["mask"] != "none":
+        keep = workload["mask_keep"]
+        parts.append("padding" + (f" {keep:g}" if keep is not None else ""))
+    return " + ".join(parts) or "no mask"
+
+
+def heads_text(workload):
+    return (
+        f"{workload['h']}"
+        if workload["h"] == workload["h_kv"]
+        else f"{workload['h']}/{workload['h_kv']}"
+    )
+
+
+TRAITS = {  # what may tell results apart, beside the swept length: text by result
+    "program": lambda r: r["program"],
+    "type": lambda r: r["type"],
+    "backend": lambda r: r["backend"],
+    "kernel": lambda r: r["kernel_request"] or "",
+    "isa": lambda r: r["isa"] or "",
+    "threads": lambda r: "" if r["threads"] is None else f"{r['threads']} threads",
+    "device": lambda r: r["device"] or "",
+    "cache": lambda r: f"{r['cache']} cache",
+    "deterministic": lambda r: "deterministic" if r["deterministic"] else "",
+    "pass": lambda r: r["pass"],
+    "dtype": lambda r: r["workload"]["dtype"],
+    "mask": lambda r: mask_text(r["workload"]),
+    "input": lambda r: r["workload"]["input"],
+    "d": lambda r: f"d = {r['workload']['d']}",
+    "heads": lambda r: f"{heads_text(r['workload'])} heads",
+    "b": lambda r: f"batch {r['workload']['b']}",
+    "q_len": lambda r: f"{r['workload']['q_len']} queries",
+    "kv_len": lambda r: f"{r['workload']['kv_len']} keys",
+}
+LINE_TRAITS = (
+    "program",
+    "type",
+    "backend",
+    "kernel",
+    "isa",
+    "threads",
+    "device",
+    "cache",
+    "deterministic",
+)
+PANEL_TRAITS = tuple(name for name in TRAITS if name not in LINE_TRAITS)
+
+
+def telling(results, names, given=lambda r: None):
+    """Those traits, in order, that tell results apart where `given` and those before do not."""
+    kept, groups = [], len({given(r) for r in results})
+    for name in names:
+        finer = len({(given(r), *(TRAITS[n](r) for n in (*kept, name))) for r in results})
+        if finer > groups:
+            kept.append(name)
+            groups = finer
+    return kept
+
+
+def label(result, names):
+    return ", ".join(text for name in names if (text := TRAITS[name](result)))
+
+
+def shared(results, names):
+    """What all results have in common, in words."""
+    kept = [name for name in names if len({TRAITS[name](r) for r in results}) == 1]
+    return label(results[0], kept) if results else ""
+
+
+def swept(results):
+    """The size along which results are drawn: the first that varies; None where none does."""
+    return next((n for n in SIZES if len({r["workload"][n] for r in results}) > 1), None)
+
+
+class Sweep:
+    """Results arranged for drawing: panels by what is computed, lines by what computes it."""
+
+    def __init__(self, results):
+        self.results = results
+        self.axis = swept(results)
+        self.panel_traits = telling(results, PANEL_TRAITS, self.x)
+        self.line_traits = telling(results, LINE_TRAITS) or ["type"]
+        named = [name for name in PANEL_TRAITS if name not in ("input", "b", self.axis, "kv_len")]
+        self.caption = shared(results, named)
+
+    def x(self, result):
+        return result["workload"][self.axis] if self.axis else 0
+
+    def panels(self):
+        """{panel's title: {line's label: [results by x]}}, both in the order of the reports."""
+        out = {}
+        for result in self.results:
+            lines = out.setdefault(label(result, self.panel_traits), {})
+            lines.setdefault(label(result, self.line_traits), []).append(result)
+        for lines in out.values():
+            for line in lines.values():
+                line.sort(key=self.x)
+        return out
+
+    def lines(self):
+        return list(dict.fromkeys(label(r, self.line_traits) for r in self.results))
+
+    def one_point_each(self):
+        return all(len(line) == 1 for lines in self.panels().values() for line in lines.values())
+
+    def axis_title(self):
+        return AXIS_TITLES.get(self.axis, "")
+
+
+def short(result, results):
+    """A result's name among all of them: only what tells it apart."""
+    names = telling(results, (*PANEL_TRAITS, *LINE_TRAITS))
+    return label(result, names) or label(result, ("pass", "type"))
+
+
+def has_median(results):
+    return [r for r in results if r["median"] is not None]
+
+
+def roofs(report):
+    """{"f32 avx512, 2 threads": (FLOP/s, bytes/s)} of the peaks measured in that run."""
+
+    def where(peak):
+        device = peak.get("device")
+        return ("GPU", device) if device else (peak["backend"], peak["isa"], peak["threads"])
+
+    peaks = report.data["peaks"]
+    bandwidths = {where(p): p["read_gb_s"] for p in peaks if p["read_gb_s"]}
+    out = {}
+    for peak in peaks:
+        bandwidth = bandwidths.get(where(peak))
+        if peak["gflops"] and bandwidth:
+            on = f"GPU {peak['device']}" if peak.get("device") else f"{peak['threads']} threads"
+            out[f"{peak['dtype']} {peak['isa']}, {on}"] = peak["gflops"] * 1e9, bandwidth * 1e9
+    return out
+
+
+def box_end(result):
+    """Where the upper whisker of a box plot ends, relative to the median."""
+    fence = result["p75"] + 1.5 * (result["p75"] - result["p25"])
+    return max(t for t in result["times"] if t <= max(fence, result["median"])) / result["median"]
+
+
+def case_of(result):
+    """What makes results of different programs or builds the same case."""
+    same = ("workload", "pass", "type", "backend", "threads", "device", "cache")
+    return json.dumps([result[name] for name in same], sort_keys=True)
+
+
+def speedups(sweep):
+    """{panel: {line: [(x, ratio, low, high)]}}: flash over normal, the first report over others.
+
+    The interval of a ratio is that of the two intervals' ends: wider than 95 %, never narrower."""
+    known = has_median(sweep.results)
+    twins = {
+        (r["report"], r["isa"], case_of(dict(r, type="flash"))): r
+        for r in known
+        if r["type"] == "normal"
+    }
+    several = len({r["program"] for r in known}) > 1
+    by_case, out = {}, {}
+
+    def add(result, other, name):
+        panel = out.setdefault(label(result, sweep.panel_traits), {})
+        ratio = other["median"] / result["median"]
+        low, high = other["ci95"][0] / result["ci95"][1], other["ci95"][1] / result["ci95"][0]
+        panel.setdefault(name, []).append((sweep.x(result), ratio, low, high))
+
+    for result in known:
+        by_case.setdefault(case_of(result), []).append(result)
+        twin = twins.get((result["report"], result["isa"], case_of(result)))
+        if result["type"] == "flash" and twin:
+            name = f"{result['program']}: flash over normal" if several else "flash over normal"
+            add(result, twin, f"{name}, {result['isa']}" if "isa" in sweep.line_traits else name)
+    for first, *others in by_case.values():
+        for other in others:
+            if other["report"] != first["report"]:
+                add(first, other, f"{first['type']}: {first['program']} over {other['program']}")
+    return out
+
+
+def names_in(panels):
+    """The lines of all panels, in order."""
+    return list(dict.fromkeys(name for lines in panels.values() for name in lines))
+
+
+def two_parameters(results):
+    """The two sizes of a two-parameter sweep, or None. A size that follows another is none."""
+    axis = swept(results)
+    if axis is None:
+        return None
+    values = len({r["workload"][axis] for r in results})
+    for name in SIZES:
+        pairs = len({(r["workload"][axis], r["workload"][name]) for r in results})
+        if name != axis and pairs > values and len({r["workload"][name] for r in results}) > 1:
+            return axis, name
+    return None
+
+
+# ---- numbers for people --------------------------------------------------------------------------
+
+
+def in_units(value, units, digits=4):
+    """`units`: [(size, name)], largest first."""
+    size, name = next((u for u in units if abs(value) >= u[0]), units[-1])
+    return f"{value / size:.{digits}g} {name}"
+
+
+def seconds(value):
+    return in_units(value, [(1, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")])
+
+
+def byte_count(value):
+    return in_units(value, [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")], 3)
+
+
+def flop_rate(tflops):
+    return in_units(
+        tflops * 1e12,
+        [(1e15, "PFLOP/s"), (1e12, "TFLOP/s"), (1e9, "GFLOP/s"), (1e6, "MFLOP/s"), (1, "FLOP/s")],
+    )
+
+
+def size_text(value):
+    """1024 -> 1k, as the flags take it."""
+    if value >= 1 << 20 and value % (1 << 20) == 0:
+        return f"{value >> 20}m"
+    return f"{value >> 10}k" if value >= 1024 and value % 1024 == 0 else str(value)
+
+
+def rate_unit(results):
+    """(factor on `tflops`, name) that suits the fastest of them."""
+    fastest = max((r["tflops"] for r in results if r["tflops"]), default=0)
+    return (1, "TFLOP/s") if fastest >= 2 else (1e3, "GFLOP/s")
+
+
+def memory_unit(values):
+    largest = max(values, default=0)
+    return next(
+        u for u in ((1e-9, "GB"), (1e-6, "MB"), (1e-3, "kB")) if largest * u[0] >= 2 or u[1] == "kB"
+    )
+
+
+def share_of_peak(result):
+    """`84 % of compute`, or ''."""
+    if result["pct_peak"] is None:
+        return ""
+    return f"{result['pct_peak']:.0f} % of {result['bound']}"
+
+
+def write_text(text, path):
+    """Whole or not at all; - is stdout."""
+    if path == "-":
+        sys.stdout.write(text)
+        return
+    partial = path + ".partial"
+    pathlib.Path(partial).write_text(text)
+    os.replace(partial, path)

@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+"""Measures PyTorch's attention as flashbench measures its own, and writes the same JSON report.
+
+    python3 -m venv build/peers && build/peers/bin/pip install torch numpy safetensors
+    build/peers/bin/python scripts/peer/peer_pytorch.py --h 8 --d 64 --pass both --json torch.json
+    build/peers/bin/python scripts/peer/peer_pytorch.py --h 8 --d 64 --kernel sdpa_math --causal
+
+The inputs are flashbench's own, bit for bit; FLOPs are counted by its rules; what PyTorch computed
+in a timed launch is judged by `flashbench check --external`, and a number without a pass is null.
+
+--type flash   scaled_dot_product_attention; PyTorch picks the backend, the report names it
+--type normal  q k^T, softmax and the product with v as three calls
+--kernel       sdpa_flash, sdpa_efficient, sdpa_cudnn or sdpa_math force one SDPA backend by name
+
+A backward is timed alone: autograd of an output whose forward ran before. PyTorch allocates its
+results in every call; that is part of what its users wait for, and of these times.
+"""
+
+import itertools
+import sys
+import warnings
+
+import peerlib
+from peerlib import Job, Library
+from sampling import Unsupported, require_memory
+
+try:
+    import torch
+    from safetensors.torch import load_file, save_file
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.nn.functional import scaled_dot_product_attention
+except ImportError as missing:
+    sys.exit(f"{sys.argv[0]}: {missing.name} is missing: pip install torch numpy safetensors")
+
+BACKENDS = {
+    "sdpa_flash": SDPBackend.FLASH_ATTENTION,
+    "sdpa_efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "sdpa_cudnn": SDPBackend.CUDNN_ATTENTION,
+    "sdpa_math": SDPBackend.MATH,
+}
+ISA = {"AVX2": "avx2", "AVX512": "avx512"}
+
+
+def visible_mask(case, keep):
+    """(attn_mask, is_causal) that mean what flashbench's masks mean; True = sees.
+
+    PyTorch aligns is_causal at the top left, flashbench at the bottom right: the same for a square.
+    A single query sees every key."""
+    q_len, kv_len = case["q_len"], case["kv_len"]
+    causal = case["causal"] and q_len > 1
+    if keep is None and (not causal or q_len == kv_len):
+        return None, causal
+    mask = None if keep is None else keep.bool()[:, None, None, :]
+    if causal:
+        sees = torch.ones(q_len, kv_len, dtype=torch.bool, device=getattr(keep, "device", None))
+        sees = sees.tril(kv_len - q_len)
+        mask = sees if mask is None else mask & sees
+    return mask, False
+
+
+class TorchJob(Job):
+    """Attention of one case; `call` is what is timed."""
+
+    def __init__(self, case, path, device):
+        tensors = load_file(path, device=device)
+        self.on_gpu = device != "cpu"
+        self.q, self.k, self.v = (tensors[name] for name in "qkv")
+        self.do = tensors.get("do")
+        self.mask, self.is_causal = visible_mask(case, tensors.get("mask"))
+        self.case = case
+        self.scale = case["scale"]
+        self.gqa = case["h"] != case["h_kv"]
+        self.o = self.gradients = None
+        self.wants = case["pass"]
+        if self.wants != "forward":
+            for x in (self.q, self.k, self.v):
+                x.requires_grad_(True)
+
+    def begin(self):
+        """What comes before the launches that are timed: the forward of a lone backward."""
+        if self.wants == "backward":
+            self.o = self.attention()
+        return self
+
+    def attention(self):
+        raise NotImplementedError
+
+    def call(self):
+        if self.wants == "forward":
+            with torch.inference_mode():
+                self.o = self.attention()
+            return
+        if self.wants == "both":
+            self.o = self.attention()
+        keep = self.wants == "backward"
+        self.gradients = torch.autograd.grad(
+            self.o, (self.q, self.k, self.v), self.do, retain_graph=keep
+        )
+
+    def timed(self, iterations):
+        if not self.on_gpu:
+            return super().timed(iterations)
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        self.call()  # as flashbench does: the GPU is busy until the timed launches are queued
+        start.record()
+        for _ in range(iterations):
+            self.call()
+        end.record()
+        end.synchronize()
+        return 1e-3 * start.elapsed_time(end)
+
+    def peak_bytes(self):
+        if not self.on_gpu:
+            return super().peak_bytes()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        self.call()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+
+    @torch.no_grad()
+    def log_sum_exp(self):
+        """Of scores in f32, head by head: scaled_dot_product_attention keeps it to itself, and a
+        sample of the gradients is judged with it. It is judged, too."""
+        b, h, n, m = (self.case[name] for name in ("b", "h", "q_len", "kv_len"))
+        lse = torch.empty(b, h, n, device=self.q.device)
+        mask = self.mask
+        if self.is_causal:
+            mask = torch.ones(n, m, dtype=torch.bool, device=self.q.device).tril()
+        if mask is not None:
+            mask = mask.expand(b, 1, n, m)
+        for i, head in itertools.product(range(b), range(h)):
+            k = self.k[i, head * self.case["h_kv"] // h]
+            scores = self.scale * torch.matmul(self.q[i, head].float(), k.float().mT)
+            if mask is not None:
+                scores.masked_fill_(~mask[i, 0], float("-inf"))
+            lse[i, head] = torch.logsumexp(scores, dim=-1)
+        return lse
+
+    def save(self, path):
+        tensors = {"o": self.o}
+        if self.gradients is not None:
+            tensors.update(zip(("dq", "dk", "dv"), self.gradients))
+            if self.on_gpu:  # where the processor would take long to judge all of the gradients
+                tensors["lse"] = self.log_sum_exp()
+        save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, path)
+
+
+class Sdpa(TorchJob):
+    """One call of scaled_dot_product_attention."""
+
+    def __init__(self, case, path, device):
+        self.forced = case["kernel"]
+        if self.forced == "sdpa_math" or case["type"] == "normal":
+            require_memory(scores_bytes(case))
+        super().__init__(case, path, device)
+        self.kernel = self.forced or self.chosen()
+
+    def options(self):
+        return {
+            "attn_mask": self.mask,
+            "is_causal": self.is_causal,
+            "scale": self.scale,
+            "enable_gqa": self.gqa,
+        }
+
+    def chosen(self):
+        """The backend that PyTorch picks for this call."""
+        choice = SDPBackend(torch._fused_sdp_choice(self.q, self.k, self.v, **self.options()))
+        return next((name for name, value in BACKENDS.items() if value == choice), str(choice))
+
+    def attention(self):
+        if self.forced is None:
+            return scaled_dot_product_attention(self.q, self.k, self.v, **self.options())
+        with sdpa_kernel(BACKENDS[self.forced]), warnings.catch_warnings(record=True) as why:
+            try:
+                return scaled_dot_product_attention(self.q, self.k, self.v, **self.options())
+            except RuntimeError as error:
+                if not any(
+                    text in str(error) for text in ("No available kernel", "No viable backend")
+                ):
+                    raise
+                reasons = "; ".join(str(w.message).split(" (Triggered")[0] for w in why)
+                raise Unsupported(
+                    f"PyTorch has no {self.forced} for this case: {reasons or error}"
+                ) from None
+
+
+class ThreeCalls(TorchJob):
+    """q k^T, softmax, and the product with v."""
+
+    kernel = "three_calls"
+
+    def __init__(self, case, path, device):
+        require_memory(scores_bytes(case))
+        super().__init__(case, path, device)
+        if self.is_causal:
+            n = case["q_len"]
+            self.mask = torch.ones(n, n, dtype=torch.bool, device=device).tril()
+        self.hidden = None if self.mask is None else ~self.mask
+
+    def attention(self):
+        groups = self.case["h"] // self.case["h_kv"]
+        k, v = (x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (self.k, self.v))
+        scores = torch.matmul(self.q * self.scale, k.mT)
+        if self.hidden is not None:
+            scores = scores.masked_fill(self.hidden, float("-inf"))
+        return torch.matmul(torch.softmax(scores, dim=-1), v)
+
+
+def scores_bytes(case):
+    """S and P, of every head at once; the backward adds their gradients."""
+    element = 4 if case["dtype"] == "f32" else 2
+    copies = 2 if case["pass"] == "forward" else 4
+    return copies * element * case["b"] * case["h"] * case["q_len"] * case["kv_len"]
+
+
+class PyTorch(Library):
+    name = "pytorch"
+    version = torch.__version__
+    git_sha = torch.version.git_version
+    compiler = next(
+        (s.strip(" -") for s in torch.__config__.show().splitlines() if "GCC" in s), "unknown"
+    )
+    flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
+    isa = ISA.get(torch.backends.cpu.get_cpu_capability())
+    kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
+    backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
+    device = "cpu"
+
+    def set_up(self, backend, device, threads):
+        torch.set_num_threads(threads)
+        self.device = "cpu"
+        if backend == "cuda":
+            self.device = f"cuda:{device}"
+            torch.cuda.set_device(device)
+            return torch.cuda.get_device_name(device)
+        return None
+
+    def prepare(self, case, path):
+        if case["type"] == "paper":
+            raise Unsupported("PyTorch has no kernel of type paper")
+        three_calls = case["kernel"] == "three_calls" or (
+            case["kernel"] is None and case["type"] == "normal"
+        )
+        return (ThreeCalls if three_calls else Sdpa)(case, path, self.device).begin()
+
+
+if __name__ == "__main__":
+    sys.exit(peerlib.main(PyTorch(), __doc__))

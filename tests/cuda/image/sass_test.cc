@@ -1,0 +1,214 @@
+// The machine code that the build made, opcode by opcode: what a GPU will run is what was meant.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "cuda/contract/probe_argument.h"
+#include "cuda/device/device.h"
+#include "cuda/route.h"
+#include "tests/cuda/image/cubin.h"
+
+namespace flashbench::cuda {
+namespace {
+
+/// The cubins of a list, one path a line.
+std::vector<Cubin> cubins(const std::string& list) {
+  std::vector<Cubin> all;
+  std::ifstream in(list);
+  for (std::string path; std::getline(in, path);)
+    if (!path.empty()) all.emplace_back(path);
+  return all;
+}
+
+/// Of the program; of every architecture that nvcc knows where FLASHBENCH_CUBINS names that list.
+std::vector<Cubin> program_cubins() {
+  const char* const other = std::getenv("FLASHBENCH_CUBINS");
+  return cubins(other != nullptr ? other : FLASHBENCH_PROGRAM_CUBINS);
+}
+
+class Sass : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (all_.empty()) GTEST_SKIP() << "no machine code in this build";
+  }
+  const std::vector<Cubin> all_ = program_cubins();
+};
+
+struct FamilyLaunch {
+  const KernelFamily* family;
+  Launch launch;
+};
+
+/// Code of that architecture runs kernels of that family: 90a those that need it, numbers the rest.
+bool runs(const std::string& arch, const KernelFamily& family) {
+  const int capability = std::stoi(arch);
+  if (arch.ends_with('a')) return family.max_capability == capability;
+  return family.max_capability == 0 && capability >= family.min_capability;
+}
+
+/// Every kernel that the program can launch, by name; products are not its own, nor is what a
+/// family borrows from another one.
+std::map<std::string, FamilyLaunch> launches() {
+  std::map<std::string, FamilyLaunch> all;
+  for (const KernelFamily* family : families())
+    for (const Dtype dtype : kDtypes)
+      for (std::int64_t d = 1; d <= family->max_d && family->takes(dtype); ++d) {
+        const Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
+        for (const auto& list : {family->forward(extent), family->backward(extent)})
+          for (const Launch& launch : list)
+            if (launch.entry.starts_with(family->name))
+              all.insert({launch.entry, {family, launch}});
+      }
+  return all;
+}
+
+/// mma.sync of 16 x 8 x 16 that a warp executes for one tile of a launch. The code of a tile is
+/// unrolled and stands once in a kernel.
+int products_of_a_warp(const Launch& launch) {
+  const std::int64_t of_a_tile = std::int64_t{launch.products} * launch.q_tile * launch.kv_tile *
+                                 launch.padded_d / (16 * 8 * 16);
+  return static_cast<int>(of_a_tile / (launch.threads / 32));
+}
+
+TEST_F(Sass, NoKernelTouchesLocalMemory) {
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      EXPECT_EQ(cubin.count(kernel, Opcode::kLdl), 0) << kernel << " sm_" << cubin.arch();
+      EXPECT_EQ(cubin.count(kernel, Opcode::kStl), 0) << kernel << " sm_" << cubin.arch();
+    }
+}
+
+TEST_F(Sass, ProfilersFindSourceLines) {
+  for (const Cubin& cubin : all_)
+    EXPECT_TRUE(cubin.has_line_info()) << cubin.image() << " sm_" << cubin.arch();
+}
+
+TEST_F(Sass, EveryLaunchHasMachineCodeWhereItsFamilyRuns) {
+  std::map<std::string, std::vector<std::string>> by_arch;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) by_arch[cubin.arch()].push_back(kernel);
+  for (const auto& [arch, kernels] : by_arch)
+    for (const auto& [entry, of] : launches()) {
+      if (!runs(arch, *of.family)) continue;
+      EXPECT_EQ(std::count(kernels.begin(), kernels.end(), entry), 1) << entry << " sm_" << arch;
+    }
+}
+
+TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
+  const auto all_launches = launches();
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      const auto of = all_launches.find(kernel);
+      if (of == all_launches.end() || of->second.family->name != "mma_sm80") continue;
+      const Launch& launch = of->second.launch;
+      if (launch.products == 0) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), products_of_a_warp(launch));
+      EXPECT_GT(cubin.count(kernel, Opcode::kLdsm), 0);
+      EXPECT_GT(cubin.count(kernel, Opcode::kLdgsts), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.capability() >= 80; });
+  EXPECT_EQ(seen > 0, any);
+}
+
+/// wgmma that stand in a kernel: each product is one for every 16 of its sum. In the forward,
+/// scores and output stand three times: where a block begins, in the loop over tiles, and where it
+/// ends, alone or beside the next one's first scores; in the backward, twice: the first tile, the
+/// loop.
+int wgmma_of(const Launch& launch) {
+  const int inner = launch.padded_d / 16;
+  if (launch.phase == "forward") return 3 * (inner + launch.kv_tile / 16);
+  if (launch.phase == "dq") return 2 * (2 * inner + launch.kv_tile / 16);
+  return 2 * (2 * inner + 2 * launch.q_tile / 16);
+}
+
+TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
+  const auto all_launches = launches();
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      const auto of = all_launches.find(kernel);
+      if (of == all_launches.end() || of->second.family->name != "wgmma_sm90a") continue;
+      const Launch& launch = of->second.launch;
+      if (launch.products == 0) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma), wgmma_of(launch));
+      EXPECT_GT(cubin.count(kernel, Opcode::kUtmaldg), 0);
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.arch() == "90a"; });
+  EXPECT_EQ(seen > 0, any);
+}
+
+// What one repeat of the probe's rate counts, and nothing of the slower mma.sync.
+TEST_F(Sass, WgmmaDoesEveryProductOfItsProbe) {
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      if (!kernel.starts_with("probe_sm90a_wgmma_")) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_EQ(cubin.arch(), "90a");
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma), kWgmmaSteps);
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.arch() == "90a"; });
+  EXPECT_EQ(seen, any ? 2 : 0);
+}
+
+// 16 multiply-adds of a 4 x 4 block stand unrolled at least; none of them is TF32.
+TEST_F(Sass, SimtF32MultipliesInF32) {
+  const auto all_launches = launches();
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      const auto of = all_launches.find(kernel);
+      if (of == all_launches.end() || of->second.family->name != "simt_f32") continue;
+      if (of->second.launch.products == 0) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_GE(cubin.count(kernel, Opcode::kFfma), 16 * of->second.launch.products);
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
+      ++seen;
+    }
+  EXPECT_GT(seen, 0);
+}
+
+// What counts as local memory, on the code of a kernel that must use it.
+TEST(SassOfTests, LocalMemoryIsSeen) {
+  const std::vector<Cubin> all = cubins(FLASHBENCH_TEST_CUBINS);
+  int seen = 0;
+  for (const Cubin& cubin : all)
+    if (cubin.has("simt_local_memory")) {
+      EXPECT_GT(cubin.count("simt_local_memory", Opcode::kLdl), 0) << cubin.arch();
+      EXPECT_GT(cubin.count("simt_local_memory", Opcode::kStl), 0) << cubin.arch();
+      ++seen;
+    }
+  if (all.empty()) GTEST_SKIP() << "no machine code in this build";
+  EXPECT_GT(seen, 0);
+}
+
+// Four wgmma of one tile of k = 64, and the two tiles that they multiply.
+TEST(SassOfTests, HopperCodeMultipliesByWgmmaAndLoadsByTma) {
+  for (const Cubin& cubin : cubins(FLASHBENCH_TEST_CUBINS)) {
+    if (!cubin.has("wgmma_sm90a_product")) continue;
+    EXPECT_EQ(cubin.arch(), "90a");
+    EXPECT_EQ(cubin.count("wgmma_sm90a_product", Opcode::kHgmma), 4);
+    EXPECT_GE(cubin.count("wgmma_sm90a_product", Opcode::kUtmaldg), 2);
+    return;
+  }
+  GTEST_SKIP() << "no machine code for 9.0a in this build";
+}
+
+}  // namespace
+}  // namespace flashbench::cuda

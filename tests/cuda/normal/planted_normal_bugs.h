@@ -1,0 +1,118 @@
+#pragma once
+
+#include "tests/cuda/planted_bugs.h"
+
+// Bugs planted into the kernels of normal attention.
+namespace flashbench::cuda {
+
+inline const char* const kSoftmax = "normal_softmax_bf16_warp";
+inline const char* const kSoftmaxBlock = "normal_softmax_bf16_block";
+inline const char* const kGradient = "normal_gradient_bf16_warp";
+inline const char* const kGradientBlock = "normal_gradient_bf16_block";
+inline const char* const kSoftmaxSource = "normal/simt_normal_softmax.cu";
+inline const char* const kGradientSource = "normal/simt_normal_gradient.cu";
+inline const char* const kRowsSource = "normal/simt_normal_rows.cuh";
+
+inline const PlantedBug kNormalBugs[] = {
+    // ---- Masks
+    {"softmax_mask_off_by_one",
+     "wrong result",
+     {kSoftmax, kSoftmaxSource, "hide_unless(k < mask.seen", R"(setp\.lt\.s32)", "setp.le.s32",
+      kAll}},
+    {"softmax_causal_offset_off_by_one",
+     "wrong result",
+     {kSoftmax, kMasks, "keys = q + a.causal_offset + 1", R"((add\.s32\s+%r\d+, %r\d+), 1;)",
+      "$1, 0;", kAll}},
+    {"softmax_ignores_the_padding_mask",
+     "wrong result",
+     {kSoftmax, kSoftmaxSource, "if (mask.kept == nullptr) return", R"(@%p\d+ bra)", "bra", kAll}},
+    {"softmax_reads_the_mask_of_other_keys",
+     "wrong result",
+     {kSoftmax, kSoftmaxSource, "keep = *reinterpret_cast", R"((ld\.global\.v4.*\[%rd\d+)\])",
+      "$1+4]", 0}},
+    {"softmax_of_a_row_that_sees_nothing_subtracts_infinity",
+     "wrong result",
+     {kSoftmax, kSoftmaxSource, "const float max = empty ?",
+      R"(selp\.f32(\s+%f\d+), 0f00000000, (%f\d+), %p\d+;)", "mov.f32$1, $2;", kAll},
+     "",
+     64,
+     230,
+     150},
+    {"softmax_forgets_the_end_of_a_row",
+     "wrong result",
+     {kSoftmax, kRowsSource, "if (kv_len % 4 == 0) return", R"(setp\.eq\.s32(\s+%p\d+), %r\d+, 0;)",
+      "setp.eq.s32$1, 0, 0;", kAll}},
+    // ---- Maximum, sum, LSE, places
+    {"softmax_takes_the_maximum_of_half_the_lanes",
+     "wrong result",
+     {kSoftmax, kRowsSource, "x = f(x, __shfl_xor_sync",
+      R"(shfl\.sync\.bfly\.b32(\s+%r\d+)\|%p\d+, (%r\d+),.*)", "mov.b32$1, $2;", 0}},
+    {"softmax_sums_half_the_lanes",
+     "wrong result",
+     {kSoftmax, kRowsSource, "x = f(x, __shfl_xor_sync",
+      R"(shfl\.sync\.bfly\.b32(\s+%r\d+)\|%p\d+, (%r\d+),.*)", "mov.b32$1, 0;", 5}},
+    {"softmax_does_not_divide_by_the_sum",
+     "wrong result",
+     {kSoftmax, kSoftmaxSource, "kWeightScale<T> / sum", R"(rcp\.rn\.f32(\s+%f\d+), %f\d+;)",
+      "mov.f32$1, 0f3F800000;", kAll}},
+    {"softmax_writes_lse_in_log2",
+     "wrong result",
+     {kSoftmax, kSoftmaxSource, "a.lse[row] =", R"(mul\.f32(\s+%f\d+), (%f\d+), 0f3F317218;)",
+      "mov.f32$1, $2;", kAll}},
+    {"softmax_leaves_out_one_vector_of_weights",
+     "wrong result",
+     {kSoftmax, kRowsSource, "reinterpret_cast<Four<T>*>(row)", R"(st\.global.*;)", "", 1},
+     "",
+     64,
+     20,
+     1000},
+    {"softmax_writes_weights_one_vector_on",
+     "wrong result",
+     {kSoftmax, kRowsSource, "reinterpret_cast<Four<T>*>(row)", R"((st\.global\S*\s+\[%rd\d+)\])",
+      "$1+8]", 0}},
+    {"softmax_has_no_barrier_before_partial_sums_are_read",
+     "race",
+     {kSoftmaxBlock, kRowsSource, "__syncthreads();", R"(bar\.sync\s+0;)", "", 0},
+     "",
+     64,
+     20,
+     1100},
+    {"softmax_leaves_out_a_warp",
+     "wrong result",
+     {kSoftmaxBlock, kRowsSource, "x = f(x, parts[warp])", R"(add\.f32(\s+%f\d+), (%f\d+), %f\d+;)",
+      "mov.f32$1, $2;", 0},
+     "",
+     64,
+     20,
+     1100},
+    // ---- Gradient of the scores
+    {"gradient_does_not_subtract_d",
+     "wrong result",
+     {kGradient, kGradientSource, "return p * (dp - delta)",
+      R"(sub\.f32(\s+%f\d+), (%f\d+), %f\d+;)", "mov.f32$1, $2;", kAll}},
+    {"gradient_sums_d_over_half_the_lanes",
+     "wrong result",
+     {kGradient, kRowsSource, "x = f(x, __shfl_xor_sync",
+      R"(shfl\.sync\.bfly\.b32(\s+%r\d+)\|%p\d+, (%r\d+),.*)", "mov.b32$1, 0;", 1}},
+    {"gradient_does_not_multiply_by_p",
+     "wrong result",
+     {kGradient, kGradientSource, "return p * (dp - delta)",
+      R"(mul\.f32(\s+%f\d+), (%f\d+), %f\d+;)", "mov.f32$1, $2;", kAll}},
+    {"gradient_reads_p_of_other_keys",
+     "wrong result",
+     {kGradient, kGradientSource, "weights[v] = p[column / 4]", R"((ld\.global.*\[%rd\d+)\])",
+      "$1+8]", 0}},
+    {"gradient_reads_dp_before_the_row",
+     "wrong result",
+     {kGradient, kRowsSource, "s[v] = *reinterpret_cast", R"((ld\.global\.v4.*\[%rd\d+)\])",
+      "$1+16]", 0}},
+    {"gradient_has_no_barrier_before_partial_sums_are_read",
+     "race",
+     {kGradientBlock, kRowsSource, "__syncthreads();", R"(bar\.sync\s+0;)", "", 0},
+     "",
+     64,
+     20,
+     1100},
+};
+
+}  // namespace flashbench::cuda

@@ -1,0 +1,101 @@
+// wgmma_sm90a as compiled, on the emulated device against the fp64 oracle: every padded head
+// dimension, both dtypes, several orders of warps and of asynchronous copies.
+#include "cuda/wgmma_sm90a/wgmma_sm90a.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "tests/attention_case.h"
+#include "tests/cuda/emulated_run.h"
+
+namespace flashbench::cuda {
+namespace {
+
+// Tiles have 128 or 192 rows and 64 to 160 columns, and four CTAs work: two blocks or more for one
+// of them, an odd number of tiles, fewer and more than there are stages. d is replaced.
+constexpr AttentionCase kCases[] = {
+    {"one_of_everything", {1, 1, 1, 1, 1, 0}},
+    {"ragged_rows_and_columns", {1, 2, 1, 65, 130, 0}, true},
+    {"several_blocks_for_a_cta", {1, 3, 1, 700, 33, 0}},
+    {"blocks_of_different_length", {1, 2, 1, 600, 610, 0}, true},
+    {"rows_that_see_nothing", {1, 4, 2, 340, 133, 0}, true},
+    {"more_tiles_than_stages", {2, 1, 1, 20, 700, 0}},
+    {"padding_and_group_of_four", {2, 4, 1, 70, 200, 0}, false, 0.5},
+    {"padding_and_causal", {2, 2, 2, 150, 390, 0}, true, 0.5},
+    {"padding_keeps_nothing", {2, 1, 1, 9, 20, 0}, false, 0.0},
+};
+constexpr const AttentionCase& kManyTiles = kCases[3];
+
+void expect_right(const Problem& p, std::uint64_t seed, const std::string& what) {
+  const EmulatedRun run(wgmma_sm90a::kFamily, p, seed, {.nan_in_hidden_keys = true});
+  EXPECT_EQ(run.findings_text(), "") << what;
+  EXPECT_EQ(run.wrong(), "") << what;
+}
+
+class WgmmaSm90aTest : public NeedsKernels, public testing::WithParamInterface<int> {};
+class WgmmaSm90a : public NeedsKernels {};
+
+TEST_P(WgmmaSm90aTest, EveryCaseIsWithinItsNoise) {
+  std::uint64_t seed = 0;
+  for (const AttentionCase& c : kCases)
+    for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16})
+      expect_right(c.with_d(GetParam()).problem(dtype, Pass::kForward), ++seed,
+                   fmt::format("{} {}", c.guards_against, name(dtype)));
+}
+
+// Large logits: maxima rise from tile to tile, so that O is rescaled.
+TEST_P(WgmmaSm90aTest, AnyScaleIsWithinItsNoise) {
+  for (const double scale : {-0.5, 0.0, 2.0}) {
+    Problem p = kManyTiles.with_d(GetParam()).problem(Dtype::kBf16, Pass::kForward);
+    p.scale = scale;
+    expect_right(p, 1, fmt::format("scale {}", scale));
+  }
+}
+
+// The padded sizes, one that fills no 16 bytes, and one that leaves whole boxes half empty.
+INSTANTIATE_TEST_SUITE_P(HeadDim, WgmmaSm90aTest,
+                         testing::Values(1, 40, 64, 80, 111, 128, 160, 192, 256),
+                         [](const auto& d) { return fmt::format("d{}", d.param); });
+
+// Beyond d = 128 they are another family's, which follow this one's forward.
+TEST_F(WgmmaSm90a, GradientsAreWithinTheirNoise) {
+  std::uint64_t seed = 0;
+  for (const int d : {40, 64, 111, 128, 160})
+    for (const AttentionCase& c : kCases) {
+      ++seed;
+      expect_right(c.with_d(d).problem(seed % 2 == 0 ? Dtype::kF16 : Dtype::kBf16), seed,
+                   fmt::format("{} d{}", c.guards_against, d));
+    }
+}
+
+TEST_F(WgmmaSm90a, ResultsAreBitwiseEqualInEveryOrder) {
+  const Problem p = kManyTiles.with_d(64).problem(Dtype::kBf16);
+  const EmulatedRun a(wgmma_sm90a::kFamily, p, 1), b(wgmma_sm90a::kFamily, p, 2);
+  EXPECT_TRUE(a.same_bits_as(b));
+}
+
+// The counter of taken blocks is back at zero after a launch.
+TEST_F(WgmmaSm90a, ALaunchFindsWhatTheOneBeforeLeft) {
+  const Problem p = kManyTiles.with_d(64).problem(Dtype::kBf16, Pass::kForward);
+  const Inputs in = data::make_inputs(p);
+  MutatedDevice device({}, 1);
+  const auto plan = make_plan(device, wgmma_sm90a::kFamily, p, in);
+  for (int launch = 0; launch < 3; ++launch) {
+    Outputs out = data::make_outputs(p);
+    const Operands io{&in, &out};
+    plan->prepare(io);
+    plan->launch(io);
+    plan->collect(io);
+    EXPECT_TRUE(device.findings().empty());
+    const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
+    EXPECT_TRUE(v.ok()) << "launch " << launch << ": " << describe(v);
+  }
+}
+
+TEST(WgmmaSm90aLayout, EveryHeadDimensionFitsTheSharedMemoryOfHopper) {
+  for (std::int64_t d = 1; d <= 256; ++d)
+    EXPECT_LE(wgmma_sm90a::shared_bytes(Pass::kBoth, d), 227u * 1024) << d;
+}
+
+}  // namespace
+}  // namespace flashbench::cuda
