@@ -15,6 +15,7 @@
 #include "report/units.h"
 #include "report/version.h"
 #include "system/atomic_file.h"
+#include "system/error.h"
 
 namespace flashbench::app {
 namespace {

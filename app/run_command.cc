@@ -1,4 +1,5 @@
 #include "app/commands.h"
+#include "system/error.h"
 
 namespace flashbench::app {
 

@@ -22,6 +22,7 @@
 #include "report/units.h"
 #include "report/verdict_line.h"
 #include "system/atomic_file.h"
+#include "system/error.h"
 
 // forward and backward: one case, once.
 namespace flashbench::app {
@@ -116,7 +117,7 @@ ExitCode run_single(const SingleRequest& request) {
   if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
   skip_what_does_not_fit(group, extra);
   const RoutedCase& c = group.cases.at(0);
-  if (!c.runs()) throw UnavailableError(c.reason);
+  if (!c.runs()) throw_refusal(*c.skipped);
 
   const Inputs in = data::make_inputs(group.problem);
   if (!request.save_inputs.empty()) data::write_inputs(request.save_inputs, group.problem, in);

@@ -28,6 +28,7 @@
 #include "report/explain.h"
 #include "report/grid.h"
 #include "report/table.h"
+#include "system/error.h"
 
 namespace flashbench::app {
 namespace {
@@ -52,7 +53,8 @@ std::vector<OpenGroup> lay_out(const RunRequest& run, Resume& resume, Sheet& she
     OpenGroup g{route_group(group, run.given), {}, false};
     for (RoutedCase& c : g.routed.cases)
       if (c.emulated())
-        c.reason = "an emulator has no speed; use check, or forward and backward with --profile";
+        c.skipped = {Rejection::Kind::kUnsupported,
+                     "an emulator has no speed; use check, or forward and backward with --profile"};
     for (const RoutedCase& c : g.routed.cases) sheet.cases.push_back(c);
     for (std::optional<report::Result>& kept : resume.take_done(g.routed)) {
       g.apart = g.apart || kept;

@@ -26,6 +26,7 @@
 #include "registry/registry.h"
 #include "report/derive.h"
 #include "report/grid.h"
+#include "system/error.h"
 #include "system/machine.h"
 
 namespace flashbench::app {

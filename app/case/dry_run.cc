@@ -15,6 +15,7 @@
 #include "report/grid.h"
 #include "report/units.h"
 #include "report/writer.h"
+#include "system/error.h"
 
 namespace flashbench::app {
 namespace {
@@ -129,7 +130,7 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
         continue;
       }
       Cells cells = case_cells(c);
-      cells.push_back("skipped: " + c.reason);
+      cells.push_back("skipped: " + c.skipped->reason);
       rows.push_back(std::move(cells));
     }
   }

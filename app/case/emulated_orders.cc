@@ -19,7 +19,7 @@ bool same_bits(const Tensor& a, const Tensor& b) {
 bool adds_in_a_fixed_order(const RoutedCase& c) {
   Execution deterministic = c.route->execution;
   deterministic.deterministic = true;
-  return !c.route->kernel->rejects(c.request.problem, deterministic);
+  return !c.route->kernel->refuses(c.request.problem, deterministic);
 }
 
 }  // namespace

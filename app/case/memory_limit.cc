@@ -79,7 +79,7 @@ void add_predicted_limits(report::Report& report, const std::vector<RoutedCase>&
     limit.parameter = report::length_of(r.workload).parameter;
     limit.fits = length;
     limit.exceeds = static_cast<double>(exceeds);
-    limit.reason = does_not_fit(bytes_at(cases[i], exceeds), *available);
+    limit.reason = does_not_fit(bytes_at(cases[i], exceeds), *available).reason;
     limit.series = series;
     limit.predicted = true;
     report.summary.memory_limit.push_back(std::move(limit));

@@ -11,6 +11,7 @@
 #include "report/environment.h"
 #include "report/verdict_line.h"
 #include "report/version.h"
+#include "system/error.h"
 
 namespace flashbench::app {
 namespace {
@@ -105,7 +106,10 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
   report::Result r;
   r.command = reproduce(command, request);
   r.status = c.runs() ? report::Status::kOk : report::Status::kSkipped;
-  if (!c.reason.empty()) r.reason = c.reason;
+  if (c.skipped) {
+    r.refusal = c.skipped->kind;
+    r.reason = c.skipped->reason;
+  }
   r.workload = report::workload_of(request.problem);
   r.pass = name(request.problem.pass);
   r.type = name(request.type);
@@ -158,8 +162,13 @@ void add_verdict(report::Result& result, const Verdict& verdict, const std::stri
 void add_failure(report::Result& result, const std::exception& error) {
   const bool no_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
   const bool unavailable = dynamic_cast<const UnavailableError*>(&error) != nullptr;
-  result.status = no_memory || unavailable ? report::Status::kSkipped : report::Status::kFailed;
+  result.status = report::Status::kFailed;
   result.reason = no_memory ? "not enough memory" : error.what();
+  if (!no_memory && !unavailable) return;
+  result.status = report::Status::kSkipped;
+  result.refusal = no_memory || dynamic_cast<const OutOfMemoryError*>(&error) != nullptr
+                       ? Rejection::Kind::kMemory
+                       : Rejection::Kind::kAbsent;
 }
 
 namespace {

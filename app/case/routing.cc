@@ -9,6 +9,7 @@
 #include "core/work.h"
 #include "data/inputs.h"
 #include "report/units.h"
+#include "system/error.h"
 #include "system/machine.h"
 
 namespace flashbench::app {
@@ -45,7 +46,7 @@ RoutedCase route_case(const sweep::Case& c, const Problem& resolved) {
   routed.request.problem = resolved;
   auto found = registry::route(resolved, registry_request(c));
   if (const auto* rejection = std::get_if<Rejection>(&found))
-    routed.reason = rejection->reason;
+    routed.skipped = *rejection;
   else
     routed.route = std::get<registry::Route>(found);
   return routed;
@@ -53,14 +54,27 @@ RoutedCase route_case(const sweep::Case& c, const Problem& resolved) {
 
 }  // namespace
 
+void throw_refusal(const Rejection& why) {
+  switch (why.kind) {
+    case Rejection::Kind::kInvalid:
+      throw UsageError(why.reason);
+    case Rejection::Kind::kUnsupported:
+    case Rejection::Kind::kMemory:
+    case Rejection::Kind::kAbsent:
+      throw UnavailableError(why.reason);
+  }
+  no_such_enumerator();
+}
+
 std::optional<double> bytes_for_cases(std::optional<std::uint64_t> available) {
   if (!available) return std::nullopt;
   return static_cast<double>(*available > kReserveBytes ? *available - kReserveBytes : 0);
 }
 
-std::string does_not_fit(double needed, double available) {
-  return fmt::format("needs {}, {} available", report::human_bytes(needed),
-                     report::human_bytes(available));
+Rejection does_not_fit(double needed, double available) {
+  return {Rejection::Kind::kMemory,
+          fmt::format("needs {}, {} available", report::human_bytes(needed),
+                      report::human_bytes(available))};
 }
 
 namespace {
@@ -76,13 +90,15 @@ void skip_what_does_not_fit_on_devices(RoutedGroup& group) {
       const auto needed = static_cast<double>(c.route->kernel->device_bytes(c.request.problem, e));
       const auto available = static_cast<double>(registry::device_free_bytes(e).value_or(0));
       double& free = left.try_emplace(e.device, available).first->second;
-      if (needed > free)
-        c.reason = does_not_fit(needed, free) + " on device " + device_text(e.device) +
-                   " beside the cases that it is compared with";
-      else
+      if (needed > free) {
+        c.skipped = does_not_fit(needed, free);
+        c.skipped->reason +=
+            " on device " + device_text(e.device) + " beside the cases that it is compared with";
+      } else {
         free -= needed;
+      }
     } catch (const std::runtime_error& error) {  // the device is lost
-      c.reason = error.what();
+      c.skipped = {Rejection::Kind::kAbsent, error.what()};
     }
   }
 }
@@ -135,7 +151,7 @@ void skip_what_does_not_fit(RoutedGroup& group, const ExtraMemory& extra) {
       held += own;
       continue;
     }
-    c.reason = does_not_fit(shared + own, *available - (shared + own <= *available ? held : 0));
+    c.skipped = does_not_fit(shared + own, *available - (shared + own <= *available ? held : 0));
   }
 }
 

@@ -16,10 +16,10 @@ namespace flashbench::app {
 struct RoutedCase {
   sweep::Case request;                   ///< its problem resolved
   std::string name;                      ///< for check: of the suite
-  std::optional<registry::Route> route;  ///< absent: see reason
-  std::string reason;                    ///< why it is skipped; empty when it is not
+  std::optional<registry::Route> route;  ///< absent: see skipped
+  std::optional<Rejection> skipped;      ///< why it does not run; absent when it does
 
-  bool runs() const { return route && reason.empty(); }
+  bool runs() const { return route && !skipped; }
   bool on_cuda() const { return route && route->execution.backend == Backend::kCuda; }
   bool emulated() const { return on_cuda() && route->execution.device == kEmulatedDevice; }
 };
@@ -45,11 +45,15 @@ struct MemoryNeed {
 };
 MemoryNeed memory_need(const RoutedCase& c);
 
+/// Ends a command that has nothing else to do: UsageError for what nobody could compute,
+/// UnavailableError for what cannot be computed here.
+[[noreturn]] void throw_refusal(const Rejection& why);
+
 /// What of the available memory cases may take; absent where that is unknown.
 std::optional<double> bytes_for_cases(std::optional<std::uint64_t> available);
 
-/// "needs 68.7 GB, 21.0 GB available".
-std::string does_not_fit(double needed, double available);
+/// Of kind kMemory: "needs 68.7 GB, 21.0 GB available".
+Rejection does_not_fit(double needed, double available);
 
 /// Bytes that a whole reference in fp64 takes, about: results and their noise, every output.
 std::size_t reference_bytes(const Problem& p);

@@ -23,6 +23,7 @@ report::Result result_of_link(const ChainCase& c, const oracle::ChainLink& link)
   r.command = fmt::format("flashbench check {}", c.problem.flags());
   if (!link.ran()) {
     r.status = report::Status::kSkipped;
+    r.refusal = Rejection::Kind::kUnsupported;
     r.reason = fmt::format("{}: {}", link.name, link.skipped);
     return r;
   }

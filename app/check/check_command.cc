@@ -24,6 +24,7 @@
 #include "measure/clock.h"
 #include "oracle/verify.h"
 #include "system/atomic_file.h"
+#include "system/error.h"
 #include "system/quote.h"
 
 namespace flashbench::app {
@@ -48,9 +49,10 @@ void skip_what_is_long_to_emulate(RoutedGroup& group) {
     if (!c.runs() || !c.emulated()) continue;
     const double flop = c.route->kernel->predicted_flop(c.request.problem, c.route->execution);
     if (flop > kMostEmulatedFlop)
-      c.reason =
-          fmt::format("{:.1g} FLOP take the emulated device too long; the suite stops at {:.0g}",
-                      flop, kMostEmulatedFlop);
+      c.skipped = {Rejection::Kind::kUnsupported,
+                   fmt::format("{:.1g} FLOP take the emulated device too long; the suite stops at "
+                               "{:.0g}",
+                               flop, kMostEmulatedFlop)};
   }
 }
 

@@ -8,6 +8,7 @@
 #include "compare/render.h"
 #include "report/json.h"
 #include "system/atomic_file.h"
+#include "system/error.h"
 
 namespace flashbench::app {
 namespace {

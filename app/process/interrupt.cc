@@ -4,6 +4,8 @@
 
 #include <csignal>
 
+#include "system/error.h"
+
 namespace flashbench::app {
 namespace {
 

@@ -6,11 +6,14 @@
 #include <optional>
 #include <string_view>
 
+#include "core/enum_set.h"
+
 namespace flashbench {
 
 enum class Dtype { kF32, kBf16, kF16 };
 
-inline constexpr Dtype kDtypes[] = {Dtype::kF32, Dtype::kBf16, Dtype::kF16};
+inline constexpr auto kDtypes = kEnumerators<Dtype>;
+using DtypeSet = EnumSet<Dtype>;
 
 constexpr std::string_view name(Dtype t) {
   return t == Dtype::kF32 ? "f32" : t == Dtype::kBf16 ? "bf16" : "f16";

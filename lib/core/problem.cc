@@ -67,37 +67,39 @@ std::string Problem::flags() const {
 }
 
 std::optional<Rejection> invalid(const Problem& p) {
+  constexpr auto kInvalid = Rejection::Kind::kInvalid;
   const Shape& s = p.shape;
   const std::pair<const char*, std::int64_t> sizes[] = {{"b", s.b},           {"h", s.h},
                                                         {"h_kv", s.h_kv},     {"q_len", s.q_len},
                                                         {"kv_len", s.kv_len}, {"d", s.d}};
   for (const auto& [flag, value] : sizes)
     if (value < 1 || value > std::numeric_limits<std::int32_t>::max())
-      return Rejection{fmt::format("--{} must be between 1 and {}, got {}", flag,
-                                   std::numeric_limits<std::int32_t>::max(), value)};
+      return Rejection{kInvalid, fmt::format("--{} must be between 1 and {}, got {}", flag,
+                                             std::numeric_limits<std::int32_t>::max(), value)};
   if (s.d > kMaxHeadDim)
     return Rejection{
-        fmt::format("--d {} exceeds {}, the largest head dimension", s.d, kMaxHeadDim)};
+        kInvalid, fmt::format("--d {} exceeds {}, the largest head dimension", s.d, kMaxHeadDim)};
   if (s.h % s.h_kv != 0) {
     std::string divisors;
     for (std::int64_t i = 1; i <= s.h; ++i)
       if (s.h % i == 0) divisors += fmt::format("{}{}", divisors.empty() ? "" : ", ", i);
-    return Rejection{
-        fmt::format("--h_kv {} does not divide --h {}; use one of {}", s.h_kv, s.h, divisors)};
+    return Rejection{kInvalid, fmt::format("--h_kv {} does not divide --h {}; use one of {}",
+                                           s.h_kv, s.h, divisors)};
   }
   // Element counts and byte sizes stay well inside 63 bits.
   const double largest = static_cast<double>(s.b) * static_cast<double>(s.h) *
                          static_cast<double>(std::max(s.q_len, s.kv_len)) *
                          static_cast<double>(s.d);
   if (largest > 0x1p56)
-    return Rejection{
-        fmt::format("the tensors would have {:.3g} elements, more than any machine "
-                    "addresses; use smaller --b, --h, --q_len, --kv_len or --d",
-                    largest)};
+    return Rejection{kInvalid,
+                     fmt::format("the tensors would have {:.3g} elements, more than any machine "
+                                 "addresses; use smaller --b, --h, --q_len, --kv_len or --d",
+                                 largest)};
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
-    return Rejection{fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};
+    return Rejection{kInvalid,
+                     fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};
   if (p.scale && !std::isfinite(*p.scale))
-    return Rejection{fmt::format("--scale must be finite, got {}", *p.scale)};
+    return Rejection{kInvalid, fmt::format("--scale must be finite, got {}", *p.scale)};
   return std::nullopt;
 }
 

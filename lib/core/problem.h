@@ -7,8 +7,8 @@
 #include <string_view>
 
 #include "core/dtype.h"
+#include "core/rejection.h"
 #include "core/shape.h"
-#include "system/error.h"
 
 namespace flashbench {
 

@@ -113,10 +113,10 @@ class CpuKernel final : public Kernel {
 
   const KernelInfo& info() const override { return info_; }
 
-  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override {
-    if (auto bad = invalid(p)) return bad;
-    if (const auto reason = absent(e.isa)) return Rejection{*reason};
-    return std::nullopt;
+  Supports supports() const override {
+    return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
+            .dtypes = {Dtype::kF32, Dtype::kBf16, Dtype::kF16},
+            .max_d = kMaxHeadDim};
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
@@ -138,6 +138,11 @@ class CpuKernel final : public Kernel {
   }
 
  private:
+  std::optional<Rejection> rejects(const Problem&, const Execution& e) const override {
+    if (const auto why = absent(e.isa)) return Rejection{Rejection::Kind::kAbsent, *why};
+    return std::nullopt;
+  }
+
   KernelInfo info_;
   MakeDrivers make_;
 };

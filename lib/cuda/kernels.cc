@@ -33,14 +33,7 @@ class CudaKernel final : public Kernel {
 
   const KernelInfo& info() const override { return info_; }
 
-  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override {
-    if (auto bad = invalid(p)) return bad;
-    try {
-      return rejects_on(device(e.device), p, e);
-    } catch (const std::runtime_error& error) {  // the device cannot be opened
-      return Rejection{error.what()};
-    }
-  }
+  Supports supports() const override { return family_.supports; }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
     return need(p, device(e.device)).workspace;
@@ -68,22 +61,33 @@ class CudaKernel final : public Kernel {
   }
 
  private:
+  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override {
+    try {
+      return rejects_on(device(e.device), p, e);
+    } catch (const std::runtime_error& error) {  // the device cannot be opened
+      return Rejection{Rejection::Kind::kAbsent, error.what()};
+    }
+  }
+
   DeviceNeed need(const Problem& p, const Device& on) const {
     return device_need(family_, p, on.product_scratch_bytes());
   }
 
   std::optional<Rejection> rejects_on(Device& on, const Problem& p, const Execution& e) const {
-    const RouteQuery query{
-        p.pass, p.dtype, p.shape.d, on.info().capability, on.info().shared_bytes, e.deterministic};
-    if (auto why = reason(family_, query)) return Rejection{*why};
+    using Kind = Rejection::Kind;
+    const RouteQuery query{demand_of(p), p.pass, on.info().capability, on.info().shared_bytes,
+                           e.deterministic};
+    if (auto rejection = cuda::rejection(family_, query)) return rejection;
     if (family_.type == AttentionType::kNormal)
       if (const auto why = on.products_absent())
-        return Rejection{fmt::format("{} needs cuBLAS: {}", family_.name, *why)};
+        return Rejection{Kind::kAbsent, fmt::format("{} needs cuBLAS: {}", family_.name, *why)};
     if (!grid_fits(family_, p))
-      return Rejection{fmt::format("{}: more blocks than a CUDA grid holds", family_.name)};
+      return Rejection{Kind::kUnsupported,
+                       fmt::format("{}: more blocks than a CUDA grid holds", family_.name)};
     const std::size_t needed = need(p, on).total() + reserve_bytes(on.info());
     if (const std::size_t free = on.free_bytes(); needed > free)
-      return Rejection{fmt::format("needs {:.1f} GB on device {}, {:.1f} GB available",
+      return Rejection{Kind::kMemory,
+                       fmt::format("needs {:.1f} GB on device {}, {:.1f} GB available",
                                    1e-9 * static_cast<double>(needed), on.info().name,
                                    1e-9 * static_cast<double>(free))};
     return std::nullopt;

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <string>
+#include <utility>
+
 #include "cuda/mma_sm80/mma_sm80.h"
 #include "cuda/normal/normal_cublas.h"
 #include "cuda/simt_f32/simt_f32.h"
@@ -13,13 +16,6 @@ namespace {
 constexpr const KernelFamily* kFamilies[] = {&wgmma_sm90a::kFamily, &mma_sm80::kFamily,
                                              &simt_f32::kFamily, &normal_cublas::kFamily};
 
-std::string dtypes(const KernelFamily& f) {
-  std::string text;
-  for (const Dtype t : kDtypes)
-    if (f.takes(t)) text += fmt::format("{}{}", text.empty() ? "" : " and ", name(t));
-  return text;
-}
-
 std::string capability_text(int capability) {
   return fmt::format("{}.{}", capability / 10, capability % 10);
 }
@@ -28,27 +24,31 @@ std::string capability_text(int capability) {
 
 std::span<const KernelFamily* const> families() { return kFamilies; }
 
-std::optional<std::string> reason(const KernelFamily& f, const RouteQuery& q) {
+std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q) {
+  const auto because = [](std::string reason) {
+    return Rejection{Rejection::Kind::kUnsupported, std::move(reason)};
+  };
   switch (refusal(f, q)) {
-    case Refusal::kCapability:
-      return fmt::format("{} needs compute capability {}, this device has {}", f.name,
-                         capability_text(f.min_capability), capability_text(q.capability));
-    case Refusal::kCapabilityTooNew:
-      return fmt::format("{} is machine code for compute capability {} only, this device has {}",
-                         f.name, capability_text(f.max_capability), capability_text(q.capability));
-    case Refusal::kDtype:
-      return fmt::format("{} takes {}, not {}", f.name, dtypes(f), name(q.dtype));
-    case Refusal::kHeadDim:
-      return fmt::format("{} takes head dimensions up to {}, not {}", f.name, f.max_d, q.d);
-    case Refusal::kShared:
-      return fmt::format("{} needs {} bytes of shared memory a block at d = {}, this device has {}",
-                         f.name, f.shared_bytes(q.pass, q.d), q.d, q.shared_bytes);
-    case Refusal::kOrder:
-      return fmt::format("{} adds gradients in no fixed order; leave --deterministic away", f.name);
     case Refusal::kNone:
-    default:
       return std::nullopt;
+    case Refusal::kSupports:
+      return unsupported(f.name, f.supports, q.demand);
+    case Refusal::kCapability:
+      return because(fmt::format("{} needs compute capability {}, this device has {}", f.name,
+                                 capability_text(f.min_capability), capability_text(q.capability)));
+    case Refusal::kCapabilityTooNew:
+      return because(
+          fmt::format("{} is machine code for compute capability {} only, this device has {}",
+                      f.name, capability_text(f.max_capability), capability_text(q.capability)));
+    case Refusal::kShared:
+      return because(
+          fmt::format("{} needs {} bytes of shared memory a block at d = {}, this device has {}",
+                      f.name, f.shared_bytes(q.pass, q.demand.d), q.demand.d, q.shared_bytes));
+    case Refusal::kOrder:
+      return because(
+          fmt::format("{} adds gradients in no fixed order; leave --deterministic away", f.name));
   }
+  no_such_enumerator();
 }
 
 }  // namespace flashbench::cuda

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 
 #include "cuda/contract/family.h"
 
@@ -13,28 +12,26 @@ namespace flashbench::cuda {
 
 /// What routing asks of a problem and of a device.
 struct RouteQuery {
+  Demand demand;
   Pass pass = Pass::kForward;
-  Dtype dtype = Dtype::kF32;
-  std::int64_t d = 64;
   int capability = 0;
   std::size_t shared_bytes = 0;  ///< that one block may opt into
   bool deterministic = false;
 };
 
-enum class Refusal { kNone, kCapability, kCapabilityTooNew, kDtype, kHeadDim, kShared, kOrder };
+enum class Refusal { kNone, kSupports, kCapability, kCapabilityTooNew, kShared, kOrder };
 
 constexpr Refusal refusal(const KernelFamily& f, const RouteQuery& q) {
+  if (lack(f.supports, q.demand) != Lack::kNone) return Refusal::kSupports;
   if (q.capability < f.min_capability) return Refusal::kCapability;
   if (f.max_capability != 0 && q.capability > f.max_capability) return Refusal::kCapabilityTooNew;
-  if (!f.takes(q.dtype)) return Refusal::kDtype;
-  if (q.d > f.max_d) return Refusal::kHeadDim;
-  if (f.shared_bytes(q.pass, q.d) > q.shared_bytes) return Refusal::kShared;
+  if (f.shared_bytes(q.pass, q.demand.d) > q.shared_bytes) return Refusal::kShared;
   if (q.deterministic && !f.deterministic && q.pass != Pass::kForward) return Refusal::kOrder;
   return Refusal::kNone;
 }
 
 /// The refusal in words a user can act on; nullopt for kNone.
-std::optional<std::string> reason(const KernelFamily& f, const RouteQuery& q);
+std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q);
 
 /// Every family, the preferred one first.
 std::span<const KernelFamily* const> families();

@@ -10,6 +10,7 @@
 #include "core/tensor.h"
 #include "kernel/execution.h"
 #include "kernel/profile.h"
+#include "kernel/supports.h"
 
 namespace flashbench {
 
@@ -30,7 +31,7 @@ class Plan {
 
   /// The timed work. kForward writes o and lse; kBackward reads them and writes dq, dk and dv;
   /// kBoth does both. May be called any number of times after prepare().
-  /// Throws DeviceError if a launch fails; shapes were vetted by rejects().
+  /// Throws DeviceError if a launch fails; shapes were vetted by refuses().
   virtual void launch(const Operands& io) = 0;
 
   /// Untimed: returns when what launch() began is done. Throws DeviceError if it failed.
@@ -63,13 +64,17 @@ struct KernelInfo {
   std::string description;  ///< one line, with its source (paper, algorithm)
 };
 
-/// An implementation of attention. Stateless; it rejects with a reason and never aborts.
+/// An implementation of attention. Stateless; it refuses with a reason and never aborts.
 class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual const KernelInfo& info() const = 0;
 
-  virtual std::optional<Rejection> rejects(const Problem& p, const Execution& e) const = 0;
+  virtual Supports supports() const = 0;
+
+  /// Why it does not compute a problem: first what nobody could, then what supports() does not
+  /// name, then what only the kernel knows. nullopt: it does.
+  std::optional<Rejection> refuses(const Problem& p, const Execution& e) const;
 
   /// Bytes of workspace that plan() will allocate, exactly, before anything is taken.
   virtual std::size_t workspace_bytes(const Problem& p, const Execution& e) const = 0;
@@ -88,6 +93,13 @@ class Kernel {
   /// `in` gives the masks (Inputs::key_mask); tensors are not read before launch.
   virtual std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                                      const Inputs& in) const = 0;
+
+ private:
+  /// What data cannot say: a limit of the device, memory, the execution. Asked only about problems
+  /// that are valid and within supports().
+  virtual std::optional<Rejection> rejects(const Problem&, const Execution&) const {
+    return std::nullopt;
+  }
 };
 
 }  // namespace flashbench

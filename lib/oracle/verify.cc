@@ -11,6 +11,7 @@
 #include "oracle/identities.h"
 #include "oracle/reference.h"
 #include "oracle/sample.h"
+#include "system/error.h"
 
 namespace flashbench::oracle {
 namespace {

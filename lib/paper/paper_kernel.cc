@@ -167,14 +167,10 @@ class PaperKernel final : public Kernel {
     return kInfo;
   }
 
-  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override {
-    if (p.dtype != Dtype::kF32)
-      return Rejection{
-          fmt::format("the paper's algorithms run in f32, not {}; use --dtype f32", name(p.dtype))};
-    if (e.q_block < 1 || e.kv_block < 1)
-      return Rejection{
-          fmt::format("--q_block {} and --kv_block {} must be at least 1", e.q_block, e.kv_block)};
-    return std::nullopt;
+  Supports supports() const override {
+    return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
+            .dtypes = {Dtype::kF32},
+            .max_d = kMaxHeadDim};
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
@@ -188,6 +184,15 @@ class PaperKernel final : public Kernel {
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                              const Inputs& in) const override {
     return std::make_unique<PaperPlan>(p, e, in);
+  }
+
+ private:
+  std::optional<Rejection> rejects(const Problem&, const Execution& e) const override {
+    if (e.q_block < 1 || e.kv_block < 1)
+      return Rejection{
+          Rejection::Kind::kInvalid,
+          fmt::format("--q_block {} and --kv_block {} must be at least 1", e.q_block, e.kv_block)};
+    return std::nullopt;
   }
 };
 

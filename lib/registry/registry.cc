@@ -44,15 +44,20 @@ Execution execution_of(Backend backend, const Request& r, Dtype dtype) {
 }
 
 /// Why a request that names CUDA, by --backend or --device, cannot run there.
-std::optional<std::string> cuda_unavailable(const Request& r) {
+std::optional<Rejection> cuda_unavailable(const Request& r) {
+  using Kind = Rejection::Kind;
   const std::string asked =
       r.device ? fmt::format("--device {}", device_text(*r.device)) : "--backend cuda";
   const std::optional<std::string> why =
       r.device == kEmulatedDevice ? cuda::absent() : gpus_absent();
-  if (why) return fmt::format("{} is not available: {}", asked, *why);
-  if (r.isa) return fmt::format("--isa {} is of the processor; {} has none", name(*r.isa), asked);
+  if (why) return Rejection{Kind::kAbsent, fmt::format("{} is not available: {}", asked, *why)};
+  if (r.isa)
+    return Rejection{Kind::kUnsupported,
+                     fmt::format("--isa {} is of the processor; {} has none", name(*r.isa), asked)};
   if (r.threads > 0)
-    return fmt::format("--threads {} is of the processor; {} has none", r.threads, asked);
+    return Rejection{
+        Kind::kUnsupported,
+        fmt::format("--threads {} is of the processor; {} has none", r.threads, asked)};
   return std::nullopt;
 }
 
@@ -73,13 +78,15 @@ std::string no_kernel(AttentionType type, Backend backend) {
 std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, Backend backend) {
   const Kernel& forced = kernel_named(r.kernel);
   if (forced.info().backend != backend)
-    return Rejection{fmt::format("kernel {} is of backend {}, not {}", r.kernel,
+    return Rejection{Rejection::Kind::kUnsupported,
+                     fmt::format("kernel {} is of backend {}, not {}", r.kernel,
                                  name(forced.info().backend), name(backend))};
   if (forced.info().type != r.type)
-    return Rejection{fmt::format("kernel {} computes type {}, not {}", r.kernel,
+    return Rejection{Rejection::Kind::kUnsupported,
+                     fmt::format("kernel {} computes type {}, not {}", r.kernel,
                                  name(forced.info().type), name(r.type))};
   const Execution execution = execution_of(backend, r, p.dtype);
-  if (auto rejection = forced.rejects(p, execution)) return *rejection;
+  if (auto rejection = forced.refuses(p, execution)) return *rejection;
   return Route{&forced, execution};
 }
 
@@ -122,13 +129,13 @@ std::variant<Route, Rejection> route(const Problem& p, const Request& r) {
   Backend backend = r.backend.value_or(automatic_backend(r));
   if (r.device) backend = Backend::kCuda;
   if (backend == Backend::kCuda)
-    if (const auto why = cuda_unavailable(r)) return Rejection{*why};
+    if (auto why = cuda_unavailable(r)) return *why;
   if (!r.kernel.empty()) return route_forced(p, r, backend);
   const Execution execution = execution_of(backend, r, p.dtype);
-  Rejection last{no_kernel(r.type, backend)};
+  Rejection last{Rejection::Kind::kUnsupported, no_kernel(r.type, backend)};
   for (const Kernel* k : kernels()) {
     if (k->info().type != r.type || k->info().backend != backend) continue;
-    const auto rejection = k->rejects(p, execution);
+    const auto rejection = k->refuses(p, execution);
     if (!rejection) return Route{k, execution};
     last = *rejection;
   }

@@ -65,6 +65,7 @@ std::vector<Column> identity_columns() {
       column("command", &Result::command),
       {"status", [](const Result& r) { return std::string(name(r.status)); }},
       column("reason", &Result::reason),
+      {"refusal", [](const Result& r) { return std::string(r.refusal ? name(*r.refusal) : ""); }},
       {"parameters", parameters_text},
       column("b", &Workload::b),
       column("h", &Workload::h),

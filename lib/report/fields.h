@@ -239,6 +239,7 @@ void fields(R& r, V&& visit) {
   visit("command", r.command);
   visit("status", r.status);
   visit("reason", r.reason);
+  visit.added("refusal", r.refusal);
   visit("parameters", r.parameters);
   visit("workload", r.workload);
   visit("pass", r.pass);

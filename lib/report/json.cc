@@ -16,6 +16,7 @@ Json value_of(std::int64_t v) { return v; }
 Json value_of(std::uint64_t v) { return v; }
 Json value_of(const std::string& v) { return v; }
 Json value_of(Status v) { return name(v); }
+Json value_of(Rejection::Kind v) { return name(v); }
 template <HasFields T>
 Json value_of(const T& record);
 template <typename T>

@@ -73,6 +73,14 @@ void read(const Json& j, Status& out, const At& at) {
     }
   at.fail("ok, skipped, failed or interrupted", j);
 }
+void read(const Json& j, Rejection::Kind& out, const At& at) {
+  if (j.is_string())
+    if (const auto kind = from_name<Rejection::Kind>(j.get_ref<const std::string&>())) {
+      out = *kind;
+      return;
+    }
+  at.fail("unsupported, memory, absent or invalid", j);
+}
 template <HasFields T>
 void read(const Json& j, T& out, const At& at);
 template <typename T>

@@ -75,12 +75,6 @@ Lead lead_of(const Series& s) {
   return lead;
 }
 
-/// The reasons that a case is skipped with for want of memory begin like this.
-bool lacked_memory(const Result& r) {
-  return r.status == Status::kSkipped && r.reason &&
-         (r.reason->starts_with("needs ") || *r.reason == "not enough memory");
-}
-
 }  // namespace
 
 Length length_of(const Workload& w) {
@@ -128,12 +122,12 @@ std::optional<Lengths> compare_lengths(std::span<const Result> results) {
 std::vector<MemoryLimit> memory_limits(std::span<const Result> results) {
   std::map<std::string, MemoryLimit> limits;
   for (const Result& r : results) {
-    if (!lacked_memory(r)) continue;
+    if (r.refusal != Rejection::Kind::kMemory) continue;
     const Length length = length_of(r.workload);
     MemoryLimit& limit = limits[r.type + "|" + series_key(r)];
     if (limit.exceeds != 0 && limit.exceeds <= length.value) continue;
-    limit = {r.pass,       r.workload.dtype, r.type,    length.parameter,
-             std::nullopt, length.value,     *r.reason, series_text(r)};
+    limit = {r.pass,       r.workload.dtype,      r.type,        length.parameter, std::nullopt,
+             length.value, r.reason.value_or(""), series_text(r)};
   }
   for (const Result& r : results) {
     if (r.status != Status::kOk) continue;

@@ -172,6 +172,7 @@ struct Result {
   std::string command;  ///< a line that reproduces it
   Status status = Status::kOk;
   std::optional<std::string> reason;              ///< why it was skipped or failed
+  std::optional<Rejection::Kind> refusal;         ///< of a skipped one: what kind of reason that is
   std::map<std::string, std::string> parameters;  ///< what the sweep varied, by flag
 
   Workload workload;

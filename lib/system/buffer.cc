@@ -20,7 +20,7 @@ Buffer::Buffer(std::size_t bytes) : bytes_(bytes) {
   const std::size_t alignment = bytes >= kHugePage ? kHugePage : kCacheLine;
   const std::size_t rounded = (bytes + alignment - 1) / alignment * alignment;
   if (rounded >= bytes) data_ = std::aligned_alloc(alignment, rounded);
-  if (data_ == nullptr) throw UnavailableError(fmt::format("cannot allocate {} bytes", bytes));
+  if (data_ == nullptr) throw OutOfMemoryError(fmt::format("cannot allocate {} bytes", bytes));
   if (alignment == kHugePage) madvise(data_, rounded, MADV_HUGEPAGE);  // a wish; refusal is fine
 }
 

@@ -8,7 +8,7 @@ namespace flashbench {
 
 /// Owns 64-byte-aligned memory. Buffers of 2 MiB and more are aligned to that and asked for as huge
 /// pages. Pages are not touched: the first writer places them (NUMA first touch).
-/// Throws UnavailableError when the system has no memory left.
+/// Throws OutOfMemoryError when the system has no memory left.
 class Buffer {
  public:
   Buffer() = default;

@@ -25,14 +25,14 @@ class UnavailableError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// What was asked for does not fit into the memory that is left, of this machine or of a device.
+class OutOfMemoryError : public UnavailableError {
+  using UnavailableError::UnavailableError;
+};
+
 /// A device or the operating system failed while the work ran.
 class DeviceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
-};
-
-/// Why a kernel does not take a problem, in words a user can act on.
-struct Rejection {
-  std::string reason;
 };
 
 }  // namespace flashbench

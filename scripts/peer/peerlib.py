@@ -134,9 +134,9 @@ class Peer:
             result["kernel"] = job.kernel
             self.fill(result, job, path)
         except Unsupported as reason:
-            result.update(status="skipped", reason=str(reason))
+            result.update(status="skipped", reason=str(reason), refusal=reason.refusal)
         except MemoryError:
-            result.update(status="skipped", reason="out of memory")
+            result.update(status="skipped", reason="out of memory", refusal="memory")
         except RuntimeError as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             result.update(dict.fromkeys(MEASURED), status="failed", reason=text)

@@ -12,6 +12,14 @@ MIN_SAMPLE_S = 1e-3  # shorter calls are batched into samples of this length
 class Unsupported(Exception):
     """The library cannot compute a case; the case is skipped with this reason."""
 
+    refusal = "unsupported"  # the report's word for the kind of reason
+
+
+class TooLarge(Unsupported):
+    """The case does not fit into memory."""
+
+    refusal = "memory"
+
 
 def proc_kb(path, key):
     """A value of /proc/.../status or meminfo in bytes, or None."""
@@ -46,10 +54,10 @@ def human_bytes(count):
 
 
 def require_memory(count):
-    """Raises Unsupported when `count` bytes are more than the machine has free."""
+    """Raises TooLarge when `count` bytes are more than the machine has free."""
     available = proc_kb("/proc/meminfo", "MemAvailable")
     if available is not None and count > 0.95 * available:
-        raise Unsupported(f"needs {human_bytes(count)}, {human_bytes(available)} available")
+        raise TooLarge(f"needs {human_bytes(count)}, {human_bytes(available)} available")
 
 
 def median_interval(ordered):

@@ -16,7 +16,7 @@ constexpr std::size_t kShared99K = 99 * 1024, kShared64K = 64 * 1024;
 
 constexpr RouteQuery query(Dtype t, std::int64_t d, int capability,
                            std::size_t shared = kShared99K) {
-  return {Pass::kBoth, t, d, capability, shared, false};
+  return {{{Feature::kGradients}, t, d}, Pass::kBoth, capability, shared, false};
 }
 
 // Routing is a constant expression: simt_f32 takes everything from 7.5 on.
@@ -24,7 +24,7 @@ static_assert(refusal(simt_f32::kFamily, query(Dtype::kF32, 1024, 75, kShared64K
               Refusal::kNone);
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kF16, 1, 121)) == Refusal::kNone);
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 64, 70)) == Refusal::kCapability);
-static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 1025, 90)) == Refusal::kHeadDim);
+static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 1025, 90)) == Refusal::kSupports);
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kF32, 64, 90, 20000)) == Refusal::kShared);
 
 // wgmma_sm90a runs on 9.0 alone, whose blocks may have 227 KB.
@@ -38,17 +38,18 @@ static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF16, 64, 89, kShared22
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF16, 64, 100, kShared227K)) ==
               Refusal::kCapabilityTooNew);
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF32, 64, 90, kShared227K)) ==
-              Refusal::kDtype);
+              Refusal::kSupports);
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 257, 90, kShared227K)) ==
-              Refusal::kHeadDim);
+              Refusal::kSupports);
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 128, 90)) == Refusal::kShared);
 
 /// A family that simt_f32 is not: limited in every way.
 constexpr KernelFamily narrow() {
   KernelFamily f = simt_f32::kFamily;
   f.name = "narrow";
-  f.f32 = false;
-  f.max_d = 128;
+  f.supports.features.remove(Feature::kKeyMask);
+  f.supports.dtypes.remove(Dtype::kF32);
+  f.supports.max_d = 128;
   f.min_capability = 90;
   f.max_capability = 90;
   f.deterministic = false;
@@ -65,6 +66,8 @@ struct Row {
 TEST(Route, EveryRefusalNamesTheLimitAndTheDevice) {
   RouteQuery ordered = query(Dtype::kBf16, 64, 90);
   ordered.deterministic = true;
+  RouteQuery masked = query(Dtype::kBf16, 64, 90);
+  masked.demand.features.add(Feature::kKeyMask);
   RouteQuery forward = ordered;
   forward.pass = Pass::kForward;
   const Row rows[] = {
@@ -72,6 +75,7 @@ TEST(Route, EveryRefusalNamesTheLimitAndTheDevice) {
       {"old_device", query(Dtype::kBf16, 64, 89),
        "narrow needs compute capability 9.0, this device has 8.9"},
       {"machine_code_of_another_device", query(Dtype::kBf16, 64, 100), "9.0 only"},
+      {"unknown_feature", masked, "narrow does not support --mask"},
       {"wrong_dtype", query(Dtype::kF32, 64, 90), "takes bf16 and f16, not f32"},
       {"wide_d", query(Dtype::kF16, 129, 90), "up to 128, not 129"},
       {"little_shared_memory", query(Dtype::kF16, 64, 90, 1024), "35840 bytes of shared memory"},
@@ -79,10 +83,10 @@ TEST(Route, EveryRefusalNamesTheLimitAndTheDevice) {
       {"forward_has_no_gradients", forward, ""},
   };
   for (const Row& row : rows) {
-    const auto why = reason(kNarrow, row.query);
+    const auto why = rejection(kNarrow, row.query);
     EXPECT_EQ(why.has_value(), row.says[0] != '\0') << row.guards_against;
     if (why) {
-      EXPECT_THAT(*why, HasSubstr(row.says)) << row.guards_against;
+      EXPECT_THAT(why->reason, HasSubstr(row.says)) << row.guards_against;
     }
   }
 }
@@ -94,7 +98,7 @@ TEST(Route, SomeFamilyOfEachTypeTakesEveryDtypeAndHeadDimension) {
         for (std::int64_t d = 1; d <= kMaxHeadDim; ++d) {
           bool taken = false;
           for (const KernelFamily* f : families())
-            taken |= f->type == type && !reason(*f, query(t, d, capability, kShared64K));
+            taken |= f->type == type && !rejection(*f, query(t, d, capability, kShared64K));
           EXPECT_TRUE(taken) << name(type) << " " << capability << " " << name(t) << " d = " << d;
         }
 }
@@ -114,7 +118,7 @@ TEST(Route, GridsCoverEveryRowOfEveryHead) {
 TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   const auto first = [](const RouteQuery& q) {
     for (const KernelFamily* f : families())
-      if (!reason(*f, q)) return f->name;
+      if (!rejection(*f, q)) return f->name;
     return std::string_view("nobody");
   };
   EXPECT_EQ(first(query(Dtype::kBf16, 128, 90, kShared227K)), "wgmma_sm90a");

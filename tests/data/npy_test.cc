@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "system/error.h"
 #include "tests/data/scratch.h"
 
 namespace flashbench::data {

@@ -1,7 +1,7 @@
 // Measures the accept rule: error over expected noise of correct kernels, every one that this build
 // has, and of a plain attention with planted errors. Writes CSV to stdout;
-// scripts/plots/plot_calibration.py draws it. `flashbench_calibrate [--quick]`. Exits 1 when a correct
-// result is refused.
+// scripts/plots/plot_calibration.py draws it. `flashbench_calibrate [--quick]`. Exits 1 when a
+// correct result is refused.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -136,7 +136,7 @@ class Calibration {
     Execution e;
     e.isa = isa;
     e.threads = 2;
-    if (kernel.rejects(p, e)) return;
+    if (kernel.refuses(p, e)) return;
     if (kernel.info().type == AttentionType::kPaper && isa != Isa::kScalar) return;
     Outputs out = host::empty_outputs(p);
     const auto plan = kernel.plan(p, e, in);

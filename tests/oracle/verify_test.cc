@@ -8,6 +8,7 @@
 #include <limits>
 #include <string>
 
+#include "system/error.h"
 #include "tests/oracle/host_attention.h"
 
 namespace flashbench::oracle {

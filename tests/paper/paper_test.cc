@@ -157,12 +157,13 @@ TEST(PaperKernelTest, NanInAMaskedOutKeyChangesNothing) {
 
 TEST(PaperKernelTest, RejectsWithAReasonWhatItDoesNotDo) {
   Problem p = problem(kCases[0], Pass::kForward);
-  EXPECT_FALSE(paper_kernel().rejects(p, Execution{}).has_value());
+  EXPECT_FALSE(paper_kernel().refuses(p, Execution{}).has_value());
   Execution e;
   e.q_block = 0;
-  EXPECT_TRUE(paper_kernel().rejects(p, e).has_value());
+  ASSERT_TRUE(paper_kernel().refuses(p, e).has_value());
+  EXPECT_EQ(paper_kernel().refuses(p, e)->kind, Rejection::Kind::kInvalid);
   p.dtype = Dtype::kBf16;
-  const auto rejection = paper_kernel().rejects(p, Execution{});
+  const auto rejection = paper_kernel().refuses(p, Execution{});
   ASSERT_TRUE(rejection.has_value());
   EXPECT_NE(rejection->reason.find("bf16"), std::string::npos);
 }

@@ -112,6 +112,7 @@ inline Report troubled_report() {
   Result skipped = fixed_result("normal", 1);
   skipped.status = Status::kSkipped;
   skipped.reason = "needs 68.7 GB, 21.0 GB available";
+  skipped.refusal = Rejection::Kind::kMemory;
   skipped.check = {};
   Result wrong = fixed_result("paper", 3);
   wrong.workload.causal = true;

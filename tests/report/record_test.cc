@@ -287,6 +287,7 @@ TEST(Derive, MemoryLimitLiesBetweenWhatFitsAndWhatDoesNot) {
     r.workload.q_len = r.workload.kv_len = length;
     if (length > 128) {
       r.status = Status::kSkipped;
+      r.refusal = Rejection::Kind::kMemory;
       r.reason =
           length == 256 ? "needs 2.00 GB, 1.00 GB available" : "needs 8.00 GB, 1.00 GB available";
     }
@@ -295,7 +296,8 @@ TEST(Derive, MemoryLimitLiesBetweenWhatFitsAndWhatDoesNot) {
   Result other = fixed_result("normal", 1.0);
   other.workload.d = 32;
   other.status = Status::kSkipped;
-  other.reason = "no such ISA";
+  other.refusal = Rejection::Kind::kAbsent;
+  other.reason = "needs an ISA level that is not here";
   results.push_back(other);
   const Summary s = summarize(results);
   ASSERT_EQ(s.memory_limit.size(), 1u) << "another reason is no limit of memory";

@@ -101,6 +101,8 @@ TEST(Schema, RejectsWhatNoReportMayHold) {
       {"/peaks/0/gflops", nullptr},
       {"/peaks/0/read_gb_s", 3.0},
       {"/results/0/status", "fine"},
+      {"/results/0/refusal", "tired"},
+      {"/results/0/refusal", "memory"},  // nothing that ran was refused
       {"/results/0/workload/q_len", 0},
       {"/results/0/workload/q_len", 1.5},
       {"/results/0/workload/q_len", "4096"},

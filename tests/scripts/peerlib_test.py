@@ -117,6 +117,7 @@ class Rules(ScriptTest):
         report = self.reports(Stored(self.outputs(*TINY)), *TINY, "--type", "flash,paper")
         self.assertEqual([r["status"] for r in report["results"]], ["ok", "skipped"])
         self.assertEqual(report["results"][1]["reason"], "no kernel of type paper")
+        self.assertEqual(report["results"][1]["refusal"], "unsupported")
         self.assertEqual(peerlib.exit_code(report["results"]), 0)
 
     def test_flashbench_refuses_what_it_does_not_know(self):

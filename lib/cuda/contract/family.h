@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/problem.h"
+#include "kernel/supports.h"
 
 // How a family of CUDA kernels declares itself: pure host code, no CUDA.
 namespace flashbench::cuda {
@@ -57,8 +58,7 @@ struct KernelFamily {
   std::string_view name;  ///< as --kernel takes it
   std::string_view description;
   AttentionType type = AttentionType::kFlash;
-  bool f32 = false, bf16 = false, f16 = false;
-  int max_d = 0;
+  Supports supports;
   int min_capability = 0;     ///< 75 is compute capability 7.5
   int max_capability = 0;     ///< 0: none; 90 for code that runs on 9.0 only
   bool boxed = false;         ///< some of its launches take BoxedAttention
@@ -71,10 +71,6 @@ struct KernelFamily {
   std::vector<Launch> (*backward)(const Extent& e) = nullptr;
   /// Bytes of Attention::dq_sums; 0 where the family has no use for it.
   std::size_t (*dq_sums_bytes)(const Extent& e) = nullptr;
-
-  constexpr bool takes(Dtype t) const {
-    return t == Dtype::kF32 ? f32 : t == Dtype::kBf16 ? bf16 : f16;
-  }
 };
 
 /// How many tiles of `unit` cover n.

@@ -47,7 +47,7 @@ void Cublas::check(CublasStatus status, const std::string& call) const {
   if (status == kCublasSuccess) return;
   const char* const name = api_.status_name(status);
   const std::string line = fmt::format("{}: {}", call, name != nullptr ? name : "unknown status");
-  if (status == kCublasAllocFailed) throw UnavailableError(line);
+  if (status == kCublasAllocFailed) throw OutOfMemoryError(line);
   throw DeviceError(line);
 }
 

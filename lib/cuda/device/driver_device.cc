@@ -13,7 +13,7 @@ namespace {
 void require(const DriverApi& api, Result result, const std::string& call) {
   if (result == kSuccess) return;
   const std::string line = error_line(api, call, result);
-  if (result == kOutOfMemory) throw UnavailableError(line);
+  if (result == kOutOfMemory) throw OutOfMemoryError(line);
   throw DeviceError(line);
 }
 

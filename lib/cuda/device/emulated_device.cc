@@ -70,7 +70,7 @@ std::size_t EmulatedDevice::free_bytes() {
 
 Address EmulatedDevice::allocate(std::size_t bytes, const std::string& what) {
   if (bytes > free_bytes())
-    throw UnavailableError(fmt::format("the emulated device has no {} bytes for {}", bytes, what));
+    throw OutOfMemoryError(fmt::format("the emulated device has no {} bytes for {}", bytes, what));
   return device_.alloc(bytes, what);
 }
 

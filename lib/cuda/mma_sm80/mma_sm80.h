@@ -31,9 +31,9 @@ constexpr std::size_t no_scratch(const Extent&) { return 0; }
 inline constexpr KernelFamily kFamily = {
     .name = "mma_sm80",
     .description = "FlashAttention-2 on tensor cores: mma.sync, ldmatrix, cp.async; d up to 256",
-    .bf16 = true,
-    .f16 = true,
-    .max_d = kMaxHeadDim,
+    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
+                 .dtypes = {Dtype::kBf16, Dtype::kF16},
+                 .max_d = kMaxHeadDim},
     .min_capability = 80,
     .shared_bytes = shared_bytes,
     .forward = forward,

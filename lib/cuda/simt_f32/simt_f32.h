@@ -36,10 +36,9 @@ constexpr std::size_t no_scratch(const Extent&) { return 0; }
 inline constexpr KernelFamily kFamily = {
     .name = "simt_f32",
     .description = "tiled, online softmax (FlashAttention-2) in f32 multiply-adds; any d",
-    .f32 = true,
-    .bf16 = true,
-    .f16 = true,
-    .max_d = 1024,
+    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
+                 .dtypes = {Dtype::kF32, Dtype::kBf16, Dtype::kF16},
+                 .max_d = 1024},
     .min_capability = 75,
     .shared_bytes = shared_bytes,
     .forward = forward,

@@ -29,9 +29,9 @@ std::vector<Launch> backward(const Extent& e);
 inline constexpr KernelFamily kFamily = {
     .name = "wgmma_sm90a",
     .description = "FlashAttention-3: wgmma, TMA, a producer warpgroup; on 9.0 alone, d up to 256",
-    .bf16 = true,
-    .f16 = true,
-    .max_d = kMaxHeadDim,
+    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
+                 .dtypes = {Dtype::kBf16, Dtype::kF16},
+                 .max_d = kMaxHeadDim},
     .min_capability = 90,
     .max_capability = 90,
     .boxed = true,

@@ -17,9 +17,8 @@ class FakeKernel final : public Kernel {
  public:
   FakeKernel(double flop, bool ordered) : flop_(flop), ordered_(ordered) { info_.name = "fake"; }
   const KernelInfo& info() const override { return info_; }
-  std::optional<Rejection> rejects(const Problem&, const Execution& e) const override {
-    if (e.deterministic && !ordered_) return Rejection{"no fixed order"};
-    return std::nullopt;
+  Supports supports() const override {
+    return {.features = Features::all(), .dtypes = DtypeSet::all(), .max_d = kMaxHeadDim};
   }
   std::size_t workspace_bytes(const Problem&, const Execution&) const override { return 0; }
   double predicted_flop(const Problem&, const Execution&) const override { return flop_; }
@@ -28,6 +27,11 @@ class FakeKernel final : public Kernel {
   }
 
  private:
+  std::optional<Rejection> rejects(const Problem&, const Execution& e) const override {
+    if (!e.deterministic || ordered_) return std::nullopt;
+    return Rejection{Rejection::Kind::kUnsupported, "no fixed order"};
+  }
+
   KernelInfo info_;
   double flop_;
   bool ordered_;

@@ -57,7 +57,8 @@ std::map<std::string, FamilyLaunch> launches() {
   std::map<std::string, FamilyLaunch> all;
   for (const KernelFamily* family : families())
     for (const Dtype dtype : kDtypes)
-      for (std::int64_t d = 1; d <= family->max_d && family->takes(dtype); ++d) {
+      for (std::int64_t d = 1; d <= family->supports.max_d && family->supports.dtypes.has(dtype);
+           ++d) {
         const Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
         for (const auto& list : {family->forward(extent), family->backward(extent)})
           for (const Launch& launch : list)

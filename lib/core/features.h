@@ -1,0 +1,52 @@
+#pragma once
+
+#include <string_view>
+
+#include "core/enum_set.h"
+#include "core/problem.h"
+
+namespace flashbench {
+
+/// What a problem may ask for beyond O = softmax(scale·QKᵀ)·V. A kernel that does not name a
+/// feature is never given a problem that uses it; see Supports.
+enum class Feature {
+  kGradients,
+  kCausal,
+  kKeyMask,
+};
+
+using Features = EnumSet<Feature>;
+
+/// The flag that asks for it, as a refusal names it.
+constexpr std::string_view flag(Feature f) {
+  switch (f) {
+    case Feature::kGradients:
+      return "--pass backward";
+    case Feature::kCausal:
+      return "--causal";
+    case Feature::kKeyMask:
+      return "--mask";
+  }
+  no_such_enumerator();
+}
+
+constexpr bool uses(const Problem& p, Feature f) {
+  switch (f) {
+    case Feature::kGradients:
+      return p.needs_gradients();
+    case Feature::kCausal:
+      return p.causal;
+    case Feature::kKeyMask:
+      return p.padding != PaddingMask::kNone;
+  }
+  no_such_enumerator();
+}
+
+constexpr Features used(const Problem& p) {
+  Features features;
+  for (const Feature f : kEnumerators<Feature>)
+    if (uses(p, f)) features.add(f);
+  return features;
+}
+
+}  // namespace flashbench

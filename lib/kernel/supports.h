@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "core/dtype.h"
+#include "core/features.h"
+#include "core/rejection.h"
+
+namespace flashbench {
+
+/// What a kernel computes, as plain data. What is not named is refused, centrally and by name: a
+/// new feature or dtype needs no edit in kernels that do not know it.
+struct Supports {
+  Features features;
+  DtypeSet dtypes;
+  std::int64_t max_d = 0;
+};
+
+/// What a problem asks of whoever computes it; plain data, so that routing is a constant
+/// expression.
+struct Demand {
+  Features features;
+  Dtype dtype = Dtype::kF32;
+  std::int64_t d = 0;
+};
+Demand demand_of(const Problem& p);
+
+/// What of a demand a kernel lacks, the first in this order.
+enum class Lack { kNone, kFeature, kDtype, kHeadDim };
+
+constexpr Lack lack(const Supports& s, const Demand& asked) {
+  if (!(asked.features - s.features).empty()) return Lack::kFeature;
+  if (!s.dtypes.has(asked.dtype)) return Lack::kDtype;
+  if (asked.d > s.max_d) return Lack::kHeadDim;
+  return Lack::kNone;
+}
+
+/// The lack in words: "cpu_flash does not support --window". nullopt where there is none.
+std::optional<Rejection> unsupported(std::string_view kernel, const Supports& s,
+                                     const Demand& asked);
+
+}  // namespace flashbench

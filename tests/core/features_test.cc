@@ -1,0 +1,37 @@
+// What a problem is taken to ask for: a feature that goes unnoticed is computed wrong by kernels
+// that do not know it.
+#include "core/features.h"
+
+#include <gtest/gtest.h>
+
+namespace flashbench {
+namespace {
+
+TEST(Features, ADefaultProblemAsksForNothing) { EXPECT_EQ(used(Problem{}), Features{}); }
+
+TEST(Features, EachIsNoticedByItself) {
+  Problem p;
+  p.causal = true;
+  EXPECT_EQ(used(p), Features{Feature::kCausal});
+  p = {};
+  for (const PaddingMask mask : {PaddingMask::kRandom, PaddingMask::kFile}) {
+    p.padding = mask;
+    EXPECT_EQ(used(p), Features{Feature::kKeyMask}) << name(mask);
+  }
+  p = {};
+  for (const Pass pass : {Pass::kBackward, Pass::kBoth}) {
+    p.pass = pass;
+    EXPECT_EQ(used(p), Features{Feature::kGradients}) << name(pass);
+  }
+}
+
+TEST(Features, EachHasAFlagOfItsOwn) {
+  for (const Feature a : kEnumerators<Feature>)
+    for (const Feature b : kEnumerators<Feature>) {
+      EXPECT_TRUE(flag(a).starts_with("--"));
+      EXPECT_EQ(flag(a) == flag(b), a == b) << flag(a);
+    }
+}
+
+}  // namespace
+}  // namespace flashbench
