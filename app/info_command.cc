@@ -24,39 +24,36 @@ using nlohmann::ordered_json;
 
 constexpr int kReadings = 5;
 
-/// A GPU that cannot be opened, or fails, is no reason to say nothing of the rest.
-void read_gpu_peaks(int device, PeakLog& log) {
-  Execution e;
-  e.backend = Backend::kCuda;
-  e.device = device;
-  for (int i = 0; i < kReadings; ++i)
-    for (const Dtype dtype : kDtypes) log.try_measure(e, dtype);
-  if (const std::string why = log.missing(e); !why.empty())
-    print_err(fmt::format("flashbench: no peaks of GPU {}: {}\n", device, why));
+/// "GPU 0", "avx2".
+std::string where_text(const BackendInfo& backend, const Place& place) {
+  return place.device ? fmt::format("{} {}", backend.device_noun, *place.device)
+                      : place.isa.value_or(backend.id.text);
 }
 
-/// The peaks of every level that runs here, or of the one that was asked for, and of every GPU.
-std::vector<report::Peak> measure_peaks(const InfoRequest& request) {
+/// The peaks of everything that the request leaves. What cannot be opened, or fails, is no reason
+/// to say nothing of the rest.
+std::vector<report::Peak> measure_peaks(const InfoRequest& request, const Backends& backends) {
   PeakLog log;
-  Execution e;
-  e.threads = request.threads > 0 ? request.threads : registry::usable_threads();
-  for (int i = 0; i < kReadings; ++i)
-    for (const Isa isa : registry::available_isas()) {
-      if (request.isa && isa != *request.isa) continue;
-      e.isa = isa;
-      for (const Dtype dtype : kDtypes) log.measure_flops(e, dtype);
-      log.measure_bandwidth(e);
-    }
-  if (!request.isa)
-    for (const registry::GpuStatus& g : registry::gpus()) read_gpu_peaks(g.index, log);
+  const ExecutionRequest asked{.isa = request.isa, .threads = request.threads, .device = {}};
+  for (Backend* b : backends) {
+    if (request.isa && !b->info().takes_isa) continue;
+    const std::vector<Execution> executions = b->with_own_peaks(asked);
+    for (int i = 0; i < kReadings; ++i)
+      for (const Execution& e : executions) log.try_measure_all(*b, e);
+    for (const Execution& e : executions)
+      if (const std::string why = log.missing(*b, e); !why.empty())
+        print_err(fmt::format("flashbench: no peaks of {}: {}\n",
+                              where_text(b->info(), b->place(e)), why));
+  }
   return log.report();
 }
 
-void require_isa(const InfoRequest& request) {
+void require_isa(const InfoRequest& request, const Backends& backends) {
   if (!request.isa) return;
-  for (const registry::IsaStatus& s : registry::isas())
-    if (s.isa == *request.isa && s.absent)
-      throw UnavailableError(fmt::format("--isa {}: {}", name(s.isa), *s.absent));
+  for (Backend* b : backends)
+    for (const IsaStatus& s : b->isas())
+      if (s.isa == *request.isa && s.absent)
+        throw UnavailableError(fmt::format("--isa {}: {}", name(s.isa), *s.absent));
 }
 
 std::string line(std::string_view label, const std::string& value) {
@@ -110,17 +107,12 @@ std::string processor_text(const report::Context& c) {
   return text + line("system", c.os);
 }
 
-std::string capability_text(int capability) {
-  return fmt::format("{}.{}", capability / 10, capability % 10);
-}
-
 std::string joined(const std::vector<std::string>& parts) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
-/// "SM clock 1.98 of 1.98 GHz, ..., 55 of 700 W, 31 C", or why NVML says nothing.
-std::string reading_text(const registry::GpuStatus& g) {
-  const GpuReading r = registry::read_gpu(g.index);
+/// "SM clock 1.98 of 1.98 GHz, ..., 55 of 700 W, 31 C", or why there is no reading.
+std::string reading_text(const DeviceReading& r, const DeviceStatus& device) {
   if (!r.missing.empty()) return "clocks, power and energy unknown: " + r.missing;
   std::vector<std::string> parts;
   const auto pair = [&](const char* what, auto now, auto most, double unit, const char* name) {
@@ -134,31 +126,49 @@ std::string reading_text(const registry::GpuStatus& g) {
   if (!r.throttle_reasons.empty())
     parts.push_back("held down by its " + joined(r.throttle_reasons));
   if (r.ecc_errors) parts.push_back(fmt::format("{} uncorrected ECC errors", *r.ecc_errors));
-  if (!g.energy_missing.empty()) parts.push_back("no energy: " + g.energy_missing);
+  if (!device.energy_missing.empty()) parts.push_back("no energy: " + device.energy_missing);
   return joined(parts);
 }
 
-/// The devices of the CUDA backend, as --device takes them.
-std::string gpus_text() {
-  std::string text = "\nCUDA devices\n";
-  for (const registry::GpuStatus& g : registry::gpus())
-    text += fmt::format(
-        "  {:<14}{}, compute capability {}, {} multiprocessors, {}, L2 {} MiB, {} KiB shared "
-        "memory a block, driver {}for CUDA {}\n  {:<14}{}\n",
-        g.index, g.name, capability_text(g.capability), g.multiprocessors,
-        report::human_bytes(static_cast<double>(g.memory_bytes)), g.l2_bytes >> 20,
-        g.shared_bytes >> 10, g.driver_version.empty() ? "" : g.driver_version + " ", g.driver, "",
-        reading_text(g));
-  const auto absent = registry::emulated_device_absent();
-  text += fmt::format("  {:<14}{}\n", device_text(kEmulatedDevice),
-                      absent ? "absent: " + *absent
-                             : "available: executes the kernels' PTX on this processor, for check, "
-                               "forward and backward");
+/// What the device says about its hardware; what it does not say is left out.
+std::string hardware_text(const DeviceStatus& d, std::string_view title) {
+  std::vector<std::string> parts = {d.name};
+  if (!d.capability.empty()) parts.push_back("compute capability " + d.capability);
+  if (d.multiprocessors > 0) parts.push_back(fmt::format("{} multiprocessors", d.multiprocessors));
+  if (d.memory_bytes > 0) parts.push_back(report::human_bytes(static_cast<double>(d.memory_bytes)));
+  if (d.cache_bytes > 0) parts.push_back(fmt::format("L2 {} MiB", d.cache_bytes >> 20));
+  if (d.shared_bytes > 0)
+    parts.push_back(fmt::format("{} KiB shared memory a block", d.shared_bytes >> 10));
+  if (!d.driver.empty())
+    parts.push_back(fmt::format("driver {}for {} {}",
+                                d.driver_version.empty() ? "" : d.driver_version + " ", title,
+                                d.driver));
+  return joined(parts);
+}
+
+std::string device_line(Backend& backend, const DeviceStatus& d) {
+  const std::string label = device_text(d.index);
+  if (d.absent) return fmt::format("  {:<14}absent: {}\n", label, *d.absent);
+  if (!d.emulates.empty()) return fmt::format("  {:<14}available: {}\n", label, d.emulates);
+  std::string text = fmt::format("  {:<14}{}\n", label, hardware_text(d, backend.info().title));
+  if (const auto now = backend.read({.device = d.index}))
+    text += fmt::format("  {:<14}{}\n", "", reading_text(*now, d));
+  return text;
+}
+
+/// The devices of every backend, as --device takes them.
+std::string devices_text(const Backends& backends) {
+  std::string text;
+  for (Backend* b : backends) {
+    const std::vector<DeviceStatus> devices = b->devices();
+    if (!devices.empty()) text += fmt::format("\n{} devices\n", b->info().title);
+    for (const DeviceStatus& d : devices) text += device_line(*b, d);
+  }
   return text;
 }
 
 /// Which problems get the level, and why an available one may serve none.
-std::string choice_text(const registry::IsaStatus& s) {
+std::string choice_text(const IsaStatus& s) {
   if (s.chosen_for.size() == std::size(kDtypes)) return "; chosen: the fastest that runs here";
   if (!s.chosen_for.empty()) {
     std::vector<std::string_view> dtypes;
@@ -170,22 +180,32 @@ std::string choice_text(const registry::IsaStatus& s) {
   return "";
 }
 
-std::string levels_text() {
+std::string levels_text(const Backends& backends) {
   std::string text = "\nISA levels\n";
-  for (const registry::IsaStatus& s : registry::isas())
-    text += fmt::format("  {:<14}{}\n", name(s.isa),
-                        s.absent
-                            ? "absent: " + *s.absent
-                            : fmt::format("available, register tile {}{}", s.tile, choice_text(s)));
-  text += "\nBackends\n";
-  for (const registry::BackendStatus& s : registry::backends())
-    text += fmt::format("  {:<14}{}\n", name(s.backend),
-                        s.absent ? "absent: " + *s.absent : "available");
-  text += gpus_text();
-  text += "\nKernels\n";
-  for (const Kernel* k : registry::kernels())
+  for (Backend* b : backends)
+    for (const IsaStatus& s : b->isas())
+      text += fmt::format(
+          "  {:<14}{}\n", name(s.isa),
+          s.absent ? "absent: " + *s.absent
+                   : fmt::format("available, register tile {}{}", s.tile, choice_text(s)));
+  return text;
+}
+
+std::string backends_text(const Backends& backends) {
+  std::string text = "\nBackends\n";
+  for (Backend* b : backends) {
+    const auto absent = b->absent(std::nullopt);
+    text += fmt::format("  {:<14}{}\n", name(b->info().id),
+                        absent ? "absent: " + *absent : "available");
+  }
+  return text;
+}
+
+std::string kernels_text(const Backends& backends) {
+  std::string text = "\nKernels\n";
+  for (const Kernel* k : registry::kernels(backends))
     text += fmt::format("  {:<14}{:<8}{:<6}{}\n", k->info().name, name(k->info().type),
-                        name(k->info().backend), k->info().description);
+                        name(registry::owner(backends, *k).info().id), k->info().description);
   return text;
 }
 
@@ -195,9 +215,12 @@ std::string peak_text(const report::Peak& p) {
                      p.device ? fmt::format(" ({})", p.isa) : "");
 }
 
-/// A line for every ISA level and every GPU, whose count of threads would tell nobody anything.
-std::string peaks_text(std::vector<report::Peak> peaks) {
-  const auto where = [](const report::Peak& p) { return p.device ? "GPU " + *p.device : p.isa; };
+/// A line for every ISA level and every device, whose count of threads would tell nobody anything.
+std::string peaks_text(std::vector<report::Peak> peaks, const Backends& backends) {
+  const auto where = [&](const report::Peak& p) {
+    const Backend* of = registry::find(backends, {p.backend});
+    return where_text(of->info(), {.isa = p.isa, .threads = p.threads, .device = p.device});
+  };
   std::string text = "\nPeaks, measured now (multiply-adds of a dtype, reads beyond the caches)\n";
   while (!peaks.empty()) {
     const report::Peak first = peaks.front();
@@ -214,72 +237,82 @@ std::string peaks_text(std::vector<report::Peak> peaks) {
   return text;
 }
 
+ordered_json availability(const std::optional<std::string>& absent) {
+  return {{"available", !absent}, {"reason", absent ? ordered_json(*absent) : ordered_json()}};
+}
+
+ordered_json device_json(const DeviceStatus& d) {
+  ordered_json json = availability(d.absent);
+  if (!d.emulates.empty()) return json;
+  json.update({{"name", d.name},
+               {"compute_capability", d.capability},
+               {"multiprocessors", d.multiprocessors},
+               {"memory_bytes", d.memory_bytes},
+               {"shared_bytes_per_block", d.shared_bytes},
+               {"l2_bytes", d.cache_bytes},
+               {"pci_bus_id", d.pci_bus_id},
+               {"driver", d.driver},
+               {"driver_version", d.driver_version}});
+  return json;
+}
+
 /// The fields of a report that are about the machine, and what only info knows.
-ordered_json info_json(const report::Report& report) {
+ordered_json info_json(const report::Report& report, const Backends& backends) {
   ordered_json json = report::to_json(report);
   json.erase("results");
   json.erase("summary");
-  const auto availability = [](const std::optional<std::string>& absent) {
-    return ordered_json{{"available", !absent},
-                        {"reason", absent ? ordered_json(*absent) : ordered_json()}};
-  };
-  ordered_json isas = ordered_json::object(), backends = ordered_json::object();
-  for (const registry::IsaStatus& s : registry::isas()) {
-    isas[std::string(name(s.isa))] = availability(s.absent);
-    if (!s.absent) isas[std::string(name(s.isa))]["tile"] = s.tile;
+  ordered_json isas = ordered_json::object(), availabilities = ordered_json::object();
+  for (Backend* b : backends) {
+    availabilities[b->info().id.text] = availability(b->absent(std::nullopt));
+    for (const IsaStatus& s : b->isas()) {
+      ordered_json& isa = isas[std::string(name(s.isa))] = availability(s.absent);
+      if (!s.absent) isa["tile"] = s.tile;
+    }
   }
-  for (const registry::BackendStatus& s : registry::backends())
-    backends[std::string(name(s.backend))] = availability(s.absent);
-  ordered_json devices = ordered_json::object();
-  for (const registry::GpuStatus& g : registry::gpus())
-    devices[device_text(g.index)] = {{"available", true},
-                                     {"reason", nullptr},
-                                     {"name", g.name},
-                                     {"compute_capability", capability_text(g.capability)},
-                                     {"multiprocessors", g.multiprocessors},
-                                     {"memory_bytes", g.memory_bytes},
-                                     {"shared_bytes_per_block", g.shared_bytes},
-                                     {"l2_bytes", g.l2_bytes},
-                                     {"pci_bus_id", g.pci_bus_id},
-                                     {"driver", g.driver},
-                                     {"driver_version", g.driver_version}};
-  devices[device_text(kEmulatedDevice)] = availability(registry::emulated_device_absent());
-  ordered_json kernels = ordered_json::array();
-  for (const Kernel* k : registry::kernels())
+  json["isas"] = std::move(isas);
+  json["backends"] = std::move(availabilities);
+  for (Backend* b : backends)
+    for (const DeviceStatus& d : b->devices())
+      json[b->info().id.text + "_devices"][device_text(d.index)] = device_json(d);
+  ordered_json& kernels = json["kernels"] = ordered_json::array();
+  for (const Kernel* k : registry::kernels(backends))
     kernels.push_back({{"name", k->info().name},
                        {"type", name(k->info().type)},
-                       {"backend", name(k->info().backend)},
+                       {"backend", name(registry::owner(backends, *k).info().id)},
                        {"description", k->info().description}});
-  json["isas"] = std::move(isas);
-  json["backends"] = std::move(backends);
-  json["cuda_devices"] = std::move(devices);
-  json["kernels"] = std::move(kernels);
   return json;
 }
 
 }  // namespace
 
-ExitCode run_info(const InfoRequest& request) {
-  require_isa(request);
+ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
+  const Backends& backends = runtime.backends;
+  require_isa(request, backends);
   if (!request.json.empty() && request.json != "-") require_writable(request.json);
   report::Report report;
   report.tool = report::tool();
   report.argv = request.argv;
   report.started_at = report::utc_now();
-  report.context = machine_context();
-  report.peaks = measure_peaks(request);
+  report.context = machine_context(backends);
+  report.peaks = measure_peaks(request, backends);
   const std::string text = report::version_line() + "\n\n" + processor_text(report.context) +
-                           levels_text() + peaks_text(report.peaks);
-  if (request.json == "-") {
-    print_err(text);
-    print_out(info_json(report).dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+                           levels_text(backends) + backends_text(backends) +
+                           devices_text(backends) + kernels_text(backends) +
+                           peaks_text(report.peaks, backends);
+  if (request.json.empty()) {
+    print_out(text);
     return ExitCode::kOk;
   }
-  if (!request.json.empty())
-    write_file_atomically(
-        request.json,
-        info_json(report).dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
-  print_out(text);
+  const std::string json =
+      info_json(report, backends).dump(2, ' ', false, ordered_json::error_handler_t::replace) +
+      "\n";
+  if (request.json == "-") {
+    print_err(text);
+    print_out(json);
+  } else {
+    write_file_atomically(request.json, json);
+    print_out(text);
+  }
   return ExitCode::kOk;
 }
 

@@ -10,6 +10,7 @@
 #include "app/commands.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
+#include "registry/registry.h"
 #include "system/error.h"
 
 namespace {
@@ -26,7 +27,9 @@ ExitCode complain(std::string message, ExitCode code) {
 
 ExitCode run(const std::vector<std::string>& argv) {
   const flashbench::app::Invocation call = flashbench::app::parse_command_line(argv);
-  if (call.run) return flashbench::app::run_command(*call.run);
+  flashbench::measure::SteadyClock clock;
+  const flashbench::app::Runtime runtime{flashbench::registry::backends(), clock};
+  if (call.run) return flashbench::app::run_command(*call.run, runtime);
   flashbench::app::print_out(call.text);
   return ExitCode::kOk;
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "app/case/dry_run.h"
+#include "app/case/memory.h"
 #include "app/case/prepared_case.h"
 #include "app/case/results.h"
 #include "app/case/trace.h"
@@ -13,7 +14,6 @@
 #include "core/work.h"
 #include "data/inputs.h"
 #include "data/outputs.h"
-#include "measure/clock.h"
 #include "measure/sampler.h"
 #include "oracle/verify.h"
 #include "report/derive.h"
@@ -63,7 +63,7 @@ std::string summary(const report::Result& r, const PreparedCase& prepared, doubl
                        w.mask == "none" && !w.causal ? "no mask" : report::mask_text(w)));
   if (w.input != "random") text += line("input", w.input);
   text += line("kernel", fmt::format("{}, {}", r.kernel.value_or(""), where_text(r)));
-  if (prepared.routed().emulated())
+  if (!prepared.routed().traits().has_speed)
     text += line("time", "none: an emulator has no speed");
   else
     text += line("time", fmt::format("{}, {} (one call, nothing warm; bench measures)",
@@ -78,8 +78,8 @@ std::string summary(const report::Result& r, const PreparedCase& prepared, doubl
 }
 
 /// The one case, ready to run, or UnavailableError with the reason.
-RoutedGroup ready(const SingleRequest& request, VerifyLevel& level) {
-  RoutedGroup group = route_group(request.run.groups.at(0), request.run.given);
+RoutedGroup ready(const SingleRequest& request, const Backends& backends, VerifyLevel& level) {
+  RoutedGroup group = route_group(request.run.groups.at(0), request.run.given, backends);
   level = oracle::choose_level(request.run.verify, group.problem);
   return group;
 }
@@ -90,7 +90,7 @@ report::Result timed_result(const PreparedCase& prepared, const Inputs& in, doub
   report::Result r = result_of(p.pass == Pass::kForward ? "forward" : "backward", c);
   add_work(r, count_work(p, count_visible(p, in.key_mask)));
   r.flop_executed = prepared.flop_executed();
-  if (c.emulated()) return r;
+  if (!c.traits().has_speed) return r;
   measure::Samples once;
   once.times_s = {seconds};
   r.timing = report::timing_of(once);
@@ -100,7 +100,7 @@ report::Result timed_result(const PreparedCase& prepared, const Inputs& in, doub
 
 }  // namespace
 
-ExitCode run_single(const SingleRequest& request) {
+ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
   const bool stdout_taken = writer.stdout_taken() || request.output == "-";
   const std::string output = request.output == "-" ? "/dev/stdout" : request.output;
@@ -108,10 +108,10 @@ ExitCode run_single(const SingleRequest& request) {
   if (!request.save_inputs.empty()) require_writable(request.save_inputs);
   TraceFile trace(request.run.trace, 1);
   VerifyLevel level{};
-  RoutedGroup group = ready(request, level);
+  RoutedGroup group = ready(request, runtime.backends, level);
   if (request.run.dry_run) {
     std::vector<RoutedGroup> groups = {group};
-    return show_dry_run(request.run, groups);
+    return show_dry_run(request.run, groups, runtime);
   }
   ExtraMemory extra;
   if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
@@ -123,13 +123,12 @@ ExitCode run_single(const SingleRequest& request) {
   if (!request.save_inputs.empty()) data::write_inputs(request.save_inputs, group.problem, in);
   auto prepared = std::make_unique<PreparedCase>(c, in);
   stop_if_interrupted();
-  measure::SteadyClock clock;
-  const double before_s = clock.now_s();
+  const double before_s = runtime.clock.now_s();
   prepared->launch();
   prepared->wait();
-  const double seconds = clock.now_s() - before_s;
+  const double seconds = runtime.clock.now_s() - before_s;
   stop_if_interrupted();
-  report::Report report = new_report(request.run);
+  report::Report report = new_report(request.run, runtime.backends);
   report::Result result = timed_result(*prepared, in, seconds);
   add_verdict(result, oracle::verify(group.problem, in, prepared->collect(), level),
               reproduce("check", c.request));

@@ -22,7 +22,6 @@
 #include "app/terminal/streams.h"
 #include "measure/budget.h"
 #include "measure/clock.h"
-#include "measure/energy.h"
 #include "measure/time_left.h"
 #include "report/derive.h"
 #include "report/explain.h"
@@ -33,8 +32,8 @@
 namespace flashbench::app {
 namespace {
 
-/// One place per case of the sweep, in its order, filled as cases finish.
-struct Sheet {
+/// The cases of the sweep, in its order, and their results as far as there are any.
+struct SweepResults {
   std::vector<RoutedCase> cases;
   std::vector<std::optional<report::Result>> results;
 };
@@ -42,46 +41,47 @@ struct Sheet {
 /// What is left to measure of a group, and where its results go.
 struct OpenGroup {
   RoutedGroup routed;
-  std::vector<std::size_t> places;
-  bool apart = false;  ///< an earlier run has measured the others of this group
+  std::vector<std::size_t> indices;  ///< of its cases in SweepResults
+  bool apart = false;                ///< an earlier run has measured the others of this group
 };
 
-/// Fills the sheet with what `resume` has; the rest is left to measure.
-std::vector<OpenGroup> lay_out(const RunRequest& run, Resume& resume, Sheet& sheet) {
+/// Lists every case in `sweep`, with its result where `resume` has it; the rest is left to measure.
+std::vector<OpenGroup> open_groups(const RunRequest& run, const Backends& backends, Resume& resume,
+                                   SweepResults& sweep) {
   std::vector<OpenGroup> open;
   for (const sweep::Group& group : run.groups) {
-    OpenGroup g{route_group(group, run.given), {}, false};
+    OpenGroup g{route_group(group, run.given, backends), {}, false};
     for (RoutedCase& c : g.routed.cases)
-      if (c.emulated())
+      if (c.runs() && !c.traits().has_speed)
         c.skipped = {Rejection::Kind::kUnsupported,
                      "an emulator has no speed; use check, or forward and backward with --profile"};
-    for (const RoutedCase& c : g.routed.cases) sheet.cases.push_back(c);
+    for (const RoutedCase& c : g.routed.cases) sweep.cases.push_back(c);
     for (std::optional<report::Result>& kept : resume.take_done(g.routed)) {
       g.apart = g.apart || kept;
-      if (!kept) g.places.push_back(sheet.results.size());
-      sheet.results.push_back(std::move(kept));
+      if (!kept) g.indices.push_back(sweep.results.size());
+      sweep.results.push_back(std::move(kept));
     }
-    if (!g.places.empty()) open.push_back(std::move(g));
+    if (!g.indices.empty()) open.push_back(std::move(g));
   }
   return open;
 }
 
 int count_open(const std::vector<OpenGroup>& groups) {
   std::size_t count = 0;
-  for (const OpenGroup& g : groups) count += g.places.size();
+  for (const OpenGroup& g : groups) count += g.indices.size();
   return static_cast<int>(count);
 }
 
 /// `report` with the results so far and everything that follows from them together.
-report::Report filled(report::Report report, const Sheet& sheet, const PeakLog& peaks,
+report::Report filled(report::Report report, const SweepResults& sweep, const PeakLog& peaks,
                       const Resume& resume) {
   std::vector<sweep::Case> cases;
   std::vector<RoutedCase> routed;
-  for (std::size_t i = 0; i < sheet.cases.size(); ++i) {
-    if (!sheet.results[i]) continue;
-    report.results.push_back(*sheet.results[i]);
-    cases.push_back(sheet.cases[i].request);
-    routed.push_back(sheet.cases[i]);
+  for (std::size_t i = 0; i < sweep.cases.size(); ++i) {
+    if (!sweep.results[i]) continue;
+    report.results.push_back(*sweep.results[i]);
+    cases.push_back(sweep.cases[i].request);
+    routed.push_back(sweep.cases[i]);
   }
   report.peaks = peaks.report();
   add_parameters(report.results, cases);
@@ -132,10 +132,10 @@ class Later {
   std::vector<std::size_t> ends_;  ///< of each group in flop_
 };
 
-ExitCode dry_run(const RunRequest& run, std::vector<OpenGroup> open) {
+ExitCode dry_run(const RunRequest& run, std::vector<OpenGroup> open, const Runtime& runtime) {
   std::vector<RoutedGroup> groups;
   for (OpenGroup& g : open) groups.push_back(std::move(g.routed));
-  return groups.empty() ? ExitCode::kOk : show_dry_run(run, groups);
+  return groups.empty() ? ExitCode::kOk : show_dry_run(run, groups, runtime);
 }
 
 void show(const report::Report& report, const report::ReportWriter& writer) {
@@ -149,23 +149,22 @@ void show(const report::Report& report, const report::ReportWriter& writer) {
 
 }  // namespace
 
-ExitCode run_bench(const BenchRequest& request) {
+ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
-  const report::Report start = new_report(request.run);
+  const report::Report start = new_report(request.run, runtime.backends);
   Resume resume(request, start);
-  Sheet sheet;
-  std::vector<OpenGroup> open = lay_out(request.run, resume, sheet);
-  const int total = static_cast<int>(sheet.cases.size());
+  SweepResults sweep;
+  std::vector<OpenGroup> open = open_groups(request.run, runtime.backends, resume, sweep);
+  const int total = static_cast<int>(sweep.cases.size());
   int done = total - count_open(open);
   if (!request.resume.empty())
     print_err(
         fmt::format("flashbench: --resume {}: has {} of {} cases\n", request.resume, done, total));
-  if (request.run.dry_run) return dry_run(request.run, std::move(open));
+  if (request.run.dry_run) return dry_run(request.run, std::move(open), runtime);
   if (request.run.verify == VerifyMode::kNone)
     print_err("flashbench: --verify none: a number without a passed check is null\n");
 
-  measure::SteadyClock clock;
-  measure::EnergyMeter energy;
+  measure::Clock& clock = runtime.clock;
   PeakLog peaks;
   std::optional<measure::Budget> budget;
   if (request.budget_s) budget.emplace(*request.budget_s, clock);
@@ -178,7 +177,7 @@ ExitCode run_bench(const BenchRequest& request) {
     progress.set_later(later.after(g, budget));
     const double before_s = clock.now_s();
     std::vector<report::Result> results = bench_group(
-        group.routed, {request, start.context, clock, energy, peaks, progress, trace,
+        group.routed, {request, start.context, clock, peaks, progress, trace,
                        budget ? budget->next(request.limits, total - done) : request.limits, done});
     for (std::size_t i = 0; i < results.size(); ++i) {
       any_finished = any_finished || results[i].status != report::Status::kInterrupted;
@@ -186,12 +185,12 @@ ExitCode run_bench(const BenchRequest& request) {
       later.learn(results[i], (clock.now_s() - before_s) / static_cast<double>(results.size()));
       progress.set_later(later.after(g, budget));
       progress.finished(++done, results[i]);
-      sheet.results[group.places[i]] = std::move(results[i]);
+      sweep.results[group.indices[i]] = std::move(results[i]);
     }
-    if (any_finished) writer.update(filled(start, sheet, peaks, resume));
+    if (any_finished) writer.update(filled(start, sweep, peaks, resume));
   }
   progress.clear();
-  report::Report report = filled(start, sheet, peaks, resume);
+  report::Report report = filled(start, sweep, peaks, resume);
   if (request.calibrate && any_finished && !interrupted()) calibrate(report, request);
   // Interrupted before anything was done, there is nothing worth replacing a file for.
   if (any_finished) writer.finish(report);

@@ -8,22 +8,22 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 
+#include "app/case/memory.h"
 #include "app/case/prepared_case.h"
 #include "app/case/results.h"
 #include "app/process/interrupt.h"
-#include "core/gpu_reading.h"
+#include "core/device_reading.h"
 #include "core/io_model.h"
 #include "core/work.h"
 #include "data/inputs.h"
+#include "measure/energy.h"
 #include "measure/peak_rss.h"
 #include "measure/sampler.h"
 #include "measure/warnings.h"
 #include "oracle/verify.h"
-#include "registry/registry.h"
 #include "report/derive.h"
 #include "report/grid.h"
 #include "system/error.h"
@@ -33,18 +33,24 @@ namespace flashbench::app {
 namespace {
 
 /// A case of the group that runs.
-struct Runner {
+struct RunningCase {
   const RoutedCase* routed = nullptr;
   report::Result* result = nullptr;
   std::unique_ptr<PreparedCase> prepared;
-  std::vector<double> ideal_s;  ///< seconds at the peaks, one per probe
+  std::vector<double> ideal_s;        ///< seconds at the peaks, one per probe
+  std::vector<DeviceReading> clocks;  ///< of what it runs on, between the rounds
 
+  Backend& backend() const { return *routed->route->backend; }
   const Execution& execution() const { return routed->route->execution; }
-  bool on_cuda() const { return routed->on_cuda(); }
+  ExecutionTraits traits() const { return routed->traits(); }
+  bool cold() const { return routed->request.cache == sweep::CacheState::kCold; }
+  bool same_peaks(const RunningCase& other) const {
+    return &backend() == &other.backend() && backend().same_peaks(execution(), other.execution());
+  }
 };
 
-/// A reading of a GPU's energy counter takes some milliseconds. More than that is queued behind it,
-/// or the GPU would idle meanwhile, and the calls would pay for it.
+/// A reading of a device's energy counter takes some milliseconds. More work than that is queued
+/// behind it, or the device would idle meanwhile, and the calls would pay for it.
 constexpr double kQueued_s = 0.01;
 
 std::int64_t calls_in(double seconds, double call_s) {
@@ -58,7 +64,7 @@ std::size_t last_cache_bytes(const report::Context& machine) {
   return bytes != 0 ? bytes : std::size_t{32} << 20;
 }
 
-/// ExtraMemory memory: a whole reference in fp64, and the copies of cold operands.
+/// A whole reference in fp64, and the copies of cold operands.
 ExtraMemory extra_memory(const Problem& p, VerifyLevel level, std::size_t cache_bytes) {
   ExtraMemory extra;
   if (level == VerifyLevel::kFull) extra.shared = reference_bytes(p);
@@ -76,7 +82,7 @@ std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) 
     prepared.launch();
     prepared.wait();
   };
-  if (c.on_cuda()) {  // its memory is not this process's
+  if (c.traits().own_memory) {  // which is not this process's
     first_run();
     return std::nullopt;
   }
@@ -85,15 +91,12 @@ std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) 
   return peak->growth_bytes() + memory_need(c).inputs;
 }
 
-/// What the fast memory of the model is: the last cache of the processor, or the GPU's L2.
-std::size_t fast_memory_bytes(const RoutedCase& c, std::size_t cache_bytes) {
-  if (!c.on_cuda() || c.emulated()) return cache_bytes;
-  const auto gpus = registry::gpus();
-  return gpus.at(static_cast<std::size_t>(c.route->execution.device)).l2_bytes;
-}
-
-std::map<std::string, double> io_by_type(const RoutedCase& c, std::size_t cache_bytes) {
-  const IoBytes io = io_bytes(c.request.problem, c.request.kv_block, cache_bytes);
+/// What each type must move past the last cache: of the device, or of the processor
+/// (`cpu_cache_bytes`).
+std::map<std::string, double> io_by_type(const RoutedCase& c, std::size_t cpu_cache_bytes) {
+  std::size_t fast_bytes = cpu_cache_bytes;
+  if (c.route) fast_bytes = c.route->backend->cache_bytes(c.route->execution).value_or(fast_bytes);
+  const IoBytes io = io_bytes(c.request.problem, c.request.kv_block, fast_bytes);
   return {{"normal", io.normal}, {"paper", io.paper}, {"flash", io.flash}};
 }
 
@@ -111,14 +114,14 @@ class Group {
       skip_what_does_not_fit(group_, extra_memory(group_.problem, level_, cache_bytes_));
     for (const RoutedCase& c : group_.cases) {
       results_.push_back(result_of("bench", c));
-      results_.back().io_bytes = io_by_type(c, fast_memory_bytes(c, cache_bytes_));
+      results_.back().io_bytes = io_by_type(c, cache_bytes_);
     }
     if (!group_.any_runs()) return std::move(results_);
     try {
       describe("inputs");
       in_ = data::make_inputs(group_.problem);
       work_ = count_work(group_.problem, count_visible(group_.problem, in_.key_mask));
-      make_runners();
+      prepare_cases();
       if (!interrupted()) measure();
       if (!interrupted()) trace();
     } catch (const UsageError&) {
@@ -144,27 +147,27 @@ class Group {
   /// The first reading of the peaks takes a buffer that it keeps: before memory is shared out.
   void take_probe_memory() {
     for (const RoutedCase& c : group_.cases) {
-      if (!c.runs() || context_.peaks.knows(c.route->execution)) continue;
-      context_.peaks.try_measure(c.route->execution, group_.problem.dtype);
+      if (!c.runs() || context_.peaks.knows(*c.route->backend, c.route->execution)) continue;
+      context_.peaks.try_measure(*c.route->backend, c.route->execution, group_.problem.dtype);
     }
   }
 
-  void make_runners() {
+  void prepare_cases() {
     for (std::size_t i = 0; i < group_.cases.size() && !interrupted(); ++i) {
       const RoutedCase& c = group_.cases[i];
       if (!c.runs()) continue;
-      Runner runner{&c, &results_[i], nullptr, {}};
-      add_work(*runner.result, work_);
+      RunningCase running{&c, &results_[i], nullptr, {}, {}};
+      add_work(*running.result, work_);
       describe(std::string(name(c.request.type)));
       try {
-        runner.result->peak_rss_bytes = peak_memory(c, in_);
-        runners_.push_back(std::move(runner));
+        running.result->peak_rss_bytes = peak_memory(c, in_);
+        running_.push_back(std::move(running));
       } catch (const std::exception& e) {
-        add_failure(*runner.result, e);
+        add_failure(*running.result, e);
       }
     }
     // Only now: workspace that lives on would hide what the next type needs for itself.
-    for (Runner& r : runners_) {
+    for (RunningCase& r : running_) {
       if (interrupted()) return;
       try {
         r.prepared =
@@ -173,23 +176,23 @@ class Group {
         add_failure(*r.result, e);
       }
     }
-    std::erase_if(runners_, [](const Runner& r) { return r.prepared == nullptr; });
+    std::erase_if(running_, [](const RunningCase& r) { return r.prepared == nullptr; });
   }
 
   /// Reads the peaks for every kind of execution in the group once.
   void probe() {
-    for (std::size_t i = 0; i < runners_.size(); ++i) {
-      Runner& r = runners_[i];
-      const auto same = std::find_if(
-          runners_.begin(), runners_.begin() + static_cast<long>(i),
-          [&](const Runner& other) { return same_peaks(other.execution(), r.execution()); });
-      if (same != runners_.begin() + static_cast<long>(i)) {
+    for (std::size_t i = 0; i < running_.size(); ++i) {
+      RunningCase& r = running_[i];
+      const auto same = std::find_if(running_.begin(), running_.begin() + static_cast<long>(i),
+                                     [&](const RunningCase& other) { return other.same_peaks(r); });
+      if (same != running_.begin() + static_cast<long>(i)) {
         if (same->ideal_s.empty()) continue;
         r.ideal_s.push_back(same->ideal_s.back());
         r.result->bound = same->result->bound;
         continue;
       }
-      const auto rates = context_.peaks.try_measure(r.execution(), group_.problem.dtype);
+      const auto rates =
+          context_.peaks.try_measure(r.backend(), r.execution(), group_.problem.dtype);
       if (!rates) continue;
       const report::Ideal ideal =
           report::ideal_time(work_.flop_visible, work_.bytes, rates->flop_s, rates->bytes_s);
@@ -201,30 +204,29 @@ class Group {
   void measure() {
     describe("sampling");
     std::vector<measure::Subject> subjects;
-    for (Runner& r : runners_) subjects.push_back(subject_of(r));
+    for (RunningCase& r : running_) subjects.push_back(subject_of(r));
     measure::Hooks hooks;
     hooks.each_round = [this](int) {
       probe();
-      read_gpu_clocks();
+      read_clocks();
     };
     hooks.stop_requested = [] { return interrupted(); };
     hooks.progress = [this](const measure::Progress& p) { context_.progress.update(p); };
     const std::vector<int> cpus = machine::affinity();
     measure::Conditions conditions;
-    conditions.usable_cpus = registry::usable_threads();
+    conditions.usable_cpus = machine::usable_cpus();
     conditions.before = measure::take_snapshot(context_.clock, cpus);
     const std::vector<measure::Samples> samples =
         measure::sample_interleaved(subjects, context_.limits, context_.clock, hooks);
-    read_gpu_clocks();
+    read_clocks();
     conditions.after = measure::take_snapshot(context_.clock, cpus);
     if (interrupted()) return;
     describe("verifying");
     const oracle::Reference reference(group_.problem, in_, level_);
-    for (std::size_t i = 0; i < runners_.size() && !interrupted(); ++i) {
-      Runner& r = runners_[i];
-      conditions.threads = r.on_cuda() ? 1 : r.execution().threads;
-      conditions.gpu.clear();
-      if (r.on_cuda()) conditions.gpu = gpu_clocks_[r.execution().device];
+    for (std::size_t i = 0; i < running_.size() && !interrupted(); ++i) {
+      RunningCase& r = running_[i];
+      conditions.threads = r.traits().host_threads;
+      conditions.device = r.clocks;
       try {
         if (samples[i].failure) std::rethrow_exception(samples[i].failure);
         finish(r, samples[i], conditions, reference);
@@ -236,34 +238,31 @@ class Group {
     }
   }
 
-  /// On a GPU its own clock counts, between events.
-  static measure::Subject subject_of(Runner& r) {
+  /// Where launches are queued, the clock of the device counts.
+  static measure::Subject subject_of(RunningCase& r) {
     measure::Subject subject;
     subject.launch = [&r] { r.prepared->launch(); };
-    if (!r.on_cuda()) return subject;
-    subject.timed = [&r](std::int64_t iterations) {
-      return registry::device_seconds(r.execution().device, [&] {
-        for (std::int64_t i = 0; i < iterations; ++i) r.prepared->launch();
-      });
-    };
-    if (r.routed->request.cache == sweep::CacheState::kCold) {
-      subject.before_sample = [&r] { r.prepared->flush_caches(); };
+    if (r.traits().queues)
+      subject.timed = [&r](std::int64_t iterations) {
+        return r.backend().queued_s(r.execution(), [&] {
+          for (std::int64_t i = 0; i < iterations; ++i) r.prepared->launch();
+        });
+      };
+    if (r.cold() && r.traits().flushes_caches) {
+      subject.before_sample = [&r] { r.backend().flush_caches(r.execution()); };
       subject.one_call_per_sample = true;
     }
     return subject;
   }
 
-  /// One more reading for every GPU of the group, while it is still warm from its work.
-  void read_gpu_clocks() {
-    std::set<int> devices;
-    for (const Runner& r : runners_)
-      if (r.on_cuda()) devices.insert(r.execution().device);
-    for (const int device : devices)
-      gpu_clocks_[device].push_back(registry::read_gpu_clocks(device));
+  /// One more reading of what every case runs on, while it is still warm from its work.
+  void read_clocks() {
+    for (RunningCase& r : running_)
+      if (auto now = r.backend().read_clocks(r.execution())) r.clocks.push_back(std::move(*now));
   }
 
-  void finish(Runner& r, const measure::Samples& samples, const measure::Conditions& conditions,
-              const oracle::Reference& reference) {
+  void finish(RunningCase& r, const measure::Samples& samples,
+              const measure::Conditions& conditions, const oracle::Reference& reference) {
     report::Result& result = *r.result;
     result.timing = report::timing_of(samples);
     result.warnings = measure::warnings(samples, context_.limits, conditions);
@@ -274,7 +273,8 @@ class Group {
     if (const auto share = measure::median_share_of_peak(samples, r.ideal_s))
       result.pct_peak = 100 * *share;
     if (r.ideal_s.empty())
-      result.warnings.push_back("no share of the peak: " + context_.peaks.missing(r.execution()));
+      result.warnings.push_back("no share of the peak: " +
+                                context_.peaks.missing(r.backend(), r.execution()));
     add_verdict(result, reference.verify(r.prepared->collect()),
                 reproduce("check", r.routed->request));
     add_energy(r, samples.iterations_per_sample);
@@ -286,8 +286,8 @@ class Group {
   /// Last, and with the memory of the timed runs given back: a trace changes no sample.
   void trace() {
     if (!context_.trace.wanted()) return;
-    for (Runner& r : runners_) r.prepared.reset();
-    for (const Runner& r : runners_) {
+    for (RunningCase& r : running_) r.prepared.reset();
+    for (const RunningCase& r : running_) {
       if (interrupted() || r.result->status != report::Status::kOk) continue;
       describe("tracing");
       const std::string missing = context_.trace.add(*r.routed, in_);
@@ -297,22 +297,20 @@ class Group {
 
   /// A run of its own: between samples that take turns, the counters could not tell whose joules
   /// they count.
-  void add_energy(Runner& r, std::int64_t iterations) {
-    const bool cold = r.routed->request.cache == sweep::CacheState::kCold;
-    if (r.on_cuda() && cold) return;  // the flushes between the calls would count too
-    const measure::ReadEnergy read_j = [&]() -> std::optional<double> {
-      return r.on_cuda() ? registry::gpu_energy_j(r.execution().device) : context_.energy.read_j();
-    };
+  void add_energy(RunningCase& r, std::int64_t iterations) {
+    const ExecutionTraits traits = r.traits();
+    if (r.cold() && traits.flushes_caches) return;  // the flushes between the calls would count too
+    const measure::ReadEnergy read_j = [&] { return r.backend().energy_j(r.execution()); };
     if (!read_j()) return;  // the report's context says why
     describe("energy");
     report::Result& result = *r.result;
-    if (r.on_cuda() && result.timing) iterations = calls_in(kQueued_s, result.timing->median);
+    if (traits.queues && result.timing) iterations = calls_in(kQueued_s, result.timing->median);
     const auto launch = [&] {
       for (std::int64_t i = 0; i < iterations; ++i) r.prepared->launch();
-      if (r.on_cuda()) registry::wait_for_previous(r.execution().device);
+      if (traits.queues) r.backend().wait_for_previous(r.execution());
     };
-    result.energy_j =
-        measure::energy_per_call_j(read_j, launch, context_.limits.min_time_s, interrupted);
+    result.energy_j = measure::energy_per_call_j(read_j, launch, context_.limits.min_time_s,
+                                                 context_.clock, interrupted);
     r.prepared->wait();
     if (result.energy_j) *result.energy_j /= static_cast<double>(iterations);
     if (result.energy_j && *result.energy_j > 0)
@@ -335,9 +333,8 @@ class Group {
   Inputs in_;
   Work work_;
   std::vector<report::Result> results_;
-  std::vector<Runner> runners_;
+  std::vector<RunningCase> running_;
   std::vector<const report::Result*> finished_;
-  std::map<int, std::vector<GpuReading>> gpu_clocks_;  ///< by device, between the rounds
 };
 
 }  // namespace

@@ -8,7 +8,6 @@
 #include "app/command_line/request.h"
 #include "app/terminal/progress.h"
 #include "measure/clock.h"
-#include "measure/energy.h"
 #include "measure/limits.h"
 #include "report/record.h"
 
@@ -19,7 +18,6 @@ struct BenchContext {
   const BenchRequest& request;
   const report::Context& machine;
   measure::Clock& clock;
-  measure::EnergyMeter& energy;
   PeakLog& peaks;
   ProgressLine& progress;
   TraceFile& trace;

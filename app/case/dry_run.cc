@@ -7,6 +7,7 @@
 #include <string>
 #include <utility>
 
+#include "app/case/memory.h"
 #include "app/case/peaks.h"
 #include "app/case/results.h"
 #include "app/terminal/streams.h"
@@ -22,19 +23,24 @@ namespace {
 
 using Cells = std::vector<std::string>;
 
-/// Peaks are read once for each kind of execution; nullopt where there is no memory to read them.
+/// Peaks are read once for each execution that has its own; nullopt where they cannot be read.
 class Peaks {
  public:
-  std::optional<PeakRates> of(const Execution& e, Dtype dtype) {
+  std::optional<PeakRates> of(const registry::Route& route, Dtype dtype) {
+    Backend& backend = *route.backend;
+    const Execution& e = route.execution;
     for (const Entry& entry : entries_)
-      if (same_peaks(entry.execution, e) && entry.dtype == dtype) return entry.rates;
-    log_.try_measure(e, dtype);  // the first reading pays for cold buffers
-    entries_.push_back({e, dtype, log_.try_measure(e, dtype)});
+      if (entry.backend == &backend && backend.same_peaks(entry.execution, e) &&
+          entry.dtype == dtype)
+        return entry.rates;
+    log_.try_measure(backend, e, dtype);  // the first reading pays for cold buffers
+    entries_.push_back({&backend, e, dtype, log_.try_measure(backend, e, dtype)});
     return entries_.back().rates;
   }
 
  private:
   struct Entry {
+    Backend* backend;
     Execution execution;
     Dtype dtype;
     std::optional<PeakRates> rates;
@@ -54,18 +60,19 @@ Cells runnable_cells(const RoutedCase& c, Peaks& peaks) {
   const Execution& e = c.route->execution;
   const Work work = count_work(p, expected_visible(p));
   const double executed = c.route->kernel->predicted_flop(p, e);
-  const std::optional<PeakRates> rates = peaks.of(e, p.dtype);
+  const std::optional<PeakRates> rates = peaks.of(*c.route, p.dtype);
   const std::string time =
       rates ? report::human_seconds(std::max(executed / rates->flop_s, work.bytes / rates->bytes_s))
             : "-";
   Cells cells = case_cells(c);
-  cells.insert(
-      cells.end(),
-      {c.route->kernel->info().name,
-       c.on_cuda() ? "cuda " + device_text(e.device) : std::string(name(e.isa)),
-       c.on_cuda() ? "-" : fmt::format("{}", e.threads), fmt::format("{:.3g}", work.flop_visible),
-       fmt::format("{:.3g}", executed), report::human_bytes(work.bytes),
-       report::human_bytes(static_cast<double>(memory_need(c).total())), time});
+  cells.insert(cells.end(),
+               {c.route->kernel->info().name,
+                c.place.device ? fmt::format("{} {}", name(c.backend), *c.place.device)
+                               : c.place.isa.value_or("-"),
+                c.place.threads ? fmt::format("{}", *c.place.threads) : "-",
+                fmt::format("{:.3g}", work.flop_visible), fmt::format("{:.3g}", executed),
+                report::human_bytes(work.bytes),
+                report::human_bytes(static_cast<double>(memory_need(c).total())), time});
   return cells;
 }
 
@@ -107,9 +114,10 @@ report::Result unmeasured(const RunRequest& request, const RoutedCase& c) {
 
 }  // namespace
 
-ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups) {
+ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups,
+                      const Runtime& runtime) {
   const report::ReportWriter writer(only_stdout(request.reports));
-  report::Report report = new_report(request);
+  report::Report report = new_report(request, runtime.backends);
   std::vector<sweep::Case> cases;
   Peaks peaks;
   std::vector<Cells> rows = {{"type", "pass", "dtype", "workload", "mask", "kernel", "isa",

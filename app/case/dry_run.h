@@ -4,6 +4,7 @@
 
 #include "app/case/routing.h"
 #include "app/command_line/request.h"
+#include "app/runtime.h"
 #include "system/error.h"
 
 namespace flashbench::app {
@@ -11,6 +12,7 @@ namespace flashbench::app {
 /// Prints every case with its kernel and the FLOP, bytes, memory and time that it would take: the
 /// time at the peaks of this machine, which are read for it. Nothing else runs and no file is
 /// written; --json - gives the cases as a report whose results are skipped, for other programs.
-ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups);
+ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups,
+                      const Runtime& runtime);
 
 }  // namespace flashbench::app

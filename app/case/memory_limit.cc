@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "app/case/memory.h"
 #include "report/lengths.h"
 
 namespace flashbench::app {
@@ -50,7 +51,7 @@ bool is_compared(const report::Summary& summary, const std::string& series) {
 /// Its lengths are free and its memory is this machine's.
 bool can_grow(const RoutedCase& c) {
   const Problem& p = c.request.problem;
-  return c.runs() && !c.on_cuda() && !p.files.any() && p.padding != PaddingMask::kFile;
+  return c.runs() && !c.traits().own_memory && !p.files.any() && p.padding != PaddingMask::kFile;
 }
 
 }  // namespace

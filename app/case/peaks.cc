@@ -4,62 +4,55 @@
 #include <string>
 
 #include "measure/statistics.h"
-#include "registry/registry.h"
 #include "system/error.h"
 
 namespace flashbench::app {
+namespace {
 
-bool same_peaks(const Execution& a, const Execution& b) {
-  if (a.backend != b.backend) return false;
-  return a.backend == Backend::kCuda ? a.device == b.device
-                                     : a.isa == b.isa && a.threads == b.threads;
+/// What was kept of one execution is of another one too.
+bool is_of(const auto& kept, Backend& backend, const Execution& e) {
+  return kept.backend == &backend && backend.same_peaks(kept.execution, e);
 }
 
-double PeakLog::measure_flops(const Execution& e, Dtype dtype) {
-  const double rate = registry::measure_peak_flops(e, dtype);
-  add(e, dtype, rate);
-  return rate;
+}  // namespace
+
+std::optional<PeakRates> PeakLog::try_measure(Backend& backend, const Execution& e, Dtype dtype) {
+  PeakRates rates;
+  const bool read = attempt(backend, e, [&] {
+    rates.flop_s = add(backend, e, dtype, backend.peak_flop_s(e, dtype));
+    rates.bytes_s = add(backend, e, std::nullopt, backend.peak_bytes_s(e));
+  });
+  return read ? std::optional(rates) : std::nullopt;
 }
 
-double PeakLog::measure_bandwidth(const Execution& e) {
-  const double rate = registry::measure_peak_bandwidth(e);
-  add(e, std::nullopt, rate);
-  return rate;
+void PeakLog::try_measure_all(Backend& backend, const Execution& e) {
+  attempt(backend, e, [&] {
+    for (const Dtype dtype : kDtypes) add(backend, e, dtype, backend.peak_flop_s(e, dtype));
+    add(backend, e, std::nullopt, backend.peak_bytes_s(e));
+  });
 }
 
-std::optional<PeakRates> PeakLog::try_measure(const Execution& e, Dtype dtype) {
-  const bool emulated = e.backend == Backend::kCuda && e.device == kEmulatedDevice;
-  if (emulated || !missing(e).empty()) return std::nullopt;
-  try {
-    return measure(e, dtype);
-  } catch (const UnavailableError&) {
-    missing_.emplace_back(e, "too little memory for the buffer that bandwidth is read from");
-  } catch (const DeviceError& error) {
-    missing_.emplace_back(e, error.what());
-  }
-  return std::nullopt;
-}
-
-std::string PeakLog::missing(const Execution& e) const {
-  for (const auto& [execution, why] : missing_)
-    if (same_peaks(execution, e)) return why;
+std::string PeakLog::missing(Backend& backend, const Execution& e) const {
+  for (const Missing& m : missing_)
+    if (is_of(m, backend, e)) return m.why;
   return "";
 }
 
-bool PeakLog::knows(const Execution& e) const {
+bool PeakLog::knows(Backend& backend, const Execution& e) const {
   return std::any_of(series_.begin(), series_.end(),
-                     [&](const Series& s) { return same_peaks(s.execution, e); });
+                     [&](const Series& s) { return is_of(s, backend, e); });
 }
 
 std::vector<report::Peak> PeakLog::report() const {
   std::vector<report::Peak> peaks;
   for (const Series& s : series_) {
+    const PeakSubject subject = s.backend->peak_subject(s.execution, s.dtype);
     report::Peak peak;
-    peak.backend = name(s.execution.backend);
-    peak.isa = registry::peak_instruction(s.execution, s.dtype);
-    peak.threads = registry::peak_threads(s.execution, s.dtype);
-    if (s.execution.backend == Backend::kCuda) peak.device = device_text(s.execution.device);
-    const double rate = measure::median(s.values) * 1e-9;
+    peak.backend = name(s.backend->info().id);
+    peak.isa = subject.instruction;
+    peak.threads = subject.threads;
+    peak.device = s.backend->place(s.execution).device;
+    const double rate = measure::median(s.rates) * 1e-9;
     if (s.dtype) {
       peak.dtype = std::string(name(*s.dtype));
       peak.gflops = rate;
@@ -71,13 +64,28 @@ std::vector<report::Peak> PeakLog::report() const {
   return peaks;
 }
 
-void PeakLog::add(const Execution& e, std::optional<Dtype> dtype, double value) {
+bool PeakLog::attempt(Backend& backend, const Execution& e, const std::function<void()>& read) {
+  if (!backend.traits(e).has_speed || !missing(backend, e).empty()) return false;
+  try {
+    read();
+    return true;
+  } catch (const UnavailableError&) {
+    missing_.push_back(
+        {&backend, e, "too little memory for the buffer that bandwidth is read from"});
+  } catch (const DeviceError& error) {
+    missing_.push_back({&backend, e, error.what()});
+  }
+  return false;
+}
+
+double PeakLog::add(Backend& backend, const Execution& e, std::optional<Dtype> dtype, double rate) {
   for (Series& s : series_)
-    if (same_peaks(s.execution, e) && s.dtype == dtype) {
-      s.values.push_back(value);
-      return;
+    if (is_of(s, backend, e) && s.dtype == dtype) {
+      s.rates.push_back(rate);
+      return rate;
     }
-  series_.push_back({e, dtype, {value}});
+  series_.push_back({&backend, e, dtype, {rate}});
+  return rate;
 }
 
 }  // namespace flashbench::app

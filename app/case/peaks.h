@@ -1,20 +1,17 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "core/dtype.h"
-#include "kernel/execution.h"
+#include "kernel/backend.h"
 #include "report/record.h"
 
 namespace flashbench::app {
 
-/// The peaks of one execution are those of the other.
-bool same_peaks(const Execution& a, const Execution& b);
-
-/// FLOP/s and bytes/s that these threads, or this GPU, reach, read once (tens of milliseconds).
+/// FLOP/s and bytes/s that these threads, or this device, reach, read once (tens of milliseconds).
 struct PeakRates {
   double flop_s = 0, bytes_s = 0;
 };
@@ -22,37 +19,42 @@ struct PeakRates {
 /// The peaks of one run: read again and again because machines drift, kept one by one.
 class PeakLog {
  public:
-  /// Reads one peak, or both, now and remembers what it read.
-  double measure_flops(const Execution& e, Dtype dtype);
-  double measure_bandwidth(const Execution& e);
-  PeakRates measure(const Execution& e, Dtype dtype) {
-    return {measure_flops(e, dtype), measure_bandwidth(e)};
-  }
+  /// Both now, which are remembered; nullopt where the execution has no speed, and from the first
+  /// time on that a reading failed; see missing(). The first call for an execution takes the buffer
+  /// that bandwidth is read from, which is kept.
+  std::optional<PeakRates> try_measure(Backend& backend, const Execution& e, Dtype dtype);
 
-  /// Both, or nullopt for the emulated device, which has no speed, and from the first time on that
-  /// a reading failed; see missing(). The first call for a processor or a GPU takes the buffer that
-  /// bandwidth is read from, which is kept.
-  std::optional<PeakRates> try_measure(const Execution& e, Dtype dtype);
+  /// The rate of every dtype and the bandwidth, once; nothing where a reading failed.
+  void try_measure_all(Backend& backend, const Execution& e);
 
   /// Why there are no peaks of it; empty where they were read or nobody tried.
-  std::string missing(const Execution& e) const;
+  std::string missing(Backend& backend, const Execution& e) const;
   /// Something was read of it.
-  bool knows(const Execution& e) const;
+  bool knows(Backend& backend, const Execution& e) const;
 
-  /// One entry per dtype and one bandwidth, of each processor's (isa, threads) and of each GPU: the
+  /// One entry per dtype and one bandwidth, of every execution that has peaks of its own: the
   /// medians.
   std::vector<report::Peak> report() const;
 
  private:
+  /// What was read of one rate.
   struct Series {
+    Backend* backend;
     Execution execution;
     std::optional<Dtype> dtype;  ///< absent for a bandwidth
-    std::vector<double> values;
+    std::vector<double> rates;
   };
-  void add(const Execution& e, std::optional<Dtype> dtype, double value);
+  struct Missing {
+    Backend* backend;
+    Execution execution;
+    std::string why;
+  };
+  /// Runs `read` unless a reading failed before; remembers where it does now.
+  bool attempt(Backend& backend, const Execution& e, const std::function<void()>& read);
+  double add(Backend& backend, const Execution& e, std::optional<Dtype> dtype, double rate);
 
   std::vector<Series> series_;
-  std::vector<std::pair<Execution, std::string>> missing_;  ///< and why
+  std::vector<Missing> missing_;
 };
 
 }  // namespace flashbench::app

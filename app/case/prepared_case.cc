@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "app/case/memory.h"
 #include "data/inputs.h"
 
 namespace flashbench::app {
@@ -61,7 +62,7 @@ Operands PreparedCase::operands(std::size_t copy) {
 }
 
 std::size_t copies_for(const RoutedCase& c, std::size_t last_cache_bytes) {
-  if (c.request.cache == sweep::CacheState::kWarm || c.on_cuda()) return 1;
+  if (c.request.cache == sweep::CacheState::kWarm || c.traits().flushes_caches) return 1;
   const MemoryNeed need = memory_need(c);
   const std::size_t operands = std::max<std::size_t>(need.inputs + need.outputs, 1);
   return std::clamp<std::size_t>(2 * last_cache_bytes / operands + 1, 2, kMaxCopies);

@@ -23,9 +23,6 @@ class PreparedCase {
   void wait();
   /// Untimed: what the last launch wrote, brought back from where it ran.
   const Outputs& collect();
-  /// Untimed: evicts the operands from every cache; see Plan::flush_caches.
-  bool flush_caches() { return copies_[next_].plan->flush_caches(); }
-
   const RoutedCase& routed() const { return *case_; }
   /// What the last launch wrote, once collected.
   const Outputs& outputs() const { return copies_[last_].out; }

@@ -7,7 +7,6 @@
 #include <new>
 #include <utility>
 
-#include "registry/registry.h"
 #include "report/environment.h"
 #include "report/verdict_line.h"
 #include "report/version.h"
@@ -60,11 +59,11 @@ std::vector<std::string_view> followers(const std::vector<sweep::Case>& cases) {
   return names;
 }
 
-/// The GPU that the first case to name one asks for; 0 where none does.
-int first_gpu(const std::vector<sweep::Group>& groups) {
+/// The device that the first case to number one asks for; 0 where none does.
+int first_device(const std::vector<sweep::Group>& groups) {
   for (const sweep::Group& group : groups)
     for (const sweep::Case& c : group.cases)
-      if (c.device && *c.device != kEmulatedDevice) return *c.device;
+      if (c.device && *c.device >= 0) return *c.device;
   return 0;
 }
 
@@ -72,31 +71,41 @@ std::optional<std::string> unless_empty(const std::string& text) {
   return text.empty() ? std::nullopt : std::optional(text);
 }
 
-report::Gpu gpu_context(const registry::GpuStatus& g) {
+report::Gpu device_context(Backend& backend, const DeviceStatus& device) {
   report::Gpu gpu;
-  gpu.model = g.name;
-  gpu.compute_capability = fmt::format("{}.{}", g.capability / 10, g.capability % 10);
-  gpu.multiprocessors = g.multiprocessors;
-  gpu.memory_bytes = g.memory_bytes;
-  gpu.driver = g.driver;
-  gpu.runtime = registry::cuda_toolkit();
-  gpu.driver_version = unless_empty(g.driver_version);
-  gpu.pci_bus_id = unless_empty(g.pci_bus_id);
-  gpu.l2_bytes = g.l2_bytes;
-  const GpuReading now = registry::read_gpu(g.index);
-  gpu.sm_clock_hz = now.sm_clock_hz;
-  gpu.max_sm_clock_hz = now.max_sm_clock_hz;
-  gpu.memory_clock_hz = now.memory_clock_hz;
-  gpu.max_memory_clock_hz = now.max_memory_clock_hz;
-  gpu.throttle_reasons = now.throttle_reasons;
-  gpu.power_w = now.power_w;
-  gpu.power_limit_w = now.power_limit_w;
-  gpu.temperature_c = now.temperature_c;
-  gpu.ecc_errors = now.ecc_errors;
-  gpu.nvml_missing = unless_empty(now.missing);
-  gpu.energy.missing = unless_empty(g.energy_missing);
-  if (!gpu.energy.missing) gpu.energy.source = "NVML, the whole board";
+  gpu.model = device.name;
+  gpu.compute_capability = device.capability;
+  gpu.multiprocessors = device.multiprocessors;
+  gpu.memory_bytes = device.memory_bytes;
+  gpu.driver = device.driver;
+  gpu.runtime = device.runtime;
+  gpu.driver_version = unless_empty(device.driver_version);
+  gpu.pci_bus_id = unless_empty(device.pci_bus_id);
+  gpu.l2_bytes = device.cache_bytes;
+  gpu.energy.source = unless_empty(device.energy_source);
+  gpu.energy.missing = unless_empty(device.energy_missing);
+  const std::optional<DeviceReading> now = backend.read({.device = device.index});
+  if (!now) return gpu;
+  gpu.sm_clock_hz = now->sm_clock_hz;
+  gpu.max_sm_clock_hz = now->max_sm_clock_hz;
+  gpu.memory_clock_hz = now->memory_clock_hz;
+  gpu.max_memory_clock_hz = now->max_memory_clock_hz;
+  gpu.throttle_reasons = now->throttle_reasons;
+  gpu.power_w = now->power_w;
+  gpu.power_limit_w = now->power_limit_w;
+  gpu.temperature_c = now->temperature_c;
+  gpu.ecc_errors = now->ecc_errors;
+  gpu.nvml_missing = unless_empty(now->missing);
   return gpu;
+}
+
+/// The ISA level that f32 gets here; "" where no backend has levels.
+std::string best_isa(const Backends& backends) {
+  for (Backend* b : backends)
+    for (const IsaStatus& s : b->isas())
+      if (std::find(s.chosen_for.begin(), s.chosen_for.end(), Dtype::kF32) != s.chosen_for.end())
+        return std::string(name(s.isa));
+  return "";
 }
 
 }  // namespace
@@ -113,25 +122,16 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
   r.workload = report::workload_of(request.problem);
   r.pass = name(request.problem.pass);
   r.type = name(request.type);
-  r.backend =
-      name(c.route ? c.route->kernel->info().backend : request.backend.value_or(Backend::kCpu));
+  r.backend = name(c.backend);
+  r.isa = c.place.isa;
+  r.threads = c.place.threads;
+  r.device = c.place.device;
   if (!request.kernel.empty()) r.kernel_request = request.kernel;
   if (c.route) {
-    r.kernel = c.route->kernel->info().name;
-    if (c.on_cuda()) {
-      r.device = device_text(c.route->execution.device);
-      if (!c.emulated())
-        r.device_bytes = c.route->kernel->device_bytes(request.problem, c.route->execution);
-    } else {
-      r.isa = name(c.route->execution.isa);
-      r.threads = c.route->execution.threads;
-    }
-    r.workspace_bytes = c.route->kernel->workspace_bytes(request.problem, c.route->execution);
-  } else {
-    if (request.isa) r.isa = name(*request.isa);
-    if (request.threads > 0) r.threads = request.threads;
-    if (request.device || request.backend == Backend::kCuda)
-      r.device = device_text(request.device.value_or(0));  // as routing would
+    const auto& [backend, kernel, execution] = *c.route;
+    r.kernel = kernel->info().name;
+    if (c.traits().own_memory) r.device_bytes = kernel->device_bytes(request.problem, execution);
+    r.workspace_bytes = kernel->workspace_bytes(request.problem, execution);
   }
   r.cache = name(request.cache);
   r.deterministic = request.deterministic;
@@ -217,20 +217,20 @@ void add_parameters(std::vector<report::Result>& results, const std::vector<swee
   }
 }
 
-report::Context machine_context(int gpu) {
-  report::Context context =
-      report::capture_context(std::string(name(registry::best_isa(Dtype::kF32))));
-  for (const registry::GpuStatus& g : registry::gpus())
-    if (g.index == gpu) context.gpu = gpu_context(g);
+report::Context machine_context(const Backends& backends, int device) {
+  report::Context context = report::capture_context(best_isa(backends));
+  for (Backend* b : backends)
+    for (const DeviceStatus& d : b->devices())
+      if (d.index == device && d.emulates.empty()) context.gpu = device_context(*b, d);
   return context;
 }
 
-report::Report new_report(const RunRequest& run) {
+report::Report new_report(const RunRequest& run, const Backends& backends) {
   report::Report report;
   report.tool = report::tool();
   report.argv = run.argv;
   report.started_at = report::utc_now();
-  report.context = machine_context(first_gpu(run.groups));
+  report.context = machine_context(backends, first_device(run.groups));
   return report;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "app/case/routing.h"
+#include "app/command_line/request.h"
 #include "core/verdict.h"
 #include "core/work.h"
 #include "kernel/profile.h"
@@ -33,11 +34,11 @@ void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& ro
 /// Fills `parameters` of every result with the flags whose values differ among them.
 void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases);
 
-/// The machine, with that GPU where there is one.
-report::Context machine_context(int gpu = 0);
+/// The machine, with the device of that index where a backend has one.
+report::Context machine_context(const Backends& backends, int device = 0);
 
-/// A report with everything but its results. Its GPU is the first one that the request names.
-report::Report new_report(const RunRequest& run);
+/// A report with everything but its results. Its device is the first one that the request names.
+report::Report new_report(const RunRequest& run, const Backends& backends);
 
 /// By product: 1 when a case failed; 0 when one is ok; 3 when all were skipped.
 ExitCode exit_code(const std::vector<report::Result>& results);

@@ -3,33 +3,24 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
-#include <stdexcept>
+#include <utility>
 
-#include "core/work.h"
 #include "data/inputs.h"
-#include "report/units.h"
 #include "system/error.h"
-#include "system/machine.h"
 
 namespace flashbench::app {
 namespace {
 
-/// Left to the system and to the program itself: pages of code, stacks, allocator slack.
-constexpr std::uint64_t kReserveBytes = std::uint64_t{64} << 20;
-
 registry::Request registry_request(const sweep::Case& c) {
-  registry::Request r;
-  r.type = c.type;
-  r.backend = c.backend;
-  r.isa = c.isa;
-  r.kernel = c.kernel;
-  r.threads = c.threads;
-  r.device = c.device;
-  r.deterministic = c.deterministic;
-  r.q_block = c.q_block;
-  r.kv_block = c.kv_block;
-  return r;
+  return {.type = c.type,
+          .backend = c.backend,
+          .kernel = c.kernel,
+          .execution = {.isa = c.isa,
+                        .threads = c.threads,
+                        .device = c.device,
+                        .deterministic = c.deterministic,
+                        .q_block = c.q_block,
+                        .kv_block = c.kv_block}};
 }
 
 data::ExplicitFlags explicit_flags(const std::vector<std::string>& given) {
@@ -40,15 +31,31 @@ data::ExplicitFlags explicit_flags(const std::vector<std::string>& given) {
           has("d"), has("dtype"), has("mask"), has("do")};
 }
 
-RoutedCase route_case(const sweep::Case& c, const Problem& resolved) {
+/// Where a case without a kernel would have run, as far as it says.
+Place place_asked_for(const sweep::Case& c, const Backends& backends) {
+  Place place;
+  if (c.isa) place.isa = name(*c.isa);
+  if (c.threads > 0) place.threads = c.threads;
+  const Backend* named = c.backend ? registry::find(backends, *c.backend) : nullptr;
+  if (c.device || (named != nullptr && named->info().takes_device()))
+    place.device = device_text(c.device.value_or(0));  // as routing would
+  return place;
+}
+
+RoutedCase route_case(const sweep::Case& c, const Problem& resolved, const Backends& backends) {
   RoutedCase routed;
   routed.request = c;
   routed.request.problem = resolved;
-  auto found = registry::route(resolved, registry_request(c));
-  if (const auto* rejection = std::get_if<Rejection>(&found))
-    routed.skipped = *rejection;
-  else
-    routed.route = std::get<registry::Route>(found);
+  auto found = registry::route(resolved, registry_request(c), backends);
+  if (auto* rejection = std::get_if<Rejection>(&found)) {
+    routed.backend = c.backend.value_or(kProcessor);
+    routed.place = place_asked_for(c, backends);
+    routed.skipped = std::move(*rejection);
+    return routed;
+  }
+  routed.route = std::get<registry::Route>(std::move(found));
+  routed.backend = routed.route->backend->info().id;
+  routed.place = routed.route->backend->place(routed.route->execution);
   return routed;
 }
 
@@ -66,93 +73,17 @@ void throw_refusal(const Rejection& why) {
   no_such_enumerator();
 }
 
-std::optional<double> bytes_for_cases(std::optional<std::uint64_t> available) {
-  if (!available) return std::nullopt;
-  return static_cast<double>(*available > kReserveBytes ? *available - kReserveBytes : 0);
-}
-
-Rejection does_not_fit(double needed, double available) {
-  return {Rejection::Kind::kMemory,
-          fmt::format("needs {}, {} available", report::human_bytes(needed),
-                      report::human_bytes(available))};
-}
-
-namespace {
-
-/// The cases of a group hold their memory at the same time: on a GPU, those that no longer fit
-/// beside the others are skipped.
-void skip_what_does_not_fit_on_devices(RoutedGroup& group) {
-  std::map<int, double> left;  // by device
-  for (RoutedCase& c : group.cases) {
-    if (!c.runs() || !c.on_cuda()) continue;
-    const Execution& e = c.route->execution;
-    try {
-      const auto needed = static_cast<double>(c.route->kernel->device_bytes(c.request.problem, e));
-      const auto available = static_cast<double>(registry::device_free_bytes(e).value_or(0));
-      double& free = left.try_emplace(e.device, available).first->second;
-      if (needed > free) {
-        c.skipped = does_not_fit(needed, free);
-        c.skipped->reason +=
-            " on device " + device_text(e.device) + " beside the cases that it is compared with";
-      } else {
-        free -= needed;
-      }
-    } catch (const std::runtime_error& error) {  // the device is lost
-      c.skipped = {Rejection::Kind::kAbsent, error.what()};
-    }
-  }
-}
-
-}  // namespace
-
 bool RoutedGroup::any_runs() const {
   return std::any_of(cases.begin(), cases.end(), [](const RoutedCase& c) { return c.runs(); });
 }
 
-RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string>& given) {
+RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string>& given,
+                        const Backends& backends) {
   RoutedGroup routed;
   routed.problem = data::resolve(group.problem(), explicit_flags(given));
-  for (const sweep::Case& c : group.cases) routed.cases.push_back(route_case(c, routed.problem));
+  for (const sweep::Case& c : group.cases)
+    routed.cases.push_back(route_case(c, routed.problem, backends));
   return routed;
-}
-
-MemoryNeed memory_need(const RoutedCase& c) {
-  const Problem& p = c.request.problem;
-  const Shape& s = p.shape;
-  const auto q = static_cast<std::size_t>(s.q_dims().count()) * size_bytes(p.dtype);
-  const auto kv = static_cast<std::size_t>(s.kv_dims().count()) * size_bytes(p.dtype);
-  MemoryNeed need;
-  need.inputs = q + 2 * kv + (p.needs_gradients() ? q : 0) +
-                (p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(s.b * s.kv_len));
-  need.outputs = operand_bytes(p) - need.inputs;
-  if (c.route) need.workspace = c.route->kernel->host_bytes(p, c.route->execution);
-  return need;
-}
-
-std::size_t reference_bytes(const Problem& p) {
-  const Shape& s = p.shape;
-  const auto q = static_cast<std::size_t>(s.q_dims().count()) * sizeof(double);
-  const auto kv = static_cast<std::size_t>(s.kv_dims().count()) * sizeof(double);
-  return p.needs_gradients() ? 3 * q + 4 * kv : q;
-}
-
-void skip_what_does_not_fit(RoutedGroup& group, const ExtraMemory& extra) {
-  skip_what_does_not_fit_on_devices(group);
-  const std::optional<double> available = bytes_for_cases(machine::available_memory_bytes());
-  if (!available) return;
-  double held = 0;
-  for (RoutedCase& c : group.cases) {
-    if (!c.runs()) continue;
-    const MemoryNeed need = memory_need(c);
-    const double shared = static_cast<double>(need.inputs + extra.shared);
-    const double own =
-        static_cast<double>(need.outputs + need.workspace) + static_cast<double>(extra.own(c));
-    if (shared + held + own <= *available) {
-      held += own;
-      continue;
-    }
-    c.skipped = does_not_fit(shared + own, *available - (shared + own <= *available ? held : 0));
-  }
 }
 
 std::string reproduce(std::string_view command, const sweep::Case& c) {

@@ -30,7 +30,7 @@ std::string title(const RoutedCase& c) {
   return fmt::format("{} {}, {} {}, {}, {}", name(c.request.type), name(c.request.problem.pass),
                      w.dtype, report::workload_text(w),
                      report::mask_text(w) == "none" ? "no mask" : report::mask_text(w),
-                     name(c.route->execution.isa));
+                     c.place.isa.value_or(std::string(name(c.backend))));
 }
 
 void add_threads(report::ChromeTrace& trace, int process, const PhaseProfile& pass, double zero_s) {

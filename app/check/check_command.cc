@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "app/case/dry_run.h"
-#include "app/case/emulated_orders.h"
+#include "app/case/execution_orders.h"
+#include "app/case/memory.h"
 #include "app/case/prepared_case.h"
 #include "app/case/results.h"
 #include "app/check/check_chain.h"
@@ -40,13 +41,12 @@ VerifyLevel level_of(VerifyMode mode, const Problem& p) {
                                                                            : level;
 }
 
-/// The emulated device takes up to 4 ns per FLOP: what takes it most of a minute is no case of a
-/// suite.
+/// An emulator takes up to 4 ns per FLOP: what takes it most of a minute is no case of a suite.
 constexpr double kMostEmulatedFlop = 1e10;
 
 void skip_what_is_long_to_emulate(RoutedGroup& group) {
   for (RoutedCase& c : group.cases) {
-    if (!c.runs() || !c.emulated()) continue;
+    if (!c.runs() || c.traits().has_speed) continue;
     const double flop = c.route->kernel->predicted_flop(c.request.problem, c.route->execution);
     if (flop > kMostEmulatedFlop)
       c.skipped = {Rejection::Kind::kUnsupported,
@@ -56,9 +56,9 @@ void skip_what_is_long_to_emulate(RoutedGroup& group) {
   }
 }
 
-std::vector<NamedGroup> selected(const CheckRequest& request) {
+std::vector<NamedGroup> selected(const CheckRequest& request, const Backends& backends) {
   std::vector<NamedGroup> groups =
-      request.suite ? suite(request.narrow) : named(request.run.groups);
+      request.suite ? suite(request.narrow, backends) : named(request.run.groups);
   for (NamedGroup& group : groups)
     std::erase_if(group.cases,
                   [&](const NamedCase& c) { return !selects(request.filter, c.name); });
@@ -77,7 +77,7 @@ std::vector<ChainCase> selected_chain(const CheckRequest& request) {
 
 class Check {
  public:
-  explicit Check(const CheckRequest& request) : request_(request) {}
+  Check(const CheckRequest& request, measure::Clock& clock) : request_(request), clock_(clock) {}
 
   void run(const NamedGroup& named, RoutedGroup& group, ProgressLine& progress) {
     progress.begin(static_cast<int>(checked_.size()) + 1, named.cases.front().name);
@@ -146,20 +146,20 @@ class Check {
 
   void verify_case(const RoutedCase& c, const Inputs& in, const oracle::Reference& reference,
                    report::Result& result) {
-    if (c.emulated())
+    if (c.traits().seeded_order)
       verify_orders(c, in, reference, result);
     else
       launch_and_verify(c, in, reference, result);
   }
 
-  /// In one order of the emulated device after the other, until something fails.
+  /// In one order of execution after the other, until something fails.
   void verify_orders(RoutedCase c, const Inputs& in, const oracle::Reference& reference,
                      report::Result& result) {
     const std::string command = result.command;
-    const std::vector<std::uint64_t> seeds = emulated_seeds(request_.emulated_seeds, c);
+    const std::vector<std::uint64_t> seeds = order_seeds(request_.emulated_seeds, c);
     std::optional<Outputs> first;
     for (const std::uint64_t seed : seeds) {
-      c.route->execution.emulated_seed = seed;
+      c.route->execution.order_seed = seed;
       result.command = command + " " + seeds_flag({seed});
       Outputs out = launch_and_verify(c, in, reference, result);
       if (result.status != report::Status::kOk) return;
@@ -203,18 +203,19 @@ class Check {
   }
 
   const CheckRequest& request_;
-  measure::SteadyClock clock_;
+  measure::Clock& clock_;
   std::vector<std::pair<bool, PaddingMask>> masks_;
   std::vector<Checked> checked_;
 };
 
 /// The problem that an external file answers: with gradients if it holds any.
-Problem external_problem(const CheckRequest& request, const sweep::Case& c, Outputs& out) {
+Problem external_problem(const CheckRequest& request, const Backends& backends,
+                         const sweep::Case& c, Outputs& out) {
   sweep::Group group{{c}};
   const auto& given = request.run.given;
   const bool pass_given = std::find(given.begin(), given.end(), "pass") != given.end();
   if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
-  Problem p = route_group(group, given).problem;
+  Problem p = route_group(group, given, backends).problem;
   out = data::read_outputs(request.external, p);
   const bool gradients = !out.dq.empty() || !out.dk.empty() || !out.dv.empty();
   if (pass_given && p.needs_gradients() && !gradients)
@@ -225,16 +226,16 @@ Problem external_problem(const CheckRequest& request, const sweep::Case& c, Outp
   if (gradients && p.needs_gradients()) return p;
   for (Tensor* gradient : {&out.dq, &out.dk, &out.dv}) *gradient = Tensor();
   group.cases[0].problem.pass = Pass::kForward;
-  return route_group(group, given).problem;
+  return route_group(group, given, backends).problem;
 }
 
 /// Verifies what another library computed from the same file.
-void check_external(const CheckRequest& request, Check& check) {
+void check_external(const CheckRequest& request, const Backends& backends, Check& check) {
   if (request.run.groups.size() != 1 || request.run.groups[0].cases.size() != 1)
     throw UsageError("--external judges one case; give every flag one value");
   sweep::Case c = request.run.groups[0].cases[0];
   Outputs out;
-  c.problem = external_problem(request, c, out);
+  c.problem = external_problem(request, backends, c, out);
   const double before_s = check.clock().now_s();
   const Inputs in = data::make_inputs(c.problem);
   RoutedCase routed;
@@ -286,17 +287,17 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
 
 }  // namespace
 
-ExitCode run_check(const CheckRequest& request) {
+ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
   require_outputs(request);
-  Check check(request);
-  report::Report report = new_report(request.run);
+  Check check(request, runtime.clock);
+  report::Report report = new_report(request.run, runtime.backends);
   const double before_s = check.clock().now_s();
   if (!request.external.empty()) {
-    check_external(request, check);
+    check_external(request, runtime.backends, check);
     return finish(request, writer, check, report, check.clock().now_s() - before_s);
   }
-  const std::vector<NamedGroup> named_groups = selected(request);
+  const std::vector<NamedGroup> named_groups = selected(request, runtime.backends);
   const std::vector<ChainCase> chain = selected_chain(request);
   if (named_groups.empty() && chain.empty())
     throw UsageError(fmt::format("--filter {} selects no case; flashbench check --list names them",
@@ -304,17 +305,17 @@ ExitCode run_check(const CheckRequest& request) {
   if (request.list) return list_cases(named_groups, chain);
   const std::optional<int> device =
       named_groups.empty() ? std::nullopt : named_groups.front().cases.front().request.device;
-  if (request.suite && device) report.context = machine_context(*device);
+  if (request.suite && device) report.context = machine_context(runtime.backends, *device);
   std::vector<RoutedGroup> groups;
   int cases = 0;
   for (const NamedGroup& named_group : named_groups) {
     sweep::Group group;
     for (const NamedCase& c : named_group.cases) group.cases.push_back(c.request);
-    groups.push_back(route_group(group, request.run.given));
+    groups.push_back(route_group(group, request.run.given, runtime.backends));
     if (request.suite) skip_what_is_long_to_emulate(groups.back());
     cases += static_cast<int>(group.cases.size());
   }
-  if (request.run.dry_run) return show_dry_run(request.run, groups);
+  if (request.run.dry_run) return show_dry_run(request.run, groups, runtime);
   ProgressLine progress(cases, request.run.quiet);
   double updated_s = before_s;
   for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i) {

@@ -137,7 +137,7 @@ std::string case_name(std::string_view row, const sweep::Settings& settings, con
 }
 
 /// Overlays what the user narrows; false where nothing of the row is left.
-bool narrow_row(sweep::Settings& row, const sweep::Settings& narrow) {
+bool narrow_row(sweep::Settings& row, const sweep::Settings& narrow, const Backends& backends) {
   std::vector<std::string> wanted;
   for (const auto& [name, setting] : narrow) {
     if (name == "type")
@@ -150,7 +150,7 @@ bool narrow_row(sweep::Settings& row, const sweep::Settings& narrow) {
   if (const auto kernel = narrow.find("kernel"); wanted.empty() && kernel != narrow.end())
     for (const std::string& value : kernel->second.values)
       for (const std::string& item : sweep::split_list(value, kernel->second.where))
-        wanted.emplace_back(name(type_of_kernel(item)));
+        wanted.emplace_back(name(type_of_kernel(item, backends)));
   if (wanted.empty()) return true;
   sweep::Setting& types = row.at("type");
   std::string left;
@@ -163,14 +163,15 @@ bool narrow_row(sweep::Settings& row, const sweep::Settings& narrow) {
 
 class Suite {
  public:
-  explicit Suite(const sweep::Settings& narrow) : narrow_(narrow) {}
+  Suite(const sweep::Settings& narrow, const Backends& backends)
+      : narrow_(narrow), backends_(backends) {}
 
   void add(std::span<const Row> rows, std::string_view defaults, std::string_view suffix = "") {
     for (const Row& row : rows) {
       const std::string name = fmt::format("{}{}", row.name, suffix);
       sweep::Settings settings =
           settings_of(fmt::format("{} {}", defaults, row.settings), row.name);
-      if (!narrow_row(settings, narrow_)) continue;
+      if (!narrow_row(settings, narrow_, backends_)) continue;
       // A block size is for the paper type, and a sweep refuses it for the others.
       const bool paper = settings.at("type").values[0].find("paper") != std::string::npos;
       for (const char* block : {"q_block", "kv_block"})
@@ -190,6 +191,7 @@ class Suite {
 
  private:
   const sweep::Settings& narrow_;
+  const Backends& backends_;
   std::vector<NamedGroup> groups_;
 };
 
@@ -205,38 +207,44 @@ std::string short_name(const sweep::Case& c) {
 }
 
 /// Settings for `narrow` alone, so that a bad value is named by its flag and not by a row.
-void vet(const sweep::Settings& narrow) {
+void vet(const sweep::Settings& narrow, const Backends& backends) {
   sweep::Settings settings = narrow;
   settings.erase("q_block");
   settings.erase("kv_block");
-  sweep::expand({settings, {}},
-                {Shape{}, Pass::kForward, {AttentionType::kFlash}, [](const std::string& kernel) {
-                   return std::optional<AttentionType>(type_of_kernel(kernel));
-                 }});
+  sweep::expand({settings, {}}, defaults(Pass::kForward, {AttentionType::kFlash}, {}, backends));
 }
 
-/// ISA levels are of the processor.
-bool on_cuda(const sweep::Settings& narrow) {
-  const auto backend = narrow.find("backend");
-  return narrow.count("device") != 0 ||
-         (backend != narrow.end() && backend->second.values[0] == name(Backend::kCuda));
+/// "isa=scalar,avx2 ": the levels that run here.
+std::string every_isa(const Backends& backends) {
+  std::string isas;
+  for (Backend* b : backends)
+    for (const IsaStatus& s : b->isas())
+      if (!s.absent) isas += fmt::format("{}{}", isas.empty() ? "isa=" : ",", name(s.isa));
+  return isas + " ";
+}
+
+/// Whatever `narrow` leaves computes without ISA levels.
+bool leaves_no_isas(const sweep::Settings& narrow, const Backends& backends) {
+  if (narrow.count("device") != 0) return true;
+  const auto setting = narrow.find("backend");
+  if (setting == narrow.end()) return false;
+  const Backend* only = registry::find(backends, {setting->second.values[0]});
+  return only != nullptr && !only->info().takes_isa;
 }
 
 }  // namespace
 
-std::vector<NamedGroup> suite(const sweep::Settings& narrow) {
-  vet(narrow);
-  std::string isas;
-  for (const Isa isa : registry::available_isas())
-    isas += fmt::format("{}{}", isas.empty() ? "isa=" : ",", name(isa));
-  Suite all(narrow);
+std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& backends) {
+  vet(narrow, backends);
+  Suite all(narrow, backends);
   const std::string masks(kEveryMask);
   const std::string edges(kEdgeDefaults);
   all.add(kShapes, masks + std::string(kFastTypes));
   all.add(kShapes, masks + std::string(kPaperType), "_paper");
   all.add(kEdges, edges + std::string(kFastTypes));
   all.add(kEdges, edges + std::string(kPaperType), "_paper");
-  if (!on_cuda(narrow)) all.add(kLevels, masks + std::string(kFastTypes) + isas + " ");
+  if (!leaves_no_isas(narrow, backends))
+    all.add(kLevels, masks + std::string(kFastTypes) + every_isa(backends));
   all.add(kSizes, kFastTypes);
   all.add(kPaperBlocks, masks + std::string(kPaperType));
   return std::move(all).groups();

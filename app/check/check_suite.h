@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/backend.h"
 #include "sweep/case.h"
 #include "sweep/settings.h"
 
@@ -24,7 +25,7 @@ struct NamedGroup {
 /// The cases that `check` runs without a workload. `narrow` holds flags that say how to compute
 /// (type, isa, kernel, threads, ...): types are intersected with those of the suite, the others
 /// take the place of what the suite says. Throws UsageError where a value of `narrow` is bad.
-std::vector<NamedGroup> suite(const sweep::Settings& narrow);
+std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& backends);
 
 /// Names for the cases of a workload from the command line.
 std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups);

@@ -136,13 +136,20 @@ void keep_inputs(std::string_view flag, const std::string& output, const Problem
   }
 }
 
-sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shape = {}) {
-  return {shape, pass, std::move(types), [](const std::string& kernel) {
-            return std::optional<AttentionType>(type_of_kernel(kernel));
-          }};
-}
-
 }  // namespace
+
+sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shape,
+                         const Backends& backends) {
+  sweep::Defaults all;
+  all.shape = shape;
+  all.pass = pass;
+  all.types = std::move(types);
+  for (const Backend* b : backends) all.backends.push_back(b->info());
+  all.type_of_kernel = [&backends](const std::string& kernel) {
+    return std::optional<AttentionType>(type_of_kernel(kernel, backends));
+  };
+  return all;
+}
 
 void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs) {
   const auto is_device = [](const std::string& path) {
@@ -159,9 +166,9 @@ void require_distinct(const std::vector<std::pair<std::string, std::string>>& ou
                                      outputs[i].second == "-" ? "stdout" : outputs[i].second));
 }
 
-AttentionType type_of_kernel(const std::string& kernel) {
+AttentionType type_of_kernel(const std::string& kernel, const Backends& backends) {
   std::vector<std::string> names;
-  for (const Kernel* k : registry::kernels()) {
+  for (const Kernel* k : registry::kernels(backends)) {
     if (k->info().name == kernel) return k->info().type;
     names.push_back(k->info().name);
   }
@@ -169,7 +176,7 @@ AttentionType type_of_kernel(const std::string& kernel) {
                                sweep::alternatives(names)));
 }
 
-SingleRequest single_request(const CommandLine& line) {
+SingleRequest single_request(const CommandLine& line, const Backends& backends) {
   const Options options(line);
   const bool forward = line.command == Command::kForward;
   const Pass pass = forward ? Pass::kForward : Pass::kBoth;
@@ -183,7 +190,8 @@ SingleRequest single_request(const CommandLine& line) {
                     {"--json", reports.json},
                     {"--csv", reports.csv},
                     {"--md", reports.md}});
-  request.run.groups = sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}));
+  request.run.groups =
+      sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}, {}, backends));
   const Problem& posed = request.run.groups[0].problem();
   keep_inputs("--output", request.output, posed);
   keep_inputs("--save_inputs", request.save_inputs, posed);
@@ -199,12 +207,13 @@ SingleRequest single_request(const CommandLine& line) {
   return request;
 }
 
-BenchRequest bench_request(const CommandLine& line) {
+BenchRequest bench_request(const CommandLine& line, const Backends& backends) {
   const Options options(line);
   BenchRequest request;
   request.run = run_request(line, options);
   request.run.groups = sweep::expand(
-      line.plan, defaults(Pass::kForward, {AttentionType::kFlash, AttentionType::kNormal}));
+      line.plan,
+      defaults(Pass::kForward, {AttentionType::kFlash, AttentionType::kNormal}, {}, backends));
   const report::Outputs& reports = request.run.reports;
   require_distinct({{"--trace", request.run.trace},
                     {"--json", reports.json},
@@ -230,12 +239,13 @@ BenchRequest bench_request(const CommandLine& line) {
 
 namespace {
 
-bool names_emulated_device(const Settings& settings) {
+/// Whether --device names an emulator, which alone executes in a given order.
+bool names_emulator(const Settings& settings) {
   const auto device = settings.find("device");
   if (device == settings.end()) return false;
-  const std::string emulated = device_text(kEmulatedDevice);
+  const std::string emulator = device_text(kEmulatedDevice);
   return std::any_of(device->second.values.begin(), device->second.values.end(),
-                     [&](const std::string& v) { return v.find(emulated) != v.npos; });
+                     [&](const std::string& v) { return v.find(emulator) != v.npos; });
 }
 
 std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const CommandLine& line) {
@@ -243,8 +253,7 @@ std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const Co
   const Setting* setting = options.find("emulated_seeds");
   if (setting == nullptr) return seeds;
   const auto& zip = line.plan.zip;
-  if (!names_emulated_device(line.plan.base) &&
-      std::none_of(zip.begin(), zip.end(), names_emulated_device))
+  if (!names_emulator(line.plan.base) && std::none_of(zip.begin(), zip.end(), names_emulator))
     throw UsageError(fmt::format("{} needs --device emulated", setting->where));
   for (const std::int64_t seed :
        sweep::parse_counts(setting->values[0], setting->where, {.least = 0}))
@@ -254,7 +263,7 @@ std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const Co
 
 }  // namespace
 
-CheckRequest check_request(const CommandLine& line) {
+CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   const Options options(line);
   CheckRequest request;
   request.run = run_request(line, options);
@@ -286,7 +295,8 @@ CheckRequest check_request(const CommandLine& line) {
   const std::vector<AttentionType> types =
       request.external.empty() ? std::vector<AttentionType>(kAllTypes.begin(), kAllTypes.end())
                                : std::vector<AttentionType>{AttentionType::kFlash};
-  request.run.groups = sweep::expand(line.plan, defaults(Pass::kBoth, types, kCheckShape));
+  request.run.groups =
+      sweep::expand(line.plan, defaults(Pass::kBoth, types, kCheckShape, backends));
   return request;
 }
 
@@ -361,7 +371,7 @@ CompareRequest compare_request(const CommandLine& line) {
   return request;
 }
 
-InfoRequest info_request(const CommandLine& line) {
+InfoRequest info_request(const CommandLine& line, const Backends& backends) {
   const Options options(line);
   InfoRequest request;
   request.argv = line.argv;
@@ -370,7 +380,10 @@ InfoRequest info_request(const CommandLine& line) {
   for (const char* name : {"isa", "threads"})
     if (const Setting* s = options.find(name)) plan.base.emplace(name, *s);
   sweep::require_single(plan, "info");
-  const sweep::Case c = sweep::expand(plan, sweep::Defaults{}).at(0).cases.at(0);
+  const sweep::Case c =
+      sweep::expand(plan, defaults(Pass::kForward, {AttentionType::kFlash}, {}, backends))
+          .at(0)
+          .cases.at(0);
   request.isa = c.isa;
   request.threads = c.threads;
   return request;

@@ -8,6 +8,7 @@
 
 #include "app/command_line/cli.h"
 #include "core/verdict.h"
+#include "kernel/backend.h"
 #include "measure/limits.h"
 #include "report/writer.h"
 #include "sweep/expand.h"
@@ -78,16 +79,20 @@ struct CompareRequest {
 };
 
 /// Each parses what is left of a command line. Throws UsageError, one line.
-SingleRequest single_request(const CommandLine& line);
-BenchRequest bench_request(const CommandLine& line);
-CheckRequest check_request(const CommandLine& line);
-InfoRequest info_request(const CommandLine& line);
+SingleRequest single_request(const CommandLine& line, const Backends& backends);
+BenchRequest bench_request(const CommandLine& line, const Backends& backends);
+CheckRequest check_request(const CommandLine& line, const Backends& backends);
+InfoRequest info_request(const CommandLine& line, const Backends& backends);
 CompareRequest compare_request(const CommandLine& line);
 
 /// Throws UsageError when two of the named outputs ("--json", path) are one file.
 void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs);
 
-/// The type that a kernel of this build computes; throws UsageError for a name that none has.
-AttentionType type_of_kernel(const std::string& kernel);
+/// The type that a kernel of `backends` computes; throws UsageError for a name that none has.
+AttentionType type_of_kernel(const std::string& kernel, const Backends& backends);
+
+/// What holds where no flag says otherwise, for a command that works with `backends`.
+sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shape,
+                         const Backends& backends);
 
 }  // namespace flashbench::app

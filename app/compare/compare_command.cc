@@ -37,8 +37,9 @@ ExitCode exit_code(const compare::Comparison& c, const CompareRequest& request) 
   return c.geometric_mean ? ExitCode::kOk : ExitCode::kUnavailable;
 }
 
-compare::Comparison comparison_of(const CompareRequest& request, const compare::Rule& rule) {
-  if (request.run) return compare_programs(request, rule);
+compare::Comparison comparison_of(const CompareRequest& request, const compare::Rule& rule,
+                                  measure::Clock& clock) {
+  if (request.run) return compare_programs(request, rule, clock);
   const report::Report base = report::read_report(request.base);
   if (!request.by.empty()) return compare::compare_by(request.base, base, request.by, rule);
   const report::Report fresh = report::read_report(request.fresh);
@@ -47,11 +48,11 @@ compare::Comparison comparison_of(const CompareRequest& request, const compare::
 
 }  // namespace
 
-ExitCode run_compare(const CompareRequest& request) {
+ExitCode run_compare(const CompareRequest& request, const Runtime& runtime) {
   for (const std::string* path : {&request.json, &request.md})
     if (!path->empty() && *path != "-") require_writable(*path);
   const compare::Rule rule{request.threshold};
-  const compare::Comparison c = comparison_of(request, rule);
+  const compare::Comparison c = comparison_of(request, rule, runtime.clock);
   show(c, request);
   if (!c.geometric_mean) print_err("flashbench: nothing was compared\n");
   return interrupted() ? interrupted_code() : exit_code(c, request);

@@ -9,7 +9,6 @@
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
 #include "compare/looks.h"
-#include "measure/clock.h"
 #include "system/error.h"
 #include "system/quote.h"
 
@@ -73,10 +72,10 @@ std::optional<double> calibrate(const CompareRequest& request, measure::Clock& c
 
 }  // namespace
 
-compare::Comparison compare_programs(const CompareRequest& request, const compare::Rule& rule) {
+compare::Comparison compare_programs(const CompareRequest& request, const compare::Rule& rule,
+                                     measure::Clock& clock) {
   require_program(request.base);
   require_program(request.fresh);
-  measure::SteadyClock clock;
   const double end_s = clock.now_s() + request.timeout_s;
   const std::vector<std::string> flags = brief(request.flags);
   const std::optional<double> aa_spread = calibrate(request, clock, flags);

@@ -151,11 +151,11 @@ class CpuKernel final : public Kernel {
 
 const std::vector<const Kernel*>& kernels() {
   static const CpuKernel flash(
-      {"cpu_flash", AttentionType::kFlash, Backend::kCpu,
+      {"cpu_flash", AttentionType::kFlash,
        "tiled, online softmax (FlashAttention-2, Algorithms 1 and 2); Highway SIMD, OpenMP"},
       make_flash);
   static const CpuKernel normal(
-      {"cpu_normal", AttentionType::kNormal, Backend::kCpu,
+      {"cpu_normal", AttentionType::kNormal,
        "materialises S for all heads; the same tile products as cpu_flash"},
       make_normal);
   static const std::vector<const Kernel*> all = {&flash, &normal};

@@ -28,8 +28,7 @@ class CudaKernel final : public Kernel {
  public:
   explicit CudaKernel(const KernelFamily& family)
       : family_(family),
-        info_{std::string(family.name), family.type, Backend::kCuda,
-              std::string(family.description)} {}
+        info_{std::string(family.name), family.type, std::string(family.description)} {}
 
   const KernelInfo& info() const override { return info_; }
 
@@ -56,7 +55,7 @@ class CudaKernel final : public Kernel {
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                              const Inputs& in) const override {
     Device& on = device(e.device);
-    on.begin_orders(e.emulated_seed);
+    on.begin_orders(e.order_seed);
     return make_plan(on, family_, p, in);
   }
 

@@ -118,11 +118,6 @@ class CudaPlan final : public Plan {
     dv_.read(io.out->dv);
   }
 
-  bool flush_caches() override {
-    device_.flush_l2();
-    return true;
-  }
-
   std::size_t workspace_bytes() const override {
     return device_need(family_, problem_, device_.product_scratch_bytes()).workspace;
   }

@@ -7,13 +7,20 @@
 
 namespace flashbench {
 
-enum class Backend { kCpu, kCuda };
+/// Names a backend as --backend does: "cpu", "cuda". Which there are, lib/registry says.
+struct BackendId {
+  std::string text;
+  friend bool operator==(const BackendId&, const BackendId&) = default;
+};
+inline std::string_view name(const BackendId& b) { return b.text; }
+
+/// The backend that is always there: the processor that the program runs on.
+inline const BackendId kProcessor{"cpu"};
+
 enum class Isa { kScalar, kSse4, kAvx2, kAvx512, kAvx512Bf16, kNeon };
 
 inline constexpr Isa kIsas[] = {Isa::kScalar, Isa::kSse4,       Isa::kAvx2,
                                 Isa::kAvx512, Isa::kAvx512Bf16, Isa::kNeon};
-
-constexpr std::string_view name(Backend b) { return b == Backend::kCpu ? "cpu" : "cuda"; }
 
 constexpr std::string_view name(Isa isa) {
   switch (isa) {
@@ -47,13 +54,22 @@ inline std::string device_text(int device) {
   return device == kEmulatedDevice ? "emulated" : std::to_string(device);
 }
 
-/// How a problem is to be computed: everything that decides speed and not the answer.
+/// What a user asks of how a problem is computed; what is absent, the backend chooses.
+struct ExecutionRequest {
+  std::optional<Isa> isa;
+  int threads = 0;  ///< 0: the processors that this process may use
+  std::optional<int> device;
+  bool deterministic = false;
+  std::int64_t q_block = 64, kv_block = 64;
+};
+
+/// How a problem is to be computed: everything that decides speed and not the answer. Which fields
+/// count, the backend says.
 struct Execution {
-  Backend backend = Backend::kCpu;
-  Isa isa = Isa::kScalar;           ///< of the CPU backend
-  int threads = 1;                  ///< of the CPU backend
-  int device = 0;                   ///< of the CUDA backend: index of a GPU, or kEmulatedDevice
-  std::uint64_t emulated_seed = 1;  ///< of the order in which the emulated device executes
+  Isa isa = Isa::kScalar;
+  int threads = 1;
+  int device = 0;                ///< index of a device of the backend, or kEmulatedDevice
+  std::uint64_t order_seed = 1;  ///< of the order in which an emulator executes
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;  ///< tiles of the `paper` type
 };

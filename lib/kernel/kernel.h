@@ -40,9 +40,6 @@ class Plan {
   /// Untimed: waits, and brings what the last launch wrote into `io.out`.
   virtual void collect(const Operands&) {}
 
-  /// Untimed: evicts the operands from every cache. False where only other operands could do that.
-  virtual bool flush_caches() { return false; }
-
   /// Bytes that plan() allocated; what Kernel::workspace_bytes() predicted.
   virtual std::size_t workspace_bytes() const = 0;
 
@@ -60,7 +57,6 @@ class Plan {
 struct KernelInfo {
   std::string name;  ///< as --kernel takes it, e.g. "cpu_flash"
   AttentionType type = AttentionType::kFlash;
-  Backend backend = Backend::kCpu;
   std::string description;  ///< one line, with its source (paper, algorithm)
 };
 

@@ -1,85 +1,29 @@
 #include "measure/energy.h"
 
-#include <fmt/format.h>
-
-#include <chrono>
-#include <fstream>
-#include <utility>
-
 namespace flashbench::measure {
 namespace {
-
-namespace fs = std::filesystem;
 
 /// A counter that has not moved for that long is not waited for.
 constexpr double kLongestStep_s = 0.25;
 
-std::optional<double> read_number(const fs::path& path) {
-  std::ifstream file(path);
-  double value = 0;
-  if (!(file >> value)) return std::nullopt;
-  return value;
-}
-
-std::string first_line(const fs::path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
 }  // namespace
-
-EnergyMeter::EnergyMeter(fs::path root) {
-  const fs::path folder = root / "sys/class/powercap";
-  std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder, error)) {
-    // Packages only, and once: cores and uncore are parts of them, the whole platform counts more,
-    // and intel-rapl-mmio:N shows the same package again.
-    if (!entry.path().filename().string().starts_with("intel-rapl:") ||
-        !first_line(entry.path() / "name").starts_with("package"))
-      continue;
-    Domain domain{entry.path() / "energy_uj",
-                  read_number(entry.path() / "max_energy_range_uj").value_or(0),
-                  {}};
-    if (read_number(domain.counter))
-      domains_.push_back(std::move(domain));
-    else
-      missing_ = fmt::format("{} cannot be read; ask for read permission", domain.counter.string());
-  }
-  if (!missing_.empty()) domains_.clear();  // some of the packages are no total
-  if (domains_.empty() && missing_.empty())
-    missing_ = fmt::format("no RAPL package under {}", folder.string());
-}
-
-std::optional<double> EnergyMeter::read_j() {
-  if (domains_.empty()) return std::nullopt;
-  for (Domain& d : domains_) {
-    const std::optional<double> now = read_number(d.counter);
-    if (!now) return std::nullopt;
-    if (d.last_uj) total_uj_ += *now - *d.last_uj + (*now < *d.last_uj ? d.range_uj : 0);
-    d.last_uj = now;
-  }
-  return total_uj_ * 1e-6;
-}
 
 std::optional<double> energy_per_call_j(const ReadEnergy& read_j,
                                         const std::function<void()>& launch, double least_s,
-                                        const std::function<bool()>& stop_requested) {
+                                        Clock& clock, const std::function<bool()>& stop_requested) {
   std::optional<double> now_j = read_j();
   if (!now_j) return std::nullopt;
   double calls = 0;
   // Launches until the counter moves, but not before `earliest_s`, and not for ever.
   const auto run_to_a_step = [&](double earliest_s) {
-    const auto start = std::chrono::steady_clock::now();
+    const double start_s = clock.now_s();
     for (bool moved = false; now_j && !stop_requested();) {
       launch();
       ++calls;
       const double last_j = *now_j;
       now_j = read_j();
       moved = now_j && *now_j != last_j;
-      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-      if (took.count() >= (moved ? earliest_s : earliest_s + kLongestStep_s)) break;
+      if (clock.now_s() - start_s >= (moved ? earliest_s : earliest_s + kLongestStep_s)) break;
     }
   };
   run_to_a_step(0);

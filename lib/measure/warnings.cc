@@ -25,7 +25,7 @@ constexpr double kOthersShare = 0.05;      // of the processors
 constexpr double kStealShare = 0.01;
 constexpr double kSlowClock = 0.75;        // of the highest
 constexpr double kClockDrop = 0.9;         // of what it was before
-constexpr double kHeldDown = 0.98;         // of a GPU's highest: below, medians show it
+constexpr double kHeldDown = 0.98;         // of a device's highest: below, medians show it
 constexpr double kShortestWindow_s = 0.2;  // /proc/stat counts in ticks of 10 ms
 constexpr double kTicksPerSecond = 100;    // USER_HZ, fixed in Linux's interface
 
@@ -188,17 +188,17 @@ std::optional<std::string> throttled(const Conditions& c) {
       now * 1e-9, fell ? "fell from" : "of", reference * 1e-9);
 }
 
-std::string gpu_remedy(const std::string& reason) {
+std::string device_remedy(const std::string& reason) {
   if (reason.find("temperature") != std::string::npos)
     return "let it cool or improve its cooling, and fix clocks that it sustains (nvidia-smi -lgc)";
   return "fix clocks that it sustains (nvidia-smi -lgc), or raise the limit (nvidia-smi -pl), and "
          "compare with runs under the same one only";
 }
 
-std::optional<std::string> gpu_throttled(const Conditions& c) {
+std::optional<std::string> device_throttled(const Conditions& c) {
   std::map<std::string, int> readings;  // by reason
   std::vector<double> clocks_hz;
-  for (const GpuReading& r : c.gpu) {
+  for (const DeviceReading& r : c.device) {
     for (const std::string& reason : r.throttle_reasons) ++readings[reason];
     if (r.sm_clock_hz) clocks_hz.push_back(*r.sm_clock_hz);
   }
@@ -208,7 +208,7 @@ std::optional<std::string> gpu_throttled(const Conditions& c) {
     const auto [low, high] = std::minmax_element(clocks_hz.begin(), clocks_hz.end());
     fell = *low < kClockDrop * clocks_hz.front();
     clocks = fmt::format("SM clock {:.2f} to {:.2f} GHz", *low * 1e-9, *high * 1e-9);
-    const double most_hz = std::max(*high, c.gpu.front().max_sm_clock_hz.value_or(0));
+    const double most_hz = std::max(*high, c.device.front().max_sm_clock_hz.value_or(0));
     if (*low > kHeldDown * most_hz) return std::nullopt;  // a limit that was hardly felt
   }
   if (readings.empty() && !fell) return std::nullopt;
@@ -220,8 +220,8 @@ std::optional<std::string> gpu_throttled(const Conditions& c) {
   const auto most = std::max_element(readings.begin(), readings.end(),
                                      [](auto& a, auto& b) { return a.second < b.second; });
   return fmt::format("throttled: the GPU's {} held its clocks down in {} of {} readings{}; {}",
-                     most->first, most->second, c.gpu.size(), clocks.empty() ? "" : ", " + clocks,
-                     gpu_remedy(most->first));
+                     most->first, most->second, c.device.size(),
+                     clocks.empty() ? "" : ", " + clocks, device_remedy(most->first));
 }
 
 }  // namespace
@@ -258,7 +258,7 @@ std::vector<std::string> warnings(const Samples& samples, const Limits& limits,
   }
   add_warning(load_from_others(conditions));
   add_warning(throttled(conditions));
-  add_warning(gpu_throttled(conditions));
+  add_warning(device_throttled(conditions));
   return all;
 }
 

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "core/gpu_reading.h"
+#include "core/device_reading.h"
 #include "measure/limits.h"
 #include "measure/sampler.h"
 
@@ -36,7 +36,8 @@ struct Conditions {
   int threads = 1;      ///< that the subject uses
   int usable_cpus = 1;  ///< affinity and cgroup quota
   Snapshot before, after;
-  std::vector<GpuReading> gpu;  ///< between the rounds, in order; empty where no GPU computes
+  /// Of the device that computes, between the rounds, in order; empty where nobody tells.
+  std::vector<DeviceReading> device;
 };
 
 /// What the warning of load from others begins with.

@@ -162,7 +162,7 @@ class PaperKernel final : public Kernel {
  public:
   const KernelInfo& info() const override {
     static const KernelInfo kInfo{
-        "paper", AttentionType::kPaper, Backend::kCpu,
+        "paper", AttentionType::kPaper,
         "FlashAttention (Dao et al. 2022), Algorithms 1, 2 and 4 as written, scalar f32"};
     return kInfo;
   }

@@ -3,203 +3,145 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "cpu/kernels.h"
-#include "cpu/peak.h"
-#include "cpu/tile_ops.h"
-#include "cuda/device/absent.h"
-#include "cuda/device/device.h"
-#include "cuda/device/monitor.h"
-#include "cuda/kernels.h"
-#include "cuda/probe/peak_probe.h"
+#include <algorithm>
+#include <ranges>
+
+#include "cpu/backend.h"
+#include "cuda/backend.h"
 #include "paper/paper_kernel.h"
 #include "system/error.h"
-#include "system/machine.h"
 
 namespace flashbench::registry {
 namespace {
 
-/// Why no GPU can be used; nullopt when one can.
-std::optional<std::string> gpus_absent() {
-  const std::string& why = cuda::gpus().absent;
-  return why.empty() ? std::nullopt : std::optional(why);
+using Kind = Rejection::Kind;
+
+bool is_of(Backend& backend, const Kernel& kernel) {
+  const std::vector<const Kernel*>& own = backend.kernels();
+  return std::find(own.begin(), own.end(), &kernel) != own.end();
 }
 
-const Kernel& kernel_named(const std::string& name) {
+bool computes(Backend& backend, AttentionType type) {
+  const std::vector<const Kernel*>& own = backend.kernels();
+  return std::any_of(own.begin(), own.end(),
+                     [&](const Kernel* k) { return k->info().type == type; });
+}
+
+const Kernel& kernel_named(const Backends& backends, const std::string& name) {
   std::vector<std::string> names;
-  for (const Kernel* k : kernels()) {
+  for (const Kernel* k : kernels(backends)) {
     if (k->info().name == name) return *k;
     names.push_back(k->info().name);
   }
   throw UsageError(fmt::format("unknown kernel '{}'; use one of {}", name, fmt::join(names, ", ")));
 }
 
-Execution execution_of(Backend backend, const Request& r, Dtype dtype) {
-  return {.backend = backend,
-          .isa = r.isa.value_or(best_isa(dtype)),
-          .threads = r.threads > 0 ? r.threads : usable_threads(),
-          .device = r.device.value_or(0),
-          .deterministic = r.deterministic,
-          .q_block = r.q_block,
-          .kv_block = r.kv_block};
-}
-
-/// Why a request that names CUDA, by --backend or --device, cannot run there.
-std::optional<Rejection> cuda_unavailable(const Request& r) {
-  using Kind = Rejection::Kind;
-  const std::string asked =
-      r.device ? fmt::format("--device {}", device_text(*r.device)) : "--backend cuda";
-  const std::optional<std::string> why =
-      r.device == kEmulatedDevice ? cuda::absent() : gpus_absent();
-  if (why) return Rejection{Kind::kAbsent, fmt::format("{} is not available: {}", asked, *why)};
-  if (r.isa)
+/// A flag of the request that a backend has no use for, by name.
+std::optional<Rejection> idle_flag(const BackendInfo& of, const ExecutionRequest& asked,
+                                   const std::string& where) {
+  const auto refuse = [&](const std::string& flag) {
     return Rejection{Kind::kUnsupported,
-                     fmt::format("--isa {} is of the processor; {} has none", name(*r.isa), asked)};
-  if (r.threads > 0)
-    return Rejection{
-        Kind::kUnsupported,
-        fmt::format("--threads {} is of the processor; {} has none", r.threads, asked)};
+                     fmt::format("{} is of the processor; {} has none", flag, where)};
+  };
+  if (asked.isa && !of.takes_isa) return refuse(fmt::format("--isa {}", name(*asked.isa)));
+  if (asked.threads > 0 && !of.takes_threads)
+    return refuse(fmt::format("--threads {}", asked.threads));
   return std::nullopt;
 }
 
-/// The backend of a request that names none: the GPU where there is one, unless something was asked
-/// for that only the processor has.
-Backend automatic_backend(const Request& r) {
-  if (!r.kernel.empty()) return kernel_named(r.kernel).info().backend;
-  const bool of_processor = r.isa || r.threads > 0 || r.type == AttentionType::kPaper;
-  return of_processor || gpus_absent() ? Backend::kCpu : Backend::kCuda;
+/// Why a backend does not compute what was asked, whatever its kernels say.
+std::optional<Rejection> refusal(Backend& backend, const ExecutionRequest& asked) {
+  const std::string where = asked.device ? fmt::format("--device {}", device_text(*asked.device))
+                                         : fmt::format("--backend {}", name(backend.info().id));
+  if (const auto why = backend.absent(asked.device))
+    return Rejection{Kind::kAbsent, fmt::format("{} is not available: {}", where, *why)};
+  return idle_flag(backend.info(), asked, where);
 }
 
-std::string no_kernel(AttentionType type, Backend backend) {
-  if (backend == Backend::kCuda && type == AttentionType::kPaper)
-    return "type paper is the papers' algorithm as written, for the processor; use --backend cpu";
-  return fmt::format("no kernel of type {} in this build", name(type));
+/// The backend of a request that names none.
+Backend& choose_backend(const Backends& backends, const Request& r) {
+  // A device is named for whoever has devices, present or not: its reason is what the user needs.
+  if (r.execution.device)
+    for (Backend* b : std::views::reverse(backends))
+      if (b->info().takes_device()) return *b;
+  if (!r.kernel.empty()) return owner(backends, kernel_named(backends, r.kernel));
+  for (Backend* b : std::views::reverse(backends))
+    if (!refusal(*b, r.execution) && computes(*b, r.type)) return *b;
+  return *backends.front();
 }
 
-std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, Backend backend) {
-  const Kernel& forced = kernel_named(r.kernel);
-  if (forced.info().backend != backend)
-    return Rejection{Rejection::Kind::kUnsupported,
+Backend& backend_of(const Backends& backends, const Request& r) {
+  if (!r.backend) return choose_backend(backends, r);
+  if (Backend* named = find(backends, *r.backend)) return *named;
+  throw UsageError(fmt::format("unknown backend '{}'", name(*r.backend)));
+}
+
+Rejection no_kernel(const Backends& backends, AttentionType type) {
+  for (Backend* b : backends)
+    if (type == AttentionType::kPaper && computes(*b, type))
+      return {Kind::kUnsupported,
+              fmt::format("type paper is the papers' algorithm as written, for the processor; use "
+                          "--backend {}",
+                          name(b->info().id))};
+  return {Kind::kUnsupported, fmt::format("no kernel of type {} in this build", name(type))};
+}
+
+std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, Backend& backend,
+                                            const Backends& backends) {
+  const Kernel& forced = kernel_named(backends, r.kernel);
+  if (!is_of(backend, forced))
+    return Rejection{Kind::kUnsupported,
                      fmt::format("kernel {} is of backend {}, not {}", r.kernel,
-                                 name(forced.info().backend), name(backend))};
+                                 name(owner(backends, forced).info().id), name(backend.info().id))};
   if (forced.info().type != r.type)
-    return Rejection{Rejection::Kind::kUnsupported,
-                     fmt::format("kernel {} computes type {}, not {}", r.kernel,
-                                 name(forced.info().type), name(r.type))};
-  const Execution execution = execution_of(backend, r, p.dtype);
-  if (auto rejection = forced.refuses(p, execution)) return *rejection;
-  return Route{&forced, execution};
+    return Rejection{Kind::kUnsupported, fmt::format("kernel {} computes type {}, not {}", r.kernel,
+                                                     name(forced.info().type), name(r.type))};
+  const Execution execution = backend.execution(r.execution, p.dtype);
+  if (auto why = forced.refuses(p, execution)) return *why;
+  return Route{&backend, &forced, execution};
 }
 
 }  // namespace
 
-const std::vector<const Kernel*>& kernels() {
-  static const std::vector<const Kernel*> all = [] {
-    std::vector<const Kernel*> list = cpu::kernels();
-    list.insert(list.end(), cuda::kernels().begin(), cuda::kernels().end());
-    list.push_back(&paper::paper_kernel());
-    return list;
-  }();
+const Backends& backends() {
+  static cpu::CpuBackend processor({&paper::paper_kernel()});
+  static cuda::CudaBackend cuda;
+  static const Backends all = {&processor, &cuda};
   return all;
 }
 
-std::vector<BackendStatus> backends() {
-  return {{Backend::kCpu, std::nullopt}, {Backend::kCuda, gpus_absent()}};
-}
-
-std::vector<IsaStatus> isas() {
-  std::vector<IsaStatus> all;
-  for (const Isa isa : kIsas) {
-    IsaStatus status = {isa, cpu::absent(isa), {}, {}};
-    if (!status.absent) {
-      const cpu::TileOps& ops = cpu::tile_ops(isa);
-      status.tile = fmt::format("{} x {}", ops.rows, ops.cols);
-      for (const Dtype dtype : kDtypes)
-        if (best_isa(dtype) == isa) status.chosen_for.push_back(dtype);
-    }
-    all.push_back(std::move(status));
-  }
+std::vector<const Kernel*> kernels(const Backends& backends) {
+  std::vector<const Kernel*> all;
+  for (Backend* b : backends) all.insert(all.end(), b->kernels().begin(), b->kernels().end());
+  std::stable_partition(all.begin(), all.end(),
+                        [](const Kernel* k) { return k->info().type != AttentionType::kPaper; });
   return all;
 }
 
-std::vector<Isa> available_isas() { return cpu::available_isas(); }
+Backend* find(const Backends& backends, const BackendId& id) {
+  const auto found = std::find_if(backends.begin(), backends.end(),
+                                  [&](const Backend* b) { return b->info().id == id; });
+  return found == backends.end() ? nullptr : *found;
+}
 
-Isa best_isa(Dtype dtype) { return cpu::best_isa(dtype); }
+Backend& owner(const Backends& backends, const Kernel& kernel) {
+  return **std::find_if(backends.begin(), backends.end(),
+                        [&](Backend* b) { return is_of(*b, kernel); });
+}
 
-std::variant<Route, Rejection> route(const Problem& p, const Request& r) {
-  Backend backend = r.backend.value_or(automatic_backend(r));
-  if (r.device) backend = Backend::kCuda;
-  if (backend == Backend::kCuda)
-    if (auto why = cuda_unavailable(r)) return *why;
-  if (!r.kernel.empty()) return route_forced(p, r, backend);
-  const Execution execution = execution_of(backend, r, p.dtype);
-  Rejection last{Rejection::Kind::kUnsupported, no_kernel(r.type, backend)};
-  for (const Kernel* k : kernels()) {
-    if (k->info().type != r.type || k->info().backend != backend) continue;
-    const auto rejection = k->refuses(p, execution);
-    if (!rejection) return Route{k, execution};
-    last = *rejection;
+std::variant<Route, Rejection> route(const Problem& p, const Request& r, const Backends& backends) {
+  Backend& backend = backend_of(backends, r);
+  if (auto why = refusal(backend, r.execution)) return *why;
+  if (!r.kernel.empty()) return route_forced(p, r, backend, backends);
+  const Execution execution = backend.execution(r.execution, p.dtype);
+  Rejection last = no_kernel(backends, r.type);
+  for (const Kernel* k : backend.kernels()) {
+    if (k->info().type != r.type) continue;
+    auto why = k->refuses(p, execution);
+    if (!why) return Route{&backend, k, execution};
+    last = std::move(*why);
   }
   return last;
-}
-
-std::vector<GpuStatus> gpus() {
-  std::vector<GpuStatus> all;
-  for (const cuda::DeviceInfo& g : cuda::gpus().found) {
-    const int index = static_cast<int>(all.size());
-    const cuda::Monitor& monitor = cuda::monitor(index);
-    all.push_back({index, g.name, g.driver, g.capability, g.multiprocessors, g.memory_bytes,
-                   g.shared_bytes, g.l2_bytes, g.pci_bus_id, monitor.driver_version(),
-                   monitor.energy_missing()});
-  }
-  return all;
-}
-
-GpuReading read_gpu(int device) { return cuda::monitor(device).read(); }
-
-GpuReading read_gpu_clocks(int device) { return cuda::monitor(device).read_clocks(); }
-
-std::optional<double> gpu_energy_j(int device) { return cuda::monitor(device).energy_j(); }
-
-std::string cuda_toolkit() { return cuda::toolkit(); }
-
-std::optional<std::string> emulated_device_absent() { return cuda::absent(); }
-
-std::optional<std::uint64_t> device_free_bytes(const Execution& e) {
-  if (e.backend != Backend::kCuda) return std::nullopt;
-  return cuda::device(e.device).free_bytes();
-}
-
-double device_seconds(int device, const std::function<void()>& work) {
-  cuda::Device& on = cuda::device(device);
-  on.mark_first();
-  work();
-  on.mark();
-  return on.intervals_s().at(0);
-}
-
-void wait_for_previous(int device) { cuda::device(device).wait_for_previous(); }
-
-int usable_threads() { return machine::usable_cpus(); }
-
-double measure_peak_flops(const Execution& e, Dtype dtype) {
-  if (e.backend == Backend::kCuda) return cuda::peak_probe(e.device).flops(dtype);
-  return cpu::measure_peak_flops(e, dtype);
-}
-
-double measure_peak_bandwidth(const Execution& e) {
-  if (e.backend == Backend::kCuda) return cuda::peak_probe(e.device).read_bandwidth();
-  return cpu::measure_read_bandwidth(e);
-}
-
-std::string peak_instruction(const Execution& e, std::optional<Dtype> dtype) {
-  if (e.backend == Backend::kCpu) return std::string(name(e.isa));
-  if (!dtype) return "ld.global";
-  return std::string(
-      cuda::PeakProbe::instruction(cuda::device(e.device).info().capability, *dtype));
-}
-
-int peak_threads(const Execution& e, std::optional<Dtype> dtype) {
-  return e.backend == Backend::kCuda ? cuda::peak_probe(e.device).threads(dtype) : e.threads;
 }
 
 }  // namespace flashbench::registry

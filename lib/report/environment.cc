@@ -12,8 +12,8 @@
 #include <set>
 #include <sstream>
 
-#include "measure/energy.h"
 #include "report/version.h"
+#include "system/energy_meter.h"
 #include "system/machine.h"
 
 namespace flashbench::report {
@@ -168,7 +168,7 @@ Context capture_context(const std::string& isa, const fs::path& root) {
   c.omp = capture_omp();
   c.memory_bytes = machine::physical_memory_bytes(root);
   c.memory_available_bytes = machine::available_memory_bytes(root);
-  const measure::EnergyMeter meter(root);
+  const EnergyMeter meter(root);
   if (meter.missing().empty())
     c.energy.source =
         fmt::format("RAPL, {} package{}", meter.packages(), meter.packages() == 1 ? "" : "s");

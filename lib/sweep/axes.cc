@@ -156,7 +156,20 @@ constexpr Pass kPasses[] = {Pass::kForward, Pass::kBackward, Pass::kBoth};
 constexpr CacheState kCacheStates[] = {CacheState::kWarm, CacheState::kCold};
 constexpr Layout kLayouts[] = {Layout::kBhsd, Layout::kBshd};
 
-/// Indices of GPUs, and "emulated".
+/// "auto", and the names of backends.
+Axis backend_axis(const Settings& settings, const Defaults& defaults) {
+  using Chosen = std::optional<BackendId>;
+  const auto set = [](Case& c, const Chosen& backend) { c.backend = backend; };
+  Choices<Chosen> from = {{"auto", std::nullopt}};
+  for (const BackendInfo& b : defaults.backends) from.emplace_back(b.id.text, b.id);
+  if (const Setting* setting = find(settings, "backend"); setting && defaults.backends.empty())
+    for_each_item(*setting, [&](const std::string& item) {
+      if (item != "auto") from.emplace_back(item, BackendId{item});
+    });
+  return choice_axis<Chosen>(settings, "backend", from, set);
+}
+
+/// Indices of devices, and "emulated".
 Axis device_axis(const Settings& settings) {
   Axis axis;
   if (const Setting* setting = find(settings, "device"))
@@ -243,12 +256,8 @@ std::vector<Axis> problem_axes(const Settings& s, const Defaults&) {
 }
 
 std::vector<Axis> execution_axes(const Settings& s, const Defaults& defaults) {
-  const Choices<std::optional<Backend>> backends = {
-      {"auto", std::nullopt}, {"cpu", Backend::kCpu}, {"cuda", Backend::kCuda}};
   std::vector<Axis> axes = {
-      choice_axis<std::optional<Backend>>(
-          s, "backend", backends,
-          [](Case& c, std::optional<Backend> backend) { c.backend = backend; }),
+      backend_axis(s, defaults),
       device_axis(s),
       count_axis(
           s, "threads", [](Case& c, std::int64_t n) { c.threads = static_cast<int>(n); }, kThreads),

@@ -22,11 +22,11 @@ struct Case {
   Problem problem;
 
   AttentionType type = AttentionType::kFlash;
-  std::optional<Backend> backend;  ///< absent: whichever takes it
-  std::optional<Isa> isa;          ///< absent: the best that runs here
-  std::string kernel;              ///< force one by name; empty: routed
-  int threads = 0;                 ///< 0: all that this process may use
-  std::optional<int> device;       ///< index of a GPU, or kEmulatedDevice
+  std::optional<BackendId> backend;  ///< absent: whichever takes it
+  std::optional<Isa> isa;            ///< absent: the best that runs here
+  std::string kernel;                ///< force one by name; empty: routed
+  int threads = 0;                   ///< 0: all that this process may use
+  std::optional<int> device;         ///< index of a GPU, or kEmulatedDevice
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;  ///< of the `paper` type
   CacheState cache = CacheState::kWarm;

@@ -73,11 +73,12 @@ void refuse_idle(const Settings& settings, const std::vector<Group>& groups) {
       throw UsageError(fmt::format("{} is for --type paper", settings.find(block)->second.where));
 }
 
-void refuse_device_on_cpu(const Case& c) {
-  if (c.device && c.backend == Backend::kCpu)
-    throw UsageError(
-        fmt::format("--device {} selects a GPU and --backend cpu has none; leave one of them out",
-                    device_text(*c.device)));
+void refuse_device_without_use(const Case& c, const Defaults& defaults) {
+  for (const BackendInfo& b : defaults.backends)
+    if (c.device && c.backend == b.id && !b.takes_device())
+      throw UsageError(
+          fmt::format("--device {} selects a GPU and --backend {} has none; leave one of them out",
+                      device_text(*c.device), name(b.id)));
 }
 
 std::vector<Group> expand_point(const Settings& settings, const Defaults& defaults) {
@@ -91,7 +92,7 @@ std::vector<Group> expand_point(const Settings& settings, const Defaults& defaul
     Group group;
     for_each_combination(executions, c, [&](Case how) {
       settle_execution(how);
-      refuse_device_on_cpu(how);
+      refuse_device_without_use(how, defaults);
       group.cases.push_back(std::move(how));
     });
     groups.push_back(std::move(group));

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/backend.h"
 #include "sweep/case.h"
 #include "sweep/settings.h"
 
@@ -17,8 +18,11 @@ struct Defaults {
   Pass pass = Pass::kForward;
   std::vector<AttentionType> types = {AttentionType::kFlash};
 
+  /// Those that --backend may name; empty: it may name any.
+  std::vector<BackendInfo> backends = {};
+
   /// The type that a kernel computes, so that --kernel alone selects it. Absent: --type decides.
-  std::function<std::optional<AttentionType>(const std::string& kernel)> type_of_kernel;
+  std::function<std::optional<AttentionType>(const std::string& kernel)> type_of_kernel = {};
 };
 
 /// The names that expand() understands; everything else in a plan is ignored.

@@ -43,11 +43,11 @@ constexpr AttentionCase kWide[] = {
     {"d_1024", {1, 1, 1, 18, 70, 1024}},
 };
 
-constexpr Execution kEmulated{.backend = Backend::kCuda, .device = kEmulatedDevice};
+constexpr Execution kEmulated{.device = kEmulatedDevice};
 
 Outputs run(const Kernel& kernel, const Problem& p, const Inputs& in, std::uint64_t seed = 1) {
   Execution emulated = kEmulated;
-  emulated.emulated_seed = seed;
+  emulated.order_seed = seed;
   Outputs out = data::make_outputs(p);
   out.poison();
   const auto plan = kernel.plan(p, emulated, in);

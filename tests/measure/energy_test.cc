@@ -1,99 +1,60 @@
 #include "measure/energy.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <fstream>
-#include <string>
+#include "measure/fake_clock.h"
 
 namespace flashbench::measure {
 namespace {
 
-namespace fs = std::filesystem;
-using ::testing::HasSubstr;
+/// Launches of 10 ms, each of which the counter counts as `step_j`, `every` launches at a time.
+struct Device {
+  FakeClock clock{0.010};
+  double step_j = 4;
+  int every = 1;
 
-class FakePowercap : public ::testing::Test {
- protected:
-  void SetUp() override {
-    root_ = fs::path(::testing::TempDir()) /
-            ("powercap_" + std::to_string(::getpid()) + "_" +
-             ::testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::create_directories(folder());
+  void launch() { clock.run_next(); }
+  std::optional<double> read_j() const { return step_j * (clock.launches() / every * every); }
+  std::optional<double> per_call_j(double least_s) {
+    return energy_per_call_j([&] { return read_j(); }, [&] { launch(); }, least_s, clock,
+                             [] { return false; });
   }
-  void TearDown() override { fs::remove_all(root_); }
-  fs::path folder() const { return root_ / "sys/class/powercap"; }
-  void domain(const std::string& folder_name, const std::string& name, const std::string& uj) {
-    const fs::path path = folder() / folder_name;
-    fs::create_directories(path);
-    std::ofstream(path / "name") << name << "\n";
-    std::ofstream(path / "max_energy_range_uj") << "1000000\n";
-    if (!uj.empty()) std::ofstream(path / "energy_uj") << uj << "\n";
-  }
-
-  fs::path root_;
 };
 
-TEST_F(FakePowercap, PackagesAddUpAndTheirPartsAndTwinsDoNot) {
-  domain("intel-rapl:0", "package-0", "100000");
-  domain("intel-rapl:0:0", "core", "50000");
-  domain("intel-rapl:1", "package-1", "200000");
-  domain("intel-rapl:2", "psys", "900000");
-  domain("intel-rapl-mmio:0", "package-0", "100000");
-  EnergyMeter meter(root_);
-  EXPECT_EQ(meter.missing(), "");
-  EXPECT_EQ(meter.read_j(), 0.0) << "the first reading only begins";
-  domain("intel-rapl:0", "package-0", "400000");
-  domain("intel-rapl:0:0", "core", "350000");
-  domain("intel-rapl:1", "package-1", "300000");
-  domain("intel-rapl-mmio:0", "package-0", "400000");
-  EXPECT_NEAR(meter.read_j().value(), 0.4, 1e-12);
+TEST(Energy, IsSharedOverTheCallsOfTheTimeThatWasAskedFor) {
+  Device device;
+  EXPECT_NEAR(device.per_call_j(1).value(), 4.0, 1e-12);
+  EXPECT_NEAR(device.clock.launches(), 101, 1) << "one to meet a step, then a second of them";
 }
 
-TEST_F(FakePowercap, ACounterThatWrapsLosesNothing) {
-  domain("intel-rapl:0", "package-0", "900000");
-  EnergyMeter meter(root_);
-  meter.read_j();
-  domain("intel-rapl:0", "package-0", "100000");
-  EXPECT_NEAR(meter.read_j().value(), 0.2, 1e-12);
-}
-
-TEST_F(FakePowercap, EnergyIsSharedOverTheCalls) {
-  domain("intel-rapl:0", "package-0", "0");
-  EnergyMeter meter(root_);
-  int calls = 0;
-  const auto launch = [&] {
-    ++calls;
-    domain("intel-rapl:0", "package-0", std::to_string(1000 * calls));
-  };
-  const auto stop = [&] { return calls == 5; };
-  EXPECT_NEAR(energy_per_call_j([&] { return meter.read_j(); }, launch, 3600, stop).value(), 1e-3,
-              1e-12);
-  EXPECT_EQ(calls, 5);
-}
-
+// Steps of 40 J at every tenth launch of 4 J: read at any other moment, up to 36 J are missing.
 TEST(Energy, ACounterThatMovesSeldomIsReadWhereItMoves) {
-  int launches = 0;
-  const auto launch = [&] { ++launches; };
-  // Steps of 40 J at every tenth launch of 4 J: read at any other moment, up to 36 J are missing.
-  const auto read_j = [&]() -> std::optional<double> { return 40.0 * ((launches + 3) / 10); };
-  const auto stop = [&] { return launches == 1000; };
-  EXPECT_NEAR(energy_per_call_j(read_j, launch, 1e-9, stop).value(), 4.0, 1e-12);
-  EXPECT_LT(launches, 30);
+  Device device{.every = 10};
+  device.launch();
+  EXPECT_NEAR(device.per_call_j(0.001).value(), 4.0, 1e-12);
+  EXPECT_LT(device.clock.launches(), 30);
 }
 
-TEST_F(FakePowercap, WhatIsMissingIsNamed) {
-  EXPECT_THAT(EnergyMeter(root_).missing(), HasSubstr("no RAPL package"));
-  EXPECT_THAT(EnergyMeter(root_ / "nowhere").missing(), HasSubstr("no RAPL package"));
-  EXPECT_FALSE(EnergyMeter(root_).read_j());
-  domain("intel-rapl:0", "package-0", "");
-  EnergyMeter unreadable(root_);
-  EXPECT_THAT(unreadable.missing(), HasSubstr("cannot be read"));
-  EXPECT_FALSE(unreadable.read_j());
-  int calls = 0;
-  EXPECT_FALSE(energy_per_call_j([&] { return unreadable.read_j(); }, [&] { ++calls; }, 1,
-                                 [] { return false; }));
-  EXPECT_EQ(calls, 0) << "nothing is run for a number that cannot be read";
+TEST(Energy, ACounterThatStandsStillIsNotWaitedForForEver) {
+  Device device{.every = 1 << 30};
+  EXPECT_EQ(device.per_call_j(0.1), 0.0);
+  EXPECT_LT(device.clock.now_s() - 100, 1);
+}
+
+TEST(Energy, AnInterruptionEndsIt) {
+  Device device;
+  const auto stop = [&] { return device.clock.launches() == 5; };
+  const auto j = energy_per_call_j([&] { return device.read_j(); }, [&] { device.launch(); }, 3600,
+                                   device.clock, stop);
+  EXPECT_NEAR(j.value(), 4.0, 1e-12);
+  EXPECT_EQ(device.clock.launches(), 5);
+}
+
+TEST(Energy, NothingIsRunForANumberThatCannotBeRead) {
+  Device device;
+  EXPECT_FALSE(energy_per_call_j([] { return std::optional<double>(); }, [&] { device.launch(); },
+                                 1, device.clock, [] { return false; }));
+  EXPECT_EQ(device.clock.launches(), 0);
 }
 
 }  // namespace

@@ -144,8 +144,8 @@ TEST(Warnings, IdleProcessorsMayClockDown) {
   EXPECT_THAT(warnings(quiet(), Limits{}, c), IsEmpty());
 }
 
-GpuReading reading(double sm_clock_hz, std::vector<std::string> reasons = {}) {
-  GpuReading r;
+DeviceReading reading(double sm_clock_hz, std::vector<std::string> reasons = {}) {
+  DeviceReading r;
   r.sm_clock_hz = sm_clock_hz;
   r.throttle_reasons = std::move(reasons);
   return r;
@@ -153,35 +153,35 @@ GpuReading reading(double sm_clock_hz, std::vector<std::string> reasons = {}) {
 
 TEST(Warnings, AThrottledGpuIsNamedWithItsReason) {
   Conditions c = calm();
-  c.gpu = {reading(1.98e9), reading(1.41e9, {"power limit"}), reading(1.5e9, {"power limit"})};
+  c.device = {reading(1.98e9), reading(1.41e9, {"power limit"}), reading(1.5e9, {"power limit"})};
   EXPECT_THAT(warnings(quiet(), Limits{}, c),
               ElementsAre(AllOf(HasSubstr("the GPU's power limit held its clocks down in 2 of 3 "
                                           "readings, SM clock 1.41 to 1.98 GHz"),
                                 HasSubstr("nvidia-smi -lgc"))));
-  c.gpu = {reading(1.98e9), reading(1.9e9, {"temperature"})};
+  c.device = {reading(1.98e9), reading(1.9e9, {"temperature"})};
   EXPECT_THAT(warnings(quiet(), Limits{}, c), ElementsAre(HasSubstr("let it cool")));
 }
 
 TEST(Warnings, ALimitThatAGpuHardlyFeltIsNoNews) {
   Conditions c = calm();
-  c.gpu = {reading(1.97e9, {"power limit"}), reading(1.98e9, {"power limit"})};
+  c.device = {reading(1.97e9, {"power limit"}), reading(1.98e9, {"power limit"})};
   EXPECT_THAT(warnings(quiet(), Limits{}, c), IsEmpty());
-  for (GpuReading& r : c.gpu) r.max_sm_clock_hz = 2.1e9;
+  for (DeviceReading& r : c.device) r.max_sm_clock_hz = 2.1e9;
   EXPECT_THAT(warnings(quiet(), Limits{}, c), ElementsAre(HasSubstr("1.97 to 1.98 GHz")));
 }
 
 TEST(Warnings, GpuClocksThatFallWithoutAReasonAreNamedToo) {
   Conditions c = calm();
-  c.gpu = {reading(1.98e9), reading(1.7e9)};
+  c.device = {reading(1.98e9), reading(1.7e9)};
   EXPECT_THAT(warnings(quiet(), Limits{}, c),
               ElementsAre(HasSubstr("clocks fell while sampling, SM clock 1.70 to 1.98 GHz")));
 }
 
 TEST(Warnings, SteadyOrUnreadableGpuClocksSayNothing) {
   Conditions c = calm();
-  c.gpu = {reading(1.2e9), reading(1.98e9), reading(1.95e9)};  // rising at first is no fall
+  c.device = {reading(1.2e9), reading(1.98e9), reading(1.95e9)};  // rising at first is no fall
   EXPECT_THAT(warnings(quiet(), Limits{}, c), IsEmpty());
-  c.gpu = {GpuReading{}, GpuReading{}};
+  c.device = {DeviceReading{}, DeviceReading{}};
   EXPECT_THAT(warnings(quiet(), Limits{}, c), IsEmpty());
 }
 

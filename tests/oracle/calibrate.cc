@@ -117,8 +117,10 @@ class Calibration {
         if (correct(defect) && !v.ok()) ++refused_;
       }
     };
-    for (const Kernel* kernel : registry::kernels())
-      for (const Isa isa : registry::available_isas()) run_kernel(*kernel, isa, p, in, report);
+    Backend& processor = *registry::find(registry::backends(), kProcessor);
+    for (const Kernel* kernel : processor.kernels())
+      for (const IsaStatus& level : processor.isas())
+        if (!level.absent) run_kernel(*kernel, level.isa, p, in, report);
     const Outputs right = host::attention(p, in);
     report("host", "scalar", host::name(host::Defect::kNone), right);
     if (&flavour != &kFlavours[0]) return;

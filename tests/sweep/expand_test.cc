@@ -119,11 +119,29 @@ TEST(Expand, AMaskFileWithACommaInItsNameIsOneFile) {
   EXPECT_EQ(expand_flags({{"mask", "none,random,m.npy"}}).size(), 3u);
 }
 
+TEST(Expand, BackendsAreThoseThatTheCommandHasAndOnlySomeHaveDevices) {
+  Defaults defaults;
+  defaults.backends = {{.id = {"cpu"}, .title = "CPU"},
+                       {.id = {"slate"}, .title = "Slate", .device_noun = "chalk"}};
+  const auto error = [&](std::initializer_list<std::pair<std::string, std::string>> flags) {
+    try {
+      expand_flags(flags, defaults);
+    } catch (const UsageError& e) {
+      return std::string(e.what());
+    }
+    return std::string("(no UsageError)");
+  };
+  EXPECT_EQ(expand_flags({{"backend", "auto,slate"}}, defaults)[0].cases[1].backend,
+            BackendId{"slate"});
+  EXPECT_THAT(error({{"backend", "slat"}}), HasSubstr("auto, cpu or slate"));
+  EXPECT_THAT(error({{"device", "0"}, {"backend", "cpu"}}), HasSubstr("--backend cpu has none"));
+  EXPECT_EQ(error({{"device", "0"}, {"backend", "slate"}}), "(no UsageError)");
+}
+
 TEST(Expand, ContradictionsAreRefusedWithWhatWouldBeRight) {
   EXPECT_THAT(error_of({{"h", "8"}, {"h_kv", "3"}}), HasSubstr("use one of 1, 2, 4, 8"));
   EXPECT_THAT(error_of({{"mask_keep", "0.3"}}), HasSubstr("needs --mask random"));
   EXPECT_THAT(error_of({{"q_block", "16"}}), HasSubstr("--type paper"));
-  EXPECT_THAT(error_of({{"device", "0"}, {"backend", "cpu"}}), HasSubstr("--device 0"));
   EXPECT_THAT(error_of({{"type", "flsh"}}), HasSubstr("did you mean 'flash'"));
   EXPECT_THAT(error_of({{"dtype", ""}}), HasSubstr("--dtype needs a value"));
   EXPECT_THAT(error_of({{"d", "1025"}}), HasSubstr("1024"));

@@ -44,8 +44,8 @@ Monitor::Monitor(const NvmlApi* api, const std::string& missing, const std::stri
   api_ = nullptr;
 }
 
-GpuReading Monitor::read_clocks() const {
-  GpuReading now;
+DeviceReading Monitor::read_clocks() const {
+  DeviceReading now;
   now.missing = missing_;
   if (api_ == nullptr) return now;
   now.sm_clock_hz = ask(api_->clock, 0u, kHzPerMhz, device_, kNvmlClockSm);
@@ -56,8 +56,8 @@ GpuReading Monitor::read_clocks() const {
   return now;
 }
 
-GpuReading Monitor::read() const {
-  GpuReading now = read_clocks();
+DeviceReading Monitor::read() const {
+  DeviceReading now = read_clocks();
   if (api_ == nullptr) return now;
   now.memory_clock_hz = ask(api_->clock, 0u, kHzPerMhz, device_, kNvmlClockMemory);
   now.max_memory_clock_hz = ask(api_->max_clock, 0u, kHzPerMhz, device_, kNvmlClockMemory);

@@ -3,7 +3,7 @@
 #include <optional>
 #include <string>
 
-#include "core/gpu_reading.h"
+#include "core/device_reading.h"
 #include "cuda/device/nvml_api.h"
 
 namespace flashbench::cuda {
@@ -17,9 +17,9 @@ class Monitor {
   Monitor(const NvmlApi* api, const std::string& missing, const std::string& pci_bus_id);
 
   /// Everything; takes some milliseconds.
-  GpuReading read() const;
+  DeviceReading read() const;
   /// Clocks and what holds them down only: cheap enough between samples.
-  GpuReading read_clocks() const;
+  DeviceReading read_clocks() const;
   /// Joules since the driver was loaded; nullopt where the GPU does not count them. The counter
   /// moves some ten times a second.
   std::optional<double> energy_j() const;

@@ -94,7 +94,7 @@ class Nvml : public testing::Test {
 
 TEST_F(Nvml, ReadsInUnitsOfTheReport) {
   const Monitor monitor(&api_, "", kBusId);
-  const GpuReading now = monitor.read();
+  const DeviceReading now = monitor.read();
   EXPECT_EQ(now.missing, "");
   EXPECT_EQ(now.sm_clock_hz, 1.41e9);
   EXPECT_EQ(now.max_sm_clock_hz, 1.98e9);
@@ -120,7 +120,7 @@ TEST_F(Nvml, AnIdleGpuAndChosenClocksAreNotThrottled) {
 TEST_F(Nvml, WhatOneGpuDoesNotTellIsAbsentAndTheRestIsRead) {
   const Monitor monitor(&api_, "", kBusId);
   script.power = script.energy = kNotSupported;
-  const GpuReading now = monitor.read();
+  const DeviceReading now = monitor.read();
   EXPECT_FALSE(now.power_w);
   EXPECT_EQ(now.temperature_c, 64.0);
   EXPECT_FALSE(monitor.energy_j());

@@ -1,5 +1,5 @@
 // In how many orders check executes a case, and what it takes for a broken promise.
-#include "app/case/emulated_orders.h"
+#include "app/case/execution_orders.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -41,7 +41,7 @@ RoutedCase case_of(const FakeKernel& kernel) {
   RoutedCase c;
   c.request.problem.shape = {1, 1, 1, 3, 4, 8};
   c.request.problem.pass = Pass::kBoth;
-  c.route = registry::Route{&kernel, {.backend = Backend::kCuda, .device = kEmulatedDevice}};
+  c.route = registry::Route{nullptr, &kernel, {.device = kEmulatedDevice}};
   return c;
 }
 
@@ -52,22 +52,22 @@ Outputs zeros(const RoutedCase& c) {
   return out;
 }
 
-TEST(EmulatedOrders, SmallCasesRunInSeveralAndTheUserDecides) {
+TEST(ExecutionOrders, SmallCasesRunInSeveralAndTheUserDecides) {
   const FakeKernel small(1e6, true), large(1e9, true);
-  EXPECT_THAT(emulated_seeds({}, case_of(small)), ElementsAre(1, 2, 3));
-  EXPECT_THAT(emulated_seeds({}, case_of(large)), ElementsAre(1));
-  EXPECT_THAT(emulated_seeds({7, 9}, case_of(large)), ElementsAre(7, 9));
+  EXPECT_THAT(order_seeds({}, case_of(small)), ElementsAre(1, 2, 3));
+  EXPECT_THAT(order_seeds({}, case_of(large)), ElementsAre(1));
+  EXPECT_THAT(order_seeds({7, 9}, case_of(large)), ElementsAre(7, 9));
   EXPECT_EQ(seeds_flag({7, 9}), "--emulated_seeds 7,9");
 }
 
-TEST(EmulatedOrders, EqualResultsKeepEveryPromise) {
+TEST(ExecutionOrders, EqualResultsKeepEveryPromise) {
   const FakeKernel kernel(1, true);
   const RoutedCase c = case_of(kernel);
   EXPECT_FALSE(broken_promise(c, zeros(c), zeros(c)));
 }
 
 // -0 equals 0, but not to the bit.
-TEST(EmulatedOrders, GradientsOfAFixedOrderAreEqualToTheBit) {
+TEST(ExecutionOrders, GradientsOfAFixedOrderAreEqualToTheBit) {
   const FakeKernel kernel(1, true);
   const RoutedCase c = case_of(kernel);
   Outputs other = zeros(c);
@@ -78,7 +78,7 @@ TEST(EmulatedOrders, GradientsOfAFixedOrderAreEqualToTheBit) {
   EXPECT_THAT(*why, HasSubstr("fake"));
 }
 
-TEST(EmulatedOrders, GradientsMayDifferWhereNobodyPromisedThem) {
+TEST(ExecutionOrders, GradientsMayDifferWhereNobodyPromisedThem) {
   const FakeKernel kernel(1, false);
   const RoutedCase c = case_of(kernel);
   Outputs other = zeros(c);

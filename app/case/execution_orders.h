@@ -8,14 +8,14 @@
 #include "app/case/routing.h"
 #include "core/tensor.h"
 
-// The emulated device runs warps and completes copies in a random order; check runs a case in
-// several of them.
+// An emulator runs warps and completes copies in a random order, which follows from a seed; check
+// runs a case in several of them.
 namespace flashbench::app {
 
-/// The seeds of a case on the emulated device: those of `given`, or when there are none, three
-/// where that takes little time and one where not.
-std::vector<std::uint64_t> emulated_seeds(const std::vector<std::uint64_t>& given,
-                                          const RoutedCase& c);
+/// The seeds of the orders in which a case is executed: those of `given`, or when there are none,
+/// three where that takes little time and one where not.
+std::vector<std::uint64_t> order_seeds(const std::vector<std::uint64_t>& given,
+                                       const RoutedCase& c);
 
 /// As --emulated_seeds takes it, with the flag.
 std::string seeds_flag(const std::vector<std::uint64_t>& seeds);

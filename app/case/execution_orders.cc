@@ -1,4 +1,4 @@
-#include "app/case/emulated_orders.h"
+#include "app/case/execution_orders.h"
 
 #include <fmt/format.h>
 
@@ -24,8 +24,8 @@ bool adds_in_a_fixed_order(const RoutedCase& c) {
 
 }  // namespace
 
-std::vector<std::uint64_t> emulated_seeds(const std::vector<std::uint64_t>& given,
-                                          const RoutedCase& c) {
+std::vector<std::uint64_t> order_seeds(const std::vector<std::uint64_t>& given,
+                                       const RoutedCase& c) {
   if (!given.empty()) return given;
   const double flop = c.route->kernel->predicted_flop(c.request.problem, c.route->execution);
   if (flop > kRepeatedBelowFlop) return {1};

@@ -8,7 +8,7 @@
 namespace flashbench {
 
 /// What a GPU says about itself at one moment. Absent: it does not tell.
-struct GpuReading {
+struct DeviceReading {
   std::optional<double> sm_clock_hz, max_sm_clock_hz;
   std::optional<double> memory_clock_hz, max_memory_clock_hz;
   /// What holds its clocks down now, "power limit", say; an idle GPU and clocks that somebody set

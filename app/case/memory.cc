@@ -1,0 +1,116 @@
+#include "app/case/memory.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <stdexcept>
+#include <utility>
+
+#include "core/work.h"
+#include "report/units.h"
+#include "system/machine.h"
+
+namespace flashbench::app {
+namespace {
+
+/// Left to the system and to the program itself: pages of code, stacks, allocator slack.
+constexpr std::uint64_t kReserveBytes = std::uint64_t{64} << 20;
+
+/// What the cases so far leave of the memory of a device.
+class DeviceMemory {
+ public:
+  /// Takes the bytes that a case needs, or says what is left instead. Throws where the device is
+  /// lost.
+  std::optional<double> too_little_for(const registry::Route& route, double needed) {
+    double& left = left_on(route);
+    if (needed > left) return left;
+    left -= needed;
+    return std::nullopt;
+  }
+
+ private:
+  double& left_on(const registry::Route& route) {
+    const auto key = std::make_pair(route.backend, route.execution.device);
+    const auto known = left_.find(key);
+    if (known != left_.end()) return known->second;
+    const auto free = static_cast<double>(route.backend->free_bytes(route.execution));
+    return left_.emplace(key, free).first->second;
+  }
+
+  std::map<std::pair<Backend*, int>, double> left_;
+};
+
+/// The cases of a group hold their memory at the same time: where a device has its own, those that
+/// no longer fit beside the others are skipped.
+void skip_what_does_not_fit_on_devices(RoutedGroup& group) {
+  DeviceMemory memory;
+  for (RoutedCase& c : group.cases) {
+    if (!c.runs() || !c.traits().own_memory) continue;
+    const registry::Route& route = *c.route;
+    try {
+      const auto needed =
+          static_cast<double>(route.kernel->device_bytes(c.request.problem, route.execution));
+      if (const auto left = memory.too_little_for(route, needed)) {
+        c.skipped = does_not_fit(needed, *left);
+        c.skipped->reason += " on device " + c.place.device.value_or("") +
+                             " beside the cases that it is compared with";
+      }
+    } catch (const std::runtime_error& error) {  // the device is lost
+      c.skipped = {Rejection::Kind::kAbsent, error.what()};
+    }
+  }
+}
+
+}  // namespace
+
+std::optional<double> bytes_for_cases(std::optional<std::uint64_t> available) {
+  if (!available) return std::nullopt;
+  return static_cast<double>(*available > kReserveBytes ? *available - kReserveBytes : 0);
+}
+
+Rejection does_not_fit(double needed, double available) {
+  return {Rejection::Kind::kMemory,
+          fmt::format("needs {}, {} available", report::human_bytes(needed),
+                      report::human_bytes(available))};
+}
+
+MemoryNeed memory_need(const RoutedCase& c) {
+  const Problem& p = c.request.problem;
+  const Shape& s = p.shape;
+  const auto q = static_cast<std::size_t>(s.q_dims().count()) * size_bytes(p.dtype);
+  const auto kv = static_cast<std::size_t>(s.kv_dims().count()) * size_bytes(p.dtype);
+  MemoryNeed need;
+  need.inputs = q + 2 * kv + (p.needs_gradients() ? q : 0) +
+                (p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(s.b * s.kv_len));
+  need.outputs = operand_bytes(p) - need.inputs;
+  if (c.route) need.workspace = c.route->kernel->host_bytes(p, c.route->execution);
+  return need;
+}
+
+std::size_t reference_bytes(const Problem& p) {
+  const Shape& s = p.shape;
+  const auto q = static_cast<std::size_t>(s.q_dims().count()) * sizeof(double);
+  const auto kv = static_cast<std::size_t>(s.kv_dims().count()) * sizeof(double);
+  return p.needs_gradients() ? 3 * q + 4 * kv : q;
+}
+
+void skip_what_does_not_fit(RoutedGroup& group, const ExtraMemory& extra) {
+  skip_what_does_not_fit_on_devices(group);
+  const std::optional<double> available = bytes_for_cases(machine::available_memory_bytes());
+  if (!available) return;
+  double held = 0;
+  for (RoutedCase& c : group.cases) {
+    if (!c.runs()) continue;
+    const MemoryNeed need = memory_need(c);
+    const double shared = static_cast<double>(need.inputs + extra.shared);
+    const double own =
+        static_cast<double>(need.outputs + need.workspace) + static_cast<double>(extra.own(c));
+    if (shared + held + own <= *available) {
+      held += own;
+      continue;
+    }
+    c.skipped = does_not_fit(shared + own, *available - (shared + own <= *available ? held : 0));
+  }
+}
+
+}  // namespace flashbench::app

@@ -1,0 +1,83 @@
+// check, from its words to its report, on a backend, kernels and a clock that do as they are told.
+#include <gmock/gmock.h>
+
+#include "tests/app/run.h"
+
+namespace flashbench::app {
+namespace {
+
+using report::Status;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class CheckOnFakes : public RunOnFakes {
+ protected:
+  ExitCode check(std::vector<std::string> more) {
+    more.insert(more.begin(), {"check", "--quiet", "--b", "1", "--h", "1", "--q_len", "8", "--pass",
+                               "forward", "--type", "flash"});
+    return run(std::move(more));
+  }
+  using RunOnFakes::result;
+  report::Result result(const std::string& name) const {
+    for (const report::Result& r : report().results)
+      if (r.parameters.at("case") == name) return r;
+    ADD_FAILURE() << "no case " << name;
+    return {};
+  }
+};
+
+TEST_F(CheckOnFakes, ARightResultPasses) {
+  EXPECT_EQ(check({"--d", "4"}), ExitCode::kOk);
+  EXPECT_EQ(result().check.verdict, "pass");
+  EXPECT_EQ(script.launches.size(), 1u);
+}
+
+TEST_F(CheckOnFakes, AWrongResultIsExitOneWithTheLineThatReproducesIt) {
+  script.wrong = {"slate_flash"};
+  EXPECT_EQ(check({"--d", "4"}), ExitCode::kFailed);
+  EXPECT_EQ(result().status, Status::kFailed);
+  EXPECT_THAT(out, HasSubstr("reproduce: flashbench check"));
+}
+
+TEST_F(CheckOnFakes, NothingThatCanRunIsExitThree) {
+  script.absent = "no slate was found";
+  EXPECT_EQ(check({"--d", "4", "--backend", "slate"}), ExitCode::kUnavailable);
+  EXPECT_EQ(result().status, Status::kSkipped);
+  EXPECT_THAT(out, HasSubstr("nothing was checked"));
+}
+
+TEST_F(CheckOnFakes, SomeThatRunAndSomeThatAreRefusedIsExitZero) {
+  EXPECT_EQ(check({"--d", "4", "--dtype", "f32,bf16"}), ExitCode::kOk);
+  EXPECT_EQ(report().results.at(1).status, Status::kSkipped);
+  EXPECT_EQ(report().results.at(1).refusal, Rejection::Kind::kUnsupported);
+}
+
+TEST_F(CheckOnFakes, AFaultThatEndsTheDeviceSkipsTheCasesAfterIt) {
+  script.ends_at_d = 8;
+  EXPECT_EQ(check({"--d", "4,8,16"}), ExitCode::kFailed);
+  const report::Report r = report();
+  EXPECT_EQ(r.results.at(0).status, Status::kOk);
+  EXPECT_EQ(r.results.at(1).status, Status::kFailed);
+  EXPECT_EQ(r.results.at(2).status, Status::kSkipped);
+}
+
+TEST_F(CheckOnFakes, UnknownNamesAreUsageErrors) {
+  EXPECT_THROW(check({"--backend", "cuda"}), UsageError) << "it is not among the fakes";
+  EXPECT_THROW(check({"--kernel", "cpu_flash"}), UsageError);
+}
+
+TEST_F(CheckOnFakes, AnEmulatorExecutesSmallCasesInSeveralOrders) {
+  script.traits = {.has_speed = false, .seeded_order = true};
+  EXPECT_EQ(check({"--d", "4"}), ExitCode::kOk);
+  EXPECT_THAT(script.seeds, ElementsAre(1, 2, 3));
+}
+
+TEST_F(CheckOnFakes, TheSuiteRunsOnABackendWithoutIsaLevels) {
+  EXPECT_EQ(run({"check", "--quiet", "--filter", "one_key/*", "--type", "flash"}), ExitCode::kOk);
+  EXPECT_EQ(result("one_key/causal/padded/f32/flash").backend, "slate");
+  EXPECT_THROW(run({"check", "--backend", "slate", "--filter", "every_isa/*"}), UsageError)
+      << "it selects no case";
+}
+
+}  // namespace
+}  // namespace flashbench::app

@@ -1,0 +1,132 @@
+// Which backend and kernel a request gets, on lists of backends that are handed in.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "registry/registry.h"
+#include "system/error.h"
+
+namespace flashbench::registry {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ListedKernel final : public Kernel {
+ public:
+  ListedKernel(std::string name, AttentionType type, std::int64_t max_d = 1024)
+      : info_{std::move(name), type, ""}, max_d_(max_d) {}
+  const KernelInfo& info() const override { return info_; }
+  Supports supports() const override {
+    return {.features = {}, .dtypes = {Dtype::kF32}, .max_d = max_d_};
+  }
+  std::size_t workspace_bytes(const Problem&, const Execution&) const override { return 0; }
+  double predicted_flop(const Problem&, const Execution&) const override { return 0; }
+  std::unique_ptr<Plan> plan(const Problem&, const Execution&, const Inputs&) const override {
+    return nullptr;
+  }
+
+ private:
+  KernelInfo info_;
+  std::int64_t max_d_;
+};
+
+class ListedBackend final : public Backend {
+ public:
+  ListedBackend(BackendInfo info, std::vector<const Kernel*> kernels)
+      : info_(std::move(info)), kernels_(std::move(kernels)) {}
+  const BackendInfo& info() const override { return info_; }
+  const std::vector<const Kernel*>& kernels() override { return kernels_; }
+  std::optional<std::string> absent(std::optional<int>) override { return why_absent; }
+  Execution execution(const ExecutionRequest& asked, Dtype) override {
+    return {.device = asked.device.value_or(0)};
+  }
+  Place place(const Execution&) override { return {}; }
+  ExecutionTraits traits(const Execution&) override { return {}; }
+  std::vector<Execution> with_own_peaks(const ExecutionRequest&) override { return {}; }
+  bool same_peaks(const Execution&, const Execution&) override { return true; }
+  double peak_flop_s(const Execution&, Dtype) override { return 1; }
+  double peak_bytes_s(const Execution&) override { return 1; }
+  PeakSubject peak_subject(const Execution&, std::optional<Dtype>) override { return {}; }
+
+  std::optional<std::string> why_absent;
+
+ private:
+  BackendInfo info_;
+  std::vector<const Kernel*> kernels_;
+};
+
+/// A processor, and two accelerators beside it.
+class Routing : public ::testing::Test {
+ protected:
+  std::string kernel(const Request& r, std::int64_t d = 64) { return text(r, d, true); }
+  std::string reason(const Request& r, std::int64_t d = 64) { return text(r, d, false); }
+
+  ListedKernel cpu_flash{"cpu_flash", AttentionType::kFlash};
+  ListedKernel cpu_paper{"paper", AttentionType::kPaper};
+  ListedKernel old_flash{"old_flash", AttentionType::kFlash};
+  ListedKernel narrow{"narrow", AttentionType::kFlash, 64}, wide{"wide", AttentionType::kFlash};
+  ListedBackend cpu{{.id = kProcessor, .title = "CPU", .takes_isa = true, .takes_threads = true},
+                    {&cpu_flash, &cpu_paper}};
+  ListedBackend old{{.id = {"old"}, .title = "Old", .device_noun = "card"}, {&old_flash}};
+  ListedBackend fresh{{.id = {"fresh"}, .title = "Fresh", .device_noun = "card"}, {&narrow, &wide}};
+  Backends backends = {&cpu, &old, &fresh};
+
+ private:
+  std::string text(const Request& r, std::int64_t d, bool want_kernel) {
+    Problem p;
+    p.shape = {1, 1, 1, 8, 8, d};
+    const auto found = route(p, r, backends);
+    if (const auto* why = std::get_if<Rejection>(&found))
+      return want_kernel ? "refused: " + why->reason : why->reason;
+    return std::get<Route>(found).kernel->info().name;
+  }
+};
+
+TEST_F(Routing, TheLastBackendThatIsHereIsTakenFirst) {
+  EXPECT_EQ(kernel({}), "narrow");
+  fresh.why_absent = "not plugged in";
+  EXPECT_EQ(kernel({}), "old_flash");
+  old.why_absent = "broken";
+  EXPECT_EQ(kernel({}), "cpu_flash");
+}
+
+TEST_F(Routing, KernelsAreTriedInTheirOrder) {
+  EXPECT_EQ(kernel({}, 64), "narrow");
+  EXPECT_EQ(kernel({}, 65), "wide");
+  EXPECT_THAT(reason({.kernel = "narrow"}, 65), HasSubstr("narrow"));
+}
+
+TEST_F(Routing, WhatOnlyTheProcessorHasLeadsThere) {
+  EXPECT_EQ(kernel({.execution = {.isa = Isa::kAvx2, .device = {}}}), "cpu_flash");
+  EXPECT_EQ(kernel({.execution = {.isa = {}, .threads = 2, .device = {}}}), "cpu_flash");
+  EXPECT_EQ(kernel({.type = AttentionType::kPaper}), "paper");
+  EXPECT_EQ(reason({.backend = BackendId{"old"}, .execution = {.isa = {}, .threads = 2, .device = {}}}),
+            "--threads 2 is of the processor; --backend old has none");
+  EXPECT_THAT(reason({.type = AttentionType::kPaper, .backend = BackendId{"old"}}),
+              HasSubstr("use --backend cpu"));
+}
+
+TEST_F(Routing, ADeviceIsNamedForWhoeverHasDevicesAndItsAbsenceIsSaid) {
+  EXPECT_EQ(kernel({.execution = {.isa = {}, .device = 0}}), "narrow");
+  EXPECT_EQ(kernel({.backend = BackendId{"old"}, .execution = {.isa = {}, .device = 0}}), "old_flash");
+  fresh.why_absent = "not plugged in";
+  EXPECT_EQ(reason({.execution = {.isa = {}, .device = 3}}), "--device 3 is not available: not plugged in");
+}
+
+TEST_F(Routing, AForcedKernelBringsItsBackendAndContradictionsAreRefused) {
+  EXPECT_EQ(kernel({.kernel = "old_flash"}), "old_flash");
+  EXPECT_EQ(reason({.backend = BackendId{"fresh"}, .kernel = "old_flash"}),
+            "kernel old_flash is of backend old, not fresh");
+  EXPECT_EQ(reason({.type = AttentionType::kNormal, .kernel = "wide"}),
+            "kernel wide computes type flash, not normal");
+  EXPECT_THROW(kernel({.kernel = "none"}), UsageError);
+  EXPECT_THROW(kernel({.backend = BackendId{"none"}}), UsageError);
+}
+
+TEST_F(Routing, TheProgramHasTheProcessorFirst) {
+  ASSERT_FALSE(registry::backends().empty());
+  EXPECT_EQ(registry::backends().front()->info().id, kProcessor);
+  EXPECT_FALSE(registry::backends().front()->absent(std::nullopt));
+}
+
+}  // namespace
+}  // namespace flashbench::registry
