@@ -21,11 +21,14 @@ inline const char* const kForward = "mma_sm80_forward_bf16_d64";
 inline const char* const kDq = "mma_sm80_dq_bf16_d64";
 inline const char* const kDkdv = "mma_sm80_dkdv_bf16_d64";
 inline const char* const kDelta = "mma_sm80_delta_bf16";
-inline const char* const kTileSource = "mma_sm80/mma_sm80_tile.cuh";
+inline const char* const kTileSource = "fragments/tile.cuh";
+inline const char* const kAccumulators = "fragments/accumulators.cuh";
+inline const char* const kRowsOfHeads = "fragments/rows.cuh";
+inline const char* const kHiding = "fragments/masks.cuh";
+inline const char* const kSoftmaxOfTiles = "fragments/softmax.cuh";
+inline const char* const kDeltaSource = "mma_sm80/mma_sm80_delta.cuh";
 inline const char* const kForwardSource = "mma_sm80/mma_sm80_forward.cuh";
-inline const char* const kDqSource = "mma_sm80/mma_sm80_dq.cuh";
-inline const char* const kDkdvSource = "mma_sm80/mma_sm80_dkdv.cuh";
-inline const char* const kMasks = "arguments.h";
+inline const char* const kMasks = "contract/arguments.h";
 
 inline const PlantedBug kMmaBugs[] = {
     // ---- Copies and barriers
@@ -84,7 +87,7 @@ inline const PlantedBug kMmaBugs[] = {
       "mov.u32$1, 0;", 0}},
     {"forward_writes_k_without_swizzle",
      "wrong result",
-     {kForward, "mma_sm80/mma_sm80_layout.h", "return row * static_cast",
+     {kForward, "fragments/swizzle.h", "return row * static_cast",
       R"(and\.b32(\s+%r\d+), (%r\d+), 112;)", "and.b32$1, $2, 48;", 1}},
     {"dq_reads_the_row_after_the_right_one",
      "wrong result",
@@ -101,7 +104,7 @@ inline const PlantedBug kMmaBugs[] = {
     // ---- Masks and lengths
     {"forward_mask_off_by_one",
      "wrong result",
-     {kForward, kTileSource, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), (\d+);)",
+     {kForward, kHiding, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), (\d+);)",
       "setp.ge.s32$1, $2;", kAll}},
     {"forward_does_not_mask",
      "wrong result",
@@ -129,19 +132,19 @@ inline const PlantedBug kMmaBugs[] = {
       "or.pred$1, $2, $2;", kAll}},
     {"dq_mask_off_by_one",
      "wrong result",
-     {kDq, kTileSource, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), 1;)",
+     {kDq, kHiding, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), 1;)",
       "setp.gt.s32$1, 2;", 0}},
     {"dq_does_not_mask",
      "wrong result",
-     {kDq, kTileSource, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+), (%r\d+), \d+;)",
+     {kDq, kHiding, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+), (%r\d+), \d+;)",
       "setp.eq.s32$1, $2, $2;", kAll}},
     {"dkdv_mask_off_by_one",
      "wrong result",
-     {kDkdv, kDkdvSource, "8 * n + c < begin", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), 8;)",
+     {kDkdv, kHiding, "8 * n + c < begin", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), 8;)",
       "setp.ge.s32$1, 8;", 0}},
     {"dkdv_forgets_the_other_heads_of_the_group",
      "wrong result",
-     {kDkdv, kDkdvSource, "end(h + a.group)", R"((mad\.lo\.s32\s+%r\d+, %r\d+, %r\d+), %r\d+;)",
+     {kDkdv, kRowsOfHeads, "end(h + a.group)", R"((mad\.lo\.s32\s+%r\d+, %r\d+, %r\d+), %r\d+;)",
       "$1, 1;"}},
     {"dkdv_stores_rows_beyond_the_last",
      "out of bounds",
@@ -154,8 +157,8 @@ inline const PlantedBug kMmaBugs[] = {
      40},
     {"delta_beyond_the_last_row",
      "out of bounds",
-     {kDelta, "mma_sm80/mma_sm80_backward.cuh", "if (row >= ",
-      R"(setp\.(ge|le)\.s64(\s+%p\d+), (%rd\d+), %rd\d+;)", "setp.ne.s64$2, $3, $3;"}},
+     {kDelta, kDeltaSource, "if (row >= ", R"(setp\.(ge|le)\.s64(\s+%p\d+), (%rd\d+), %rd\d+;)",
+      "setp.ne.s64$2, $3, $3;"}},
     // ---- Softmax and sums
     {"forward_does_not_rescale_o",
      "wrong result",
@@ -167,11 +170,11 @@ inline const PlantedBug kMmaBugs[] = {
       R"(fma\.rn\.f32(\s+%f\d+), (%f\d+), %f\d+, (%f\d+);)", "add.f32$1, $2, $3;", kAll}},
     {"forward_takes_the_maximum_of_two_lanes_only",
      "wrong result",
-     {kForward, kForwardSource, "return fmaxf(x, __shfl_xor_sync",
+     {kForward, kAccumulators, "return fmaxf(x, __shfl_xor_sync",
       R"(shfl\.sync\.bfly\.b32(\s+%r\d+)\|%p\d+, (%r\d+),.*)", "mov.b32$1, $2;", kAll}},
     {"forward_adds_two_lanes_only",
      "wrong result",
-     {kForward, kForwardSource, "return x + __shfl_xor_sync",
+     {kForward, kAccumulators, "return x + __shfl_xor_sync",
       R"(shfl\.sync\.bfly\.b32(\s+%r\d+)\|%p\d+, (%r\d+),.*)", "mov.b32$1, 0;", kAll}},
     {"forward_shuffles_with_a_mask_of_half_a_warp",
      "invalid operand",
@@ -186,14 +189,14 @@ inline const PlantedBug kMmaBugs[] = {
      100},
     {"forward_writes_lse_in_units_of_log2",
      "wrong result",
-     {kForward, kForwardSource, "lse[q] = sum", R"(0f3F317218)", "0f3F800000", kAll}},
+     {kForward, kSoftmaxOfTiles, "lse[q] = sum", R"(0f3F317218)", "0f3F800000", kAll}},
     {"forward_does_not_divide_by_the_sum",
      "wrong result",
-     {kForward, kForwardSource, "inverse[half] = ", R"(rcp\.rn\.f32(\s+%f\d+), %f\d+;)",
+     {kForward, kSoftmaxOfTiles, "inverse[half] = ", R"(rcp\.rn\.f32(\s+%f\d+), %f\d+;)",
       "mov.f32$1, 0f3F800000;", kAll}},
     {"dq_does_not_subtract_delta",
      "wrong result",
-     {kDq, kDqSource, "dp[t][n][c] = p[t][n][c]", R"(sub\.f32(\s+%f\d+), (%f\d+), %f\d+;)",
+     {kDq, kSoftmaxOfTiles, "dp[t][n][c] = p[t][n][c]", R"(sub\.f32(\s+%f\d+), (%f\d+), %f\d+;)",
       "mov.f32$1, $2;", kAll}},
     {"dq_does_not_scale",
      "wrong result",
@@ -205,14 +208,14 @@ inline const PlantedBug kMmaBugs[] = {
       R"(mul\.f32(\s+%f\d+), %f\d+, (%f\d+);)", "mov.f32$1, $2;", kAll}},
     {"dkdv_takes_lse_in_wrong_units",
      "wrong result",
-     {kDkdv, kDkdvSource, "kLog2E * (c", R"(0fBFB8AA3B)", "0fBF800000", kAll}},
+     {kDkdv, kSoftmaxOfTiles, "kLog2E * (c", R"(0fBFB8AA3B)", "0fBF800000", kAll}},
     {"dkdv_exchanges_delta_of_two_queries",
      "wrong result",
      {kDkdv, "", "", R"(ld\.shared\.v2\.f32 \{(%f\d+), ?(%f\d+)\})", "ld.shared.v2.f32 {$2, $1}",
       5}},
     {"delta_adds_half_of_the_lanes",
      "wrong result",
-     {kDelta, "mma_sm80/mma_sm80_backward.cuh", "sum += __shfl_xor_sync",
+     {kDelta, kDeltaSource, "sum += __shfl_xor_sync",
       R"(shfl\.sync\.bfly\.b32(\s+%r\d+)\|%p\d+, (%r\d+),.*)", "mov.b32$1, 0;", 0}},
     // ---- Passing results through shared memory
     {"forward_stages_o_without_a_warp_barrier",
@@ -227,7 +230,7 @@ inline const PlantedBug kMmaBugs[] = {
     // ---- What nobody can notice
     {"dkdv_does_not_hide_queries_beyond_the_last",
      "nothing",
-     {kDkdv, kDkdvSource, "8 * n + c < begin", R"(setp\.lt\.s32(\s+%p\d+), (%r\d+), \d+;)",
+     {kDkdv, kHiding, "8 * n + c < begin", R"(setp\.lt\.s32(\s+%p\d+), (%r\d+), \d+;)",
       "setp.ne.s32$1, $2, $2;", kAll},
      "their Q, dO, LSE and D are zeros, so that they add P·0 = 0 and P·(0 - 0) = 0"},
     {"dkdv_rows_beyond_the_last_hold_the_first",

@@ -54,9 +54,26 @@ function(flashbench_list_cubins file cubins)
 endfunction()
 
 # Adds the rules for one file; appends its path without suffix to the list `result` and those of its machine
-# code to the list `all_cubins`. Paths in the PTX are made relative, so that a build does not depend on where it lies.
+# code to the list `all_cubins`. NAME_16bit.cu is compiled twice, to the images NAME_bf16 and NAME_f16: two
+# compilations that run at once.
 function(flashbench_cuda_image source result all_cubins)
   get_filename_component(name ${source} NAME_WE)
+  set(images ${${result}})
+  set(cubins ${${all_cubins}})
+  if(name MATCHES "^(.*)_16bit$")
+    set(stem ${CMAKE_MATCH_1})
+    flashbench_compile(${source} ${stem}_bf16 images cubins -DFLASHBENCH_DTYPE=bf16 -DFLASHBENCH_ELEMENT=Bf16)
+    flashbench_compile(${source} ${stem}_f16 images cubins -DFLASHBENCH_DTYPE=f16 -DFLASHBENCH_ELEMENT=F16)
+  else()
+    flashbench_compile(${source} ${name} images cubins)
+  endif()
+  set(${result} ${images} PARENT_SCOPE)
+  set(${all_cubins} ${cubins} PARENT_SCOPE)
+endfunction()
+
+# One compilation of a file, to the image `name`; what follows goes to nvcc. Paths in the PTX are made relative,
+# so that a build does not depend on where it lies.
+function(flashbench_compile source name result all_cubins)
   flashbench_virtual_arch(${name} virtual)
   flashbench_real_archs(${virtual} "${FLASHBENCH_CUDA_ARCHS}" archs)
   set(folder ${CMAKE_CURRENT_BINARY_DIR}/kernels)
@@ -65,9 +82,9 @@ function(flashbench_cuda_image source result all_cubins)
   add_custom_command(OUTPUT ${image}.ptx
     COMMAND ${FLASHBENCH_NVCC} -ptx -lineinfo -std=c++20 --expt-relaxed-constexpr
             -arch=compute_${virtual} -I${PROJECT_SOURCE_DIR}/lib -MD -MF ${image}.ptx.d -MT ${image}.ptx
-            ${source} -o ${image}.ptx
+            ${ARGN} ${source} -o ${image}.ptx
     COMMAND sed -i "s|${PROJECT_SOURCE_DIR}/||" ${image}.ptx
-    DEPENDS ${source} DEPFILE ${image}.ptx.d VERBATIM COMMENT "nvcc ${name}.cu -> PTX")
+    DEPENDS ${source} DEPFILE ${image}.ptx.d VERBATIM COMMENT "nvcc ${name} -> PTX")
   set(parts "--image3=kind=ptx,sm=${virtual},file=${image}.ptx")
   set(machine_code "")
   foreach(arch ${archs})

@@ -1,103 +1,13 @@
 #pragma once
 
-#include "cuda/mma_sm80/mma_sm80_backward.cuh"
+#include "cuda/fragments/masks.cuh"
+#include "cuda/fragments/softmax.cuh"
+#include "cuda/fragments/tile.cuh"
+#include "cuda/mma_sm80/mma_sm80_layout.h"
 
 namespace flashbench::cuda::mma_sm80 {
 
-/// What a block of keys works on. The first keys come first: under a causal mask most queries see
-/// them. The host launches as many blocks as the batch element with the most kept keys needs.
-struct KeyBlock {
-  int b, h_kv, first;
-
-  __device__ KeyBlock(const Attention& a, int rows) {
-    const int heads = a.b * a.h_kv;
-    const int blocks = static_cast<int>(gridDim.x) / heads;
-    const int head = static_cast<int>(blockIdx.x) / blocks;
-    first = static_cast<int>(blockIdx.x) % blocks * rows;
-    b = head / a.h_kv;
-    h_kv = head % a.h_kv;
-  }
-};
-
-/// The tiles of queries that a block of keys meets: of each head of its group, from the first query
-/// that sees any of them.
-template <int kQueries>
-struct QueryTiles {
-  int h, query;    ///< where the tile is
-  int end, first;  ///< heads end before `end`; each starts at query `first`
-
-  __device__ QueryTiles(const Attention& a, const KeyBlock& block)
-      : h(block.h_kv * a.group),
-        query(first_query(a, block.b, block.first) / kQueries * kQueries),
-        end(h + a.group),
-        first(query) {
-    if (first >= a.q_len) h = end;  // no query sees these keys
-  }
-  __device__ bool done() const { return h == end; }
-  __device__ QueryTiles next(const Attention& a) const {
-    QueryTiles n = *this;
-    n.query += kQueries;
-    if (n.query >= a.q_len) {
-      n.query = first;
-      ++n.h;
-    }
-    return n;
-  }
-};
-
-/// Zeroes P where a query does not see a key, or is none.
-template <int kRowTiles, int kColumns>
-__device__ __forceinline__ void hide_pairs(Fragments<kRowTiles, kColumns>& p, const Attention& a,
-                                           int b, int first_key, int first_column) {
-  const int keys = kept_count(a, b);
-#pragma unroll
-  for (int t = 0; t < kRowTiles; ++t)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int key = first_key + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
-      const int column = first_column + fragment_column();
-      const int begin = (key < keys ? first_query(a, b, key) : a.q_len) - column;
-      const int end = a.q_len - column;
-#pragma unroll
-      for (int n = 0; n < kColumns / 8; ++n)
-#pragma unroll
-        for (int c = 0; c < 2; ++c)
-          if (8 * n + c < begin || 8 * n + c >= end) p[t][n][2 * half + c] = 0.0f;
-    }
-}
-
-/// Pᵀ = exp(scale·sᵀ - LSE): here queries are columns, and their LSE lies in shared memory.
-template <int kRowTiles, int kColumns>
-__device__ __forceinline__ void recompute_p_transposed(Fragments<kRowTiles, kColumns>& s,
-                                                       std::uint32_t lse, float scale_log2) {
-#pragma unroll
-  for (int n = 0; n < kColumns / 8; ++n) {
-    const float2 l =
-        load_shared_pair(lse + static_cast<std::uint32_t>(fragment_column() * 4) + 32 * n);
-#pragma unroll
-    for (int t = 0; t < kRowTiles; ++t)
-#pragma unroll
-      for (int c = 0; c < 4; ++c)
-        s[t][n][c] = exp2_fast(fmaf(s[t][n][c], scale_log2, -kLog2E * (c % 2 == 0 ? l.x : l.y)));
-  }
-}
-
-/// dSᵀ = Pᵀ∘(dPᵀ - D), in place of dPᵀ.
-template <int kRowTiles, int kColumns>
-__device__ __forceinline__ void softmax_gradient_transposed(Fragments<kRowTiles, kColumns>& dp,
-                                                            const Fragments<kRowTiles, kColumns>& p,
-                                                            std::uint32_t delta) {
-#pragma unroll
-  for (int n = 0; n < kColumns / 8; ++n) {
-    const float2 d =
-        load_shared_pair(delta + static_cast<std::uint32_t>(fragment_column() * 4) + 32 * n);
-#pragma unroll
-    for (int t = 0; t < kRowTiles; ++t)
-#pragma unroll
-      for (int c = 0; c < 4; ++c)
-        dp[t][n][c] = p[t][n][c] * (dp[t][n][c] - (c % 2 == 0 ? d.x : d.y));
-  }
-}
+using namespace fragments;
 
 /// Where the operands of the K/V kernel lie; two stages of what is streamed.
 template <int kD, KvGradient kWhat>

@@ -1,53 +1,17 @@
 #pragma once
 
-#include "cuda/mma_sm80/mma_sm80_backward.cuh"
+#include "cuda/fragments/masks.cuh"
+#include "cuda/fragments/softmax.cuh"
+#include "cuda/fragments/tile.cuh"
+#include "cuda/mma_sm80/mma_sm80_layout.h"
 
+/// FlashAttention-2, Algorithm 2, in three kernels without atomics, so that gradients are
+/// bitwise equal from run to run: D, then dQ by blocks of queries, then dK and dV by blocks of
+/// keys. P and dP are computed twice, seven products instead of five; in return no f32 dQ crosses
+/// memory.
 namespace flashbench::cuda::mma_sm80 {
 
-/// What each of this thread's queries brings from the forward pass.
-template <int kRowTiles>
-struct QueryValues {
-  float lse_log2[kRowTiles][2], delta[kRowTiles][2];
-
-  __device__ __forceinline__ void load(const Attention& a, int b, int h, int first) {
-    const std::int64_t values = row_values(a, b, h);
-#pragma unroll
-    for (int t = 0; t < kRowTiles; ++t)
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        const int q = first + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
-        lse_log2[t][half] = q < a.q_len ? a.lse[values + q] * kLog2E : 0.0f;
-        delta[t][half] = q < a.q_len ? a.delta[values + q] : 0.0f;
-      }
-  }
-};
-
-/// P = exp(scale·s - LSE).
-template <int kRowTiles, int kColumns>
-__device__ __forceinline__ void recompute_p(Fragments<kRowTiles, kColumns>& s,
-                                            const QueryValues<kRowTiles>& values,
-                                            float scale_log2) {
-#pragma unroll
-  for (int t = 0; t < kRowTiles; ++t)
-#pragma unroll
-    for (int n = 0; n < kColumns / 8; ++n)
-#pragma unroll
-      for (int c = 0; c < 4; ++c)
-        s[t][n][c] = exp2_fast(fmaf(s[t][n][c], scale_log2, -values.lse_log2[t][c / 2]));
-}
-
-/// dS = P∘(dP - D), in place of dP.
-template <int kRowTiles, int kColumns>
-__device__ __forceinline__ void softmax_gradient(Fragments<kRowTiles, kColumns>& dp,
-                                                 const Fragments<kRowTiles, kColumns>& p,
-                                                 const QueryValues<kRowTiles>& values) {
-#pragma unroll
-  for (int t = 0; t < kRowTiles; ++t)
-#pragma unroll
-    for (int n = 0; n < kColumns / 8; ++n)
-#pragma unroll
-      for (int c = 0; c < 4; ++c) dp[t][n][c] = p[t][n][c] * (dp[t][n][c] - values.delta[t][c / 2]);
-}
+using namespace fragments;
 
 /// dQ = scale·dS·K for one block of queries.
 template <typename T, int kD>

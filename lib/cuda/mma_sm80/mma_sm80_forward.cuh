@@ -1,35 +1,14 @@
 #pragma once
 
-#include "cuda/mma_sm80/mma_sm80_tile.cuh"
+#include "cuda/fragments/masks.cuh"
+#include "cuda/fragments/softmax.cuh"
+#include "cuda/fragments/tile.cuh"
+#include "cuda/mma_sm80/mma_sm80_layout.h"
 
 /// FlashAttention-2, Algorithm 1, on the tensor cores of sm_80 and later.
 namespace flashbench::cuda::mma_sm80 {
 
-/// Per row: the largest score so far and this thread's part of the sum of exp. A thread holds
-/// two rows of each row tile, four threads share a row.
-template <int kRowTiles>
-struct RunningSoftmax {
-  float max[kRowTiles][2], sum[kRowTiles][2];
-
-  __device__ __forceinline__ void reset() {
-#pragma unroll
-    for (int t = 0; t < kRowTiles; ++t)
-      for (int half = 0; half < 2; ++half) {
-        max[t][half] = -kInf;
-        sum[t][half] = 0.0f;
-      }
-  }
-};
-
-__device__ __forceinline__ float max_of_four_lanes(float x) {
-  x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-  return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-}
-
-__device__ __forceinline__ float sum_of_four_lanes(float x) {
-  x += __shfl_xor_sync(0xffffffffu, x, 1);
-  return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
+using namespace fragments;
 
 /// Scores become P = exp(scale·s - max); the sum and O are rescaled where the maximum rose.
 /// `scale_log2` is positive: the maximum is taken before scaling, so that both are one FMA.
@@ -84,24 +63,6 @@ __device__ __forceinline__ void fold_sign_into_queries(std::uint32_t q_tile, flo
         at, {(v.x & keep) ^ flip, (v.y & keep) ^ flip, (v.z & keep) ^ flip, (v.w & keep) ^ flip});
   }
   __syncwarp();
-}
-
-/// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
-/// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; and the factors for O, 1 / sum
-/// or 0.
-template <int kRowTiles>
-__device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock& block, int row,
-                                            const RunningSoftmax<kRowTiles>& state, int t,
-                                            float scale_log2, float (&inverse)[2]) {
-  float* lse = a.lse + (static_cast<std::int64_t>(block.b) * a.h + block.h) * a.q_len;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    const float sum = sum_of_four_lanes(state.sum[t][half]);
-    inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
-    const int q = block.first + row + fragment_row(half);
-    if (q < a.q_len && fragment_column() == 0)
-      lse[q] = sum == 0.0f ? -kInf : state.max[t][half] * scale_log2 * kLn2 + logf(sum);
-  }
 }
 
 /// Writes O = O / sum, and LSE.

@@ -1,5 +1,5 @@
 #include "cuda/contract/probe_argument.h"
-#include "cuda/mma_sm80/mma_sm80_ptx.cuh"
+#include "cuda/fragments/instructions.cuh"
 #include "cuda/probe/probe_numbers.cuh"
 
 // The rate of mma.sync.m16n8k16 with f32 sums, from registers alone: what any kernel made of this
@@ -7,7 +7,7 @@
 namespace flashbench::cuda {
 namespace {
 
-using mma_sm80::multiply_add;
+using fragments::multiply_add;
 
 template <typename T>
 __device__ void multiply(const ProbeArgument& a, Format16 format) {
@@ -46,10 +46,10 @@ __device__ void multiply(const ProbeArgument& a, Format16 format) {
 
 extern "C" __global__ void __launch_bounds__(flashbench::cuda::kProbeThreads)
     probe_sm80_mma_bf16(const __grid_constant__ flashbench::cuda::ProbeArgument a) {
-  flashbench::cuda::multiply<flashbench::cuda::mma_sm80::Bf16>(a, flashbench::cuda::kBf16Format);
+  flashbench::cuda::multiply<flashbench::cuda::fragments::Bf16>(a, flashbench::cuda::kBf16Format);
 }
 
 extern "C" __global__ void __launch_bounds__(flashbench::cuda::kProbeThreads)
     probe_sm80_mma_f16(const __grid_constant__ flashbench::cuda::ProbeArgument a) {
-  flashbench::cuda::multiply<flashbench::cuda::mma_sm80::F16>(a, flashbench::cuda::kF16Format);
+  flashbench::cuda::multiply<flashbench::cuda::fragments::F16>(a, flashbench::cuda::kF16Format);
 }

@@ -1,15 +1,16 @@
 #pragma once
 
-#include "cuda/mma_sm80/mma_sm80_dkdv.cuh"
-#include "cuda/mma_sm80/mma_sm80_dq.cuh"
+#include "cuda/fragments/masks.cuh"
+#include "cuda/fragments/softmax.cuh"
+#include "cuda/fragments/tile.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
 
 /// Gradients on compute capability 9.0: mma_sm80's division into dQ by blocks of queries, and dK
 /// and dV by blocks of keys, with their products as wgmma. Nothing is added from two blocks.
 namespace flashbench::cuda::wgmma_sm90a {
 
-using mma_sm80::KeyBlock;
-using mma_sm80::QueryTiles;
+using fragments::KeyBlock;
+using fragments::QueryTiles;
 
 /// Addresses in the shared memory of a CTA that keeps two operands of its own rows (`first` and
 /// `second`, 64 rows of each for every consumer) and streams two others.
@@ -81,7 +82,7 @@ template <TileShape kTile, typename Shared>
 __device__ __forceinline__ bool begin_cta(const Shared& shared) {
   if (threadIdx.x == 0) shared.begin_barriers();
   __syncthreads();
-  const bool consumes = mma_sm80::warp() < kTile.consumers * 4;
+  const bool consumes = fragments::warp() < kTile.consumers * 4;
   if (consumes)
     raise_registers<kTile.consumer_registers>();
   else
@@ -147,10 +148,10 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
     }
     return;
   }
-  const int group = mma_sm80::warp() / 4;
+  const int group = fragments::warp() / 4;
   const int seen_by_all =
-      visible(a, block.b, min(block.first + mma_sm80::warp_row<1>(), a.q_len - 1));
-  mma_sm80::QueryValues<1> values;
+      visible(a, block.b, min(block.first + fragments::warp_row<1>(), a.q_len - 1));
+  fragments::QueryValues<1> values;
   values.load(a, block.b, block.h, block.first);
   Fragments<1, kKeys> p, ds;
   Rounded<kKeys> rounded;
@@ -159,11 +160,11 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
     start_by_transposed<T, kD, kKeys>(ds, shared.own_second(group), shared.second(stage.at()));
   };
   const auto make_weights = [&](int j) {
-    mma_sm80::recompute_p<1, kKeys>(p, values, a.scale_log2);
+    fragments::recompute_p<1, kKeys>(p, values, a.scale_log2);
     if ((j + 1) * kKeys > seen_by_all)
-      mma_sm80::hide_keys<1, kKeys>(p, a, block.b, block.first, j * kKeys, 0.0f);
+      fragments::hide_keys<1, kKeys>(p, a, block.b, block.first, j * kKeys, 0.0f);
     wait_for_products<0>();
-    mma_sm80::softmax_gradient<1, kKeys>(ds, p, values);
+    fragments::softmax_gradient<1, kKeys>(ds, p, values);
     round<T, kKeys>(rounded, ds);
   };
   wait(shared.own_full(), 0);
@@ -186,8 +187,8 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   wait_for_products<0>();
   meet(group);  // nobody reads Q any more: it makes room for dQ
   const float scale[2] = {a.scale, a.scale};
-  mma_sm80::store_rows<T, kD>(sum[0], scale, shared.base, mma_sm80::warp_row<1>(),
-                              mma_sm80::query_rows(a, a.dq, block.b, block.h), block.first);
+  fragments::store_rows<T, kD>(sum[0], scale, shared.base, fragments::warp_row<1>(),
+                               fragments::query_rows(a, a.dq, block.b, block.h), block.first);
 }
 
 /// The producer of dK and dV, a warp: tiles of Q and dO by the copy engine; their LSE and D, which
@@ -197,11 +198,11 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
                                                const GradientShared<kD, kTile>& shared,
                                                const KeyBlock& block,
                                                QueryTiles<kTile.columns> tile) {
-  const int lane = mma_sm80::lane();
+  const int lane = fragments::lane();
   if (lane == 0) shared.load_own(x.k, x.v, block.first, block.h_kv, block.b);
   for (Turn<kTile.stages> stage; !tile.done(); tile = tile.next(x.a), ++stage.count) {
     wait(shared.empty(stage.at()), stage.parity() ^ 1);
-    const std::int64_t values = mma_sm80::row_values(x.a, block.b, tile.h);
+    const std::int64_t values = fragments::row_values(x.a, block.b, tile.h);
 #pragma unroll
     for (int i = lane; i < kTile.columns; i += 32) {
       const int q = tile.query + i;
@@ -234,9 +235,9 @@ struct KeyConsumer {
 
   /// Addresses are made anew for every tile: kept, they spill at d = 128.
   __device__ __forceinline__ GradientShared<kD, kTile> shared() const {
-    return {mma_sm80::recomputed(base)};
+    return {fragments::recomputed(base)};
   }
-  static __device__ __forceinline__ int group() { return mma_sm80::warp() / 4; }
+  static __device__ __forceinline__ int group() { return fragments::warp() / 4; }
 
   /// Sᵀ of the tile is under way afterwards.
   __device__ __forceinline__ void start_scores() {
@@ -250,13 +251,13 @@ struct KeyConsumer {
     start_by_transposed<T, kD, kQueries>(ds, shared().own_second(group()),
                                          shared().second(stage.at()));
     wait_for_products<1>();
-    mma_sm80::recompute_p_transposed<1, kQueries>(p, shared().lse(stage.at()), a.scale_log2);
+    fragments::recompute_p_transposed<1, kQueries>(p, shared().lse(stage.at()), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
-      mma_sm80::hide_pairs<1, kQueries>(p, a, block.b, block.first, tile.query);
+      fragments::hide_pairs<1, kQueries>(p, a, block.b, block.first, tile.query);
     round<T, kQueries>(rounded_p, p);
     start_from_registers<T, kD, kQueries>(dv, rounded_p, shared().second(stage.at()));
     wait_for_products<1>();
-    mma_sm80::softmax_gradient_transposed<1, kQueries>(ds, p, shared().delta(stage.at()));
+    fragments::softmax_gradient_transposed<1, kQueries>(ds, p, shared().delta(stage.at()));
     round<T, kQueries>(rounded_ds, ds);
     start_from_registers<T, kD, kQueries>(dk, rounded_ds, shared().first(stage.at()));
   }
@@ -290,11 +291,11 @@ struct KeyConsumer {
   /// Through the rows of K, which nobody in the warpgroup reads any more.
   __device__ __forceinline__ void store() const {
     const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
-    const int row = mma_sm80::warp_row<1>();
-    mma_sm80::store_rows<T, kD>(dv[0], one, base, row,
-                                mma_sm80::key_rows(a, a.dv, block.b, block.h_kv), block.first);
-    mma_sm80::store_rows<T, kD>(dk[0], scale, base, row,
-                                mma_sm80::key_rows(a, a.dk, block.b, block.h_kv), block.first);
+    const int row = fragments::warp_row<1>();
+    fragments::store_rows<T, kD>(dv[0], one, base, row,
+                                 fragments::key_rows(a, a.dv, block.b, block.h_kv), block.first);
+    fragments::store_rows<T, kD>(dk[0], scale, base, row,
+                                 fragments::key_rows(a, a.dk, block.b, block.h_kv), block.first);
   }
 };
 
@@ -310,10 +311,10 @@ __device__ __forceinline__ void dkdv(const BoxedAttention& x) {
   if (block.first >= keys) return;
   const QueryTiles<kTile.columns> tile(a, block);
   if (!begin_cta<kTile>(shared)) {
-    if (mma_sm80::warp() == kTile.consumers * 4) stream_queries<kD, kTile>(x, shared, block, tile);
+    if (fragments::warp() == kTile.consumers * 4) stream_queries<kD, kTile>(x, shared, block, tile);
     return;
   }
-  const int last_key = block.first + mma_sm80::warp_row<1>() + 15;
+  const int last_key = block.first + fragments::warp_row<1>() + 15;
   // Ragged keys always need a mask.
   const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
   KeyConsumer<T, kD> consumer{a, shared.base, block, seen_by_all, tile};

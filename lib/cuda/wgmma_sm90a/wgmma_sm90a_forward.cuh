@@ -1,15 +1,16 @@
 #pragma once
 
-#include "cuda/mma_sm80/mma_sm80_forward.cuh"
+#include "cuda/fragments/masks.cuh"
+#include "cuda/fragments/softmax.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
 
 /// FlashAttention on compute capability 9.0: FlashAttention-2's Algorithm 1 for 64 queries a
 /// warpgroup, with FlashAttention-3's division of labour. A CTA stays for many blocks of queries.
 namespace flashbench::cuda::wgmma_sm90a {
 
-using mma_sm80::exp2_fast;
-using mma_sm80::kInf;
-using mma_sm80::RunningSoftmax;
+using fragments::exp2_fast;
+using fragments::kInf;
+using fragments::RunningSoftmax;
 
 /// Addresses in this CTA's shared memory.
 template <int kD>
@@ -76,7 +77,7 @@ __device__ __forceinline__ Schedule schedule_of(const BoxedAttention& x) {
 /// The block at a place of the schedule. Not kept in registers: few need it, and rarely.
 template <int kD>
 __device__ __forceinline__ QueryBlock block_at(const BoxedAttention& x, int place) {
-  const Schedule::Place where = schedule_of<kD>(x).at(mma_sm80::recomputed(place));
+  const Schedule::Place where = schedule_of<kD>(x).at(fragments::recomputed(place));
   return {where.head / x.a.h, where.head % x.a.h, where.block * forward_tile(kD).rows()};
 }
 
@@ -113,7 +114,7 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
   int place = static_cast<int>(blockIdx.x);
   for (bool more = true; more; ++post.count) {
     more = place < places;
-    mma_sm80::store_shared(shared.post(post.at()), static_cast<std::uint32_t>(more ? place : -1));
+    fragments::store_shared(shared.post(post.at()), static_cast<std::uint32_t>(more ? place : -1));
     arrive(shared.post_full(post.at()));
     if (!more) break;
     const QueryBlock block = block_at<kD>(x, place);
@@ -153,7 +154,7 @@ __device__ __forceinline__ void absorb(Fragments<1, kKeys>& s, RunningSoftmax<1>
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n)
       max = fmaxf(max, fmaxf(s[0][n][2 * half], s[0][n][2 * half + 1]));
-    max = mma_sm80::max_of_four_lanes(max);
+    max = fragments::max_of_four_lanes(max);
     // False for a row that has seen nothing: (-inf) - (-inf) is NaN.
     const bool rises = (max - shift_at) * scale_log2 > kSlack;
     rescale[half] = rises ? exp2_fast((shift_at - max) * scale_log2) : 1.0f;
@@ -191,7 +192,7 @@ struct Consumer {
   int seen_by_all;  ///< keys before this one are seen by all rows of the warp: no tile of them
                     ///< needs a mask
 
-  static __device__ __forceinline__ int group() { return mma_sm80::warp() / 4; }
+  static __device__ __forceinline__ int group() { return fragments::warp() / 4; }
 
   /// Where consumers take turns, one's products meet the softmax of the others.
   static __device__ __forceinline__ void take_turn() {
@@ -241,7 +242,7 @@ struct Consumer {
         for (float& score : columns) score *= x.a.scale < 0.0f ? -1.0f : 0.0f;
     if ((j + 1) * kKeys <= seen_by_all) return;
     const QueryBlock block = block_at<kD>(x, place);
-    mma_sm80::hide_keys<1, kKeys>(s, x.a, block.b, block.first, j * kKeys, -kInf);
+    fragments::hide_keys<1, kKeys>(s, x.a, block.b, block.first, j * kKeys, -kInf);
   }
 
   __device__ __forceinline__ void rescale_output(const float (&rescale)[2]) {
@@ -256,21 +257,21 @@ struct Consumer {
   __device__ __forceinline__ void finish(int place) {
     const QueryBlock block = block_at<kD>(x, place);
     float inverse[2];
-    mma_sm80::finish_rows(x.a, block, mma_sm80::warp_row<1>(), state, 0, scale_log2, inverse);
-    const mma_sm80::HeadRows to = mma_sm80::query_rows(x.a, x.a.o, block.b, block.h);
+    fragments::finish_rows(x.a, block, fragments::warp_row<1>(), state, 0, scale_log2, inverse);
+    const fragments::HeadRows to = fragments::query_rows(x.a, x.a.o, block.b, block.h);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int q = block.first + mma_sm80::warp_row<1>() + mma_sm80::fragment_row(half);
+      const int q = block.first + fragments::warp_row<1>() + fragments::fragment_row(half);
       if (q >= x.a.q_len) continue;
-      mma_sm80::Bits* const row = to.row(q) + mma_sm80::fragment_column();
+      fragments::Bits* const row = to.row(q) + fragments::fragment_column();
 #pragma unroll
       for (int n = 0; n < kD / 8; ++n)
         if (8 * n < x.a.d)
           *reinterpret_cast<std::uint32_t*>(row + 8 * n) =
               inverse[half] == 0.0f  // hidden values may be NaN, and 0·NaN is NaN
                   ? 0u
-                  : mma_sm80::pack<T>(o[0][n][2 * half] * inverse[half],
-                                      o[0][n][2 * half + 1] * inverse[half]);
+                  : fragments::pack<T>(o[0][n][2 * half] * inverse[half],
+                                       o[0][n][2 * half + 1] * inverse[half]);
     }
   }
 
@@ -337,7 +338,7 @@ struct Consumer {
       const QueryBlock block = block_at<kD>(x, place);
       const int tiles = key_tiles(x.a, block, kTile);
       seen_by_all =
-          visible(x.a, block.b, min(block.first + mma_sm80::warp_row<1>(), x.a.q_len - 1));
+          visible(x.a, block.b, min(block.first + fragments::warp_row<1>(), x.a.q_len - 1));
       wait_for_products<0>();
       first_weights(p, s, place, tiles == 1);
 #pragma unroll 1
@@ -374,7 +375,7 @@ __device__ __forceinline__ void forward(const BoxedAttention& x) {
   const Shared<kD> shared{aligned_shared(dynamic)};
   if (threadIdx.x == 0) shared.begin_barriers();
   __syncthreads();
-  if (mma_sm80::warp() >= kTile.consumers * 4) {
+  if (fragments::warp() >= kTile.consumers * 4) {
     lower_registers<kTile.producer_registers>();
     if (threadIdx.x == kTile.consumers * kGroupThreads) produce<kD>(x, shared);
   } else {

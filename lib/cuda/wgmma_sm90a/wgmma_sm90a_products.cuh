@@ -2,15 +2,15 @@
 
 #include <cstdint>
 
-#include "cuda/mma_sm80/mma_sm80_ptx.cuh"
+#include "cuda/fragments/instructions.cuh"
 
 /// wgmma: products of 64 rows with f32 sums, issued by a whole warpgroup, there when they are
 /// waited for. Warp w of its four holds rows 16w .. 16w + 15 of the sums, as the C fragments of
-/// mma_sm80_ptx.cuh side by side: c[n] has columns 8n .. 8n + 7.
+/// fragments/instructions.cuh side by side: c[n] has columns 8n .. 8n + 7.
 namespace flashbench::cuda::wgmma_sm90a {
 
-using mma_sm80::Bf16;
-using mma_sm80::F16;
+using fragments::Bf16;
+using fragments::F16;
 
 /// c = A·Bᵀ over 16 of the sum; c += A·Bᵀ with `add`. A: 64 rows, B: kColumns rows, both lie along
 /// the sum. operand() of wgmma_sm90a_layout.h makes a and b.

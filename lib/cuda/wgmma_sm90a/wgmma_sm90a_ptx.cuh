@@ -3,7 +3,6 @@
 #include <cstdint>
 
 #include "cuda/contract/boxed.h"
-#include "cuda/mma_sm80/mma_sm80_ptx.cuh"
 
 /// The instructions of wgmma_sm90a but for its products, each behind the name of what it does:
 /// mbarriers, boxes of tensors, warpgroups.

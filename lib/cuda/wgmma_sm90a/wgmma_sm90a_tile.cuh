@@ -1,6 +1,7 @@
 #pragma once
 
-#include "cuda/mma_sm80/mma_sm80_tile.cuh"
+#include "cuda/fragments/accumulators.cuh"
+#include "cuda/fragments/rows.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_layout.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_products.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_ptx.cuh"
@@ -8,12 +9,12 @@
 /// What forward and backward of wgmma_sm90a share: tiles that are moved, stages, operands.
 namespace flashbench::cuda::wgmma_sm90a {
 
-using mma_sm80::Fragments;
-using mma_sm80::QueryBlock;
+using fragments::Fragments;
+using fragments::QueryBlock;
 
 /// Dynamic shared memory from the first multiple of the swizzle's period.
 __device__ __forceinline__ std::uint32_t aligned_shared(const unsigned char* dynamic) {
-  return (mma_sm80::shared_address(dynamic) + kSwizzlePeriod - 1) / kSwizzlePeriod * kSwizzlePeriod;
+  return (fragments::shared_address(dynamic) + kSwizzlePeriod - 1) / kSwizzlePeriod * kSwizzlePeriod;
 }
 
 /// What is the `count`-th to go through a ring of places that are filled and emptied: its place,
@@ -45,7 +46,7 @@ __device__ __forceinline__ int key_tiles(const Attention& a, const QueryBlock& b
 
 /// Lane 0 speaks for its warp: it arrives when all lanes are past what they read.
 __device__ __forceinline__ void release(std::uint32_t barrier) {
-  if (mma_sm80::lane() == 0) arrive(barrier);
+  if (fragments::lane() == 0) arrive(barrier);
 }
 
 /// 64 x kColumns numbers of 16 bits, as A operands in the registers of a warpgroup.
@@ -59,7 +60,7 @@ __device__ __forceinline__ void round(Rounded<kColumns>& to, const Fragments<1, 
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
       const float* c = from[0][2 * i + r / 2];
-      to[i][r] = mma_sm80::pack<T>(c[r % 2 * 2], c[r % 2 * 2 + 1]);
+      to[i][r] = fragments::pack<T>(c[r % 2 * 2], c[r % 2 * 2 + 1]);
     }
 }
 

@@ -5,17 +5,20 @@
 
 #include <cstdint>
 
-/// The instructions of mma_sm80, each behind the name of what it does. Nothing else here is PTX.
+/// Instructions that families of kernels share (compute capability 8.0 and later), each behind the
+/// name of what it does. No other file of fragments/ has PTX.
 ///
 /// Fragments, with g = lane / 4 and t = lane % 4 (PTX manual, "Matrix fragments for m16n8k16"):
 ///
-///     A, 16 x 16:  a[0] = (g, 2t..)   a[1] = (g + 8, 2t..)   a[2] = (g, 2t + 8..)   a[3] = (g + 8,
-///     2t + 8..) B, 16 x 8:   b0   = (2t.., g)   b1   = (2t + 8.., g) C, 16 x 8:   c[0], c[1] = (g,
-///     2t), (g, 2t + 1)         c[2], c[3] = (g + 8, 2t), (g + 8, 2t + 1)
+///     A, 16 x 16   a[0] = (g, 2t..)      a[1] = (g + 8, 2t..)
+///                  a[2] = (g, 2t + 8..)  a[3] = (g + 8, 2t + 8..)
+///     B, 16 x 8    b0 = (2t.., g)        b1 = (2t + 8.., g)
+///     C, 16 x 8    c[0], c[1] = (g, 2t), (g, 2t + 1)
+///                  c[2], c[3] = (g + 8, 2t), (g + 8, 2t + 1)
 ///
 /// Two C fragments side by side, packed to 16 bits, are one A fragment: P goes from the scores to
 /// the second product without leaving its registers.
-namespace flashbench::cuda::mma_sm80 {
+namespace flashbench::cuda::fragments {
 
 using Bf16 = __nv_bfloat16;
 using F16 = __half;
@@ -117,6 +120,20 @@ __device__ __forceinline__ std::uint32_t pack<F16>(float low, float high) {
   return packed;
 }
 
+/// The two numbers of `packed`, the low half first.
+template <typename T>
+__device__ __forceinline__ float2 unpack(std::uint32_t packed);
+
+template <>
+__device__ __forceinline__ float2 unpack<Bf16>(std::uint32_t packed) {
+  return {__uint_as_float(packed << 16), __uint_as_float(packed & 0xffff0000u)};
+}
+
+template <>
+__device__ __forceinline__ float2 unpack<F16>(std::uint32_t packed) {
+  return __half22float2(*reinterpret_cast<const __half2*>(&packed));
+}
+
 /// 2^x with a relative error of 2^-22; exactly 0 for -inf.
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;
@@ -149,4 +166,4 @@ __device__ __forceinline__ float2 load_shared_pair(std::uint32_t from) {
   return v;
 }
 
-}  // namespace flashbench::cuda::mma_sm80
+}  // namespace flashbench::cuda::fragments

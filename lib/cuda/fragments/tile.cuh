@@ -1,36 +1,10 @@
 #pragma once
 
-#include "cuda/contract/arguments.h"
-#include "cuda/mma_sm80/mma_sm80_layout.h"
-#include "cuda/mma_sm80/mma_sm80_ptx.cuh"
+#include "cuda/fragments/accumulators.cuh"
+#include "cuda/fragments/rows.cuh"
 
 /// Tiles of 16-bit rows in shared memory: filled by the whole CTA, multiplied and stored by warps.
-namespace flashbench::cuda::mma_sm80 {
-
-using Bits = std::uint16_t;  ///< storage of an element; only the products know its type
-
-/// The f32 accumulators of a warp, 16·kRowTiles x kColumns, as C fragments of 16 x 8: who holds
-/// what is said in mma_sm80_ptx.cuh.
-template <int kRowTiles, int kColumns>
-using Fragments = float[kRowTiles][kColumns / 8][4];
-
-constexpr float kInf = __builtin_huge_valf();
-constexpr float kLn2 = 0.6931471805599453f, kLog2E = 1.4426950408889634f;
-
-__device__ __forceinline__ unsigned thread() { return recomputed(threadIdx.x); }
-__device__ __forceinline__ int lane() { return static_cast<int>(thread() % 32); }
-__device__ __forceinline__ int warp() { return static_cast<int>(thread() / 32); }
-
-/// The first row of this CTA's block that the warp owns.
-template <int kRowTiles>
-__device__ __forceinline__ int warp_row() {
-  return warp() * kMatrixRows * kRowTiles;
-}
-
-/// The row within 16 of accumulator c[2·half], c[2·half + 1].
-__device__ __forceinline__ int fragment_row(int half) { return lane() / 4 + 8 * half; }
-/// The column within 8 of accumulators c[0] and c[2]; c[1] and c[3] are one further.
-__device__ __forceinline__ int fragment_column() { return lane() % 4 * 2; }
+namespace flashbench::cuda::fragments {
 
 /// What 16 rows of a tile take; within them the swizzle repeats.
 template <int kD>
@@ -40,66 +14,6 @@ inline constexpr std::uint32_t kMatrixRowBytes = kMatrixRows * 2 * kD;
 template <int kD>
 __device__ __forceinline__ std::uint32_t chunk_at(std::uint32_t tile, int row, int chunk) {
   return tile + swizzled(kD, static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(chunk));
-}
-
-/// The rows of one batch element and head. With `position`, row i lies at position[i]: how keys
-/// that the padding mask keeps become neighbours. Hidden keys are neither read nor multiplied; a
-/// row is 64 to 512 contiguous bytes either way, so that the gather costs one cached index a row.
-struct HeadRows {
-  Bits* data;
-  std::int64_t stride;
-  const std::int32_t* position;
-  int count, d;
-
-  __device__ __forceinline__ Bits* row(int i) const {
-    return data + stride * (position == nullptr ? i : position[i]);
-  }
-};
-
-__device__ __forceinline__ HeadRows query_rows(const Attention& a, const Rows& rows, int b, int h) {
-  return {static_cast<Bits*>(rows.data) + b * rows.stride_b + h * rows.stride_h, rows.stride_row,
-          nullptr, a.q_len, a.d};
-}
-
-__device__ __forceinline__ HeadRows key_rows(const Attention& a, const Rows& rows, int b,
-                                             int h_kv) {
-  return {static_cast<Bits*>(rows.data) + b * rows.stride_b + h_kv * rows.stride_h, rows.stride_row,
-          a.kept == nullptr ? nullptr : a.kept + static_cast<std::int64_t>(b) * a.kv_len,
-          kept_count(a, b), a.d};
-}
-
-/// What a block of queries works on. The last queries come first: under a causal mask they see the
-/// most keys, and the short blocks fill the gaps at the end.
-struct QueryBlock {
-  int b, h, first;
-
-  __device__ QueryBlock(int b, int h, int first) : b(b), h(h), first(first) {}
-  __device__ QueryBlock(const Attention& a, int rows) {
-    const int blocks = (a.q_len + rows - 1) / rows;
-    const int head = static_cast<int>(blockIdx.x) / blocks;
-    first = (blocks - 1 - static_cast<int>(blockIdx.x) % blocks) * rows;
-    b = head / a.h;
-    h = head % a.h;
-  }
-};
-
-/// Writes `value` where a query of the block that starts at `first_query` does not see a key. What
-/// each row sees is looked up here, not kept: few tiles need a mask, and all need the registers.
-template <int kRowTiles, int kColumns>
-__device__ __forceinline__ void hide_keys(Fragments<kRowTiles, kColumns>& s, const Attention& a,
-                                          int b, int first_query, int first_key, float value) {
-#pragma unroll
-  for (int t = 0; t < kRowTiles; ++t)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int q = first_query + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
-      const int sees = visible(a, b, min(q, a.q_len - 1)) - first_key - fragment_column();
-#pragma unroll
-      for (int n = 0; n < kColumns / 8; ++n)
-#pragma unroll
-        for (int c = 0; c < 2; ++c)
-          if (8 * n + c >= sees) s[t][n][2 * half + c] = value;
-    }
 }
 
 /// Requests rows first .. first + kRows. Zeros stand beyond the last row and beyond column d, so
@@ -219,4 +133,4 @@ __device__ __forceinline__ void store_rows(const float (&acc)[kD / 8][4], const 
   }
 }
 
-}  // namespace flashbench::cuda::mma_sm80
+}  // namespace flashbench::cuda::fragments

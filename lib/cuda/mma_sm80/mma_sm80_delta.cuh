@@ -1,25 +1,13 @@
 #pragma once
 
-#include "cuda/mma_sm80/mma_sm80_tile.cuh"
+#include "cuda/fragments/accumulators.cuh"
+#include "cuda/fragments/rows.cuh"
+#include "cuda/mma_sm80/mma_sm80_layout.h"
 
-/// FlashAttention-2, Algorithm 2, in three kernels without atomics, so that gradients are
-/// bitwise equal from run to run: D, then dQ by blocks of queries, then dK and dV by blocks of
-/// keys. P and dP are computed twice, seven products instead of five; in return no f32 dQ crosses
-/// memory.
+/// The first kernel of the backward.
 namespace flashbench::cuda::mma_sm80 {
 
-template <typename T>
-__device__ __forceinline__ float2 unpack(std::uint32_t packed);
-
-template <>
-__device__ __forceinline__ float2 unpack<Bf16>(std::uint32_t packed) {
-  return {__uint_as_float(packed << 16), __uint_as_float(packed & 0xffff0000u)};
-}
-
-template <>
-__device__ __forceinline__ float2 unpack<F16>(std::uint32_t packed) {
-  return __half22float2(*reinterpret_cast<const __half2*>(&packed));
-}
+using namespace fragments;
 
 /// D = rowsum(dO∘O), a warp per query.
 template <typename T>
@@ -39,11 +27,6 @@ __device__ __forceinline__ void delta(const Attention& a) {
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
   if (lane() == 0) a.delta[row] = sum;
-}
-
-/// Where the LSE and D of a head start.
-__device__ __forceinline__ std::int64_t row_values(const Attention& a, int b, int h) {
-  return (static_cast<std::int64_t>(b) * a.h + h) * a.q_len;
 }
 
 }  // namespace flashbench::cuda::mma_sm80

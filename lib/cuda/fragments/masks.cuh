@@ -1,0 +1,49 @@
+#pragma once
+
+#include "cuda/contract/arguments.h"
+#include "cuda/fragments/accumulators.cuh"
+
+/// Masks of accumulators: of scores whose rows are queries, and of transposed ones.
+namespace flashbench::cuda::fragments {
+
+/// Writes `value` where a query of the block that starts at `first_query` does not see a key. What
+/// each row sees is looked up here, not kept: few tiles need a mask, and all need the registers.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void hide_keys(Fragments<kRowTiles, kColumns>& s, const Attention& a,
+                                          int b, int first_query, int first_key, float value) {
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int q = first_query + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
+      const int sees = visible(a, b, min(q, a.q_len - 1)) - first_key - fragment_column();
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n)
+#pragma unroll
+        for (int c = 0; c < 2; ++c)
+          if (8 * n + c >= sees) s[t][n][2 * half + c] = value;
+    }
+}
+
+/// Zeroes P where a query does not see a key, or is none.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void hide_pairs(Fragments<kRowTiles, kColumns>& p, const Attention& a,
+                                           int b, int first_key, int first_column) {
+  const int keys = kept_count(a, b);
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int key = first_key + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
+      const int column = first_column + fragment_column();
+      const int begin = (key < keys ? first_query(a, b, key) : a.q_len) - column;
+      const int end = a.q_len - column;
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n)
+#pragma unroll
+        for (int c = 0; c < 2; ++c)
+          if (8 * n + c < begin || 8 * n + c >= end) p[t][n][2 * half + c] = 0.0f;
+    }
+}
+
+}  // namespace flashbench::cuda::fragments

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstdint>
+
+#include "cuda/contract/arguments.h"
+
+/// The rows of a problem that a CTA works on, as addresses and as blocks of queries and keys.
+namespace flashbench::cuda::fragments {
+
+using Bits = std::uint16_t;  ///< storage of an element; only the products know its type
+
+/// The rows of one batch element and head. With `position`, row i lies at position[i]: how keys
+/// that the padding mask keeps become neighbours. Hidden keys are neither read nor multiplied; a
+/// row is 64 to 512 contiguous bytes either way, so that the gather costs one cached index a row.
+struct HeadRows {
+  Bits* data;
+  std::int64_t stride;
+  const std::int32_t* position;
+  int count, d;
+
+  __device__ __forceinline__ Bits* row(int i) const {
+    return data + stride * (position == nullptr ? i : position[i]);
+  }
+};
+
+__device__ __forceinline__ HeadRows query_rows(const Attention& a, const Rows& rows, int b, int h) {
+  return {static_cast<Bits*>(rows.data) + b * rows.stride_b + h * rows.stride_h, rows.stride_row,
+          nullptr, a.q_len, a.d};
+}
+
+__device__ __forceinline__ HeadRows key_rows(const Attention& a, const Rows& rows, int b,
+                                             int h_kv) {
+  return {static_cast<Bits*>(rows.data) + b * rows.stride_b + h_kv * rows.stride_h, rows.stride_row,
+          a.kept == nullptr ? nullptr : a.kept + static_cast<std::int64_t>(b) * a.kv_len,
+          kept_count(a, b), a.d};
+}
+
+/// What a block of queries works on. The last queries come first: under a causal mask they see the
+/// most keys, and the short blocks fill the gaps at the end.
+struct QueryBlock {
+  int b, h, first;
+
+  __device__ QueryBlock(int b, int h, int first) : b(b), h(h), first(first) {}
+  __device__ QueryBlock(const Attention& a, int rows) {
+    const int blocks = (a.q_len + rows - 1) / rows;
+    const int head = static_cast<int>(blockIdx.x) / blocks;
+    first = (blocks - 1 - static_cast<int>(blockIdx.x) % blocks) * rows;
+    b = head / a.h;
+    h = head % a.h;
+  }
+};
+
+/// Where the LSE and D of a head start.
+__device__ __forceinline__ std::int64_t row_values(const Attention& a, int b, int h) {
+  return (static_cast<std::int64_t>(b) * a.h + h) * a.q_len;
+}
+
+/// What a block of keys works on. The first keys come first: under a causal mask most queries see
+/// them. The host launches as many blocks as the batch element with the most kept keys needs.
+struct KeyBlock {
+  int b, h_kv, first;
+
+  __device__ KeyBlock(const Attention& a, int rows) {
+    const int heads = a.b * a.h_kv;
+    const int blocks = static_cast<int>(gridDim.x) / heads;
+    const int head = static_cast<int>(blockIdx.x) / blocks;
+    first = static_cast<int>(blockIdx.x) % blocks * rows;
+    b = head / a.h_kv;
+    h_kv = head % a.h_kv;
+  }
+};
+
+/// The tiles of queries that a block of keys meets: of each head of its group, from the first query
+/// that sees any of them.
+template <int kQueries>
+struct QueryTiles {
+  int h, query;    ///< where the tile is
+  int end, first;  ///< heads end before `end`; each starts at query `first`
+
+  __device__ QueryTiles(const Attention& a, const KeyBlock& block)
+      : h(block.h_kv * a.group),
+        query(first_query(a, block.b, block.first) / kQueries * kQueries),
+        end(h + a.group),
+        first(query) {
+    if (first >= a.q_len) h = end;  // no query sees these keys
+  }
+  __device__ bool done() const { return h == end; }
+  __device__ QueryTiles next(const Attention& a) const {
+    QueryTiles n = *this;
+    n.query += kQueries;
+    if (n.query >= a.q_len) {
+      n.query = first;
+      ++n.h;
+    }
+    return n;
+  }
+};
+
+}  // namespace flashbench::cuda::fragments
