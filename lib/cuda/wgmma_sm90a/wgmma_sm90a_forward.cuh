@@ -1,16 +1,11 @@
 #pragma once
 
-#include "cuda/fragments/masks.cuh"
-#include "cuda/fragments/softmax.cuh"
-#include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
+#include "cuda/fragments/tile.cuh"
+#include "cuda/wgmma_sm90a/wgmma_sm90a_softmax.cuh"
 
 /// FlashAttention on compute capability 9.0: FlashAttention-2's Algorithm 1 for 64 queries a
 /// warpgroup, with FlashAttention-3's division of labour. A CTA stays for many blocks of queries.
 namespace flashbench::cuda::wgmma_sm90a {
-
-using fragments::exp2_fast;
-using fragments::kInf;
-using fragments::RunningSoftmax;
 
 /// Addresses in this CTA's shared memory.
 template <int kD>
@@ -29,6 +24,7 @@ struct Shared {
   __device__ __forceinline__ std::uint32_t v(int stage) const {
     return base + kPlan.v + stage * kStage;
   }
+  __device__ __forceinline__ std::uint32_t o() const { return base + kPlan.o; }
   __device__ __forceinline__ std::uint32_t post(int i) const { return base + kPlan.posts + 4 * i; }
 
   // Barriers, in the order of their numbers.
@@ -138,41 +134,6 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
   }
 }
 
-/// The largest exponent that P may reach before a row's maximum follows the scores: O and the sum
-/// are rescaled in few tiles, and P, up to 2^8, is as exact as below 1.
-constexpr float kSlack = 8.0f;
-
-/// Scores become P = exp2(scale_log2·s - shift). `rescale`: the factors for what was summed before,
-/// 1 where the shift stays.
-template <int kKeys>
-__device__ __forceinline__ void absorb(Fragments<1, kKeys>& s, RunningSoftmax<1>& state,
-                                       float (&rescale)[2], float scale_log2) {
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    float& shift_at = state.max[0][half];
-    float max = shift_at;
-#pragma unroll
-    for (int n = 0; n < kKeys / 8; ++n)
-      max = fmaxf(max, fmaxf(s[0][n][2 * half], s[0][n][2 * half + 1]));
-    max = fragments::max_of_four_lanes(max);
-    // False for a row that has seen nothing: (-inf) - (-inf) is NaN.
-    const bool rises = (max - shift_at) * scale_log2 > kSlack;
-    rescale[half] = rises ? exp2_fast((shift_at - max) * scale_log2) : 1.0f;
-    if (rises) shift_at = max;
-    const float shift = shift_at == -kInf ? 0.0f : shift_at * scale_log2;
-    float sum[2] = {state.sum[0][half] * rescale[half], 0.0f};  // two chains of additions
-#pragma unroll
-    for (int n = 0; n < kKeys / 8; ++n)
-#pragma unroll
-      for (int c = 0; c < 2; ++c) {
-        float& x = s[0][n][2 * half + c];
-        x = exp2_fast(fmaf(x, scale_log2, -shift));
-        sum[c] += x;
-      }
-    state.sum[0][half] = sum[0] + sum[1];
-  }
-}
-
 /// One warpgroup of consumers, on its 64 queries of one block after another.
 template <typename T, int kD>
 struct Consumer {
@@ -184,22 +145,22 @@ struct Consumer {
   const BoxedAttention& x;
   const Shared<kD> shared;
   const float scale_log2;    ///< positive
+  const int group;           ///< of all consumers
   Turn<kTile.stages> stage;  ///< of the next scores
   Turn<kPosts> post;
   Turn<1> queries;
   Fragments<1, kD> o;
   RunningSoftmax<1> state;
+  int limit[2];     ///< the row of each half sees keys before this one
   int seen_by_all;  ///< keys before this one are seen by all rows of the warp: no tile of them
                     ///< needs a mask
 
-  static __device__ __forceinline__ int group() { return fragments::warp() / 4; }
-
   /// Where consumers take turns, one's products meet the softmax of the others.
-  static __device__ __forceinline__ void take_turn() {
-    if (kTile.turns) wait_for_turn(group());
+  __device__ __forceinline__ void take_turn() const {
+    if (kTile.turns) wait_for_turn(group);
   }
-  static __device__ __forceinline__ void give_turn() {
-    if (kTile.turns) next_turn((group() + 1) % kTile.consumers);
+  __device__ __forceinline__ void give_turn() const {
+    if (kTile.turns) next_turn((group + 1) % kTile.consumers);
   }
 
   static __device__ __forceinline__ void wait_for_keys(const Shared<kD>& shared,
@@ -212,7 +173,7 @@ struct Consumer {
 
   /// S = QKᵀ is under way afterwards.
   __device__ __forceinline__ void start_scores(Scores& s) const {
-    const std::uint64_t q = operand(shared.q(group()), 0), k = operand(shared.k(stage.at()), 0);
+    const std::uint64_t q = operand(shared.q(group), 0), k = operand(shared.k(stage.at()), 0);
     begin_products();
 #pragma unroll
     for (int i = 0; i < kD; i += 16)
@@ -233,71 +194,106 @@ struct Consumer {
     commit_products();
   }
 
+  /// What each row of the block sees.
+  __device__ __forceinline__ void set_limits(const QueryBlock& block) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int q = block.first + fragments::warp_row<1>() + fragments::fragment_row(half);
+      limit[half] = visible(x.a, block.b, min(q, x.a.q_len - 1));
+    }
+    seen_by_all = uniform(limit[0]);  // lane 0 has the warp's first row
+  }
+
   /// Applies the sign of the scale and the masks to the scores of tile j.
-  __device__ __forceinline__ void mask(Scores& s, int place, int j) const {
+  __device__ __forceinline__ void mask(Scores& s, int j) const {
     if (x.a.scale <= 0.0f)
 #pragma unroll
       for (auto& columns : s[0])
 #pragma unroll
         for (float& score : columns) score *= x.a.scale < 0.0f ? -1.0f : 0.0f;
     if ((j + 1) * kKeys <= seen_by_all) return;
-    const QueryBlock block = block_at<kD>(x, place);
-    fragments::hide_keys<1, kKeys>(s, x.a, block.b, block.first, j * kKeys, -kInf);
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int sees = limit[half] - j * kKeys - fragments::fragment_column();
+#pragma unroll
+      for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+        for (int c = 0; c < 2; ++c)
+          if (8 * n + c >= sees) s[0][n][2 * half + c] = -kInf;
+    }
   }
 
-  __device__ __forceinline__ void rescale_output(const float (&rescale)[2]) {
-    if (!__any_sync(0xffffffffu, rescale[0] != 1.0f || rescale[1] != 1.0f)) return;
+  __device__ __forceinline__ void rescale_output(const Shifts& by) {
+    if (!__any_sync(0xffffffffu, by.rescale[0] != 1.0f || by.rescale[1] != 1.0f)) return;
 #pragma unroll
     for (int n = 0; n < kD / 8; ++n)
 #pragma unroll
-      for (int c = 0; c < 4; ++c) o[0][n][c] *= rescale[c / 2];
+      for (int c = 0; c < 4; ++c) o[0][n][c] *= by.rescale[c / 2];
   }
 
-  /// O / sum, rounded, and LSE. Four lanes write 16 bytes of a row at once.
-  __device__ __forceinline__ void finish(int place) {
-    const QueryBlock block = block_at<kD>(x, place);
-    float inverse[2];
-    fragments::finish_rows(x.a, block, fragments::warp_row<1>(), state, 0, scale_log2, inverse);
-    const fragments::HeadRows to = fragments::query_rows(x.a, x.a.o, block.b, block.h);
+  /// O of rows that see nothing is zero: hidden values may be NaN, and 0·NaN is NaN.
+  __device__ __forceinline__ void clear_unseen(const float (&inverse)[2]) {
+    if (!__any_sync(0xffffffffu, inverse[0] == 0.0f || inverse[1] == 0.0f)) return;
+#pragma unroll
+    for (int n = 0; n < kD / 8; ++n)
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        if (inverse[c / 2] == 0.0f) o[0][n][c] = 0.0f;
+  }
+
+  /// Four lanes write 16 bytes of a row at once.
+  __device__ __forceinline__ void store_from_registers(const fragments::HeadRows& to, int first,
+                                                       const float (&inverse)[2]) const {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int q = block.first + fragments::warp_row<1>() + fragments::fragment_row(half);
+      const int q = first + fragments::warp_row<1>() + fragments::fragment_row(half);
       if (q >= x.a.q_len) continue;
       fragments::Bits* const row = to.row(q) + fragments::fragment_column();
 #pragma unroll
       for (int n = 0; n < kD / 8; ++n)
         if (8 * n < x.a.d)
-          *reinterpret_cast<std::uint32_t*>(row + 8 * n) =
-              inverse[half] == 0.0f  // hidden values may be NaN, and 0·NaN is NaN
-                  ? 0u
-                  : fragments::pack<T>(o[0][n][2 * half] * inverse[half],
-                                       o[0][n][2 * half + 1] * inverse[half]);
+          *reinterpret_cast<std::uint32_t*>(row + 8 * n) = fragments::pack<T>(
+              o[0][n][2 * half] * inverse[half], o[0][n][2 * half + 1] * inverse[half]);
     }
+  }
+
+  /// O / sum, rounded, and LSE.
+  __device__ __forceinline__ void finish(int place) {
+    const QueryBlock block = block_at<kD>(x, place);
+    float inverse[2];
+    fragments::finish_rows(x.a, block, fragments::warp_row<1>(), state, 0, scale_log2, inverse);
+    clear_unseen(inverse);
+    const fragments::HeadRows to = fragments::query_rows(x.a, x.a.o, block.b, block.h);
+    if constexpr (stages_output(kD))
+      fragments::store_rows<T, kD>(o[0], inverse, shared.o(), fragments::warp_row<1>(), to,
+                                   block.first);
+    else
+      store_from_registers(to, block.first, inverse);
   }
 
   /// The next place that the producer announces; negative: there is none.
   __device__ __forceinline__ int next_place() {
     wait(shared.post_full(post.at()), post.parity());
-    const int place = static_cast<int>(load_shared(shared.post(post.at())));
+    const int place = uniform(static_cast<int>(load_shared(shared.post(post.at()))));
     ++post.count;
     return place;
   }
 
   /// The first scores of a block are under way afterwards.
   __device__ __forceinline__ void start_block(Scores& s) {
-    wait(shared.q_full(group()), queries.parity());
+    wait(shared.q_full(group), queries.parity());
     ++queries.count;
     wait_for_keys(shared, stage);
     start_scores(s);
   }
 
   /// The sums of a block begin with the scores of its first tile, which become P.
-  __device__ __forceinline__ void first_weights(Weights& p, Scores& s, int place, bool last) {
-    float rescale[2];
+  __device__ __forceinline__ void first_weights(Weights& p, Scores& s, bool last) {
     release(shared.k_empty(stage.at()));
     state.reset();
-    mask(s, place, 0);
-    absorb<kKeys>(s, state, rescale, scale_log2);
+    mask(s, 0);
+    const Shifts by = follow<kKeys>(s, state, scale_log2);
+    exponentiate<kKeys>(s, state, by, scale_log2);
     round<T, kKeys>(p, s);
 #pragma unroll
     for (auto& columns : o[0])
@@ -307,22 +303,30 @@ struct Consumer {
     ++stage.count;
   }
 
-  /// The scores of tile j, asked for before P·V of the tile before, become P. Where the two
-  /// overlap, the wait for the next keys stands in between: ptxas moves the wait for P·V to the
-  /// front of its basic block, before the softmax, and the wait for the keys begins another block.
-  __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int place, int j, bool last) {
-    float rescale[2];
+  /// The scores of tile j, asked for before P·V of the tile before, become P.
+  ///
+  /// Where the two overlap, the wait for the next keys stands in between: ptxas moves the wait for
+  /// P·V to the front of its basic block, before the softmax, and the wait for the keys begins
+  /// another block. Where they do not, both that wait and the branch that rescales O come before
+  /// the exponentials, which then share their basic block with the rounding of P.
+  __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int j, bool last) {
     wait_for_products<kTile.overlaps ? 1 : 0>();
     release(shared.k_empty(stage.at()));
     if (!kTile.overlaps) release(shared.v_empty(stage.before().at()));
-    mask(s, place, j);
-    absorb<kKeys>(s, state, rescale, scale_log2);
-    if (!last) wait_for_next_keys();
+    mask(s, j);
+    const Shifts by = follow<kKeys>(s, state, scale_log2);
     if (kTile.overlaps) {
+      exponentiate<kKeys>(s, state, by, scale_log2);
+      compute_before_waiting(state.sum[0][0] + state.sum[0][1], shared.post(0));
+      if (!last) wait_for_next_keys();
       wait_for_products<0>();
       release(shared.v_empty(stage.before().at()));
+      rescale_output(by);
+    } else {
+      if (!last) wait_for_next_keys();
+      rescale_output(by);
+      exponentiate<kKeys>(s, state, by, scale_log2);
     }
-    rescale_output(rescale);
     round<T, kKeys>(p, s);
     ++stage.count;
   }
@@ -336,20 +340,19 @@ struct Consumer {
     start_block(s);
     while (true) {
       const QueryBlock block = block_at<kD>(x, place);
-      const int tiles = key_tiles(x.a, block, kTile);
-      seen_by_all =
-          visible(x.a, block.b, min(block.first + fragments::warp_row<1>(), x.a.q_len - 1));
+      const int tiles = uniform(key_tiles(x.a, block, kTile));
+      set_limits(block);
       wait_for_products<0>();
-      first_weights(p, s, place, tiles == 1);
+      first_weights(p, s, tiles == 1);
 #pragma unroll 1
       for (int j = 1; j < tiles; ++j) {
         take_turn();
         start_scores(s);
         start_output(p);
         give_turn();
-        next_weights(p, s, place, j, j + 1 == tiles);
+        next_weights(p, s, j, j + 1 == tiles);
       }
-      release(shared.q_empty(group()));
+      release(shared.q_empty(group));
       const int next = next_place();
       if (next < 0) break;
       take_turn();
@@ -380,10 +383,11 @@ __device__ __forceinline__ void forward(const BoxedAttention& x) {
     if (threadIdx.x == kTile.consumers * kGroupThreads) produce<kD>(x, shared);
   } else {
     raise_registers<kTile.consumer_registers>();
-    Consumer<T, kD> consumer{x, shared, x.a.scale == 0.0f ? 1.0f : fabsf(x.a.scale_log2)};
-    if (kTile.turns && consumer.group() == kTile.consumers - 1) consumer.give_turn();
+    const float scale_log2 = x.a.scale == 0.0f ? 1.0f : fabsf(x.a.scale_log2);
+    Consumer<T, kD> consumer{x, shared, scale_log2, warpgroup()};
+    if (kTile.turns && consumer.group == kTile.consumers - 1) consumer.give_turn();
     consumer.attend();
-    if (kTile.turns && consumer.group() == 0) consumer.take_turn();  // the one that nobody needs
+    if (kTile.turns && consumer.group == 0) consumer.take_turn();  // the one that nobody needs
   }
 }
 

@@ -42,14 +42,21 @@ struct TileShape {
   }
 };
 
-// The best of those that were measured on an H200 (b4 h16 4096x4096, TFLOP/s full / causal, clocks
-// held down by the power limit in all of them): d = 64: 3 x 128 in turns 462 / 414, without 450 /
-// 401, overlapping 442 / 395, 2 x 128 418 / 404; d = 128: 2 x 160 577 / 518, 2 x 176 572 / 517, 2 x
-// 128 547 / 517, without overlap 539 / 506; d = 192: overlapping 601 / 541, without 613 / 548; d =
-// 256: 630 / 572 and 663 / 565.
+// The best of those that were measured on an H200, bf16, TFLOP/s full / causal, b4 h16 4096x4096
+// and b16 1024x1024 with h d = 2048:
+//   d = 64:  3 x 128, overlapping, in turns       481 / 453, 411 / 269
+//            3 x 128 in turns                     465 / 428, 380 / 264
+//            2 x 128, overlapping, in turns       415 / 400, 383 / 288
+//   d = 128: 2 x 128 in turns                     582 / 558, 532 / 426
+//            2 x 128, overlapping, in turns       589 / 557, 480 / 417
+//            2 x 160, overlapping, in turns       590 / 543, 511 / 399
+//   d = 256: 2 x 80 as good as in turns, overlapping, or with 64 keys: within what two rounds
+//   differ
+// From d = 128 on the power limit holds clocks down, and rounds of the same kernel differ by 5 %.
+// Earlier: d = 192: 2 x 112 613 / 548, overlapping 601 / 541.
 constexpr TileShape forward_tile(int d) {
-  if (d <= 64) return {3, 128, 4, 160, 32, false, true};
-  if (d <= 128) return {2, 160, 2, 232, 40, true, true};
+  if (d <= 64) return {3, 128, 4, 160, 32, true, true};
+  if (d <= 128) return {2, 128, 2, 232, 40, false, true};
   return {2, d <= 192 ? 112 : 80, 2, 232, 40};
 }
 
@@ -73,19 +80,25 @@ constexpr std::uint32_t tile_bytes(int d, int rows) {
 inline constexpr int kPosts = 2;
 
 /// Where things lie in a CTA's shared memory, in bytes from a multiple of 1024: Q (64 rows for each
-/// consumer), the stages of K, those of V, the mbarriers, the posts.
+/// consumer), the stages of K, those of V, O on its way out where there is room, the mbarriers, the
+/// posts.
 struct SharedPlan {
-  std::uint32_t k, v, barriers, posts, end;
+  std::uint32_t k, v, o, barriers, posts, end;
 };
+
+/// O leaves through shared memory, 16 bytes at a time. Beyond, K, V and Q take all there is, and O
+/// leaves 4 bytes at a time.
+constexpr bool stages_output(int d) { return d <= 128; }
 
 /// Full and empty of Q of each consumer, of each stage of K and of V; full of each post.
 constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + kPosts; }
 
 constexpr SharedPlan shared_plan(int d, TileShape t) {
   const std::uint32_t stages = static_cast<std::uint32_t>(t.stages) * tile_bytes(d, t.columns);
-  const std::uint32_t k = tile_bytes(d, t.rows()), v = k + stages, barriers = v + stages;
+  const std::uint32_t k = tile_bytes(d, t.rows()), v = k + stages, o = v + stages;
+  const std::uint32_t barriers = o + (stages_output(d) ? tile_bytes(d, t.rows()) : 0u);
   const std::uint32_t posts = barriers + 8u * static_cast<std::uint32_t>(barrier_count(t));
-  return {k, v, barriers, posts, posts + 4u * kPosts};
+  return {k, v, o, barriers, posts, posts + 4u * kPosts};
 }
 
 /// The swizzle repeats every 8 rows of 128 bytes; dynamic shared memory may start anywhere in 1024.

@@ -36,7 +36,6 @@ __device__ __forceinline__ void multiply_from_registers(float (&c)[kColumns / 8]
 #define FB_SUMS_80 FB_UP_TO_29 FB_TEN(3)
 #define FB_SUMS_112 FB_UP_TO_49 "%50, %51, %52, %53, %54, %55"
 #define FB_SUMS_128 FB_UP_TO_49 FB_TEN(5) ", %60, %61, %62, %63"
-#define FB_SUMS_160 FB_UP_TO_49 FB_TEN(5) ", " FB_TEN(6) ", " FB_TEN(7)
 #define FB_SUMS_192 FB_UP_TO_89 "%90, %91, %92, %93, %94, %95"
 #define FB_SUMS_256 \
   FB_UP_TO_89 FB_TEN(9) ", " FB_TEN(10) ", " FB_TEN(11) ", %120, %121, %122, %123, %124, %125, " \
@@ -50,7 +49,6 @@ __device__ __forceinline__ void multiply_from_registers(float (&c)[kColumns / 8]
 #define FB_IN_80 FB_64_COLUMNS(0), FB_16_COLUMNS(8)
 #define FB_IN_112 FB_64_COLUMNS(0), FB_16_COLUMNS(8), FB_16_COLUMNS(10), FB_16_COLUMNS(12)
 #define FB_IN_128 FB_64_COLUMNS(0), FB_64_COLUMNS(8)
-#define FB_IN_160 FB_IN_128, FB_16_COLUMNS(16), FB_16_COLUMNS(18)
 #define FB_IN_192 FB_IN_128, FB_64_COLUMNS(16)
 #define FB_IN_256 FB_IN_192, FB_64_COLUMNS(24)
 
@@ -83,7 +81,6 @@ __device__ __forceinline__ void multiply_from_registers(float (&c)[kColumns / 8]
   FB_BY_TRANSPOSED(T, type, 80, 40, 41, 42)            \
   FB_BY_TRANSPOSED(T, type, 112, 56, 57, 58)           \
   FB_BY_TRANSPOSED(T, type, 128, 64, 65, 66)           \
-  FB_BY_TRANSPOSED(T, type, 160, 80, 81, 82)           \
   FB_FROM_REGISTERS(T, type, 64, 32, 33, 34, 35, 36)   \
   FB_FROM_REGISTERS(T, type, 128, 64, 65, 66, 67, 68)  \
   FB_FROM_REGISTERS(T, type, 192, 96, 97, 98, 99, 100) \
@@ -100,7 +97,6 @@ FB_PRODUCTS(F16, "f16")
 #undef FB_SUMS_80
 #undef FB_SUMS_112
 #undef FB_SUMS_128
-#undef FB_SUMS_160
 #undef FB_SUMS_192
 #undef FB_SUMS_256
 #undef FB_8_COLUMNS
@@ -110,7 +106,6 @@ FB_PRODUCTS(F16, "f16")
 #undef FB_IN_80
 #undef FB_IN_112
 #undef FB_IN_128
-#undef FB_IN_160
 #undef FB_IN_192
 #undef FB_IN_256
 #undef FB_BY_TRANSPOSED

@@ -72,6 +72,25 @@ __device__ __forceinline__ std::uint32_t load_shared(std::uint32_t from) {
   return word;
 }
 
+/// The same number, which all lanes hold, as one that ptxas knows to be equal in all of them. What
+/// is computed from it (addresses, descriptors, ends of loops) stays in uniform registers; of an
+/// unproven number every wgmma's descriptors are moved there first, two to four R2UR each.
+__device__ __forceinline__ std::uint32_t uniform(std::uint32_t x) {
+  return __shfl_sync(0xffffffffu, x, 0);
+}
+__device__ __forceinline__ int uniform(int x) { return __shfl_sync(0xffffffffu, x, 0); }
+
+/// Keeps the computation of `x`, which is never negative, in front of whatever waits next: ptxas
+/// sinks arithmetic whose result is not needed yet past a wait, but not past a store, even one
+/// whose condition never holds. `scratch` is any word of shared memory.
+__device__ __forceinline__ void compute_before_waiting(float x, std::uint32_t scratch) {
+  asm volatile(
+      "{\n.reg .pred never;\nsetp.lt.f32 never, %0, 0f00000000;\n"
+      "@never st.shared.f32 [%1], %0;\n}" ::"f"(x),
+      "r"(scratch)
+      : "memory");
+}
+
 /// Registers of every thread of the warpgroup from here on; multiples of 8.
 template <int kRegisters>
 __device__ __forceinline__ void raise_registers() {

@@ -12,9 +12,15 @@ namespace flashbench::cuda::wgmma_sm90a {
 using fragments::Fragments;
 using fragments::QueryBlock;
 
-/// Dynamic shared memory from the first multiple of the swizzle's period.
+/// Dynamic shared memory from the first multiple of the swizzle's period. By whole warps.
 __device__ __forceinline__ std::uint32_t aligned_shared(const unsigned char* dynamic) {
-  return (fragments::shared_address(dynamic) + kSwizzlePeriod - 1) / kSwizzlePeriod * kSwizzlePeriod;
+  return uniform((fragments::shared_address(dynamic) + kSwizzlePeriod - 1) / kSwizzlePeriod *
+                 kSwizzlePeriod);
+}
+
+/// The number of this thread's warpgroup. By whole warps.
+__device__ __forceinline__ int warpgroup() {
+  return uniform(static_cast<int>(threadIdx.x) / kGroupThreads);
 }
 
 /// What is the `count`-th to go through a ring of places that are filled and emptied: its place,

@@ -151,6 +151,53 @@ TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
   EXPECT_EQ(seen > 0, any);
 }
 
+/// R2UR that a loop over tiles may have. One before every wgmma is what operands cost that ptxas
+/// does not know to be uniform: 32 to 74 of them. d = 256 has more descriptors than there are
+/// uniform registers; dkdv of d = 64 is faster with them, so says its source.
+int most_r2ur(const Launch& launch) {
+  if (launch.phase == "dkdv" && launch.padded_d == 64) return 16;
+  return launch.padded_d == 256 ? 18 : 2;
+}
+
+TEST_F(Sass, OperandsOfWgmmaStayInUniformRegisters) {
+  const auto all_launches = launches();
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      const auto of = all_launches.find(kernel);
+      if (of == all_launches.end() || of->second.family->name != "wgmma_sm90a") continue;
+      if (of->second.launch.products == 0) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      const std::vector<Opcode> tile = cubin.loop_with(kernel, Opcode::kHgmma);
+      EXPECT_FALSE(tile.empty());
+      EXPECT_LE(std::count(tile.begin(), tile.end(), Opcode::kR2ur), most_r2ur(of->second.launch));
+    }
+}
+
+/// Of the exponentials of a loop, the share that is followed within two instructions by a sum or a
+/// rounding: what is hidden under them.
+double exponentials_with_company(const std::vector<Opcode>& loop) {
+  int all = 0, with_company = 0;
+  for (std::size_t i = 0; i < loop.size(); ++i) {
+    if (loop[i] != Opcode::kMufu) continue;
+    ++all;
+    const auto end = loop.begin() + static_cast<std::ptrdiff_t>(std::min(i + 3, loop.size()));
+    with_company += std::any_of(loop.begin() + static_cast<std::ptrdiff_t>(i) + 1, end,
+                                [](Opcode o) { return o == Opcode::kFadd || o == Opcode::kF2fp; });
+  }
+  return all == 0 ? 0.0 : static_cast<double>(with_company) / all;
+}
+
+// Left to itself ptxas puts all exponentials first, 8 cycles each in which nothing else is issued,
+// and then all sums.
+TEST_F(Sass, SumsOfWgmmaSm90aStandBetweenExponentials) {
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      if (!kernel.starts_with("wgmma_sm90a_forward_")) continue;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      EXPECT_GE(exponentials_with_company(cubin.loop_with(kernel, Opcode::kHgmma)), 0.75);
+    }
+}
+
 // What one repeat of the probe's rate counts, and nothing of the slower mma.sync.
 TEST_F(Sass, WgmmaDoesEveryProductOfItsProbe) {
   int seen = 0;

@@ -9,6 +9,7 @@ namespace flashbench::cuda {
 
 inline const char* const kWgmma = "wgmma_sm90a_forward_bf16_d64";
 inline const char* const kWgmmaSource = "wgmma_sm90a/wgmma_sm90a_forward.cuh";
+inline const char* const kWgmmaSoftmax = "wgmma_sm90a/wgmma_sm90a_softmax.cuh";
 inline const char* const kWgmmaPtx = "wgmma_sm90a/wgmma_sm90a_ptx.cuh";
 inline const char* const kWgmmaTile = "wgmma_sm90a/wgmma_sm90a_tile.cuh";
 inline const char* const kPack = "wgmma_sm90a_pack";
@@ -55,7 +56,7 @@ inline const char* const kWaitsTogether =
 inline const PlantedBug kWgmmaBugs[] = {
     // ---- Stages that are filled and emptied
     in_wgmma("scores_do_not_wait_for_keys", "race", no_wait("wait(shared.k_full(of.at())")),
-    in_wgmma("scores_do_not_wait_for_queries", "race", no_wait("wait(shared.q_full(group())")),
+    in_wgmma("scores_do_not_wait_for_queries", "race", no_wait("wait(shared.q_full(group)")),
     in_wgmma("output_does_not_wait_for_values", "race", no_wait("wait(shared.v_full(of.at())")),
     in_wgmma("keys_overwrite_what_is_in_use", "barrier",
              no_wait("wait(shared.k_empty(stage.at())")),
@@ -109,13 +110,13 @@ inline const PlantedBug kWgmmaBugs[] = {
              {kWgmma, kWgmmaSource, "<= seen_by_all) return",
               R"(setp\.(gt|le)\.s32(\s+%p\d+), (%r\d+), %r\d+;)", "setp.$1.s32$2, 0, 1;", kAll}),
     in_wgmma("o_is_not_rescaled", "wrong result",
-             {kWgmma, kWgmmaSource, "c] *= rescale[", R"(mul\.f32(\s+%f\d+), (%f\d+), (%f\d+);)",
+             {kWgmma, kWgmmaSource, "c] *= by.rescale[", R"(mul\.f32(\s+%f\d+), (%f\d+), (%f\d+);)",
               "mov.f32$1, $3;", kAll}),
     in_wgmma("rows_that_have_seen_nothing_are_nan", "wrong result",
-             {kWgmma, kWgmmaSource, "const float shift = shift_at",
+             {kWgmma, kWgmmaSoftmax, "-by.shift[c / 2]",
               R"(selp\.f32(\s+%f\d+), 0f80000000, (%f\d+), %p\d+;)", "mov.f32$1, $2;", kAll}),
     in_wgmma("the_last_rows_go_beyond_o", "out of bounds",
-             {kWgmma, kWgmmaSource, "if (q >= x.a.q_len) continue",
+             {kWgmma, kTileSource, "if (first + row < to.count",
               R"(setp\.(ge|lt)\.s32(\s+%p\d+), %r\d+, %r\d+;)", "setp.$1.s32$2, 0, 1;", kAll}),
     // ---- Gradients
     in_wgmma("dq_does_not_wait_for_its_own_rows", "race",
@@ -136,8 +137,11 @@ inline const PlantedBug kWgmmaBugs[] = {
     in_wgmma("dkdv_frees_no_stage", "deadlock",
              {kWgmmaDkdv, "", "", R"(mbarrier\.arrive\.shared::cta\.b64.*;)", "", kAll}),
     in_wgmma("dkdv_has_no_lse", "uninitialised",
-             {kWgmmaDkdv, kWgmmaGradients, "store_shared(shared.lse(", R"(st\.shared\.f32.*;)", "",
-              kAll}),
+             {kWgmmaDkdv, kWgmmaGradients, "store_shared(shared.shift(", R"(st\.shared\.f32.*;)",
+              "", kAll}),
+    in_wgmma(
+        "dkdv_adds_lse_instead_of_subtracting_it", "wrong result",
+        {kWgmmaDkdv, kWgmmaGradients, "kLog2E * x.a.lse", R"(0fBFB8AA3B;)", "0f3FB8AA3B;", kAll}),
     in_wgmma("dkdv_reads_scores_under_way", "wgmma",
              {kWgmmaDkdv, "", "", R"(wait_group\.sync\.aligned 1;)", "wait_group.sync.aligned 2;",
               kAll}),

@@ -1,0 +1,67 @@
+#pragma once
+
+#include "cuda/fragments/softmax.cuh"
+#include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
+
+/// Softmax of one tile of scores in the registers of a warpgroup, in two steps: what comes before
+/// the exponentials, and the exponentials with all that hides under them.
+namespace flashbench::cuda::wgmma_sm90a {
+
+using fragments::exp2_fast;
+using fragments::kInf;
+using fragments::RunningSoftmax;
+
+/// The largest exponent that P may reach before a row's maximum follows the scores: O and the sum
+/// are rescaled in few tiles, and P, up to 2^8, is as exact as below 1.
+constexpr float kSlack = 8.0f;
+
+/// Of a thread's two rows: what is subtracted from scaled scores, and the factors for what was
+/// summed before, 1 where the shift stays.
+struct Shifts {
+  float shift[2], rescale[2];
+};
+
+/// The maxima follow the scores of a tile, where these rose far enough, and the sums are rescaled.
+template <int kKeys>
+__device__ __forceinline__ Shifts follow(const Fragments<1, kKeys>& s, RunningSoftmax<1>& state,
+                                         float scale_log2) {
+  Shifts by;
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    float& shift_at = state.max[0][half];
+    float chains[4] = {shift_at, -kInf, -kInf, -kInf};  // each a quarter of the latency of one
+#pragma unroll
+    for (int n = 0; n < kKeys / 8; ++n)
+      chains[n % 4] = fmaxf(chains[n % 4], fmaxf(s[0][n][2 * half], s[0][n][2 * half + 1]));
+    const float max = fragments::max_of_four_lanes(
+        fmaxf(fmaxf(chains[0], chains[1]), fmaxf(chains[2], chains[3])));
+    // False for a row that has seen nothing: (-inf) - (-inf) is NaN.
+    const bool rises = (max - shift_at) * scale_log2 > kSlack;
+    by.rescale[half] = rises ? exp2_fast((shift_at - max) * scale_log2) : 1.0f;
+    if (rises) shift_at = max;
+    by.shift[half] = shift_at == -kInf ? 0.0f : shift_at * scale_log2;
+    state.sum[0][half] *= by.rescale[half];
+  }
+  return by;
+}
+
+/// Scores become P = exp2(scale_log2·s - shift), and are added to the sums. Both rows in one pass:
+/// an exponential occupies its pipe for 8 cycles, in which the additions of those before it, and
+/// the rounding of P where that is in the same basic block, cost nothing.
+template <int kKeys>
+__device__ __forceinline__ void exponentiate(Fragments<1, kKeys>& s, RunningSoftmax<1>& state,
+                                             const Shifts& by, float scale_log2) {
+  float sum[2][2] = {{state.sum[0][0], 0.0f}, {state.sum[0][1], 0.0f}};  // two chains a row
+#pragma unroll
+  for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+    for (int c = 0; c < 4; ++c) {
+      float& x = s[0][n][c];
+      x = exp2_fast(fmaf(x, scale_log2, -by.shift[c / 2]));
+      sum[c / 2][c % 2] += x;
+    }
+#pragma unroll
+  for (int half = 0; half < 2; ++half) state.sum[0][half] = sum[half][0] + sum[half][1];
+}
+
+}  // namespace flashbench::cuda::wgmma_sm90a
