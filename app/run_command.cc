@@ -1,4 +1,5 @@
 #include "app/commands.h"
+#include "core/enumerators.h"
 #include "system/error.h"
 
 namespace flashbench::app {
@@ -15,9 +16,9 @@ ExitCode run_command(const CommandLine& line, const Runtime& runtime) {
     case Command::kCompare:
       return run_compare(compare_request(line), runtime);
     case Command::kInfo:
-    default:
       return run_info(info_request(line, runtime.backends), runtime);
   }
+  no_such_enumerator();
 }
 
 }  // namespace flashbench::app

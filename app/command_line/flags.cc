@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/enumerators.h"
+
 namespace flashbench::app {
 namespace {
 
@@ -30,9 +32,9 @@ char letter(Command c) {
     case Command::kCompare:
       return 'm';
     case Command::kInfo:
-    default:
       return 'i';
   }
+  no_such_enumerator();
 }
 
 FlagGroup workload() {
@@ -188,9 +190,9 @@ std::string_view name(Command c) {
     case Command::kCompare:
       return "compare";
     case Command::kInfo:
-    default:
       return "info";
   }
+  no_such_enumerator();
 }
 
 std::optional<Command> command_from_name(std::string_view text) {

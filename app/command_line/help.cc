@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/enumerators.h"
+
 namespace flashbench::app {
 namespace {
 
@@ -89,12 +91,12 @@ CommandText text_of(Command c) {
           "  flashbench compare --run build/old/flashbench build/new/flashbench -- --q_len 1k --d "
           "64\n"};
     case Command::kInfo:
-    default:
       return {"the processor, its limits, kernels and measured peaks",
               "Examples:\n"
               "  flashbench info\n"
               "  flashbench info --json -\n"};
   }
+  no_such_enumerator();
 }
 
 /// Breaks `text` at spaces; lines after the first are indented to `column`.

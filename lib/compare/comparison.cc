@@ -9,6 +9,7 @@
 
 #include "compare/differences.h"
 #include "compare/looks.h"
+#include "core/enumerators.h"
 #include "measure/statistics.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -178,9 +179,9 @@ std::string_view verdict_name(const ComparedCase& c) {
     case Outcome::kNothing:
       return "NONE";
     case Outcome::kCompared:
-    default:
       return name(c.decision.verdict);
   }
+  no_such_enumerator();
 }
 
 std::size_t count(const Comparison& c, std::string_view verdict) {

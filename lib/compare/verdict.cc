@@ -2,6 +2,8 @@
 
 #include <numeric>
 
+#include "core/enumerators.h"
+
 namespace flashbench::compare {
 
 std::string_view name(Verdict v) {
@@ -13,9 +15,9 @@ std::string_view name(Verdict v) {
     case Verdict::kSame:
       return "SAME";
     case Verdict::kAmbiguous:
-    default:
       return "AMBIGUOUS";
   }
+  no_such_enumerator();
 }
 
 Verdict verdict_of(const Interval& ratio, double threshold) {

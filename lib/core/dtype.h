@@ -1,13 +1,17 @@
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <iterator>
 #include <string_view>
+#include <type_traits>
 
 #include "core/enum_set.h"
 
+// Everything that the program knows of a dtype. A new one: an enumerator, a row of kDtypeTable, how
+// an element is stored and its two conversions. Kernels opt in (Supports::dtypes).
 namespace flashbench {
 
 enum class Dtype { kF32, kBf16, kF16 };
@@ -15,22 +19,31 @@ enum class Dtype { kF32, kBf16, kF16 };
 inline constexpr auto kDtypes = kEnumerators<Dtype>;
 using DtypeSet = EnumSet<Dtype>;
 
-constexpr std::string_view name(Dtype t) {
-  return t == Dtype::kF32 ? "f32" : t == Dtype::kBf16 ? "bf16" : "f16";
-}
+struct DtypeRow {
+  Dtype dtype;
+  std::string_view name;         ///< as flags and reports have it
+  std::string_view safetensors;  ///< as .safetensors files have it
+  std::string_view npy;          ///< as .npy files have it; empty: they have no such type
+  std::size_t bytes;
+  double roundoff;  ///< half the distance from 1 to the next number
+  double smallest_normal, smallest_subnormal, largest;  ///< finite and positive
+};
 
-constexpr std::size_t size_bytes(Dtype t) { return t == Dtype::kF32 ? 4 : 2; }
+inline constexpr DtypeRow kDtypeTable[] = {
+    {Dtype::kF32, "f32", "F32", "<f4", 4, 0x1p-24, 0x1p-126, 0x1p-149, 0x1.fffffep127},
+    {Dtype::kBf16, "bf16", "BF16", "", 2, 0x1p-8, 0x1p-126, 0x1p-133, 0x1.fep127},
+    {Dtype::kF16, "f16", "F16", "<f2", 2, 0x1p-11, 0x1p-14, 0x1p-24, 65504},
+};
 
-constexpr std::optional<Dtype> dtype_from_name(std::string_view text) {
-  for (const Dtype t : kDtypes)
-    if (text == name(t)) return t;
-  return std::nullopt;
-}
+constexpr const DtypeRow& row_of(Dtype t) { return kDtypeTable[static_cast<std::size_t>(t)]; }
 
-/// Unit roundoff u: half the distance from 1 to the next number.
-constexpr double unit_roundoff(Dtype t) {
-  return t == Dtype::kF32 ? 0x1p-24 : t == Dtype::kBf16 ? 0x1p-8 : 0x1p-11;
-}
+static_assert(std::size(kDtypeTable) == kDtypes.size() &&
+                  std::all_of(kDtypes.begin(), kDtypes.end(),
+                              [](Dtype t) { return row_of(t).dtype == t; }),
+              "one row for each dtype, in their order");
+
+constexpr std::string_view name(Dtype t) { return row_of(t).name; }
+constexpr std::size_t size_bytes(Dtype t) { return row_of(t).bytes; }
 
 /// 16-bit storage. The conversions below are branch-free where it matters, so that loops over them
 /// vectorise; they round to nearest even and keep NaN.
@@ -39,21 +52,6 @@ struct Bf16 {
 };
 struct F16 {
   std::uint16_t bits;
-};
-
-template <typename T>
-struct DtypeOf;
-template <>
-struct DtypeOf<float> {
-  static constexpr Dtype value = Dtype::kF32;
-};
-template <>
-struct DtypeOf<Bf16> {
-  static constexpr Dtype value = Dtype::kBf16;
-};
-template <>
-struct DtypeOf<F16> {
-  static constexpr Dtype value = Dtype::kF16;
 };
 
 constexpr float to_f32(float x) { return x; }
@@ -101,27 +99,59 @@ constexpr F16 to_f16(float x) {
 }
 
 template <typename T>
-constexpr T from_f32(float x) {
-  if constexpr (DtypeOf<T>::value == Dtype::kF32)
-    return x;
-  else if constexpr (DtypeOf<T>::value == Dtype::kBf16)
-    return to_bf16(x);
-  else
-    return to_f16(x);
+constexpr T from_f32(float x);
+template <>
+constexpr float from_f32<float>(float x) {
+  return x;
+}
+template <>
+constexpr Bf16 from_f32<Bf16>(float x) {
+  return to_bf16(x);
+}
+template <>
+constexpr F16 from_f32<F16>(float x) {
+  return to_f16(x);
 }
 
-/// Calls f with a value of the element type of `t`: `with_dtype(t, [&](auto zero) { ... })`.
+template <typename... Ts>
+struct ElementTypes {};
+/// How elements are stored, in the order of the dtypes.
+using AllElementTypes = ElementTypes<float, Bf16, F16>;
+
+template <typename T, typename... Ts>
+constexpr Dtype dtype_of_element(ElementTypes<Ts...>) {
+  constexpr bool kIsT[] = {std::is_same_v<T, Ts>...};
+  return static_cast<Dtype>(std::find(std::begin(kIsT), std::end(kIsT), true) - std::begin(kIsT));
+}
+template <typename T>
+inline constexpr Dtype kDtypeOf = dtype_of_element<T>(AllElementTypes{});
+
+template <typename... Ts>
+constexpr bool one_for_each_dtype(ElementTypes<Ts...>) {
+  return sizeof...(Ts) == kDtypes.size() && ((sizeof(Ts) == size_bytes(kDtypeOf<Ts>)) && ...);
+}
+static_assert(one_for_each_dtype(AllElementTypes{}));
+
+/// The dtypes of some types of elements.
+template <typename... Ts>
+constexpr DtypeSet dtypes_of(ElementTypes<Ts...>) {
+  return {kDtypeOf<Ts>...};
+}
+
+/// Calls f with a value of the type in which elements of dtype t are stored:
+/// `with_dtype(t, [&](auto zero) { ... })`. Code that takes some types only names them; t is then
+/// one of those.
+template <typename F, typename T, typename... Rest>
+constexpr decltype(auto) with_dtype(ElementTypes<T, Rest...>, Dtype t, F&& f) {
+  if (t == kDtypeOf<T>) return f(T{});
+  if constexpr (sizeof...(Rest) > 0)
+    return with_dtype(ElementTypes<Rest...>{}, t, f);
+  else
+    no_such_enumerator();
+}
 template <typename F>
-decltype(auto) with_dtype(Dtype t, F&& f) {
-  switch (t) {
-    case Dtype::kBf16:
-      return f(Bf16{});
-    case Dtype::kF16:
-      return f(F16{});
-    case Dtype::kF32:
-    default:
-      return f(0.0f);
-  }
+constexpr decltype(auto) with_dtype(Dtype t, F&& f) {
+  return with_dtype(AllElementTypes{}, t, f);
 }
 
 }  // namespace flashbench

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/dtype.h"
+#include "core/enumerators.h"
 #include "core/rejection.h"
 #include "core/shape.h"
 
@@ -20,18 +21,58 @@ enum class GradSource { kOnes, kRandom, kFile };  ///< where dO comes from; ones
 enum class Layout { kBhsd, kBshd };               ///< axis order in files
 
 constexpr std::string_view name(Pass p) {
-  return p == Pass::kForward ? "forward" : p == Pass::kBackward ? "backward" : "both";
+  switch (p) {
+    case Pass::kForward:
+      return "forward";
+    case Pass::kBackward:
+      return "backward";
+    case Pass::kBoth:
+      return "both";
+  }
+  no_such_enumerator();
 }
 constexpr std::string_view name(AttentionType t) {
-  return t == AttentionType::kFlash ? "flash" : t == AttentionType::kNormal ? "normal" : "paper";
+  switch (t) {
+    case AttentionType::kFlash:
+      return "flash";
+    case AttentionType::kNormal:
+      return "normal";
+    case AttentionType::kPaper:
+      return "paper";
+  }
+  no_such_enumerator();
 }
 constexpr std::string_view name(PaddingMask m) {
-  return m == PaddingMask::kNone ? "none" : m == PaddingMask::kRandom ? "random" : "file";
+  switch (m) {
+    case PaddingMask::kNone:
+      return "none";
+    case PaddingMask::kRandom:
+      return "random";
+    case PaddingMask::kFile:
+      return "file";
+  }
+  no_such_enumerator();
 }
 constexpr std::string_view name(GradSource s) {
-  return s == GradSource::kOnes ? "ones" : s == GradSource::kRandom ? "random" : "file";
+  switch (s) {
+    case GradSource::kOnes:
+      return "ones";
+    case GradSource::kRandom:
+      return "random";
+    case GradSource::kFile:
+      return "file";
+  }
+  no_such_enumerator();
 }
-constexpr std::string_view name(Layout l) { return l == Layout::kBhsd ? "bhsd" : "bshd"; }
+constexpr std::string_view name(Layout l) {
+  switch (l) {
+    case Layout::kBhsd:
+      return "bhsd";
+    case Layout::kBshd:
+      return "bshd";
+  }
+  no_such_enumerator();
+}
 
 /// Real tensors instead of random ones. Either `bundle` (one .safetensors file) or q, k and v
 /// (.npy or .safetensors, one tensor each). Empty strings are absent.

@@ -50,15 +50,7 @@ class Tensor {
 
   /// The element at a flat index, exact in f32 for every dtype.
   float at(std::int64_t i) const {
-    switch (dtype_) {
-      case Dtype::kBf16:
-        return to_f32(as<Bf16>()[i]);
-      case Dtype::kF16:
-        return to_f32(as<F16>()[i]);
-      case Dtype::kF32:
-      default:
-        return as<float>()[i];
-    }
+    return with_dtype(dtype_, [&](auto zero) { return to_f32(as<decltype(zero)>()[i]); });
   }
   float at(std::int64_t b, std::int64_t h, std::int64_t r, std::int64_t d) const {
     return at(dims_.index(b, h, r, d));

@@ -6,13 +6,23 @@
 #include <string_view>
 #include <vector>
 
+#include "core/enumerators.h"
+
 namespace flashbench {
 
 enum class VerifyMode { kAuto, kFull, kSample, kNone };
 enum class VerifyLevel { kNone, kSample, kFull };
 
 constexpr std::string_view name(VerifyLevel l) {
-  return l == VerifyLevel::kNone ? "none" : l == VerifyLevel::kSample ? "sample" : "full";
+  switch (l) {
+    case VerifyLevel::kNone:
+      return "none";
+    case VerifyLevel::kSample:
+      return "sample";
+    case VerifyLevel::kFull:
+      return "full";
+  }
+  no_such_enumerator();
 }
 
 /// How far one output is from the oracle, in units of the expected rounding noise of its dtype.

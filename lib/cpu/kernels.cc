@@ -115,7 +115,7 @@ class CpuKernel final : public Kernel {
 
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
-            .dtypes = {Dtype::kF32, Dtype::kBf16, Dtype::kF16},
+            .dtypes = dtypes_of(CpuElements{}),
             .max_d = kMaxHeadDim};
   }
 

@@ -165,40 +165,25 @@ HWY_INLINE void pack_panels_transposed_of(const RowSource& src, std::int64_t row
 template <typename Operand>
 inline void pack_rows(const RowSource& src, std::int64_t rows, std::int64_t d, float scale,
                       float* dst, std::int64_t ld) {
-  switch (src.dtype) {
-    case Dtype::kBf16:
-      return pack_rows_of<Operand, Bf16>(src, rows, d, scale, dst, ld);
-    case Dtype::kF16:
-      return pack_rows_of<Operand, F16>(src, rows, d, scale, dst, ld);
-    case Dtype::kF32:
-      return pack_rows_of<Operand, float>(src, rows, d, scale, dst, ld);
-  }
+  with_cpu_dtype(src.dtype, [&](auto zero) HWY_ATTR {
+    pack_rows_of<Operand, decltype(zero)>(src, rows, d, scale, dst, ld);
+  });
 }
 
 template <typename Tile>
 inline void pack_panels(const RowSource& src, std::int64_t rows, std::int64_t d, float* dst,
                         std::int64_t first, std::int64_t total) {
-  switch (src.dtype) {
-    case Dtype::kBf16:
-      return pack_panels_of<Tile, Bf16>(src, rows, d, dst, first, total);
-    case Dtype::kF16:
-      return pack_panels_of<Tile, F16>(src, rows, d, dst, first, total);
-    case Dtype::kF32:
-      return pack_panels_of<Tile, float>(src, rows, d, dst, first, total);
-  }
+  with_cpu_dtype(src.dtype, [&](auto zero) HWY_ATTR {
+    pack_panels_of<Tile, decltype(zero)>(src, rows, d, dst, first, total);
+  });
 }
 
 template <typename Tile>
 inline void pack_panels_transposed(const RowSource& src, std::int64_t rows, std::int64_t d,
                                    float scale, float* dst) {
-  switch (src.dtype) {
-    case Dtype::kBf16:
-      return pack_panels_transposed_of<Tile, Bf16>(src, rows, d, scale, dst);
-    case Dtype::kF16:
-      return pack_panels_transposed_of<Tile, F16>(src, rows, d, scale, dst);
-    case Dtype::kF32:
-      return pack_panels_transposed_of<Tile, float>(src, rows, d, scale, dst);
-  }
+  with_cpu_dtype(src.dtype, [&](auto zero) HWY_ATTR {
+    pack_panels_transposed_of<Tile, decltype(zero)>(src, rows, d, scale, dst);
+  });
 }
 
 }  // namespace HWY_NAMESPACE

@@ -248,26 +248,15 @@ HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, Matr
 
 inline void dots(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                  MatrixC c, Prefetch prefetch) {
-  switch (b.dtype) {
-    case Dtype::kBf16:
-      return dots_of<Bf16>(m, n, d, a, b, c, prefetch);
-    case Dtype::kF16:
-      return dots_of<F16>(m, n, d, a, b, c, prefetch);
-    case Dtype::kF32:
-      return dots_of<float>(m, n, d, a, b, c, prefetch);
-  }
+  with_cpu_dtype(b.dtype,
+                 [&](auto zero) HWY_ATTR { dots_of<decltype(zero)>(m, n, d, a, b, c, prefetch); });
 }
 
 inline void add_rows(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                      MatrixC c, Prefetch prefetch) {
-  switch (b.dtype) {
-    case Dtype::kBf16:
-      return add_rows_of<Bf16>(m, n, d, a, b, c, prefetch);
-    case Dtype::kF16:
-      return add_rows_of<F16>(m, n, d, a, b, c, prefetch);
-    case Dtype::kF32:
-      return add_rows_of<float>(m, n, d, a, b, c, prefetch);
-  }
+  with_cpu_dtype(b.dtype, [&](auto zero) HWY_ATTR {
+    add_rows_of<decltype(zero)>(m, n, d, a, b, c, prefetch);
+  });
 }
 
 }  // namespace HWY_NAMESPACE

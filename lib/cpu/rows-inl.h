@@ -17,6 +17,16 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+template <typename F, typename... Ts>
+HWY_INLINE void with_element(ElementTypes<Ts...>, Dtype t, F&& f) {
+  ((t == kDtypeOf<Ts> && (f(Ts{}), true)) || ...);
+}
+/// As with_dtype(CpuElements{}, t, f), but compiled for this target.
+template <typename F>
+HWY_INLINE void with_cpu_dtype(Dtype t, F&& f) {
+  with_element(CpuElements{}, t, f);
+}
+
 using F32 = hn::ScalableTag<float>;
 using VecF32 = hn::Vec<F32>;
 
@@ -148,14 +158,9 @@ HWY_INLINE void store_as(const float* HWY_RESTRICT x, std::int64_t n, float fact
 }
 
 inline void row_store(const float* x, std::int64_t n, float factor, Dtype dtype, void* dst) {
-  switch (dtype) {
-    case Dtype::kBf16:
-      return store_as(x, n, factor, static_cast<Bf16*>(dst));
-    case Dtype::kF16:
-      return store_as(x, n, factor, static_cast<F16*>(dst));
-    case Dtype::kF32:
-      return store_as(x, n, factor, static_cast<float*>(dst));
-  }
+  with_cpu_dtype(dtype, [&](auto zero) HWY_ATTR {
+    store_as(x, n, factor, static_cast<decltype(zero)*>(dst));
+  });
 }
 
 /// 12 chains hide the latency of any multiply-add unit known (4 cycles x 2 a cycle, and slack);

@@ -8,7 +8,11 @@
 
 #include "core/dtype.h"
 #include "kernel/execution.h"
+
 namespace flashbench::cpu {
+
+/// The elements that these kernels read and write.
+using CpuElements = ElementTypes<float, Bf16, F16>;
 
 /// Rows of a tensor to pack: row r is row position[r], or r itself when position is null. A
 /// position of -1 is a row of zeros.

@@ -7,9 +7,9 @@
 
 namespace flashbench::cpu {
 
-std::vector<TileOps> scalar_tile_ops() {
-  return {N_SCALAR::make_tile_ops<N_SCALAR::TallTile>(Isa::kScalar),
-          N_SCALAR::make_tile_ops<N_SCALAR::TallPairTile>(Isa::kScalar)};
+std::vector<TileOps> scalar_tile_ops(Isa isa) {
+  return {N_SCALAR::make_tile_ops<N_SCALAR::TallTile>(isa),
+          N_SCALAR::make_tile_ops<N_SCALAR::TallPairTile>(isa)};
 }
 
 }  // namespace flashbench::cpu

@@ -66,26 +66,16 @@ bool has_fast_bf16_dots() {
 #endif
 }
 
-bool processor_has(Isa isa) {
+bool processor_has_simd(Isa isa) {
   const std::int64_t supported = hwy::SupportedTargets();
-  switch (isa) {
-    case Isa::kScalar:
-      return true;
-    case Isa::kSse4:
-      return (supported & HWY_SSE4) != 0;
-    case Isa::kAvx2:
-      return (supported & HWY_AVX2) != 0;
-    case Isa::kAvx512:
-      return (supported & HWY_AVX3) != 0;
-    case Isa::kNeon:
-      return (supported & HWY_NEON) != 0;
-    case Isa::kAvx512Bf16:
+  if (isa == Isa::kSse4) return (supported & HWY_SSE4) != 0;
+  if (isa == Isa::kAvx2) return (supported & HWY_AVX2) != 0;
+  if (isa == Isa::kAvx512) return (supported & HWY_AVX3) != 0;
+  if (isa == Isa::kNeon) return (supported & HWY_NEON) != 0;
 #if defined(__x86_64__)
-      return (supported & HWY_AVX3) != 0 && __builtin_cpu_supports("avx512bf16") != 0;
-#else
-      return false;
+  if (isa == Isa::kAvx512Bf16)
+    return (supported & HWY_AVX3) != 0 && __builtin_cpu_supports("avx512bf16") != 0;
 #endif
-  }
   return false;
 }
 

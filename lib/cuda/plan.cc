@@ -4,6 +4,7 @@
 #include <map>
 #include <numbers>
 
+#include "cuda/contract/element.h"
 #include "cuda/contract/gemm.h"
 #include "cuda/device/device_tensor.h"
 
@@ -295,9 +296,7 @@ class CudaPlan final : public Plan {
     a.d = static_cast<std::int32_t>(s.d);
     a.causal = problem_.causal ? 1 : 0;
     a.causal_offset = a.kv_len - a.q_len;
-    a.element = problem_.dtype == Dtype::kF32    ? Element::kF32
-                : problem_.dtype == Dtype::kBf16 ? Element::kBf16
-                                                 : Element::kF16;
+    a.element = element_of(problem_.dtype);
     a.scale = static_cast<float>(problem_.softmax_scale());
     a.scale_log2 = static_cast<float>(problem_.softmax_scale() * std::numbers::log2e);
   }

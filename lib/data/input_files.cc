@@ -100,11 +100,25 @@ LocatedInputs locate(const Problem& p) {
   return found;
 }
 
+namespace {
+
+/// "F32, BF16 and F16"
+std::string dtype_names() {
+  std::string text;
+  for (const DtypeRow& row : kDtypeTable) {
+    const bool last = &row == std::end(kDtypeTable) - 1;
+    text += fmt::format("{}{}", text.empty() ? "" : last ? " and " : ", ", row.safetensors);
+  }
+  return text;
+}
+
+}  // namespace
+
 Dims extents(const Located& at, Layout layout) {
   const std::vector<std::int64_t>& shape = at.tensor.shape;
   if (!dtype_of(at.tensor.element))
-    throw UsageError(fmt::format("{} holds {}; attention reads F32, BF16 and F16", at.label(),
-                                 at.tensor.dtype_text));
+    throw UsageError(fmt::format("{} holds {}; attention reads {}", at.label(),
+                                 at.tensor.dtype_text, dtype_names()));
   if (shape.size() != 4)
     throw UsageError(fmt::format("{} has shape {}; it must have 4 axes, {}", at.label(),
                                  shape_text(shape),
@@ -131,7 +145,7 @@ Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout) {
 }
 
 std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::int64_t kv_len) {
-  if (from.tensor.element != Element::kU8 && from.tensor.element != Element::kBool)
+  if (!is_mask(from.tensor.element))
     throw UsageError(fmt::format("{} holds {}; a mask must be U8 or BOOL, 1 = keep", from.label(),
                                  from.tensor.dtype_text));
   if (from.tensor.shape != std::vector{b, kv_len})

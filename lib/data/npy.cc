@@ -167,17 +167,32 @@ Preamble read_preamble(const InputFile& file) {
   return preamble;
 }
 
-std::pair<Element, std::uint64_t> element(const InputFile& file, const std::string& descr) {
-  if (descr == "<f4") return {Element::kF32, 4};
-  if (descr == "<f2") return {Element::kF16, 2};
-  if (descr == "|u1") return {Element::kU8, 1};
-  if (descr == "|b1") return {Element::kBool, 1};
+/// Of a dtype or of a mask.
+std::optional<Element> element(std::string_view descr) {
+  for (const DtypeRow& row : kDtypeTable)
+    if (!row.npy.empty() && row.npy == descr) return row.dtype;
+  for (const MaskElement& mask : kMaskElements)
+    if (mask.npy == descr) return mask.element;
+  return std::nullopt;
+}
+
+std::string quoted_dtypes() {
+  std::string text;
+  for (const DtypeRow& row : kDtypeTable)
+    if (!row.npy.empty()) text += fmt::format("{}'{}'", text.empty() ? "" : " and ", row.npy);
+  return text;
+}
+
+[[noreturn]] void refuse_descr(const InputFile& file, const std::string& descr) {
   const std::string what = fmt::format("holds dtype {}", quote(descr));
-  if (descr == ">f4" || descr == ">f2")
-    refuse(file, what + ", which is big-endian; save array.astype('<f" + descr.substr(2) + "')");
+  const std::string little =
+      fmt::format("<{}", std::string_view(descr).substr(descr.empty() ? 0 : 1));
+  if (descr.starts_with('>') && element(little))
+    refuse(file, fmt::format("{}, which is big-endian; save array.astype('{}')", what, little));
   if (descr == "<V2" || descr == "|V2")
     refuse(file, what + ": .npy has no bf16; use .safetensors for it");
-  refuse(file, what + "; '<f4' and '<f2' are read, and '|u1' and '|b1' for masks");
+  refuse(file,
+         fmt::format("{}; {} are read, and '|u1' and '|b1' for masks", what, quoted_dtypes()));
 }
 
 }  // namespace
@@ -190,13 +205,14 @@ TensorFile open_npy(std::shared_ptr<const InputFile> file) {
   if (!header.descr) refuse(*file, "the header lacks 'descr'");
   if (!header.fortran_order) refuse(*file, "the header lacks 'fortran_order'");
   if (!header.shape) refuse(*file, "the header lacks 'shape'");
-  const auto [kind, item_bytes] = element(*file, *header.descr);
+  const std::optional<Element> kind = element(*header.descr);
+  if (!kind) refuse_descr(*file, *header.descr);
   if (*header.fortran_order)
     refuse(*file, "is in Fortran order; save numpy.ascontiguousarray(array)");
 
   const std::uint64_t data = preamble.header_offset + preamble.header_bytes;
   const std::uint64_t have = file->size() - data;
-  std::uint64_t need = item_bytes;
+  std::uint64_t need = element_bytes(*kind);
   for (const std::int64_t size : *header.shape)
     if (__builtin_mul_overflow(need, static_cast<std::uint64_t>(size), &need))
       refuse(*file, fmt::format("shape {} overflows 64 bits", shape_text(*header.shape)));
@@ -204,7 +220,7 @@ TensorFile open_npy(std::shared_ptr<const InputFile> file) {
     refuse(*file, fmt::format("shape {} of {} needs {} bytes of data, but {} follow the header{}",
                               shape_text(*header.shape), *header.descr, need, have,
                               have < need ? "; it is truncated" : ""));
-  return TensorFile(std::move(file), {{"", *header.descr, kind, *header.shape, data, need}});
+  return TensorFile(std::move(file), {{"", *header.descr, *kind, *header.shape, data, need}});
 }
 
 }  // namespace flashbench::data

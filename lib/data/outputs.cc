@@ -1,6 +1,7 @@
 #include "data/outputs.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "data/layout.h"
 #include "data/safetensors.h"
@@ -22,11 +23,15 @@ Tensor read_output(const TensorFile& file, const StoredTensor& stored, const Pro
                    const Dims& dims, bool is_lse) {
   const Layout layout = p.files.layout;
   const std::optional<Dtype> dtype = dtype_of(stored.element);
-  const bool right_dtype = dtype && (*dtype == Dtype::kF32 || (!is_lse && *dtype == p.dtype));
-  if (!right_dtype)
-    throw UsageError(fmt::format(
-        "{} holds {}; it must be {}", file.label(stored), stored.dtype_text,
-        is_lse || p.dtype == Dtype::kF32 ? "f32" : fmt::format("f32 or {}", name(p.dtype))));
+  DtypeSet right = {Dtype::kF32};
+  if (!is_lse) right.add(p.dtype);
+  if (!dtype || !right.has(*dtype)) {
+    std::vector<std::string_view> names;
+    for (const Dtype t : kDtypes)
+      if (right.has(t)) names.push_back(name(t));
+    throw UsageError(fmt::format("{} holds {}; it must be {}", file.label(stored),
+                                 stored.dtype_text, fmt::join(names, " or ")));
+  }
   const std::vector<std::int64_t> want = file_shape(dims, layout, is_lse);
   std::vector<std::int64_t> have = stored.shape;
   if (is_lse && have.size() == 4 && have.back() == 1) have.pop_back();
@@ -46,7 +51,7 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
   std::vector<TensorToWrite> tensors;
   const auto add = [&](const char* name, const Tensor& t) {
     if (t.empty()) return;
-    tensors.push_back({name, element_of(t.dtype()), file_shape(t.dims(), layout, false),
+    tensors.push_back({name, t.dtype(), file_shape(t.dims(), layout, false),
                        [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }});
   };
   add("q", in.q);
@@ -55,7 +60,7 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
   add("do", in.d_o);
   if (!in.key_mask.empty())
     tensors.push_back(
-        {"mask", Element::kU8, {p.shape.b, p.shape.kv_len}, [&in](const ByteSink& sink) {
+        {"mask", OtherElement::kU8, {p.shape.b, p.shape.kv_len}, [&in](const ByteSink& sink) {
            sink(std::as_bytes(std::span(in.key_mask)));
          }});
   write_safetensors(path, std::move(tensors),
@@ -66,7 +71,7 @@ void write_outputs(const std::string& path, const Problem& p, const Outputs& out
   const Layout layout = p.files.layout;
   std::vector<TensorToWrite> tensors;
   const auto add = [&](const char* name, const Tensor& t, bool is_lse) {
-    tensors.push_back({name, element_of(t.dtype()), file_shape(t.dims(), layout, is_lse),
+    tensors.push_back({name, t.dtype(), file_shape(t.dims(), layout, is_lse),
                        [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }});
   };
   add("o", out.o, false);

@@ -19,7 +19,7 @@ inline constexpr std::uint64_t kMostSafetensorsHeaderBytes = 100'000'000;
 /// Opens a .safetensors file: 8 bytes little-endian header length, a JSON header, the data.
 /// Throws UsageError, one line that names the file, the tensor and the numbers, for a header that
 /// lies in any way: the tensors must fill the data exactly, without overlap, hole or rest.
-/// Tensors of types that attention does not read are listed as Element::kOther.
+/// Tensors of types that attention does not read are listed as OtherElement::kUnread.
 /// Source: https://github.com/huggingface/safetensors, "Format".
 TensorFile open_safetensors(std::shared_ptr<const InputFile> file);
 inline TensorFile open_safetensors(const std::string& path) {
@@ -30,7 +30,7 @@ using ByteSink = std::function<void(std::span<const std::byte>)>;
 
 struct TensorToWrite {
   std::string name;
-  Element element = Element::kF32;  ///< not kOther
+  Element element = Dtype::kF32;  ///< not kUnread
   std::vector<std::int64_t> shape;
   /// Called once; gives the data to the sink in any number of pieces.
   std::function<void(const ByteSink&)> produce;

@@ -17,37 +17,30 @@ using nlohmann::json;
 
 constexpr std::uint64_t kLengthBytes = 8;
 
-struct ElementType {
+struct StoredType {
   std::string_view name;
   unsigned bits;
-  Element element = Element::kOther;
+  Element element = OtherElement::kUnread;
 };
 
-constexpr ElementType kElementTypes[] = {
-    {"F32", 32, Element::kF32},
-    {"BF16", 16, Element::kBf16},
-    {"F16", 16, Element::kF16},
-    {"U8", 8, Element::kU8},
-    {"BOOL", 8, Element::kBool},
-    // Others may lie beside ours in a file dumped from a model.
-    {"F64", 64},
-    {"I64", 64},
-    {"U64", 64},
-    {"C64", 64},
-    {"I32", 32},
-    {"U32", 32},
-    {"I16", 16},
-    {"U16", 16},
-    {"I8", 8},
-    {"F8_E5M2", 8},
-    {"F8_E4M3", 8},
-    {"F8_E8M0", 8},
-    {"F8_E5M2FNUZ", 8},
-    {"F8_E4M3FNUZ", 8},
-    {"F6_E2M3", 6},
-    {"F6_E3M2", 6},
-    {"F4", 4},
+/// Others that may lie beside ours in a file dumped from a model.
+constexpr StoredType kUnreadTypes[] = {
+    {"F64", 64},    {"I64", 64},    {"U64", 64},        {"C64", 64},        {"I32", 32},
+    {"U32", 32},    {"I16", 16},    {"U16", 16},        {"I8", 8},          {"F8_E5M2", 8},
+    {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E5M2FNUZ", 8}, {"F8_E4M3FNUZ", 8}, {"F6_E2M3", 6},
+    {"F6_E3M2", 6}, {"F4", 4},
 };
+
+std::optional<StoredType> stored_type(std::string_view name) {
+  for (const DtypeRow& row : kDtypeTable)
+    if (row.safetensors == name)
+      return StoredType{row.safetensors, static_cast<unsigned>(8 * row.bytes), row.dtype};
+  for (const MaskElement& mask : kMaskElements)
+    if (mask.safetensors == name) return StoredType{mask.safetensors, 8, mask.element};
+  for (const StoredType& type : kUnreadTypes)
+    if (type.name == name) return type;
+  return std::nullopt;
+}
 
 [[noreturn]] void refuse(const InputFile& file, const std::string& why) {
   throw UsageError(fmt::format("{}: {}", escape(file.path()), why));
@@ -85,7 +78,7 @@ class Entry {
   /// `offset` of the result counts from the start of the data.
   StoredTensor parse() const {
     if (!entry_.is_object()) bad("its entry is no JSON object");
-    const ElementType& type = element_type();
+    const StoredType type = element_type();
     StoredTensor tensor{name_, std::string(type.name), type.element, shape(), 0, 0};
     const std::uint64_t need = bytes_needed(type, tensor.shape);
     const json& offsets = field("data_offsets");
@@ -126,12 +119,11 @@ class Entry {
     return value.get<std::uint64_t>();
   }
 
-  const ElementType& element_type() const {
+  StoredType element_type() const {
     const json& dtype = field("dtype");
     if (!dtype.is_string()) bad("dtype must be a string such as \"F32\"");
     const std::string& text = dtype.get_ref<const std::string&>();
-    for (const ElementType& type : kElementTypes)
-      if (type.name == text) return type;
+    if (const auto type = stored_type(text)) return *type;
     bad(fmt::format("unknown dtype {}", quote(text)));
   }
 
@@ -143,8 +135,7 @@ class Entry {
     return sizes;
   }
 
-  std::uint64_t bytes_needed(const ElementType& type,
-                             const std::vector<std::int64_t>& sizes) const {
+  std::uint64_t bytes_needed(const StoredType& type, const std::vector<std::int64_t>& sizes) const {
     std::uint64_t bits = type.bits;
     for (const std::int64_t size : sizes)
       if (__builtin_mul_overflow(bits, static_cast<std::uint64_t>(size), &bits))

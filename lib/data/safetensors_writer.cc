@@ -16,31 +16,15 @@ using json = nlohmann::ordered_json;
 
 constexpr std::size_t kHeaderAlignment = 8;
 
-const char* dtype_name(Element e) {
-  switch (e) {
-    case Element::kF32:
-      return "F32";
-    case Element::kBf16:
-      return "BF16";
-    case Element::kF16:
-      return "F16";
-    case Element::kU8:
-      return "U8";
-    case Element::kBool:
-      return "BOOL";
-    case Element::kOther:
-    default:
-      throw std::logic_error("a tensor of this type cannot be written");
-  }
-}
-
-std::uint64_t item_bytes(Element e) {
-  const std::optional<Dtype> dtype = dtype_of(e);
-  return dtype ? size_bytes(*dtype) : 1;
+std::string_view dtype_name(const Element& e) {
+  if (const auto dtype = dtype_of(e)) return row_of(*dtype).safetensors;
+  for (const MaskElement& mask : kMaskElements)
+    if (e == Element(mask.element)) return mask.safetensors;
+  throw std::logic_error("a tensor of this type cannot be written");
 }
 
 std::uint64_t data_bytes(const TensorToWrite& t) {
-  std::uint64_t bytes = item_bytes(t.element);
+  std::uint64_t bytes = element_bytes(t.element);
   for (const std::int64_t size : t.shape) bytes *= static_cast<std::uint64_t>(size);
   return bytes;
 }
@@ -72,7 +56,7 @@ void write_safetensors(const std::string& path, std::vector<TensorToWrite> tenso
                        const std::map<std::string, std::string>& metadata) {
   std::stable_sort(tensors.begin(), tensors.end(),
                    [](const TensorToWrite& a, const TensorToWrite& b) {
-                     return item_bytes(a.element) > item_bytes(b.element);
+                     return element_bytes(a.element) > element_bytes(b.element);
                    });
   const std::string header = header_text(tensors, metadata);
   AtomicFile file(path);

@@ -3,13 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/dtype.h"
+#include "data/element.h"
 
 namespace flashbench::data {
 
@@ -34,31 +33,11 @@ class InputFile {
   std::uint64_t size_ = 0;
 };
 
-/// What a stored tensor's elements are, as far as attention reads them.
-enum class Element { kF32, kBf16, kF16, kU8, kBool, kOther };
-
-constexpr std::optional<Dtype> dtype_of(Element e) {
-  switch (e) {
-    case Element::kF32:
-      return Dtype::kF32;
-    case Element::kBf16:
-      return Dtype::kBf16;
-    case Element::kF16:
-      return Dtype::kF16;
-    default:
-      return std::nullopt;
-  }
-}
-
-constexpr Element element_of(Dtype t) {
-  return t == Dtype::kF32 ? Element::kF32 : t == Dtype::kBf16 ? Element::kBf16 : Element::kF16;
-}
-
 /// One tensor of a file; its place was checked against the file when that was opened.
 struct StoredTensor {
   std::string name;        ///< empty in a .npy file
   std::string dtype_text;  ///< as the file spells it: "BF16", "<f4"
-  Element element = Element::kOther;
+  Element element = OtherElement::kUnread;
   std::vector<std::int64_t> shape;
   std::uint64_t offset = 0;  ///< of the first byte, from the start of the file
   std::uint64_t bytes = 0;

@@ -1,9 +1,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
+
+#include "core/enumerators.h"
 
 namespace flashbench {
 
@@ -19,11 +20,12 @@ inline const BackendId kProcessor{"cpu"};
 
 enum class Isa { kScalar, kSse4, kAvx2, kAvx512, kAvx512Bf16, kNeon };
 
-inline constexpr Isa kIsas[] = {Isa::kScalar, Isa::kSse4,       Isa::kAvx2,
-                                Isa::kAvx512, Isa::kAvx512Bf16, Isa::kNeon};
+inline constexpr auto kIsas = kEnumerators<Isa>;
 
 constexpr std::string_view name(Isa isa) {
   switch (isa) {
+    case Isa::kScalar:
+      return "scalar";
     case Isa::kSse4:
       return "sse4";
     case Isa::kAvx2:
@@ -34,16 +36,8 @@ constexpr std::string_view name(Isa isa) {
       return "avx512_bf16";
     case Isa::kNeon:
       return "neon";
-    case Isa::kScalar:
-    default:
-      return "scalar";
   }
-}
-
-constexpr std::optional<Isa> isa_from_name(std::string_view text) {
-  for (const Isa isa : kIsas)
-    if (text == name(isa)) return isa;
-  return std::nullopt;
+  no_such_enumerator();
 }
 
 /// The device of `--device emulated`: it executes the CUDA kernels' PTX on the processor.

@@ -10,7 +10,8 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 /// Half a unit beyond the largest finite number: what rounds to infinity.
 double overflow(Dtype t) {
-  return t == Dtype::kF16 ? 65520.0 : t == Dtype::kBf16 ? 0x1.ffp127 : 0x1.ffffffp127;
+  const double u = row_of(t).roundoff, largest = row_of(t).largest;  // (2 - 2u) times a power of 2
+  return largest / (2 - 2 * u) * (2 - u);
 }
 
 double error(double got, double want, double tolerance, Dtype dtype) {

@@ -9,7 +9,7 @@
 namespace flashbench::oracle {
 
 /// The smallest normal f32: f32 arithmetic may flush what lies below.
-inline constexpr double kF32Tiny = 0x1p-126;
+inline constexpr double kF32Tiny = row_of(Dtype::kF32).smallest_normal;
 
 /// What storing a number costs. `random` errors of many numbers have random signs, so they add up
 /// as the root of the sum of squares; what is `lost` to underflow is always the number itself, so
@@ -21,10 +21,10 @@ struct StoreError {
 /// Rounding of a number to a dtype.
 struct Rounding {
   double u;  ///< relative: unit roundoff
-  double t;  ///< absolute: half the smallest number (f16), or what f32 arithmetic may flush
+  double t;  ///< absolute: half the smallest number, or what f32 arithmetic may flush
 
   explicit Rounding(Dtype dtype)
-      : u(unit_roundoff(dtype)), t(dtype == Dtype::kF16 ? 0x1p-25 : kF32Tiny) {}
+      : u(row_of(dtype).roundoff), t(std::max(row_of(dtype).smallest_subnormal / 2, kF32Tiny)) {}
 
   /// Storing a probability.
   StoreError of(double p) const { return of(p, t); }

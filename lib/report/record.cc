@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "core/enumerators.h"
+
 namespace flashbench::report {
 namespace {
 
@@ -26,16 +28,16 @@ std::string input_of(const Problem& p) {
 
 std::string_view name(Status s) {
   switch (s) {
+    case Status::kOk:
+      return "ok";
     case Status::kSkipped:
       return "skipped";
     case Status::kFailed:
       return "failed";
     case Status::kInterrupted:
       return "interrupted";
-    case Status::kOk:
-    default:
-      return "ok";
   }
+  no_such_enumerator();
 }
 
 Workload workload_of(const Problem& p) {

@@ -15,7 +15,15 @@ namespace flashbench::sweep {
 /// cache holds.
 enum class CacheState { kWarm, kCold };
 
-constexpr std::string_view name(CacheState c) { return c == CacheState::kWarm ? "warm" : "cold"; }
+constexpr std::string_view name(CacheState c) {
+  switch (c) {
+    case CacheState::kWarm:
+      return "warm";
+    case CacheState::kCold:
+      return "cold";
+  }
+  no_such_enumerator();
+}
 
 /// One thing to compute or to measure: a problem, and how the user wants it computed.
 struct Case {

@@ -82,8 +82,28 @@ TEST(Dtype, OverflowBecomesInfinityAndNanStaysNan) {
 }
 
 TEST(Dtype, NamesRoundTrip) {
-  for (const Dtype t : kDtypes) EXPECT_EQ(dtype_from_name(name(t)), t);
-  EXPECT_EQ(dtype_from_name("fp32"), std::nullopt);
+  for (const Dtype t : kDtypes) EXPECT_EQ(from_name<Dtype>(name(t)), t);
+  EXPECT_EQ(from_name<Dtype>("fp32"), std::nullopt);
+}
+
+// A row of the table that lies would judge every result of that dtype by a wrong noise.
+TEST(Dtype, TheTableSaysWhatTheConversionsDo) {
+  for (const DtypeRow& row : kDtypeTable)
+    with_dtype(row.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      const auto stored = [](double x) {
+        return static_cast<double>(to_f32(from_f32<T>(static_cast<float>(x))));
+      };
+      EXPECT_EQ(sizeof(T), row.bytes) << row.name;
+      const double next = 1 + 2 * row.roundoff;
+      EXPECT_EQ(stored(next), next) << row.name;
+      EXPECT_EQ(stored(1 + row.roundoff), 1) << row.name << ": halfway, to the even one";
+      EXPECT_EQ(stored(row.largest), row.largest) << row.name;
+      EXPECT_EQ(stored(row.smallest_subnormal), row.smallest_subnormal) << row.name;
+      EXPECT_EQ(stored(row.smallest_subnormal / 2), 0) << row.name;
+      const double below = row.smallest_normal * (1 - row.roundoff);
+      EXPECT_EQ(stored(below), row.smallest_normal) << row.name << ": a subnormal has fewer bits";
+    });
 }
 
 }  // namespace

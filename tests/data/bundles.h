@@ -45,13 +45,13 @@ inline Problem npy_files() {
 /// A tensor whose bytes are all the same.
 inline TensorToWrite filled_with(const std::string& name, Element element,
                                  std::vector<std::int64_t> shape, unsigned char byte) {
-  std::size_t bytes = element == Element::kF32 ? 4 : dtype_of(element) ? 2 : 1;
+  std::size_t bytes = element_bytes(element);
   for (const std::int64_t size : shape) bytes *= static_cast<std::size_t>(size);
   return {name, element, std::move(shape),
           [=](const ByteSink& sink) { sink(std::vector<std::byte>(bytes, std::byte{byte})); }};
 }
 inline TensorToWrite zeros(const std::string& name, std::vector<std::int64_t> shape,
-                           Element element = Element::kF32) {
+                           Element element = Dtype::kF32) {
   return filled_with(name, element, std::move(shape), 0);
 }
 

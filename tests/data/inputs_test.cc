@@ -44,7 +44,7 @@ TEST(MakeInputs, AnyNonZeroByteOfAMaskKeeps) {
   const std::string path = scratch.path("t.safetensors");
   write_safetensors(path,
                     {zeros("q", {1, 1, 1, 4}), zeros("k", {1, 1, 3, 4}), zeros("v", {1, 1, 3, 4}),
-                     filled_with("mask", Element::kU8, {1, 3}, 0xff)});
+                     filled_with("mask", OtherElement::kU8, {1, 3}, 0xff)});
   EXPECT_THAT(make_inputs(resolve(bundle(path), {})).key_mask, Each(1));
 }
 
@@ -69,7 +69,7 @@ std::string bundle_with(const Scratch& scratch, const std::string& name, Dims at
     tensors.push_back({each, element_of(dtype), shape,
                        [t, layout](const ByteSink& sink) { write_tensor(*t, layout, sink); }});
   }
-  tensors.push_back({"mask", Element::kU8, {2, 5}, [](const ByteSink& sink) {
+  tensors.push_back({"mask", OtherElement::kU8, {2, 5}, [](const ByteSink& sink) {
                        const std::uint8_t mask[] = {1, 1, 1, 1, 1, 1, 1, 0, 1, 1};
                        sink(std::as_bytes(std::span(mask)));
                      }});

@@ -95,13 +95,13 @@ TEST(Npy, RefusesEveryLieInOneLineThatNamesTheFile) {
 
 TEST(Npy, ReadsAllVersionsAndTypes) {
   const Scratch scratch;
-  const std::pair<const char*, Element> types[] = {{"'<f4'", Element::kF32},
-                                                   {"\"<f2\"", Element::kF16},
-                                                   {"'|u1'", Element::kU8},
-                                                   {"'|b1'", Element::kBool}};
+  const std::pair<const char*, Element> types[] = {{"'<f4'", Dtype::kF32},
+                                                   {"\"<f2\"", Dtype::kF16},
+                                                   {"'|u1'", OtherElement::kU8},
+                                                   {"'|b1'", OtherElement::kBool}};
   for (int major = 1; major <= 3; ++major) {
     for (const auto& [descr, element] : types) {
-      const int items = element == Element::kF32 ? 2 : element == Element::kF16 ? 4 : 8;
+      const int items = static_cast<int>(8 / element_bytes(element));
       const std::string shape = "(1, " + std::to_string(items) + ")";
       const TensorFile file = open_npy(
           scratch.put("t.npy", npy_bytes(header(descr, "False", shape), "abcdefgh", major)));

@@ -80,9 +80,9 @@ TEST(Outputs, AForwardPassWritesNoGradients) {
   write_outputs(scratch.path("o"), p, random_outputs(p), p.pass);
   const TensorFile file = open_safetensors(scratch.path("o"));
   ASSERT_EQ(file.tensors().size(), 2u);
-  EXPECT_EQ(file.find("o")->element, Element::kBf16);
+  EXPECT_EQ(file.find("o")->element, Element(Dtype::kBf16));
   EXPECT_THAT(file.find("o")->shape, ElementsAre(2, 5, 4, 8));
-  EXPECT_EQ(file.find("lse")->element, Element::kF32);
+  EXPECT_EQ(file.find("lse")->element, Element(Dtype::kF32));
   EXPECT_THAT(file.find("lse")->shape, ElementsAre(2, 5, 4));
 }
 
@@ -128,8 +128,8 @@ TEST(ReadOutputs, TakesWhatIsThereInF32OrTheProblemsDtype) {
   const Scratch scratch;
   const std::string path = scratch.path("o.safetensors");
   write_safetensors(
-      path, {zeros("out", {2, 4, 5, 8}, Element::kBf16), zeros("dq", {2, 4, 5, 8}, Element::kF32),
-             zeros("lse", {2, 4, 5, 1}, Element::kF32), zeros("unrelated", {3}, Element::kU8)});
+      path, {zeros("out", {2, 4, 5, 8}, Dtype::kBf16), zeros("dq", {2, 4, 5, 8}, Dtype::kF32),
+             zeros("lse", {2, 4, 5, 1}, Dtype::kF32), zeros("unrelated", {3}, OtherElement::kU8)});
   const Outputs out =
       read_outputs(path, small(Dtype::kBf16, Layout::kBhsd), OutputNames{.o = "out"});
   EXPECT_EQ(out.o.dtype(), Dtype::kBf16);
@@ -146,22 +146,22 @@ TEST(ReadOutputs, RefusesWhatDoesNotFit) {
   };
   const Case cases[] = {
       {"nothing_known",
-       zeros("out", {2, 4, 5, 8}, Element::kF32),
+       zeros("out", {2, 4, 5, 8}, Dtype::kF32),
        {"none of 'o', 'lse', 'dq', 'dk', 'dv'", "it holds 'out'"}},
       {"other_16_bit_type",
-       zeros("o", {2, 4, 5, 8}, Element::kF16),
+       zeros("o", {2, 4, 5, 8}, Dtype::kF16),
        {"tensor 'o' holds F16", "f32 or bf16"}},
-      {"bytes", zeros("dq", {2, 4, 5, 8}, Element::kU8), {"tensor 'dq' holds U8"}},
+      {"bytes", zeros("dq", {2, 4, 5, 8}, OtherElement::kU8), {"tensor 'dq' holds U8"}},
       {"lse_in_bf16",
-       zeros("lse", {2, 4, 5}, Element::kBf16),
+       zeros("lse", {2, 4, 5}, Dtype::kBf16),
        {"tensor 'lse' holds BF16", "must be f32"}},
       {"dk_of_every_query_head",
-       zeros("dk", {2, 4, 7, 8}, Element::kF32),
+       zeros("dk", {2, 4, 7, 8}, Dtype::kF32),
        {"tensor 'dk' has shape [2, 4, 7, 8]", "[2, 2, 7, 8]"}},
       {"other_layout",
-       zeros("o", {2, 5, 4, 8}, Element::kF32),
+       zeros("o", {2, 5, 4, 8}, Dtype::kF32),
        {"[2, 5, 4, 8]", "must be [2, 4, 5, 8]", "--layout bhsd"}},
-      {"lse_padded", zeros("lse", {2, 4, 8}, Element::kF32), {"[2, 4, 8]", "[2, 4, 5]"}},
+      {"lse_padded", zeros("lse", {2, 4, 8}, Dtype::kF32), {"[2, 4, 8]", "[2, 4, 5]"}},
   };
   const Scratch scratch;
   const Problem p = small(Dtype::kBf16, Layout::kBhsd);

@@ -263,7 +263,7 @@ TEST(SafetensorsReader, TakesWhatTheFormatAllows) {
       "odd.safetensors", safetensors_bytes(header, std::string("\0\0\x80?ab12345678", 14))));
   EXPECT_EQ(file.tensors().size(), 4u);
   EXPECT_EQ(file.find("missing"), nullptr);
-  EXPECT_EQ(file.find("long")->element, Element::kOther);
+  EXPECT_EQ(file.find("long")->element, Element(OtherElement::kUnread));
   EXPECT_THAT(file.find("b")->shape, ElementsAre(2, 1));
   EXPECT_TRUE(file.find("scalar")->shape.empty());
   std::array<std::byte, 4> bytes{};
@@ -287,7 +287,7 @@ TEST(SafetensorsReader, AFileThatShrinksIsAnErrorAndNotACrash) {
 
 TensorToWrite floats(const std::string& name, const std::vector<float>& values) {
   return {name,
-          Element::kF32,
+          Dtype::kF32,
           {static_cast<std::int64_t>(values.size())},
           [values](const ByteSink& sink) { sink(std::as_bytes(std::span(values))); }};
 }
@@ -295,7 +295,7 @@ TensorToWrite floats(const std::string& name, const std::vector<float>& values) 
 TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
   const Scratch scratch;
   const std::string path = scratch.path("out.safetensors");
-  const TensorToWrite bytes{"mask", Element::kBool, {3}, [](const ByteSink& sink) {
+  const TensorToWrite bytes{"mask", OtherElement::kBool, {3}, [](const ByteSink& sink) {
                               const std::uint8_t values[] = {1, 0, 1};
                               sink(std::as_bytes(std::span(values, 1)));
                               sink(std::as_bytes(std::span(values + 1, 2)));

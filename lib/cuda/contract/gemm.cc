@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "core/enumerators.h"
+#include "cuda/contract/element.h"
 #include "cuda/normal/simt_normal_layout.h"
 #include "system/error.h"
 
@@ -18,13 +20,21 @@ GemmMatrix rows_of(const Rows& r, Element element, std::int64_t rows) {
 /// A row of scores is f32 when it holds S or dP. P and dS lie in the tensors' element type at the
 /// start of the same rows.
 GemmMatrix scores_of(const Attention& a, const float* scores, Element element) {
-  const std::int64_t stride = a.scores_stride * (element == Element::kF32 ? 1 : 2);
+  const std::int64_t stride =
+      a.scores_stride * static_cast<std::int64_t>(sizeof(float) / size_bytes(dtype_of(element)));
   return {address(scores), element, stride, std::int64_t{a.group} * a.q_len * stride};
 }
 
 /// Undoes what P is stored times.
 float weight_factor(const Attention& a) {
-  return a.element == Element::kF16 ? 1 / normal::kF16WeightScale : 1;
+  switch (a.element) {
+    case Element::kF32:
+    case Element::kBf16:
+      return 1;
+    case Element::kF16:
+      return 1 / normal::kF16WeightScale;
+  }
+  no_such_enumerator();
 }
 
 /// Rows in memory are columns to BLAS: a row-major C = A · Bᵀ is its Cᵀ = B · Aᵀ. So every product
@@ -99,9 +109,9 @@ Gemm gemm_of(Product product, const Attention& a) {
     case Product::kValueGradients:
       return make.over_queries("dV = P^T dO", make.p(), a.d_o, weight_factor(a), a.dv);
     case Product::kNone:
-    default:
       throw DeviceError("a launch that is no product has no matrices");
   }
+  no_such_enumerator();
 }
 
 bool gemms_fit(const Shape& s) {

@@ -2,13 +2,22 @@
 
 #include <fmt/format.h>
 
+#include "core/enumerators.h"
 #include "system/error.h"
 
 namespace flashbench::cuda {
 namespace {
 
 int type_of(Element e) {
-  return e == Element::kF32 ? kCublasF32 : e == Element::kBf16 ? kCublasBf16 : kCublasF16;
+  switch (e) {
+    case Element::kF32:
+      return kCublasF32;
+    case Element::kBf16:
+      return kCublasBf16;
+    case Element::kF16:
+      return kCublasF16;
+  }
+  no_such_enumerator();
 }
 
 int op_of(Transpose t) { return t == Transpose::kNo ? kCublasNoTranspose : kCublasTranspose; }

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "core/dtype.h"
+#include "cuda/contract/element.h"
 #include "system/error.h"
 
 namespace flashbench::cuda {
@@ -15,14 +15,11 @@ namespace {
 constexpr std::size_t kVectorBytes = 16;
 constexpr int kColumnsAtOnce = 4;
 
-std::size_t size_of(Element e) { return e == Element::kF32 ? 4 : 2; }
+std::size_t size_of(Element e) { return size_bytes(dtype_of(e)); }
 
 template <typename F>
 void with_element(Element e, F&& f) {
-  with_dtype(e == Element::kF32    ? Dtype::kF32
-             : e == Element::kBf16 ? Dtype::kBf16
-                                   : Dtype::kF16,
-             std::forward<F>(f));
+  with_dtype(CudaElements{}, dtype_of(e), f);
 }
 
 /// A matrix as it is stored, before op().

@@ -36,8 +36,11 @@ constexpr int kMostRepeats = 1 << 24, kMostTries = 8;
 /// Clocks drift: a reading between half and twice the wanted time is as good.
 constexpr double kShortest = 0.5, kLongest = 2;
 
+/// The dtypes that the tensor cores' probes multiply; the others are computed in f32.
+constexpr DtypeSet kOfTensorCores = {Dtype::kBf16, Dtype::kF16};
+
 const Arithmetic& arithmetic(int capability, Dtype dtype) {
-  if (dtype == Dtype::kF32 || capability < kFirstTensorCores) return kFma;
+  if (!kOfTensorCores.has(dtype) || capability < kFirstTensorCores) return kFma;
   return capability == kHopper ? kWgmma : kMma;
 }
 

@@ -27,21 +27,35 @@ struct Head {
   Element element;
 };
 
+__device__ inline int element_bytes(Element element) {
+  switch (element) {
+    case Element::kF32:
+      return sizeof(float);
+    case Element::kBf16:
+      return sizeof(Bf16);
+    case Element::kF16:
+      return sizeof(F16);
+  }
+  return 0;
+}
+
 __device__ inline Head head_of(const Rows& rows, Element element, int b, int h) {
   const std::int64_t offset = b * rows.stride_b + h * rows.stride_h;
-  const std::int64_t size = element == Element::kF32 ? 4 : 2;
+  const std::int64_t size = element_bytes(element);
   return {static_cast<const char*>(rows.data) + offset * size, rows.stride_row, element};
 }
 
 /// Calls f with a value of the element type.
 template <typename F>
 __device__ inline void with_element(Element element, F&& f) {
-  if (element == Element::kF32)
-    f(float{});
-  else if (element == Element::kBf16)
-    f(Bf16{});
-  else
-    f(F16{});
+  switch (element) {
+    case Element::kF32:
+      return f(float{});
+    case Element::kBf16:
+      return f(Bf16{});
+    case Element::kF16:
+      return f(F16{});
+  }
 }
 
 /// Stages columns [first, first + kCount) of kRows rows as f32. `row_of(r)` is the row of the

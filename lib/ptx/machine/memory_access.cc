@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/enumerators.h"
 #include "ptx/machine/cta.h"
 
 namespace flashbench::ptx {
@@ -49,10 +50,12 @@ const std::uint8_t* Cta::read(const Site& at, std::uint64_t address, std::uint32
       return local_bytes(at, address, bytes, Access::kRead);
     case Space::kParam:
       return param_bytes(at, address, bytes, Access::kRead);
-    default:
+    case Space::kGlobal:
+    case Space::kGeneric:  // resolved above
       counters().global_read_bytes += bytes;
       return checked_global(at, address, bytes, Access::kRead);
   }
+  no_such_enumerator();
 }
 
 void Cta::write(const Site& at, std::uint64_t address, std::uint32_t bytes, Space space,
@@ -79,7 +82,8 @@ void Cta::write(const Site& at, std::uint64_t address, std::uint32_t bytes, Spac
     case Space::kParam:
       std::memcpy(param_bytes(at, address, bytes, Access::kWrite), from, bytes);
       return;
-    default:
+    case Space::kGlobal:
+    case Space::kGeneric:  // resolved above
       counters().global_written_bytes += bytes;
       std::memcpy(checked_global(at, address, bytes, Access::kWrite), from, bytes);
   }

@@ -113,19 +113,12 @@ Handler comparison(Type t, bool predicate) {
   const auto pick = [&]<class Format>() -> Handler {
     return predicate ? setp<Format, F> : set_value<Format, F>;
   };
-  switch (t) {
-    case Type::kF32:
-      return pick.template operator()<Plain<float>>();
-    case Type::kF64:
-      return pick.template operator()<Plain<double>>();
-    case Type::kF16:
-      return pick.template operator()<F16>();
-    case Type::kBf16:
-      return pick.template operator()<Bf16>();
-    default:
-      return integer_handler(
-          t, [&]<class T>() -> Handler { return pick.template operator()<Plain<T>>(); });
-  }
+  if (t == Type::kF32) return pick.template operator()<Plain<float>>();
+  if (t == Type::kF64) return pick.template operator()<Plain<double>>();
+  if (t == Type::kF16) return pick.template operator()<F16>();
+  if (t == Type::kBf16) return pick.template operator()<Bf16>();
+  return integer_handler(
+      t, [&]<class T>() -> Handler { return pick.template operator()<Plain<T>>(); });
 }
 
 using Maker = Handler (*)(Type, bool);

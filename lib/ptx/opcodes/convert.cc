@@ -21,9 +21,8 @@ double to_integral(double v, std::uint8_t rounding) {
       return std::floor(v);
     case kUp:
       return std::ceil(v);
-    default:
-      return v;
   }
+  return v;
 }
 
 bool is_integer(Type t) { return is_signed(t) || is_unsigned(t); }
@@ -39,19 +38,11 @@ std::uint64_t zero_extended(std::uint64_t v, int bytes) {
 
 double read_float(const Warp& w, const Instruction& ins, Type from, int lane) {
   const auto bits = static_cast<std::uint16_t>(w.get<std::uint32_t>(ins.a, lane));
-  switch (from) {
-    case Type::kF64:
-      return w.get<double>(ins.a, lane);
-    case Type::kF16:
-      return f16_to_float(bits);
-    case Type::kBf16:
-      return bf16_to_float(bits);
-    default: {
-      const auto v = w.get<float>(ins.a, lane);
-      return ins.flush && std::fabs(v) < std::numeric_limits<float>::min() ? std::copysign(0.0, v)
-                                                                           : v;
-    }
-  }
+  if (from == Type::kF64) return w.get<double>(ins.a, lane);
+  if (from == Type::kF16) return f16_to_float(bits);
+  if (from == Type::kBf16) return bf16_to_float(bits);
+  const auto v = w.get<float>(ins.a, lane);
+  return ins.flush && std::fabs(v) < std::numeric_limits<float>::min() ? std::copysign(0.0, v) : v;
 }
 
 // A double to float in a directed mode.
@@ -137,22 +128,13 @@ std::uint64_t float_to_float(const Instruction& ins, double v, Type to) {
   if (ins.n == 1) v = to_integral(v, ins.mode);  // .rni and its kin keep the format
   if (ins.saturate) v = std::isnan(v) ? 0 : std::fmin(std::fmax(v, 0.0), 1.0);
   if (ins.immediate == 1 && !std::isnan(v)) v = std::fmax(v, 0.0);  // relu
-  switch (to) {
-    case Type::kF64:
-      return std::bit_cast<std::uint64_t>(v);
-    case Type::kF16:
-      return f16_of(v, ins.mode);
-    case Type::kBf16:
-      return bf16_of(v, ins.mode);
-    case Type::kTf32:
-      return tf32_of(v, ins.mode);
-    default: {
-      const float f = narrowed(v, ins.n == 1 ? std::uint8_t{kNearest} : ins.mode);
-      return std::bit_cast<std::uint32_t>(
-          ins.flush && std::fabs(f) < std::numeric_limits<float>::min() ? std::copysign(0.0f, f)
-                                                                        : f);
-    }
-  }
+  if (to == Type::kF64) return std::bit_cast<std::uint64_t>(v);
+  if (to == Type::kF16) return f16_of(v, ins.mode);
+  if (to == Type::kBf16) return bf16_of(v, ins.mode);
+  if (to == Type::kTf32) return tf32_of(v, ins.mode);
+  const float f = narrowed(v, ins.n == 1 ? std::uint8_t{kNearest} : ins.mode);
+  return std::bit_cast<std::uint32_t>(
+      ins.flush && std::fabs(f) < std::numeric_limits<float>::min() ? std::copysign(0.0f, f) : f);
 }
 
 void cvt(Cta&, Warp& w, const Instruction& ins, LaneMask lanes) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/enumerators.h"
 #include "ptx/machine/warp.h"
 #include "ptx/opcodes/decoder.h"
 
@@ -61,9 +62,22 @@ Handler integer_handler(Type type, Pick pick) {
     case Type::kU64:
     case Type::kB64:
       return pick.template operator()<std::uint64_t>();
-    default:
+    case Type::kNone:
+    case Type::kPred:
+    case Type::kB8:
+    case Type::kU8:
+    case Type::kS8:
+    case Type::kF16:
+    case Type::kBf16:
+    case Type::kF32:
+    case Type::kF16x2:
+    case Type::kBf16x2:
+    case Type::kTf32:
+    case Type::kF64:
+    case Type::kB128:
       return nullptr;
   }
+  no_such_enumerator();
 }
 
 /// d, a, b, c = the operands, all of `type`.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/enumerators.h"
 #include "ptx/machine/cta.h"
 #include "ptx/opcodes/lane_ops.h"
 #include "ptx/opcodes/number_formats.h"
@@ -252,9 +253,23 @@ Handler atomic_of(Type t) {
     case Type::kU64:
     case Type::kB64:
       return atomic<std::uint64_t, F>;
-    default:
+    case Type::kNone:
+    case Type::kPred:
+    case Type::kB8:
+    case Type::kU8:
+    case Type::kS8:
+    case Type::kB16:
+    case Type::kU16:
+    case Type::kS16:
+    case Type::kF16:
+    case Type::kBf16:
+    case Type::kF16x2:
+    case Type::kBf16x2:
+    case Type::kTf32:
+    case Type::kB128:
       return nullptr;
   }
+  no_such_enumerator();
 }
 
 Handler pick_atomic(Decoder& d, Type t) {

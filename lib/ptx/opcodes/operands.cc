@@ -210,9 +210,13 @@ Row Decoder::source(const Operand& o, Type type) {
       if (bytes == 8) return constant(static_cast<std::uint64_t>(o.value), 8);
       return constant(
           std::bit_cast<std::uint32_t>(static_cast<float>(std::bit_cast<double>(o.value))), 4);
-    default:
-      fail("an operand of the wrong kind");
+    case Operand::Kind::kAddress:
+    case Operand::Kind::kVector:
+    case Operand::Kind::kPair:
+    case Operand::Kind::kList:
+      break;
   }
+  fail("an operand of the wrong kind");
 }
 
 Row Decoder::destination(const Operand& o) {
