@@ -76,22 +76,19 @@ Rejection does_not_fit(double needed, double available) {
 
 MemoryNeed memory_need(const RoutedCase& c) {
   const Problem& p = c.request.problem;
-  const Shape& s = p.shape;
-  const auto q = static_cast<std::size_t>(s.q_dims().count()) * size_bytes(p.dtype);
-  const auto kv = static_cast<std::size_t>(s.kv_dims().count()) * size_bytes(p.dtype);
+  const OperandBytes operands = operand_bytes(p);
   MemoryNeed need;
-  need.inputs = q + 2 * kv + (p.needs_gradients() ? q : 0) +
-                (p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(s.b * s.kv_len));
-  need.outputs = operand_bytes(p) - need.inputs;
+  need.inputs = operands.inputs;
+  need.outputs = operands.outputs;
   if (c.route) need.workspace = c.route->kernel->host_bytes(p, c.route->execution);
   return need;
 }
 
 std::size_t reference_bytes(const Problem& p) {
   const Shape& s = p.shape;
-  const auto q = static_cast<std::size_t>(s.q_dims().count()) * sizeof(double);
-  const auto kv = static_cast<std::size_t>(s.kv_dims().count()) * sizeof(double);
-  return p.needs_gradients() ? 3 * q + 4 * kv : q;
+  const std::int64_t o = s.o_dims().count();
+  const std::int64_t gradients = s.q_dims().count() + s.k_dims().count() + s.v_dims().count();
+  return sizeof(double) * static_cast<std::size_t>(p.needs_gradients() ? o + 2 * gradients : o);
 }
 
 void skip_what_does_not_fit(RoutedGroup& group, const ExtraMemory& extra) {

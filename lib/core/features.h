@@ -13,6 +13,8 @@ enum class Feature {
   kGradients,
   kCausal,
   kKeyMask,
+  kValueDim,  ///< V and O are as wide as d_v, which is not d
+  kKvDtype,   ///< K and V are of another dtype than Q and O
 };
 
 using Features = EnumSet<Feature>;
@@ -26,6 +28,10 @@ constexpr std::string_view flag(Feature f) {
       return "--causal";
     case Feature::kKeyMask:
       return "--mask";
+    case Feature::kValueDim:
+      return "--d_v";
+    case Feature::kKvDtype:
+      return "--kv_dtype";
   }
   no_such_enumerator();
 }
@@ -38,6 +44,10 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.causal;
     case Feature::kKeyMask:
       return p.padding != PaddingMask::kNone;
+    case Feature::kValueDim:
+      return p.shape.d_v() != p.shape.d;
+    case Feature::kKvDtype:
+      return p.kv_dtype() != p.dtype;
   }
   no_such_enumerator();
 }

@@ -10,8 +10,7 @@ namespace {
 
 /// Everything in bytes.
 struct Sizes {
-  double q;        ///< one tensor like Q
-  double kv;       ///< one tensor like K
+  double q, k, v, o;
   double row;      ///< one f32 number per query row
   double matrix;   ///< one f32 matrix of scores over all heads
   double visible;  ///< share of the pairs that count
@@ -19,12 +18,13 @@ struct Sizes {
 
 Sizes sizes_of(const Problem& p) {
   const Shape& s = p.shape;
-  const double element = static_cast<double>(size_bytes(p.dtype));
+  const TensorBytes t = tensor_bytes(p);
   const double rows = static_cast<double>(s.b * s.h * s.q_len);
   const Work work = count_work(p, expected_visible(p));
-  return {rows * static_cast<double>(s.d) * element,
-          static_cast<double>(s.b * s.h_kv * s.kv_len * s.d) * element, rows * 4,
-          rows * static_cast<double>(s.kv_len) * 4, work.flop_visible / work.flop_dense};
+  return {static_cast<double>(t.q),           static_cast<double>(t.k),
+          static_cast<double>(t.v),           static_cast<double>(t.o),
+          static_cast<double>(t.lse),         rows * static_cast<double>(s.kv_len) * 4,
+          work.flop_visible / work.flop_dense};
 }
 
 /// How often an inner loop runs over its operand: once per block, less the blocks that nobody sees.
@@ -33,34 +33,33 @@ double passes(double length, double block, double visible) {
 }
 
 double normal_bytes(const Sizes& s, Pass pass) {
-  const double forward = 2 * s.q + 2 * s.kv + s.row + 4 * s.matrix;
-  const double backward = 4 * s.q + 4 * s.kv + 7 * s.matrix;
-  return pass == Pass::kForward ? forward : pass == Pass::kBackward ? backward : forward + backward;
+  const double tensors = s.q + s.k + s.v + s.o;
+  const double forward = tensors + s.row + 4 * s.matrix;
+  const double backward = 2 * tensors + 7 * s.matrix;
+  return of_pass(pass, forward, backward);
 }
 
 double paper_bytes(const Sizes& s, const Problem& p, std::int64_t kv_block) {
   const double group = static_cast<double>(p.shape.group());  // every query head reads its K and V
   const double n =
       passes(static_cast<double>(p.shape.kv_len), static_cast<double>(kv_block), s.visible);
-  const double forward = 2 * group * s.kv + n * (3 * s.q + 4 * s.row);
-  const double backward = 4 * group * s.kv + n * (5 * s.q + 2 * s.row);
-  return p.pass == Pass::kForward    ? forward
-         : p.pass == Pass::kBackward ? backward
-                                     : forward + backward;
+  // Forward: Q read, O read and written. Backward: Q, O and dO read, dQ read and written.
+  const double forward = group * (s.k + s.v) + n * (s.q + 2 * s.o + 4 * s.row);
+  const double backward = 2 * group * (s.k + s.v) + n * (3 * s.q + 2 * s.o + 2 * s.row);
+  return of_pass(p.pass, forward, backward);
 }
 
 double flash_bytes(const Sizes& s, const Problem& p, std::size_t fast_memory_bytes) {
-  const double row_bytes = static_cast<double>(p.shape.d) * 4;
+  const double row_bytes = static_cast<double>(p.shape.widest_d()) * 4;
   const double block =
       std::max(std::floor(static_cast<double>(fast_memory_bytes) / 4 / row_bytes), 1.0);
   const double queries = static_cast<double>(p.shape.group() * p.shape.q_len);
   const double keys = static_cast<double>(p.shape.kv_len);
-  const double forward = 2 * s.q + s.row + passes(queries, block, s.visible) * 2 * s.kv;
+  const double forward = s.q + s.o + s.row + passes(queries, block, s.visible) * (s.k + s.v);
+  // O and dO once, for D; then Q and dO read, dQ read and written, for every block of keys.
   const double backward =
-      2 * s.q + 4 * s.kv + passes(keys, block, s.visible) * (4 * s.q + 2 * s.row);
-  return p.pass == Pass::kForward    ? forward
-         : p.pass == Pass::kBackward ? backward
-                                     : forward + backward;
+      2 * s.o + 2 * (s.k + s.v) + passes(keys, block, s.visible) * (3 * s.q + s.o + 2 * s.row);
+  return of_pass(p.pass, forward, backward);
 }
 
 }  // namespace

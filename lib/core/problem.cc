@@ -69,16 +69,17 @@ std::string Problem::flags() const {
 std::optional<Rejection> invalid(const Problem& p) {
   constexpr auto kInvalid = Rejection::Kind::kInvalid;
   const Shape& s = p.shape;
-  const std::pair<const char*, std::int64_t> sizes[] = {{"b", s.b},           {"h", s.h},
-                                                        {"h_kv", s.h_kv},     {"q_len", s.q_len},
-                                                        {"kv_len", s.kv_len}, {"d", s.d}};
+  const std::pair<const char*, std::int64_t> sizes[] = {
+      {"b", s.b},           {"h", s.h}, {"h_kv", s.h_kv}, {"q_len", s.q_len},
+      {"kv_len", s.kv_len}, {"d", s.d}, {"d_v", s.d_v()}};
   for (const auto& [flag, value] : sizes)
     if (value < 1 || value > std::numeric_limits<std::int32_t>::max())
       return Rejection{kInvalid, fmt::format("--{} must be between 1 and {}, got {}", flag,
                                              std::numeric_limits<std::int32_t>::max(), value)};
-  if (s.d > kMaxHeadDim)
-    return Rejection{
-        kInvalid, fmt::format("--d {} exceeds {}, the largest head dimension", s.d, kMaxHeadDim)};
+  for (const auto& [flag, value] : {std::pair("d", s.d), std::pair("d_v", s.d_v())})
+    if (value > kMaxHeadDim)
+      return Rejection{kInvalid, fmt::format("--{} {} exceeds {}, the largest head dimension", flag,
+                                             value, kMaxHeadDim)};
   if (s.h % s.h_kv != 0) {
     std::string divisors;
     for (std::int64_t i = 1; i <= s.h; ++i)
@@ -89,7 +90,7 @@ std::optional<Rejection> invalid(const Problem& p) {
   // Element counts and byte sizes stay well inside 63 bits.
   const double largest = static_cast<double>(s.b) * static_cast<double>(s.h) *
                          static_cast<double>(std::max(s.q_len, s.kv_len)) *
-                         static_cast<double>(s.d);
+                         static_cast<double>(s.widest_d());
   if (largest > 0x1p56)
     return Rejection{kInvalid,
                      fmt::format("the tensors would have {:.3g} elements, more than any machine "

@@ -91,7 +91,8 @@ struct InputFiles {
 struct Problem {
   Shape shape;
   Pass pass = Pass::kForward;
-  Dtype dtype = Dtype::kF32;
+  Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
+  std::optional<Dtype> own_kv_dtype = {};  ///< absent: as dtype. kv_dtype() is what counts
   bool causal = false;
   PaddingMask padding = PaddingMask::kNone;
   double mask_keep = 0.5;       ///< probability that the random mask keeps a key
@@ -103,6 +104,7 @@ struct Problem {
   double softmax_scale() const {
     return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(shape.d));
   }
+  constexpr Dtype kv_dtype() const { return own_kv_dtype.value_or(dtype); }  ///< of K and V
   bool needs_gradients() const { return pass != Pass::kForward; }
 
   /// The workload flags that reproduce this problem, e.g. "--b 1 --h 2 --q_len 4096 ...": always

@@ -25,34 +25,42 @@ Visible expected_visible(const Problem& p) {
 
 Work count_work(const Problem& p, const Visible& visible) {
   const Shape& s = p.shape;
-  const double d = static_cast<double>(s.d);
   const double q_rows = static_cast<double>(s.b * s.h * s.q_len);
   const double dense_pairs = q_rows * static_cast<double>(s.kv_len);
-  const double element = static_cast<double>(size_bytes(p.dtype));
-  const double q_bytes = q_rows * d * element;            // Q, O, dO or dQ
-  const double kv_bytes = visible.kv_rows * d * element;  // K, V, dK or dV
+  const double dims = static_cast<double>(s.d + s.d_v());
+  const double q_and_o = q_rows * dims * static_cast<double>(size_bytes(p.dtype));
+  const double k_and_v = visible.kv_rows * dims * static_cast<double>(size_bytes(p.kv_dtype()));
   const double lse_bytes = q_rows * 4.0;
-  const double forward = 2 * q_bytes + 2 * kv_bytes + lse_bytes;
-  const double backward = 4 * q_bytes + 4 * kv_bytes + lse_bytes;
+  const double forward = q_and_o + k_and_v + lse_bytes;
+  const double backward = 2 * q_and_o + 2 * k_and_v + lse_bytes;  // and dQ, dO, dK, dV
 
   Work w;
-  w.flop_dense = flop_per_pair_dim(p.pass) * dense_pairs * d;
-  w.flop_visible = flop_per_pair_dim(p.pass) * visible.pairs * d;
-  w.bytes = p.pass == Pass::kForward    ? forward
-            : p.pass == Pass::kBackward ? backward
-                                        : forward + backward;
+  w.flop_dense = flop_per_pair(p.pass, s) * dense_pairs;
+  w.flop_visible = flop_per_pair(p.pass, s) * visible.pairs;
+  w.bytes = of_pass(p.pass, forward, backward);
   return w;
 }
 
-std::size_t operand_bytes(const Problem& p) {
+TensorBytes tensor_bytes(const Problem& p) {
   const Shape& s = p.shape;
-  const auto q = static_cast<std::size_t>(s.q_dims().count()) * size_bytes(p.dtype);
-  const auto kv = static_cast<std::size_t>(s.kv_dims().count()) * size_bytes(p.dtype);
-  const auto lse = static_cast<std::size_t>(s.lse_dims().count()) * sizeof(float);
+  const auto bytes = [](const Dims& dims, Dtype t) {
+    return static_cast<std::size_t>(dims.count()) * size_bytes(t);
+  };
+  return {bytes(s.q_dims(), p.dtype), bytes(s.k_dims(), p.kv_dtype()),
+          bytes(s.v_dims(), p.kv_dtype()), bytes(s.o_dims(), p.dtype),
+          bytes(s.lse_dims(), Dtype::kF32)};
+}
+
+OperandBytes operand_bytes(const Problem& p) {
+  const TensorBytes t = tensor_bytes(p);
   const std::size_t mask =
-      p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(s.b * s.kv_len);
-  const std::size_t forward = 2 * q + 2 * kv + lse + mask;
-  return p.needs_gradients() ? forward + 2 * q + 2 * kv : forward;
+      p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(p.shape.b * p.shape.kv_len);
+  OperandBytes all = {t.q + t.k + t.v + mask, t.o + t.lse};
+  if (p.needs_gradients()) {
+    all.inputs += t.o;  // dO
+    all.outputs += t.q + t.k + t.v;
+  }
+  return all;
 }
 
 }  // namespace flashbench

@@ -13,8 +13,10 @@ struct Visible {
   double kv_rows = 0;  ///< (batch, K/V head, key) rows that some query sees
 };
 
-/// FLOP and bytes of a problem. A product of n pairs costs 2·n·d; the forward has 2 of them, the
-/// backward 5, so that backward = 2.5 x forward. Query heads count, not K/V heads.
+/// FLOP and bytes of a problem. A product of n pairs costs 2·n times the dimension that it sums
+/// over or makes: the forward has one of d (S) and one of d_v (O), the backward three of d (S, dQ,
+/// dK) and two of d_v (dP, dV), so that with d_v = d backward = 2.5 x forward. Query heads count,
+/// not K/V heads.
 struct Work {
   double flop_dense = 0;    ///< nothing masked
   double flop_visible = 0;  ///< true count of visible pairs
@@ -24,9 +26,23 @@ struct Work {
 inline constexpr std::string_view kFlopConvention =
     "4*b*h*q*k*d forward, 10 backward, visible pairs";
 
-/// FLOP per (pair, dim): 4 forward, 10 backward, 14 both.
-constexpr double flop_per_pair_dim(Pass pass) {
-  return pass == Pass::kForward ? 4.0 : pass == Pass::kBackward ? 10.0 : 14.0;
+/// What a pass costs, from what a forward and a backward cost.
+constexpr double of_pass(Pass pass, double forward, double backward) {
+  switch (pass) {
+    case Pass::kForward:
+      return forward;
+    case Pass::kBackward:
+      return backward;
+    case Pass::kBoth:
+      return forward + backward;
+  }
+  no_such_enumerator();
+}
+
+/// FLOP per visible pair: with d_v = d 4·d forward, 10·d backward, 14·d both.
+constexpr double flop_per_pair(Pass pass, const Shape& s) {
+  const double d = static_cast<double>(s.d), d_v = static_cast<double>(s.d_v());
+  return of_pass(pass, 2 * d + 2 * d_v, 6 * d + 4 * d_v);
 }
 
 /// `key_mask` is [b, kv_len], or empty when nothing is padded.
@@ -37,7 +53,18 @@ Visible expected_visible(const Problem& p);
 
 Work count_work(const Problem& p, const Visible& visible);
 
-/// Bytes of the operands that the program itself holds: inputs, dO, outputs.
-std::size_t operand_bytes(const Problem& p);
+/// Bytes of each tensor, whole; a gradient is as large as what it is the gradient of.
+struct TensorBytes {
+  std::size_t q, k, v, o, lse;
+};
+TensorBytes tensor_bytes(const Problem& p);
+
+/// Bytes of the operands that the program itself holds: inputs with dO and the mask, and outputs.
+struct OperandBytes {
+  std::size_t inputs = 0, outputs = 0;
+
+  std::size_t total() const { return inputs + outputs; }
+};
+OperandBytes operand_bytes(const Problem& p);
 
 }  // namespace flashbench

@@ -19,7 +19,9 @@ std::size_t rows_bytes(const Problem& p) {
 
 /// Where a family that moves boxes gathers the kept keys of both K and V.
 std::size_t packed_bytes(const KernelFamily& f, const Problem& p) {
-  return f.boxed && padded(p) ? 2 * DeviceTensor::bytes(p.dtype, p.shape.kv_dims()) : 0;
+  if (!f.boxed || !padded(p)) return 0;
+  return DeviceTensor::bytes(p.kv_dtype(), p.shape.k_dims()) +
+         DeviceTensor::bytes(p.kv_dtype(), p.shape.v_dims());
 }
 
 bool materialises(const KernelFamily& f) { return f.type == AttentionType::kNormal; }
@@ -174,9 +176,9 @@ class CudaPlan final : public Plan {
     const auto keys = static_cast<std::uint32_t>(l.box_keys);
     x.a = argument_;
     x.q = map_of(x.a.q, s.q_dims(), kBoxQueries);
-    x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, s.kv_dims(), keys);
-    x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, s.kv_dims(), keys);
-    if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.q_dims(), kBoxQueries);
+    x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, s.k_dims(), keys);
+    x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, s.v_dims(), keys);
+    if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.o_dims(), kBoxQueries);
     x.taken = taken_.as<std::int32_t>();
     x.heads_at_once = static_cast<std::int32_t>(l.heads_at_once);
     return x;
@@ -193,17 +195,17 @@ class CudaPlan final : public Plan {
 
   void allocate() {
     const Shape& s = problem_.shape;
-    const Dtype t = problem_.dtype;
+    const Dtype t = problem_.dtype, kv = problem_.kv_dtype();
     q_ = {device_, t, s.q_dims(), "q"};
-    k_ = {device_, t, s.kv_dims(), "k"};
-    v_ = {device_, t, s.kv_dims(), "v"};
-    o_ = {device_, t, s.q_dims(), "o"};
+    k_ = {device_, kv, s.k_dims(), "k"};
+    v_ = {device_, kv, s.v_dims(), "v"};
+    o_ = {device_, t, s.o_dims(), "o"};
     lse_ = {device_, rows_bytes(problem_), "lse"};
     if (problem_.needs_gradients()) {
-      d_o_ = {device_, t, s.q_dims(), "do"};
+      d_o_ = {device_, t, s.o_dims(), "do"};
       dq_ = {device_, t, s.q_dims(), "dq"};
-      dk_ = {device_, t, s.kv_dims(), "dk"};
-      dv_ = {device_, t, s.kv_dims(), "dv"};
+      dk_ = {device_, kv, s.k_dims(), "dk"};
+      dv_ = {device_, kv, s.v_dims(), "dv"};
       if (!materialises(family_)) delta_ = {device_, rows_bytes(problem_), "delta"};
       if (const std::size_t bytes = family_.dq_sums_bytes(extent_); bytes > 0)
         dq_sums_ = {device_, bytes, "dq_sums"};
@@ -213,8 +215,8 @@ class CudaPlan final : public Plan {
       device_.zero(taken_.address(), taken_.bytes());
     }
     if (packed_bytes(family_, problem_) > 0) {
-      packed_k_ = {device_, t, s.kv_dims(), "packed k"};
-      packed_v_ = {device_, t, s.kv_dims(), "packed v"};
+      packed_k_ = {device_, kv, s.k_dims(), "packed k"};
+      packed_v_ = {device_, kv, s.v_dims(), "packed v"};
     }
     if (materialises(family_))
       allocate_scores();
@@ -328,11 +330,13 @@ class CudaPlan final : public Plan {
 DeviceNeed device_need(const KernelFamily& family, const Problem& p,
                        std::size_t product_scratch_bytes) {
   const Shape& s = p.shape;
-  const std::size_t q = DeviceTensor::bytes(p.dtype, s.q_dims());
-  const std::size_t kv = DeviceTensor::bytes(p.dtype, s.kv_dims());
+  const std::size_t q_and_o =
+      DeviceTensor::bytes(p.dtype, s.q_dims()) + DeviceTensor::bytes(p.dtype, s.o_dims());
+  const std::size_t k_and_v =
+      DeviceTensor::bytes(p.kv_dtype(), s.k_dims()) + DeviceTensor::bytes(p.kv_dtype(), s.v_dims());
   DeviceNeed need;
-  need.tensors = 2 * q + 2 * kv + rows_bytes(p);
-  if (p.needs_gradients()) need.tensors += 2 * q + 2 * kv;
+  need.tensors = q_and_o + k_and_v + rows_bytes(p);
+  if (p.needs_gradients()) need.tensors += q_and_o + k_and_v;
   if (materialises(family)) {
     need.workspace = scores_bytes(p) * (p.needs_gradients() ? 2 : 1) + product_scratch_bytes +
                      (padded(p) ? key_mask_bytes(p) : 0);

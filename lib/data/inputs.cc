@@ -52,32 +52,33 @@ void require_finite(const Tensor& t, const Located& from, const Counts& counts,
                                row % dims.rows, at % dims.d, hint));
 }
 
-Tensor random_tensor(const Problem& p, Dims dims, TensorId id) {
-  Tensor t(p.dtype, dims);
-  fill(t, p.seed, id);
+Tensor random_tensor(Dtype dtype, Dims dims, std::uint64_t seed, TensorId id) {
+  Tensor t(dtype, dims);
+  fill(t, seed, id);
   return t;
 }
 
-Tensor ones(const Problem& p, Dims dims) {
-  Tensor t(p.dtype, dims);
-  with_dtype(p.dtype, [&](auto zero) {
+Tensor ones(Dtype dtype, Dims dims) {
+  Tensor t(dtype, dims);
+  with_dtype(dtype, [&](auto zero) {
     using T = decltype(zero);
     std::fill_n(t.as<T>(), t.count(), from_f32<T>(1.0f));
   });
   return t;
 }
 
-Tensor load_query_side(const Problem& p, const Located& from) {
-  Tensor t = load_tensor(from, p.shape.q_dims(), p.dtype, p.files.layout);
+/// Q or dO.
+Tensor load_query_side(const Problem& p, const Dims& dims, const Located& from) {
+  Tensor t = load_tensor(from, dims, p.dtype, p.files.layout);
   const auto every_row = [](std::int64_t, std::int64_t) { return true; };
   require_finite(t, from, every_row, "every element must be finite");
   return t;
 }
 
-/// Rows that the padding mask hides are never read by any query, whatever they hold.
-Tensor load_key_side(const Problem& p, const Located& from,
+/// K or V. Rows that the padding mask hides are never read by any query, whatever they hold.
+Tensor load_key_side(const Problem& p, const Dims& dims, const Located& from,
                      const std::vector<std::uint8_t>& key_mask) {
-  Tensor t = load_tensor(from, p.shape.kv_dims(), p.dtype, p.files.layout);
+  Tensor t = load_tensor(from, dims, p.kv_dtype(), p.files.layout);
   const auto kept = [&](std::int64_t b, std::int64_t row) {
     return key_mask.empty() || key_mask[static_cast<std::size_t>(b * p.shape.kv_len + row)] != 0;
   };
@@ -86,9 +87,10 @@ Tensor load_key_side(const Problem& p, const Located& from,
 }
 
 Tensor make_d_o(const Problem& p, const LocatedInputs& found) {
-  if (found.d_o) return load_query_side(p, *found.d_o);
-  if (p.d_o == GradSource::kRandom) return random_tensor(p, p.shape.q_dims(), TensorId::kDo);
-  return ones(p, p.shape.q_dims());
+  const Dims dims = p.shape.o_dims();
+  if (found.d_o) return load_query_side(p, dims, *found.d_o);
+  if (p.d_o == GradSource::kRandom) return random_tensor(p.dtype, dims, p.seed, TensorId::kDo);
+  return ones(p.dtype, dims);
 }
 
 }  // namespace
@@ -101,11 +103,12 @@ Inputs make_inputs(const Problem& p) {
     in.key_mask = load_mask(*found.mask, s.b, s.kv_len);
   else if (p.padding == PaddingMask::kRandom)
     in.key_mask = random_mask(s.b, s.kv_len, p.mask_keep, p.seed);
-  in.q = found.q ? load_query_side(p, *found.q) : random_tensor(p, s.q_dims(), TensorId::kQ);
-  in.k = found.k ? load_key_side(p, *found.k, in.key_mask)
-                 : random_tensor(p, s.kv_dims(), TensorId::kK);
-  in.v = found.v ? load_key_side(p, *found.v, in.key_mask)
-                 : random_tensor(p, s.kv_dims(), TensorId::kV);
+  in.q = found.q ? load_query_side(p, s.q_dims(), *found.q)
+                 : random_tensor(p.dtype, s.q_dims(), p.seed, TensorId::kQ);
+  in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, in.key_mask)
+                 : random_tensor(p.kv_dtype(), s.k_dims(), p.seed, TensorId::kK);
+  in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, in.key_mask)
+                 : random_tensor(p.kv_dtype(), s.v_dims(), p.seed, TensorId::kV);
   if (p.needs_gradients()) in.d_o = make_d_o(p, found);
   return in;
 }
@@ -113,12 +116,12 @@ Inputs make_inputs(const Problem& p) {
 Outputs make_outputs(const Problem& p) {
   const Shape& s = p.shape;
   Outputs out;
-  out.o = Tensor(p.dtype, s.q_dims());
+  out.o = Tensor(p.dtype, s.o_dims());
   out.lse = Tensor(Dtype::kF32, s.lse_dims());
   if (p.needs_gradients()) {
     out.dq = Tensor(p.dtype, s.q_dims());
-    out.dk = Tensor(p.dtype, s.kv_dims());
-    out.dv = Tensor(p.dtype, s.kv_dims());
+    out.dk = Tensor(p.kv_dtype(), s.k_dims());
+    out.dv = Tensor(p.kv_dtype(), s.v_dims());
   }
   return out;
 }

@@ -19,12 +19,11 @@ std::vector<std::int64_t> file_shape(const Dims& dims, Layout layout, bool is_ls
   return shape;
 }
 
-Tensor read_output(const TensorFile& file, const StoredTensor& stored, const Problem& p,
+/// A result in its own dtype or in f32.
+Tensor read_output(const TensorFile& file, const StoredTensor& stored, Layout layout, Dtype own,
                    const Dims& dims, bool is_lse) {
-  const Layout layout = p.files.layout;
   const std::optional<Dtype> dtype = dtype_of(stored.element);
-  DtypeSet right = {Dtype::kF32};
-  if (!is_lse) right.add(p.dtype);
+  const DtypeSet right = {Dtype::kF32, own};
   if (!dtype || !right.has(*dtype)) {
     std::vector<std::string_view> names;
     for (const Dtype t : kDtypes)
@@ -88,15 +87,16 @@ void write_outputs(const std::string& path, const Problem& p, const Outputs& out
 Outputs read_outputs(const std::string& path, const Problem& p, const OutputNames& names) {
   const TensorFile file = open_safetensors(path);
   Outputs out;
-  const auto read = [&](const std::string& name, const Dims& dims, Tensor& to) {
+  const auto read = [&](const std::string& name, Dtype dtype, const Dims& dims, Tensor& to) {
     if (const StoredTensor* stored = file.find(name))
-      to = read_output(file, *stored, p, dims, &to == &out.lse);
+      to = read_output(file, *stored, p.files.layout, dtype, dims, &to == &out.lse);
   };
-  read(names.o, p.shape.q_dims(), out.o);
-  read(names.lse, p.shape.lse_dims(), out.lse);
-  read(names.dq, p.shape.q_dims(), out.dq);
-  read(names.dk, p.shape.kv_dims(), out.dk);
-  read(names.dv, p.shape.kv_dims(), out.dv);
+  const Shape& s = p.shape;
+  read(names.o, p.dtype, s.o_dims(), out.o);
+  read(names.lse, Dtype::kF32, s.lse_dims(), out.lse);
+  read(names.dq, p.dtype, s.q_dims(), out.dq);
+  read(names.dk, p.kv_dtype(), s.k_dims(), out.dk);
+  read(names.dv, p.kv_dtype(), s.v_dims(), out.dv);
   if (out.o.empty() && out.lse.empty() && out.dq.empty() && out.dk.empty() && out.dv.empty())
     throw UsageError(fmt::format("{}: none of {}, {}, {}, {}, {} is there; it holds {}",
                                  escape(path), quote(names.o), quote(names.lse), quote(names.dq),

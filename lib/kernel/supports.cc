@@ -29,7 +29,7 @@ std::string names_of(const DtypeSet& dtypes) {
 
 }  // namespace
 
-Demand demand_of(const Problem& p) { return {used(p), p.dtype, p.shape.d}; }
+Demand demand_of(const Problem& p) { return {used(p), p.dtype, p.shape.d, p.shape.d_v()}; }
 
 std::optional<Rejection> unsupported(std::string_view kernel, const Supports& s,
                                      const Demand& asked) {
@@ -48,6 +48,9 @@ std::optional<Rejection> unsupported(std::string_view kernel, const Supports& s,
     case Lack::kHeadDim:
       return because(
           fmt::format("{} takes head dimensions up to {}, not {}", kernel, s.max_d, asked.d));
+    case Lack::kValueDim:
+      return because(fmt::format("{} takes head dimensions of values up to {}, not {}", kernel,
+                                 s.max_d_v > 0 ? s.max_d_v : s.max_d, asked.d_v));
   }
   no_such_enumerator();
 }

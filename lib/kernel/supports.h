@@ -16,6 +16,7 @@ struct Supports {
   Features features;
   DtypeSet dtypes;
   std::int64_t max_d = 0;
+  std::int64_t max_d_v = 0;  ///< 0: as max_d
 };
 
 /// What a problem asks of whoever computes it; plain data, so that routing is a constant
@@ -23,17 +24,18 @@ struct Supports {
 struct Demand {
   Features features;
   Dtype dtype = Dtype::kF32;
-  std::int64_t d = 0;
+  std::int64_t d = 0, d_v = 0;
 };
 Demand demand_of(const Problem& p);
 
 /// What of a demand a kernel lacks, the first in this order.
-enum class Lack { kNone, kFeature, kDtype, kHeadDim };
+enum class Lack { kNone, kFeature, kDtype, kHeadDim, kValueDim };
 
 constexpr Lack lack(const Supports& s, const Demand& asked) {
   if (!(asked.features - s.features).empty()) return Lack::kFeature;
   if (!s.dtypes.has(asked.dtype)) return Lack::kDtype;
   if (asked.d > s.max_d) return Lack::kHeadDim;
+  if (asked.d_v > (s.max_d_v > 0 ? s.max_d_v : s.max_d)) return Lack::kValueDim;
   return Lack::kNone;
 }
 

@@ -251,6 +251,12 @@ void check_all(const Problem& p, Inputs& in, const std::string& where,
 }  // namespace
 
 std::vector<ChainLink> check_gradient_chain(const Problem& p, const Inputs& in) {
+  if (p.shape.d_v() != p.shape.d)
+    return {{kPaperName,
+             "full size",
+             fmt::format("the paper's algorithms have one head dimension, not d {} and d_v {}",
+                         p.shape.d, p.shape.d_v()),
+             {}}};
   std::vector<ChainLink> links;
   const Shape small = tapeable(p.shape);
   const bool whole = small == p.shape;

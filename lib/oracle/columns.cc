@@ -13,7 +13,7 @@ namespace {
 /// Calls step(query head, first row, rows) for every tile of the query rows of a group.
 template <typename Step>
 void for_query_tiles(const Shape& shape, std::int64_t h_kv, Step step) {
-  const std::int64_t tile = std::clamp<std::int64_t>(8192 / shape.d / 24 * 24, 24, 192);
+  const std::int64_t tile = std::clamp<std::int64_t>(8192 / shape.widest_d() / 24 * 24, 24, 192);
   std::vector<std::int64_t> rows;
   for (std::int64_t g = 0; g < shape.group(); ++g)
     for (std::int64_t i0 = 0; i0 < shape.q_len; i0 += tile) {
@@ -35,6 +35,7 @@ class ColumnBlock {
         stats_(stats),
         keys_(static_cast<std::int64_t>(which.size())),
         d_(def.shape().d),
+        d_v_(def.shape().d_v()),
         scale_(def.scale()),
         rounding_(def.problem().dtype),
         seen_(which.size(), 0) {
@@ -43,8 +44,8 @@ class ColumnBlock {
     k_.gather(def.inputs().k, b, h_kv, which, keep);
     v_.gather(def.inputs().v, b, h_kv, which, keep);
     v_.derive();
-    for (Doubles* sum : {&r_.dk, &r_.dv, &rss_dk_, &rss_dv_, &spread_dk_, &spread_dv_})
-      sum->assign(k_.x.size(), 0.0);
+    for (Doubles* sum : {&r_.dk, &rss_dk_, &spread_dk_}) sum->assign(k_.x.size(), 0.0);
+    for (Doubles* sum : {&r_.dv, &rss_dv_, &spread_dv_}) sum->assign(v_.x.size(), 0.0);
   }
 
   ColumnResults run() {
@@ -68,7 +69,7 @@ class ColumnBlock {
   std::int64_t b_, h_kv_;
   std::span<const std::int64_t> which_;
   std::span<const RowStats> stats_;
-  std::int64_t keys_, d_;
+  std::int64_t keys_, d_, d_v_;
   double scale_;
   Rounding rounding_;
   std::vector<std::uint8_t> seen_;  // [keys]: some query sees it
@@ -77,7 +78,7 @@ class ColumnBlock {
   std::vector<std::int64_t> tile_rows_;
   // [keys, rows of the tile]; steady_ds_ starts as |dO||V|ᵀ.
   Doubles p_, ds_, random_p_, random_ds_, steady_p_, steady_ds_;
-  Doubles rss_dk_, rss_dv_, spread_dk_, spread_dv_;  // [keys, d]
+  Doubles rss_dk_, rss_dv_, spread_dk_, spread_dv_;  // as dk and dv
   ColumnResults r_;
 };
 
@@ -115,8 +116,8 @@ void ColumnBlock::weights() {
   Doubles dot_magnitude;
   magnitudes(do_.xt, dot_magnitude);
   multiply_add(keys_, rows, d_, k_.x.data(), d_, q_.xt.data(), rows, p_.data(), rows);
-  multiply_add(keys_, rows, d_, v_.x.data(), d_, do_.xt.data(), rows, ds_.data(), rows);
-  multiply_add(keys_, rows, d_, v_.magnitude.data(), d_, dot_magnitude.data(), rows,
+  multiply_add(keys_, rows, d_v_, v_.x.data(), d_v_, do_.xt.data(), rows, ds_.data(), rows);
+  multiply_add(keys_, rows, d_v_, v_.magnitude.data(), d_v_, dot_magnitude.data(), rows,
                steady_ds_.data(), rows);
   const double summing = sum_noise(def_.shape().group() * def_.shape().q_len);
   for (std::size_t m = 0; m < count; ++m) {
@@ -138,15 +139,15 @@ void ColumnBlock::weights() {
 }
 
 void ColumnBlock::accumulate() {
-  const auto add = [&](const Doubles& left, const Doubles& right, Doubles& out) {
-    multiply_add(keys_, d_, q_.rows, left.data(), q_.rows, right.data(), d_, out.data(), d_);
+  const auto add = [&](const Doubles& left, const Doubles& right, std::int64_t d, Doubles& out) {
+    multiply_add(keys_, d, q_.rows, left.data(), q_.rows, right.data(), d, out.data(), d);
   };
-  add(p_, do_.x, r_.dv);
-  add(random_p_, do_.square, rss_dv_);
-  add(steady_p_, do_.magnitude, spread_dv_);
-  add(ds_, q_.x, r_.dk);
-  add(random_ds_, q_.square, rss_dk_);
-  add(steady_ds_, q_.magnitude, spread_dk_);
+  add(p_, do_.x, d_v_, r_.dv);
+  add(random_p_, do_.square, d_v_, rss_dv_);
+  add(steady_p_, do_.magnitude, d_v_, spread_dv_);
+  add(ds_, q_.x, d_, r_.dk);
+  add(random_ds_, q_.square, d_, rss_dk_);
+  add(steady_ds_, q_.magnitude, d_, spread_dk_);
 }
 
 /// s_dV = u|dV| + rssᵢ(random(P)·dO) + Σ(vP + lost(P))|dO| + t;
@@ -161,9 +162,10 @@ void ColumnBlock::finish() {
       dk_noise =
           std::max(dk_noise, rounding_.u * std::abs(dk) + rounding_.t +
                                  size * (std::sqrt(rss_dk_.data()[c]) + spread_dk_.data()[c]));
+    }
+    for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c)
       dv_noise = std::max(dv_noise, rounding_.u * std::abs(r_.dv.data()[c]) + rounding_.t +
                                         std::sqrt(rss_dv_.data()[c]) + spread_dv_.data()[c]);
-    }
     const bool seen = seen_[static_cast<std::size_t>(n)] != 0;
     r_.noise_dk.push_back(seen ? dk_noise : 0.0);
     r_.noise_dv.push_back(seen ? dv_noise : 0.0);

@@ -12,7 +12,7 @@ namespace flashbench::oracle {
 
 /// fp64 gradients of some keys of one K/V head, with their noise per key.
 struct ColumnResults {
-  Doubles dk, dv;              ///< [keys, d]
+  Doubles dk, dv;              ///< [keys, d], [keys, d_v]
   Doubles noise_dk, noise_dv;  ///< [keys]; 0 for a key that no query sees: it must be exact
 };
 

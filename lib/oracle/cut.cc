@@ -32,9 +32,9 @@ OwnedCase cut(const Problem& p, const Inputs& in, const Shape& shape) {
   OwnedCase c{p, {}};
   c.problem.shape = shape;
   c.inputs.q = first_of(in.q, shape.q_dims());
-  c.inputs.k = first_of(in.k, shape.kv_dims());
-  c.inputs.v = first_of(in.v, shape.kv_dims());
-  c.inputs.d_o = first_of(in.d_o, shape.q_dims());
+  c.inputs.k = first_of(in.k, shape.k_dims());
+  c.inputs.v = first_of(in.v, shape.v_dims());
+  c.inputs.d_o = first_of(in.d_o, shape.o_dims());
   for (std::int64_t b = 0; b < shape.b && !in.key_mask.empty(); ++b) {
     const auto row = in.key_mask.begin() + static_cast<std::ptrdiff_t>(b * p.shape.kv_len);
     c.inputs.key_mask.insert(c.inputs.key_mask.end(), row,
@@ -59,7 +59,7 @@ Shape tapeable(const Shape& s) {
 }
 
 void fill_d_o(const Problem& p, GradSource source, Inputs& in) {
-  in.d_o = Tensor(in.q.dtype(), p.shape.q_dims());
+  in.d_o = Tensor(in.q.dtype(), p.shape.o_dims());
   std::mt19937 generator(1);
   std::normal_distribution<float> normal;
   for (std::int64_t i = 0; i < in.d_o.count(); ++i)

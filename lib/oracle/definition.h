@@ -10,7 +10,7 @@ namespace flashbench::oracle {
 
 /// Whether a problem is large enough to wake other threads for: more than about 0.1 ms of work.
 inline bool worth_threads(const Shape& s) {
-  return s.b * s.h * s.q_len * s.d > (std::int64_t{1} << 20) / s.kv_len;
+  return s.b * s.h * s.q_len * s.widest_d() > (std::int64_t{1} << 20) / s.kv_len;
 }
 
 /// A problem with its inputs, and its mask as it is defined: key j is visible to query i iff the

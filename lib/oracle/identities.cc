@@ -61,7 +61,7 @@ struct KeyRanges {
 };
 
 KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
-  const auto d = static_cast<std::size_t>(def.shape().d);
+  const auto d = static_cast<std::size_t>(def.shape().d_v());
   const double inf = std::numeric_limits<double>::infinity();
   KeyRanges r{Doubles(d, inf), Doubles(d, -inf)};
   Doubles row;
@@ -78,10 +78,10 @@ KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
   return r;
 }
 
-/// Mean |V| over the kept keys, [d].
+/// Mean |V| over the kept keys, [d_v].
 Doubles mean_magnitude(const Definition& def, std::int64_t b, std::int64_t h_kv) {
   const Shape& s = def.shape();
-  Doubles mean(static_cast<std::size_t>(s.d), 0.0), row;
+  Doubles mean(static_cast<std::size_t>(s.d_v()), 0.0), row;
   double kept = 0;
   for (std::int64_t j = 0; j < s.kv_len; ++j) {
     if (!def.kept(b, j)) continue;
@@ -134,7 +134,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, std::int64_t b, s
                       std::span<const RowStats> stats, TensorCheck& check) {
   const Shape& s = def.shape();
   const Rounding rounding(def.problem().dtype);
-  const auto d = static_cast<std::size_t>(s.d);
+  const auto d = static_cast<std::size_t>(s.d_v());
   Doubles got(d, 0.0), want(d, 0.0), squares(d, 0.0), coherent(d, 0.0), row;
   for (std::int64_t j = 0; j < s.kv_len; ++j) {
     load(dv, b, h_kv, j, row);

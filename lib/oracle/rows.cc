@@ -25,6 +25,7 @@ class RowBlock {
         rows_(static_cast<std::int64_t>(which.size())),
         kv_len_(def.shape().kv_len),
         d_(def.shape().d),
+        d_v_(def.shape().d_v()),
         scale_(def.scale()),
         rounding_(def.problem().dtype),
         kappa_(which.size(), 0.0) {
@@ -54,7 +55,8 @@ class RowBlock {
   /// of keys that some row of the block sees.
   template <typename Step>
   void for_tiles(Step step) const {
-    const std::int64_t tile = std::clamp<std::int64_t>(8192 / d_ / 24 * 24, 24, 192);
+    const std::int64_t tile =
+        std::clamp<std::int64_t>(8192 / def_.shape().widest_d() / 24 * 24, 24, 192);
     std::vector<std::int64_t> keys;
     std::vector<std::uint8_t> keep;
     for (std::int64_t j0 = 0; j0 < kv_len_; j0 += tile) {
@@ -75,10 +77,11 @@ class RowBlock {
   Doubles matrix(std::int64_t columns) const {
     return Doubles(static_cast<std::size_t>(rows_ * columns), 0.0);
   }
-  /// out[rows, :] += left[rows, keys of this tile]·right[keys of this tile, d]
+  /// out[rows, :] += left[rows, keys of this tile]·right[keys of this tile, tile.d]
   void weigh(const Doubles& left, std::int64_t j0, const Panel& tile, const Doubles& right,
              Doubles& out) const {
-    multiply_add(rows_, d_, tile.rows, left.data() + j0, kv_len_, right.data(), d_, out.data(), d_);
+    multiply_add(rows_, tile.d, tile.rows, left.data() + j0, kv_len_, right.data(), tile.d,
+                 out.data(), tile.d);
   }
 
   void score();
@@ -90,7 +93,7 @@ class RowBlock {
   const Definition& def_;
   std::int64_t b_, kv_head_;
   std::span<const std::int64_t> which_;
-  std::int64_t rows_, kv_len_, d_;
+  std::int64_t rows_, kv_len_, d_, d_v_;
   double scale_;
   Rounding rounding_;
   Panel q_, do_;
@@ -163,8 +166,8 @@ void RowBlock::softmax() {
 
 /// O = P·V and its noise u|O| + rssⱼ(random(P)·V) + Σ(vP + lost(P))|V| + t; dP = dO·Vᵀ on the way.
 void RowBlock::weigh_values() {
-  r_.o = matrix(d_);
-  Doubles rss = matrix(d_), spread = matrix(d_), vt_magnitude;
+  r_.o = matrix(d_v_);
+  Doubles rss = matrix(d_v_), spread = matrix(d_v_), vt_magnitude;
   if (def_.has_gradients()) {
     ds_ = matrix(kv_len_);
     spread_ = matrix(kv_len_);
@@ -179,15 +182,15 @@ void RowBlock::weigh_values() {
     if (!def_.has_gradients()) return;
     v.transpose();
     magnitudes(v.xt, vt_magnitude);
-    multiply_add(rows_, v.rows, d_, do_.x.data(), d_, v.xt.data(), v.rows, ds_.data() + j0,
+    multiply_add(rows_, v.rows, d_v_, do_.x.data(), d_v_, v.xt.data(), v.rows, ds_.data() + j0,
                  kv_len_);
-    multiply_add(rows_, v.rows, d_, do_.magnitude.data(), d_, vt_magnitude.data(), v.rows,
+    multiply_add(rows_, v.rows, d_v_, do_.magnitude.data(), d_v_, vt_magnitude.data(), v.rows,
                  spread_.data() + j0, kv_len_);
   });
   for (std::int64_t n = 0; n < rows_; ++n) {
     RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
     double largest = 0, delta_square = 0;
-    for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
+    for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
       const double noise = rounding_.u * std::abs(r_.o.data()[c]) + std::sqrt(rss.data()[c]) +
                            spread.data()[c] + rounding_.t;
       largest = std::max(largest, noise);

@@ -22,7 +22,8 @@ struct RowStats {
 /// fp64 results of some query rows of one head, with the noise that a correct kernel may show:
 /// per row, the largest over its elements.
 struct RowResults {
-  Doubles o, dq;                         ///< [rows, d]; dq only with gradients
+  Doubles o;                             ///< [rows, d_v]
+  Doubles dq;                            ///< [rows, d]; only with gradients
   Doubles lse;                           ///< [rows]
   Doubles noise_o, noise_lse, noise_dq;  ///< [rows]; 0 for an empty row: it must be exact
   std::vector<RowStats> stats;           ///< [rows]

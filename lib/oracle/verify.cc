@@ -79,7 +79,7 @@ void check_columns(const ColumnPart& part, const Outputs& out, Checks& checks) {
 /// What an empty row or a key that is masked out must hold, over all of the outputs.
 void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
   const Shape& s = def.shape();
-  const std::vector<double> zeros(static_cast<std::size_t>(s.d), 0.0);
+  const std::vector<double> zeros(static_cast<std::size_t>(s.widest_d()), 0.0);
   const auto row_of_zeros = [&](const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r,
                                 TensorCheck& check) {
     if (!t.empty()) check.row(t, b, h, r, zeros.data(), 0.0);
@@ -122,11 +122,11 @@ void reject_misfits(const Definition& def, const Outputs& out) {
     const Tensor& tensor;
     Dims want;
     bool gradient;
-  } tensors[] = {{"o", out.o, s.q_dims(), false},
+  } tensors[] = {{"o", out.o, s.o_dims(), false},
                  {"lse", out.lse, s.lse_dims(), false},
                  {"dq", out.dq, s.q_dims(), true},
-                 {"dk", out.dk, s.kv_dims(), true},
-                 {"dv", out.dv, s.kv_dims(), true}};
+                 {"dk", out.dk, s.k_dims(), true},
+                 {"dv", out.dv, s.v_dims(), true}};
   bool any = false;
   for (const auto& t : tensors) {
     if (t.tensor.empty()) continue;
@@ -273,7 +273,8 @@ VerifyLevel choose_level(VerifyMode mode, const Problem& p) {
   // Measured with AVX2: 8e9 multiply-adds a second for each core, and an exp costs about 100.
   const bool gradients = p.needs_gradients();
   const double products = row_products(gradients) + (gradients ? kColumnProducts : 0);
-  const double work = expected_visible(p).pairs * (products * static_cast<double>(p.shape.d) + 100);
+  const double mean_d = static_cast<double>(p.shape.d + p.shape.d_v()) / 2;
+  const double work = expected_visible(p).pairs * (products * mean_d + 100);
   return work <= 8e9 * omp_get_max_threads() ? VerifyLevel::kFull : VerifyLevel::kSample;
 }
 

@@ -9,6 +9,13 @@ namespace {
 
 TEST(Features, ADefaultProblemAsksForNothing) { EXPECT_EQ(used(Problem{}), Features{}); }
 
+TEST(Features, WhatIsGivenButTheSameIsNotUsed) {
+  Problem p;
+  p.shape.own_d_v = p.shape.d;
+  p.own_kv_dtype = p.dtype;
+  EXPECT_EQ(used(p), Features{});
+}
+
 TEST(Features, EachIsNoticedByItself) {
   Problem p;
   p.causal = true;
@@ -23,6 +30,12 @@ TEST(Features, EachIsNoticedByItself) {
     p.pass = pass;
     EXPECT_EQ(used(p), Features{Feature::kGradients}) << name(pass);
   }
+  p = {};
+  p.shape.own_d_v = p.shape.d / 2;
+  EXPECT_EQ(used(p), Features{Feature::kValueDim});
+  p = {};
+  p.own_kv_dtype = Dtype::kBf16;
+  EXPECT_EQ(used(p), Features{Feature::kKvDtype});
 }
 
 TEST(Features, EachHasAFlagOfItsOwn) {

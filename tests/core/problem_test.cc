@@ -43,6 +43,8 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
   EXPECT_EQ(reason([](Problem& p) { p.shape.h = 8, p.shape.h_kv = 3; }),
             "--h_kv 3 does not divide --h 8; use one of 1, 2, 4, 8");
   EXPECT_THAT(reason([](Problem& p) { p.shape.d = 1025; }), HasSubstr("--d 1025 exceeds 1024"));
+  EXPECT_THAT(reason([](Problem& p) { p.shape.own_d_v = 1025; }), HasSubstr("--d_v 1025 exceeds"));
+  EXPECT_THAT(reason([](Problem& p) { p.shape.own_d_v = 0; }), HasSubstr("--d_v must be between"));
   EXPECT_THAT(reason([](Problem& p) { p.shape.q_len = 0; }),
               HasSubstr("--q_len must be between 1"));
   EXPECT_THAT(reason([](Problem& p) { p.mask_keep = NAN; }), HasSubstr("--mask_keep"));

@@ -47,9 +47,47 @@ TEST(Work, PaddingHidesPairsAndKvBytes) {
 TEST(Work, OperandBytesAreWhatTheTensorsTake) {
   Problem p = problem({1, 2, 1, 3, 5, 8});
   p.dtype = Dtype::kBf16;
-  EXPECT_EQ(operand_bytes(p), 2u * (2 * 2 * 3 * 8 + 2 * 5 * 8) + 4 * 2 * 3);
+  EXPECT_EQ(operand_bytes(p).total(), 2u * (2 * 2 * 3 * 8 + 2 * 5 * 8) + 4 * 2 * 3);
   p.padding = PaddingMask::kRandom;
-  EXPECT_EQ(operand_bytes(p), 2u * (2 * 2 * 3 * 8 + 2 * 5 * 8) + 4 * 2 * 3 + 5);
+  EXPECT_EQ(operand_bytes(p).total(), 2u * (2 * 2 * 3 * 8 + 2 * 5 * 8) + 4 * 2 * 3 + 5);
+}
+
+// Counted by hand: S, dQ and dK sum over or make d, O, dP and dV d_v.
+TEST(Work, ValuesOfAnotherWidthCountWithTheirOwn) {
+  Problem p = problem({1, 4, 2, 8, 16, 32});
+  p.shape.own_d_v = 12;
+  const double pairs = 4 * 8 * 16;
+  const Visible all = count_visible(p, {});
+  EXPECT_EQ(count_work(p, all).flop_visible, 2 * pairs * (32 + 12));
+  p.pass = Pass::kBackward;
+  EXPECT_EQ(count_work(p, all).flop_visible, 2 * pairs * (3 * 32 + 2 * 12));
+  const double q = 4 * 8 * 32 * 4, o = 4 * 8 * 12 * 4, k = 2 * 16 * 32 * 4, v = 2 * 16 * 12 * 4;
+  const double lse = 4 * 8 * 4;
+  EXPECT_EQ(count_work(p, all).bytes, 2 * (q + o + k + v) + lse);
+  EXPECT_EQ(static_cast<double>(operand_bytes(p).inputs), q + k + v + o);
+  EXPECT_EQ(static_cast<double>(operand_bytes(p).outputs), o + lse + q + k + v);
+}
+
+TEST(Work, KeysAndValuesOfAnotherDtypeTakeItsBytes) {
+  Problem p = problem({1, 4, 2, 8, 16, 32});
+  p.own_kv_dtype = Dtype::kBf16;
+  const double q = 4 * 8 * 32 * 4, k = 2 * 16 * 32 * 2, lse = 4 * 8 * 4;
+  EXPECT_EQ(count_work(p, count_visible(p, {})).bytes, 2 * q + 2 * k + lse);
+  EXPECT_EQ(static_cast<double>(operand_bytes(p).total()), 2 * q + 2 * k + lse);
+}
+
+TEST(Shape, TheWidthOfValuesFollowsD) {
+  Shape s = {1, 2, 1, 3, 4, 8};
+  s.d = 16;
+  EXPECT_EQ(s.d_v(), 16);
+  EXPECT_EQ(s.v_dims(), s.k_dims());
+  Shape same = s;
+  same.own_d_v = 16;
+  EXPECT_EQ(s, same) << "what counts is the same";
+  same.own_d_v = 15;
+  EXPECT_NE(s, same);
+  EXPECT_EQ(same.o_dims(), (Dims{1, 2, 3, 15}));
+  EXPECT_EQ(same.k_dims(), (Dims{1, 1, 4, 16}));
 }
 
 }  // namespace

@@ -118,7 +118,7 @@ TEST_P(KernelTest, WhatAMaskHidesIsNeverRead) {
       if (in.key_mask[static_cast<std::size_t>(b * s.kv_len + key)] != 0) continue;
       for (std::int64_t h = 0; h < s.h_kv; ++h)
         for (std::int64_t d = 0; d < s.d; ++d)
-          for (Tensor* t : {&in.k, &in.v}) t->set(s.kv_dims().index(b, h, key, d), NAN);
+          for (Tensor* t : {&in.k, &in.v}) t->set(s.k_dims().index(b, h, key, d), NAN);
     }
   const Verdict v = oracle::verify(p, clean, run(*GetParam(), p, in), VerifyLevel::kFull);
   EXPECT_TRUE(v.ok()) << describe(v);

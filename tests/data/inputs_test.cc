@@ -155,15 +155,37 @@ TEST(MakeOutputs, HaveTheShapesOfThePass) {
   p.shape = kTiny;
   p.dtype = Dtype::kF16;
   Outputs out = make_outputs(p);
-  EXPECT_EQ(out.o.dims(), kTiny.q_dims());
+  EXPECT_EQ(out.o.dims(), kTiny.o_dims());
   EXPECT_EQ(out.lse.dtype(), Dtype::kF32);
   EXPECT_EQ(out.lse.dims(), (Dims{2, 4, 5, 1}));
   EXPECT_TRUE(out.dq.empty() && out.dk.empty() && out.dv.empty());
   p.pass = Pass::kBoth;
   out = make_outputs(p);
   EXPECT_EQ(out.dq.dims(), kTiny.q_dims());
-  EXPECT_EQ(out.dv.dims(), kTiny.kv_dims());
+  EXPECT_EQ(out.dv.dims(), kTiny.v_dims());
   EXPECT_EQ(out.dk.dtype(), Dtype::kF16);
+}
+
+TEST(MakeInputs, KeysAndValuesHaveTheirOwnWidthAndDtype) {
+  Problem p;
+  p.shape = kTiny;
+  p.shape.own_d_v = 3;
+  p.own_kv_dtype = Dtype::kBf16;
+  p.pass = Pass::kBackward;
+  const Inputs in = make_inputs(p);
+  const Outputs out = make_outputs(p);
+  const auto expect = [](const Tensor& t, Dtype dtype, const Dims& dims) {
+    EXPECT_EQ(t.dtype(), dtype);
+    EXPECT_EQ(t.dims(), dims);
+  };
+  const Dims q = kTiny.q_dims(), k = kTiny.k_dims();
+  expect(in.q, Dtype::kF32, q);
+  expect(in.k, Dtype::kBf16, k);
+  expect(in.v, Dtype::kBf16, {k.b, k.h, k.rows, 3});
+  expect(in.d_o, Dtype::kF32, {q.b, q.h, q.rows, 3});
+  expect(out.o, Dtype::kF32, {q.b, q.h, q.rows, 3});
+  expect(out.dk, Dtype::kBf16, k);
+  expect(out.dv, Dtype::kBf16, {k.b, k.h, k.rows, 3});
 }
 
 }  // namespace

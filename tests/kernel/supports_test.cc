@@ -18,6 +18,11 @@ static_assert(lack(kFew, {{Feature::kCausal}, Dtype::kBf16, 64}) == Lack::kNone)
 static_assert(lack(kFew, {{Feature::kGradients}, Dtype::kBf16, 64}) == Lack::kFeature);
 static_assert(lack(kFew, {{}, Dtype::kF32, 64}) == Lack::kDtype);
 static_assert(lack(kFew, {{}, Dtype::kBf16, 65}) == Lack::kHeadDim);
+constexpr Supports kNarrowValues = {
+    .features = {Feature::kValueDim}, .dtypes = {Dtype::kF32}, .max_d = 64, .max_d_v = 32};
+static_assert(lack(kNarrowValues, {{Feature::kValueDim}, Dtype::kF32, 64, 32}) == Lack::kNone);
+static_assert(lack(kNarrowValues, {{Feature::kValueDim}, Dtype::kF32, 32, 33}) == Lack::kValueDim);
+static_assert(lack(kFew, {{}, Dtype::kBf16, 1, 65}) == Lack::kValueDim, "no wider than max_d");
 static_assert(lack(Supports{}, {{}, Dtype::kF32, 1}) == Lack::kDtype, "nothing is named");
 
 /// Claims nothing on its own: whatever it refuses, data refused.
@@ -68,6 +73,10 @@ TEST(Refusal, NamesWhatTheKernelDoesNot) {
        Rejection::Kind::kUnsupported, "fake takes bf16, not f16"},
       {"too_wide", [](Problem& p) { p.shape.d = 65; }, Rejection::Kind::kUnsupported,
        "fake takes head dimensions up to 64, not 65"},
+      {"values_of_another_width", [](Problem& p) { p.shape.own_d_v = 8; },
+       Rejection::Kind::kUnsupported, "fake does not support --d_v"},
+      {"keys_of_another_dtype", [](Problem& p) { p.own_kv_dtype = Dtype::kF16; },
+       Rejection::Kind::kUnsupported, "fake does not support --kv_dtype"},
       {"nonsense_comes_first",
        [](Problem& p) { p.shape.h_kv = 3, p.padding = PaddingMask::kRandom; },
        Rejection::Kind::kInvalid, "--h_kv 3 does not divide --h 2; use one of 1, 2"},

@@ -54,10 +54,10 @@ inline Inputs random_inputs(const Problem& p, float logit_scale = 1) {
   };
   Inputs in;
   in.q = fill(s.q_dims(), logit_scale);
-  in.k = fill(s.kv_dims(), 1);
-  in.v = fill(s.kv_dims(), 1);
+  in.k = fill(s.k_dims(), 1);
+  in.v = fill(s.v_dims(), 1);
   if (p.needs_gradients()) {
-    in.d_o = fill(s.q_dims(), 1);
+    in.d_o = fill(s.o_dims(), 1);
     if (p.d_o == GradSource::kOnes)
       for (std::int64_t i = 0; i < in.d_o.count(); ++i) in.d_o.set(i, 1);
   }
@@ -71,12 +71,12 @@ inline Inputs random_inputs(const Problem& p, float logit_scale = 1) {
 
 inline Outputs empty_outputs(const Problem& p) {
   Outputs out;
-  out.o = Tensor(p.dtype, p.shape.q_dims());
+  out.o = Tensor(p.dtype, p.shape.o_dims());
   out.lse = Tensor(Dtype::kF32, p.shape.lse_dims());
   if (p.needs_gradients()) {
     out.dq = Tensor(p.dtype, p.shape.q_dims());
-    out.dk = Tensor(p.dtype, p.shape.kv_dims());
-    out.dv = Tensor(p.dtype, p.shape.kv_dims());
+    out.dk = Tensor(p.dtype, p.shape.k_dims());
+    out.dv = Tensor(p.dtype, p.shape.v_dims());
   }
   out.poison();
   return out;

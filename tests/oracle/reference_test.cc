@@ -14,7 +14,7 @@ namespace {
 /// loss = Σ dO∘O of rows from the oracle.
 double loss(const Definition& def) {
   double sum = 0;
-  const Dims dims = def.shape().q_dims();
+  const Dims dims = def.shape().o_dims();
   for (const RowPart& part : all_rows(def))
     for (std::size_t n = 0; n < part.rows.size(); ++n)
       for (std::int64_t c = 0; c < dims.d; ++c)
@@ -72,17 +72,55 @@ Inputs grouped_inputs(const Problem& p) {
   return in;
 }
 
-TEST(Reference, GradientsAreFiniteDifferencesWithGroupsMasksAndEmptyRows) {
-  const Problem p = grouped_problem();
+void expect_finite_differences(const Problem& p) {
   Inputs in = grouped_inputs(p);
   const FlatGradients g = gradients(Definition(p, in));
   const auto compare = [&](Tensor& t, const Doubles& want, const char* name) {
+    ASSERT_EQ(static_cast<std::int64_t>(want.size()), t.count()) << name;
     for (std::int64_t i = 0; i < t.count(); i += 3)
       EXPECT_NEAR(finite_difference(p, in, t, i), want.data()[i], 2e-5) << name << " " << i;
   };
   compare(in.q, g.dq, "dq");
   compare(in.k, g.dk, "dk");
   compare(in.v, g.dv, "dv");
+}
+
+TEST(Reference, GradientsAreFiniteDifferencesWithGroupsMasksAndEmptyRows) {
+  expect_finite_differences(grouped_problem());
+}
+
+TEST(Reference, GradientsAreFiniteDifferencesWhereValuesAreNarrowerOrWider) {
+  for (const std::int64_t d_v : {1, 3, 9}) {
+    SCOPED_TRACE(d_v);
+    Problem p = grouped_problem();
+    p.shape.own_d_v = d_v;
+    expect_finite_differences(p);
+  }
+}
+
+// Columns of V do not see each other: leaving some out leaves the others' results as they were.
+TEST(Reference, ResultsOfNarrowValuesAreThoseOfTheFirstColumns) {
+  const Problem whole = grouped_problem();
+  Problem narrow = whole;
+  narrow.shape.own_d_v = 2;
+  const Inputs in = grouped_inputs(whole);
+  Inputs cut = grouped_inputs(narrow);
+  const auto first_columns = [](const Tensor& from, Tensor& to) {
+    for (std::int64_t i = 0; i < to.count(); ++i)
+      to.set(i, from.at(i / to.dims().d * from.dims().d + i % to.dims().d));
+  };
+  first_columns(in.q, cut.q);
+  first_columns(in.k, cut.k);
+  first_columns(in.v, cut.v);
+  const std::vector<RowPart> want = all_rows(Definition(whole, in));
+  const std::vector<RowPart> got = all_rows(Definition(narrow, cut));
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    EXPECT_EQ(got[i].results.lse, want[i].results.lse);
+    for (std::size_t n = 0; n < want[i].rows.size(); ++n)
+      for (std::size_t c = 0; c < 2; ++c)
+        EXPECT_EQ(got[i].results.o[2 * n + c], want[i].results.o[5 * n + c]);
+  }
 }
 
 TEST(Reference, EmptyRowsAreZeroWithLseMinusInf) {

@@ -143,7 +143,7 @@ TEST(PaperKernelTest, NanInAMaskedOutKeyChangesNothing) {
   Inputs in = host::random_inputs(p);
   const Execution e = execution(kCases[7], 2);
   const Outputs clean = run(p, e, in);
-  const Dims dims = p.shape.kv_dims();
+  const Dims dims = p.shape.k_dims();
   for (std::int64_t i = 0; i < in.k.count(); ++i) {
     const std::int64_t b = i / (dims.h * dims.rows * dims.d), j = i / dims.d % dims.rows;
     if (in.key_mask[static_cast<std::size_t>(b * dims.rows + j)] != 0) continue;
