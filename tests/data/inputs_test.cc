@@ -66,7 +66,7 @@ std::string bundle_with(const Scratch& scratch, const std::string& name, Dims at
     if (name == each) t->set(t->dims().index(at.b, at.h, at.rows, at.d), value);
     std::vector<std::int64_t> shape = {t->dims().b, t->dims().h, t->dims().rows, t->dims().d};
     if (layout == Layout::kBshd) std::swap(shape[1], shape[2]);
-    tensors.push_back({each, element_of(dtype), shape,
+    tensors.push_back({each, dtype, shape,
                        [t, layout](const ByteSink& sink) { write_tensor(*t, layout, sink); }});
   }
   tensors.push_back({"mask", OtherElement::kU8, {2, 5}, [](const ByteSink& sink) {
