@@ -119,15 +119,15 @@ class Session {
 
   bool finished() {
     if (stop_requested()) return true;
-    bool satisfied = true;
+    bool done = true;
     bool may_time_out = true;
     for (const State& s : states_) {
       if (!s.live()) continue;
-      satisfied = satisfied && s.rule.satisfied();
+      done = done && (s.rule.satisfied() || s.rule.noise_stays());
       may_time_out = may_time_out && s.rule.may_time_out();
     }
     // A round that would end beyond the limit is not begun.
-    return satisfied || (may_time_out && elapsed_s() + mean_round_s() > timeout_s_);
+    return done || (may_time_out && elapsed_s() + mean_round_s() > timeout_s_);
   }
 
   void round() {
@@ -185,6 +185,7 @@ class Session {
     out.iterations_per_sample = s.warmup.iterations();
     out.warmup = s.warmup.info();
     out.converged = s.live() && s.rule.satisfied();
+    out.noise_stays = s.live() && s.rule.noise_stays();
     out.interrupted = stopped_;
     const double calls =
         static_cast<double>(out.times_s.size()) * static_cast<double>(out.iterations_per_sample);

@@ -43,6 +43,7 @@ struct Samples {
   WarmupInfo warmup;
   double timed_s = 0;          ///< sum of the timed parts
   bool converged = false;      ///< max_noise was reached with enough samples and time
+  bool noise_stays = false;    ///< it was not, and more samples would not: see StopRule
   bool interrupted = false;    ///< stop_requested ended it
   std::exception_ptr failure;  ///< what launch threw; later rounds went on without it
 };
@@ -67,9 +68,9 @@ struct Hooks {
 };
 
 /// Warms every subject up, then samples them round by round (each round starts with the next one),
-/// until every one satisfies its StopRule or their shared time is over. All stop together: they
-/// have the same number of samples, unless one failed or the user interrupted.
-/// Returns one Samples per subject, in order.
+/// until every one satisfies its StopRule, or will not whatever comes, or their shared time is
+/// over. All stop together: they have the same number of samples, unless one failed or the user
+/// interrupted. Returns one Samples per subject, in order.
 std::vector<Samples> sample_interleaved(std::span<const Subject> subjects, const Limits& limits,
                                         Clock& clock, const Hooks& hooks = {});
 

@@ -85,4 +85,30 @@ Statistics summarize(std::span<const double> samples) {
   return s;
 }
 
+double rank_shift(std::span<const double> first, std::span<const double> second) {
+  struct Value {
+    double value;
+    bool of_second;
+  };
+  std::vector<Value> all;
+  for (const double x : first) all.push_back({x, false});
+  for (const double x : second) all.push_back({x, true});
+  std::sort(all.begin(), all.end(),
+            [](const Value& a, const Value& b) { return a.value < b.value; });
+  double ranks_of_second = 0, ties = 0;
+  for (std::size_t begin = 0, end = 0; begin < all.size(); begin = end) {
+    double members = 0;
+    for (end = begin; end < all.size() && all[end].value == all[begin].value; ++end)
+      members += all[end].of_second ? 1 : 0;
+    const double equal = static_cast<double>(end - begin);
+    // Equal values share the mean of their ranks, which are begin + 1 ... end.
+    ranks_of_second += members * static_cast<double>(begin + end + 1) / 2;
+    ties += equal * (equal * equal - 1);
+  }
+  const double m = static_cast<double>(first.size()), n = static_cast<double>(second.size());
+  const double variance = m * n / 12 * (m + n + 1 - ties / ((m + n) * (m + n - 1)));
+  if (!(variance > 0)) return 0;  // also where a set is empty, which makes it 0 or no number
+  return (ranks_of_second - n * (m + n + 1) / 2) / std::sqrt(variance);
+}
+
 }  // namespace flashbench::measure

@@ -10,26 +10,40 @@ namespace flashbench::measure {
 /// Decides for one subject when its samples suffice. Pure: it sees numbers, no clock.
 class StopRule {
  public:
-  explicit StopRule(const Limits& limits) : limits_(limits) {}
+  explicit StopRule(const Limits& limits);
 
   /// `per_iteration_s`: the sample; `sample_s`: how long it took, all its iterations together.
   void add(double per_iteration_s, double sample_s);
 
   /// Enough samples, enough time, and the median is known to max_noise.
   bool satisfied() const;
+  /// Enough samples and time, and the interval of the median has stopped narrowing although it is
+  /// wider than max_noise: more samples would not reach it. So it is where times have two levels,
+  /// each half of the samples; not where the noise is of one level, whose interval narrows with the
+  /// root of their number; and not where times drift, which says that the machine has not settled.
+  /// Decided at 64 samples and whenever their number has grown by an eighth, and kept in between.
+  bool noise_stays() const { return noise_stays_ && !satisfied(); }
   /// Enough samples to stop because time is over.
   bool may_time_out() const;
 
   /// Half-width of the 95 % interval of the median as a share of it; +inf below 2 samples.
   double noise() const;
   double median_s() const;
-  /// Samples still needed, estimated from the noise falling with the root of their number.
+  /// Samples still needed (none where the noise stays), estimated from the noise falling with the
+  /// root of their number.
   double samples_left() const;
   int count() const { return static_cast<int>(sorted_.size()); }
 
  private:
+  bool enough() const;
+  double half_width() const;
+  bool stopped_narrowing() const;
+
   Limits limits_;
-  std::vector<double> sorted_;
+  std::vector<double> sorted_, in_order_;
+  std::vector<double> half_widths_;  ///< of the median's interval after each sample
+  int next_look_;                    ///< number of samples at which noise_stays_ is decided next
+  bool noise_stays_ = false;
   double timed_s_ = 0;
 };
 

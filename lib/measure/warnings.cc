@@ -74,6 +74,13 @@ std::optional<std::string> noisy(const Samples& s, const Statistics& stats, cons
   if (s.converged || stats.noise() <= limits.max_noise) return std::nullopt;
   if (stats.count < 2)
     return "noisy: one sample says nothing about its noise; raise --timeout so that more fit";
+  if (s.noise_stays)
+    return fmt::format(
+        "noisy: the median of {} samples is known to +-{:.2g} % (asked: {:.2g} %), and more "
+        "samples "
+        "have stopped narrowing that, so that sampling ended before --timeout; stop other programs "
+        "and fix the clocks, or raise --max_noise",
+        stats.count, 100 * stats.noise(), 100 * limits.max_noise);
   const std::string remedy = static_cast<int>(s.times_s.size()) < limits.min_samples
                                  ? "raise --timeout so that more samples fit"
                                  : "stop other programs, or raise --timeout";

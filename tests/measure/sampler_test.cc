@@ -325,5 +325,19 @@ TEST(ShareOfPeak, WithoutProbesThereIsNone) {
   EXPECT_FALSE(median_share_of_peak(Samples{}, std::vector<double>{1.0}));
 }
 
+TEST(Sampler, NoiseThatStaysEndsBeforeTheTimeout) {
+  FakeClock clock;
+  int calls = 0;
+  const std::vector<Subject> subjects = {
+      {.launch = [&] { clock.advance(++calls % 4 < 2 ? 0.010 : 0.013); }}, taking(clock, 0.01)};
+  const auto all = sample_interleaved(subjects, Limits{}, clock);
+  EXPECT_TRUE(all[0].noise_stays);
+  EXPECT_FALSE(all[0].converged);
+  EXPECT_FALSE(all[1].noise_stays);
+  EXPECT_TRUE(all[1].converged);
+  EXPECT_GE(all[0].times_s.size(), 64u);
+  EXPECT_LE(all[0].times_s.size(), 200u) << "40 s are enough for over a thousand";
+}
+
 }  // namespace
 }  // namespace flashbench::measure

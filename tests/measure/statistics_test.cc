@@ -91,5 +91,22 @@ TEST(Statistics, QuantilesInterpolate) {
   EXPECT_DOUBLE_EQ(quantile_sorted(sorted, 1), 4);
 }
 
+TEST(Statistics, RankShiftTellsDirectionAndCertainty) {
+  const std::vector<double> low = {1, 2, 3, 4}, high = {5, 6, 7, 8};
+  // U = 16 of mean 8; variance 4 * 4 * 9 / 12.
+  EXPECT_DOUBLE_EQ(rank_shift(low, high), 8 / std::sqrt(12.0));
+  EXPECT_DOUBLE_EQ(rank_shift(high, low), -8 / std::sqrt(12.0));
+}
+
+TEST(Statistics, RankShiftCountsTiesHalf) {
+  const std::vector<double> first = {1, 2, 2}, second = {2, 3, 3};
+  // U = 8 of mean 4.5; ties of 3 and 2 take 30 / (6 * 5) from 7.
+  EXPECT_DOUBLE_EQ(rank_shift(first, second), 3.5 / std::sqrt(9.0 / 12 * (7 - 1)));
+  const std::vector<double> equal = {2, 2, 2};
+  EXPECT_EQ(rank_shift(equal, equal), 0);
+  EXPECT_EQ(rank_shift(equal, {}), 0);
+  EXPECT_EQ(rank_shift({}, {}), 0);
+}
+
 }  // namespace
 }  // namespace flashbench::measure

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
+#include <random>
 
 #include "measure/statistics.h"
 
@@ -75,6 +77,88 @@ TEST(StopRule, OneSampleIsNotQuiet) {
   limits.min_time_s = 0;
   EXPECT_TRUE(std::isinf(fed(limits, 1, 1.0, 0).noise()));
   EXPECT_FALSE(fed(limits, 1, 1.0, 0).satisfied());
+}
+
+/// Time i of a sequence of noisy ones.
+using Times = std::function<double(int i, std::mt19937& random)>;
+
+/// Samples until the noise stays, of at most `most`; `most` + 1 where it never does. Stops before
+/// that, with 0, where the rule is satisfied.
+int samples_until_noise_stays(const Limits& limits, int most, unsigned seed, const Times& time) {
+  StopRule rule(limits);
+  std::mt19937 random(seed);
+  for (int n = 1; n <= most; ++n) {
+    const double x = time(n - 1, random);
+    rule.add(x, x);
+    if (rule.satisfied()) return 0;
+    if (rule.noise_stays()) return n;
+  }
+  return most + 1;
+}
+
+double uniform(std::mt19937& random, double low, double high) {
+  return std::uniform_real_distribution<double>(low, high)(random);
+}
+
+/// Alternates between two levels, 20 % apart: the interval spans both, however many samples.
+double two_levels(int i, std::mt19937& random) {
+  return (i % 2 == 0 ? 0.010 : 0.012) * uniform(random, 0.999, 1.001);
+}
+
+TEST(StopRule, NoiseThatStaysEndsSampling) {
+  for (unsigned seed = 0; seed < 50; ++seed) {
+    const int n = samples_until_noise_stays(Limits{}, 2000, seed, two_levels);
+    EXPECT_GE(n, 64) << seed;
+    EXPECT_LE(n, 200) << seed;
+  }
+}
+
+TEST(StopRule, NoiseThatStillFallsGoesOn) {
+  const auto spread = [](int, std::mt19937& random) {
+    return std::max(0.001, std::normal_distribution<double>(0.1, 0.03)(random));
+  };
+  const auto skewed = [](int, std::mt19937& random) {
+    return 0.1 + std::exponential_distribution<double>(10)(random);
+  };
+  for (const Times& time : {Times(spread), Times(skewed)})
+    for (unsigned seed = 0; seed < 200; ++seed) {
+      const int n = samples_until_noise_stays(Limits{}, 2000, seed, time);
+      EXPECT_TRUE(n == 0 || n == 2001) << "seed " << seed << " was given up after " << n;
+    }
+}
+
+TEST(StopRule, NoiseThatStaysWaitsForTheMinima) {
+  Limits many;
+  many.min_samples = 300;
+  EXPECT_GE(samples_until_noise_stays(many, 2000, 1, two_levels), 300);
+  Limits longer;
+  longer.min_time_s = 5;
+  EXPECT_GE(samples_until_noise_stays(longer, 2000, 1, two_levels), 5 / 0.0111);
+}
+
+TEST(StopRule, DriftIsNoNoiseThatStays) {
+  const auto rising = [](int i, std::mt19937& random) {
+    return (0.1 + 1e-4 * i) * uniform(random, 0.8, 1.2);
+  };
+  const auto drifting_levels = [](int i, std::mt19937& random) {
+    return two_levels(i, random) * (1 + 1e-3 * i);
+  };
+  Limits limits;
+  limits.max_noise = 1e-4;  // which neither reaches by chance
+  for (const Times& time : {Times(rising), Times(drifting_levels)})
+    for (unsigned seed = 0; seed < 50; ++seed)
+      EXPECT_EQ(samples_until_noise_stays(limits, 1000, seed, time), 1001) << seed;
+}
+
+TEST(StopRule, NoiseThatStaysNeedsNoMoreSamples) {
+  StopRule rule(Limits{});
+  std::mt19937 random(1);
+  for (int i = 0; i < 2000 && !rule.noise_stays(); ++i) {
+    const double x = two_levels(i, random);
+    rule.add(x, x);
+  }
+  ASSERT_TRUE(rule.noise_stays());
+  EXPECT_EQ(rule.samples_left(), 0);
 }
 
 TEST(StopRule, BrokenClockNeverSatisfies) {

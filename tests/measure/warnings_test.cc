@@ -60,6 +60,16 @@ TEST(Warnings, NoiseNamesItsRemedy) {
               ElementsAre(HasSubstr("stop other programs, or raise --timeout")));
 }
 
+TEST(Warnings, NoiseThatStaysDoesNotAskForTime) {
+  Samples s = quiet();
+  s.converged = false;
+  s.noise_stays = true;
+  for (std::size_t i = 0; i < s.times_s.size(); ++i) s.times_s[i] = i % 2 == 0 ? 0.1 : 0.11;
+  EXPECT_THAT(warnings(s, Limits{}, calm()),
+              ElementsAre(AllOf(HasSubstr("have stopped narrowing"), HasSubstr("raise --max_noise"),
+                                Not(HasSubstr("raise --timeout")))));
+}
+
 TEST(Warnings, TooFewSamplesAskForTime) {
   Samples s = quiet();
   s.converged = false;
