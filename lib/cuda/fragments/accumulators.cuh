@@ -14,7 +14,7 @@ using Fragments = float[kRowTiles][kColumns / 8][4];
 constexpr float kInf = __builtin_huge_valf();
 constexpr float kLn2 = 0.6931471805599453f, kLog2E = 1.4426950408889634f;
 
-__device__ __forceinline__ unsigned thread() { return recomputed(threadIdx.x); }
+__device__ __forceinline__ unsigned thread() { return rematerialized(threadIdx.x); }
 __device__ __forceinline__ int lane() { return static_cast<int>(thread() % 32); }
 __device__ __forceinline__ int warp() { return static_cast<int>(thread() / 32); }
 

@@ -27,10 +27,11 @@ __device__ __forceinline__ std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
 }
 
-/// The same number, but nothing computed from it may be kept across iterations of a loop: the three
-/// instructions that make an address are cheaper than the register that would hold it.
+/// The same number, of unknown origin to the compiler: what is computed from it is computed again
+/// where it is used, not hoisted out of a loop and kept in a register. The three instructions of an
+/// address are cheaper than a register.
 template <typename T>
-__device__ __forceinline__ T recomputed(T x) {
+__device__ __forceinline__ T rematerialized(T x) {
   asm volatile("" : "+r"(x));
   return x;
 }

@@ -38,33 +38,33 @@ __device__ __forceinline__ HeadRows key_rows(const Attention& a, const Rows& row
 /// What a block of queries works on. The last queries come first: under a causal mask they see the
 /// most keys, and the short blocks fill the gaps at the end.
 struct QueryBlock {
-  int b, h, first;
+  int b, h, first_row;
 
-  __device__ QueryBlock(int b, int h, int first) : b(b), h(h), first(first) {}
+  __device__ QueryBlock(int b, int h, int first_row) : b(b), h(h), first_row(first_row) {}
   __device__ QueryBlock(const Attention& a, int rows) {
     const int blocks = (a.q_len + rows - 1) / rows;
     const int head = static_cast<int>(blockIdx.x) / blocks;
-    first = (blocks - 1 - static_cast<int>(blockIdx.x) % blocks) * rows;
+    first_row = (blocks - 1 - static_cast<int>(blockIdx.x) % blocks) * rows;
     b = head / a.h;
     h = head % a.h;
   }
 };
 
-/// Where the LSE and D of a head start.
-__device__ __forceinline__ std::int64_t row_values(const Attention& a, int b, int h) {
+/// Index of a head's first row in LSE and D.
+__device__ __forceinline__ std::int64_t row_offset(const Attention& a, int b, int h) {
   return (static_cast<std::int64_t>(b) * a.h + h) * a.q_len;
 }
 
 /// What a block of keys works on. The first keys come first: under a causal mask most queries see
 /// them. The host launches as many blocks as the batch element with the most kept keys needs.
 struct KeyBlock {
-  int b, h_kv, first;
+  int b, h_kv, first_row;
 
   __device__ KeyBlock(const Attention& a, int rows) {
     const int heads = a.b * a.h_kv;
     const int blocks = static_cast<int>(gridDim.x) / heads;
     const int head = static_cast<int>(blockIdx.x) / blocks;
-    first = static_cast<int>(blockIdx.x) % blocks * rows;
+    first_row = static_cast<int>(blockIdx.x) % blocks * rows;
     b = head / a.h_kv;
     h_kv = head % a.h_kv;
   }
@@ -74,22 +74,22 @@ struct KeyBlock {
 /// that sees any of them.
 template <int kQueries>
 struct QueryTiles {
-  int h, query;    ///< where the tile is
-  int end, first;  ///< heads end before `end`; each starts at query `first`
+  int h, query;               ///< head and first query of the tile
+  int head_end, query_begin;  ///< the walk: heads before head_end, each from query_begin on
 
   __device__ QueryTiles(const Attention& a, const KeyBlock& block)
       : h(block.h_kv * a.group),
-        query(first_query(a, block.b, block.first) / kQueries * kQueries),
-        end(h + a.group),
-        first(query) {
-    if (first >= a.q_len) h = end;  // no query sees these keys
+        query(first_query(a, block.b, block.first_row) / kQueries * kQueries),
+        head_end(h + a.group),
+        query_begin(query) {
+    if (query_begin >= a.q_len) h = head_end;  // no query sees these keys
   }
-  __device__ bool done() const { return h == end; }
+  __device__ bool done() const { return h == head_end; }
   __device__ QueryTiles next(const Attention& a) const {
     QueryTiles n = *this;
     n.query += kQueries;
     if (n.query >= a.q_len) {
-      n.query = first;
+      n.query = query_begin;
       ++n.h;
     }
     return n;

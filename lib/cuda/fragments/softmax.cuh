@@ -34,19 +34,19 @@ __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock
   for (int half = 0; half < 2; ++half) {
     const float sum = sum_of_four_lanes(state.sum[t][half]);
     inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
-    const int q = block.first + row + fragment_row(half);
+    const int q = block.first_row + row + fragment_row(half);
     if (q < a.q_len && fragment_column() == 0)
       lse[q] = sum == 0.0f ? -kInf : state.max[t][half] * scale_log2 * kLn2 + logf(sum);
   }
 }
 
-/// What each of this thread's queries brings from the forward pass.
+/// LSE and D of the rows that a thread holds.
 template <int kRowTiles>
-struct QueryValues {
+struct RowStatistics {
   float lse_log2[kRowTiles][2], delta[kRowTiles][2];
 
   __device__ __forceinline__ void load(const Attention& a, int b, int h, int first) {
-    const std::int64_t values = row_values(a, b, h);
+    const std::int64_t values = row_offset(a, b, h);
 #pragma unroll
     for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
@@ -61,7 +61,7 @@ struct QueryValues {
 /// P = exp(scale·s - LSE).
 template <int kRowTiles, int kColumns>
 __device__ __forceinline__ void recompute_p(Fragments<kRowTiles, kColumns>& s,
-                                            const QueryValues<kRowTiles>& values,
+                                            const RowStatistics<kRowTiles>& values,
                                             float scale_log2) {
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t)
@@ -76,7 +76,7 @@ __device__ __forceinline__ void recompute_p(Fragments<kRowTiles, kColumns>& s,
 template <int kRowTiles, int kColumns>
 __device__ __forceinline__ void softmax_gradient(Fragments<kRowTiles, kColumns>& dp,
                                                  const Fragments<kRowTiles, kColumns>& p,
-                                                 const QueryValues<kRowTiles>& values) {
+                                                 const RowStatistics<kRowTiles>& values) {
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll

@@ -34,7 +34,7 @@ struct KvShared {
     if (value >= 2 * kTile.columns) return;
     const int query = first + static_cast<int>(column);
     const bool valid = query < a.q_len;
-    const float* from = (value < kTile.columns ? a.lse : a.delta) + row_values(a, b, h);
+    const float* from = (value < kTile.columns ? a.lse : a.delta) + row_offset(a, b, h);
     const std::uint32_t to = value < kTile.columns ? lse(stage) : delta(stage);
     copy_4_async(to + column * sizeof(float), valid ? from + query : from, valid);
   }
@@ -53,20 +53,20 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
 
   const KeyBlock block(a, kTile.rows());
   const int keys = kept_count(a, block.b);
-  if (block.first >= keys) return;
-  const int last_key = block.first + warp_row<kRowTiles>() + 16 * kRowTiles - 1;
+  if (block.first_row >= keys) return;
+  const int last_key = block.first_row + warp_row<kRowTiles>() + 16 * kRowTiles - 1;
   // From this query on every key of the warp is seen: tiles need no mask. Ragged keys always do.
   const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
   QueryTiles<kQueries> tile(a, block);
   const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
-    at.load_queries(a, recomputed(block.b), t.h, t.query, stage);
+    at.load_queries(a, rematerialized(block.b), t.h, t.query, stage);
   };
   if (!tile.done()) {
     load_tile<kD, kTile.rows(), kThreads>(at.k(), key_rows(a, a.k, block.b, block.h_kv),
-                                          block.first);
+                                          block.first_row);
     if (kWantK)
       load_tile<kD, kTile.rows(), kThreads>(at.v(), key_rows(a, a.v, block.b, block.h_kv),
-                                            block.first);
+                                            block.first_row);
     load_queries(tile, 0);
     commit_copies();
   }
@@ -84,7 +84,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
     recompute_p_transposed<kRowTiles, kQueries>(p, at.lse(stage), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
-      hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first, tile.query);
+      hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first_row, tile.query);
     if constexpr (kWantV) multiply_from_registers<T, kD, kRowTiles, kQueries>(dv, p, at.d_o(stage));
     if constexpr (kWantK) {
       Fragments<kRowTiles, kQueries> ds = {};
@@ -94,15 +94,15 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     }
     tile = next;
   }
-  const int b = recomputed(block.b), h_kv = recomputed(block.h_kv);
+  const int b = rematerialized(block.b), h_kv = rematerialized(block.h_kv);
   const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t) {
     const int row = warp_row<kRowTiles>() + 16 * t;
     if constexpr (kWantV)
-      store_rows<T, kD>(dv[t], one, at.k(), row, key_rows(a, a.dv, b, h_kv), block.first);
+      store_rows<T, kD>(dv[t], one, at.k(), row, key_rows(a, a.dv, b, h_kv), block.first_row);
     if constexpr (kWantK)
-      store_rows<T, kD>(dk[t], scale, at.k(), row, key_rows(a, a.dk, b, h_kv), block.first);
+      store_rows<T, kD>(dk[t], scale, at.k(), row, key_rows(a, a.dk, b, h_kv), block.first_row);
   }
 }
 

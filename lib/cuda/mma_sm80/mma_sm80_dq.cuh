@@ -26,26 +26,26 @@ __device__ __forceinline__ void dq(const Attention& a) {
 
   const QueryBlock block(a, kTile.rows());
   const int h_kv = block.h / a.group;
-  const int last_query = min(block.first + kTile.rows(), a.q_len) - 1;
+  const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
   const int tiles = (visible(a, block.b, last_query) + kKeys - 1) / kKeys;
   const int seen_by_all =
-      visible(a, block.b, min(block.first + warp_row<kRowTiles>(), a.q_len - 1));
+      visible(a, block.b, min(block.first_row + warp_row<kRowTiles>(), a.q_len - 1));
 
   const auto load_keys = [&](int j) {
-    const int b = recomputed(block.b), h = recomputed(h_kv);
+    const int b = rematerialized(block.b), h = rematerialized(h_kv);
     load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
     load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
   };
   if (tiles > 0) {
     load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
-                                          block.first);
+                                          block.first_row);
     load_tile<kD, kTile.rows(), kThreads>(do_tile, query_rows(a, a.d_o, block.b, block.h),
-                                          block.first);
+                                          block.first_row);
     load_keys(0);
     commit_copies();
   }
-  QueryValues<kRowTiles> values;
-  values.load(a, block.b, block.h, block.first);
+  RowStatistics<kRowTiles> values;
+  values.load(a, block.b, block.h, block.first_row);
 
   Fragments<kRowTiles, kD> sum = {};
   for (int j = 0; j < tiles; ++j) {
@@ -60,17 +60,17 @@ __device__ __forceinline__ void dq(const Attention& a) {
     recompute_p<kRowTiles, kKeys>(p, values, a.scale_log2);
     // After exp: the LSE of a row that sees nothing is -inf, and the scale may be negative.
     if ((j + 1) * kKeys > seen_by_all)
-      hide_keys<kRowTiles, kKeys>(p, a, block.b, block.first, j * kKeys, 0.0f);
+      hide_keys<kRowTiles, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(ds, do_tile, v_tiles + j % 2 * kStage);
     softmax_gradient<kRowTiles, kKeys>(ds, p, values);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(sum, ds, k_tiles + j % 2 * kStage);
   }
   const float scale[2] = {a.scale, a.scale};
   // Recomputed: where dQ goes is not kept in registers during the loop, which spills on 10.0.
-  const HeadRows to = query_rows(a, a.dq, recomputed(block.b), recomputed(block.h));
+  const HeadRows to = query_rows(a, a.dq, rematerialized(block.b), rematerialized(block.h));
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t)
-    store_rows<T, kD>(sum[t], scale, q_tile, warp_row<kRowTiles>() + 16 * t, to, block.first);
+    store_rows<T, kD>(sum[t], scale, q_tile, warp_row<kRowTiles>() + 16 * t, to, block.first_row);
 }
 
 }  // namespace flashbench::cuda::mma_sm80

@@ -77,7 +77,7 @@ __device__ __forceinline__ void finish(const Attention& a, const QueryBlock& blo
     const int row = warp_row<kRowTiles>() + 16 * t;
     float inverse[2];
     finish_rows(a, block, row, state, t, scale_log2, inverse);
-    store_rows<T, kD>(o[t], inverse, q_tile, row, to, block.first);
+    store_rows<T, kD>(o[t], inverse, q_tile, row, to, block.first_row);
   }
 }
 
@@ -94,20 +94,20 @@ __device__ __forceinline__ void forward(const Attention& a) {
 
   const QueryBlock block(a, kTile.rows());
   const int h_kv = block.h / a.group;
-  const int last_query = min(block.first + kTile.rows(), a.q_len) - 1;
+  const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
   const int tiles = (visible(a, block.b, last_query) + kKeys - 1) / kKeys;
   // Keys before this one are seen by all rows of the warp: their tiles need no mask.
   const int seen_by_all =
-      visible(a, block.b, min(block.first + warp_row<kRowTiles>(), a.q_len - 1));
+      visible(a, block.b, min(block.first_row + warp_row<kRowTiles>(), a.q_len - 1));
 
   const auto load_keys = [&](int j) {
-    const int b = recomputed(block.b), h = recomputed(h_kv);
+    const int b = rematerialized(block.b), h = rematerialized(h_kv);
     load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
     load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
   };
   if (tiles > 0) {
     load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
-                                          block.first);
+                                          block.first_row);
     load_keys(0);
     commit_copies();
   }
@@ -128,7 +128,7 @@ __device__ __forceinline__ void forward(const Attention& a) {
     Fragments<kRowTiles, kKeys> s = {};
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(s, q_tile, k_tiles + j % 2 * kStage);
     if ((j + 1) * kKeys > seen_by_all)
-      hide_keys<kRowTiles, kKeys>(s, a, block.b, block.first, j * kKeys, -kInf);
+      hide_keys<kRowTiles, kKeys>(s, a, block.b, block.first_row, j * kKeys, -kInf);
     absorb<kRowTiles, kKeys, kD>(s, state, o, scale_log2);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(o, s, v_tiles + j % 2 * kStage);
   }

@@ -13,24 +13,25 @@ using fragments::exp2_fast;
 using fragments::KeyBlock;
 using fragments::QueryTiles;
 
-/// Addresses in the shared memory of a CTA that keeps two operands of its own rows (`first` and
-/// `second`, 64 rows of each for every consumer) and streams two others.
+/// Addresses in the shared memory of a CTA of dQ or of dK and dV. Q and K are the operands of S, dO
+/// and V those of dP. Of each pair the CTA's own rows are resident, 64 for each consumer (of Q and
+/// dO, or of K and V); the other operand is streamed through the stages.
 template <int kD, TileShape kTile>
 struct GradientShared {
   static constexpr GradientPlan kPlan = gradient_plan(kD, kTile);
   std::uint32_t base;
 
-  __device__ __forceinline__ std::uint32_t own_first(int group) const {
+  __device__ __forceinline__ std::uint32_t resident_s(int group) const {
     return base + group * tile_bytes(kD, kGroupRows);
   }
-  __device__ __forceinline__ std::uint32_t own_second(int group) const {
-    return own_first(group) + kPlan.own;
+  __device__ __forceinline__ std::uint32_t resident_dp(int group) const {
+    return resident_s(group) + kPlan.own;
   }
-  __device__ __forceinline__ std::uint32_t first(int stage) const {
+  __device__ __forceinline__ std::uint32_t streamed_s(int stage) const {
     return base + 2 * kPlan.own + 2 * stage * kPlan.stage;
   }
-  __device__ __forceinline__ std::uint32_t second(int stage) const {
-    return first(stage) + kPlan.stage;
+  __device__ __forceinline__ std::uint32_t streamed_dp(int stage) const {
+    return streamed_s(stage) + kPlan.stage;
   }
   /// -log2(e)·LSE of the streamed rows, of which each scaled score makes an exponent.
   __device__ __forceinline__ std::uint32_t shift(int stage) const {
@@ -39,50 +40,51 @@ struct GradientShared {
   __device__ __forceinline__ std::uint32_t delta(int stage) const {
     return shift(stage) + 4 * kTile.columns;
   }
-  __device__ __forceinline__ std::uint32_t own_full() const { return base + kPlan.barriers; }
+  __device__ __forceinline__ std::uint32_t resident_full() const { return base + kPlan.barriers; }
   __device__ __forceinline__ std::uint32_t full(int stage) const {
-    return own_full() + 8 + 8 * stage;
+    return resident_full() + 8 + 8 * stage;
   }
   __device__ __forceinline__ std::uint32_t empty(int stage) const {
     return full(kTile.stages) + 8 * stage;
   }
 
   /// By one thread, before anyone uses them.
-  __device__ void begin_barriers() const {
-    begin_barrier(own_full(), 1);
+  __device__ void init_barriers() const {
+    init_barrier(resident_full(), 1);
     for (int s = 0; s < kTile.stages; ++s) {
-      begin_barrier(full(s), 1);
-      begin_barrier(empty(s), kTile.consumers * kGroupThreads / 32);
+      init_barrier(full(s), 1);
+      init_barrier(empty(s), kTile.consumers * kGroupThreads / 32);
     }
-    publish_barriers();
+    fence_barrier_init();
   }
 
   /// Both operands of the CTA's own rows, by one thread.
-  __device__ void load_own(const TensorMap& first, const TensorMap& second, int row, int head,
-                           int batch) const {
-    arrive_expecting(own_full(), 2 * kPlan.own);
+  __device__ void load_resident(const TensorMap& first, const TensorMap& second, int row, int head,
+                                int batch) const {
+    arrive_and_expect_tx(resident_full(), 2 * kPlan.own);
 #pragma unroll 1
     for (int g = 0; g < kTile.consumers; ++g) {
-      load_boxes<kD, kGroupRows>(own_first(g), first, row + g * kGroupRows, head, batch,
-                                 own_full());
-      load_boxes<kD, kGroupRows>(own_second(g), second, row + g * kGroupRows, head, batch,
-                                 own_full());
+      load_boxes<kD, kGroupRows>(resident_s(g), first, row + g * kGroupRows, head, batch,
+                                 resident_full());
+      load_boxes<kD, kGroupRows>(resident_dp(g), second, row + g * kGroupRows, head, batch,
+                                 resident_full());
     }
   }
 
   /// A tile of both streamed operands, by one thread.
   __device__ void load_stage(int stage, const TensorMap& first_map, const TensorMap& second_map,
                              int row, int head, int batch) const {
-    arrive_expecting(full(stage), 2 * kPlan.stage);
-    load_boxes<kD, kTile.columns>(first(stage), first_map, row, head, batch, full(stage));
-    load_boxes<kD, kTile.columns>(second(stage), second_map, row, head, batch, full(stage));
+    arrive_and_expect_tx(full(stage), 2 * kPlan.stage);
+    load_boxes<kD, kTile.columns>(streamed_s(stage), first_map, row, head, batch, full(stage));
+    load_boxes<kD, kTile.columns>(streamed_dp(stage), second_map, row, head, batch, full(stage));
   }
 };
 
-/// Starts the CTA: its barriers, and who has which registers. True for consumers.
+/// Initialises the mbarriers and moves registers from the producer to the consumers. True for
+/// consumers.
 template <TileShape kTile, typename Shared>
 __device__ __forceinline__ bool begin_cta(const Shared& shared) {
-  if (threadIdx.x == 0) shared.begin_barriers();
+  if (threadIdx.x == 0) shared.init_barriers();
   __syncthreads();
   const bool consumes = fragments::warp() < kTile.consumers * 4;
   if (consumes)
@@ -92,21 +94,22 @@ __device__ __forceinline__ bool begin_cta(const Shared& shared) {
   return consumes;
 }
 
-/// The sums are written before what follows: nvcc may else put copies of them behind a fence.
+/// Pins the sums in their registers here (CUTLASS: warpgroup_fence_operand): nvcc may otherwise put
+/// copies of them behind wgmma.fence.
 template <int kColumns>
-__device__ __forceinline__ void settle(Fragments<1, kColumns>& sums) {
+__device__ __forceinline__ void fence_operand(Fragments<1, kColumns>& sums) {
 #pragma unroll
   for (auto& columns : sums[0])
 #pragma unroll
     for (float& sum : columns) asm volatile("" : "+f"(sum)::"memory");
 }
 
-/// sum = A·Bᵀ is under way afterwards: 64 own rows times a streamed tile.
+/// Issues sum = A·Bᵀ: 64 resident rows times a streamed tile.
 template <typename T, int kD, int kColumns>
 __device__ __forceinline__ void start_by_transposed(Fragments<1, kColumns>& sum, std::uint32_t own,
                                                     std::uint32_t streamed) {
   const std::uint64_t a = operand(own, 0), b = operand(streamed, 0);
-  settle<kColumns>(sum);
+  fence_operand<kColumns>(sum);
   begin_products();
 #pragma unroll
   for (int i = 0; i < kD; i += 16)
@@ -115,13 +118,13 @@ __device__ __forceinline__ void start_by_transposed(Fragments<1, kColumns>& sum,
   commit_products();
 }
 
-/// sum += A·B is under way afterwards: A from registers, B a streamed tile.
+/// Issues sum += A·B: A from registers, B a streamed tile.
 template <typename T, int kD, int kColumns>
 __device__ __forceinline__ void start_from_registers(Fragments<1, kD>& sum,
                                                      const Rounded<kColumns>& a,
                                                      std::uint32_t streamed) {
   const std::uint64_t b = operand(streamed, tile_bytes(kBoxColumns, kColumns));
-  settle<kD>(sum);
+  fence_operand<kD>(sum);
   begin_products();
 #pragma unroll
   for (int i = 0; i < kColumns / 16; ++i)
@@ -139,40 +142,41 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   const Attention& a = x.a;
   const QueryBlock block(a, kTile.rows());
   const int tiles = uniform(key_tiles(a, block, kTile));
-  Turn<kTile.stages> stage;
+  PipelineState<kTile.stages> pipe;
   if (!begin_cta<kTile>(shared)) {
     if (threadIdx.x != kTile.consumers * kGroupThreads) return;
-    shared.load_own(x.q, x.d_o, block.first, block.h, block.b);
+    shared.load_resident(x.q, x.d_o, block.first_row, block.h, block.b);
 #pragma unroll 1
-    for (int j = 0; j < tiles; ++j, ++stage.count) {
-      wait(shared.empty(stage.at()), stage.parity() ^ 1);
-      shared.load_stage(stage.at(), x.k, x.v, j * kKeys, block.h / a.group, block.b);
+    for (int j = 0; j < tiles; ++j, ++pipe.count) {
+      wait(shared.empty(pipe.stage()), pipe.parity() ^ 1);
+      shared.load_stage(pipe.stage(), x.k, x.v, j * kKeys, block.h / a.group, block.b);
     }
     return;
   }
   const int group = warpgroup();
   const int seen_by_all =
-      visible(a, block.b, min(block.first + fragments::warp_row<1>(), a.q_len - 1));
-  fragments::QueryValues<1> values;
-  values.load(a, block.b, block.h, block.first);
+      visible(a, block.b, min(block.first_row + fragments::warp_row<1>(), a.q_len - 1));
+  fragments::RowStatistics<1> values;
+  values.load(a, block.b, block.h, block.first_row);
   Fragments<1, kKeys> p, ds;
   Rounded<kKeys> rounded;
   const auto start_tile = [&] {  // S and dP
     // At d = 128 asked for anew: kept, ptxas keeps the descriptors of all own operands with it,
     // more than there are uniform registers, and moves them back and forth.
     const int own = kD <= 64 ? group : warpgroup();
-    start_by_transposed<T, kD, kKeys>(p, shared.own_first(own), shared.first(stage.at()));
-    start_by_transposed<T, kD, kKeys>(ds, shared.own_second(own), shared.second(stage.at()));
+    start_by_transposed<T, kD, kKeys>(p, shared.resident_s(own), shared.streamed_s(pipe.stage()));
+    start_by_transposed<T, kD, kKeys>(ds, shared.resident_dp(own),
+                                      shared.streamed_dp(pipe.stage()));
   };
   const auto make_weights = [&](int j) {
     fragments::recompute_p<1, kKeys>(p, values, a.scale_log2);
     if ((j + 1) * kKeys > seen_by_all)
-      fragments::hide_keys<1, kKeys>(p, a, block.b, block.first, j * kKeys, 0.0f);
+      fragments::hide_keys<1, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
     wait_for_products<0>();
     fragments::softmax_gradient<1, kKeys>(ds, p, values);
     round<T, kKeys>(rounded, ds);
   };
-  wait(shared.own_full(), 0);
+  wait(shared.resident_full(), 0);
   wait(shared.full(0), 0);
   start_tile();
   wait_for_products<1>();
@@ -180,23 +184,23 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   Fragments<1, kD> sum = {};
 #pragma unroll 1
   for (int j = 1; j < tiles; ++j) {
-    ++stage.count;
-    wait(shared.full(stage.at()), stage.parity());
-    start_from_registers<T, kD, kKeys>(sum, rounded, shared.first(stage.before().at()));
+    ++pipe.count;
+    wait(shared.full(pipe.stage()), pipe.parity());
+    start_from_registers<T, kD, kKeys>(sum, rounded, shared.streamed_s(pipe.previous().stage()));
     start_tile();
     wait_for_products<1>();  // dS·K of the tile before, and S
-    release(shared.empty(stage.before().at()));
+    release(shared.empty(pipe.previous().stage()));
     make_weights(j);
   }
-  start_from_registers<T, kD, kKeys>(sum, rounded, shared.first(stage.at()));
+  start_from_registers<T, kD, kKeys>(sum, rounded, shared.streamed_s(pipe.stage()));
   wait_for_products<0>();
-  meet(group);  // nobody reads Q any more: it makes room for dQ
+  sync_warpgroup(group);  // nobody reads Q any more: it makes room for dQ
   const float scale[2] = {a.scale, a.scale};
   fragments::store_rows<T, kD>(sum[0], scale, shared.base, fragments::warp_row<1>(),
-                               fragments::query_rows(a, a.dq, block.b, block.h), block.first);
+                               fragments::query_rows(a, a.dq, block.b, block.h), block.first_row);
 }
 
-/// The producer of dK and dV, a warp: tiles of Q and dO by the copy engine; their LSE and D, which
+/// The producer of dK and dV, a warp: tiles of Q and dO by TMA; their LSE and D, which
 /// start anywhere, by its lanes. LSE becomes a shift here, once for all keys. Both are read while
 /// the stage is still in use.
 template <int kD, TileShape kTile>
@@ -205,9 +209,9 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
                                                const KeyBlock& block,
                                                QueryTiles<kTile.columns> tile) {
   const int lane = fragments::lane();
-  if (lane == 0) shared.load_own(x.k, x.v, block.first, block.h_kv, block.b);
-  for (Turn<kTile.stages> stage; !tile.done(); tile = tile.next(x.a), ++stage.count) {
-    const std::int64_t values = fragments::row_values(x.a, block.b, tile.h);
+  if (lane == 0) shared.load_resident(x.k, x.v, block.first_row, block.h_kv, block.b);
+  for (PipelineState<kTile.stages> pipe; !tile.done(); tile = tile.next(x.a), ++pipe.count) {
+    const std::int64_t values = fragments::row_offset(x.a, block.b, tile.h);
     float shift[kTile.columns / 32], delta[kTile.columns / 32];
 #pragma unroll
     for (int i = 0; i < kTile.columns / 32; ++i) {
@@ -216,14 +220,14 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
       shift[i] = valid ? -fragments::kLog2E * x.a.lse[values + q] : 0.0f;
       delta[i] = valid ? x.a.delta[values + q] : 0.0f;
     }
-    wait(shared.empty(stage.at()), stage.parity() ^ 1);
+    wait(shared.empty(pipe.stage()), pipe.parity() ^ 1);
 #pragma unroll
     for (int i = 0; i < kTile.columns / 32; ++i) {
-      store_shared(shared.shift(stage.at()) + 4 * (lane + 32 * i), shift[i]);
-      store_shared(shared.delta(stage.at()) + 4 * (lane + 32 * i), delta[i]);
+      store_shared(shared.shift(pipe.stage()) + 4 * (lane + 32 * i), shift[i]);
+      store_shared(shared.delta(pipe.stage()) + 4 * (lane + 32 * i), delta[i]);
     }
     __syncwarp();
-    if (lane == 0) shared.load_stage(stage.at(), x.q, x.d_o, tile.query, tile.h, block.b);
+    if (lane == 0) shared.load_stage(pipe.stage(), x.q, x.d_o, tile.query, tile.h, block.b);
   }
 }
 
@@ -254,7 +258,7 @@ struct KeyConsumer {
   const int
       seen_by_all;  ///< from this query on every key of the warp is seen: no tile needs a mask
   QueryTiles<kQueries> tile;
-  Turn<kTile.stages> stage;
+  PipelineState<kTile.stages> pipe;
   Fragments<1, kQueries> p, ds;
   Rounded<kQueries> rounded_p, rounded_ds;
   Fragments<1, kD> dk, dv;
@@ -264,38 +268,38 @@ struct KeyConsumer {
   /// they cost 16 R2UR and 47 instructions a tile more.
   static constexpr bool kUniform = kD > 64;
   __device__ __forceinline__ GradientShared<kD, kTile> shared() const {
-    return {kUniform ? base : fragments::recomputed(base)};
+    return {kUniform ? base : fragments::rematerialized(base)};
   }
   static __device__ __forceinline__ int group() {
     return kUniform ? warpgroup() : fragments::warp() / 4;
   }
 
-  /// Sᵀ of the tile is under way afterwards.
+  /// Issues Sᵀ of the tile.
   __device__ __forceinline__ void start_scores() {
-    wait(shared().full(stage.at()), stage.parity());
-    start_by_transposed<T, kD, kQueries>(p, shared().own_first(group()),
-                                         shared().first(stage.at()));
+    wait(shared().full(pipe.stage()), pipe.parity());
+    start_by_transposed<T, kD, kQueries>(p, shared().resident_s(group()),
+                                         shared().streamed_s(pipe.stage()));
   }
 
-  /// dK and dV of the tile whose scores are under way; dSᵀQ is, afterwards.
+  /// dK and dV of the tile whose Sᵀ is in flight; its dSᵀQ is in flight afterwards.
   __device__ __forceinline__ void add_tile() {
-    start_by_transposed<T, kD, kQueries>(ds, shared().own_second(group()),
-                                         shared().second(stage.at()));
+    start_by_transposed<T, kD, kQueries>(ds, shared().resident_dp(group()),
+                                         shared().streamed_dp(pipe.stage()));
     wait_for_products<1>();
-    recompute_p_transposed<kQueries>(p, shared().shift(stage.at()), a.scale_log2);
+    recompute_p_transposed<kQueries>(p, shared().shift(pipe.stage()), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
-      fragments::hide_pairs<1, kQueries>(p, a, block.b, block.first, tile.query);
+      fragments::hide_pairs<1, kQueries>(p, a, block.b, block.first_row, tile.query);
     round<T, kQueries>(rounded_p, p);
-    start_from_registers<T, kD, kQueries>(dv, rounded_p, shared().second(stage.at()));
+    start_from_registers<T, kD, kQueries>(dv, rounded_p, shared().streamed_dp(pipe.stage()));
     wait_for_products<1>();
-    fragments::softmax_gradient_transposed<1, kQueries>(ds, p, shared().delta(stage.at()));
+    fragments::softmax_gradient_transposed<1, kQueries>(ds, p, shared().delta(pipe.stage()));
     round<T, kQueries>(rounded_ds, ds);
-    start_from_registers<T, kD, kQueries>(dk, rounded_ds, shared().first(stage.at()));
+    start_from_registers<T, kD, kQueries>(dk, rounded_ds, shared().streamed_s(pipe.stage()));
   }
 
-  /// All tiles of queries, of which there is one at least. The scores of a tile are asked for
-  /// before the gradients of the one before are there. The first stands alone: ptxas must see that
-  /// nothing touches the sums while products with them are under way.
+  /// All tiles of queries, of which there is one at least. Sᵀ of a tile is issued before the
+  /// gradients of the tile before are done. The first tile is peeled off the loop: ptxas must see
+  /// that nothing touches the sums while products with them are in flight.
   __device__ __forceinline__ void add_tiles() {
     start_scores();
     wait_for_products<0>();
@@ -303,10 +307,10 @@ struct KeyConsumer {
     add_tile();
 #pragma unroll 1
     for (tile = tile.next(a); !tile.done(); tile = tile.next(a)) {
-      ++stage.count;
+      ++pipe.count;
       start_scores();
       wait_for_products<1>();
-      release(shared().empty(stage.before().at()));
+      release(shared().empty(pipe.previous().stage()));
       add_tile();
     }
     wait_for_products<0>();
@@ -323,10 +327,11 @@ struct KeyConsumer {
   __device__ __forceinline__ void store() const {
     const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
     const int row = fragments::warp_row<1>();
-    fragments::store_rows<T, kD>(dv[0], one, base, row,
-                                 fragments::key_rows(a, a.dv, block.b, block.h_kv), block.first);
+    fragments::store_rows<T, kD>(
+        dv[0], one, base, row, fragments::key_rows(a, a.dv, block.b, block.h_kv), block.first_row);
     fragments::store_rows<T, kD>(dk[0], scale, base, row,
-                                 fragments::key_rows(a, a.dk, block.b, block.h_kv), block.first);
+                                 fragments::key_rows(a, a.dk, block.b, block.h_kv),
+                                 block.first_row);
   }
 };
 
@@ -339,22 +344,22 @@ __device__ __forceinline__ void dkdv(const BoxedAttention& x) {
   const Attention& a = x.a;
   const KeyBlock block(a, kTile.rows());
   const int keys = kept_count(a, block.b);
-  if (block.first >= keys) return;
+  if (block.first_row >= keys) return;
   const QueryTiles<kTile.columns> tile(a, block);
   if (!begin_cta<kTile>(shared)) {
     if (fragments::warp() == kTile.consumers * 4) stream_queries<kD, kTile>(x, shared, block, tile);
     return;
   }
-  const int last_key = block.first + fragments::warp_row<1>() + 15;
+  const int last_key = block.first_row + fragments::warp_row<1>() + 15;
   // Ragged keys always need a mask.
   const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
   KeyConsumer<T, kD> consumer{a, shared.base, block, seen_by_all, tile};
-  wait(shared.own_full(), 0);
+  wait(shared.resident_full(), 0);
   if (tile.done())
     consumer.clear();
   else
     consumer.add_tiles();
-  meet(consumer.group());
+  sync_warpgroup(consumer.group());
   consumer.store();
 }
 

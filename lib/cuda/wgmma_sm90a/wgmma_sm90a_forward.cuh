@@ -25,7 +25,9 @@ struct Shared {
     return base + kPlan.v + stage * kStage;
   }
   __device__ __forceinline__ std::uint32_t o() const { return base + kPlan.o; }
-  __device__ __forceinline__ std::uint32_t post(int i) const { return base + kPlan.posts + 4 * i; }
+  __device__ __forceinline__ std::uint32_t mailbox(int slot) const {
+    return base + kPlan.mailbox + 4 * slot;
+  }
 
   // Barriers, in the order of their numbers.
   __device__ __forceinline__ std::uint32_t q_full(int group) const { return barrier(group); }
@@ -36,23 +38,25 @@ struct Shared {
   __device__ __forceinline__ std::uint32_t k_empty(int stage) const { return of_stage(1, stage); }
   __device__ __forceinline__ std::uint32_t v_full(int stage) const { return of_stage(2, stage); }
   __device__ __forceinline__ std::uint32_t v_empty(int stage) const { return of_stage(3, stage); }
-  __device__ __forceinline__ std::uint32_t post_full(int i) const { return of_stage(4, 0) + 8 * i; }
+  __device__ __forceinline__ std::uint32_t mailbox_full(int slot) const {
+    return of_stage(4, 0) + 8 * slot;
+  }
 
   /// By one thread, before anyone uses them.
-  __device__ void begin_barriers() const {
+  __device__ void init_barriers() const {
     constexpr int kConsumerWarps = kTile.consumers * kGroupThreads / 32;
     for (int g = 0; g < kTile.consumers; ++g) {
-      begin_barrier(q_full(g), 1);
-      begin_barrier(q_empty(g), kGroupThreads / 32);
+      init_barrier(q_full(g), 1);
+      init_barrier(q_empty(g), kGroupThreads / 32);
     }
     for (int s = 0; s < kTile.stages; ++s) {
-      begin_barrier(k_full(s), 1);
-      begin_barrier(v_full(s), 1);
-      begin_barrier(k_empty(s), kConsumerWarps);
-      begin_barrier(v_empty(s), kConsumerWarps);
+      init_barrier(k_full(s), 1);
+      init_barrier(v_full(s), 1);
+      init_barrier(k_empty(s), kConsumerWarps);
+      init_barrier(v_empty(s), kConsumerWarps);
     }
-    for (int i = 0; i < kPosts; ++i) begin_barrier(post_full(i), 1);
-    publish_barriers();
+    for (int i = 0; i < kMailboxSlots; ++i) init_barrier(mailbox_full(i), 1);
+    fence_barrier_init();
   }
 
  private:
@@ -70,67 +74,69 @@ __device__ __forceinline__ Schedule schedule_of(const BoxedAttention& x) {
   return {x.a.b * x.a.h, (x.a.q_len + kRows - 1) / kRows, x.heads_at_once};
 }
 
-/// The block at a place of the schedule. Not kept in registers: few need it, and rarely.
+/// The block of a work item. Computed where it is needed, which is seldom, not kept in registers.
 template <int kD>
-__device__ __forceinline__ QueryBlock block_at(const BoxedAttention& x, int place) {
-  const Schedule::Place where = schedule_of<kD>(x).at(fragments::recomputed(place));
-  return {where.head / x.a.h, where.head % x.a.h, where.block * forward_tile(kD).rows()};
+__device__ __forceinline__ QueryBlock block_of(const BoxedAttention& x, int work) {
+  const Schedule::WorkItem item = schedule_of<kD>(x).at(fragments::rematerialized(work));
+  return {item.head / x.a.h, item.head % x.a.h, item.block * forward_tile(kD).rows()};
 }
 
-/// A tile of rows first .. first + kRows of a head, by one thread.
+/// Requests rows first .. first + kRows of a head. One thread calls it.
 template <int kD, int kRows>
 __device__ __forceinline__ void load_tile(std::uint32_t to, const TensorMap& from, int first,
                                           int head, int batch, std::uint32_t barrier) {
-  arrive_expecting(barrier, tile_bytes(kD, kRows));
+  arrive_and_expect_tx(barrier, tile_bytes(kD, kRows));
   load_boxes<kD, kRows>(to, from, first, head, batch, barrier);
 }
 
-/// Q of every consumer's part of the block.
+/// Requests each consumer's 64 rows of the block's Q.
 template <int kD>
 __device__ __forceinline__ void load_queries(const BoxedAttention& x, const Shared<kD>& shared,
                                              const QueryBlock& block, std::uint32_t empty_parity) {
 #pragma unroll 1
   for (int g = 0; g < forward_tile(kD).consumers; ++g) {
     wait(shared.q_empty(g), empty_parity);
-    load_tile<kD, kGroupRows>(shared.q(g), x.q, block.first + g * kGroupRows, block.h, block.b,
+    load_tile<kD, kGroupRows>(shared.q(g), x.q, block.first_row + g * kGroupRows, block.h, block.b,
                               shared.q_full(g));
   }
 }
 
-/// The producer: one thread that takes blocks, announces them, and keeps Q and the stages of K and
-/// V full. The next block's Q is asked for after its first K: there is room when this block's last
-/// scores are made. Who takes the last of all shares puts the counter back for the next launch.
+/// The producer: one thread that takes work items from the tile scheduler's counter, puts them into
+/// the mailbox, and keeps Q and the stages of K and V full. The next block's Q is requested after
+/// its first K: its place is free only when this block's last scores are done. The CTA that takes
+/// the last ticket resets the counter for the next launch.
 template <int kD>
 __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD>& shared) {
   constexpr TileShape kTile = forward_tile(kD);
-  const int places = schedule_of<kD>(x).count();
-  Turn<kTile.stages> stage;
-  Turn<kPosts> post;
-  Turn<1> queries;
-  int place = static_cast<int>(blockIdx.x);
-  for (bool more = true; more; ++post.count) {
-    more = place < places;
-    fragments::store_shared(shared.post(post.at()), static_cast<std::uint32_t>(more ? place : -1));
-    arrive(shared.post_full(post.at()));
+  const int work_items = schedule_of<kD>(x).count();
+  PipelineState<kTile.stages> pipe;
+  PipelineState<kMailboxSlots> mailbox;
+  PipelineState<1> queries;
+  int work = static_cast<int>(blockIdx.x);
+  for (bool more = true; more; ++mailbox.count) {
+    more = work < work_items;
+    fragments::store_shared(shared.mailbox(mailbox.stage()),
+                            static_cast<std::uint32_t>(more ? work : -1));
+    arrive(shared.mailbox_full(mailbox.stage()));
     if (!more) break;
-    const QueryBlock block = block_at<kD>(x, place);
+    const QueryBlock block = block_of<kD>(x, work);
     const int h_kv = block.h / x.a.group, tiles = key_tiles(x.a, block, kTile);
 #pragma unroll 1
-    for (int j = 0; j < tiles; ++j, ++stage.count) {
-      wait(shared.k_empty(stage.at()), stage.parity() ^ 1);
-      load_tile<kD, kTile.columns>(shared.k(stage.at()), x.k, j * kTile.columns, h_kv, block.b,
-                                   shared.k_full(stage.at()));
+    for (int j = 0; j < tiles; ++j, ++pipe.count) {
+      wait(shared.k_empty(pipe.stage()), pipe.parity() ^ 1);
+      load_tile<kD, kTile.columns>(shared.k(pipe.stage()), x.k, j * kTile.columns, h_kv, block.b,
+                                   shared.k_full(pipe.stage()));
       if (j == 0) {
         load_queries<kD>(x, shared, block, queries.parity() ^ 1);
         ++queries.count;
       }
-      wait(shared.v_empty(stage.at()), stage.parity() ^ 1);
-      load_tile<kD, kTile.columns>(shared.v(stage.at()), x.v, j * kTile.columns, h_kv, block.b,
-                                   shared.v_full(stage.at()));
+      wait(shared.v_empty(pipe.stage()), pipe.parity() ^ 1);
+      load_tile<kD, kTile.columns>(shared.v(pipe.stage()), x.v, j * kTile.columns, h_kv, block.b,
+                                   shared.v_full(pipe.stage()));
     }
     const int taken = atomicAdd(x.taken, 1);
-    if (taken == places - 1) atomicExch(x.taken, 0);
-    place = static_cast<int>(gridDim.x) + taken;
+    if (taken == work_items - 1) atomicExch(x.taken, 0);
+    work = static_cast<int>(gridDim.x) + taken;
   }
 }
 
@@ -144,36 +150,36 @@ struct Consumer {
 
   const BoxedAttention& x;
   const Shared<kD> shared;
-  const float scale_log2;    ///< positive
-  const int group;           ///< of all consumers
-  Turn<kTile.stages> stage;  ///< of the next scores
-  Turn<kPosts> post;
-  Turn<1> queries;
+  const float scale_log2;            ///< positive
+  const int group;                   ///< the warpgroup's number among the consumers
+  PipelineState<kTile.stages> pipe;  ///< of the next scores
+  PipelineState<kMailboxSlots> mailbox;
+  PipelineState<1> queries;
   Fragments<1, kD> o;
   RunningSoftmax<1> state;
   int limit[2];     ///< the row of each half sees keys before this one
   int seen_by_all;  ///< keys before this one are seen by all rows of the warp: no tile of them
                     ///< needs a mask
 
-  /// Where consumers take turns, one's products meet the softmax of the others.
-  __device__ __forceinline__ void take_turn() const {
-    if (kTile.turns) wait_for_turn(group);
+  /// The ping-pong, where the tile has one: see ping_pong_sync.
+  __device__ __forceinline__ void wait_for_tensor_cores() const {
+    if (kTile.ping_pong) ping_pong_sync(group);
   }
-  __device__ __forceinline__ void give_turn() const {
-    if (kTile.turns) next_turn((group + 1) % kTile.consumers);
+  __device__ __forceinline__ void pass_tensor_cores() const {
+    if (kTile.ping_pong) ping_pong_arrive((group + 1) % kTile.consumers);
   }
 
   static __device__ __forceinline__ void wait_for_keys(const Shared<kD>& shared,
-                                                       const Turn<kTile.stages>& of) {
-    wait(shared.k_full(of.at()), of.parity());
+                                                       const PipelineState<kTile.stages>& of) {
+    wait(shared.k_full(of.stage()), of.parity());
   }
   __device__ __forceinline__ void wait_for_next_keys() const {
-    wait_for_keys(shared, {stage.count + 1});
+    wait_for_keys(shared, {pipe.count + 1});
   }
 
-  /// S = QKᵀ is under way afterwards.
+  /// Issues S = QKᵀ, in flight afterwards.
   __device__ __forceinline__ void start_scores(Scores& s) const {
-    const std::uint64_t q = operand(shared.q(group), 0), k = operand(shared.k(stage.at()), 0);
+    const std::uint64_t q = operand(shared.q(group), 0), k = operand(shared.k(pipe.stage()), 0);
     begin_products();
 #pragma unroll
     for (int i = 0; i < kD; i += 16)
@@ -182,11 +188,11 @@ struct Consumer {
     commit_products();
   }
 
-  /// O += PV of the tile before the one whose scores come next is under way afterwards.
+  /// Issues O += PV of the tile before the one whose scores come next; in flight afterwards.
   __device__ __forceinline__ void start_output(const Weights& p) {
-    const Turn<kTile.stages> of = stage.before();
-    wait(shared.v_full(of.at()), of.parity());
-    const std::uint64_t v = operand(shared.v(of.at()), tile_bytes(kBoxColumns, kKeys));
+    const PipelineState<kTile.stages> of = pipe.previous();
+    wait(shared.v_full(of.stage()), of.parity());
+    const std::uint64_t v = operand(shared.v(of.stage()), tile_bytes(kBoxColumns, kKeys));
     begin_products();
 #pragma unroll
     for (int i = 0; i < kKeys / 16; ++i)
@@ -198,7 +204,7 @@ struct Consumer {
   __device__ __forceinline__ void set_limits(const QueryBlock& block) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int q = block.first + fragments::warp_row<1>() + fragments::fragment_row(half);
+      const int q = block.first_row + fragments::warp_row<1>() + fragments::fragment_row(half);
       limit[half] = visible(x.a, block.b, min(q, x.a.q_len - 1));
     }
     seen_by_all = uniform(limit[0]);  // lane 0 has the warp's first row
@@ -258,41 +264,41 @@ struct Consumer {
   }
 
   /// O / sum, rounded, and LSE.
-  __device__ __forceinline__ void finish(int place) {
-    const QueryBlock block = block_at<kD>(x, place);
+  __device__ __forceinline__ void finish(int work) {
+    const QueryBlock block = block_of<kD>(x, work);
     float inverse[2];
     fragments::finish_rows(x.a, block, fragments::warp_row<1>(), state, 0, scale_log2, inverse);
     clear_unseen(inverse);
     const fragments::HeadRows to = fragments::query_rows(x.a, x.a.o, block.b, block.h);
     if constexpr (stages_output(kD))
       fragments::store_rows<T, kD>(o[0], inverse, shared.o(), fragments::warp_row<1>(), to,
-                                   block.first);
+                                   block.first_row);
     else
-      store_from_registers(to, block.first, inverse);
+      store_from_registers(to, block.first_row, inverse);
   }
 
-  /// The next place that the producer announces; negative: there is none.
-  __device__ __forceinline__ int next_place() {
-    wait(shared.post_full(post.at()), post.parity());
-    const int place = uniform(static_cast<int>(load_shared(shared.post(post.at()))));
-    ++post.count;
-    return place;
+  /// The next work item from the mailbox; negative: there is none.
+  __device__ __forceinline__ int next_work() {
+    wait(shared.mailbox_full(mailbox.stage()), mailbox.parity());
+    const int work = uniform(static_cast<int>(load_shared(shared.mailbox(mailbox.stage()))));
+    ++mailbox.count;
+    return work;
   }
 
-  /// The first scores of a block are under way afterwards.
+  /// Issues the first scores of a block.
   __device__ __forceinline__ void start_block(Scores& s) {
     wait(shared.q_full(group), queries.parity());
     ++queries.count;
-    wait_for_keys(shared, stage);
+    wait_for_keys(shared, pipe);
     start_scores(s);
   }
 
-  /// The sums of a block begin with the scores of its first tile, which become P.
+  /// The first tile of a block: its scores become P, and start the maxima and sums.
   __device__ __forceinline__ void first_weights(Weights& p, Scores& s, bool last) {
-    release(shared.k_empty(stage.at()));
+    release(shared.k_empty(pipe.stage()));
     state.reset();
     mask(s, 0);
-    const Shifts by = follow<kKeys>(s, state, scale_log2);
+    const Shifts by = update_maxima<kKeys>(s, state, scale_log2);
     exponentiate<kKeys>(s, state, by, scale_log2);
     round<T, kKeys>(p, s);
 #pragma unroll
@@ -300,27 +306,27 @@ struct Consumer {
 #pragma unroll
       for (float& sum : columns) sum = 0.0f;
     if (!last) wait_for_next_keys();
-    ++stage.count;
+    ++pipe.count;
   }
 
-  /// The scores of tile j, asked for before P·V of the tile before, become P.
+  /// The scores of tile j, issued before P·V of the tile before, become P.
   ///
   /// Where the two overlap, the wait for the next keys stands in between: ptxas moves the wait for
   /// P·V to the front of its basic block, before the softmax, and the wait for the keys begins
   /// another block. Where they do not, both that wait and the branch that rescales O come before
   /// the exponentials, which then share their basic block with the rounding of P.
   __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int j, bool last) {
-    wait_for_products<kTile.overlaps ? 1 : 0>();
-    release(shared.k_empty(stage.at()));
-    if (!kTile.overlaps) release(shared.v_empty(stage.before().at()));
+    wait_for_products<kTile.intra_warpgroup_overlap ? 1 : 0>();
+    release(shared.k_empty(pipe.stage()));
+    if (!kTile.intra_warpgroup_overlap) release(shared.v_empty(pipe.previous().stage()));
     mask(s, j);
-    const Shifts by = follow<kKeys>(s, state, scale_log2);
-    if (kTile.overlaps) {
+    const Shifts by = update_maxima<kKeys>(s, state, scale_log2);
+    if (kTile.intra_warpgroup_overlap) {
       exponentiate<kKeys>(s, state, by, scale_log2);
-      compute_before_waiting(state.sum[0][0] + state.sum[0][1], shared.post(0));
+      compute_before_waiting(state.sum[0][0] + state.sum[0][1], shared.mailbox(0));
       if (!last) wait_for_next_keys();
       wait_for_products<0>();
-      release(shared.v_empty(stage.before().at()));
+      release(shared.v_empty(pipe.previous().stage()));
       rescale_output(by);
     } else {
       if (!last) wait_for_next_keys();
@@ -328,45 +334,45 @@ struct Consumer {
       exponentiate<kKeys>(s, state, by, scale_log2);
     }
     round<T, kKeys>(p, s);
-    ++stage.count;
+    ++pipe.count;
   }
 
-  /// One block after another. While a tile's softmax is made, P·V of the tile before is under way;
-  /// while a block ends, the first scores of the next one are.
+  /// One work item after another. P·V of a tile is in flight under the softmax of the next tile,
+  /// and the first scores of a block under the end of the block before.
   __device__ __forceinline__ void attend() {
     Scores s;
     Weights p;
-    int place = next_place();
+    int work = next_work();
     start_block(s);
     while (true) {
-      const QueryBlock block = block_at<kD>(x, place);
+      const QueryBlock block = block_of<kD>(x, work);
       const int tiles = uniform(key_tiles(x.a, block, kTile));
       set_limits(block);
       wait_for_products<0>();
       first_weights(p, s, tiles == 1);
 #pragma unroll 1
       for (int j = 1; j < tiles; ++j) {
-        take_turn();
+        wait_for_tensor_cores();
         start_scores(s);
         start_output(p);
-        give_turn();
+        pass_tensor_cores();
         next_weights(p, s, j, j + 1 == tiles);
       }
       release(shared.q_empty(group));
-      const int next = next_place();
+      const int next = next_work();
       if (next < 0) break;
-      take_turn();
+      wait_for_tensor_cores();
       start_output(p);
       start_block(s);
-      give_turn();
+      pass_tensor_cores();
       wait_for_products<1>();
-      release(shared.v_empty(stage.before().at()));
-      finish(place);
-      place = next;
+      release(shared.v_empty(pipe.previous().stage()));
+      finish(work);
+      work = next;
     }
     start_output(p);
     wait_for_products<0>();
-    finish(place);
+    finish(work);
   }
 };
 
@@ -376,7 +382,7 @@ __device__ __forceinline__ void forward(const BoxedAttention& x) {
   constexpr TileShape kTile = forward_tile(kD);
   extern __shared__ __align__(1024) unsigned char dynamic[];
   const Shared<kD> shared{aligned_shared(dynamic)};
-  if (threadIdx.x == 0) shared.begin_barriers();
+  if (threadIdx.x == 0) shared.init_barriers();
   __syncthreads();
   if (fragments::warp() >= kTile.consumers * 4) {
     lower_registers<kTile.producer_registers>();
@@ -385,9 +391,10 @@ __device__ __forceinline__ void forward(const BoxedAttention& x) {
     raise_registers<kTile.consumer_registers>();
     const float scale_log2 = x.a.scale == 0.0f ? 1.0f : fabsf(x.a.scale_log2);
     Consumer<T, kD> consumer{x, shared, scale_log2, warpgroup()};
-    if (kTile.turns && consumer.group == kTile.consumers - 1) consumer.give_turn();
+    if (kTile.ping_pong && consumer.group == kTile.consumers - 1) consumer.pass_tensor_cores();
     consumer.attend();
-    if (kTile.turns && consumer.group == 0) consumer.take_turn();  // the one that nobody needs
+    if (kTile.ping_pong && consumer.group == 0)
+      consumer.wait_for_tensor_cores();  // matches the last arrival
   }
 }
 

@@ -27,13 +27,15 @@ constexpr int padded_head_dim(int d) {
 
 /// One CTA: `consumers` warpgroups multiply 64 rows each (queries, or keys for dK and dV); one
 /// more, the producer, streams tiles of `columns` rows of the other operands through `stages`
-/// places.
+/// stages.
 struct TileShape {
   int consumers, columns, stages;
   int consumer_registers, producer_registers;  ///< a thread, as setmaxnreg deals them out
-  bool overlaps = false;  ///< a tile's softmax is made while P·V of the tile before is under way
-  bool turns =
-      false;  ///< consumers issue products in turns: one's softmax meets another's products
+  /// FlashAttention-3's overlap within a warpgroup: a tile's softmax runs under P·V of the tile
+  /// before.
+  bool intra_warpgroup_overlap = false;
+  /// FlashAttention-3's ping-pong: one warpgroup's softmax runs under another one's products.
+  bool ping_pong = false;
 
   FB_HD constexpr int rows() const { return consumers * kGroupRows; }
   FB_HD constexpr int threads() const { return (consumers + 1) * kGroupThreads; }
@@ -42,18 +44,8 @@ struct TileShape {
   }
 };
 
-// The best of those that were measured on an H200, bf16, TFLOP/s full / causal, b4 h16 4096x4096
-// and b16 1024x1024 with h d = 2048:
-//   d = 64:  3 x 128, overlapping, in turns       481 / 453, 411 / 269
-//            3 x 128 in turns                     465 / 428, 380 / 264
-//            2 x 128, overlapping, in turns       415 / 400, 383 / 288
-//   d = 128: 2 x 128 in turns                     582 / 558, 532 / 426
-//            2 x 128, overlapping, in turns       589 / 557, 480 / 417
-//            2 x 160, overlapping, in turns       590 / 543, 511 / 399
-//   d = 256: 2 x 80 as good as in turns, overlapping, or with 64 keys: within what two rounds
-//   differ
-// From d = 128 on the power limit holds clocks down, and rounds of the same kernel differ by 5 %.
-// Earlier: d = 192: 2 x 112 613 / 548, overlapping 601 / 541.
+// The fastest of those that were measured on an H200 (README). At d = 64 softmax binds, so that
+// both overlaps pay; at d = 128 the ping-pong alone is best on short sequences.
 constexpr TileShape forward_tile(int d) {
   if (d <= 64) return {3, 128, 4, 160, 32, true, true};
   if (d <= 128) return {2, 128, 2, 232, 40, false, true};
@@ -63,9 +55,8 @@ constexpr TileShape forward_tile(int d) {
 /// Beyond this head dimension gradients are those of mma_sm80: the sums of dK and dV would take 192
 /// registers and more.
 inline constexpr int kMaxGradientDim = 128;
-// Measured there as well, dQ alone, us full / causal: d = 64: 128 keys in three stages 717 / 390,
-// in two 794 / 455; d = 128: 64 keys in three 1064 / 591, 96 in two 1415 / 793. dK and dV of d =
-// 64: four stages 1063 / 566, two 1244 / 626; of d = 128: three 1865 / 862, two 1842 / 1044.
+// Measured as well: as many stages as shared memory holds, and fewer keys a tile to make room for
+// them.
 constexpr TileShape dq_tile(int d) { return {2, d <= 64 ? 128 : 64, 3, 232, 40}; }
 constexpr TileShape dkdv_tile(int d) { return {2, kBoxQueries, d <= 64 ? 4 : 3, 240, 24}; }
 
@@ -74,31 +65,33 @@ constexpr std::uint32_t tile_bytes(int d, int rows) {
   return static_cast<std::uint32_t>(2 * d * rows);
 }
 
-/// Places of blocks that the producer has announced to the consumers: the next one is known while
-/// this one is worked on. Nobody says that a post was read: it is overwritten after the next
-/// block's Q was loaded, and for that the consumers had to be through with this block's scores.
-inline constexpr int kPosts = 2;
+/// Slots of the mailbox through which the producer tells the consumers which work item comes next:
+/// one for the item in work, one for the next. A slot needs no `empty` barrier: it is written again
+/// only after the next block's Q was loaded, which waits until all consumers are through with the
+/// scores of this block and so have read their mail.
+inline constexpr int kMailboxSlots = 2;
 
 /// Where things lie in a CTA's shared memory, in bytes from a multiple of 1024: Q (64 rows for each
 /// consumer), the stages of K, those of V, O on its way out where there is room, the mbarriers, the
-/// posts.
+/// mailbox.
 struct SharedPlan {
-  std::uint32_t k, v, o, barriers, posts, end;
+  std::uint32_t k, v, o, barriers, mailbox, end;
 };
 
-/// O leaves through shared memory, 16 bytes at a time. Beyond, K, V and Q take all there is, and O
-/// leaves 4 bytes at a time.
+/// Whether O is stored through shared memory, 16 bytes at a time. Beyond d = 128, Q and the stages
+/// of K and V take all of it, and O is stored from registers, 4 bytes at a time.
 constexpr bool stages_output(int d) { return d <= 128; }
 
-/// Full and empty of Q of each consumer, of each stage of K and of V; full of each post.
-constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + kPosts; }
+/// Full and empty of Q of each consumer, of each stage of K and of V; full of each slot of the
+/// mailbox.
+constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + kMailboxSlots; }
 
 constexpr SharedPlan shared_plan(int d, TileShape t) {
   const std::uint32_t stages = static_cast<std::uint32_t>(t.stages) * tile_bytes(d, t.columns);
   const std::uint32_t k = tile_bytes(d, t.rows()), v = k + stages, o = v + stages;
   const std::uint32_t barriers = o + (stages_output(d) ? tile_bytes(d, t.rows()) : 0u);
-  const std::uint32_t posts = barriers + 8u * static_cast<std::uint32_t>(barrier_count(t));
-  return {k, v, o, barriers, posts, posts + 4u * kPosts};
+  const std::uint32_t mailbox = barriers + 8u * static_cast<std::uint32_t>(barrier_count(t));
+  return {k, v, o, barriers, mailbox, mailbox + 4u * kMailboxSlots};
 }
 
 /// The swizzle repeats every 8 rows of 128 bytes; dynamic shared memory may start anywhere in 1024.
@@ -164,17 +157,17 @@ FB_HD constexpr std::uint32_t inner_step(int rows, int k) {
 }
 static_assert(inner_step(128, 48) == 96 && inner_step(128, 64) == 128 * 128);
 
-/// Which block of queries of which head comes at place `index` of all of them. Heads are dealt out
-/// `heads_at_once` at a time, so that their K and V stay in the L2 cache while they are worked on;
-/// of those the last blocks come first: under a causal mask they see the most keys.
+/// The tile scheduler's order: which block of queries of which head work item `index` is. Heads
+/// come `heads_at_once` at a time, so that their K and V stay in the L2 cache meanwhile; of those
+/// the last blocks come first: under a causal mask they see the most keys.
 struct Schedule {
   std::int32_t heads, blocks, heads_at_once;
 
-  struct Place {
+  struct WorkItem {
     std::int32_t head, block;
   };
   FB_HD constexpr std::int32_t count() const { return heads * blocks; }
-  FB_HD constexpr Place at(std::int32_t index) const {
+  FB_HD constexpr WorkItem at(std::int32_t index) const {
     const std::int32_t first = index / (heads_at_once * blocks) * heads_at_once;
     const std::int32_t together = heads - first < heads_at_once ? heads - first : heads_at_once;
     const std::int32_t rest = index - first * blocks;
@@ -185,10 +178,10 @@ struct Schedule {
 constexpr bool deals_out_every_block_once(Schedule s) {
   unsigned long long seen[4] = {};
   for (int index = 0; index < s.count(); ++index) {
-    const Schedule::Place place = s.at(index);
-    if (place.head < 0 || place.head >= s.heads || place.block < 0 || place.block >= s.blocks)
+    const Schedule::WorkItem work = s.at(index);
+    if (work.head < 0 || work.head >= s.heads || work.block < 0 || work.block >= s.blocks)
       return false;
-    const int bit = place.head * s.blocks + place.block;
+    const int bit = work.head * s.blocks + work.block;
     if ((seen[bit / 64] >> bit % 64 & 1) != 0) return false;
     seen[bit / 64] |= 1ull << bit % 64;
   }

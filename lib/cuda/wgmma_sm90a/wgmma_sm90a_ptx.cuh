@@ -8,14 +8,14 @@
 /// mbarriers, boxes of tensors, warpgroups.
 namespace flashbench::cuda::wgmma_sm90a {
 
-/// An mbarrier ends a phase when its arrivals are there and the bytes that were announced; phases
-/// are counted by their parity. `barrier` is an address in shared memory.
-__device__ __forceinline__ void begin_barrier(std::uint32_t barrier, int arrivals) {
+/// A phase of an mbarrier ends when all arrivals and all expected bytes have come; waiters name a
+/// phase by its parity. `barrier` is an address in shared memory.
+__device__ __forceinline__ void init_barrier(std::uint32_t barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
 }
 
-/// Barriers that this thread began are there for the copy engine, too.
-__device__ __forceinline__ void publish_barriers() {
+/// mbarriers that this thread initialised become visible to TMA (the async proxy).
+__device__ __forceinline__ void fence_barrier_init() {
   asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
 }
 
@@ -23,14 +23,14 @@ __device__ __forceinline__ void arrive(std::uint32_t barrier) {
   asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(barrier) : "memory");
 }
 
-/// Arrives, and announces bytes that copies will bring.
-__device__ __forceinline__ void arrive_expecting(std::uint32_t barrier, std::uint32_t bytes) {
+/// Arrives, and adds to the bytes that the phase waits for (its transaction count).
+__device__ __forceinline__ void arrive_and_expect_tx(std::uint32_t barrier, std::uint32_t bytes) {
   asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
                : "memory");
 }
 
-/// Waits for the end of the phase of that parity. Of a barrier in its first phase, parity 1 counts
-/// as ended.
+/// Waits until the phase of that parity has ended. Right after init_barrier parity 1 counts as
+/// ended: a producer starts with it and finds every stage empty.
 __device__ __forceinline__ void wait(std::uint32_t barrier, std::uint32_t parity) {
   asm volatile(
       "{\n.reg .pred done;\nagain:\nmbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
@@ -49,16 +49,20 @@ __device__ __forceinline__ void load_box(std::uint32_t to, const TensorMap& from
       : "memory");
 }
 
-/// Warpgroups in turns: each waits for its own and ends it by giving another one its.
-__device__ __forceinline__ void wait_for_turn(int group) {
+/// FlashAttention-3's ping-pong: warpgroup g waits on named barrier g + 1 before it issues its
+/// products; having issued them, it arrives at the barrier of the next warpgroup, whose products
+/// then run while this one computes its softmax. 256: the 128 threads that wait and the 128 that
+/// arrive.
+__device__ __forceinline__ void ping_pong_sync(int group) {
   asm volatile("bar.sync %0, 256;" ::"r"(group + 1) : "memory");
 }
-__device__ __forceinline__ void next_turn(int group) {
+__device__ __forceinline__ void ping_pong_arrive(int group) {
   asm volatile("bar.arrive %0, 256;" ::"r"(group + 1) : "memory");
 }
 
-/// The 128 threads of a warpgroup meet. Barriers 1 to 3 are those of turns, 0 is the CTA's.
-__device__ __forceinline__ void meet(int group) {
+/// __syncthreads() of a warpgroup. Named barriers 1 to 3 are those of the ping-pong, 0 is the
+/// CTA's.
+__device__ __forceinline__ void sync_warpgroup(int group) {
   asm volatile("bar.sync %0, 128;" ::"r"(group + 4) : "memory");
 }
 
@@ -109,7 +113,8 @@ __device__ __forceinline__ void begin_products() {
 __device__ __forceinline__ void commit_products() {
   asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
 }
-/// Waits until at most `kPending` groups are under way. Their registers belong to them until then.
+/// Waits until at most `kPending` groups are in flight. Until then nothing may touch their
+/// registers.
 template <int kPending>
 __device__ __forceinline__ void wait_for_products() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");

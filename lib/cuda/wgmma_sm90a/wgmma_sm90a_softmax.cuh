@@ -11,9 +11,9 @@ using fragments::exp2_fast;
 using fragments::kInf;
 using fragments::RunningSoftmax;
 
-/// The largest exponent that P may reach before a row's maximum follows the scores: O and the sum
-/// are rescaled in few tiles, and P, up to 2^8, is as exact as below 1.
-constexpr float kSlack = 8.0f;
+/// How far, in log2, a row's scores may rise above the maximum in use before that is updated. So O
+/// and the sum are rescaled in few tiles only; P, up to 2^8, is as exact as below 1.
+constexpr float kRescaleThreshold = 8.0f;
 
 /// Of a thread's two rows: what is subtracted from scaled scores, and the factors for what was
 /// summed before, 1 where the shift stays.
@@ -21,22 +21,23 @@ struct Shifts {
   float shift[2], rescale[2];
 };
 
-/// The maxima follow the scores of a tile, where these rose far enough, and the sums are rescaled.
+/// Updates the maxima in use where the scores of a tile rose above them by more than
+/// kRescaleThreshold, and rescales the sums.
 template <int kKeys>
-__device__ __forceinline__ Shifts follow(const Fragments<1, kKeys>& s, RunningSoftmax<1>& state,
-                                         float scale_log2) {
+__device__ __forceinline__ Shifts update_maxima(const Fragments<1, kKeys>& s,
+                                                RunningSoftmax<1>& state, float scale_log2) {
   Shifts by;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     float& shift_at = state.max[0][half];
-    float chains[4] = {shift_at, -kInf, -kInf, -kInf};  // each a quarter of the latency of one
+    float chains[4] = {shift_at, -kInf, -kInf, -kInf};  // four chains: a quarter of the latency
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n)
       chains[n % 4] = fmaxf(chains[n % 4], fmaxf(s[0][n][2 * half], s[0][n][2 * half + 1]));
     const float max = fragments::max_of_four_lanes(
         fmaxf(fmaxf(chains[0], chains[1]), fmaxf(chains[2], chains[3])));
     // False for a row that has seen nothing: (-inf) - (-inf) is NaN.
-    const bool rises = (max - shift_at) * scale_log2 > kSlack;
+    const bool rises = (max - shift_at) * scale_log2 > kRescaleThreshold;
     by.rescale[half] = rises ? exp2_fast((shift_at - max) * scale_log2) : 1.0f;
     if (rises) shift_at = max;
     by.shift[half] = shift_at == -kInf ? 0.0f : shift_at * scale_log2;

@@ -23,18 +23,19 @@ __device__ __forceinline__ int warpgroup() {
   return uniform(static_cast<int>(threadIdx.x) / kGroupThreads);
 }
 
-/// What is the `count`-th to go through a ring of places that are filled and emptied: its place,
-/// and the parity of its filling. One register, where places are a power of two.
-template <int kPlaces>
-struct Turn {
+/// Where a producer or consumer of a pipeline of kStages stages is: the stage, and the parity of
+/// the phase that its mbarriers are in (CUTLASS: PipelineState). It is kept as the number of tiles
+/// that went before, one register; stage and parity cost nothing where kStages is a power of two.
+template <int kStages>
+struct PipelineState {
   std::uint32_t count = 0;
 
-  __device__ __forceinline__ int at() const { return static_cast<int>(count % kPlaces); }
-  __device__ __forceinline__ std::uint32_t parity() const { return count / kPlaces % 2; }
-  __device__ __forceinline__ Turn before() const { return {count - 1}; }
+  __device__ __forceinline__ int stage() const { return static_cast<int>(count % kStages); }
+  __device__ __forceinline__ std::uint32_t parity() const { return count / kStages % 2; }
+  __device__ __forceinline__ PipelineState previous() const { return {count - 1}; }
 };
 
-/// Rows first .. first + kRows of a head, d / 64 boxes of them, which count at `barrier`.
+/// Requests rows first .. first + kRows of a head, in d / 64 boxes whose bytes count at `barrier`.
 template <int kD, int kRows>
 __device__ __forceinline__ void load_boxes(std::uint32_t to, const TensorMap& from, int first,
                                            int head, int batch, std::uint32_t barrier) {
@@ -43,14 +44,14 @@ __device__ __forceinline__ void load_boxes(std::uint32_t to, const TensorMap& fr
     load_box(to + inner_step(kRows, column), from, column, first, head, batch, barrier);
 }
 
-/// How many tiles of keys a block meets; one, all of it hidden, where it sees nothing.
+/// How many tiles of keys a block visits; one, all of it hidden, where the block sees nothing.
 __device__ __forceinline__ int key_tiles(const Attention& a, const QueryBlock& block,
                                          TileShape tile) {
-  const int last_query = min(block.first + tile.rows(), a.q_len) - 1;
+  const int last_query = min(block.first_row + tile.rows(), a.q_len) - 1;
   return max(1, (visible(a, block.b, last_query) + tile.columns - 1) / tile.columns);
 }
 
-/// Lane 0 speaks for its warp: it arrives when all lanes are past what they read.
+/// One arrival for each warp, by its lane 0: the stage behind `barrier` may be filled again.
 __device__ __forceinline__ void release(std::uint32_t barrier) {
   if (fragments::lane() == 0) arrive(barrier);
 }
