@@ -1,3 +1,5 @@
+#include "app/info_command.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -7,7 +9,6 @@
 
 #include "app/case/peaks.h"
 #include "app/case/results.h"
-#include "app/commands.h"
 #include "app/terminal/streams.h"
 #include "registry/registry.h"
 #include "report/environment.h"
@@ -283,8 +284,6 @@ ordered_json info_json(const report::Report& report, const Backends& backends) {
   return json;
 }
 
-}  // namespace
-
 ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
   const Backends& backends = runtime.backends;
   require_isa(request, backends);
@@ -314,6 +313,23 @@ ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
     print_out(text);
   }
   return ExitCode::kOk;
+}
+
+}  // namespace
+
+const Command& info_command() {
+  using enum FlagSet;
+  static const Command command{.name = "info",
+                               .summary = "the processor, its limits, kernels and measured peaks",
+                               .more =
+                                   "Examples:\n"
+                                   "  flashbench info\n"
+                                   "  flashbench info --json -\n",
+                               .takes = {kEvery, kMachine},
+                               .run = [](const CommandLine& line, const Runtime& runtime) {
+                                 return run_info(info_request(line, runtime.backends), runtime);
+                               }};
+  return command;
 }
 
 }  // namespace flashbench::app

@@ -26,10 +26,11 @@ ExitCode complain(std::string message, ExitCode code) {
 }
 
 ExitCode run(const std::vector<std::string>& argv) {
-  const flashbench::app::Invocation call = flashbench::app::parse_command_line(argv);
+  const flashbench::app::Invocation call =
+      flashbench::app::parse_command_line(argv, flashbench::app::commands());
   flashbench::measure::SteadyClock clock;
   const flashbench::app::Runtime runtime{flashbench::registry::backends(), clock};
-  if (call.run) return flashbench::app::run_command(*call.run, runtime);
+  if (call.run) return call.run->command->run(*call.run, runtime);
   flashbench::app::print_out(call.text);
   return ExitCode::kOk;
 }

@@ -1,3 +1,5 @@
+#include "app/single_command.h"
+
 #include <fmt/format.h>
 
 #include <memory>
@@ -8,7 +10,6 @@
 #include "app/case/prepared_case.h"
 #include "app/case/results.h"
 #include "app/case/trace.h"
-#include "app/commands.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
 #include "core/work.h"
@@ -98,8 +99,6 @@ report::Result timed_result(const PreparedCase& prepared, const Inputs& in, doub
   return r;
 }
 
-}  // namespace
-
 ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
   const bool stdout_taken = writer.stdout_taken() || request.output == "-";
@@ -158,6 +157,48 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
   else
     print_out(text);
   return exit_code(report.results);
+}
+
+}  // namespace
+
+const Command& forward_command() {
+  using enum FlagSet;
+  static const Command command{
+      .name = "forward",
+      .summary = "one forward pass on random or real tensors, verified",
+      .more =
+          "Prints a summary; --output writes o and lse. The defaults are --b 1 --h 2 --q_len 4096\n"
+          "--d 512 --type flash.\n"
+          "\n"
+          "Examples:\n"
+          "  flashbench forward --causal\n"
+          "  flashbench forward --mask random --dtype bf16\n"
+          "  flashbench forward --input qkv.safetensors --output o.safetensors --causal\n",
+      .takes = {kEvery, kMachine, kComputes, kTables, kSingle, kTraced},
+      .run = [](const CommandLine& line, const Runtime& runtime) {
+        return run_single(single_request(line, Pass::kForward, runtime.backends), runtime);
+      }};
+  return command;
+}
+
+const Command& backward_command() {
+  using enum FlagSet;
+  static const Command command{
+      .name = "backward",
+      .summary = "one forward and backward pass, verified",
+      .more =
+          "Prints a summary; --output writes o, lse, dq, dk and dv. The defaults are --b 1 --h 2\n"
+          "--q_len 4096 --d 512 --type flash.\n"
+          "\n"
+          "Examples:\n"
+          "  flashbench backward --causal --do random\n"
+          "  flashbench backward --q q.npy --k k.npy --v v.npy --do do.npy --output "
+          "g.safetensors\n",
+      .takes = {kEvery, kMachine, kComputes, kTables, kSingle, kTraced},
+      .run = [](const CommandLine& line, const Runtime& runtime) {
+        return run_single(single_request(line, Pass::kBoth, runtime.backends), runtime);
+      }};
+  return command;
 }
 
 }  // namespace flashbench::app

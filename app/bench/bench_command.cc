@@ -1,3 +1,5 @@
+#include "app/bench/bench_command.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +18,6 @@
 #include "app/case/peaks.h"
 #include "app/case/results.h"
 #include "app/case/trace.h"
-#include "app/commands.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/streams.h"
@@ -147,8 +148,6 @@ void show(const report::Report& report, const report::ReportWriter& writer) {
   for (const std::string& warning : report::warning_lines(report)) print_err(warning + "\n");
 }
 
-}  // namespace
-
 ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
   const report::Report start = new_report(request.run, runtime.backends);
@@ -197,6 +196,34 @@ ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
   if (any_finished && trace.wanted()) trace.write(request.run.argv);
   if (any_finished) show(report, writer);
   return interrupted() ? interrupted_code() : exit_code(report.results);
+}
+
+}  // namespace
+
+const Command& bench_command() {
+  using enum FlagSet;
+  static const Command command{
+      .name = "bench",
+      .summary = "measure; every workload flag takes lists and ranges",
+      .more =
+          "Without --type, flash and normal are measured interleaved and compared. The "
+          "defaults are\n"
+          "--b 1 --h 2 --q_len 4096 --d 512 --pass forward.\n"
+          "\n"
+          "Numbers are digits with an optional k (1024) or m (1024*1024). Lists: 1k,2k,4k. "
+          "Ranges:\n"
+          "512:16k:x2 (times 2), 64:256:+64; the end is included when it is hit.\n"
+          "\n"
+          "Examples:\n"
+          "  flashbench bench\n"
+          "  flashbench bench --causal --q_len 512:16k:x2 --d 64,128 --json report.json\n"
+          "  flashbench bench --mask random --pass both --profile\n"
+          "  flashbench bench --config configs/quick.json --budget 60s\n",
+      .takes = {kEvery, kMachine, kComputes, kTables, kTraced, kSweeps, kBench},
+      .run = [](const CommandLine& line, const Runtime& runtime) {
+        return run_bench(bench_request(line, runtime.backends), runtime);
+      }};
+  return command;
 }
 
 }  // namespace flashbench::app

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "app/bench/bench_command.h"
 #include "app/process/fresh_run.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
@@ -25,9 +26,9 @@ bool says_what_to_compute(const std::string& flag) {
 }
 
 bool is_switch(const std::string& name) {
-  for (const FlagGroup& group : flag_groups())
+  for (const FlagGroup& group : flags_of(bench_command()))
     for (const Flag& flag : group.flags)
-      if (flag.name == name && takes(Command::kBench, flag)) return value_count(flag) == 0;
+      if (flag.name == name) return value_count(flag) == 0;
   return false;
 }
 

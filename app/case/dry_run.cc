@@ -101,7 +101,7 @@ report::Outputs only_stdout(report::Outputs outputs) {
 
 /// The case as a report has it, without a measured number.
 report::Result unmeasured(const RunRequest& request, const RoutedCase& c) {
-  report::Result result = result_of(name(request.command), c);
+  report::Result result = result_of(request.command, c);
   const Problem& p = c.request.problem;
   add_work(result, count_work(p, expected_visible(p)));
   if (!c.runs()) return result;

@@ -4,7 +4,7 @@
 
 #include "app/case/routing.h"
 #include "app/command_line/request.h"
-#include "app/runtime.h"
+#include "app/command_line/runtime.h"
 #include "system/error.h"
 
 namespace flashbench::app {

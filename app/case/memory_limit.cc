@@ -48,7 +48,7 @@ bool is_compared(const report::Summary& summary, const std::string& series) {
           std::any_of(summary.crossover->begin(), summary.crossover->end(), same));
 }
 
-/// Its lengths are free and its memory is this machine's.
+/// No file fixes its lengths, and it computes in the memory of this machine.
 bool can_grow(const RoutedCase& c) {
   const Problem& p = c.request.problem;
   return c.runs() && !c.traits().own_memory && !p.files.any() && p.padding != PaddingMask::kFile;

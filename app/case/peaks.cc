@@ -9,7 +9,7 @@
 namespace flashbench::app {
 namespace {
 
-/// What was kept of one execution is of another one too.
+/// Whether an entry holds for this execution too: the same backend and the same peaks.
 bool is_of(const auto& kept, Backend& backend, const Execution& e) {
   return kept.backend == &backend && backend.same_peaks(kept.execution, e);
 }

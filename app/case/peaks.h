@@ -19,8 +19,8 @@ struct PeakRates {
 /// The peaks of one run: read again and again because machines drift, kept one by one.
 class PeakLog {
  public:
-  /// Both now, which are remembered; nullopt where the execution has no speed, and from the first
-  /// time on that a reading failed; see missing(). The first call for an execution takes the buffer
+  /// Reads both rates and keeps them; nullopt where the execution has no speed, and once a reading
+  /// failed, see missing(). The first call for an execution takes the buffer
   /// that bandwidth is read from, which is kept.
   std::optional<PeakRates> try_measure(Backend& backend, const Execution& e, Dtype dtype);
 

@@ -46,8 +46,8 @@ std::vector<std::pair<std::string, std::string>> flag_values(const sweep::Case& 
           {"cache", text(name(c.cache))}};
 }
 
-/// Flags that nobody gave and that follow another one in every case: naming them as well would make
-/// two parameters of one.
+/// Flags that nobody gave and that have the default which follows from another flag in every case
+/// (kv_len from q_len): listing them too would show one varied parameter as two.
 std::vector<std::string_view> followers(const std::vector<sweep::Case>& cases) {
   const auto always = [&](auto&& holds) { return std::all_of(cases.begin(), cases.end(), holds); };
   std::vector<std::string_view> names;

@@ -40,7 +40,7 @@ report::Context machine_context(const Backends& backends, int device = 0);
 /// A report with everything but its results. Its device is the first one that the request names.
 report::Report new_report(const RunRequest& run, const Backends& backends);
 
-/// By product: 1 when a case failed; 0 when one is ok; 3 when all were skipped.
+/// 1 when a case failed, else 0 when one is ok, else 3: all were skipped.
 ExitCode exit_code(const std::vector<report::Result>& results);
 
 }  // namespace flashbench::app

@@ -1,3 +1,5 @@
+#include "app/check/check_command.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,7 +17,6 @@
 #include "app/check/check_chain.h"
 #include "app/check/check_report.h"
 #include "app/check/check_suite.h"
-#include "app/commands.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/streams.h"
@@ -285,8 +286,6 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
   return interrupted() ? interrupted_code() : exit_code(report.results);
 }
 
-}  // namespace
-
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
   require_outputs(request);
@@ -332,6 +331,34 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   }
   progress.clear();
   return finish(request, writer, check, report, check.clock().now_s() - before_s);
+}
+
+}  // namespace
+
+const Command& check_command() {
+  using enum FlagSet;
+  static const Command command{
+      .name = "check",
+      .summary = "verify against the fp64 oracles; every workload flag takes lists and ranges",
+      .more =
+          "Without flags of the group Workload it runs its suite: types, passes, masks, dtypes "
+          "and\n"
+          "awkward shapes, and the chain from automatic differentiation to every kernel. Flags of\n"
+          "the group \"How it is computed\" narrow the suite to what they name.\n"
+          "With workload flags it checks that workload, by default --b 1 --h 1 --q_len 2048 --d "
+          "512\n"
+          "with every type that takes it.\n"
+          "\n"
+          "Examples:\n"
+          "  flashbench check\n"
+          "  flashbench check --isa avx2 --filter '*bf16*' --junit check.xml\n"
+          "  flashbench check --pass backward --causal\n"
+          "  flashbench check --input qkv.safetensors --external o.safetensors\n",
+      .takes = {kEvery, kMachine, kComputes, kTables, kSweeps, kCheck},
+      .run = [](const CommandLine& line, const Runtime& runtime) {
+        return run_check(check_request(line, runtime.backends), runtime);
+      }};
+  return command;
 }
 
 }  // namespace flashbench::app

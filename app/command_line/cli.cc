@@ -18,9 +18,9 @@ namespace {
 
 using Args = std::vector<std::string>;
 
-std::vector<std::string> command_names() {
+std::vector<std::string> names_of(const Commands& commands) {
   std::vector<std::string> names;
-  for (const Command c : kCommands) names.emplace_back(name(c));
+  for (const Command* c : commands) names.emplace_back(c->name);
   return names;
 }
 
@@ -28,56 +28,58 @@ bool has(const Args& args, std::string_view word) {
   return std::find(args.begin(), args.end(), word) != args.end();
 }
 
-/// `-h` reads as heads to some and as help to others: neither may win silently.
+/// `-h` could mean --help or --h, the number of heads: it is refused instead of guessed.
 void refuse_short_h(const Args& args) {
   if (has(args, "-h"))
     throw UsageError("-h is not a flag; use --help for help or --h N for the number of heads");
 }
 
-Command command_of(const std::string& word) {
-  if (const auto command = command_from_name(word)) return *command;
-  const std::string commands = sweep::alternatives(command_names());
+const Command& command_of(const std::string& word, const Commands& commands) {
+  for (const Command* c : commands)
+    if (c->name == word) return *c;
+  const std::vector<std::string> names = names_of(commands);
+  const std::string all = sweep::alternatives(names);
   if (word.starts_with("-"))
-    throw UsageError(fmt::format("the command comes first: {}; got {}", commands, quote(word)));
-  const std::string hint = sweep::did_you_mean(word, command_names());
+    throw UsageError(fmt::format("the command comes first: {}; got {}", all, quote(word)));
+  const std::string hint = sweep::did_you_mean(word, names);
   throw UsageError(
-      fmt::format("unknown command {}{}", quote(word), hint.empty() ? "; use " + commands : hint));
+      fmt::format("unknown command {}{}", quote(word), hint.empty() ? "; use " + all : hint));
 }
 
 /// Says what an argument that no flag took might have been.
-UsageError stray(const std::string& word, Command command) {
+UsageError stray(const std::string& word, const Command& command, const Commands& commands) {
   if (!word.starts_with("-") || word == "-")
     return UsageError(
         fmt::format("unexpected argument {}; every value belongs to a flag, see "
                     "flashbench {} --help",
-                    quote(word), name(command)));
+                    quote(word), command.name));
   const std::string flag = word.substr(0, word.find('='));
   std::string bare = flag.substr(std::min(flag.find_first_not_of('-'), flag.size()));
   std::replace(bare.begin(), bare.end(), '-', '_');
   std::string others;
-  for (const Command c : kCommands)
-    if (has(flag_names(c), bare) && c != command)
-      others += fmt::format("{}{}", others.empty() ? "" : ", ", name(c));
+  for (const Command* c : commands)
+    if (has(flag_names(*c), bare) && c != &command)
+      others += fmt::format("{}{}", others.empty() ? "" : ", ", c->name);
   const std::vector<std::string> known = flag_names(command);
   std::string hint = has(known, bare) ? fmt::format("; did you mean '--{}'?", bare)
                      : others.empty()
                          ? sweep::did_you_mean(bare, known, "--")
-                         : fmt::format(" of {}; it belongs to {}", name(command), others);
-  if (hint.empty()) hint = fmt::format("; see flashbench {} --help", name(command));
+                         : fmt::format(" of {}; it belongs to {}", command.name, others);
+  if (hint.empty()) hint = fmt::format("; see flashbench {} --help", command.name);
   return UsageError(fmt::format("unknown flag {}{}", quote(flag), hint));
 }
 
 /// CLI11 splits the words; every value stays text, because its own numbers read 010 as 8.
-/// What compare takes besides flags goes to `operands`.
-sweep::Settings parse_flags(Command command, const Args& args, Args& operands) {
+/// What a command takes besides flags goes to `operands`.
+sweep::Settings parse_flags(const Command& command, const Commands& commands, const Args& args,
+                            Args& operands) {
   CLI::App app;
   app.set_help_flag();
   app.allow_extras();
   std::map<std::string, CLI::Option*> options;
   std::map<std::string, std::size_t> most_values;
-  for (const FlagGroup& group : flag_groups())
+  for (const FlagGroup& group : flags_of(command))
     for (const Flag& flag : group.flags) {
-      if (!takes(command, flag)) continue;
       CLI::Option* option = app.add_option("--" + std::string(flag.name));
       option->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
       if (flag.value.empty()) option->expected(0, 1);
@@ -91,7 +93,7 @@ sweep::Settings parse_flags(Command command, const Args& args, Args& operands) {
   } catch (const CLI::ParseError& e) {
     const std::string what = e.what();
     throw UsageError(fmt::format("{} needs a value; see flashbench {} --help",
-                                 what.substr(0, what.find(':')), name(command)));
+                                 what.substr(0, what.find(':')), command.name));
   }
 
   sweep::Settings settings;
@@ -107,9 +109,9 @@ sweep::Settings parse_flags(Command command, const Args& args, Args& operands) {
         throw UsageError(fmt::format("{} needs a value, got the flag {}", where, quote(value)));
     settings[flag] = {values.empty() ? Args{""} : values, where};
   }
-  // Last: a flag that swallowed the next one is the better explanation for what was left over.
+  // After the flags: one that took the next flag as its value explains what was left over better.
   for (const std::string& word : app.remaining()) {
-    if (command != Command::kCompare || word.starts_with("-")) throw stray(word, command);
+    if (!command.takes_operands || word.starts_with("-")) throw stray(word, command, commands);
     operands.push_back(word);
   }
   return settings;
@@ -117,13 +119,16 @@ sweep::Settings parse_flags(Command command, const Args& args, Args& operands) {
 
 }  // namespace
 
-Invocation parse_command_line(const std::vector<std::string>& argv) {
+Invocation parse_command_line(const std::vector<std::string>& argv, const Commands& commands) {
   Args args(argv.begin() + std::min<std::ptrdiff_t>(1, std::ssize(argv)), argv.end());
   // CLI11 would go on reading flags behind "--".
   Args behind;
   if (const auto end = std::find(args.begin(), args.end(), "--"); end != args.end()) {
     behind.assign(end + 1, args.end());
-    if (!behind.empty() && args[0] != name(Command::kCompare))
+    const bool taken = std::any_of(commands.begin(), commands.end(), [&](const Command* c) {
+      return c->takes_operands && c->name == args[0];
+    });
+    if (!behind.empty() && !taken)
       throw UsageError(
           fmt::format("unexpected argument {}; every value belongs to a flag", quote(behind[0])));
     args.erase(end, args.end());
@@ -131,22 +136,22 @@ Invocation parse_command_line(const std::vector<std::string>& argv) {
   refuse_short_h(args);
   if (args.empty())
     throw UsageError(
-        fmt::format("no command; use {}, or --help", sweep::alternatives(command_names())));
-  if (args[0] == "--help") return {std::nullopt, general_help()};
+        fmt::format("no command; use {}, or --help", sweep::alternatives(names_of(commands))));
+  if (args[0] == "--help") return {std::nullopt, general_help(commands)};
   if (args[0] == "--version") return {std::nullopt, report::version_line() + "\n"};
-  const Command command = command_of(args[0]);
+  const Command& command = command_of(args[0], commands);
   args.erase(args.begin());
   if (has(args, "--help")) return {std::nullopt, command_help(command)};
   if (has(args, "--version")) return {std::nullopt, report::version_line() + "\n"};
 
   Args operands;
-  sweep::Settings flags = parse_flags(command, args, operands);
+  sweep::Settings flags = parse_flags(command, commands, args, operands);
   sweep::SweepPlan config;
   if (const auto it = flags.find("config"); it != flags.end()) {
     config = sweep::read_config(it->second.values[0], config_names(command));
     flags.erase(it);
   }
-  return {CommandLine{command, sweep::merge(flags, std::move(config)), argv, std::move(operands),
+  return {CommandLine{&command, sweep::merge(flags, std::move(config)), argv, std::move(operands),
                       std::move(behind)},
           ""};
 }

@@ -2,99 +2,70 @@
 
 #include <algorithm>
 
-#include "core/enumerators.h"
-
 namespace flashbench::app {
 namespace {
 
-// Which commands take a flag, by the letters of letter() below.
-constexpr std::string_view kAll = "fwbcim";     // every command
-constexpr std::string_view kHere = "fwbci";     // every command that looks at this machine
-constexpr std::string_view kWork = "fwbc";      // every command that computes
-constexpr std::string_view kTables = "fwbcm";   // every command that ends with a table
-constexpr std::string_view kSingle = "fw";      // forward and backward
-constexpr std::string_view kTraced = "fwb";     //
-constexpr std::string_view kSweeps = "bc";      //
-constexpr std::string_view kBenchOnly = "b";    //
-constexpr std::string_view kCheckOnly = "c";    //
-constexpr std::string_view kCompareOnly = "m";  //
-
-char letter(Command c) {
-  switch (c) {
-    case Command::kForward:
-      return 'f';
-    case Command::kBackward:
-      return 'w';
-    case Command::kBench:
-      return 'b';
-    case Command::kCheck:
-      return 'c';
-    case Command::kCompare:
-      return 'm';
-    case Command::kInfo:
-      return 'i';
-  }
-  no_such_enumerator();
-}
+using enum FlagSet;
 
 FlagGroup workload() {
   return {
       "Workload",
       {
-          {"b", "N", "batch", kWork},
-          {"h", "N", "query heads", kWork},
-          {"h_kv", "N", "key/value heads; divides --h (default: --h)", kWork},
-          {"q_len", "N", "queries", kWork},
-          {"kv_len", "N", "keys (default: --q_len)", kWork},
-          {"d", "N", "head dimension, up to 1024", kWork},
-          {"pass", "P", "forward, backward or both", kWork},
-          {"dtype", "T", "f32, bf16 or f16 (default: f32)", kWork},
-          {"causal", "", "query i sees key j iff j <= i + kv_len - q_len", kWork},
-          {"mask", "M", "keys that are kept: none, random or FILE (default: none)", kWork},
-          {"mask_keep", "P", "probability that a random mask keeps a key (default: 0.5)", kWork},
-          {"do", "G", "gradient of the output: ones, random or FILE (default: ones)", kWork},
-          {"scale", "X", "factor of the scores (default: 1/sqrt(d))", kWork},
-          {"seed", "N", "of the random tensors and the random mask (default: 0)", kWork},
-          {"config", "FILE", "read flags from JSON; flags given here win", kWork},
+          {"b", "N", "batch", kComputes},
+          {"h", "N", "query heads", kComputes},
+          {"h_kv", "N", "key/value heads; divides --h (default: --h)", kComputes},
+          {"q_len", "N", "queries", kComputes},
+          {"kv_len", "N", "keys (default: --q_len)", kComputes},
+          {"d", "N", "head dimension, up to 1024", kComputes},
+          {"pass", "P", "forward, backward or both", kComputes},
+          {"dtype", "T", "f32, bf16 or f16 (default: f32)", kComputes},
+          {"causal", "", "query i sees key j iff j <= i + kv_len - q_len", kComputes},
+          {"mask", "M", "keys that are kept: none, random or FILE (default: none)", kComputes},
+          {"mask_keep", "P", "probability that a random mask keeps a key (default: 0.5)",
+           kComputes},
+          {"do", "G", "gradient of the output: ones, random or FILE (default: ones)", kComputes},
+          {"scale", "X", "factor of the scores (default: 1/sqrt(d))", kComputes},
+          {"seed", "N", "of the random tensors and the random mask (default: 0)", kComputes},
+          {"config", "FILE", "read flags from JSON; flags given here win", kComputes},
       }};
 }
 
 FlagGroup execution() {
   return {"How it is computed",
           {
-              {"type", "T", "flash, normal or paper", kWork},
-              {"backend", "B", "auto, cpu or cuda (default: auto)", kWork},
+              {"type", "T", "flash, normal or paper", kComputes},
+              {"backend", "B", "auto, cpu or cuda (default: auto)", kComputes},
               {"device", "N", "which GPU (default: 0); emulated: run CUDA kernels on the processor",
-               kWork},
+               kComputes},
               {"emulated_seeds", "LIST",
                "orders in which the emulated device executes every case (default: 1,2,3 for small"
                " ones)",
-               kCheckOnly},
+               kCheck},
               {"isa", "I", "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)",
-               kHere},
-              {"threads", "N", "(default: the cores that this process may use)", kHere},
-              {"kernel", "NAME", "force one kernel; `flashbench info` lists them", kWork},
-              {"deterministic", "", "bitwise equal gradients from run to run", kWork},
-              {"q_block", "N", "query block of --type paper (default: 64)", kWork},
-              {"kv_block", "N", "key block of --type paper (default: 64)", kWork},
+               kMachine},
+              {"threads", "N", "(default: the cores that this process may use)", kMachine},
+              {"kernel", "NAME", "force one kernel; `flashbench info` lists them", kComputes},
+              {"deterministic", "", "bitwise equal gradients from run to run", kComputes},
+              {"q_block", "N", "query block of --type paper (default: 64)", kComputes},
+              {"kv_block", "N", "key block of --type paper (default: 64)", kComputes},
           }};
 }
 
 FlagGroup tensors() {
   return {"Real tensors",
           {
-              {"input", "FILE", ".safetensors with q, k, v and perhaps mask and do", kWork},
-              {"q", "FILE", "one tensor a file, .npy or .safetensors; with --k and --v", kWork},
-              {"k", "FILE", "", kWork},
-              {"v", "FILE", "", kWork},
-              {"q_name", "NAME", "name of the tensor in the file (default: q)", kWork},
-              {"k_name", "NAME", "(default: k)", kWork},
-              {"v_name", "NAME", "(default: v)", kWork},
-              {"do_name", "NAME", "(default: do)", kWork},
-              {"mask_name", "NAME", "(default: mask)", kWork},
-              {"layout", "L", "axes in files: bhsd or bshd (default: bhsd)", kWork},
+              {"input", "FILE", ".safetensors with q, k, v and perhaps mask and do", kComputes},
+              {"q", "FILE", "one tensor a file, .npy or .safetensors; with --k and --v", kComputes},
+              {"k", "FILE", "", kComputes},
+              {"v", "FILE", "", kComputes},
+              {"q_name", "NAME", "name of the tensor in the file (default: q)", kComputes},
+              {"k_name", "NAME", "(default: k)", kComputes},
+              {"v_name", "NAME", "(default: v)", kComputes},
+              {"do_name", "NAME", "(default: do)", kComputes},
+              {"mask_name", "NAME", "(default: mask)", kComputes},
+              {"layout", "L", "axes in files: bhsd or bshd (default: bhsd)", kComputes},
               {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
-               kCheckOnly},
+               kCheck},
               {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
               {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
                kSingle},
@@ -104,9 +75,9 @@ FlagGroup tensors() {
 FlagGroup selection() {
   return {"The suite",
           {
-              {"list", "", "name the cases and stop", kCheckOnly},
+              {"list", "", "name the cases and stop", kCheck},
               {"filter", "TEXT", "only cases whose name holds TEXT, or matches it with * and ?",
-               kCheckOnly},
+               kCheck},
           }};
 }
 
@@ -116,16 +87,16 @@ FlagGroup timing() {
               {"max_noise", "X",
                "stop below this noise: half of the 95 % interval of the median,"
                " as a share of it (default: 0.01)",
-               kBenchOnly},
-              {"min_samples", "N", "(default: 10)", kBenchOnly},
-              {"min_time", "TIME", "of timed calls (default: 0.5s)", kBenchOnly},
-              {"timeout", "TIME", "per case (default: 20s)", kBenchOnly},
-              {"budget", "TIME", "share this time over all cases", kBenchOnly},
-              {"cache", "C", "warm or cold operands (default: warm)", kBenchOnly},
+               kBench},
+              {"min_samples", "N", "(default: 10)", kBench},
+              {"min_time", "TIME", "of timed calls (default: 0.5s)", kBench},
+              {"timeout", "TIME", "per case (default: 20s)", kBench},
+              {"budget", "TIME", "share this time over all cases", kBench},
+              {"cache", "C", "warm or cold operands (default: warm)", kBench},
               {"calibrate", "",
                "also time every case in fresh processes, for what a run itself adds; compare uses"
                " it",
-               kBenchOnly},
+               kBench},
           }};
 }
 
@@ -133,73 +104,43 @@ FlagGroup comparison() {
   return {
       "Comparison",
       {
-          {"threshold", "X", "differences up to this share are the same (default: 0.03)",
-           kCompareOnly},
+          {"threshold", "X", "differences up to this share are the same (default: 0.03)", kCompare},
           {"fail_on", "LIST",
            "exit 1 on slower, ambiguous, missing, or none (default: slower; with --by: none)",
-           kCompareOnly},
+           kCompare},
           {"by", "FIELD",
            "compare the cases of one report that differ in this field: type, isa, threads,"
            " dtype, ...",
-           kCompareOnly},
-          {"run", "OLD NEW", "two programs, run in turn with the flags behind --", kCompareOnly},
-          {"timeout", "TIME", "of --run (default: 10m)", kCompareOnly},
+           kCompare},
+          {"run", "OLD NEW", "two programs, run in turn with the flags behind --", kCompare},
+          {"timeout", "TIME", "of --run (default: 10m)", kCompare},
       }};
 }
 
 FlagGroup output() {
-  return {
-      "Checks and output",
-      {
-          {"verify", "V", "auto, full, sample or none (default: auto)", kWork},
-          {"profile", "", "calls, time, speed and memory of each phase and thread", kWork},
-          {"profile_sort", "BY", "order of the phases: time or memory (default: as they run)",
-           kWork},
-          {"trace", "FILE", "every thread tile by tile, for ui.perfetto.dev or chrome://tracing",
-           kTraced},
-          {"dry_run", "", "cases with predicted FLOP, bytes, memory and time; run nothing", kWork},
-          {"quiet", "", "no progress on stderr", kSweeps},
-          {"json", "FILE", "report; - for stdout", kAll},
-          {"resume", "FILE", "complete this report: measure only what it lacks", kBenchOnly},
-          {"resume_anyway", "", "also a report from another machine or build", kBenchOnly},
-          {"csv", "FILE", "", kWork},
-          {"md", "FILE", "", kTables},
-          {"junit", "FILE", "results for a CI server", kCheckOnly},
-          {"help", "", "this text", kAll},
-          {"version", "", "git description, compiler and flags", kAll},
-      }};
-}
-
-bool may_stand_in_config(std::string_view flag) {
-  return flag != "config" && flag != "help" && flag != "version" && flag != "trace" &&
-         flag != "resume" && flag != "resume_anyway";
+  return {"Checks and output",
+          {
+              {"verify", "V", "auto, full, sample or none (default: auto)", kComputes},
+              {"profile", "", "calls, time, speed and memory of each phase and thread", kComputes},
+              {"profile_sort", "BY", "order of the phases: time or memory (default: as they run)",
+               kComputes},
+              {"trace", "FILE",
+               "every thread tile by tile, for ui.perfetto.dev or chrome://tracing", kTraced},
+              {"dry_run", "", "cases with predicted FLOP, bytes, memory and time; run nothing",
+               kComputes},
+              {"quiet", "", "no progress on stderr", kSweeps},
+              {"json", "FILE", "report; - for stdout", kEvery},
+              {"resume", "FILE", "complete this report: measure only what it lacks", kBench},
+              {"resume_anyway", "", "also a report from another machine or build", kBench},
+              {"csv", "FILE", "", kComputes},
+              {"md", "FILE", "", kTables},
+              {"junit", "FILE", "results for a CI server", kCheck},
+              {"help", "", "this text", kEvery},
+              {"version", "", "git description, compiler and flags", kEvery},
+          }};
 }
 
 }  // namespace
-
-std::string_view name(Command c) {
-  switch (c) {
-    case Command::kForward:
-      return "forward";
-    case Command::kBackward:
-      return "backward";
-    case Command::kBench:
-      return "bench";
-    case Command::kCheck:
-      return "check";
-    case Command::kCompare:
-      return "compare";
-    case Command::kInfo:
-      return "info";
-  }
-  no_such_enumerator();
-}
-
-std::optional<Command> command_from_name(std::string_view text) {
-  for (const Command c : kCommands)
-    if (text == name(c)) return c;
-  return std::nullopt;
-}
 
 const std::vector<FlagGroup>& flag_groups() {
   static const std::vector<FlagGroup> groups = {workload(), execution(),  tensors(), selection(),
@@ -212,22 +153,9 @@ int value_count(const Flag& flag) {
   return 1 + static_cast<int>(std::count(flag.value.begin(), flag.value.end(), ' '));
 }
 
-bool takes(Command c, const Flag& flag) {
-  return flag.commands.find(letter(c)) != std::string_view::npos;
-}
-
-std::vector<std::string> flag_names(Command c) {
-  std::vector<std::string> names;
-  for (const FlagGroup& group : flag_groups())
-    for (const Flag& flag : group.flags)
-      if (takes(c, flag)) names.emplace_back(flag.name);
-  return names;
-}
-
-std::vector<std::string> config_names(Command c) {
-  std::vector<std::string> names = flag_names(c);
-  std::erase_if(names, [](const std::string& flag) { return !may_stand_in_config(flag); });
-  return names;
+bool may_stand_in_config(std::string_view flag) {
+  return flag != "config" && flag != "help" && flag != "version" && flag != "trace" &&
+         flag != "resume" && flag != "resume_anyway";
 }
 
 }  // namespace flashbench::app

@@ -1,19 +1,24 @@
 #pragma once
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace flashbench::app {
 
-enum class Command { kForward, kBackward, kBench, kCheck, kInfo, kCompare };
-
-inline constexpr Command kCommands[] = {Command::kForward, Command::kBackward, Command::kBench,
-                                        Command::kCheck,   Command::kInfo,     Command::kCompare};
-
-std::string_view name(Command c);
-std::optional<Command> command_from_name(std::string_view text);
+/// Flags that the same commands take; a command says which sets are its own.
+enum class FlagSet {
+  kEvery,     ///< every command
+  kMachine,   ///< what looks at this machine
+  kComputes,  ///< what computes
+  kTables,    ///< what ends with a table
+  kSingle,    ///< what computes one case
+  kTraced,    ///< what runs a case again to trace it
+  kSweeps,    ///< what computes many cases
+  kBench,
+  kCheck,
+  kCompare,
+};
 
 /// One flag of the command line, which is also one key of a config.
 struct Flag {
@@ -21,8 +26,7 @@ struct Flag {
   /// What the help calls its value; "" for a switch, true when bare; as many values as words.
   std::string_view value;
   std::string_view help;
-  std::string_view
-      commands;  ///< the initials of the commands that take it: f, b(ackward) as w, ...
+  FlagSet set;
 };
 
 /// Flags under one heading of the help.
@@ -31,17 +35,13 @@ struct FlagGroup {
   std::vector<Flag> flags;
 };
 
+/// Every flag that more than one command might take.
 const std::vector<FlagGroup>& flag_groups();
 
 /// How many values the flag takes; 0 for a switch.
 int value_count(const Flag& flag);
 
-bool takes(Command c, const Flag& flag);
-
-/// The names that a command takes on the command line, without dashes.
-std::vector<std::string> flag_names(Command c);
-
-/// The names that a config of this command may hold.
-std::vector<std::string> config_names(Command c);
+/// Whether a config may hold it.
+bool may_stand_in_config(std::string_view flag);
 
 }  // namespace flashbench::app

@@ -109,7 +109,7 @@ std::vector<std::string> given_names(const sweep::SweepPlan& plan) {
 /// Everything but the groups.
 RunRequest run_request(const CommandLine& line, const Options& options) {
   RunRequest run;
-  run.command = line.command;
+  run.command = line.command->name;
   run.argv = line.argv;
   run.given = given_names(line.plan);
   run.verify = verify_mode(options);
@@ -125,7 +125,7 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   return run;
 }
 
-/// What `flag` writes may not take the place of what it was computed from.
+/// Refuses an output that is one of the input files.
 void keep_inputs(std::string_view flag, const std::string& output, const Problem& p) {
   const InputFiles& f = p.files;
   for (const std::string* input : {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask}) {
@@ -176,11 +176,10 @@ AttentionType type_of_kernel(const std::string& kernel, const Backends& backends
                                sweep::alternatives(names)));
 }
 
-SingleRequest single_request(const CommandLine& line, const Backends& backends) {
+SingleRequest single_request(const CommandLine& line, Pass pass, const Backends& backends) {
   const Options options(line);
-  const bool forward = line.command == Command::kForward;
-  const Pass pass = forward ? Pass::kForward : Pass::kBoth;
-  sweep::require_single(line.plan, name(line.command));
+  const bool forward = pass == Pass::kForward;
+  sweep::require_single(line.plan, line.command->name);
   SingleRequest request{run_request(line, options), options.text("output"),
                         options.text("save_inputs")};
   const report::Outputs& reports = request.run.reports;

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "app/command_line/cli.h"
+#include "app/command_line/command.h"
 #include "core/verdict.h"
 #include "kernel/backend.h"
 #include "measure/limits.h"
@@ -20,7 +20,7 @@ enum class PhaseOrder { kAsTheyRun, kTime, kMemory };
 
 /// What every command that computes is asked for.
 struct RunRequest {
-  Command command = Command::kForward;
+  std::string command;  ///< its name
   std::vector<std::string> argv;
   std::vector<sweep::Group> groups;
   std::vector<std::string> given;  ///< names of the workload flags that the user gave
@@ -79,7 +79,8 @@ struct CompareRequest {
 };
 
 /// Each parses what is left of a command line. Throws UsageError, one line.
-SingleRequest single_request(const CommandLine& line, const Backends& backends);
+/// `pass`: kForward or kBoth, which the command does.
+SingleRequest single_request(const CommandLine& line, Pass pass, const Backends& backends);
 BenchRequest bench_request(const CommandLine& line, const Backends& backends);
 CheckRequest check_request(const CommandLine& line, const Backends& backends);
 InfoRequest info_request(const CommandLine& line, const Backends& backends);

@@ -1,6 +1,7 @@
+#include "app/compare/compare_command.h"
+
 #include <fmt/format.h>
 
-#include "app/commands.h"
 #include "app/compare/compare_programs.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
@@ -33,7 +34,7 @@ ExitCode exit_code(const compare::Comparison& c, const CompareRequest& request) 
                       (request.fail_on_ambiguous && any("AMBIGUOUS")) ||
                       (request.fail_on_missing && any("MISSING"));
   if (failed) return ExitCode::kFailed;
-  // A gate that compared nothing must not open.
+  // Nothing compared is no success: a gate in CI must notice that no case is in both reports.
   return c.geometric_mean ? ExitCode::kOk : ExitCode::kUnavailable;
 }
 
@@ -46,8 +47,6 @@ compare::Comparison comparison_of(const CompareRequest& request, const compare::
   return compare::compare_reports(request.base, base, request.fresh, fresh, rule);
 }
 
-}  // namespace
-
 ExitCode run_compare(const CompareRequest& request, const Runtime& runtime) {
   for (const std::string* path : {&request.json, &request.md})
     if (!path->empty() && *path != "-") require_writable(*path);
@@ -56,6 +55,39 @@ ExitCode run_compare(const CompareRequest& request, const Runtime& runtime) {
   show(c, request);
   if (!c.geometric_mean) print_err("flashbench: nothing was compared\n");
   return interrupted() ? interrupted_code() : exit_code(c, request);
+}
+
+}  // namespace
+
+const Command& compare_command() {
+  using enum FlagSet;
+  static const Command command{
+      .name = "compare",
+      .summary = "two reports, or two programs in turn: SLOWER, FASTER, SAME or AMBIGUOUS",
+      .more =
+          "  flashbench compare BASE.json NEW.json\n"
+          "  flashbench compare REPORT.json --by isa\n"
+          "  flashbench compare --run OLD_PROGRAM NEW_PROGRAM -- flags of bench\n"
+          "\n"
+          "A ratio of medians, new over base, with an interval that holds for all cases together\n"
+          "(95 %, Holm). A verdict needs the whole interval on one side of the threshold; noise\n"
+          "makes it AMBIGUOUS. Two reports cannot show what the machine did between them: store\n"
+          "it with bench --calibrate, or use --run, which interleaves both programs in rounds of\n"
+          "fresh processes and goes on while a case is AMBIGUOUS.\n"
+          "\n"
+          "Exit 1: a case is SLOWER (or what --fail_on names), a new result is wrong or failed.\n"
+          "\n"
+          "Examples:\n"
+          "  flashbench compare base.json new.json --fail_on slower,missing --md comment.md\n"
+          "  flashbench compare sweep.json --by type\n"
+          "  flashbench compare --run build/old/flashbench build/new/flashbench -- --q_len 1k --d "
+          "64\n",
+      .takes = {kEvery, kTables, kCompare},
+      .takes_operands = true,
+      .run = [](const CommandLine& line, const Runtime& runtime) {
+        return run_compare(compare_request(line), runtime);
+      }};
+  return command;
 }
 
 }  // namespace flashbench::app

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kCalibrationRounds = 3;
-constexpr double kCalibrationShare = 0.25;  // of the time, once it has a round
+constexpr double kCalibrationShare = 0.25;  // of --timeout; one round is always run
 
 /// A name without a slash is looked for in PATH, by the system.
 void require_program(const std::string& path) {

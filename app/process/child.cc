@@ -93,7 +93,8 @@ ChildResult run_child(const std::vector<std::string>& argv) {
   // glibc 2.36 declares pidfd_open() for C only.
   const Descriptor pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)),
                          "cannot watch a process");
-  // A signal between the question and poll() is noticed within this time.
+  // A signal that comes after interrupted() was asked and before poll() waits is noticed within
+  // 200 ms.
   while (!interrupted() && !ended(pidfd.get(), 200)) {
   }
   if (interrupted()) {

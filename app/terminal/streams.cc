@@ -19,7 +19,7 @@ void print_out(std::string_view text) {
   if (written == text.size() && std::fflush(stdout) == 0) return;
   const int error = errno;
   if (error == EPIPE) {
-    // The parent had SIGPIPE ignored, or the write would not have returned.
+    // SIGPIPE was ignored, by the parent: with its default action back, it ends this program.
     ::signal(SIGPIPE, SIG_DFL);
     ::raise(SIGPIPE);
   }

@@ -8,7 +8,7 @@ namespace flashbench::app {
 /// it ends any filter; another failure (a full disk) throws UsageError.
 void print_out(std::string_view text);
 
-/// Writes to stderr and flushes; failures there are nobody's business.
+/// Writes to stderr and flushes; a failure is ignored, since it could be told nowhere.
 void print_err(std::string_view text);
 
 /// Rewrites the last line of stderr where that is a terminal; "" takes it away.

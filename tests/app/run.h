@@ -25,7 +25,8 @@ class RunOnFakes : public ::testing::Test {
     std::exception_ptr thrown;
     ExitCode code = ExitCode::kFailed;
     try {
-      code = run_command(*parse_command_line(words).run, Runtime{backends_, script.clock});
+      const CommandLine line = *parse_command_line(words, all_commands).run;
+      code = line.command->run(line, Runtime{backends_, script.clock});
     } catch (...) {
       thrown = std::current_exception();
     }
@@ -37,9 +38,9 @@ class RunOnFakes : public ::testing::Test {
 
   /// bench of a problem of some hundred bytes.
   ExitCode bench(const std::vector<std::string>& more) {
-    std::vector<std::string> words = {"bench",   "--quiet", "--b", "1",   "--h",        "1",
-                                      "--q_len", "8",       "--d", "4",   "--min_time", "50ms",
-                                      "--type",  "flash"};
+    std::vector<std::string> words = {"bench",      "--quiet", "--b",    "1",    "--h",
+                                      "1",          "--q_len", "8",      "--d",  "4",
+                                      "--min_time", "50ms",    "--type", "flash"};
     return run(replaced(std::move(words), more));
   }
 
@@ -58,6 +59,7 @@ class RunOnFakes : public ::testing::Test {
   }
 
   Script script;
+  Commands all_commands = commands();
   std::string out, err;
 
  private:
