@@ -14,9 +14,11 @@
 namespace flashbench::data {
 namespace {
 
-bool is_finite(float x) { return (std::bit_cast<std::uint32_t>(x) & 0x7f800000u) != 0x7f800000u; }
-bool is_finite(Bf16 x) { return (x.bits & 0x7f80u) != 0x7f80u; }
-bool is_finite(F16 x) { return (x.bits & 0x7c00u) != 0x7c00u; }
+/// In integers, so that it vectorises.
+template <typename T>
+bool is_finite(T x) {
+  return (std::bit_cast<std::uint32_t>(to_f32(x)) & 0x7f800000u) != 0x7f800000u;
+}
 
 constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
 
