@@ -8,7 +8,7 @@
 namespace flashbench {
 
 /// What of a problem its masks leave visible, counted exactly.
-struct Visible {
+struct VisibleCount {
   double pairs = 0;    ///< (query head, query, key) triples that count, over all batches
   double kv_rows = 0;  ///< (batch, K/V head, key) rows that some query sees
 };
@@ -30,12 +30,12 @@ constexpr double flop_per_pair_dim(Pass pass) {
 }
 
 /// `key_mask` is [b, kv_len], or empty when nothing is padded.
-Visible count_visible(const Problem& p, std::span<const std::uint8_t> key_mask);
+VisibleCount count_visible(const Problem& p, std::span<const std::uint8_t> key_mask);
 
 /// The same before the mask exists: a random mask counts at its expectation.
-Visible expected_visible(const Problem& p);
+VisibleCount expected_visible(const Problem& p);
 
-Work count_work(const Problem& p, const Visible& visible);
+Work count_work(const Problem& p, const VisibleCount& visible);
 
 /// Bytes of the operands that the program itself holds: inputs, dO, outputs.
 std::size_t operand_bytes(const Problem& p);

@@ -28,7 +28,7 @@ struct QueryTiles {
 
   __device__ QueryTiles(const Attention& a, const KeyBlock& block)
       : h(block.h_kv * a.group),
-        query(first_query(a, block.b, block.first) / kQueries * kQueries),
+        query(queries(a, block.b, block.first).begin / kQueries * kQueries),
         end(h + a.group),
         first(query) {
     if (first >= a.q_len) h = end;  // no query sees these keys
@@ -56,8 +56,8 @@ __device__ __forceinline__ void hide_pairs(Fragments<kRowTiles, kColumns>& p, co
     for (int half = 0; half < 2; ++half) {
       const int key = first_key + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
       const int column = first_column + fragment_column();
-      const int begin = (key < keys ? first_query(a, b, key) : a.q_len) - column;
-      const int end = a.q_len - column;
+      const KeyRange seen = key < keys ? queries(a, b, key) : KeyRange{0, 0};
+      const int begin = seen.begin - column, end = seen.end - column;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
@@ -146,7 +146,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
   if (block.first >= keys) return;
   const int last_key = block.first + warp_row<kRowTiles>() + 16 * kRowTiles - 1;
   // From this query on every key of the warp is seen: tiles need no mask. Ragged keys always do.
-  const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
+  const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
   QueryTiles<kQueries> tile(a, block);
   const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
     at.load_queries(a, recomputed(block.b), t.h, t.query, stage);
@@ -173,7 +173,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     Fragments<kRowTiles, kQueries> p = {};
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
     recompute_p_transposed<kRowTiles, kQueries>(p, at.lse(stage), a.scale_log2);
-    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
+    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first, tile.query);
     if constexpr (kWantV) multiply_from_registers<T, kD, kRowTiles, kQueries>(dv, p, at.d_o(stage));
     if constexpr (kWantK) {

@@ -149,7 +149,7 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   }
   const int group = mma_sm80::warp() / 4;
   const int seen_by_all =
-      visible(a, block.b, min(block.first + mma_sm80::warp_row<1>(), a.q_len - 1));
+      keys(a, block.b, min(block.first + mma_sm80::warp_row<1>(), a.q_len - 1)).end;
   mma_sm80::QueryValues<1> values;
   values.load(a, block.b, block.h, block.first);
   Fragments<1, kKeys> p, ds;
@@ -315,7 +315,7 @@ __device__ __forceinline__ void dkdv(const BoxedAttention& x) {
   }
   const int last_key = block.first + mma_sm80::warp_row<1>() + 15;
   // Ragged keys always need a mask.
-  const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
+  const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
   KeyConsumer<T, kD> consumer{a, shared.base, block, seen_by_all, tile};
   wait(shared.own_full(), 0);
   if (tile.done())

@@ -337,7 +337,7 @@ struct Consumer {
       const QueryBlock block = block_at<kD>(x, place);
       const int tiles = key_tiles(x.a, block, kTile);
       seen_by_all =
-          visible(x.a, block.b, min(block.first + mma_sm80::warp_row<1>(), x.a.q_len - 1));
+          keys(x.a, block.b, min(block.first + mma_sm80::warp_row<1>(), x.a.q_len - 1)).end;
       wait_for_products<0>();
       first_weights(p, s, place, tiles == 1);
 #pragma unroll 1

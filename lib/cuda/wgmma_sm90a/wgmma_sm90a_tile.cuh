@@ -40,7 +40,7 @@ __device__ __forceinline__ void load_boxes(std::uint32_t to, const TensorMap& fr
 __device__ __forceinline__ int key_tiles(const Attention& a, const QueryBlock& block,
                                          TileShape tile) {
   const int last_query = min(block.first + tile.rows(), a.q_len) - 1;
-  return max(1, (visible(a, block.b, last_query) + tile.columns - 1) / tile.columns);
+  return max(1, (keys(a, block.b, last_query).end + tile.columns - 1) / tile.columns);
 }
 
 /// Lane 0 speaks for its warp: it arrives when all lanes are past what they read.
