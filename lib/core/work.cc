@@ -1,29 +1,36 @@
 #include "core/work.h"
 
-#include "core/mask.h"
+#include <algorithm>
+
+#include "core/visibility.h"
 
 namespace flashbench {
 
-Visible count_visible(const Problem& p, std::span<const std::uint8_t> key_mask) {
+VisibleCount count_visible(const Problem& p, std::span<const std::uint8_t> key_mask) {
   const Shape& s = p.shape;
-  Visible total;
-  for (const Visibility& sees : visibilities(key_mask, p.causal, s.b, s.q_len, s.kv_len)) {
-    double pairs = 0;
-    for (std::int64_t q = 0; q < s.q_len; ++q) pairs += static_cast<double>(sees.visible(q));
+  VisibleCount total;
+  for (const Visibility& sees : visibilities(key_mask, p)) {
+    double pairs = 0, keys = 0;
+    std::int32_t counted = 0;  // neither end of a range falls: keys before this one are counted
+    for (std::int64_t q = 0; q < s.q_len; ++q) {
+      const KeyRange range = sees.keys(q);
+      pairs += range.size();
+      keys += std::max(0, range.end - std::max(range.begin, counted));
+      counted = std::max(counted, range.end);
+    }
     total.pairs += pairs * static_cast<double>(s.h);
-    // The last query sees the most, causal or not.
-    total.kv_rows += static_cast<double>(sees.visible(s.q_len - 1) * s.h_kv);
+    total.kv_rows += keys * static_cast<double>(s.h_kv);
   }
   return total;
 }
 
-Visible expected_visible(const Problem& p) {
-  Visible all = count_visible(p, {});
+VisibleCount expected_visible(const Problem& p) {
+  VisibleCount all = count_visible(p, {});
   const double keep = p.padding == PaddingMask::kRandom ? p.mask_keep : 1.0;
   return {all.pairs * keep, all.kv_rows * keep};
 }
 
-Work count_work(const Problem& p, const Visible& visible) {
+Work count_work(const Problem& p, const VisibleCount& visible) {
   const Shape& s = p.shape;
   const double q_rows = static_cast<double>(s.b * s.h * s.q_len);
   const double dense_pairs = q_rows * static_cast<double>(s.kv_len);

@@ -8,7 +8,7 @@
 namespace flashbench {
 
 /// What of a problem its masks leave visible, counted exactly.
-struct Visible {
+struct VisibleCount {
   double pairs = 0;    ///< (query head, query, key) triples that count, over all batches
   double kv_rows = 0;  ///< (batch, K/V head, key) rows that some query sees
 };
@@ -46,12 +46,12 @@ constexpr double flop_per_pair(Pass pass, const Shape& s) {
 }
 
 /// `key_mask` is [b, kv_len], or empty when nothing is padded.
-Visible count_visible(const Problem& p, std::span<const std::uint8_t> key_mask);
+VisibleCount count_visible(const Problem& p, std::span<const std::uint8_t> key_mask);
 
 /// The same before the mask exists: a random mask counts at its expectation.
-Visible expected_visible(const Problem& p);
+VisibleCount expected_visible(const Problem& p);
 
-Work count_work(const Problem& p, const Visible& visible);
+Work count_work(const Problem& p, const VisibleCount& visible);
 
 /// Bytes of each tensor, whole; a gradient is as large as what it is the gradient of.
 struct TensorBytes {

@@ -6,9 +6,9 @@
 #include <numbers>
 #include <vector>
 
-#include "core/mask.h"
 #include "core/problem.h"
 #include "core/tensor.h"
+#include "core/visibility.h"
 #include "cpu/tile_ops.h"
 #include "kernel/kernel.h"
 #include "kernel/profile.h"
@@ -79,6 +79,27 @@ inline RowSource rows_of(const Tensor& t, std::int64_t b, std::int64_t h, std::i
   const std::size_t offset =
       static_cast<std::size_t>(t.dims().index(b, h, first, 0)) * size_bytes(t.dtype());
   return {static_cast<const std::byte*>(t.data()) + offset, t.dtype(), t.dims().d, position};
+}
+
+/// The keys from kept number `first` on.
+inline RowSource key_rows(const Tensor& t, std::int64_t b, std::int64_t kv_head,
+                          const KeptKeys& kept, std::int64_t first) {
+  const RowMap map = kept.rows().from(first);
+  return rows_of(t, b, kv_head, map.first, map.rows);
+}
+
+/// What a row sees of the keys of a tile that begins with key number `first`, counted from there.
+struct TileColumns {
+  std::int64_t begin, end;
+};
+inline TileColumns columns_of(KeyRange keys, std::int64_t first, std::int64_t columns) {
+  const std::int64_t end = std::clamp<std::int64_t>(keys.end - first, 0, columns);
+  return {std::clamp<std::int64_t>(keys.begin - first, 0, end), end};
+}
+
+/// For SoftmaxRows::begin, which a tile is spared that hides nothing there: `begin` never falls.
+inline const std::int64_t* hides(const std::int64_t* begin, std::int64_t rows) {
+  return begin[rows - 1] > 0 ? begin : nullptr;
 }
 
 inline void* row_of(Tensor& t, std::int64_t b, std::int64_t h, std::int64_t row) {

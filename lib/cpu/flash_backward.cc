@@ -135,13 +135,24 @@ void FlashBackward::allocate() {
 double FlashBackward::flop_executed(const std::vector<Visibility>& sees) const {
   double pairs = 0;
   for (const Visibility& v : sees)
-    for (std::int64_t key = 0; key < v.kept().count(); key += kv_block_)
-      for (std::int64_t q = v.first_query(key) / q_block_ * q_block_; q < shape.q_len;
-           q += q_block_) {
-        const std::int64_t rows = std::min(q_block_, shape.q_len - q);
-        pairs += static_cast<double>(rows * std::min(kv_block_, v.visible(q + rows - 1) - key));
+    for (std::int64_t key = 0; key < v.kept().count(); key += kv_block_) {
+      const QueryBlocks see = query_blocks(v, key, std::min(kv_block_, v.kept().count() - key));
+      for (std::int64_t block = see.begin; block < see.end; ++block) {
+        const std::int64_t rows = std::min(q_block_, shape.q_len - block * q_block_);
+        pairs += static_cast<double>(rows * std::min(kv_block_, keys_of(v, block).end - key));
       }
+    }
   return 10.0 * static_cast<double>(shape.d * shape.h) * pairs;
+}
+
+FlashBackward::QueryBlocks FlashBackward::query_blocks(const Visibility& v, std::int64_t first,
+                                                       std::int64_t keys) const {
+  // Neither end of what a block sees falls, so they follow one another.
+  std::int64_t begin = v.queries(first).begin / q_block_, end = q_blocks_;
+  while (begin > 0 && keys_of(v, begin - 1).end > first) --begin;
+  while (begin < end && keys_of(v, begin).end <= first) ++begin;
+  while (begin < end && keys_of(v, end - 1).begin >= first + keys) --end;
+  return {begin, end};
 }
 
 std::vector<std::string> FlashBackward::phases() const {
@@ -215,6 +226,8 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
       lse2_[row + r] = lse == -kInf ? kInf : lse * kLog2E;
     }
     std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
+    const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], block % q_blocks_);
+    accumulator_.begin_with(block, seen.begin / kv_block_);
   }
   const auto head_bytes = static_cast<std::size_t>(shape.kv_len * shape.d) * size_bytes(dtype);
 #pragma omp for schedule(static)
@@ -229,32 +242,29 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
 /// Algorithm 2 for one block of keys: everything that these keys take part in.
 void FlashBackward::gather(const Item& item, const Tiles& t) {
   const std::int64_t d = shape.d;
-  const KeptKeys& kept = item.sees->kept();
   {
     const PhaseTimer timer(item.profile, item.thread, kPack,
                            convert(3 * item.keys * d) + touch(2 * item.keys * d));
-    const std::int32_t* position =
-        kept.positions() == nullptr ? nullptr : kept.positions() + item.first_key;
-    const std::int64_t from = position == nullptr ? item.first_key : 0;
-    const RowSource k = rows_of(item.io->in->k, item.b, item.kv_head, from, position);
-    const RowSource v = rows_of(item.io->in->v, item.b, item.kv_head, from, position);
+    const KeptKeys& kept = item.sees->kept();
+    const RowSource k = key_rows(item.io->in->k, item.b, item.kv_head, kept, item.first_key);
+    const RowSource v = key_rows(item.io->in->v, item.b, item.kv_head, kept, item.first_key);
     ops.pack_panels_transposed(k, item.keys, d, k_factor_, t.k_t);
     ops.pack_panels_transposed(v, item.keys, d, 1.0f, t.v_t);
     pack_rows_b(k, item.keys, t.k_b);
     std::fill_n(t.dk, item.keys * d_stride_, 0.0f);
     std::fill_n(t.dv, item.keys * d_stride_, 0.0f);
   }
-  const std::int64_t first_block = item.sees->first_query(item.first_key) / q_block_;
-  const std::int64_t count = q_blocks_ - first_block;
+  const QueryBlocks see = query_blocks(*item.sees, item.first_key, item.keys);
+  const std::int64_t count = see.end - see.begin;
   for (std::int64_t g = 0; g < shape.group(); ++g)
     for (std::int64_t i = 0; i < count; ++i) {
       // Threads start far from each other, so that they do not queue for one block of dQ; in order,
       // every key block follows the one before it.
       const std::int64_t apart = item.key_block * std::max<std::int64_t>(1, count / threads);
-      const std::int64_t block = first_block + (in_order_ ? i : (i + apart) % count);
+      const std::int64_t block = see.begin + (in_order_ ? i : (i + apart) % count);
       const std::int64_t first = block * q_block_, rows = std::min(q_block_, shape.q_len - first);
       const std::int64_t keys =
-          std::min(item.keys, item.sees->visible(first + rows - 1) - item.first_key);
+          std::min(item.keys, keys_of(*item.sees, block).end - item.first_key);
       const QueryTile q = {item.kv_head * shape.group() + g, block, first, rows, keys};
       load_queries(item, q, t);
       recompute(item, q, t);
@@ -286,16 +296,18 @@ void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst
 /// P = exp(S - LSE) and dS = P∘(dP - D) of one tile.
 void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
-  std::int64_t visible[kMaxQBlock];
-  for (std::int64_t r = 0; r < q.rows; ++r)
-    visible[r] =
-        std::clamp<std::int64_t>(item.sees->visible(q.first + r) - item.first_key, 0, q.keys);
+  std::int64_t begin[kMaxQBlock], end[kMaxQBlock];
+  for (std::int64_t r = 0; r < q.rows; ++r) {
+    const TileColumns seen = columns_of(item.sees->keys(q.first + r), item.first_key, q.keys);
+    begin[r] = seen.begin;
+    end[r] = seen.end;
+  }
   {
     const PhaseTimer timer(item.profile, item.thread, kP,
                            product_to_operands(q.rows, q.keys, shape.d));
     ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
-                       {lse2_ + row, visible, t.p_sum, s_factor_}, {});
+                       {lse2_ + row, end, t.p_sum, s_factor_, hides(begin, q.rows)}, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDs,
                          product_to_operands(q.rows, q.keys, shape.d, pairs() ? 2 : 1) +
@@ -329,10 +341,8 @@ void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles
 
 void FlashBackward::scatter(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kStore, convert(2 * item.keys * shape.d));
-  const std::int32_t* position = item.sees->kept().positions();
   for (std::int64_t r = 0; r < item.keys; ++r) {
-    const std::int64_t kept = item.first_key + r;
-    const std::int64_t key = position == nullptr ? kept : position[kept];
+    const std::int64_t key = item.sees->kept().rows().row(item.first_key + r);
     ops.row_store(t.dk + r * d_stride_, shape.d, static_cast<float>(scale), dtype,
                   row_of(item.io->out->dk, item.b, item.kv_head, key));
     ops.row_store(t.dv + r * d_stride_, shape.d, 1.0f, dtype,

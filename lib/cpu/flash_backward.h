@@ -11,7 +11,8 @@ namespace flashbench::cpu {
 
 /// Adds tiles of dQ from several threads. Either under a lock per block of queries, in whatever
 /// order the threads come (fast, sums differ in the last bit from run to run), or in the order of
-/// the key blocks (deterministic: a thread waits for the one before it).
+/// the key blocks (deterministic: a thread waits for the one before it). In order, every block of
+/// keys from the first that a block of queries sees to the last one contributes once.
 class DqAccumulator {
  public:
   DqAccumulator(std::int64_t q_blocks_in_all, bool in_order);
@@ -29,6 +30,11 @@ class DqAccumulator {
     }
   }
   void reset();
+  /// The first block of keys that contributes to a block of queries. Before any does.
+  void begin_with(std::int64_t q_block, std::int64_t key_block) {
+    if (in_order_)
+      turn_[static_cast<std::size_t>(q_block)].store(key_block, std::memory_order_relaxed);
+  }
   static std::size_t bytes(std::int64_t q_blocks_in_all, bool in_order);
 
  private:
@@ -82,9 +88,14 @@ class FlashBackward final : public AttentionPass {
     int thread;
   };
 
-  /// A block of queries of one head, and how many of the item's keys its last row sees.
+  /// A block of queries of one head, and how many of the item's keys its rows are multiplied with:
+  /// those after are seen by none of them.
   struct QueryTile {
     std::int64_t h, block, first, rows, keys;
+  };
+  /// Blocks of queries [begin, end).
+  struct QueryBlocks {
+    std::int64_t begin, end;
   };
 
   Tiles carve(Carver& carver) const;
@@ -101,6 +112,13 @@ class FlashBackward final : public AttentionPass {
   void accumulate(const Item& item, const QueryTile& q, const Tiles& t);
   void scatter(const Item& item, const Tiles& t) const;
   void store_dq(const Operands& io, PhaseProfile* profile, int thread) const;
+  /// The keys that some row of a block of queries sees.
+  KeyRange keys_of(const Visibility& v, std::int64_t q_block) const {
+    const std::int64_t first = q_block * q_block_;
+    return v.keys(first, std::min(q_block_, shape.q_len - first));
+  }
+  /// The blocks of queries that see some of the keys [first, first + keys).
+  QueryBlocks query_blocks(const Visibility& v, std::int64_t first, std::int64_t keys) const;
   std::int64_t key_blocks() const { return blocks(shape.kv_len, kv_block_); }
   std::int64_t query_row(std::int64_t b, std::int64_t h, std::int64_t q) const {
     return (b * shape.h + h) * shape.q_len + q;

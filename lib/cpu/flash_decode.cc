@@ -94,7 +94,7 @@ void FlashDecode::allocate() {
 
 double FlashDecode::flop_executed(const std::vector<Visibility>& sees) const {
   double keys = 0;
-  for (const Visibility& v : sees) keys += static_cast<double>(visible(v, rows_ - 1));
+  for (const Visibility& v : sees) keys += v.keys(0, shape.q_len).size();
   return 4.0 * static_cast<double>(shape.d * shape.h_kv * rows_) * keys;
 }
 
@@ -110,11 +110,12 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
     for (std::int64_t i = 0; i < kv_heads * splits_; ++i) {
       const std::int64_t head = i / splits_, b = head / shape.h_kv;
       const Visibility& v = sees[static_cast<std::size_t>(b)];
-      const std::int64_t keys = visible(v, rows_ - 1);  // the last row sees the most
-      const std::int64_t share = round_up(blocks(keys, splits_), keys_);
-      const std::int64_t first = std::min(keys, i % splits_ * share);
-      attend({&io, &v, b, head % shape.h_kv, first, std::min(keys, first + share), profile, thread},
-             tiles, part(head, i % splits_));
+      const KeyRange seen = v.keys(0, shape.q_len);  // by some row
+      const std::int64_t share = round_up(blocks(seen.size(), splits_), keys_);
+      const std::int64_t first = std::min<std::int64_t>(seen.end, seen.begin + i % splits_ * share);
+      const std::int64_t last = std::min<std::int64_t>(seen.end, first + share);
+      attend({&io, &v, b, head % shape.h_kv, first, last, profile, thread}, tiles,
+             part(head, i % splits_));
     }
 #pragma omp for schedule(static)
     for (std::int64_t i = 0; i < kv_heads * rows_; ++i) {
@@ -127,9 +128,7 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
 
 /// Kept keys [first, ...) of the item's head.
 RowSource FlashDecode::source(const Tensor& tensor, const Item& item, std::int64_t first) const {
-  const std::int32_t* position = item.sees->kept().positions();
-  return position == nullptr ? rows_of(tensor, item.b, item.kv_head, first)
-                             : rows_of(tensor, item.b, item.kv_head, 0, position + first);
+  return key_rows(tensor, item.b, item.kv_head, item.sees->kept(), first);
 }
 
 /// The same rows, padded with zeros to whole vectors in `tile` if they are not whole vectors.
@@ -182,10 +181,11 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     }
     {
       const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
-      for (std::int64_t r = 0; r < rows_; ++r)
+      for (std::int64_t r = 0; r < rows_; ++r) {
+        const TileColumns seen = columns_of(keys_of(*item.sees, r), first, keys);
         absorb_row(ops, {part.max[r], part.sum + r, 1, part.o + r * d_stride_}, shape.d,
-                   t.s + r * s_stride_, keys,
-                   std::clamp<std::int64_t>(visible(*item.sees, r) - first, 0, keys));
+                   t.s + r * s_stride_, keys, seen.begin, seen.end);
+      }
     }
     const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, t.kv);
     const PhaseTimer timer(item.profile, item.thread, kAccumulate,
@@ -201,7 +201,7 @@ void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& see
   const std::int64_t b = kv_head / shape.h_kv;
   const std::int64_t h = kv_head % shape.h_kv * shape.group() + row / shape.q_len;
   const std::int64_t q = row % shape.q_len;
-  const bool empty = visible(sees[static_cast<std::size_t>(b)], row) == 0;
+  const bool empty = keys_of(sees[static_cast<std::size_t>(b)], row).empty();
   float max = -kInf;
   for (std::int64_t i = 0; i < splits_; ++i) max = std::max(max, part(kv_head, i).max[row]);
   const Part total = part(kv_head, 0);

@@ -47,8 +47,8 @@ class FlashDecode final : public AttentionPass {
   };
   Tiles carve(Carver& carver) const;
   Part part(std::int64_t kv_head, std::int64_t split);
-  std::int64_t visible(const Visibility& v, std::int64_t row) const {
-    return v.visible(row % shape.q_len);
+  KeyRange keys_of(const Visibility& v, std::int64_t row) const {
+    return v.keys(row % shape.q_len);
   }
   void attend(const Item& item, const Tiles& t, const Part& part) const;
   RowSource source(const Tensor& tensor, const Item& item, std::int64_t first) const;

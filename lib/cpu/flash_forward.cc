@@ -121,7 +121,7 @@ double FlashForward::flop_executed(const std::vector<Visibility>& sees) const {
       const std::int64_t end = std::min(block + q_block_, shape.q_len);
       for (std::int64_t q = block; q < end; q += row_group_) {
         const std::int64_t rows = std::min(row_group_, end - q);
-        const std::int64_t keys = v.visible(q + rows - 1);
+        const std::int64_t keys = streamed_keys(v.keys(q, rows));
         pairs += static_cast<double>(rows * (keys + round_up(keys, ops.lanes)));
       }
     }
@@ -182,31 +182,38 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
   const PhaseTimer timer(item.profile, item.thread, kPack, convert(2 * keys * shape.d));
   const Inputs& in = *item.io->in;
   const std::int64_t h = item.h / shape.group();
-  const std::int32_t* position =
-      kept.positions() == nullptr ? nullptr : kept.positions() + first_key;
-  const std::int64_t from = position == nullptr ? first_key : 0;
-  ops.pack_panels_transposed(rows_of(in.k, item.b, h, from, position), keys, shape.d, 1.0f,
+  ops.pack_panels_transposed(key_rows(in.k, item.b, h, kept, first_key), keys, shape.d, 1.0f,
                              item.k_panels + first_key * k_key_);
-  ops.pack_panels(rows_of(in.v, item.b, h, from, position), keys, shape.d,
+  ops.pack_panels(key_rows(in.v, item.b, h, kept, first_key), keys, shape.d,
                   item.v_panels + first_key * v_key_, 0, keys);
 }
 
 /// Algorithm 1 for one block of queries.
 void FlashForward::attend(const Item& item, const Tiles& t) const {
   load_queries(item, t);
-  const std::int64_t last_key = item.sees->visible(item.first_query + item.rows - 1);
-  for (std::int64_t first_key = 0; first_key < last_key; first_key += kv_block_) {
+  const KeyRange seen = item.sees->keys(item.first_query, item.rows);
+  for (std::int64_t first_key = block_start(seen); first_key < seen.end; first_key += kv_block_) {
     for (std::int64_t row = 0; row < item.rows; row += row_group_) {
       const std::int64_t rows = std::min(row_group_, item.rows - row);
-      // The last row of the group sees the most; beyond that nothing is computed.
-      const std::int64_t visible = item.sees->visible(item.first_query + row + rows - 1);
-      const std::int64_t keys = std::min(kv_block_, visible - first_key);
-      if (keys <= 0) continue;
-      compute_p(item, t, row, rows, first_key, keys);
-      accumulate_o(item, t, row, rows, first_key, keys);
+      // What no row of the group sees is not computed.
+      const KeyRange by_group = item.sees->keys(item.first_query + row, rows);
+      const std::int64_t keys = std::min(kv_block_, by_group.end - first_key);
+      if (by_group.empty() || keys <= 0 || first_key < block_start(by_group)) continue;
+      compute_p(item, t, row, rows, {first_key, keys, first_key == block_start(by_group)});
+      accumulate_o(item, t, row, rows, {first_key, keys});
     }
   }
   finish(item, t);
+}
+
+/// The first key of the block of keys in which a range begins.
+std::int64_t FlashForward::block_start(KeyRange keys) const {
+  return keys.begin / kv_block_ * kv_block_;
+}
+
+/// The keys that rows are multiplied with that see `keys`.
+std::int64_t FlashForward::streamed_keys(KeyRange keys) const {
+  return keys.empty() ? 0 : keys.end - block_start(keys);
 }
 
 void FlashForward::load_queries(const Item& item, const Tiles& t) const {
@@ -237,35 +244,39 @@ Prefetch FlashForward::next_block(const Item& item, const float* panels, std::in
 /// first a guess, later what earlier keys left. Where a sum grows or begins out of proportion, the
 /// tile is computed again with its true maximum.
 void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
-                             std::int64_t first_key, std::int64_t keys) const {
+                             const KeyTile& tile) const {
+  const std::int64_t first_key = tile.first, keys = tile.count;
   const MatrixA q = {t.q + row * q_stride_, q_stride_, 1};
   const MatrixB k = {item.k_panels + first_key * k_key_, ops.cols, k_key_ * ops.cols};
   const MatrixC s = {t.s, s_stride_};
-  std::int64_t visible[kMaxRowGroup];
-  for (std::int64_t i = 0; i < rows; ++i)
-    visible[i] = std::clamp<std::int64_t>(
-        item.sees->visible(item.first_query + row + i) - first_key, 0, keys);
+  std::int64_t begin[kMaxRowGroup], end[kMaxRowGroup];
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const KeyRange seen = item.sees->keys(item.first_query + row + i);
+    const TileColumns columns = columns_of(seen, first_key, keys);
+    begin[i] = columns.begin;
+    end[i] = columns.end;
+  }
   float* sum = t.sum + row * ops.lanes;
   const std::int64_t computed = round_up(keys, ops.lanes);  // what the register tiles do
   const PhaseCost scores = product_to_operands(rows, computed, shape.d);
   {
     const PhaseTimer timer(item.profile, item.thread, kP, scores);
     const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
-    if (ops.gemm_exp2(rows, keys, k_key_, q, k, s, {t.max + row, visible, t.block_sum, s_factor_},
-                      prefetch) &&
-        (first_key > 0 || large_enough(t.block_sum, rows))) {
+    if (ops.gemm_exp2(rows, keys, k_key_, q, k, s,
+                      {t.max + row, end, t.block_sum, s_factor_, hides(begin, rows)}, prefetch) &&
+        (!tile.is_first || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
     }
   }
   const PhaseTimer timer(item.profile, item.thread, kNewMax, scores + touch(2 * rows * keys));
   ops.gemm(rows, keys, k_key_, q, k, s, Write::kStore, {});
-  if (first_key == 0) std::fill_n(t.max + row, rows, -kInf);
+  if (tile.is_first) std::fill_n(t.max + row, rows, -kInf);
   for (std::int64_t i = 0; i < rows; ++i) {
     float* s_row = t.s + i * s_stride_;
-    if (s_factor_ != 1.0f) ops.row_scale(s_row, visible[i], s_factor_);
+    if (s_factor_ != 1.0f) ops.row_scale(s_row, end[i], s_factor_);
     absorb_row(ops, {t.max[row + i], sum + i * ops.lanes, ops.lanes, t.o + (row + i) * o_stride_},
-               shape.d, s_row, keys, visible[i]);
+               shape.d, s_row, keys, begin[i], end[i]);
     ops.row_to_operand(s_row, keys);
   }
 }
@@ -279,8 +290,8 @@ bool FlashForward::large_enough(const float* sums, std::int64_t rows) const {
 }
 
 void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t row,
-                                std::int64_t rows, std::int64_t first_key,
-                                std::int64_t keys) const {
+                                std::int64_t rows, const KeyTile& tile) const {
+  const std::int64_t first_key = tile.first, keys = tile.count;
   const PhaseTimer timer(item.profile, item.thread, kAccumulate,
                          product(rows, shape.d, keys, Write::kAdd));
   const std::int64_t block_keys = std::min(kv_block_, item.sees->kept().count() - first_key);
@@ -297,7 +308,7 @@ void FlashForward::finish(const Item& item, const Tiles& t) const {
   Outputs& out = *item.io->out;
   float* lse = out.lse.as<float>() + out.lse.dims().index(item.b, item.h, item.first_query, 0);
   for (std::int64_t r = 0; r < item.rows; ++r) {
-    const bool empty = item.sees->visible(item.first_query + r) == 0;
+    const bool empty = item.sees->keys(item.first_query + r).empty();
     const float* lanes = t.sum + r * ops.lanes;
     const float sum = std::accumulate(lanes, lanes + ops.lanes, 0.0f);
     lse[r] = empty ? -kInf : t.max[r] * kLn2 + std::log(sum);

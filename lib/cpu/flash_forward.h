@@ -41,7 +41,15 @@ class FlashForward final : public AttentionPass {
     int thread;
   };
 
+  /// A block of keys as far as a group of rows sees it.
+  struct KeyTile {
+    std::int64_t first, count;
+    bool is_first = false;  ///< of those that the group sees: no maximum is known
+  };
+
   Tiles carve(Carver& carver) const;
+  std::int64_t block_start(KeyRange keys) const;
+  std::int64_t streamed_keys(KeyRange keys) const;
   void pack(const Item& item, std::int64_t first_key) const;
   void attend(const Item& item, const Tiles& t) const;
   void load_queries(const Item& item, const Tiles& t) const;
@@ -49,10 +57,10 @@ class FlashForward final : public AttentionPass {
                       std::int64_t row, std::int64_t rows, std::int64_t first_key,
                       std::int64_t columns) const;
   void compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
-                 std::int64_t first_key, std::int64_t keys) const;
+                 const KeyTile& tile) const;
   bool large_enough(const float* sums, std::int64_t rows) const;
   void accumulate_o(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
-                    std::int64_t first_key, std::int64_t keys) const;
+                    const KeyTile& tile) const;
   void finish(const Item& item, const Tiles& t) const;
 
   std::int64_t q_block_, kv_block_, row_group_;

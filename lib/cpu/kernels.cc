@@ -54,7 +54,7 @@ class CpuPlan final : public Plan {
   CpuPlan(const Problem& p, const Execution& e, const Inputs& in, Drivers drivers)
       : problem_(p),
         threads_(e.threads),
-        sees_(visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len)),
+        sees_(visibilities(in.key_mask, p)),
         drivers_(std::move(drivers)) {
     drivers_.each([](AttentionPass& d) { d.allocate(); });
   }
@@ -124,7 +124,7 @@ class CpuKernel final : public Kernel {
   }
 
   double predicted_flop(const Problem& p, const Execution& e) const override {
-    const auto sees = visibilities({}, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len);
+    const auto sees = visibilities({}, p);
     const Drivers drivers = make_(p, e);
     double flop = 0;
     if (p.pass != Pass::kBackward) flop += drivers.forward->flop_executed(sees);

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -43,12 +44,13 @@ void NormalPass::allocate() {
 
 void NormalPass::load_positions(const std::vector<Visibility>& sees) {
   position_.clear();
-  if (!padded_) return;
+  const auto hides = [&](const Visibility& v) { return v.kept().count() != shape.kv_len; };
+  if (!padded_ && std::none_of(sees.begin(), sees.end(), hides)) return;
   position_.assign(static_cast<std::size_t>(shape.b * shape.kv_len), -1);
   for (std::int64_t b = 0; b < shape.b; ++b) {
     const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
     for (std::int64_t i = 0; i < kept.count(); ++i) {
-      const std::int64_t key = kept.positions() == nullptr ? i : kept.positions()[i];
+      const std::int64_t key = kept.rows().row(i);
       position_[static_cast<std::size_t>(b * shape.kv_len + key)] = static_cast<std::int32_t>(key);
     }
   }
@@ -190,20 +192,20 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
     const Visibility& v = sees[static_cast<std::size_t>(b)];
     float* s = p_.data + row * p_.stride;
     float& lse = io.out->lse.as<float>()[row];
-    const std::int64_t visible = v.visible(row % shape.q_len);
-    if (visible == 0) {
+    const KeyRange seen = v.keys(row % shape.q_len);
+    if (seen.empty()) {
       std::fill_n(s, kv_len, 0.0f);
       lse = -kInf;
       continue;
     }
     if (s_factor_ != 1.0f) ops.row_scale(s, kv_len, s_factor_);
-    if (v.kept().positions() == nullptr) {
-      std::fill(s + visible, s + kv_len, -kInf);
+    if (const RowMap map = v.kept().rows(); map.rows == nullptr) {
+      std::fill(s, s + map.row(seen.begin), -kInf);
+      std::fill(s + map.row(seen.end), s + kv_len, -kInf);
     } else {
       for (std::int64_t key = 0; key < kv_len; ++key) {
-        const bool hidden =
-            v.kept().before(key) >= visible || v.kept().before(key + 1) == v.kept().before(key);
-        s[key] = hidden ? -kInf : s[key];
+        const bool visible = v.kept().holds(key) && seen.holds(v.kept().before(key));
+        s[key] = visible ? s[key] : -kInf;
       }
     }
     const float max = ops.row_max(s, kv_len);

@@ -116,7 +116,7 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
     const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
     for (std::int64_t r = 0; r < keys; ++r) {
       const std::int64_t key = first_key + r;
-      const float keep = kept.before(key + 1) == kept.before(key) ? 0.0f : 1.0f;
+      const float keep = kept.holds(key) ? 1.0f : 0.0f;
       ops.row_store(t.dk + r * d_stride_, d, keep * static_cast<float>(scale), dtype,
                     row_of(io.out->dk, b, kv_head, key));
       ops.row_store(t.dv + r * d_stride_, d, keep, dtype, row_of(io.out->dv, b, kv_head, key));

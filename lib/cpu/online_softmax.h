@@ -17,13 +17,16 @@ struct OnlineRow {
   float* o;  ///< [d], not yet normalised
 };
 
-/// Absorbs the scores s[0, keys), of which the row sees the first `visible`: raises max and sum,
-/// turns s into P, rescales O where max moved. Keys that the row does not see get P = 0 without
-/// being looked at.
+/// Absorbs the scores s[0, keys), of which the row sees [begin, end): raises max and sum, turns s
+/// into P, rescales O where max moved. Keys that the row does not see get P = 0 without being
+/// looked at.
 inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float* s,
-                       std::int64_t keys, std::int64_t visible) {
-  std::fill(s + visible, s + keys, 0.0f);
-  if (visible == 0) return;
+                       std::int64_t keys, std::int64_t begin, std::int64_t end) {
+  std::fill(s, s + begin, 0.0f);
+  std::fill(s + end, s + keys, 0.0f);
+  if (begin == end) return;
+  s += begin;
+  const std::int64_t visible = end - begin;
   const float old_max = row.max;
   const float new_max = std::max(old_max, ops.row_max(s, visible));
   const float sum = ops.row_exp2(s, visible, new_max);

@@ -46,8 +46,8 @@ struct Exp2Tile {
   template <int kRows, int kVectors>
   HWY_INLINE void finish(const Accumulators<kRows, kVectors>& s, std::int64_t i,
                          std::int64_t j) const {
-    // Rows see prefixes that grow from row to row: the first one sees the least.
-    if (seen(i) < j + kVectors * vector_lanes())
+    // Neither end falls from row to row: the first row ends first, the last one begins last.
+    if (end(i) < j + kVectors * vector_lanes() || begin_of(i + kRows - 1) > j)
       finish_rows<kRows, kVectors, true>(s, i, j);
     else
       finish_rows<kRows, kVectors, false>(s, i, j);
@@ -56,8 +56,11 @@ struct Exp2Tile {
  private:
   static constexpr int kTogether = kSumOver == SumOver::kRows ? Operand::kRowsPerWord : 1;
 
-  std::int64_t seen(std::int64_t row) const {
-    return rows.visible == nullptr ? n : std::min(n, rows.visible[row]);
+  std::int64_t end(std::int64_t row) const {
+    return rows.end == nullptr ? n : std::min(n, rows.end[row]);
+  }
+  std::int64_t begin_of(std::int64_t row) const {
+    return rows.begin == nullptr ? 0 : rows.begin[row];
   }
   template <int kRows, int kVectors, bool kMasked>
   HWY_INLINE void finish_rows(const Accumulators<kRows, kVectors>& s, std::int64_t i,
@@ -103,8 +106,12 @@ struct Exp2Tile {
     const auto e = exp2(kPerWord<Operand> == 1 ? hn::Sub(s, max)
                                                : hn::MulSub(s, hn::Set(f32, rows.factor), max));
     if constexpr (!kMasked) return e;
-    const std::int64_t left = std::clamp<std::int64_t>(seen(row) - j, 0, vector_lanes());
-    return hn::IfThenElseZero(hn::FirstN(f32, static_cast<std::size_t>(left)), e);
+    const auto first = [&](std::int64_t columns) {
+      const std::int64_t count = std::clamp<std::int64_t>(columns - j, 0, vector_lanes());
+      return hn::FirstN(f32, static_cast<std::size_t>(count));
+    };
+    const VecF32 seen = hn::IfThenElseZero(first(end(row)), e);
+    return rows.begin == nullptr ? seen : hn::IfThenZeroElse(first(begin_of(row)), seen);
   }
 };
 

@@ -45,10 +45,11 @@ struct MatrixC {
 
 /// What the rows of a tile of scores bring to their softmax, and take from it.
 struct SoftmaxRows {
-  const float* max;             ///< [m]: what is subtracted, no less than about the largest score
-  const std::int64_t* visible;  ///< [m]: columns that each row sees, from the first; null: all
-  float* sum;                   ///< [m][lanes]: the sum of a row is that of its lanes
-  float factor = 1.0f;          ///< a score is the product times this
+  const float* max;         ///< [m]: what is subtracted, no less than about the largest score
+  const std::int64_t* end;  ///< [m]: the columns before it are those that a row sees; null: all
+  float* sum;               ///< [m][lanes]: the sum of a row is that of its lanes
+  float factor = 1.0f;      ///< a score is the product times this
+  const std::int64_t* begin = nullptr;  ///< [m]: columns before it are hidden too; null: none
 };
 
 /// Sums of P that are larger than this have lost the benefit of subtracting a maximum.

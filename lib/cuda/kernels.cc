@@ -4,7 +4,7 @@
 
 #include <memory>
 
-#include "core/mask.h"
+#include "core/visibility.h"
 #include "cuda/device/absent.h"
 #include "cuda/device/device.h"
 #include "cuda/device/emulated_device.h"
@@ -48,8 +48,7 @@ class CudaKernel final : public Kernel {
   }
 
   double predicted_flop(const Problem& p, const Execution&) const override {
-    const Shape& s = p.shape;
-    return flop_executed(family_, p, visibilities({}, p.causal, s.b, s.q_len, s.kv_len));
+    return flop_executed(family_, p, visibilities({}, p));
   }
 
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,

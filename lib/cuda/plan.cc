@@ -64,9 +64,9 @@ double tile_pairs(const Launch& launch, const Visibility& sees, const Shape& s) 
     return static_cast<double>(q_len) * static_cast<double>(s.kv_len);
   double pairs = 0;
   for (std::int64_t q = 0; q < q_len; q += launch.q_tile) {
-    const std::int64_t last = std::min(q + launch.q_tile, q_len) - 1;
-    pairs += static_cast<double>(units(sees.visible(last), launch.kv_tile)) * launch.q_tile *
-             launch.kv_tile;
+    const KeyRange seen = sees.keys(q, std::min<std::int64_t>(launch.q_tile, q_len - q));
+    const auto tiles = units(seen.end, launch.kv_tile) - seen.begin / launch.kv_tile;
+    pairs += static_cast<double>(tiles) * launch.q_tile * launch.kv_tile;
   }
   return pairs;
 }
@@ -77,7 +77,7 @@ class CudaPlan final : public Plan {
       : device_(device),
         family_(family),
         problem_(p),
-        sees_(visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len)),
+        sees_(visibilities(in.key_mask, p)),
         extent_(extent_of(p, sees_, device.info().multiprocessors)),
         launches_(timed_launches(family, p.pass, extent_)) {
     allocate();
@@ -239,7 +239,7 @@ class CudaPlan final : public Plan {
     for (std::int64_t b = 0; b < s.b; ++b) {
       const KeptKeys& keys = sees_[static_cast<std::size_t>(b)].kept();
       for (std::int64_t i = 0; i < keys.count(); ++i)
-        mask[static_cast<std::size_t>(b * key_mask_stride(problem_) + keys.positions()[i])] = 1;
+        mask[static_cast<std::size_t>(b * key_mask_stride(problem_) + keys.rows().row(i))] = 1;
     }
     key_mask_ = {device_, mask.size(), "key mask"};
     device_.write(key_mask_.address(), mask.data(), mask.size());
@@ -251,7 +251,7 @@ class CudaPlan final : public Plan {
     std::vector<std::int32_t> kept(b * kv_len, -1), before(b * (kv_len + 1));
     for (std::size_t i = 0; i < b; ++i) {
       const KeptKeys& keys = sees_[i].kept();
-      std::copy_n(keys.positions(), keys.count(), kept.begin() + static_cast<long>(i * kv_len));
+      std::copy_n(keys.rows().rows, keys.count(), kept.begin() + static_cast<long>(i * kv_len));
       for (std::size_t k = 0; k <= kv_len; ++k)
         before[i * (kv_len + 1) + k] =
             static_cast<std::int32_t>(keys.before(static_cast<std::int64_t>(k)));
@@ -296,8 +296,7 @@ class CudaPlan final : public Plan {
     a.q_len = static_cast<std::int32_t>(s.q_len);
     a.kv_len = static_cast<std::int32_t>(s.kv_len);
     a.d = static_cast<std::int32_t>(s.d);
-    a.causal = problem_.causal ? 1 : 0;
-    a.causal_offset = a.kv_len - a.q_len;
+    a.mask = visible_of(problem_);
     a.element = element_of(problem_.dtype);
     a.scale = static_cast<float>(problem_.softmax_scale());
     a.scale_log2 = static_cast<float>(problem_.softmax_scale() * std::numbers::log2e);

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "core/mask.h"
+#include "core/visibility.h"
 #include "cuda/contract/family.h"
 #include "cuda/device/device.h"
 #include "kernel/kernel.h"

@@ -24,14 +24,19 @@ void declare_independent(const double* x, std::int64_t count, Actives& active, D
   point.insert(point.end(), x, x + count);
 }
 
+/// Small, so that cases of any size have several.
+constexpr std::int64_t kBlock = 16;
+
 /// O of one query head.
-void run(const paper::Head& head, Formulation formulation, const adouble* q, const Actives& k,
+void run(const Group& group, Formulation formulation, const adouble* q, const Actives& k,
          const Actives& v, Actives& o) {
+  const LiteralHead& head = group.head;
   o.resize(static_cast<std::size_t>(head.q_len * head.d));
   if (formulation == Formulation::kFlash) {
+    const paper::Head blocked = paper_head(group, kBlock);
     Actives lse(static_cast<std::size_t>(head.q_len));
-    Actives workspace(static_cast<std::size_t>(paper::forward_workspace(head)));
-    paper::forward<adouble>(head, q, k.data(), v.data(), o.data(), lse.data(), workspace.data());
+    Actives workspace(static_cast<std::size_t>(paper::forward_workspace(blocked)));
+    paper::forward<adouble>(blocked, q, k.data(), v.data(), o.data(), lse.data(), workspace.data());
     return;
   }
   Actives p(static_cast<std::size_t>(head.kv_len));
@@ -50,17 +55,17 @@ void start_tape(double operations) {
 
 /// Records loss = Σ dO∘O; returns the point, in order of Q, K, V.
 Doubles record(const Group& group, Formulation formulation) {
-  const paper::Head& head = group.head;
+  const LiteralHead& head = group.head;
   const std::int64_t q_count = head.q_len * head.d, kv_count = head.kv_len * head.d;
   Doubles point;
   Actives q, k, v, o;
-  start_tape(tape_operations(head, group.heads));
+  start_tape(tape_operations(head, group.heads, kBlock));
   declare_independent(group.q, group.heads * q_count, q, point);
   declare_independent(group.k, kv_count, k, point);
   declare_independent(group.v, kv_count, v, point);
   adouble loss = 0;
   for (std::int64_t g = 0; g < group.heads; ++g) {
-    run(head, formulation, q.data() + g * q_count, k, v, o);
+    run(group, formulation, q.data() + g * q_count, k, v, o);
     for (std::int64_t i = 0; i < q_count; ++i)
       loss += group.d_o[g * q_count + i] * o[static_cast<std::size_t>(i)];
   }
@@ -80,11 +85,17 @@ void check_in_memory() {
 
 }  // namespace
 
-double tape_operations(const paper::Head& head, std::int64_t heads) {
+paper::Head paper_head(const Group& group, std::int64_t block) {
+  const LiteralHead& head = group.head;
+  return {head.q_len, head.kv_len, head.d, head.scale, group.mask, head.key_mask, block, block};
+}
+
+double tape_operations(const LiteralHead& head, std::int64_t heads, std::int64_t kv_block) {
   const double d = static_cast<double>(head.d);
   const double rows = static_cast<double>(heads * head.q_len);
   const double keys = static_cast<double>(head.kv_len);
-  const double steps = keys / static_cast<double>(head.kv_tile()) + 1;  // renormalisations of O
+  const double steps =
+      keys / static_cast<double>(std::min(kv_block, head.kv_len)) + 1;  // renormalisations of O
   return rows * keys * (2 * d + 16) + rows * steps * (2 * d + 16) +
          static_cast<double>(heads) * keys * 2 * d + 8 * d * (rows + keys);
 }

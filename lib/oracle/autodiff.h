@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/visible.h"
+#include "oracle/literal_head.h"
 #include "oracle/panel.h"
 #include "paper/head.h"
 
@@ -9,11 +11,15 @@ namespace flashbench::oracle {
 
 /// One K/V head and the query heads that share it, in double.
 struct Group {
-  paper::Head head;
+  LiteralHead head;
+  Visible mask;           ///< the same as `paper` is told
   std::int64_t heads;     ///< query heads
   const double *q, *d_o;  ///< [heads, q_len, d]
   const double *k, *v;    ///< [kv_len, d]
 };
+
+/// The group's heads for the algorithms of `paper`, in blocks of so many queries and keys.
+paper::Head paper_head(const Group& group, std::int64_t block);
 
 struct GroupGradients {
   Doubles dq;      ///< [heads, q_len, d]
@@ -32,6 +38,6 @@ enum class Formulation {
 GroupGradients differentiate(const Group& group, Formulation formulation);
 
 /// Operations that differentiate() would record, about 25 bytes and 50 ns each.
-double tape_operations(const paper::Head& head, std::int64_t heads);
+double tape_operations(const LiteralHead& head, std::int64_t heads, std::int64_t kv_block);
 
 }  // namespace flashbench::oracle

@@ -7,6 +7,7 @@
 #include <functional>
 #include <random>
 
+#include "core/visibility.h"
 #include "core/work.h"
 #include "oracle/autodiff.h"
 #include "oracle/compare.h"
@@ -62,10 +63,10 @@ class Case {
   /// One K/V head and its query heads.
   Group group(std::int64_t b, std::int64_t h_kv) const {
     const Shape& s = shape();
-    paper::Head head{s.q_len, s.kv_len, s.d, problem_.softmax_scale(), problem_.causal};
+    LiteralHead head{s.q_len, s.kv_len, s.d, problem_.softmax_scale(), problem_.causal};
     if (!inputs_.key_mask.empty()) head.key_mask = inputs_.key_mask.data() + b * s.kv_len;
-    head.q_block = head.kv_block = 16;  // small, so that copies of any size have several
     return {head,
+            visible_of(problem_),
             s.group(),
             q.x.data() + q_at(b, h_kv),
             d_o.x.data() + q_at(b, h_kv),
@@ -161,8 +162,7 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h_kv; ++h) {
       const Group g = c.group(b, h);
-      paper::Head head = g.head;
-      if (s.q_len > 512) head.q_block = head.kv_block = 64;
+      const paper::Head head = paper_head(g, s.q_len > 512 ? 64 : 16);
       Doubles lse(static_cast<std::size_t>(s.q_len));
       Doubles work(static_cast<std::size_t>(
           std::max(paper::forward_workspace(head), paper::backward_workspace(head))));

@@ -22,8 +22,9 @@ Tensor first_of(const Tensor& t, Dims dims) {
 }
 
 double operations(const Shape& s) {
-  paper::Head head{s.q_len, s.kv_len, s.d, 1.0};
-  return static_cast<double>(s.b * s.h_kv) * tape_operations(head, s.group());
+  constexpr std::int64_t kKvBlock = 64;
+  const LiteralHead head{s.q_len, s.kv_len, s.d, 1.0};
+  return static_cast<double>(s.b * s.h_kv) * tape_operations(head, s.group(), kKvBlock);
 }
 
 }  // namespace

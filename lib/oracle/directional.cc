@@ -100,7 +100,7 @@ class Block {
   }
 
   const Group& group_;
-  const paper::Head& head_;
+  const LiteralHead& head_;
   const TransposedTiles &k_, &k_way_;
   const double* v_way_;
   Doubles p_, along_q_, along_k_, o_;
@@ -111,7 +111,7 @@ class Block {
 
 std::array<double, 3> directional_derivatives(const Group& group, const double* q_way,
                                               const double* k_way, const double* v_way) {
-  const paper::Head& head = group.head;
+  const LiteralHead& head = group.head;
   const TransposedTiles k_tiles(group.k, head.kv_len, head.d);
   const TransposedTiles k_way_tiles(k_way, head.kv_len, head.d);
   const std::int64_t blocks = (head.q_len + kRows - 1) / kRows;

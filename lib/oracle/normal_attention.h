@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-#include "paper/head.h"
+#include "oracle/literal_head.h"
 
 namespace flashbench::oracle {
 
@@ -13,11 +13,11 @@ namespace flashbench::oracle {
 /// A template so that automatic differentiation and dual numbers can run through it.
 /// q_row, o_row: [d]; k, v: [kv_len, d]; p: [kv_len] to work in. An empty row gives o_row = 0.
 template <class T>
-void normal_row(const paper::Head& head, std::int64_t i, const T* q_row, const T* k, const T* v,
+void normal_row(const LiteralHead& head, std::int64_t i, const T* q_row, const T* k, const T* v,
                 T* o_row, T* p) {
   using std::exp;
   for (std::int64_t c = 0; c < head.d; ++c) o_row[c] = T(0);
-  if (!head.sees_any(i, 0, head.kv_len)) return;
+  if (head.empty_row(i)) return;
   T max = T(-std::numeric_limits<double>::infinity());
   for (std::int64_t j = 0; j < head.kv_len; ++j) {
     if (!head.visible(i, j)) continue;

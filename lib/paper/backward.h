@@ -26,34 +26,39 @@ inline constexpr const char* kBackwardPhaseNames[] = {"load K, V block", "P = ex
 
 /// Elements of T that backward() works in.
 inline std::int64_t backward_workspace(const Head& head) {
-  return 2 * (head.q_tile() + head.d) * head.kv_tile();
+  const std::int64_t tiles = head.modify.is_identity() ? 2 : 3;
+  return (tiles * head.q_tile() + 2 * head.d) * head.kv_tile();
 }
 
 namespace backward_detail {
 
-/// tile <- P = exp(scale·tile - lse), 0 where masked.
+/// tile <- P = exp(S - lse), 0 where masked; S is scale·tile, modified. `slope`, if wanted, gets
+/// the modification's derivatives.
 template <class T>
-void probabilities(const Head& head, const Block& block, const T* lse, T* tile) {
+void probabilities(const Head& head, const Block& block, const T* lse, T* tile, T* slope) {
   using std::exp;
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
     T* row = tile + (i - block.q0) * block.keys();
     for (std::int64_t j = block.k0; j < block.k1; ++j) {
       T& p = row[j - block.k0];
-      p = head.visible(i, j) ? T(exp(T(head.scale) * p - lse[i])) : T(0);
+      const T raw = T(head.scale) * p, s = head.score(raw, i, j);
+      p = head.visible(i, j) ? T(exp(s - lse[i])) : T(0);
+      if (slope != nullptr) slope[&p - tile] = head.modify.gradient(s, raw);
     }
   }
 }
 
-/// dp <- scale·dS = scale·P∘(dP - D) with D = rowsum(dO∘O), 0 where masked.
+/// dp <- scale·dS = scale·P∘(dP - D) with D = rowsum(dO∘O), 0 where masked; times `slope`, if any.
 template <class T>
 void score_gradient(const Head& head, const Block& block, const T* p, const T* o, const T* d_o,
-                    T* dp) {
+                    const T* slope, T* dp) {
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
     T row_d = T(0);
     for (std::int64_t c = 0; c < head.d; ++c) row_d += d_o[i * head.d + c] * o[i * head.d + c];
     for (std::int64_t j = block.k0; j < block.k1; ++j) {
       const std::int64_t at = (i - block.q0) * block.keys() + j - block.k0;
       dp[at] = head.visible(i, j) ? T(T(head.scale) * p[at] * (dp[at] - row_d)) : T(0);
+      if (slope != nullptr) dp[at] *= slope[at];
     }
   }
 }
@@ -92,6 +97,7 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
   T* const ds = p + head.q_tile() * head.kv_tile();
   T* const k_t = ds + head.q_tile() * head.kv_tile();
   T* const v_t = k_t + head.d * head.kv_tile();
+  T* const slope = head.modify.is_identity() ? nullptr : v_t + head.d * head.kv_tile();
   std::fill(dq, dq + head.q_len * head.d, T(0));
 
   for (std::int64_t k0 = 0; k0 < head.kv_len; k0 += head.kv_block) {
@@ -106,16 +112,16 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
     });
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
-      if (!head.sees_any(block.q1 - 1, block.k0, block.k1)) continue;
+      if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       timed(kProbabilities, &BlockCost::scores, [&] {
         multiply_block(head, block, q, k_t, p);
-        detail::probabilities(head, block, lse, p);
+        detail::probabilities(head, block, lse, p, slope);
       });
       timed(kValueGradient, &BlockCost::add_to_keys,
             [&] { detail::add_to_keys(head, block, p, d_o, dv); });
       timed(kScoreGradient, &BlockCost::score_gradient, [&] {
         multiply_block(head, block, d_o, v_t, ds);
-        detail::score_gradient(head, block, p, o, d_o, ds);
+        detail::score_gradient(head, block, p, o, d_o, slope, ds);
       });
       timed(kQueryGradient, &BlockCost::add_to_queries,
             [&] { detail::add_to_queries(head, block, ds, k, dq); });

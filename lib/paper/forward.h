@@ -50,6 +50,7 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
     T tile_max = T(-std::numeric_limits<double>::infinity());
     for (std::int64_t j = 0; j < keys; ++j) {
       row[j] *= T(head.scale);
+      if (!head.modify.is_identity()) row[j] = head.score(row[j], i, block.k0 + j);
       if (head.visible(i, block.k0 + j)) tile_max = std::max(tile_max, row[j]);
     }
     T tile_sum = T(0);
@@ -106,8 +107,7 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
     }
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
-      // The last row of the block sees the most.
-      if (!head.sees_any(block.q1 - 1, block.k0, block.k1)) continue;
+      if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       {
         const auto timer = phases.time(kScores, head, block, &BlockCost::scores);
         multiply_block(head, block, q, w.k_t, w.tile);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/score_mod.h"
+#include "core/visible.h"
 #include "kernel/profile.h"
 
 namespace flashbench::paper {
@@ -11,19 +13,37 @@ namespace flashbench::paper {
 struct Head {
   std::int64_t q_len, kv_len, d;
   double scale;
-  bool causal = false;                     ///< key j visible iff j <= i + kv_len - q_len
+  Visible mask;                            ///< which keys a row sees, padding apart
   const std::uint8_t* key_mask = nullptr;  ///< [kv_len], 1 = keep; null: all kept
   std::int64_t q_block = 64, kv_block = 64;
+  ScoreMod modify = {};  ///< what becomes of scaled scores
+  std::int32_t h = 0;    ///< the query head, of which a modification may depend
 
+  /// The score of row i and key j; `raw` is scaled.
+  template <class T>
+  T score(const T& raw, std::int64_t i, std::int64_t j) const {
+    return modify(raw, h, static_cast<std::int32_t>(i), static_cast<std::int32_t>(j));
+  }
   bool visible(std::int64_t i, std::int64_t j) const {
-    return (key_mask == nullptr || key_mask[j] != 0) && (!causal || j <= i + kv_len - q_len);
+    return (key_mask == nullptr || key_mask[j] != 0) && keys(i).holds(j);
   }
   /// Row i sees some key of [begin, end).
   bool sees_any(std::int64_t i, std::int64_t begin, std::int64_t end) const {
-    for (std::int64_t j = begin; j < end; ++j)
-      if (visible(i, j)) return true;
+    const KeyRange seen = keys(i);
+    const auto first = std::max<std::int64_t>(begin, seen.begin);
+    const auto last = std::min<std::int64_t>(end, seen.end);
+    for (std::int64_t j = first; j < last; ++j)
+      if (key_mask == nullptr || key_mask[j] != 0) return true;
     return false;
   }
+  /// Some row of [q0, q1) does. The last one first: under most masks it sees the most.
+  bool block_sees_any(std::int64_t q0, std::int64_t q1, std::int64_t begin,
+                      std::int64_t end) const {
+    for (std::int64_t i = q1 - 1; i >= q0; --i)
+      if (sees_any(i, begin, end)) return true;
+    return false;
+  }
+  KeyRange keys(std::int64_t i) const { return mask.keys(static_cast<std::int32_t>(i)); }
   std::int64_t q_tile() const { return std::min(q_block, q_len); }
   std::int64_t kv_tile() const { return std::min(kv_block, kv_len); }
 };
@@ -34,11 +54,10 @@ inline double executed_pairs(const Head& head) {
   double pairs = 0;
   for (std::int64_t begin = 0; begin < head.kv_len; begin += head.kv_block) {
     const std::int64_t end = std::min(begin + head.kv_block, head.kv_len);
-    std::int64_t first = begin;
-    while (first < end && head.key_mask != nullptr && head.key_mask[first] == 0) ++first;
-    if (first == end) continue;
-    const std::int64_t first_row = head.causal ? first - (head.kv_len - head.q_len) : 0;
-    const std::int64_t rows = head.q_len - std::max<std::int64_t>(0, first_row);
+    const std::int32_t from = head.mask.queries(static_cast<std::int32_t>(begin)).begin;
+    const std::int32_t to = head.mask.queries(static_cast<std::int32_t>(end - 1)).end;
+    std::int64_t rows = 0;
+    for (std::int32_t i = from; i < to; ++i) rows += head.sees_any(i, begin, end) ? 1 : 0;
     pairs += static_cast<double>(rows) * static_cast<double>(end - begin);
   }
   return pairs;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "core/visibility.h"
 #include "core/work.h"
 #include "paper/backward.h"
 #include "paper/forward.h"
@@ -16,7 +17,7 @@ constexpr std::int64_t kFloatsPerLine = 16;  // workers do not share cache lines
 
 /// What one launch needs to know about its heads, tensors apart.
 Head head_of(const Problem& p, const Execution& e) {
-  Head head{p.shape.q_len, p.shape.kv_len, p.shape.d, p.softmax_scale(), p.causal};
+  Head head{p.shape.q_len, p.shape.kv_len, p.shape.d, p.softmax_scale(), visible_of(p)};
   head.q_block = e.q_block;
   head.kv_block = e.kv_block;
   return head;
@@ -83,10 +84,11 @@ class PaperPlan final : public Plan {
   std::vector<PhaseProfile> trace(const Operands& io, std::size_t events) override;
 
  private:
-  Head head(const Inputs& in, std::int64_t b) const {
-    Head h = head_;
-    if (!in.key_mask.empty()) h.key_mask = in.key_mask.data() + b * problem_.shape.kv_len;
-    return h;
+  Head head(const Inputs& in, std::int64_t b, std::int64_t h) const {
+    Head head = head_;
+    if (!in.key_mask.empty()) head.key_mask = in.key_mask.data() + b * problem_.shape.kv_len;
+    head.h = static_cast<std::int32_t>(h);
+    return head;
   }
   float* workspace(int worker) {
     return workspace_.as<float>() + static_cast<std::int64_t>(worker) * worker_floats_;
@@ -110,7 +112,7 @@ void PaperPlan::run_forward(const Operands& io, PhaseProfile* profile) {
     for (std::int64_t h = 0; h < s.h; ++h) {
       const int worker = omp_get_thread_num();
       const std::int64_t h_kv = s.kv_head(h);
-      forward<float>(head(in, b), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
+      forward<float>(head(in, b, h), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
                      row0(out.o, b, h), row0(out.lse, b, h), workspace(worker), {profile, worker});
     }
 }
@@ -129,7 +131,7 @@ void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
       std::fill(dk, dk + s.kv_len * s.d, 0.0f);
       std::fill(dv, dv + s.kv_len * s.d, 0.0f);
       for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
-        backward<float>(head(in, b), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
+        backward<float>(head(in, b, h), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
                         row0(out.o, b, h), row0(out.lse, b, h), row0(in.d_o, b, h),
                         row0(out.dq, b, h), dk, dv, workspace(worker), {profile, worker});
     }

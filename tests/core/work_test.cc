@@ -35,7 +35,7 @@ TEST(Work, CausalCountsPairsExactlyNotHalf) {
 TEST(Work, PaddingHidesPairsAndKvBytes) {
   Problem p = problem({2, 4, 2, 3, 4, 8});
   const std::vector<std::uint8_t> mask = {1, 0, 1, 1, 0, 0, 0, 0};
-  const Visible v = count_visible(p, mask);
+  const VisibleCount v = count_visible(p, mask);
   EXPECT_EQ(v.pairs, 4 * 3 * 3);
   EXPECT_EQ(v.kv_rows, 2 * 3);
   const double q_bytes = 2 * 4 * 3 * 8 * 4, kv_bytes = 6 * 8 * 4, lse = 2 * 4 * 3 * 4;

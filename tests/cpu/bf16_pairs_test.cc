@@ -38,7 +38,7 @@ constexpr AttentionCase kCases[] = {
 class Bf16PairsTest : public testing::TestWithParam<AttentionCase> {
  protected:
   static void run(AttentionPass& driver, const Problem& p, const Inputs& in, Outputs& out) {
-    const auto sees = visibilities(in.key_mask, p.causal, p.shape.b, p.shape.q_len, p.shape.kv_len);
+    const auto sees = visibilities(in.key_mask, p);
     driver.allocate();
     driver.run({&in, &out}, sees, nullptr);
   }

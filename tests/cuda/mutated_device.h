@@ -17,7 +17,7 @@ namespace flashbench::cuda {
 
 /// An emulated device that executes one kernel with a bug planted, and keeps what was found
 /// instead of throwing it: the outputs are to be judged as well.
-class MutatedDevice final : public Device {
+class MutatedDevice : public Device {
  public:
   using GemmBug = std::function<void(Gemm&)>;
   MutatedDevice(const Mutation& bug, std::uint64_t seed, GemmBug gemm_bug = {})

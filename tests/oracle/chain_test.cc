@@ -108,7 +108,7 @@ TEST(Chain, SaysWhyItSkipsWhatTakesTooLong) {
 
 /// A group of two query heads with normal numbers.
 struct Numbers {
-  paper::Head head{13, 9, 4, 0.5, true};
+  LiteralHead head{13, 9, 4, 0.5, true};
   Doubles q, k, v, d_o, q_way, k_way, v_way;
   Numbers() {
     std::mt19937_64 generator(3);
@@ -118,17 +118,20 @@ struct Numbers {
     for (Doubles* x : {&q, &k, &v, &d_o, &q_way, &k_way, &v_way})
       for (double& y : *x) y = normal(generator);
   }
-  Group group() const { return {head, 2, q.data(), d_o.data(), k.data(), v.data()}; }
+  Group group() const {
+    return {head, Visible::causal(13, 9), 2, q.data(), d_o.data(), k.data(), v.data()};
+  }
 };
 
 TEST(Autodiff, SeesAWrongGradientFormula) {
   // The same numbers with a dropped factor must not agree: the chain's limit is not vacuous.
   const Numbers n;
   const GroupGradients g = differentiate(n.group(), Formulation::kFlash);
-  paper::Head head = n.head;
+  LiteralHead head = n.head;
   head.scale *= 1 + 1e-9;
-  const GroupGradients other = differentiate(
-      {head, 2, n.q.data(), n.d_o.data(), n.k.data(), n.v.data()}, Formulation::kNormal);
+  const GroupGradients other =
+      differentiate({head, n.group().mask, 2, n.q.data(), n.d_o.data(), n.k.data(), n.v.data()},
+                    Formulation::kNormal);
   double worst = 0;
   for (std::size_t i = 0; i < g.dq.size(); ++i)
     worst = std::max(worst, std::abs(g.dq[i] - other.dq[i]));

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/visible.h"
+
 // What a CUDA kernel is told: read by nvcc and by the host's compiler, so nothing but plain data.
 namespace flashbench::cuda {
 
@@ -19,8 +21,8 @@ struct Rows {
 /// One attention problem: the only argument of every kernel, passed by value.
 ///
 /// Padding: `kept` names the keys that count, so that padded ones are never loaded. A tile is a run
-/// of *kept* keys; kept key i of batch b lies in row kept[b][i] of K and V. Query q sees the first
-/// visible(b, q) of them. Without a padding mask both tables are null, and kept key i is row i.
+/// of *kept* keys; kept key i of batch b lies in row kept[b][i] of K and V. Query q sees the run
+/// keys(b, q) of them. Where every key counts both tables are null, and kept key i is row i.
 ///
 /// Rows that see nothing: O = 0, LSE = -inf, dQ = 0. Rows of dK and dV whose key is not kept
 /// are zeroed by the host before the launch; no kernel touches them.
@@ -46,18 +48,11 @@ struct Attention {
   const std::int32_t* kept_before;  ///< [b, kv_len + 1]: kept keys among [0, k), or null
   std::int32_t b, h, h_kv, group;   ///< group = h / h_kv: query head i uses K/V head i / group
   std::int32_t q_len, kv_len, d;
-  std::int32_t causal;         ///< 0 or 1
-  std::int32_t causal_offset;  ///< kv_len - q_len: query q sees key k iff k <= q + offset
+  Visible mask;  ///< which keys a query sees, padding apart
   Element element;
   float scale;       ///< of the scores
   float scale_log2;  ///< scale * log2(e)
 };
-
-#ifdef __CUDACC__
-#define FB_HD __host__ __device__
-#else
-#define FB_HD
-#endif
 
 /// How many keys of batch element `b` are kept.
 FB_HD inline std::int32_t kept_count(const Attention& a, std::int32_t b) {
@@ -66,16 +61,23 @@ FB_HD inline std::int32_t kept_count(const Attention& a, std::int32_t b) {
              : a.kept_before[static_cast<std::int64_t>(b) * (a.kv_len + 1) + a.kv_len];
 }
 
-/// Query `q` of batch element `b` sees kept keys [0, visible). q may lie beyond q_len.
-FB_HD inline std::int32_t visible(const Attention& a, std::int32_t b, std::int32_t q) {
-  std::int32_t keys = a.kv_len;
-  if (a.causal != 0) {
-    keys = q + a.causal_offset + 1;
-    keys = keys < 0 ? 0 : keys > a.kv_len ? a.kv_len : keys;
-  }
+/// How many of keys [0, key) are kept: the number of that key where it is.
+FB_HD inline std::int32_t kept_before(const Attention& a, std::int32_t b, std::int32_t key) {
   return a.kept_before == nullptr
-             ? keys
-             : a.kept_before[static_cast<std::int64_t>(b) * (a.kv_len + 1) + keys];
+             ? key
+             : a.kept_before[static_cast<std::int64_t>(b) * (a.kv_len + 1) + key];
+}
+
+/// The kept keys, by their numbers, that query `q` of batch element `b` sees. q may lie beyond
+/// q_len. Neither end falls as q rises.
+FB_HD inline KeyRange keys(const Attention& a, std::int32_t b, std::int32_t q) {
+  const KeyRange range = a.mask.keys(q);
+  return {kept_before(a, b, range.begin), kept_before(a, b, range.end)};
+}
+
+/// Rows may begin after key 0: every tile is then masked, since no register is spent on where.
+FB_HD inline bool rows_begin_later(const Attention& a) {
+  return a.mask.behind != Visible::kNoLimit;
 }
 
 /// The row of K and V where kept key `i` of batch element `b` lies; i < kept_count.
@@ -83,12 +85,9 @@ FB_HD inline std::int32_t key_row(const Attention& a, std::int32_t b, std::int32
   return a.kept == nullptr ? i : a.kept[static_cast<std::int64_t>(b) * a.kv_len + i];
 }
 
-/// The first query that sees kept key `i`: those before it do not, all after it do. May be q_len
-/// or more: then none does.
-FB_HD inline std::int32_t first_query(const Attention& a, std::int32_t b, std::int32_t i) {
-  if (a.causal == 0) return 0;
-  const std::int32_t q = key_row(a, b, i) - a.causal_offset;
-  return q < 0 ? 0 : q;
+/// The queries that see kept key `i`.
+FB_HD inline KeyRange queries(const Attention& a, std::int32_t b, std::int32_t i) {
+  return a.mask.queries(key_row(a, b, i));
 }
 
 }  // namespace flashbench::cuda

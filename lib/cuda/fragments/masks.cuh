@@ -16,12 +16,14 @@ __device__ __forceinline__ void hide_keys(Fragments<kRowTiles, kColumns>& s, con
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int q = first_query + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
-      const int sees = visible(a, b, min(q, a.q_len - 1)) - first_key - fragment_column();
+      const KeyRange seen = keys(a, b, min(q, a.q_len - 1));
+      const int column = first_key + fragment_column();
+      const int begin = seen.begin - column, end = seen.end - column;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
         for (int c = 0; c < 2; ++c)
-          if (8 * n + c >= sees) s[t][n][2 * half + c] = value;
+          if (8 * n + c < begin || 8 * n + c >= end) s[t][n][2 * half + c] = value;
     }
 }
 
@@ -36,8 +38,8 @@ __device__ __forceinline__ void hide_pairs(Fragments<kRowTiles, kColumns>& p, co
     for (int half = 0; half < 2; ++half) {
       const int key = first_key + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
       const int column = first_column + fragment_column();
-      const int begin = (key < keys ? first_query(a, b, key) : a.q_len) - column;
-      const int end = a.q_len - column;
+      const KeyRange seen = key < keys ? queries(a, b, key) : KeyRange{0, 0};
+      const int begin = seen.begin - column, end = seen.end - column;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll

@@ -79,7 +79,7 @@ struct QueryTiles {
 
   __device__ QueryTiles(const Attention& a, const KeyBlock& block)
       : h(block.h_kv * a.group),
-        query(first_query(a, block.b, block.first_row) / kQueries * kQueries),
+        query(queries(a, block.b, block.first_row).begin / kQueries * kQueries),
         head_end(h + a.group),
         query_begin(query) {
     if (query_begin >= a.q_len) h = head_end;  // no query sees these keys

@@ -56,7 +56,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
   if (block.first_row >= keys) return;
   const int last_key = block.first_row + warp_row<kRowTiles>() + 16 * kRowTiles - 1;
   // From this query on every key of the warp is seen: tiles need no mask. Ragged keys always do.
-  const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
+  const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
   QueryTiles<kQueries> tile(a, block);
   const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
     at.load_queries(a, rematerialized(block.b), t.h, t.query, stage);
@@ -83,7 +83,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     Fragments<kRowTiles, kQueries> p = {};
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
     recompute_p_transposed<kRowTiles, kQueries>(p, at.lse(stage), a.scale_log2);
-    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
+    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first_row, tile.query);
     if constexpr (kWantV) multiply_from_registers<T, kD, kRowTiles, kQueries>(dv, p, at.d_o(stage));
     if constexpr (kWantK) {

@@ -27,28 +27,29 @@ __device__ __forceinline__ void dq(const Attention& a) {
   const QueryBlock block(a, kTile.rows());
   const int h_kv = block.h / a.group;
   const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
-  const int tiles = (visible(a, block.b, last_query) + kKeys - 1) / kKeys;
+  const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
+  const int tiles = (keys(a, block.b, last_query).end + kKeys - 1) / kKeys;
   const int seen_by_all =
-      visible(a, block.b, min(block.first_row + warp_row<kRowTiles>(), a.q_len - 1));
+      keys(a, block.b, min(block.first_row + warp_row<kRowTiles>(), a.q_len - 1)).end;
 
   const auto load_keys = [&](int j) {
     const int b = rematerialized(block.b), h = rematerialized(h_kv);
     load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
     load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
   };
-  if (tiles > 0) {
+  if (first_tile < tiles) {
     load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
                                           block.first_row);
     load_tile<kD, kTile.rows(), kThreads>(do_tile, query_rows(a, a.d_o, block.b, block.h),
                                           block.first_row);
-    load_keys(0);
+    load_keys(first_tile);
     commit_copies();
   }
   RowStatistics<kRowTiles> values;
   values.load(a, block.b, block.h, block.first_row);
 
   Fragments<kRowTiles, kD> sum = {};
-  for (int j = 0; j < tiles; ++j) {
+  for (int j = first_tile; j < tiles; ++j) {
     wait_for_copies<0>();
     __syncthreads();  // tile j is there, and everyone is done with tile j - 1
     if (j + 1 < tiles) {
@@ -59,7 +60,7 @@ __device__ __forceinline__ void dq(const Attention& a) {
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(p, q_tile, k_tiles + j % 2 * kStage);
     recompute_p<kRowTiles, kKeys>(p, values, a.scale_log2);
     // After exp: the LSE of a row that sees nothing is -inf, and the scale may be negative.
-    if ((j + 1) * kKeys > seen_by_all)
+    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       hide_keys<kRowTiles, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(ds, do_tile, v_tiles + j % 2 * kStage);
     softmax_gradient<kRowTiles, kKeys>(ds, p, values);

@@ -95,20 +95,21 @@ __device__ __forceinline__ void forward(const Attention& a) {
   const QueryBlock block(a, kTile.rows());
   const int h_kv = block.h / a.group;
   const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
-  const int tiles = (visible(a, block.b, last_query) + kKeys - 1) / kKeys;
+  const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
+  const int tiles = (keys(a, block.b, last_query).end + kKeys - 1) / kKeys;
   // Keys before this one are seen by all rows of the warp: their tiles need no mask.
   const int seen_by_all =
-      visible(a, block.b, min(block.first_row + warp_row<kRowTiles>(), a.q_len - 1));
+      keys(a, block.b, min(block.first_row + warp_row<kRowTiles>(), a.q_len - 1)).end;
 
   const auto load_keys = [&](int j) {
     const int b = rematerialized(block.b), h = rematerialized(h_kv);
     load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
     load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
   };
-  if (tiles > 0) {
+  if (first_tile < tiles) {
     load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
                                           block.first_row);
-    load_keys(0);
+    load_keys(first_tile);
     commit_copies();
   }
 
@@ -116,18 +117,18 @@ __device__ __forceinline__ void forward(const Attention& a) {
   RunningSoftmax<kRowTiles> state;
   state.reset();
   const float scale_log2 = a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2);
-  for (int j = 0; j < tiles; ++j) {
+  for (int j = first_tile; j < tiles; ++j) {
     wait_for_copies<0>();
     __syncthreads();  // tile j is there, and everyone is done with tile j - 1
     if (j + 1 < tiles) {
       load_keys(j + 1);
       commit_copies();
     }
-    if (j == 0 && a.scale <= 0.0f) fold_sign_into_queries<kD, kRowTiles>(q_tile, a.scale);
+    if (j == first_tile && a.scale <= 0.0f) fold_sign_into_queries<kD, kRowTiles>(q_tile, a.scale);
 
     Fragments<kRowTiles, kKeys> s = {};
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(s, q_tile, k_tiles + j % 2 * kStage);
-    if ((j + 1) * kKeys > seen_by_all)
+    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       hide_keys<kRowTiles, kKeys>(s, a, block.b, block.first_row, j * kKeys, -kInf);
     absorb<kRowTiles, kKeys, kD>(s, state, o, scale_log2);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(o, s, v_tiles + j % 2 * kStage);

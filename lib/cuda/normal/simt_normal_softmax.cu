@@ -11,13 +11,13 @@ constexpr float kLn2 = 0.693147180559945309f;
 
 /// Which keys a query sees.
 struct RowMask {
-  int seen;                  ///< keys [0, seen), of these
+  KeyRange seen;             ///< of these keys
   const std::uint8_t* kept;  ///< those whose byte is 1; null: all
 };
 
 __device__ RowMask mask_of(const Attention& a, std::int64_t row) {
   const RowIndex at = index_of(a, row);
-  return {visible(a, at.b, at.q),
+  return {a.mask.keys(at.q),
           a.key_mask == nullptr ? nullptr : a.key_mask + at.b * a.key_mask_stride};
 }
 
@@ -34,8 +34,8 @@ __device__ void load_masked(float4 (&s)[kVectors], const float* row, int first, 
 #pragma unroll
   for (int v = 0; v < kVectors; ++v) {
     const int k = Team<kTeam>::column(first, v);
-    s[v] =
-        hide_unless(k < mask.seen, k + 1 < mask.seen, k + 2 < mask.seen, k + 3 < mask.seen, s[v]);
+    s[v] = hide_unless(mask.seen.holds(k), mask.seen.holds(k + 1), mask.seen.holds(k + 2),
+                       mask.seen.holds(k + 3), s[v]);
   }
   if (mask.kept == nullptr) return;
 #pragma unroll

@@ -32,7 +32,7 @@ __device__ void add_tile(const Attention& a, Shared<kKeyRows<kPaddedD>>& shared,
 #pragma unroll
   for (int c = 0; c < 4; ++c) {
     QueryRow row = query_row(a, b, h, min(first_q + lane.column(c), a.q_len - 1));
-    if (query(lane.column(c)) < 0) row.sees = 0;
+    if (query(lane.column(c)) < 0) row.sees = {0, 0};
 #pragma unroll
     for (int i = 0; i < kRows / 16; ++i) {
       p[i][c] = weight(a, row, first_key + lane.row(i), p[i][c]);
@@ -58,9 +58,10 @@ __device__ void dkdv(const Attention& a) {
     return first_key + r < keys ? key_row(a, block.b, first_key + r) : -1;
   };
   Sums<kRows, kPaddedD> dk = {}, dv = {};
-  const int begin = first_query(a, block.b, first_key) / kColumns * kColumns;
+  const int begin = queries(a, block.b, first_key).begin / kColumns * kColumns;
+  const int end = queries(a, block.b, min(first_key + kRows, keys) - 1).end;
   for (int h = block.h * a.group; h < (block.h + 1) * a.group; ++h)
-    for (int first_q = begin; first_q < a.q_len; first_q += kColumns)
+    for (int first_q = begin; first_q < end; first_q += kColumns)
       add_tile<kPaddedD>(a, shared, block.b, h, first_key, key, first_q, dk, dv);
   store<kRows, kPaddedD>(dk, head_of(a.dk, a.element, block.b, block.h), key,
                          [&](int) { return a.scale; });

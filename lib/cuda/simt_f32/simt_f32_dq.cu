@@ -49,9 +49,9 @@ __device__ void dq(const Attention& a) {
   for (int i = 0; i < kOwnRows; ++i)
     own[i] = query_row(a, block.b, block.h, min(first_q + lane.row(i), a.q_len - 1));
   const auto query = [&](int r) { return first_q + r < a.q_len ? first_q + r : -1; };
-  const int keys = visible(a, block.b, min(first_q + kRows, a.q_len) - 1);
-  for (int first = 0; first < keys; first += kColumns) {
-    const auto key = [&](int c) { return first + c < keys ? key_row(a, block.b, first + c) : -1; };
+  const int end = keys(a, block.b, min(first_q + kRows, a.q_len) - 1).end;
+  for (int first = first_tile(a, block.b, first_q); first < end; first += kColumns) {
+    const auto key = [&](int c) { return first + c < end ? key_row(a, block.b, first + c) : -1; };
     Scores<kRows> s, dp;
     multiply<kRows>(s, shared, q, query, k, key, a.d);
     multiply<kRows>(dp, shared, d_o, query, v, key, a.d);

@@ -16,18 +16,18 @@ constexpr int kForwardRows = kPaddedD <= 256 ? 64 : 64 * 256 / kPaddedD;
 
 /// Absorbs one tile of scores into the running maximum and sum of a row, in units of log2. Turns
 /// the scores into weights and returns the factor for the old sum and the old O.
-__device__ float absorb(float (&s)[4], int first_column, int visible_keys, float scale_log2,
+__device__ float absorb(float (&s)[4], int first_column, KeyRange seen, float scale_log2,
                         float& max, float& sum) {
   const Lanes<64> lane;  // columns do not depend on the number of rows
   float tile_max = -INFINITY;
   for (int c = 0; c < 4; ++c)
-    if (first_column + lane.column(c) < visible_keys) tile_max = fmaxf(tile_max, s[c] * scale_log2);
+    if (seen.holds(first_column + lane.column(c))) tile_max = fmaxf(tile_max, s[c] * scale_log2);
   const float new_max = fmaxf(max, row_max(tile_max));
   const float rescale = max == new_max ? 1.0f : exp2f(max - new_max);
   float tile_sum = 0;
   for (int c = 0; c < 4; ++c) {
-    const bool seen = first_column + lane.column(c) < visible_keys;
-    s[c] = seen ? exp2f(fmaf(s[c], scale_log2, -new_max)) : 0.0f;
+    const bool visible = seen.holds(first_column + lane.column(c));
+    s[c] = visible ? exp2f(fmaf(s[c], scale_log2, -new_max)) : 0.0f;
     tile_sum += s[c];
   }
   sum = sum * rescale + row_sum(tile_sum);
@@ -47,19 +47,19 @@ __device__ void forward(const Attention& a) {
   const Head k = head_of(a.k, a.element, block.b, block.h / a.group);
   const Head v = head_of(a.v, a.element, block.b, block.h / a.group);
 
-  int sees[kOwnRows];
+  KeyRange sees[kOwnRows];
   float max[kOwnRows], sum[kOwnRows];
   Sums<kRows, kPaddedD> o = {};
 #pragma unroll
   for (int i = 0; i < kOwnRows; ++i) {
-    sees[i] = visible(a, block.b, min(first_q + lane.row(i), a.q_len - 1));
+    sees[i] = keys(a, block.b, min(first_q + lane.row(i), a.q_len - 1));
     max[i] = -INFINITY;
     sum[i] = 0;
   }
   const auto query = [&](int r) { return first_q + r < a.q_len ? first_q + r : -1; };
-  const int keys = visible(a, block.b, min(first_q + kRows, a.q_len) - 1);
-  for (int first = 0; first < keys; first += kColumns) {
-    const auto key = [&](int c) { return first + c < keys ? key_row(a, block.b, first + c) : -1; };
+  const int end = keys(a, block.b, min(first_q + kRows, a.q_len) - 1).end;
+  for (int first = first_tile(a, block.b, first_q); first < end; first += kColumns) {
+    const auto key = [&](int c) { return first + c < end ? key_row(a, block.b, first + c) : -1; };
     Scores<kRows> s;
     multiply<kRows>(s, shared, q, query, k, key, a.d);
 #pragma unroll

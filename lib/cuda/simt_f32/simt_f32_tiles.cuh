@@ -236,4 +236,9 @@ __device__ inline BlockIndex block_index(int tiles, int heads) {
   return {block % tiles, block / tiles % heads, block / tiles / heads};
 }
 
+/// Where the tiles of keys begin that queries from `first_query` on meet.
+__device__ inline int first_tile(const Attention& a, int b, int first_query) {
+  return keys(a, b, first_query).begin / kColumns * kColumns;
+}
+
 }  // namespace flashbench::cuda::simt

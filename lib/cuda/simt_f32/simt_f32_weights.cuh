@@ -7,8 +7,8 @@ namespace flashbench::cuda::simt {
 
 /// What the backward knows of a query row.
 struct QueryRow {
-  int sees;    ///< how many kept keys
-  float lse2;  ///< LSE in units of log2
+  KeyRange sees;  ///< kept keys
+  float lse2;     ///< LSE in units of log2
   float delta;
 };
 
@@ -16,13 +16,13 @@ struct QueryRow {
 __device__ inline QueryRow query_row(const Attention& a, int b, int h, int q) {
   constexpr float kLog2E = 1.44269504088896341f;
   const std::int64_t at = (static_cast<std::int64_t>(b) * a.h + h) * a.q_len + q;
-  return {visible(a, b, q), a.lse[at] * kLog2E, a.delta[at]};
+  return {keys(a, b, q), a.lse[at] * kLog2E, a.delta[at]};
 }
 
 /// The weight of kept key `key` in a query's row, from their score. Hidden keys weigh nothing: in
 /// a row that sees nothing LSE is -inf, and only this keeps its NaN away.
 __device__ inline float weight(const Attention& a, const QueryRow& row, int key, float score) {
-  return key < row.sees ? exp2f(fmaf(score, a.scale_log2, -row.lse2)) : 0.0f;
+  return row.sees.holds(key) ? exp2f(fmaf(score, a.scale_log2, -row.lse2)) : 0.0f;
 }
 
 }  // namespace flashbench::cuda::simt

@@ -155,7 +155,7 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   }
   const int group = warpgroup();
   const int seen_by_all =
-      visible(a, block.b, min(block.first_row + fragments::warp_row<1>(), a.q_len - 1));
+      keys(a, block.b, min(block.first_row + fragments::warp_row<1>(), a.q_len - 1)).end;
   fragments::RowStatistics<1> values;
   values.load(a, block.b, block.h, block.first_row);
   Fragments<1, kKeys> p, ds;
@@ -352,7 +352,7 @@ __device__ __forceinline__ void dkdv(const BoxedAttention& x) {
   }
   const int last_key = block.first_row + fragments::warp_row<1>() + 15;
   // Ragged keys always need a mask.
-  const int seen_by_all = last_key < keys ? first_query(a, block.b, last_key) : a.q_len;
+  const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
   KeyConsumer<T, kD> consumer{a, shared.base, block, seen_by_all, tile};
   wait(shared.resident_full(), 0);
   if (tile.done())

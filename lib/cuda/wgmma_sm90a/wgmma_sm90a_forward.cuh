@@ -205,7 +205,7 @@ struct Consumer {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int q = block.first_row + fragments::warp_row<1>() + fragments::fragment_row(half);
-      limit[half] = visible(x.a, block.b, min(q, x.a.q_len - 1));
+      limit[half] = keys(x.a, block.b, min(q, x.a.q_len - 1)).end;
     }
     seen_by_all = uniform(limit[0]);  // lane 0 has the warp's first row
   }

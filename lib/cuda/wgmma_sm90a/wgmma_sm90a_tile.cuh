@@ -48,7 +48,7 @@ __device__ __forceinline__ void load_boxes(std::uint32_t to, const TensorMap& fr
 __device__ __forceinline__ int key_tiles(const Attention& a, const QueryBlock& block,
                                          TileShape tile) {
   const int last_query = min(block.first_row + tile.rows(), a.q_len) - 1;
-  return max(1, (visible(a, block.b, last_query) + tile.columns - 1) / tile.columns);
+  return max(1, (keys(a, block.b, last_query).end + tile.columns - 1) / tile.columns);
 }
 
 /// One arrival for each warp, by its lane 0: the stage behind `barrier` may be filled again.

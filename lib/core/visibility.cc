@@ -1,0 +1,50 @@
+#include "core/visibility.h"
+
+#include <algorithm>
+
+namespace flashbench {
+namespace {
+
+/// The keys that some query sees, and what lies between them.
+KeyRange seen_by_any(const Visible& v) { return v.keys(0, v.q_len); }
+
+}  // namespace
+
+Visible visible_of(const Problem& p) {
+  const auto q_len = static_cast<std::int32_t>(p.shape.q_len);
+  const auto kv_len = static_cast<std::int32_t>(p.shape.kv_len);
+  return p.causal ? Visible::causal(q_len, kv_len) : Visible::all(q_len, kv_len);
+}
+
+KeptKeys::KeptKeys(std::span<const std::uint8_t> mask, KeyRange seen)
+    : seen_(seen), count_(std::max(seen.size(), 0)) {
+  if (mask.empty()) return;
+  position_.reserve(static_cast<std::size_t>(count_));
+  before_.reserve(mask.size() + 1);
+  before_.push_back(0);
+  for (std::size_t k = 0; k < mask.size(); ++k) {
+    if (mask[k] != 0 && seen.holds(static_cast<std::int64_t>(k)))
+      position_.push_back(static_cast<std::int32_t>(k));
+    before_.push_back(static_cast<std::int32_t>(position_.size()));
+  }
+  count_ = static_cast<std::int64_t>(position_.size());
+}
+
+std::int64_t KeptKeys::before(std::int64_t k) const {
+  if (before_.empty()) return std::clamp<std::int64_t>(k - seen_.begin, 0, count_);
+  return before_[static_cast<std::size_t>(k)];
+}
+
+Visibility::Visibility(std::span<const std::uint8_t> mask, const Visible& visible)
+    : visible_(visible), kept_(mask, seen_by_any(visible)) {}
+
+std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, const Visible& visible,
+                                     std::int64_t b) {
+  const auto kv_len = static_cast<std::size_t>(visible.kv_len);
+  std::vector<Visibility> all;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(b); ++i)
+    all.emplace_back(key_mask.empty() ? key_mask : key_mask.subspan(i * kv_len, kv_len), visible);
+  return all;
+}
+
+}  // namespace flashbench
