@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/enumerators.h"
+#include "sweep/field.h"
 
 namespace flashbench::app {
 namespace {
@@ -37,68 +38,60 @@ char letter(Command c) {
   no_such_enumerator();
 }
 
+std::string_view commands(sweep::Scope scope) {
+  switch (scope) {
+    case sweep::Scope::kWhatComputes:
+      return kWork;
+    case sweep::Scope::kAlsoInfo:
+      return kHere;
+    case sweep::Scope::kBench:
+      return kBenchOnly;
+  }
+  no_such_enumerator();
+}
+
+/// The fields of a case under this heading, in the order of the field table.
+std::vector<Flag> field_flags(sweep::Heading heading) {
+  std::vector<Flag> flags;
+  for (const sweep::Field& f : sweep::fields())
+    if (f.parse != nullptr && f.heading == heading)
+      flags.push_back({f.name, f.value, f.help, commands(f.scope)});
+  return flags;
+}
+
+void append(std::vector<Flag>& flags, const std::vector<Flag>& more) {
+  flags.insert(flags.end(), more.begin(), more.end());
+}
+
 FlagGroup workload() {
-  return {
-      "Workload",
-      {
-          {"b", "N", "batch", kWork},
-          {"h", "N", "query heads", kWork},
-          {"h_kv", "N", "key/value heads; divides --h (default: --h)", kWork},
-          {"q_len", "N", "queries", kWork},
-          {"kv_len", "N", "keys (default: --q_len)", kWork},
-          {"d", "N", "head dimension, up to 1024", kWork},
-          {"pass", "P", "forward, backward or both", kWork},
-          {"dtype", "T", "f32, bf16 or f16 (default: f32)", kWork},
-          {"causal", "", "query i sees key j iff j <= i + kv_len - q_len", kWork},
-          {"mask", "M", "keys that are kept: none, random or FILE (default: none)", kWork},
-          {"mask_keep", "P", "probability that a random mask keeps a key (default: 0.5)", kWork},
-          {"do", "G", "gradient of the output: ones, random or FILE (default: ones)", kWork},
-          {"scale", "X", "factor of the scores (default: 1/sqrt(d))", kWork},
-          {"seed", "N", "of the random tensors and the random mask (default: 0)", kWork},
-          {"config", "FILE", "read flags from JSON; flags given here win", kWork},
-      }};
+  FlagGroup group{"Workload", field_flags(sweep::Heading::kWorkload)};
+  append(group.flags, {{"config", "FILE", "read flags from JSON; flags given here win", kWork}});
+  return group;
 }
 
 FlagGroup execution() {
-  return {"How it is computed",
-          {
-              {"type", "T", "flash, normal or paper", kWork},
-              {"backend", "B", "auto, cpu or cuda (default: auto)", kWork},
-              {"device", "N", "which GPU (default: 0); emulated: run CUDA kernels on the processor",
-               kWork},
-              {"emulated_seeds", "LIST",
-               "orders in which the emulated device executes every case (default: 1,2,3 for small"
-               " ones)",
-               kCheckOnly},
-              {"isa", "I", "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)",
-               kHere},
-              {"threads", "N", "(default: the cores that this process may use)", kHere},
-              {"kernel", "NAME", "force one kernel; `flashbench info` lists them", kWork},
-              {"deterministic", "", "bitwise equal gradients from run to run", kWork},
-              {"q_block", "N", "query block of --type paper (default: 64)", kWork},
-              {"kv_block", "N", "key block of --type paper (default: 64)", kWork},
-          }};
+  FlagGroup group{"How it is computed", field_flags(sweep::Heading::kExecution)};
+  const Flag seeds = {
+      "emulated_seeds", "LIST",
+      "orders in which the emulated device executes every case (default: 1,2,3 for small ones)",
+      kCheckOnly};
+  const auto device = std::find_if(group.flags.begin(), group.flags.end(),
+                                   [](const Flag& f) { return f.name == "device"; });
+  group.flags.insert(device == group.flags.end() ? device : device + 1, seeds);
+  return group;
 }
 
 FlagGroup tensors() {
-  return {"Real tensors",
-          {
-              {"input", "FILE", ".safetensors with q, k, v and perhaps mask and do", kWork},
-              {"q", "FILE", "one tensor a file, .npy or .safetensors; with --k and --v", kWork},
-              {"k", "FILE", "", kWork},
-              {"v", "FILE", "", kWork},
-              {"q_name", "NAME", "name of the tensor in the file (default: q)", kWork},
-              {"k_name", "NAME", "(default: k)", kWork},
-              {"v_name", "NAME", "(default: v)", kWork},
-              {"do_name", "NAME", "(default: do)", kWork},
-              {"mask_name", "NAME", "(default: mask)", kWork},
-              {"layout", "L", "axes in files: bhsd or bshd (default: bhsd)", kWork},
-              {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
-               kCheckOnly},
-              {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
-              {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
-               kSingle},
-          }};
+  FlagGroup group{"Real tensors", field_flags(sweep::Heading::kTensors)};
+  append(group.flags,
+         {
+             {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
+              kCheckOnly},
+             {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
+             {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
+              kSingle},
+         });
+  return group;
 }
 
 FlagGroup selection() {
@@ -111,22 +104,23 @@ FlagGroup selection() {
 }
 
 FlagGroup timing() {
-  return {"Timing",
-          {
-              {"max_noise", "X",
-               "stop below this noise: half of the 95 % interval of the median,"
-               " as a share of it (default: 0.01)",
-               kBenchOnly},
-              {"min_samples", "N", "(default: 10)", kBenchOnly},
-              {"min_time", "TIME", "of timed calls (default: 0.5s)", kBenchOnly},
-              {"timeout", "TIME", "per case (default: 20s)", kBenchOnly},
-              {"budget", "TIME", "share this time over all cases", kBenchOnly},
-              {"cache", "C", "warm or cold operands (default: warm)", kBenchOnly},
-              {"calibrate", "",
-               "also time every case in fresh processes, for what a run itself adds; compare uses"
-               " it",
-               kBenchOnly},
-          }};
+  FlagGroup group{"Timing",
+                  {
+                      {"max_noise", "X",
+                       "stop below this noise: half of the 95 % interval of the median,"
+                       " as a share of it (default: 0.01)",
+                       kBenchOnly},
+                      {"min_samples", "N", "(default: 10)", kBenchOnly},
+                      {"min_time", "TIME", "of timed calls (default: 0.5s)", kBenchOnly},
+                      {"timeout", "TIME", "per case (default: 20s)", kBenchOnly},
+                      {"budget", "TIME", "share this time over all cases", kBenchOnly},
+                  }};
+  append(group.flags, field_flags(sweep::Heading::kTiming));
+  append(group.flags,
+         {{"calibrate", "",
+           "also time every case in fresh processes, for what a run itself adds; compare uses it",
+           kBenchOnly}});
+  return group;
 }
 
 FlagGroup comparison() {
