@@ -21,8 +21,7 @@ namespace {
 constexpr int kRuns = 6;
 
 bool says_what_to_compute(const std::string& flag) {
-  const std::vector<std::string>& names = sweep::workload_names();
-  return flag == "config" || std::find(names.begin(), names.end(), flag) != names.end();
+  return flag == "config" || sweep::find_field(sweep::fields(), flag) != nullptr;
 }
 
 bool is_switch(const std::string& name) {

@@ -15,48 +15,19 @@
 namespace flashbench::app {
 namespace {
 
-/// The flags that a sweep varies, with this case's values.
-std::vector<std::pair<std::string, std::string>> flag_values(const sweep::Case& c) {
-  const Problem& p = c.problem;
-  const Shape& s = p.shape;
-  const auto text = [](auto value) { return fmt::format("{}", value); };
-  return {{"b", text(s.b)},
-          {"h", text(s.h)},
-          {"h_kv", text(s.h_kv)},
-          {"q_len", text(s.q_len)},
-          {"kv_len", text(s.kv_len)},
-          {"d", text(s.d)},
-          {"pass", text(name(p.pass))},
-          {"dtype", text(name(p.dtype))},
-          {"causal", text(p.causal)},
-          {"mask", p.padding == PaddingMask::kFile ? p.files.mask : text(name(p.padding))},
-          {"mask_keep", text(p.mask_keep)},
-          {"do", p.d_o == GradSource::kFile ? p.files.d_o : text(name(p.d_o))},
-          {"scale", text(p.softmax_scale())},
-          {"seed", text(p.seed)},
-          {"type", text(name(c.type))},
-          {"backend", c.backend ? text(name(*c.backend)) : "auto"},
-          {"device", c.device ? device_text(*c.device) : ""},
-          {"isa", c.isa ? text(name(*c.isa)) : "auto"},
-          {"threads", text(c.threads)},
-          {"kernel", c.kernel},
-          {"deterministic", text(c.deterministic)},
-          {"q_block", text(c.q_block)},
-          {"kv_block", text(c.kv_block)},
-          {"cache", text(name(c.cache))}};
-}
-
-/// Flags that nobody gave and that have the default which follows from another flag in every case
-/// (kv_len from q_len): listing them too would show one varied parameter as two.
-std::vector<std::string_view> followers(const std::vector<sweep::Case>& cases) {
-  const auto always = [&](auto&& holds) { return std::all_of(cases.begin(), cases.end(), holds); };
-  std::vector<std::string_view> names;
-  if (always([](const sweep::Case& c) { return c.problem.shape.kv_len == c.problem.shape.q_len; }))
-    names.push_back("kv_len");
-  if (always([](const sweep::Case& c) { return c.problem.shape.h_kv == c.problem.shape.h; }))
-    names.push_back("h_kv");
-  if (always([](const sweep::Case& c) { return !c.problem.scale; })) names.push_back("scale");
-  return names;
+/// The fields that a sweep varied. Those that nobody gave and that follow another one in every case
+/// are left out: naming them as well would make two parameters of one.
+std::vector<const sweep::Field*> varied_fields(const std::vector<sweep::Case>& cases) {
+  std::vector<const sweep::Field*> varied;
+  for (const sweep::Field& f : sweep::fields()) {
+    if (f.parse == nullptr || f.varies == sweep::Varies::kNever) continue;
+    const std::string first = f.text(cases.front());
+    const auto is_first = [&](const sweep::Case& c) { return f.text(c) == first; };
+    if (std::all_of(cases.begin(), cases.end(), is_first)) continue;
+    if (f.follows != nullptr && std::all_of(cases.begin(), cases.end(), f.follows)) continue;
+    varied.push_back(&f);
+  }
+  return varied;
 }
 
 /// The device that the first case to number one asks for; 0 where none does.
@@ -113,28 +84,23 @@ std::string best_isa(const Backends& backends) {
 report::Result result_of(std::string_view command, const RoutedCase& c) {
   const sweep::Case& request = c.request;
   report::Result r;
+  static_cast<sweep::CaseRecord&>(r) = sweep::record_of(request);
   r.command = reproduce(command, request);
   r.status = c.runs() ? report::Status::kOk : report::Status::kSkipped;
   if (c.skipped) {
     r.refusal = c.skipped->kind;
     r.reason = c.skipped->reason;
   }
-  r.workload = report::workload_of(request.problem);
-  r.pass = name(request.problem.pass);
-  r.type = name(request.type);
   r.backend = name(c.backend);
   r.isa = c.place.isa;
   r.threads = c.place.threads;
   r.device = c.place.device;
-  if (!request.kernel.empty()) r.kernel_request = request.kernel;
   if (c.route) {
     const auto& [backend, kernel, execution] = *c.route;
     r.kernel = kernel->info().name;
     if (c.traits().own_memory) r.device_bytes = kernel->device_bytes(request.problem, execution);
     r.workspace_bytes = kernel->workspace_bytes(request.problem, execution);
   }
-  r.cache = name(request.cache);
-  r.deterministic = request.deterministic;
   add_work(r, count_work(request.problem, expected_visible(request.problem)));
   return r;
 }
@@ -200,21 +166,9 @@ void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& ro
 
 void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases) {
   if (cases.empty()) return;
-  const auto first = flag_values(cases.front());
-  std::vector<bool> varies(first.size(), false);
-  for (const sweep::Case& c : cases) {
-    const auto values = flag_values(c);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      if (values[i].second != first[i].second) varies[i] = true;
-  }
-  for (const std::string_view name : followers(cases))
-    for (std::size_t i = 0; i < first.size(); ++i)
-      if (first[i].first == name) varies[i] = false;
-  for (std::size_t n = 0; n < results.size() && n < cases.size(); ++n) {
-    const auto values = flag_values(cases[n]);
-    for (std::size_t i = 0; i < values.size(); ++i)
-      if (varies[i]) results[n].parameters.insert(values[i]);
-  }
+  for (const sweep::Field* f : varied_fields(cases))
+    for (std::size_t n = 0; n < results.size() && n < cases.size(); ++n)
+      results[n].parameters.emplace(f->name, f->text(cases[n]));
 }
 
 report::Context machine_context(const Backends& backends, int device) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "data/inputs.h"
+#include "sweep/field.h"
 #include "system/error.h"
 
 namespace flashbench::app {
@@ -89,7 +90,7 @@ RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string
 std::string reproduce(std::string_view command, const sweep::Case& c) {
   sweep::Case shown = c;
   if (command != "bench") shown.cache = sweep::CacheState::kWarm;  // no other command has --cache
-  return fmt::format("flashbench {} {}", command, shown.flags());
+  return fmt::format("flashbench {} {}", command, sweep::flags(shown));
 }
 
 }  // namespace flashbench::app

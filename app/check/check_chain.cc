@@ -20,7 +20,7 @@ report::Result result_of_link(const ChainCase& c, const oracle::ChainLink& link)
   report::Result r = result_of("check", routed);
   r.kernel = "oracle, fp64: " + link.name;
   r.threads.reset();
-  r.command = fmt::format("flashbench check {}", c.problem.flags());
+  r.command = fmt::format("flashbench check {}", sweep::flags(c.problem));
   if (!link.ran()) {
     r.status = report::Status::kSkipped;
     r.refusal = Rejection::Kind::kUnsupported;

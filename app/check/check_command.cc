@@ -200,7 +200,7 @@ class Check {
     const bool seen = std::find(masks_.begin(), masks_.end(), mask) != masks_.end();
     if (seen || interrupted() || !p.needs_gradients()) return;
     masks_.push_back(mask);
-    run_chain({"gradient_chain/" + p.flags(), p}, in);
+    run_chain({"gradient_chain/" + sweep::flags(p), p}, in);
   }
 
   const CheckRequest& request_;

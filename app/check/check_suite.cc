@@ -104,33 +104,18 @@ bool has_list(const sweep::Settings& settings, std::string_view name) {
 
 /// What tells this case from the others of its row.
 std::string case_name(std::string_view row, const sweep::Settings& settings, const sweep::Case& c) {
-  const Problem& p = c.problem;
-  const Shape& s = p.shape;
+  std::vector<const sweep::Field*> rows;
+  for (const sweep::Field& f : sweep::fields())
+    if (f.parse != nullptr && has_list(settings, f.name)) rows.push_back(&f);
+  std::stable_sort(rows.begin(), rows.end(), [](const sweep::Field* a, const sweep::Field* b) {
+    return a->rank.label < b->rank.label;
+  });
   std::string text(row);
-  const auto add = [&](std::string_view name, const std::string& value) {
-    if (has_list(settings, name)) text += "/" + value;
-  };
-  add("b", fmt::format("b{}", s.b));
-  add("h", fmt::format("h{}", s.h));
-  add("h_kv", fmt::format("hkv{}", s.h_kv));
-  add("q_len", fmt::format("q{}", s.q_len));
-  add("kv_len", fmt::format("kv{}", s.kv_len));
-  add("d", fmt::format("d{}", s.d));
-  add("scale", fmt::format("scale{}", p.softmax_scale()));
-  add("seed", fmt::format("seed{}", p.seed));
-  add("mask_keep", fmt::format("keep{}", p.mask_keep));
-  add("do", "do_" + std::string(name(p.d_o)));
-  add("causal", p.causal ? "causal" : "full");
-  if (has_list(settings, "mask"))
-    text += p.padding == PaddingMask::kNone     ? "/unpadded"
-            : p.padding == PaddingMask::kRandom ? "/padded"
-                                                : "/" + p.files.mask;
-  add("pass", std::string(name(p.pass)));
-  add("q_block", fmt::format("qblock{}", c.q_block));
-  add("kv_block", fmt::format("kvblock{}", c.kv_block));
-  add("deterministic", c.deterministic ? "deterministic" : "free");
-  add("threads", fmt::format("threads{}", c.threads));
-  text += fmt::format("/{}/{}", name(p.dtype), name(c.type));
+  for (const sweep::Field* f : rows) {
+    const std::string label = f->label ? f->label(c) : std::string(f->name) + f->text(c);
+    if (!label.empty()) text += "/" + label;
+  }
+  text += fmt::format("/{}/{}", name(c.problem.dtype), name(c.type));
   if (c.isa) text += fmt::format("/{}", name(*c.isa));
   if (!c.kernel.empty()) text += "/" + c.kernel;
   return text;
@@ -255,7 +240,7 @@ std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups) {
   for (const sweep::Group& group : groups) {
     NamedGroup named_group;
     for (const sweep::Case& c : group.cases)
-      named_group.cases.push_back({short_name(c), c.flags(), c});
+      named_group.cases.push_back({short_name(c), sweep::flags(c), c});
     out.push_back(std::move(named_group));
   }
   return out;

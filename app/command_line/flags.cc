@@ -2,74 +2,69 @@
 
 #include <algorithm>
 
+#include "core/enumerators.h"
+#include "sweep/field.h"
+
 namespace flashbench::app {
 namespace {
 
 using enum FlagSet;
 
+FlagSet commands(sweep::Scope scope) {
+  switch (scope) {
+    case sweep::Scope::kWhatComputes:
+      return kComputes;
+    case sweep::Scope::kAlsoInfo:
+      return kMachine;
+    case sweep::Scope::kBench:
+      return kBench;
+  }
+  no_such_enumerator();
+}
+
+/// The fields of a case under this heading, in the order of the field table.
+std::vector<Flag> field_flags(sweep::Heading heading) {
+  std::vector<Flag> flags;
+  for (const sweep::Field& f : sweep::fields())
+    if (f.parse != nullptr && f.heading == heading)
+      flags.push_back({f.name, f.value, f.help, commands(f.scope)});
+  return flags;
+}
+
+void append(std::vector<Flag>& flags, const std::vector<Flag>& more) {
+  flags.insert(flags.end(), more.begin(), more.end());
+}
+
 FlagGroup workload() {
-  return {
-      "Workload",
-      {
-          {"b", "N", "batch", kComputes},
-          {"h", "N", "query heads", kComputes},
-          {"h_kv", "N", "key/value heads; divides --h (default: --h)", kComputes},
-          {"q_len", "N", "queries", kComputes},
-          {"kv_len", "N", "keys (default: --q_len)", kComputes},
-          {"d", "N", "head dimension, up to 1024", kComputes},
-          {"pass", "P", "forward, backward or both", kComputes},
-          {"dtype", "T", "f32, bf16 or f16 (default: f32)", kComputes},
-          {"causal", "", "query i sees key j iff j <= i + kv_len - q_len", kComputes},
-          {"mask", "M", "keys that are kept: none, random or FILE (default: none)", kComputes},
-          {"mask_keep", "P", "probability that a random mask keeps a key (default: 0.5)",
-           kComputes},
-          {"do", "G", "gradient of the output: ones, random or FILE (default: ones)", kComputes},
-          {"scale", "X", "factor of the scores (default: 1/sqrt(d))", kComputes},
-          {"seed", "N", "of the random tensors and the random mask (default: 0)", kComputes},
-          {"config", "FILE", "read flags from JSON; flags given here win", kComputes},
-      }};
+  FlagGroup group{"Workload", field_flags(sweep::Heading::kWorkload)};
+  append(group.flags,
+         {{"config", "FILE", "read flags from JSON; flags given here win", kComputes}});
+  return group;
 }
 
 FlagGroup execution() {
-  return {"How it is computed",
-          {
-              {"type", "T", "flash, normal or paper", kComputes},
-              {"backend", "B", "auto, cpu or cuda (default: auto)", kComputes},
-              {"device", "N", "which GPU (default: 0); emulated: run CUDA kernels on the processor",
-               kComputes},
-              {"emulated_seeds", "LIST",
-               "orders in which the emulated device executes every case (default: 1,2,3 for small"
-               " ones)",
-               kCheck},
-              {"isa", "I", "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)",
-               kMachine},
-              {"threads", "N", "(default: the cores that this process may use)", kMachine},
-              {"kernel", "NAME", "force one kernel; `flashbench info` lists them", kComputes},
-              {"deterministic", "", "bitwise equal gradients from run to run", kComputes},
-              {"q_block", "N", "query block of --type paper (default: 64)", kComputes},
-              {"kv_block", "N", "key block of --type paper (default: 64)", kComputes},
-          }};
+  FlagGroup group{"How it is computed", field_flags(sweep::Heading::kExecution)};
+  const Flag seeds = {
+      "emulated_seeds", "LIST",
+      "orders in which the emulated device executes every case (default: 1,2,3 for small ones)",
+      kCheck};
+  const auto device = std::find_if(group.flags.begin(), group.flags.end(),
+                                   [](const Flag& f) { return f.name == "device"; });
+  group.flags.insert(device == group.flags.end() ? device : device + 1, seeds);
+  return group;
 }
 
 FlagGroup tensors() {
-  return {"Real tensors",
-          {
-              {"input", "FILE", ".safetensors with q, k, v and perhaps mask and do", kComputes},
-              {"q", "FILE", "one tensor a file, .npy or .safetensors; with --k and --v", kComputes},
-              {"k", "FILE", "", kComputes},
-              {"v", "FILE", "", kComputes},
-              {"q_name", "NAME", "name of the tensor in the file (default: q)", kComputes},
-              {"k_name", "NAME", "(default: k)", kComputes},
-              {"v_name", "NAME", "(default: v)", kComputes},
-              {"do_name", "NAME", "(default: do)", kComputes},
-              {"mask_name", "NAME", "(default: mask)", kComputes},
-              {"layout", "L", "axes in files: bhsd or bshd (default: bhsd)", kComputes},
-              {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
-               kCheck},
-              {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
-              {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
-               kSingle},
-          }};
+  FlagGroup group{"Real tensors", field_flags(sweep::Heading::kTensors)};
+  append(group.flags,
+         {
+             {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
+              kCheck},
+             {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
+             {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
+              kSingle},
+         });
+  return group;
 }
 
 FlagGroup selection() {
@@ -82,22 +77,23 @@ FlagGroup selection() {
 }
 
 FlagGroup timing() {
-  return {"Timing",
-          {
-              {"max_noise", "X",
-               "stop below this noise: half of the 95 % interval of the median,"
-               " as a share of it (default: 0.01)",
-               kBench},
-              {"min_samples", "N", "(default: 10)", kBench},
-              {"min_time", "TIME", "of timed calls (default: 0.5s)", kBench},
-              {"timeout", "TIME", "per case (default: 20s)", kBench},
-              {"budget", "TIME", "share this time over all cases", kBench},
-              {"cache", "C", "warm or cold operands (default: warm)", kBench},
-              {"calibrate", "",
-               "also time every case in fresh processes, for what a run itself adds; compare uses"
-               " it",
-               kBench},
-          }};
+  FlagGroup group{"Timing",
+                  {
+                      {"max_noise", "X",
+                       "stop below this noise: half of the 95 % interval of the median,"
+                       " as a share of it (default: 0.01)",
+                       kBench},
+                      {"min_samples", "N", "(default: 10)", kBench},
+                      {"min_time", "TIME", "of timed calls (default: 0.5s)", kBench},
+                      {"timeout", "TIME", "per case (default: 20s)", kBench},
+                      {"budget", "TIME", "share this time over all cases", kBench},
+                  }};
+  append(group.flags, field_flags(sweep::Heading::kTiming));
+  append(group.flags,
+         {{"calibrate", "",
+           "also time every case in fresh processes, for what a run itself adds; compare uses it",
+           kBench}});
+  return group;
 }
 
 FlagGroup comparison() {

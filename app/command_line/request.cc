@@ -24,13 +24,10 @@ constexpr std::array kAllTypes = {AttentionType::kFlash, AttentionType::kNormal,
                                   AttentionType::kPaper};
 constexpr Shape kCheckShape{1, 1, 1, 2048, 2048, 512};  // of the origin's check_backward.py
 
-/// Names that say how to compute and not what: they narrow the suite of check.
-constexpr std::array<std::string_view, 9> kExecutionNames = {
-    "type",   "backend",       "device",  "isa",     "threads",
-    "kernel", "deterministic", "q_block", "kv_block"};
-
+/// Whether a name says how to compute and not what: such flags narrow the suite of check.
 bool names_execution(std::string_view name) {
-  return std::find(kExecutionNames.begin(), kExecutionNames.end(), name) != kExecutionNames.end();
+  const sweep::Field* field = sweep::find_field(sweep::fields(), name);
+  return field != nullptr && field->varies == sweep::Varies::kWithinGroup;
 }
 
 /// The settings that are no workload: one value each, never inside of `zip`.
@@ -68,8 +65,7 @@ class Options {
   }
 
   static bool is_workload(std::string_view name) {
-    const auto& names = sweep::workload_names();
-    return std::find(names.begin(), names.end(), name) != names.end();
+    return sweep::find_field(sweep::fields(), name) != nullptr;
   }
 
  private:
@@ -376,8 +372,9 @@ InfoRequest info_request(const CommandLine& line, const Backends& backends) {
   request.argv = line.argv;
   request.json = options.text("json");
   sweep::SweepPlan plan;
-  for (const char* name : {"isa", "threads"})
-    if (const Setting* s = options.find(name)) plan.base.emplace(name, *s);
+  for (const sweep::Field& f : sweep::fields())
+    if (f.scope == sweep::Scope::kAlsoInfo)
+      if (const Setting* s = options.find(f.name)) plan.base.emplace(f.name, *s);
   sweep::require_single(plan, "info");
   const sweep::Case c =
       sweep::expand(plan, defaults(Pass::kForward, {AttentionType::kFlash}, {}, backends))

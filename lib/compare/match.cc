@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
 #include <map>
+#include <variant>
 
 #include "sweep/text.h"
 #include "system/error.h"
@@ -16,102 +16,31 @@ namespace {
 
 using report::Result;
 
-/// A field says what is computed, or how.
-enum class Part { kWhat, kHow };
-
-/// One way in which cases of a report may differ.
-struct Field {
-  std::string_view name;
-  Part part;
-  std::string (*value)(const Result&);
-  void (*erase)(Result&);  ///< takes it, and what follows from it by default, out of the key
-};
-
-template <typename T>
-std::string text(const T& v) {
-  return fmt::format("{}", v);
-}
-template <typename T>
-std::string text(const std::optional<T>& v) {
-  return v ? fmt::format("{}", *v) : "-";
-}
-
-void erase_heads(Result& r) {
-  if (r.workload.h_kv == r.workload.h) r.workload.h_kv = 0;
-  r.workload.h = 0;
-}
-void erase_queries(Result& r) {
-  if (r.workload.kv_len == r.workload.q_len) r.workload.kv_len = 0;
-  r.workload.q_len = 0;
-}
-void erase_dim(Result& r) {
-  const double usual = 1 / std::sqrt(static_cast<double>(r.workload.d));
-  if (std::abs(r.workload.scale - usual) <= 1e-6 * usual) r.workload.scale = 0;
-  r.workload.d = 0;
-}
-void erase_mask(Result& r) {
-  r.workload.mask.clear();
-  r.workload.mask_keep.reset();
-}
-void erase_backend(Result& r) {
-  r.backend.clear();
-  r.isa.reset();
-  r.threads.reset();
-  r.device.reset();
-}
-void erase_type(Result& r) {
-  r.type.clear();
-  r.kernel_request.reset();
-}
-
-const Field kFields[] = {
-    {"type", Part::kHow, [](const Result& r) { return r.type; }, erase_type},
-    {"isa", Part::kHow, [](const Result& r) { return text(r.isa); },
-     [](Result& r) { r.isa.reset(); }},
-    {"threads", Part::kHow, [](const Result& r) { return text(r.threads); },
-     [](Result& r) { r.threads.reset(); }},
-    {"dtype", Part::kWhat, [](const Result& r) { return r.workload.dtype; },
-     [](Result& r) { r.workload.dtype.clear(); }},
-    {"backend", Part::kHow, [](const Result& r) { return r.backend; }, erase_backend},
-    {"device", Part::kHow, [](const Result& r) { return text(r.device); },
-     [](Result& r) { r.device.reset(); }},
-    {"kernel", Part::kHow, [](const Result& r) { return text(r.kernel); },
-     [](Result& r) { r.kernel_request.reset(); }},
-    {"cache", Part::kHow, [](const Result& r) { return r.cache; },
-     [](Result& r) { r.cache.clear(); }},
-    {"deterministic", Part::kHow, [](const Result& r) { return text(r.deterministic); },
-     [](Result& r) { r.deterministic = false; }},
-    {"pass", Part::kHow, [](const Result& r) { return r.pass; }, [](Result& r) { r.pass.clear(); }},
-    {"causal", Part::kWhat, [](const Result& r) { return text(r.workload.causal); },
-     [](Result& r) { r.workload.causal = false; }},
-    {"mask", Part::kWhat, [](const Result& r) { return r.workload.mask; }, erase_mask},
-    {"mask_keep", Part::kWhat, [](const Result& r) { return text(r.workload.mask_keep); },
-     [](Result& r) { r.workload.mask_keep.reset(); }},
-    {"b", Part::kWhat, [](const Result& r) { return text(r.workload.b); },
-     [](Result& r) { r.workload.b = 0; }},
-    {"h", Part::kWhat, [](const Result& r) { return text(r.workload.h); }, erase_heads},
-    {"h_kv", Part::kWhat, [](const Result& r) { return text(r.workload.h_kv); },
-     [](Result& r) { r.workload.h_kv = 0; }},
-    {"q_len", Part::kWhat, [](const Result& r) { return text(r.workload.q_len); }, erase_queries},
-    {"kv_len", Part::kWhat, [](const Result& r) { return text(r.workload.kv_len); },
-     [](Result& r) { r.workload.kv_len = 0; }},
-    {"d", Part::kWhat, [](const Result& r) { return text(r.workload.d); }, erase_dim},
-    {"scale", Part::kWhat, [](const Result& r) { return text(r.workload.scale); },
-     [](Result& r) { r.workload.scale = 0; }},
-    {"seed", Part::kWhat, [](const Result& r) { return text(r.workload.seed); },
-     [](Result& r) { r.workload.seed = 0; }},
-    {"input", Part::kWhat, [](const Result& r) { return r.workload.input; },
-     [](Result& r) { r.workload.input.clear(); }},
-};
-
-const Field& field_named(std::string_view name) {
+/// The row of a report that a user calls `name`. A name that two rows have, such as that of the
+/// kernel which ran and of the one that was asked for, is the first one's.
+const sweep::Field& field_named(std::string_view name, std::span<const sweep::Field> table) {
   std::vector<std::string> names;
-  for (const Field& f : kFields) {
+  for (const sweep::Field& f : table) {
+    if (f.recorded.place == sweep::Place::kNowhere) continue;
     if (f.name == name) return f;
-    names.emplace_back(f.name);
+    if (std::find(names.begin(), names.end(), f.name) == names.end()) names.emplace_back(f.name);
   }
   throw UsageError(fmt::format("--by {} is no field of a case; use {}", quote(name),
                                sweep::alternatives(names)));
+}
+
+/// Takes it, and what follows from it by default, out of the record.
+void erase(const sweep::Field& f, Result& r) {
+  if (f.recorded.erase_followers != nullptr) f.recorded.erase_followers(r);
+  if (f.recorded.get == nullptr)
+    r.workload.others.erase(std::string(sweep::recorded_name(f)));
+  else
+    sweep::put(f, r, {});
+}
+
+std::string value_text(const sweep::Field& f, const Result& r) {
+  const sweep::Value value = sweep::get(f, r);
+  return std::holds_alternative<std::monostate>(value) ? "-" : sweep::text_of(value);
 }
 
 }  // namespace
@@ -136,16 +65,19 @@ Matching match(const report::Report& base, const report::Report& fresh) {
   return m;
 }
 
-std::vector<Pair> match_by(const report::Report& report, std::string_view field) {
-  const Field& f = field_named(field);
+std::vector<Pair> match_by(const report::Report& report, std::string_view field,
+                           std::span<const sweep::Field> table) {
+  const sweep::Field& f = field_named(field, table);
   std::map<std::string, std::vector<const Result*>> alike;
   std::vector<const std::vector<const Result*>*> in_order;
   for (const Result& r : report.results) {
     Result rest = r;
-    f.erase(rest);
-    auto& group = alike[fmt::format("{}|{}", report::case_key(rest), rest.deterministic)];
+    erase(f, rest);
+    auto& group = alike[fmt::format("{}|{}", sweep::case_key(rest, table), rest.deterministic)];
     if (group.empty()) in_order.push_back(&group);
-    const auto same_value = [&](const Result* other) { return f.value(*other) == f.value(r); };
+    const auto same_value = [&](const Result* other) {
+      return value_text(f, *other) == value_text(f, r);
+    };
     if (std::none_of(group.begin(), group.end(), same_value)) group.push_back(&r);
   }
   std::vector<Pair> pairs;
@@ -155,12 +87,12 @@ std::vector<Pair> match_by(const report::Report& report, std::string_view field)
 }
 
 std::string field_value(const Result& r, std::string_view field) {
-  return field_named(field).value(r);
+  return value_text(field_named(field, sweep::fields()), r);
 }
 
 report::Result without_field(Result r, std::string_view field) {
-  const Field& f = field_named(field);
-  if (f.part == Part::kHow) f.erase(r);
+  const sweep::Field& f = field_named(field, sweep::fields());
+  if (f.recorded.place == sweep::Place::kResult) erase(f, r);
   return r;
 }
 

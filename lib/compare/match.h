@@ -27,7 +27,8 @@ Matching match(const report::Report& base, const report::Report& fresh);
 /// that comes first. What follows from a field by default counts as part of it: kv_len of q_len,
 /// h_kv of h, scale of d, mask_keep of mask, isa, threads and device of backend, a kernel's name of
 /// type. Throws UsageError for a field that no result has.
-std::vector<Pair> match_by(const report::Report& report, std::string_view field);
+std::vector<Pair> match_by(const report::Report& report, std::string_view field,
+                           std::span<const sweep::Field> table = sweep::fields());
 
 /// The value of a field of match_by(), as text.
 std::string field_value(const report::Result& r, std::string_view field);

@@ -106,10 +106,6 @@ struct Problem {
   }
   constexpr Dtype kv_dtype() const { return own_kv_dtype.value_or(dtype); }  ///< of K and V
   bool needs_gradients() const { return pass != Pass::kForward; }
-
-  /// The workload flags that reproduce this problem, e.g. "--b 1 --h 2 --q_len 4096 ...": always
-  /// the shape, the pass and the dtype; the rest where it differs from the default.
-  std::string flags() const;
 };
 
 /// nullopt for a well-formed problem; otherwise what is wrong and what would be right.

@@ -5,6 +5,7 @@
 
 #include "data/layout.h"
 #include "data/safetensors.h"
+#include "sweep/field.h"
 #include "system/error.h"
 #include "system/quote.h"
 
@@ -63,7 +64,7 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
            sink(std::as_bytes(std::span(in.key_mask)));
          }});
   write_safetensors(path, std::move(tensors),
-                    {{"producer", "flashbench"}, {"workload", p.flags()}});
+                    {{"producer", "flashbench"}, {"workload", sweep::flags(p)}});
 }
 
 void write_outputs(const std::string& path, const Problem& p, const Outputs& out, Pass pass) {
@@ -81,7 +82,7 @@ void write_outputs(const std::string& path, const Problem& p, const Outputs& out
     add("dv", out.dv, false);
   }
   write_safetensors(path, std::move(tensors),
-                    {{"producer", "flashbench"}, {"workload", p.flags()}});
+                    {{"producer", "flashbench"}, {"workload", sweep::flags(p)}});
 }
 
 Outputs read_outputs(const std::string& path, const Problem& p, const OutputNames& names) {

@@ -9,7 +9,6 @@ namespace flashbench::report {
 namespace {
 
 std::string text_of(const std::string& v) { return v; }
-std::string text_of(bool v) { return v ? "true" : "false"; }
 std::string text_of(double v) { return std::isfinite(v) ? fmt::format("{}", v) : ""; }
 template <std::integral T>
 std::string text_of(T v) {
@@ -39,14 +38,10 @@ struct Column {
   std::function<std::string(const Result&)> cell;
 };
 
-/// A column for a member of the result, of its workload, or of its timing.
+/// A column for a member of the result or of its timing.
 template <typename T>
 Column column(std::string name, T Result::*member) {
   return {std::move(name), [member](const Result& r) { return text_of(r.*member); }};
-}
-template <typename T>
-Column column(std::string name, T Workload::*member) {
-  return {std::move(name), [member](const Result& r) { return text_of(r.workload.*member); }};
 }
 template <typename T>
 Column column(std::string name, T Timing::*member) {
@@ -60,37 +55,18 @@ Column io_column(const std::string& type) {
           }};
 }
 
-std::vector<Column> identity_columns() {
-  return {
+std::vector<Column> identity_columns(std::span<const sweep::Field> table) {
+  std::vector<Column> columns = {
       column("command", &Result::command),
       {"status", [](const Result& r) { return std::string(name(r.status)); }},
       column("reason", &Result::reason),
       {"refusal", [](const Result& r) { return std::string(r.refusal ? name(*r.refusal) : ""); }},
       {"parameters", parameters_text},
-      column("b", &Workload::b),
-      column("h", &Workload::h),
-      column("h_kv", &Workload::h_kv),
-      column("q_len", &Workload::q_len),
-      column("kv_len", &Workload::kv_len),
-      column("d", &Workload::d),
-      column("dtype", &Workload::dtype),
-      column("causal", &Workload::causal),
-      column("mask", &Workload::mask),
-      column("mask_keep", &Workload::mask_keep),
-      column("scale", &Workload::scale),
-      column("seed", &Workload::seed),
-      column("input", &Workload::input),
-      column("pass", &Result::pass),
-      column("type", &Result::type),
-      column("backend", &Result::backend),
-      column("kernel", &Result::kernel),
-      column("kernel_request", &Result::kernel_request),
-      column("isa", &Result::isa),
-      column("threads", &Result::threads),
-      column("device", &Result::device),
-      column("cache", &Result::cache),
-      column("deterministic", &Result::deterministic),
   };
+  for (const sweep::Field* f : sweep::recorded_fields(table))
+    columns.push_back({std::string(sweep::recorded_name(*f)),
+                       [f](const Result& r) { return sweep::text_of(sweep::get(*f, r)); }});
+  return columns;
 }
 
 std::vector<Column> measured_columns() {
@@ -156,8 +132,8 @@ std::vector<Column> measured_columns() {
 
 }  // namespace
 
-std::string csv_text(const Report& report) {
-  std::vector<Column> columns = identity_columns();
+std::string csv_text(const Report& report, std::span<const sweep::Field> table) {
+  std::vector<Column> columns = identity_columns(table);
   for (Column& c : measured_columns()) columns.push_back(std::move(c));
   std::string text;
   for (const Column& c : columns) text += (text.empty() ? "" : ",") + c.name;

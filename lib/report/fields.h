@@ -114,23 +114,6 @@ void fields(R& r, V&& visit) {
   visit.added("device", r.device);
 }
 
-template <RecordOf<Workload> R, typename V>
-void fields(R& r, V&& visit) {
-  visit("b", r.b);
-  visit("h", r.h);
-  visit("h_kv", r.h_kv);
-  visit("q_len", r.q_len);
-  visit("kv_len", r.kv_len);
-  visit("d", r.d);
-  visit("dtype", r.dtype);
-  visit("causal", r.causal);
-  visit("mask", r.mask);
-  visit("mask_keep", r.mask_keep);
-  visit("scale", r.scale);
-  visit("seed", r.seed);
-  visit("input", r.input);
-}
-
 template <RecordOf<Timing> R, typename V>
 void fields(R& r, V&& visit) {
   visit("times", r.times);
@@ -233,7 +216,9 @@ void fields(R& r, V&& visit) {
   visit("between_run_spread", r.between_run_spread);
 }
 
-/// Timing is all or nothing, and its fields are those of the result: visitors flatten it.
+/// Timing is all or nothing, and its fields are those of the result: visitors flatten it. What the
+/// case is stands in the field table (sweep/field.h), which `recorded` and the visitors' treatment
+/// of Workload follow.
 template <RecordOf<Result> R, typename V>
 void fields(R& r, V&& visit) {
   visit("command", r.command);
@@ -242,16 +227,7 @@ void fields(R& r, V&& visit) {
   visit.added("refusal", r.refusal);
   visit("parameters", r.parameters);
   visit("workload", r.workload);
-  visit("pass", r.pass);
-  visit("type", r.type);
-  visit("backend", r.backend);
-  visit("kernel", r.kernel);
-  visit("kernel_request", r.kernel_request);
-  visit("isa", r.isa);
-  visit("threads", r.threads);
-  visit("device", r.device);
-  visit("cache", r.cache);
-  visit("deterministic", r.deterministic);
+  visit.recorded(r);
   visit.flattened(r.timing);
   visit("calibration", r.calibration);
   visit("warnings", r.warnings);
@@ -300,6 +276,8 @@ struct AnyVisitor {
   void added(const char*, T&&) {}
   template <typename T>
   void flattened(T&&) {}
+  template <typename T>
+  void recorded(T&&) {}
 };
 template <typename T>
 concept HasFields = requires(T& t, AnyVisitor v) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <set>
 
 #include "report/explain.h"
@@ -16,9 +17,9 @@ namespace {
 /// Something that tells results apart. It is a column where it varies; where it does not, its
 /// phrase goes to the caption ("" for what goes without saying).
 struct Trait {
-  const char* title;
-  std::string (*cell)(const Result&);
-  std::string (*phrase)(const std::string& cell);
+  std::string title;
+  std::function<std::string(const Result&)> cell;
+  std::function<std::string(const std::string& cell)> phrase;
 };
 
 std::string as_it_is(const std::string& cell) { return cell; }
@@ -27,7 +28,7 @@ std::string where_text(const Result& r) {
   return r.isa ? *r.isa : r.device ? "device " + *r.device : r.backend;
 }
 
-std::string with_name(const char* name, const std::string& cell) {
+std::string with_name(std::string_view name, const std::string& cell) {
   return cell.empty() ? "" : fmt::format("{} {}", name, cell);
 }
 
@@ -64,6 +65,22 @@ const Trait kTraits[] = {
     {"deterministic", [](const Result& r) { return std::string(r.deterministic ? "yes" : ""); },
      [](const std::string& cell) { return std::string(cell.empty() ? "" : "deterministic"); }},
 };
+
+/// Those above, and every field that the report carries by name; a value that is usual is "".
+std::vector<Trait> all_traits() {
+  std::vector<Trait> traits(std::begin(kTraits), std::end(kTraits));
+  for (const sweep::Field* f : sweep::recorded_fields()) {
+    if (f->recorded.get != nullptr) continue;
+    const std::string name(sweep::recorded_name(*f));
+    traits.push_back({name,
+                      [f](const Result& r) {
+                        const sweep::Value value = sweep::get(*f, r);
+                        return value == f->recorded.value({}) ? "" : sweep::text_of(value);
+                      },
+                      [name](const std::string& cell) { return with_name(name, cell); }});
+  }
+  return traits;
+}
 
 struct Measured {
   const char* title;
@@ -152,7 +169,7 @@ std::string label(const Result& r, const std::vector<const Trait*>& varying) {
   std::vector<std::string> parts;
   for (const Trait* t : varying)
     if (std::string cell = t->cell(r); !cell.empty() && cell != "none")
-      parts.push_back(std::string(t->title) == "threads" ? t->phrase(cell) : cell);
+      parts.push_back(t->title == "threads" ? t->phrase(cell) : cell);
   return joined(parts);
 }
 
@@ -259,7 +276,8 @@ Grid make_grid(const Report& report) {
   grid.peaks = peaks_text(report);
   std::vector<const Trait*> varying;
   std::vector<std::string> constant;
-  for (const Trait& t : kTraits) {
+  const std::vector<Trait> traits = all_traits();
+  for (const Trait& t : traits) {
     std::set<std::string> cells;
     for (const Result& r : results) cells.insert(t.cell(r));
     if (cells.size() > 1) varying.push_back(&t);
@@ -290,8 +308,8 @@ Grid make_grid(const Report& report) {
 
 std::string result_text(const Result& r) {
   const std::string mask = mask_text(r.workload);
-  return fmt::format("{} {} {} {}{}", r.type, r.pass, r.workload.dtype, workload_text(r.workload),
-                     mask == "none" ? "" : " " + mask);
+  return fmt::format("{} {} {} {}{}{}", r.type, r.pass, r.workload.dtype, workload_text(r.workload),
+                     mask == "none" ? "" : " " + mask, sweep::others_text(r.workload));
 }
 
 std::vector<std::string> warning_lines(const Report& report) {

@@ -1,6 +1,7 @@
 #include "report/json.h"
 
 #include <cmath>
+#include <variant>
 
 #include "report/fields.h"
 
@@ -17,6 +18,17 @@ Json value_of(std::uint64_t v) { return v; }
 Json value_of(const std::string& v) { return v; }
 Json value_of(Status v) { return name(v); }
 Json value_of(Rejection::Kind v) { return name(v); }
+Json value_of(std::monostate) { return nullptr; }
+
+void add_recorded(Json& out, const sweep::CaseRecord& record, sweep::Place place,
+                  std::span<const sweep::Field> table) {
+  for (const sweep::Field* f : sweep::recorded_fields(table))
+    if (f->recorded.place == place)
+      out[std::string(sweep::recorded_name(*f))] =
+          std::visit([](const auto& v) { return value_of(v); }, sweep::get(*f, record));
+}
+
+Json value_of(const Workload& w) { return workload_json(w); }
 template <HasFields T>
 Json value_of(const T& record);
 template <typename T>
@@ -37,6 +49,9 @@ class Writer {
   template <typename T>
   void added(const char* name, const T& v) {
     (*this)(name, v);
+  }
+  void recorded(const sweep::CaseRecord& record) {
+    add_recorded(out_, record, sweep::Place::kResult, sweep::fields());
   }
   void flattened(const std::optional<Timing>& timing) {
     if (timing) return fields(*timing, *this);
@@ -86,6 +101,14 @@ Json value_of(const std::map<std::string, T>& map) {
 }  // namespace
 
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
+
+Json workload_json(const Workload& w, std::span<const sweep::Field> table) {
+  sweep::CaseRecord record;
+  record.workload = w;
+  Json out = Json::object();
+  add_recorded(out, record, sweep::Place::kWorkload, table);
+  return out;
+}
 
 Json to_json(const Result& result) { return value_of(published(result)); }
 

@@ -14,6 +14,8 @@ nlohmann::ordered_json finite_or_null(double value);
 /// Every result as published(): a number without a passed check is null.
 nlohmann::ordered_json to_json(const Report& report);
 nlohmann::ordered_json to_json(const Result& result);
+nlohmann::ordered_json workload_json(const Workload& w,
+                                     std::span<const sweep::Field> table = sweep::fields());
 
 /// The report as text with a newline at the end. Invalid UTF-8 (in a file name, say) becomes
 /// U+FFFD.
@@ -27,5 +29,9 @@ Report from_json_text(std::string_view text, std::string_view source);
 
 /// The same from a file. Throws UsageError where it cannot be read.
 Report read_report(const std::string& path);
+
+/// A result's `workload` alone.
+Workload workload_from_json_text(std::string_view text, std::string_view source,
+                                 std::span<const sweep::Field> table = sweep::fields());
 
 }  // namespace flashbench::report

@@ -81,6 +81,7 @@ void read(const Json& j, Rejection::Kind& out, const At& at) {
     }
   at.fail("unsupported, memory, absent or invalid", j);
 }
+void read(const Json& j, Workload& out, const At& at);
 template <HasFields T>
 void read(const Json& j, T& out, const At& at);
 template <typename T>
@@ -91,6 +92,64 @@ template <typename T, std::size_t n>
 void read(const Json& j, std::array<T, n>& out, const At& at);
 template <typename T>
 void read(const Json& j, std::map<std::string, T>& out, const At& at);
+
+template <typename T>
+sweep::Value read_as(const Json& j, const At& at) {
+  T v{};
+  read(j, v, at);
+  return v;
+}
+
+sweep::Value read_value(sweep::ValueType type, const Json& j, const At& at) {
+  switch (type) {
+    case sweep::ValueType::kBoolean:
+      return read_as<bool>(j, at);
+    case sweep::ValueType::kInt:
+      return read_as<int>(j, at);
+    case sweep::ValueType::kInteger:
+      return read_as<std::int64_t>(j, at);
+    case sweep::ValueType::kSeed:
+      return read_as<std::uint64_t>(j, at);
+    case sweep::ValueType::kNumber:
+      return read_as<double>(j, at);
+    case sweep::ValueType::kText:
+      return read_as<std::string>(j, at);
+  }
+  no_such_enumerator();
+}
+
+[[noreturn]] void fail_missing(const std::string& name, const At& at) {
+  throw UsageError(fmt::format("{}: '{}' is missing; was it written by flashbench --json?",
+                               at.source, at.key(name).path));
+}
+
+/// A report of an earlier program lacks fields that came later, and has their defaults.
+void read_recorded(const Json& object, sweep::CaseRecord& out, sweep::Place place, const At& at,
+                   std::span<const sweep::Field> table) {
+  for (const sweep::Field* f : sweep::recorded_fields(table)) {
+    if (f->recorded.place != place) continue;
+    const std::string name(sweep::recorded_name(*f));
+    const auto found = object.find(name);
+    const bool may_lack = f->recorded.nullable || f->recorded.get == nullptr;
+    if (found == object.end() && !may_lack) fail_missing(name, at);
+    if (found == object.end() || (found->is_null() && f->recorded.nullable))
+      sweep::put(*f, out, {});
+    else
+      sweep::put(*f, out, read_value(f->recorded.type, *found, at.key(name)));
+  }
+}
+
+void read_workload(const Json& j, Workload& out, const At& at,
+                   std::span<const sweep::Field> table) {
+  if (!j.is_object()) at.fail("an object", j);
+  sweep::CaseRecord record;
+  read_recorded(j, record, sweep::Place::kWorkload, at, table);
+  out = std::move(record.workload);
+}
+
+void read(const Json& j, Workload& out, const At& at) {
+  read_workload(j, out, at, sweep::fields());
+}
 
 class Reader {
  public:
@@ -113,6 +172,9 @@ class Reader {
     else
       out = T();
   }
+  void recorded(sweep::CaseRecord& record) {
+    read_recorded(*object_, record, sweep::Place::kResult, *at_, sweep::fields());
+  }
   void flattened(std::optional<Timing>& timing) {
     timing.reset();
     if (member("median").is_null()) return;
@@ -123,9 +185,7 @@ class Reader {
  private:
   const Json& member(const char* name) const {
     const auto found = object_->find(name);
-    if (found == object_->end())
-      throw UsageError(fmt::format("{}: '{}' is missing; was it written by flashbench --json?",
-                                   at_->source, at_->key(name).path));
+    if (found == object_->end()) fail_missing(name, *at_);
     return *found;
   }
 
@@ -191,6 +251,13 @@ Report from_json_text(std::string_view text, std::string_view source) {
   Report report;
   read(j, report, at);
   return report;
+}
+
+Workload workload_from_json_text(std::string_view text, std::string_view source,
+                                 std::span<const sweep::Field> table) {
+  Workload w;
+  read_workload(parse(text, source), w, {source, "workload"}, table);
+  return w;
 }
 
 Report read_report(const std::string& path) {

@@ -99,6 +99,7 @@ std::string series_text(const Result& r) {
   if (const std::string scale = scale_text(w); !scale.empty()) text += ", scale " + scale;
   if (w.seed != 0) text += fmt::format(", seed {}", w.seed);
   if (w.input != "random") text += ", " + w.input;
+  text += sweep::others_text(w);
   if (r.isa) text += ", " + *r.isa;
   if (r.device) text += ", device " + *r.device;
   if (r.threads) text += fmt::format(", {} thread{}", *r.threads, *r.threads == 1 ? "" : "s");

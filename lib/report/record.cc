@@ -7,25 +7,6 @@
 #include "core/enumerators.h"
 
 namespace flashbench::report {
-namespace {
-
-std::string input_of(const Problem& p) {
-  const InputFiles& f = p.files;
-  std::string text = "random";
-  if (!f.bundle.empty())
-    text = f.bundle;
-  else if (f.any())
-    text = fmt::format("{}, {}, {}", f.q, f.k, f.v);
-  if (f.any() && f.layout != Layout::kBhsd) text += fmt::format("; layout={}", name(f.layout));
-  if (p.padding == PaddingMask::kFile && !f.mask.empty()) text += "; mask=" + f.mask;
-  if (p.needs_gradients() && p.d_o != GradSource::kOnes)
-    text +=
-        "; do=" + (p.d_o == GradSource::kFile && !f.d_o.empty() ? f.d_o : std::string(name(p.d_o)));
-  return text;
-}
-
-}  // namespace
-
 std::string_view name(Status s) {
   switch (s) {
     case Status::kOk:
@@ -41,21 +22,9 @@ std::string_view name(Status s) {
 }
 
 Workload workload_of(const Problem& p) {
-  Workload w;
-  w.b = p.shape.b;
-  w.h = p.shape.h;
-  w.h_kv = p.shape.h_kv;
-  w.q_len = p.shape.q_len;
-  w.kv_len = p.shape.kv_len;
-  w.d = p.shape.d;
-  w.dtype = name(p.dtype);
-  w.causal = p.causal;
-  w.mask = name(p.padding);
-  if (p.padding == PaddingMask::kRandom) w.mask_keep = p.mask_keep;
-  w.scale = p.softmax_scale();
-  w.seed = p.seed;
-  w.input = input_of(p);
-  return w;
+  sweep::Case c;
+  c.problem = p;
+  return sweep::record_of(c).workload;
 }
 
 Worst worst_of(const TensorVerdict& v) {
@@ -96,18 +65,6 @@ Result published(Result r) {
   r.phases.reset();
   r.phase_timer_s.reset();
   return r;
-}
-
-std::string workload_key(const Workload& w) {
-  return fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}", w.b, w.h, w.h_kv, w.q_len, w.kv_len,
-                     w.d, w.dtype, w.causal, w.mask, w.mask_keep.value_or(-1), w.scale, w.seed,
-                     w.input);
-}
-
-std::string case_key(const Result& r) {
-  return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}", workload_key(r.workload), r.pass, r.type,
-                     r.backend, r.kernel_request.value_or(""), r.isa.value_or(""),
-                     r.threads.value_or(0), r.device.value_or(""), r.cache);
 }
 
 }  // namespace flashbench::report

@@ -10,6 +10,7 @@
 
 #include "core/problem.h"
 #include "core/verdict.h"
+#include "sweep/field.h"
 
 /// The report, field by field as the JSON has it and under the same names. SI base units (seconds,
 /// bytes, FLOP). An absent optional is null.
@@ -104,16 +105,9 @@ struct Peak {
 enum class Status { kOk, kSkipped, kFailed, kInterrupted };
 std::string_view name(Status s);  ///< "ok", "skipped", "failed", "interrupted"
 
-struct Workload {
-  std::int64_t b = 1, h = 1, h_kv = 1, q_len = 1, kv_len = 1, d = 1;
-  std::string dtype;
-  bool causal = false;
-  std::string mask;                 ///< "none", "random", "file"
-  std::optional<double> mask_keep;  ///< with a random mask only
-  double scale = 1;                 ///< the factor itself, 1/sqrt(d) when not asked for
-  std::uint64_t seed = 0;
-  std::string input;  ///< "random", or the files; "; do=random" and the like for a gradient
-};
+using sweep::case_key;
+using sweep::Workload;
+using sweep::workload_key;
 
 /// `p` with everything resolved.
 Workload workload_of(const Problem& p);
@@ -168,22 +162,13 @@ struct Check {
 Worst worst_of(const TensorVerdict& verdict);
 Check check_of(const Verdict& verdict);
 
-struct Result {
+/// What the case is (its fields are those of the field table), and what came of it.
+struct Result : sweep::CaseRecord {
   std::string command;  ///< a line that reproduces it
   Status status = Status::kOk;
   std::optional<std::string> reason;              ///< why it was skipped or failed
   std::optional<Rejection::Kind> refusal;         ///< of a skipped one: what kind of reason that is
   std::map<std::string, std::string> parameters;  ///< what the sweep varied, by flag
-
-  Workload workload;
-  std::string pass, type, backend;
-  std::optional<std::string> kernel;          ///< that ran; absent when none was found
-  std::optional<std::string> kernel_request;  ///< --kernel
-  std::optional<std::string> isa;             ///< absent on a GPU
-  std::optional<int> threads;
-  std::optional<std::string> device;  ///< absent on the CPU
-  std::string cache = "warm";
-  bool deterministic = false;
 
   std::optional<Timing> timing;
   std::optional<Calibration> calibration;  ///< with --calibrate
@@ -267,12 +252,5 @@ bool numbers_hold(const Result& r);
 /// `r` as it may be shown: every measured number is absent unless numbers_hold(). All renderers
 /// (JSON, CSV, Markdown, table) go through this.
 Result published(Result r);
-
-/// What makes two workloads the same.
-std::string workload_key(const Workload& w);
-
-/// What makes two results the same case: workload, pass, type, backend, kernel request, isa,
-/// threads, device and cache.
-std::string case_key(const Result& r);
 
 }  // namespace flashbench::report

@@ -38,9 +38,6 @@ struct Case {
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;  ///< of the `paper` type
   CacheState cache = CacheState::kWarm;
-
-  /// The flags that reproduce this case with its command, without the program's name.
-  std::string flags() const;
 };
 
 /// Cases that differ in how they are computed only: they share their inputs and are measured

@@ -38,39 +38,34 @@ std::size_t combinations(const std::vector<Axis>& axes) {
   return count;
 }
 
-/// What was left out follows what was given; what has no effect here does not tell cases apart.
-void settle_problem(Problem& p) {
+/// What was left out follows what was given.
+void fill_what_follows(Problem& p) {
   if (p.shape.h_kv == 0) p.shape.h_kv = p.shape.h;
   if (p.shape.kv_len == 0) p.shape.kv_len = p.shape.q_len;
-  if (p.padding != PaddingMask::kRandom) p.mask_keep = Problem{}.mask_keep;
-  if (!p.needs_gradients()) {
-    p.d_o = Problem{}.d_o;
-    p.files.d_o.clear();
-  }
+}
+
+/// What has no effect on a case does not tell cases apart.
+void reset_what_has_no_effect(Case& c, Varies varies, std::span<const Field> table) {
+  for (const Field& f : table)
+    if (f.varies == varies && f.has_effect != nullptr && !f.has_effect(c)) f.reset(c);
+}
+
+void refuse_invalid(const Problem& p) {
   if (p.files.any()) return;  // the shape comes from the files
   if (const auto rejection = invalid(p)) throw UsageError(rejection->reason);
 }
 
-void settle_execution(Case& c) {
-  if (c.type == AttentionType::kPaper) return;
-  c.q_block = Case{}.q_block;
-  c.kv_block = Case{}.kv_block;
-}
-
 /// A flag that changes nothing is a mistake worth a word.
-void refuse_idle(const Settings& settings, const std::vector<Group>& groups) {
-  const auto given = [&](std::string_view name) { return settings.find(name) != settings.end(); };
-  const auto any = [&](auto&& holds) {
-    return std::any_of(groups.begin(), groups.end(), [&](const Group& g) {
-      return std::any_of(g.cases.begin(), g.cases.end(), holds);
+void refuse_idle(const Settings& settings, const std::vector<Group>& groups,
+                 std::span<const Field> table) {
+  for (const Field& f : table) {
+    const auto setting = settings.find(f.name);
+    if (f.idle.empty() || setting == settings.end()) continue;
+    const bool any = std::any_of(groups.begin(), groups.end(), [&](const Group& g) {
+      return std::any_of(g.cases.begin(), g.cases.end(), f.has_effect);
     });
-  };
-  if (given("mask_keep") &&
-      !any([](const Case& c) { return c.problem.padding == PaddingMask::kRandom; }))
-    throw UsageError(fmt::format("{} needs --mask random", settings.at("mask_keep").where));
-  for (const char* block : {"q_block", "kv_block"})
-    if (given(block) && !any([](const Case& c) { return c.type == AttentionType::kPaper; }))
-      throw UsageError(fmt::format("{} is for --type paper", settings.find(block)->second.where));
+    if (!any) throw UsageError(fmt::format("{} {}", setting->second.where, f.idle));
+  }
 }
 
 void refuse_device_without_use(const Case& c, const Defaults& defaults) {
@@ -81,46 +76,50 @@ void refuse_device_without_use(const Case& c, const Defaults& defaults) {
                       device_text(*c.device), name(b.id)));
 }
 
-std::vector<Group> expand_point(const Settings& settings, const Defaults& defaults) {
-  const std::vector<Axis> problems = problem_axes(settings, defaults);
-  const std::vector<Axis> executions = execution_axes(settings, defaults);
+std::vector<Group> expand_point(const Settings& settings, const Defaults& defaults,
+                                std::span<const Field> table) {
+  const std::vector<Axis> problems = axes(settings, defaults, Varies::kBetweenGroups, table);
+  const std::vector<Axis> executions = axes(settings, defaults, Varies::kWithinGroup, table);
   if (combinations(problems) * combinations(executions) > kMaxCases)
     throw UsageError(fmt::format("the sweep has more than {} cases; use shorter lists", kMaxCases));
   std::vector<Group> groups;
-  for_each_combination(problems, base_case(settings, defaults), [&](Case c) {
-    settle_problem(c.problem);
+  for_each_combination(problems, base_case(settings, defaults, table), [&](Case c) {
+    fill_what_follows(c.problem);
+    reset_what_has_no_effect(c, Varies::kBetweenGroups, table);
+    refuse_invalid(c.problem);
     Group group;
     for_each_combination(executions, c, [&](Case how) {
-      settle_execution(how);
+      reset_what_has_no_effect(how, Varies::kWithinGroup, table);
       refuse_device_without_use(how, defaults);
       group.cases.push_back(std::move(how));
     });
     groups.push_back(std::move(group));
   });
-  refuse_idle(settings, groups);
+  refuse_idle(settings, groups, table);
   return groups;
 }
 
 }  // namespace
 
 const std::vector<std::string>& workload_names() {
-  static const std::vector<std::string> names = {
-      "b",      "h",       "h_kv",      "q_len",    "kv_len",        "d",
-      "type",   "pass",    "causal",    "mask",     "mask_keep",     "dtype",
-      "scale",  "seed",    "do",        "backend",  "threads",       "isa",
-      "device", "kernel",  "q_block",   "kv_block", "deterministic", "cache",
-      "input",  "q",       "k",         "v",        "q_name",        "k_name",
-      "v_name", "do_name", "mask_name", "layout"};
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all;
+    for (const Field& f : fields())
+      if (f.parse != nullptr) all.emplace_back(f.name);
+    return all;
+  }();
   return names;
 }
 
-std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults) {
+std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
+                          std::span<const Field> table) {
   std::vector<Group> groups;
   std::set<std::string> seen;
   std::size_t count = 0;
   const auto add = [&](const Settings& settings) {
-    for (Group& group : expand_point(settings, defaults)) {
-      std::erase_if(group.cases, [&](const Case& c) { return !seen.insert(c.flags()).second; });
+    for (Group& group : expand_point(settings, defaults, table)) {
+      std::erase_if(group.cases,
+                    [&](const Case& c) { return !seen.insert(flags(c, table)).second; });
       count += group.cases.size();
       if (count > kMaxCases)
         throw UsageError(
@@ -151,8 +150,8 @@ void require_single(const SweepPlan& plan, std::string_view command) {
       alone.base.emplace(name, it->second);
       const Defaults defaults;
       std::size_t count = 1;
-      for (const Axis& axis : problem_axes(alone.base, defaults)) count *= axis.size();
-      for (const Axis& axis : execution_axes(alone.base, defaults)) count *= axis.size();
+      for (const Varies varies : {Varies::kBetweenGroups, Varies::kWithinGroup})
+        for (const Axis& axis : axes(alone.base, defaults, varies, fields())) count *= axis.size();
       if (count > 1)
         throw UsageError(
             fmt::format("{} takes one value in {}, got {} of them; bench and check "

@@ -2,12 +2,14 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "kernel/backend.h"
 #include "sweep/case.h"
+#include "sweep/field.h"
 #include "sweep/settings.h"
 
 namespace flashbench::sweep {
@@ -25,7 +27,7 @@ struct Defaults {
   std::function<std::optional<AttentionType>(const std::string& kernel)> type_of_kernel = {};
 };
 
-/// The names that expand() understands; everything else in a plan is ignored.
+/// The names of the fields, which expand() understands; everything else in a plan is ignored.
 const std::vector<std::string>& workload_names();
 
 /// The cartesian product of all lists and ranges, zip point by zip point. Problems vary in the
@@ -34,7 +36,8 @@ const std::vector<std::string>& workload_names();
 /// by case. Cases that come out twice are kept once. Shapes that come from files are not vetted
 /// here. Throws UsageError for values that nothing accepts, for combinations that contradict each
 /// other, and beyond kMaxCases.
-std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults);
+std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
+                          std::span<const Field> table = fields());
 
 /// Throws UsageError when `plan` says more than one thing about anything: for commands that compute
 /// one case.

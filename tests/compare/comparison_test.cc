@@ -123,7 +123,7 @@ TEST(MatchBy, AnUnknownFieldIsNamed) {
     match_by(calibrated_report(), "colour");
     FAIL();
   } catch (const UsageError& e) {
-    EXPECT_THAT(e.what(), HasSubstr("--by 'colour' is no field of a case; use type, isa,"));
+    EXPECT_THAT(e.what(), HasSubstr("--by 'colour' is no field of a case; use b, h,"));
   }
 }
 

@@ -8,30 +8,6 @@ namespace {
 
 using testing::HasSubstr;
 
-TEST(Problem, FlagsReproduceEveryFieldThatDiffersFromTheDefault) {
-  Problem p;
-  EXPECT_EQ(p.flags(), "--b 1 --h 2 --q_len 4096 --kv_len 4096 --d 512 --dtype f32 --pass forward");
-  p.shape = {2, 8, 2, 7, 9, 40};
-  p.dtype = Dtype::kBf16;
-  p.pass = Pass::kBackward;
-  p.causal = true;
-  p.padding = PaddingMask::kRandom;
-  p.mask_keep = 0.25;
-  p.scale = 0.125;
-  p.seed = 18446744073709551615u;
-  p.d_o = GradSource::kRandom;
-  EXPECT_EQ(
-      p.flags(),
-      "--b 2 --h 8 --h_kv 2 --q_len 7 --kv_len 9 --d 40 --dtype bf16 --pass backward --causal "
-      "--mask random --mask_keep 0.25 --scale 0.125 --seed 18446744073709551615 --do random");
-}
-
-TEST(Problem, FileNamesAreQuotedForTheShell) {
-  Problem p;
-  p.files.bundle = "my file's.safetensors";
-  EXPECT_THAT(p.flags(), HasSubstr(R"(--input 'my file'\''s.safetensors')"));
-}
-
 TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
   const auto reason = [](auto change) {
     Problem p;

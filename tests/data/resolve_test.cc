@@ -1,4 +1,5 @@
 #include "data/inputs.h"
+#include "sweep/field.h"
 #include "tests/data/bundles.h"
 #include "tests/data/scratch.h"
 
@@ -38,10 +39,10 @@ TEST(Resolve, ItsFlagsReproduceIt) {
   // "--mask none" and "--do ones" must be said, or the bundle's own tensors would be used.
   const Problem without =
       resolve(bundle(kData + "tiny_f32.safetensors"), {.mask = true, .d_o = true});
-  EXPECT_THAT(without.flags(), AllOf(HasSubstr("--mask none"), HasSubstr("--do ones"),
-                                     HasSubstr("--input "), HasSubstr("--kv_len 7")));
+  EXPECT_THAT(sweep::flags(without), AllOf(HasSubstr("--mask none"), HasSubstr("--do ones"),
+                                           HasSubstr("--input "), HasSubstr("--kv_len 7")));
   const Problem with = resolve(bundle(kData + "tiny_f32.safetensors"), {});
-  EXPECT_THAT(with.flags(), Not(AnyOf(HasSubstr("--mask "), HasSubstr("--do "))));
+  EXPECT_THAT(sweep::flags(with), Not(AnyOf(HasSubstr("--mask "), HasSubstr("--do "))));
 }
 
 TEST(Resolve, ALayoutIsNotTakenForAnother) { EXPECT_EQ(resolve(bshd_bundle(), {}).shape, kTiny); }
@@ -54,7 +55,7 @@ TEST(Resolve, WithoutFilesNothingChanges) {
 
 TEST(Resolve, TwiceIsTheSameAsOnce) {
   const Problem once = resolve(bundle(kData + "tiny_f32.safetensors"), {});
-  EXPECT_EQ(resolve(once, {}).flags(), once.flags());
+  EXPECT_EQ(sweep::flags(resolve(once, {})), sweep::flags(once));
 }
 
 TEST(Resolve, AMaskFileAloneDecidesWhatItKnows) {

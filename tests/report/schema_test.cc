@@ -163,6 +163,7 @@ struct AddedNames {
   void operator()(const char*, const auto&) {}
   void added(const char* name, const auto&) { out->insert(name); }
   void flattened(const std::optional<Timing>&) {}
+  void recorded(const sweep::CaseRecord&) {}
 };
 
 /// Fields that came later: earlier reports lack them.
@@ -178,6 +179,8 @@ std::set<std::string> added_names() {
   fields(summary, AddedNames{&names});
   fields(context, AddedNames{&names});
   fields(gpu, AddedNames{&names});
+  for (const sweep::Field* f : sweep::recorded_fields())
+    if (f->recorded.get == nullptr) names.insert(std::string(sweep::recorded_name(*f)));
   return names;
 }
 
@@ -209,8 +212,22 @@ TEST(Schema, EveryFieldIsRequired) {
   expect_all_required(j, j, "");
 }
 
+TEST(Schema, WorkloadHasTheFieldsOfTheTable) {
+  std::vector<std::string> names;
+  for (const sweep::Field* f : sweep::recorded_fields())
+    if (f->recorded.place == sweep::Place::kWorkload) names.emplace_back(sweep::recorded_name(*f));
+  std::vector<std::string> in_schema;
+  for (const auto& item : schema_json()["definitions"]["workload"]["properties"].items())
+    in_schema.push_back(item.key());
+  EXPECT_THAT(names, ::testing::UnorderedElementsAreArray(in_schema));
+}
+
 struct Names {
   std::vector<std::string>* out;
+  void recorded(const sweep::CaseRecord&) {
+    for (const sweep::Field* f : sweep::recorded_fields())
+      if (f->recorded.place == sweep::Place::kResult) out->emplace_back(sweep::recorded_name(*f));
+  }
   void operator()(const char* name, const auto&) { out->push_back(name); }
   void added(const char* name, const auto&) { out->push_back(name); }
   void flattened(const std::optional<Timing>&) {

@@ -162,7 +162,7 @@ TEST(RequireSingle, NamesTheFlagThatHasTwoValues) {
 TEST(CaseFlags, NameEverythingThatDiffersFromTheDefault) {
   const auto groups = expand_flags(
       {{"type", "paper"}, {"q_block", "16"}, {"threads", "2"}, {"isa", "scalar"}, {"h", "4"}});
-  EXPECT_THAT(groups[0].cases[0].flags(),
+  EXPECT_THAT(flags(groups[0].cases[0]),
               HasSubstr("--type paper --isa scalar --threads 2 --q_block 16"));
 }
 

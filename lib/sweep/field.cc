@@ -1,0 +1,143 @@
+#include "sweep/field.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace flashbench::sweep {
+namespace {
+
+/// Quotes a word for a POSIX shell where it needs it.
+std::string shell_word(const std::string& word) {
+  static constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+%@";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string quoted = "'";
+  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return quoted + "'";
+}
+
+bool poses_the_problem(const Field& f) {
+  return f.heading == Heading::kWorkload || f.heading == Heading::kTensors;
+}
+
+template <typename Keep>
+std::string line_of(const Case& c, std::span<const Field> table, Keep&& keep) {
+  std::vector<const Field*> rows;
+  for (const Field& f : table)
+    if (f.parse != nullptr && f.said(c) && keep(f)) rows.push_back(&f);
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Field* a, const Field* b) { return a->rank.line < b->rank.line; });
+  std::string line;
+  for (const Field* f : rows) {
+    line += fmt::format("{}--{}", line.empty() ? "" : " ", f->name);
+    if (!f->value.empty()) line += fmt::format(" {}", shell_word(f->text(c)));
+  }
+  return line;
+}
+
+std::string key_of(const CaseRecord& record, std::span<const Field> table, Place place) {
+  const char separator = place == Place::kWorkload ? ',' : '|';
+  std::string key;
+  for (const Field* f : recorded_fields(table)) {
+    if (f->recorded.place != place || !f->recorded.tells_apart) continue;
+    if (!key.empty()) key += separator;
+    key += text_of(get(*f, record));
+  }
+  return key;
+}
+
+}  // namespace
+
+std::string text_of(const Value& value) {
+  return std::visit(
+      [](const auto& v) -> std::string {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_same_v<T, std::monostate>)
+          return "";
+        else if constexpr (std::is_same_v<T, std::string>)
+          return v;
+        else if constexpr (std::is_same_v<T, bool>)
+          return v ? "true" : "false";
+        else
+          return fmt::format("{}", v);
+      },
+      value);
+}
+
+const Field* find_field(std::span<const Field> table, std::string_view name) {
+  for (const Field& f : table)
+    if (f.name == name && f.parse != nullptr) return &f;
+  return nullptr;
+}
+
+std::vector<const Field*> recorded_fields(std::span<const Field> table) {
+  std::vector<const Field*> rows;
+  for (const Field& f : table)
+    if (f.recorded.place != Place::kNowhere) rows.push_back(&f);
+  std::stable_sort(rows.begin(), rows.end(), [](const Field* a, const Field* b) {
+    if (a->recorded.place != b->recorded.place) return a->recorded.place == Place::kWorkload;
+    return a->rank.column < b->rank.column;
+  });
+  return rows;
+}
+
+std::string_view recorded_name(const Field& f) {
+  return f.recorded.name.empty() ? f.name : f.recorded.name;
+}
+
+Value get(const Field& f, const CaseRecord& record) {
+  if (f.recorded.get != nullptr) return f.recorded.get(record);
+  const auto& others = record.workload.others;
+  const auto it = others.find(recorded_name(f));
+  return it == others.end() ? f.recorded.value(Case{}) : it->second;
+}
+
+void put(const Field& f, CaseRecord& record, const Value& value) {
+  if (f.recorded.put != nullptr) return f.recorded.put(record, value);
+  const bool is_null = std::holds_alternative<std::monostate>(value);
+  record.workload.others.insert_or_assign(std::string(recorded_name(f)),
+                                          is_null ? f.recorded.value(Case{}) : value);
+}
+
+CaseRecord record_of(const Case& c, std::span<const Field> table) {
+  CaseRecord record;
+  for (const Field* f : recorded_fields(table))
+    if (f->recorded.value != nullptr) put(*f, record, f->recorded.value(c));
+  return record;
+}
+
+std::string flags(const Case& c, std::span<const Field> table) {
+  return line_of(c, table, [](const Field&) { return true; });
+}
+
+std::string flags(const Problem& p, std::span<const Field> table) {
+  Case c;
+  c.problem = p;
+  return line_of(c, table, poses_the_problem);
+}
+
+std::string workload_key(const Workload& w, std::span<const Field> table) {
+  CaseRecord record;
+  record.workload = w;
+  return key_of(record, table, Place::kWorkload);
+}
+
+std::string case_key(const CaseRecord& record, std::span<const Field> table) {
+  return workload_key(record.workload, table) + "|" + key_of(record, table, Place::kResult);
+}
+
+std::string others_text(const Workload& w, std::span<const Field> table) {
+  CaseRecord record;
+  record.workload = w;
+  std::string text;
+  for (const Field* f : recorded_fields(table)) {
+    if (f->recorded.get != nullptr) continue;
+    const Value value = get(*f, record);
+    if (value != f->recorded.value(Case{}))
+      text += fmt::format(", {} {}", recorded_name(*f), text_of(value));
+  }
+  return text;
+}
+
+}  // namespace flashbench::sweep

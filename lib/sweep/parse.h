@@ -1,0 +1,258 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "core/enumerators.h"
+#include "sweep/field.h"
+#include "sweep/number.h"
+#include "sweep/text.h"
+#include "system/error.h"
+#include "system/quote.h"
+
+/// How a row of the field table reads and prints its member of a case. `at` names the member:
+/// [](auto& c) -> auto& { return c.problem.seed; }
+namespace flashbench::sweep {
+
+template <auto at>
+using MemberOf = std::remove_cvref_t<decltype(at(std::declval<Case&>()))>;
+
+/// Calls `f(item)` for every element of every comma-separated list of a setting.
+template <typename F>
+void for_each_item(const Setting& setting, F&& f) {
+  for (const std::string& value : setting.values)
+    for (const std::string& item : split_list(value, setting.where)) f(item);
+}
+
+/// Words or files: a value that names an existing file is one, commas and all.
+template <typename F>
+void for_each_word_or_file(const Setting& setting, F&& f) {
+  for (const std::string& value : setting.values) {
+    std::error_code ignored;
+    if (value.find(',') != std::string::npos && std::filesystem::exists(value, ignored))
+      f(value);
+    else
+      for (const std::string& item : split_list(value, setting.where)) f(item);
+  }
+}
+
+inline constexpr Limits kAnySize{};
+
+template <auto at, Limits limits = kAnySize>
+Axis parse_sizes(const Asked& a) {
+  Axis axis;
+  for (const std::string& value : a.setting.values)
+    for (const std::int64_t n : parse_counts(value, a.setting.where, limits))
+      axis.push_back([n](Case& c) { at(c) = static_cast<MemberOf<at>>(n); });
+  return axis;
+}
+
+template <typename T>
+using Choices = std::vector<std::pair<std::string, T>>;
+
+template <typename T>
+T choose(const std::string& text, const std::string& where, const Choices<T>& from) {
+  std::vector<std::string> words;
+  for (const auto& choice : from) {
+    if (choice.first == text) return choice.second;
+    words.push_back(choice.first);
+  }
+  throw UsageError(fmt::format("{} must be {}, got {}{}", where, alternatives(words), quote(text),
+                               did_you_mean(text, words)));
+}
+
+template <typename T>
+struct EnumOf {
+  using type = T;
+};
+template <typename T>
+struct EnumOf<std::optional<T>> {
+  using type = T;
+};
+
+/// Every enumerator of the member's type, by name.
+template <typename T>
+Choices<T> enumerators() {
+  Choices<T> all;
+  for (const auto e : kEnumerators<typename EnumOf<T>::type>)
+    all.emplace_back(std::string(name(e)), e);
+  return all;
+}
+
+template <auto at>
+Axis parse_enumerators(const Asked& a) {
+  Axis axis;
+  for_each_item(a.setting, [&](const std::string& item) {
+    const auto value = choose(item, a.setting.where, enumerators<MemberOf<at>>());
+    axis.push_back([value](Case& c) { at(c) = value; });
+  });
+  return axis;
+}
+
+template <auto at>
+Axis parse_switch(const Asked& a) {
+  Axis axis;
+  for (const std::string& value : a.setting.values)
+    // A bare flag arrives as "".
+    for (const std::string& item : split_list(value.empty() ? "true" : value, a.setting.where)) {
+      const bool on = parse_bool(item, a.setting.where);
+      axis.push_back([on](Case& c) { at(c) = on; });
+    }
+  return axis;
+}
+
+struct RealLimits {
+  double least = std::numeric_limits<double>::lowest(), most = std::numeric_limits<double>::max();
+};
+inline constexpr RealLimits kAnyReal{};
+inline constexpr RealLimits kProbability{0, 1};
+
+template <auto at, const RealLimits& limits>
+Axis parse_reals(const Asked& a) {
+  Axis axis;
+  for_each_item(a.setting, [&](const std::string& item) {
+    const double value = parse_real(item, a.setting.where, limits.least, limits.most);
+    axis.push_back([value](Case& c) { at(c) = value; });
+  });
+  return axis;
+}
+
+/// The one value of a setting that does not sweep, whole: a file's name may hold a comma.
+inline const std::string& single_value(const Asked& a) {
+  if (a.setting.values.size() != 1 || a.setting.values[0].empty())
+    throw UsageError(fmt::format("{} takes one value", a.setting.where));
+  return a.setting.values[0];
+}
+
+template <auto at>
+Axis parse_single(const Asked& a) {
+  if constexpr (std::is_enum_v<MemberOf<at>>) {
+    const auto value = choose(single_value(a), a.setting.where, enumerators<MemberOf<at>>());
+    return {[value](Case& c) { at(c) = value; }};
+  } else {
+    return {[value = single_value(a)](Case& c) { at(c) = value; }};
+  }
+}
+
+template <typename T>
+std::string plain_text(const T& v) {
+  if constexpr (requires { name(v); })
+    return std::string(name(v));
+  else
+    return fmt::format("{}", v);
+}
+template <typename T>
+std::string plain_text(const std::optional<T>& v) {
+  return v ? plain_text(*v) : "auto";
+}
+
+template <auto at>
+std::string print(const Case& c) {
+  return plain_text(at(c));
+}
+
+/// `prefix` and the value, in the name of a case.
+template <const char* prefix, auto at>
+std::string labelled(const Case& c) {
+  return fmt::format("{}{}", prefix, plain_text(at(c)));
+}
+
+inline bool always(const Case&) { return true; }
+
+template <auto at>
+bool is_set(const Case& c) {
+  const Case defaults;
+  return at(c) != at(defaults);
+}
+
+template <auto at>
+void reset_to_default(Case& c) {
+  const Case defaults;
+  at(c) = at(defaults);
+}
+
+template <auto at>
+Value recorded_as(const Case& c) {
+  if constexpr (std::is_enum_v<MemberOf<at>>)
+    return std::string(name(at(c)));
+  else
+    return at(c);
+}
+
+// ---- members of a record ----
+
+template <typename T>
+Value value_of(const T& v) {
+  return v;
+}
+template <typename T>
+Value value_of(const std::optional<T>& v) {
+  return v ? Value(*v) : Value();
+}
+
+template <typename T>
+void assign(T& member, const Value& value) {
+  const T* v = std::get_if<T>(&value);
+  member = v != nullptr ? *v : T();
+}
+template <typename T>
+void assign(std::optional<T>& member, const Value& value) {
+  const T* v = std::get_if<T>(&value);
+  member = v != nullptr ? std::optional<T>(*v) : std::nullopt;
+}
+
+template <typename T>
+constexpr ValueType type_of() {
+  if constexpr (std::is_same_v<T, bool>)
+    return ValueType::kBoolean;
+  else if constexpr (std::is_same_v<T, int>)
+    return ValueType::kInt;
+  else if constexpr (std::is_same_v<T, std::int64_t>)
+    return ValueType::kInteger;
+  else if constexpr (std::is_same_v<T, std::uint64_t>)
+    return ValueType::kSeed;
+  else if constexpr (std::is_same_v<T, double>)
+    return ValueType::kNumber;
+  else
+    return ValueType::kText;
+}
+
+/// The recorded part of a row, for a member of Workload or of CaseRecord.
+template <auto member>
+constexpr Recorded recorded(Value (*value)(const Case&), std::string_view name = {}) {
+  constexpr bool of_workload = requires(Workload w) { w.*member; };
+  const auto at = [](auto& record) -> auto& {
+    if constexpr (of_workload)
+      return record.workload.*member;
+    else
+      return record.*member;
+  };
+  using Held = std::remove_cvref_t<decltype(at(std::declval<CaseRecord&>()))>;
+  using Plain = typename EnumOf<Held>::type;  // without its optional
+  Recorded r;
+  r.place = of_workload ? Place::kWorkload : Place::kResult;
+  r.name = name;
+  r.type = type_of<Plain>();
+  r.nullable = !std::is_same_v<Held, Plain>;
+  r.value = value;
+  r.get = [](const CaseRecord& record) { return value_of(decltype(at){}(record)); };
+  r.put = [](CaseRecord& record, const Value& v) { assign(decltype(at){}(record), v); };
+  return r;
+}
+
+constexpr Recorded erasing(Recorded r, void (*followers)(CaseRecord&)) {
+  r.erase_followers = followers;
+  return r;
+}
+constexpr Recorded not_in_key(Recorded r) {
+  r.tells_apart = false;
+  return r;
+}
+
+}  // namespace flashbench::sweep
