@@ -37,7 +37,7 @@ struct Visible {
   static constexpr std::int32_t kNoLimit = -1;
 
   std::int32_t q_len, kv_len;
-  std::int32_t diagonal;         ///< the key on which query 0 is aligned; may lie outside
+  std::int32_t diagonal;           ///< the key on which query 0 is aligned; may lie outside
   std::int32_t behind = kNoLimit;  ///< how many keys before its own a query sees
   std::int32_t ahead = kNoLimit;   ///< how many after it
 
@@ -68,8 +68,7 @@ struct Visible {
                                   std::int32_t columns) const {
     const KeyRange first = keys(q), last = keys(q + rows - 1);
     if (last.end <= key || first.begin >= key + columns) return TileCover::kEmpty;
-    return last.begin <= key && first.end >= key + columns ? TileCover::kFull
-                                                           : TileCover::kPartial;
+    return last.begin <= key && first.end >= key + columns ? TileCover::kFull : TileCover::kPartial;
   }
 
  private:
@@ -86,6 +85,7 @@ struct Visible {
   }
 };
 static_assert(Visible::causal(4, 4).keys(0) == KeyRange{0, 1});
-static_assert(Visible::causal(7, 3).keys(3).empty(), "more queries than keys: early rows are empty");
+static_assert(Visible::causal(7, 3).keys(3).empty(),
+              "more queries than keys: early rows are empty");
 
 }  // namespace flashbench

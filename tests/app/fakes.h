@@ -23,20 +23,20 @@ struct Script {
   measure::FakeClock clock;
   double call_s = 0.010;  ///< of every launch
 
-  std::set<std::string> wrong;               ///< kernels whose O has one wrong element
-  std::optional<std::int64_t> fails_at_d;    ///< launches of this d fail, and no other
-  std::optional<std::int64_t> ends_at_d;     ///< a launch of this d ends the device
-  std::optional<std::string> absent;         ///< why there is no device at all
-  std::string peaks_fail;                    ///< the DeviceError of the peak probes
+  std::set<std::string> wrong;             ///< kernels whose O has one wrong element
+  std::optional<std::int64_t> fails_at_d;  ///< launches of this d fail, and no other
+  std::optional<std::int64_t> ends_at_d;   ///< a launch of this d ends the device
+  std::optional<std::string> absent;       ///< why there is no device at all
+  std::string peaks_fail;                  ///< the DeviceError of the peak probes
   std::uint64_t free_bytes = std::uint64_t{1} << 40;
-  std::size_t host_bytes = 0;                ///< workspace that every kernel asks for
-  std::optional<double> power_w;             ///< makes the energy counter run
-  std::vector<std::string> throttled;        ///< what its clocks are held down by
+  std::size_t host_bytes = 0;          ///< workspace that every kernel asks for
+  std::optional<double> power_w;       ///< makes the energy counter run
+  std::vector<std::string> throttled;  ///< what its clocks are held down by
   ExecutionTraits traits{.queues = true, .flushes_caches = true, .own_memory = true};
 
-  std::vector<std::string> launches;    ///< the kernel of each, in order
-  std::vector<const void*> inputs;      ///< Q of each
-  std::vector<std::uint64_t> seeds;     ///< Execution::order_seed of each plan
+  std::vector<std::string> launches;  ///< the kernel of each, in order
+  std::vector<const void*> inputs;    ///< Q of each
+  std::vector<std::uint64_t> seeds;   ///< Execution::order_seed of each plan
   int flushes = 0, waits = 0;
   std::string lost;  ///< the error that ended the device
 };
@@ -72,8 +72,7 @@ class FakePlan final : public Plan {
 
  private:
   void require_device() const {
-    if (!script_.lost.empty())
-      throw UnavailableError("lost to an earlier error: " + script_.lost);
+    if (!script_.lost.empty()) throw UnavailableError("lost to an earlier error: " + script_.lost);
   }
 
   Script& script_;
@@ -151,9 +150,7 @@ class FakeBackend final : public Backend {
     return 1e9;
   }
   double peak_bytes_s(const Execution&) override { return 1e9; }
-  PeakSubject peak_subject(const Execution&, std::optional<Dtype>) override {
-    return {"chalk", 7};
-  }
+  PeakSubject peak_subject(const Execution&, std::optional<Dtype>) override { return {"chalk", 7}; }
   std::optional<DeviceReading> read(const Execution& e) override { return read_clocks(e); }
   std::optional<DeviceReading> read_clocks(const Execution&) override {
     DeviceReading reading;

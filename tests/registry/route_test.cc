@@ -99,17 +99,20 @@ TEST_F(Routing, WhatOnlyTheProcessorHasLeadsThere) {
   EXPECT_EQ(kernel({.execution = {.isa = Isa::kAvx2, .device = {}}}), "cpu_flash");
   EXPECT_EQ(kernel({.execution = {.isa = {}, .threads = 2, .device = {}}}), "cpu_flash");
   EXPECT_EQ(kernel({.type = AttentionType::kPaper}), "paper");
-  EXPECT_EQ(reason({.backend = BackendId{"old"}, .execution = {.isa = {}, .threads = 2, .device = {}}}),
-            "--threads 2 is of the processor; --backend old has none");
+  EXPECT_EQ(
+      reason({.backend = BackendId{"old"}, .execution = {.isa = {}, .threads = 2, .device = {}}}),
+      "--threads 2 is of the processor; --backend old has none");
   EXPECT_THAT(reason({.type = AttentionType::kPaper, .backend = BackendId{"old"}}),
               HasSubstr("use --backend cpu"));
 }
 
 TEST_F(Routing, ADeviceIsNamedForWhoeverHasDevicesAndItsAbsenceIsSaid) {
   EXPECT_EQ(kernel({.execution = {.isa = {}, .device = 0}}), "narrow");
-  EXPECT_EQ(kernel({.backend = BackendId{"old"}, .execution = {.isa = {}, .device = 0}}), "old_flash");
+  EXPECT_EQ(kernel({.backend = BackendId{"old"}, .execution = {.isa = {}, .device = 0}}),
+            "old_flash");
   fresh.why_absent = "not plugged in";
-  EXPECT_EQ(reason({.execution = {.isa = {}, .device = 3}}), "--device 3 is not available: not plugged in");
+  EXPECT_EQ(reason({.execution = {.isa = {}, .device = 3}}),
+            "--device 3 is not available: not plugged in");
 }
 
 TEST_F(Routing, AForcedKernelBringsItsBackendAndContradictionsAreRefused) {
