@@ -57,7 +57,7 @@ TEST(Work, ValuesOfAnotherWidthCountWithTheirOwn) {
   Problem p = problem({1, 4, 2, 8, 16, 32});
   p.shape.own_d_v = 12;
   const double pairs = 4 * 8 * 16;
-  const Visible all = count_visible(p, {});
+  const VisibleCount all = count_visible(p, {});
   EXPECT_EQ(count_work(p, all).flop_visible, 2 * pairs * (32 + 12));
   p.pass = Pass::kBackward;
   EXPECT_EQ(count_work(p, all).flop_visible, 2 * pairs * (3 * 32 + 2 * 12));
