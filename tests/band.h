@@ -49,7 +49,7 @@ class BandReference {
  public:
   BandReference(const BandCase& c, const Problem& p, const Inputs& in) : c_(c), p_(p), in_(in) {
     const Shape& s = p.shape;
-    o = zeros(s.q_dims()), dq = zeros(s.q_dims()), dk = zeros(s.kv_dims()), dv = zeros(s.kv_dims());
+    o = zeros(s.q_dims()), dq = zeros(s.q_dims()), dk = zeros(s.k_dims()), dv = zeros(s.v_dims());
     lse.assign(static_cast<std::size_t>(s.lse_dims().count()), -kInf);
     for (std::int64_t b = 0; b < s.b; ++b)
       for (std::int64_t h = 0; h < s.h; ++h)
@@ -88,7 +88,7 @@ class BandReference {
       return static_cast<std::size_t>(s.q_dims().index(b, h, q, d));
     };
     const auto kv = [&](std::int64_t k, std::int64_t d) {
-      return static_cast<std::size_t>(s.kv_dims().index(b, g, k, d));
+      return static_cast<std::size_t>(s.k_dims().index(b, g, k, d));
     };
     lse[at(0) / static_cast<std::size_t>(s.d)] = max + std::log(sum);
     for (std::int64_t d = 0; d < s.d; ++d) {
