@@ -28,10 +28,11 @@ struct Mutation {
 /// A place in a source, as .loc names it: index of the .file, line.
 using Place = std::pair<int, int>;
 
-/// The places whose line of `file` (in lib/cuda) holds `source`.
+/// The places whose line of `file` (in lib/cuda, or lib) holds `source`.
 inline std::set<Place> places_of(const std::string& ptx, const Mutation& m,
                                  const std::string& root) {
   std::ifstream in(root + "/lib/cuda/" + m.file);
+  if (!in) in.open(root + "/lib/" + m.file);
   if (!in) throw std::invalid_argument("no source " + m.file);
   std::set<int> lines, files;
   int number = 0;

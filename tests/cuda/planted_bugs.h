@@ -28,7 +28,9 @@ inline const char* const kHiding = "fragments/masks.cuh";
 inline const char* const kSoftmaxOfTiles = "fragments/softmax.cuh";
 inline const char* const kDeltaSource = "mma_sm80/mma_sm80_delta.cuh";
 inline const char* const kForwardSource = "mma_sm80/mma_sm80_forward.cuh";
-inline const char* const kMasks = "contract/arguments.h";
+inline const char* const kVisible = "core/visible.h";
+inline const char* const kBandEnd = "const std::int32_t end = above";
+inline const char* const kHidingKeys = "8 * n + c >= end) s[";
 
 inline const PlantedBug kMmaBugs[] = {
     // ---- Copies and barriers
@@ -104,16 +106,15 @@ inline const PlantedBug kMmaBugs[] = {
     // ---- Masks and lengths
     {"forward_mask_off_by_one",
      "wrong result",
-     {kForward, kHiding, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), (\d+);)",
-      "setp.ge.s32$1, $2;", kAll}},
+     {kForward, kHiding, kHidingKeys, R"(setp\.lt\.s32(\s+%p\d+, %r\d+), (\d+);)",
+      "setp.le.s32$1, $2;", kAll}},
     {"forward_does_not_mask",
      "wrong result",
      {kForward, kForwardSource, "> seen_by_all", R"(setp\.le\.s32(\s+%p\d+), %r\d+, %r\d+;)",
       "setp.eq.s32$1, 0, 0;"}},
     {"forward_causal_offset_off_by_one",
      "wrong result",
-     {kForward, kMasks, "keys = q + a.causal_offset + 1", R"((add\.s32\s+%r\d+, %r\d+), 1;)",
-      "$1, 0;", kAll}},
+     {kForward, kVisible, kBandEnd, R"((add\.s32\s+%r\d+, %r\d+), 1;)", "$1, 0;", kAll}},
     {"forward_forgets_the_last_tile",
      "wrong result",
      {kForward, kForwardSource, "const int tiles = ", R"((add\.s32\s+%r\d+, %r\d+), 63;)",
@@ -132,12 +133,11 @@ inline const PlantedBug kMmaBugs[] = {
       "or.pred$1, $2, $2;", kAll}},
     {"dq_mask_off_by_one",
      "wrong result",
-     {kDq, kHiding, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), 1;)",
-      "setp.gt.s32$1, 2;", 0}},
+     {kDq, kHiding, kHidingKeys, R"(setp\.lt\.s32(\s+%p\d+, %r\d+), 1;)", "setp.lt.s32$1, 2;", 0}},
     {"dq_does_not_mask",
      "wrong result",
-     {kDq, kHiding, "if (8 * n + c >= sees)", R"(setp\.gt\.s32(\s+%p\d+), (%r\d+), \d+;)",
-      "setp.eq.s32$1, $2, $2;", kAll}},
+     {kDq, kHiding, kHidingKeys, R"(setp\.lt\.s32(\s+%p\d+), (%r\d+), \d+;)",
+      "setp.ne.s32$1, $2, $2;", kAll}},
     {"dkdv_mask_off_by_one",
      "wrong result",
      {kDkdv, kHiding, "8 * n + c < begin", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), 8;)",
@@ -279,16 +279,15 @@ inline const PlantedBug kSimtBugs[] = {
       "setp.ne.s32$1, $2, $2;", kAll}},
     {"forward_causal_offset_off_by_one",
      "wrong result",
-     {kSimtForward, kMasks, "keys = q + a.causal_offset + 1", R"((add\.s32\s+%r\d+, %r\d+), 1;)",
-      "$1, 0;", kAll}},
+     {kSimtForward, kVisible, kBandEnd, R"((add\.s32\s+%r\d+, %r\d+), 1;)", "$1, 0;", kAll}},
     {"dq_hidden_keys_have_weight",
      "wrong result",
-     {kSimtDq, kSimtWeights, "return key < row.sees",
-      R"(setp\.(le|ge|lt|gt)\.s32(\s+%p\d+), (%r\d+), %r\d+;)", "setp.ne.s32$2, $3, $3;", kAll}},
+     {kSimtDq, kSimtWeights, "row.sees.holds(key)", R"(setp\.le\.s32(\s+%p\d+), (%r\d+), %r\d+;)",
+      "setp.ne.s32$1, $2, $2;", kAll}},
     {"dkdv_hidden_keys_have_weight",
      "wrong result",
-     {kSimtDkdv, kSimtWeights, "return key < row.sees",
-      R"(setp\.(le|ge|lt|gt)\.s32(\s+%p\d+), (%r\d+), %r\d+;)", "setp.ne.s32$2, $3, $3;", kAll}},
+     {kSimtDkdv, kSimtWeights, "row.sees.holds(key)", R"(setp\.le\.s32(\s+%p\d+), (%r\d+), %r\d+;)",
+      "setp.ne.s32$1, $2, $2;", kAll}},
     {"dkdv_forgets_the_other_heads_of_the_group",
      "wrong result",
      {kSimtDkdv, kSimtDkdvSource, "for (int h = block.h",
@@ -328,7 +327,7 @@ inline const PlantedBug kSimtBugs[] = {
     // ---- What nobody can notice
     {"dkdv_does_not_hide_queries_beyond_the_last",
      "nothing",
-     {kSimtDkdv, kSimtDkdvSource, "row.sees = 0", R"(selp\.b32(\s+%r\d+), 0, (%r\d+), %p\d+;)",
+     {kSimtDkdv, kSimtDkdvSource, "row.sees = {0, 0}", R"(selp\.b32(\s+%r\d+), 0, (%r\d+), %p\d+;)",
       "mov.u32$1, $2;", kAll},
      "their Q and dO are staged as zeros, so that they add P·0 to dV and dS·0 to dK"},
 };
