@@ -128,7 +128,7 @@ inline const PlantedBug kMmaBugs[] = {
      {kForward, kForwardSource, "h_kv = block.h / a.group",
       R"(div\.s32(\s+%r\d+), (%r\d+), %r\d+;)", "mov.u32$1, $2;"}},
     {"forward_stores_rows_beyond_the_last",
-     "race",
+     "out of bounds",
      {kForward, kTileSource, "if (first + row < to.count",
       R"(setp\.ge\.s32(\s+%p\d+), (%r\d+), %r\d+;)", "setp.ne.s32$1, $2, $2;", kAll}},
     {"dq_mask_off_by_one",
