@@ -1,4 +1,4 @@
-"""What it takes to add a member to a closed set: a dtype, an ISA level.
+"""What it takes to add a member to a closed set: a dtype, an ISA level, a mask.
 
 Each NAME.patch beside this file adds one to a copy of the sources. It may touch the files that the table
 below names, the golden files and the schema, and no others; what then includes them must compile with
@@ -31,6 +31,16 @@ TABLE = {
     "isa": (
         ["lib/kernel/execution.h", "lib/cpu/tile_ops.cc", "lib/cpu/tile_ops_plain.cc"],
         r"\bIsa\b",
+    ),
+    "mask": (
+        [
+            "lib/core/problem.h",
+            "lib/core/features.h",
+            "lib/core/visibility.cc",
+            "lib/oracle/definition.h",
+            "lib/paper/paper_kernel.cc",
+        ],
+        r"\bFeature\b|visible_of|\bDefinition\b",
     ),
 }
 ALWAYS = ("tests/golden/", "lib/report/schema/")

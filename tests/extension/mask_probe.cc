@@ -1,0 +1,82 @@
+// After mask.patch, which adds a window of fixed width and tells `paper` alone.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "core/work.h"
+#include "data/inputs.h"
+#include "oracle/verify.h"
+#include "registry/registry.h"
+
+using namespace flashbench;
+
+namespace {
+
+int failures = 0;
+
+void expect(bool holds, const std::string& what) {
+  if (holds) return;
+  ++failures;
+  fmt::print("FAILED: {}\n", what);
+}
+
+Problem problem() {
+  Problem p;
+  p.shape = {2, 4, 2, 90, 70, 24};  // the first queries see nothing
+  p.pass = Pass::kBoth;
+  p.d_o = GradSource::kRandom;
+  p.window = true;
+  return p;
+}
+
+bool opted_in(const Kernel& kernel) { return kernel.info().type == AttentionType::kPaper; }
+
+void kernels_that_were_not_told_refuse_it_by_name() {
+  for (const Kernel* kernel : registry::kernels()) {
+    const auto why = kernel->refuses(problem(), {});
+    const std::string& name = kernel->info().name;
+    if (opted_in(*kernel))
+      expect(!why, name + " refuses what it was told of");
+    else
+      expect(why && why->kind == Rejection::Kind::kUnsupported &&
+                 why->reason == name + " does not support --window",
+             name + " takes a mask that nobody told it of");
+  }
+}
+
+/// Keys before the window are hidden: 17 a row, fewer where the window begins before key 0.
+void its_pairs_are_counted() {
+  Problem p;
+  p.shape = {1, 1, 1, 40, 40, 8};
+  p.window = true;
+  double pairs = 0;
+  for (int q = 0; q < 40; ++q) pairs += std::min(q + 1, 17);
+  expect(count_visible(p, {}).pairs == pairs, "FLOP are counted over other pairs");
+}
+
+void who_was_told_is_right() {
+  const Problem p = problem();
+  const Inputs in = data::make_inputs(p);
+  for (const Kernel* kernel : registry::kernels()) {
+    if (!opted_in(*kernel)) continue;
+    Outputs out = data::make_outputs(p);
+    out.poison();
+    const Execution e{.threads = 2, .q_block = 16, .kv_block = 8};
+    kernel->plan(p, e, in)->launch({&in, &out});
+    const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
+    expect(v.checked() && v.ok(), kernel->info().name + " is wrong");
+    Problem wider = p;
+    wider.window = false;
+    wider.causal = true;
+    expect(!oracle::verify(wider, in, out, VerifyLevel::kFull).ok(), "the window hides nothing");
+  }
+}
+
+}  // namespace
+
+int main() {
+  kernels_that_were_not_told_refuse_it_by_name();
+  its_pairs_are_counted();
+  who_was_told_is_right();
+  return failures == 0 ? 0 : 1;
+}
