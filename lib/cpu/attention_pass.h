@@ -97,10 +97,36 @@ inline TileColumns columns_of(KeyRange keys, std::int64_t first, std::int64_t co
   return {std::clamp<std::int64_t>(keys.begin - first, 0, end), end};
 }
 
-/// For SoftmaxRows::begin, which a tile is spared that hides nothing there: `begin` never falls.
-inline const std::int64_t* hides(const std::int64_t* begin, std::int64_t rows) {
-  return begin[rows - 1] > 0 ? begin : nullptr;
-}
+/// What each row of a tile sees of its columns. Most tiles are seen whole, and none of their rows
+/// is then looked at: a look costs as much as some 1 % of a row's products at d = 64.
+template <int kMaxRows>
+class TileRows {
+ public:
+  /// Queries [first_query, first_query + rows) against keys [first_key, first_key + columns).
+  TileRows(const Visibility& sees, std::int64_t first_query, std::int64_t rows,
+           std::int64_t first_key, std::int64_t columns)
+      : rows_(rows), columns_(columns) {
+    // Neither end falls: the first row ends first, the last one begins last.
+    whole_ = sees.keys(first_query).end >= first_key + columns &&
+             sees.keys(first_query + rows - 1).begin <= first_key;
+    for (std::int64_t i = 0; i < rows && !whole_; ++i) {
+      const TileColumns seen = columns_of(sees.keys(first_query + i), first_key, columns);
+      begin_[i] = seen.begin;
+      end_[i] = seen.end;
+    }
+  }
+  TileColumns operator[](std::int64_t row) const {
+    return whole_ ? TileColumns{0, columns_} : TileColumns{begin_[row], end_[row]};
+  }
+  /// For SoftmaxRows; null where they hide nothing.
+  const std::int64_t* begin() const { return whole_ || begin_[rows_ - 1] == 0 ? nullptr : begin_; }
+  const std::int64_t* end() const { return whole_ ? nullptr : end_; }
+
+ private:
+  std::int64_t rows_, columns_;
+  bool whole_;
+  std::int64_t begin_[kMaxRows], end_[kMaxRows];
+};
 
 inline void* row_of(Tensor& t, std::int64_t b, std::int64_t h, std::int64_t row) {
   const std::size_t offset =

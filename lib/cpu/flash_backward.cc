@@ -296,18 +296,13 @@ void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst
 /// P = exp(S - LSE) and dS = P∘(dP - D) of one tile.
 void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
-  std::int64_t begin[kMaxQBlock], end[kMaxQBlock];
-  for (std::int64_t r = 0; r < q.rows; ++r) {
-    const TileColumns seen = columns_of(item.sees->keys(q.first + r), item.first_key, q.keys);
-    begin[r] = seen.begin;
-    end[r] = seen.end;
-  }
+  const TileRows<kMaxQBlock> seen(*item.sees, q.first, q.rows, item.first_key, q.keys);
   {
     const PhaseTimer timer(item.profile, item.thread, kP,
                            product_to_operands(q.rows, q.keys, shape.d));
     ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
-                       {lse2_ + row, end, t.p_sum, s_factor_, hides(begin, q.rows)}, {});
+                       {lse2_ + row, seen.end(), t.p_sum, s_factor_, seen.begin()}, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDs,
                          product_to_operands(q.rows, q.keys, shape.d, pairs() ? 2 : 1) +

@@ -249,13 +249,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   const MatrixA q = {t.q + row * q_stride_, q_stride_, 1};
   const MatrixB k = {item.k_panels + first_key * k_key_, ops.cols, k_key_ * ops.cols};
   const MatrixC s = {t.s, s_stride_};
-  std::int64_t begin[kMaxRowGroup], end[kMaxRowGroup];
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const KeyRange seen = item.sees->keys(item.first_query + row + i);
-    const TileColumns columns = columns_of(seen, first_key, keys);
-    begin[i] = columns.begin;
-    end[i] = columns.end;
-  }
+  const TileRows<kMaxRowGroup> seen(*item.sees, item.first_query + row, rows, first_key, keys);
   float* sum = t.sum + row * ops.lanes;
   const std::int64_t computed = round_up(keys, ops.lanes);  // what the register tiles do
   const PhaseCost scores = product_to_operands(rows, computed, shape.d);
@@ -263,7 +257,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     const PhaseTimer timer(item.profile, item.thread, kP, scores);
     const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
     if (ops.gemm_exp2(rows, keys, k_key_, q, k, s,
-                      {t.max + row, end, t.block_sum, s_factor_, hides(begin, rows)}, prefetch) &&
+                      {t.max + row, seen.end(), t.block_sum, s_factor_, seen.begin()}, prefetch) &&
         (!tile.is_first || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
@@ -274,9 +268,9 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   if (tile.is_first) std::fill_n(t.max + row, rows, -kInf);
   for (std::int64_t i = 0; i < rows; ++i) {
     float* s_row = t.s + i * s_stride_;
-    if (s_factor_ != 1.0f) ops.row_scale(s_row, end[i], s_factor_);
+    if (s_factor_ != 1.0f) ops.row_scale(s_row, seen[i].end, s_factor_);
     absorb_row(ops, {t.max[row + i], sum + i * ops.lanes, ops.lanes, t.o + (row + i) * o_stride_},
-               shape.d, s_row, keys, begin[i], end[i]);
+               shape.d, s_row, keys, seen[i].begin, seen[i].end);
     ops.row_to_operand(s_row, keys);
   }
 }

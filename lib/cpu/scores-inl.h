@@ -32,6 +32,9 @@ HWY_INLINE void set_zero(Accumulators<kRows, kVectors>& sum) {
 /// or over its rows (Pᵀ·dO).
 enum class SumOver { kColumns, kRows };
 
+/// Where a tile has columns that not every row sees.
+enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
+
 /// P of a tile of scores, as an operand, and what it adds to the sums of its rows.
 template <typename Operand, SumOver kSumOver>
 struct Exp2Tile {
@@ -47,10 +50,12 @@ struct Exp2Tile {
   HWY_INLINE void finish(const Accumulators<kRows, kVectors>& s, std::int64_t i,
                          std::int64_t j) const {
     // Neither end falls from row to row: the first row ends first, the last one begins last.
-    if (end(i) < j + kVectors * vector_lanes() || begin_of(i + kRows - 1) > j)
-      finish_rows<kRows, kVectors, true>(s, i, j);
+    if (begin_of(i + kRows - 1) > j)
+      finish_rows<kRows, kVectors, Hidden::kBeforeAndAfter>(s, i, j);
+    else if (end(i) < j + kVectors * vector_lanes())
+      finish_rows<kRows, kVectors, Hidden::kAfter>(s, i, j);
     else
-      finish_rows<kRows, kVectors, false>(s, i, j);
+      finish_rows<kRows, kVectors, Hidden::kNothing>(s, i, j);
   }
 
  private:
@@ -62,7 +67,7 @@ struct Exp2Tile {
   std::int64_t begin_of(std::int64_t row) const {
     return rows.begin == nullptr ? 0 : rows.begin[row];
   }
-  template <int kRows, int kVectors, bool kMasked>
+  template <int kRows, int kVectors, Hidden kHidden>
   HWY_INLINE void finish_rows(const Accumulators<kRows, kVectors>& s, std::int64_t i,
                               std::int64_t j) const {
     const std::int64_t lanes = vector_lanes();
@@ -82,7 +87,7 @@ struct Exp2Tile {
 #pragma GCC unroll 2
         for (int t = 0; t < kTogether; ++t) {
           if (r + t < kRows)
-            e[t] = probability<kMasked>(s[r + t][v], max[t], i + r + t, j + v * lanes);
+            e[t] = probability<kHidden>(s[r + t][v], max[t], i + r + t, j + v * lanes);
           else
             e[t] = hn::Zero(F32());
           sum[t] = hn::Add(sum[t], e[t]);
@@ -99,19 +104,20 @@ struct Exp2Tile {
     }
   }
   /// Of the scores of a row from column j on.
-  template <bool kMasked>
+  template <Hidden kHidden>
   HWY_INLINE VecF32 probability(VecF32 s, VecF32 max, std::int64_t row, std::int64_t j) const {
     const F32 f32;
     // f32 operands have the factor in them: a subtraction leaves the multiply-add units alone.
     const auto e = exp2(kPerWord<Operand> == 1 ? hn::Sub(s, max)
                                                : hn::MulSub(s, hn::Set(f32, rows.factor), max));
-    if constexpr (!kMasked) return e;
+    if constexpr (kHidden == Hidden::kNothing) return e;
     const auto first = [&](std::int64_t columns) {
       const std::int64_t count = std::clamp<std::int64_t>(columns - j, 0, vector_lanes());
       return hn::FirstN(f32, static_cast<std::size_t>(count));
     };
     const VecF32 seen = hn::IfThenElseZero(first(end(row)), e);
-    return rows.begin == nullptr ? seen : hn::IfThenZeroElse(first(begin_of(row)), seen);
+    if constexpr (kHidden == Hidden::kAfter) return seen;
+    return hn::IfThenZeroElse(first(begin_of(row)), seen);
   }
 };
 
