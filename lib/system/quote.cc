@@ -2,16 +2,40 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace flashbench {
+
+namespace {
+
+/// Bytes of the character that `text` begins with, in UTF-8; 0 where it is none that can be shown:
+/// a control character (U+0080 to U+009F are some too) or a byte out of place.
+std::size_t shown_bytes(std::string_view text) {
+  const auto byte = [&](std::size_t i) -> unsigned {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
+  const unsigned lead = byte(0), second = byte(1);
+  if (lead < 0x80) return lead < 0x20 || lead == 0x7f ? 0 : 1;
+  if (lead < 0xc2 || lead > 0xf4) return 0;
+  // Overlong forms, surrogates, beyond U+10FFFF.
+  const unsigned least = lead == 0xc2 || lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+  const unsigned most = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+  if (second < least || second > most) return 0;
+  const std::size_t bytes = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  for (std::size_t i = 2; i < bytes; ++i)
+    if ((byte(i) & 0xc0u) != 0x80u) return 0;
+  return bytes;
+}
+
+}  // namespace
 
 std::string escape(std::string_view text) {
   std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f)
-      out += fmt::format("\\x{:02x}", byte);
-    else
-      out += c;
+  while (!text.empty()) {
+    const std::size_t shown = shown_bytes(text);
+    if (shown == 0) out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[0]));
+    out += text.substr(0, shown);
+    text.remove_prefix(std::max<std::size_t>(shown, 1));
   }
   return out;
 }
