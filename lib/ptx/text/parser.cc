@@ -9,6 +9,7 @@
 #include "ptx/machine/device.h"
 #include "ptx/text/lexer.h"
 #include "ptx/text/syntax.h"
+#include "system/quote.h"
 
 namespace flashbench::ptx {
 namespace {
@@ -32,6 +33,9 @@ constexpr std::array kTypes = {
     TypeName{"s64", Type::kS64, 8},       TypeName{"f64", Type::kF64, 8},
     TypeName{"b128", Type::kB128, 16},
 };
+
+/// Of all parameters of a kernel together (PTX ISA 9.0, "Kernel Function Parameters", sm_70 on).
+constexpr std::uint32_t kMostParameterBytes = 32764;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -60,7 +64,7 @@ class Parser {
   [[noreturn]] void fail(const std::string& what) const {
     const std::size_t at = std::min(next_, tokens_.list.size() - 1);
     const int line = tokens_.list.empty() ? 1 : tokens_.list[at].line;
-    throw PtxError(fmt::format("{}: PTX line {}: {}", name_, line, what));
+    throw PtxError(fmt::format("{}: PTX line {}: {}", name_, line, escape(what)));
   }
 
   std::string_view peek(std::size_t ahead = 0) const {
@@ -132,17 +136,18 @@ class Parser {
       }
     }
     v.name = std::string(take());
-    std::uint32_t count = 1;
+    if (type == Type::kNone) fail(fmt::format("'{}' has no type", v.name));
+    const auto element = static_cast<std::uint32_t>(size_of(type));
+    v.size = element;
     while (accept("[")) {
       if (accept("]")) {
-        count = 0;
+        v.size = 0;
         break;
       }
-      count *= number();
+      if (__builtin_mul_overflow(v.size, number(), &v.size))
+        fail(fmt::format("'{}' has more than 2^32 - 1 bytes", v.name));
       expect("]");
     }
-    const auto element = static_cast<std::uint32_t>(size_of(type));
-    v.size = element * count;
     v.align = std::max({v.align, element, 1u});
     if (accept("=")) initialiser(v, element);
     if (v.initial.size() > v.size) fail(fmt::format("too many initial values of '{}'", v.name));
@@ -174,10 +179,23 @@ class Parser {
     expect("(");
     while (!accept(")")) {
       if (accept(",")) continue;
-      take();  // .param or .reg
+      if (!accept(".param") && !accept(".reg"))
+        fail(fmt::format("a parameter begins with '.param', not with '{}'", peek()));
       list.push_back(variable(Space::kParam, false));
     }
     return list;
+  }
+
+  /// Whoever launches the kernel copies an argument into each.
+  void check_kernel_parameters(const Function& f) const {
+    std::uint64_t bytes = 0;
+    for (const Variable& p : f.parameters) {
+      if (p.size == 0) fail(fmt::format("parameter '{}' of '{}' has no bytes", p.name, f.name));
+      bytes += p.size;
+    }
+    if (bytes > kMostParameterBytes)
+      fail(fmt::format("'{}' has {} bytes of parameters; at most {} are allowed", f.name, bytes,
+                       kMostParameterBytes));
   }
 
   void function(bool entry) {
@@ -186,6 +204,7 @@ class Parser {
     if (peek() == "(") f.returns = parameter_list();
     f.name = std::string(take());
     if (peek() == "(") f.parameters = parameter_list();
+    if (entry) check_kernel_parameters(f);
     while (peek() != "{" && peek() != ";") take();  // .maxntid, .minnctapersm, .noreturn
     if (accept(";")) return;                        // a declaration
     expect("{");

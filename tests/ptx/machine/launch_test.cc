@@ -34,6 +34,24 @@ TEST(Parser, ErrorsNameTheModuleAndTheLine) {
               HasSubstr("too many initial values"));
 }
 
+TEST(Parser, AKernelsParametersHaveBytesToCopyArgumentsInto) {
+  const auto error = [](const std::string& parameters) {
+    return load_error(std::string(kHeader) + ".entry k(" + parameters + ") { ret; }\n");
+  };
+  EXPECT_EQ(error(".param .u64 a, .param .align 8 .b8 b[16][2]"), "no error");
+  EXPECT_EQ(error(std::string("\xff\0", 2)),
+            "bad.ptx: PTX line 4: a parameter begins with '.param', not with '\\xff'");
+  EXPECT_THAT(error(".u64 a"), HasSubstr("begins with '.param', not with '.u64'"));
+  EXPECT_THAT(error(".param a"), HasSubstr("'a' has no type"));
+  EXPECT_THAT(error(".param .pred a"), HasSubstr("parameter 'a' of 'k' has no bytes"));
+  EXPECT_THAT(error(".param .b8 a[]"), HasSubstr("parameter 'a' of 'k' has no bytes"));
+  EXPECT_THAT(error(".param .u64 a, .param .b8 b[0]"), HasSubstr("parameter 'b' of 'k' has no"));
+  // 2^32 bytes, which are 0 in 32 bits, and an argument of gigabytes.
+  EXPECT_THAT(error(".param .b64 a[65536][8192]"), HasSubstr("'a' has more than 2^32 - 1 bytes"));
+  EXPECT_THAT(error(".param .b8 a[4294967295], .param .b8 b"),
+              HasSubstr("'k' has 4294967296 bytes of parameters; at most 32764"));
+}
+
 TEST(Parser, WhatIsNotKnownIsAnErrorAndNeverSkipped) {
   const auto body = [](const std::string& line) {
     return kernel_text(0, ".reg .b32 %r<9>; .reg .f32 %f<9>; .reg .pred %q<3>;\n" + line);
