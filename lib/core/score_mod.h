@@ -6,6 +6,8 @@
 
 namespace flashbench {
 
+struct Problem;
+
 /// What becomes of a scaled score before softmax, and how the gradient passes back through it. The
 /// identity is the only case today; a soft cap or a bias by position is a further one. T: float, or
 /// a type of automatic differentiation.
@@ -24,5 +26,8 @@ struct ScoreMod {
     return T(1);
   }
 };
+
+/// What a problem asks to be done to its scores.
+ScoreMod score_mod_of(const Problem& p);
 
 }  // namespace flashbench

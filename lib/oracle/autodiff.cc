@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "core/score_mod.h"
+#include "core/visibility.h"
 #include "oracle/normal_attention.h"
 #include "paper/forward.h"
 
@@ -27,21 +29,21 @@ void declare_independent(const double* x, std::int64_t count, Actives& active, D
 /// Small, so that cases of any size have several.
 constexpr std::int64_t kBlock = 16;
 
-/// O of one query head.
-void run(const Group& group, Formulation formulation, const adouble* q, const Actives& k,
-         const Actives& v, Actives& o) {
-  const LiteralHead& head = group.head;
-  o.resize(static_cast<std::size_t>(head.q_len * head.d));
+/// O of query head g of the group.
+void run(const Group& group, std::int64_t g, Formulation formulation, const adouble* q,
+         const Actives& k, const Actives& v, Actives& o) {
+  const Shape& s = group.shape();
+  o.resize(static_cast<std::size_t>(s.q_len * s.d));
   if (formulation == Formulation::kFlash) {
-    const paper::Head blocked = paper_head(group, kBlock);
-    Actives lse(static_cast<std::size_t>(head.q_len));
+    const paper::Head blocked = paper_head(group, g, kBlock);
+    Actives lse(static_cast<std::size_t>(s.q_len));
     Actives workspace(static_cast<std::size_t>(paper::forward_workspace(blocked)));
     paper::forward<adouble>(blocked, q, k.data(), v.data(), o.data(), lse.data(), workspace.data());
     return;
   }
-  Actives p(static_cast<std::size_t>(head.kv_len));
-  for (std::int64_t i = 0; i < head.q_len; ++i)
-    normal_row<adouble>(head, i, q + i * head.d, k.data(), v.data(), o.data() + i * head.d,
+  Actives p(static_cast<std::size_t>(s.kv_len));
+  for (std::int64_t i = 0; i < s.q_len; ++i)
+    normal_row<adouble>(group.head(g), i, q + i * s.d, k.data(), v.data(), o.data() + i * s.d,
                         p.data());
 }
 
@@ -55,17 +57,17 @@ void start_tape(double operations) {
 
 /// Records loss = Σ dO∘O; returns the point, in order of Q, K, V.
 Doubles record(const Group& group, Formulation formulation) {
-  const LiteralHead& head = group.head;
-  const std::int64_t q_count = head.q_len * head.d, kv_count = head.kv_len * head.d;
+  const Shape& s = group.shape();
+  const std::int64_t q_count = s.q_len * s.d, kv_count = s.kv_len * s.d;
   Doubles point;
   Actives q, k, v, o;
-  start_tape(tape_operations(head, group.heads, kBlock));
-  declare_independent(group.q, group.heads * q_count, q, point);
+  start_tape(tape_operations(s, kBlock));
+  declare_independent(group.q, group.heads() * q_count, q, point);
   declare_independent(group.k, kv_count, k, point);
   declare_independent(group.v, kv_count, v, point);
   adouble loss = 0;
-  for (std::int64_t g = 0; g < group.heads; ++g) {
-    run(group, formulation, q.data() + g * q_count, k, v, o);
+  for (std::int64_t g = 0; g < group.heads(); ++g) {
+    run(group, g, formulation, q.data() + g * q_count, k, v, o);
     for (std::int64_t i = 0; i < q_count; ++i)
       loss += group.d_o[g * q_count + i] * o[static_cast<std::size_t>(i)];
   }
@@ -85,19 +87,26 @@ void check_in_memory() {
 
 }  // namespace
 
-paper::Head paper_head(const Group& group, std::int64_t block) {
-  const LiteralHead& head = group.head;
-  return {head.q_len, head.kv_len, head.d, head.scale, group.mask, head.key_mask, block, block};
+paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block) {
+  const Problem& p = group.def->problem();
+  const Shape& s = p.shape;
+  paper::Head head{s.q_len, s.kv_len, s.d, p.softmax_scale(), visible_of(p)};
+  const std::vector<std::uint8_t>& key_mask = group.def->inputs().key_mask;
+  if (!key_mask.empty()) head.key_mask = key_mask.data() + group.b * s.kv_len;
+  head.q_block = head.kv_block = block;
+  head.modify = score_mod_of(p);
+  head.h = static_cast<std::int32_t>(group.head(g).h);
+  return head;
 }
 
-double tape_operations(const LiteralHead& head, std::int64_t heads, std::int64_t kv_block) {
-  const double d = static_cast<double>(head.d);
-  const double rows = static_cast<double>(heads * head.q_len);
-  const double keys = static_cast<double>(head.kv_len);
+double tape_operations(const Shape& s, std::int64_t kv_block) {
+  const double d = static_cast<double>(s.d);
+  const double rows = static_cast<double>(s.group() * s.q_len);
+  const double keys = static_cast<double>(s.kv_len);
   const double steps =
-      keys / static_cast<double>(std::min(kv_block, head.kv_len)) + 1;  // renormalisations of O
+      keys / static_cast<double>(std::min(kv_block, s.kv_len)) + 1;  // renormalisations of O
   return rows * keys * (2 * d + 16) + rows * steps * (2 * d + 16) +
-         static_cast<double>(heads) * keys * 2 * d + 8 * d * (rows + keys);
+         static_cast<double>(s.group()) * keys * 2 * d + 8 * d * (rows + keys);
 }
 
 GroupGradients differentiate(const Group& group, Formulation formulation) {
@@ -112,7 +121,7 @@ GroupGradients differentiate(const Group& group, Formulation formulation) {
   if (status < 0)
     throw std::runtime_error(
         fmt::format("automatic differentiation failed: ADOL-C returned {}", status));
-  const auto kv_count = static_cast<std::ptrdiff_t>(group.head.kv_len * group.head.d);
+  const auto kv_count = static_cast<std::ptrdiff_t>(group.shape().kv_len * group.shape().d);
   GroupGradients g;
   g.dv.assign(gradients.end() - kv_count, gradients.end());
   g.dk.assign(gradients.end() - 2 * kv_count, gradients.end() - kv_count);

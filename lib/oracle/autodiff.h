@@ -2,7 +2,6 @@
 
 #include <cstdint>
 
-#include "core/visible.h"
 #include "oracle/literal_head.h"
 #include "oracle/panel.h"
 #include "paper/head.h"
@@ -11,15 +10,18 @@ namespace flashbench::oracle {
 
 /// One K/V head and the query heads that share it, in double.
 struct Group {
-  LiteralHead head;
-  Visible mask;           ///< the same as `paper` is told
-  std::int64_t heads;     ///< query heads
+  const Definition* def;
+  std::int64_t b, h_kv;
   const double *q, *d_o;  ///< [heads, q_len, d]
   const double *k, *v;    ///< [kv_len, d]
+
+  const Shape& shape() const { return def->shape(); }
+  std::int64_t heads() const { return shape().group(); }
+  LiteralHead head(std::int64_t g) const { return {def, b, h_kv * heads() + g}; }
 };
 
-/// The group's heads for the algorithms of `paper`, in blocks of so many queries and keys.
-paper::Head paper_head(const Group& group, std::int64_t block);
+/// Head g of the group for the algorithms of `paper`, in blocks of so many queries and keys.
+paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block);
 
 struct GroupGradients {
   Doubles dq;      ///< [heads, q_len, d]
@@ -37,7 +39,8 @@ enum class Formulation {
 /// switched) or did not stay in memory.
 GroupGradients differentiate(const Group& group, Formulation formulation);
 
-/// Operations that differentiate() would record, about 25 bytes and 50 ns each.
-double tape_operations(const LiteralHead& head, std::int64_t heads, std::int64_t kv_block);
+/// Operations that differentiate() would record for a group of this shape, about 25 bytes and 50 ns
+/// each.
+double tape_operations(const Shape& s, std::int64_t kv_block);
 
 }  // namespace flashbench::oracle

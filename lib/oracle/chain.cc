@@ -7,7 +7,6 @@
 #include <functional>
 #include <random>
 
-#include "core/visibility.h"
 #include "core/work.h"
 #include "oracle/autodiff.h"
 #include "oracle/compare.h"
@@ -48,7 +47,7 @@ struct Answer {
 /// A problem in double with the closed form's answer (4) to it.
 class Case {
  public:
-  Case(const Problem& p, const Inputs& in) : problem_(p), inputs_(in) {
+  Case(const Problem& p, const Inputs& in) : problem_(p), inputs_(in), def_(problem_, inputs_) {
     problem_.dtype = Dtype::kF32;  // the unit that the noise is scaled from
     q = load(in.q);
     k = load(in.k);
@@ -57,17 +56,16 @@ class Case {
     clear_masked_keys();
     solve();
   }
+  Case(const Case&) = delete;  // def_ refers to problem_
+  Case& operator=(const Case&) = delete;
 
   const Shape& shape() const { return problem_.shape; }
 
   /// One K/V head and its query heads.
   Group group(std::int64_t b, std::int64_t h_kv) const {
-    const Shape& s = shape();
-    LiteralHead head{s.q_len, s.kv_len, s.d, problem_.softmax_scale(), problem_.causal};
-    if (!inputs_.key_mask.empty()) head.key_mask = inputs_.key_mask.data() + b * s.kv_len;
-    return {head,
-            visible_of(problem_),
-            s.group(),
+    return {&def_,
+            b,
+            h_kv,
             q.x.data() + q_at(b, h_kv),
             d_o.x.data() + q_at(b, h_kv),
             k.x.data() + kv_at(b, h_kv),
@@ -86,12 +84,11 @@ class Case {
  private:
   /// What a masked-out key holds must not matter, and here would if it were NaN.
   void clear_masked_keys() {
-    const Definition def(problem_, inputs_);
     const auto clear = [&](Array& a) {
       for (std::int64_t b = 0; b < a.dims.b; ++b)
         for (std::int64_t h = 0; h < a.dims.h; ++h)
           for (std::int64_t j = 0; j < a.dims.rows; ++j)
-            if (!def.kept(b, j))
+            if (!def_.kept(b, j))
               std::fill_n(a.x.begin() + static_cast<std::ptrdiff_t>(a.dims.index(b, h, j, 0)),
                           a.dims.d, 0.0);
     };
@@ -100,19 +97,18 @@ class Case {
   }
 
   void solve() {
-    const Definition def(problem_, inputs_);
     o.value.dims = dq.value.dims = q.dims;
     dk.value.dims = dv.value.dims = k.dims;
     const auto append = [](Answer& a, const Doubles& value, const Doubles& noise) {
       a.value.x.insert(a.value.x.end(), value.begin(), value.end());
       for (const double s : noise) a.noise.push_back(s * kF64PerF32);
     };
-    const std::vector<RowPart> rows = all_rows(def);
+    const std::vector<RowPart> rows = all_rows(def_);
     for (const RowPart& part : rows) {
       append(o, part.results.o, part.results.noise_o);
       append(dq, part.results.dq, part.results.noise_dq);
     }
-    for (const ColumnPart& part : all_columns(def, rows)) {
+    for (const ColumnPart& part : all_columns(def_, rows)) {
       append(dk, part.results.dk, part.results.noise_dk);
       append(dv, part.results.dv, part.results.noise_dv);
     }
@@ -120,6 +116,7 @@ class Case {
 
   Problem problem_;
   const Inputs& inputs_;
+  Definition def_;
 };
 
 TensorVerdict compare(const char* tensor, const Doubles& got, const Answer& want) {
@@ -162,11 +159,11 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h_kv; ++h) {
       const Group g = c.group(b, h);
-      const paper::Head head = paper_head(g, s.q_len > 512 ? 64 : 16);
-      Doubles lse(static_cast<std::size_t>(s.q_len));
-      Doubles work(static_cast<std::size_t>(
-          std::max(paper::forward_workspace(head), paper::backward_workspace(head))));
-      for (std::int64_t n = 0; n < g.heads; ++n) {
+      Doubles lse(static_cast<std::size_t>(s.q_len)), work;
+      for (std::int64_t n = 0; n < g.heads(); ++n) {
+        const paper::Head head = paper_head(g, n, s.q_len > 512 ? 64 : 16);
+        work.resize(static_cast<std::size_t>(
+            std::max(paper::forward_workspace(head), paper::backward_workspace(head))));
         const std::int64_t in_group = n * s.q_len * s.d;
         double* o = all.o.data() + c.q_at(b, h) + in_group;
         paper::forward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), work.data());

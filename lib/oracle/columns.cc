@@ -75,6 +75,7 @@ class ColumnBlock {
   std::vector<std::uint8_t> seen_;  // [keys]: some query sees it
   Panel k_, v_, q_, do_;
   std::span<const RowStats> tile_stats_;
+  std::int64_t tile_h_ = 0;
   std::vector<std::int64_t> tile_rows_;
   // [keys, rows of the tile]; steady_ds_ starts as |dO||V|ᵀ.
   Doubles p_, ds_, random_p_, random_ds_, steady_p_, steady_ds_;
@@ -94,6 +95,7 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
         break;
       }
   if (!any) return false;
+  tile_h_ = h;
   tile_rows_ = rows;
   tile_stats_ = stats_.subspan(static_cast<std::size_t>(g * q_len + rows.front()), rows.size());
   std::vector<std::uint8_t> keep;
@@ -124,17 +126,22 @@ void ColumnBlock::weights() {
     const std::size_t n = m / static_cast<std::size_t>(rows);
     const std::size_t i = m % static_cast<std::size_t>(rows);
     const RowStats& s = tile_stats_[i];
-    const double p =
-        def_.visible(b_, tile_rows_[i], which_[n]) ? std::exp(scale_ * p_[m] - s.lse) : 0.0;
-    const double ds = p * (ds_[m] - s.d);
+    const bool visible = def_.visible(b_, tile_rows_[i], which_[n]);
+    const Score score =
+        visible ? def_.score_with_slope(scale_ * p_[m], tile_h_, tile_rows_[i], which_[n])
+                : Score{0, 0};
+    const double p = visible ? std::exp(score.value - s.lse) : 0.0;
+    const double ds = p * (ds_[m] - s.d) * score.slope;
     const StoreError p_error = rounding_.of(p);
     const StoreError ds_error = rounding_.of_gradient(ds, p, scale_);
     p_[m] = p;
     ds_[m] = ds;
     steady_p_[m] = (s.v + summing) * p + p_error.lost;
-    steady_ds_[m] = (s.v + summing) * p * (steady_ds_[m] + s.a) + ds_error.lost;
+    steady_ds_[m] =
+        (s.v + summing) * p * (steady_ds_[m] + s.a) * slope_noise(score.slope) + ds_error.lost;
     random_p_[m] = p_error.random * p_error.random;
-    random_ds_[m] = ds_error.random * ds_error.random + s.delta * p * s.delta * p;
+    const double of_d = s.delta * p * score.slope;
+    random_ds_[m] = ds_error.random * ds_error.random + of_d * of_d;
   }
 }
 
@@ -151,7 +158,7 @@ void ColumnBlock::accumulate() {
 }
 
 /// s_dV = u|dV| + rssᵢ(random(P)·dO) + Σ(vP + lost(P))|dO| + t;
-/// s_dK = u|dK| + |scale|(rssᵢ((random(dS), δP)·Q) + Σ(vP(|dO||V|ᵀ + a) + lost(dS))|Q|) + t.
+/// s_dK = u|dK| + |scale|(rssᵢ((random(dS), δP∘slope)·Q) + Σ(vP(|dO||V|ᵀ + a) + lost(dS))|Q|) + t.
 void ColumnBlock::finish() {
   const double size = std::abs(scale_);
   for (std::int64_t n = 0; n < keys_; ++n) {
@@ -183,25 +190,33 @@ ColumnResults compute_columns(const Definition& def, std::int64_t b, std::int64_
 Doubles estimate_kappa(const Definition& def, std::int64_t b, std::int64_t h_kv,
                        std::span<const std::int64_t> keys) {
   const Shape& s = def.shape();
+  const double per_rss = std::abs(def.scale()) * std::sqrt(static_cast<double>(s.d));
   Panel k, q;
   k.gather(def.inputs().k, b, h_kv, keys);
   k.derive();
-  Doubles kappa(static_cast<std::size_t>(s.group() * s.q_len), 0.0), sum;
-  for_query_tiles(s, h_kv,
-                  [&](std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
-                    q.gather(def.inputs().q, b, h, rows);
-                    q.transpose();
-                    for (double& x : q.xt) x *= x;
-                    sum.assign(static_cast<std::size_t>(k.rows * q.rows), 0.0);
-                    multiply_add(k.rows, q.rows, s.d, k.square.data(), s.d, q.xt.data(), q.rows,
-                                 sum.data(), q.rows);
-                    double* out = kappa.data() + g * s.q_len + rows.front();
-                    for (std::int64_t n = 0; n < k.rows; ++n)
-                      for (std::int64_t i = 0; i < q.rows; ++i)
-                        out[i] = std::max(out[i], sum.data()[n * q.rows + i]);
-                  });
-  for (double& x : kappa)
-    x = std::abs(def.scale()) * std::sqrt(static_cast<double>(s.d)) * std::sqrt(x);
+  Doubles kappa(static_cast<std::size_t>(s.group() * s.q_len), 0.0), dot, square;
+  const auto products = [&](const Doubles& of_k, Doubles& out) {
+    out.assign(static_cast<std::size_t>(k.rows * q.rows), 0.0);
+    multiply_add(k.rows, q.rows, s.d, of_k.data(), s.d, q.xt.data(), q.rows, out.data(), q.rows);
+  };
+  for_query_tiles(
+      s, h_kv, [&](std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
+        q.gather(def.inputs().q, b, h, rows);
+        q.transpose();
+        products(k.x, dot);
+        for (double& x : q.xt) x *= x;
+        products(k.square, square);
+        double* out = kappa.data() + g * s.q_len + rows.front();
+        for (std::int64_t n = 0; n < k.rows; ++n)
+          for (std::int64_t i = 0; i < q.rows; ++i) {
+            const std::int64_t at = n * q.rows + i;
+            const double raw = def.scale() * dot.data()[at];
+            const Score score = def.score_with_slope(raw, h, rows[static_cast<std::size_t>(i)],
+                                                     keys[static_cast<std::size_t>(n)]);
+            const double sum = per_rss * std::sqrt(square.data()[at]);
+            out[i] = std::max(out[i], score_noise(sum, score, raw));
+          }
+      });
   return kappa;
 }
 

@@ -17,13 +17,13 @@ struct ColumnResults {
 };
 
 /// Keys `which` of K/V head h_kv of batch element b, by the closed form:
-/// P = exp(S - LSE), dV = PᵀdO, dK = scale·dSᵀ·Q, summed over the query heads of the group.
-/// `stats` [group, q_len]: of the query rows of the group's heads, in order.
+/// P = exp(S - LSE), dV = PᵀdO, dK = scale·dSᵀ·Q, dS = P∘(dP - D)∘slope, summed over the query
+/// heads of the group. `stats` [group, q_len]: of the query rows of the group's heads, in order.
 ColumnResults compute_columns(const Definition& def, std::int64_t b, std::int64_t h_kv,
                               std::span<const std::int64_t> which, std::span<const RowStats> stats);
 
-/// kappa = |scale|·sqrt(d)·max over `keys` of rss_c(q·k) for every query row of a group:
-/// [group, q_len]. What the rows themselves give when all keys are looked at, from a few keys.
+/// kappa (the largest score_noise over `keys`) of every query row of a group: [group, q_len]. What
+/// the rows themselves give when all keys are looked at, from a few keys.
 Doubles estimate_kappa(const Definition& def, std::int64_t b, std::int64_t h_kv,
                        std::span<const std::int64_t> keys);
 

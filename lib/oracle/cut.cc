@@ -23,8 +23,7 @@ Tensor first_of(const Tensor& t, Dims dims) {
 
 double operations(const Shape& s) {
   constexpr std::int64_t kKvBlock = 64;
-  const LiteralHead head{s.q_len, s.kv_len, s.d, 1.0};
-  return static_cast<double>(s.b * s.h_kv) * tape_operations(head, s.group(), kKvBlock);
+  return static_cast<double>(s.b * s.h_kv) * tape_operations(s, kKvBlock);
 }
 
 }  // namespace

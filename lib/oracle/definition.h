@@ -5,6 +5,7 @@
 
 #include "core/problem.h"
 #include "core/tensor.h"
+#include "oracle/dual.h"
 
 namespace flashbench::oracle {
 
@@ -13,8 +14,14 @@ inline bool worth_threads(const Shape& s) {
   return s.b * s.h * s.q_len * s.widest_d() > (std::int64_t{1} << 20) / s.kv_len;
 }
 
-/// A problem with its inputs, and its mask as it is defined: key j is visible to query i iff the
-/// padding mask keeps j, and, where causal, j <= i + kv_len - q_len.
+/// A score, and its derivative by the scaled product of query and key.
+struct Score {
+  double value, slope;
+};
+
+/// A problem with its inputs, and the two things that every formula of attention takes as given,
+/// each written out, so that they can judge core/visible.h and core/score_mod.h: which key is
+/// visible to which query, and what becomes of a score before softmax.
 /// Refers to the problem and the inputs; they must outlive it.
 class Definition {
  public:
@@ -30,8 +37,19 @@ class Definition {
     return inputs_->key_mask.empty() ||
            inputs_->key_mask[static_cast<std::size_t>(b * shape().kv_len + j)] != 0;
   }
+  /// The padding mask keeps key j, and, where causal, j <= i + kv_len - q_len.
   bool visible(std::int64_t b, std::int64_t i, std::int64_t j) const {
     return kept(b, j) && (!problem_->causal || j <= i + shape().kv_len - shape().q_len);
+  }
+  /// The score of query i and key j of query head h; `s` is scale·q·k. T: double, or a number that
+  /// carries derivatives: this line is all that the oracle is told of a modification.
+  template <typename T>
+  T score(const T& s, std::int64_t /*h*/, std::int64_t /*i*/, std::int64_t /*j*/) const {
+    return s;
+  }
+  Score score_with_slope(double s, std::int64_t h, std::int64_t i, std::int64_t j) const {
+    const Dual moving = score(Dual(s, 0, 1), h, i, j);
+    return {moving.value, moving.slope[0]};
   }
   /// Keys that row i may see, padded ones counted: how long its sums are at most.
   std::int64_t row_length(std::int64_t i) const {

@@ -46,43 +46,46 @@ class Block {
  public:
   Block(const Group& group, const TransposedTiles& k, const TransposedTiles& k_way,
         const double* v_way)
-      : group_(group), head_(group.head), k_(k), k_way_(k_way), v_way_(v_way) {}
+      : group_(group), k_(k), k_way_(k_way), v_way_(v_way) {}
 
   /// Rows [n, n + m) of the group; n counts through its query heads, all rows in one head.
   std::array<double, 3> derivative(std::int64_t n, std::int64_t m, const double* q_way) {
-    const std::int64_t d = head_.d, keys = head_.kv_len;
+    const std::int64_t d = group_.shape().d, keys = group_.shape().kv_len;
+    const std::int64_t q_len = group_.shape().q_len;
+    const LiteralHead head = group_.head(n / q_len);
     for (Doubles* x : {&p_, &along_q_, &along_k_}) x->assign(static_cast<std::size_t>(m * keys), 0);
     k_.multiply(m, keys, d, group_.q + n * d, p_);
     k_.multiply(m, keys, d, q_way + n * d, along_q_);
     k_way_.multiply(m, keys, d, group_.q + n * d, along_k_);
-    for (std::int64_t r = 0; r < m; ++r) softmax((n + r) % head_.q_len, r * keys);
+    for (std::int64_t r = 0; r < m; ++r) softmax(head, (n + r) % q_len, r * keys);
     return {slope(n, m, along_q_, group_.v), slope(n, m, along_k_, group_.v),
             slope(n, m, p_, v_way_)};
   }
 
  private:
-  /// Row i: scores and their slopes at offset `at` become probabilities and theirs.
-  void softmax(std::int64_t i, std::int64_t at) {
+  /// Row i: products q·k and their slopes at offset `at` become probabilities and theirs.
+  void softmax(const LiteralHead& head, std::int64_t i, std::int64_t at) {
+    const std::int64_t keys = head.shape().kv_len;
     double* p = p_.data() + at;
     double* along_q = along_q_.data() + at;
     double* along_k = along_k_.data() + at;
-    row_.assign(static_cast<std::size_t>(head_.kv_len), Dual());
+    row_.assign(static_cast<std::size_t>(keys), Dual());
     Dual max(-std::numeric_limits<double>::infinity());
-    for (std::int64_t j = 0; j < head_.kv_len; ++j) {
-      if (!head_.visible(i, j)) continue;
+    for (std::int64_t j = 0; j < keys; ++j) {
+      if (!head.visible(i, j)) continue;
       Dual s(p[j], kAlongQ, along_q[j]);
       s.slope[kAlongK] = along_k[j];
-      row_.data()[j] = s * Dual(head_.scale);
+      row_.data()[j] = head.score(s * Dual(head.scale()), i, j);
       max = std::max(max, row_.data()[j]);
     }
     Dual sum;
-    for (std::int64_t j = 0; j < head_.kv_len; ++j) {
-      if (!head_.visible(i, j)) continue;
+    for (std::int64_t j = 0; j < keys; ++j) {
+      if (!head.visible(i, j)) continue;
       row_.data()[j] = exp(row_.data()[j] - max);
       sum += row_.data()[j];
     }
-    for (std::int64_t j = 0; j < head_.kv_len; ++j) {
-      const Dual share = head_.visible(i, j) ? row_.data()[j] / sum : Dual();
+    for (std::int64_t j = 0; j < keys; ++j) {
+      const Dual share = head.visible(i, j) ? row_.data()[j] / sum : Dual();
       p[j] = share.value;
       along_q[j] = share.slope[kAlongQ];
       along_k[j] = share.slope[kAlongK];
@@ -91,16 +94,15 @@ class Block {
 
   /// Σ dO∘(weights·x): the part of the loss's slope that these weights of V's rows bring.
   double slope(std::int64_t n, std::int64_t m, const Doubles& weights, const double* x) {
-    const std::int64_t d = head_.d;
+    const std::int64_t d = group_.shape().d, keys = group_.shape().kv_len;
     o_.assign(static_cast<std::size_t>(m * d), 0);
-    multiply_add(m, d, head_.kv_len, weights.data(), head_.kv_len, x, d, o_.data(), d);
+    multiply_add(m, d, keys, weights.data(), keys, x, d, o_.data(), d);
     double sum = 0;
     for (std::int64_t i = 0; i < m * d; ++i) sum += group_.d_o[n * d + i] * o_.data()[i];
     return sum;
   }
 
   const Group& group_;
-  const LiteralHead& head_;
   const TransposedTiles &k_, &k_way_;
   const double* v_way_;
   Doubles p_, along_q_, along_k_, o_;
@@ -111,19 +113,19 @@ class Block {
 
 std::array<double, 3> directional_derivatives(const Group& group, const double* q_way,
                                               const double* k_way, const double* v_way) {
-  const LiteralHead& head = group.head;
-  const TransposedTiles k_tiles(group.k, head.kv_len, head.d);
-  const TransposedTiles k_way_tiles(k_way, head.kv_len, head.d);
-  const std::int64_t blocks = (head.q_len + kRows - 1) / kRows;
+  const Shape& s = group.shape();
+  const TransposedTiles k_tiles(group.k, s.kv_len, s.d);
+  const TransposedTiles k_way_tiles(k_way, s.kv_len, s.d);
+  const std::int64_t blocks = (s.q_len + kRows - 1) / kRows;
   double dq = 0, dk = 0, dv = 0;
 #pragma omp parallel reduction(+ : dq, dk, dv)
   {
     Block block(group, k_tiles, k_way_tiles, v_way);
 #pragma omp for schedule(dynamic)
-    for (std::int64_t n = 0; n < group.heads * blocks; ++n) {
+    for (std::int64_t n = 0; n < group.heads() * blocks; ++n) {
       const std::int64_t first = n % blocks * kRows;
-      const auto slope = block.derivative(n / blocks * head.q_len + first,
-                                          std::min(kRows, head.q_len - first), q_way);
+      const auto slope =
+          block.derivative(n / blocks * s.q_len + first, std::min(kRows, s.q_len - first), q_way);
       dq += slope[kAlongQ];
       dk += slope[kAlongK];
       dv += slope[kAlongV];

@@ -37,6 +37,10 @@ struct Dual {
     const double e = std::exp(x.value);
     return x.chain(e, e, x, 0);
   }
+  friend Dual tanh(const Dual& x) {
+    const double t = std::tanh(x.value);
+    return x.chain(t, 1 - t * t, x, 0);
+  }
   friend bool operator<(const Dual& x, const Dual& y) { return x.value < y.value; }
 
  private:

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/dtype.h"
+#include "oracle/definition.h"
 
 namespace flashbench::oracle {
 
@@ -49,8 +50,20 @@ inline double sum_noise(std::int64_t n) {
   return 0x1p-23 * 0.2 * std::sqrt(static_cast<double>(n));
 }
 
-/// Relative noise v of P = exp(S - LSE) in a row of n keys whose scores are f32 sums of d products:
-/// kappa = |scale|·sqrt(d)·max over j of rss_c(q·k). One ulp of exp adds the 1.
+/// kappa of one pair, in units of an f32 ulp of 1: how far off its score is expected to be. The sum
+/// of d products is off by `sum` = |scale|·sqrt(d)·rss_c(q·k), and a modification of it, where
+/// there is one, carries that on by its slope; it is itself as exact as what it adds, or as its
+/// result, whichever is smaller. `raw`: the score before the modification.
+inline double score_noise(double sum, const Score& score, double raw) {
+  return std::abs(score.slope) * sum + std::min(std::abs(score.value - raw), std::abs(score.value));
+}
+
+/// What noise of P is multiplied by on its way to dS where a score was modified: the slope, which
+/// itself is off by an ulp of 1 or so.
+inline double slope_noise(double slope) { return std::max(1.0, std::abs(slope)); }
+
+/// Relative noise v of P = exp(S - LSE) in a row of n keys; kappa: the largest score_noise of the
+/// row. One ulp of exp adds the 1.
 inline double softmax_noise(double kappa, std::int64_t n) {
   return 0x1p-23 * (1 + kappa) + sum_noise(n);
 }

@@ -16,26 +16,28 @@ template <class T>
 void normal_row(const LiteralHead& head, std::int64_t i, const T* q_row, const T* k, const T* v,
                 T* o_row, T* p) {
   using std::exp;
-  for (std::int64_t c = 0; c < head.d; ++c) o_row[c] = T(0);
+  const std::int64_t kv_len = head.shape().kv_len, d = head.shape().d;
+  for (std::int64_t c = 0; c < d; ++c) o_row[c] = T(0);
   if (head.empty_row(i)) return;
   T max = T(-std::numeric_limits<double>::infinity());
-  for (std::int64_t j = 0; j < head.kv_len; ++j) {
+  for (std::int64_t j = 0; j < kv_len; ++j) {
     if (!head.visible(i, j)) continue;
     p[j] = T(0);
-    for (std::int64_t c = 0; c < head.d; ++c) p[j] += q_row[c] * k[j * head.d + c];
-    p[j] *= T(head.scale);
+    for (std::int64_t c = 0; c < d; ++c) p[j] += q_row[c] * k[j * d + c];
+    p[j] *= T(head.scale());
+    p[j] = head.score(p[j], i, j);
     max = std::max(max, p[j]);
   }
   T sum = T(0);
-  for (std::int64_t j = 0; j < head.kv_len; ++j) {
+  for (std::int64_t j = 0; j < kv_len; ++j) {
     if (!head.visible(i, j)) continue;
     p[j] = T(exp(p[j] - max));
     sum += p[j];
   }
-  for (std::int64_t j = 0; j < head.kv_len; ++j) {
+  for (std::int64_t j = 0; j < kv_len; ++j) {
     if (!head.visible(i, j)) continue;
     const T share = p[j] / sum;
-    for (std::int64_t c = 0; c < head.d; ++c) o_row[c] += share * v[j * head.d + c];
+    for (std::int64_t c = 0; c < d; ++c) o_row[c] += share * v[j * d + c];
   }
 }
 

@@ -20,6 +20,7 @@ class RowBlock {
            std::span<const std::int64_t> which)
       : def_(def),
         b_(b),
+        h_(h),
         kv_head_(def.shape().kv_head(h)),
         which_(which),
         rows_(static_cast<std::int64_t>(which.size())),
@@ -85,19 +86,21 @@ class RowBlock {
   }
 
   void score();
+  void modify(std::int64_t j0, std::int64_t keys, const double* sum_square);
   void softmax();
   void weigh_values();
   void score_gradient();
   void weigh_keys();
 
   const Definition& def_;
-  std::int64_t b_, kv_head_;
+  std::int64_t b_, h_, kv_head_;
   std::span<const std::int64_t> which_;
   std::int64_t rows_, kv_len_, d_, d_v_;
   double scale_;
   Rounding rounding_;
   Panel q_, do_;
   Doubles p_;       // [rows, kv_len]: scores, then probabilities
+  Doubles slope_;   // [rows, kv_len]: of what is done to scores; only with gradients
   Doubles random_;  // [rows, kv_len]: squared random errors of P, then of dS
   Doubles steady_;  // [rows, kv_len]: errors of P that add up, then of dS
   Doubles ds_;      // [rows, kv_len]: dP, then dS
@@ -106,9 +109,10 @@ class RowBlock {
   RowResults r_;
 };
 
-/// S = scale·QKᵀ, and kappa from rss_c(q·k) of the visible pairs.
+/// S = scale·QKᵀ, modified, and kappa from rss_c(q·k) of the visible pairs.
 void RowBlock::score() {
   p_ = matrix(kv_len_);
+  if (def_.has_gradients()) slope_ = matrix(kv_len_);
   Panel k;
   Doubles kt_square, sum_square;
   for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
@@ -119,14 +123,27 @@ void RowBlock::score() {
     sum_square = matrix(k.rows);
     multiply_add(rows_, k.rows, d_, q_.square.data(), d_, kt_square.data(), k.rows,
                  sum_square.data(), k.rows);
-    const double* sum = sum_square.data();
-    for (std::int64_t n = 0; n < rows_; ++n)
-      for (std::int64_t j = 0; j < k.rows; ++j)
-        if (def_.visible(b_, which_[static_cast<std::size_t>(n)], j0 + j))
-          kappa_.data()[n] = std::max(kappa_.data()[n], sum[n * k.rows + j]);
+    modify(j0, k.rows, sum_square.data());
   });
-  for (double& x : p_) x *= scale_;
-  for (double& x : kappa_) x = std::abs(scale_) * std::sqrt(static_cast<double>(d_)) * std::sqrt(x);
+}
+
+/// Products q·k of a tile of keys to scores; `sum_square` [rows, keys]: of their terms. Pairs that
+/// are hidden stay as they are.
+void RowBlock::modify(std::int64_t j0, std::int64_t keys, const double* sum_square) {
+  const double per_rss = std::abs(scale_) * std::sqrt(static_cast<double>(d_));
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    const std::int64_t i = which_[static_cast<std::size_t>(n)];
+    for (std::int64_t j = 0; j < keys; ++j) {
+      if (!def_.visible(b_, i, j0 + j)) continue;
+      const std::int64_t at = n * kv_len_ + j0 + j;
+      const double raw = scale_ * p_.data()[at];
+      const Score score = def_.score_with_slope(raw, h_, i, j0 + j);
+      const double sum = per_rss * std::sqrt(sum_square[n * keys + j]);
+      kappa_.data()[n] = std::max(kappa_.data()[n], score_noise(sum, score, raw));
+      p_.data()[at] = score.value;
+      if (!slope_.empty()) slope_.data()[at] = score.slope;
+    }
+  }
 }
 
 /// P and LSE of each row over its visible keys.
@@ -203,31 +220,35 @@ void RowBlock::weigh_values() {
   }
 }
 
-/// dS = P∘(dP - D), a = rowsum(P∘(|dO||V|ᵀ)).
+/// dS = P∘(dP - D)∘slope, a = rowsum(P∘(|dO||V|ᵀ)).
 void RowBlock::score_gradient() {
   for (std::int64_t n = 0; n < rows_; ++n) {
     RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
     const double* p = p_.data() + n * kv_len_;
     const double* spread = spread_.data() + n * kv_len_;
+    const double* slope = slope_.data() + n * kv_len_;
     double* ds = ds_.data() + n * kv_len_;
     for (std::int64_t j = 0; j < kv_len_; ++j) {
       stats.a += p[j] * spread[j];
-      ds[j] = p[j] * (ds[j] - stats.d);
+      ds[j] = p[j] * (ds[j] - stats.d) * slope[j];
     }
   }
 }
 
 /// dQ = scale·dS·K and its noise
-/// u|dQ| + |scale|(rssⱼ(random(dS)·K) + δ|ΣP·K| + Σ(vP(|dO||V|ᵀ + a) + lost(dS))|K|) + t.
+/// u|dQ| + |scale|(rssⱼ(random(dS)·K) + δ|ΣP∘slope·K| + Σ(vP(|dO||V|ᵀ + a) + lost(dS))|K|) + t.
 void RowBlock::weigh_keys() {
   const double size = std::abs(scale_);
   for (std::int64_t n = 0; n < rows_; ++n) {
     const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
     for (std::int64_t m = n * kv_len_; m < (n + 1) * kv_len_; ++m) {
-      const double p = p_.data()[m];
+      double& p = p_.data()[m];
+      const double slope = slope_.data()[m];
       const StoreError error = rounding_.of_gradient(ds_.data()[m], p, scale_);
       random_.data()[m] = error.random * error.random;
-      steady_.data()[m] = stats.v * p * (spread_.data()[m] + stats.a) + error.lost;
+      steady_.data()[m] =
+          stats.v * p * (spread_.data()[m] + stats.a) * slope_noise(slope) + error.lost;
+      p *= slope;  // all that P is needed for below
     }
   }
   r_.dq = matrix(d_);

@@ -20,6 +20,7 @@ Head head_of(const Problem& p, const Execution& e) {
   Head head{p.shape.q_len, p.shape.kv_len, p.shape.d, p.softmax_scale(), visible_of(p)};
   head.q_block = e.q_block;
   head.kv_block = e.kv_block;
+  head.modify = score_mod_of(p);
   return head;
 }
 

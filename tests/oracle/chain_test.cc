@@ -108,9 +108,14 @@ TEST(Chain, SaysWhyItSkipsWhatTakesTooLong) {
 
 /// A group of two query heads with normal numbers.
 struct Numbers {
-  LiteralHead head{13, 9, 4, 0.5, true};
+  Problem problem;
+  Inputs inputs;
+  Definition def{problem, inputs};
   Doubles q, k, v, d_o, q_way, k_way, v_way;
   Numbers() {
+    problem.shape = {1, 2, 1, 13, 9, 4};
+    problem.scale = 0.5;
+    problem.causal = true;
     std::mt19937_64 generator(3);
     std::normal_distribution<double> normal;
     for (Doubles* x : {&q, &d_o, &q_way}) x->resize(2 * 13 * 4);
@@ -118,8 +123,11 @@ struct Numbers {
     for (Doubles* x : {&q, &k, &v, &d_o, &q_way, &k_way, &v_way})
       for (double& y : *x) y = normal(generator);
   }
-  Group group() const {
-    return {head, Visible::causal(13, 9), 2, q.data(), d_o.data(), k.data(), v.data()};
+  Numbers(const Numbers&) = delete;  // def refers to its neighbours
+  Numbers& operator=(const Numbers&) = delete;
+  Group group() const { return group_of(def); }
+  Group group_of(const Definition& definition) const {
+    return {&definition, 0, 0, q.data(), d_o.data(), k.data(), v.data()};
   }
 };
 
@@ -127,11 +135,10 @@ TEST(Autodiff, SeesAWrongGradientFormula) {
   // The same numbers with a dropped factor must not agree: the chain's limit is not vacuous.
   const Numbers n;
   const GroupGradients g = differentiate(n.group(), Formulation::kFlash);
-  LiteralHead head = n.head;
-  head.scale *= 1 + 1e-9;
+  Problem off = n.problem;
+  off.scale = *off.scale * (1 + 1e-9);
   const GroupGradients other =
-      differentiate({head, n.group().mask, 2, n.q.data(), n.d_o.data(), n.k.data(), n.v.data()},
-                    Formulation::kNormal);
+      differentiate(n.group_of(Definition(off, n.inputs)), Formulation::kNormal);
   double worst = 0;
   for (std::size_t i = 0; i < g.dq.size(); ++i)
     worst = std::max(worst, std::abs(g.dq[i] - other.dq[i]));
@@ -168,6 +175,19 @@ TEST(Autodiff, AgreesWithDualNumbersAlongADirection) {
   EXPECT_NEAR(along(g.dv, n.v_way), slope[2], 1e-13);
 }
 
+TEST(Dual, DerivativesAreDifferenceQuotients) {
+  const auto f = [](const auto& x, const auto& y) {
+    using std::exp, std::tanh;
+    return exp(x) * tanh(x * y) / (y - tanh(x));
+  };
+  const double x = 0.3, y = 1.7, e = 0x1p-18;
+  const Dual got = f(Dual(x, 0, 1), Dual(y, 2, 1));
+  EXPECT_EQ(got.value, f(x, y));
+  EXPECT_NEAR(got.slope[0], (f(x + e, y) - f(x - e, y)) / (2 * e), 1e-9);
+  EXPECT_EQ(got.slope[1], 0);
+  EXPECT_NEAR(got.slope[2], (f(x, y + e) - f(x, y - e)) / (2 * e), 1e-9);
+}
+
 TEST(Dual, RunsThroughTheDefinitionLikeTheMatrixForm) {
   const Numbers n;
   const auto moving = [](const Doubles& x, const Doubles& way, std::size_t axis) {
@@ -179,7 +199,8 @@ TEST(Dual, RunsThroughTheDefinitionLikeTheMatrixForm) {
   std::vector<Dual> o(4), p(9);
   std::array<double, 3> slope{};
   for (std::int64_t r = 0; r < 2 * 13; ++r) {
-    normal_row<Dual>(n.head, r % 13, q.data() + r * 4, k.data(), v.data(), o.data(), p.data());
+    normal_row<Dual>(n.group().head(r / 13), r % 13, q.data() + r * 4, k.data(), v.data(), o.data(),
+                     p.data());
     for (std::size_t c = 0; c < 4; ++c)
       for (std::size_t a = 0; a < 3; ++a)
         slope[a] += n.d_o[static_cast<std::size_t>(r) * 4 + c] * o[c].slope[a];
