@@ -1,4 +1,4 @@
-"""What it takes to add a member to a closed set: a dtype, an ISA level, a mask.
+"""What it takes to add a member to a closed set: a dtype, an ISA level, a mask, a score modification.
 
 Each NAME.patch beside this file adds one to a copy of the sources. It may touch the files that the table
 below names, the golden files and the schema, and no others; what then includes them must compile with
@@ -41,6 +41,17 @@ TABLE = {
             "lib/paper/paper_kernel.cc",
         ],
         r"\bFeature\b|visible_of|\bDefinition\b",
+    ),
+    "score_mod": (
+        [
+            "lib/core/problem.h",
+            "lib/core/features.h",
+            "lib/core/score_mod.h",
+            "lib/core/score_mod.cc",
+            "lib/oracle/definition.h",
+            "lib/paper/paper_kernel.cc",
+        ],
+        r"\bFeature\b|\bScoreMod\b|score_mod_of|paper_head|\bDefinition\b|paper/\w+\.h",
     ),
 }
 ALWAYS = ("tests/golden/", "lib/report/schema/")

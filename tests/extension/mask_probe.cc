@@ -5,6 +5,7 @@
 
 #include "core/work.h"
 #include "data/inputs.h"
+#include "oracle/chain.h"
 #include "oracle/verify.h"
 #include "registry/registry.h"
 
@@ -72,11 +73,19 @@ void who_was_told_is_right() {
   }
 }
 
+/// Automatic differentiation, dual numbers and the paper's backward against the closed form.
+void gradients_agree() {
+  for (const oracle::ChainLink& link :
+       oracle::check_gradient_chain(problem(), data::make_inputs(problem())))
+    expect(link.ran() && link.ok(), fmt::format("{} ({})", link.name, link.on));
+}
+
 }  // namespace
 
 int main() {
   kernels_that_were_not_told_refuse_it_by_name();
   its_pairs_are_counted();
   who_was_told_is_right();
+  gradients_agree();
   return failures == 0 ? 0 : 1;
 }

@@ -1,0 +1,111 @@
+// After score_mod.patch, which adds a soft cap and ALiBi after it, and tells `paper` alone.
+#include <fmt/format.h>
+
+#include "data/inputs.h"
+#include "oracle/chain.h"
+#include "oracle/verify.h"
+#include "registry/registry.h"
+
+using namespace flashbench;
+
+namespace {
+
+int failures = 0;
+
+void expect(bool holds, const std::string& what) {
+  if (holds) return;
+  ++failures;
+  fmt::print("FAILED: {}\n", what);
+}
+
+/// Scores of some ±15, so that a cap of 5 bends most of them.
+Problem plain() {
+  Problem p;
+  p.shape = {2, 4, 2, 60, 70, 24};
+  p.pass = Pass::kBoth;
+  p.d_o = GradSource::kRandom;
+  p.scale = 1;
+  return p;
+}
+Problem capped() {
+  Problem p = plain();
+  p.softcap = 5;
+  return p;
+}
+Problem biased() {
+  Problem p = plain();
+  p.alibi = true;
+  return p;
+}
+Problem both() {
+  Problem p = capped();
+  p.alibi = true;
+  p.causal = true;
+  p.padding = PaddingMask::kRandom;
+  return p;
+}
+
+bool opted_in(const Kernel& kernel) { return kernel.info().type == AttentionType::kPaper; }
+
+void kernels_that_were_not_told_refuse_it_by_name() {
+  for (const Kernel* kernel : registry::kernels()) {
+    const std::string& name = kernel->info().name;
+    for (const auto& [p, flag] : {std::pair{capped(), "--softcap"}, {biased(), "--alibi"}}) {
+      const auto why = kernel->refuses(p, {});
+      if (opted_in(*kernel))
+        expect(!why, name + " refuses what it was told of");
+      else
+        expect(why && why->kind == Rejection::Kind::kUnsupported &&
+                   why->reason == fmt::format("{} does not support {}", name, flag),
+               fmt::format("{} takes {}, of which nobody told it", name, flag));
+    }
+  }
+}
+
+Outputs computed(const Kernel& kernel, const Problem& p, const Inputs& in) {
+  Outputs out = data::make_outputs(p);
+  out.poison();
+  const Execution e{.threads = 2, .q_block = 16, .kv_block = 8};
+  kernel.plan(p, e, in)->launch({&in, &out});
+  return out;
+}
+
+bool right(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level) {
+  const Verdict v = oracle::verify(p, in, out, level);
+  return v.checked() && v.ok();
+}
+
+void who_was_told_is_right() {
+  for (const Kernel* kernel : registry::kernels()) {
+    if (!opted_in(*kernel)) continue;
+    const std::string& name = kernel->info().name;
+    for (const Problem& p : {capped(), biased(), both()}) {
+      const Inputs in = data::make_inputs(p);
+      const Outputs out = computed(*kernel, p, in);
+      for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample})
+        expect(right(p, in, out, level), name + " is wrong");
+      Problem other = p;
+      other.softcap = p.softcap > 0 ? 0 : 5;
+      expect(!right(other, in, out, VerifyLevel::kFull), "a soft cap changes nothing");
+      other = p;
+      other.alibi = !p.alibi;
+      expect(!right(other, in, out, VerifyLevel::kFull), "ALiBi changes nothing");
+    }
+  }
+}
+
+/// Automatic differentiation, dual numbers and the paper's backward against the closed form.
+void gradients_agree() {
+  for (const Problem& p : {capped(), biased(), both()})
+    for (const oracle::ChainLink& link : oracle::check_gradient_chain(p, data::make_inputs(p)))
+      expect(link.ran() && link.ok(), fmt::format("{} ({})", link.name, link.on));
+}
+
+}  // namespace
+
+int main() {
+  kernels_that_were_not_told_refuse_it_by_name();
+  who_was_told_is_right();
+  gradients_agree();
+  return failures == 0 ? 0 : 1;
+}
