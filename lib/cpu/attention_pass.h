@@ -19,10 +19,11 @@ namespace flashbench::cpu {
 inline constexpr float kLog2E = std::numbers::log2e_v<float>;
 inline constexpr float kLn2 = std::numbers::ln2_v<float>;
 
-/// One pass of one type. The constructor only computes sizes; allocate() takes the memory.
+/// A forward or backward pass of one algorithm, bound to a problem. The constructor only computes
+/// sizes, so that memory can be predicted; allocate() takes it.
 class AttentionPass {
  public:
-  /// Products of f32, unless the driver knows how to work on other operands.
+  /// f32 operands; a driver that also works on pairs of bf16 passes that table.
   AttentionPass(const Problem& p, const Execution& e) : AttentionPass(p, e, tile_ops(e.isa)) {}
   AttentionPass(const Problem& p, const Execution& e, const TileOps& operations)
       : shape(p.shape),
@@ -47,12 +48,12 @@ class AttentionPass {
   PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write) const {
     return product_in_registers(m, n, k) + touch(m * n * (write == Write::kAdd ? 2 : 1));
   }
-  /// The same where C becomes operands in the registers: P and dS.
+  /// The same where the epilogue turns C into operands: P and dS.
   PhaseCost product_to_operands(std::int64_t m, std::int64_t n, std::int64_t k,
                                 std::int64_t copies = 1) const {
     return product_in_registers(m, n, k) + touch(copies * m * ops.words(n));
   }
-  /// n elements of a tensor made operands, or results made elements of one.
+  /// Conversion of n elements of a tensor to operands, or of n results to elements of a tensor.
   PhaseCost convert(std::int64_t n) const {
     return {0,
             static_cast<double>(n) * (static_cast<double>(size_bytes(dtype)) + 4.0 / ops.per_word)};
@@ -81,7 +82,7 @@ inline RowSource rows_of(const Tensor& t, std::int64_t b, std::int64_t h, std::i
   return {static_cast<const std::byte*>(t.data()) + offset, t.dtype(), t.dims().d, position};
 }
 
-/// The keys from kept number `first` on.
+/// Rows of K or V from kept key number `first` on.
 inline RowSource key_rows(const Tensor& t, std::int64_t b, std::int64_t kv_head,
                           const KeptKeys& kept, std::int64_t first) {
   const RowMap map = kept.rows().from(first);
@@ -97,8 +98,8 @@ inline TileColumns columns_of(KeyRange keys, std::int64_t first, std::int64_t co
   return {std::clamp<std::int64_t>(keys.begin - first, 0, end), end};
 }
 
-/// What each row of a tile sees of its columns. Most tiles are seen whole, and none of their rows
-/// is then looked at: a look costs as much as some 1 % of a row's products at d = 64.
+/// The columns [begin, end) of a tile that each of its rows sees. Rows of a tile that all of them
+/// see whole, as most tiles are, are not computed: they would cost 1 % of the products at d = 64.
 template <int kMaxRows>
 class TileRows {
  public:
@@ -118,7 +119,7 @@ class TileRows {
   TileColumns operator[](std::int64_t row) const {
     return whole_ ? TileColumns{0, columns_} : TileColumns{begin_[row], end_[row]};
   }
-  /// For SoftmaxRows; null where they hide nothing.
+  /// SoftmaxRows::begin and end; null where they hide nothing.
   const std::int64_t* begin() const { return whole_ || begin_[rows_ - 1] == 0 ? nullptr : begin_; }
   const std::int64_t* end() const { return whole_ ? nullptr : end_; }
 

@@ -14,12 +14,8 @@ enum Phase : std::size_t { kRows, kPack, kLoadQ, kP, kDs, kDv, kDk, kDq, kStore 
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Share of the FMA peak, N = 4096, 2 threads, Emerald Rapids, [queries, keys]:
-//   d = 512: [96, 192] .80, [192, 192] .82, [96, 256] .80, [192, 384] .83
-//   d = 128: [96, 192] .87, [192, 192] .84, [96, 256] .86, [192, 384] .82
-//   d =  64: [96, 192] .86, [192, 192] .83, [96, 256] .84, [192, 384] .84
-// Rows serve as A and as B: panels of Q, dO and K beside them cost more to pack than they brought
-// (271 instead of 310 ms at d = 64, 263 of 286 at d = 128, 599 of 650 at d = 512).
+// Chosen among the settings in the README's table. In f32 the rows of Q, dO and K serve both as A
+// and, with their stride, as B operands: packing panels of them as well costs 8 to 14 %.
 struct Blocks {
   std::int64_t queries, keys;
 };
@@ -32,7 +28,7 @@ constexpr Blocks blocks_of(const Shape& s) {
   return s.d > kWidestNarrowHead ? kWideHead : kNarrowHead;
 }
 
-/// Fewer keys where there would not be four blocks a thread.
+/// Keys of a work item; fewer where there would be less than four items a thread.
 std::int64_t choose_kv_block(const Shape& s, const TileOps& ops, int threads) {
   const std::int64_t per_thread = blocks(s.b * s.h_kv * s.kv_len, 4 * threads);
   return std::min(round_up(std::min(per_thread, blocks_of(s).keys), ops.cols),
@@ -60,7 +56,7 @@ std::size_t DqAccumulator::bytes(std::int64_t q_blocks_in_all, bool in_order) {
 }
 
 void DqAccumulator::wait_for_turn(std::int64_t q_block, std::int64_t key_block) const {
-  // Key blocks are handed out in ascending order, so the lowest one at work never waits.
+  // Key blocks are drawn in ascending order, so the lowest one in flight never waits.
   while (turn_[static_cast<std::size_t>(q_block)].load(std::memory_order_acquire) != key_block)
     std::this_thread::yield();
 }
@@ -147,7 +143,8 @@ double FlashBackward::flop_executed(const std::vector<Visibility>& sees) const {
 
 FlashBackward::QueryBlocks FlashBackward::query_blocks(const Visibility& v, std::int64_t first,
                                                        std::int64_t keys) const {
-  // Neither end of what a block sees falls, so they follow one another.
+  // Neither end of the keys that a block of queries sees falls from block to block, so the blocks
+  // that see some of these keys are consecutive.
   std::int64_t begin = v.queries(first).begin / q_block_, end = q_blocks_;
   while (begin > 0 && keys_of(v, begin - 1).end > first) --begin;
   while (begin < end && keys_of(v, begin).end <= first) ++begin;
@@ -189,8 +186,9 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
     Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
     const Tiles tiles = carve(carver);
     prepare_rows(io, sees, tiles, profile, thread);  // ends in a barrier
-    // Head by head, so that its Q and dO stay in the caches; within a head the first key blocks,
-    // which see the most queries under a causal mask: short ones fill the gaps at the end.
+    // Head by head, so that its Q and dO stay in the caches; within a head the first key blocks
+    // first: under a causal mask they are seen by the most queries, and short items at the end even
+    // out what the threads have left.
 #pragma omp for schedule(monotonic : dynamic, 1)
     for (std::int64_t i = 0; i < key_blocks() * kv_heads; ++i) {
       const std::int64_t kv_head = i / key_blocks(), block = i % key_blocks();
@@ -258,8 +256,9 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
   const std::int64_t count = see.end - see.begin;
   for (std::int64_t g = 0; g < shape.group(); ++g)
     for (std::int64_t i = 0; i < count; ++i) {
-      // Threads start far from each other, so that they do not queue for one block of dQ; in order,
-      // every key block follows the one before it.
+      // Threads begin with different blocks of queries, so that they do not queue for the lock of
+      // one block of dQ. Deterministic: all in the same order, each one step behind the key block
+      // before it.
       const std::int64_t apart = item.key_block * std::max<std::int64_t>(1, count / threads);
       const std::int64_t block = see.begin + (in_order_ ? i : (i + apart) % count);
       const std::int64_t first = block * q_block_, rows = std::min(q_block_, shape.q_len - first);

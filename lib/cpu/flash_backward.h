@@ -9,10 +9,11 @@
 
 namespace flashbench::cpu {
 
-/// Adds tiles of dQ from several threads. Either under a lock per block of queries, in whatever
-/// order the threads come (fast, sums differ in the last bit from run to run), or in the order of
-/// the key blocks (deterministic: a thread waits for the one before it). In order, every block of
-/// keys from the first that a block of queries sees to the last one contributes once.
+/// Lets several threads add to dQ. Either under a lock per block of queries, in whatever order they
+/// come (fast; the last bits of sums differ from run to run), or in the order of the key blocks
+/// (deterministic: a thread waits until the key block before its own has been added). In order,
+/// each block of keys from the first to the last that a block of queries sees contributes exactly
+/// once.
 class DqAccumulator {
  public:
   DqAccumulator(std::int64_t q_blocks_in_all, bool in_order);
@@ -46,9 +47,10 @@ class DqAccumulator {
   std::unique_ptr<std::atomic<std::int64_t>[]> turn_;
 };
 
-/// FlashAttention-2, Algorithm 2: a block of keys at a time keeps its dK and dV to itself and walks
-/// over the queries that see it; P is recomputed from the LSE. Work item: one block of keys of one
-/// K/V head, with all query heads of its group.
+/// FlashAttention-2, Algorithm 2: the outer loop is over blocks of keys, whose dK and dV a thread
+/// accumulates alone, the inner one over the blocks of queries that see them, to whose dQ it adds;
+/// P is recomputed from the LSE. Work item: one block of keys of one K/V head, with all query heads
+/// of its group.
 class FlashBackward final : public AttentionPass {
  public:
   FlashBackward(const Problem& p, const Execution& e);
@@ -63,8 +65,9 @@ class FlashBackward final : public AttentionPass {
   void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
 
  private:
-  /// A thread's own tiles, in words of the table's operands; dK and dV in f32. A operands lie in
-  /// rows. B operands, see TileOps: panels, or, summed over rows of f32, these rows themselves.
+  /// A thread's own tiles: operands in the table's words; dK and dV in f32. A operands are rows. B
+  /// operands are panels (TileOps), except that an f32 operand that is summed over rows is those
+  /// rows, read with their stride.
   struct Tiles {
     float* k_t;      ///< Kᵀ panels [keys / cols][words(d)][cols], scaled by k_factor
     float* v_t;      ///< Vᵀ panels
@@ -76,7 +79,7 @@ class FlashBackward final : public AttentionPass {
     float* q_b;      ///< Q, summed over queries
     float* d_o_b;    ///< dO, likewise
     float* p;        ///< [words(q_block)][p_stride], P summed over queries
-    float* p_sum;    ///< [q_block][lanes], not needed here
+    float* p_sum;    ///< [q_block][lanes]: gemm_exp2_rows writes it; nothing reads it
     float* ds;       ///< [q_block][p_stride], dS summed over keys
     float* ds_rows;  ///< [words(q_block)][p_stride], dS summed over queries
   };
@@ -88,8 +91,7 @@ class FlashBackward final : public AttentionPass {
     int thread;
   };
 
-  /// A block of queries of one head, and how many of the item's keys its rows are multiplied with:
-  /// those after are seen by none of them.
+  /// A block of queries of one head; of the item's keys its rows see none beyond the first `keys`.
   struct QueryTile {
     std::int64_t h, block, first, rows, keys;
   };
@@ -100,7 +102,7 @@ class FlashBackward final : public AttentionPass {
 
   Tiles carve(Carver& carver) const;
   bool pairs() const { return ops.per_word > 1; }
-  /// Floats of a B operand of n rows of d elements, summed over the rows; and that operand.
+  /// The B operand of a product that sums over n rows of d elements, and its size in floats.
   std::int64_t rows_b_floats(std::int64_t n) const;
   MatrixB rows_b(const float* data, std::int64_t n) const;
   void prepare_rows(const Operands& io, const std::vector<Visibility>& sees, const Tiles& t,
@@ -127,8 +129,8 @@ class FlashBackward final : public AttentionPass {
   std::int64_t q_block_, kv_block_, q_blocks_;
   std::int64_t d_stride_, a_stride_, p_stride_;
   const TileOps& f32_ops_;  ///< for what is no product
-  /// scale·log2(e), in units of which P is computed, is folded into f32 keys; bf16 ones would be
-  /// rounded once more: there the scores are multiplied, in f32.
+  /// scale·log2(e) is folded into f32 keys (k_factor). bf16 keys would be rounded once more: there
+  /// it multiplies the f32 scores (s_factor).
   float k_factor_, s_factor_;
   bool in_order_;
   DqAccumulator accumulator_;

@@ -15,14 +15,9 @@ enum Phase : std::size_t { kLoad, kScores, kSoftmax, kAccumulate, kCombine };
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Measured with 2 threads, 8192 keys, d = 128; share of the read bandwidth of the same run.
-// Zen 3, 32 heads, 8 of K/V, f32 / bf16: packed like many queries .37 / .22; rows in place .52 /
-// .46; the next block fetched meanwhile .73 / .57; 16-bit rows converted in registers .74 / .69.
-// Zen 5, time against that: the next block fetched into L1, not L2, f32 .81 (of 32 K/V heads .93),
-// bf16 .96; sums of P V in registers for a whole block and sums across lanes shared by four rows
-// .87, .82; bf16 blocks of 128 keys, not 64, .91. Together .66 / .70: 111 / 96 %, of 32 K/V heads
-// 90 / 90 %. Not fetched at all 1.56, every other line 1.47 / 1.12.
-constexpr std::int64_t kBlockBytes = 32 << 10;  ///< of K in a block of keys
+/// Of K in a block of keys: while a block is computed with, the next one is fetched into L1.
+constexpr std::int64_t kBlockBytes = 32 << 10;
+/// With more query rows than this per K/V head, packing pays: FlashForward takes over.
 constexpr std::int64_t kMaxRows = 16;
 constexpr std::int64_t kMinSplit = 256;  ///< keys; fewer do not pay for combining
 
@@ -32,7 +27,7 @@ std::int64_t choose_keys(const Problem& p) {
   return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes, 16), 32, 256);
 }
 
-/// Four work items a thread even out what the threads get.
+/// Four work items a thread, so that threads which finish early find more to do.
 std::int64_t choose_splits(const Shape& s, int threads) {
   return std::clamp<std::int64_t>(blocks(4 * threads, s.b * s.h_kv), 1,
                                   blocks(s.kv_len, kMinSplit));
@@ -131,7 +126,7 @@ RowSource FlashDecode::source(const Tensor& tensor, const Item& item, std::int64
   return key_rows(tensor, item.b, item.kv_head, item.sees->kept(), first);
 }
 
-/// The same rows, padded with zeros to whole vectors in `tile` if they are not whole vectors.
+/// The same rows where d is a multiple of the vector; else copied to `tile` and padded with zeros.
 RowSource FlashDecode::whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
                                      float* tile) const {
   if (shape.d % ops.lanes == 0) return rows;
@@ -140,7 +135,7 @@ RowSource FlashDecode::whole_vectors(const RowSource& rows, const Item& item, st
   return {tile, Dtype::kF32, d_stride_, nullptr};
 }
 
-/// What a product of the rows [rows, d] (of queries, or of O) with keys that lie in `source` reads.
+/// FLOP and bytes of a product of [rows, d] (Q or O) with `keys` rows of K or V read in place.
 PhaseCost FlashDecode::product_in_place(const RowSource& source, std::int64_t keys) const {
   const auto pairs = static_cast<double>(rows_ * keys), d = static_cast<double>(shape.d);
   return PhaseCost{2 * pairs * d,
@@ -148,7 +143,7 @@ PhaseCost FlashDecode::product_in_place(const RowSource& source, std::int64_t ke
          touch(rows_ * shape.d);
 }
 
-/// The block that begins with kept key `first`: fetched while another one is computed with.
+/// Fetches the block that begins with kept key `first` while another one is computed with.
 Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const {
   if (first >= item.last_key) return {};
   const RowSource rows = source(tensor, item, first);

@@ -7,10 +7,10 @@ namespace flashbench::cpu {
 
 /// The forward for few queries (decoding: one), bound by reading K and V once. The rows of all
 /// query heads that share a K/V head are computed together. Nothing is packed: scores are dot
-/// products of rows, and P·V takes the rows of V as they lie, of any dtype and wherever the padding
-/// mask keeps them; only rows that do not end in a whole vector pass through a tile. The keys of a
-/// head are split among work items so that all threads read; a second step combines the parts
-/// (Flash-Decoding).
+/// products of rows, and P·V reads the rows of V in place, in any dtype and through the padding
+/// mask's row numbers; only where d is no multiple of the vector are rows copied to a tile and
+/// padded. The keys of a head are split among work items, so that all threads read; a second step
+/// combines their partial results by their maxima (Flash-Decoding).
 class FlashDecode final : public AttentionPass {
  public:
   FlashDecode(const Problem& p, const Execution& e);
@@ -32,7 +32,7 @@ class FlashDecode final : public AttentionPass {
     float* s;   ///< [rows][s_stride]: scores, then P
     float* kv;  ///< [kv_block][d_stride]: rows of K, then of V, that do not end in a whole vector
   };
-  /// What one work item leaves: sums over its keys, not yet normalised.
+  /// The partial result of one split: sums over its keys, not yet normalised.
   struct Part {
     float* o;    ///< [rows][d_stride]
     float* max;  ///< [rows], in units of log 2

@@ -16,43 +16,30 @@ enum Phase : std::size_t { kPack, kLoadQ, kP, kNewMax, kAccumulate, kStore };
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Share of the FMA peak of the same run, N = 4096, 2 threads, [row group, keys, queries].
-// Zen 3 (AVX2, 512 KiB of L2; 2048 keys at d <= 128, an older softmax):
-//   d = 512: [6, 64, 96] .69, [24, 256, 96] .74, [48, 128, 192] .78, [48, 256, 192] .83
-//   d = 128: [6, 64, 96] .75, [6, 256, 96] .81, [24, 256, 96] .81, quiet: [24, 256, 192] .86
-//   d =  64: [6, 64, 96] .65, [6, 256, 96] .75, quiet, causal: [6, 256, 96] .77, [24, 256, 192] .79
-// Emerald Rapids (AVX-512, 2 MiB of L2), P computed in registers:
-//   d = 512: [24, 256, 192] .82, [48, 128, 192] .83, [132, 128, 264] .83, [24, 256, 384] .83
-//   d = 128: [12, 256, 192] .86, [24, 256, 192] .86, [24, 256, 384] .88, [96, 128, 384] .88
-//   d =  64: [12, 256, 192] .84, [24, 256, 192] .83, [24, 256, 384] .87, [96, 64, 192] .80
-// Fetching the next block into L2 meanwhile brought 2 to 3 % there (.79 to .81 and .82 to .86 at
-// d = 64 and 128), nothing on Zen 3.
-// With operands of bf16 the same blocks give .88, .90 and .91 of the dot-product peak there at d =
-// 64, 128 and 512.
-// Zen 5 (AVX-512, 1 MiB of L2), d = 64, time against [24, 256], f32 / bf16: [12, 256] 1.02 / 1.02,
-// [24, 128] 1.03 / 1.03, [24, 192] 1.01 / 1.02, [24, 512] 1.01 / 1.00, [36, 256] 1.00 / 1.00,
-// [48, 128] 1.02 / 1.02, [48, 192] 1.01 / 1.01. The wide tile, 6 x 64, .99 / .99.
+// Chosen among the settings in the README's table.
 struct Blocks {
   std::int64_t row_group;  ///< rows that go through scores, softmax and P·V together
   std::int64_t keys;
 };
 constexpr Blocks kNarrowHead = {24, 256};  ///< a panel of K fits into L1
-constexpr Blocks kWideHead = {48, 128};    ///< panels come from L2: more rows share each
+constexpr Blocks kWideHead = {48, 128};    ///< panels are read from L2: more rows share each read
 constexpr std::int64_t kWidestNarrowHead = 128;
 constexpr std::int64_t kMaxQBlock = 384, kMinQBlock = 192;
 constexpr std::int64_t kMaxRowGroup = 48;
 
-// The maximum of a row before its first keys are known, in units of log 2. Any number serves within
-// f32's range of exponents: a true maximum of up to 16 more keeps sums below kLargestSum; 64 less
-// leaves 2^62 between the largest P and the smallest normal one. Logits of variance 1 reach 7.
+// The maximum that is assumed for a row before its first block of keys, in units of log 2: any
+// guess within f32's range of exponents gives the same result. A true maximum of up to 16 more
+// keeps sums below kLargestSum; one of 64 less leaves 2^62 between the largest P and the smallest
+// normal number. Beyond that the block is computed again with its true maximum. Logits of variance
+// 1 reach 7.
 constexpr float kFirstMax = 0.0f, kSmallestSum = 0x1p-64f;
 
 constexpr Blocks blocks_of(const Shape& s) {
   return s.d > kWidestNarrowHead ? kWideHead : kNarrowHead;
 }
 
-/// As many queries as amortise streaming K and V, with Q and O in half of L2, but enough blocks for
-/// all threads.
+/// Queries of a work item: as many as keep Q and O in half of L2, since each item streams K and V
+/// once, but at least four items a thread.
 std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
   const std::int64_t row_group = blocks_of(s).row_group;
   const std::int64_t floats_per_query = tile_stride(ops.words(s.d)) + tile_stride(s.d);
@@ -129,7 +116,7 @@ double FlashForward::flop_executed(const std::vector<Visibility>& sees) const {
 }
 
 std::vector<std::string> FlashForward::phases() const {
-  // The softmax happens in the registers of Q K^T; apart from it only where a maximum moved.
+  // The softmax is part of the product Q K^T; "new max" are the tiles that were computed again.
   return {"pack K, V", "load Q", "P = exp(Q K^T - max)", "new max", "O += P V", "store O"};
 }
 
@@ -167,8 +154,8 @@ void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
     pipeline_.work([&](std::int64_t kv_head,
                        std::int64_t chunk) { pack(item(kv_head, 0, 0), chunk * kv_block_); },
                    [&](std::int64_t kv_head, std::int64_t i) {
-                     // The last block first: under a causal mask it sees the most keys, and the
-                     // short ones fill the gaps at the end.
+                     // The last block first: under a causal mask it sees the most keys, and short
+                     // items at the end even out what the threads have left.
                      attend(item(kv_head, i % group, (q_blocks - 1 - i / group) * q_block_), tiles);
                    });
   }
@@ -226,8 +213,8 @@ void FlashForward::load_queries(const Item& item, const Tiles& t) const {
   std::fill_n(t.sum, item.rows * ops.lanes, 0.0f);
 }
 
-/// The share that these rows fetch of the block of panels after first_key's, spread over the
-/// register tiles of a product with `columns` columns.
+/// Prefetch of the block of panels after first_key's. A product of some of the item's rows fetches
+/// as large a share of it, spread over the register tiles of its `columns` columns.
 Prefetch FlashForward::next_block(const Item& item, const float* panels, std::int64_t key_words,
                                   std::int64_t row, std::int64_t rows, std::int64_t first_key,
                                   std::int64_t columns) const {
@@ -240,9 +227,10 @@ Prefetch FlashForward::next_block(const Item& item, const float* panels, std::in
           blocks((to - from) * key_words * 4, tiles)};
 }
 
-/// P = 2^(S - max) of one tile and the sums of its rows, in registers, as long as max serves: at
-/// first a guess, later what earlier keys left. Where a sum grows or begins out of proportion, the
-/// tile is computed again with its true maximum.
+/// P = 2^(S - max) of one tile and the sums of its rows, fused into the product. max is what
+/// earlier keys left (for the first ones a guess): with it P is right to rounding, as long as no
+/// sum exceeds kLargestSum or, for the first keys, is below kSmallestSum. Where one is, the tile is
+/// computed again with its true maximum, and O is rescaled.
 void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                              const KeyTile& tile) const {
   const std::int64_t first_key = tile.first, keys = tile.count;
@@ -275,7 +263,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   }
 }
 
-/// No row's guess of the maximum was so high that its P fell out of the range of f32.
+/// No row's guess of the maximum was so high that its P underflows.
 bool FlashForward::large_enough(const float* sums, std::int64_t rows) const {
   for (std::int64_t r = 0; r < rows; ++r, sums += ops.lanes)
     if (std::none_of(sums, sums + ops.lanes, [](float sum) { return sum > kSmallestSum; }))

@@ -41,10 +41,10 @@ class FlashForward final : public AttentionPass {
     int thread;
   };
 
-  /// A block of keys as far as a group of rows sees it.
+  /// Of a block of keys, what is computed for a group of rows.
   struct KeyTile {
     std::int64_t first, count;
-    bool is_first = false;  ///< of those that the group sees: no maximum is known
+    bool is_first = false;  ///< the first keys that the group sees: its maximum is a guess
   };
 
   Tiles carve(Carver& carver) const;
@@ -67,8 +67,8 @@ class FlashForward final : public AttentionPass {
   std::int64_t q_stride_, o_stride_, s_stride_;
   std::int64_t k_key_, v_key_;        ///< words that a key takes in the panels of K, of V
   std::int64_t k_floats_, v_floats_;  ///< of one head's panels
-  /// scale·log2(e), in units of which softmax works, is folded into f32 queries. bf16 ones would be
-  /// rounded once more: there the scores are multiplied, in f32.
+  /// scale·log2(e) is folded into f32 queries (q_factor). bf16 queries would be rounded once more:
+  /// there it multiplies the f32 scores (s_factor).
   float q_factor_, s_factor_;
   HeadPipeline pipeline_;
   Buffer packed_;

@@ -18,8 +18,8 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Register tile of kTileRows rows by kTileVectors vectors of columns, and what its products
-/// multiply.
+/// Register tile of kTileRows rows by kTileVectors vectors of columns, and the kind of operand that
+/// it multiplies.
 template <int kTileRows_, int kTileVectors_, typename Operand_ = F32Word>
 struct TileShape {
   using Operand = Operand_;
@@ -27,11 +27,9 @@ struct TileShape {
   static constexpr int kTileVectors = kTileVectors_;
 };
 
-// The accumulators fill the register file but for the vectors of B and one broadcast of A.
-// Tall: 12 x 2 of 32 registers, 6 x 2 of 16; a broadcast feeds two multiply-adds: 14 loads per 24
-// of them on AVX-512, 8 per 12 on AVX2. Wide: 6 x 4, 10 loads per 24. On Emerald Rapids, d = 64,
-// share of the FMA peak of a product from L1: tall .89 to .91, wide .94 to .97. Unrolling k by 4 or
-// 8 brought nothing there nor on Zen 3.
+// The accumulators fill the register file but for the vectors of B and one broadcast of A. Loads
+// per step of k: tall, 12 x 2 of 32 registers, 14 for 24 multiply-adds (6 x 2 of 16 registers: 8
+// for 12); wide, 6 x 4, 10 for 24. Which one is faster where: tile_ops_simd.cc and the README.
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 using TallTile = TileShape<12, 2>;
 #else
@@ -48,10 +46,11 @@ enum class LayoutA { kRowMajor, kTransposed };
 template <int kRows, int kVectors>
 using Accumulators = hn::Vec<hn::ScalableTag<float>>[kRows][kVectors];
 
-/// The words of one column of A. Rows are reached from every sixth one by multiples of the stride,
-/// for which x86's addresses need three registers: of twelve pointers GCC kept some in memory and
-/// vector registers. The empty assembly keeps it from making twelve. Zen 5, products from L1: .92
-/// to .97 at d = 64; forward d = 128 .98 of the time, backward .98.
+/// The words of one column of A, which multiply_tile broadcasts row by row. Row r lies at base +
+/// stride·r: with two bases (rows 0 and 6) and the registers stride, 3·stride and 5·stride, x86's
+/// addressing modes (index·1, 2, 4) reach all twelve rows. Left alone, GCC keeps a pointer per row
+/// and spills some of them; the empty assembly statements hide the values from it. Worth 2 % of the
+/// forward and of the backward on Zen 5.
 template <LayoutA kLayout>
 class Column {
  public:
@@ -85,10 +84,10 @@ class Column {
   const std::byte* high_;
 };
 
-/// sum[kRows][kVectors·lanes] += A·B over k words, fetching one line from `next` in each step: all
-/// at once before the tile, the lines of a wide head filled the load buffers (d = 512: .81 instead
-/// of .84). The literal unroll counts exceed the trip counts: the accumulators must all become
-/// registers.
+/// sum[kRows][kVectors·lanes] += A·B over k words, prefetching one cache line from `next` in each
+/// step: issued all at once before the tile, they fill the load buffers (3 % of d = 512). The
+/// literal unroll counts exceed the trip counts: every loop must be unrolled fully, so that the
+/// accumulators become registers.
 template <int kRows, int kVectors, LayoutA kLayout, typename Operand>
 HWY_INLINE void multiply_tile(std::int64_t k, const float* HWY_RESTRICT a, std::int64_t stride_a,
                               const float* HWY_RESTRICT b, std::int64_t row_b,
@@ -114,8 +113,8 @@ HWY_INLINE void multiply_tile(std::int64_t k, const float* HWY_RESTRICT a, std::
   }
 }
 
-/// What becomes of a register tile whose first element is (i, j) of the product: begin() gives the
-/// accumulators their start, finish() takes them. This one stores or adds to C.
+/// The epilogue that stores or adds to C. An epilogue is told the element (i, j) of the product at
+/// which a register tile begins: begin() initialises the accumulators, finish() consumes them.
 struct StoreTile {
   MatrixC c;
   Write write;
@@ -150,8 +149,8 @@ using TileFunction = void (*)(std::int64_t k, const float* a, std::int64_t strid
                               std::int64_t row_b, const std::byte* next, std::int64_t next_step,
                               const Epilogue& epilogue, std::int64_t i, std::int64_t j);
 
-/// The tile function of every number of rows and vectors up to those of the register tile, for
-/// ragged blocks.
+/// One function for every number of rows and vectors up to those of the register tile: the edges of
+/// a product are smaller tiles.
 template <typename Tile, typename Epilogue>
 struct TileTable {
   /// [layout][vectors][rows]
@@ -179,8 +178,8 @@ struct TileTable {
   }
 };
 
-/// All register tiles of A[m][k]·B[k][n]. One panel of B stays in L1 while the row groups of A pass
-/// by it.
+/// All register tiles of A[m][k]·B[k][n], panel by panel: a panel of B stays in L1 while all rows
+/// of A are multiplied with it.
 template <typename Tile, typename Epilogue>
 inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                           const Epilogue& epilogue, Prefetch prefetch) {
@@ -189,7 +188,7 @@ inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, Matrix
   const std::int64_t cols = Tile::kTileVectors * lanes;
   const bool transposed = a.row == 1 && a.col != 1;
   const std::int64_t stride_a = transposed ? a.col : a.row;
-  // Without anything to fetch, a line of B that is there anyway.
+  // With nothing to prefetch, the instruction is aimed at a line of B that is in L1 anyway.
   const std::byte* next =
       prefetch.next != nullptr ? prefetch.next : reinterpret_cast<const std::byte*>(b.data);
   const std::int64_t next_step = k > 0 ? (prefetch.step + k - 1) / k : 0;

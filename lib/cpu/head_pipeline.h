@@ -11,14 +11,12 @@
 
 namespace flashbench::cpu {
 
-/// The order in which threads pack K/V heads and attend to them. Heads are packed a few at a time,
-/// a wave, so that packed panels never amount to whole tensors; the next wave is packed halfway
-/// through the present one, so that no thread waits at its end: threads draw tasks from one list,
-/// and a task waits only for tasks that were drawn before it. Two waves are in flight at most.
-///
-/// A barrier at the end of each wave instead cost 4 % with 2 threads and 22 items a head (Emerald
-/// Rapids, d = 64). For 64 threads: one atomic addition per item of about a millisecond, and at
-/// least four items a thread in each wave.
+/// The order in which threads pack K/V heads and compute attention with them. Heads are packed a
+/// few at a time (a wave), so that packed panels never amount to whole tensors. Threads draw tasks
+/// from one list, in which the next wave is packed halfway through the present one: a task waits
+/// only for tasks drawn before it, and no thread idles at the end of a wave (a barrier there cost 4
+/// % with two threads). At most two waves are in flight, with at least four items a thread in each;
+/// a task costs one atomic addition, an item takes about a millisecond.
 class HeadPipeline {
  public:
   HeadPipeline(std::int64_t heads, std::int64_t chunks, std::int64_t items, int threads)
@@ -38,7 +36,7 @@ class HeadPipeline {
   /// Heads that are packed at one time; head h lies in slot h % slots().
   std::int64_t slots() const { return std::min(heads_, 2 * wave_); }
 
-  /// Before each parallel region that works.
+  /// To be called before each parallel region that calls work().
   void start() {
     next_.store(0, std::memory_order_relaxed);
     if (!packed_) {
@@ -51,8 +49,8 @@ class HeadPipeline {
     }
   }
 
-  /// Called by every thread of the region: pack(head, chunk) and attend(head, item) until all is
-  /// done. The items of a head are drawn in ascending order.
+  /// Called by every thread of the region: runs pack(head, chunk) and attend(head, item) until no
+  /// task is left. The items of a head are drawn in ascending order.
   template <typename Pack, typename Attend>
   void work(Pack&& pack, Attend&& attend) {
     for (;;) {

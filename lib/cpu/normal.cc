@@ -11,10 +11,8 @@ namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// Rows of the score matrix per work item, and keys per step of P·V: the step's panel of V
-// (512 x cols) stays in L1/L2 while the row groups pass by it.
-constexpr std::int64_t kQueries = 96;
-constexpr std::int64_t kKeyStep = 512;
+constexpr std::int64_t kQueries = 96;   ///< rows of the score matrix per work item
+constexpr std::int64_t kKeyStep = 512;  ///< keys per step of P·V: its panel of V stays in L2
 
 }  // namespace
 
@@ -180,8 +178,8 @@ void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
   }
 }
 
-/// Hides what the masks hide, then softmax in place, which leaves rows of A operands; LSE from the
-/// max and the sum.
+/// Overwrites hidden scores with -inf, then softmax in place, which leaves P as rows of A operands;
+/// LSE from the maximum and the sum.
 void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& sees,
                             PhaseProfile* profile, int thread) const {
   const std::int64_t kv_len = shape.kv_len;

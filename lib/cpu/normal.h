@@ -14,7 +14,7 @@ struct ScoreMatrix {
   std::int64_t stride = 0;
 };
 
-/// The two products of normal attention, over all heads.
+/// What forward and backward share: the two kinds of product, over all heads.
 class NormalPass : public AttentionPass {
  public:
   NormalPass(const Problem& p, const Execution& e, const TileOps& operations);
@@ -39,11 +39,11 @@ class NormalPass : public AttentionPass {
     std::size_t pack, product;  ///< phases
   };
 
-  /// m = scale · left·rightᵀ: Q·Kᵀ or dO·Vᵀ. Called by every thread of a team.
+  /// m = factor · left·rightᵀ: Q·Kᵀ or dO·Vᵀ. Called by every thread of the parallel region.
   void scores_product(const Tensor& left, const Tensor& right, float factor, const ScoreMatrix& m,
                       const Timing& timing);
-  /// out = factor · m·right, m in rows of A operands: P·V or dS·K. Called by every thread of a
-  /// team.
+  /// out = factor · m·right, m in rows of A operands: P·V or dS·K. Called by every thread of the
+  /// parallel region.
   void rows_product(const ScoreMatrix& m, const Tensor& right, float factor, Tensor& out,
                     const Timing& timing);
   /// Positions of all keys, -1 where the padding mask hides one: a hidden row is packed as zeros,
@@ -79,7 +79,7 @@ class NormalPass : public AttentionPass {
 /// S = scale·Q·Kᵀ; P = softmax(S) in place; O = P·V.
 class NormalForward final : public NormalPass {
  public:
-  /// With operands of f32, which the backward needs, or of pairs of bf16.
+  /// `operations`: of f32 operands where a backward follows, which reads P in f32.
   NormalForward(const Problem& p, const Execution& e, const TileOps& operations);
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
@@ -95,7 +95,8 @@ class NormalForward final : public NormalPass {
   void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                int thread) const;
 
-  /// scale·log2(e), folded into f32 queries; bf16 ones would be rounded once more.
+  /// scale·log2(e) is folded into f32 queries (q_factor). bf16 queries would be rounded once more:
+  /// there it multiplies the f32 scores (s_factor).
   float q_factor_, s_factor_;
   Buffer buffer_;
   ScoreMatrix p_;
@@ -116,7 +117,8 @@ class NormalBackward final : public NormalPass {
 
  private:
   struct KeyTiles {
-    float *dk, *dv, *q_pan, *do_pan;
+    float *dk, *dv;               ///< [keys][d_stride]
+    float *q_panels, *do_panels;  ///< of a block of queries, summed over its rows
   };
   KeyTiles carve(Carver& carver) const;
   void scores_gradient(PhaseProfile* profile, int thread) const;

@@ -19,8 +19,8 @@ NormalBackward::KeyTiles NormalBackward::carve(Carver& carver) const {
   KeyTiles t{};
   t.dk = carver.take(kKeys * d_stride_);
   t.dv = carver.take(kKeys * d_stride_);
-  t.q_pan = carver.take(q_block_ * d_panels);
-  t.do_pan = carver.take(q_block_ * d_panels);
+  t.q_panels = carver.take(q_block_ * d_panels);
+  t.do_panels = carver.take(q_block_ * d_panels);
   return t;
 }
 
@@ -105,12 +105,12 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
       const std::int64_t rows = std::min(q_block_, shape.q_len - first);
       const PhaseCost one = convert(rows * d) + product(keys, d, rows, Write::kAdd);
       timer.add(one + one);  // dV and dK
-      ops.pack_panels(rows_of(io.in->q, b, h, first), rows, d, t.q_pan, 0, rows);
-      ops.pack_panels(rows_of(io.in->d_o, b, h, first), rows, d, t.do_pan, 0, rows);
+      ops.pack_panels(rows_of(io.in->q, b, h, first), rows, d, t.q_panels, 0, rows);
+      ops.pack_panels(rows_of(io.in->d_o, b, h, first), rows, d, t.do_panels, 0, rows);
       ops.gemm(keys, d, rows, {matrix_row(p, b, h, first) + first_key, 1, p.stride},
-               {t.do_pan, cols, rows * cols}, {t.dv, d_stride_}, Write::kAdd, {});
+               {t.do_panels, cols, rows * cols}, {t.dv, d_stride_}, Write::kAdd, {});
       ops.gemm(keys, d, rows, {matrix_row(ds_, b, h, first) + first_key, 1, ds_.stride},
-               {t.q_pan, cols, rows * cols}, {t.dk, d_stride_}, Write::kAdd, {});
+               {t.q_panels, cols, rows * cols}, {t.dk, d_stride_}, Write::kAdd, {});
     }
     timer.add(convert(2 * keys * d));
     const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();

@@ -17,9 +17,8 @@ struct OnlineRow {
   float* o;  ///< [d], not yet normalised
 };
 
-/// Absorbs the scores s[0, keys), of which the row sees [begin, end): raises max and sum, turns s
-/// into P, rescales O where max moved. Keys that the row does not see get P = 0 without being
-/// looked at.
+/// Absorbs the scores s[0, keys), of which the row sees [begin, end): updates max and sum, turns s
+/// into P, rescales O if max moved. Hidden keys get P = 0, whatever their scores (NaN included).
 inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float* s,
                        std::int64_t keys, std::int64_t begin, std::int64_t end) {
   std::fill(s, s + begin, 0.0f);

@@ -1,5 +1,5 @@
-// What products multiply: words of 32 bits along the dimension that is summed over. Once per
-// Highway target: see tile_ops_simd.cc.
+// The two kinds of operand: 32-bit words of one f32 or of two bf16 (MatrixA in tile_ops.h).
+// Compiled once per Highway target: see tile_ops_simd.cc.
 #if defined(FLASHBENCH_CPU_OPERAND_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_OPERAND_INL_H_
 #undef FLASHBENCH_CPU_OPERAND_INL_H_
@@ -21,7 +21,7 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// A word is one f32.
+/// A word is one f32. Both kinds have the same functions, so that products are written once.
 struct F32Word {
   using Element = float;
 
@@ -32,8 +32,8 @@ struct F32Word {
   static HWY_INLINE void store(VecF32 x, float* row, std::int64_t at) {
     hn::StoreU(x, F32(), row + at);
   }
-  /// Stores the elements of one or two rows of f32, those of row i and, for pairs, row i + 1, as
-  /// the words of an operand that is summed over rows.
+  /// Rows of f32 to the words of an operand that is summed over rows: a word holds element j of
+  /// kRowsPerWord consecutive rows.
   static constexpr int kRowsPerWord = 1;
   static HWY_INLINE void store_rows(const VecF32 (&x)[1], float* words) {
     hn::StoreU(x[0], F32(), words);
@@ -41,7 +41,7 @@ struct F32Word {
   static HWY_INLINE void load_rows(const float* words, VecF32 (&x)[1]) {
     x[0] = hn::LoadU(F32(), words);
   }
-  /// A row of f32 is a row of an A operand as it is, and n of them are whole words.
+  /// Nothing to do: a row of f32 already is a row of an A operand, in whole words.
   static void row_to_operand(float*, std::int64_t) {}
   static HWY_INLINE void end_row(float*, std::int64_t) {}
   static double multiply_adds(std::int64_t iterations, float* sink) {
@@ -60,10 +60,10 @@ HWY_INLINE VecF32 high_half(VecF32 words) {
   return hn::BitCast(F32(), hn::And(hn::BitCast(u32, words), hn::Set(u32, 0xffff0000u)));
 }
 
-/// A word is two neighbours in bf16 (the first in the low half); a product adds both to an f32
-/// lane. Needs AVX512_BF16. Highway 1.0.3 has no target with it; two instructions in assembly need
-/// none, so that everything else is the code of the AVX3 pass, with every compiler. The scalar form
-/// computes the same step by step: it proves the drivers where there is no such processor.
+/// A word is two neighbours in bf16, the first in the low half; vdpbf16ps adds both products to an
+/// f32 lane. Needs AVX512_BF16, for which Highway 1.0.3 has no target: its two instructions are
+/// written in assembly, and all else is compiled for AVX3 (AVX-512), which every compiler can. The
+/// scalar form computes the same step by step, so that tests run the drivers on pairs anywhere.
 struct Bf16Pair {
   using Element = Bf16;
 
@@ -115,15 +115,15 @@ struct Bf16Pair {
   static HWY_ATTR void row_to_operand(float* row, std::int64_t n) {
     const F32 f32;
     const std::int64_t lanes = vector_lanes();
-    // A vector's bf16 lie no further on than its f32 did: nothing is overwritten before it is read.
+    // In place: the bf16 of a vector end before its f32 do, so nothing unread is overwritten.
     for (std::int64_t i = 0; i < n; i += lanes) {
       const auto here = hn::FirstN(f32, static_cast<std::size_t>(std::min(lanes, n - i)));
       store(hn::IfThenElseZero(here, hn::LoadU(f32, row + i)), row, i);
     }
     end_row(row, n);
   }
-  /// The second element of the last word of n stored ones is 0; vectors of more than one lane have
-  /// seen to that.
+  /// Clears the unused half of the last word of n elements. Vectors of several lanes have done so
+  /// already: what they store beyond n is 0.
   static HWY_INLINE void end_row(float* row, std::int64_t n) {
     if (vector_lanes() == 1 && n % 2 != 0) store(hn::Zero(F32()), row, n);
   }

@@ -52,7 +52,7 @@ HWY_INLINE void convert_row(const T* HWY_RESTRICT src, std::int64_t n, float sca
   for (std::int64_t i = 0; i < n; ++i) dst[i * kStride] = from_f32<Element>(to_f32(src[i]) * scale);
 }
 
-/// A word of each two elements that stand above each other.
+/// Interleaves two rows: word i is (low[i], high[i]).
 HWY_INLINE void pair_rows(const Bf16* HWY_RESTRICT low, const Bf16* HWY_RESTRICT high,
                           std::int64_t n, Bf16* HWY_RESTRICT dst) {
   auto* words = reinterpret_cast<std::uint32_t*>(dst);
@@ -96,7 +96,7 @@ HWY_INLINE void pack_panels_of(const RowSource& src, std::int64_t rows, std::int
 }
 
 #if HWY_TARGET != HWY_SCALAR
-/// A vector of kLanes: block n of four lanes is four words of row 4n.
+/// A vector of kLanes whose n-th 128-bit block holds the four words at `from` in row 4n.
 template <int kLanes>
 HWY_INLINE hn::Vec<hn::FixedTag<float, kLanes>> load_blocks(const float* from, std::int64_t row) {
   const hn::FixedTag<float, kLanes> some;
@@ -108,7 +108,8 @@ HWY_INLINE hn::Vec<hn::FixedTag<float, kLanes>> load_blocks(const float* from, s
 }
 #endif
 
-/// to[k·to_row + i] = from[i·from_row + k] for a vector's lanes of rows i and four words k.
+/// Transposes four words k of as many rows i as a vector has lanes:
+/// to[k·to_row + i] = from[i·from_row + k].
 HWY_INLINE void transpose_four(const float* HWY_RESTRICT from,
                                [[maybe_unused]] std::int64_t from_row, float* HWY_RESTRICT to,
                                std::int64_t to_row) {
@@ -134,7 +135,8 @@ HWY_INLINE void transpose_four(const float* HWY_RESTRICT from,
 #endif
 }
 
-/// A vector's lanes of rows at a time are converted, some words of each, and transposed from there.
+/// As many rows at a time as a vector has lanes: kWords words of each are converted into a buffer
+/// in L1 and transposed from there.
 template <typename Tile, typename T>
 HWY_INLINE void pack_panels_transposed_of(const RowSource& src, std::int64_t rows, std::int64_t d,
                                           float scale, float* dst) {

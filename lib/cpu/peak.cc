@@ -26,8 +26,8 @@ double measure_peak_flops(const Execution& e, Dtype dtype) {
   const TileOps& ops = tile_ops(e.isa, dtype);
   double flop = 0;
   double slowest_s = 0;
-  // Each thread runs for a fixed time, so that a thread that lost its core for a moment lowers the
-  // rate no more than it would lower a kernel's.
+  // Each thread runs for a fixed time, not for a fixed amount of work: where one loses its core for
+  // a moment, the others do not wait for it.
 #pragma omp parallel num_threads(e.threads) reduction(+ : flop) reduction(max : slowest_s)
   {
     float sink = 0;

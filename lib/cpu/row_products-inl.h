@@ -1,4 +1,6 @@
-// Products with rows of B as they lie in a tensor, once per Highway target: see tile_ops_simd.cc.
+// Products with rows of B read in place from a tensor: for decoding, which is bound by reading K
+// and V, so that packing them first would double its time. Once per Highway target: see
+// tile_ops_simd.cc.
 #if defined(FLASHBENCH_CPU_ROW_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_ROW_PRODUCTS_INL_H_
 #undef FLASHBENCH_CPU_ROW_PRODUCTS_INL_H_
@@ -19,8 +21,8 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// A·Bᵀ: four rows of B at a time, since four sums share their additions across lanes; as many rows
-// of A as the accumulators leave registers for.
+// A·Bᵀ: four rows of B at a time, so that four dot products are reduced across lanes together; as
+// many rows of A as there are registers for their accumulators.
 inline constexpr int kDotCols = 4;
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 inline constexpr int kDotRows = 4;
@@ -28,13 +30,14 @@ inline constexpr int kDotRows = 4;
 inline constexpr int kDotRows = 2;
 #endif
 
-// A·B with rows of B as they lie: rows and vectors of C in registers, and vectors of a lone row.
+// A·B: the tile of C that is accumulated in registers; kAddVecsOfOneRow where C has one row.
 inline constexpr int kAddRows = 4;
 inline constexpr int kAddVecs = kDotRows;
 inline constexpr int kAddVecsOfOneRow = 8;
 
 #if HWY_TARGET != HWY_SCALAR
-/// In each 128-bit block four sums: [j] adds the lanes of v[j] in that block.
+/// Reduces four vectors within their 128-bit blocks: lane j of each block is the sum of the lanes
+/// of v[j] in that block.
 HWY_INLINE VecF32 block_sums(const VecF32 (&v)[kDotCols]) {
   const hn::ScalableTag<float> f32;
   const hn::Repartition<double, decltype(f32)> f64;
@@ -61,7 +64,7 @@ HWY_INLINE void store_sums(const VecF32 (&v)[kRows][kDotCols], float* HWY_RESTRI
   HWY_ALIGN float blocks[HWY_MAX_BYTES / sizeof(float)];
 #if HWY_TARGET == HWY_AVX3
   if constexpr (kRows == 4) {
-    // Four rows share the additions across blocks, too.
+    // Four rows are reduced across the four blocks together, too.
     const auto halves = [&](int a, int b) HWY_ATTR {
       const auto x = block_sums(v[a]), y = block_sums(v[b]);
       const auto sum = hn::Add(hn::ConcatLowerLower(f32, y, x), hn::ConcatUpperUpper(f32, y, x));
@@ -188,14 +191,14 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
     for (int v = 0; v < kVecs; ++v) hn::StoreU(sum[i][v], f32, c + i * row_c + v * lanes);
 }
 
-/// What each step of `lanes` elements fetches, where groups of rows of B fetch prefetch.step: as
-/// with the register tiles of gemm, one line a step is better than all of them at once.
+/// The prefetch of a group of rows of B, spread over the steps of its products: as in gemm, a line
+/// a step is better than all of them at once.
 inline Prefetch each_step(Prefetch prefetch, std::int64_t m, std::int64_t d) {
   const std::int64_t tiles = m / kDotRows + m % kDotRows;
   return {prefetch.next, blocks(prefetch.step, tiles * blocks(d, vector_lanes()))};
 }
 
-/// Rows [j, j + kCols) of B, which stay in L1, with all rows of A.
+/// All rows of A with rows [j, j + kCols) of B, which stay in L1 meanwhile.
 template <int kCols, typename T>
 HWY_INLINE void dots_group(std::int64_t m, std::int64_t j, std::int64_t d, MatrixA a,
                            const RowSource& b, MatrixC c, Prefetch& prefetch) {

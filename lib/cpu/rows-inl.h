@@ -32,8 +32,9 @@ using VecF32 = hn::Vec<F32>;
 
 inline std::int64_t vector_lanes() { return static_cast<std::int64_t>(hn::Lanes(F32())); }
 
-/// x between low and high, but NaN stays NaN: x86 returns the second operand, NEON the NaN;
-/// Highway's scalar form returns the number.
+/// Clamps x to [low, high]; NaN stays NaN. That is so because the minimum and maximum of x86 return
+/// their second operand if one is NaN, and NEON's return the NaN; Highway's scalar ones would
+/// return the number.
 HWY_INLINE VecF32 between(VecF32 low, VecF32 high, VecF32 x) {
 #if HWY_TARGET == HWY_SCALAR
   const auto above = hn::IfThenElse(hn::Lt(x, low), low, x);
@@ -43,13 +44,13 @@ HWY_INLINE VecF32 between(VecF32 low, VecF32 high, VecF32 x) {
 #endif
 }
 
-/// 2^x: x = n + f with n the nearest integer, a polynomial for 2^f with p(0) = 1, n added to the
-/// exponent. x < -126.5 gives 0, x > 127.5 infinity. With fused multiply-add degree 5 is enough
-/// (minimax on [-1/2, 1/2], then a search over the coefficients' last bits: 1.9 ulp at most);
-/// without it the intermediate roundings need degree 6 (coefficients of Cephes' exp2f).
-/// Adding 1.5·2^23 rounds to an integer and leaves it, biased by 127, in the low bits of the sum:
-/// Highway's Round and ConvertTo, which also mind overflow, took 7.0 cycles a vector instead of 5.7
-/// (Zen 3, long rows). AVX-512 has both steps as instructions.
+/// 2^x: x = n + f with n the nearest integer; a polynomial p(f) for 2^f with p(0) = 1; n is added
+/// to the exponent. x < -126.5 gives 0, x > 127.5 infinity. With fused multiply-add degree 5 is
+/// enough (minimax on [-1/2, 1/2], then a search over the coefficients' last bits: 1.9 ulp at
+/// most); without it the intermediate roundings need degree 6 (coefficients of Cephes' exp2f).
+/// Rounding: adding 1.5·2^23 + 127 leaves n, biased as an exponent is, in the low bits of the sum,
+/// a fifth cheaper than Highway's Round and ConvertTo, which also handle overflow (Zen 3). AVX-512
+/// has an instruction for either step.
 HWY_INLINE VecF32 exp2(VecF32 x) {
   const F32 f32;
 #if HWY_TARGET == HWY_AVX3
@@ -163,8 +164,8 @@ inline void row_store(const float* x, std::int64_t n, float factor, Dtype dtype,
   });
 }
 
-/// 12 chains hide the latency of any multiply-add unit known (4 cycles x 2 a cycle, and slack);
-/// the factors keep every value finite for ever.
+/// 12 independent chains hide the latency of the multiply-add (4 cycles x 2 a cycle, and slack);
+/// with these factors no value ever overflows.
 inline double multiply_adds(std::int64_t iterations, float* sink) {
   constexpr int kChains = 12;
   const F32 f32;

@@ -1,5 +1,5 @@
-// Products that do not end as such: scores become P, dP becomes dS, in registers. Once per Highway
-// target: see tile_ops_simd.cc.
+// Products with an epilogue in registers: scores become P, dP becomes dS, and neither is stored.
+// Once per Highway target: see tile_ops_simd.cc.
 #if defined(FLASHBENCH_CPU_SCORES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_SCORES_INL_H_
 #undef FLASHBENCH_CPU_SCORES_INL_H_
@@ -28,14 +28,14 @@ HWY_INLINE void set_zero(Accumulators<kRows, kVectors>& sum) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(F32());
 }
 
-/// As which operand a tile of P leaves the registers: of products that sum over its columns (P·V),
-/// or over its rows (Pᵀ·dO).
+/// The product whose A operand a tile of P is stored as: one that sums over its columns (P·V), or
+/// over its rows (Pᵀ·dO).
 enum class SumOver { kColumns, kRows };
 
-/// Where a tile has columns that not every row sees.
+/// The sides on which a tile has columns that not every row sees.
 enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
 
-/// P of a tile of scores, as an operand, and what it adds to the sums of its rows.
+/// Epilogue: turns a tile of scores into P, stores it as an operand, adds to the sums of its rows.
 template <typename Operand, SumOver kSumOver>
 struct Exp2Tile {
   MatrixC p;
@@ -103,11 +103,11 @@ struct Exp2Tile {
         if (r + t < kRows) hn::StoreU(sum[t], F32(), rows.sum + (i + r + t) * lanes);
     }
   }
-  /// Of the scores of a row from column j on.
+  /// P of a vector of scores of a row, from column j on.
   template <Hidden kHidden>
   HWY_INLINE VecF32 probability(VecF32 s, VecF32 max, std::int64_t row, std::int64_t j) const {
     const F32 f32;
-    // f32 operands have the factor in them: a subtraction leaves the multiply-add units alone.
+    // f32 operands have the factor folded in, so that a subtraction is enough.
     const auto e = exp2(kPerWord<Operand> == 1 ? hn::Sub(s, max)
                                                : hn::MulSub(s, hn::Set(f32, rows.factor), max));
     if constexpr (kHidden == Hidden::kNothing) return e;
@@ -121,7 +121,8 @@ struct Exp2Tile {
   }
 };
 
-/// dS = P∘(dP - D) of a tile of dP, as both operands; P as the one that is summed over rows.
+/// Epilogue: turns a tile of dP into dS = P∘(dP - D) and stores it as both operands of
+/// gemm_dscores.
 template <typename Operand>
 struct DscoresTile {
   MatrixC ds, ds_rows;

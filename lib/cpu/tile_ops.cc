@@ -19,9 +19,9 @@ bool for_fast_bf16(Dtype dtype) { return dtype == Dtype::kBf16 && has_fast_bf16_
 struct Level {
   Isa isa;
   bool (*runs_here)(Isa);               ///< on this processor and operating system
-  std::vector<TileOps> (*forms)(Isa);   ///< empty: this build has no code for it
+  std::vector<TileOps> (*forms)(Isa);   ///< its tables; empty: this build has no code for it
   DtypeSet in_pairs = {};               ///< dtypes whose operands are words of two bf16
-  bool (*chosen_for)(Dtype) = for_all;  ///< where it is the highest that runs
+  bool (*chosen_for)(Dtype) = for_all;  ///< best_isa() may choose it for these
 };
 
 constexpr Level kLevels[] = {
@@ -40,7 +40,8 @@ static_assert(std::size(kLevels) == kIsas.size() &&
                               [](Isa isa) { return level_of(isa).isa == isa; }),
               "one line for each level, in their order");
 
-/// Empty where the processor lacks the level (its code must not even build the table) or the build.
+/// Empty where the processor lacks the level (even the function that makes the table is compiled
+/// for it and must not run) or the build does.
 const std::vector<TileOps>& tables(Isa isa) {
   static const auto levels = [] {
     std::array<std::vector<TileOps>, kIsas.size()> all;

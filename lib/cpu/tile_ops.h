@@ -23,43 +23,48 @@ struct RowSource {
   const std::int32_t* position = nullptr;
 };
 
-/// The operands of a product consist of words along the dimension that is summed over (k): one f32,
-/// or two neighbours in bf16, the second 0 where the length is odd. Offsets and k count words.
-/// Word (i, k) is data[i·row + k·col]; one of row and col is 1.
+/// The left operand of a product. Operands are stored in 32-bit words along k, the dimension that
+/// is summed over: a word is one f32, or two bf16 that are neighbours along k (what vdpbf16ps
+/// multiplies), the second one 0 where the length is odd. Offsets, strides and k count words. Word
+/// (i, k) is data[i·row + k·col]; one of the strides is 1: row-major or transposed.
 struct MatrixA {
   const float* data;
   std::int64_t row, col;
 };
 
-/// Panels of TileOps::cols columns: word (k, j) is data[(j / cols)·panel + k·row + j % cols].
+/// The right operand, in panels of TileOps::cols columns, as wide as the register tile:
+/// word (k, j) is data[(j / cols)·panel + k·row + j % cols].
 struct MatrixB {
   const float* data;
   std::int64_t row, panel;
 };
 
-/// Row-major, writable up to the next multiple of TileOps::lanes columns.
+/// The result, row-major; writable up to the next multiple of TileOps::lanes columns.
 struct MatrixC {
   float* data;
   std::int64_t row;
 };
 
-/// What the rows of a tile of scores bring to their softmax, and take from it.
+/// The softmax that gemm_exp2 applies to each row of a tile of scores. Row i sees columns
+/// [begin[i], end[i]); neither falls from row to row.
 struct SoftmaxRows {
-  const float* max;         ///< [m]: what is subtracted, no less than about the largest score
-  const std::int64_t* end;  ///< [m]: the columns before it are those that a row sees; null: all
-  float* sum;               ///< [m][lanes]: the sum of a row is that of its lanes
+  const float* max;         ///< [m]: what is subtracted from the scores, in units of log 2
+  const std::int64_t* end;  ///< [m]; null: all columns
+  float* sum;               ///< [m][lanes]: written; the row's sum is that of its lanes
   float factor = 1.0f;      ///< a score is the product times this
-  const std::int64_t* begin = nullptr;  ///< [m]: columns before it are hidden too; null: none
+  const std::int64_t* begin = nullptr;  ///< [m]; null: 0
 };
 
-/// Sums of P that are larger than this have lost the benefit of subtracting a maximum.
+/// The largest sum of a row of P = 2^(S - max) that gemm_exp2 lets pass. A larger one says that max
+/// was far below the row's true maximum: the tile is then computed again with the true one, long
+/// before f32 overflows.
 inline constexpr float kLargestSum = 65536.0f;
 
 enum class Write { kStore, kAdd };
 
-/// Memory that will be read next: a product fetches `step` bytes of it for each register tile (into
-/// L2; dots, add_rows: for each four rows of B, into L1), so that reading goes on while it
-/// computes. Reaching beyond an allocation is harmless.
+/// Software prefetch of what the next product will read, so that memory is busy while this one
+/// computes: `step` bytes from `next` on for each register tile, into L2 (dots, add_rows: for each
+/// four rows of B, into L1). Prefetching beyond an allocation is harmless.
 struct Prefetch {
   const std::byte* next = nullptr;
   std::int64_t step = 0;
@@ -84,12 +89,12 @@ constexpr std::int64_t blocks(std::int64_t n, std::int64_t block) {
   return (n + block - 1) / block;
 }
 
-/// The operations that drivers are written in, one table per ISA level and kind of operand. Tensors
-/// may be of any dtype; products are summed in f32. Tile shapes are properties of the table, not of
-/// the driver.
+/// The operations that drivers are written in: one table per ISA level, kind of operand and
+/// register tile. Tensors may be of any dtype; products are summed in f32. Drivers ask the table
+/// for the shape of the register tile and choose their blocks by it.
 struct TileOps {
   Isa isa;
-  int per_word;  ///< elements in a word of an operand: 1, f32; 2, bf16
+  int per_word;  ///< elements in a word of an operand: 1 (f32) or 2 (bf16)
   int lanes;     ///< f32 per vector
   int rows;      ///< of the register tile; block sizes in rows are multiples of it
   int cols;      ///< of the register tile, and the width of a packed panel
@@ -117,8 +122,8 @@ struct TileOps {
 
   /// P[m][n] = 2^(rows.factor·A[m][k]·B[k][n] - rows.max), 0 where a row does not see the column;
   /// rows.sum gets the sums of P, before it is rounded to an A operand, as which it is stored.
-  /// False if one of them is beyond kLargestSum or NaN: rows.max is too low, and P is to be
-  /// computed again. Writes round_up(n, lanes) columns.
+  /// False if one of them is beyond kLargestSum or NaN: then rows.max was too low, and the caller
+  /// computes the tile again. Writes round_up(n, lanes) columns.
   bool (*gemm_exp2)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC p,
                     SoftmaxRows rows, Prefetch prefetch);
 
@@ -127,14 +132,15 @@ struct TileOps {
   bool (*gemm_exp2_rows)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC p, SoftmaxRows rows, Prefetch prefetch);
 
-  /// dS[m][n] = P∘(A[m][k]·B[k][n] - delta[m]), P as gemm_exp2_rows left it, as two A operands: ds,
-  /// of products that sum over columns (dS·K), and ds_rows, laid out like p, over rows (dSᵀ·Q). Of
-  /// f32 they are the same, and only ds_rows is written. Writes round_up(n, lanes) columns.
+  /// dS[m][n] = P∘(A[m][k]·B[k][n] - delta[m]), P as gemm_exp2_rows left it. It is written as the A
+  /// operand of two products: `ds` for one that sums over columns (dS·K), `ds_rows`, laid out like
+  /// p, for one that sums over rows (dSᵀ·Q). In f32 both are the same words, and only ds_rows is
+  /// written. Writes round_up(n, lanes) columns.
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                        MatrixC ds, MatrixC ds_rows, const float* p, const float* delta);
 
-  /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B as it lies in a tensor: no position is -1, and rows are
-  /// readable up to round_up(d, lanes), where A or B holds zeros.
+  /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B read where it lies in a tensor: no position is -1, and
+  /// rows are readable up to round_up(d, lanes), where A or B holds zeros.
   void (*dots)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                MatrixC c, Prefetch prefetch);
   /// C[m][d] += A[m][n]·B[n][d], B likewise.
@@ -170,8 +176,8 @@ struct TileOps {
 /// at avx512_bf16, else f32. Throws UnavailableError where absent(isa) has a reason.
 const TileOps& tile_ops(Isa isa, Dtype dtype = Dtype::kF32);
 
-/// All tables of a level, which differ in the operand and the register tile; of each kind of
-/// operand, the one for this processor comes first.
+/// All tables of a level. They differ in the kind of operand and in the register tile; of each kind
+/// of operand, the one that suits this processor comes first.
 const std::vector<TileOps>& tile_forms(Isa isa);
 
 /// Why a level cannot run here: not built, or not in this processor. nullopt: it can.

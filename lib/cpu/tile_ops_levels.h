@@ -7,16 +7,17 @@
 // What each tile-operations file gives to the dispatcher (tile_ops.cc).
 namespace flashbench::cpu {
 
-/// Tall and with pairs, whatever the level is called.
+/// The tables without SIMD: the tall register tile, with f32 operands and with pairs of bf16. `isa`
+/// only labels them.
 std::vector<TileOps> scalar_tile_ops(Isa isa);
 
-/// What Highway makes of a SIMD level: its forms, the one for this processor first. Empty: this
-/// build has no code for it.
+/// The tables that Highway compiled for a SIMD level, the one that suits this processor first of
+/// its kind of operand. Empty: this build has no code for the level.
 std::vector<TileOps> simd_tile_ops(Isa isa);
-/// Does the processor, and the operating system with it, run a SIMD level? False for any other.
+/// Do the processor and the operating system run this SIMD level? False for a level without SIMD.
 bool processor_has_simd(Isa isa);
 
-/// Are bf16 dot products faster than converting to f32 while packing?
+/// Do bf16 dot products (vdpbf16ps) run at more FLOP/s here than f32 multiply-adds?
 bool has_fast_bf16_dots();
 
 }  // namespace flashbench::cpu
