@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "sweep/rows.h"
+
 namespace flashbench::sweep {
 namespace {
 
@@ -63,6 +65,16 @@ std::string text_of(const Value& value) {
           return fmt::format("{}", v);
       },
       value);
+}
+
+std::span<const Field> fields() {
+  static const std::vector<Field> table = [] {
+    std::vector<Field> all;
+    for (const std::span<const Field> rows : {problem_rows(), execution_rows()})
+      all.insert(all.end(), rows.begin(), rows.end());
+    return all;
+  }();
+  return table;
 }
 
 const Field* find_field(std::span<const Field> table, std::string_view name) {

@@ -17,7 +17,10 @@
 #include "system/quote.h"
 
 /// How a row of the field table reads and prints its member of a case. `at` names the member:
-/// [](auto& c) -> auto& { return c.problem.seed; }
+/// FB_MEMBER(problem.seed)
+#define FB_MEMBER(member) \
+  [](auto& c) -> auto& { return c.member; }
+
 namespace flashbench::sweep {
 
 template <auto at>
@@ -162,6 +165,8 @@ template <const char* prefix, auto at>
 std::string labelled(const Case& c) {
   return fmt::format("{}{}", prefix, plain_text(at(c)));
 }
+
+inline std::string no_label(const Case&) { return ""; }
 
 inline bool always(const Case&) { return true; }
 

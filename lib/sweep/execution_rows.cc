@@ -1,0 +1,164 @@
+// How it is computed, and how it is timed.
+#include <fmt/format.h>
+
+#include "sweep/expand.h"
+#include "sweep/parse.h"
+#include "sweep/rows.h"
+
+namespace flashbench::sweep {
+namespace {
+
+constexpr auto kType = FB_MEMBER(type);
+constexpr auto kBackend = FB_MEMBER(backend);
+constexpr auto kDevice = FB_MEMBER(device);
+constexpr auto kIsa = FB_MEMBER(isa);
+constexpr auto kThreads = FB_MEMBER(threads);
+constexpr auto kKernel = FB_MEMBER(kernel);
+constexpr auto kDeterministic = FB_MEMBER(deterministic);
+constexpr auto kQBlock = FB_MEMBER(q_block);
+constexpr auto kKvBlock = FB_MEMBER(kv_block);
+constexpr auto kCache = FB_MEMBER(cache);
+
+constexpr Limits kThreadLimits{1, 4096};
+constexpr Limits kDeviceLimits{0, 1023};
+
+// ---- what the general functions of parse.h do not say ----
+
+/// --type, or else the types of the kernels that were asked for, or else the default.
+Axis default_types(const Defaults& defaults) {
+  Axis axis;
+  for (const AttentionType type : defaults.types)
+    axis.push_back([type](Case& c) { c.type = type; });
+  return axis;
+}
+
+/// "auto", and the names of backends.
+Axis parse_backend(const Asked& a) {
+  using Chosen = std::optional<BackendId>;
+  Choices<Chosen> from = {{"auto", std::nullopt}};
+  for (const BackendInfo& b : a.defaults.backends) from.emplace_back(b.id.text, b.id);
+  Axis axis;
+  for_each_item(a.setting, [&](const std::string& item) {
+    const bool any = a.defaults.backends.empty() && item != "auto";
+    const Chosen backend = any ? BackendId{item} : choose(item, a.setting.where, from);
+    axis.push_back([backend](Case& c) { c.backend = backend; });
+  });
+  return axis;
+}
+
+/// Indices of devices, and "emulated".
+Axis parse_device(const Asked& a) {
+  Axis axis;
+  for_each_item(a.setting, [&](const std::string& item) {
+    if (item == device_text(kEmulatedDevice)) {
+      axis.push_back([](Case& c) { c.device = kEmulatedDevice; });
+      return;
+    }
+    if (item.empty() || item.find_first_not_of("0123456789:+x*km") != std::string::npos)
+      throw UsageError(fmt::format("{} must be the index of a GPU or {}, got {}", a.setting.where,
+                                   device_text(kEmulatedDevice), quote(item)));
+    for (const std::int64_t n : parse_counts(item, a.setting.where, kDeviceLimits))
+      axis.push_back([n](Case& c) { c.device = static_cast<int>(n); });
+  });
+  return axis;
+}
+std::string device_of(const Case& c) { return c.device ? device_text(*c.device) : ""; }
+
+/// Sets the kernel and, unless --type decides, the type that it computes.
+Axis parse_kernel(const Asked& a) {
+  Axis axis;
+  for_each_item(a.setting, [&](const std::string& item) {
+    std::optional<AttentionType> type;
+    if (a.defaults.type_of_kernel && !a.all.contains("type"))
+      type = a.defaults.type_of_kernel(item);
+    axis.push_back([item, type](Case& c) {
+      c.kernel = item;
+      if (type) c.type = *type;
+    });
+  });
+  return axis;
+}
+Value recorded_kernel(const Case& c) { return c.kernel.empty() ? Value() : Value(c.kernel); }
+std::string deterministic_label(const Case& c) {
+  return c.deterministic ? "deterministic" : "free";
+}
+
+bool is_paper(const Case& c) { return c.type == AttentionType::kPaper; }
+constexpr std::string_view kNeedsPaper = "is for --type paper";
+
+// ---- what follows from a field by default, for compare --by ----
+
+void erase_request(CaseRecord& r) { r.kernel_request.reset(); }
+void erase_processor(CaseRecord& r) {
+  r.isa.reset();
+  r.threads.reset();
+  r.device.reset();
+}
+
+constexpr char kLabelQBlock[] = "qblock", kLabelKvBlock[] = "kvblock";
+
+constexpr auto kExecution = Heading::kExecution;
+constexpr auto kWithin = Varies::kWithinGroup;
+
+// In the order of the help. Ranks: {nest, line, column, label}.
+// A row each, not a line for each member:
+// clang-format off
+constexpr Field kRows[] = {
+    {.name = "type", .value = "T", .help = "flash, normal or paper", .heading = kExecution,
+     .varies = kWithin, .rank = {4, 7, 0, 0}, .parse = parse_enumerators<kType>,
+     .unset = default_types, .text = print<kType>, .said = always, .label = no_label,
+     .recorded = erasing(recorded<&CaseRecord::type>(recorded_as<kType>), erase_request)},
+    {.name = "backend", .value = "B", .help = "auto, cpu or cuda (default: auto)",
+     .heading = kExecution, .varies = kWithin, .rank = {0, 7, 0, 0}, .parse = parse_backend,
+     .text = print<kBackend>, .said = is_set<kBackend>, .label = no_label,
+     .recorded = erasing(recorded<&CaseRecord::backend>(nullptr), erase_processor)},
+    {.name = "device", .value = "N",
+     .help = "which GPU (default: 0); emulated: run CUDA kernels on the processor",
+     .heading = kExecution, .varies = kWithin, .rank = {0, 11, 3, 0}, .parse = parse_device,
+     .text = device_of, .said = is_set<kDevice>, .label = no_label,
+     .recorded = recorded<&CaseRecord::device>(nullptr)},
+    {.name = "isa", .value = "I",
+     .help = "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)",
+     .heading = kExecution, .scope = Scope::kAlsoInfo, .varies = kWithin, .rank = {3, 8, 2, 0},
+     .parse = parse_enumerators<kIsa>, .text = print<kIsa>, .said = is_set<kIsa>, .label = no_label,
+     .recorded = recorded<&CaseRecord::isa>(nullptr)},
+    {.name = "threads", .value = "N", .help = "(default: the cores that this process may use)",
+     .heading = kExecution, .scope = Scope::kAlsoInfo, .varies = kWithin, .rank = {1, 10, 2, 8},
+     .parse = parse_sizes<kThreads, kThreadLimits>, .text = print<kThreads>,
+     .said = is_set<kThreads>, .recorded = recorded<&CaseRecord::threads>(nullptr)},
+    // The kernel that ran is in the report beside the one that was asked for, and is no flag.
+    {.name = "kernel", .rank = {.column = 1},
+     .recorded = not_in_key(erasing(recorded<&CaseRecord::kernel>(nullptr), erase_request))},
+    // Inside of the types, because a kernel brings its own.
+    {.name = "kernel", .value = "NAME", .help = "force one kernel; `flashbench info` lists them",
+     .heading = kExecution, .varies = kWithin, .rank = {5, 9, 1, 0}, .parse = parse_kernel,
+     .text = print<kKernel>, .said = is_set<kKernel>, .label = no_label,
+     .recorded = recorded<&CaseRecord::kernel_request>(recorded_kernel, "kernel_request")},
+    {.name = "deterministic", .help = "bitwise equal gradients from run to run",
+     .heading = kExecution, .varies = kWithin, .rank = {2, 12, 5, 7},
+     .parse = parse_switch<kDeterministic>, .text = print<kDeterministic>,
+     .said = is_set<kDeterministic>,
+     .label = deterministic_label,
+     .recorded = not_in_key(recorded<&CaseRecord::deterministic>(recorded_as<kDeterministic>))},
+    {.name = "q_block", .value = "N", .help = "query block of --type paper (default: 64)",
+     .heading = kExecution, .varies = kWithin, .rank = {2, 12, 0, 6}, .parse = parse_sizes<kQBlock>,
+     .text = print<kQBlock>, .said = is_set<kQBlock>, .label = labelled<kLabelQBlock, kQBlock>,
+     .has_effect = is_paper, .reset = reset_to_default<kQBlock>, .idle = kNeedsPaper},
+    {.name = "kv_block", .value = "N", .help = "key block of --type paper (default: 64)",
+     .heading = kExecution, .varies = kWithin, .rank = {2, 12, 0, 6},
+     .parse = parse_sizes<kKvBlock>, .text = print<kKvBlock>, .said = is_set<kKvBlock>,
+     .label = labelled<kLabelKvBlock, kKvBlock>, .has_effect = is_paper,
+     .reset = reset_to_default<kKvBlock>, .idle = kNeedsPaper},
+
+    {.name = "cache", .value = "C", .help = "warm or cold operands (default: warm)",
+     .heading = Heading::kTiming, .scope = Scope::kBench, .rank = {3, 13, 4, 0},
+     .parse = parse_enumerators<kCache>, .text = print<kCache>, .said = is_set<kCache>,
+     .label = no_label, .recorded = recorded<&CaseRecord::cache>(recorded_as<kCache>)},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const Field> execution_rows() { return kRows; }
+
+}  // namespace flashbench::sweep
