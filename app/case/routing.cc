@@ -24,14 +24,6 @@ registry::Request registry_request(const sweep::Case& c) {
                         .kv_block = c.kv_block}};
 }
 
-data::ExplicitFlags explicit_flags(const std::vector<std::string>& given) {
-  const auto has = [&](std::string_view flag) {
-    return std::find(given.begin(), given.end(), flag) != given.end();
-  };
-  return {has("b"), has("h"),     has("h_kv"), has("q_len"), has("kv_len"),
-          has("d"), has("dtype"), has("mask"), has("do")};
-}
-
 /// Where a case without a kernel would have run, as far as it says.
 Place place_asked_for(const sweep::Case& c, const Backends& backends) {
   Place place;
@@ -81,7 +73,7 @@ bool RoutedGroup::any_runs() const {
 RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string>& given,
                         const Backends& backends) {
   RoutedGroup routed;
-  routed.problem = data::resolve(group.problem(), explicit_flags(given));
+  routed.problem = data::resolve(group.problem(), given);
   for (const sweep::Case& c : group.cases)
     routed.cases.push_back(route_case(c, routed.problem, backends));
   return routed;

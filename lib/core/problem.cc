@@ -4,17 +4,21 @@
 
 #include <limits>
 
+#include "core/extents.h"
+
 namespace flashbench {
 std::optional<Rejection> invalid(const Problem& p) {
   constexpr auto kInvalid = Rejection::Kind::kInvalid;
   const Shape& s = p.shape;
-  const std::pair<const char*, std::int64_t> sizes[] = {
-      {"b", s.b},           {"h", s.h}, {"h_kv", s.h_kv}, {"q_len", s.q_len},
-      {"kv_len", s.kv_len}, {"d", s.d}, {"d_v", s.d_v()}};
-  for (const auto& [flag, value] : sizes)
-    if (value < 1 || value > std::numeric_limits<std::int32_t>::max())
-      return Rejection{kInvalid, fmt::format("--{} must be between 1 and {}, got {}", flag,
-                                             std::numeric_limits<std::int32_t>::max(), value)};
+  const auto out_of_range = [](const char* flag, std::int64_t value) -> std::optional<Rejection> {
+    constexpr std::int32_t kMost = std::numeric_limits<std::int32_t>::max();
+    if (value >= 1 && value <= kMost) return std::nullopt;
+    return Rejection{kInvalid,
+                     fmt::format("--{} must be between 1 and {}, got {}", flag, kMost, value)};
+  };
+  for (const NamedExtent& e : kExtents)
+    if (const auto bad = out_of_range(e.name, s.*e.member)) return bad;
+  if (const auto bad = out_of_range("d_v", s.d_v())) return bad;
   for (const auto& [flag, value] : {std::pair("d", s.d), std::pair("d_v", s.d_v())})
     if (value > kMaxHeadDim)
       return Rejection{kInvalid, fmt::format("--{} {} exceeds {}, the largest head dimension", flag,

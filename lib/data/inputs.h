@@ -1,24 +1,20 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "core/problem.h"
 #include "core/tensor.h"
 
 namespace flashbench::data {
 
-/// Which workload flags the user gave, so that a file may decide the others.
-struct ExplicitFlags {
-  bool b = false, h = false, h_kv = false, q_len = false, kv_len = false, d = false;
-  bool dtype = false;
-  bool mask = false;  ///< --mask none, random or FILE
-  bool d_o = false;   ///< --do ones, random or FILE
-};
-
-/// The problem that `p.files` poses: shapes and dtype come from the tensors; without --mask or --do
+/// The problem that `p.files` poses. `given`: the flags that the user gave, by name; a file decides
+/// the others: shapes and dtype come from the tensors; without --mask or --do
 /// the bundle's own `mask` and `do` (for a backward pass) are used where it has them. What no
 /// tensor decides follows the flags' own defaults: h_kv follows h, kv_len follows q_len. Reads
 /// headers only. Without files the problem comes back as it is.
 /// Throws UsageError: a broken file, files that contradict each other or a flag that was given.
-Problem resolve(Problem p, const ExplicitFlags& given);
+Problem resolve(Problem p, const std::vector<std::string>& given);
 
 /// The tensors of a resolved problem, random or from its files, in [b, h, row, d]. dO is empty for
 /// a forward pass. Throws UsageError for a file that does not fit the problem and for a visible NaN

@@ -1,7 +1,8 @@
 #include <fmt/format.h>
 
-#include <array>
+#include <algorithm>
 
+#include "core/extents.h"
 #include "data/input_files.h"
 #include "data/inputs.h"
 #include "system/error.h"
@@ -10,11 +11,23 @@
 namespace flashbench::data {
 namespace {
 
+using Given = std::vector<std::string>;
+
+bool has(const Given& given, std::string_view flag) {
+  return std::find(given.begin(), given.end(), flag) != given.end();
+}
+
 /// One extent of the problem: what the user said, or what the first tensor that has it says.
 struct Axis {
-  const char* flag;
+  Axis(Shape& shape, std::int64_t Shape::*member, const Given& flags) : value(&(shape.*member)) {
+    for (const NamedExtent& e : kExtents)
+      if (e.member == member) flag = e.name;
+    given = has(flags, flag);
+  }
+
+  const char* flag = "";
   std::int64_t* value;
-  bool given;              ///< by a flag
+  bool given = false;      ///< by a flag
   std::string decided_by;  ///< the tensor that decided it, for messages; empty: none yet
 };
 
@@ -22,15 +35,15 @@ struct Axis {
 /// that names both.
 class Claims {
  public:
-  Claims(Problem& p, const ExplicitFlags& given)
+  Claims(Problem& p, const Given& given)
       : problem_(p),
-        dtype_given_(given.dtype),
-        b_{"b", &p.shape.b, given.b, {}},
-        h_{"h", &p.shape.h, given.h, {}},
-        h_kv_{"h_kv", &p.shape.h_kv, given.h_kv, {}},
-        q_len_{"q_len", &p.shape.q_len, given.q_len, {}},
-        kv_len_{"kv_len", &p.shape.kv_len, given.kv_len, {}},
-        d_{"d", &p.shape.d, given.d, {}} {}
+        dtype_given_(has(given, "dtype")),
+        b_(p.shape, &Shape::b, given),
+        h_(p.shape, &Shape::h, given),
+        h_kv_(p.shape, &Shape::h_kv, given),
+        q_len_(p.shape, &Shape::q_len, given),
+        kv_len_(p.shape, &Shape::kv_len, given),
+        d_(p.shape, &Shape::d, given) {}
 
   void query_side(const Located& at) { four_axes(at, h_, q_len_); }
   void key_side(const Located& at) { four_axes(at, h_kv_, kv_len_); }
@@ -99,11 +112,11 @@ class Claims {
 
 }  // namespace
 
-Problem resolve(Problem p, const ExplicitFlags& given) {
+Problem resolve(Problem p, const Given& given) {
   check_combination(p);
   const BundleExtras extras = bundle_extras(p.files);
-  if (!given.mask && extras.mask) p.padding = PaddingMask::kFile;
-  if (!given.d_o && extras.d_o && p.needs_gradients()) p.d_o = GradSource::kFile;
+  if (!has(given, "mask") && extras.mask) p.padding = PaddingMask::kFile;
+  if (!has(given, "do") && extras.d_o && p.needs_gradients()) p.d_o = GradSource::kFile;
 
   const LocatedInputs found = locate(p);
   Claims claims(p, given);

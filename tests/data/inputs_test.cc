@@ -22,7 +22,7 @@ bool same(const Tensor& a, const Tensor& b) {
 
 TEST(MakeInputs, NpyFilesAndTheBundleHoldTheSame) {
   const Inputs a = make_inputs(resolve(bundle(kData + "tiny_f32.safetensors"), {}));
-  const Inputs b = make_inputs(resolve(npy_files(), {.mask = true, .d_o = true}));
+  const Inputs b = make_inputs(resolve(npy_files(), {"mask", "do"}));
   EXPECT_TRUE(same(a.q, b.q) && same(a.k, b.k) && same(a.v, b.v) && same(a.d_o, b.d_o));
   EXPECT_EQ(a.key_mask, b.key_mask);
   EXPECT_THAT(a.key_mask, ElementsAre(1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1));
@@ -115,7 +115,7 @@ TEST(MakeInputs, WhatTheMaskHidesMayHoldAnything) {
         bundle_with(scratch, tensor, {1, 0, 2, 3}, std::nanf(""), Dtype::kF32, Layout::kBhsd);
     EXPECT_NO_THROW(make_inputs(resolve(bundle(path), {})));
     // Without the mask the same row is visible.
-    expect_usage_error([&] { make_inputs(resolve(bundle(path), {.mask = true})); },
+    expect_usage_error([&] { make_inputs(resolve(bundle(path), {"mask"})); },
                        {"a NaN at [b, h, row, d] = [1, 0, 2, 3]"});
   }
 }

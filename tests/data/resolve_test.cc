@@ -27,7 +27,7 @@ TEST(Resolve, AForwardPassDoesNotTakeTheGradient) {
 }
 
 TEST(Resolve, FlagsForMaskAndGradientWinOverTheBundle) {
-  const Problem p = resolve(bundle(kData + "tiny_f32.safetensors"), {.mask = true, .d_o = true});
+  const Problem p = resolve(bundle(kData + "tiny_f32.safetensors"), {"mask", "do"});
   EXPECT_EQ(p.padding, PaddingMask::kNone);
   EXPECT_EQ(p.d_o, GradSource::kOnes);
   const Inputs in = make_inputs(p);
@@ -37,8 +37,7 @@ TEST(Resolve, FlagsForMaskAndGradientWinOverTheBundle) {
 
 TEST(Resolve, ItsFlagsReproduceIt) {
   // "--mask none" and "--do ones" must be said, or the bundle's own tensors would be used.
-  const Problem without =
-      resolve(bundle(kData + "tiny_f32.safetensors"), {.mask = true, .d_o = true});
+  const Problem without = resolve(bundle(kData + "tiny_f32.safetensors"), {"mask", "do"});
   EXPECT_THAT(sweep::flags(without), AllOf(HasSubstr("--mask none"), HasSubstr("--do ones"),
                                            HasSubstr("--input "), HasSubstr("--kv_len 7")));
   const Problem with = resolve(bundle(kData + "tiny_f32.safetensors"), {});
@@ -63,7 +62,7 @@ TEST(Resolve, AMaskFileAloneDecidesWhatItKnows) {
   p.files.mask = kData + "tiny_mask.npy";
   p.padding = PaddingMask::kFile;
   p.shape.q_len = 9;
-  p.shape = resolve(p, {.q_len = true}).shape;
+  p.shape = resolve(p, {"q_len"}).shape;
   EXPECT_EQ(p.shape, (Shape{2, 2, 2, 9, 7, 512}));
   EXPECT_THAT(make_inputs(p).key_mask, ElementsAre(1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1));
 }
@@ -79,25 +78,26 @@ TEST(Resolve, AGradientFileAloneDecidesWhatItKnows) {
 TEST(Resolve, FlagsThatAgreeAreFine) {
   Problem p = bundle(kData + "tiny_f32.safetensors");
   p.shape = kTiny;
-  const ExplicitFlags all{true, true, true, true, true, true, true, true, true};
+  const std::vector<std::string> all = {"b", "h",     "h_kv", "q_len", "kv_len",
+                                        "d", "dtype", "mask", "do"};
   EXPECT_EQ(resolve(p, all).shape, kTiny);
 }
 
 TEST(Resolve, EveryContradictingFlagIsNamedWithTheTensor) {
   struct Case {
-    ExplicitFlags given;
+    std::vector<std::string> given;
     std::int64_t Shape::*axis;
     const char* flag;
     const char* tensor;
     const char* truth;
   };
   const Case cases[] = {
-      {{.b = true}, &Shape::b, "--b 99", "tensor 'q' has shape [2, 4, 5, 8]", "so b is 2"},
-      {{.h = true}, &Shape::h, "--h 99", "tensor 'q'", "so h is 4"},
-      {{.h_kv = true}, &Shape::h_kv, "--h_kv 99", "tensor 'k'", "so h_kv is 2"},
-      {{.q_len = true}, &Shape::q_len, "--q_len 99", "tensor 'q'", "so q_len is 5"},
-      {{.kv_len = true}, &Shape::kv_len, "--kv_len 99", "tensor 'k'", "so kv_len is 7"},
-      {{.d = true}, &Shape::d, "--d 99", "tensor 'q'", "so d is 8"},
+      {{"b"}, &Shape::b, "--b 99", "tensor 'q' has shape [2, 4, 5, 8]", "so b is 2"},
+      {{"h"}, &Shape::h, "--h 99", "tensor 'q'", "so h is 4"},
+      {{"h_kv"}, &Shape::h_kv, "--h_kv 99", "tensor 'k'", "so h_kv is 2"},
+      {{"q_len"}, &Shape::q_len, "--q_len 99", "tensor 'q'", "so q_len is 5"},
+      {{"kv_len"}, &Shape::kv_len, "--kv_len 99", "tensor 'k'", "so kv_len is 7"},
+      {{"d"}, &Shape::d, "--d 99", "tensor 'q'", "so d is 8"},
   };
   for (const Case& c : cases) {
     Problem p = bundle(kData + "tiny_f32.safetensors");
@@ -106,7 +106,7 @@ TEST(Resolve, EveryContradictingFlagIsNamedWithTheTensor) {
                        {c.flag, "tiny_f32.safetensors", c.tensor, c.truth});
   }
   Problem p = bundle(kData + "tiny_bf16.safetensors");
-  expect_usage_error([&] { resolve(p, {.dtype = true}); },
+  expect_usage_error([&] { resolve(p, {"dtype"}); },
                      {"--dtype f32", "tiny_bf16.safetensors", "holds BF16"});
 }
 

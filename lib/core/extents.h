@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/shape.h"
+
+namespace flashbench {
+
+/// An extent of a shape, under the name of its flag.
+struct NamedExtent {
+  const char* name;
+  std::int64_t Shape::*member;
+};
+inline constexpr NamedExtent kExtents[] = {{"b", &Shape::b},           {"h", &Shape::h},
+                                           {"h_kv", &Shape::h_kv},     {"q_len", &Shape::q_len},
+                                           {"kv_len", &Shape::kv_len}, {"d", &Shape::d}};
+
+}  // namespace flashbench
