@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
+#include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -12,6 +15,25 @@
 #include "tests/app/fakes.h"
 
 namespace flashbench::app {
+
+/// A folder of its own, which goes with the test.
+class TempFolder {
+ public:
+  TempFolder() {
+    if (::mkdtemp(name_.data()) == nullptr) throw std::runtime_error("no temporary folder");
+  }
+  ~TempFolder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(name_, ignored);
+  }
+  TempFolder(const TempFolder&) = delete;
+  TempFolder& operator=(const TempFolder&) = delete;
+
+  std::string path(const std::string& file) const { return name_ + "/" + file; }
+
+ private:
+  std::string name_ = ::testing::TempDir() + "/flashbench_fakes_XXXXXX";
+};
 
 /// A command line, run in this process on the fake backend.
 class RunOnFakes : public ::testing::Test {
@@ -76,7 +98,8 @@ class RunOnFakes : public ::testing::Test {
 
   FakeBackend backend_{script};
   Backends backends_ = {&backend_};
-  std::string json_ = ::testing::TempDir() + "/fakes_" + std::to_string(::getpid()) + ".json";
+  TempFolder folder_;
+  std::string json_ = folder_.path("report.json");
 };
 
 }  // namespace flashbench::app
