@@ -58,10 +58,9 @@ std::string where_text(const report::Result& r) {
 
 std::string summary(const report::Result& r, const PreparedCase& prepared, double seconds) {
   const report::Workload& w = r.workload;
-  std::string text =
-      line(r.pass == "forward" ? "forward" : "backward",
-           fmt::format("{}, {} {}, {}", r.type, report::workload_text(w), w.dtype,
-                       w.mask == "none" && !w.causal ? "no mask" : report::mask_text(w)));
+  std::string text = line(r.pass == "forward" ? "forward" : "backward",
+                          fmt::format("{}, {} {}, {}", r.type, report::workload_text(w), w.dtype,
+                                      report::mask_phrase(w)));
   if (w.input != "random") text += line("input", w.input);
   text += line("kernel", fmt::format("{}, {}", r.kernel.value_or(""), where_text(r)));
   if (!prepared.routed().traits().has_speed)

@@ -13,9 +13,9 @@
 #include "app/terminal/streams.h"
 #include "core/work.h"
 #include "oracle/verify.h"
-#include "report/grid.h"
 #include "report/units.h"
 #include "report/writer.h"
+#include "sweep/shown.h"
 #include "system/error.h"
 
 namespace flashbench::app {
@@ -49,13 +49,35 @@ class Peaks {
   std::vector<Entry> entries_;
 };
 
-Cells case_cells(const RoutedCase& c) {
-  const report::Workload w = report::workload_of(c.request.problem);
-  return {std::string(name(c.request.type)), std::string(name(c.request.problem.pass)), w.dtype,
-          report::workload_text(w), report::mask_text(w)};
+/// What is computed, as far as the cases say anything of it.
+std::vector<sweep::Column> columns_of(const std::vector<RoutedGroup>& groups) {
+  std::vector<sweep::Column> columns = sweep::columns();
+  std::erase_if(columns, [&](const sweep::Column& column) {
+    if (!sweep::poses_the_problem(*column.fields.front())) return true;
+    for (const RoutedGroup& group : groups)
+      for (const RoutedCase& c : group.cases)
+        if (!column.cell(sweep::record_of(c.request)).empty()) return false;
+    return true;
+  });
+  return columns;
 }
 
-Cells runnable_cells(const RoutedCase& c, Peaks& peaks) {
+Cells titles(const std::vector<sweep::Column>& columns) {
+  Cells cells = {"type"};
+  for (const sweep::Column& c : columns) cells.push_back(c.title);
+  cells.insert(cells.end(), {"kernel", "isa", "threads", "FLOP visible", "executed", "bytes",
+                             "memory", "time at peak"});
+  return cells;
+}
+
+Cells case_cells(const RoutedCase& c, const std::vector<sweep::Column>& columns) {
+  Cells cells = {std::string(name(c.request.type))};
+  for (const sweep::Column& column : columns)
+    cells.push_back(column.cell(sweep::record_of(c.request)));
+  return cells;
+}
+
+Cells runnable_cells(const RoutedCase& c, const std::vector<sweep::Column>& columns, Peaks& peaks) {
   const Problem& p = c.request.problem;
   const Execution& e = c.route->execution;
   const Work work = count_work(p, expected_visible(p));
@@ -64,7 +86,7 @@ Cells runnable_cells(const RoutedCase& c, Peaks& peaks) {
   const std::string time =
       rates ? report::human_seconds(std::max(executed / rates->flop_s, work.bytes / rates->bytes_s))
             : "-";
-  Cells cells = case_cells(c);
+  Cells cells = case_cells(c, columns);
   cells.insert(cells.end(),
                {c.route->kernel->info().name,
                 c.place.device ? fmt::format("{} {}", name(c.backend), *c.place.device)
@@ -120,9 +142,8 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
   report::Report report = new_report(request, runtime.backends);
   std::vector<sweep::Case> cases;
   Peaks peaks;
-  std::vector<Cells> rows = {{"type", "pass", "dtype", "workload", "mask", "kernel", "isa",
-                              "threads", "FLOP visible", "executed", "bytes", "memory",
-                              "time at peak"}};
+  const std::vector<sweep::Column> columns = columns_of(groups);
+  std::vector<Cells> rows = {titles(columns)};
   bool any = false;
   for (RoutedGroup& group : groups) {
     const VerifyLevel level = oracle::choose_level(request.verify, group.problem);
@@ -134,10 +155,10 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
       report.results.push_back(unmeasured(request, c));
       cases.push_back(c.request);
       if (c.runs()) {
-        rows.push_back(runnable_cells(c, peaks));
+        rows.push_back(runnable_cells(c, columns, peaks));
         continue;
       }
-      Cells cells = case_cells(c);
+      Cells cells = case_cells(c, columns);
       cells.push_back("skipped: " + c.skipped->reason);
       rows.push_back(std::move(cells));
     }

@@ -28,8 +28,7 @@ double now_s() {
 std::string title(const RoutedCase& c) {
   const report::Workload w = report::workload_of(c.request.problem);
   return fmt::format("{} {}, {} {}, {}, {}", name(c.request.type), name(c.request.problem.pass),
-                     w.dtype, report::workload_text(w),
-                     report::mask_text(w) == "none" ? "no mask" : report::mask_text(w),
+                     w.dtype, report::workload_text(w), report::mask_phrase(w),
                      c.place.isa.value_or(std::string(name(c.backend))));
 }
 

@@ -11,6 +11,7 @@
 #include "report/grid.h"
 #include "sweep/expand.h"
 #include "sweep/number.h"
+#include "sweep/shown.h"
 #include "system/error.h"
 
 namespace flashbench::app {
@@ -112,7 +113,7 @@ std::string case_name(std::string_view row, const sweep::Settings& settings, con
   });
   std::string text(row);
   for (const sweep::Field* f : rows) {
-    const std::string label = f->label ? f->label(c) : std::string(f->name) + f->text(c);
+    const std::string label = sweep::label(*f, c);
     if (!label.empty()) text += "/" + label;
   }
   text += fmt::format("/{}/{}", name(c.problem.dtype), name(c.type));
@@ -146,6 +147,29 @@ bool narrow_row(sweep::Settings& row, const sweep::Settings& narrow, const Backe
   return !left.empty();
 }
 
+std::vector<AttentionType> types_of(const sweep::Settings& settings) {
+  std::vector<AttentionType> types;
+  const sweep::Setting& setting = settings.at("type");
+  for (const std::string& item : sweep::split_list(setting.values[0], setting.where))
+    if (const auto type = from_name<AttentionType>(item)) types.push_back(*type);
+  return types;
+}
+
+/// Takes out what has no effect on any of these types, such as the block sizes of the paper type: a
+/// sweep would refuse it.
+void erase_idle(sweep::Settings& settings, const std::vector<AttentionType>& types) {
+  for (const sweep::Field& f : sweep::fields()) {
+    if (f.idle.empty() || f.varies != sweep::Varies::kWithinGroup) continue;
+    const bool any = std::any_of(types.begin(), types.end(), [&](AttentionType type) {
+      sweep::Case c;
+      c.type = type;
+      return f.has_effect(c);
+    });
+    if (const auto idle = settings.find(f.name); !any && idle != settings.end())
+      settings.erase(idle);
+  }
+}
+
 class Suite {
  public:
   Suite(const sweep::Settings& narrow, const Backends& backends)
@@ -157,10 +181,7 @@ class Suite {
       sweep::Settings settings =
           settings_of(fmt::format("{} {}", defaults, row.settings), row.name);
       if (!narrow_row(settings, narrow_, backends_)) continue;
-      // A block size is for the paper type, and a sweep refuses it for the others.
-      const bool paper = settings.at("type").values[0].find("paper") != std::string::npos;
-      for (const char* block : {"q_block", "kv_block"})
-        if (!paper) settings.erase(block);
+      erase_idle(settings, types_of(settings));
       for (sweep::Group& group : sweep::expand({settings, {}}, sweep::Defaults{})) {
         NamedGroup named_group;
         for (sweep::Case& c : group.cases) {
@@ -183,10 +204,13 @@ class Suite {
 /// "flash, both, f32, b1 h2 4096x4096 d512, causal"; files decide what it leaves out.
 std::string short_name(const sweep::Case& c) {
   const Problem& p = c.problem;
-  const report::Workload w = report::workload_of(p);
+  const sweep::CaseRecord record = sweep::record_of(c);
   std::string text = fmt::format("{}, {}", name(c.type), name(p.pass));
-  if (!p.files.any()) text += fmt::format(", {}, {}", name(p.dtype), report::workload_text(w));
-  if (p.causal || p.padding != PaddingMask::kNone) text += ", " + report::mask_text(w);
+  if (!p.files.any())
+    text += fmt::format(", {}, {}", name(p.dtype), report::workload_text(record.workload));
+  if (const std::string mask = report::mask_text(record.workload); mask != "none")
+    text += ", " + mask;
+  text += sweep::others_text(record);
   if (c.isa) text += fmt::format(", {}", name(*c.isa));
   return text;
 }
@@ -194,8 +218,7 @@ std::string short_name(const sweep::Case& c) {
 /// Settings for `narrow` alone, so that a bad value is named by its flag and not by a row.
 void vet(const sweep::Settings& narrow, const Backends& backends) {
   sweep::Settings settings = narrow;
-  settings.erase("q_block");
-  settings.erase("kv_block");
+  erase_idle(settings, {AttentionType::kFlash});
   sweep::expand({settings, {}}, defaults(Pass::kForward, {AttentionType::kFlash}, {}, backends));
 }
 

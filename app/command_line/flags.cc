@@ -27,7 +27,7 @@ std::vector<Flag> field_flags(sweep::Heading heading) {
   std::vector<Flag> flags;
   for (const sweep::Field& f : sweep::fields())
     if (f.parse != nullptr && f.heading == heading)
-      flags.push_back({f.name, f.value, f.help, commands(f.scope)});
+      flags.push_back({f.name, f.value, sweep::help_text(f), commands(f.scope)});
   return flags;
 }
 

@@ -25,7 +25,7 @@ struct Flag {
   std::string_view name;  ///< without dashes
   /// What the help calls its value; "" for a switch, true when bare; as many values as words.
   std::string_view value;
-  std::string_view help;
+  std::string help;
   FlagSet set;
 };
 

@@ -131,9 +131,11 @@ nlohmann::ordered_json case_json(const ComparedCase& one) {
   using Json = nlohmann::ordered_json;
   const Json full = report::to_json(one.result);
   Json j;
-  for (const char* key : {"command", "workload", "pass", "type", "backend", "kernel_request", "isa",
-                          "threads", "device", "cache", "deterministic"})
-    j[key] = full[key];
+  for (const char* key : {"command", "workload"}) j[key] = full[key];
+  for (const sweep::Field* f : sweep::recorded_fields())  // what was asked for, not what ran
+    if (const std::string key(sweep::recorded_name(*f));
+        f->recorded.place == sweep::Place::kResult && f->parse != nullptr)
+      j[key] = full[key];
   j["change"] = one.change.empty() ? Json() : Json(one.change);
   j["verdict"] = verdict_name(one);
   j["reason"] = one.reason.empty() ? Json() : Json(one.reason);

@@ -3,84 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <functional>
 #include <set>
 
 #include "report/explain.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
+#include "sweep/shown.h"
 
 namespace flashbench::report {
 namespace {
 
-/// Something that tells results apart. It is a column where it varies; where it does not, its
-/// phrase goes to the caption ("" for what goes without saying).
-struct Trait {
-  std::string title;
-  std::function<std::string(const Result&)> cell;
-  std::function<std::string(const std::string& cell)> phrase;
-};
-
-std::string as_it_is(const std::string& cell) { return cell; }
-
-std::string where_text(const Result& r) {
-  return r.isa ? *r.isa : r.device ? "device " + *r.device : r.backend;
-}
-
-std::string with_name(std::string_view name, const std::string& cell) {
-  return cell.empty() ? "" : fmt::format("{} {}", name, cell);
-}
-
 /// More results than these are read as a table, and a sentence for each would hide it.
 constexpr std::size_t kExplained = 2;
-
-const Trait kTraits[] = {
-    {"pass", [](const Result& r) { return r.pass; }, as_it_is},
-    {"dtype", [](const Result& r) { return r.workload.dtype; }, as_it_is},
-    {"workload", [](const Result& r) { return workload_text(r.workload); }, as_it_is},
-    {"mask", [](const Result& r) { return mask_text(r.workload); },
-     [](const std::string& cell) {
-       return cell == "none" ? "no mask" : cell == "causal" ? cell : "mask " + cell;
-     }},
-    {"scale", [](const Result& r) { return scale_text(r.workload); },
-     [](const std::string& cell) { return with_name("scale", cell); }},
-    {"seed",
-     [](const Result& r) {
-       return r.workload.seed == 0 ? std::string() : fmt::format("{}", r.workload.seed);
-     },
-     [](const std::string& cell) { return with_name("seed", cell); }},
-    {"input", [](const Result& r) { return r.workload.input == "random" ? "" : r.workload.input; },
-     [](const std::string& cell) { return with_name("input", cell); }},
-    {"isa", where_text, as_it_is},
-    {"threads",
-     [](const Result& r) { return r.threads ? fmt::format("{}", *r.threads) : std::string(); },
-     [](const std::string& cell) {
-       return cell.empty() ? "" : cell + (cell == "1" ? " thread" : " threads");
-     }},
-    {"cache", [](const Result& r) { return r.cache == "warm" ? "" : r.cache; },
-     [](const std::string& cell) { return cell.empty() ? "" : cell + " cache"; }},
-    {"kernel", [](const Result& r) { return r.kernel_request.value_or(""); },
-     [](const std::string& cell) { return with_name("kernel", cell); }},
-    {"deterministic", [](const Result& r) { return std::string(r.deterministic ? "yes" : ""); },
-     [](const std::string& cell) { return std::string(cell.empty() ? "" : "deterministic"); }},
-};
-
-/// Those above, and every field that the report carries by name; a value that is usual is "".
-std::vector<Trait> all_traits() {
-  std::vector<Trait> traits(std::begin(kTraits), std::end(kTraits));
-  for (const sweep::Field* f : sweep::recorded_fields()) {
-    if (f->recorded.get != nullptr) continue;
-    const std::string name(sweep::recorded_name(*f));
-    traits.push_back({name,
-                      [f](const Result& r) {
-                        const sweep::Value value = sweep::get(*f, r);
-                        return value == f->recorded.value({}) ? "" : sweep::text_of(value);
-                      },
-                      [name](const std::string& cell) { return with_name(name, cell); }});
-  }
-  return traits;
-}
 
 struct Measured {
   const char* title;
@@ -165,15 +99,15 @@ std::string speedup_number(double ratio) {
   return ratio < 2 ? fmt::format("{:.2f}", ratio) : human_ratio(ratio);
 }
 
-std::string label(const Result& r, const std::vector<const Trait*>& varying) {
+std::string label(const Result& r, const std::vector<sweep::Column>& varying) {
   std::vector<std::string> parts;
-  for (const Trait* t : varying)
-    if (std::string cell = t->cell(r); !cell.empty() && cell != "none")
-      parts.push_back(t->title == "threads" ? t->phrase(cell) : cell);
+  for (const sweep::Column& c : varying)
+    if (std::string cell = c.cell(r); !c.is_usual(cell))
+      parts.push_back(c.is_number() ? c.phrase(cell) : cell);
   return joined(parts);
 }
 
-void add_remarks(Grid& grid, const Result& r, const std::vector<const Trait*>& varying) {
+void add_remarks(Grid& grid, const Result& r, const std::vector<sweep::Column>& varying) {
   const std::string where = label(r, varying);
   if (r.speedup_over && r.timing)
     for (const auto& [type, ratio] : *r.speedup_over)
@@ -247,42 +181,33 @@ std::vector<std::string> length_lines(const Report& report) {
 }  // namespace
 
 std::string workload_text(const Workload& w) {
-  const std::string heads =
-      w.h == w.h_kv ? fmt::format("{}", w.h) : fmt::format("{}/{}", w.h, w.h_kv);
-  return fmt::format("b{} h{} {}x{} d{}", w.b, heads, w.q_len, w.kv_len, w.d);
+  return sweep::column_text("workload", sweep::record_of(w));
 }
 
-std::string mask_text(const Workload& w) {
-  std::string text = w.causal ? "causal" : "";
-  if (w.mask == "none") return text.empty() ? "none" : text;
-  if (!text.empty()) text += "+";
-  text += w.mask;
-  if (w.mask_keep) text += fmt::format(" {:g}", *w.mask_keep);
-  return text;
+std::string mask_text(const Workload& w) { return sweep::column_text("mask", sweep::record_of(w)); }
+
+std::string mask_phrase(const Workload& w) {
+  const std::string mask = mask_text(w);
+  return (mask == "none" ? "no mask" : mask) + sweep::others_text(sweep::record_of(w));
 }
 
-std::string scale_text(const Workload& w) {
-  const double usual = 1 / std::sqrt(static_cast<double>(w.d));
-  const bool is_usual = std::abs(w.scale - usual) <= 1e-6 * usual;
-  return is_usual ? "" : fmt::format("{:.4g}", w.scale);
-}
-
-Grid make_grid(const Report& report) {
+Grid make_grid(const Report& report, std::span<const sweep::Field> table) {
   std::vector<Result> results = report.results;
   for (Result& r : results) r = published(std::move(r));
 
   Grid grid;
   grid.machine = machine_text(report);
   grid.peaks = peaks_text(report);
-  std::vector<const Trait*> varying;
+  std::vector<sweep::Column> varying;
   std::vector<std::string> constant;
-  const std::vector<Trait> traits = all_traits();
-  for (const Trait& t : traits) {
+  for (sweep::Column& c : sweep::columns(table)) {
     std::set<std::string> cells;
-    for (const Result& r : results) cells.insert(t.cell(r));
-    if (cells.size() > 1) varying.push_back(&t);
-    if (cells.size() != 1) continue;
-    if (std::string phrase = t.phrase(*cells.begin()); !phrase.empty()) constant.push_back(phrase);
+    for (const Result& r : results) cells.insert(c.cell(r));
+    if (cells.size() == 1) {
+      if (std::string phrase = c.phrase(*cells.begin()); !phrase.empty())
+        constant.push_back(std::move(phrase));
+    }
+    if (cells.size() > 1) varying.push_back(std::move(c));
   }
   grid.caption = joined(constant);
   grid.lengths = length_lines(report);
@@ -290,13 +215,13 @@ Grid make_grid(const Report& report) {
     if (r.phases || results.size() <= kExplained) add_reasons(grid, r, label(r, varying));
 
   grid.columns.push_back({"type", Grid::Align::kLeft});
-  for (const Trait* t : varying) grid.columns.push_back({t->title, Grid::Align::kLeft});
+  for (const sweep::Column& c : varying) grid.columns.push_back({c.title, Grid::Align::kLeft});
   grid.measured = grid.columns.size();
   for (const Measured& m : kMeasured) grid.columns.push_back({m.title, m.align});
   for (const Result& r : results) {
     Grid::Row row;
     row.cells.push_back(r.type);
-    for (const Trait* t : varying) row.cells.push_back(t->cell(r));
+    for (const sweep::Column& c : varying) row.cells.push_back(c.cell(r));
     row.note = note_text(r);
     if (row.note.empty())
       for (const Measured& m : kMeasured) row.cells.push_back(m.cell(r));
@@ -309,7 +234,7 @@ Grid make_grid(const Report& report) {
 std::string result_text(const Result& r) {
   const std::string mask = mask_text(r.workload);
   return fmt::format("{} {} {} {}{}{}", r.type, r.pass, r.workload.dtype, workload_text(r.workload),
-                     mask == "none" ? "" : " " + mask, sweep::others_text(r.workload));
+                     mask == "none" ? "" : " " + mask, sweep::others_text(r));
 }
 
 std::vector<std::string> warning_lines(const Report& report) {

@@ -35,7 +35,7 @@ struct Grid {
 };
 
 /// Results as published().
-Grid make_grid(const Report& report);
+Grid make_grid(const Report& report, std::span<const sweep::Field> table = sweep::fields());
 
 /// "flash forward f32 b1 h2 4096x4096 d512 causal".
 std::string result_text(const Result& r);
@@ -49,8 +49,7 @@ std::string workload_text(const Workload& w);
 
 /// "none", "causal", "random 0.5", "causal+random 0.5", "causal+file".
 std::string mask_text(const Workload& w);
-
-/// The scale; empty where it is the usual 1/sqrt(d).
-std::string scale_text(const Workload& w);
+/// "no mask", "causal", "random 0.5", and whatever else is not usual: "causal, window 128".
+std::string mask_phrase(const Workload& w);
 
 }  // namespace flashbench::report

@@ -103,10 +103,8 @@ Json value_of(const std::map<std::string, T>& map) {
 Json finite_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
 Json workload_json(const Workload& w, std::span<const sweep::Field> table) {
-  sweep::CaseRecord record;
-  record.workload = w;
   Json out = Json::object();
-  add_recorded(out, record, sweep::Place::kWorkload, table);
+  add_recorded(out, sweep::record_of(w), sweep::Place::kWorkload, table);
   return out;
 }
 

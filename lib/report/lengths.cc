@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "report/derive.h"
-#include "report/grid.h"
+#include "sweep/shown.h"
 
 namespace flashbench::report {
 namespace {
@@ -59,6 +59,13 @@ void add_crossovers(std::vector<Crossover>& out, const Series& s) {
   }
 }
 
+/// What results of other lengths share with it. Queries that keys do not follow are no length.
+Result without_length(Result r) {
+  if (r.workload.q_len == r.workload.kv_len) r.workload.q_len = 0;
+  r.workload.kv_len = 0;
+  return r;
+}
+
 Lead lead_of(const Series& s) {
   const auto [least, most] =
       std::minmax_element(s.points.begin(), s.points.end(),
@@ -82,28 +89,11 @@ Length length_of(const Workload& w) {
   return {"kv_len", static_cast<double>(w.kv_len)};
 }
 
-std::string series_key(const Result& r) {
-  Result other = r;
-  if (r.workload.q_len == r.workload.kv_len) other.workload.q_len = 0;
-  other.workload.kv_len = 0;
-  return key_without_type(other);
-}
+std::string series_key(const Result& r) { return key_without_type(without_length(r)); }
 
 std::string series_text(const Result& r) {
-  const Workload& w = r.workload;
-  std::string text = fmt::format("{}, {}, b{} h{}", r.pass, w.dtype, w.b, w.h);
-  if (w.h != w.h_kv) text += fmt::format("/{}", w.h_kv);
-  if (w.q_len != w.kv_len) text += fmt::format(" q_len {}", w.q_len);
-  text += fmt::format(" d{}", w.d);
-  if (const std::string mask = mask_text(w); mask != "none") text += ", " + mask;
-  if (const std::string scale = scale_text(w); !scale.empty()) text += ", scale " + scale;
-  if (w.seed != 0) text += fmt::format(", seed {}", w.seed);
-  if (w.input != "random") text += ", " + w.input;
-  text += sweep::others_text(w);
-  if (r.isa) text += ", " + *r.isa;
-  if (r.device) text += ", device " + *r.device;
-  if (r.threads) text += fmt::format(", {} thread{}", *r.threads, *r.threads == 1 ? "" : "s");
-  return r.cache == "warm" ? text : fmt::format("{}, {} cache", text, r.cache);
+  return sweep::described(without_length(r),
+                          [](const sweep::Field& f) { return f.recorded.tells_apart; });
 }
 
 std::optional<Lengths> compare_lengths(std::span<const Result> results) {

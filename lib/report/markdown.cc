@@ -50,8 +50,8 @@ std::string markdown_table(const std::vector<Grid::Column>& columns,
   return text;
 }
 
-std::string markdown_text(const Report& report) {
-  const Grid grid = make_grid(report);
+std::string markdown_text(const Report& report, std::span<const sweep::Field> table) {
+  const Grid grid = make_grid(report, table);
   std::string text = markdown_escaped(grid.machine) + "  \n";
   if (!grid.peaks.empty()) text += markdown_escaped(grid.peaks) + "  \n";
   if (!grid.caption.empty()) text += markdown_escaped(grid.caption) + "\n";

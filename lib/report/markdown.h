@@ -16,6 +16,7 @@ std::string markdown_table(const std::vector<Grid::Column>& columns,
                            const std::vector<Grid::Row>& rows);
 
 /// A table fit for a pull request, with the machine above and remarks below it.
-std::string markdown_text(const Report& report);
+std::string markdown_text(const Report& report,
+                          std::span<const sweep::Field> table = sweep::fields());
 
 }  // namespace flashbench::report

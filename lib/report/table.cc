@@ -117,8 +117,8 @@ std::string aligned_text(const std::vector<Grid::Column>& columns,
   return text;
 }
 
-std::string table_text(const Report& report) {
-  const Grid grid = make_grid(report);
+std::string table_text(const Report& report, std::span<const sweep::Field> table) {
+  const Grid grid = make_grid(report, table);
   std::string text = grid.machine + "\n";
   if (!grid.peaks.empty()) text += grid.peaks + "\n";
   if (!grid.caption.empty()) text += grid.caption + "\n";

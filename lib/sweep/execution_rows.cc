@@ -95,65 +95,79 @@ void erase_processor(CaseRecord& r) {
   r.device.reset();
 }
 
-constexpr char kLabelQBlock[] = "qblock", kLabelKvBlock[] = "kvblock";
+// ---- what tables say ----
+
+/// What computed it: the ISA level, the device, or else the backend.
+std::string where_cell(const CaseRecord& r) {
+  return r.isa ? *r.isa : r.device ? "device " + *r.device : r.backend;
+}
 
 constexpr auto kExecution = Heading::kExecution;
 constexpr auto kWithin = Varies::kWithinGroup;
 
-// In the order of the help. Ranks: {nest, line, column, label}.
+// In the order of the help. Ranks: {nest, line, column, label, shown}.
 // A row each, not a line for each member:
 // clang-format off
 constexpr Field kRows[] = {
-    {.name = "type", .value = "T", .help = "flash, normal or paper", .heading = kExecution,
-     .varies = kWithin, .rank = {4, 7, 0, 0}, .parse = parse_enumerators<kType>,
-     .unset = default_types, .text = print<kType>, .said = always, .label = no_label,
-     .recorded = erasing(recorded<&CaseRecord::type>(recorded_as<kType>), erase_request)},
+    {.name = "type", .value = "T", .help = "{}", .words = words_of<AttentionType>,
+     .heading = kExecution, .varies = kWithin, .rank = {4, 7, 0, 0},
+     .parse = parse_enumerators<kType>, .unset = default_types, .text = print<kType>,
+     .said = always, .label = no_label,
+     .recorded = erasing(one_of(recorded<&CaseRecord::type>(recorded_as<kType>),
+                                words_of<AttentionType>), erase_request),
+     .shown = {.phrase = "{}", .column = kNoColumn, .always = true}},  // a column in any case
     {.name = "backend", .value = "B", .help = "auto, cpu or cuda (default: auto)",
      .heading = kExecution, .varies = kWithin, .rank = {0, 7, 0, 0}, .parse = parse_backend,
      .text = print<kBackend>, .said = is_set<kBackend>, .label = no_label,
-     .recorded = erasing(recorded<&CaseRecord::backend>(nullptr), erase_processor)},
+     .recorded = erasing(recorded<&CaseRecord::backend>(nullptr), erase_processor),
+     .shown = {.phrase = "{}", .column = kNoColumn}},
     {.name = "device", .value = "N",
      .help = "which GPU (default: 0); emulated: run CUDA kernels on the processor",
      .heading = kExecution, .varies = kWithin, .rank = {0, 11, 3, 0}, .parse = parse_device,
      .text = device_of, .said = is_set<kDevice>, .label = no_label,
-     .recorded = recorded<&CaseRecord::device>(nullptr)},
-    {.name = "isa", .value = "I",
-     .help = "scalar, sse4, avx2, avx512, avx512_bf16 or neon (default: the best)",
+     .recorded = recorded<&CaseRecord::device>(nullptr),
+     .shown = {.phrase = "{}", .column = kNoColumn}},
+    {.name = "isa", .value = "I", .help = "{} (default: the best)", .words = words_of<Isa>,
      .heading = kExecution, .scope = Scope::kAlsoInfo, .varies = kWithin, .rank = {3, 8, 2, 0},
      .parse = parse_enumerators<kIsa>, .text = print<kIsa>, .said = is_set<kIsa>, .label = no_label,
-     .recorded = recorded<&CaseRecord::isa>(nullptr)},
+     .recorded = recorded<&CaseRecord::isa>(nullptr),
+     .shown = {.phrase = "{}", .cell = where_cell}},
     {.name = "threads", .value = "N", .help = "(default: the cores that this process may use)",
      .heading = kExecution, .scope = Scope::kAlsoInfo, .varies = kWithin, .rank = {1, 10, 2, 8},
      .parse = parse_sizes<kThreads, kThreadLimits>, .text = print<kThreads>,
-     .said = is_set<kThreads>, .recorded = recorded<&CaseRecord::threads>(nullptr)},
+     .said = is_set<kThreads>, .recorded = between(recorded<&CaseRecord::threads>(nullptr), 1),
+     .shown = {.phrase = "{} threads"}},
     // The kernel that ran is in the report beside the one that was asked for, and is no flag.
-    {.name = "kernel", .rank = {.column = 1},
-     .recorded = not_in_key(erasing(recorded<&CaseRecord::kernel>(nullptr), erase_request))},
+    {.name = "kernel", .heading = kExecution, .rank = {.column = 1},
+     .recorded = not_in_key(erasing(recorded<&CaseRecord::kernel>(nullptr), erase_request)),
+     .shown = {.column = kNoColumn}},
     // Inside of the types, because a kernel brings its own.
     {.name = "kernel", .value = "NAME", .help = "force one kernel; `flashbench info` lists them",
-     .heading = kExecution, .varies = kWithin, .rank = {5, 9, 1, 0}, .parse = parse_kernel,
+     .heading = kExecution, .varies = kWithin, .rank = {5, 9, 1, 0, 2}, .parse = parse_kernel,
      .text = print<kKernel>, .said = is_set<kKernel>, .label = no_label,
-     .recorded = recorded<&CaseRecord::kernel_request>(recorded_kernel, "kernel_request")},
+     .recorded = recorded<&CaseRecord::kernel_request>(recorded_kernel, "kernel_request"),
+     .shown = {.title = "kernel", .phrase = "kernel {}", .column = "kernel"}},
     {.name = "deterministic", .help = "bitwise equal gradients from run to run",
-     .heading = kExecution, .varies = kWithin, .rank = {2, 12, 5, 7},
+     .heading = kExecution, .varies = kWithin, .rank = {2, 12, 5, 7, 2},
      .parse = parse_switch<kDeterministic>, .text = print<kDeterministic>,
-     .said = is_set<kDeterministic>,
-     .label = deterministic_label,
+     .said = is_set<kDeterministic>, .label = deterministic_label,
      .recorded = not_in_key(recorded<&CaseRecord::deterministic>(recorded_as<kDeterministic>))},
     {.name = "q_block", .value = "N", .help = "query block of --type paper (default: 64)",
      .heading = kExecution, .varies = kWithin, .rank = {2, 12, 0, 6}, .parse = parse_sizes<kQBlock>,
-     .text = print<kQBlock>, .said = is_set<kQBlock>, .label = labelled<kLabelQBlock, kQBlock>,
-     .has_effect = is_paper, .reset = reset_to_default<kQBlock>, .idle = kNeedsPaper},
+     .text = print<kQBlock>, .said = is_set<kQBlock>, .has_effect = is_paper,
+     .reset = reset_to_default<kQBlock>, .idle = kNeedsPaper, .shown = {.abbreviation = "qblock"}},
     {.name = "kv_block", .value = "N", .help = "key block of --type paper (default: 64)",
      .heading = kExecution, .varies = kWithin, .rank = {2, 12, 0, 6},
      .parse = parse_sizes<kKvBlock>, .text = print<kKvBlock>, .said = is_set<kKvBlock>,
-     .label = labelled<kLabelKvBlock, kKvBlock>, .has_effect = is_paper,
-     .reset = reset_to_default<kKvBlock>, .idle = kNeedsPaper},
+     .has_effect = is_paper, .reset = reset_to_default<kKvBlock>, .idle = kNeedsPaper,
+     .shown = {.abbreviation = "kvblock"}},
 
-    {.name = "cache", .value = "C", .help = "warm or cold operands (default: warm)",
-     .heading = Heading::kTiming, .scope = Scope::kBench, .rank = {3, 13, 4, 0},
-     .parse = parse_enumerators<kCache>, .text = print<kCache>, .said = is_set<kCache>,
-     .label = no_label, .recorded = recorded<&CaseRecord::cache>(recorded_as<kCache>)},
+    {.name = "cache", .value = "C", .help = "{} operands (default: warm)",
+     .words = words_of<CacheState>, .heading = Heading::kTiming, .scope = Scope::kBench,
+     .rank = {3, 13, 4, 0, 1}, .parse = parse_enumerators<kCache>, .text = print<kCache>,
+     .said = is_set<kCache>, .label = no_label,
+     .recorded = one_of(recorded<&CaseRecord::cache>(recorded_as<kCache>), words_of<CacheState>),
+     .shown = {.phrase = "{} cache"}},
 };
 // clang-format on
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "sweep/rows.h"
+#include "sweep/shown.h"
+#include "sweep/text.h"
 
 namespace flashbench::sweep {
 namespace {
@@ -17,10 +19,6 @@ std::string shell_word(const std::string& word) {
   std::string quoted = "'";
   for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
   return quoted + "'";
-}
-
-bool poses_the_problem(const Field& f) {
-  return f.heading == Heading::kWorkload || f.heading == Heading::kTensors;
 }
 
 template <typename Keep>
@@ -77,6 +75,16 @@ std::span<const Field> fields() {
   return table;
 }
 
+std::string help_text(const Field& f) {
+  return f.words == nullptr ? std::string(f.help)
+                            : fmt::format(fmt::runtime(f.help), alternatives(f.words()));
+}
+
+std::string label(const Field& f, const Case& c) {
+  if (f.label != nullptr) return f.label(c);
+  return std::string(f.shown.abbreviation.empty() ? f.name : f.shown.abbreviation) + f.text(c);
+}
+
 const Field* find_field(std::span<const Field> table, std::string_view name) {
   for (const Field& f : table)
     if (f.name == name && f.parse != nullptr) return &f;
@@ -98,24 +106,34 @@ std::string_view recorded_name(const Field& f) {
   return f.recorded.name.empty() ? f.name : f.recorded.name;
 }
 
+Value usual(const Field& f) {
+  return f.recorded.value == nullptr ? Value() : f.recorded.value(Case{});
+}
+
 Value get(const Field& f, const CaseRecord& record) {
   if (f.recorded.get != nullptr) return f.recorded.get(record);
   const auto& others = record.workload.others;
   const auto it = others.find(recorded_name(f));
-  return it == others.end() ? f.recorded.value(Case{}) : it->second;
+  return it == others.end() ? usual(f) : it->second;
 }
 
 void put(const Field& f, CaseRecord& record, const Value& value) {
   if (f.recorded.put != nullptr) return f.recorded.put(record, value);
   const bool is_null = std::holds_alternative<std::monostate>(value);
   record.workload.others.insert_or_assign(std::string(recorded_name(f)),
-                                          is_null ? f.recorded.value(Case{}) : value);
+                                          is_null ? usual(f) : value);
 }
 
 CaseRecord record_of(const Case& c, std::span<const Field> table) {
   CaseRecord record;
   for (const Field* f : recorded_fields(table))
     if (f->recorded.value != nullptr) put(*f, record, f->recorded.value(c));
+  return record;
+}
+
+CaseRecord record_of(const Workload& w) {
+  CaseRecord record;
+  record.workload = w;
   return record;
 }
 
@@ -130,26 +148,11 @@ std::string flags(const Problem& p, std::span<const Field> table) {
 }
 
 std::string workload_key(const Workload& w, std::span<const Field> table) {
-  CaseRecord record;
-  record.workload = w;
-  return key_of(record, table, Place::kWorkload);
+  return key_of(record_of(w), table, Place::kWorkload);
 }
 
 std::string case_key(const CaseRecord& record, std::span<const Field> table) {
   return workload_key(record.workload, table) + "|" + key_of(record, table, Place::kResult);
-}
-
-std::string others_text(const Workload& w, std::span<const Field> table) {
-  CaseRecord record;
-  record.workload = w;
-  std::string text;
-  for (const Field* f : recorded_fields(table)) {
-    if (f->recorded.get != nullptr) continue;
-    const Value value = get(*f, record);
-    if (value != f->recorded.value(Case{}))
-      text += fmt::format(", {} {}", recorded_name(*f), text_of(value));
-  }
-  return text;
 }
 
 }  // namespace flashbench::sweep

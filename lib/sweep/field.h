@@ -43,7 +43,11 @@ struct Rank {
   int line = 0;    ///< of the line that reproduces a case
   int column = 0;  ///< of the report
   int label = 0;   ///< of a case's name in check's suite
+  int shown = 0;   ///< of the columns of tables and of what captions say
 };
+
+/// Words, where a field takes few.
+using Words = std::vector<std::string> (*)();
 
 /// What a report says of the field.
 struct Recorded {
@@ -51,6 +55,10 @@ struct Recorded {
   std::string_view name = {};  ///< where it is not the flag's
   ValueType type = ValueType::kText;
   bool nullable = false;
+  // What the report's schema says of the value.
+  std::optional<double> least = {}, most = {};
+  Words words = nullptr;  ///< the only ones that it may be
+  std::string_view note = {};
   /// Of a case that was asked for; null: what runs decides.
   Value (*value)(const Case&) = nullptr;
   /// The member that holds it; null: Workload::others, and reports may lack it.
@@ -61,31 +69,55 @@ struct Recorded {
   void (*erase_followers)(CaseRecord&) = nullptr;
 };
 
+/// The column of a field that tables name in another one's column, or not at all.
+inline constexpr std::string_view kNoColumn = "-";
+
+/// What tables, captions and pictures say of a field that is in the report. What is left out has a
+/// default, with which a new field shows wherever its value is not the usual one.
+struct Shown {
+  std::string_view title = {};   ///< in words, beside an axis; "": its name
+  std::string_view phrase = {};  ///< where no heading names it: "{} queries"; "": name and value
+  std::string_view abbreviation = {};  ///< in short names of cases: "q" of q65; "": its name
+  std::string_view column = {};        ///< of tables, which fields may share; "": its own
+  /// Text in that column; null: its value, and "" where that is the usual one.
+  std::string (*cell)(const CaseRecord&) = nullptr;
+  bool always = false;            ///< said even where it is the usual one
+  int axis = 0;                   ///< pictures go along the first of 1, 2, ... that varies; 0: none
+  std::string_view follows = {};  ///< whose value it has by default
+};
+
 /// One field of a case, which is one flag and one key of a config. All that the program knows of a
 /// field stands here, but for the member of Problem or Case that `parse` sets.
 struct Field {
   std::string_view name;        ///< without dashes
   std::string_view value = "";  ///< what the help calls its value; "" for a switch
-  std::string_view help = "";
+  std::string_view help = "";   ///< {} stands for its words
+  Words words = nullptr;        ///< that the flag takes, where they are few
   Heading heading = Heading::kWorkload;
   Scope scope = Scope::kWhatComputes;
   Varies varies = Varies::kBetweenGroups;
   Rank rank = {};
   /// Null for a row that is no flag: it is in the report alone.
   Axis (*parse)(const Asked&) = nullptr;
-  Axis (*unset)(const Defaults&) = nullptr;     ///< its values where nobody gave any
-  std::string (*text)(const Case&) = nullptr;   ///< as the flag takes it
-  bool (*said)(const Case&) = nullptr;          ///< whether the reproducing line has it
-  std::string (*label)(const Case&) = nullptr;  ///< in names of check's cases; null: name, text
-  bool (*follows)(const Case&) = nullptr;       ///< it is what follows from other fields
-  bool (*has_effect)(const Case&) = nullptr;    ///< null: always
-  void (*reset)(Case&) = nullptr;               ///< to the default, where it has no effect
-  std::string_view idle = "";                   ///< why a flag that never has an effect is refused
+  Axis (*unset)(const Defaults&) = nullptr;    ///< its values where nobody gave any
+  std::string (*text)(const Case&) = nullptr;  ///< as the flag takes it
+  bool (*said)(const Case&) = nullptr;         ///< whether the reproducing line has it
+  /// In names of check's cases; null: abbreviation and text.
+  std::string (*label)(const Case&) = nullptr;
+  bool (*follows)(const Case&) = nullptr;     ///< it is what follows from other fields
+  bool (*has_effect)(const Case&) = nullptr;  ///< null: always
+  void (*reset)(Case&) = nullptr;             ///< to the default, where it has no effect
+  std::string_view idle = "";                 ///< why a flag that never has an effect is refused
   Recorded recorded = {};
+  Shown shown = {};
 };
 
 /// The table.
 std::span<const Field> fields();
+
+/// Its help, the words in it.
+std::string help_text(const Field& field);
+std::string label(const Field& field, const Case& c);
 
 /// The field that a flag of this name sets, or null.
 const Field* find_field(std::span<const Field> table, std::string_view name);
@@ -93,6 +125,8 @@ const Field* find_field(std::span<const Field> table, std::string_view name);
 /// The rows that stand in a report, first those of `workload`, in the order of its columns.
 std::vector<const Field*> recorded_fields(std::span<const Field> table = fields());
 std::string_view recorded_name(const Field& field);
+/// What a report says of it where nobody asked for anything; null where runs decide.
+Value usual(const Field& field);
 
 Value get(const Field& field, const CaseRecord& record);
 /// Null sets what a record without the field has.
@@ -100,6 +134,9 @@ void put(const Field& field, CaseRecord& record, const Value& value);
 
 /// What a case was asked for, as a report says it; what a run decides (isa, threads) is left out.
 CaseRecord record_of(const Case& c, std::span<const Field> table = fields());
+
+/// A record of a workload alone.
+CaseRecord record_of(const Workload& w);
 
 /// The flags that reproduce a case with its command, without the program's name: always the shape,
 /// the pass, the dtype and the type; the rest where it differs from the default.
@@ -111,8 +148,5 @@ std::string flags(const Problem& p, std::span<const Field> table = fields());
 /// What tells the workloads of two records apart, and what tells the cases apart.
 std::string workload_key(const Workload& w, std::span<const Field> table = fields());
 std::string case_key(const CaseRecord& record, std::span<const Field> table = fields());
-
-/// ", name value" for every field by name only that is not as usual: for lines that name a case.
-std::string others_text(const Workload& w, std::span<const Field> table = fields());
 
 }  // namespace flashbench::sweep

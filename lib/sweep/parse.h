@@ -88,6 +88,14 @@ Choices<T> enumerators() {
   return all;
 }
 
+/// Their names.
+template <typename T>
+std::vector<std::string> words_of() {
+  std::vector<std::string> words;
+  for (const T e : kEnumerators<T>) words.emplace_back(name(e));
+  return words;
+}
+
 template <auto at>
 Axis parse_enumerators(const Asked& a) {
   Axis axis;
@@ -160,13 +168,9 @@ std::string print(const Case& c) {
   return plain_text(at(c));
 }
 
-/// `prefix` and the value, in the name of a case.
-template <const char* prefix, auto at>
-std::string labelled(const Case& c) {
-  return fmt::format("{}{}", prefix, plain_text(at(c)));
-}
-
 inline std::string no_label(const Case&) { return ""; }
+
+inline std::string nothing(const CaseRecord&) { return ""; }
 
 inline bool always(const Case&) { return true; }
 
@@ -253,6 +257,19 @@ constexpr Recorded recorded(Value (*value)(const Case&), std::string_view name =
 
 constexpr Recorded erasing(Recorded r, void (*followers)(CaseRecord&)) {
   r.erase_followers = followers;
+  return r;
+}
+constexpr Recorded between(Recorded r, double least, std::optional<double> most = {}) {
+  r.least = least;
+  r.most = most;
+  return r;
+}
+constexpr Recorded one_of(Recorded r, Words words) {
+  r.words = words;
+  return r;
+}
+constexpr Recorded noted(Recorded r, std::string_view note) {
+  r.note = note;
   return r;
 }
 constexpr Recorded not_in_key(Recorded r) {

@@ -157,67 +157,107 @@ void erase_kv_heads(CaseRecord& r) {
 void erase_keys(CaseRecord& r) {
   if (r.workload.kv_len == r.workload.q_len) r.workload.kv_len = 0;
 }
+bool has_usual_scale(const Workload& w) {
+  const double usual = 1 / std::sqrt(static_cast<double>(w.d));
+  return std::abs(w.scale - usual) <= 1e-6 * usual;
+}
 void erase_usual_scale(CaseRecord& r) {
-  const double usual = 1 / std::sqrt(static_cast<double>(r.workload.d));
-  if (std::abs(r.workload.scale - usual) <= 1e-6 * usual) r.workload.scale = 0;
+  if (has_usual_scale(r.workload)) r.workload.scale = 0;
 }
 void erase_keep(CaseRecord& r) { r.workload.mask_keep.reset(); }
 
-constexpr char kNothing[] = "", kLabelHKv[] = "hkv", kLabelQ[] = "q", kLabelKv[] = "kv",
-               kLabelKeep[] = "keep";
+// ---- what tables say ----
+
+std::string batch_cell(const CaseRecord& r) { return fmt::format("b{}", r.workload.b); }
+std::string heads_cell(const CaseRecord& r) {
+  const Workload& w = r.workload;
+  return w.h == w.h_kv ? fmt::format("h{}", w.h) : fmt::format("h{}/{}", w.h, w.h_kv);
+}
+/// Of a series of lengths what does not vary: no keys, and queries where they do not follow.
+std::string lengths_cell(const CaseRecord& r) {
+  const Workload& w = r.workload;
+  if (w.kv_len == 0) return w.q_len == 0 ? "" : fmt::format("q_len {}", w.q_len);
+  return fmt::format("{}x{}", w.q_len, w.kv_len);
+}
+std::string width_cell(const CaseRecord& r) { return fmt::format("d{}", r.workload.d); }
+std::string mask_cell(const CaseRecord& r) {
+  const Workload& w = r.workload;
+  if (w.mask == name(PaddingMask::kNone)) return "";
+  return w.mask_keep ? fmt::format("{} {:g}", w.mask, *w.mask_keep) : w.mask;
+}
+std::string scale_cell(const CaseRecord& r) {
+  return has_usual_scale(r.workload) ? "" : fmt::format("{:.4g}", r.workload.scale);
+}
 
 constexpr auto kTensors = Heading::kTensors;
 constexpr auto kNever = Varies::kNever;
+constexpr std::string_view kSizes = "workload", kMasks = "mask";  // columns
 
-// In the order of the help. Ranks: {nest, line, column, label}.
+// In the order of the help. Ranks: {nest, line, column, label, shown}.
 // A row each, not a line for each member:
 // clang-format off
 constexpr Field kRows[] = {
     {.name = "b", .value = "N", .help = "batch", .rank = {2, 0, 0, 0}, .parse = parse_sizes<kB>,
-     .text = print<kB>, .said = always, .recorded = recorded<&Workload::b>(recorded_as<kB>)},
+     .text = print<kB>, .said = always,
+     .recorded = between(recorded<&Workload::b>(recorded_as<kB>), 1),
+     .shown = {.title = "batch", .phrase = "batch {}", .column = kSizes, .cell = batch_cell,
+               .axis = 4}},
     {.name = "h", .value = "N", .help = "query heads", .rank = {2, 0, 0, 0},
      .parse = parse_sizes<kH>, .text = print<kH>, .said = always,
-     .recorded = erasing(recorded<&Workload::h>(recorded_as<kH>), erase_kv_heads)},
+     .recorded = erasing(between(recorded<&Workload::h>(recorded_as<kH>), 1), erase_kv_heads),
+     .shown = {.title = "query heads", .phrase = "{} heads", .column = kSizes, .cell = heads_cell,
+               .always = true, .axis = 5}},
     {.name = "h_kv", .value = "N", .help = "key/value heads; divides --h (default: --h)",
      .rank = {2, 0, 0, 0}, .parse = parse_sizes<kHKv>, .text = print<kHKv>,
-     .said = [](const Case& c) { return kHKv(c) != kH(c); }, .label = labelled<kLabelHKv, kHKv>,
+     .said = [](const Case& c) { return kHKv(c) != kH(c); },
      .follows = [](const Case& c) { return kHKv(c) == kH(c); },
-     .recorded = recorded<&Workload::h_kv>(recorded_as<kHKv>)},
+     .recorded = between(recorded<&Workload::h_kv>(recorded_as<kHKv>), 1),
+     .shown = {.title = "key/value heads", .phrase = "{} key/value heads", .abbreviation = "hkv",
+               .column = kNoColumn, .axis = 6, .follows = "h"}},
     {.name = "q_len", .value = "N", .help = "queries", .rank = {4, 0, 0, 0},
      .parse = parse_sizes<kQLen>, .text = print<kQLen>, .said = always,
-     .label = labelled<kLabelQ, kQLen>,
-     .recorded = erasing(recorded<&Workload::q_len>(recorded_as<kQLen>), erase_keys)},
+     .recorded = erasing(between(recorded<&Workload::q_len>(recorded_as<kQLen>), 1), erase_keys),
+     .shown = {.title = "sequence length (queries)", .phrase = "{} queries", .abbreviation = "q",
+               .column = kSizes, .cell = lengths_cell, .always = true, .axis = 1}},
     {.name = "kv_len", .value = "N", .help = "keys (default: --q_len)", .rank = {4, 0, 0, 0},
      .parse = parse_sizes<kKvLen>, .text = print<kKvLen>, .said = always,
-     .label = labelled<kLabelKv, kKvLen>,
      .follows = [](const Case& c) { return kKvLen(c) == kQLen(c); },
-     .recorded = recorded<&Workload::kv_len>(recorded_as<kKvLen>)},
+     .recorded = between(recorded<&Workload::kv_len>(recorded_as<kKvLen>), 1),
+     .shown = {.title = "keys", .phrase = "{} keys", .abbreviation = "kv", .column = kNoColumn,
+               .axis = 2, .follows = "q_len"}},
     {.name = "d", .value = "N", .help = "head dimension, up to 1024", .rank = {1, 0, 0, 0},
      .parse = parse_sizes<kD>, .text = print<kD>, .said = always,
-     .recorded = erasing(recorded<&Workload::d>(recorded_as<kD>), erase_usual_scale)},
-    {.name = "pass", .value = "P", .help = "forward, backward or both", .rank = {0, 2, 0, 5},
-     .parse = parse_enumerators<kPass>, .text = print<kPass>, .said = always,
-     .label = labelled<kNothing, kPass>,
-     .recorded = recorded<&CaseRecord::pass>(recorded_as<kPass>)},
-    {.name = "dtype", .value = "T", .help = "f32, bf16 or f16 (default: f32)", .rank = {0, 1, 0, 0},
-     .parse = parse_enumerators<kDtype>, .text = print<kDtype>, .said = always, .label = no_label,
-     .recorded = recorded<&Workload::dtype>(recorded_as<kDtype>)},
+     .recorded = erasing(between(recorded<&Workload::d>(recorded_as<kD>), 1), erase_usual_scale),
+     .shown = {.title = "head dimension", .phrase = "d = {}", .column = kSizes, .cell = width_cell,
+               .always = true, .axis = 3}},
+    {.name = "pass", .value = "P", .help = "{}", .words = words_of<Pass>, .rank = {0, 2, 0, 5, -2},
+     .parse = parse_enumerators<kPass>, .text = print<kPass>, .said = always, .label = print<kPass>,
+     .recorded = one_of(recorded<&CaseRecord::pass>(recorded_as<kPass>), words_of<Pass>),
+     .shown = {.phrase = "{}", .always = true}},
+    {.name = "dtype", .value = "T", .help = "{} (default: f32)", .words = words_of<Dtype>,
+     .rank = {0, 1, 0, 0, -1}, .parse = parse_enumerators<kDtype>, .text = print<kDtype>,
+     .said = always, .label = no_label,
+     .recorded = one_of(recorded<&Workload::dtype>(recorded_as<kDtype>), words_of<Dtype>),
+     .shown = {.phrase = "{}", .always = true}},
     {.name = "causal", .help = "query i sees key j iff j <= i + kv_len - q_len",
      .rank = {3, 3, 0, 4}, .parse = parse_switch<kCausal>, .text = print<kCausal>,
      .said = is_set<kCausal>,
      .label = [](const Case& c) { return std::string(kCausal(c) ? "causal" : "full"); },
-     .recorded = recorded<&Workload::causal>(recorded_as<kCausal>)},
+     .recorded = recorded<&Workload::causal>(recorded_as<kCausal>), .shown = {.column = kMasks}},
     {.name = "mask", .value = "M",
      .help = "keys that are kept: none, random or FILE (default: none)", .rank = {3, 3, 0, 4},
      .parse = parse_mask, .text = mask_text, .said = mask_said, .label = mask_label,
-     .recorded = erasing(recorded<&Workload::mask>(recorded_mask), erase_keep)},
+     .recorded = erasing(one_of(recorded<&Workload::mask>(recorded_mask), words_of<PaddingMask>),
+                         erase_keep),
+     .shown = {.phrase = "{} padding", .column = kMasks, .cell = mask_cell}},
     {.name = "mask_keep", .value = "P",
      .help = "probability that a random mask keeps a key (default: 0.5)", .rank = {3, 3, 0, 2},
      .parse = parse_reals<kMaskKeep, kProbability>, .text = print<kMaskKeep>,
      .said = [](const Case& c) { return random_mask(c) && is_set<kMaskKeep>(c); },
-     .label = labelled<kLabelKeep, kMaskKeep>, .has_effect = random_mask,
-     .reset = reset_to_default<kMaskKeep>, .idle = "needs --mask random",
-     .recorded = recorded<&Workload::mask_keep>(recorded_mask_keep)},
+     .has_effect = random_mask, .reset = reset_to_default<kMaskKeep>,
+     .idle = "needs --mask random",
+     .recorded = between(recorded<&Workload::mask_keep>(recorded_mask_keep), 0, 1),
+     .shown = {.phrase = "{} kept", .abbreviation = "keep", .column = kMasks, .cell = nothing}},
     {.name = "do", .value = "G",
      .help = "gradient of the output: ones, random or FILE (default: ones)", .rank = {3, 5, 0, 3},
      .parse = parse_do, .text = do_text, .said = do_said,
@@ -225,17 +265,17 @@ constexpr Field kRows[] = {
      .has_effect = [](const Case& c) { return c.problem.needs_gradients(); }, .reset = reset_do},
     {.name = "scale", .value = "X", .help = "factor of the scores (default: 1/sqrt(d))",
      .rank = {3, 4, 0, 1}, .parse = parse_reals<kScale, kAnyReal>, .text = scale_text,
-     .said = is_set<kScale>,
-     .follows = [](const Case& c) { return !kScale(c); },
-     .recorded = recorded<&Workload::scale>(recorded_scale)},
+     .said = is_set<kScale>, .follows = [](const Case& c) { return !kScale(c); },
+     .recorded = noted(recorded<&Workload::scale>(recorded_scale), "the factor itself"),
+     .shown = {.cell = scale_cell, .follows = "d"}},
     {.name = "seed", .value = "N", .help = "of the random tensors and the random mask (default: 0)",
      .rank = {3, 4, 0, 1}, .parse = parse_seeds, .text = print<kSeed>, .said = is_set<kSeed>,
-     .recorded = recorded<&Workload::seed>(recorded_as<kSeed>)},
+     .recorded = between(recorded<&Workload::seed>(recorded_as<kSeed>), 0)},
 
     {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask and do",
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kInput>,
      .text = print<kInput>, .said = is_set<kInput>,
-     .recorded = recorded<&Workload::input>(recorded_input)},
+     .recorded = noted(recorded<&Workload::input>(recorded_input), "'random', or the files")},
     {.name = "q", .value = "FILE",
      .help = "one tensor a file, .npy or .safetensors; with --k and --v", .heading = kTensors,
      .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kQ>, .text = print<kQ>,
@@ -259,7 +299,8 @@ constexpr Field kRows[] = {
     {.name = "mask_name", .value = "NAME", .help = "(default: mask)", .heading = kTensors,
      .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kMaskName>,
      .text = print<kMaskName>, .said = named_apart<kMaskName>},
-    {.name = "layout", .value = "L", .help = "axes in files: bhsd or bshd (default: bhsd)",
+    {.name = "layout", .value = "L", .help = "axes in files: {} (default: bhsd)",
+     .words = words_of<Layout>,
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kLayout>,
      .text = print<kLayout>, .said = named_apart<kLayout>},
 };

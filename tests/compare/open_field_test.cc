@@ -11,6 +11,7 @@
 #include "sweep/config.h"
 #include "sweep/expand.h"
 #include "sweep/parse.h"
+#include "sweep/shown.h"
 
 namespace flashbench {
 namespace {
@@ -62,7 +63,7 @@ TEST(OpenField, StandsInTheReportAndIsReadBack) {
   EXPECT_THAT(text, HasSubstr(R"("window":128)"));
   EXPECT_EQ(sweep::workload_key(report::workload_from_json_text(text, "w", table), table),
             sweep::workload_key(w, table));
-  EXPECT_EQ(sweep::others_text(w, table), ", window 128");
+  EXPECT_EQ(sweep::others_text(sweep::record_of(w), table), ", window 128");
 
   report::Report report;
   report.results.emplace_back().workload = w;

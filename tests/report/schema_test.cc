@@ -4,13 +4,17 @@
 #pragma GCC diagnostic ignored "-Wrestrict"
 #endif
 
+#include "report/schema.h"
+
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <string>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
 #include <valijson/schema.hpp>
@@ -29,9 +33,11 @@ namespace {
 using nlohmann::json;
 using valijson::adapters::NlohmannJsonAdapter;
 
+const std::string kSchemaFolder = FLASHBENCH_SOURCE_DIR "/lib/report/schema/";
+
 const json& schema_json() {
-  static const json schema = json::parse(std::ifstream(
-      std::string(FLASHBENCH_SOURCE_DIR) + "/lib/report/schema/flashbench-report.schema.json"));
+  static const json schema =
+      json::parse(std::ifstream(kSchemaFolder + "flashbench-report.schema.json"));
   return schema;
 }
 
@@ -212,14 +218,24 @@ TEST(Schema, EveryFieldIsRequired) {
   expect_all_required(j, j, "");
 }
 
-TEST(Schema, WorkloadHasTheFieldsOfTheTable) {
-  std::vector<std::string> names;
-  for (const sweep::Field* f : sweep::recorded_fields())
-    if (f->recorded.place == sweep::Place::kWorkload) names.emplace_back(sweep::recorded_name(*f));
-  std::vector<std::string> in_schema;
-  for (const auto& item : schema_json()["definitions"]["workload"]["properties"].items())
-    in_schema.push_back(item.key());
-  EXPECT_THAT(names, ::testing::UnorderedElementsAreArray(in_schema));
+TEST(Schema, CommittedFileIsWhatTheTableSays) {
+  const auto outline = nlohmann::ordered_json::parse(std::ifstream(kSchemaFolder + "outline.json"));
+  const std::string path = kSchemaFolder + "flashbench-report.schema.json";
+  const std::string wanted = schema_text(outline);
+  if (std::getenv("FLASHBENCH_UPDATE_GOLDEN") != nullptr) std::ofstream(path) << wanted;
+  std::ostringstream committed;
+  committed << std::ifstream(path).rdbuf();
+  EXPECT_TRUE(committed.str() == wanted)
+      << path
+      << " differs from what schema/outline.json and the field table make: rewrite it with\n"
+      << "  FLASHBENCH_UPDATE_GOLDEN=1 report_test --gtest_filter='Schema.*'\nand commit it";
+}
+
+TEST(Schema, AnOutlineThatAsksForWhatTheTableLacksIsRefused) {
+  for (const char* outline : {R"({"@fields of nothing": true})", R"(["@fields of nothing"])",
+                              R"({"type": "string", "enum": "@words of q_len"})"})
+    EXPECT_THROW(schema_text(nlohmann::ordered_json::parse(outline)), std::runtime_error)
+        << outline;
 }
 
 struct Names {
