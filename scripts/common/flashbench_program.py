@@ -6,6 +6,8 @@ import os
 import shlex
 import subprocess
 
+import fields
+
 
 class Refused(Exception):
     """Bad input, in one line: exit code 2."""
@@ -68,7 +70,8 @@ class Flashbench:
 def problem_flags(case):
     """The workload flags of a case, without what only says how flashbench computes it."""
     words = shlex.split(case["command"])[2:]
-    flags, skip = [], ("--type", "--backend", "--device", "--isa", "--kernel", "--threads")
+    skip = [f"--{f.flag}" for f in fields.FIELDS if f.of == "execution" and not f.is_switch]
+    flags = []
     for i, word in enumerate(words):
         if word not in skip and (i == 0 or words[i - 1] not in skip):
             flags.append(word)

@@ -1,6 +1,6 @@
 """What plots and peers share: reading reports, what varies among their results, labels.
 
-Standard library only. A result keeps the fields of lib/report/schema; four are added:
+Standard library only. A result keeps the fields of lib/report/schema (fields.py); four are added:
 `report` (its number), `program` (flashbench, pytorch, ...), `source` (the file's stem) and
 `memory_bytes` (on a GPU what it takes there, else the process's peak).
 """
@@ -10,16 +10,9 @@ import os
 import pathlib
 import sys
 
-SCHEMA_VERSION = 1
-AXIS_TITLES = {
-    "q_len": "sequence length (queries)",
-    "kv_len": "keys",
-    "d": "head dimension",
-    "b": "batch",
-    "h": "query heads",
-    "h_kv": "key/value heads",
-}
-SIZES = tuple(AXIS_TITLES)
+import fields
+
+(SCHEMA_VERSION,) = fields.schema()["properties"]["schema_version"]["enum"]
 
 
 class Refused(Exception):
@@ -101,53 +94,26 @@ def machines(reports):
 # ---- what a result is called ---------------------------------------------------------------------
 
 
-def mask_text(workload):
-    parts = ["causal"] if workload["causal"] else []
-    if workload["mask"] != "none":
-        keep = workload["mask_keep"]
-        parts.append("padding" + (f" {keep:g}" if keep is not None else ""))
-    return " + ".join(parts) or "no mask"
+class Program:
+    """The trait that no field has: which program computed a result."""
+
+    name, of = "program", "execution"
+
+    @staticmethod
+    def text(result):
+        return result["program"]
+
+    sort_key = cell = text
+
+    @staticmethod
+    def is_usual(result):
+        return False
 
 
-def heads_text(workload):
-    return (
-        f"{workload['h']}"
-        if workload["h"] == workload["h_kv"]
-        else f"{workload['h']}/{workload['h_kv']}"
-    )
-
-
-TRAITS = {  # what may tell results apart, beside the swept length: text by result
-    "program": lambda r: r["program"],
-    "type": lambda r: r["type"],
-    "backend": lambda r: r["backend"],
-    "kernel": lambda r: r["kernel_request"] or "",
-    "isa": lambda r: r["isa"] or "",
-    "threads": lambda r: "" if r["threads"] is None else f"{r['threads']} threads",
-    "device": lambda r: r["device"] or "",
-    "cache": lambda r: f"{r['cache']} cache",
-    "deterministic": lambda r: "deterministic" if r["deterministic"] else "",
-    "pass": lambda r: r["pass"],
-    "dtype": lambda r: r["workload"]["dtype"],
-    "mask": lambda r: mask_text(r["workload"]),
-    "input": lambda r: r["workload"]["input"],
-    "d": lambda r: f"d = {r['workload']['d']}",
-    "heads": lambda r: f"{heads_text(r['workload'])} heads",
-    "b": lambda r: f"batch {r['workload']['b']}",
-    "q_len": lambda r: f"{r['workload']['q_len']} queries",
-    "kv_len": lambda r: f"{r['workload']['kv_len']} keys",
-}
-LINE_TRAITS = (
-    "program",
-    "type",
-    "backend",
-    "kernel",
-    "isa",
-    "threads",
-    "device",
-    "cache",
-    "deterministic",
-)
+# What may tell results apart, beside the swept length, by name: lines by what computes, panels by
+# what is computed.
+TRAITS = {"program": Program, **fields.TRAITS}
+LINE_TRAITS = tuple(name for name, trait in TRAITS.items() if trait.of != "problem")
 PANEL_TRAITS = tuple(name for name in TRAITS if name not in LINE_TRAITS)
 
 
@@ -155,7 +121,7 @@ def telling(results, names, given=lambda r: None):
     """Those traits, in order, that tell results apart where `given` and those before do not."""
     kept, groups = [], len({given(r) for r in results})
     for name in names:
-        finer = len({(given(r), *(TRAITS[n](r) for n in (*kept, name))) for r in results})
+        finer = len({(given(r), *(TRAITS[n].text(r) for n in (*kept, name))) for r in results})
         if finer > groups:
             kept.append(name)
             groups = finer
@@ -163,18 +129,20 @@ def telling(results, names, given=lambda r: None):
 
 
 def label(result, names):
-    return ", ".join(text for name in names if (text := TRAITS[name](result)))
+    return ", ".join(text for name in names if (text := TRAITS[name].text(result)))
 
 
 def shared(results, names):
-    """What all results have in common, in words."""
-    kept = [name for name in names if len({TRAITS[name](r) for r in results}) == 1]
-    return label(results[0], kept) if results else ""
+    """What all results have in common, in words; what goes without saying is left out."""
+    if not results:
+        return ""
+    kept = [name for name in names if len({TRAITS[name].text(r) for r in results}) == 1]
+    return label(results[0], [name for name in kept if not TRAITS[name].is_usual(results[0])])
 
 
 def swept(results):
     """The size along which results are drawn: the first that varies; None where none does."""
-    return next((n for n in SIZES if len({r["workload"][n] for r in results}) > 1), None)
+    return next((f for f in fields.AXES if len({f.value(r) for r in results}) > 1), None)
 
 
 class Sweep:
@@ -185,11 +153,10 @@ class Sweep:
         self.axis = swept(results)
         self.panel_traits = telling(results, PANEL_TRAITS, self.x)
         self.line_traits = telling(results, LINE_TRAITS) or ["type"]
-        named = [name for name in PANEL_TRAITS if name not in ("input", "b", self.axis, "kv_len")]
-        self.caption = shared(results, named)
+        self.caption = shared(results, PANEL_TRAITS)
 
     def x(self, result):
-        return result["workload"][self.axis] if self.axis else 0
+        return self.axis.value(result) if self.axis else 0
 
     def panels(self):
         """{panel's title: {line's label: [results by x]}}, both in the order of the reports."""
@@ -209,7 +176,7 @@ class Sweep:
         return all(len(line) == 1 for lines in self.panels().values() for line in lines.values())
 
     def axis_title(self):
-        return AXIS_TITLES.get(self.axis, "")
+        return self.axis.title if self.axis else ""
 
 
 def short(result, results):
@@ -248,7 +215,7 @@ def box_end(result):
 
 def case_of(result):
     """What makes results of different programs or builds the same case."""
-    same = ("workload", "pass", "type", "backend", "threads", "device", "cache")
+    same = fields.key_fields("isa", "kernel_request")  # which every program has its own words for
     return json.dumps([result[name] for name in same], sort_keys=True)
 
 
@@ -294,11 +261,11 @@ def two_parameters(results):
     axis = swept(results)
     if axis is None:
         return None
-    values = len({r["workload"][axis] for r in results})
-    for name in SIZES:
-        pairs = len({(r["workload"][axis], r["workload"][name]) for r in results})
-        if name != axis and pairs > values and len({r["workload"][name] for r in results}) > 1:
-            return axis, name
+    values = len({axis.value(r) for r in results})
+    for size in fields.AXES:
+        pairs = len({(axis.value(r), size.value(r)) for r in results})
+        if size is not axis and pairs > values and len({size.value(r) for r in results}) > 1:
+            return axis, size
     return None
 
 

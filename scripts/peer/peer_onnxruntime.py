@@ -12,7 +12,7 @@ verification and report are those of scripts/peer/peer_pytorch.py.
 import sys
 
 import peerlib
-from peerlib import Job, Library
+from library import Job, Library
 from sampling import Unsupported
 
 try:

@@ -21,7 +21,7 @@ import sys
 import warnings
 
 import peerlib
-from peerlib import Job, Library
+from library import Job, Library
 from sampling import Unsupported, require_memory
 
 try:

@@ -2,6 +2,7 @@
 
 import statistics
 
+import measuring
 import peerlib
 from reports import flop_rate
 from sampling import quantile, summarize
@@ -210,7 +211,7 @@ def merged(reports):
         (result,) = report["results"]
         if result["times"]:
             cases.setdefault(result["command"], []).append(result)
-    whole = peerlib.join(reports)
+    whole = measuring.join(reports)
     whole["results"] = []
     for results in cases.values():
         result = dict(results[0], **summarize([t for r in results for t in r["times"]]))
@@ -219,5 +220,5 @@ def merged(reports):
         shares = [r["pct_peak"] for r in results if r["pct_peak"] is not None]
         result["pct_peak"] = statistics.median(shares) if shares else None
         whole["results"].append(result)
-    peerlib.add_speedups(whole["results"])
+    measuring.add_speedups(whole["results"])
     return whole

@@ -149,15 +149,15 @@ def clip_far_outliers(axis, results):
 
 
 def draw_heatmap(sweep, style):
-    names = rp.two_parameters(sweep.results)
-    if names is None:
+    sizes = rp.two_parameters(sweep.results)
+    if sizes is None:
         return
     share = all(r["pct_peak"] is not None for r in has(sweep.results, "median"))
     factor, unit = rp.rate_unit(sweep.results)
     grids = {}
 
     def given(result):
-        return tuple(result["workload"][n] for n in names)
+        return tuple(size.value(result) for size in sizes)
 
     traits = rp.telling(sweep.results, (*rp.LINE_TRAITS, *rp.PANEL_TRAITS), given)
     for result in sweep.results:
@@ -176,11 +176,11 @@ def draw_heatmap(sweep, style):
         what = "Share of the peak, %" if share else f"Speed, {unit}"
         figure = Figure(list(panels), what, sweep.caption, width=4.8, height=3.8)
         for axis, cells in zip(figure.axes, panels.values()):
-            draw_cells(axis, cells, names, (0, 100) if share else (min(values), max(values)))
+            draw_cells(axis, cells, sizes, (0, 100) if share else (min(values), max(values)))
         yield f"heatmap{part}", figure
 
 
-def draw_cells(axis, cells, names, limits):
+def draw_cells(axis, cells, sizes, limits):
     across, up = (sorted({k[i] for k in cells}) for i in (0, 1))
     grid = [[cells.get((x, y)) for x in across] for y in up]
     numbers = [[math.nan if v is None else v for v in row] for row in grid]
@@ -196,8 +196,8 @@ def draw_cells(axis, cells, names, limits):
     axis.grid(False)
     axis.set_xticks(range(len(across)), [rp.size_text(v) for v in across])
     axis.set_yticks(range(len(up)), [rp.size_text(v) for v in up])
-    axis.set_xlabel(rp.AXIS_TITLES[names[0]])
-    axis.set_ylabel(rp.AXIS_TITLES[names[1]])
+    axis.set_xlabel(sizes[0].title)
+    axis.set_ylabel(sizes[1].title)
 
 
 KINDS = {

@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 
 LIMIT = 2.0  # kNoiseLimit of lib/oracle/compare.h
 RIGHT = ("none", "double rounding")  # rounding twice is not an error
+OF_A_TENSOR = ("tensor", "error_over_noise", "error")  # every other column says which run it is
 FLOOR, CEILING = 1e-4, 1e8  # exact results and infinities are drawn at the edges
 
 
@@ -35,21 +36,21 @@ def read(path):
 def worst_of_runs(rows):
     """Worst tensor of each run with a planted error: {(defect, level): [error, ...]}."""
     runs = collections.defaultdict(float)
-    keys = ("defect", "level", "dtype", "q_len", "kv_len", "d", "mask", "inputs", "logits")
     for row in rows:
         if row["defect"] not in RIGHT:
-            key = tuple(row[k] for k in keys)
+            case = tuple(text for name, text in row.items() if name not in OF_A_TENSOR)
+            key = (row["defect"], row["level"], case)
             runs[key] = max(runs[key], row["error"])
     worst = collections.defaultdict(list)
-    for key, error in runs.items():
-        worst[key[:2]].append(error)
+    for (defect, level, _), error in runs.items():
+        worst[defect, level].append(error)
     return worst
 
 
 def draw_correct(axis, rows):
     """Histogram of every judged tensor of every correct kernel, by dtype."""
     edges = [10 ** (-4 + i / 10) for i in range(41)]
-    for dtype in ("f32", "bf16", "f16"):
+    for dtype in dict.fromkeys(row["dtype"] for row in rows):
         errors = [r["error"] for r in rows if r["dtype"] == dtype and r["defect"] in RIGHT]
         label = f"{dtype}: {len(errors)} tensors, largest {max(errors):.2f}"
         axis.hist(errors, bins=edges, histtype="step", linewidth=1.4, label=label)

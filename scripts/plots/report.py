@@ -17,6 +17,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 
+import fields  # noqa: E402
 import report_plots  # noqa: E402
 import reports as rp  # noqa: E402
 from report_plots import text  # noqa: E402
@@ -90,7 +91,7 @@ def summary(loaded):
         best = max(shares, key=lambda r: r["pct_peak"])
         lines.append(
             f"The best share of the measured peak is {rp.share_of_peak(best)}: "
-            f"{rp.label(best, ('program', 'type', 'pass', 'dtype', 'mask', 'd', 'q_len'))}."
+            f"{best['program']}: {fields.case_text(best)}."
         )
     lines += length_lines(loaded)
     warned = sum(bool(r["warnings"]) for r in results)
@@ -99,20 +100,12 @@ def summary(loaded):
     return lines
 
 
-COLUMNS = [  # heading, what sorts, what is shown
-    ("program", lambda r: r["program"], lambda r: r["program"]),
-    ("type", lambda r: r["type"], lambda r: r["type"]),
-    ("pass", lambda r: r["pass"], lambda r: r["pass"]),
-    ("dtype", lambda r: r["workload"]["dtype"], lambda r: r["workload"]["dtype"]),
-    ("mask", lambda r: rp.mask_text(r["workload"]), lambda r: rp.mask_text(r["workload"])),
-    ("b", lambda r: r["workload"]["b"], lambda r: r["workload"]["b"]),
-    ("heads", lambda r: r["workload"]["h"], lambda r: rp.heads_text(r["workload"])),
-    ("queries", lambda r: r["workload"]["q_len"], lambda r: r["workload"]["q_len"]),
-    ("keys", lambda r: r["workload"]["kv_len"], lambda r: r["workload"]["kv_len"]),
-    ("d", lambda r: r["workload"]["d"], lambda r: r["workload"]["d"]),
-    ("kernel", lambda r: r["kernel"] or "", lambda r: r["kernel"] or ""),
-    ("isa", lambda r: r["isa"] or "", lambda r: r["isa"] or ""),
-    ("threads", lambda r: r["threads"] or 0, lambda r: r["threads"] or ""),
+# Each: heading, what sorts, what is shown.
+NAMING = [  # a case
+    *((name, trait.sort_key, trait.cell) for name, trait in rp.TRAITS.items()),
+    ("ran", lambda r: r["kernel"], lambda r: r["kernel"] or ""),
+]
+MEASURED = [
     ("time", lambda r: r["median"], lambda r: time_cell(r)),
     (
         "speed",
@@ -134,11 +127,6 @@ COLUMNS = [  # heading, what sorts, what is shown
 ]
 
 
-NAMING = next(
-    i for i, column in enumerate(COLUMNS) if column[0] == "time"
-)  # columns before it name a case
-
-
 def time_cell(result):
     if result["median"] is None:
         return ""
@@ -156,12 +144,12 @@ def check_cell(result):
 def table(results):
     """Rows with what sorts them in data-value; columns that say nothing new are left out."""
     shown, groups = [], 1
-    for column in COLUMNS[:NAMING]:  # those that tell rows apart
+    for column in NAMING:  # those that tell rows apart
         finer = len({tuple(str(c[1](r)) for c in (*shown, column)) for r in results})
         if finer > groups:
             shown.append(column)
             groups = finer
-    shown += [c for c in COLUMNS[NAMING:] if any(c[2](r) for r in results)]
+    shown += [c for c in MEASURED if any(c[2](r) for r in results)]
     heads = "".join(
         f'<th aria-sort="none"><button>{text(name)}</button></th>' for name, _, _ in shown
     )
@@ -185,21 +173,7 @@ def table(results):
 
 def common(results):
     """What the table leaves out because all rows share it."""
-    names = (
-        "program",
-        "type",
-        "pass",
-        "dtype",
-        "mask",
-        "b",
-        "heads",
-        "q_len",
-        "kv_len",
-        "d",
-        "isa",
-        "threads",
-    )
-    return rp.shared(results, names)
+    return rp.shared(results, rp.TRAITS)
 
 
 def warnings_list(results):

@@ -2,6 +2,7 @@
 
 import html
 
+import fields
 import reports as rp
 
 # As in plot.py: told apart with every kind of colour blindness.
@@ -61,8 +62,7 @@ def lengths(values):
 
 def hover(result):
     """What the pointer shows of a result."""
-    parts = [rp.label(result, ("program", "type", "pass", "dtype", "mask", "d", "heads"))]
-    parts.append(f"{result['workload']['q_len']} x {result['workload']['kv_len']}")
+    parts = [f"{result['program']}: {fields.case_text(result)}"]
     parts.append(
         f"{rp.seconds(result['median'])} "
         f"[{rp.seconds(result['ci95'][0])}, {rp.seconds(result['ci95'][1])}]"

@@ -16,7 +16,7 @@ pathlib.Path(__file__).with_suffix(".argv").write_text(json.dumps(sys.argv))
 if not verdicts:
     sys.exit("flashbench: no more")
 case = {"type": "flash", "pass": "forward", "verdict": verdicts[0], "ratio": 1.0, "rounds": 8,
-        "workload": {"dtype": "f32", "q_len": 64, "kv_len": 64, "d": 32}}
+        "workload": {"b": 1, "h": 4, "h_kv": 2, "dtype": "f32", "q_len": 64, "kv_len": 64, "d": 32}}
 print(json.dumps({"cases": [case]}))
 sys.exit(verdicts[0] == "SLOWER")
 """
@@ -32,7 +32,9 @@ class CompareStudy(ScriptTest):
 
     def test_of_a_program_against_itself_a_difference_is_an_error(self):
         out = self.study(["SAME", "AMBIGUOUS", "SAME"]).stdout
-        self.assertIn("flash forward f32 64x64 d32: 2 SAME, 1 AMBIGUOUS; median ratio 1.000", out)
+        self.assertIn(
+            "flash forward f32 b1 h4 hkv2 q64 d32: 2 SAME, 1 AMBIGUOUS; median ratio 1.000", out
+        )
         self.assertIn("wrong verdicts, where SAME is true: 0", out)
         out = self.study(["SAME", "FASTER", "SLOWER"], code=1).stdout
         self.assertIn("wrong verdicts, where SAME is true: 2", out)

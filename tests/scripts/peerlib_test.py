@@ -8,6 +8,7 @@ import unittest
 from harness import PROGRAM, ScriptTest
 
 import flashbench_program
+import library
 import peerlib
 import sampling
 
@@ -30,7 +31,7 @@ TINY = [
 ]
 
 
-class Constant(peerlib.Job):
+class Constant(library.Job):
     """Answers with a stored file; a call takes no time worth naming."""
 
     kernel = "stored"
@@ -46,7 +47,7 @@ class Constant(peerlib.Job):
             target.write(source.read())
 
 
-class Stored(peerlib.Library):
+class Stored(library.Library):
     """A library whose results lie in files: wrong ones show that flashbench is the judge."""
 
     name, version, kernels = "pytorch", "0", {}
@@ -74,19 +75,19 @@ class Rules(ScriptTest):
         self.program("backward", *flags, "--verify", "none", "--output", path)
         return path
 
-    def options(self, library, *flags):
-        parser = peerlib.make_parser(library, "")
+    def options(self, measured, *flags):
+        parser = peerlib.make_parser(measured, "")
         options, rest = parser.parse_known_args(
             ["--flashbench", PROGRAM, "--timeout", "100ms", *flags]
         )
-        return peerlib.complete(options, library), rest
+        return peerlib.complete(options, measured), rest
 
-    def reports(self, library, *flags):
-        options, rest = self.options(library, *flags)
+    def reports(self, measured, *flags):
+        options, rest = self.options(measured, *flags)
         seen = []
         folder = self.folder / "peer"
         folder.mkdir()
-        report = peerlib.measure_all(library, options, rest, folder, seen.append)
+        report = peerlib.measure_all(measured, options, rest, folder, seen.append)
         return self.validated(json.dumps(report))
 
     def test_work_is_what_bench_counts(self):

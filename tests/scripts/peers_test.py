@@ -57,7 +57,7 @@ class Peers(ScriptTest):
             "--",
             *ROWS,
         )
-        names = ["flash f32 forward causal b1 h2 32x32 d16", "flash f32 forward b1 h2 32x32 d16"]
+        names = ["flash forward f32 b1 h2 q32 d16 causal", "flash forward f32 b1 h2 q32 d16"]
         for name in names:
             self.assertIn(f"| {name} | ", done.stdout)
         written = json.loads((self.folder / "p.json").read_text())

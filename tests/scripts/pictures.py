@@ -6,7 +6,7 @@ import random
 
 import harness  # puts the scripts' folder on the path
 
-import peerlib
+import measuring
 import sampling
 
 RATES = {"flash": 200e9, "normal": 80e9}  # FLOP/s
@@ -71,7 +71,7 @@ def result(**changes):
     out["bytes"] = 16 * work["h"] * work["q_len"] * work["d"]
     out["pct_peak"] = 100 * flop / out["median"] / 300e9
     out["peak_rss_bytes"] = out["bytes"] + (4 * pairs if out["type"] == "normal" else 65536)
-    peerlib.add_rates(out)
+    measuring.add_rates(out)
     out["check"] = {
         "verdict": "pass",
         "level": "full",
@@ -85,7 +85,7 @@ def result(**changes):
 
 def without_numbers(one, status, reason):
     """The result of a case that has none."""
-    one.update(dict.fromkeys(peerlib.MEASURED), status=status, reason=reason)
+    one.update(dict.fromkeys(measuring.MEASURED), status=status, reason=reason)
     one["check"] = {"verdict": "not verified", "level": "none", "worst": []}
     return one
 
@@ -120,7 +120,7 @@ def report(results, name="flashbench"):
         "read_gb_s": None,
     }
     results = copy.deepcopy(results)
-    peerlib.add_speedups(results)
+    measuring.add_speedups(results)
     return {
         "schema_version": 1,
         "tool": {"name": name, "version": "1.0", "git_sha": None, "dirty": None},

@@ -1,0 +1,66 @@
+"""Names of workload fields stand in one table (lib/sweep). A file that spells several of them has a list of its own,
+which the next field would be missing from."""
+
+import pathlib
+import re
+import unittest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+TABLE = ("lib/sweep/problem_rows.cc", "lib/sweep/execution_rows.cc")
+
+# A file may name a field or two by what it means to it: a message about --kv_len is no list.
+MOST = 3
+
+# Files that spell more, each with why that is no list of fields.
+EXCEPTIONS = {
+    "lib/core/extents.h": "the members of Shape by name, for messages about extents",
+    "lib/report/fields.h": "members of other records, such as the peaks', which happen to have these names",
+    "app/case/dry_run.cc": "headings of what routing chose for a case",
+    "app/check/check_suite.cc": "what narrows the suite by what it means; 'deterministic' is the name of a row of it",
+}
+
+
+def names():
+    """Of flags and of what a report records."""
+    found = set()
+    for path in TABLE:
+        text = (SOURCE / path).read_text()
+        found.update(re.findall(r'\.name = "(\w+)"', text))
+        found.update(re.findall(r'recorded<[^;]*?, "(\w+)"\)', text))
+    return found - {"q", "k", "v"}  # everywhere the names of tensors
+
+
+def literals(text):
+    """The string literals of C++ source, comments left out."""
+    text = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
+    return set(re.findall(r'"((?:[^"\\\n]|\\.)*)"', text))
+
+
+def spelled(path, known):
+    return sorted(literals(path.read_text()) & known)
+
+
+class Names(unittest.TestCase):
+    maxDiff = None
+
+    def test_no_file_lists_fields_beside_the_table(self):
+        known, lists = names(), {}
+        for top in ("app", "lib"):
+            for path in sorted((SOURCE / top).rglob("*")):
+                file = path.relative_to(SOURCE).as_posix()
+                if path.suffix in (".cc", ".h", ".cu", ".cuh", ".inc") and file not in TABLE:
+                    if len(found := spelled(path, known)) > MOST:
+                        lists[file] = found
+        unknown = {file: found for file, found in lists.items() if file not in EXCEPTIONS}
+        self.assertEqual(unknown, {}, "go over sweep::fields() instead, or say here why not")
+        self.assertEqual(set(EXCEPTIONS) - set(lists), set(), "an exception that nothing needs any more goes")
+
+    def test_a_list_would_be_seen(self):
+        known = names()
+        self.assertLess({"b", "kv_len", "dtype", "mask_keep", "kernel_request", "cache"}, known)
+        text = 'for (const char* f : {"b", "h", "d", "seed"}) // "mask"\n  visit("say \\"causal\\"");'
+        self.assertEqual(literals(text) & known, {"b", "h", "d", "seed"})
+
+
+if __name__ == "__main__":
+    unittest.main()

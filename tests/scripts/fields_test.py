@@ -1,0 +1,83 @@
+"""A field that only the schema knows shows in labels, captions and tables. No package needed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import unittest
+
+import pictures
+from harness import SCHEMA, SCRIPTS
+
+WINDOW = {"type": "integer", "default": 0, "x-of": "problem", "x-key": True, "x-order": 100}
+
+# What the pictures would say of two reports; argv: the scripts' folder, then files.
+SAY = """
+import json, pathlib, sys
+scripts = pathlib.Path(sys.argv[1])
+sys.path.insert(0, str(scripts / "common"))
+import fields, reports
+results = reports.results_of(reports.load(sys.argv[2:]))
+arranged = reports.Sweep(results)
+print(json.dumps({"panels": list(arranged.panels()), "caption": arranged.caption,
+                  "names": [fields.case_text(r) for r in results],
+                  "cell": reports.TRAITS["window"].cell(results[-1])}))
+"""
+
+
+class OpenField(pictures.PictureTest):
+    def said(self, scripts, windows, **env):
+        results = [pictures.result(q_len=n, kv_len=n) for n in (256, 512) for _ in windows]
+        for result, window in zip(results, windows * 2):
+            if window is not None:
+                result["workload"]["window"] = window
+        files = self.files(pictures.report(results))
+        done = subprocess.run(
+            [sys.executable, "-c", SAY, scripts, *files],
+            capture_output=True,
+            text=True,
+            env=dict(os.environ, **env),
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def with_window(self, folder):
+        """The schema with one more field, in that folder."""
+        schema = json.loads(SCHEMA.read_text())
+        schema["definitions"]["workload"]["properties"]["window"] = WINDOW
+        folder.mkdir(parents=True)
+        (folder / SCHEMA.name).write_text(json.dumps(schema))
+
+    def scripts(self, folder):
+        shutil.copytree(SCRIPTS / "common", folder / "common")
+        return folder
+
+    def test_it_tells_panels_apart_and_stands_in_captions_and_cells(self):
+        self.with_window(self.folder / "lib/report/schema")
+        scripts = self.scripts(self.folder / "scripts")
+        said = self.said(scripts, [0, 128])
+        self.assertEqual(said["panels"], ["window 0", "window 128"])
+        self.assertEqual(said["cell"], "128")
+        self.assertTrue(said["names"][1].endswith(" window 128"), said["names"])
+        self.assertNotIn("window", said["names"][0])
+        self.assertIn("window 128", self.said(scripts, [128])["caption"])
+        self.assertNotIn("window", self.said(scripts, [0])["caption"])
+
+    def test_a_report_of_before_has_its_default(self):
+        self.with_window(self.folder / "lib/report/schema")
+        scripts = self.scripts(self.folder / "scripts")
+        self.assertEqual(self.said(scripts, [None, 128])["panels"], ["window 0", "window 128"])
+
+    def test_the_schema_is_found_where_the_program_is_installed(self):
+        self.with_window(self.folder / "usr/share/flashbench")
+        scripts = self.scripts(self.folder / "elsewhere/scripts")
+        program = self.folder / "usr/bin/flashbench"
+        program.parent.mkdir()
+        program.touch()
+        said = self.said(scripts, [0, 128], FLASHBENCH=str(program))
+        self.assertEqual(said["panels"], ["window 0", "window 128"])
+
+
+if __name__ == "__main__":
+    unittest.main()
