@@ -196,8 +196,9 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
       const Visibility& v = sees[static_cast<std::size_t>(b)];
       const std::int64_t keys = std::min(kv_block_, v.kept().count() - block * kv_block_);
       if (keys > 0)
-        gather({&io, &v, b, kv_head % shape.h_kv, block, block * kv_block_, keys, profile, thread},
-               tiles);
+        compute_key_block(
+            {&io, &v, b, kv_head % shape.h_kv, block, block * kv_block_, keys, profile, thread},
+            tiles);
     }
     store_dq(io, profile, thread);
   }
@@ -238,7 +239,7 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
 }
 
 /// Algorithm 2 for one block of keys: everything that these keys take part in.
-void FlashBackward::gather(const Item& item, const Tiles& t) {
+void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
   const std::int64_t d = shape.d;
   {
     const PhaseTimer timer(item.profile, item.thread, kPack,
@@ -266,10 +267,10 @@ void FlashBackward::gather(const Item& item, const Tiles& t) {
           std::min(item.keys, keys_of(*item.sees, block).end - item.first_key);
       const QueryTile q = {item.kv_head * shape.group() + g, block, first, rows, keys};
       load_queries(item, q, t);
-      recompute(item, q, t);
-      accumulate(item, q, t);
+      compute_p_and_ds(item, q, t);
+      add_gradients(item, q, t);
     }
-  scatter(item, t);
+  store_dk_dv(item, t);
 }
 
 void FlashBackward::load_queries(const Item& item, const QueryTile& q, const Tiles& t) const {
@@ -293,7 +294,7 @@ void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst
 }
 
 /// P = exp(S - LSE) and dS = P∘(dP - D) of one tile.
-void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles& t) const {
+void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
   const TileRows<kMaxQBlock> seen(*item.sees, q.first, q.rows, item.first_key, q.keys);
   {
@@ -312,7 +313,7 @@ void FlashBackward::recompute(const Item& item, const QueryTile& q, const Tiles&
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
-void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles& t) {
+void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Tiles& t) {
   const std::int64_t d = shape.d;
   const std::int64_t block = (item.b * shape.h + q.h) * q_blocks_ + q.block;
   float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
@@ -333,7 +334,8 @@ void FlashBackward::accumulate(const Item& item, const QueryTile& q, const Tiles
   });
 }
 
-void FlashBackward::scatter(const Item& item, const Tiles& t) const {
+/// Rows of dK and dV go to where the kept keys lie in the tensors.
+void FlashBackward::store_dk_dv(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kStore, convert(2 * item.keys * shape.d));
   for (std::int64_t r = 0; r < item.keys; ++r) {
     const std::int64_t key = item.sees->kept().rows().row(item.first_key + r);

@@ -107,12 +107,12 @@ class FlashBackward final : public AttentionPass {
   MatrixB rows_b(const float* data, std::int64_t n) const;
   void prepare_rows(const Operands& io, const std::vector<Visibility>& sees, const Tiles& t,
                     PhaseProfile* profile, int thread);
-  void gather(const Item& item, const Tiles& t);
+  void compute_key_block(const Item& item, const Tiles& t);
   void load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
   void pack_rows_b(const RowSource& src, std::int64_t n, float* dst) const;
-  void recompute(const Item& item, const QueryTile& q, const Tiles& t) const;
-  void accumulate(const Item& item, const QueryTile& q, const Tiles& t);
-  void scatter(const Item& item, const Tiles& t) const;
+  void compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const;
+  void add_gradients(const Item& item, const QueryTile& q, const Tiles& t);
+  void store_dk_dv(const Item& item, const Tiles& t) const;
   void store_dq(const Operands& io, PhaseProfile* profile, int thread) const;
   /// The keys that some row of a block of queries sees.
   KeyRange keys_of(const Visibility& v, std::int64_t q_block) const {
