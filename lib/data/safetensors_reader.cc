@@ -5,6 +5,7 @@
 #include <bit>
 #include <limits>
 
+#include "data/other_formats.h"
 #include "data/safetensors.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -46,6 +47,12 @@ std::optional<StoredType> stored_type(std::string_view name) {
   throw UsageError(fmt::format("{}: {}", escape(file.path()), why));
 }
 
+bool begins_an_object(const InputFile& file) {
+  std::array<std::byte, 1> first{};
+  if (file.size() > kLengthBytes) file.read(kLengthBytes, first);
+  return first[0] == std::byte{'{'};
+}
+
 std::string read_header(const InputFile& file) {
   if (file.size() == 0) refuse(file, "is empty (0 bytes); a .safetensors file has a header");
   if (file.size() < kLengthBytes)
@@ -56,6 +63,8 @@ std::string read_header(const InputFile& file) {
   std::uint64_t length = 0;
   for (std::size_t i = 0; i < bytes.size(); ++i)
     length |= static_cast<std::uint64_t>(bytes[i]) << (8 * i);
+  if (length > kMostSafetensorsHeaderBytes || !begins_an_object(file))
+    if (const auto other = other_format(file)) refuse(file, *other);
   if (length > kMostSafetensorsHeaderBytes)
     refuse(file, fmt::format("claims a header of {} bytes; at most {} are allowed; is this a "
                              ".safetensors file?",
@@ -136,10 +145,13 @@ class Entry {
   }
 
   std::uint64_t bytes_needed(const StoredType& type, const std::vector<std::int64_t>& sizes) const {
-    std::uint64_t bits = type.bits;
+    std::uint64_t bits = 1;  // counts elements first: [2^62, 0] has none and overflows nothing
+    bool overflows = false;
     for (const std::int64_t size : sizes)
-      if (__builtin_mul_overflow(bits, static_cast<std::uint64_t>(size), &bits))
-        bad(fmt::format("shape {} of {} overflows 64 bits", shape_text(sizes), type.name));
+      overflows |= __builtin_mul_overflow(bits, static_cast<std::uint64_t>(size), &bits);
+    overflows |= __builtin_mul_overflow(bits, std::uint64_t{type.bits}, &bits);
+    if (overflows)
+      bad(fmt::format("shape {} of {} overflows 64 bits", shape_text(sizes), type.name));
     if (bits % 8 != 0)
       bad(fmt::format("shape {} of {} is no whole number of bytes", shape_text(sizes), type.name));
     return bits / 8;
@@ -173,8 +185,10 @@ void require_exact_cover(const InputFile& file, const std::vector<StoredTensor>&
                              data_bytes, covered));
 }
 
+/// An object of strings, or null: none (the reference implementation has it optional).
 void check_metadata(const InputFile& file, const json& metadata) {
-  if (!metadata.is_object()) refuse(file, "__metadata__ must be an object of strings");
+  if (metadata.is_null()) return;
+  if (!metadata.is_object()) refuse(file, "__metadata__ must be an object of strings or null");
   for (const auto& [key, value] : metadata.items())
     if (!value.is_string())
       refuse(file, fmt::format("__metadata__ {} must be a string", quote(key)));
@@ -203,9 +217,10 @@ TensorFile open_safetensors(std::shared_ptr<const InputFile> file) {
     else
       tensors.push_back(Entry(*file, name, entry, data_bytes).parse());
   }
-  std::sort(tensors.begin(), tensors.end(), [](const StoredTensor& a, const StoredTensor& b) {
-    return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
-  });
+  std::stable_sort(tensors.begin(), tensors.end(),
+                   [](const StoredTensor& a, const StoredTensor& b) {
+                     return std::pair(a.offset, a.bytes) < std::pair(b.offset, b.bytes);
+                   });
   require_exact_cover(*file, tensors, data_bytes);
   for (StoredTensor& t : tensors) t.offset += data;
   return TensorFile(std::move(file), std::move(tensors));

@@ -43,7 +43,11 @@ std::vector<Lie> lies() {
   return {
       {"empty", "", {"is empty (0 bytes)"}},
       {"only_magic", std::string(kNpyMagic), {"has only 6 bytes"}},
-      {"other_magic", "PK\x03\x04 a zip archive", {"is no .npy file"}},
+      {"other_magic", "PK\x03\x04 a zip archive", {"is a ZIP archive"}},
+      {"npz",
+       std::string("PK\x03\x04", 4) + std::string(22, '\0') + std::string("\x05\0\0\0q.npy", 9),
+       {"is a .npz archive", "numpy.save"}},
+      {"no_magic", "some text, no array", {"is no .npy file"}},
       {"version_0", npy_bytes(header("'<f4'", "False", "(2,)"), k8, 0), {"version 0.0"}},
       {"version_4", npy_bytes(header("'<f4'", "False", "(2,)"), k8, 4), {"version 4.0"}},
       {"header_beyond_file",
@@ -67,9 +71,29 @@ std::vector<Lie> lies() {
       {"bf16", typed("'<V2'"), {"no bf16", ".safetensors"}},
       {"pickled_objects", typed("'|O'"), {"'|O'"}},
       {"records", typed("[('a', '<f4')]"), {"structured dtype"}},
-      {"fortran", npy_bytes(header("'<f4'", "True", "(2,)"), k8), {"Fortran order"}},
+      {"fortran", npy_bytes(header("'<f2'", "True", "(2, 1, 2)"), k8), {"Fortran order"}},
       {"order_is_a_number", npy_bytes(header("'<f4'", "0", "(2,)"), k8), {"True or False"}},
       {"shape_is_a_list", shaped("[2]"), {"malformed", "'('"}},
+      {"shape_is_a_number", shaped("(2)"), {"malformed", "','"}},
+      {"shape_is_a_bare_number", shaped("2"), {"malformed", "'('"}},
+      {"only_a_comma", shaped("(,)"), {"the shape holds ','"}},
+      {"two_commas", shaped("(2,,)"), {"the shape holds ','"}},
+      {"octal", shaped("(02,)"), {"the shape holds '02'"}},
+      {"hexadecimal", shaped("(0x2,)"), {"the shape holds '0x2'"}},
+      {"two_longs", shaped("(2LL,)"), {"malformed", "','"}},
+      {"lower_case_long", shaped("(2l,)"), {"the shape holds '2l'"}},
+      {"only_long", shaped("(L,)"), {"the shape holds 'L'"}},
+      {"marked_long_name", typed("'<float32'"), {"'<float32'"}},
+      {"long_in_version_3",
+       npy_bytes(header("'<f4'", "False", "(2L,)"), k8, 3),
+       {"malformed", "','"}},
+      {"tail_of_a_tuple", npy_bytes(header("'<f4'", "False", "(2,)") + ",", k8), {"end of the"}},
+      {"bytes", npy_bytes(header("b'<f4'", "False", "(2,)"), k8), {"expected a string"}},
+      {"big_endian_native_name", typed("'>f2'"), {"'>f2'", "astype('<f2')"}},
+      {"f8_native", typed("'=f8'"), {"'=f8'"}},
+      {"i1", typed("'|i1'"), {"'|i1'"}},
+      {"two_marks", typed("'<<f4'"), {"'<<f4'"}},
+      {"no_descr_at_all", typed("''"), {"dtype ''"}},
       {"negative", shaped("(-2,)"), {"'-2'"}},
       {"fraction", shaped("(2.0,)"), {"'2.0'"}},
       {"size_2_63", shaped("(9223372036854775808,)"), {"'9223372036854775808'"}},
@@ -114,6 +138,55 @@ TEST(Npy, ReadsAllVersionsAndTypes) {
       EXPECT_EQ(data, "abcdefgh");
     }
   }
+}
+
+/// The only tensor of a file with this header and 8 bytes of data.
+StoredTensor read_header(const std::string& header, int major = 1) {
+  const Scratch scratch;
+  return open_npy(scratch.put("t.npy", npy_bytes(header, k8, major))).tensors().front();
+}
+
+TEST(Npy, TakesEveryNameOfATypeThatNumpyTakes) {
+  const auto element = [](const std::string& descr, const std::string& shape) {
+    return read_header(header("'" + descr + "'", "False", shape)).element;
+  };
+  for (const char* descr : {"<f4", "=f4", "|f4", "f4", "f", "<f", "float32", "single"})
+    EXPECT_EQ(element(descr, "(2,)"), Element(Dtype::kF32)) << descr;
+  for (const char* descr : {"<f2", "=f2", "f2", "e", "float16", "half"})
+    EXPECT_EQ(element(descr, "(4,)"), Element(Dtype::kF16)) << descr;
+  for (const char* descr : {"|u1", "<u1", ">u1", "=u1", "u1", "B", "uint8"})
+    EXPECT_EQ(element(descr, "(8,)"), Element(OtherElement::kU8)) << descr;
+  for (const char* descr : {"|b1", "b1", "?", "|?", "bool", "bool_"})
+    EXPECT_EQ(element(descr, "(8,)"), Element(OtherElement::kBool)) << descr;
+}
+
+TEST(Npy, ReadsTheHeadersOfPython2) {
+  EXPECT_THAT(read_header(header("'<f4'", "False", "(1L, 2L)")).shape, ElementsAre(1, 2));
+  EXPECT_THAT(read_header(header("'<f4'", "False", "(2 L,)"), 2).shape, ElementsAre(2));
+  EXPECT_THAT(read_header("{u'descr': u'<f4', u'fortran_order': False, u'shape': (1, 2)}").shape,
+              ElementsAre(1, 2));
+}
+
+TEST(Npy, ReadsAHeaderHoweverPythonAllowsToWriteIt) {
+  for (const char* text : {
+           "{'descr':'<f4','fortran_order':False,'shape':(1,2)}",
+           "{'shape': (1, 2), 'fortran_order': False, 'descr': '<f4'}",
+           "  { 'descr' : \"<f4\" , \"fortran_order\"\t: False ,\n'shape' : ( 1 ,\n 2 , ) , } \n\n",
+           "\t{\r\n'fortran_order': False, 'descr': '<f4', 'shape': (+1, 2)\f}\r\n",
+       })
+    EXPECT_THAT(read_header(text).shape, ElementsAre(1, 2)) << text;
+  EXPECT_THAT(read_header(header("'<f4'", "False", "(2 ,)")).shape, ElementsAre(2));
+}
+
+TEST(Npy, FortranOrderIsReadWhereItIsCOrderToo) {
+  for (const char* shape : {"(1, 2)", "(2,)", "(1, 1, 2, 1)"})
+    EXPECT_EQ(read_header(header("'<f4'", "True", shape)).bytes, 8u) << shape;
+  const Scratch scratch;
+  EXPECT_EQ(open_npy(scratch.put("t.npy", npy_bytes(header("'<f4'", "True", "(2, 0, 3)"), "")))
+                .tensors()
+                .front()
+                .bytes,
+            0u);
 }
 
 TEST(Npy, ReadsScalars) {

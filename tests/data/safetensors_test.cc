@@ -1,10 +1,13 @@
 #include "data/safetensors.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
+#include <ctime>
 
+#include "data/npy.h"
 #include "system/error.h"
 #include "tests/data/scratch.h"
 
@@ -177,6 +180,7 @@ const std::vector<Lie> kLies = {
      {"16 bytes of data", "end at 8"}},
     {"data_of_nobody", safetensors_bytes("{}", k16), {"16 bytes of data", "end at 0"}},
     {"metadata_is_a_list", safetensors_bytes(R"({"__metadata__":[]})", ""), {"__metadata__"}},
+    {"metadata_is_a_number", safetensors_bytes(R"({"__metadata__":0})", ""), {"__metadata__"}},
     {"metadata_is_no_text",
      safetensors_bytes(R"({"__metadata__":{"a":1}})", ""),
      {"__metadata__ 'a' must be a string"}},
@@ -196,6 +200,110 @@ TEST(SafetensorsReader, RefusesEveryLieInOneLineThatNamesTheFile) {
     std::vector<std::string> parts = lie.parts;
     parts.push_back(path + ": ");
     expect_usage_error([&] { open_safetensors(path); }, parts);
+  }
+}
+
+/// {"t0":{...},"t1":{...},...}, each of four bytes; `begin(i)`: where those of tensor i begin.
+template <typename Begin>
+std::string many_tensors(int count, const Begin& begin) {
+  std::string header = "{";
+  for (int i = 0; i < count; ++i)
+    header += fmt::format(R"({}"t{}":{})", i > 0 ? "," : "", i,
+                          entry("\"F32\"", "[1]", fmt::format("[{},{}]", begin(i), begin(i) + 4)));
+  return header + "}";
+}
+
+double cpu_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
+TEST(SafetensorsReader, TimeIsInProportionToTheNumberOfTensors) {
+  // Each of these takes some tenths of a second; a hundred times that where it is quadratic.
+  constexpr int kCount = 100'000;
+  const Scratch scratch;
+  const double before_s = cpu_seconds();
+  const std::string path = scratch.put(
+      "many", safetensors_bytes(many_tensors(kCount, [](int i) { return 4 * (kCount - 1 - i); }),
+                                std::string(4 * kCount, 'x')));
+  const TensorFile file = open_safetensors(path);
+  ASSERT_EQ(file.tensors().size(), std::size_t{kCount});
+  EXPECT_EQ(file.find("t0")->offset, file.find("t1")->offset + 4);
+  EXPECT_THAT(file.names(), testing::EndsWith("and 99992 more"));
+  const std::string same =
+      scratch.put("same", safetensors_bytes(many_tensors(kCount, [](int) { return 0; }), "xxxx"));
+  expect_usage_error([&] { open_safetensors(same); },
+                     {"tensor 't1' (data_offsets [0, 4]) overlaps tensor 't0'"});
+  const std::string chain =
+      scratch.put("chain", safetensors_bytes(many_tensors(kCount, [](int i) { return 2 * i; }),
+                                             std::string(2 * kCount + 2, 'x')));
+  expect_usage_error([&] { open_safetensors(chain); },
+                     {"tensor 't1' (data_offsets [2, 6]) overlaps tensor 't0'"});
+  std::string twice = many_tensors(kCount, [](int i) { return 4 * i; });
+  twice.back() = ',';
+  twice += "\"t7\":" + kGood + "}";
+  const std::string repeated = scratch.put("twice", safetensors_bytes(twice, ""));
+  expect_usage_error([&] { open_safetensors(repeated); }, {"names 't7' twice"});
+  EXPECT_LT(cpu_seconds() - before_s, 20);
+}
+
+/// The bytes of a ZIP archive up to the first member's data.
+std::string zip_bytes(const std::string& member) {
+  return std::string("PK\x03\x04\x2d\0\0\0\0\0", 10) + std::string(16, '\0') +
+         little_endian(member.size(), 2) + little_endian(0, 2) + member + "data and a directory";
+}
+
+TEST(SafetensorsReader, NamesFormatsThatItDoesNotRead) {
+  const std::string index =
+      R"({"metadata": {"total_size": 32},)"
+      "\n"
+      R"("weight_map": {"q": "model-00001-of-00002.safetensors", "k": "model-00002-of-00002.safetensors",)"
+      R"("v": "model-00002-of-00002.safetensors"}})";
+  std::string large = R"({ "weight_map": {)";
+  for (int i = 10; i < 30; ++i)
+    large += fmt::format(R"({}"w{}": "{}.safetensors")", i > 10 ? "," : "", i, i);
+  large += "}}";
+  const std::vector<Lie> files = {
+      {"arrays.npz", zip_bytes("q.npy"), {"is a .npz archive", "numpy.save", "--q, --k and --v"}},
+      {"renamed.safetensors", zip_bytes("arr_0.npy"), {"is a .npz archive"}},
+      {"empty.npz", "PK\x05\x06" + std::string(18, '\0'), {"is a .npz archive"}},
+      {"model.pt", zip_bytes("archive/data.pkl"), {"is a PyTorch file", "save_file"}},
+      {"files.zip", zip_bytes("readme.txt"), {"is a ZIP archive; unpack it"}},
+      {"cut.zip", std::string("PK\x03\x04\x14\0\0\0", 8), {"is a ZIP archive"}},
+      {"old.pth", "\x80\x02\x8a\x0al\xfc\x9c\x46\xf9", {"is a Python pickle", "as .safetensors"}},
+      {"model.gguf", std::string("GGUF\x03\0\0\0\x01", 9), {"is a GGUF model"}},
+      {"model.h5", "\x89HDF\r\n\x1a\n and more", {"is an HDF5 file"}},
+      {"q.safetensors.gz", "\x1f\x8b\x08\x08 and more", {"gzip; unpack it"}},
+      {"q.npy", std::string(kNpyMagic) + std::string("\x01\0v\0{", 5), {"is a .npy array"}},
+      {"model.safetensors.index.json",
+       index,
+       {"is the index of a sharded checkpoint", "--input",
+        "'model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'"}},
+      {"renamed_index.safetensors", "\n" + index, {"is the index of a sharded checkpoint"}},
+      {"many.index.json",
+       large,
+       {"'10.safetensors', '11.safetensors', '12.safetensors' and 17 more"}},
+      {"no_map.index.json", R"({"weight_map": 3})", {"is JSON text"}},
+      {"empty_map.index.json", R"({"weight_map": {}})", {"is JSON text"}},
+      {"cut.index.json", index.substr(0, 100), {"is JSON text"}},
+      {"config.json", R"({"a": {"b": [1, 2]}})", {"is JSON text and holds no tensors"}},
+  };
+  const Scratch scratch;
+  for (const Lie& file : files) {
+    SCOPED_TRACE(file.name);
+    const std::string path = scratch.put(file.name, file.bytes);
+    std::vector<std::string> parts = file.parts;
+    parts.push_back(path + ": is ");
+    expect_usage_error([&] { open_safetensors(path); }, parts);
+  }
+}
+
+TEST(SafetensorsReader, AHeaderWhoseLengthLooksLikeAnotherFormatIsRead) {
+  const Scratch scratch;
+  // 0x8b1f and 0x0280 bytes: gzip's and pickle's first bytes.
+  for (const std::size_t length : {std::size_t{0x8b1f}, std::size_t{0x0280}, std::size_t{'{'}}) {
+    std::string header = only_q("\"F32\"", "[4]", "[0,16]");
+    header.resize(length, ' ');
+    const TensorFile file =
+        open_safetensors(scratch.put("t.safetensors", safetensors_bytes(header, k16)));
+    EXPECT_EQ(file.tensors().size(), 1u) << length;
   }
 }
 
@@ -267,6 +375,18 @@ TEST(SafetensorsReader, TakesWhatTheFormatAllows) {
   EXPECT_EQ(value, 1.0f);
   EXPECT_THAT(open_safetensors(scratch.put("no.safetensors", safetensors_bytes("{}", ""))).names(),
               "no tensor");
+}
+
+TEST(SafetensorsReader, MetadataMayBeNullAsInTheReferenceImplementation) {
+  const Scratch scratch;
+  const std::string header = R"({"__metadata__":null,"q":)" + kGood + "}";
+  EXPECT_EQ(open_safetensors(scratch.put("t", safetensors_bytes(header, k16))).names(), "'q'");
+}
+
+TEST(SafetensorsReader, AnEmptyTensorOverflowsNothing) {
+  const Scratch scratch;
+  const std::string header = only_q("\"F32\"", "[4611686018427387904,0]", "[0,0]");
+  EXPECT_EQ(open_safetensors(scratch.put("t", safetensors_bytes(header, ""))).find("q")->bytes, 0u);
 }
 
 TEST(SafetensorsReader, AFileThatShrinksIsAnErrorAndNotACrash) {
