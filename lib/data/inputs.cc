@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
+#include "core/visibility.h"
 #include "data/fill.h"
 #include "data/input_files.h"
 #include "system/error.h"
@@ -69,28 +71,44 @@ Tensor ones(Dtype dtype, Dims dims) {
   return t;
 }
 
-/// Q or dO.
-Tensor load_query_side(const Problem& p, const Dims& dims, const Located& from) {
+/// Zeroes the rows that do not count. `counts(b, row)`.
+template <typename Counts>
+void clear_others(Tensor& t, const Counts& counts) {
+  const Dims& dims = t.dims();
+  const auto row_bytes = static_cast<std::size_t>(dims.d) * size_bytes(t.dtype());
+  auto* row = static_cast<std::byte*>(t.data());
+  for (std::int64_t r = 0; r < dims.b * dims.h * dims.rows; ++r, row += row_bytes)
+    if (!counts(r / (dims.h * dims.rows), r % dims.rows)) std::memset(row, 0, row_bytes);
+}
+
+/// Q or dO. A query that sees no key has O = 0 and no gradients, whatever its rows hold. They are
+/// loaded as zeros: kernels multiply them by a probability of 0, and 0 times NaN is NaN.
+Tensor load_query_side(const Problem& p, const Dims& dims, const Located& from,
+                       const std::vector<Visibility>& visible) {
   Tensor t = load_tensor(from, dims, p.dtype, p.files.layout);
-  const auto every_row = [](std::int64_t, std::int64_t) { return true; };
-  require_finite(t, from, every_row, "every element must be finite");
-  return t;
-}
-
-/// K or V. Rows that the padding mask hides are never read by any query, whatever they hold.
-Tensor load_key_side(const Problem& p, const Dims& dims, const Located& from,
-                     const std::vector<std::uint8_t>& key_mask) {
-  Tensor t = load_tensor(from, dims, p.kv_dtype(), p.files.layout);
-  const auto kept = [&](std::int64_t b, std::int64_t row) {
-    return key_mask.empty() || key_mask[static_cast<std::size_t>(b * p.shape.kv_len + row)] != 0;
+  const auto sees_a_key = [&](std::int64_t b, std::int64_t row) {
+    return !visible[static_cast<std::size_t>(b)].keys(row).empty();
   };
-  require_finite(t, from, kept, "every row that no padding mask hides must be finite");
+  require_finite(t, from, sees_a_key, "every row of a query that sees a key must be finite");
+  clear_others(t, sees_a_key);
   return t;
 }
 
-Tensor make_d_o(const Problem& p, const LocatedInputs& found) {
+/// K or V. Rows that no query sees change nothing, whatever they hold.
+Tensor load_key_side(const Problem& p, const Dims& dims, const Located& from,
+                     const std::vector<Visibility>& visible) {
+  Tensor t = load_tensor(from, dims, p.kv_dtype(), p.files.layout);
+  const auto is_seen = [&](std::int64_t b, std::int64_t row) {
+    return visible[static_cast<std::size_t>(b)].kept().holds(row);
+  };
+  require_finite(t, from, is_seen, "every row that no padding mask hides must be finite");
+  return t;
+}
+
+Tensor make_d_o(const Problem& p, const LocatedInputs& found,
+                const std::vector<Visibility>& visible) {
   const Dims dims = p.shape.o_dims();
-  if (found.d_o) return load_query_side(p, dims, *found.d_o);
+  if (found.d_o) return load_query_side(p, dims, *found.d_o, visible);
   if (p.d_o == GradSource::kRandom) return random_tensor(p.dtype, dims, p.seed, TensorId::kDo);
   return ones(p.dtype, dims);
 }
@@ -105,13 +123,14 @@ Inputs make_inputs(const Problem& p) {
     in.key_mask = load_mask(*found.mask, s.b, s.kv_len);
   else if (p.padding == PaddingMask::kRandom)
     in.key_mask = random_mask(s.b, s.kv_len, p.mask_keep, p.seed);
-  in.q = found.q ? load_query_side(p, s.q_dims(), *found.q)
+  const std::vector<Visibility> visible = visibilities(in.key_mask, p);
+  in.q = found.q ? load_query_side(p, s.q_dims(), *found.q, visible)
                  : random_tensor(p.dtype, s.q_dims(), p.seed, TensorId::kQ);
-  in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, in.key_mask)
+  in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, visible)
                  : random_tensor(p.kv_dtype(), s.k_dims(), p.seed, TensorId::kK);
-  in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, in.key_mask)
+  in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, visible)
                  : random_tensor(p.kv_dtype(), s.v_dims(), p.seed, TensorId::kV);
-  if (p.needs_gradients()) in.d_o = make_d_o(p, found);
+  if (p.needs_gradients()) in.d_o = make_d_o(p, found, visible);
   return in;
 }
 

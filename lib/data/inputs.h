@@ -17,9 +17,9 @@ namespace flashbench::data {
 Problem resolve(Problem p, const std::vector<std::string>& given);
 
 /// The tensors of a resolved problem, random or from its files, in [b, h, row, d]. dO is empty for
-/// a forward pass. Throws UsageError for a file that does not fit the problem and for a visible NaN
-/// or infinity in a file, named by its [b, h, row, d]; K and V rows that the padding mask hides may
-/// hold anything (the last query sees every key that is kept, so those are the only hidden ones).
+/// a forward pass. Throws UsageError for a file that does not fit the problem and for a NaN or
+/// infinity in a file that counts, named by its [b, h, row, d]: K and V rows that no query sees,
+/// and Q and dO rows of a query that sees no key, may hold anything.
 Inputs make_inputs(const Problem& p);
 
 /// Outputs of the problem's shapes and dtype, not initialised; no gradients for a forward pass.

@@ -1,5 +1,7 @@
 #include "data/inputs.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -118,6 +120,70 @@ TEST(MakeInputs, WhatTheMaskHidesMayHoldAnything) {
     expect_usage_error([&] { make_inputs(resolve(bundle(path), {"mask"})); },
                        {"a NaN at [b, h, row, d] = [1, 0, 2, 3]"});
   }
+}
+
+/// A bundle of ones, q and do [2, 1, 4, 2], k and v [2, 1, 3, 2], whose batch element 1 keeps no
+/// key but the last `kept`; one row of q or do is all NaN.
+Problem bundle_with_nan_row(const Scratch& scratch, const std::string& name, std::int64_t b,
+                            std::int64_t row, int kept) {
+  std::vector<TensorToWrite> tensors;
+  for (const char* each : {"q", "k", "v", "do"}) {
+    const bool query_side = each[0] == 'q' || each[0] == 'd';
+    auto t = std::make_shared<Tensor>(Dtype::kF32, Dims{2, 1, query_side ? 4 : 3, 2});
+    for (std::int64_t i = 0; i < t->count(); ++i) t->set(i, 1.0f);
+    for (std::int64_t d = 0; name == each && d < 2; ++d)
+      t->set(t->dims().index(b, 0, row, d), std::nanf(""));
+    tensors.push_back({each, Dtype::kF32, {2, 1, t->dims().rows, 2}, [t](const ByteSink& sink) {
+                         write_tensor(*t, Layout::kBhsd, sink);
+                       }});
+  }
+  tensors.push_back({"mask", OtherElement::kU8, {2, 3}, [kept](const ByteSink& sink) {
+                       std::uint8_t mask[] = {1, 1, 1, 0, 0, 0};
+                       for (int k = 6 - kept; k < 6; ++k) mask[k] = 1;
+                       sink(std::as_bytes(std::span(mask)));
+                     }});
+  const std::string path = scratch.path("nan_row.safetensors");
+  write_safetensors(path, std::move(tensors));
+  return bundle(path);
+}
+
+TEST(MakeInputs, ARowOfAQueryThatSeesNothingMayHoldAnything) {
+  const Scratch scratch;
+  struct Case {
+    const char* what;
+    bool causal;
+    std::int64_t b, row;
+    int kept;  ///< keys of batch element 1
+    bool refused;
+  };
+  const Case cases[] = {
+      {"all keys are padding", false, 1, 2, 0, false},
+      {"the other batch element keeps its keys", false, 0, 2, 0, true},
+      {"one key is kept", false, 1, 2, 1, true},
+      {"causal, more queries than keys: query 0 is before key 0", true, 0, 0, 3, false},
+      {"query 1 is at key 0", true, 0, 1, 3, true},
+      {"causal, and padding hides what it sees", true, 1, 2, 1, false},
+      {"the last query sees the last key", true, 1, 3, 1, true},
+  };
+  for (const char* tensor : {"q", "do"})
+    for (const Case& c : cases) {
+      SCOPED_TRACE(std::string(tensor) + ": " + c.what);
+      Problem p = bundle_with_nan_row(scratch, tensor, c.b, c.row, c.kept);
+      p.causal = c.causal;
+      p = resolve(p, {});
+      if (c.refused) {
+        expect_usage_error([&] { make_inputs(p); },
+                           {std::string("tensor '") + tensor + "' holds a NaN",
+                            fmt::format("= [{}, 0, {}, 0]", c.b, c.row), "sees a key"});
+        continue;
+      }
+      // Read as zeros: kernels multiply the row by probabilities of 0.
+      const Inputs in = make_inputs(p);
+      const Tensor& t = tensor[0] == 'q' ? in.q : in.d_o;
+      for (std::int64_t i = 0; i < t.count(); ++i) EXPECT_TRUE(std::isfinite(t.at(i))) << i;
+      EXPECT_EQ(t.at(t.dims().index(c.b, 0, c.row, 1)), 0.0f);
+      EXPECT_EQ(t.at(t.dims().index(0, 0, 3, 1)), 1.0f) << "what is seen stays as it is";
+    }
 }
 
 TEST(MakeInputs, TheLargestFiniteValuesAreFinite) {
