@@ -155,6 +155,7 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
     print_err(text);
   else
     print_out(text);
+  print_warnings(report);
   return exit_code(report.results);
 }
 

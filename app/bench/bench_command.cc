@@ -26,7 +26,6 @@
 #include "measure/time_left.h"
 #include "report/derive.h"
 #include "report/explain.h"
-#include "report/grid.h"
 #include "report/table.h"
 #include "system/error.h"
 
@@ -145,7 +144,7 @@ void show(const report::Report& report, const report::ReportWriter& writer) {
     print_err(table);
   else
     print_out(table);
-  for (const std::string& warning : report::warning_lines(report)) print_err(warning + "\n");
+  print_warnings(report);
 }
 
 ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {

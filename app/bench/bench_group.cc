@@ -265,7 +265,9 @@ class Group {
               const measure::Conditions& conditions, const oracle::Reference& reference) {
     report::Result& result = *r.result;
     result.timing = report::timing_of(samples);
-    result.warnings = measure::warnings(samples, context_.limits, conditions);
+    const std::vector<std::string> warnings =
+        measure::warnings(samples, context_.limits, conditions);
+    result.warnings.insert(result.warnings.end(), warnings.begin(), warnings.end());
     result.others_cpus = measure::others_cpus(conditions);
     result.workspace_bytes = r.prepared->workspace_bytes();
     result.flop_executed = r.prepared->flop_executed();

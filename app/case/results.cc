@@ -7,7 +7,9 @@
 #include <new>
 #include <utility>
 
+#include "app/terminal/streams.h"
 #include "report/environment.h"
+#include "report/grid.h"
 #include "report/verdict_line.h"
 #include "report/version.h"
 #include "system/error.h"
@@ -101,6 +103,7 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
     if (c.traits().own_memory) r.device_bytes = kernel->device_bytes(request.problem, execution);
     r.workspace_bytes = kernel->workspace_bytes(request.problem, execution);
   }
+  r.warnings = c.warnings;
   add_work(r, count_work(request.problem, expected_visible(request.problem)));
   return r;
 }
@@ -186,6 +189,10 @@ report::Report new_report(const RunRequest& run, const Backends& backends) {
   report.started_at = report::utc_now();
   report.context = machine_context(backends, first_device(run.groups));
   return report;
+}
+
+void print_warnings(const report::Report& report) {
+  for (const std::string& warning : report::warning_lines(report)) print_err(warning + "\n");
 }
 
 ExitCode exit_code(const std::vector<report::Result>& results) {

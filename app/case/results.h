@@ -40,6 +40,9 @@ report::Context machine_context(const Backends& backends, int device = 0);
 /// A report with everything but its results. Its device is the first one that the request names.
 report::Report new_report(const RunRequest& run, const Backends& backends);
 
+/// On stderr, those of one kind as one line.
+void print_warnings(const report::Report& report);
+
 /// 1 when a case failed, else 0 when one is ok, else 3: all were skipped.
 ExitCode exit_code(const std::vector<report::Result>& results);
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "data/input_files.h"
 #include "data/inputs.h"
 #include "sweep/field.h"
 #include "system/error.h"
@@ -73,9 +74,13 @@ bool RoutedGroup::any_runs() const {
 RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string>& given,
                         const Backends& backends) {
   RoutedGroup routed;
-  routed.problem = data::resolve(group.problem(), given);
-  for (const sweep::Case& c : group.cases)
+  data::OpenFiles open;
+  routed.problem = data::resolve(group.problem(), given, open);
+  const std::vector<std::string> warnings = data::unused_tensors(routed.problem, open);
+  for (const sweep::Case& c : group.cases) {
     routed.cases.push_back(route_case(c, routed.problem, backends));
+    routed.cases.back().warnings = warnings;
+  }
   return routed;
 }
 

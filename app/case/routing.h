@@ -18,6 +18,7 @@ struct RoutedCase {
   Place place;                           ///< where it runs; without a route, what was asked for
   std::optional<registry::Route> route;  ///< absent: see skipped
   std::optional<Rejection> skipped;      ///< why it does not run; absent when it does
+  std::vector<std::string> warnings;     ///< of its result, about its files
 
   bool runs() const { return route && !skipped; }
   /// Of a case with a route.

@@ -21,6 +21,7 @@
 #include "app/terminal/progress.h"
 #include "app/terminal/streams.h"
 #include "core/work.h"
+#include "data/input_files.h"
 #include "data/inputs.h"
 #include "data/outputs.h"
 #include "measure/clock.h"
@@ -241,6 +242,10 @@ void check_external(const CheckRequest& request, const Backends& backends, Check
   const Inputs in = data::make_inputs(c.problem);
   RoutedCase routed;
   routed.request = c;
+  data::OpenFiles open;
+  routed.warnings = data::unused_tensors(c.problem, open);
+  for (std::string& line : data::unused_tensors(request.external, c.problem.files))
+    routed.warnings.push_back(std::move(line));
   report::Result result = result_of("check", routed);
   result.status = report::Status::kOk;
   result.kernel = "external: " + request.external;
@@ -283,6 +288,7 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
     print_err(text);
   else
     print_out(text);
+  print_warnings(report);
   return interrupted() ? interrupted_code() : exit_code(report.results);
 }
 

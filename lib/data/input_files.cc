@@ -2,26 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
+
 #include "data/layout.h"
+#include "data/outputs.h"
 #include "system/error.h"
 #include "system/quote.h"
 
 namespace flashbench::data {
 namespace {
-
-/// Opens each path once, however many tensors come from it.
-class OpenFiles {
- public:
-  std::shared_ptr<const TensorFile> open(const std::string& path) {
-    for (const auto& file : files_)
-      if (file->path() == path) return file;
-    files_.push_back(std::make_shared<const TensorFile>(open_tensor_file(path)));
-    return files_.back();
-  }
-
- private:
-  std::vector<std::shared_ptr<const TensorFile>> files_;
-};
 
 Located find_named(std::shared_ptr<const TensorFile> file, const std::string& name,
                    std::string_view role) {
@@ -40,9 +30,9 @@ Located find_only(std::shared_ptr<const TensorFile> file, const std::string& nam
   return {std::move(file), tensor};
 }
 
-TensorFile open_bundle(const std::string& path) {
-  TensorFile file = open_tensor_file(path);
-  if (file.tensors().size() == 1 && file.tensors().front().name.empty())
+std::shared_ptr<const TensorFile> open_bundle(OpenFiles& open, const std::string& path) {
+  std::shared_ptr<const TensorFile> file = open.open(path);
+  if (file->tensors().size() == 1 && file->tensors().front().name.empty())
     throw UsageError(
         fmt::format("{}: --input takes a .safetensors file that holds q, k and v; "
                     "give .npy files to --q, --k and --v",
@@ -51,6 +41,13 @@ TensorFile open_bundle(const std::string& path) {
 }
 
 }  // namespace
+
+std::shared_ptr<const TensorFile> OpenFiles::open(const std::string& path) {
+  for (const auto& file : files_)
+    if (file->path() == path) return file;
+  files_.push_back(std::make_shared<const TensorFile>(open_tensor_file(path)));
+  return files_.back();
+}
 
 void check_combination(const Problem& p) {
   const InputFiles& f = p.files;
@@ -67,26 +64,25 @@ void check_combination(const Problem& p) {
     throw UsageError("dO from a file needs its name: --do FILE");
 }
 
-BundleExtras bundle_extras(const InputFiles& files) {
+BundleExtras bundle_extras(const InputFiles& files, OpenFiles& open) {
   if (files.bundle.empty()) return {};
-  const TensorFile file = open_bundle(files.bundle);
+  const std::shared_ptr<const TensorFile> file = open_bundle(open, files.bundle);
   const InputFiles defaults;
   const auto has = [&](const std::string& name, const std::string& usual, std::string_view role) {
-    if (name == usual) return file.find(name) != nullptr;
-    find_named(std::make_shared<const TensorFile>(file), name, role);
+    if (name == usual) return file->find(name) != nullptr;
+    find_named(file, name, role);
     return true;
   };
   return {.mask = has(files.mask_name, defaults.mask_name, "mask"),
           .d_o = has(files.do_name, defaults.do_name, "do")};
 }
 
-LocatedInputs locate(const Problem& p) {
+LocatedInputs locate(const Problem& p, OpenFiles& open) {
   check_combination(p);
   const InputFiles& f = p.files;
-  OpenFiles open;
   LocatedInputs found;
   std::shared_ptr<const TensorFile> bundle;
-  if (!f.bundle.empty()) bundle = std::make_shared<const TensorFile>(open_bundle(f.bundle));
+  if (!f.bundle.empty()) bundle = open_bundle(open, f.bundle);
   const auto find = [&](const std::string& path, const std::string& name, std::string_view role) {
     return path.empty() ? find_named(bundle, name, role) : find_only(open.open(path), name, role);
   };
@@ -98,6 +94,51 @@ LocatedInputs locate(const Problem& p) {
   if (p.d_o == GradSource::kFile) found.d_o = find(f.d_o, f.do_name, "do");
   if (p.padding == PaddingMask::kFile) found.mask = find(f.mask, f.mask_name, "mask");
   return found;
+}
+
+namespace {
+
+using Names = std::set<std::string, std::less<>>;
+
+/// Of inputs and results: a file may hold both.
+Names used_names(const InputFiles& f) {
+  const OutputNames r;
+  return {f.q_name, f.k_name, f.v_name, f.do_name, f.mask_name, r.o, r.lse, r.dq, r.dk, r.dv};
+}
+
+void add_unused(std::vector<std::string>& lines, const TensorFile& file, const Names& used) {
+  std::vector<std::string_view> unused;
+  for (const StoredTensor& t : file.tensors())
+    if (!used.contains(t.name)) unused.push_back(t.name);
+  if (unused.empty()) return;
+  const bool one = unused.size() == 1;
+  lines.push_back(
+      fmt::format("unused tensor{}: {} holds {}, which {} not read; the result is as if "
+                  "{} were not there",
+                  one ? "" : "s", escape(file.path()), names_text(unused), one ? "is" : "are",
+                  one ? "it" : "they"));
+}
+
+}  // namespace
+
+std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
+  const InputFiles& f = p.files;
+  std::vector<std::string> lines;
+  std::set<std::string_view> seen = {""};
+  for (const std::string* path : {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask}) {
+    if (!seen.insert(*path).second) continue;
+    const std::shared_ptr<const TensorFile> file = open.open(*path);
+    // A file given for one tensor may hold it under any name.
+    if (path != &f.bundle && file->tensors().size() == 1) continue;
+    add_unused(lines, *file, used_names(f));
+  }
+  return lines;
+}
+
+std::vector<std::string> unused_tensors(const std::string& results, const InputFiles& files) {
+  std::vector<std::string> lines;
+  add_unused(lines, open_tensor_file(results), used_names(files));
+  return lines;
 }
 
 namespace {

@@ -3,6 +3,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/problem.h"
 #include "core/tensor.h"
@@ -23,6 +24,16 @@ struct LocatedInputs {
   std::optional<Located> q, k, v, d_o, mask;
 };
 
+/// Opens each path once, however many ask for it: a header may hold 100 000 tensors.
+class OpenFiles {
+ public:
+  /// Throws UsageError as open_tensor_file() does.
+  std::shared_ptr<const TensorFile> open(const std::string& path);
+
+ private:
+  std::vector<std::shared_ptr<const TensorFile>> files_;
+};
+
 /// Throws UsageError unless the file options go together: a bundle, or q, k and v, or none.
 void check_combination(const Problem& p);
 
@@ -31,10 +42,17 @@ void check_combination(const Problem& p);
 struct BundleExtras {
   bool mask = false, d_o = false;
 };
-BundleExtras bundle_extras(const InputFiles& files);
+BundleExtras bundle_extras(const InputFiles& files, OpenFiles& open);
 
 /// Opens the files of a problem and finds its tensors. Throws UsageError.
-LocatedInputs locate(const Problem& p);
+LocatedInputs locate(const Problem& p, OpenFiles& open);
+
+/// What the files of a problem hold that nothing reads, such as a bias that attention with it would
+/// add: a line for each file, fit to be one of a result's warnings. Results (o, lse, dq, ...) may
+/// lie beside the inputs. Throws UsageError for a broken file.
+std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open);
+/// The same of a file of results, which may hold the inputs too.
+std::vector<std::string> unused_tensors(const std::string& results, const InputFiles& files);
 
 /// Reads q, k, v or dO. Throws UsageError unless it has these extents and this dtype.
 Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout);

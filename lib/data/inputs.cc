@@ -116,7 +116,8 @@ Tensor make_d_o(const Problem& p, const LocatedInputs& found,
 }  // namespace
 
 Inputs make_inputs(const Problem& p) {
-  const LocatedInputs found = locate(p);
+  OpenFiles open;  // again: a file may have changed since resolve()
+  const LocatedInputs found = locate(p, open);
   const Shape& s = p.shape;
   Inputs in;
   if (found.mask)

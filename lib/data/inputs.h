@@ -1,10 +1,12 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/problem.h"
 #include "core/tensor.h"
+#include "data/input_files.h"
 
 namespace flashbench::data {
 
@@ -14,7 +16,11 @@ namespace flashbench::data {
 /// tensor decides follows the flags' own defaults: h_kv follows h, kv_len follows q_len. Reads
 /// headers only. Without files the problem comes back as it is.
 /// Throws UsageError: a broken file, files that contradict each other or a flag that was given.
-Problem resolve(Problem p, const std::vector<std::string>& given);
+Problem resolve(Problem p, const std::vector<std::string>& given, OpenFiles& open);
+inline Problem resolve(Problem p, const std::vector<std::string>& given) {
+  OpenFiles open;
+  return resolve(std::move(p), given, open);
+}
 
 /// The tensors of a resolved problem, random or from its files, in [b, h, row, d]. dO is empty for
 /// a forward pass. Throws UsageError for a file that does not fit the problem and for a NaN or

@@ -112,13 +112,13 @@ class Claims {
 
 }  // namespace
 
-Problem resolve(Problem p, const Given& given) {
+Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   check_combination(p);
-  const BundleExtras extras = bundle_extras(p.files);
+  const BundleExtras extras = bundle_extras(p.files, open);
   if (!has(given, "mask") && extras.mask) p.padding = PaddingMask::kFile;
   if (!has(given, "do") && extras.d_o && p.needs_gradients()) p.d_o = GradSource::kFile;
 
-  const LocatedInputs found = locate(p);
+  const LocatedInputs found = locate(p, open);
   Claims claims(p, given);
   if (found.q) claims.query_side(*found.q);
   if (found.k) claims.key_side(*found.k);

@@ -77,13 +77,9 @@ std::string TensorFile::label(const StoredTensor& tensor) const {
 }
 
 std::string TensorFile::names() const {
-  constexpr std::size_t kShown = 8;
-  if (tensors_.empty()) return "no tensor";
-  std::string text;
-  for (std::size_t i = 0; i < std::min(kShown, tensors_.size()); ++i)
-    text += (i == 0 ? "" : ", ") + quote(tensors_[i].name, 40);
-  if (tensors_.size() > kShown) text += fmt::format(" and {} more", tensors_.size() - kShown);
-  return text;
+  std::vector<std::string_view> names;
+  for (const StoredTensor& t : tensors_) names.push_back(t.name);
+  return names_text(names);
 }
 
 void TensorFile::read(const StoredTensor& tensor, std::uint64_t offset,
@@ -98,6 +94,16 @@ TensorFile open_tensor_file(const std::string& path) {
   const bool is_npy =
       path.ends_with(".npy") || std::memcmp(first.data(), kNpyMagic.data(), first.size()) == 0;
   return is_npy ? open_npy(std::move(file)) : open_safetensors(std::move(file));
+}
+
+std::string names_text(std::span<const std::string_view> names) {
+  constexpr std::size_t kShown = 8;
+  if (names.empty()) return "no tensor";
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kShown, names.size()); ++i)
+    text += (i == 0 ? "" : ", ") + quote(names[i], 40);
+  if (names.size() > kShown) text += fmt::format(" and {} more", names.size() - kShown);
+  return text;
 }
 
 std::string shape_text(std::span<const std::int64_t> shape) {

@@ -55,8 +55,7 @@ class TensorFile {
 
   /// "qkv.safetensors: tensor 'q'", or "q.npy": how messages begin.
   std::string label(const StoredTensor& tensor) const;
-  /// "'q', 'k', 'v' and 9 more", for messages.
-  std::string names() const;
+  std::string names() const;  ///< names_text() of all
 
   /// Fills `to` from byte `offset` of the tensor's data on.
   void read(const StoredTensor& tensor, std::uint64_t offset, std::span<std::byte> to) const;
@@ -69,6 +68,9 @@ class TensorFile {
 /// Opens a .safetensors or .npy file; the first bytes tell which. Throws UsageError as
 /// open_safetensors() and open_npy() do.
 TensorFile open_tensor_file(const std::string& path);
+
+/// "'q', 'k', 'v' and 9 more", for messages.
+std::string names_text(std::span<const std::string_view> names);
 
 /// "[1, 2, 3]"
 std::string shape_text(std::span<const std::int64_t> shape);

@@ -1,14 +1,16 @@
 """Files that lie are refused by name; files that exist stay as they are until a good one is there."""
 
 import json
+import math
 import os
 import pathlib
 import struct
 import subprocess
 import threading
 import unittest
+import zipfile
 
-from harness import DATA, FAST, PROGRAM, TINY, CliTest, read_safetensors
+from harness import DATA, FAST, PROGRAM, TINY, CliTest, read_safetensors, write_safetensors
 
 GOOD = (DATA / "tiny_f32.safetensors").read_bytes()
 
@@ -90,6 +92,90 @@ class Inputs(CliTest):
                 (self.folder / "hidden.safetensors").write_bytes(blob)
                 out = self.expect(0, "backward", "--input", "hidden.safetensors").stdout
                 self.assertNotIn("nan", out.lower())
+
+    def test_a_nan_in_a_query_that_sees_nothing_changes_nothing(self):
+        # Three queries, two keys, causal: query 0 is before the first key. Batch 1 has no key at all.
+        nan = float("nan")
+        q = [nan, nan, 1.0, 2.0, -1.0, 0.5] + [nan] * 6
+        shape = [2, 1, 3, 2]
+        keys = struct.pack("<8f", *[0.5, -1.0, 2.0, 0.25] * 2)
+        rows = struct.pack("<12f", *q)
+        tensors = {
+            "q": ("F32", shape, rows),
+            "do": ("F32", shape, rows),
+            "k": ("F32", [2, 1, 2, 2], keys),
+            "v": ("F32", [2, 1, 2, 2], keys),
+            "mask": ("U8", [2, 2], bytes([1, 1, 0, 0])),
+        }
+        write_safetensors(self.folder / "hidden.safetensors", tensors)
+        for kind in ("flash", "normal", "paper"):
+            self.expect(0, "backward", "--causal", "--input", "hidden.safetensors", "--type", kind,
+                        "--output", "out.safetensors")
+            out = read_safetensors(self.folder / "out.safetensors")
+            for name, (_, _, blob) in out.items():
+                values = struct.unpack(f"<{len(blob) // 4}f", blob)
+                self.assertFalse(any(map(math.isnan, values)), (kind, name, values))
+            o = struct.unpack("<12f", out["o"][2])
+            self.assertEqual(o[:2] + o[6:], (0.0,) * 8, kind)
+            self.assertEqual(o[2:4], (0.5, -1.0), f"{kind}: query 1 sees key 0 alone")
+        del tensors["mask"]
+        write_safetensors(self.folder / "seen.safetensors", tensors)
+        self.refuse("backward", "--causal", "--input", "seen.safetensors",
+                    says=["'q'", "NaN", "[1, 0, 1, 0]"])
+
+    def test_a_tensor_that_is_not_read_is_named(self):
+        tensors = read_safetensors(DATA / "tiny_f32.safetensors")
+        tensors["bias"] = ("F32", [7], struct.pack("<7f", *range(7)))
+        write_safetensors(self.folder / "biased.safetensors", tensors)
+        for command in ("forward", "backward", "check", "bench"):
+            fast = FAST if command == "bench" else []
+            done = self.expect(0, command, "--input", "biased.safetensors", "--json", "r.json", *fast)
+            notes = [line for line in done.stderr.splitlines() if "biased.safetensors holds" in line]
+            self.assertEqual(len(notes), 1, done.stderr)
+            self.assertIn("'bias', which is not read", notes[0])
+            results = json.loads((self.folder / "r.json").read_text())["results"]
+            named = [r for r in results if any("'bias'" in w for w in r["warnings"])]
+            self.assertTrue(named, command)
+        self.expect(0, "forward", "--input", DATA / "tiny_f32.safetensors", "--output", "o.safetensors")
+        external = dict(read_safetensors(self.folder / "o.safetensors"), dbias=tensors["bias"])
+        write_safetensors(self.folder / "external.safetensors", external)
+        done = self.expect(0, "check", "--input", DATA / "tiny_f32.safetensors", "--external",
+                           "external.safetensors")
+        self.assertIn("external.safetensors holds 'dbias', which is not read", done.stderr)
+        done = self.expect(0, "check", "--input", DATA / "tiny_f32.safetensors", "--external",
+                           "o.safetensors")
+        self.assertNotIn("not read", done.stderr)
+
+    def test_headers_of_many_tensors_take_no_time_to_speak_of(self):
+        def entries(count, step):
+            return {f"layers.{i}.w": {"dtype": "F32", "shape": [1], "data_offsets": [at, at + 4]}
+                    for i in range(count) for at in [step * i]}
+
+        header, data = parts(GOOD)
+        many = entries(8000, 4)
+        for entry in many.values():
+            entry["data_offsets"] = [at + len(data) for at in entry["data_offsets"]]
+        (self.folder / "many.safetensors").write_bytes(
+            with_header({**header, **many}, data + bytes(4 * len(many))))
+        before = os.times().children_user
+        done = self.expect(0, "forward", "--input", "many.safetensors")
+        self.assertIn("'layers.7.w' and 7992 more, which are not read", done.stderr)
+        done = self.refuse_blob(with_header(entries(100000, 2), bytes(200002)), ["overlaps"])
+        self.assertLess(os.times().children_user - before, 10)  # 0.3 s; quadratic: ten minutes
+
+    def test_formats_that_are_not_read_are_named(self):
+        with zipfile.ZipFile(self.folder / "qkv.npz", "w") as archive:
+            for name in "qkv":
+                archive.write(DATA / f"tiny_{name}.npy", f"{name}.npy")
+        index = {"metadata": {}, "weight_map": {"q": "model-1-of-2.safetensors", "k": "model-2-of-2.safetensors"}}
+        (self.folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+        files = {"qkv.npz": [".npz archive", "--q, --k and --v"],
+                 "model.safetensors.index.json": ["index of a sharded checkpoint", "'model-2-of-2.safetensors'"]}
+        for name, says in files.items():
+            self.refuse("forward", "--input", name, says=[name, *says])
+            self.refuse("forward", "--q", name, "--k", name, "--v", name, says=[name, *says])
+            self.refuse("check", "--input", DATA / "tiny_f32.safetensors", "--external", name,
+                        says=[name, *says])
 
     def test_broken_npy_files(self):
         good = (DATA / "tiny_k.npy").read_bytes()

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "data/fill.h"
+#include "data/input_files.h"
 #include "data/layout.h"
 #include "tests/data/bundles.h"
 #include "tests/data/scratch.h"
@@ -16,6 +17,8 @@ namespace {
 
 using testing::Each;
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
 
 bool same(const Tensor& a, const Tensor& b) {
   return a.dtype() == b.dtype() && a.dims() == b.dims() &&
@@ -184,6 +187,60 @@ TEST(MakeInputs, ARowOfAQueryThatSeesNothingMayHoldAnything) {
       EXPECT_EQ(t.at(t.dims().index(c.b, 0, c.row, 1)), 0.0f);
       EXPECT_EQ(t.at(t.dims().index(0, 0, 3, 1)), 1.0f) << "what is seen stays as it is";
     }
+}
+
+// ---- tensors that nothing reads ----
+
+std::vector<std::string> unused(const Problem& p) {
+  OpenFiles open;
+  return unused_tensors(p, open);
+}
+
+TEST(UnusedTensors, AreNamedOnceForEachFile) {
+  const Scratch scratch;
+  const std::vector<std::int64_t> four = {1, 1, 2, 4};
+  const auto file = [&](const std::string& name, const std::vector<std::string>& names) {
+    std::vector<TensorToWrite> tensors;
+    for (const std::string& each : names) tensors.push_back(zeros(each, four));
+    write_safetensors(scratch.path(name), std::move(tensors));
+    return scratch.path(name);
+  };
+  EXPECT_THAT(unused(Problem{}), IsEmpty());
+  EXPECT_THAT(unused(npy_files()), IsEmpty());
+  EXPECT_THAT(unused(bundle(kData + "tiny_f32.safetensors")), IsEmpty());
+  EXPECT_THAT(unused(bshd_bundle()), IsEmpty()) << "names that flags give are used";
+  const std::string all = file("all", {"q", "k", "v", "do", "o", "lse", "dq", "dk", "dv"});
+  EXPECT_THAT(unused(bundle(all)), IsEmpty()) << "inputs and results in one file";
+  const std::string biased = file("biased", {"q", "k", "v", "bias"});
+  EXPECT_THAT(unused(bundle(biased)), ElementsAre("unused tensor: " + biased +
+                                                  " holds 'bias', which is not read; the "
+                                                  "result is as if it were not there"));
+  Problem renamed = bundle(file("renamed", {"q", "k", "v", "query"}));
+  renamed.files.q_name = "query";
+  EXPECT_THAT(unused(renamed), ElementsAre(HasSubstr("holds 'q', which is not read")));
+  std::vector<std::string> names = {"q", "k", "v"};
+  for (int i = 10; i < 22; ++i) names.push_back("w" + std::to_string(i));
+  EXPECT_THAT(unused(bundle(file("model", names))),
+              ElementsAre(HasSubstr("holds 'w10', 'w11', 'w12', 'w13', 'w14', 'w15', 'w16', 'w17' "
+                                    "and 4 more, which are not read")));
+}
+
+TEST(UnusedTensors, OfSeparateFilesTheOnlyOneIsUsedWhateverItsName) {
+  const Scratch scratch;
+  const std::vector<std::int64_t> four = {1, 1, 2, 4};
+  Problem p;
+  p.files.q = scratch.path("one");
+  write_safetensors(p.files.q, {zeros("layers.0.query", four)});
+  p.files.k = p.files.v = scratch.path("two");
+  write_safetensors(p.files.k, {zeros("k", four), zeros("v", four), zeros("sinks", {4})});
+  EXPECT_THAT(unused(p), ElementsAre(HasSubstr("two holds 'sinks', which is not read")));
+}
+
+TEST(UnusedTensors, OfResultsTooAreNamed) {
+  const Scratch scratch;
+  const std::string path = scratch.path("results");
+  write_safetensors(path, {zeros("o", {1}), zeros("q", {1}), zeros("dbias", {1})});
+  EXPECT_THAT(unused_tensors(path, InputFiles{}), ElementsAre(HasSubstr("holds 'dbias', which")));
 }
 
 TEST(MakeInputs, TheLargestFiniteValuesAreFinite) {
