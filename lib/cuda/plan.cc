@@ -5,8 +5,8 @@
 #include <numbers>
 
 #include "cuda/contract/element.h"
-#include "cuda/contract/gemm.h"
 #include "cuda/device/device_tensor.h"
+#include "cuda/normal/normal_products.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -27,14 +27,14 @@ std::size_t packed_bytes(const KernelFamily& f, const Problem& p) {
 bool materialises(const KernelFamily& f) { return f.type == AttentionType::kNormal; }
 
 /// Floats of a row of scores: it starts at a multiple of 16 bytes.
-std::int64_t scores_stride(const Problem& p) { return units(p.shape.kv_len, 4) * 4; }
+std::int64_t scores_stride(const Problem& p) { return ceil_div(p.shape.kv_len, 4) * 4; }
 
 std::size_t scores_bytes(const Problem& p) {
   return static_cast<std::size_t>(p.shape.lse_dims().count() * scores_stride(p)) * sizeof(float);
 }
 
 /// Bytes of a row of the padding mask, which kernels read by four.
-std::int64_t key_mask_stride(const Problem& p) { return units(p.shape.kv_len, 4) * 4; }
+std::int64_t key_mask_stride(const Problem& p) { return ceil_div(p.shape.kv_len, 4) * 4; }
 
 std::size_t key_mask_bytes(const Problem& p) {
   return static_cast<std::size_t>(p.shape.b * key_mask_stride(p));
@@ -65,7 +65,7 @@ double tile_pairs(const Launch& launch, const Visibility& sees, const Shape& s) 
   double pairs = 0;
   for (std::int64_t q = 0; q < q_len; q += launch.q_tile) {
     const KeyRange seen = sees.keys(q, std::min<std::int64_t>(launch.q_tile, q_len - q));
-    const auto tiles = units(seen.end, launch.kv_tile) - seen.begin / launch.kv_tile;
+    const auto tiles = ceil_div(seen.end, launch.kv_tile) - seen.begin / launch.kv_tile;
     pairs += static_cast<double>(tiles) * launch.q_tile * launch.kv_tile;
   }
   return pairs;

@@ -10,7 +10,7 @@
 #include "cuda/device/emulated_device.h"
 #include "cuda/device/emulated_gemm.h"
 #include "cuda/image/image.h"
-#include "ptx/machine/device.h"
+#include "ptx/device.h"
 #include "tests/cuda/mutation.h"
 
 namespace flashbench::cuda {

@@ -139,7 +139,7 @@ TEST(Route, WgmmaStaysOnItsMultiprocessors) {
   EXPECT_EQ(forward[0].box_keys, forward[0].kv_tile);
   EXPECT_EQ(forward[0].heads_at_once, 12);  // all of them: their keys are few
   e.multiprocessors = 1000;
-  EXPECT_EQ(wgmma_sm90a::forward(e)[0].grid_x, units(130, rows) * 12);
+  EXPECT_EQ(wgmma_sm90a::forward(e)[0].grid_x, ceil_div(130, rows) * 12);
   e.padded = true;
   ASSERT_EQ(wgmma_sm90a::forward(e).size(), 2u);
   EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "wgmma_sm90a_pack");

@@ -22,7 +22,7 @@
 
 #include "cuda/device/driver_api.h"
 #include "cuda/image/image.h"
-#include "ptx/machine/device.h"
+#include "ptx/device.h"
 #include "ptx/machine/tensor_map.h"
 #include "tests/fake_gpu/settings.h"
 

@@ -15,7 +15,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "ptx/machine/device.h"
+#include "ptx/device.h"
 
 // Small PTX texts around what is tested.
 namespace flashbench::ptx {

@@ -7,6 +7,9 @@
 // What a CUDA kernel is told: read by nvcc and by the host's compiler, so nothing but plain data.
 namespace flashbench::cuda {
 
+/// An address in device memory, as the host handles it.
+using Address = std::uint64_t;
+
 /// Element types of the tensors in device memory; sums are always f32.
 enum class Element : std::int32_t { kF32, kBf16, kF16 };
 

@@ -4,8 +4,8 @@
 
 #include "cuda/contract/arguments.h"
 
-// Tensors that the copy engine of compute capability 9.0 (TMA) moves in boxes: plain data, read by
-// nvcc and by the host's compiler.
+// Tensors that TMA (cp.async.bulk.tensor, compute capability 9.0) moves in boxes: plain data, read
+// by nvcc and by the host's compiler.
 namespace flashbench::cuda {
 
 inline constexpr int kBoxColumns = 64;  ///< 16-bit elements in the 128 bytes of the swizzle
@@ -30,7 +30,8 @@ struct BoxedTensor {
 struct BoxedAttention {
   Attention a;
   TensorMap q, k, v, d_o;      ///< K and V: of kept keys alone, see Attention::packed_k
-  std::int32_t* taken;         ///< blocks that CTAs took beyond their first; 0 between launches
+  std::int32_t* taken;         ///< tile scheduler: work items taken beyond each CTA's first; 0
+                               ///< between launches
   std::int32_t heads_at_once;  ///< see Launch
 };
 

@@ -73,7 +73,7 @@ struct KernelFamily {
   std::size_t (*dq_sums_bytes)(const Extent& e) = nullptr;
 };
 
-/// How many tiles of `unit` cover n.
-constexpr std::int64_t units(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit; }
+/// n / unit, rounded up: how many tiles of `unit` rows cover n.
+constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit; }
 
 }  // namespace flashbench::cuda

@@ -1,10 +1,10 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
-#include "core/shape.h"
-#include "cuda/device/device.h"
+#include "cuda/contract/arguments.h"
 
 namespace flashbench::cuda {
 
@@ -32,14 +32,5 @@ struct Gemm {
 
   double flop() const { return 2.0 * m * n * k * batch; }
 };
-
-/// A product of normal attention as one batch over the K/V heads. The query heads of a group lie
-/// one after the other, so that a K/V head meets group * q_len rows in one matrix: K and V are read
-/// once, and dK and dV are sums over the group without a sum of their own. Columns d .. stride_row
-/// are multiplied too: they are zero in what is read, and become zero in what is written.
-Gemm gemm_of(Product product, const Attention& a);
-
-/// BLAS counts rows and matrices in 32 bits.
-bool gemms_fit(const Shape& s);
 
 }  // namespace flashbench::cuda

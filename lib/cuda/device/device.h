@@ -17,9 +17,6 @@
 
 namespace flashbench::cuda {
 
-/// An address in device memory.
-using Address = std::uint64_t;
-
 struct DeviceInfo {
   std::string name;       ///< "NVIDIA H200", "emulated"
   bool emulated = false;  ///< executes PTX on the processor: right or wrong, but no speed

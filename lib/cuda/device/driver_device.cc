@@ -182,11 +182,12 @@ void* DriverDevice::new_event() {
 
 void DriverDevice::wait_for_previous() {
   use();
-  for (void*& event : turns_)
+  for (void*& event : pacing_events_)
     if (event == nullptr) event = new_event();
-  check(api_.event_record(turns_[0], nullptr), "cuEventRecord");
-  std::swap(turns_[0], turns_[1]);
-  check(api_.event_wait(turns_[0]), "cuEventSynchronize");  // at once, if it was never recorded
+  check(api_.event_record(pacing_events_[0], nullptr), "cuEventRecord");
+  std::swap(pacing_events_[0], pacing_events_[1]);
+  check(api_.event_wait(pacing_events_[0]),
+        "cuEventSynchronize");  // at once, if it was never recorded
 }
 
 void DriverDevice::mark_first() {

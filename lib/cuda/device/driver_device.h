@@ -67,7 +67,7 @@ class DriverDevice final : public Device {
   std::map<std::string_view, void*> modules_;  // by image
   std::vector<void*> events_;                  // kept for later marks
   std::size_t marks_ = 0;                      // how many of them are in the series
-  std::array<void*, 2> turns_{};               // events of wait_for_previous(), the next one first
+  std::array<void*, 2> pacing_events_{};       // events of wait_for_previous(), the next one first
   DeviceBuffer flushed_;
 };
 

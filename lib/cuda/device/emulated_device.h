@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "cuda/device/device.h"
-#include "ptx/machine/device.h"
+#include "ptx/device.h"
 
 namespace flashbench::cuda {
 

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "cuda/contract/gemm.h"
-#include "ptx/machine/device.h"
+#include "ptx/device.h"
 
 namespace flashbench::cuda {
 

@@ -5,9 +5,9 @@
 
 namespace flashbench::cuda {
 
-/// One .cu file as the build compiled it. `fatbin` was made from exactly this `ptx`.
+/// One compilation of a .cu file. `fatbin` was made from exactly this `ptx`.
 struct Image {
-  std::string_view name;    ///< of the .cu file, e.g. "simt_f32_forward"
+  std::string_view name;    ///< e.g. "simt_f32_forward", "mma_sm80_dq_bf16"
   std::string_view ptx;     ///< text, for the emulated device
   std::string_view fatbin;  ///< machine code for some capabilities and PTX for newer ones
 };

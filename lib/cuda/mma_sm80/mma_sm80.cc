@@ -13,7 +13,7 @@ Launch tiles_of(const Extent& e, const char* phase, TileShape tile, std::int64_t
   Launch launch;
   launch.entry = fmt::format("mma_sm80_{}_{}_d{}", phase, name(e.dtype), padded_d(e));
   launch.phase = phase;
-  launch.grid_x = units(rows, tile.rows()) * heads * e.shape.b;
+  launch.grid_x = ceil_div(rows, tile.rows()) * heads * e.shape.b;
   launch.threads = tile.threads();
   launch.padded_d = padded_d(e);
   return launch;
@@ -45,7 +45,7 @@ Launch delta(const Extent& e) {
   Launch launch;
   launch.entry = fmt::format("mma_sm80_delta_{}", name(e.dtype));
   launch.phase = "delta";
-  launch.grid_x = units(e.shape.b * e.shape.h * e.shape.q_len, kDeltaThreads / 32);
+  launch.grid_x = ceil_div(e.shape.b * e.shape.h * e.shape.q_len, kDeltaThreads / 32);
   launch.threads = kDeltaThreads;
   return launch;
 }

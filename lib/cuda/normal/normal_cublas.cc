@@ -23,7 +23,7 @@ Launch over_rows(const Extent& e, const char* what, const char* phase) {
   Launch launch;
   launch.entry = fmt::format("normal_{}_{}_{}", what, name(e.dtype), warp ? "warp" : "block");
   launch.phase = phase;
-  launch.grid_x = warp ? units(rows, normal::kThreads / 32) : rows;
+  launch.grid_x = warp ? ceil_div(rows, normal::kThreads / 32) : rows;
   launch.threads = normal::kThreads;
   return launch;
 }

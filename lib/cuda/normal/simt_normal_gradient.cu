@@ -39,18 +39,18 @@ __device__ float4 gradient(const Four<T>& p, float4 dp, float delta) {
 
 template <typename T, int kTeam>
 __device__ void scores_gradient(const Attention& a) {
-  using Shared = Team<kTeam>;
-  const std::int64_t row = Shared::row();
+  using RowTeam = Team<kTeam>;
+  const std::int64_t row = RowTeam::row();
   if (row >= std::int64_t{a.b} * a.h * a.q_len) return;
-  const float delta = Shared::sum(delta_part<T, kTeam>(a, index_of(a, row)));
+  const float delta = RowTeam::sum(delta_part<T, kTeam>(a, index_of(a, row)));
   const auto* const p = reinterpret_cast<const Four<T>*>(a.scores + row * a.scores_stride);
   float* const dp = a.score_gradients + row * a.scores_stride;
-  for (int first = 0; first < a.kv_len; first += Shared::kChunk) {
+  for (int first = 0; first < a.kv_len; first += RowTeam::kChunk) {
     float4 ds[kVectors];
     Four<T> weights[kVectors];
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) {
-      const int column = Shared::column(first, v);
+      const int column = RowTeam::column(first, v);
       weights[v] = {};
       if (column < a.kv_len) weights[v] = p[column / 4];
     }

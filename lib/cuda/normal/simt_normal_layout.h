@@ -6,8 +6,8 @@ namespace flashbench::cuda::normal {
 inline constexpr int kThreads = 256;  ///< of a block
 inline constexpr int kVectors = 8;    ///< of 4 elements that a thread holds at a time
 
-/// A row that fits a warp's registers is a warp's; a longer one is a block's, without a second
-/// read up to kBlockColumns keys.
+/// Rows of up to kWarpColumns keys are worked on by a warp, longer ones by a block. Up to
+/// kBlockColumns they stay in registers; beyond, softmax reads them twice.
 inline constexpr int kWarpColumns = 32 * 4 * kVectors;
 inline constexpr int kBlockColumns = kThreads * 4 * kVectors;
 static_assert(kWarpColumns == 1024 && kBlockColumns == 8192, "as the README says");

@@ -8,8 +8,9 @@
 // the registers of the threads that share it, 16 bytes a thread at a time. They are bound by
 // memory: an H100 has some 70 instructions a pair while its memory moves the 8 bytes of it.
 //
-// P and dS of 16-bit tensors lie in the row that they are made from, in its first half. So a chunk
-// is written when all threads have read theirs; it ends before the next one begins.
+// P and dS of 16-bit tensors overwrite the first half of the f32 row that they are made from. So a
+// chunk is written only when all threads of the row have read their part of it; what is written
+// ends before the next chunk begins.
 namespace flashbench::cuda::normal {
 
 using simt::Four;
@@ -48,7 +49,7 @@ struct Team {
   static __device__ float reduce(float x, F f) {
     for (int lane = 16; lane > 0; lane /= 2) x = f(x, __shfl_xor_sync(0xffffffffu, x, lane));
     if constexpr (kSize > 32) {
-      __shared__ float parts[kSize / 32];  // of each f its own: a kernel reduces once by each
+      __shared__ float parts[kSize / 32];  // one array for max and one for sum: each is used once
       if (thread() % 32 == 0) parts[thread() / 32] = x;
       __syncthreads();
       x = parts[0];

@@ -70,29 +70,29 @@ __device__ float4 weights(float4 s, float max, float factor) {
 
 template <typename T, int kTeam>
 __device__ void softmax(const Attention& a) {
-  using Shared = Team<kTeam>;
-  const std::int64_t row = Shared::row();
+  using RowTeam = Team<kTeam>;
+  const std::int64_t row = RowTeam::row();
   if (row >= std::int64_t{a.b} * a.h * a.q_len) return;
   const RowMask mask = mask_of(a, row);
   float* const scores = a.scores + row * a.scores_stride;
   float4 s[kVectors];
   float own_max = -INFINITY, own_sum = 0;
-  for (int first = 0; first < a.kv_len; first += Shared::kChunk) {
+  for (int first = 0; first < a.kv_len; first += RowTeam::kChunk) {
     load_masked<kTeam>(s, scores, first, a.kv_len, mask);
     absorb(s, own_max, own_sum);
   }
-  const float row_max = Shared::max(own_max);
+  const float row_max = RowTeam::max(own_max);
   const bool empty = row_max == -INFINITY;
   const float max = empty ? 0.0f : row_max;
-  const float sum = Shared::sum(own_sum * exp2f(own_max - max));
+  const float sum = RowTeam::sum(own_sum * exp2f(own_max - max));
   const float factor = empty ? 0.0f : kWeightScale<T> / sum;
-  for (int first = 0; first < a.kv_len; first += Shared::kChunk) {
-    if (a.kv_len > Shared::kChunk) load_masked<kTeam>(s, scores, first, a.kv_len, mask);
+  for (int first = 0; first < a.kv_len; first += RowTeam::kChunk) {
+    if (a.kv_len > RowTeam::kChunk) load_masked<kTeam>(s, scores, first, a.kv_len, mask);
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) s[v] = weights(s[v], max, factor);
     store<T, kTeam>(s, scores, first, a.kv_len);
   }
-  if (Shared::thread() == 0) a.lse[row] = empty ? -INFINITY : (max + log2f(sum)) * kLn2;
+  if (RowTeam::thread() == 0) a.lse[row] = empty ? -INFINITY : (max + log2f(sum)) * kLn2;
 }
 
 }  // namespace

@@ -17,11 +17,11 @@ __device__ void multiply(const ProbeArgument& a, Format16 format) {
 #pragma unroll
   for (auto& fragment : left)
 #pragma unroll
-    for (std::uint32_t& pair : fragment) pair = numbers(seed++, format);
+    for (std::uint32_t& pair : fragment) pair = random_pair(seed++, format);
 #pragma unroll
   for (auto& fragment : right)
 #pragma unroll
-    for (std::uint32_t& pair : fragment) pair = numbers(seed++, format);
+    for (std::uint32_t& pair : fragment) pair = random_pair(seed++, format);
   float sums[kRows][kColumns][4] = {};
   for (int repeat = 0; repeat < a.repeats; ++repeat)
 #pragma unroll

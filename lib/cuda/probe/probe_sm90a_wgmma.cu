@@ -20,14 +20,15 @@ struct alignas(kSwizzlePeriod) Right {
   std::uint32_t pairs[kPairs];
 };
 
-/// Products read shared memory through another proxy than stores write it.
-__device__ __forceinline__ void show_to_products() {
+/// What threads stored to shared memory becomes visible to wgmma, which reads it through the async
+/// proxy.
+__device__ __forceinline__ void fence_proxy_async() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
   __syncthreads();
 }
 
-/// A compiler moves what reads the sums no further up than this.
-__device__ __forceinline__ void keep_behind(float (&sums)[kWgmmaColumns / 8][4]) {
+/// The compiler moves nothing that reads the sums up past this (CUTLASS: warpgroup_fence_operand).
+__device__ __forceinline__ void fence_operand(float (&sums)[kWgmmaColumns / 8][4]) {
 #pragma unroll
   for (auto& tile : sums)
 #pragma unroll
@@ -41,17 +42,17 @@ __device__ void multiply(const ProbeArgument& a, Format16 format) {
   __shared__ Right right;
   std::uint32_t seed = blockIdx.x * kPairs + a.repeats;
   for (int i = static_cast<int>(threadIdx.x); i < kPairs; i += kProbeThreads)
-    right.pairs[i] = numbers(seed + i, format);
+    right.pairs[i] = random_pair(seed + i, format);
   seed = ~((blockIdx.x * kProbeThreads + threadIdx.x) * 64 + a.repeats);
   std::uint32_t left[kWgmmaSlices][4], negative[kWgmmaSlices][4];
 #pragma unroll
   for (int k = 0; k < kWgmmaSlices; ++k)
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      left[k][i] = numbers(seed++, format);
+      left[k][i] = random_pair(seed++, format);
       negative[k][i] = left[k][i] ^ 0x80008000u;
     }
-  show_to_products();
+  fence_proxy_async();
   const std::uint64_t b = operand(static_cast<std::uint32_t>(__cvta_generic_to_shared(right.pairs)),
                                   tile_bytes(kBoxColumns, kDepth));
   float sums[kWgmmaColumns / 8][4] = {};
@@ -73,7 +74,7 @@ __device__ void multiply(const ProbeArgument& a, Format16 format) {
     wait_for_products<1>();
   } while (++repeat < a.repeats);
   wait_for_products<0>();
-  keep_behind(sums);
+  fence_operand(sums);
   int bits = 0;
 #pragma unroll
   for (const auto& tile : sums)

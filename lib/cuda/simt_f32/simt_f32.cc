@@ -22,7 +22,7 @@ Launch tiles_of(const Extent& e, const char* phase, std::int64_t tiles, std::int
 
 Launch over_queries(const Extent& e, const char* phase, int products) {
   const int rows = query_rows(padded_d(e.shape.d));
-  Launch launch = tiles_of(e, phase, units(e.shape.q_len, rows), e.shape.h);
+  Launch launch = tiles_of(e, phase, ceil_div(e.shape.q_len, rows), e.shape.h);
   launch.q_tile = rows;
   launch.kv_tile = kColumns;
   launch.products = products;
@@ -37,12 +37,12 @@ std::vector<Launch> backward(const Extent& e) {
   Launch delta;
   delta.entry = "simt_f32_delta";
   delta.phase = "delta";
-  delta.grid_x = units(e.shape.b * e.shape.h * e.shape.q_len, kThreads / 32);
+  delta.grid_x = ceil_div(e.shape.b * e.shape.h * e.shape.q_len, kThreads / 32);
   delta.threads = kThreads;
   std::vector<Launch> launches = {delta, over_queries(e, "dq", 3)};
   if (e.most_kept == 0) return launches;  // nobody has a key
   const int rows = key_rows(padded_d(e.shape.d));
-  Launch dkdv = tiles_of(e, "dkdv", units(e.most_kept, rows), e.shape.h_kv);
+  Launch dkdv = tiles_of(e, "dkdv", ceil_div(e.most_kept, rows), e.shape.h_kv);
   dkdv.q_tile = kColumns;
   dkdv.kv_tile = rows;
   dkdv.products = 4;

@@ -39,10 +39,10 @@ __device__ void add_tile(const Attention& a, Shared<kKeyRows<kPaddedD>>& shared,
       ds[i][c] = p[i][c] * (ds[i][c] - row.delta);
     }
   }
-  publish<kRows>(shared, p);
+  store_weights<kRows>(shared, p);
   add_weighted<kRows, kPaddedD>(dv, shared, d_o, query, a.d);
-  __syncthreads();  // the weights of dV were read
-  publish<kRows>(shared, ds);
+  __syncthreads();  // all threads have read P: dS may take its place
+  store_weights<kRows>(shared, ds);
   add_weighted<kRows, kPaddedD>(dk, shared, q, query, a.d);
 }
 

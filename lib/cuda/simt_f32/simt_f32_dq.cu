@@ -63,7 +63,7 @@ __device__ void dq(const Attention& a) {
         s[i][c] = p * (dp[i][c] - own[i].delta);
       }
     }
-    publish<kRows>(shared, s);
+    store_weights<kRows>(shared, s);
     add_weighted<kRows, kPaddedD>(sums, shared, k, key, a.d);
   }
   store<kRows, kPaddedD>(sums, head_of(a.dq, a.element, block.b, block.h), query,

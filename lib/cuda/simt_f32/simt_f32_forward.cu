@@ -67,7 +67,7 @@ __device__ void forward(const Attention& a) {
       const float factor = absorb(s[i], first, sees[i], a.scale_log2, max[i], sum[i]);
       rescale<kRows, kPaddedD>(o, i, factor);
     }
-    publish<kRows>(shared, s);
+    store_weights<kRows>(shared, s);
     add_weighted<kRows, kPaddedD>(o, shared, v, key, a.d);
   }
 

@@ -80,8 +80,8 @@ __device__ inline void stage(float (&tile)[kRows][kCount + kPad], const Head& he
   });
 }
 
-/// Shared memory of one block. Depth slices of the two factors of a score tile and slices of what
-/// the weights multiply take turns.
+/// Shared memory of one block. The slices of Q and K that scores are made of and the slices of V
+/// that the weights multiply are never needed together: they share their bytes.
 template <int kRows>
 struct Shared {
   union {
@@ -93,6 +93,7 @@ struct Shared {
   float weights[kRows][kColumns + kPad];
 };
 
+/// This thread's place in the 16 x 16 threads of a block, and the rows and columns that it owns.
 template <int kRows>
 struct Lanes {
   static constexpr int kOwnRows = kRows / 16;
@@ -102,6 +103,7 @@ struct Lanes {
   __device__ int column(int c) const { return tx + 16 * c; }
 };
 
+/// A thread's part of a [kRows][kColumns] tile of scores.
 template <int kRows>
 using Scores = float[kRows / 16][4];
 
@@ -146,9 +148,10 @@ __device__ inline void multiply(Scores<kRows>& scores, Shared<kRows>& shared, co
   }
 }
 
-/// Publishes this thread's part of a weight tile; add_weighted's first barrier completes it.
+/// Writes this thread's part of a tile of weights to shared memory. The barrier that add_weighted
+/// begins with makes all of it visible to the block.
 template <int kRows>
-__device__ inline void publish(Shared<kRows>& shared, const Scores<kRows>& weights) {
+__device__ inline void store_weights(Shared<kRows>& shared, const Scores<kRows>& weights) {
   const Lanes<kRows> lane;
   for (int i = 0; i < kRows / 16; ++i)
     for (int c = 0; c < 4; ++c) shared.weights[lane.row(i)][lane.column(c)] = weights[i][c];
@@ -184,7 +187,7 @@ __device__ inline void add_weighted(Sums<kRows, kPaddedD>& sums, Shared<kRows>& 
   }
 }
 
-/// The largest value, or the sum, over the sixteen lanes that share a row.
+/// The maximum, or the sum, over the 16 lanes that share a row.
 __device__ inline float row_max(float x) {
   for (int lane = 1; lane < 16; lane *= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, lane));
   return x;
@@ -194,7 +197,7 @@ __device__ inline float row_sum(float x) {
   return x;
 }
 
-/// Multiplies this thread's part of tile row i.
+/// Multiplies this thread's part of row i of the tile by `factor`.
 template <int kRows, int kPaddedD>
 __device__ inline void rescale(Sums<kRows, kPaddedD>& sums, int i, float factor) {
 #pragma unroll
@@ -225,8 +228,9 @@ __device__ inline void store(const Sums<kRows, kPaddedD>& sums, const Head& to, 
   });
 }
 
-/// Which tile a block computes: tiles of one head are neighbours, the last tile first, because
-/// under a causal mask it is the longest (or, over keys, the first: see the kernels).
+/// Which tile of which head a block of the grid computes: blockIdx.x runs over the tiles of a head,
+/// then over heads, then over batch elements. Kernels over queries count tiles from the last one:
+/// under a causal mask it sees the most keys, and long tiles should start first.
 struct BlockIndex {
   int tile, h, b;
 };

@@ -5,10 +5,10 @@
 // How the backward recomputes the weights P = exp(S - LSE).
 namespace flashbench::cuda::simt {
 
-/// What the backward knows of a query row.
+/// What a query row brings to the backward.
 struct QueryRow {
-  KeyRange sees;  ///< kept keys
-  float lse2;     ///< LSE in units of log2
+  KeyRange sees;   ///< kept keys
+  float lse_log2;  ///< LSE·log2(e)
   float delta;
 };
 
@@ -22,7 +22,7 @@ __device__ inline QueryRow query_row(const Attention& a, int b, int h, int q) {
 /// The weight of kept key `key` in a query's row, from their score. Hidden keys weigh nothing: in
 /// a row that sees nothing LSE is -inf, and only this keeps its NaN away.
 __device__ inline float weight(const Attention& a, const QueryRow& row, int key, float score) {
-  return row.sees.holds(key) ? exp2f(fmaf(score, a.scale_log2, -row.lse2)) : 0.0f;
+  return row.sees.holds(key) ? exp2f(fmaf(score, a.scale_log2, -row.lse_log2)) : 0.0f;
 }
 
 }  // namespace flashbench::cuda::simt

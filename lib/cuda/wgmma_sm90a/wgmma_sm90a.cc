@@ -24,7 +24,7 @@ Launch pack(const Extent& e) {
   launch.entry = "wgmma_sm90a_pack";
   launch.phase = "pack";
   launch.threads = kPackThreads;
-  launch.grid_x = units(e.shape.b * e.shape.h_kv * e.shape.kv_len, kPackThreads / 32);
+  launch.grid_x = ceil_div(e.shape.b * e.shape.h_kv * e.shape.kv_len, kPackThreads / 32);
   return launch;
 }
 
@@ -48,7 +48,7 @@ Launch tiles_of(const Extent& e, const char* phase, TileShape tile, int products
 std::vector<Launch> forward(const Extent& e) {
   const int d = padded_head_dim(static_cast<int>(e.shape.d));
   const TileShape tile = forward_tile(d);
-  const std::int64_t blocks = units(e.shape.q_len, tile.rows()) * e.shape.h * e.shape.b;
+  const std::int64_t blocks = ceil_div(e.shape.q_len, tile.rows()) * e.shape.h * e.shape.b;
   Launch launch = tiles_of(e, "forward", tile, 2);
   launch.grid_x =
       e.multiprocessors == 0 ? blocks : std::min<std::int64_t>(blocks, e.multiprocessors);
@@ -63,11 +63,11 @@ std::vector<Launch> backward(const Extent& e) {
   if (d > kMaxGradientDim) return mma_sm80::backward(e);
   const TileShape q_tile = dq_tile(d), kv_tile = dkdv_tile(d);
   Launch dq = tiles_of(e, "dq", q_tile, 3);
-  dq.grid_x = units(e.shape.q_len, q_tile.rows()) * e.shape.h * e.shape.b;
+  dq.grid_x = ceil_div(e.shape.q_len, q_tile.rows()) * e.shape.h * e.shape.b;
   dq.dynamic_bytes = gradient_shared_bytes(d, q_tile);
   if (e.most_kept == 0) return {mma_sm80::delta(e), dq};  // nobody has a key
   Launch dkdv = tiles_of(e, "dkdv", kv_tile, 4);
-  dkdv.grid_x = units(e.most_kept, kv_tile.rows()) * e.shape.h_kv * e.shape.b;
+  dkdv.grid_x = ceil_div(e.most_kept, kv_tile.rows()) * e.shape.h_kv * e.shape.b;
   dkdv.dynamic_bytes = gradient_shared_bytes(d, kv_tile);
   std::swap(dkdv.q_tile, dkdv.kv_tile);
   dkdv.box_keys = kGroupRows;

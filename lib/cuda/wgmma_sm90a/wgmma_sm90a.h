@@ -4,9 +4,9 @@
 #include "cuda/mma_sm80/mma_sm80.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_layout.h"
 
-// wgmma_sm90a: bf16 and f16 by what compute capability 9.0 alone has: wgmma, the copy engine,
-// registers that move between warpgroups. Beyond d = 128 gradients are those of mma_sm80. See
-// wgmma_sm90a_*.cuh for the algorithms and wgmma_sm90a_layout.h for the tiles.
+// wgmma_sm90a: bf16 and f16 by what compute capability 9.0 alone has: wgmma, TMA, and registers
+// that are moved from one warpgroup to another (setmaxnreg). Beyond d = 128 gradients are those of
+// mma_sm80. See wgmma_sm90a_*.cuh for the algorithms and wgmma_sm90a_layout.h for the tiles.
 namespace flashbench::cuda::wgmma_sm90a {
 
 constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {

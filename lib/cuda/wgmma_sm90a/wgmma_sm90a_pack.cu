@@ -20,8 +20,8 @@ __device__ void copy_row(const Attention& a, const Rows& to, const Rows& from, i
 
 }  // namespace
 
-/// K and V with their kept rows at the front, a warp a row. The copy engine moves boxes of
-/// neighbours; this one pass over K and V is what a padding mask costs, and hidden keys cost
+/// K and V with their kept rows at the front, a warp a row. TMA moves boxes of neighbouring
+/// rows; this one pass over K and V is what a padding mask costs, and hidden keys cost
 /// nothing afterwards.
 extern "C" __global__ void __launch_bounds__(wgmma_sm90a::kPackThreads)
     wgmma_sm90a_pack(const __grid_constant__ Attention a) {

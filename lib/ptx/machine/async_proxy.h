@@ -21,8 +21,8 @@ struct MBarrier {
   std::size_t agent = 0;  ///< its own entry in the clocks: the async proxy's writes
 };
 
-/// Something that completes later: `delay` more turns of the CTA.
-struct Job {
+/// A bulk load under way: it arrives after `delay` more rounds of the CTA.
+struct PendingLoad {
   int delay;
   std::function<void()> run;
 };

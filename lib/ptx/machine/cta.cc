@@ -136,7 +136,7 @@ bool Cta::round() {
   const std::uint64_t before = progress_;
   const bool could_run =
       std::any_of(warps_.begin(), warps_.end(), [](const auto& w) { return w->runnable != 0; });
-  if (live_ != 0 && !could_run && jobs_.empty()) {
+  if (live_ != 0 && !could_run && pending_loads_.empty()) {
     const Instruction nowhere;
     Warp& any = *warps_.front();
     Finding f = make_finding(FindingKind::kDeadlock, {any, nowhere},
@@ -146,9 +146,9 @@ bool Cta::round() {
     throw Fault{std::move(f)};
   }
   for (const std::size_t i : order_) run_slice(*warps_[i]);
-  if (!jobs_.empty()) run_jobs(!could_run);
+  if (!pending_loads_.empty()) complete_pending_loads(!could_run);
   idle_rounds_ = progress_ == before ? idle_rounds_ + 1 : 0;
-  // Without any exit, barrier or store in so many turns, threads only spin.
+  // No exit, barrier or store in so many rounds: the threads only spin.
   if (idle_rounds_ > 20'000) {
     const Instruction nowhere;
     Warp& any = *warps_.front();
@@ -158,7 +158,7 @@ bool Cta::round() {
     f.fatal = true;
     throw Fault{std::move(f)};
   }
-  if (live_ == 0 && !jobs_.empty()) {
+  if (live_ == 0 && !pending_loads_.empty()) {
     const Instruction nowhere;
     report(FindingKind::kAsync, {*warps_.front(), nowhere},
            [] { return std::string("all threads have exited while bulk loads are in flight"); });
@@ -214,7 +214,7 @@ std::string Cta::who_waits_where() const {
     for_lanes(w->alive, [&](int i) { at[w->pc[static_cast<std::size_t>(i)]] |= 1u << i; });
     for (const auto& [pc, lanes] : at) {
       if (++described > 12) return s + "; ...";
-      // A lane that waits in a barrier stands behind it already.
+      // The program counter of a lane that a barrier blocks is already past it.
       const bool behind = (w->runnable & lanes) == 0 && (w->collecting & lanes) == 0 && pc > 0 &&
                           kernel_.code[static_cast<std::size_t>(pc - 1)].blocks &&
                           !kernel_.code[static_cast<std::size_t>(pc)].retries;

@@ -12,9 +12,9 @@
 #include <vector>
 
 #include "ptx/machine/async_proxy.h"
-#include "ptx/machine/device.h"
 #include "ptx/machine/global_memory.h"
 #include "ptx/machine/kernel.h"
+#include "ptx/machine/options.h"
 #include "ptx/machine/shared_memory.h"
 #include "ptx/machine/warp.h"
 
@@ -106,7 +106,7 @@ class Cta {
   void arrive_at_mbarrier(const Site& at, std::uint32_t offset, std::uint32_t arrivals);
   /// Completes the phase of an mbarrier that has all arrivals and bytes.
   void end_phase(std::uint32_t offset);
-  void add_job(std::function<void()> run);
+  void add_pending_load(std::function<void()> run);
   void mark_async_write(std::uint32_t offset, std::uint32_t bytes, const MBarrier& b, int line);
   /// Whether a fence stands between a generic write and the async proxy's use.
   bool visible_to_async(const Warp& w, const SharedWord& s) const;
@@ -175,7 +175,7 @@ class Cta {
   void check_defined(Warp& w, const Instruction& ins, LaneMask lanes);
   void execute(Warp& w, const Instruction& ins, LaneMask lanes);
   void complete(Barrier& b);
-  void run_jobs(bool threads_stuck);
+  void complete_pending_loads(bool threads_stuck);
   void check_in_flight(Warp& w, const Instruction& ins);
   void check_write_after_write(const Site& at, std::uint32_t word, std::uint32_t first,
                                const void* value, std::uint8_t mask);
@@ -209,7 +209,7 @@ class Cta {
   std::array<Barrier, 16> barriers_;
   std::map<std::uint32_t, MBarrier> mbarriers_;  ///< by shared offset
   std::size_t agents_ = 0;
-  std::vector<Job> jobs_;
+  std::vector<PendingLoad> pending_loads_;
   std::uint64_t progress_ = 0, idle_rounds_ = 0;
   // Happens-before between CTAs: what this one saw, and what its last fence lets it publish.
   std::uint32_t epoch_ = 1;

@@ -169,7 +169,7 @@ void Cta::check_global_word(const Site& at, Allocation& a, std::size_t word, std
     }
     return;
   }
-  // A reader's epoch is not kept: whoever acquired anything in this launch gets the benefit.
+  // The epoch of a read is not recorded: a CTA that acquired anything in this launch is trusted.
   const bool foreign_read =
       g.reader >= launch_.first_cta && (g.many_readers || g.reader != number_);
   if (foreign_read && seen_.empty() && bytes == 0xF) {

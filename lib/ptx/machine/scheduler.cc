@@ -20,7 +20,8 @@ void Cta::run_slice(Warp& w) {
   auto budget = static_cast<std::int64_t>(launch_.options.slice_instructions);
   const std::int64_t start = budget;
   while (w.runnable != 0 && budget > 0) run_group(w, pick_group(w), budget);
-  // A group that spins for lanes further on would run forever: let another go first next time.
+  // A group that spins until diverged lanes of its warp write something would run forever: in the
+  // next slice another group goes first.
   w.rotate = budget > 0 ? 0 : 1 + static_cast<std::uint32_t>(random_() % 7);
   launch_.counters.warp_instructions += static_cast<std::uint64_t>(start - budget);
   const std::uint64_t limit = launch_.options.max_warp_instructions;
@@ -158,7 +159,7 @@ bool Cta::branch(Warp& w, const Instruction& ins, Group& g, LaneMask lanes, std:
   const bool back = ins.target < g.pc;
   g.pc = ins.target;
   if (budget > 0 && !(back && g.lanes != w.runnable)) return true;
-  set_pc(w, g.lanes, g.pc);  // others may stand where the loop begins
+  set_pc(w, g.lanes, g.pc);  // diverged lanes may wait at the head of the loop: reconverge
   return false;
 }
 
@@ -203,7 +204,7 @@ bool Cta::collective(Warp& w, const Instruction& ins, Group& g, LaneMask lanes) 
   const int pc = g.pc;
   set_pc(w, g.lanes & ~lanes, pc + 1);
   set_pc(w, lanes, pc);
-  // Those of the members that came here earlier. Lanes may meet at different bar.warp.sync.
+  // Members that arrived earlier. Diverged lanes may meet at different bar.warp.sync instructions.
   LaneMask arrived = here;
   for_lanes(w.collecting & members, [&](int i) {
     const int other = w.pc[static_cast<std::size_t>(i)];
@@ -238,7 +239,7 @@ void Cta::exit(Warp& w, const Instruction& ins, const Group& g, LaneMask lanes) 
     b.expected = live_;
     if (b.arrived == live_) complete(b);
   }
-  // Lanes that wait for the whole warp wait for fewer now: let them look again.
+  // Lanes that wait for all live lanes of the warp now wait for fewer: wake them to look again.
   for_lanes(w.collecting, [&](int i) {
     const Instruction& theirs =
         kernel_.code[static_cast<std::size_t>(w.pc[static_cast<std::size_t>(i)])];

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+
+#include "system/error.h"
 
 namespace flashbench::ptx {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <span>
 
-#include "ptx/machine/device.h"
+#include "ptx/machine/options.h"
 
 namespace flashbench::ptx {
 

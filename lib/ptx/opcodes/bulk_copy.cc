@@ -87,7 +87,7 @@ void start_load(Cta& cta, const Site& at, std::uint32_t shared, std::uint32_t by
   Warp* w = &at.warp;
   const Instruction* ins = &at.ins;
   const int lane = at.lane;
-  cta.add_job([=, &cta, move = std::move(move)] {
+  cta.add_pending_load([=, &cta, move = std::move(move)] {
     const Site site{*w, *ins, lane};
     cta.shared().add_in_flight(shared, bytes, -1);
     move();

@@ -158,7 +158,8 @@ bool decode_nanosleep(Decoder& d, const Statement& s, Instruction& ins) {
   return true;
 }
 
-// Waiting for, and letting go, the grid before and after: launches here run one after the other.
+// griddepcontrol (programmatic dependent launch): launches here run one after the other, so that
+// neither waiting for the grid before nor releasing the one behind does anything.
 bool decode_griddepcontrol(Decoder& d, const Statement&, Instruction& ins) {
   ins.kind = InstructionClass::kControl;
   ins.execute = nothing;

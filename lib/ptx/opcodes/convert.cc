@@ -55,8 +55,8 @@ float narrowed(double v, std::uint8_t rounding) {
   return above ? nearest : std::nextafter(nearest, INFINITY);
 }
 
-// Towards zero to a 16-bit format: the bits below are dropped after a conversion that cannot round
-// up across them.
+// To a 16-bit format. Towards zero: the value is first converted to float towards zero, so that no
+// carry reaches the bits that are kept, and the bits below are then cut off.
 std::uint16_t bf16_of(double v, std::uint8_t rounding) {
   if (rounding == kZero) {
     const float f = narrowed(v, kZero);

@@ -7,7 +7,7 @@
 #include <cstring>
 
 #include "ptx/machine/cta.h"
-#include "ptx/machine/device.h"
+#include "ptx/text/ptx_error.h"
 
 namespace flashbench::ptx {
 namespace {

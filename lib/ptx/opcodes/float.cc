@@ -60,7 +60,7 @@ void float_ternary(Cta&, Warp& w, const Instruction& ins, LaneMask lanes) {
 }
 
 #if defined(__x86_64__)
-// Without the instruction, each lane would call the C library.
+// std::fma where the build may not assume FMA3 is a call of the C library for each lane.
 __attribute__((target("avx2,fma"))) void fma_f32_hardware(Cta&, Warp& w, const Instruction& ins,
                                                           LaneMask lanes) {
   alignas(32) float a[kWarpSize], b[kWarpSize], c[kWarpSize];

@@ -1,5 +1,6 @@
 // f16 and bf16 arithmetic, single and packed in pairs: PTX ISA 9.7.4. Each operation is computed
-// wider and rounded once: add, sub and mul are innocuous in f32, fma is rounded to odd first.
+// in f32 and rounded again: that double rounding is innocuous for add, sub and mul; fma is rounded
+// to odd first.
 #include <cmath>
 
 #include "ptx/opcodes/lane_ops.h"

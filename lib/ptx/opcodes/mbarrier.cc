@@ -72,20 +72,20 @@ void Cta::end_phase(std::uint32_t offset) {
   }
 }
 
-void Cta::add_job(std::function<void()> run) {
-  jobs_.push_back({static_cast<int>(random_() % 12), std::move(run)});
+void Cta::add_pending_load(std::function<void()> run) {
+  pending_loads_.push_back({static_cast<int>(random_() % 12), std::move(run)});
 }
 
-// Due jobs complete in random order; if threads can do nothing, one completes early.
-void Cta::run_jobs(bool threads_stuck) {
-  std::shuffle(jobs_.begin(), jobs_.end(), random_);
-  for (std::size_t i = 0; i < jobs_.size();) {
-    if (jobs_[i].delay-- > 0 && !threads_stuck) {
+// Loads that are due arrive in random order; if no thread can run, one arrives early.
+void Cta::complete_pending_loads(bool threads_stuck) {
+  std::shuffle(pending_loads_.begin(), pending_loads_.end(), random_);
+  for (std::size_t i = 0; i < pending_loads_.size();) {
+    if (pending_loads_[i].delay-- > 0 && !threads_stuck) {
       ++i;
       continue;
     }
-    const auto run = std::move(jobs_[i].run);
-    jobs_.erase(jobs_.begin() + static_cast<std::ptrdiff_t>(i));
+    const auto run = std::move(pending_loads_[i].run);
+    pending_loads_.erase(pending_loads_.begin() + static_cast<std::ptrdiff_t>(i));
     run();
     ++progress_;
     threads_stuck = false;

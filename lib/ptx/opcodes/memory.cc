@@ -214,7 +214,8 @@ struct AddBf16x2 {
   }
 };
 
-// Lanes go in an order that changes: nobody may rely on one.
+// Lanes of an atomic execute one after the other, beginning with a random one: PTX promises no
+// order.
 template <class T, class F>
 void atomic(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
   const std::size_t count = ins.rows_a.size();

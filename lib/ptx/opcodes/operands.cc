@@ -5,8 +5,8 @@
 #include <bit>
 #include <cstring>
 
-#include "ptx/machine/device.h"
 #include "ptx/opcodes/decoder.h"
+#include "ptx/text/ptx_error.h"
 
 namespace flashbench::ptx {
 namespace {

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "ptx/machine/device.h"
 #include "ptx/text/lexer.h"
+#include "ptx/text/ptx_error.h"
 #include "ptx/text/syntax.h"
 #include "system/quote.h"
 

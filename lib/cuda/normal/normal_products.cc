@@ -1,4 +1,4 @@
-#include "cuda/contract/gemm.h"
+#include "cuda/normal/normal_products.h"
 
 #include <limits>
 

@@ -1,4 +1,4 @@
-#include "ptx/machine/device.h"
+#include "ptx/device.h"
 
 #include <fmt/format.h>
 

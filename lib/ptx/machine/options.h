@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace flashbench::ptx {
+
+struct DeviceOptions {
+  int compute_capability = 90;  ///< modules with a newer .target, or sm_90a of another, are refused
+  std::uint64_t seed = 1;       ///< of warp order, CTA order and asynchronous completion
+  std::size_t memory_bytes = std::size_t{8} << 30;  ///< alloc throws beyond it
+  std::size_t shared_bytes_per_block =
+      227 * 1024;                           ///< the opt-in limit, static and dynamic together
+  int resident_ctas = 4;                    ///< CTAs that take turns
+  std::uint32_t slice_instructions = 2000;  ///< a warp's turn
+  std::uint64_t max_warp_instructions = 0;  ///< of one launch; 0: no limit
+  bool detect_races = true;
+  int max_findings = 20;  ///< distinct ones of a launch that are kept
+};
+
+/// An address in the emulated device's generic address space. Allocations are far apart, so that
+/// an access past the end of one never lands in another.
+using Address = std::uint64_t;
+
+}  // namespace flashbench::ptx
