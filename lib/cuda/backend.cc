@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "cuda/device/absent.h"
-#include "cuda/device/device.h"
 #include "cuda/device/monitor.h"
+#include "cuda/devices.h"
 #include "cuda/kernels.h"
 #include "cuda/probe/peak_probe.h"
 

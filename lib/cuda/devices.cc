@@ -1,3 +1,5 @@
+#include "cuda/devices.h"
+
 #include <fmt/format.h>
 
 #include <cstdlib>
@@ -5,14 +7,12 @@
 #include <memory>
 
 #include "cuda/device/absent.h"
-#include "cuda/device/device.h"
 #include "cuda/device/driver_device.h"
 #include "cuda/device/emulated_device.h"
 #include "cuda/device/monitor.h"
 #include "cuda/probe/peak_probe.h"
 #include "system/error.h"
 
-// Which devices there are.
 namespace flashbench::cuda {
 namespace {
 
