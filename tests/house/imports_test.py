@@ -28,7 +28,7 @@ SUB_ROOMS = {
         "device": ["contract", "image"],
         "simt_f32": ["contract", "fragments"],
         "mma_sm80": ["contract", "fragments"],
-        "wgmma_sm90a": ["contract", "fragments"],
+        "wgmma_sm90a": ["contract", "fragments", "mma_sm80"],  # its gradients beyond d = 128 are that family's launches
         "normal": ["contract", "device", "fragments"],
         "decode": ["contract", "fragments"],
         "probe": ["contract", "device", "fragments", "mma_sm80", "wgmma_sm90a"],
@@ -40,16 +40,6 @@ SUB_ROOMS = {
         "opcodes": ["machine", "text"],
         ".": ["machine", "opcodes", "text"],
     },
-}
-
-# Edges against the order above, each with why it stands.
-EXCEPTIONS = {
-    ("lib/cuda/contract", "lib/cuda/device"): "a Gemm names its matrices by device addresses, which device.h defines",
-    ("lib/cuda/contract", "lib/cuda/normal"): "the products of normal attention are listed beside Gemm",
-    ("lib/cuda/device", "lib/cuda/probe"): "an open GPU owns its probe, whose buffers live as long as it does",
-    ("lib/cuda/wgmma_sm90a", "lib/cuda/mma_sm80"): "its gradients beyond d = 128 are the launches of that family",
-    ("lib/ptx/text", "lib/ptx/machine"): "the parser resolves what a declaration allocates through the device's types",
-    ("lib/ptx/machine", "lib/ptx/opcodes"): "the device decodes a kernel when it loads it",
 }
 
 
@@ -132,19 +122,15 @@ class Imports(unittest.TestCase):
         self.assertEqual(bad, [])
 
     def test_every_include_of_a_sub_room_is_allowed(self):
-        bad, used = [], set()
+        bad = []
         for file, included in includes():
             room = room_of(file)
             if room not in SUB_ROOMS or room_of(included) != room:
                 continue
             here, there = sub_room_of(file), sub_room_of(included)
-            edge = (f"{room}/{here}", f"{room}/{there}")
-            if edge in EXCEPTIONS:
-                used.add(edge)
-            elif here != there and there not in SUB_ROOMS[room].get(here, []):
+            if here != there and there not in SUB_ROOMS[room].get(here, []):
                 bad.append(f"{file} includes {included}: {here} may not import {there}")
         self.assertEqual(bad, [])
-        self.assertEqual(set(EXCEPTIONS) - used, set(), "an exception that nothing needs any more goes")
 
     def test_what_is_allowed_has_no_circle(self):
         self.assertEqual(circle(depends()), [])

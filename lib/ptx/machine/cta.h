@@ -99,7 +99,7 @@ class Cta {
   void arrive(const Site& at, LaneMask lanes, std::uint32_t id, std::uint32_t threads, bool wait);
   /// Adds a predicate to what barrier `id` reduces; call before arrive.
   void reduce(const Site& at, LaneMask lanes, std::uint32_t id, LaneMask predicate);
-  // ---- the async proxy, see mbarrier.cc
+  // ---- the async proxy, see mbarriers.cc
   MBarrier& mbarrier(const Site& at, std::uint32_t offset);
   void init_mbarrier(const Site& at, std::uint32_t offset, std::uint32_t count);
   void invalidate_mbarrier(const Site& at, std::uint32_t offset);
