@@ -265,6 +265,7 @@ class Group {
               const measure::Conditions& conditions, const oracle::Reference& reference) {
     report::Result& result = *r.result;
     result.timing = report::timing_of(samples);
+    if (result.timing) result.stopped_by = samples.stopped_by;
     const std::vector<std::string> warnings =
         measure::warnings(samples, context_.limits, conditions);
     result.warnings.insert(result.warnings.end(), warnings.begin(), warnings.end());

@@ -123,11 +123,28 @@ class Session {
     bool may_time_out = true;
     for (const State& s : states_) {
       if (!s.live()) continue;
-      done = done && (s.rule.satisfied() || s.rule.noise_stays());
+      done = done && needs_no_more(s).has_value();
       may_time_out = may_time_out && s.rule.may_time_out();
     }
     // A round that would end beyond the limit is not begun.
-    return done || (may_time_out && elapsed_s() + mean_round_s() > timeout_s_);
+    timed_out_ = !done && may_time_out && elapsed_s() + mean_round_s() > timeout_s_;
+    return done || timed_out_;
+  }
+
+  std::optional<StoppedBy> needs_no_more(const State& s) {
+    if (s.rule.satisfied()) return StoppedBy::kNoise;
+    if (s.rule.noise_stays()) return StoppedBy::kNoiseStays;
+    const double round_s = mean_round_s();
+    if (round_s > 0 && s.rule.out_of_reach((timeout_s_ - elapsed_s()) / round_s))
+      return StoppedBy::kOutOfReach;
+    return std::nullopt;
+  }
+
+  /// Of those that are not done all end by the time; one that was out of reach until then, too.
+  StoppedBy stopped_by(const State& s) {
+    if (stopped_) return StoppedBy::kInterrupt;
+    const std::optional<StoppedBy> own = needs_no_more(s);
+    return !own || (timed_out_ && own == StoppedBy::kOutOfReach) ? StoppedBy::kTimeout : *own;
   }
 
   void round() {
@@ -184,9 +201,7 @@ class Session {
     Samples& out = s.out;
     out.iterations_per_sample = s.warmup.iterations();
     out.warmup = s.warmup.info();
-    out.converged = s.live() && s.rule.satisfied();
-    out.noise_stays = s.live() && s.rule.noise_stays();
-    out.interrupted = stopped_;
+    out.stopped_by = stopped_by(s);
     const double calls =
         static_cast<double>(out.times_s.size()) * static_cast<double>(out.iterations_per_sample);
     if (calls > 0) {
@@ -203,7 +218,7 @@ class Session {
   std::vector<double> medians_s_, noise_;
   double started_s_, rounds_started_s_ = 0, timeout_s_ = 0, probed_s_ = 0;
   int rounds_ = 0, probes_ = 0;
-  bool stopped_ = false;
+  bool stopped_ = false, timed_out_ = false;
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "measure/clock.h"
 #include "measure/limits.h"
+#include "measure/stopped_by.h"
 #include "measure/warmup.h"
 
 namespace flashbench::measure {
@@ -41,10 +42,8 @@ struct Samples {
   double user_s = 0, system_s = 0;  ///< processor time per iteration, mean over the timed parts
   double first_run_s = 0;           ///< the very first call, cold pages and all
   WarmupInfo warmup;
-  double timed_s = 0;          ///< sum of the timed parts
-  bool converged = false;      ///< max_noise was reached with enough samples and time
-  bool noise_stays = false;    ///< it was not, and more samples would not: see StopRule
-  bool interrupted = false;    ///< stop_requested ended it
+  double timed_s = 0;  ///< sum of the timed parts
+  StoppedBy stopped_by = StoppedBy::kTimeout;
   std::exception_ptr failure;  ///< what launch threw; later rounds went on without it
 };
 

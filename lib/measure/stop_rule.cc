@@ -12,12 +12,39 @@ namespace {
 // The noise stays: after the criterion "stdrel" of nvbench, which ends a measurement whose noise
 // has stopped changing. nvbench's noise is the deviation of the samples, which no number of them
 // lowers; ours is how well the median is known, so that it is looked at over a fourfold growth of
-// their number, in which the interval of independent samples halves.
+// their number, in which the interval of independent samples halves. Where it does, the samples'
+// own spread is what nvbench looks at: once that is settled, the number of samples that the target
+// takes is known, too.
 constexpr int kFirstLook = 64;          // samples; fewer say little about an interval's width
 constexpr double kLookGrowth = 1.125;   // few looks: each is a chance to be wrong
 constexpr double kWindowBegins = 0.25;  // as a share of the samples so far
 constexpr double kSteady = 0.05;        // deviation of the widths in it, as a share of the last
+constexpr double kSettled = 0.1;        // the same of the samples' spread, which varies by chance
+constexpr int kSpreadKnown = 128;       // samples; fewer hide that a spread still falls
+constexpr double kFalls = 0.5;          // z by which deviations are smaller in the later half
+constexpr double kBeyond = 2;           // samples needed over those that fit: out of reach
 constexpr double kDrift = 2;            // |z| of a shift between its halves; 1 in 20 by chance
+
+double rms_deviation(std::span<const double> values, double from) {
+  double squares = 0;
+  for (const double v : values) squares += (v - from) * (v - from);
+  return std::sqrt(squares / static_cast<double>(values.size()));
+}
+
+double quartile_distance(std::span<const double> sorted) {
+  return quantile_sorted(sorted, 0.75) - quantile_sorted(sorted, 0.25);
+}
+
+/// rank_shift() of the second half of a series against the first.
+double shift_between_halves(std::span<const double> series) {
+  const std::size_t half = series.size() / 2;
+  return rank_shift(series.first(half), series.subspan(half));
+}
+
+std::span<const double> tail(std::span<const double> values) {
+  return values.subspan(
+      static_cast<std::size_t>(static_cast<double>(values.size()) * kWindowBegins));
+}
 
 }  // namespace
 
@@ -29,9 +56,11 @@ void StopRule::add(double per_iteration_s, double sample_s) {
                  per_iteration_s);
   in_order_.push_back(per_iteration_s);
   half_widths_.push_back(half_width());
+  spreads_.push_back(quartile_distance(sorted_));
   timed_s_ += sample_s;
   if (count() < next_look_) return;
   noise_stays_ = stopped_narrowing();
+  spread_settled_ = spread_settled();
   next_look_ = static_cast<int>(std::ceil(count() * kLookGrowth));
 }
 
@@ -53,24 +82,34 @@ bool StopRule::enough() const {
 
 bool StopRule::satisfied() const { return enough() && noise() <= limits_.max_noise; }
 
+bool StopRule::drifts() const { return std::abs(shift_between_halves(tail(in_order_))) >= kDrift; }
+
 bool StopRule::stopped_narrowing() const {
   if (!enough()) return false;
-  const std::size_t n = in_order_.size();
-  const std::size_t begin = static_cast<std::size_t>(static_cast<double>(n) * kWindowBegins);
   const double now = half_widths_.back();
-  double squares = 0;
-  for (std::size_t i = begin; i < n; ++i)
-    squares += (half_widths_[i] - now) * (half_widths_[i] - now);
-  if (std::sqrt(squares / static_cast<double>(n - begin)) > kSteady * now) return false;
-  const std::span<const double> window = std::span(in_order_).subspan(begin);
-  const std::size_t half = window.size() / 2;
-  return std::abs(rank_shift(window.first(half), window.subspan(half))) < kDrift;
+  return rms_deviation(tail(half_widths_), now) <= kSteady * now && !drifts();
+}
+
+bool StopRule::spread_settled() const {
+  if (!enough() || count() < kSpreadKnown) return false;
+  const double now = spreads_.back();
+  if (rms_deviation(tail(spreads_), now) > kSettled * now || drifts()) return false;
+  std::vector<double> deviations;
+  for (const double t : tail(in_order_)) deviations.push_back(std::abs(t - median_s()));
+  return shift_between_halves(deviations) > -kFalls;
+}
+
+bool StopRule::out_of_reach(double fit) const {
+  return spread_settled_ && !satisfied() && samples_needed() > kBeyond * fit;
 }
 
 bool StopRule::may_time_out() const { return count() >= limits_.timeout_samples; }
 
 double StopRule::samples_left() const {
-  if (satisfied() || noise_stays()) return 0;
+  return satisfied() || noise_stays() ? 0 : samples_needed();
+}
+
+double StopRule::samples_needed() const {
   if (count() == 0) return limits_.min_samples;
   const double n = count();
   double needed = std::max(limits_.min_samples - n, 1.0);

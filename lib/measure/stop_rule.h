@@ -23,6 +23,11 @@ class StopRule {
   /// root of their number; and not where times drift, which says that the machine has not settled.
   /// Decided at 64 samples and whenever their number has grown by an eighth, and kept in between.
   bool noise_stays() const { return noise_stays_ && !satisfied(); }
+  /// Enough samples and time, and the spread of the samples, which no number of them lowers, is
+  /// settled, and at that spread max_noise is more than twice as many samples away as still fit
+  /// into the time. A spread that still falls, and times that drift, are not settled. Looked at
+  /// when noise_stays() is. `fit`: how many more samples there is time for.
+  bool out_of_reach(double fit) const;
   /// Enough samples to stop because time is over.
   bool may_time_out() const;
 
@@ -38,12 +43,16 @@ class StopRule {
   bool enough() const;
   double half_width() const;
   bool stopped_narrowing() const;
+  bool spread_settled() const;
+  bool drifts() const;
+  double samples_needed() const;
 
   Limits limits_;
   std::vector<double> sorted_, in_order_;
   std::vector<double> half_widths_;  ///< of the median's interval after each sample
-  int next_look_;                    ///< number of samples at which noise_stays_ is decided next
-  bool noise_stays_ = false;
+  std::vector<double> spreads_;      ///< distance of the quartiles after each sample
+  int next_look_;                    ///< number of samples at which these two are decided next
+  bool noise_stays_ = false, spread_settled_ = false;
   double timed_s_ = 0;
 };
 

@@ -71,21 +71,23 @@ void read_clocks(Snapshot& s, std::span<const int> cpus, const fs::path& root) {
 }
 
 std::optional<std::string> noisy(const Samples& s, const Statistics& stats, const Limits& limits) {
-  if (s.converged || stats.noise() <= limits.max_noise) return std::nullopt;
+  if (s.stopped_by == StoppedBy::kNoise || stats.noise() <= limits.max_noise) return std::nullopt;
   if (stats.count < 2)
     return "noisy: one sample says nothing about its noise; raise --timeout so that more fit";
-  if (s.noise_stays)
-    return fmt::format(
-        "noisy: the median of {} samples is known to +-{:.2g} % (asked: {:.2g} %), and more "
-        "samples "
-        "have stopped narrowing that, so that sampling ended before --timeout; stop other programs "
-        "and fix the clocks, or raise --max_noise",
-        stats.count, 100 * stats.noise(), 100 * limits.max_noise);
-  const std::string remedy = static_cast<int>(s.times_s.size()) < limits.min_samples
-                                 ? "raise --timeout so that more samples fit"
-                                 : "stop other programs, or raise --timeout";
-  return fmt::format("noisy: the median of {} samples is known to +-{:.2g} % (asked: {:.2g} %); {}",
-                     stats.count, 100 * stats.noise(), 100 * limits.max_noise, remedy);
+  std::string rest = static_cast<int>(s.times_s.size()) < limits.min_samples
+                         ? "; raise --timeout so that more samples fit"
+                         : "; stop other programs, or raise --timeout";
+  if (s.stopped_by == StoppedBy::kNoiseStays)
+    rest =
+        ", and more samples have stopped narrowing that, so that sampling ended before --timeout; "
+        "stop other programs and fix the clocks, or raise --max_noise";
+  if (s.stopped_by == StoppedBy::kOutOfReach)
+    rest = fmt::format(
+        ", which would take {:.2g} times as many, so that sampling ended before --timeout; stop "
+        "other programs and fix the clocks, or raise --max_noise or --timeout",
+        std::pow(stats.noise() / limits.max_noise, 2));
+  return fmt::format("noisy: the median of {} samples is known to +-{:.2g} % (asked: {:.2g} %){}",
+                     stats.count, 100 * stats.noise(), 100 * limits.max_noise, rest);
 }
 
 std::optional<std::string> slow_first_run(const Samples& s, const Statistics& stats) {

@@ -229,6 +229,7 @@ void fields(R& r, V&& visit) {
   visit("workload", r.workload);
   visit.recorded(r);
   visit.flattened(r.timing);
+  visit.added("stopped_by", r.stopped_by);
   visit("calibration", r.calibration);
   visit("warnings", r.warnings);
   visit.added("others_cpus", r.others_cpus);

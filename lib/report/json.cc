@@ -18,6 +18,7 @@ Json value_of(std::uint64_t v) { return v; }
 Json value_of(const std::string& v) { return v; }
 Json value_of(Status v) { return name(v); }
 Json value_of(Rejection::Kind v) { return name(v); }
+Json value_of(measure::StoppedBy v) { return name(v); }
 Json value_of(std::monostate) { return nullptr; }
 
 void add_recorded(Json& out, const sweep::CaseRecord& record, sweep::Place place,

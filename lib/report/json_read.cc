@@ -9,6 +9,7 @@
 
 #include "report/fields.h"
 #include "report/json.h"
+#include "sweep/text.h"
 #include "system/error.h"
 #include "system/strict_json.h"
 
@@ -65,21 +66,19 @@ void read(const Json& j, std::string& out, const At& at) {
   if (!j.is_string()) at.fail("a string", j);
   out = j.get<std::string>();
 }
-void read(const Json& j, Status& out, const At& at) {
-  for (const Status s : {Status::kOk, Status::kSkipped, Status::kFailed, Status::kInterrupted})
-    if (j == name(s)) {
-      out = s;
+/// An enumerator by its name.
+template <typename E>
+requires std::is_enum_v<E>
+void read(const Json& j, E& out, const At& at) {
+  std::vector<std::string> names;
+  for (const E e : kEnumerators<E>) {
+    if (j == name(e)) {
+      out = e;
       return;
     }
-  at.fail("ok, skipped, failed or interrupted", j);
-}
-void read(const Json& j, Rejection::Kind& out, const At& at) {
-  if (j.is_string())
-    if (const auto kind = from_name<Rejection::Kind>(j.get_ref<const std::string&>())) {
-      out = *kind;
-      return;
-    }
-  at.fail("unsupported, memory, absent or invalid", j);
+    names.emplace_back(name(e));
+  }
+  at.fail(sweep::alternatives(names), j);
 }
 void read(const Json& j, Workload& out, const At& at);
 template <HasFields T>

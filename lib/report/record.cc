@@ -51,6 +51,7 @@ bool numbers_hold(const Result& r) {
 Result published(Result r) {
   if (numbers_hold(r)) return r;
   r.timing.reset();
+  r.stopped_by.reset();
   r.calibration.reset();
   r.tflops.reset();
   r.gb_s.reset();

@@ -10,6 +10,7 @@
 
 #include "core/problem.h"
 #include "core/verdict.h"
+#include "measure/stopped_by.h"
 #include "sweep/field.h"
 
 /// The report, field by field as the JSON has it and under the same names. SI base units (seconds,
@@ -171,7 +172,8 @@ struct Result : sweep::CaseRecord {
   std::map<std::string, std::string> parameters;  ///< what the sweep varied, by flag
 
   std::optional<Timing> timing;
-  std::optional<Calibration> calibration;  ///< with --calibrate
+  std::optional<measure::StoppedBy> stopped_by;  ///< why no more samples were taken
+  std::optional<Calibration> calibration;        ///< with --calibrate
   std::vector<std::string> warnings;
   std::optional<double> others_cpus;  ///< processors that others kept busy while it was sampled
 

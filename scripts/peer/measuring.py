@@ -14,9 +14,9 @@ from sampling import Unsupported, noise, sample
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MEASURED = (
-    "times iterations_per_sample min max median mean stddev mad p25 p75 ci95 user system tflops "
-    "gb_s pct_peak bound peak_rss_bytes device_bytes energy_j speedup_over phases workspace_bytes "
-    "flop_executed"
+    "stopped_by times iterations_per_sample min max median mean stddev mad p25 p75 ci95 user "
+    "system tflops gb_s pct_peak bound peak_rss_bytes device_bytes energy_j speedup_over phases "
+    "workspace_bytes flop_executed"
 ).split()
 
 

@@ -1,5 +1,7 @@
 """Sampling and its statistics by the rules of lib/measure, and memory as the system tells it."""
 
+import bisect
+import itertools
 import math
 import os
 import pathlib
@@ -7,6 +9,12 @@ import statistics
 import time
 
 MIN_SAMPLE_S = 1e-3  # shorter calls are batched into samples of this length
+REMEDIES = {  # of noise, by what stopped the samples
+    "noise": "",
+    "noise_stays": ", and more samples have stopped narrowing that; stop other programs",
+    "noise_out_of_reach": ", which would take far longer; stop other programs, or raise --timeout",
+    "timeout": "; stop other programs, or raise --timeout",
+}
 
 
 class Unsupported(Exception):
@@ -124,31 +132,118 @@ def warm_up(job, limit_s):
                 return iterations
 
 
+class StopRule:
+    """When the samples of one case suffice, or more would not help: lib/measure's stop_rule.cc."""
+
+    FIRST_LOOK, LOOK_GROWTH = 64, 1.125
+    WINDOW_BEGINS, STEADY, DRIFT = 0.25, 0.05, 2
+    SPREAD_KNOWN, SETTLED, FALLS, BEYOND = 128, 0.1, 0.5, 2
+
+    def __init__(self, limits):
+        self.limits = limits
+        self.times, self.ordered = [], []
+        self.half_widths, self.spreads = [], []  # after each sample
+        self.timed_s = 0.0
+        self.next_look = max(self.FIRST_LOOK, limits["min_samples"])
+        self.narrowed = self.settled = False  # the interval has stopped; the spread has
+
+    def add(self, per_iteration_s, sample_s):
+        self.times.append(per_iteration_s)
+        bisect.insort(self.ordered, per_iteration_s)
+        low, high = median_interval(self.ordered)
+        self.half_widths.append((high - low) / 2)
+        self.spreads.append(quartile_distance(self.ordered))
+        self.timed_s += sample_s
+        if len(self.times) >= self.next_look:
+            self.look()
+            self.next_look = math.ceil(len(self.times) * self.LOOK_GROWTH)
+
+    def enough(self):
+        many = len(self.times) >= self.limits["min_samples"]
+        return many and self.timed_s >= self.limits["min_time"]
+
+    def look(self):
+        begin = int(len(self.times) * self.WINDOW_BEGINS)
+
+        def shift_between_halves(series):
+            half = len(series) // 2
+            return rank_shift(series[:half], series[half:])
+
+        def steady(values, share):
+            now = values[-1]
+            squares = statistics.fmean((v - now) ** 2 for v in values[begin:])
+            return math.sqrt(squares) <= share * now
+
+        window = self.times[begin:]
+        middle = quantile(self.ordered, 0.5)
+        quiet = self.enough() and abs(shift_between_halves(window)) < self.DRIFT
+        stays = shift_between_halves([abs(t - middle) for t in window]) > -self.FALLS
+        known = len(self.times) >= self.SPREAD_KNOWN
+        self.narrowed = quiet and steady(self.half_widths, self.STEADY)
+        self.settled = quiet and known and stays and steady(self.spreads, self.SETTLED)
+
+    def noise(self):
+        middle = quantile(self.ordered, 0.5)
+        return self.half_widths[-1] / middle if len(self.times) > 1 else math.inf
+
+    def stopped_by(self, left_s):
+        """The report's word for why no more samples are needed, or None. `left_s`: of the time."""
+        share = self.noise() / self.limits["max_noise"]
+        if self.enough() and share <= 1:
+            return "noise"
+        if self.narrowed:
+            return "noise_stays"
+        fit = left_s * len(self.times) / self.timed_s
+        if self.settled and len(self.times) * (share**2 - 1) > self.BEYOND * fit:
+            return "noise_out_of_reach"
+        return None
+
+
+def quartile_distance(ordered):
+    return quantile(ordered, 0.75) - quantile(ordered, 0.25)
+
+
+def rank_shift(first, second):
+    """z of the rank-sum test: how surely `second` is larger. Ties share the mean of their ranks."""
+    values = sorted([(x, 0) for x in first] + [(x, 1) for x in second])
+    ranks = ties = begin = 0
+    for _, group in itertools.groupby(values, key=lambda value: value[0]):
+        of_second = [of for _, of in group]
+        end = begin + len(of_second)
+        ranks += sum(of_second) * (begin + end + 1) / 2
+        ties += len(of_second) * (len(of_second) ** 2 - 1)
+        begin = end
+    m, n = len(first), len(second)
+    variance = m * n / 12 * (m + n + 1 - ties / ((m + n) * (m + n - 1))) if m and n else 0
+    return (ranks - n * (m + n + 1) / 2) / math.sqrt(variance) if variance > 0 else 0.0
+
+
 def sample(job, limits):
     """Timing fields of a result, and its warnings."""
     started = time.perf_counter()
     iterations = warm_up(job, min(1.0, limits["timeout"] / 4))
-    times, timed_s = [], 0.0
+    rule = StopRule(limits)
     cpu = os.times()
-    while True:
+    stopped_by = None
+    while stopped_by is None:
         took = job.timed(iterations)
-        times.append(took / iterations)
-        timed_s += took
-        enough = len(times) >= limits["min_samples"] and timed_s >= limits["min_time"]
-        if enough and noise(times) <= limits["max_noise"]:
-            break
-        if len(times) >= 3 and time.perf_counter() - started + took > limits["timeout"]:
-            break
+        rule.add(took / iterations, took)
+        left_s = limits["timeout"] - (time.perf_counter() - started)
+        stopped_by = rule.stopped_by(left_s)
+        if stopped_by in (None, "noise_out_of_reach") and len(rule.times) >= 3 and took > left_s:
+            stopped_by = "timeout"
     after = os.times()
-    calls = len(times) * iterations
-    fields = summarize(times)
+    calls = len(rule.times) * iterations
+    fields = summarize(rule.times)
+    fields["stopped_by"] = stopped_by
     fields["iterations_per_sample"] = iterations
     fields["user"] = (after.user - cpu.user) / calls
     fields["system"] = (after.system - cpu.system) / calls
     warnings = []
-    if noise(times) > limits["max_noise"]:
-        warnings.append(
-            f"noisy: the median of {len(times)} samples is known to +-{100 * noise(times):.1f} % "
-            f"(asked: {100 * limits['max_noise']:g} %); stop other programs, or raise --timeout"
+    if rule.noise() > limits["max_noise"]:
+        known = (
+            f"noisy: the median of {len(rule.times)} samples is known to "
+            f"+-{100 * rule.noise():.1f} % (asked: {100 * limits['max_noise']:g} %)"
         )
+        warnings.append(known + REMEDIES[stopped_by])
     return fields, warnings

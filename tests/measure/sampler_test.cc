@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -36,8 +37,7 @@ TEST(Sampler, FirstRunIsReportedAndIsNoSample) {
   EXPECT_DOUBLE_EQ(all[0].first_run_s, 9.0);
   EXPECT_THAT(all[0].times_s, ElementsAre(1.0, 1.0, 1.0));
   EXPECT_EQ(all[0].warmup.calls, 1) << "9 s are beyond the limit of the warm-up";
-  EXPECT_TRUE(all[0].converged);
-  EXPECT_FALSE(all[0].interrupted);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kNoise);
   EXPECT_DOUBLE_EQ(all[0].timed_s, 3.0);
   EXPECT_DOUBLE_EQ(all[0].user_s, 1.0);
 }
@@ -172,7 +172,7 @@ TEST(Sampler, TimeIsSharedAndAtLeastThreeSamplesAreTaken) {
   const auto all = sample_interleaved(subjects, Limits{}, clock);
   EXPECT_EQ(all[0].times_s.size(), 3u);
   EXPECT_EQ(all[1].times_s.size(), 3u);
-  EXPECT_FALSE(all[1].converged);
+  EXPECT_NE(all[1].stopped_by, StoppedBy::kNoise);
   EXPECT_DOUBLE_EQ(clock.now_s() - began_s, 4 * 35.0) << "first runs and three rounds";
 }
 
@@ -202,7 +202,7 @@ TEST(Sampler, InterruptKeepsWhatIsThere) {
   Hooks hooks;
   hooks.stop_requested = [&] { return clock.launches() >= 3; };
   const auto all = sample_interleaved(subjects, Limits{}, clock, hooks);
-  EXPECT_TRUE(all[0].interrupted);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kInterrupt);
   EXPECT_THAT(all[0].times_s, ElementsAre(1.0, 1.0));
   EXPECT_EQ(clock.launches(), 3) << "nothing is launched after the request";
 }
@@ -225,7 +225,7 @@ TEST(Sampler, InterruptBeforeTheFirstRunLaunchesNothing) {
   const auto all = sample_interleaved(subjects, Limits{}, clock, hooks);
   EXPECT_EQ(clock.launches(), 0);
   EXPECT_TRUE(all[0].times_s.empty());
-  EXPECT_TRUE(all[0].interrupted);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kInterrupt);
 }
 
 std::string what(const std::exception_ptr& failure) {
@@ -265,9 +265,9 @@ TEST(Sampler, OneFailureDoesNotEndTheOthers) {
   const auto all = sample_interleaved(subjects, Limits{}, clock);
   ASSERT_TRUE(all[1].failure);
   EXPECT_EQ(what(all[1].failure), "device lost");
-  EXPECT_FALSE(all[1].converged);
+  EXPECT_NE(all[1].stopped_by, StoppedBy::kNoise);
   EXPECT_FALSE(all[0].failure);
-  EXPECT_TRUE(all[0].converged);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kNoise);
   EXPECT_EQ(all[0].times_s.size(), 10u);
 }
 
@@ -331,12 +331,57 @@ TEST(Sampler, NoiseThatStaysEndsBeforeTheTimeout) {
   const std::vector<Subject> subjects = {
       {.launch = [&] { clock.advance(++calls % 4 < 2 ? 0.010 : 0.013); }}, taking(clock, 0.01)};
   const auto all = sample_interleaved(subjects, Limits{}, clock);
-  EXPECT_TRUE(all[0].noise_stays);
-  EXPECT_FALSE(all[0].converged);
-  EXPECT_FALSE(all[1].noise_stays);
-  EXPECT_TRUE(all[1].converged);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kNoiseStays);
+  EXPECT_EQ(all[1].stopped_by, StoppedBy::kNoise);
   EXPECT_GE(all[0].times_s.size(), 64u);
   EXPECT_LE(all[0].times_s.size(), 200u) << "40 s are enough for over a thousand";
+}
+
+/// A subject whose call i takes `time(i)` seconds.
+Subject varying(FakeClock& clock, std::function<double(int)> time) {
+  return {
+      .launch = [&clock, time = std::move(time), i = 0]() mutable { clock.advance(time(i++)); }};
+}
+
+/// Between -1 and 1, each value once and in no order.
+double scattered(int i) { return std::remainder(i * 0.6180339887498949, 1) * 2; }
+
+TEST(Sampler, WideNoiseWhoseTargetIsFarAwayEndsBeforeTheTimeout) {
+  FakeClock clock;
+  const auto wide = [](int i) { return 0.02 * (1 + 0.9 * scattered(7919 * i)); };
+  const std::vector<Subject> subjects = {varying(clock, wide)};
+  Limits limits;
+  limits.max_noise = 1e-4;
+  const double began_s = clock.now_s();
+  const auto all = sample_interleaved(subjects, limits, clock);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kOutOfReach);
+  EXPECT_GE(all[0].times_s.size(), 128u);
+  EXPECT_LT(clock.now_s() - began_s, 15.0) << "of 20 s";
+}
+
+TEST(Sampler, WideNoiseWithinReachGoesOn) {
+  FakeClock clock;
+  const auto wide = [](int i) { return 0.002 * (1 + 0.3 * scattered(7919 * i)); };
+  const auto all = sample_interleaved(std::vector{varying(clock, wide)}, Limits{}, clock);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kNoise);
+}
+
+TEST(Sampler, NoiseThatFallsAsTheMachineSettlesGoesOn) {
+  FakeClock clock;
+  const auto settling = [](int i) {
+    return 0.02 * (1 + 0.9 * std::exp(-i / 150.0) * scattered(7919 * i));
+  };
+  Limits limits;
+  limits.max_noise = 2e-3;
+  const auto all = sample_interleaved(std::vector{varying(clock, settling)}, limits, clock);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kNoise);
+}
+
+TEST(Sampler, TimeThatIsOverIsTheReason) {
+  FakeClock clock;
+  const auto wide = [](int i) { return 3.0 * (1 + 0.3 * scattered(7919 * i)); };
+  const auto all = sample_interleaved(std::vector{varying(clock, wide)}, Limits{}, clock);
+  EXPECT_EQ(all[0].stopped_by, StoppedBy::kTimeout);
 }
 
 }  // namespace

@@ -150,6 +150,49 @@ TEST(StopRule, DriftIsNoNoiseThatStays) {
       EXPECT_EQ(samples_until_noise_stays(limits, 1000, seed, time), 1001) << seed;
 }
 
+/// Samples until the target is out of reach of a time of 20 s; 0 where it never is.
+int samples_until_out_of_reach(unsigned seed, const Times& time) {
+  StopRule rule(Limits{});
+  std::mt19937 random(seed);
+  double elapsed_s = 0;
+  for (int n = 1; elapsed_s < 20 && !rule.satisfied(); ++n) {
+    const double x = time(n - 1, random);
+    rule.add(x, x);
+    elapsed_s += x;
+    if (rule.out_of_reach((20 - elapsed_s) * n / elapsed_s)) return n;
+  }
+  return 0;
+}
+
+TEST(StopRule, AWideSpreadThatStaysPutsTheTargetOutOfReach) {
+  const auto skewed = [](int, std::mt19937& random) {
+    return 0.004 + std::exponential_distribution<double>(160)(random);
+  };
+  const auto wide = [](int, std::mt19937& random) { return uniform(random, 0.005, 0.025); };
+  for (const Times& time : {Times(skewed), Times(wide)})
+    for (unsigned seed = 0; seed < 50; ++seed) {
+      const int n = samples_until_out_of_reach(seed, time);
+      EXPECT_GE(n, 128) << seed;
+      EXPECT_LE(n, 1000) << seed << ": some 1500 fit";
+    }
+}
+
+TEST(StopRule, WhatTheTimeAllowsIsWithinReach) {
+  const auto narrow = [](int, std::mt19937& random) { return uniform(random, 0.009, 0.011); };
+  for (unsigned seed = 0; seed < 100; ++seed)
+    EXPECT_EQ(samples_until_out_of_reach(seed, narrow), 0) << seed;
+}
+
+TEST(StopRule, ASpreadThatStillFallsIsNotGivenUp) {
+  const auto settling = [](int i, std::mt19937& random) {
+    return 0.01 * (1 + std::exp(-i / 150.0) * uniform(random, -0.5, 0.5));
+  };
+  int given_up = 0;
+  for (unsigned seed = 0; seed < 100; ++seed)
+    given_up += samples_until_out_of_reach(seed, settling) > 0 ? 1 : 0;
+  EXPECT_LE(given_up, 2) << "of 100, by chance";
+}
+
 TEST(StopRule, NoiseThatStaysNeedsNoMoreSamples) {
   StopRule rule(Limits{});
   std::mt19937 random(1);

@@ -23,7 +23,7 @@ Samples quiet() {
   Samples s;
   for (int i = 0; i < 20; ++i) s.times_s.push_back(0.100 + 0.0001 * (i % 3));
   s.first_run_s = 0.12;
-  s.converged = true;
+  s.stopped_by = StoppedBy::kNoise;
   return s;
 }
 
@@ -54,7 +54,7 @@ TEST(Warnings, AQuietRunHasNone) { EXPECT_THAT(warnings(quiet(), Limits{}, calm(
 
 TEST(Warnings, NoiseNamesItsRemedy) {
   Samples s = quiet();
-  s.converged = false;
+  s.stopped_by = StoppedBy::kTimeout;
   for (std::size_t i = 0; i < s.times_s.size(); ++i) s.times_s[i] = 0.1 + 0.003 * double(i);
   EXPECT_THAT(warnings(s, Limits{}, calm()),
               ElementsAre(HasSubstr("stop other programs, or raise --timeout")));
@@ -62,17 +62,25 @@ TEST(Warnings, NoiseNamesItsRemedy) {
 
 TEST(Warnings, NoiseThatStaysDoesNotAskForTime) {
   Samples s = quiet();
-  s.converged = false;
-  s.noise_stays = true;
+  s.stopped_by = StoppedBy::kNoiseStays;
   for (std::size_t i = 0; i < s.times_s.size(); ++i) s.times_s[i] = i % 2 == 0 ? 0.1 : 0.11;
   EXPECT_THAT(warnings(s, Limits{}, calm()),
               ElementsAre(AllOf(HasSubstr("have stopped narrowing"), HasSubstr("raise --max_noise"),
                                 Not(HasSubstr("raise --timeout")))));
 }
 
+TEST(Warnings, NoiseOutOfReachSaysHowFarItIs) {
+  Samples s = quiet();
+  s.stopped_by = StoppedBy::kOutOfReach;
+  for (std::size_t i = 0; i < s.times_s.size(); ++i) s.times_s[i] = 0.1 + 0.003 * double(i);
+  EXPECT_THAT(warnings(s, Limits{}, calm()),
+              ElementsAre(AllOf(HasSubstr("times as many"), HasSubstr("before --timeout"),
+                                HasSubstr("raise --max_noise or --timeout"))));
+}
+
 TEST(Warnings, TooFewSamplesAskForTime) {
   Samples s = quiet();
-  s.converged = false;
+  s.stopped_by = StoppedBy::kTimeout;
   s.times_s = {1.0, 1.1, 1.2};
   EXPECT_THAT(warnings(s, Limits{}, calm()), ElementsAre(HasSubstr("raise --timeout so that")));
   s.times_s = {1.0};
@@ -81,7 +89,7 @@ TEST(Warnings, TooFewSamplesAskForTime) {
 
 TEST(Warnings, UnconvergedButQuietSamplesAreNoNoise) {
   Samples s = quiet();
-  s.converged = false;  // the time was over before min_time, say
+  s.stopped_by = StoppedBy::kTimeout;  // the time was over before min_time, say
   EXPECT_THAT(warnings(s, Limits{}, calm()), IsEmpty());
 }
 
@@ -205,7 +213,7 @@ TEST(Warnings, UnreadableMachineSaysNothing) {
 
 TEST(Warnings, EachIsOneLine) {
   Samples s = quiet();
-  s.converged = false;
+  s.stopped_by = StoppedBy::kTimeout;
   s.first_run_s = 9;
   for (std::size_t i = 0; i < s.times_s.size(); ++i) s.times_s[i] = 0.1 + 0.003 * double(i);
   Conditions c = calm();

@@ -25,6 +25,7 @@ void expect_no_numbers(const Result& r) {
   EXPECT_FALSE(r.phases || r.phase_timer_s);
   EXPECT_FALSE(r.balance || r.why);
   EXPECT_FALSE(r.gflop_per_j);
+  EXPECT_FALSE(r.stopped_by);
 }
 
 Result full_result() {

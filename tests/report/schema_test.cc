@@ -92,6 +92,14 @@ TEST(Schema, AcceptsEveryReportThatIsWritten) {
   }
 }
 
+TEST(Schema, KnowsEveryReasonWhySamplingStops) {
+  Report report = fixed_report();
+  for (const auto why : kEnumerators<measure::StoppedBy>) {
+    report.results[0].stopped_by = why;
+    EXPECT_TRUE(valid(parsed(report))) << name(why);
+  }
+}
+
 TEST(Schema, RejectsWhatNoReportMayHold) {
   const std::pair<const char*, json> mutations[] = {
       {"/schema_version", 2},
@@ -108,6 +116,7 @@ TEST(Schema, RejectsWhatNoReportMayHold) {
       {"/peaks/0/read_gb_s", 3.0},
       {"/results/0/status", "fine"},
       {"/results/0/refusal", "tired"},
+      {"/results/0/stopped_by", "boredom"},
       {"/results/0/refusal", "memory"},  // nothing that ran was refused
       {"/results/0/workload/q_len", 0},
       {"/results/0/workload/q_len", 1.5},

@@ -1,6 +1,7 @@
 """The peers' rules are flashbench's: work, statistics, cases, exit codes. No package needed."""
 
 import json
+import math
 import subprocess
 import types
 import unittest
@@ -158,6 +159,44 @@ class Rules(ScriptTest):
         )
         self.assertEqual(fields["times"], [0.6, 0.7, 0.8])
         self.assertIn("noisy", warning)
+
+    def stopped(self, time_of, **limits):
+        """What ends samples of those times, and after how many; no time goes by."""
+        rule = sampling.StopRule(
+            dict({"max_noise": 0.01, "min_samples": 10, "min_time": 0.5}, **limits)
+        )
+        left_s = 20.0
+        while True:
+            took = time_of(len(rule.times))
+            rule.add(took, took)
+            left_s -= took
+            if (why := rule.stopped_by(left_s)) or left_s < 0:
+                return why or "timeout", len(rule.times)
+
+    def test_sampling_stops_where_the_noise_does(self):
+        """As lib/measure's does: its tests have the same sequences."""
+
+        def scattered(i):  # between -1 and 1, each value once and in no order
+            return 2 * math.remainder(7919 * i * 0.6180339887498949, 1)
+
+        why, count = self.stopped(lambda i: 0.010 if i % 4 < 2 else 0.013)
+        self.assertEqual((why, count), ("noise_stays", 64))
+        why, count = self.stopped(lambda i: 0.02 * (1 + 0.9 * scattered(i)), max_noise=1e-4)
+        self.assertEqual(why, "noise_out_of_reach")
+        self.assertTrue(128 <= count < 800, count)
+        why, _ = self.stopped(lambda i: 0.002 * (1 + 0.3 * scattered(i)))
+        self.assertEqual(why, "noise")
+        why, _ = self.stopped(
+            lambda i: 0.02 * (1 + 0.9 * math.exp(-i / 150) * scattered(i)), max_noise=2e-3
+        )
+        self.assertEqual(why, "noise")
+
+    def test_a_field_that_the_library_has_never_heard_of_is_refused(self):
+        stored = Stored(self.outputs(*TINY))
+        stored.computes = [name for name in Stored.computes if name != "causal"]
+        (result,) = self.reports(stored, *TINY, "--type", "flash")["results"]
+        self.assertEqual((result["status"], result["refusal"]), ("skipped", "unsupported"))
+        self.assertEqual(result["reason"], "pytorch here takes no --causal")
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ TEST_F(Bench, MeasuresWhatTheClockSaysAndVerifiesIt) {
   EXPECT_EQ(r.device, "0");
   EXPECT_FALSE(r.threads);
   EXPECT_NEAR(r.timing.value().median, 0.010, 1e-9);
+  EXPECT_EQ(r.stopped_by, measure::StoppedBy::kNoise);
   EXPECT_NEAR(r.pct_peak.value(), 100 * r.flop_visible / 1e9 / 0.010, 1e-9);
   EXPECT_EQ(r.bound, "compute");
 }
