@@ -139,22 +139,21 @@ def traits():
 TRAITS = traits()
 
 
+def short_text(trait, result):
+    """What case_text says of a trait; "" where it goes without saying."""
+    field = trait.fields[0]
+    if trait.is_joint:
+        return "" if all(f.is_usual(result) for f in trait.fields) else trait.text(result)
+    if field.short:
+        follows = field.follows and field.is_usual(result)
+        return "" if follows else field.short.format(field.value(result))
+    return "" if field.is_usual(result) else field.text(result)
+
+
 def case_text(result):
     """A case in one line: `flash forward f32 b1 h8 hkv2 q512 d64 causal`."""
-    words = [result["type"]]
-    for trait in TRAITS.values():
-        if trait.of != "problem":
-            continue
-        field = trait.fields[0]
-        if trait.is_joint:
-            if any(not f.is_usual(result) for f in trait.fields):
-                words.append(trait.text(result))
-        elif field.short:
-            if not (field.follows and field.is_usual(result)):
-                words.append(field.short.format(field.value(result)))
-        elif not field.is_usual(result):
-            words.append(field.text(result))
-    return " ".join(words)
+    words = [short_text(t, result) for t in TRAITS.values() if t.of == "problem"]
+    return " ".join([result["type"], *filter(None, words)])
 
 
 def key_fields(*without):
