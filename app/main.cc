@@ -26,10 +26,10 @@ ExitCode complain(std::string message, ExitCode code) {
 }
 
 ExitCode run(const std::vector<std::string>& argv) {
-  const flashbench::app::Invocation call =
-      flashbench::app::parse_command_line(argv, flashbench::app::commands());
   flashbench::measure::SteadyClock clock;
   const flashbench::app::Runtime runtime{flashbench::registry::backends(), clock};
+  const flashbench::app::Invocation call =
+      flashbench::app::parse_command_line(argv, flashbench::app::commands(), runtime.backends);
   if (call.run) return call.run->command->run(*call.run, runtime);
   flashbench::app::print_out(call.text);
   return ExitCode::kOk;

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "app/command_line/help.h"
+#include "app/command_line/request.h"
 #include "report/version.h"
 #include "sweep/config.h"
 #include "sweep/text.h"
@@ -119,7 +120,8 @@ sweep::Settings parse_flags(const Command& command, const Commands& commands, co
 
 }  // namespace
 
-Invocation parse_command_line(const std::vector<std::string>& argv, const Commands& commands) {
+Invocation parse_command_line(const std::vector<std::string>& argv, const Commands& commands,
+                              const Backends& backends) {
   Args args(argv.begin() + std::min<std::ptrdiff_t>(1, std::ssize(argv)), argv.end());
   // CLI11 would go on reading flags behind "--".
   Args behind;
@@ -141,7 +143,9 @@ Invocation parse_command_line(const std::vector<std::string>& argv, const Comman
   if (args[0] == "--version") return {std::nullopt, report::version_line() + "\n"};
   const Command& command = command_of(args[0], commands);
   args.erase(args.begin());
-  if (has(args, "--help")) return {std::nullopt, command_help(command)};
+  if (has(args, "--help"))
+    return {std::nullopt,
+            command_help(command, flag_groups(defaults(Pass::kForward, {}, {}, backends)))};
   if (has(args, "--version")) return {std::nullopt, report::version_line() + "\n"};
 
   Args operands;

@@ -14,6 +14,7 @@ struct Invocation {
 };
 
 /// Throws UsageError, one line, for everything that is not understood.
-Invocation parse_command_line(const std::vector<std::string>& argv, const Commands& commands);
+Invocation parse_command_line(const std::vector<std::string>& argv, const Commands& commands,
+                              const Backends& backends);
 
 }  // namespace flashbench::app

@@ -4,16 +4,16 @@
 
 namespace flashbench::app {
 
-std::vector<FlagGroup> flags_of(const Command& command) {
-  std::vector<FlagGroup> groups;
-  for (FlagGroup group : flag_groups()) {
+std::vector<FlagGroup> flags_of(const Command& command, const std::vector<FlagGroup>& groups) {
+  std::vector<FlagGroup> own;
+  for (FlagGroup group : groups) {
     std::erase_if(group.flags, [&](const Flag& flag) {
       return std::find(command.takes.begin(), command.takes.end(), flag.set) == command.takes.end();
     });
-    if (!group.flags.empty()) groups.push_back(std::move(group));
+    if (!group.flags.empty()) own.push_back(std::move(group));
   }
-  groups.insert(groups.end(), command.own_flags.begin(), command.own_flags.end());
-  return groups;
+  own.insert(own.end(), command.own_flags.begin(), command.own_flags.end());
+  return own;
 }
 
 std::vector<std::string> flag_names(const Command& command) {

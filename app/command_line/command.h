@@ -37,8 +37,9 @@ struct CommandLine {
   std::vector<std::string> behind;    ///< with takes_operands: the words behind "--"
 };
 
-/// The flags that it takes, under their headings; its own at the end.
-std::vector<FlagGroup> flags_of(const Command& command);
+/// The flags that it takes, out of flag_groups(), under their headings; its own at the end.
+std::vector<FlagGroup> flags_of(const Command& command,
+                                const std::vector<FlagGroup>& groups = flag_groups());
 
 /// Their names, without dashes.
 std::vector<std::string> flag_names(const Command& command);

@@ -22,28 +22,33 @@ FlagSet commands(sweep::Scope scope) {
   no_such_enumerator();
 }
 
-/// The fields of a case under this heading, in the order of the field table.
-std::vector<Flag> field_flags(sweep::Heading heading) {
-  std::vector<Flag> flags;
-  for (const sweep::Field& f : sweep::fields())
-    if (f.parse != nullptr && f.heading == heading)
-      flags.push_back({f.name, f.value, sweep::help_text(f), commands(f.scope)});
-  return flags;
-}
+/// The fields of a case under a heading, in the order of the field table.
+struct FieldFlags {
+  const sweep::Defaults& defaults;
+  std::span<const sweep::Field> table;
+
+  std::vector<Flag> under(sweep::Heading heading) const {
+    std::vector<Flag> flags;
+    for (const sweep::Field& f : table)
+      if (f.parse != nullptr && f.heading == heading)
+        flags.push_back({f.name, f.value, sweep::help_text(f, defaults), commands(f.scope)});
+    return flags;
+  }
+};
 
 void append(std::vector<Flag>& flags, const std::vector<Flag>& more) {
   flags.insert(flags.end(), more.begin(), more.end());
 }
 
-FlagGroup workload() {
-  FlagGroup group{"Workload", field_flags(sweep::Heading::kWorkload)};
+FlagGroup workload(const FieldFlags& fields) {
+  FlagGroup group{"Workload", fields.under(sweep::Heading::kWorkload)};
   append(group.flags,
          {{"config", "FILE", "read flags from JSON; flags given here win", kComputes}});
   return group;
 }
 
-FlagGroup execution() {
-  FlagGroup group{"How it is computed", field_flags(sweep::Heading::kExecution)};
+FlagGroup execution(const FieldFlags& fields) {
+  FlagGroup group{"How it is computed", fields.under(sweep::Heading::kExecution)};
   const Flag seeds = {
       "emulated_seeds", "LIST",
       "orders in which the emulated device executes every case (default: 1,2,3 for small ones)",
@@ -54,8 +59,8 @@ FlagGroup execution() {
   return group;
 }
 
-FlagGroup tensors() {
-  FlagGroup group{"Real tensors", field_flags(sweep::Heading::kTensors)};
+FlagGroup tensors(const FieldFlags& fields) {
+  FlagGroup group{"Real tensors", fields.under(sweep::Heading::kTensors)};
   append(group.flags,
          {
              {"external", "FILE", "verify these o, lse, dq, dk, dv of --input, from any library",
@@ -76,7 +81,7 @@ FlagGroup selection() {
           }};
 }
 
-FlagGroup timing() {
+FlagGroup timing(const FieldFlags& fields) {
   FlagGroup group{"Timing",
                   {
                       {"max_noise", "X",
@@ -88,7 +93,7 @@ FlagGroup timing() {
                       {"timeout", "TIME", "per case (default: 20s)", kBench},
                       {"budget", "TIME", "share this time over all cases", kBench},
                   }};
-  append(group.flags, field_flags(sweep::Heading::kTiming));
+  append(group.flags, fields.under(sweep::Heading::kTiming));
   append(group.flags,
          {{"calibrate", "",
            "also time every case in fresh processes, for what a run itself adds; compare uses it",
@@ -138,10 +143,11 @@ FlagGroup output() {
 
 }  // namespace
 
-const std::vector<FlagGroup>& flag_groups() {
-  static const std::vector<FlagGroup> groups = {workload(), execution(),  tensors(), selection(),
-                                                timing(),   comparison(), output()};
-  return groups;
+std::vector<FlagGroup> flag_groups(const sweep::Defaults& defaults,
+                                   std::span<const sweep::Field> table) {
+  const FieldFlags fields{defaults, table};
+  return {workload(fields), execution(fields), tensors(fields), selection(),
+          timing(fields),   comparison(),      output()};
 }
 
 int value_count(const Flag& flag) {

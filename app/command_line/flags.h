@@ -1,8 +1,11 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "sweep/expand.h"
 
 namespace flashbench::app {
 
@@ -35,8 +38,10 @@ struct FlagGroup {
   std::vector<Flag> flags;
 };
 
-/// Every flag that more than one command might take.
-const std::vector<FlagGroup>& flag_groups();
+/// Every flag that more than one command might take; those of a case come from the field table.
+/// `defaults`: whose backends the help names.
+std::vector<FlagGroup> flag_groups(const sweep::Defaults& defaults = {},
+                                   std::span<const sweep::Field> table = sweep::fields());
 
 /// How many values the flag takes; 0 for a switch.
 int value_count(const Flag& flag);

@@ -58,10 +58,10 @@ std::string general_help(const Commands& commands) {
   return text;
 }
 
-std::string command_help(const Command& command) {
+std::string command_help(const Command& command, const std::vector<FlagGroup>& groups) {
   std::string text = fmt::format("flashbench {}: {}\n\nUsage: flashbench {} [flags]\n\n{}",
                                  command.name, command.summary, command.name, command.more);
-  for (const FlagGroup& group : flags_of(command)) {
+  for (const FlagGroup& group : flags_of(command, groups)) {
     text += fmt::format("\n{}:\n", group.title);
     for (const Flag& flag : group.flags) text += flag_line(flag);
   }

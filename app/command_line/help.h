@@ -10,6 +10,8 @@ namespace flashbench::app {
 std::string general_help(const Commands& commands);
 
 /// `flashbench <command> --help`: what it does, its flags by group, examples. Ends with a newline.
-std::string command_help(const Command& command);
+/// `groups`: what its flags are taken from.
+std::string command_help(const Command& command,
+                         const std::vector<FlagGroup>& groups = flag_groups());
 
 }  // namespace flashbench::app

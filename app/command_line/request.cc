@@ -234,22 +234,31 @@ BenchRequest bench_request(const CommandLine& line, const Backends& backends) {
 
 namespace {
 
-/// Whether --device names an emulator, which alone executes in a given order.
-bool names_emulator(const Settings& settings) {
+/// Whether --device names one that executes in an order which follows from a seed: an emulator.
+bool names_emulator(const Settings& settings, const Backends& backends) {
   const auto device = settings.find("device");
   if (device == settings.end()) return false;
-  const std::string emulator = device_text(kEmulatedDevice);
-  return std::any_of(device->second.values.begin(), device->second.values.end(),
-                     [&](const std::string& v) { return v.find(emulator) != v.npos; });
+  const sweep::Defaults none;
+  for (const auto& choose :
+       sweep::find_field(sweep::fields(), "device")->parse({device->second, settings, none})) {
+    sweep::Case c;
+    choose(c);
+    for (Backend* b : backends)
+      if (b->info().takes_device() && b->traits({.device = *c.device}).seeded_order) return true;
+  }
+  return false;
 }
 
-std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const CommandLine& line) {
+std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const CommandLine& line,
+                                                const Backends& backends) {
   std::vector<std::uint64_t> seeds;
   const Setting* setting = options.find("emulated_seeds");
   if (setting == nullptr) return seeds;
-  const auto& zip = line.plan.zip;
-  if (!names_emulator(line.plan.base) && std::none_of(zip.begin(), zip.end(), names_emulator))
-    throw UsageError(fmt::format("{} needs --device emulated", setting->where));
+  bool any = names_emulator(line.plan.base, backends);
+  for (const Settings& point : line.plan.zip) any = any || names_emulator(point, backends);
+  if (!any)
+    throw UsageError(
+        fmt::format("{} needs --device {}", setting->where, device_text(kEmulatedDevice)));
   for (const std::int64_t seed :
        sweep::parse_counts(setting->values[0], setting->where, {.least = 0}))
     seeds.push_back(static_cast<std::uint64_t>(seed));
@@ -268,7 +277,7 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   request.filter = options.text("filter");
   request.junit = options.text("junit");
   request.external = options.text("external");
-  request.emulated_seeds = parse_emulated_seeds(options, line);
+  request.emulated_seeds = parse_emulated_seeds(options, line, backends);
   const report::Outputs& reports = request.run.reports;
   require_distinct({{"--junit", request.junit},
                     {"--json", reports.json},

@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <variant>
 
+#include "sweep/expand.h"
+
 namespace flashbench::report {
 namespace {
 
@@ -130,7 +132,7 @@ Json words(const std::string& name, const Json& type, Table table) {
   const Field* f = sweep::find_field(table, name);
   if (f == nullptr || f->words == nullptr)
     throw std::runtime_error(fmt::format("the schema's outline asks for the words of '{}'", name));
-  Json all = f->words();
+  Json all = f->words({});
   if (type.is_array() && std::find(type.begin(), type.end(), "null") != type.end())
     all.push_back(nullptr);
   return all;

@@ -32,6 +32,12 @@ Axis default_types(const Defaults& defaults) {
   return axis;
 }
 
+std::vector<std::string> backend_choices(const Defaults& defaults) {
+  std::vector<std::string> words = {"auto"};
+  for (const BackendInfo& b : defaults.backends) words.push_back(b.id.text);
+  return words;
+}
+
 /// "auto", and the names of backends.
 Axis parse_backend(const Asked& a) {
   using Chosen = std::optional<BackendId>;
@@ -109,15 +115,15 @@ constexpr auto kWithin = Varies::kWithinGroup;
 // A row each, not a line for each member:
 // clang-format off
 constexpr Field kRows[] = {
-    {.name = "type", .value = "T", .help = "{}", .words = words_of<AttentionType>,
+    {.name = "type", .value = "T", .help = "{}", .words = choices_of<AttentionType>,
      .heading = kExecution, .varies = kWithin, .rank = {4, 7, 0, 0},
      .parse = parse_enumerators<kType>, .unset = default_types, .text = print<kType>,
      .said = always, .label = no_label,
      .recorded = erasing(one_of(recorded<&CaseRecord::type>(recorded_as<kType>),
                                 words_of<AttentionType>), erase_request),
      .shown = {.phrase = "{}", .column = kNoColumn, .always = true}},  // a column in any case
-    {.name = "backend", .value = "B", .help = "auto, cpu or cuda (default: auto)",
-     .heading = kExecution, .varies = kWithin, .rank = {0, 7, 0, 0}, .parse = parse_backend,
+    {.name = "backend", .value = "B", .help = "{} (default: auto)",
+     .words = backend_choices, .heading = kExecution, .varies = kWithin, .rank = {0, 7, 0, 0}, .parse = parse_backend,
      .text = print<kBackend>, .said = is_set<kBackend>, .label = no_label,
      .recorded = erasing(recorded<&CaseRecord::backend>(nullptr), erase_processor),
      .shown = {.phrase = "{}", .column = kNoColumn}},
@@ -127,7 +133,7 @@ constexpr Field kRows[] = {
      .text = device_of, .said = is_set<kDevice>, .label = no_label,
      .recorded = recorded<&CaseRecord::device>(nullptr),
      .shown = {.phrase = "{}", .column = kNoColumn}},
-    {.name = "isa", .value = "I", .help = "{} (default: the best)", .words = words_of<Isa>,
+    {.name = "isa", .value = "I", .help = "{} (default: the best)", .words = choices_of<Isa>,
      .heading = kExecution, .scope = Scope::kAlsoInfo, .varies = kWithin, .rank = {3, 8, 2, 0},
      .parse = parse_enumerators<kIsa>, .text = print<kIsa>, .said = is_set<kIsa>, .label = no_label,
      .recorded = recorded<&CaseRecord::isa>(nullptr),
@@ -163,7 +169,7 @@ constexpr Field kRows[] = {
      .shown = {.abbreviation = "kvblock"}},
 
     {.name = "cache", .value = "C", .help = "{} operands (default: warm)",
-     .words = words_of<CacheState>, .heading = Heading::kTiming, .scope = Scope::kBench,
+     .words = choices_of<CacheState>, .heading = Heading::kTiming, .scope = Scope::kBench,
      .rank = {3, 13, 4, 0, 1}, .parse = parse_enumerators<kCache>, .text = print<kCache>,
      .said = is_set<kCache>, .label = no_label,
      .recorded = one_of(recorded<&CaseRecord::cache>(recorded_as<kCache>), words_of<CacheState>),

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <stdexcept>
 
 #include "sweep/axes.h"
 #include "sweep/number.h"
@@ -55,6 +56,16 @@ void refuse_invalid(const Problem& p) {
   if (const auto rejection = invalid(p)) throw UsageError(rejection->reason);
 }
 
+/// A kernel is asked about what core/features.h sees in a problem. A row that needs more would have
+/// it compute what it does not know.
+void require_seen(const Case& c, std::span<const Field> table) {
+  const Features unseen = needed(c, table) - used(c.problem);
+  for (const Feature f : kEnumerators<Feature>)
+    if (unseen.has(f))
+      throw std::logic_error(
+          fmt::format("a field needs {}, which uses() of core/features.h does not see", flag(f)));
+}
+
 /// A flag that changes nothing is a mistake worth a word.
 void refuse_idle(const Settings& settings, const std::vector<Group>& groups,
                  std::span<const Field> table) {
@@ -87,6 +98,7 @@ std::vector<Group> expand_point(const Settings& settings, const Defaults& defaul
     fill_what_follows(c.problem);
     reset_what_has_no_effect(c, Varies::kBetweenGroups, table);
     refuse_invalid(c.problem);
+    require_seen(c, table);
     Group group;
     for_each_combination(executions, c, [&](Case how) {
       reset_what_has_no_effect(how, Varies::kWithinGroup, table);

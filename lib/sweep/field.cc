@@ -75,9 +75,9 @@ std::span<const Field> fields() {
   return table;
 }
 
-std::string help_text(const Field& f) {
-  return f.words == nullptr ? std::string(f.help)
-                            : fmt::format(fmt::runtime(f.help), alternatives(f.words()));
+std::string help_text(const Field& f, const Defaults& defaults) {
+  if (f.words == nullptr) return std::string(f.help);
+  return fmt::format(fmt::runtime(f.help), alternatives(f.words(defaults)));
 }
 
 std::string label(const Field& f, const Case& c) {
@@ -129,6 +129,13 @@ CaseRecord record_of(const Case& c, std::span<const Field> table) {
   for (const Field* f : recorded_fields(table))
     if (f->recorded.value != nullptr) put(*f, record, f->recorded.value(c));
   return record;
+}
+
+Features needed(const Case& c, std::span<const Field> table) {
+  Features all;
+  for (const Field& f : table)
+    if (f.needs && f.text(c) != f.text(Case{})) all.add(*f.needs);
+  return all;
 }
 
 CaseRecord record_of(const Workload& w) {

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/features.h"
 #include "sweep/case.h"
 #include "sweep/record.h"
 #include "sweep/settings.h"
@@ -46,7 +47,7 @@ struct Rank {
   int shown = 0;   ///< of the columns of tables and of what captions say
 };
 
-/// Words, where a field takes few.
+/// All values of a field that is one of a few words.
 using Words = std::vector<std::string> (*)();
 
 /// What a report says of the field.
@@ -92,7 +93,8 @@ struct Field {
   std::string_view name;        ///< without dashes
   std::string_view value = "";  ///< what the help calls its value; "" for a switch
   std::string_view help = "";   ///< {} stands for its words
-  Words words = nullptr;        ///< that the flag takes, where they are few
+  /// Those that the flag takes, where they are few.
+  std::vector<std::string> (*words)(const Defaults&) = nullptr;
   Heading heading = Heading::kWorkload;
   Scope scope = Scope::kWhatComputes;
   Varies varies = Varies::kBetweenGroups;
@@ -107,7 +109,9 @@ struct Field {
   bool (*follows)(const Case&) = nullptr;     ///< it is what follows from other fields
   bool (*has_effect)(const Case&) = nullptr;  ///< null: always
   void (*reset)(Case&) = nullptr;             ///< to the default, where it has no effect
-  std::string_view idle = "";                 ///< why a flag that never has an effect is refused
+  /// What a kernel must support where the field is not as usual.
+  std::optional<Feature> needs = {};
+  std::string_view idle = "";  ///< why a flag that never has an effect is refused
   Recorded recorded = {};
   Shown shown = {};
 };
@@ -116,7 +120,7 @@ struct Field {
 std::span<const Field> fields();
 
 /// Its help, the words in it.
-std::string help_text(const Field& field);
+std::string help_text(const Field& field, const Defaults& defaults);
 std::string label(const Field& field, const Case& c);
 
 /// The field that a flag of this name sets, or null.
@@ -137,6 +141,10 @@ CaseRecord record_of(const Case& c, std::span<const Field> table = fields());
 
 /// A record of a workload alone.
 CaseRecord record_of(const Workload& w);
+
+/// What the fields that are not as usual need of a kernel. core/features.h says the same of a
+/// Problem, for the kernels, which lie below the table.
+Features needed(const Case& c, std::span<const Field> table = fields());
 
 /// The flags that reproduce a case with its command, without the program's name: always the shape,
 /// the pass, the dtype and the type; the rest where it differs from the default.

@@ -96,6 +96,12 @@ std::vector<std::string> words_of() {
   return words;
 }
 
+/// The same for a row.
+template <typename T>
+std::vector<std::string> choices_of(const Defaults&) {
+  return words_of<T>();
+}
+
 template <auto at>
 Axis parse_enumerators(const Asked& a) {
   Axis axis;

@@ -47,7 +47,7 @@ class RunOnFakes : public ::testing::Test {
     std::exception_ptr thrown;
     ExitCode code = ExitCode::kFailed;
     try {
-      const CommandLine line = *parse_command_line(words, all_commands).run;
+      const CommandLine line = *parse_command_line(words, all_commands, backends_).run;
       code = line.command->run(line, Runtime{backends_, script.clock});
     } catch (...) {
       thrown = std::current_exception();

@@ -1,16 +1,23 @@
 // A flag of the workload is one row of the field table and a member of Problem or Case. Here a row
 // is added to a copy of the table, and everything that is made from the table knows it.
+#include "tests/open_field.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <vector>
 
 #include "compare/match.h"
 #include "report/csv.h"
 #include "report/json.h"
+#include "report/lengths.h"
+#include "report/markdown.h"
+#include "report/schema.h"
+#include "report/table.h"
 #include "sweep/config.h"
 #include "sweep/expand.h"
-#include "sweep/parse.h"
 #include "sweep/shown.h"
 
 namespace flashbench {
@@ -18,29 +25,9 @@ namespace {
 
 using sweep::Case;
 using sweep::Field;
+using testing::AllOf;
 using testing::HasSubstr;
-
-/// Stands in for the member that a real row would add.
-constexpr auto kWindow = [](auto& c) -> auto& { return c.problem.seed; };
-
-constexpr Field kWindowRow = {
-    .name = "window",
-    .value = "N",
-    .help = "keys that a query sees on its left",
-    .parse = sweep::parse_sizes<kWindow>,
-    .text = sweep::print<kWindow>,
-    .said = sweep::is_set<kWindow>,
-    .recorded = {.place = sweep::Place::kWorkload,
-                 .type = sweep::ValueType::kSeed,
-                 .value = sweep::recorded_as<kWindow>},
-};
-
-std::vector<Field> table_with_window() {
-  std::vector<Field> table(sweep::fields().begin(), sweep::fields().end());
-  std::erase_if(table, [](const Field& f) { return f.name == "seed"; });  // its member is lent
-  table.push_back(kWindowRow);
-  return table;
-}
+using testing::Not;
 
 TEST(OpenField, SweepsLikeTheOthersAndIsReproduced) {
   const std::vector<Field> table = table_with_window();
@@ -91,6 +78,54 @@ TEST(OpenField, TellsCasesApartForCompare) {
   }
   EXPECT_NE(sweep::case_key(report.results[0], table), sweep::case_key(report.results[1], table));
   EXPECT_EQ(compare::match_by(report, "window", table).size(), 1u);
+}
+
+report::Report of_windows(const std::vector<std::uint64_t>& windows,
+                          const std::vector<Field>& table) {
+  report::Report report;
+  for (const std::uint64_t window : windows) {
+    Case c;
+    kWindow(c) = window;
+    static_cast<sweep::CaseRecord&>(report.results.emplace_back()) = sweep::record_of(c, table);
+  }
+  return report;
+}
+
+TEST(OpenField, HeadsAColumnWhereItVariesAndStandsInTheCaptionWhereItDoesNot) {
+  const std::vector<Field> table = table_with_window();
+  for (const auto& render : {report::table_text, report::markdown_text}) {
+    const std::string varies = render(of_windows({64, 128}, table), table);
+    EXPECT_THAT(varies, AllOf(HasSubstr("window"), HasSubstr("64"), HasSubstr("128")));
+    EXPECT_THAT(varies, Not(HasSubstr("window 64"))) << "a heading says what it is";
+    EXPECT_THAT(render(of_windows({128}, table), table), HasSubstr("no mask, window 128"));
+    EXPECT_THAT(render(of_windows({0}, table), table), Not(HasSubstr("window")));
+  }
+}
+
+TEST(OpenField, IsNamedWhereALineNamesACase) {
+  const std::vector<Field> table = table_with_window();
+  const report::Report report = of_windows({0, 128}, table);
+  EXPECT_EQ(sweep::described(report.results[1], nullptr, table),
+            sweep::described(report.results[0], nullptr, table) + ", window 128");
+}
+
+TEST(OpenField, IsInTheSchemaAndNotRequired) {
+  const auto outline = nlohmann::ordered_json::parse(
+      R"({"required": ["@fields of workload"], "properties": {"@fields of workload": true}})");
+  const auto schema = nlohmann::json::parse(report::schema_text(outline, table_with_window()));
+  EXPECT_EQ(schema["properties"]["window"]["type"], "integer");
+  EXPECT_EQ(schema["properties"]["window"]["default"], 0);
+  EXPECT_THAT(schema["required"].dump(), AllOf(HasSubstr("kv_len"), Not(HasSubstr("window"))));
+}
+
+TEST(OpenField, ThatNeedsWhatNoKernelIsAskedForIsRefused) {
+  std::vector<Field> table = table_with_window();
+  table.back().needs = Feature::kValueDim;
+  const auto windows = [&](const char* values) {
+    return sweep::expand(sweep::parse_config(values, "c.json", {"window"}), {}, table);
+  };
+  EXPECT_NO_THROW(windows(R"({})"));
+  EXPECT_THROW(windows(R"({"window": 64})"), std::logic_error);
 }
 
 }  // namespace

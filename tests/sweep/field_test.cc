@@ -1,5 +1,6 @@
 #include "sweep/field.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -72,6 +73,22 @@ TEST(Fields, EveryFlagCanBePrintedAndReproduced) {
     EXPECT_EQ(f.has_effect == nullptr, f.reset == nullptr) << f.name;
     EXPECT_TRUE(f.idle.empty() || f.has_effect != nullptr) << f.name;
   }
+}
+
+TEST(Fields, WhatRowsNeedIsWhatKernelsAreAsked) {
+  for (const Pass pass : kEnumerators<Pass>)
+    for (const bool causal : {false, true})
+      for (const PaddingMask padding : kEnumerators<PaddingMask>) {
+        Case c;
+        c.problem.pass = pass;
+        c.problem.causal = causal;
+        c.problem.padding = padding;
+        EXPECT_EQ(needed(c), used(c.problem)) << flags(c);
+      }
+  for (const Field& f : fields())
+    if (f.needs) {
+      EXPECT_TRUE(flag(*f.needs).starts_with(fmt::format("--{}", f.name))) << flag(*f.needs);
+    }
 }
 
 TEST(Fields, OfAReportAreReadAsTheyAreWritten) {

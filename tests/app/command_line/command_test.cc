@@ -2,8 +2,10 @@
 // others.
 #include <gmock/gmock.h>
 
+#include "app/bench/bench_command.h"
 #include "app/command_line/help.h"
 #include "tests/app/run.h"
+#include "tests/open_field.h"
 
 namespace flashbench::app {
 namespace {
@@ -65,6 +67,22 @@ TEST_F(FakeCommand, AMistypedNameIsHelped) {
   } catch (const UsageError& e) {
     EXPECT_THAT(e.what(), HasSubstr("did you mean 'polish'?"));
   }
+}
+
+TEST(OpenField, StandsInTheHelpOfWhatComputes) {
+  const std::vector<sweep::Field> table = table_with_window();
+  const std::vector<FlagGroup> groups = flag_groups({}, table);
+  EXPECT_THAT(command_help(bench_command(), groups),
+              HasSubstr("  --window N        keys that a query sees on its left\n"));
+  EXPECT_THAT(command_help(polish(), groups), Not(HasSubstr("window")));
+}
+
+TEST(Help, NamesTheBackendsThatThereAre) {
+  Script script;
+  FakeBackend slate(script);
+  const Invocation help =
+      parse_command_line({"flashbench", "bench", "--help"}, commands(), {&slate});
+  EXPECT_THAT(help.text, HasSubstr("--backend B       auto or slate (default: auto)\n"));
 }
 
 }  // namespace
