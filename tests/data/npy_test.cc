@@ -33,82 +33,81 @@ struct Lie {
   std::vector<std::string> parts;
 };
 
-std::vector<Lie> lies() {
-  const auto shaped = [](const std::string& shape) {
-    return npy_bytes(header("'<f4'", "False", shape), k8);
-  };
-  const auto typed = [](const std::string& descr) {
-    return npy_bytes(header(descr, "False", "(2,)"), k8);
-  };
-  return {
-      {"empty", "", {"is empty (0 bytes)"}},
-      {"only_magic", std::string(kNpyMagic), {"has only 6 bytes"}},
-      {"other_magic", "PK\x03\x04 a zip archive", {"is a ZIP archive"}},
-      {"npz",
-       std::string("PK\x03\x04", 4) + std::string(22, '\0') + std::string("\x05\0\0\0q.npy", 9),
-       {"is a .npz archive", "numpy.save"}},
-      {"no_magic", "some text, no array", {"is no .npy file"}},
-      {"version_0", npy_bytes(header("'<f4'", "False", "(2,)"), k8, 0), {"version 0.0"}},
-      {"version_4", npy_bytes(header("'<f4'", "False", "(2,)"), k8, 4), {"version 4.0"}},
-      {"header_beyond_file",
-       std::string(kNpyMagic) + std::string("\x01\0\xff\xff", 4) + "{   ",
-       {"header of 65535 bytes", "only 4 follow"}},
-      {"header_of_4_gb",
-       std::string(kNpyMagic) + std::string("\x02\0\xff\xff\xff\xff", 6) + "{   ",
-       {"header of 4294967295 bytes", "at most"}},
-      {"no_dictionary", npy_bytes("[1, 2]   \n", k8), {"malformed at its byte 0", "'{'"}},
-      {"unclosed", npy_bytes("{'descr': '<f4'", k8), {"malformed"}},
-      {"unclosed_string", npy_bytes("{'descr", k8), {"the end of a string"}},
-      {"rest", npy_bytes(header("'<f4'", "False", "(2,)") + "x", k8), {"end of the header"}},
-      {"no_descr", npy_bytes("{'fortran_order': False, 'shape': (2,)}", k8), {"lacks 'descr'"}},
-      {"no_order", npy_bytes("{'descr': '<f4', 'shape': (2,)}", k8), {"lacks 'fortran_order'"}},
-      {"no_shape", npy_bytes("{'descr': '<f4', 'fortran_order': False}", k8), {"lacks 'shape'"}},
-      {"unknown_key", npy_bytes("{'size': 3}  ", k8), {"unknown key 'size'"}},
-      {"duplicate_key", npy_bytes("{'shape': (2,), 'shape': (2,)}", k8), {"names 'shape' twice"}},
-      {"big_endian", typed("'>f4'"), {"'>f4'", "big-endian", "astype('<f4')"}},
-      {"f8", typed("'<f8'"), {"'<f8'", "'<f4' and '<f2' are read"}},
-      {"i4", typed("'<i4'"), {"'<i4'"}},
-      {"bf16", typed("'<V2'"), {"no bf16", ".safetensors"}},
-      {"pickled_objects", typed("'|O'"), {"'|O'"}},
-      {"records", typed("[('a', '<f4')]"), {"structured dtype"}},
-      {"fortran", npy_bytes(header("'<f2'", "True", "(2, 1, 2)"), k8), {"Fortran order"}},
-      {"order_is_a_number", npy_bytes(header("'<f4'", "0", "(2,)"), k8), {"True or False"}},
-      {"shape_is_a_list", shaped("[2]"), {"malformed", "'('"}},
-      {"shape_is_a_number", shaped("(2)"), {"malformed", "','"}},
-      {"shape_is_a_bare_number", shaped("2"), {"malformed", "'('"}},
-      {"only_a_comma", shaped("(,)"), {"the shape holds ','"}},
-      {"two_commas", shaped("(2,,)"), {"the shape holds ','"}},
-      {"octal", shaped("(02,)"), {"the shape holds '02'"}},
-      {"hexadecimal", shaped("(0x2,)"), {"the shape holds '0x2'"}},
-      {"two_longs", shaped("(2LL,)"), {"malformed", "','"}},
-      {"lower_case_long", shaped("(2l,)"), {"the shape holds '2l'"}},
-      {"only_long", shaped("(L,)"), {"the shape holds 'L'"}},
-      {"marked_long_name", typed("'<float32'"), {"'<float32'"}},
-      {"long_in_version_3",
-       npy_bytes(header("'<f4'", "False", "(2L,)"), k8, 3),
-       {"malformed", "','"}},
-      {"tail_of_a_tuple", npy_bytes(header("'<f4'", "False", "(2,)") + ",", k8), {"end of the"}},
-      {"bytes", npy_bytes(header("b'<f4'", "False", "(2,)"), k8), {"expected a string"}},
-      {"big_endian_native_name", typed("'>f2'"), {"'>f2'", "astype('<f2')"}},
-      {"f8_native", typed("'=f8'"), {"'=f8'"}},
-      {"i1", typed("'|i1'"), {"'|i1'"}},
-      {"two_marks", typed("'<<f4'"), {"'<<f4'"}},
-      {"no_descr_at_all", typed("''"), {"dtype ''"}},
-      {"negative", shaped("(-2,)"), {"'-2'"}},
-      {"fraction", shaped("(2.0,)"), {"'2.0'"}},
-      {"size_2_63", shaped("(9223372036854775808,)"), {"'9223372036854775808'"}},
-      {"words", shaped("(two,)"), {"the shape holds"}},
-      {"product_overflows", shaped("(4294967296, 4294967296)"), {"overflows"}},
-      {"product_wraps", shaped("(4611686018427387906,)"), {"overflows"}},
-      {"many_axes", shaped(ones(65)), {"more than 64 axes"}},
-      {"truncated", shaped("(3,)"), {"[3]", "needs 12 bytes", "but 8 follow", "truncated"}},
-      {"data_left_over", shaped("(1,)"), {"[1]", "needs 4 bytes", "but 8 follow"}},
-  };
+std::string shaped(const std::string& shape) {
+  return npy_bytes(header("'<f4'", "False", shape), k8);
 }
+std::string typed(const std::string& descr) {
+  return npy_bytes(header(descr, "False", "(2,)"), k8);
+}
+
+const std::vector<Lie> kLies = {
+    {"empty", "", {"is empty (0 bytes)"}},
+    {"only_magic", std::string(kNpyMagic), {"has only 6 bytes"}},
+    {"other_magic", "PK\x03\x04 a zip archive", {"is a ZIP archive"}},
+    {"npz",
+     std::string("PK\x03\x04", 4) + std::string(22, '\0') + std::string("\x05\0\0\0q.npy", 9),
+     {"is a .npz archive", "numpy.save"}},
+    {"no_magic", "some text, no array", {"is no .npy file"}},
+    {"version_0", npy_bytes(header("'<f4'", "False", "(2,)"), k8, 0), {"version 0.0"}},
+    {"version_4", npy_bytes(header("'<f4'", "False", "(2,)"), k8, 4), {"version 4.0"}},
+    {"header_beyond_file",
+     std::string(kNpyMagic) + std::string("\x01\0\xff\xff", 4) + "{   ",
+     {"header of 65535 bytes", "only 4 follow"}},
+    {"header_of_4_gb",
+     std::string(kNpyMagic) + std::string("\x02\0\xff\xff\xff\xff", 6) + "{   ",
+     {"header of 4294967295 bytes", "at most"}},
+    {"no_dictionary", npy_bytes("[1, 2]   \n", k8), {"malformed at its byte 0", "'{'"}},
+    {"unclosed", npy_bytes("{'descr': '<f4'", k8), {"malformed"}},
+    {"unclosed_string", npy_bytes("{'descr", k8), {"the end of a string"}},
+    {"rest", npy_bytes(header("'<f4'", "False", "(2,)") + "x", k8), {"end of the header"}},
+    {"no_descr", npy_bytes("{'fortran_order': False, 'shape': (2,)}", k8), {"lacks 'descr'"}},
+    {"no_order", npy_bytes("{'descr': '<f4', 'shape': (2,)}", k8), {"lacks 'fortran_order'"}},
+    {"no_shape", npy_bytes("{'descr': '<f4', 'fortran_order': False}", k8), {"lacks 'shape'"}},
+    {"unknown_key", npy_bytes("{'size': 3}  ", k8), {"unknown key 'size'"}},
+    {"duplicate_key", npy_bytes("{'shape': (2,), 'shape': (2,)}", k8), {"names 'shape' twice"}},
+    {"big_endian", typed("'>f4'"), {"'>f4'", "big-endian", "astype('<f4')"}},
+    {"f8", typed("'<f8'"), {"'<f8'", "'<f4' and '<f2' are read"}},
+    {"i4", typed("'<i4'"), {"'<i4'"}},
+    {"bf16", typed("'<V2'"), {"no bf16", ".safetensors"}},
+    {"pickled_objects", typed("'|O'"), {"'|O'"}},
+    {"records", typed("[('a', '<f4')]"), {"structured dtype"}},
+    {"fortran", npy_bytes(header("'<f2'", "True", "(2, 1, 2)"), k8), {"Fortran order"}},
+    {"order_is_a_number", npy_bytes(header("'<f4'", "0", "(2,)"), k8), {"True or False"}},
+    {"shape_is_a_list", shaped("[2]"), {"malformed", "'('"}},
+    {"shape_is_a_number", shaped("(2)"), {"malformed", "','"}},
+    {"shape_is_a_bare_number", shaped("2"), {"malformed", "'('"}},
+    {"only_a_comma", shaped("(,)"), {"the shape holds ','"}},
+    {"two_commas", shaped("(2,,)"), {"the shape holds ','"}},
+    {"octal", shaped("(02,)"), {"the shape holds '02'"}},
+    {"hexadecimal", shaped("(0x2,)"), {"the shape holds '0x2'"}},
+    {"two_longs", shaped("(2LL,)"), {"malformed", "','"}},
+    {"lower_case_long", shaped("(2l,)"), {"the shape holds '2l'"}},
+    {"only_long", shaped("(L,)"), {"the shape holds 'L'"}},
+    {"marked_long_name", typed("'<float32'"), {"'<float32'"}},
+    {"long_in_version_3",
+     npy_bytes(header("'<f4'", "False", "(2L,)"), k8, 3),
+     {"malformed", "','"}},
+    {"tail_of_a_tuple", npy_bytes(header("'<f4'", "False", "(2,)") + ",", k8), {"end of the"}},
+    {"bytes", npy_bytes(header("b'<f4'", "False", "(2,)"), k8), {"expected a string"}},
+    {"big_endian_native_name", typed("'>f2'"), {"'>f2'", "astype('<f2')"}},
+    {"f8_native", typed("'=f8'"), {"'=f8'"}},
+    {"i1", typed("'|i1'"), {"'|i1'"}},
+    {"two_marks", typed("'<<f4'"), {"'<<f4'"}},
+    {"no_descr_at_all", typed("''"), {"dtype ''"}},
+    {"negative", shaped("(-2,)"), {"'-2'"}},
+    {"fraction", shaped("(2.0,)"), {"'2.0'"}},
+    {"size_2_63", shaped("(9223372036854775808,)"), {"'9223372036854775808'"}},
+    {"words", shaped("(two,)"), {"the shape holds"}},
+    {"product_overflows", shaped("(4294967296, 4294967296)"), {"overflows"}},
+    {"product_wraps", shaped("(4611686018427387906,)"), {"overflows"}},
+    {"many_axes", shaped(ones(65)), {"more than 64 axes"}},
+    {"truncated", shaped("(3,)"), {"[3]", "needs 12 bytes", "but 8 follow", "truncated"}},
+    {"data_left_over", shaped("(1,)"), {"[1]", "needs 4 bytes", "but 8 follow"}},
+};
 
 TEST(Npy, RefusesEveryLieInOneLineThatNamesTheFile) {
   const Scratch scratch;
-  for (const Lie& lie : lies()) {
+  for (const Lie& lie : kLies) {
     SCOPED_TRACE(lie.name);
     const std::string path = scratch.put("lie.npy", lie.bytes);
     std::vector<std::string> parts = lie.parts;
