@@ -124,7 +124,8 @@ Inputs make_inputs(const Problem& p) {
     in.key_mask = load_mask(*found.mask, s.b, s.kv_len);
   else if (p.padding == PaddingMask::kRandom)
     in.key_mask = random_mask(s.b, s.kv_len, p.mask_keep, p.seed);
-  const std::vector<Visibility> visible = visibilities(in.key_mask, p);
+  std::vector<Visibility> visible;
+  if (found.q || found.d_o) visible = visibilities(in.key_mask, p);
   in.q = found.q ? load_query_side(p, s.q_dims(), *found.q, visible)
                  : random_tensor(p.dtype, s.q_dims(), p.seed, TensorId::kQ);
   in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, visible)
