@@ -73,11 +73,13 @@ double tile_pairs(const Launch& launch, const Visibility& sees, const Shape& s) 
 
 class CudaPlan final : public Plan {
  public:
-  CudaPlan(Device& device, const KernelFamily& family, const Problem& p, const Inputs& in)
+  CudaPlan(Device& device, const KernelFamily& family, const Problem& p, const Visible& mask,
+           const Inputs& in)
       : device_(device),
         family_(family),
         problem_(p),
-        sees_(visibilities(in.key_mask, p)),
+        mask_(mask),
+        sees_(visibilities(in.key_mask, mask, p.shape.b)),
         extent_(extent_of(p, sees_, device.info().multiprocessors)),
         launches_(timed_launches(family, p.pass, extent_)) {
     allocate();
@@ -88,11 +90,10 @@ class CudaPlan final : public Plan {
     q_.write(io.in->q);
     // A product of all pairs meets hidden keys too, and 0 · NaN is NaN: they are zero on the
     // device.
-    const std::span<const std::uint8_t> hide = materialises(family_)
-                                                   ? std::span<const std::uint8_t>(io.in->key_mask)
-                                                   : std::span<const std::uint8_t>();
-    k_.write(io.in->k, hide);
-    v_.write(io.in->v, hide);
+    std::vector<std::uint8_t> kept;
+    if (materialises(family_) && !keeps_all()) kept = kept_bytes(problem_.shape.kv_len);
+    k_.write(io.in->k, kept);
+    v_.write(io.in->v, kept);
     o_.poison();
     device_.poison(lse_.address(), lse_.bytes());
     if (problem_.needs_gradients()) {
@@ -176,12 +177,32 @@ class CudaPlan final : public Plan {
     const auto keys = static_cast<std::uint32_t>(l.box_keys);
     x.a = argument_;
     x.q = map_of(x.a.q, s.q_dims(), kBoxQueries);
-    x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, s.k_dims(), keys);
-    x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, s.v_dims(), keys);
+    Dims k_dims = s.k_dims(), v_dims = s.v_dims();
+    k_dims.rows = v_dims.rows = x.a.kv_len;
+    x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, k_dims, keys);
+    x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, v_dims, keys);
     if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.o_dims(), kBoxQueries);
     x.taken = taken_.as<std::int32_t>();
     x.heads_at_once = static_cast<std::int32_t>(l.heads_at_once);
     return x;
+  }
+
+  /// Every key counts: none is padded, and some query sees each.
+  bool keeps_all() const {
+    return std::all_of(sees_.begin(), sees_.end(), [&](const Visibility& v) {
+      return v.kept().count() == problem_.shape.kv_len;
+    });
+  }
+
+  /// [b, stride]: 1 where a key is kept.
+  std::vector<std::uint8_t> kept_bytes(std::int64_t stride) const {
+    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(problem_.shape.b * stride));
+    for (std::int64_t b = 0; b < problem_.shape.b; ++b) {
+      const KeptKeys& keys = sees_[static_cast<std::size_t>(b)].kept();
+      for (std::int64_t i = 0; i < keys.count(); ++i)
+        bytes[static_cast<std::size_t>(b * stride + keys.rows().row(i))] = 1;
+    }
+    return bytes;
   }
 
   TensorMap map_of(const Rows& rows, const Dims& dims, std::uint32_t box_rows) {
@@ -234,13 +255,7 @@ class CudaPlan final : public Plan {
   }
 
   void write_key_mask() {
-    const Shape& s = problem_.shape;
-    std::vector<std::uint8_t> mask(key_mask_bytes(problem_));
-    for (std::int64_t b = 0; b < s.b; ++b) {
-      const KeptKeys& keys = sees_[static_cast<std::size_t>(b)].kept();
-      for (std::int64_t i = 0; i < keys.count(); ++i)
-        mask[static_cast<std::size_t>(b * key_mask_stride(problem_) + keys.rows().row(i))] = 1;
-    }
+    const std::vector<std::uint8_t> mask = kept_bytes(key_mask_stride(problem_));
     key_mask_ = {device_, mask.size(), "key mask"};
     device_.write(key_mask_.address(), mask.data(), mask.size());
   }
@@ -296,16 +311,31 @@ class CudaPlan final : public Plan {
     a.q_len = static_cast<std::int32_t>(s.q_len);
     a.kv_len = static_cast<std::int32_t>(s.kv_len);
     a.d = static_cast<std::int32_t>(s.d);
-    a.mask = visible_of(problem_);
+    a.mask = mask_;
     a.element = element_of(problem_.dtype);
     a.scale = static_cast<float>(problem_.softmax_scale());
     a.scale_log2 = static_cast<float>(problem_.softmax_scale() * std::numbers::log2e);
+    if (!materialises(family_) && !padded(problem_)) leave_out_unseen(mask_.keys(0, a.q_len));
+  }
+
+  /// Keys that no query sees lie at the ends: to the kernels K and V begin and end with those that
+  /// some query does. (Where there is padding, the tables of kept keys leave them out.)
+  void leave_out_unseen(KeyRange seen) {
+    if (seen.empty()) return;  // then no kernel reads a key that counts, and the host zeroes dK, dV
+    const auto element_bytes = static_cast<std::int64_t>(size_bytes(problem_.kv_dtype()));
+    Attention& a = argument_;
+    for (Rows* rows : {&a.k, &a.v, &a.dk, &a.dv})
+      if (rows->data != nullptr)
+        rows->data =
+            static_cast<std::byte*>(rows->data) + seen.begin * rows->stride_row * element_bytes;
+    a.mask = a.mask.block(0, a.q_len, seen.begin, seen.size());
+    a.kv_len = seen.size();
   }
 
   /// What the backward's kernels add to, or leave out.
   void zero_sums() {
     if (dq_sums_.bytes() > 0) device_.zero(dq_sums_.address(), dq_sums_.bytes());
-    if (materialises(family_) || !padded(problem_)) return;
+    if (materialises(family_) || (!padded(problem_) && keeps_all())) return;
     dk_.zero();
     dv_.zero();
   }
@@ -313,6 +343,7 @@ class CudaPlan final : public Plan {
   Device& device_;
   const KernelFamily& family_;
   const Problem problem_;
+  const Visible mask_;
   const std::vector<Visibility> sees_;
   const Extent extent_;
   const std::vector<Launch> launches_;  // of the timed passes
@@ -369,7 +400,12 @@ bool grid_fits(const KernelFamily& family, const Problem& p) {
 
 std::unique_ptr<Plan> make_plan(Device& device, const KernelFamily& family, const Problem& p,
                                 const Inputs& in) {
-  return std::make_unique<CudaPlan>(device, family, p, in);
+  return make_plan(device, family, p, visible_of(p), in);
+}
+
+std::unique_ptr<Plan> make_plan(Device& device, const KernelFamily& family, const Problem& p,
+                                const Visible& mask, const Inputs& in) {
+  return std::make_unique<CudaPlan>(device, family, p, mask, in);
 }
 
 }  // namespace flashbench::cuda

@@ -33,6 +33,8 @@ class MutatedDevice : public Device {
   }
 
   const std::vector<ptx::Finding>& findings() const { return findings_; }
+  /// What all launches so far executed.
+  const ptx::Counters& counters() const { return counters_; }
 
   const DeviceInfo& info() const override { return info_; }
   std::size_t free_bytes() override { return info_.memory_bytes - device_.allocated_bytes(); }
@@ -66,6 +68,7 @@ class MutatedDevice : public Device {
         {static_cast<std::uint32_t>(launch.threads), 1, 1}, launch.dynamic_bytes,
         std::span(&argument, 1));
     findings_.insert(findings_.end(), result.findings.begin(), result.findings.end());
+    counters_ += result.counters;
   }
 
  private:
@@ -88,6 +91,7 @@ class MutatedDevice : public Device {
   DeviceInfo info_;
   std::map<std::string, ptx::Module> modules_;
   std::vector<ptx::Finding> findings_;
+  ptx::Counters counters_;
 };
 
 }  // namespace flashbench::cuda

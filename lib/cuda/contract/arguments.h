@@ -78,7 +78,7 @@ FB_HD inline KeyRange keys(const Attention& a, std::int32_t b, std::int32_t q) {
   return {kept_before(a, b, range.begin), kept_before(a, b, range.end)};
 }
 
-/// Rows may begin after key 0: every tile is then masked, since no register is spent on where.
+/// Rows may begin after key 0. Where they do not, tiles are not asked whether they begin too early.
 FB_HD inline bool rows_begin_later(const Attention& a) {
   return a.mask.behind != Visible::kNoLimit;
 }

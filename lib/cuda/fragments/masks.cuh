@@ -6,6 +6,13 @@
 /// Masks of accumulators: of scores whose rows are queries, and of transposed ones.
 namespace flashbench::cuda::fragments {
 
+/// [begin, end), counted from this thread's first column of a tile, holds all of its columns.
+template <int kColumns>
+__device__ __forceinline__ bool sees_all(int begin, int end) {
+  constexpr int kLast = kColumns - 8 + 1;
+  return begin <= 0 && end > kLast;
+}
+
 /// Writes `value` where a query of the block that starts at `first_query` does not see a key. What
 /// each row sees is looked up here, not kept: few tiles need a mask, and all need the registers.
 template <int kRowTiles, int kColumns>
@@ -19,6 +26,7 @@ __device__ __forceinline__ void hide_keys(Fragments<kRowTiles, kColumns>& s, con
       const KeyRange seen = keys(a, b, min(q, a.q_len - 1));
       const int column = first_key + fragment_column();
       const int begin = seen.begin - column, end = seen.end - column;
+      if (sees_all<kColumns>(begin, end)) continue;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
@@ -40,6 +48,7 @@ __device__ __forceinline__ void hide_pairs(Fragments<kRowTiles, kColumns>& p, co
       const int column = first_column + fragment_column();
       const KeyRange seen = key < keys ? queries(a, b, key) : KeyRange{0, 0};
       const int begin = seen.begin - column, end = seen.end - column;
+      if (sees_all<kColumns>(begin, end)) continue;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll

@@ -71,24 +71,24 @@ struct KeyBlock {
 };
 
 /// The tiles of queries that a block of keys meets: of each head of its group, from the first query
-/// that sees any of them.
+/// that sees any of them to the last.
 template <int kQueries>
 struct QueryTiles {
-  int h, query;               ///< head and first query of the tile
-  int head_end, query_begin;  ///< the walk: heads before head_end, each from query_begin on
+  int h, query;                          ///< head and first query of the tile
+  int head_end, query_begin, query_end;  ///< the walk: of heads before head_end, these queries
 
-  __device__ QueryTiles(const Attention& a, const KeyBlock& block)
-      : h(block.h_kv * a.group),
-        query(queries(a, block.b, block.first_row).begin / kQueries * kQueries),
-        head_end(h + a.group),
-        query_begin(query) {
-    if (query_begin >= a.q_len) h = head_end;  // no query sees these keys
+  __device__ QueryTiles(const Attention& a, const KeyBlock& block, int rows)
+      : h(block.h_kv * a.group), head_end(h + a.group) {
+    const int last_key = min(block.first_row + rows, kept_count(a, block.b)) - 1;
+    query = query_begin = queries(a, block.b, block.first_row).begin / kQueries * kQueries;
+    query_end = queries(a, block.b, last_key).end;
+    if (query_begin >= query_end) h = head_end;  // no query sees these keys
   }
   __device__ bool done() const { return h == head_end; }
-  __device__ QueryTiles next(const Attention& a) const {
+  __device__ QueryTiles next() const {
     QueryTiles n = *this;
     n.query += kQueries;
-    if (n.query >= a.q_len) {
+    if (n.query >= query_end) {
       n.query = query_begin;
       ++n.h;
     }

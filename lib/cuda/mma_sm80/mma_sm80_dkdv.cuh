@@ -57,7 +57,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
   const int last_key = block.first_row + warp_row<kRowTiles>() + 16 * kRowTiles - 1;
   // From this query on every key of the warp is seen: tiles need no mask. Ragged keys always do.
   const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
-  QueryTiles<kQueries> tile(a, block);
+  QueryTiles<kQueries> tile(a, block, kTile.rows());
   const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
     at.load_queries(a, rematerialized(block.b), t.h, t.query, stage);
   };
@@ -75,7 +75,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
   for (int stage = 0; !tile.done(); stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // this tile is there, and everyone is done with the one before
-    const QueryTiles<kQueries> next = tile.next(a);
+    const QueryTiles<kQueries> next = tile.next();
     if (!next.done()) {
       load_queries(next, stage ^ 1);
       commit_copies();

@@ -141,13 +141,14 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   const GradientShared<kD, kTile> shared{aligned_shared(dynamic)};
   const Attention& a = x.a;
   const QueryBlock block(a, kTile.rows());
-  const int tiles = uniform(key_tiles(a, block, kTile));
+  const KeyTiles visited(a, block, kTile);
+  const int first_tile = uniform(visited.first), end_tile = first_tile + uniform(visited.count);
   PipelineState<kTile.stages> pipe;
   if (!begin_cta<kTile>(shared)) {
     if (threadIdx.x != kTile.consumers * kGroupThreads) return;
     shared.load_resident(x.q, x.d_o, block.first_row, block.h, block.b);
 #pragma unroll 1
-    for (int j = 0; j < tiles; ++j, ++pipe.count) {
+    for (int j = first_tile; j < end_tile; ++j, ++pipe.count) {
       wait(shared.empty(pipe.stage()), pipe.parity() ^ 1);
       shared.load_stage(pipe.stage(), x.k, x.v, j * kKeys, block.h / a.group, block.b);
     }
@@ -170,7 +171,7 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   };
   const auto make_weights = [&](int j) {
     fragments::recompute_p<1, kKeys>(p, values, a.scale_log2);
-    if ((j + 1) * kKeys > seen_by_all)
+    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       fragments::hide_keys<1, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
     wait_for_products<0>();
     fragments::softmax_gradient<1, kKeys>(ds, p, values);
@@ -180,10 +181,10 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   wait(shared.full(0), 0);
   start_tile();
   wait_for_products<1>();
-  make_weights(0);
+  make_weights(first_tile);
   Fragments<1, kD> sum = {};
 #pragma unroll 1
-  for (int j = 1; j < tiles; ++j) {
+  for (int j = first_tile + 1; j < end_tile; ++j) {
     ++pipe.count;
     wait(shared.full(pipe.stage()), pipe.parity());
     start_from_registers<T, kD, kKeys>(sum, rounded, shared.streamed_s(pipe.previous().stage()));
@@ -210,7 +211,7 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
                                                QueryTiles<kTile.columns> tile) {
   const int lane = fragments::lane();
   if (lane == 0) shared.load_resident(x.k, x.v, block.first_row, block.h_kv, block.b);
-  for (PipelineState<kTile.stages> pipe; !tile.done(); tile = tile.next(x.a), ++pipe.count) {
+  for (PipelineState<kTile.stages> pipe; !tile.done(); tile = tile.next(), ++pipe.count) {
     const std::int64_t values = fragments::row_offset(x.a, block.b, tile.h);
     float shift[kTile.columns / 32], delta[kTile.columns / 32];
 #pragma unroll
@@ -287,7 +288,7 @@ struct KeyConsumer {
                                          shared().streamed_dp(pipe.stage()));
     wait_for_products<1>();
     recompute_p_transposed<kQueries>(p, shared().shift(pipe.stage()), a.scale_log2);
-    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len)
+    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       fragments::hide_pairs<1, kQueries>(p, a, block.b, block.first_row, tile.query);
     round<T, kQueries>(rounded_p, p);
     start_from_registers<T, kD, kQueries>(dv, rounded_p, shared().streamed_dp(pipe.stage()));
@@ -306,7 +307,7 @@ struct KeyConsumer {
     clear();
     add_tile();
 #pragma unroll 1
-    for (tile = tile.next(a); !tile.done(); tile = tile.next(a)) {
+    for (tile = tile.next(); !tile.done(); tile = tile.next()) {
       ++pipe.count;
       start_scores();
       wait_for_products<1>();
@@ -345,7 +346,7 @@ __device__ __forceinline__ void dkdv(const BoxedAttention& x) {
   const KeyBlock block(a, kTile.rows());
   const int keys = kept_count(a, block.b);
   if (block.first_row >= keys) return;
-  const QueryTiles<kTile.columns> tile(a, block);
+  const QueryTiles<kTile.columns> tile(a, block, kTile.rows());
   if (!begin_cta<kTile>(shared)) {
     if (fragments::warp() == kTile.consumers * 4) stream_queries<kD, kTile>(x, shared, block, tile);
     return;

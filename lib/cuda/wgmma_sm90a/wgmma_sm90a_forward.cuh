@@ -120,18 +120,20 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
     arrive(shared.mailbox_full(mailbox.stage()));
     if (!more) break;
     const QueryBlock block = block_of<kD>(x, work);
-    const int h_kv = block.h / x.a.group, tiles = key_tiles(x.a, block, kTile);
+    const KeyTiles tiles(x.a, block, kTile);
+    const int h_kv = block.h / x.a.group;
 #pragma unroll 1
-    for (int j = 0; j < tiles; ++j, ++pipe.count) {
+    for (int j = 0; j < tiles.count; ++j, ++pipe.count) {
+      const int key = (tiles.first + j) * kTile.columns;
       wait(shared.k_empty(pipe.stage()), pipe.parity() ^ 1);
-      load_tile<kD, kTile.columns>(shared.k(pipe.stage()), x.k, j * kTile.columns, h_kv, block.b,
+      load_tile<kD, kTile.columns>(shared.k(pipe.stage()), x.k, key, h_kv, block.b,
                                    shared.k_full(pipe.stage()));
       if (j == 0) {
         load_queries<kD>(x, shared, block, queries.parity() ^ 1);
         ++queries.count;
       }
       wait(shared.v_empty(pipe.stage()), pipe.parity() ^ 1);
-      load_tile<kD, kTile.columns>(shared.v(pipe.stage()), x.v, j * kTile.columns, h_kv, block.b,
+      load_tile<kD, kTile.columns>(shared.v(pipe.stage()), x.v, key, h_kv, block.b,
                                    shared.v_full(pipe.stage()));
     }
     const int taken = atomicAdd(x.taken, 1);
@@ -157,9 +159,10 @@ struct Consumer {
   PipelineState<1> queries;
   Fragments<1, kD> o;
   RunningSoftmax<1> state;
+  // Keys are numbered from the block's first tile on.
   int limit[2];     ///< the row of each half sees keys before this one
   int seen_by_all;  ///< keys before this one are seen by all rows of the warp: no tile of them
-                    ///< needs a mask
+                    ///< needs a mask at its right
 
   /// The ping-pong, where the tile has one: see ping_pong_sync.
   __device__ __forceinline__ void wait_for_tensor_cores() const {
@@ -200,23 +203,46 @@ struct Consumer {
     commit_products();
   }
 
-  /// What each row of the block sees.
-  __device__ __forceinline__ void set_limits(const QueryBlock& block) {
+  /// The query of this thread's row of a half; beyond the last one, that one.
+  __device__ __forceinline__ int query(const QueryBlock& block, int half) const {
+    const int row = fragments::warp_row<1>() + fragments::fragment_row(half);
+    return min(block.first_row + row, x.a.q_len - 1);
+  }
+
+  /// Where what each row of the block sees ends.
+  __device__ __forceinline__ void set_limits(const QueryBlock& block, int first_key) {
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int q = block.first_row + fragments::warp_row<1>() + fragments::fragment_row(half);
-      limit[half] = keys(x.a, block.b, min(q, x.a.q_len - 1)).end;
-    }
+    for (int half = 0; half < 2; ++half)
+      limit[half] = keys(x.a, block.b, query(block, half)).end - first_key;
     seen_by_all = uniform(limit[0]);  // lane 0 has the warp's first row
   }
 
-  /// Applies the sign of the scale and the masks to the scores of tile j.
-  __device__ __forceinline__ void mask(Scores& s, int j) const {
+  /// Hides the keys of tile j before those that rows see. Where a row begins is looked up here, not
+  /// kept: few masks have such rows, and every tile of every mask needs the registers.
+  __device__ __forceinline__ void hide_keys_before_rows(Scores& s, int j, int work) const {
+    const QueryBlock block = block_of<kD>(x, work);
+    const int first_key = (KeyTiles(x.a, block, kTile).first + j) * kKeys;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int begin =
+          keys(x.a, block.b, query(block, half)).begin - first_key - fragments::fragment_column();
+      if (begin <= 0) continue;
+#pragma unroll
+      for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+        for (int c = 0; c < 2; ++c)
+          if (8 * n + c < begin) s[0][n][2 * half + c] = -kInf;
+    }
+  }
+
+  /// Applies the sign of the scale and the masks to the scores of the block's tile j.
+  __device__ __forceinline__ void mask(Scores& s, int j, int work) const {
     if (x.a.scale <= 0.0f)
 #pragma unroll
       for (auto& columns : s[0])
 #pragma unroll
         for (float& score : columns) score *= x.a.scale < 0.0f ? -1.0f : 0.0f;
+    if (rows_begin_later(x.a)) hide_keys_before_rows(s, j, work);
     if ((j + 1) * kKeys <= seen_by_all) return;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -294,10 +320,10 @@ struct Consumer {
   }
 
   /// The first tile of a block: its scores become P, and start the maxima and sums.
-  __device__ __forceinline__ void first_weights(Weights& p, Scores& s, bool last) {
+  __device__ __forceinline__ void first_weights(Weights& p, Scores& s, int work, bool last) {
     release(shared.k_empty(pipe.stage()));
     state.reset();
-    mask(s, 0);
+    mask(s, 0, work);
     const Shifts by = update_maxima<kKeys>(s, state, scale_log2);
     exponentiate<kKeys>(s, state, by, scale_log2);
     round<T, kKeys>(p, s);
@@ -315,11 +341,11 @@ struct Consumer {
   /// P·V to the front of its basic block, before the softmax, and the wait for the keys begins
   /// another block. Where they do not, both that wait and the branch that rescales O come before
   /// the exponentials, which then share their basic block with the rounding of P.
-  __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int j, bool last) {
+  __device__ __forceinline__ void next_weights(Weights& p, Scores& s, int work, int j, bool last) {
     wait_for_products<kTile.intra_warpgroup_overlap ? 1 : 0>();
     release(shared.k_empty(pipe.stage()));
     if (!kTile.intra_warpgroup_overlap) release(shared.v_empty(pipe.previous().stage()));
-    mask(s, j);
+    mask(s, j, work);
     const Shifts by = update_maxima<kKeys>(s, state, scale_log2);
     if (kTile.intra_warpgroup_overlap) {
       exponentiate<kKeys>(s, state, by, scale_log2);
@@ -346,17 +372,18 @@ struct Consumer {
     start_block(s);
     while (true) {
       const QueryBlock block = block_of<kD>(x, work);
-      const int tiles = uniform(key_tiles(x.a, block, kTile));
-      set_limits(block);
+      const KeyTiles visited(x.a, block, kTile);
+      const int tiles = uniform(visited.count);
+      set_limits(block, visited.first * kKeys);
       wait_for_products<0>();
-      first_weights(p, s, tiles == 1);
+      first_weights(p, s, work, tiles == 1);
 #pragma unroll 1
       for (int j = 1; j < tiles; ++j) {
         wait_for_tensor_cores();
         start_scores(s);
         start_output(p);
         pass_tensor_cores();
-        next_weights(p, s, j, j + 1 == tiles);
+        next_weights(p, s, work, j, j + 1 == tiles);
       }
       release(shared.q_empty(group));
       const int next = next_work();

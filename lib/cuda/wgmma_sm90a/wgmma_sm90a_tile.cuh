@@ -44,12 +44,18 @@ __device__ __forceinline__ void load_boxes(std::uint32_t to, const TensorMap& fr
     load_box(to + inner_step(kRows, column), from, column, first, head, batch, barrier);
 }
 
-/// How many tiles of keys a block visits; one, all of it hidden, where the block sees nothing.
-__device__ __forceinline__ int key_tiles(const Attention& a, const QueryBlock& block,
-                                         TileShape tile) {
-  const int last_query = min(block.first_row + tile.rows(), a.q_len) - 1;
-  return max(1, (keys(a, block.b, last_query).end + tile.columns - 1) / tile.columns);
-}
+/// The tiles of keys that a block visits, `first` .. first + count; one, all of it hidden, where
+/// the block sees nothing.
+struct KeyTiles {
+  int first, count;
+
+  __device__ __forceinline__ KeyTiles(const Attention& a, const QueryBlock& block, TileShape tile) {
+    const int last_query = min(block.first_row + tile.rows(), a.q_len) - 1;
+    const int end = (keys(a, block.b, last_query).end + tile.columns - 1) / tile.columns;
+    first = keys(a, block.b, block.first_row).begin / tile.columns;
+    count = max(1, end - first);
+  }
+};
 
 /// One arrival for each warp, by its lane 0: the stage behind `barrier` may be filled again.
 __device__ __forceinline__ void release(std::uint32_t barrier) {
