@@ -30,8 +30,8 @@ constexpr Arithmetic kMma = {"mma.sync", "probe_sm80_mma_", true, kBlocks, kMmaB
 /// The sums of two warpgroups take more than half of the registers.
 constexpr Arithmetic kWgmma = {"wgmma", "probe_sm90a_wgmma_", true, 1, kWgmmaBlockFlop};
 
-constexpr int kFirstTensorCores = 80;  // that mma.sync.m16n8k16 has bf16 for
-constexpr int kHopper = 90;            // alone has wgmma
+constexpr int kFirstTensorCores = 80;  // mma.sync.m16n8k16 takes bf16 from 8.0 on
+constexpr int kHopper = 90;            // wgmma exists on 9.0 alone
 constexpr int kMostRepeats = 1 << 24, kMostTries = 8;
 /// Clocks drift: a reading between half and twice the wanted time is as good.
 constexpr double kShortest = 0.5, kLongest = 2;
@@ -81,11 +81,11 @@ double PeakProbe::read_bandwidth() {
 double PeakProbe::rate(const std::string& entry, int blocks, double work, int& repeats) {
   double took_s = seconds(entry, blocks, repeats);
   for (int tries = 0; tries < kMostTries; ++tries) {
-    const bool short_of_it = took_s < kShortest * kReading_s && repeats < kMostRepeats;
-    const bool beyond_it = took_s > kLongest * kReading_s && repeats > 1;
-    if (!short_of_it && !beyond_it) break;
+    const bool too_short = took_s < kShortest * kReading_s && repeats < kMostRepeats;
+    const bool too_long = took_s > kLongest * kReading_s && repeats > 1;
+    if (!too_short && !too_long) break;
     const double wanted = took_s > 0 ? repeats * kReading_s / took_s : 64.0 * repeats;
-    // At most 64 times more at once: a first launch that is all latency says little.
+    // At most 64 times more at once: a first launch is mostly latency and says little of the rate.
     repeats =
         static_cast<int>(std::clamp(wanted, 1.0, std::min(64.0 * repeats, 1.0 * kMostRepeats)));
     took_s = seconds(entry, blocks, repeats);

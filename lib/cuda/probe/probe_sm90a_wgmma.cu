@@ -35,8 +35,8 @@ __device__ __forceinline__ void fence_operand(float (&sums)[kWgmmaColumns / 8][4
     for (float& sum : tile) asm volatile("" : "+f"(sum)::"memory");
 }
 
-/// Adds A·B and subtracts it again, slice by slice: so the sums stay as large as those of real
-/// products, however often it is repeated, and never overflow.
+/// Adds A·B slice by slice and then subtracts it again, so that the sums neither grow nor overflow,
+/// however often that is repeated: power depends on how many bits change.
 template <typename T>
 __device__ void multiply(const ProbeArgument& a, Format16 format) {
   __shared__ Right right;
@@ -57,8 +57,8 @@ __device__ void multiply(const ProbeArgument& a, Format16 format) {
                                   tile_bytes(kBoxColumns, kDepth));
   float sums[kWgmmaColumns / 8][4] = {};
   int repeat = 0;
-  // Once at least: beside a way around the loop, the end of it would copy sums that products still
-  // use, and ptxas would let these wait for each other (C7514).
+  // do, not while: where the loop may be skipped, its exit merges two versions of the sums by
+  // copies while products are still in flight, and ptxas then serialises all wgmma (C7514).
 #pragma unroll 1
   do {
     begin_products();
