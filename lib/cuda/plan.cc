@@ -6,6 +6,7 @@
 
 #include "cuda/contract/element.h"
 #include "cuda/device/device_tensor.h"
+#include "cuda/kept_keys.h"
 #include "cuda/normal/normal_products.h"
 
 namespace flashbench::cuda {
@@ -80,6 +81,7 @@ class CudaPlan final : public Plan {
         problem_(p),
         mask_(mask),
         sees_(visibilities(in.key_mask, mask, p.shape.b)),
+        keeps_all_(keeps_all(sees_, p.shape.kv_len)),
         extent_(extent_of(p, sees_, device.info().multiprocessors)),
         launches_(timed_launches(family, p.pass, extent_)) {
     allocate();
@@ -91,7 +93,7 @@ class CudaPlan final : public Plan {
     // A product of all pairs meets hidden keys too, and 0 · NaN is NaN: they are zero on the
     // device.
     std::vector<std::uint8_t> kept;
-    if (materialises(family_) && !keeps_all()) kept = kept_bytes(problem_.shape.kv_len);
+    if (materialises(family_) && !keeps_all_) kept = kept_bytes(sees_, problem_.shape.kv_len);
     k_.write(io.in->k, kept);
     v_.write(io.in->v, kept);
     o_.poison();
@@ -187,24 +189,6 @@ class CudaPlan final : public Plan {
     return x;
   }
 
-  /// Every key counts: none is padded, and some query sees each.
-  bool keeps_all() const {
-    return std::all_of(sees_.begin(), sees_.end(), [&](const Visibility& v) {
-      return v.kept().count() == problem_.shape.kv_len;
-    });
-  }
-
-  /// [b, stride]: 1 where a key is kept.
-  std::vector<std::uint8_t> kept_bytes(std::int64_t stride) const {
-    std::vector<std::uint8_t> bytes(static_cast<std::size_t>(problem_.shape.b * stride));
-    for (std::int64_t b = 0; b < problem_.shape.b; ++b) {
-      const KeptKeys& keys = sees_[static_cast<std::size_t>(b)].kept();
-      for (std::int64_t i = 0; i < keys.count(); ++i)
-        bytes[static_cast<std::size_t>(b * stride + keys.rows().row(i))] = 1;
-    }
-    return bytes;
-  }
-
   TensorMap map_of(const Rows& rows, const Dims& dims, std::uint32_t box_rows) {
     const auto size = [](std::int64_t n) { return static_cast<std::uint32_t>(n); };
     const auto bytes = [](std::int64_t n) { return 2 * static_cast<std::uint64_t>(n); };
@@ -255,22 +239,13 @@ class CudaPlan final : public Plan {
   }
 
   void write_key_mask() {
-    const std::vector<std::uint8_t> mask = kept_bytes(key_mask_stride(problem_));
+    const std::vector<std::uint8_t> mask = kept_bytes(sees_, key_mask_stride(problem_));
     key_mask_ = {device_, mask.size(), "key mask"};
     device_.write(key_mask_.address(), mask.data(), mask.size());
   }
 
   void write_kept_tables() {
-    const auto b = static_cast<std::size_t>(problem_.shape.b);
-    const auto kv_len = static_cast<std::size_t>(problem_.shape.kv_len);
-    std::vector<std::int32_t> kept(b * kv_len, -1), before(b * (kv_len + 1));
-    for (std::size_t i = 0; i < b; ++i) {
-      const KeptKeys& keys = sees_[i].kept();
-      std::copy_n(keys.rows().rows, keys.count(), kept.begin() + static_cast<long>(i * kv_len));
-      for (std::size_t k = 0; k <= kv_len; ++k)
-        before[i * (kv_len + 1) + k] =
-            static_cast<std::int32_t>(keys.before(static_cast<std::int64_t>(k)));
-    }
+    const auto [kept, before] = kept_tables(sees_, problem_.shape.kv_len);
     kept_ = {device_, kept.size() * sizeof kept[0], "kept"};
     kept_before_ = {device_, before.size() * sizeof before[0], "kept_before"};
     device_.write(kept_.address(), kept.data(), kept_.bytes());
@@ -335,7 +310,7 @@ class CudaPlan final : public Plan {
   /// What the backward's kernels add to, or leave out.
   void zero_sums() {
     if (dq_sums_.bytes() > 0) device_.zero(dq_sums_.address(), dq_sums_.bytes());
-    if (materialises(family_) || (!padded(problem_) && keeps_all())) return;
+    if (materialises(family_) || (!padded(problem_) && keeps_all_)) return;
     dk_.zero();
     dv_.zero();
   }
@@ -345,6 +320,7 @@ class CudaPlan final : public Plan {
   const Problem problem_;
   const Visible mask_;
   const std::vector<Visibility> sees_;
+  const bool keeps_all_;
   const Extent extent_;
   const std::vector<Launch> launches_;  // of the timed passes
   DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_, packed_k_, packed_v_;

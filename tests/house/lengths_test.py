@@ -11,8 +11,6 @@ MOST_LINES = {"file": 400, "function": 60}
 
 # (file, function or None for the file itself): why.
 EXCEPTIONS = {
-    ("lib/cuda/mma_sm80/mma_sm80_dkdv.cuh", "dkdv"): "one tile loop, whose steps share registers",
-    ("lib/cuda/wgmma_sm90a/wgmma_sm90a_forward.cuh", None): "one kernel, from its pipeline to its launch",
     ("lib/ptx/text/parser.cc", None): "one grammar",
     ("lib/cuda/wgmma_sm90a/wgmma_sm90a_backward.cuh", "dq"): "one pipelined loop, whose steps share registers",
     ("lib/ptx/machine/cta.cc", "Cta::special"): "a switch, one case for each special register",

@@ -23,9 +23,10 @@ struct Rows {
 
 /// One attention problem: the only argument of every kernel, passed by value.
 ///
-/// Padding: `kept` names the keys that count, so that padded ones are never loaded. A tile is a run
-/// of *kept* keys; kept key i of batch b lies in row kept[b][i] of K and V. Query q sees the run
-/// keys(b, q) of them. Where every key counts both tables are null, and kept key i is row i.
+/// Padding: `kept` names the keys that count, so that padded ones, and those that no query sees,
+/// are never loaded. A tile is a run of *kept* keys; kept key i of batch b lies in row kept[b][i]
+/// of K and V. Query q sees the run keys(b, q) of them. Without padding both tables are null, kept
+/// key i is row i, and K, V and kv_len are of the keys that some query sees, which are neighbours.
 ///
 /// Rows that see nothing: O = 0, LSE = -inf, dQ = 0. Rows of dK and dV whose key is not kept
 /// are zeroed by the host before the launch; no kernel touches them.
@@ -78,7 +79,7 @@ FB_HD inline KeyRange keys(const Attention& a, std::int32_t b, std::int32_t q) {
   return {kept_before(a, b, range.begin), kept_before(a, b, range.end)};
 }
 
-/// Rows may begin after key 0. Where they do not, tiles are not asked whether they begin too early.
+/// Rows may begin after key 0: tiles may need a mask at their left.
 FB_HD inline bool rows_begin_later(const Attention& a) {
   return a.mask.behind != Visible::kNoLimit;
 }

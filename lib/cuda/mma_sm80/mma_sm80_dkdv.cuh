@@ -40,6 +40,30 @@ struct KvShared {
   }
 };
 
+/// The sums of one gradient; of one that the kernel does not compute, next to nothing.
+template <int kD, KvGradient kWhat, KvGradient kOther>
+using KvSums = Fragments<dkdv_tile(kD, kWhat).row_tiles, kWhat == kOther ? 8 : kD>;
+
+/// Writes what is wanted of dK = scale·sum and dV, through the rows of K, which nobody reads any
+/// more.
+template <typename T, int kD, KvGradient kWhat>
+__device__ __forceinline__ void store_gradients(const Attention& a, const KeyBlock& block,
+                                                const KvSums<kD, kWhat, KvGradient::kValues>& dk,
+                                                const KvSums<kD, kWhat, KvGradient::kKeys>& dv,
+                                                std::uint32_t k_tile) {
+  constexpr int kRowTiles = dkdv_tile(kD, kWhat).row_tiles;
+  const int b = rematerialized(block.b), h_kv = rematerialized(block.h_kv);
+  const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t) {
+    const int row = warp_row<kRowTiles>() + 16 * t;
+    if constexpr (kWhat != KvGradient::kKeys)
+      store_rows<T, kD>(dv[t], one, k_tile, row, key_rows(a, a.dv, b, h_kv), block.first_row);
+    if constexpr (kWhat != KvGradient::kValues)
+      store_rows<T, kD>(dk[t], scale, k_tile, row, key_rows(a, a.dk, b, h_kv), block.first_row);
+  }
+}
+
 /// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys, summed over the queries that see them and
 /// the query heads that share them. Sᵀ and dPᵀ are computed, so that P and dS are A operands where
 /// they lie, and nothing but inputs passes through shared memory.
@@ -70,8 +94,8 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     load_queries(tile, 0);
     commit_copies();
   }
-  Fragments<kRowTiles, kWantK ? kD : 8> dk = {};
-  Fragments<kRowTiles, kWantV ? kD : 8> dv = {};
+  KvSums<kD, kWhat, KvGradient::kValues> dk = {};
+  KvSums<kD, kWhat, KvGradient::kKeys> dv = {};
   for (int stage = 0; !tile.done(); stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // this tile is there, and everyone is done with the one before
@@ -94,16 +118,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     }
     tile = next;
   }
-  const int b = rematerialized(block.b), h_kv = rematerialized(block.h_kv);
-  const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
-#pragma unroll
-  for (int t = 0; t < kRowTiles; ++t) {
-    const int row = warp_row<kRowTiles>() + 16 * t;
-    if constexpr (kWantV)
-      store_rows<T, kD>(dv[t], one, at.k(), row, key_rows(a, a.dv, b, h_kv), block.first_row);
-    if constexpr (kWantK)
-      store_rows<T, kD>(dk[t], scale, at.k(), row, key_rows(a, a.dk, b, h_kv), block.first_row);
-  }
+  store_gradients<T, kD, kWhat>(a, block, dk, dv, at.k());
 }
 
 }  // namespace flashbench::cuda::mma_sm80

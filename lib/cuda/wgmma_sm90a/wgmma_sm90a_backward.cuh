@@ -132,6 +132,20 @@ __device__ __forceinline__ void start_from_registers(Fragments<1, kD>& sum,
   commit_products();
 }
 
+/// The producer of dQ, one thread: Q and dO once, then tiles of K and V.
+template <int kD, TileShape kTile>
+__device__ __forceinline__ void stream_keys(const BoxedAttention& x,
+                                            const GradientShared<kD, kTile>& shared,
+                                            const QueryBlock& block, int first_tile, int end_tile) {
+  shared.load_resident(x.q, x.d_o, block.first_row, block.h, block.b);
+  PipelineState<kTile.stages> pipe;
+#pragma unroll 1
+  for (int j = first_tile; j < end_tile; ++j, ++pipe.count) {
+    wait(shared.empty(pipe.stage()), pipe.parity() ^ 1);
+    shared.load_stage(pipe.stage(), x.k, x.v, j * kTile.columns, block.h / x.a.group, block.b);
+  }
+}
+
 /// dQ = scale·dS·K for one block of queries: Q and dO stay, K and V are streamed.
 template <typename T, int kD>
 __device__ __forceinline__ void dq(const BoxedAttention& x) {
@@ -143,17 +157,12 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   const QueryBlock block(a, kTile.rows());
   const KeyTiles visited(a, block, kTile);
   const int first_tile = uniform(visited.first), end_tile = first_tile + uniform(visited.count);
-  PipelineState<kTile.stages> pipe;
   if (!begin_cta<kTile>(shared)) {
-    if (threadIdx.x != kTile.consumers * kGroupThreads) return;
-    shared.load_resident(x.q, x.d_o, block.first_row, block.h, block.b);
-#pragma unroll 1
-    for (int j = first_tile; j < end_tile; ++j, ++pipe.count) {
-      wait(shared.empty(pipe.stage()), pipe.parity() ^ 1);
-      shared.load_stage(pipe.stage(), x.k, x.v, j * kKeys, block.h / a.group, block.b);
-    }
+    if (threadIdx.x == kTile.consumers * kGroupThreads)
+      stream_keys<kD, kTile>(x, shared, block, first_tile, end_tile);
     return;
   }
+  PipelineState<kTile.stages> pipe;
   const int group = warpgroup();
   const int seen_by_all =
       keys(a, block.b, min(block.first_row + fragments::warp_row<1>(), a.q_len - 1)).end;
@@ -162,8 +171,8 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   Fragments<1, kKeys> p, ds;
   Rounded<kKeys> rounded;
   const auto start_tile = [&] {  // S and dP
-    // At d = 128 asked for anew: kept, ptxas keeps the descriptors of all own operands with it,
-    // more than there are uniform registers, and moves them back and forth.
+    // At d = 128 the number is computed anew: from a kept one ptxas keeps the descriptors of all
+    // resident operands too, more than there are uniform registers, and moves them back and forth.
     const int own = kD <= 64 ? group : warpgroup();
     start_by_transposed<T, kD, kKeys>(p, shared.resident_s(own), shared.streamed_s(pipe.stage()));
     start_by_transposed<T, kD, kKeys>(ds, shared.resident_dp(own),

@@ -9,6 +9,7 @@ namespace flashbench::cuda {
 
 inline const char* const kWgmma = "wgmma_sm90a_forward_bf16_d64";
 inline const char* const kWgmmaSource = "wgmma_sm90a/wgmma_sm90a_forward.cuh";
+inline const char* const kWgmmaProducer = "wgmma_sm90a/wgmma_sm90a_producer.cuh";
 inline const char* const kWgmmaSoftmax = "wgmma_sm90a/wgmma_sm90a_softmax.cuh";
 inline const char* const kWgmmaPtx = "wgmma_sm90a/wgmma_sm90a_ptx.cuh";
 inline const char* const kWgmmaTile = "wgmma_sm90a/wgmma_sm90a_tile.cuh";
@@ -22,10 +23,9 @@ inline PlantedBug in_wgmma(const char* name, const char* noticed_as, Mutation m,
 }
 
 /// A wait for an mbarrier, made one that is over at once.
-inline Mutation no_wait(const char* source) {
-  return {
-      kWgmma, kWgmmaSource, source, R"(mbarrier\.try_wait.* done, .*;)", "setp.eq.b32 done, 0, 0;",
-      kAll};
+inline Mutation no_wait(const char* source, const char* file = kWgmmaSource) {
+  return {kWgmma, file, source, R"(mbarrier\.try_wait.* done, .*;)", "setp.eq.b32 done, 0, 0;",
+          kAll};
 }
 /// Of what consumers free, in the order of their code.
 inline Mutation no_release(int which) {
@@ -59,23 +59,24 @@ inline const PlantedBug kWgmmaBugs[] = {
     in_wgmma("scores_do_not_wait_for_queries", "race", no_wait("wait(shared.q_full(group)")),
     in_wgmma("output_does_not_wait_for_values", "race", no_wait("wait(shared.v_full(of.stage())")),
     in_wgmma("keys_overwrite_what_is_in_use", "barrier",
-             no_wait("wait(shared.k_empty(pipe.stage())")),
+             no_wait("wait(shared.k_empty(pipe.stage())", kWgmmaProducer)),
     in_wgmma("values_overwrite_what_is_in_use", "race",
-             no_wait("wait(shared.v_empty(pipe.stage())")),
-    in_wgmma("queries_overwrite_what_is_in_use", "race", no_wait("wait(shared.q_empty(g)")),
+             no_wait("wait(shared.v_empty(pipe.stage())", kWgmmaProducer)),
+    in_wgmma("queries_overwrite_what_is_in_use", "race",
+             no_wait("wait(shared.q_empty(g)", kWgmmaProducer)),
     in_wgmma("the_first_keys_of_a_block_are_not_freed", "deadlock", no_release(0)),
     in_wgmma("later_keys_are_not_freed", "deadlock", no_release(1)),
     in_wgmma("values_are_not_freed", "deadlock", no_release(2)),
     in_wgmma("queries_are_not_freed", "deadlock", no_release(3)),
     in_wgmma("the_last_values_of_a_block_are_not_freed", "deadlock", no_release(4)),
     in_wgmma("producer_begins_with_the_wrong_parity", "deadlock",
-             {kWgmma, kWgmmaSource, "wait(shared.v_empty(pipe.stage())",
+             {kWgmma, kWgmmaProducer, "wait(shared.v_empty(pipe.stage())",
               R"((mbarrier\.try_wait.* done, \[%r\d+\]), %r\d+;)", "$1, 0;", kAll}),
     in_wgmma(
         "a_stage_wants_fewer_bytes_than_come", "deadlock",
         {kWgmma, "", "", R"((mbarrier\.arrive\.expect_tx.*, \[%r\d+\]), %r\d+;)", "$1, 64;", kAll}),
     in_wgmma("a_stage_expects_one_warp_too_many", "deadlock",
-             {kWgmma, kWgmmaSource, "init_barrier(k_empty(s)",
+             {kWgmma, kWgmmaProducer, "init_barrier(k_empty(s)",
               R"((mbarrier\.init.*\[%r\d+\]), %r\d+;)", "$1, 13;", kAll}),
     in_wgmma("barriers_are_not_fenced_after_init", "missing proxy fence",
              without(R"(fence\.mbarrier_init.*;)")),
@@ -86,7 +87,7 @@ inline const PlantedBug kWgmmaBugs[] = {
              no_wait("wait(shared.mailbox_full(mailbox.stage())")),
     in_wgmma("the_ping_pong_never_arrives", "deadlock", without(R"(bar\.arrive.*;)")),
     in_wgmma("blocks_are_taken_twice", "race",
-             {kWgmma, kWgmmaSource, "atomicAdd(x.taken, 1)", R"(atom\.global\.add\.u32(.*), 1;)",
+             {kWgmma, kWgmmaProducer, "atomicAdd(x.taken, 1)", R"(atom\.global\.add\.u32(.*), 1;)",
               "atom.global.add.u32$1, 0;", kAll}),
     // ---- Products
     in_wgmma("softmax_reads_scores_under_way", "wgmma",
