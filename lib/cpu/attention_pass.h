@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <numbers>
@@ -12,12 +13,50 @@
 #include "cpu/tile_ops.h"
 #include "kernel/kernel.h"
 #include "kernel/profile.h"
+#include "system/buffer.h"
 
 // What the drivers of lib/cpu share: a pass bound to a problem, waves of heads, tile geometry.
 namespace flashbench::cpu {
 
-inline constexpr float kLog2E = std::numbers::log2e_v<float>;
-inline constexpr float kLn2 = std::numbers::ln2_v<float>;
+/// scale·log2(e) in two parts: scores are 2^x of `factor` (not negative) times the product of K
+/// with Q times `sign`, so that the largest product is that of the largest score.
+struct ScoreFactor {
+  float sign, factor;
+  explicit ScoreFactor(double scale)
+      : sign(scale < 0 ? -1.0f : 1.0f),
+        factor(static_cast<float>(std::abs(scale) * std::numbers::log2e)) {}
+};
+
+/// LSE of a row from the largest product and the sum of 2^(factor·(product - max)).
+inline float log_sum_exp(double scale, float max, float sum) {
+  return static_cast<float>(std::abs(scale) * static_cast<double>(max) +
+                            static_cast<double>(std::log(sum)));
+}
+
+/// What a forward keeps of each row for the backward that follows: P is computed again as
+/// 2^(factor·(product - max) - log_sum). With the LSE, which is rounded once for both, the P of
+/// large scores would be off by the rounding of the LSE.
+class RowMaxima {
+ public:
+  static std::size_t bytes(const Shape& s) { return 2 * row_floats(s) * sizeof(float); }
+  void allocate(const Shape& s) {
+    buffer_ = Buffer(bytes(s));
+    data_ = buffer_.as<float>();
+    rows_ = row_floats(s);
+  }
+  /// [b, h, q_len]; 0 for a row that sees nothing.
+  float* max() const { return data_; }
+  /// [b, h, q_len]; +inf for such a row.
+  float* log_sum() const { return data_ + rows_; }
+
+ private:
+  static std::size_t row_floats(const Shape& s) {
+    return static_cast<std::size_t>((s.b * s.h * s.q_len + 15) / 16 * 16);
+  }
+  Buffer buffer_;
+  float* data_ = nullptr;
+  std::size_t rows_ = 0;
+};
 
 /// A forward or backward pass of one algorithm, bound to a problem. The constructor only computes
 /// sizes, so that memory can be predicted; allocate() takes it.

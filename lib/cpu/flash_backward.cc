@@ -12,8 +12,6 @@ namespace {
 
 enum Phase : std::size_t { kRows, kPack, kLoadQ, kP, kDs, kDv, kDk, kDq, kStore };
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
-
 // Chosen among the settings in the README's table. In f32 the rows of Q, dO and K serve both as A
 // and, with their stride, as B operands: packing panels of them as well costs 8 to 14 %.
 struct Blocks {
@@ -61,10 +59,11 @@ void DqAccumulator::wait_for_turn(std::int64_t q_block, std::int64_t key_block) 
     std::this_thread::yield();
 }
 
-FlashBackward::FlashBackward(const Problem& p, const Execution& e)
-    : FlashBackward(p, e, tile_ops(e.isa, p.dtype)) {}
+FlashBackward::FlashBackward(const Problem& p, const Execution& e, const RowMaxima& maxima)
+    : FlashBackward(p, e, tile_ops(e.isa, p.dtype), maxima) {}
 
-FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps& operations)
+FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps& operations,
+                             const RowMaxima& maxima)
     : AttentionPass(p, e, operations),
       q_block_(std::min(blocks_of(shape).queries, round_up(shape.q_len, ops.rows))),
       kv_block_(choose_kv_block(shape, ops, threads)),
@@ -73,8 +72,8 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
       a_stride_(tile_stride(ops.words(shape.d))),
       p_stride_(tile_stride(kv_block_)),
       f32_ops_(tile_ops(e.isa)),
-      k_factor_(pairs() ? 1.0f : static_cast<float>(scale) * kLog2E),
-      s_factor_(pairs() ? static_cast<float>(scale) * kLog2E : 1.0f),
+      score_(scale),
+      maxima_(maxima),
       in_order_(e.deterministic),
       accumulator_(shape.b * shape.h * q_blocks_, e.deterministic),
       dq_stride_(round_up(shape.d, ops.lanes)) {}
@@ -110,17 +109,16 @@ std::size_t FlashBackward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
   const std::int64_t queries = shape.b * shape.h * shape.q_len;
-  return (2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
+  return (floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
          DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_) +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
 void FlashBackward::allocate() {
   const std::int64_t queries = shape.b * shape.h * shape.q_len;
-  rows_ = Buffer((2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float));
+  rows_ = Buffer((floats(queries) + floats(queries * dq_stride_)) * sizeof(float));
   Carver pieces(rows_.as<float>());
   delta_ = pieces.take(queries);
-  lse2_ = pieces.take(queries);
   dq_ = pieces.take(queries * dq_stride_);
   Carver sizes;
   carve(sizes);
@@ -164,7 +162,7 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
   const std::size_t dscores = floats(ops.words(q_block_) * p_stride_);
   const std::size_t copies = pairs() ? 1 : 0;  // of operands that f32 does not need twice
   return {
-      2 * floats(queries) * sizeof(float),
+      floats(queries) * sizeof(float),
       per_thread * (2 * floats(kv_block_ * ops.words(shape.d)) + floats(rows_b_floats(kv_block_))),
       per_thread * 2 * (floats(q_block_ * a_stride_) + copies * floats(rows_b_floats(q_block_))),
       per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes)),
@@ -204,8 +202,8 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
   }
 }
 
-/// D = rowsum(dO∘O), LSE in units of log 2, dQ = 0; and dK = dV = 0 where the padding mask hides
-/// keys, since no block will write there. A row that saw nothing gets LSE = +inf: its P is 0.
+/// D = rowsum(dO∘O), dQ = 0; and dK = dV = 0 where the padding mask hides keys, since no block will
+/// write there.
 void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibility>& sees,
                                  const Tiles& t, PhaseProfile* profile, int thread) {
   const std::int64_t heads = shape.b * shape.h;
@@ -221,8 +219,6 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
       f32_ops_.pack_rows(rows_of(io.out->o, b, h, first + r), 1, shape.d, 1.0f, t.dk, d_stride_);
       f32_ops_.pack_rows(rows_of(io.in->d_o, b, h, first + r), 1, shape.d, 1.0f, t.dv, d_stride_);
       delta_[row + r] = ops.row_dot(t.dk, t.dv, shape.d);
-      const float lse = io.out->lse.as<float>()[row + r];
-      lse2_[row + r] = lse == -kInf ? kInf : lse * kLog2E;
     }
     std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
     const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], block % q_blocks_);
@@ -247,7 +243,7 @@ void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
     const KeptKeys& kept = item.sees->kept();
     const RowSource k = key_rows(item.io->in->k, item.b, item.kv_head, kept, item.first_key);
     const RowSource v = key_rows(item.io->in->v, item.b, item.kv_head, kept, item.first_key);
-    ops.pack_panels_transposed(k, item.keys, d, k_factor_, t.k_t);
+    ops.pack_panels_transposed(k, item.keys, d, score_.sign, t.k_t);
     ops.pack_panels_transposed(v, item.keys, d, 1.0f, t.v_t);
     pack_rows_b(k, item.keys, t.k_b);
     std::fill_n(t.dk, item.keys * d_stride_, 0.0f);
@@ -293,7 +289,7 @@ void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst
     ops.pack_rows(src, n, shape.d, 1.0f, dst, d_stride_);
 }
 
-/// P = exp(S - LSE) and dS = P∘(dP - D) of one tile.
+/// P = exp(S - LSE), as 2^(factor·(QKᵀ - max) - log_sum), and dS = P∘(dP - D) of one tile.
 void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
   const TileRows<kMaxQBlock> seen(*item.sees, q.first, q.rows, item.first_key, q.keys);
@@ -302,7 +298,9 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
                            product_to_operands(q.rows, q.keys, shape.d));
     ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
-                       {lse2_ + row, seen.end(), t.p_sum, s_factor_, seen.begin()}, {});
+                       {maxima_.max() + row, seen.end(), t.p_sum, score_.factor, seen.begin(),
+                        maxima_.log_sum() + row},
+                       {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDs,
                          product_to_operands(q.rows, q.keys, shape.d, pairs() ? 2 : 1) +

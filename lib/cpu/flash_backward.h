@@ -49,13 +49,16 @@ class DqAccumulator {
 
 /// FlashAttention-2, Algorithm 2: the outer loop is over blocks of keys, whose dK and dV a thread
 /// accumulates alone, the inner one over the blocks of queries that see them, to whose dQ it adds;
-/// P is recomputed from the LSE. Work item: one block of keys of one K/V head, with all query heads
-/// of its group.
+/// P is recomputed from the maximum and the sum of each row. Work item: one block of keys of one
+/// K/V head, with all query heads of its group.
 class FlashBackward final : public AttentionPass {
  public:
-  FlashBackward(const Problem& p, const Execution& e);
+  /// `maxima`: what the forward kept. Its products are summed in the same order as here, so that P
+  /// comes out the same.
+  FlashBackward(const Problem& p, const Execution& e, const RowMaxima& maxima);
   /// With the operations of any table: f32 words, or pairs of bf16.
-  FlashBackward(const Problem& p, const Execution& e, const TileOps& operations);
+  FlashBackward(const Problem& p, const Execution& e, const TileOps& operations,
+                const RowMaxima& maxima);
 
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
@@ -69,7 +72,7 @@ class FlashBackward final : public AttentionPass {
   /// operands are panels (TileOps), except that an f32 operand that is summed over rows is those
   /// rows, read with their stride.
   struct Tiles {
-    float* k_t;      ///< Kᵀ panels [keys / cols][words(d)][cols], scaled by k_factor
+    float* k_t;      ///< Kᵀ panels [keys / cols][words(d)][cols], with the sign of the scale
     float* v_t;      ///< Vᵀ panels
     float* k_b;      ///< K, summed over keys
     float* dk;       ///< [kv_block][d_stride]
@@ -129,13 +132,12 @@ class FlashBackward final : public AttentionPass {
   std::int64_t q_block_, kv_block_, q_blocks_;
   std::int64_t d_stride_, a_stride_, p_stride_;
   const TileOps& f32_ops_;  ///< for what is no product
-  /// scale·log2(e) is folded into f32 keys (k_factor). bf16 keys would be rounded once more: there
-  /// it multiplies the f32 scores (s_factor).
-  float k_factor_, s_factor_;
+  ScoreFactor score_;
+  const RowMaxima& maxima_;
   bool in_order_;
   DqAccumulator accumulator_;
-  Buffer rows_;  ///< D and LSE/ln 2 per query, then dQ in f32 [b, h, q_len][round_up(d, lanes)]
-  float *delta_ = nullptr, *lse2_ = nullptr, *dq_ = nullptr;
+  Buffer rows_;  ///< D per query, then dQ in f32 [b, h, q_len][round_up(d, lanes)]
+  float *delta_ = nullptr, *dq_ = nullptr;
   std::int64_t dq_stride_;
   std::vector<Buffer> tiles_;
 };

@@ -43,7 +43,9 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e)
       keys_(choose_keys(p)),
       splits_(choose_splits(shape, threads)),
       d_stride_(tile_stride(shape.d)),
-      s_stride_(tile_stride(keys_)) {}
+      s_stride_(tile_stride(keys_)),
+      score_(scale),
+      share_(std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))))) {}
 
 FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
   Tiles t{};
@@ -160,7 +162,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
                            convert(rows_ * shape.d) + touch(rows_ * shape.d));
     // The heads of a group lie next to each other, so that their queries are consecutive rows.
     ops.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), rows_, shape.d,
-                  static_cast<float>(scale) * kLog2E, t.q, d_stride_);
+                  score_.sign, t.q, d_stride_);
     std::fill_n(part.o, rows_ * d_stride_, 0.0f);
     std::fill_n(part.max, rows_, -kInf);
     std::fill_n(part.sum, rows_, 0.0f);
@@ -178,8 +180,9 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
       for (std::int64_t r = 0; r < rows_; ++r) {
         const TileColumns seen = columns_of(keys_of(*item.sees, r), first, keys);
-        absorb_row(ops, {part.max[r], part.sum + r, 1, part.o + r * d_stride_}, shape.d,
-                   t.s + r * s_stride_, keys, seen.begin, seen.end);
+        absorb_row(ops, {part.max[r], score_.factor, part.sum + r, 1, part.o + r * d_stride_},
+                   shape.d, t.s + r * s_stride_, keys, seen.begin, seen.end);
+        ops.row_scale(t.s + r * s_stride_, keys, share_);
       }
     }
     const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, t.kv);
@@ -190,7 +193,8 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
   }
 }
 
-/// The splits of one row, weighted by 2^(their max - the largest max); O and LSE are written.
+/// The splits of one row, weighted by 2^(factor·(their max - the largest max)); O and LSE are
+/// written.
 void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& sees,
                           std::int64_t kv_head, std::int64_t row) {
   const std::int64_t b = kv_head / shape.h_kv;
@@ -204,15 +208,16 @@ void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& see
   float sum = 0;
   for (std::int64_t i = 0; i < splits_ && !empty; ++i) {
     const Part p = part(kv_head, i);
-    const float weight = std::exp2(p.max[row] - max);
+    if (p.sum[row] == 0.0f) continue;  // it saw nothing
+    const float weight = std::exp2((p.max[row] - max) * score_.factor);
     sum += weight * p.sum[row];
     ops.row_scale(p.o + row * d_stride_, shape.d, weight);
     if (i > 0) ops.row_add(o, p.o + row * d_stride_, shape.d);
   }
   Outputs& out = *io.out;
   out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] =
-      empty ? -kInf : max * kLn2 + std::log(sum);
-  ops.row_store(o, shape.d, empty ? 0.0f : 1.0f / sum, dtype, row_of(out.o, b, h, q));
+      empty ? -kInf : log_sum_exp(scale, max, sum);
+  ops.row_store(o, shape.d, empty ? 0.0f : 1.0f / (sum * share_), dtype, row_of(out.o, b, h, q));
 }
 
 }  // namespace flashbench::cpu

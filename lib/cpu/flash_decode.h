@@ -63,6 +63,8 @@ class FlashDecode final : public AttentionPass {
   std::int64_t keys_;  ///< of a block
   std::int64_t splits_;
   std::int64_t d_stride_, s_stride_;
+  ScoreFactor score_;
+  float share_;  ///< what P is multiplied by until O is stored: P·V does not overflow
   Buffer parts_;
   std::vector<Buffer> tiles_;
 };

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -27,11 +28,11 @@ constexpr std::int64_t kWidestNarrowHead = 128;
 constexpr std::int64_t kMaxQBlock = 384, kMinQBlock = 192;
 constexpr std::int64_t kMaxRowGroup = 48;
 
-// The maximum that is assumed for a row before its first block of keys, in units of log 2: any
-// guess within f32's range of exponents gives the same result. A true maximum of up to 16 more
-// keeps sums below kLargestSum; one of 64 less leaves 2^62 between the largest P and the smallest
-// normal number. Beyond that the block is computed again with its true maximum. Logits of variance
-// 1 reach 7.
+// The maximum that is assumed for a row before its first block of keys: any guess within f32's
+// range of exponents gives the same result. A true maximum that is, in units of log 2, up to 16
+// more keeps sums below kLargestSum; one of 64 less leaves 2^62 between the largest P and the
+// smallest normal number. Beyond that the block is computed again with its true maximum. Logits of
+// variance 1 reach 7.
 constexpr float kFirstMax = 0.0f, kSmallestSum = 0x1p-64f;
 
 constexpr Blocks blocks_of(const Shape& s) {
@@ -53,10 +54,11 @@ std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
 
 }  // namespace
 
-FlashForward::FlashForward(const Problem& p, const Execution& e)
-    : FlashForward(p, e, tile_ops(e.isa, p.dtype)) {}
+FlashForward::FlashForward(const Problem& p, const Execution& e, RowMaxima* maxima)
+    : FlashForward(p, e, tile_ops(e.isa, p.dtype), maxima) {}
 
-FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& operations)
+FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& operations,
+                           RowMaxima* maxima)
     : AttentionPass(p, e, operations),
       q_block_(choose_q_block(shape, ops, threads)),
       kv_block_(
@@ -69,8 +71,8 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       v_key_(round_up(shape.d, ops.cols) / ops.per_word),
       k_floats_(round_up(shape.kv_len, ops.cols) * k_key_),
       v_floats_(round_up(shape.kv_len, ops.per_word) * v_key_),
-      q_factor_(ops.per_word == 1 ? static_cast<float>(scale) * kLog2E : 1.0f),
-      s_factor_(ops.per_word == 1 ? 1.0f : static_cast<float>(scale) * kLog2E),
+      score_(scale),
+      maxima_(maxima),
       pipeline_(shape.b * shape.h_kv, blocks(shape.kv_len, kv_block_),
                 shape.group() * blocks(shape.q_len, q_block_), threads) {}
 
@@ -175,8 +177,18 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
                   item.v_panels + first_key * v_key_, 0, keys);
 }
 
-/// Algorithm 1 for one block of queries.
-void FlashForward::attend(const Item& item, const Tiles& t) const {
+/// Algorithm 1 for one block of queries. O is not normalised before all keys were seen, so it may
+/// overflow where the result does not: then the block is computed again, with P small enough.
+void FlashForward::attend(Item item, const Tiles& t) const {
+  stream_keys(item, t);
+  if (overflowed(item, t)) {
+    item.share = std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))));
+    stream_keys(item, t);
+  }
+  finish(item, t);
+}
+
+void FlashForward::stream_keys(const Item& item, const Tiles& t) const {
   load_queries(item, t);
   const KeyRange seen = item.sees->keys(item.first_query, item.rows);
   for (std::int64_t first_key = block_start(seen); first_key < seen.end; first_key += kv_block_) {
@@ -190,7 +202,20 @@ void FlashForward::attend(const Item& item, const Tiles& t) const {
       accumulate_o(item, t, row, rows, {first_key, keys});
     }
   }
-  finish(item, t);
+}
+
+/// Some element of O is infinite or NaN. Of integers, so that the compiler makes vectors of them.
+bool FlashForward::overflowed(const Item& item, const Tiles& t) const {
+  constexpr std::uint32_t kExponent = 0x7f800000u;
+  std::uint32_t any = 0;
+  for (std::int64_t r = 0; r < item.rows; ++r) {
+    const float* o = t.o + r * o_stride_;
+    for (std::int64_t c = 0; c < shape.d; ++c) {
+      const auto bits = std::bit_cast<std::uint32_t>(o[c]);
+      any |= (bits & kExponent) == kExponent ? 1u : 0u;
+    }
+  }
+  return any != 0;
 }
 
 /// The first key of the block of keys in which a range begins.
@@ -207,7 +232,7 @@ void FlashForward::load_queries(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ,
                          convert(item.rows * shape.d) + touch(item.rows * shape.d));
   ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, shape.d,
-                q_factor_, t.q, q_stride_);
+                score_.sign, t.q, q_stride_);
   std::fill_n(t.o, item.rows * o_stride_, 0.0f);
   std::fill_n(t.max, item.rows, kFirstMax);
   std::fill_n(t.sum, item.rows * ops.lanes, 0.0f);
@@ -227,10 +252,10 @@ Prefetch FlashForward::next_block(const Item& item, const float* panels, std::in
           blocks((to - from) * key_words * 4, tiles)};
 }
 
-/// P = 2^(S - max) of one tile and the sums of its rows, fused into the product. max is what
-/// earlier keys left (for the first ones a guess): with it P is right to rounding, as long as no
-/// sum exceeds kLargestSum or, for the first keys, is below kSmallestSum. Where one is, the tile is
-/// computed again with its true maximum, and O is rescaled.
+/// P = 2^(factor·(QKᵀ - max)) of one tile and the sums of its rows, fused into the product. max is
+/// what earlier keys left (for the first ones a guess): with it P is right to rounding, as long as
+/// no sum exceeds kLargestSum or, for the first keys, is below kSmallestSum. Where one is, the tile
+/// is computed again with its true maximum, and O is rescaled.
 void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                              const KeyTile& tile) const {
   const std::int64_t first_key = tile.first, keys = tile.count;
@@ -241,11 +266,12 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   float* sum = t.sum + row * ops.lanes;
   const std::int64_t computed = round_up(keys, ops.lanes);  // what the register tiles do
   const PhaseCost scores = product_to_operands(rows, computed, shape.d);
-  {
+  if (item.share == 1.0f) {
     const PhaseTimer timer(item.profile, item.thread, kP, scores);
     const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
     if (ops.gemm_exp2(rows, keys, k_key_, q, k, s,
-                      {t.max + row, seen.end(), t.block_sum, s_factor_, seen.begin()}, prefetch) &&
+                      {t.max + row, seen.end(), t.block_sum, score_.factor, seen.begin()},
+                      prefetch) &&
         (!tile.is_first || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
@@ -256,9 +282,11 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   if (tile.is_first) std::fill_n(t.max + row, rows, -kInf);
   for (std::int64_t i = 0; i < rows; ++i) {
     float* s_row = t.s + i * s_stride_;
-    if (s_factor_ != 1.0f) ops.row_scale(s_row, seen[i].end, s_factor_);
-    absorb_row(ops, {t.max[row + i], sum + i * ops.lanes, ops.lanes, t.o + (row + i) * o_stride_},
+    absorb_row(ops,
+               {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
+                t.o + (row + i) * o_stride_},
                shape.d, s_row, keys, seen[i].begin, seen[i].end);
+    if (item.share != 1.0f) ops.row_scale(s_row, keys, item.share);
     ops.row_to_operand(s_row, keys);
   }
 }
@@ -283,19 +311,22 @@ void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t r
            next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d));
 }
 
-/// O = O / sum and LSE = ln 2·max + ln sum; 0 and -inf for a row that saw nothing.
+/// O = O / sum and LSE = |scale|·max + ln sum; 0 and -inf for a row that saw nothing.
 void FlashForward::finish(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kStore,
                          convert(item.rows * shape.d) + touch(item.rows));
   Outputs& out = *item.io->out;
-  float* lse = out.lse.as<float>() + out.lse.dims().index(item.b, item.h, item.first_query, 0);
+  const std::int64_t first = out.lse.dims().index(item.b, item.h, item.first_query, 0);
   for (std::int64_t r = 0; r < item.rows; ++r) {
     const bool empty = item.sees->keys(item.first_query + r).empty();
     const float* lanes = t.sum + r * ops.lanes;
     const float sum = std::accumulate(lanes, lanes + ops.lanes, 0.0f);
-    lse[r] = empty ? -kInf : t.max[r] * kLn2 + std::log(sum);
-    ops.row_store(t.o + r * o_stride_, shape.d, empty ? 0.0f : 1.0f / sum, dtype,
+    out.lse.as<float>()[first + r] = empty ? -kInf : log_sum_exp(scale, t.max[r], sum);
+    ops.row_store(t.o + r * o_stride_, shape.d, empty ? 0.0f : 1.0f / (sum * item.share), dtype,
                   row_of(out.o, item.b, item.h, item.first_query + r));
+    if (maxima_ == nullptr) continue;
+    maxima_->max()[first + r] = empty ? 0.0f : t.max[r];
+    maxima_->log_sum()[first + r] = empty ? kInf : std::log2(sum);
   }
 }
 

@@ -10,9 +10,10 @@ namespace flashbench::cpu {
 /// O normalised once at the end. Work item: one block of queries of one head.
 class FlashForward final : public AttentionPass {
  public:
-  FlashForward(const Problem& p, const Execution& e);
+  /// `maxima`: where to keep what a backward needs; null where none follows.
+  FlashForward(const Problem& p, const Execution& e, RowMaxima* maxima = nullptr);
   /// With the operations of any table: f32 words, or pairs of bf16.
-  FlashForward(const Problem& p, const Execution& e, const TileOps& operations);
+  FlashForward(const Problem& p, const Execution& e, const TileOps& operations, RowMaxima* maxima);
 
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
@@ -24,10 +25,10 @@ class FlashForward final : public AttentionPass {
  private:
   /// A thread's own tiles.
   struct Tiles {
-    float* q;          ///< [q_block][q_stride], scaled by q_factor; words
+    float* q;          ///< [q_block][q_stride], with the sign of the scale; words
     float* o;          ///< [q_block][o_stride], not yet normalised
     float* s;          ///< [row_group][s_stride]: scores in f32, then P in words
-    float* max;        ///< [q_block], in units of log 2
+    float* max;        ///< [q_block], of the products q·k
     float* sum;        ///< [q_block][lanes]: the sum of a row is that of its lanes
     float* block_sum;  ///< [row_group][lanes]: of one block of keys
   };
@@ -39,6 +40,8 @@ class FlashForward final : public AttentionPass {
     float* v_panels;  ///< [keys / kv_block][d / cols][words(kv_block)][cols], the last one shorter
     PhaseProfile* profile;
     int thread;
+    /// What P is multiplied by until O is stored; less than 1 where P·V would overflow.
+    float share = 1.0f;
   };
 
   /// Of a block of keys, what is computed for a group of rows.
@@ -51,7 +54,9 @@ class FlashForward final : public AttentionPass {
   std::int64_t block_start(KeyRange keys) const;
   std::int64_t streamed_keys(KeyRange keys) const;
   void pack(const Item& item, std::int64_t first_key) const;
-  void attend(const Item& item, const Tiles& t) const;
+  void attend(Item item, const Tiles& t) const;
+  void stream_keys(const Item& item, const Tiles& t) const;
+  bool overflowed(const Item& item, const Tiles& t) const;
   void load_queries(const Item& item, const Tiles& t) const;
   Prefetch next_block(const Item& item, const float* panels, std::int64_t key_words,
                       std::int64_t row, std::int64_t rows, std::int64_t first_key,
@@ -67,9 +72,8 @@ class FlashForward final : public AttentionPass {
   std::int64_t q_stride_, o_stride_, s_stride_;
   std::int64_t k_key_, v_key_;        ///< words that a key takes in the panels of K, of V
   std::int64_t k_floats_, v_floats_;  ///< of one head's panels
-  /// scale·log2(e) is folded into f32 queries (q_factor). bf16 queries would be rounded once more:
-  /// there it multiplies the f32 scores (s_factor).
-  float q_factor_, s_factor_;
+  ScoreFactor score_;
+  RowMaxima* maxima_;
   HeadPipeline pipeline_;
   Buffer packed_;
   std::vector<Buffer> tiles_;

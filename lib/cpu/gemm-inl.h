@@ -113,42 +113,78 @@ HWY_INLINE void multiply_tile(std::int64_t k, const float* HWY_RESTRICT a, std::
   }
 }
 
+template <int kRows, int kVectors>
+HWY_INLINE void set_zero(Accumulators<kRows, kVectors>& sum) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(hn::ScalableTag<float>());
+}
+
+/// sum += c, rows of c `row` apart.
+template <int kRows, int kVectors>
+HWY_INLINE void add_tile(const float* HWY_RESTRICT c, std::int64_t row,
+                         Accumulators<kRows, kVectors>& sum) {
+  const hn::ScalableTag<float> f32;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v)
+      sum[r][v] = hn::Add(sum[r][v], hn::LoadU(f32, c + r * row + v * lanes));
+}
+
+template <int kRows, int kVectors>
+HWY_INLINE void store_tile(const Accumulators<kRows, kVectors>& sum, float* HWY_RESTRICT c,
+                           std::int64_t row) {
+  const hn::ScalableTag<float> f32;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], f32, c + r * row + v * lanes);
+}
+
 /// The epilogue that stores or adds to C. An epilogue is told the element (i, j) of the product at
 /// which a register tile begins: begin() initialises the accumulators, finish() consumes them.
+template <typename Operand>
 struct StoreTile {
   MatrixC c;
   Write write;
 
+  // Sums over many blocks are sums of short sums if C is added at the end. For bf16 that is not
+  // worth its time (up to 2 % of the backward): the rounding of operands is coarser by far.
+  static constexpr bool kAddAtEnd = kPerWord<Operand> == 1;
+
   template <int kRows, int kVectors>
   HWY_INLINE void begin(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
-    const hn::ScalableTag<float> f32;
-    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
-    const float* HWY_RESTRICT tile = c.data + i * c.row + j;
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        sum[r][v] =
-            write == Write::kAdd ? hn::LoadU(f32, tile + r * c.row + v * lanes) : hn::Zero(f32);
+    set_zero<kRows, kVectors>(sum);
+    if (!kAddAtEnd && write == Write::kAdd)
+      add_tile<kRows, kVectors>(c.data + i * c.row + j, c.row, sum);
   }
   template <int kRows, int kVectors>
-  HWY_INLINE void finish(const Accumulators<kRows, kVectors>& sum, std::int64_t i,
-                         std::int64_t j) const {
-    const hn::ScalableTag<float> f32;
-    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
-    float* HWY_RESTRICT tile = c.data + i * c.row + j;
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], f32, tile + r * c.row + v * lanes);
+  HWY_INLINE void finish(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
+    float* tile = c.data + i * c.row + j;
+    if (kAddAtEnd && write == Write::kAdd) add_tile<kRows, kVectors>(tile, c.row, sum);
+    store_tile<kRows, kVectors>(sum, tile, c.row);
   }
 };
+
+/// Words of k that f32 operands add up one after the other; longer sums are sums of such. A chain
+/// of n roundings is off by sqrt(n) of them, and by n where terms are alike.
+inline constexpr std::int64_t kLongestChain = 128;
 
 template <typename Epilogue>
 using TileFunction = void (*)(std::int64_t k, const float* a, std::int64_t stride_a, const float* b,
                               std::int64_t row_b, const std::byte* next, std::int64_t next_step,
                               const Epilogue& epilogue, std::int64_t i, std::int64_t j);
 
+// g++ does not see that the first part of a long sum is stored before it is added.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 /// One function for every number of rows and vectors up to those of the register tile: the edges of
 /// a product are smaller tiles.
 template <typename Tile, typename Epilogue>
@@ -170,13 +206,35 @@ struct TileTable {
   static HWY_ATTR void run(std::int64_t k, const float* a, std::int64_t stride_a, const float* b,
                            std::int64_t row_b, const std::byte* next, std::int64_t next_step,
                            const Epilogue& epilogue, std::int64_t i, std::int64_t j) {
+    using Operand = typename Tile::Operand;
     Accumulators<kRows, kVectors> sum;
     epilogue.template begin<kRows, kVectors>(sum, i, j);
-    multiply_tile<kRows, kVectors, kLayout, typename Tile::Operand>(k, a, stride_a, b, row_b, next,
-                                                                    next_step, sum);
+    if constexpr (kPerWord < Operand >> 1) {
+      multiply_tile<kRows, kVectors, kLayout, Operand>(k, a, stride_a, b, row_b, next, next_step,
+                                                       sum);
+    } else {
+      const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
+      HWY_ALIGN float longer[kRows * kVectors * HWY_MAX_BYTES / sizeof(float)];
+      const std::int64_t step_a = kLayout == LayoutA::kTransposed ? stride_a : 1;
+      for (std::int64_t done = 0;;) {
+        const std::int64_t chain = std::min(kLongestChain, k - done);
+        multiply_tile<kRows, kVectors, kLayout, Operand>(chain, a + done * step_a, stride_a,
+                                                         b + done * row_b, row_b,
+                                                         next + done * next_step, next_step, sum);
+        if (done > 0) add_tile<kRows, kVectors>(longer, kVectors * lanes, sum);
+        done += chain;
+        if (done >= k) break;
+        store_tile<kRows, kVectors>(sum, longer, kVectors * lanes);
+        set_zero<kRows, kVectors>(sum);
+      }
+    }
     epilogue.template finish<kRows, kVectors>(sum, i, j);
   }
 };
+
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 /// All register tiles of A[m][k]·B[k][n], panel by panel: a panel of B stays in L1 while all rows
 /// of A are multiplied with it.
@@ -206,7 +264,7 @@ inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, Matrix
 template <typename Tile>
 inline void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
                  Write write, Prefetch prefetch) {
-  for_each_tile<Tile>(m, n, k, a, b, StoreTile{c, write}, prefetch);
+  for_each_tile<Tile>(m, n, k, a, b, StoreTile<typename Tile::Operand>{c, write}, prefetch);
 }
 
 }  // namespace HWY_NAMESPACE

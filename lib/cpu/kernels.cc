@@ -12,6 +12,7 @@ namespace {
 
 /// A forward and, where the problem wants gradients, a backward driver.
 struct Drivers {
+  std::unique_ptr<RowMaxima> maxima;  ///< from the one to the other; null where they share none
   std::unique_ptr<AttentionPass> forward, backward;
 
   template <typename F>
@@ -25,11 +26,16 @@ using MakeDrivers = Drivers (*)(const Problem&, const Execution&);
 
 Drivers make_flash(const Problem& p, const Execution& e) {
   Drivers drivers;
-  if (FlashDecode::suits(p.shape))
+  // A backward's products are those of FlashForward to the last bit; FlashDecode sums differently.
+  if (p.needs_gradients()) {
+    drivers.maxima = std::make_unique<RowMaxima>();
+    drivers.forward = std::make_unique<FlashForward>(p, e, drivers.maxima.get());
+    drivers.backward = std::make_unique<FlashBackward>(p, e, *drivers.maxima);
+  } else if (FlashDecode::suits(p.shape)) {
     drivers.forward = std::make_unique<FlashDecode>(p, e);
-  else
+  } else {
     drivers.forward = std::make_unique<FlashForward>(p, e);
-  if (p.needs_gradients()) drivers.backward = std::make_unique<FlashBackward>(p, e);
+  }
   return drivers;
 }
 
@@ -38,13 +44,14 @@ Drivers make_normal(const Problem& p, const Execution& e) {
   const TileOps& operations = p.needs_gradients() ? tile_ops(e.isa) : tile_ops(e.isa, p.dtype);
   auto forward = std::make_unique<NormalForward>(p, e, operations);
   auto backward = p.needs_gradients() ? std::make_unique<NormalBackward>(p, e, *forward) : nullptr;
-  return {std::move(forward), std::move(backward)};
+  return {nullptr, std::move(forward), std::move(backward)};
 }
 
-/// Bytes of the drivers and of the tables of kept keys.
+/// Bytes of the drivers, of what they share, and of the tables of kept keys.
 std::size_t workspace_of(const Drivers& drivers, const Problem& p) {
   std::size_t bytes = static_cast<std::size_t>(p.shape.b) *
                       KeptKeys::bytes(p.padding != PaddingMask::kNone, p.shape.kv_len);
+  if (drivers.maxima) bytes += RowMaxima::bytes(p.shape);
   drivers.each([&](const AttentionPass& d) { bytes += d.workspace_bytes(); });
   return bytes;
 }
@@ -56,6 +63,7 @@ class CpuPlan final : public Plan {
         threads_(e.threads),
         sees_(visibilities(in.key_mask, p)),
         drivers_(std::move(drivers)) {
+    if (drivers_.maxima) drivers_.maxima->allocate(p.shape);
     drivers_.each([](AttentionPass& d) { d.allocate(); });
   }
 

@@ -139,9 +139,7 @@ void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float f
 }
 
 NormalForward::NormalForward(const Problem& p, const Execution& e, const TileOps& operations)
-    : NormalPass(p, e, operations),
-      q_factor_(ops.per_word == 1 ? static_cast<float>(scale) * kLog2E : 1.0f),
-      s_factor_(ops.per_word == 1 ? 1.0f : static_cast<float>(scale) * kLog2E) {}
+    : NormalPass(p, e, operations), score_(scale) {}
 
 std::size_t NormalForward::workspace_bytes() const {
   return NormalPass::workspace_bytes() + matrix_bytes();
@@ -172,14 +170,14 @@ void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
-    scores_product(io.in->q, io.in->k, q_factor_, p_, {profile, thread, 0, 1});
+    scores_product(io.in->q, io.in->k, score_.sign, p_, {profile, thread, 0, 1});
     softmax(io, sees, profile, thread);
     rows_product(p_, io.in->v, 1.0f, io.out->o, {profile, thread, 0, 3});
   }
 }
 
-/// Overwrites hidden scores with -inf, then softmax in place, which leaves P as rows of A operands;
-/// LSE from the maximum and the sum.
+/// Overwrites hidden products with -inf, then softmax in place, which leaves P as rows of A
+/// operands; LSE from the maximum and the sum.
 void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& sees,
                             PhaseProfile* profile, int thread) const {
   const std::int64_t kv_len = shape.kv_len;
@@ -196,7 +194,6 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
       lse = -kInf;
       continue;
     }
-    if (s_factor_ != 1.0f) ops.row_scale(s, kv_len, s_factor_);
     if (const RowMap map = v.kept().rows(); map.rows == nullptr) {
       std::fill(s, s + map.row(seen.begin), -kInf);
       std::fill(s + map.row(seen.end), s + kv_len, -kInf);
@@ -207,10 +204,10 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
       }
     }
     const float max = ops.row_max(s, kv_len);
-    const float sum = ops.row_exp2(s, kv_len, max);
+    const float sum = ops.row_exp2(s, kv_len, max, score_.factor);
     ops.row_scale(s, kv_len, 1.0f / sum);
     ops.row_to_operand(s, kv_len);
-    lse = max * kLn2 + std::log(sum);
+    lse = log_sum_exp(scale, max, sum);
   }
 }
 

@@ -95,9 +95,7 @@ class NormalForward final : public NormalPass {
   void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                int thread) const;
 
-  /// scale·log2(e) is folded into f32 queries (q_factor). bf16 queries would be rounded once more:
-  /// there it multiplies the f32 scores (s_factor).
-  float q_factor_, s_factor_;
+  ScoreFactor score_;
   Buffer buffer_;
   ScoreMatrix p_;
 };

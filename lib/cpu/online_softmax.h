@@ -6,19 +6,21 @@
 
 #include "cpu/tile_ops.h"
 
-// The online softmax of FlashAttention-2 (Algorithm 1, lines 9 and 10), in units of log 2.
+// The online softmax of FlashAttention-2 (Algorithm 1, lines 9 and 10).
 namespace flashbench::cpu {
 
-/// Running state of one row of queries: the largest score and the sum of 2^(score - max) so far.
+/// Running state of one row of queries: the largest product q·k and the sum of
+/// 2^(factor·(product - max)) so far.
 struct OnlineRow {
   float& max;
+  float factor;
   float* sum;  ///< [lanes]: adds up to the sum
   int lanes;
   float* o;  ///< [d], not yet normalised
 };
 
-/// Absorbs the scores s[0, keys), of which the row sees [begin, end): updates max and sum, turns s
-/// into P, rescales O if max moved. Hidden keys get P = 0, whatever their scores (NaN included).
+/// Absorbs the products s[0, keys), of which the row sees [begin, end): updates max and sum, turns
+/// s into P, rescales O if max moved. Hidden keys get P = 0, whatever their scores (NaN included).
 inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float* s,
                        std::int64_t keys, std::int64_t begin, std::int64_t end) {
   std::fill(s, s + begin, 0.0f);
@@ -28,9 +30,10 @@ inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float*
   const std::int64_t visible = end - begin;
   const float old_max = row.max;
   const float new_max = std::max(old_max, ops.row_max(s, visible));
-  const float sum = ops.row_exp2(s, visible, new_max);
+  const float sum = ops.row_exp2(s, visible, new_max, row.factor);
   if (new_max != old_max) {
-    const float rescale = std::exp2(old_max - new_max);  // 0 for the first keys of a row
+    const bool first = old_max == -std::numeric_limits<float>::infinity();
+    const float rescale = first ? 0.0f : std::exp2((old_max - new_max) * row.factor);
     ops.row_scale(row.sum, row.lanes, rescale);
     row.max = new_max;
     ops.row_scale(row.o, d, rescale);

@@ -101,16 +101,16 @@ inline float row_max(const float* s, std::int64_t n) {
   return best;
 }
 
-inline float row_exp2(float* s, std::int64_t n, float shift) {
+inline float row_exp2(float* s, std::int64_t n, float max, float factor) {
   const F32 f32;
   const std::int64_t lanes = vector_lanes();
-  const auto minus = hn::Set(f32, shift);
+  const auto minus = hn::Set(f32, max), times = hn::Set(f32, factor);
   auto a = hn::Zero(f32);
   auto b = hn::Zero(f32);
   std::int64_t i = 0;
   for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    const auto x = exp2(hn::Sub(hn::LoadU(f32, s + i), minus));
-    const auto y = exp2(hn::Sub(hn::LoadU(f32, s + i + lanes), minus));
+    const auto x = exp2(hn::Mul(hn::Sub(hn::LoadU(f32, s + i), minus), times));
+    const auto y = exp2(hn::Mul(hn::Sub(hn::LoadU(f32, s + i + lanes), minus), times));
     hn::StoreU(x, f32, s + i);
     hn::StoreU(y, f32, s + i + lanes);
     a = hn::Add(a, x);
@@ -118,7 +118,7 @@ inline float row_exp2(float* s, std::int64_t n, float shift) {
   }
   float sum = hn::GetLane(hn::SumOfLanes(f32, hn::Add(a, b)));
   for (; i < n; ++i) {
-    s[i] = hn::GetLane(exp2(hn::Set(f32, s[i] - shift)));
+    s[i] = hn::GetLane(exp2(hn::Set(f32, (s[i] - max) * factor)));
     sum += s[i];
   }
   return sum;

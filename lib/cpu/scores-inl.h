@@ -20,14 +20,6 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-template <int kRows, int kVectors>
-HWY_INLINE void set_zero(Accumulators<kRows, kVectors>& sum) {
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = hn::Zero(F32());
-}
-
 /// The product whose A operand a tile of P is stored as: one that sums over its columns (P·V), or
 /// over its rows (Pᵀ·dO).
 enum class SumOver { kColumns, kRows };
@@ -73,11 +65,14 @@ struct Exp2Tile {
     const std::int64_t lanes = vector_lanes();
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; r += kTogether) {
-      VecF32 max[kTogether], sum[kTogether];
+      VecF32 max[kTogether], log_sum[kTogether], sum[kTogether];
 #pragma GCC unroll 2
       for (int t = 0; t < kTogether; ++t) {
         const bool exists = r + t < kRows;
         max[t] = exists ? hn::Set(F32(), rows.max[i + r + t]) : hn::Zero(F32());
+        log_sum[t] = kSumOver == SumOver::kRows && exists && rows.log_sum != nullptr
+                         ? hn::Set(F32(), rows.log_sum[i + r + t])
+                         : hn::Zero(F32());
         sum[t] =
             exists && j > 0 ? hn::LoadU(F32(), rows.sum + (i + r + t) * lanes) : hn::Zero(F32());
       }
@@ -87,7 +82,7 @@ struct Exp2Tile {
 #pragma GCC unroll 2
         for (int t = 0; t < kTogether; ++t) {
           if (r + t < kRows)
-            e[t] = probability<kHidden>(s[r + t][v], max[t], i + r + t, j + v * lanes);
+            e[t] = probability<kHidden>(s[r + t][v], max[t], log_sum[t], i + r + t, j + v * lanes);
           else
             e[t] = hn::Zero(F32());
           sum[t] = hn::Add(sum[t], e[t]);
@@ -105,11 +100,12 @@ struct Exp2Tile {
   }
   /// P of a vector of scores of a row, from column j on.
   template <Hidden kHidden>
-  HWY_INLINE VecF32 probability(VecF32 s, VecF32 max, std::int64_t row, std::int64_t j) const {
+  HWY_INLINE VecF32 probability(VecF32 s, VecF32 max, VecF32 log_sum, std::int64_t row,
+                                std::int64_t j) const {
     const F32 f32;
-    // f32 operands have the factor folded in, so that a subtraction is enough.
-    const auto e = exp2(kPerWord<Operand> == 1 ? hn::Sub(s, max)
-                                               : hn::MulSub(s, hn::Set(f32, rows.factor), max));
+    const auto below = hn::Sub(s, max), factor = hn::Set(f32, rows.factor);
+    const auto e = exp2(kSumOver == SumOver::kRows ? hn::MulSub(below, factor, log_sum)
+                                                   : hn::Mul(below, factor));
     if constexpr (kHidden == Hidden::kNothing) return e;
     const auto first = [&](std::int64_t columns) {
       const std::int64_t count = std::clamp<std::int64_t>(columns - j, 0, vector_lanes());

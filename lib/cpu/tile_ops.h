@@ -45,14 +45,18 @@ struct MatrixC {
   std::int64_t row;
 };
 
-/// The softmax that gemm_exp2 applies to each row of a tile of scores. Row i sees columns
-/// [begin[i], end[i]); neither falls from row to row.
+/// The softmax that gemm_exp2 applies to each row of a tile of products. Row i sees columns
+/// [begin[i], end[i]); neither falls from row to row. P = 2^(factor·(product - max) - log_sum): the
+/// maximum is that of products, and is subtracted before they are scaled, so that what is off in P
+/// grows with the distance from the maximum and not with the size of both.
 struct SoftmaxRows {
-  const float* max;         ///< [m]: what is subtracted from the scores, in units of log 2
-  const std::int64_t* end;  ///< [m]; null: all columns
-  float* sum;               ///< [m][lanes]: written; the row's sum is that of its lanes
-  float factor = 1.0f;      ///< a score is the product times this
+  const float* max;                     ///< [m]
+  const std::int64_t* end;              ///< [m]; null: all columns
+  float* sum;                           ///< [m][lanes]: written; the row's sum is that of its lanes
+  float factor = 1.0f;                  ///< not negative
   const std::int64_t* begin = nullptr;  ///< [m]; null: 0
+  /// [m], for gemm_exp2_rows: what makes P of a row sum to 1; null: 0.
+  const float* log_sum = nullptr;
 };
 
 /// The largest sum of a row of P = 2^(S - max) that gemm_exp2 lets pass. A larger one says that max
@@ -120,7 +124,7 @@ struct TileOps {
   void (*gemm)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
                Write write, Prefetch prefetch);
 
-  /// P[m][n] = 2^(rows.factor·A[m][k]·B[k][n] - rows.max), 0 where a row does not see the column;
+  /// P[m][n] of SoftmaxRows from A[m][k]·B[k][n], 0 where a row does not see the column;
   /// rows.sum gets the sums of P, before it is rounded to an A operand, as which it is stored.
   /// False if one of them is beyond kLargestSum or NaN: then rows.max was too low, and the caller
   /// computes the tile again. Writes round_up(n, lanes) columns.
@@ -151,9 +155,9 @@ struct TileOps {
   void (*row_to_operand)(float* row, std::int64_t n);
   /// Largest of s[0, n); -inf when n is 0.
   float (*row_max)(const float* s, std::int64_t n);
-  /// s[i] = 2^(s[i] - shift) over [0, n); returns their sum. Within 2 ulp for results >= 2^-126,
-  /// 0 below; NaN stays NaN.
-  float (*row_exp2)(float* s, std::int64_t n, float shift);
+  /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. 2^x is within 2 ulp for results
+  /// >= 2^-126, 0 below; NaN stays NaN.
+  float (*row_exp2)(float* s, std::int64_t n, float max, float factor);
   /// x[i] *= factor.
   void (*row_scale)(float* x, std::int64_t n, float factor);
   /// x[i] += y[i].

@@ -91,7 +91,7 @@ TEST_P(Bf16OpsTest, ProbabilitiesAreRoundedToAnOperandAndTheirSumsAreNot) {
       std::memcpy(got.data(), &p[row], got.size() * sizeof(Bf16));
       for (std::size_t j = 0; j < got.size(); ++j) {
         const bool sees = static_cast<std::int64_t>(j) < visible[static_cast<std::size_t>(i)];
-        const double want = sees ? std::exp2(0.5 * double{s[row + j]} - 9.0) : 0.0;
+        const double want = sees ? std::exp2(0.5 * (double{s[row + j]} - 9.0)) : 0.0;
         total += want;
         ASSERT_NEAR(double{to_f32(got[j])}, want, 0x1.01p-8 * want) << m << "x" << n << "x" << k;
       }
@@ -135,7 +135,7 @@ TEST_P(Bf16OpsTest, ScoresAndTheirGradientServeSumsOverRowsAndOverColumns) {
         const auto word = static_cast<std::size_t>(i / 2 * stride + j);
         const bool sees = i < m && j < visible[row];
         const auto at = static_cast<std::size_t>(i * stride + j);
-        const double want = sees ? std::exp2(0.5 * double{s[at]} - 9.0) : 0.0;
+        const double want = sees ? std::exp2(0.5 * (double{s[at]} - 9.0)) : 0.0;
         if (j < n) {
           ASSERT_NEAR(double{elements(p[word])[half]}, want, 0x1.01p-8 * want);
         }

@@ -55,8 +55,10 @@ TEST_P(Bf16PairsTest, FlashForwardAndBackward) {
     const Execution e{.isa = Isa::kScalar, .threads = threads};
     Outputs out = data::make_outputs(p);
     out.poison();
-    FlashForward forward(p, e, pairs_without_simd());
-    FlashBackward backward(p, e, pairs_without_simd());
+    RowMaxima maxima;
+    maxima.allocate(p.shape);
+    FlashForward forward(p, e, pairs_without_simd(), &maxima);
+    FlashBackward backward(p, e, pairs_without_simd(), maxima);
     run(forward, p, in, out);
     run(backward, p, in, out);
     expect_within_noise(p, in, out);

@@ -79,7 +79,7 @@ TEST_P(TileOpsTest, ProbabilitiesFromRegistersEqualTheStepByStepOnes) {
       for (std::int64_t i = 0; i < m; ++i) {
         const auto row = static_cast<std::size_t>(i);
         float* s = &want[row * static_cast<std::size_t>(stride)];
-        const float total = ops.row_exp2(s, visible[row], max[row]);
+        const float total = ops.row_exp2(s, visible[row], max[row], 1.0f);
         float lanes = 0;
         for (int l = 0; l < ops.lanes; ++l)
           lanes += sum[row * static_cast<std::size_t>(ops.lanes) + static_cast<std::size_t>(l)];
@@ -193,7 +193,7 @@ TEST_P(TileOpsTest, Exp2IsWithinTwoUlpOnItsWholeRange) {
   for (std::int64_t i = 0; i < kN; ++i)
     x[static_cast<std::size_t>(i)] = -126.0f + 253.0f * static_cast<float>(i) / kN;
   y = x;
-  ops.row_exp2(y.data(), kN, 0.0f);
+  ops.row_exp2(y.data(), kN, 0.0f, 1.0f);
   double worst = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double want = std::exp2(static_cast<double>(x[i]));
@@ -207,20 +207,20 @@ TEST_P(TileOpsTest, Exp2OfHiddenScoresIsZeroAndNanIsNotSwallowed) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   for (const std::int64_t n : {1, 5, 64}) {
     std::vector<float> x(static_cast<std::size_t>(n), -kInf);
-    EXPECT_EQ(ops.row_exp2(x.data(), n, 3.0f), 0.0f);
+    EXPECT_EQ(ops.row_exp2(x.data(), n, 3.0f, 1.0f), 0.0f);
     for (const float v : x) EXPECT_EQ(v, 0.0f);
     std::vector<float> far(static_cast<std::size_t>(n), -1e30f);
-    EXPECT_EQ(ops.row_exp2(far.data(), n, 0.0f), 0.0f);
+    EXPECT_EQ(ops.row_exp2(far.data(), n, 0.0f, 1.0f), 0.0f);
     for (const float score : {129.0f, 200.0f, 400.0f, 1e30f}) {
       std::vector<float> high(static_cast<std::size_t>(n), score);
-      EXPECT_EQ(ops.row_exp2(high.data(), n, 0.0f), kInf) << score;
+      EXPECT_EQ(ops.row_exp2(high.data(), n, 0.0f, 1.0f), kInf) << score;
     }
     std::vector<float> bad(static_cast<std::size_t>(n), 1.0f);
     bad.back() = NAN;
-    EXPECT_TRUE(std::isnan(ops.row_exp2(bad.data(), n, 0.0f)));
+    EXPECT_TRUE(std::isnan(ops.row_exp2(bad.data(), n, 0.0f, 1.0f)));
     EXPECT_TRUE(std::isnan(bad.back()));
     std::vector<float> empty_row(static_cast<std::size_t>(n), 2.0f);
-    ops.row_exp2(empty_row.data(), n, kInf);  // LSE of a row that saw nothing, backward
+    ops.row_exp2(empty_row.data(), n, kInf, 1.0f);  // LSE of a row that saw nothing, backward
     for (const float v : empty_row) EXPECT_EQ(v, 0.0f);
   }
 }

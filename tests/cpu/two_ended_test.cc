@@ -65,6 +65,11 @@ class TwoEndedTest : public testing::TestWithParam<BandCase> {
   }
 
   Problem problem_ = GetParam().problem(Dtype::kF32);
+  RowMaxima maxima_ = [this] {
+    RowMaxima maxima;
+    maxima.allocate(problem_.shape);
+    return maxima;
+  }();
 };
 
 TEST_P(TwoEndedTest, FlashOnEveryLevelAndInOrder) {
@@ -75,8 +80,8 @@ TEST_P(TwoEndedTest, FlashOnEveryLevelAndInOrder) {
         SCOPED_TRACE(testing::Message()
                      << name(isa) << ", " << threads << " threads, in order " << deterministic);
         const Execution e{.isa = isa, .threads = threads, .deterministic = deterministic};
-        FlashForward forward(problem_, e);
-        FlashBackward backward(problem_, e);
+        FlashForward forward(problem_, e, &maxima_);
+        FlashBackward backward(problem_, e, maxima_);
         check(forward, &backward, in, data::make_inputs(problem_), 2e-5);
       }
 }
@@ -87,8 +92,8 @@ TEST_P(TwoEndedTest, FlashOn16Bits) {
   for (const Isa isa : available_isas()) {
     SCOPED_TRACE(name(isa));
     const Execution e{.isa = isa, .threads = 2};
-    FlashForward forward(problem_, e);
-    FlashBackward backward(problem_, e);
+    FlashForward forward(problem_, e, &maxima_);
+    FlashBackward backward(problem_, e, maxima_);
     check(forward, &backward, in, data::make_inputs(problem_), 2e-2);
   }
 }
@@ -121,7 +126,7 @@ TEST_P(TwoEndedTest, FlopExecutedFollowsTheBand) {
                                                 static_cast<std::int32_t>(c.shape.kv_len)),
                                 c.shape.b);
   const FlashForward forward(problem_, e);
-  const FlashBackward backward(problem_, e);
+  const FlashBackward backward(problem_, e, maxima_);
   if (c.ahead == kNo) return;
   EXPECT_LT(forward.flop_executed(band), forward.flop_executed(all));
   EXPECT_LT(backward.flop_executed(band), backward.flop_executed(all));
