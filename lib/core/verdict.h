@@ -25,13 +25,31 @@ constexpr std::string_view name(VerifyLevel l) {
   no_such_enumerator();
 }
 
+/// What was judged: an element, or the root mean square of several.
+enum class Scope { kElement, kRow, kChannel, kHead };
+
+constexpr std::string_view name(Scope s) {
+  switch (s) {
+    case Scope::kElement:
+      return "element";
+    case Scope::kRow:
+      return "row";
+    case Scope::kChannel:
+      return "channel";
+    case Scope::kHead:
+      return "head";
+  }
+  no_such_enumerator();
+}
+
 /// How far one output is from the oracle, in units of the expected rounding noise of its dtype.
 struct TensorVerdict {
   std::string tensor;           ///< "o", "lse", "dq", "dk", "dv", or the name of an identity
   double error_over_noise = 0;  ///< the worst; NaN where the output is NaN
   double limit = 2;
   bool ok = false;
-  std::array<std::int64_t, 4> index{};  ///< [b, h, row, d] of the worst element
+  Scope scope = Scope::kElement;        ///< where it is the worst
+  std::array<std::int64_t, 4> index{};  ///< [b, h, row, d] of the worst element there
   double got = 0, want = 0;             ///< there
 };
 

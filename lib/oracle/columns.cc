@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "oracle/dense.h"
-#include "oracle/noise.h"
+#include "oracle/sums.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -38,32 +41,70 @@ class ColumnBlock {
         d_v_(def.shape().d_v()),
         scale_(def.scale()),
         rounding_(def.problem().dtype),
-        seen_(which.size(), 0) {
+        of_key_(which.size(), OfKey(rounding_)),
+        dk_(keys_, d_),
+        dv_(keys_, d_v_) {
     std::vector<std::uint8_t> keep;
     for (const std::int64_t j : which) keep.push_back(def.kept(b, j) ? 1 : 0);
     k_.gather(def.inputs().k, b, h_kv, which, keep);
+    k_.derive();
     v_.gather(def.inputs().v, b, h_kv, which, keep);
     v_.derive();
-    for (Doubles* sum : {&r_.dk, &rss_dk_, &spread_dk_}) sum->assign(k_.x.size(), 0.0);
-    for (Doubles* sum : {&r_.dv, &rss_dv_, &spread_dv_}) sum->assign(v_.x.size(), 0.0);
+    find_repeated();
+    pq_.assign(static_cast<std::size_t>(keys_ * d_), 0.0);
   }
 
   ColumnResults run() {
     for_query_tiles(def_.shape(), h_kv_,
                     [&](std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
                       if (!load(g, h, rows)) return;
+                      products();
                       weights();
                       accumulate();
                     });
-    finish();
-    return std::move(r_);
+    ColumnResults results;
+    results.dv = expect(dv_, &OfKey::p, 1.0);
+    results.dk = expect(dk_, &OfKey::ds, scale_);
+    return results;
   }
 
  private:
+  struct OfKey {
+    Weights p, ds;
+    double dp_noise = 0;  ///< of dP, where it is the same for all queries
+    Cells cells;
+    std::int64_t seen = 0;  ///< queries that see it
+    explicit OfKey(const Rounding& rounding) : cells(rounding) {}
+    double alike(Weights OfKey::*of) const { return of == &OfKey::p ? cells.alike() : 0; }
+  };
+  /// Equal query rows have equal scores, so their errors add up.
+  struct EqualRows {
+    Doubles sum, apart;  ///< [keys, d]: Σ w·x and Σ w²·x², w² the noise of a weight
+  };
+  /// One of the two sums, as it grows.
+  struct Sums {
+    Expected total;
+    Doubles weighed, lost;  ///< noise of random errors, and what underflow may lose
+    Doubles mean;           ///< [d]: of the rows that were added up
+    PartialSums parts;
+    std::unordered_map<std::uint64_t, EqualRows> equal;  ///< by what a row of Q holds
+    Sums(std::int64_t keys, std::int64_t d)
+        : total(keys, d),
+          weighed(total.value.size(), 0.0),
+          lost(total.value.size(), 0.0),
+          mean(static_cast<std::size_t>(d), 0.0),
+          parts(total.value.size()) {}
+  };
+
+  void find_repeated();
   bool load(std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows);
+  void products();
   void weights();
   void accumulate();
-  void finish();
+  void accumulate(const Doubles& weight, const Doubles& noise, const Doubles& lost, const Panel& x,
+                  Sums& sums) const;
+  void add_up_equal(const Doubles& noise, const Panel& x, Sums& sums) const;
+  Expected expect(Sums& sums, Weights OfKey::*weights, double factor) const;
 
   const Definition& def_;
   std::int64_t b_, h_kv_;
@@ -72,16 +113,37 @@ class ColumnBlock {
   std::int64_t keys_, d_, d_v_;
   double scale_;
   Rounding rounding_;
-  std::vector<std::uint8_t> seen_;  // [keys]: some query sees it
+  std::vector<OfKey> of_key_;
   Panel k_, v_, q_, do_;
   std::span<const RowStats> tile_stats_;
   std::int64_t tile_h_ = 0;
   std::vector<std::int64_t> tile_rows_;
-  // [keys, rows of the tile]; steady_ds_ starts as |dO||V|ᵀ.
-  Doubles p_, ds_, random_p_, random_ds_, steady_p_, steady_ds_;
-  Doubles rss_dk_, rss_dv_, spread_dk_, spread_dv_;  // as dk and dv
-  ColumnResults r_;
+  // [keys, rows of the tile]: S and dP with Σ_c (q·k)² and Σ_c (dO·v)², then P and dS with noise.
+  Doubles p_, ds_, p_noise_, ds_noise_, p_lost_, ds_lost_;
+  bool any_lost_ = false;
+  Doubles pq_;                                  // [keys, d]: Σ_i P·Q
+  double different_ = 0;                        // rows of Q
+  bool same_do_ = true;                         // all rows of dO are equal, as for the loss sum(O)
+  std::unordered_set<std::uint64_t> repeated_;  // what rows of Q hold of which there are several
+  Sums dk_, dv_;
 };
+
+void ColumnBlock::find_repeated() {
+  std::unordered_set<std::uint64_t> seen;
+  Panel q, d_o;
+  std::optional<std::uint64_t> first;
+  for_query_tiles(def_.shape(), h_kv_,
+                  [&](std::int64_t, std::int64_t h, const std::vector<std::int64_t>& rows) {
+                    q.gather(def_.inputs().q, b_, h, rows);
+                    d_o.gather(def_.inputs().d_o, b_, h, rows);
+                    for (std::int64_t i = 0; i < q.rows; ++i) {
+                      if (!seen.insert(q.hash(i)).second) repeated_.insert(q.hash(i));
+                      if (!first) first = d_o.hash(i);
+                      same_do_ &= d_o.hash(i) == *first;
+                    }
+                  });
+  different_ = static_cast<double>(seen.size());
+}
 
 /// Loads a tile of queries; false when none of the keys is visible to any of them.
 bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
@@ -90,9 +152,8 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
   for (std::size_t n = 0; n < which_.size(); ++n)
     for (const std::int64_t i : rows)
       if (def_.visible(b_, i, which_[n])) {
-        seen_[n] = 1;
+        ++of_key_[n].seen;
         any = true;
-        break;
       }
   if (!any) return false;
   tile_h_ = h;
@@ -100,83 +161,146 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
   tile_stats_ = stats_.subspan(static_cast<std::size_t>(g * q_len + rows.front()), rows.size());
   std::vector<std::uint8_t> keep;
   for (const RowStats& s : tile_stats_) keep.push_back(s.empty ? 0 : 1);
-  q_.gather(def_.inputs().q, b_, h, rows, keep);
-  q_.derive();
-  q_.transpose();
-  do_.gather(def_.inputs().d_o, b_, h, rows, keep);
-  do_.derive();
-  do_.transpose();
+  for (Panel* x : {&q_, &do_}) {
+    x->gather(x == &q_ ? def_.inputs().q : def_.inputs().d_o, b_, h, rows, keep);
+    x->derive();
+    x->transpose();
+  }
   return true;
 }
 
-/// P, dS and their errors for the tile, keys down and queries across.
-void ColumnBlock::weights() {
+void ColumnBlock::products() {
   const std::int64_t rows = q_.rows;
   const auto count = static_cast<std::size_t>(keys_ * rows);
-  for (Doubles* m : {&p_, &ds_, &steady_ds_, &random_p_, &random_ds_, &steady_p_})
-    m->assign(count, 0.0);
-  Doubles dot_magnitude;
-  magnitudes(do_.xt, dot_magnitude);
+  for (Doubles* m : {&p_, &ds_, &p_noise_, &ds_noise_}) m->assign(count, 0.0);
+  Doubles qt_square, dot_square;
+  squares(q_.xt, qt_square);
+  squares(do_.xt, dot_square);
   multiply_add(keys_, rows, d_, k_.x.data(), d_, q_.xt.data(), rows, p_.data(), rows);
+  multiply_add(keys_, rows, d_, k_.square.data(), d_, qt_square.data(), rows, p_noise_.data(),
+               rows);
   multiply_add(keys_, rows, d_v_, v_.x.data(), d_v_, do_.xt.data(), rows, ds_.data(), rows);
-  multiply_add(keys_, rows, d_v_, v_.magnitude.data(), d_v_, dot_magnitude.data(), rows,
-               steady_ds_.data(), rows);
-  const double summing = sum_noise(def_.shape().group() * def_.shape().q_len);
-  for (std::size_t m = 0; m < count; ++m) {
-    const std::size_t n = m / static_cast<std::size_t>(rows);
-    const std::size_t i = m % static_cast<std::size_t>(rows);
-    const RowStats& s = tile_stats_[i];
+  multiply_add(keys_, rows, d_v_, v_.square.data(), d_v_, dot_square.data(), rows, ds_noise_.data(),
+               rows);
+}
+
+/// P, dS and the expected squares of their errors for the tile, keys down and queries across.
+void ColumnBlock::weights() {
+  const auto rows = static_cast<std::size_t>(q_.rows);
+  p_lost_.assign(p_.size(), 0.0);
+  ds_lost_.assign(p_.size(), 0.0);
+  for (std::size_t m = 0; m < p_.size(); ++m) {
+    const std::size_t n = m / rows, i = m % rows;
+    const RowStats& row = tile_stats_[i];
     const bool visible = def_.visible(b_, tile_rows_[i], which_[n]);
     const Score score =
         visible ? def_.score_with_slope(scale_ * p_[m], tile_h_, tile_rows_[i], which_[n])
                 : Score{0, 0};
-    const double p = visible ? std::exp(score.value - s.lse) : 0.0;
-    const double ds = p * (ds_[m] - s.d) * score.slope;
+    const double log_p = score.value - row.lse, dp = ds_[m], before = dp - row.d;
+    const double p = visible ? std::exp(log_p) : 0.0;
+    const double ds = p * before * score.slope;
     const StoreError p_error = rounding_.of(p);
     const StoreError ds_error = rounding_.of_gradient(ds, p, scale_);
+    if (visible) {
+      const double of_score = exp_noise(scale_, d_, p_[m], p_noise_[m], score);
+      const double dp_noise = sum_noise(d_v_, square(dp), ds_noise_[m]);
+      const double of_dp = row.d_noise + dp_noise;
+      if (same_do_) of_key_[n].dp_noise = dp_noise;
+      const double noise = row.noise_of(p, log_p, of_score) + square(p) * row.from_lse();
+      // Some kernels multiply by P as it was rounded for Pᵀ·dO.
+      const double of_p = square(score.slope) * (noise + p_error.random) + square(kF32Roundoff * p);
+      p_noise_[m] = noise + p_error.random;
+      ds_noise_[m] = square(before) * of_p + ds_error.random + square(p * score.slope) * of_dp;
+    } else {
+      p_noise_[m] = ds_noise_[m] = 0;
+    }
     p_[m] = p;
     ds_[m] = ds;
-    steady_p_[m] = (s.v + summing) * p + p_error.lost;
-    steady_ds_[m] =
-        (s.v + summing) * p * (steady_ds_[m] + s.a) * slope_noise(score.slope) + ds_error.lost;
-    random_p_[m] = p_error.random * p_error.random;
-    const double of_d = s.delta * p * score.slope;
-    random_ds_[m] = ds_error.random * ds_error.random + of_d * of_d;
+    p_lost_[m] = p_error.lost;
+    ds_lost_[m] = ds_error.lost;
+    any_lost_ |= p_error.lost > 0 || ds_error.lost > 0;
+    OfKey& key = of_key_[n];
+    key.p.add(p, p_noise_[m]);
+    key.ds.add(ds, ds_noise_[m]);
+    if (p > 0) key.cells.add(p);
   }
 }
 
 void ColumnBlock::accumulate() {
-  const auto add = [&](const Doubles& left, const Doubles& right, std::int64_t d, Doubles& out) {
-    multiply_add(keys_, d, q_.rows, left.data(), q_.rows, right.data(), d, out.data(), d);
-  };
-  add(p_, do_.x, d_v_, r_.dv);
-  add(random_p_, do_.square, d_v_, rss_dv_);
-  add(steady_p_, do_.magnitude, d_v_, spread_dv_);
-  add(ds_, q_.x, d_, r_.dk);
-  add(random_ds_, q_.square, d_, rss_dk_);
-  add(steady_ds_, q_.magnitude, d_, spread_dk_);
+  accumulate(p_, p_noise_, p_lost_, do_, dv_);
+  accumulate(ds_, ds_noise_, ds_lost_, q_, dk_);
+  if (same_do_)
+    multiply_add(keys_, d_, q_.rows, p_.data(), q_.rows, q_.x.data(), d_, pq_.data(), d_);
 }
 
-/// s_dV = u|dV| + rssᵢ(random(P)·dO) + Σ(vP + lost(P))|dO| + t;
-/// s_dK = u|dK| + |scale|(rssᵢ((random(dS), δP∘slope)·Q) + Σ(vP(|dO||V|ᵀ + a) + lost(dS))|Q|) + t.
-void ColumnBlock::finish() {
-  const double size = std::abs(scale_);
-  for (std::int64_t n = 0; n < keys_; ++n) {
-    double dk_noise = 0, dv_noise = 0;
-    for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
-      double& dk = r_.dk.data()[c];
-      dk *= scale_;
-      dk_noise =
-          std::max(dk_noise, rounding_.u * std::abs(dk) + rounding_.t +
-                                 size * (std::sqrt(rss_dk_.data()[c]) + spread_dk_.data()[c]));
+void ColumnBlock::accumulate(const Doubles& weight, const Doubles& noise, const Doubles& lost,
+                             const Panel& x, Sums& sums) const {
+  const auto add = [&](const Doubles& left, const Doubles& right, Doubles& out) {
+    multiply_add(keys_, x.d, x.rows, left.data(), x.rows, right.data(), x.d, out.data(), x.d);
+  };
+  add(weight, x.x, sums.total.value);
+  sums.parts.see(sums.total.value);
+  add(noise, x.square, sums.weighed);
+  if (any_lost_) add(lost, x.magnitude, sums.lost);
+  const double share = 1 / static_cast<double>(stats_.size());
+  for (std::int64_t m = 0; m < x.rows * x.d; ++m)
+    sums.mean.data()[m % x.d] += share * x.x.data()[m];
+  add_up_equal(noise, x, sums);
+}
+
+/// Adds up the errors of query rows of which there are several.
+void ColumnBlock::add_up_equal(const Doubles& noise, const Panel& x, Sums& sums) const {
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    const std::uint64_t row = q_.hash(i);
+    if (!repeated_.contains(row)) continue;
+    EqualRows& equal = sums.equal[row];
+    equal.sum.resize(sums.weighed.size());
+    equal.apart.resize(sums.weighed.size());
+    for (std::int64_t n = 0; n < keys_; ++n) {
+      const double w = std::sqrt(noise.data()[n * x.rows + i]);
+      for (std::int64_t c = 0; c < x.d; ++c) {
+        const double term = w * x.x.data()[i * x.d + c];
+        equal.sum.data()[n * x.d + c] += term;
+        equal.apart.data()[n * x.d + c] += term * term;
+      }
     }
-    for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c)
-      dv_noise = std::max(dv_noise, rounding_.u * std::abs(r_.dv.data()[c]) + rounding_.t +
-                                        std::sqrt(rss_dv_.data()[c]) + spread_dv_.data()[c]);
-    const bool seen = seen_[static_cast<std::size_t>(n)] != 0;
-    r_.noise_dk.push_back(seen ? dk_noise : 0.0);
-    r_.noise_dv.push_back(seen ? dv_noise : 0.0);
   }
+}
+
+/// The sums with the noise of each element: `factor` times the sum over queries.
+Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor) const {
+  Expected& total = sums.total;
+  const std::int64_t d = total.d;
+  Doubles together(total.value.size(), 0.0);  // errors that add up, beyond the sum of squares
+  for (const auto& [row, equal] : sums.equal)
+    for (std::size_t at = 0; at < together.size(); ++at)
+      together[at] += std::max(0.0, square(equal.sum[at]) - equal.apart[at]);
+  for (std::int64_t n = 0; n < keys_; ++n) {
+    const OfKey& key = of_key_[static_cast<std::size_t>(n)];
+    const Weights& w = key.*weights;
+    if (key.seen == 0) continue;
+    const double alike = key.alike(weights);
+    double all = 0, common = 0;
+    for (std::int64_t c = 0; c < d; ++c) {
+      const std::int64_t at = n * d + c;
+      double& x = total.value.data()[at];
+      const double random = sums.weighed.data()[at];
+      double of_all = alike * square(x) + together.data()[at];
+      if (weights == &OfKey::ds) of_all += key.dp_noise * square(pq_.data()[at]);
+      const double computed =
+          random + of_all + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +
+          sum_noise(key.seen, sums.parts.largest_square(at), random * w.per_noise());
+      all += computed;
+      common += std::min(computed, of_all + square(sums.mean.data()[c]) * w.noise);
+      x *= factor;
+      total.noise.data()[at] = {rounding_.stored(x), square(factor) * computed};
+    }
+    total.excess.data()[n] = mixed_excess(
+        all == 0 ? 1 : common / all,
+        std::min({w.independent(), different_, total.distinct(static_cast<std::size_t>(n))}));
+  }
+  total.independent = different_;
+  return std::move(total);
 }
 
 }  // namespace
@@ -185,39 +309,6 @@ ColumnResults compute_columns(const Definition& def, std::int64_t b, std::int64_
                               std::span<const std::int64_t> which,
                               std::span<const RowStats> stats) {
   return ColumnBlock(def, b, h_kv, which, stats).run();
-}
-
-Doubles estimate_kappa(const Definition& def, std::int64_t b, std::int64_t h_kv,
-                       std::span<const std::int64_t> keys) {
-  const Shape& s = def.shape();
-  const double per_rss = std::abs(def.scale()) * std::sqrt(static_cast<double>(s.d));
-  Panel k, q;
-  k.gather(def.inputs().k, b, h_kv, keys);
-  k.derive();
-  Doubles kappa(static_cast<std::size_t>(s.group() * s.q_len), 0.0), dot, square;
-  const auto products = [&](const Doubles& of_k, Doubles& out) {
-    out.assign(static_cast<std::size_t>(k.rows * q.rows), 0.0);
-    multiply_add(k.rows, q.rows, s.d, of_k.data(), s.d, q.xt.data(), q.rows, out.data(), q.rows);
-  };
-  for_query_tiles(
-      s, h_kv, [&](std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
-        q.gather(def.inputs().q, b, h, rows);
-        q.transpose();
-        products(k.x, dot);
-        for (double& x : q.xt) x *= x;
-        products(k.square, square);
-        double* out = kappa.data() + g * s.q_len + rows.front();
-        for (std::int64_t n = 0; n < k.rows; ++n)
-          for (std::int64_t i = 0; i < q.rows; ++i) {
-            const std::int64_t at = n * q.rows + i;
-            const double raw = def.scale() * dot.data()[at];
-            const Score score = def.score_with_slope(raw, h, rows[static_cast<std::size_t>(i)],
-                                                     keys[static_cast<std::size_t>(n)]);
-            const double sum = per_rss * std::sqrt(square.data()[at]);
-            out[i] = std::max(out[i], score_noise(sum, score, raw));
-          }
-      });
-  return kappa;
 }
 
 }  // namespace flashbench::oracle

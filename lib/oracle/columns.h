@@ -10,10 +10,9 @@
 
 namespace flashbench::oracle {
 
-/// fp64 gradients of some keys of one K/V head, with their noise per key.
+/// fp64 gradients of some keys of one K/V head.
 struct ColumnResults {
-  Doubles dk, dv;              ///< [keys, d], [keys, d_v]
-  Doubles noise_dk, noise_dv;  ///< [keys]; 0 for a key that no query sees: it must be exact
+  Expected dk, dv;  ///< [keys, d], [keys, d_v]; a key that no query sees must be exact
 };
 
 /// Keys `which` of K/V head h_kv of batch element b, by the closed form:
@@ -22,12 +21,7 @@ struct ColumnResults {
 ColumnResults compute_columns(const Definition& def, std::int64_t b, std::int64_t h_kv,
                               std::span<const std::int64_t> which, std::span<const RowStats> stats);
 
-/// kappa (the largest score_noise over `keys`) of every query row of a group: [group, q_len]. What
-/// the rows themselves give when all keys are looked at, from a few keys.
-Doubles estimate_kappa(const Definition& def, std::int64_t b, std::int64_t h_kv,
-                       std::span<const std::int64_t> keys);
-
 /// Products of n·d·q_len multiply-adds that one key costs for each head of its group.
-inline constexpr double kColumnProducts = 9;
+inline constexpr double kColumnProducts = 8;
 
 }  // namespace flashbench::oracle

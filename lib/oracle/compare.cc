@@ -1,5 +1,6 @@
 #include "oracle/compare.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -22,17 +23,24 @@ double error(double got, double want, double tolerance, Dtype dtype) {
   return std::abs(got - want);
 }
 
-TensorVerdict judge(double err, double noise) {
+TensorVerdict judge(double error_over_noise, Scope scope = Scope::kElement) {
   TensorVerdict v;
   v.limit = kNoiseLimit;
-  v.error_over_noise = err == 0 ? 0 : err / noise;
-  v.ok = err <= kNoiseLimit * noise;  // false for NaN
+  v.error_over_noise = error_over_noise;
+  v.ok = error_over_noise <= kNoiseLimit;  // false for NaN
+  v.scope = scope;
   return v;
+}
+
+/// An error over what a correct kernel may reach, in units of the limit. 0/0 is exact, hence 0.
+double over_limit(double error, double reach) {
+  return error == 0 ? 0 : kNoiseLimit * error / (kMargin * reach);
 }
 
 }  // namespace
 
-TensorCheck::TensorCheck(std::string tensor) {
+TensorCheck::TensorCheck(std::string tensor, std::int64_t elements)
+    : excess_of_largest_(excess_of_largest(elements)) {
   worst_.tensor = std::move(tensor);
   worst_.limit = kNoiseLimit;
   worst_.ok = true;
@@ -40,54 +48,92 @@ TensorCheck::TensorCheck(std::string tensor) {
 
 void TensorCheck::keep_worse(const TensorVerdict& other) {
   const double old = worst_.error_over_noise;
-  if (std::isnan(old) || !(std::isnan(other.error_over_noise) || other.error_over_noise > old)) {
-    worst_.ok = worst_.ok && other.ok;
-    return;
-  }
-  const std::string tensor = worst_.tensor;
   const bool ok = worst_.ok && other.ok;
-  worst_ = other;
-  worst_.tensor = tensor;
+  if (!std::isnan(old) && (std::isnan(other.error_over_noise) || other.error_over_noise > old)) {
+    const std::string tensor = worst_.tensor;
+    worst_ = other;
+    worst_.tensor = tensor;
+  }
   worst_.ok = ok;
 }
 
-/// Finds the largest error of a row and judges the row by it.
+void TensorCheck::Errors::add(const Errors& other) {
+  squares += other.squares;
+  stored += other.stored;
+  count += other.count;
+  if (other.worst_square <= worst_square) return;
+  worst_square = other.worst_square;
+  worst = other.worst;
+}
+
+/// The root mean square of errors of which `excess` says how far they may exceed the expected.
+void TensorCheck::judge_mean(const Errors& errors, double excess, Scope scope, TensorCheck& to) {
+  if (errors.count == 0) return;
+  const double stored = errors.stored / errors.count;
+  TensorVerdict v = judge(over_limit(std::sqrt(errors.squares / errors.count),
+                                     std::sqrt(3 * stored + excess * (1 - stored))),
+                          scope);
+  v.index = errors.worst.index;
+  v.got = errors.worst.got;
+  v.want = errors.worst.want;
+  to.keep_worse(v);
+}
+
+/// Judges the elements of a row and the row, and keeps what channels and heads need.
 template <typename Got, typename Error>
-void TensorCheck::fold(Got got, const double* want, std::int64_t d, double noise,
+void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit,
                        std::array<std::int64_t, 4> index, Error error) {
-  double largest = 0;
-  std::int64_t at = 0;
-  for (std::int64_t c = 0; c < d; ++c) {
-    const double err = error(got(c), want[c]);
-    if (err <= largest) continue;
-    largest = err;
-    at = c;
-    if (std::isnan(err)) break;
+  const double* value = want.value.data() + n * static_cast<std::size_t>(want.d);
+  const Noise* noise = want.noise.data() + n * static_cast<std::size_t>(want.d);
+  Head& head = heads_[{index[0], index[1]}];
+  head.channels.resize(static_cast<std::size_t>(want.d));
+  head.rows.insert(want.hash(n));
+  head.independent = want.independent;
+  Errors row;
+  for (std::int64_t c = 0; c < want.d; ++c) {
+    const double stored = square(unit) * noise[c].stored;
+    const double computed = square(unit) * noise[c].computed;
+    const double reach = std::sqrt(3 * stored + excess_of_largest_ * computed);
+    const double err = error(got(c), value[c], kMargin * reach);
+    TensorVerdict v = judge(over_limit(err, reach));
+    v.index = index;
+    v.index[3] += c;
+    v.got = got(c);
+    v.want = value[c];
+    keep_worse(v);
+    if (stored + computed == 0) continue;  // exact, or it has failed
+    const double squared = square(err) / (stored + computed);
+    Errors& channel = head.channels[static_cast<std::size_t>(c)];
+    const Errors one{squared, stored / (stored + computed), 1, v, squared};
+    channel.add(one);
+    row.add(one);
   }
-  TensorVerdict v = judge(largest, noise);
-  v.index = index;
-  v.index[3] += at;
-  v.got = got(at);
-  v.want = want[at];
-  keep_worse(v);
+  judge_mean(row, std::min(want.excess[n], excess_of_largest_), Scope::kRow, *this);
 }
 
 void TensorCheck::row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r,
-                      const double* want, double noise) {
+                      const Expected& want, std::size_t n) {
   const std::int64_t first = got.dims().index(b, h, r, 0);
-  fold([&](std::int64_t c) { return static_cast<double>(got.at(first + c)); }, want, got.dims().d,
-       noise, {b, h, r, 0},
-       [&](double x, double y) { return error(x, y, kNoiseLimit * noise, got.dtype()); });
+  fold([&](std::int64_t c) { return static_cast<double>(got.at(first + c)); }, want, n, 1.0,
+       {b, h, r, 0},
+       [&](double x, double y, double tolerance) { return error(x, y, tolerance, got.dtype()); });
 }
 
-void TensorCheck::row(const double* got, const double* want, std::int64_t d, double noise,
+void TensorCheck::row(const double* got, const Expected& want, std::size_t n, double unit,
                       std::array<std::int64_t, 4> index) {
-  fold([&](std::int64_t c) { return got[c]; }, want, d, noise, index,
-       [](double x, double y) { return x == y ? 0.0 : std::abs(x - y); });
+  fold([&](std::int64_t c) { return got[c]; }, want, n, unit, index,
+       [](double x, double y, double) { return x == y ? 0.0 : std::abs(x - y); });
+}
+
+void TensorCheck::zeros(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r) {
+  const std::int64_t first = got.dims().index(b, h, r, 0);
+  for (std::int64_t c = 0; c < got.dims().d; ++c)
+    if (const double x = static_cast<double>(got.at(first + c)); x != 0)
+      number(x, 0, 0, {b, h, r, c});
 }
 
 void TensorCheck::number(double got, double want, double noise, std::array<std::int64_t, 4> index) {
-  TensorVerdict v = judge(got == want ? 0 : std::abs(got - want), noise);
+  TensorVerdict v = judge(got == want ? 0 : std::abs(got - want) / noise);
   v.index = index;
   v.got = got;
   v.want = want;
@@ -110,7 +156,7 @@ void TensorCheck::all_written(const Tensor& got, bool may_be_minus_inf) {
     }
   });
   if (bad == count) return;
-  TensorVerdict v = judge(std::numeric_limits<double>::quiet_NaN(), 0);
+  TensorVerdict v = judge(std::numeric_limits<double>::quiet_NaN());
   v.index = {bad / (dims.h * dims.rows * dims.d), bad / (dims.rows * dims.d) % dims.h,
              bad / dims.d % dims.rows, bad % dims.d};
   v.got = static_cast<double>(got.at(bad));
@@ -118,6 +164,30 @@ void TensorCheck::all_written(const Tensor& got, bool may_be_minus_inf) {
   keep_worse(v);
 }
 
-void TensorCheck::merge(const TensorCheck& other) { keep_worse(other.worst_); }
+void TensorCheck::merge(const TensorCheck& other) {
+  keep_worse(other.worst_);
+  for (const auto& [at, from] : other.heads_) {
+    Head& to = heads_[at];
+    to.channels.resize(std::max(to.channels.size(), from.channels.size()));
+    for (std::size_t c = 0; c < from.channels.size(); ++c) to.channels[c].add(from.channels[c]);
+    to.rows.insert(from.rows.begin(), from.rows.end());
+    to.independent = from.independent;
+  }
+}
+
+TensorVerdict TensorCheck::verdict() const {
+  TensorCheck all = *this;
+  for (const auto& [at, head] : heads_) {
+    const double independent = std::min(static_cast<double>(head.rows.size()), head.independent);
+    const double reach = std::min(excess(independent), excess_of_largest_);
+    Errors sum;
+    for (const Errors& channel : head.channels) {
+      judge_mean(channel, reach, Scope::kChannel, all);
+      sum.add(channel);
+    }
+    judge_mean(sum, reach, Scope::kHead, all);
+  }
+  return all.worst_;
+}
 
 }  // namespace flashbench::oracle

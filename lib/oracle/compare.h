@@ -2,32 +2,52 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
+#include <map>
 #include <string>
+#include <unordered_set>
+#include <utility>
 
 #include "core/tensor.h"
 #include "core/verdict.h"
+#include "oracle/rows.h"
 
 namespace flashbench::oracle {
 
-/// The accept rule: a row passes iff max_c |got - want| <= kNoiseLimit · noise.
+/// `error_over_noise` of what is just accepted.
 inline constexpr double kNoiseLimit = 2;
+/// The limit over what a correct kernel is expected to reach.
+inline constexpr double kMargin = 4.0 / 3;
 
-/// Judges one output row by row and keeps the worst. NaN never passes; an infinity passes where
-/// the exact one is expected (LSE of an empty row) or where the dtype overflows.
+/// Judges one output and keeps the worst: every element against its own noise, and the root mean
+/// square over each row, each channel and each head against a tighter limit, so that a large
+/// channel buys no tolerance for the others. Each is divided by what a correct kernel may reach
+/// there:
+///
+///     sqrt(stored·3 + computed·excess), times kMargin / kNoiseLimit
+///
+/// where `excess` is that of the largest of all elements, or of the mean of as many independent
+/// errors as the row, channel or head has. What is rounding alone never exceeds 3 times its
+/// expected square. NaN never passes; an infinity passes where the exact one is expected (LSE of an
+/// empty row) or where the dtype overflows.
 class TensorCheck {
  public:
-  explicit TensorCheck(std::string tensor);
+  /// `elements`: how many are judged.
+  TensorCheck(std::string tensor, std::int64_t elements);
 
-  /// One row of `got` against want[d]; `noise`: expected rounding noise of the row, 0 for a row
-  /// that must be exact.
-  void row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r, const double* want,
-           double noise);
+  /// Row r of head (b, h) against row n of `want`.
+  void row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r, const Expected& want,
+           std::size_t n);
 
-  /// One row of d numbers; `index` names its first element.
-  void row(const double* got, const double* want, std::int64_t d, double noise,
+  /// The same for numbers in fp64, whose noise is `unit` times that of `want`, as a deviation;
+  /// `index` names the row's first element.
+  void row(const double* got, const Expected& want, std::size_t n, double unit,
            std::array<std::int64_t, 4> index);
 
-  /// One number against its bound; for identities.
+  /// Row r must be zeros.
+  void zeros(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r);
+
+  /// One number against its noise, a deviation; for identities.
   void number(double got, double want, double noise, std::array<std::int64_t, 4> index);
 
   /// Every element of `got` is finite, or where `may_be_minus_inf` -inf: what an unwritten
@@ -36,15 +56,35 @@ class TensorCheck {
 
   void merge(const TensorCheck& other);
 
-  TensorVerdict verdict() const { return worst_; }
+  /// The worst of all. That of a row, a channel or a head names the worst element in it.
+  TensorVerdict verdict() const;
 
  private:
+  /// Errors of several elements, each over its expected deviation.
+  struct Errors {
+    double squares = 0;  ///< sum over the elements
+    double stored = 0;   ///< sum of the shares that rounding the result has of the expected square
+    double count = 0;
+    TensorVerdict worst = {};
+    double worst_square = -1;
+
+    void add(const Errors& other);
+  };
+  struct Head {
+    std::vector<Errors> channels;
+    std::unordered_set<std::uint64_t> rows;  ///< hashes of what is expected: equal rows err alike
+    double independent = std::numeric_limits<double>::infinity();  ///< Expected::independent
+  };
+
   template <typename Got, typename Error>
-  void fold(Got got, const double* want, std::int64_t d, double noise,
+  void fold(Got got, const Expected& want, std::size_t n, double unit,
             std::array<std::int64_t, 4> index, Error error);
   void keep_worse(const TensorVerdict& other);
+  static void judge_mean(const Errors& errors, double excess, Scope scope, TensorCheck& to);
 
   TensorVerdict worst_;
+  double excess_of_largest_;
+  std::map<std::pair<std::int64_t, std::int64_t>, Head> heads_;
 };
 
 }  // namespace flashbench::oracle

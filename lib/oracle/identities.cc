@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <random>
 
-#include "oracle/columns.h"
 #include "oracle/noise.h"
+#include "oracle/noise_profile.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -21,43 +22,126 @@ void load(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r, Doubl
   });
 }
 
-double interpolate(const NoiseProfile& profile, std::int64_t row) {
-  const auto above = profile.lower_bound(row);
-  if (above == profile.end()) return profile.empty() ? 0.0 : profile.rbegin()->second;
-  if (above == profile.begin()) return above->second;
-  const auto below = std::prev(above);
-  const double part =
-      static_cast<double>(row - below->first) / static_cast<double>(above->first - below->first);
-  return below->second + part * (above->second - below->second);
+/// x_r·a for all rows of a head that count; 0 elsewhere, where x may hold a NaN.
+template <typename Keep>
+Doubles project(const Tensor& x, std::int64_t b, std::int64_t h, const Doubles& a, Keep keep) {
+  Doubles along(static_cast<std::size_t>(x.dims().rows), 0.0), row;
+  for (std::int64_t r = 0; r < x.dims().rows; ++r) {
+    if (!keep(r)) continue;
+    load(x, b, h, r, row);
+    double sum = 0;
+    for (std::size_t c = 0; c < row.size(); ++c) sum += row[c] * a[c];
+    along[static_cast<std::size_t>(r)] = sum;
+  }
+  return along;
 }
 
-/// Σ x·y over the rows of a head, and its noise: the rows of y are off by noise(row).
-struct InnerProduct {
-  double sum = 0, variance = 0;
+/// A random sign for each channel over its deviation, so that each has an equal part in the noise.
+Doubles random_vector(const Doubles& deviations, std::mt19937_64& random) {
+  Doubles a;
+  for (const double s : deviations) a.push_back(s == 0 ? 0 : random() % 2 == 0 ? 1 / s : -1 / s);
+  return a;
+}
 
-  template <typename Keep>
-  void add(const Tensor& x, const Tensor& y, std::int64_t b, std::int64_t h,
-           const NoiseProfile& noise, Keep keep) {
-    Doubles xs, ys;
-    for (std::int64_t r = 0; r < x.dims().rows; ++r) {
-      if (!keep(r)) continue;  // contributes nothing, and may hold a NaN
-      load(x, b, h, r, xs);
-      load(y, b, h, r, ys);
-      double squares = 0;
-      for (std::size_t c = 0; c < xs.size(); ++c) {
-        sum += xs[c] * ys[c];
-        squares += xs[c] * xs[c];
-      }
-      const double s = interpolate(noise, r);
-      variance += squares * s * s;
+double norm(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r) {
+  Doubles row;
+  load(t, b, h, r, row);
+  double sum = 0;
+  for (const double x : row) sum += x * x;
+  return std::sqrt(sum);
+}
+
+constexpr int kVectors = 4;        ///< pairs of random vectors
+constexpr double kDeviations = 3;  ///< half the limit, over the deviation of a sum of many rows
+
+/// Noise of a tensor of which some rows are known: what these say, and what the values themselves
+/// say of rows that stand out.
+struct TensorNoise {
+  NoiseProfile profile;
+  Rounding rounding;
+  double relative;  ///< expected square of what P may be off
+
+  double of(double x) const { return rounding.stored(x) + relative * square(x); }
+};
+
+/// Σ_r (exact_r·x)(noisy_r·y) of one head, and its variance.
+class Products {
+ public:
+  double sum = 0, squares = 0, variance = 0;
+
+  /// `noise` has row r of this head as `first` + r.
+  template <typename Keep, typename Unit>
+  void add(std::int64_t b, std::int64_t h, const Tensor& exact, const Doubles& x,
+           const Tensor& noisy, const Doubles& y, const TensorNoise& noise, std::int64_t first,
+           Keep keep, Unit unit) {
+    const Doubles along = project(exact, b, h, x, keep), with = project(noisy, b, h, y, keep);
+    double errors = 0;
+    Doubles row;
+    for (std::int64_t r = 0; r < exact.dims().rows; ++r) {
+      const auto n = static_cast<std::size_t>(r);
+      if (along[n] == 0) continue;
+      sum += along[n] * with[n];
+      squares += square(along[n] * with[n]);
+      double of_row = noise.profile.row(first + r, unit(r));
+      load(noisy, b, h, r, row);
+      for (std::size_t c = 0; c < row.size(); ++c) of_row += square(y[c]) * noise.of(row[c]);
+      errors += square(along[n]) * of_row;
     }
+    variance += errors * noise.profile.repeats(static_cast<double>(exact.dims().rows));
   }
 };
 
-/// What one column of V holds over the kept keys, and the largest |K| of all.
+double one(std::int64_t) { return 1; }
+
+/// Of the rows of a group's heads, one after the other.
+NoiseProfile profile_of(const Definition& def, const SampledGroup& group,
+                        Expected RowResults::*tensor) {
+  const Shape& s = def.shape();
+  NoiseProfile profile;
+  for (const RowPart* part : group.rows)
+    for (std::size_t n = 0; n < part->rows.size(); ++n) {
+      if (part->results.stats[n].empty) continue;
+      const std::int64_t i = part->rows[n];
+      // Gradients are proportional to dO.
+      const double unit =
+          tensor == &RowResults::dq ? norm(def.inputs().d_o, group.b, part->h, i) : 1;
+      profile.add(part->h % s.group() * s.q_len + i, part->results.*tensor, n, unit);
+    }
+  profile.finish();
+  return profile;
+}
+
+NoiseProfile profile_of(const Definition& def, const ColumnPart& keys, const Expected& x) {
+  NoiseProfile profile;
+  for (std::size_t n = 0; n < keys.keys.size(); ++n)
+    if (def.kept(keys.b, keys.keys[n])) profile.add(keys.keys[n], x, n, 1);
+  profile.finish();
+  return profile;
+}
+
+/// The largest of the sampled rows, relative: of what moves all P of a row alike, and of what moves
+/// one.
+struct NoiseOfP {
+  double all = 0, one = 0;
+};
+NoiseOfP noise_of_p(const Definition& def, const SampledGroup& group) {
+  NoiseOfP most;
+  const double stored = Rounding(def.problem().dtype).of(1).random;
+  for (const RowPart* part : group.rows)
+    for (const RowStats& row : part->results.stats) {
+      most.all = std::max(most.all, row.alike + row.from_lse());
+      most.one = std::max(most.one, stored + row.exps_noise + row.from_lse());
+    }
+  return most;
+}
+
+TensorNoise noise_of(const Definition& def, const SampledGroup& group, NoiseProfile profile) {
+  return {std::move(profile), Rounding(def.problem().dtype), noise_of_p(def, group).one};
+}
+
+/// What one column of V holds over the kept keys.
 struct KeyRanges {
   Doubles low, high;
-  double largest_k = 0;
 };
 
 KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
@@ -72,91 +156,134 @@ KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
       r.low[c] = std::min(r.low[c], row[c]);
       r.high[c] = std::max(r.high[c], row[c]);
     }
-    load(def.inputs().k, b, h_kv, j, row);
-    for (const double x : row) r.largest_k = std::max(r.largest_k, std::abs(x));
   }
   return r;
 }
 
-/// Mean |V| over the kept keys, [d_v].
-Doubles mean_magnitude(const Definition& def, std::int64_t b, std::int64_t h_kv) {
-  const Shape& s = def.shape();
-  Doubles mean(static_cast<std::size_t>(s.d_v()), 0.0), row;
-  double kept = 0;
-  for (std::int64_t j = 0; j < s.kv_len; ++j) {
-    if (!def.kept(b, j)) continue;
-    load(def.inputs().v, b, h_kv, j, row);
-    for (std::size_t c = 0; c < mean.size(); ++c) mean[c] += std::abs(row[c]);
-    ++kept;
-  }
-  for (double& x : mean) x /= std::max(kept, 1.0);
-  return mean;
-}
-
 }  // namespace
 
-std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out, std::int64_t b,
-                                     std::int64_t h_kv, std::span<const std::int64_t> probe_keys) {
+std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
+                                     const SampledGroup& group) {
   const Shape& s = def.shape();
-  const double u = Rounding(def.problem().dtype).u;
-  const Doubles kappa = estimate_kappa(def, b, h_kv, probe_keys);
-  const Doubles mean_v = mean_magnitude(def, b, h_kv);
-  std::vector<RowStats> stats(kappa.size());
+  const Rounding rounding(def.problem().dtype);
+  std::vector<RowStats> stats(static_cast<std::size_t>(s.group() * s.q_len));
   Doubles o, d_o;
-  for (std::size_t n = 0; n < stats.size(); ++n) {
-    const std::int64_t h = h_kv * s.group() + static_cast<std::int64_t>(n) / s.q_len;
-    const std::int64_t i = static_cast<std::int64_t>(n) % s.q_len;
-    RowStats& r = stats[n];
-    r.empty = def.empty_row(b, i);
-    r.lse = static_cast<double>(out.lse.at(b, h, i, 0));
-    r.v = softmax_noise(kappa[n], def.row_length(i));
-    if (r.empty) continue;
-    load(out.o, b, h, i, o);
-    load(def.inputs().d_o, b, h, i, d_o);
-    double o_square = 0, do_square = 0, v_square = 0;
-    for (std::size_t c = 0; c < o.size(); ++c) {
-      r.d += d_o[c] * o[c];
-      const double spread = std::max(std::abs(o[c]), mean_v[c]);
-      r.a += std::abs(d_o[c]) * spread;
-      o_square += o[c] * o[c];
-      v_square += spread * spread;
-      do_square += d_o[c] * d_o[c];
+  for (std::int64_t g = 0; g < s.group(); ++g) {
+    const std::int64_t h = group.h_kv * s.group() + g;
+    Profile exps, d_noise;  // that of D as a share of |dO|²
+    for (const RowPart* part : group.rows)
+      for (std::size_t n = 0; part->h == h && n < part->rows.size(); ++n) {
+        const RowStats& known = part->results.stats[n];
+        if (known.empty) continue;
+        exps.set(part->rows[n], known.exps_noise);
+        const double size = norm(def.inputs().d_o, group.b, h, part->rows[n]);
+        d_noise.set(part->rows[n], size == 0 ? 0 : known.d_noise / square(size));
+      }
+    for (std::int64_t i = 0; i < s.q_len; ++i) {
+      RowStats& r = stats[static_cast<std::size_t>(g * s.q_len + i)];
+      r.empty = def.empty_row(group.b, i);
+      r.lse = static_cast<double>(out.lse.at(group.b, h, i, 0));
+      if (r.empty) continue;
+      load(out.o, group.b, h, i, o);
+      load(def.inputs().d_o, group.b, h, i, d_o);
+      double size = 0, stored = 0;
+      for (std::size_t c = 0; c < o.size(); ++c) {
+        r.d += d_o[c] * o[c];
+        size += square(d_o[c]);
+        stored += square(d_o[c]) * rounding.stored(o[c]);
+      }
+      r.exps_noise = exps(i);
+      r.lse_noise = 2 * square(kF32Roundoff * r.lse) + r.exps_noise;
+      r.d_noise = std::max(stored, d_noise(i) * size);
     }
-    // |dO|·s_O with s_O near 2u|O| + v·ΣP|V|: rss(PV) is about |O| unless V is constant.
-    const double columns = static_cast<double>(o.size());
-    r.delta =
-        std::sqrt(do_square / columns) * (2 * u * std::sqrt(o_square) + r.v * std::sqrt(v_square));
   }
   return stats;
 }
 
-void check_value_sums(const Definition& def, const Tensor& dv, std::int64_t b, std::int64_t h_kv,
-                      std::span<const RowStats> stats, TensorCheck& check) {
+void check_value_sums(const Definition& def, const Tensor& dv, const SampledGroup& group,
+                      std::span<const RowStats> stats, const ColumnPart& keys, TensorCheck& check) {
   const Shape& s = def.shape();
-  const Rounding rounding(def.problem().dtype);
   const auto d = static_cast<std::size_t>(s.d_v());
-  Doubles got(d, 0.0), want(d, 0.0), squares(d, 0.0), coherent(d, 0.0), row;
+  const TensorNoise noise = noise_of(def, group, profile_of(def, keys, keys.results.dv));
+  Doubles got(d, 0.0), want(d, 0.0), of_values(d, 0.0), of_rows(d, 0.0), row;
+  double sizes = 0;  // of all keys' noise
   for (std::int64_t j = 0; j < s.kv_len; ++j) {
-    load(dv, b, h_kv, j, row);
+    load(dv, group.b, group.h_kv, j, row);
     for (std::size_t c = 0; c < d; ++c) {
       got[c] += row[c];
-      squares[c] += row[c] * row[c];
+      of_values[c] += noise.of(row[c]);
     }
+    if (def.kept(group.b, j)) sizes += noise.profile.row(j, 1) / static_cast<double>(d);
   }
-  const double lost = rounding.t * static_cast<double>(s.kv_len);
   for (std::size_t n = 0; n < stats.size(); ++n) {
     if (stats[n].empty) continue;
     const auto at = static_cast<std::int64_t>(n);
-    load(def.inputs().d_o, b, h_kv * s.group() + at / s.q_len, at % s.q_len, row);
+    load(def.inputs().d_o, group.b, group.h_kv * s.group() + at / s.q_len, at % s.q_len, row);
     for (std::size_t c = 0; c < d; ++c) {
       want[c] += row[c];
-      squares[c] += row[c] * row[c];
-      coherent[c] += (stats[n].v + lost) * std::abs(row[c]);
+      of_rows[c] += square(row[c]) * stats[n].from_lse();
     }
   }
-  for (std::size_t c = 0; c < d; ++c)
-    check.number(got[c], want[c], rounding.u * std::sqrt(squares[c]) + coherent[c] + lost,
-                 {b, h_kv, 0, static_cast<std::int64_t>(c)});
+  const double repeats = noise.profile.repeats(static_cast<double>(s.kv_len));
+  const double all = noise_of_p(def, group).all;
+  for (std::size_t c = 0; c < d; ++c) {
+    const double variance =
+        repeats * (square(noise.profile.channel(c)) * sizes + of_values[c] + of_rows[c]) +
+        all * square(want[c]);
+    check.number(got[c], want[c], kDeviations * std::sqrt(variance),
+                 {group.b, group.h_kv, 0, static_cast<std::int64_t>(c)});
+  }
+}
+
+void check_score_products(const Definition& def, const Outputs& out, const SampledGroup& group,
+                          const ColumnPart& keys, TensorCheck& check) {
+  const Shape& s = def.shape();
+  const TensorNoise dq = noise_of(def, group, profile_of(def, group, &RowResults::dq));
+  const TensorNoise dk = noise_of(def, group, profile_of(def, keys, keys.results.dk));
+  const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, i); };
+  const auto kept = [&](std::int64_t j) { return def.kept(group.b, j); };
+  if (dq.profile.channels().empty() || dk.profile.channels().empty()) return;
+  std::mt19937_64 random(def.problem().seed);
+  for (int n = 0; n < kVectors; ++n) {
+    const Doubles a = random_vector(dk.profile.channels(), random),
+                  b = random_vector(dq.profile.channels(), random);
+    Products queries, with_keys;
+    for (std::int64_t g = 0; g < s.group(); ++g) {
+      const std::int64_t h = group.h_kv * s.group() + g;
+      queries.add(group.b, h, def.inputs().q, a, out.dq, b, dq, g * s.q_len, sees,
+                  [&](std::int64_t i) { return norm(def.inputs().d_o, group.b, h, i); });
+    }
+    with_keys.add(group.b, group.h_kv, def.inputs().k, b, out.dk, a, dk, 0, kept, one);
+    check.number(with_keys.sum, queries.sum,
+                 kDeviations * std::sqrt(queries.variance + with_keys.variance),
+                 {group.b, group.h_kv, 0, 0});
+  }
+}
+
+void check_value_products(const Definition& def, const Outputs& out, const SampledGroup& group,
+                          const ColumnPart& keys, TensorCheck& check) {
+  const Shape& s = def.shape();
+  const TensorNoise o = noise_of(def, group, profile_of(def, group, &RowResults::o));
+  const TensorNoise dv = noise_of(def, group, profile_of(def, keys, keys.results.dv));
+  const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, i); };
+  const auto kept = [&](std::int64_t j) { return def.kept(group.b, j); };
+  if (o.profile.channels().empty() || dv.profile.channels().empty()) return;
+  const double all = noise_of_p(def, group).all;
+  std::mt19937_64 random(def.problem().seed);
+  for (int n = 0; n < kVectors; ++n) {
+    const Doubles a = random_vector(o.profile.channels(), random),
+                  b = random_vector(dv.profile.channels(), random);
+    Products queries, with_keys;
+    for (std::int64_t g = 0; g < s.group(); ++g)
+      queries.add(group.b, group.h_kv * s.group() + g, def.inputs().d_o, b, out.o, a, o,
+                  g * s.q_len, sees, one);
+    with_keys.add(group.b, group.h_kv, def.inputs().v, a, out.dv, b, dv, 0, kept, one);
+    // P is computed again for dV: what is off in all of a row moves all that it gives to the keys.
+    check.number(with_keys.sum, queries.sum,
+                 kDeviations * std::sqrt(queries.variance + with_keys.variance +
+                                         all * (queries.squares + square(queries.sum))),
+                 {group.b, group.h_kv, 0, 0});
+  }
 }
 
 void check_value_range(const Definition& def, const Tensor& o, std::int64_t b, std::int64_t h_kv,
@@ -164,43 +291,24 @@ void check_value_range(const Definition& def, const Tensor& o, std::int64_t b, s
   const Shape& s = def.shape();
   const Rounding rounding(def.problem().dtype);
   const KeyRanges range = key_ranges(def, b, h_kv);
-  const double d = static_cast<double>(s.d);
-  Doubles row, q;
+  // Rounding of O and of P, and how P may sum up. P itself may be anything here.
+  const double relative =
+      2 * row_of(def.problem().dtype).roundoff +
+      kDeviations * std::sqrt(sum_noise(s.kv_len, 1, 1 / static_cast<double>(s.kv_len))) +
+      rounding.smallest() * static_cast<double>(s.kv_len);
+  Doubles row;
   for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
     for (std::int64_t i = 0; i < s.q_len; ++i) {
       if (def.empty_row(b, i)) continue;
       load(o, b, h, i, row);
-      load(def.inputs().q, b, h, i, q);
-      double q_square = 0;
-      for (const double x : q) q_square += x * x;
-      // kappa at its largest: |k| is nowhere above largest_k.
-      const double kappa =
-          std::abs(def.scale()) * std::sqrt(d) * std::sqrt(q_square) * range.largest_k;
-      // Rounding of O and of P, and what P's row may be off.
-      const double relative = 2 * rounding.u + softmax_noise(kappa, def.row_length(i)) +
-                              rounding.t * static_cast<double>(s.kv_len);
       for (std::size_t c = 0; c < row.size(); ++c) {
         const double nearest = std::clamp(row[c], range.low[c], range.high[c]);
         const double size = std::max(std::abs(range.low[c]), std::abs(range.high[c]));
         if (nearest != row[c])
-          check.number(row[c], nearest, relative * size + rounding.t,
+          check.number(row[c], nearest, relative * size + rounding.smallest(),
                        {b, h, i, static_cast<std::int64_t>(c)});
       }
     }
-}
-
-void check_inner_products(const Definition& def, const Outputs& out, std::int64_t b,
-                          std::int64_t h_kv, std::span<const NoiseProfile> dq_noise,
-                          const NoiseProfile& dk_noise, TensorCheck& check) {
-  const Shape& s = def.shape();
-  InnerProduct queries, keys;
-  for (std::int64_t g = 0; g < s.group(); ++g)
-    queries.add(def.inputs().q, out.dq, b, h_kv * s.group() + g,
-                dq_noise[static_cast<std::size_t>(g)],
-                [&](std::int64_t i) { return !def.empty_row(b, i); });
-  keys.add(def.inputs().k, out.dk, b, h_kv, dk_noise,
-           [&](std::int64_t j) { return def.kept(b, j); });
-  check.number(keys.sum, queries.sum, std::sqrt(queries.variance + keys.variance), {b, h_kv, 0, 0});
 }
 
 }  // namespace flashbench::oracle

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 
@@ -9,63 +10,135 @@
 
 namespace flashbench::oracle {
 
+/// Arithmetic inside of kernels is f32, whatever the dtype of the tensors.
+inline constexpr double kF32Roundoff = row_of(Dtype::kF32).roundoff;
 /// The smallest normal f32: f32 arithmetic may flush what lies below.
 inline constexpr double kF32Tiny = row_of(Dtype::kF32).smallest_normal;
 
-/// What storing a number costs. `random` errors of many numbers have random signs, so they add up
-/// as the root of the sum of squares; what is `lost` to underflow is always the number itself, so
-/// it adds up as the numbers do.
+/// The largest power of 2 that is not above |x|.
+inline double binade(double x) {
+  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & 0x7ff0000000000000u);
+}
+
+inline double square(double x) { return x * x; }
+
+/// Expected squares of the error of one element.
+struct Noise {
+  double stored = 0;    ///< of rounding it to the dtype: uniform, so never beyond 3 times this
+  double computed = 0;  ///< of all that it was computed from: nearly normal
+
+  double variance() const { return stored + computed; }
+};
+
+/// What keeping a number in the dtype on the way costs. `random`: the expected square of an error
+/// of either sign. What is `lost` to underflow is always the number itself, so it adds up as they
+/// do.
 struct StoreError {
   double random = 0, lost = 0;
 };
 
 /// Rounding of a number to a dtype.
-struct Rounding {
-  double u;  ///< relative: unit roundoff
-  double t;  ///< absolute: half the smallest number, or what f32 arithmetic may flush
-
+class Rounding {
+ public:
   explicit Rounding(Dtype dtype)
-      : u(row_of(dtype).roundoff), t(std::max(row_of(dtype).smallest_subnormal / 2, kF32Tiny)) {}
+      : u_(row_of(dtype).roundoff),
+        t_(std::max(row_of(dtype).smallest_subnormal / 2, kF32Tiny)),
+        rounds_weights_(dtype != Dtype::kF32) {}
 
-  /// Storing a probability.
-  StoreError of(double p) const { return of(p, t); }
+  /// Expected square of the error of a result x: half a unit in its last place, uniform.
+  double stored(double x) const { return square(std::max(u_ * binade(x), t_)) / 3; }
 
-  /// Storing ds = p·(dP - D), or |scale|·ds in its stead; p itself may have been flushed.
+  /// Half the smallest number, or what f32 arithmetic may flush.
+  double smallest() const { return t_; }
+
+  /// A probability, as an operand of P·V.
+  StoreError of(double p) const { return of(p, t_); }
+
+  /// ds = p·(dP - D), or |scale|·ds in its stead, as an operand; p itself may have been flushed.
   StoreError of_gradient(double ds, double p, double scale) const {
     if (p < kF32Tiny) return {0, std::abs(ds)};
-    return of(ds, t / std::min(1.0, std::abs(scale)));
+    return of(ds, t_ / std::min(1.0, std::abs(scale)));
+  }
+
+  /// Expected square of the relative error of weights that all lie in one cell of the dtype, so
+  /// that rounding moves them alike. 0 in f32, where a weight is not rounded apart.
+  double alike() const { return rounds_weights_ ? square(u_) / 4 : 0; }
+
+  /// A number that is the same for what the dtype cannot tell apart.
+  std::uint64_t cell(double x) const {
+    return std::bit_cast<std::uint64_t>(x) >> (53 + static_cast<int>(std::log2(u_)));
   }
 
  private:
   StoreError of(double x, double flush) const {
     const double size = std::abs(x);
     if (size < flush) return {0, size};
-    return {std::max(u * size, flush), 0};
+    // At an unknown scale (kernels do not normalise P before): u|x|/2 is between the root mean
+    // square over all mantissas, 0.42 u|x|, and that of the worst, 0.58 u|x|.
+    return {rounds_weights_ ? square(std::max(u_ * size, flush)) / 4 : 0, 0};
   }
+
+  double u_, t_;
+  bool rounds_weights_;
 };
 
-/// Relative noise of an f32 sum of n terms, added one after the other, beyond one ulp: partial sums
-/// of random rounding grow with sqrt(n); a fifth of an ulp each.
-inline double sum_noise(std::int64_t n) {
-  return 0x1p-23 * 0.2 * std::sqrt(static_cast<double>(n));
+/// Expected square of the error of an f32 sum of n terms.
+///   total: the largest part of it, squared (what the partial sums reach).
+///   squares: the sum of the squares of its terms (what they reach where signs are random).
+/// Each partial sum is rounded, by a third of a unit and with random signs, hence n. Terms that are
+/// equal almost to the last bit round alike while the exponent stays, which adds up: `alike` is 1
+/// for constants, and its power forgets what varies by a few percent. Long sums of constants have
+/// to be summed in parts; without that, 16k equal terms may be off by 4096 units.
+inline double sum_noise(std::int64_t n, double total, double squares) {
+  constexpr double kPerTerm = 0.3, kAllAlike = 1.0 / 8, kChain = 128;
+  const double terms = static_cast<double>(n);
+  const double flushed = terms * square(kF32Tiny) / 3;  // of products below the smallest f32
+  if (total + squares == 0) return flushed;
+  double noise = square(kPerTerm * kF32Roundoff) * terms * (total + squares) + flushed;
+  double alike = total / (terms * squares);
+  if (alike > 0.8) {
+    alike = std::min(alike, 1.0);
+    for (int power = 1; power < 64; power *= 2) alike *= alike;
+    const double chain = std::min(terms, kChain) + terms / kChain;
+    noise += square(kAllAlike * kF32Roundoff * chain) * total * alike;
+  }
+  return noise;
 }
 
-/// kappa of one pair, in units of an f32 ulp of 1: how far off its score is expected to be. The sum
-/// of d products is off by `sum` = |scale|·sqrt(d)·rss_c(q·k), and a modification of it, where
-/// there is one, carries that on by its slope; it is itself as exact as what it adds, or as its
-/// result, whichever is smaller. `raw`: the score before the modification.
-inline double score_noise(double sum, const Score& score, double raw) {
-  return std::abs(score.slope) * sum + std::min(std::abs(score.value - raw), std::abs(score.value));
+/// Expected square of the relative error of exp(s - m), where the score s is made in f32 of
+/// raw = scale·(q·k), of d products; `squares`: Σ_c (q_c·k_c)². A modification of the score carries
+/// the error of raw on by its slope, and is itself as exact as what it adds, or as its result,
+/// whichever is smaller. The 4: exp by a polynomial or by the hardware (ex2.approx is good to 2
+/// units).
+inline double exp_noise(double scale, std::int64_t d, double qk, double squares, const Score& s) {
+  const double raw = scale * qk, changed = std::min(std::abs(s.value - raw), std::abs(s.value));
+  const double of_raw =
+      square(kF32Roundoff * raw) + square(scale) * sum_noise(d, square(qk), squares);
+  return square(kF32Roundoff) * (4 + square(changed)) + square(s.slope) * of_raw;
 }
 
-/// What noise of P is multiplied by on its way to dS where a score was modified: the slope, which
-/// itself is off by an ulp of 1 or so.
-inline double slope_noise(double slope) { return std::max(1.0, std::abs(slope)); }
+/// Expected square of the error of exp(log_p) = p where that of log_p is `noise`. Beyond what is
+/// nearly linear it may be off by what three standard deviations make of it, but P stays below 1.
+inline double exp_error(double p, double log_p, double noise) {
+  if (noise < 1e-3) return square(p) * noise;
+  return square(std::min(1.0, std::exp(log_p + 3 * std::sqrt(noise)))) / 9;
+}
 
-/// Relative noise v of P = exp(S - LSE) in a row of n keys; kappa: the largest score_noise of the
-/// row. One ulp of exp adds the 1.
-inline double softmax_noise(double kappa, std::int64_t n) {
-  return 0x1p-23 * (1 + kappa) + sum_noise(n);
+/// By how much the mean square of n independent errors may exceed what is expected: a correct
+/// kernel stays below in all but e^-10 of the groups (Laurent, Massart 2000, lemma 1).
+inline double excess(double n) {
+  constexpr double kLogOdds = 10;
+  return 1 + 2 * std::sqrt(kLogOdds / n) + 2 * kLogOdds / n;
+}
+
+/// The same where a share of the expected square is of one error that is common to all.
+inline double mixed_excess(double common, double n) {
+  return common * excess(1) + (1 - common) * excess(std::max(n, 1.0));
+}
+
+/// The same for the square of the largest of n errors.
+inline double excess_of_largest(std::int64_t n) {
+  return 8 + 2 * std::log(static_cast<double>(std::max<std::int64_t>(n, 1)));
 }
 
 }  // namespace flashbench::oracle

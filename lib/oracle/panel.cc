@@ -1,6 +1,7 @@
 #include "oracle/panel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace flashbench::oracle {
@@ -36,6 +37,13 @@ void Panel::transpose() {
 void Panel::derive() {
   squares(x, square);
   magnitudes(x, magnitude);
+}
+
+std::uint64_t Panel::hash(std::int64_t n) const {
+  std::uint64_t h = 0;
+  for (std::int64_t c = n * d; c < (n + 1) * d; ++c)
+    h = (h ^ std::bit_cast<std::uint64_t>(x.data()[c] + 0.0)) * 0x9e3779b97f4a7c15u;
+  return h;
 }
 
 void squares(const Doubles& x, Doubles& out) {

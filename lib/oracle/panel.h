@@ -24,6 +24,8 @@ struct Panel {
               std::span<const std::uint8_t> keep = {});
   void transpose();
   void derive();
+  /// Of what row n holds.
+  std::uint64_t hash(std::int64_t n) const;
 };
 
 void squares(const Doubles& x, Doubles& out);

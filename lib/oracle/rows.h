@@ -1,37 +1,51 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
 #include "oracle/definition.h"
-#include "oracle/panel.h"
+#include "oracle/expected.h"
+#include "oracle/noise.h"
 
 namespace flashbench::oracle {
 
-/// What one query row passes on to the gradients of K and V.
+/// What one query row passes on to the gradients of K and V. Noise: expected squares of errors.
 struct RowStats {
-  double lse = 0;    ///< natural log-sum-exp; -inf for an empty row
-  double d = 0;      ///< D = rowsum(dO∘O)
-  double v = 0;      ///< relative noise of P in this row
-  double a = 0;      ///< rowsum(P∘(|dO||V|ᵀ))
-  double delta = 0;  ///< expected error of D: rss_c(dO·s_O)
+  double lse = 0;         ///< natural log-sum-exp; -inf for an empty row
+  double d = 0;           ///< D = rowsum(dO∘O)
+  double lse_noise = 0;   ///< of LSE
+  double d_noise = 0;     ///< of D
+  double exps_noise = 0;  ///< of log Σ exp(S - m), from the scores
+  double alike = 0;       ///< relative, of what one rounding to the dtype does to all P alike
+  /// Of all P of the row together, without their rounding to the dtype.
+  double p_noise = std::numeric_limits<double>::infinity();
   bool empty = true;
+
+  /// Of P = exp(log_p) whose score has the noise `of_score`. P sum to 1: the largest of a row
+  /// cannot be off by more than all others together.
+  double noise_of(double p, double log_p, double of_score) const {
+    const double noise = exp_error(p, log_p, of_score + exps_noise);
+    return std::min(noise, std::max(0.0, p_noise - noise));
+  }
+  /// Relative, of all P of the row alike, where they are computed again from the stored LSE. A
+  /// kernel that lets a large LSE move P by more than a thousandth must keep maximum and sum apart.
+  double from_lse() const { return std::min(lse_noise, 0x1p-20); }
 };
 
-/// fp64 results of some query rows of one head, with the noise that a correct kernel may show:
-/// per row, the largest over its elements.
+/// fp64 results of some query rows of one head.
 struct RowResults {
-  Doubles o;                             ///< [rows, d_v]
-  Doubles dq;                            ///< [rows, d]; only with gradients
-  Doubles lse;                           ///< [rows]
-  Doubles noise_o, noise_lse, noise_dq;  ///< [rows]; 0 for an empty row: it must be exact
-  std::vector<RowStats> stats;           ///< [rows]
+  Expected o;                   ///< [rows, d_v]
+  Expected dq;                  ///< [rows, d]; only with gradients
+  Expected lse;                 ///< [rows, 1]
+  std::vector<RowStats> stats;  ///< [rows]
 };
 
 /// Rows `which` of query head h of batch element b, by the definition: all scores of a row, their
 /// maximum, softmax, and the closed-form gradient dQ = scale·dS·K, dS = P∘(dP - D)∘slope.
-/// Needs about 24·kv_len bytes a row while it runs, twice that with gradients.
+/// Needs about 56·kv_len bytes a row while it runs.
 RowResults compute_rows(const Definition& def, std::int64_t b, std::int64_t h,
                         std::span<const std::int64_t> which);
 
@@ -39,6 +53,6 @@ RowResults compute_rows(const Definition& def, std::int64_t b, std::int64_t h,
 std::int64_t row_block(const Shape& shape);
 
 /// Products of n·d·kv_len multiply-adds that one row costs, for choose_level.
-constexpr double row_products(bool gradients) { return gradients ? 11 : 5; }
+constexpr double row_products(bool gradients) { return gradients ? 9 : 4; }
 
 }  // namespace flashbench::oracle

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <omp.h>
 
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -20,9 +21,17 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 /// Judgements of one set of outputs; verdict() keeps those of tensors that are there.
 struct Checks {
-  TensorCheck o{"o"}, lse{"lse"}, dq{"dq"}, dk{"dk"}, dv{"dv"};
-  TensorCheck value_range{"O within V"};
-  TensorCheck value_sums{"sum dV = sum dO"}, inner_products{"<Q,dQ> = <K,dK>"};
+  TensorCheck o, lse, dq, dk, dv;
+  TensorCheck value_range{"O within V", 1};
+  TensorCheck value_sums{"sum dV = sum dO", 1}, value_products{"<O,dO> = <V,dV>", 1};
+  TensorCheck score_products{"<Q,dQ> = <K,dK>", 1};
+
+  explicit Checks(const Shape& s)
+      : o("o", s.o_dims().count()),
+        lse("lse", s.lse_dims().count()),
+        dq("dq", s.q_dims().count()),
+        dk("dk", s.k_dims().count()),
+        dv("dv", s.v_dims().count()) {}
 
   void merge(const Checks& other) {
     o.merge(other.o);
@@ -32,7 +41,8 @@ struct Checks {
     dv.merge(other.dv);
     value_range.merge(other.value_range);
     value_sums.merge(other.value_sums);
-    inner_products.merge(other.inner_products);
+    value_products.merge(other.value_products);
+    score_products.merge(other.score_products);
   }
   Verdict verdict(const Outputs& out, VerifyLevel level) const {
     Verdict v;
@@ -44,8 +54,11 @@ struct Checks {
     if (!out.dv.empty()) v.tensors.push_back(dv.verdict());
     if (level != VerifyLevel::kSample) return v;
     if (!out.o.empty()) v.tensors.push_back(value_range.verdict());
-    if (!out.dv.empty()) v.tensors.push_back(value_sums.verdict());
-    if (!out.dq.empty() && !out.dk.empty()) v.tensors.push_back(inner_products.verdict());
+    if (!out.dv.empty()) {
+      v.tensors.push_back(value_sums.verdict());
+      v.tensors.push_back(value_products.verdict());
+    }
+    if (!out.dq.empty() && !out.dk.empty()) v.tensors.push_back(score_products.verdict());
     return v;
   }
 };
@@ -54,13 +67,9 @@ void check_rows(const RowPart& part, const Outputs& out, Checks& checks) {
   const RowResults& want = part.results;
   for (std::size_t n = 0; n < part.rows.size(); ++n) {
     const std::int64_t i = part.rows[n];
-    const auto at = [&](const Tensor& t) { return n * static_cast<std::size_t>(t.dims().d); };
-    if (!out.o.empty())
-      checks.o.row(out.o, part.b, part.h, i, want.o.data() + at(out.o), want.noise_o[n]);
-    if (!out.lse.empty())
-      checks.lse.row(out.lse, part.b, part.h, i, want.lse.data() + n, want.noise_lse[n]);
-    if (!out.dq.empty())
-      checks.dq.row(out.dq, part.b, part.h, i, want.dq.data() + at(out.dq), want.noise_dq[n]);
+    if (!out.o.empty()) checks.o.row(out.o, part.b, part.h, i, want.o, n);
+    if (!out.lse.empty()) checks.lse.row(out.lse, part.b, part.h, i, want.lse, n);
+    if (!out.dq.empty()) checks.dq.row(out.dq, part.b, part.h, i, want.dq, n);
   }
 }
 
@@ -68,21 +77,17 @@ void check_columns(const ColumnPart& part, const Outputs& out, Checks& checks) {
   const ColumnResults& want = part.results;
   for (std::size_t n = 0; n < part.keys.size(); ++n) {
     const std::int64_t j = part.keys[n];
-    const auto at = [&](const Tensor& t) { return n * static_cast<std::size_t>(t.dims().d); };
-    if (!out.dk.empty())
-      checks.dk.row(out.dk, part.b, part.h_kv, j, want.dk.data() + at(out.dk), want.noise_dk[n]);
-    if (!out.dv.empty())
-      checks.dv.row(out.dv, part.b, part.h_kv, j, want.dv.data() + at(out.dv), want.noise_dv[n]);
+    if (!out.dk.empty()) checks.dk.row(out.dk, part.b, part.h_kv, j, want.dk, n);
+    if (!out.dv.empty()) checks.dv.row(out.dv, part.b, part.h_kv, j, want.dv, n);
   }
 }
 
 /// What an empty row or a key that is masked out must hold, over all of the outputs.
 void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
   const Shape& s = def.shape();
-  const std::vector<double> zeros(static_cast<std::size_t>(s.widest_d()), 0.0);
-  const auto row_of_zeros = [&](const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r,
-                                TensorCheck& check) {
-    if (!t.empty()) check.row(t, b, h, r, zeros.data(), 0.0);
+  const auto row_of_zeros = [](const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r,
+                               TensorCheck& check) {
+    if (!t.empty()) check.zeros(t, b, h, r);
   };
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (std::int64_t b = 0; b < s.b; ++b) {
@@ -179,14 +184,13 @@ struct Reference::State {
   Checks full(const Outputs& out) const;
   Checks sample(const Outputs& out) const;
   void sample_group(const HeadSample& head, const Outputs& out, Checks& checks) const;
-  std::vector<NoiseProfile> dq_profiles(std::int64_t b, std::int64_t h_kv) const;
 };
 
 Checks Reference::State::full(const Outputs& out) const {
-  Checks total;
+  Checks total(def.shape());
   const auto row_parts = static_cast<std::int64_t>(rows.size());
   const auto parts = row_parts + static_cast<std::int64_t>(columns.size());
-  std::vector<Checks> each(static_cast<std::size_t>(parts));
+  std::vector<Checks> each(static_cast<std::size_t>(parts), total);
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < parts; ++n) {
     Checks& checks = each[static_cast<std::size_t>(n)];
@@ -200,12 +204,12 @@ Checks Reference::State::full(const Outputs& out) const {
 }
 
 Checks Reference::State::sample(const Outputs& out) const {
-  Checks total;
+  Checks total(def.shape());
   for (const RowPart& part : rows) check_rows(part, out, total);
   check_exact(def, out, total);
   check_written(out, total);
   const auto groups = static_cast<std::int64_t>(keys.size());
-  std::vector<Checks> each(keys.size());
+  std::vector<Checks> each(keys.size(), Checks(def.shape()));
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < groups; ++n)
     sample_group(keys[static_cast<std::size_t>(n)], out, each[static_cast<std::size_t>(n)]);
@@ -213,34 +217,23 @@ Checks Reference::State::sample(const Outputs& out) const {
   return total;
 }
 
-std::vector<NoiseProfile> Reference::State::dq_profiles(std::int64_t b, std::int64_t h_kv) const {
-  const std::int64_t group = def.shape().group();
-  std::vector<NoiseProfile> profiles(static_cast<std::size_t>(group));
-  for (const RowPart& part : rows) {
-    if (part.b != b || part.h / group != h_kv) continue;
-    for (std::size_t n = 0; n < part.rows.size(); ++n) {
-      if (part.results.stats[n].empty) continue;
-      profiles[static_cast<std::size_t>(part.h % group)][part.rows[n]] = part.results.noise_dq[n];
-    }
-  }
-  return profiles;
-}
-
 void Reference::State::sample_group(const HeadSample& head, const Outputs& out,
                                     Checks& checks) const {
   if (!out.o.empty()) check_value_range(def, out.o, head.b, head.h, checks.value_range);
   if (out.dk.empty() && out.dv.empty()) return;
-  const std::vector<RowStats> stats = estimate_stats(def, out, head.b, head.h, head.rows);
+  SampledGroup group{head.b, head.h, {}};
+  for (const RowPart& part : rows)
+    if (part.b == head.b && def.shape().kv_head(part.h) == head.h) group.rows.push_back(&part);
+  const std::vector<RowStats> stats = estimate_stats(def, out, group);
   const ColumnPart part{head.b, head.h, head.rows,
                         compute_columns(def, head.b, head.h, head.rows, stats)};
   check_columns(part, out, checks);
-  if (!out.dv.empty()) check_value_sums(def, out.dv, head.b, head.h, stats, checks.value_sums);
-  if (out.dq.empty() || out.dk.empty()) return;
-  NoiseProfile dk_noise;
-  for (std::size_t n = 0; n < part.keys.size(); ++n)
-    if (def.kept(head.b, part.keys[n])) dk_noise[part.keys[n]] = part.results.noise_dk[n];
-  check_inner_products(def, out, head.b, head.h, dq_profiles(head.b, head.h), dk_noise,
-                       checks.inner_products);
+  if (!out.dv.empty()) {
+    check_value_sums(def, out.dv, group, stats, part, checks.value_sums);
+    check_value_products(def, out, group, part, checks.value_products);
+  }
+  if (!out.dq.empty() && !out.dk.empty())
+    check_score_products(def, out, group, part, checks.score_products);
 }
 
 Reference::Reference(const Problem& p, const Inputs& in, VerifyLevel level)

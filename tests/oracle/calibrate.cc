@@ -1,7 +1,8 @@
 // Measures the accept rule: error over expected noise of correct kernels, every one that this build
-// has, and of a plain attention with planted errors. Writes CSV to stdout;
-// scripts/plots/plot_calibration.py draws it. `flashbench_calibrate [--quick]`. Exits 1 when a
-// correct result is refused.
+// has, on all kinds of inputs, and of a plain attention with planted errors. Writes CSV to stdout;
+// scripts/plots/plot_calibration.py draws it. `flashbench_calibrate [--quick | --emulated]`: one
+// shape, or the kernels of emulated devices on small ones. Exits 1 when a correct result is
+// refused.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -10,6 +11,7 @@
 
 #include "oracle/verify.h"
 #include "registry/registry.h"
+#include "tests/oracle/flavours.h"
 #include "tests/oracle/host_attention.h"
 
 namespace flashbench {
@@ -23,30 +25,10 @@ constexpr Shape kShapes[] = {
     {1, 2, 2, 400, 400, 3},  {1, 1, 1, 17, 33, 200},
 };
 constexpr Shape kQuickShapes[] = {{1, 2, 2, 40, 48, 32}};
-
-/// What real tensors do that normal numbers do not.
-struct Flavour {
-  const char* name;
-  GradSource d_o;
-  void (*change)(Inputs&);
-};
-
-void scale_tensor(Tensor& t, float times, float shift) {
-  for (std::int64_t i = 0; i < t.count(); ++i) t.set(i, t.at(i) * times + shift);
-}
-
-constexpr Flavour kFlavours[] = {
-    {"normal", GradSource::kRandom, [](Inputs&) {}},
-    {"sum(O)", GradSource::kOnes, [](Inputs&) {}},
-    {"shifted V", GradSource::kRandom, [](Inputs& in) { scale_tensor(in.v, 1, 4); }},
-    {"constant V", GradSource::kRandom, [](Inputs& in) { scale_tensor(in.v, 0, 1); }},
-    {"outlier channel", GradSource::kRandom,
-     [](Inputs& in) {
-       for (Tensor* t : {&in.k, &in.v})
-         for (std::int64_t i = 0; i < t->count(); i += t->dims().d) t->set(i, t->at(i) * 16);
-     }},
-    {"tiny dO", GradSource::kRandom, [](Inputs& in) { scale_tensor(in.d_o, 1e-3f, 0); }},
-};
+constexpr Shape kEmulatedShapes[] = {
+    {1, 2, 2, 65, 70, 64}, {1, 4, 2, 33, 129, 128}, {1, 1, 1, 1, 150, 40}, {1, 1, 1, 40, 30, 256}};
+// So long that only few kinds of input are tried.
+constexpr Shape kLongShapes[] = {{1, 1, 1, 64, 4096, 64}, {1, 1, 1, 1, 16384, 128}};
 
 struct Masking {
   const char* name;
@@ -74,15 +56,17 @@ Problem make_problem(const Shape& shape, Dtype dtype, const Masking& mask, GradS
 
 class Calibration {
  public:
-  explicit Calibration(bool quick) : quick_(quick) {
+  explicit Calibration(std::string_view which) : which_(which) {
     fmt::print(
         "kernel,isa,dtype,q_len,kv_len,d,mask,inputs,logits,defect,level,tensor,error_over_"
-        "noise\n");
+        "noise,scope\n");
   }
 
   void run() {
-    if (quick_) return run(kQuickShapes);
+    if (which_ == "--quick") return run(kQuickShapes);
+    if (which_ == "--emulated") return run(kEmulatedShapes);
     run(kShapes);
+    run(kLongShapes);
   }
 
   int refused() const { return refused_; }
@@ -90,18 +74,22 @@ class Calibration {
  private:
   template <std::size_t n>
   void run(const Shape (&shapes)[n]) {
-    std::size_t turn = 0;  // flavours and maskings rotate: every pair of choices meets somewhere
+    // Kinds of input, logits and maskings rotate, by numbers without a common divisor: every pair
+    // of choices meets somewhere.
+    std::size_t turn = 0;
     for (const Shape& shape : shapes)
-      for (const Dtype dtype : kDtypes)
-        for (const float logits : kLogits)
-          for (const Masking& mask : kMaskings) {
-            judge_all(shape, dtype, mask, logits, kFlavours[0]);
-            judge_all(shape, dtype, mask, logits, kFlavours[1 + turn++ % 5]);
-          }
+      for (const Dtype dtype : kDtypes) {
+        for (const host::Flavour& flavour : host::kFlavours) {
+          const bool normal = &flavour == &host::kFlavours[0];
+          for (int repeat = 0; repeat < (normal ? 16 : 3); ++repeat, ++turn)
+            judge_all(shape, dtype, kMaskings[turn % 4], kLogits[turn / 4 % 4], flavour);
+          ++turn;
+        }
+      }
   }
 
   void judge_all(const Shape& shape, Dtype dtype, const Masking& mask, float logits,
-                 const Flavour& flavour) {
+                 const host::Flavour& flavour) {
     const Problem p = make_problem(shape, dtype, mask, flavour.d_o, logits);
     Inputs in = host::random_inputs(p);
     flavour.change(in);
@@ -111,40 +99,54 @@ class Calibration {
       for (const oracle::Reference* reference : {&full, &sample}) {
         const Verdict v = reference->verify(out);
         for (const TensorVerdict& t : v.tensors)
-          fmt::print("{},{},{},{},{},{},{},{},{},{},{},\"{}\",{:.4g}\n", kernel, isa, name(dtype),
-                     shape.q_len, shape.kv_len, shape.d, mask.name, flavour.name, logits, defect,
-                     name(v.level), t.tensor, t.error_over_noise);
+          fmt::print("{},{},{},{},{},{},{},{},{},{},{},\"{}\",{:.4g},{}\n", kernel, isa,
+                     name(dtype), shape.q_len, shape.kv_len, shape.d, mask.name, flavour.name,
+                     logits, defect, name(v.level), t.tensor, t.error_over_noise, name(t.scope));
         if (correct(defect) && !v.ok()) ++refused_;
       }
     };
-    Backend& processor = *registry::find(registry::backends(), kProcessor);
-    for (const Kernel* kernel : processor.kernels())
-      for (const IsaStatus& level : processor.isas())
-        if (!level.absent) run_kernel(*kernel, level.isa, p, in, report);
+    for (Backend* backend : registry::backends()) {
+      if ((backend->info().id == kProcessor) == (which_ == "--emulated")) continue;
+      for (const Kernel* kernel : backend->kernels()) run_kernel(*backend, *kernel, p, in, report);
+    }
+    if (which_ == "--emulated") return;
     const Outputs right = host::attention(p, in);
     report("host", "scalar", host::name(host::Defect::kNone), right);
-    if (&flavour != &kFlavours[0]) return;
     for (const host::Defect defect : host::kDefects) {
-      const bool rounds_twice = defect == host::Defect::kDoubleRounding;
-      if (defect == host::Defect::kNone || (rounds_twice && dtype != Dtype::kBf16)) continue;
+      if (defect == host::Defect::kNone || !host::applies(defect, dtype)) continue;
       const Outputs wrong = host::attention(p, in, defect);
       if (!same(right, wrong)) report("host", "scalar", host::name(defect), wrong);
     }
   }
 
   template <typename Report>
-  static void run_kernel(const Kernel& kernel, Isa isa, const Problem& p, const Inputs& in,
+  static void run_kernel(Backend& backend, const Kernel& kernel, const Problem& p, const Inputs& in,
                          const Report& report) {
-    Execution e;
-    e.isa = isa;
-    e.threads = 2;
+    if (backend.info().id != kProcessor) {
+      Execution e;
+      e.device = kEmulatedDevice;
+      return run_kernel(kernel, e, "emulated", p, in, report);
+    }
+    for (const IsaStatus& level : backend.isas()) {
+      Execution e;
+      e.isa = level.isa;
+      e.threads = 1;
+      const bool once = kernel.info().type == AttentionType::kPaper && level.isa != Isa::kScalar;
+      if (!level.absent && !once) run_kernel(kernel, e, name(level.isa), p, in, report);
+    }
+  }
+
+  template <typename Report>
+  static void run_kernel(const Kernel& kernel, const Execution& e, std::string_view where,
+                         const Problem& p, const Inputs& in, const Report& report) {
     if (kernel.refuses(p, e)) return;
-    if (kernel.info().type == AttentionType::kPaper && isa != Isa::kScalar) return;
     Outputs out = host::empty_outputs(p);
     const auto plan = kernel.plan(p, e, in);
     plan->prepare({&in, &out});
     plan->launch({&in, &out});
-    report(kernel.info().name, name(isa), "none", out);
+    plan->wait();
+    plan->collect({&in, &out});
+    report(kernel.info().name, where, "none", out);
   }
 
   static bool correct(const char* defect) {
@@ -159,7 +161,7 @@ class Calibration {
     return true;
   }
 
-  bool quick_;
+  std::string_view which_;
   int refused_ = 0;
 };
 
@@ -167,7 +169,7 @@ class Calibration {
 }  // namespace flashbench
 
 int main(int argc, char** argv) {
-  flashbench::Calibration calibration(argc > 1 && std::strcmp(argv[1], "--quick") == 0);
+  flashbench::Calibration calibration(argc > 1 ? argv[1] : "");
   calibration.run();
   if (calibration.refused() != 0)
     fmt::print(stderr, "{} correct results were refused\n", calibration.refused());

@@ -20,7 +20,11 @@ std::string describe(const std::vector<ChainLink>& links) {
   for (const ChainLink& l : links) {
     text += l.name + " (" + l.on + ") " + l.skipped + "\n";
     for (const TensorVerdict& t : l.tensors)
-      text += "  " + t.tensor + " " + std::to_string(t.error_over_noise) + (t.ok ? "\n" : " BAD\n");
+      text += "  " + t.tensor + " " + std::to_string(t.error_over_noise) + " " +
+              std::string(flashbench::name(t.scope)) + " [" + std::to_string(t.index[1]) + "," +
+              std::to_string(t.index[2]) + "," + std::to_string(t.index[3]) + "] " +
+              std::to_string(t.want) + " rel " + std::to_string((t.got / t.want - 1) / 0x1p-53) +
+              (t.ok ? "\n" : " BAD\n");
   }
   return text;
 }

@@ -26,20 +26,47 @@ enum class Defect {
   kDDropped,         ///< dS = P∘dP
   kLateRowsZero,     ///< the last eighth of the rows is 0
   kLseBase2,
-  kKeyTileDropped,  ///< dK and dV of the last 16 keys are 0
+  kKeyTileDropped,   ///< dK and dV of the last 16 keys are 0
+  kOneChannel,       ///< all channels of O, dQ, dK, dV but the first are 0
+  kChannelScaled,    ///< the middle channel of each is 1 % larger
+  kChannelsSwapped,  ///< the middle channel of each changes places with its neighbour
+  kShortWeights,     ///< P and dS are rounded to f16 where f32 is promised
+  kStaleTile,        ///< 16 rows of the last head of each are those of the head before
 };
 
 inline constexpr Defect kDefects[] = {
-    Defect::kNone,     Defect::kDoubleRounding, Defect::kLastKeyDropped,  Defect::kCausalOffByOne,
-    Defect::kScaleOff, Defect::kHeadSwapped,    Defect::kRowUnnormalised, Defect::kRescaleMissing,
-    Defect::kDDropped, Defect::kLateRowsZero,   Defect::kLseBase2,        Defect::kKeyTileDropped};
+    Defect::kNone,       Defect::kDoubleRounding, Defect::kLastKeyDropped,  Defect::kCausalOffByOne,
+    Defect::kScaleOff,   Defect::kHeadSwapped,    Defect::kRowUnnormalised, Defect::kRescaleMissing,
+    Defect::kDDropped,   Defect::kLateRowsZero,   Defect::kLseBase2,        Defect::kKeyTileDropped,
+    Defect::kOneChannel, Defect::kChannelScaled,  Defect::kChannelsSwapped, Defect::kShortWeights,
+    Defect::kStaleTile};
 
 inline const char* name(Defect d) {
-  static constexpr const char* kNames[] = {
-      "none",          "double rounding", "last key dropped", "causal off by one",
-      "scale off 1 %", "head swapped",    "row unnormalised", "rescale missing",
-      "D dropped",     "late rows zero",  "lse base 2",       "key tile dropped"};
+  static constexpr const char* kNames[] = {"none",
+                                           "double rounding",
+                                           "last key dropped",
+                                           "causal off by one",
+                                           "scale off 1 %",
+                                           "head swapped",
+                                           "row unnormalised",
+                                           "rescale missing",
+                                           "D dropped",
+                                           "late rows zero",
+                                           "lse base 2",
+                                           "key tile dropped",
+                                           "all but one channel 0",
+                                           "channel x1.01",
+                                           "channels swapped",
+                                           "P in 16 bits",
+                                           "stale tile"};
   return kNames[static_cast<int>(d)];
+}
+
+/// Rounding O to bf16 on the way to another dtype would be an error, and weights in 16 bits are
+/// none where all is in 16 bits.
+inline bool applies(Defect defect, Dtype dtype) {
+  if (defect == Defect::kDoubleRounding) return dtype == Dtype::kBf16;
+  return defect != Defect::kShortWeights || dtype == Dtype::kF32;
 }
 
 /// Normal inputs (Q times logit_scale), padding mask and dO as the problem asks.
@@ -98,19 +125,22 @@ class Attention {
         const std::int64_t source = defect_ == Defect::kHeadSwapped ? (h_kv + 1) % s_.h_kv : h_kv;
         k_ = load(in_.k, b, source);
         v_ = load(in_.v, b, source);
-        dk_.assign(kv_size, 0.0f);
-        dv_.assign(kv_size, 0.0f);
+        dk_.assign(kv_size);
+        dv_.assign(kv_size);
         for (std::int64_t h = h_kv * s_.group(); h < (h_kv + 1) * s_.group(); ++h)
           for (std::int64_t i = 0; i < s_.q_len; ++i) row(b, h, i);
         if (!p_.needs_gradients()) continue;
-        store(out_.dk, b, h_kv, dk_);
-        store(out_.dv, b, h_kv, dv_);
+        store(out_.dk, b, h_kv, dk_.finish());
+        store(out_.dv, b, h_kv, dv_.finish());
       }
     return std::move(out_);
   }
 
  private:
-  static float round(float x) { return to_f32(from_f32<T>(x)); }
+  float round(float x) const {
+    if (defect_ == Defect::kShortWeights) return to_f32(to_f16(x));
+    return to_f32(from_f32<T>(x));
+  }
 
   std::vector<float> load(const Tensor& t, std::int64_t b, std::int64_t h) const {
     std::vector<float> x;
@@ -134,11 +164,43 @@ class Attention {
     return !p_.causal || j <= i + s_.kv_len - s_.q_len - shift;
   }
 
+  /// Chains of at most 128 terms, as kernels have them.
   static float dot(const float* x, const float* y, std::int64_t d) {
     float sum = 0;
-    for (std::int64_t c = 0; c < d; ++c) sum += x[c] * y[c];
+    for (std::int64_t first = 0; first < d; first += 128) {
+      float part = 0;
+      for (std::int64_t c = first; c < std::min(d, first + 128); ++c) part += x[c] * y[c];
+      sum += part;
+    }
     return sum;
   }
+  /// A vector that is summed over keys or queries: in parts of 128 terms, too.
+  class Sums {
+   public:
+    void assign(std::size_t n) {
+      total_.assign(n, 0.0f);
+      part_.assign(n, 0.0f);
+      terms_ = 0;
+    }
+    void add(float weight, const float* x, std::size_t first, std::size_t n) {
+      for (std::size_t c = 0; c < n; ++c) part_[first + c] += weight * x[c];
+    }
+    /// A term was added to every element.
+    void next() {
+      if (++terms_ % 128 == 0) finish();
+    }
+    const std::vector<float>& finish() {
+      for (std::size_t c = 0; c < total_.size(); ++c) {
+        total_[c] += part_[c];
+        part_[c] = 0;
+      }
+      return total_;
+    }
+
+   private:
+    std::vector<float> total_, part_;
+    int terms_ = 0;
+  };
 
   void row(std::int64_t b, std::int64_t h, std::int64_t i);
   void row_gradients(std::int64_t b, std::int64_t h, std::int64_t i, float lse);
@@ -149,8 +211,10 @@ class Attention {
   Defect defect_;
   float scale_;
   Outputs out_;
-  std::vector<float> k_, v_, dk_, dv_;  // of the current K/V head
-  std::vector<float> q_, s_row_, o_;    // of the current query row
+  std::vector<float> k_, v_;  // of the current K/V head
+  Sums dk_, dv_;
+  std::vector<float> q_, s_row_;  // of the current query row
+  Sums sum_, o_;
 };
 
 template <typename T>
@@ -159,30 +223,35 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
   q_.clear();
   for (std::int64_t c = 0; c < d; ++c) q_.push_back(in_.q.at(b, h, i, c));
   s_row_.assign(static_cast<std::size_t>(s_.kv_len), -std::numeric_limits<float>::infinity());
-  o_.assign(static_cast<std::size_t>(d), 0.0f);
+  o_.assign(static_cast<std::size_t>(d));
+  sum_.assign(1);
   float max = -std::numeric_limits<float>::infinity();
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     if (!visible(b, i, j)) continue;
     s_row_.data()[j] = scale_ * dot(q_.data(), k_.data() + j * d, d);
     max = std::max(max, s_row_.data()[j]);
   }
-  float sum = 0, running = -std::numeric_limits<float>::infinity();
+  const float one = 1;
+  float running = -std::numeric_limits<float>::infinity();
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     const float score = s_row_.data()[j];
     if (std::isinf(score)) continue;
     running = std::max(running, score);
     const float p = std::exp(score - (defect_ == Defect::kRescaleMissing ? running : max));
-    sum += defect_ == Defect::kRescaleMissing ? std::exp(score - max) : p;
-    const float rounded = round(p);
-    for (std::int64_t c = 0; c < d; ++c) o_.data()[c] += rounded * v_.data()[j * d + c];
+    sum_.add(defect_ == Defect::kRescaleMissing ? std::exp(score - max) : p, &one, 0, 1);
+    sum_.next();
+    o_.add(round(p), v_.data() + j * d, 0, static_cast<std::size_t>(d));
+    o_.next();
   }
+  const std::vector<float>& sums = o_.finish();
+  const float sum = sum_.finish()[0];
   const bool empty = std::isinf(max);
   const bool unnormalised = defect_ == Defect::kRowUnnormalised && i == s_.q_len / 2;
   const bool zero =
       empty || (defect_ == Defect::kLateRowsZero && i >= s_.q_len - (s_.q_len + 7) / 8);
   const std::int64_t first = out_.o.dims().index(b, h, i, 0);
   for (std::int64_t c = 0; c < d; ++c) {
-    float o = zero ? 0.0f : unnormalised ? o_.data()[c] : o_.data()[c] / sum;
+    float o = zero ? 0.0f : unnormalised ? sums.data()[c] : sums.data()[c] / sum;
     if (defect_ == Defect::kDoubleRounding) o = to_f32(to_bf16(o * (1 + 0x1p-16f)));
     out_.o.set(first + c, o);
   }
@@ -196,7 +265,10 @@ template <typename T>
 void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i, float lse) {
   const std::int64_t d = s_.d;
   const std::int64_t first = out_.dq.dims().index(b, h, i, 0);
-  std::vector<float> d_o, dq(static_cast<std::size_t>(d), 0.0f);
+  const auto columns = static_cast<std::size_t>(d);
+  std::vector<float> d_o;
+  Sums dq;
+  dq.assign(columns);
   float row_d = 0;
   for (std::int64_t c = 0; c < d; ++c) {
     d_o.push_back(in_.d_o.at(first + c));
@@ -207,19 +279,44 @@ void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i,
     if (std::isinf(s_row_.data()[j])) continue;
     const float p = std::exp(s_row_.data()[j] - lse);
     const float ds = round(p * (dot(d_o.data(), v_.data() + j * d, d) - row_d));
-    const float rounded = round(p);
-    for (std::int64_t c = 0; c < d; ++c) {
-      dv_.data()[j * d + c] += rounded * d_o.data()[c];
-      dk_.data()[j * d + c] += ds * scale_ * q_.data()[c];
-      dq.data()[c] += ds * k_.data()[j * d + c];
-    }
+    const auto at = static_cast<std::size_t>(j * d);
+    dv_.add(round(p), d_o.data(), at, columns);
+    dk_.add(ds * scale_, q_.data(), at, columns);
+    dq.add(ds, k_.data() + at, 0, columns);
+    dq.next();
   }
-  for (std::int64_t c = 0; c < d; ++c) out_.dq.set(first + c, scale_ * dq.data()[c]);
+  dv_.next();
+  dk_.next();
+  for (std::int64_t c = 0; c < d; ++c) out_.dq.set(first + c, scale_ * dq.finish().data()[c]);
+}
+
+/// The defects of one tensor that are planted after it was computed right.
+inline void spoil(Tensor& t, Defect defect) {
+  const Dims& dims = t.dims();
+  const std::int64_t middle = dims.d / 2, other = std::max<std::int64_t>(middle - 1, 0);
+  const std::int64_t rows = dims.b * dims.h * dims.rows;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const std::int64_t first = r * dims.d;
+    const float x = t.at(first + middle), y = t.at(first + other);
+    if (defect == Defect::kChannelScaled) t.set(first + middle, x * 1.01f);
+    if (defect == Defect::kChannelsSwapped) {
+      t.set(first + middle, y);
+      t.set(first + other, x);
+    }
+    for (std::int64_t c = 1; defect == Defect::kOneChannel && c < dims.d; ++c) t.set(first + c, 0);
+  }
+  if (defect != Defect::kStaleTile || dims.h < 2) return;
+  for (std::int64_t r = dims.rows / 3; r < std::min(dims.rows, dims.rows / 3 + 16); ++r)
+    for (std::int64_t c = 0; c < dims.d; ++c)
+      t.set(dims.index(dims.b - 1, dims.h - 1, r, c), t.at(dims.b - 1, dims.h - 2, r, c));
 }
 
 inline Outputs attention(const Problem& p, const Inputs& in, Defect defect = Defect::kNone) {
-  return with_dtype(p.dtype,
-                    [&](auto zero) { return Attention<decltype(zero)>(p, in, defect).run(); });
+  Outputs out = with_dtype(
+      p.dtype, [&](auto zero) { return Attention<decltype(zero)>(p, in, defect).run(); });
+  for (Tensor* t : {&out.o, &out.dq, &out.dk, &out.dv})
+    if (!t->empty()) spoil(*t, defect);
+  return out;
 }
 
 }  // namespace flashbench::host

@@ -19,7 +19,8 @@ double loss(const Definition& def) {
     for (std::size_t n = 0; n < part.rows.size(); ++n)
       for (std::int64_t c = 0; c < dims.d; ++c)
         sum += static_cast<double>(def.inputs().d_o.at(part.b, part.h, part.rows[n], c)) *
-               part.results.o[n * static_cast<std::size_t>(dims.d) + static_cast<std::size_t>(c)];
+               part.results.o
+                   .value[n * static_cast<std::size_t>(dims.d) + static_cast<std::size_t>(c)];
   return sum;
 }
 
@@ -42,13 +43,13 @@ FlatGradients gradients(const Definition& def) {
   FlatGradients g;
   const auto rows = all_rows(def);
   for (const RowPart& part : rows) {
-    g.o.insert(g.o.end(), part.results.o.begin(), part.results.o.end());
-    g.lse.insert(g.lse.end(), part.results.lse.begin(), part.results.lse.end());
-    g.dq.insert(g.dq.end(), part.results.dq.begin(), part.results.dq.end());
+    g.o.insert(g.o.end(), part.results.o.value.begin(), part.results.o.value.end());
+    g.lse.insert(g.lse.end(), part.results.lse.value.begin(), part.results.lse.value.end());
+    g.dq.insert(g.dq.end(), part.results.dq.value.begin(), part.results.dq.value.end());
   }
   for (const ColumnPart& part : all_columns(def, rows)) {
-    g.dk.insert(g.dk.end(), part.results.dk.begin(), part.results.dk.end());
-    g.dv.insert(g.dv.end(), part.results.dv.begin(), part.results.dv.end());
+    g.dk.insert(g.dk.end(), part.results.dk.value.begin(), part.results.dk.value.end());
+    g.dv.insert(g.dv.end(), part.results.dv.value.begin(), part.results.dv.value.end());
   }
   return g;
 }
@@ -116,10 +117,10 @@ TEST(Reference, ResultsOfNarrowValuesAreThoseOfTheFirstColumns) {
   const std::vector<RowPart> got = all_rows(Definition(narrow, cut));
   ASSERT_EQ(got.size(), want.size());
   for (std::size_t i = 0; i < want.size(); ++i) {
-    EXPECT_EQ(got[i].results.lse, want[i].results.lse);
+    EXPECT_EQ(got[i].results.lse.value, want[i].results.lse.value);
     for (std::size_t n = 0; n < want[i].rows.size(); ++n)
       for (std::size_t c = 0; c < 2; ++c)
-        EXPECT_EQ(got[i].results.o[2 * n + c], want[i].results.o[5 * n + c]);
+        EXPECT_EQ(got[i].results.o.value[2 * n + c], want[i].results.o.value[5 * n + c]);
   }
 }
 
@@ -131,13 +132,14 @@ TEST(Reference, EmptyRowsAreZeroWithLseMinusInf) {
       // Two rows precede the first key; batch 1 pads that key too.
       const bool empty = part.rows[n] < (part.b == 0 ? 2 : 3);
       const double inf = std::numeric_limits<double>::infinity();
-      EXPECT_EQ(part.results.lse[n] == -inf, empty) << part.b << " " << part.rows[n];
-      EXPECT_EQ(part.results.noise_o[n] == 0, empty);
-      EXPECT_EQ(part.results.noise_dq[n] == 0, empty);
-      for (std::size_t c = n * 5; empty && c < n * 5 + 5; ++c) {
-        EXPECT_EQ(part.results.o[c], 0);
-        EXPECT_EQ(part.results.dq[c], 0);
-      }
+      EXPECT_EQ(part.results.lse.value[n] == -inf, empty) << part.b << " " << part.rows[n];
+      for (std::size_t c = n * 5; c < n * 5 + 5; ++c)
+        for (const Expected* x : {&part.results.o, &part.results.dq}) {
+          EXPECT_EQ(x->noise[c].variance() == 0, empty);
+          if (empty) {
+            EXPECT_EQ(x->value[c], 0);
+          }
+        }
     }
 }
 
@@ -170,7 +172,7 @@ TEST(Reference, AnyBlockOfRowsGivesTheSameNumbers) {
   for (std::size_t n = 0; n < 3; ++n)
     for (std::int64_t c = 0; c < 5; ++c) {
       const std::int64_t at = p.shape.q_dims().index(1, 3, which[n], c);
-      EXPECT_NEAR(r.dq[n * 5 + static_cast<std::size_t>(c)], g.dq.data()[at], 1e-14);
+      EXPECT_NEAR(r.dq.value[n * 5 + static_cast<std::size_t>(c)], g.dq.data()[at], 1e-14);
     }
 }
 

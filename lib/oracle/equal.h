@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor.h"
+#include "oracle/panel.h"
+
+namespace flashbench::oracle {
+
+/// Indices of entries that are equal to the last bit, two or more.
+using EqualEntries = std::vector<std::int64_t>;
+
+/// Those of x[0..n) that are not 0. Equal rows of K (tokens that repeat, constants) have equal
+/// scores: the oracle adds them in one order, wherever they stand. What a kernel computes from them
+/// has equal errors, which add up where those of different rows do not.
+std::vector<EqualEntries> equal_entries(const double* x, std::int64_t n);
+
+/// Row `row` of head (b, h), and the weight's expected squared error.
+struct WeightedRow {
+  std::int64_t b, h, row;
+  double noise;
+};
+
+/// out[c] += max(0, (Σ_n w_n·x_nc)² - Σ_n w_n²·x_nc²), w_n² = noise_n: errors of `rows` that add
+/// up, where out has the sum of their squares.
+void add_up_equal(const Tensor& x, const std::vector<WeightedRow>& rows, double* out);
+
+}  // namespace flashbench::oracle

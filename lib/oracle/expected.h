@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "oracle/noise.h"
+#include "oracle/panel.h"
+
+namespace flashbench::oracle {
+
+/// Rows of expected results and the noise that a correct kernel may show.
+struct Expected {
+  std::int64_t d = 0;        ///< elements of a row
+  Doubles value;             ///< [rows, d]
+  std::vector<Noise> noise;  ///< [rows, d]; 0 where the result must be exact
+  /// [rows]: by how much the mean square of a row's computed errors may exceed the expected one.
+  /// They depend on each other: an error of one P moves all of O's row, an error of D all of dQ's.
+  Doubles excess;
+  /// How many independent errors there may be in what is common to all rows: each key has a part in
+  /// the errors of each query.
+  double independent = std::numeric_limits<double>::infinity();
+
+  Expected() = default;
+  Expected(std::int64_t rows, std::int64_t columns)
+      : d(columns),
+        value(static_cast<std::size_t>(rows * columns)),
+        noise(value.size()),
+        excess(static_cast<std::size_t>(rows), 1.0) {}
+
+  /// More rows of as many elements.
+  void append(const Expected& rows);
+  /// Of the values of row n, as f32: equal rows have equal errors.
+  std::uint64_t hash(std::size_t n) const;
+  /// How many values row n has, as f32: equal ones have equal errors.
+  double distinct(std::size_t n) const;
+};
+
+}  // namespace flashbench::oracle

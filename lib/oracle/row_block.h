@@ -1,0 +1,149 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <vector>
+
+#include "oracle/dense.h"
+#include "oracle/equal.h"
+#include "oracle/rows.h"
+#include "oracle/sums.h"
+
+namespace flashbench::oracle {
+
+/// A block of rows on its way through the definition. Matrices are row-major.
+class RowBlock {
+ public:
+  RowBlock(const Definition& def, std::int64_t b, std::int64_t h,
+           std::span<const std::int64_t> which)
+      : def_(def),
+        b_(b),
+        h_(h),
+        kv_head_(def.shape().kv_head(h)),
+        which_(which),
+        rows_(static_cast<std::int64_t>(which.size())),
+        kv_len_(def.shape().kv_len),
+        d_(def.shape().d),
+        d_v_(def.shape().d_v()),
+        scale_(def.scale()),
+        rounding_(def.problem().dtype),
+        of_row_(which.size()) {
+    r_.stats.resize(which.size());
+    std::vector<std::uint8_t> seen;
+    for (const std::int64_t i : which) seen.push_back(def.empty_row(b, i) ? 0 : 1);
+    q_.gather(def.inputs().q, b, h, which, seen);
+    q_.derive();
+    if (!def.has_gradients()) return;
+    do_.gather(def.inputs().d_o, b, h, which, seen);
+    do_.derive();
+  }
+
+  RowResults run() {
+    score();
+    softmax();
+    weigh_values();
+    if (def_.has_gradients()) {
+      score_gradient();
+      weigh_keys();
+    }
+    return std::move(r_);
+  }
+
+ private:
+  /// What the noise of a row needs beside its pairs.
+  struct OfRow {
+    std::int64_t seen = 0;            ///< keys
+    double total = 0;                 ///< noise of Σ exp(S - m), relative, from summing
+    Weights weights;                  ///< P, then dS
+    std::vector<EqualEntries> equal;  ///< keys of equal P, then dS
+  };
+
+  /// Calls step(first key, keys of the tile, which of them the padding mask keeps) for every tile
+  /// of keys that some row of the block sees.
+  template <typename Step>
+  void for_tiles(Step step) const {
+    const std::int64_t tile =
+        std::clamp<std::int64_t>(8192 / def_.shape().widest_d() / 24 * 24, 24, 192);
+    std::vector<std::int64_t> keys;
+    std::vector<std::uint8_t> keep;
+    for (std::int64_t j0 = 0; j0 < kv_len_; j0 += tile) {
+      keys.resize(static_cast<std::size_t>(std::min(tile, kv_len_ - j0)));
+      std::iota(keys.begin(), keys.end(), j0);
+      if (std::none_of(keys.begin(), keys.end(), [&](std::int64_t j) { return some_row_sees(j); }))
+        continue;
+      keep.clear();
+      for (const std::int64_t j : keys) keep.push_back(def_.kept(b_, j) ? 1 : 0);
+      step(j0, keys, keep);
+    }
+  }
+  bool some_row_sees(std::int64_t j) const {
+    return std::any_of(which_.begin(), which_.end(),
+                       [&](std::int64_t i) { return def_.visible(b_, i, j); });
+  }
+
+  Doubles matrix(std::int64_t columns) const {
+    return Doubles(static_cast<std::size_t>(rows_ * columns), 0.0);
+  }
+  /// How many independent errors the weights of row n have: as many as their noise says, or as
+  /// there are different ones.
+  double independent(std::int64_t n) const {
+    const OfRow& row = of_row_[static_cast<std::size_t>(n)];
+    double different = static_cast<double>(row.seen);
+    for (const EqualEntries& keys : row.equal) different -= static_cast<double>(keys.size() - 1);
+    return std::min(row.weights.independent(), different);
+  }
+  /// Adds up the errors of equal keys in `noise` [d] of row n, a sum over keys of weight_·x².
+  void add_up(std::int64_t n, const std::vector<EqualEntries>& equal, const Tensor& x,
+              double* noise) const {
+    std::vector<WeightedRow> rows;
+    for (const EqualEntries& keys : equal) {
+      rows.clear();
+      for (const std::int64_t j : keys)
+        rows.push_back({b_, kv_head_, j, weight_.data()[n * kv_len_ + j]});
+      add_up_equal(x, rows, noise);
+    }
+  }
+  /// out[rows, :] += left[rows, keys of this tile]·right[keys of this tile, tile.d]
+  void weigh(const Doubles& left, std::int64_t j0, const Panel& tile, const Doubles& right,
+             Doubles& out) const {
+    multiply_add(rows_, tile.d, tile.rows, left.data() + j0, kv_len_, right.data(), tile.d,
+                 out.data(), tile.d);
+  }
+
+  void score();
+  void softmax();
+  void softmax_row(std::int64_t n);
+  void expect_lse(std::int64_t n, double squares);
+  void weigh_row(std::int64_t n);
+  void weigh_values();
+  void expect_o(std::int64_t n, const Doubles& weighed, const Doubles& lost,
+                const PartialSums& parts);
+  void score_gradient();
+  void expect_d(std::int64_t n);
+  void weigh_gradient(std::int64_t n);
+  void weigh_keys();
+  void expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& lost, const Doubles& mean,
+                 const PartialSums& parts);
+
+  const Definition& def_;
+  std::int64_t b_, h_, kv_head_;
+  std::span<const std::int64_t> which_;
+  std::int64_t rows_, kv_len_, d_, d_v_;
+  double scale_;
+  Rounding rounding_;
+  Panel q_, do_;
+  Doubles p_;          // [rows, kv_len]: scores, then probabilities
+  Doubles exp_noise_;  // [rows, kv_len]: Σ_c (q·k)², then noise of scores, then of P
+  Doubles weight_;     // [rows, kv_len]: noise of P, then of dS
+  Doubles lost_;       // [rows, kv_len]: P, then dS, that underflow may lose
+  Doubles slope_;      // [rows, kv_len]: of what is done to scores; only with gradients
+  Doubles ds_;         // [rows, kv_len]: dP, then dS
+  Doubles dp_noise_;   // [rows, kv_len]: Σ_c (dO·v)²
+  bool any_lost_ = false;
+  std::vector<OfRow> of_row_;
+  RowResults r_;
+};
+
+}  // namespace flashbench::oracle

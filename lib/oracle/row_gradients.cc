@@ -1,0 +1,126 @@
+#include <algorithm>
+
+#include "oracle/row_block.h"
+
+namespace flashbench::oracle {
+
+/// D = rowsum(dO∘O), dS = P∘(dP - D)∘slope, and their noise.
+void RowBlock::score_gradient() {
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+    if (stats.empty) continue;
+    for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c)
+      stats.d += do_.x.data()[c] * r_.o.value.data()[c];
+    expect_d(n);
+    weigh_gradient(n);
+  }
+}
+
+/// D is computed from O as it was stored, or as Σ_j P·dP, which it is, too. Errors of P move all of
+/// O's row, so they are looked at where they come from: Σ_c dO·(Σ_j e_j·V) = Σ_j e_j·dP.
+void RowBlock::expect_d(std::int64_t n) {
+  const OfRow& row = of_row_[static_cast<std::size_t>(n)];
+  RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+  double products = 0, noise = 0, run = 0, last = 0;
+  for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
+    const double d_o = do_.x.data()[c], o = r_.o.value.data()[c];
+    products += square(d_o * o);
+    // Neighbours that are equal are rounded alike: a constant V has constant rows of O.
+    if (o != last) run = 0;
+    const double before = square(run);
+    run += d_o;
+    last = o;
+    noise += (square(run) - before) * (rounding_.stored(o) + square(kF32Roundoff * o));
+  }
+  const double* p = p_.data() + n * kv_len_;
+  const double* dp = ds_.data() + n * kv_len_;
+  const double* weight = weight_.data() + n * kv_len_;
+  double terms = 0;
+  for (std::int64_t j = 0; j < kv_len_; ++j) {
+    noise += weight[j] * square(dp[j]);
+    terms += square(p[j] * dp[j]);
+  }
+  for (const EqualEntries& keys : row.equal) {
+    double all = 0;
+    for (const std::int64_t j : keys) {
+      all += std::sqrt(weight[j]) * dp[j];
+      noise -= weight[j] * square(dp[j]);
+    }
+    noise += square(all);
+  }
+  stats.d_noise = noise + stats.alike * square(stats.d) +
+                  std::max(sum_noise(d_v_, square(stats.d), products),
+                           sum_noise(row.seen, square(stats.d), terms));
+}
+
+/// Noise of dS as an operand of dS·K. What is common to the row, an error of D or of LSE, is apart.
+void RowBlock::weigh_gradient(std::int64_t n) {
+  const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+  OfRow& row = of_row_[static_cast<std::size_t>(n)];
+  row.weights = {};
+  for (std::int64_t j = n * kv_len_; j < (n + 1) * kv_len_; ++j) {
+    double& p = p_.data()[j];
+    const double dp = ds_.data()[j], before = dp - stats.d, slope = slope_.data()[j];
+    const double ds = p * before * slope;
+    ds_.data()[j] = ds;
+    weight_.data()[j] = lost_.data()[j] = 0;
+    if (p == 0) continue;
+    const StoreError error = rounding_.of_gradient(ds, p, scale_);
+    // Some kernels multiply by P as it was rounded for P·V.
+    const double stored = rounding_.of(p).random;
+    const double of_p = square(slope) * (exp_noise_.data()[j] + stored) + square(kF32Roundoff * p);
+    const double noise = square(before) * of_p + error.random +
+                         square(p * slope) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
+    p *= slope;  // all that P is needed for below
+    weight_.data()[j] = noise;
+    lost_.data()[j] = error.lost;
+    any_lost_ |= error.lost > 0;
+    row.weights.add(ds, noise);
+  }
+  row.equal = equal_entries(ds_.data() + n * kv_len_, kv_len_);
+}
+
+/// dQ = scale·dS·K.
+void RowBlock::weigh_keys() {
+  r_.dq = Expected(rows_, d_);
+  Doubles weighed = matrix(d_), lost = matrix(d_), mean = matrix(d_);
+  PartialSums parts(r_.dq.value.size());
+  Panel k;
+  for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
+    k.gather(def_.inputs().k, b_, kv_head_, keys, keep);
+    k.derive();
+    weigh(ds_, j0, k, k.x, r_.dq.value);
+    parts.see(r_.dq.value);
+    weigh(weight_, j0, k, k.square, weighed);
+    weigh(p_, j0, k, k.x, mean);
+    if (any_lost_) weigh(lost_, j0, k, k.magnitude, lost);
+  });
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    if (r_.stats[static_cast<std::size_t>(n)].empty) continue;
+    add_up(n, of_row_[static_cast<std::size_t>(n)].equal, def_.inputs().k, weighed.data() + n * d_);
+    expect_dq(n, weighed, lost, mean, parts);
+  }
+}
+
+void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& lost,
+                         const Doubles& mean, const PartialSums& parts) {
+  const OfRow& row = of_row_[static_cast<std::size_t>(n)];
+  const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+  double all = 0, common = 0;
+  for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
+    const double dq = r_.dq.value.data()[c], random = weighed.data()[c];
+    const double of_row = stats.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq);
+    const double computed =
+        random + of_row + square(lost.data()[c]) + square(kF32Roundoff * dq) +
+        sum_noise(row.seen, parts.largest_square(c), random * row.weights.per_noise());
+    r_.dq.value.data()[c] = scale_ * dq;
+    r_.dq.noise.data()[c] = {rounding_.stored(scale_ * dq), square(scale_) * computed};
+    all += computed;
+    common += std::min(computed, of_row + square(mean.data()[c]) * row.weights.noise);
+  }
+  r_.dq.excess.data()[n] =
+      mixed_excess(all == 0 ? 1 : common / all,
+                   std::min(independent(n), r_.dq.distinct(static_cast<std::size_t>(n))));
+}
+
+}  // namespace flashbench::oracle
