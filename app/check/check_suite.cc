@@ -23,14 +23,15 @@ struct Row {
   std::string_view settings;
 };
 
-// Every shape is swept over masks and dtypes; each case runs forward and backward with a random dO.
+// Every shape is swept over masks and dtypes; each case runs forward and backward with a random dO;
+// what decodes without gradients is a kernel of its own.
 constexpr std::string_view kEveryMask = "causal=false,true mask=none,random pass=both do=random ";
 constexpr std::string_view kFastTypes = "type=flash,normal dtype=f32,bf16,f16 ";
 constexpr std::string_view kPaperType = "type=paper dtype=f32 q_block=16 kv_block=24 ";
 
 constexpr Row kShapes[] = {
     {"one_of_everything", "h=1 q_len=1 kv_len=1 d=1"},
-    {"one_query_decode", "h=4 h_kv=2 q_len=1 kv_len=257 d=64"},
+    {"one_query_decode", "h=4 h_kv=2 q_len=1 kv_len=257 d=64 pass=forward,both"},
     {"one_key", "h=2 q_len=33 kv_len=1 d=8"},
     {"full_tiles", "h=2 q_len=128 kv_len=192 d=64"},
     {"ragged_both_tiles", "h=2 q_len=65 kv_len=130 d=64"},
@@ -49,7 +50,7 @@ constexpr Row kShapes[] = {
 // What a sweep over shapes does not reach.
 constexpr Row kEdges[] = {
     {"scores_that_overflow_without_the_max",
-     "q_len=70 kv_len=150 d=64 scale=3,12 causal=false,true"},
+     "q_len=70 kv_len=150 d=64 scale=3,12,1e8 causal=false,true"},
     {"negative_scale", "q_len=60 kv_len=80 d=32 scale=-0.5 causal=false,true"},
     {"scale_zero_is_a_mean", "q_len=60 kv_len=80 d=32 scale=0 causal=false,true"},
     {"scale_is_not_the_default", "q_len=60 kv_len=80 d=32 scale=0.01,1"},
@@ -69,7 +70,7 @@ constexpr std::string_view kEdgeDefaults = "h=2 pass=both do=random ";
 // Every ISA level has its own tile operations: tails, masks and dtypes at each of them.
 constexpr Row kLevels[] = {
     {"every_isa", "h=2 h_kv=1 q_len=65 kv_len=130 d=64,33,320"},
-    {"every_isa_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128"},
+    {"every_isa_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128 pass=forward,both"},
 };
 
 // One size that is no toy: many blocks of both kinds, on all threads.

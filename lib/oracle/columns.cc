@@ -80,6 +80,8 @@ class ColumnBlock {
   /// Equal query rows have equal scores, so their errors add up.
   struct EqualRows {
     Doubles sum, apart;  ///< [keys, d]: Σ w·x and Σ w²·x², w² the noise of a weight
+    Doubles total;       ///< [keys, d]: the sum itself
+    double count = 0;
   };
   /// One of the two sums, as it grows.
   struct Sums {
@@ -103,7 +105,7 @@ class ColumnBlock {
   void accumulate();
   void accumulate(const Doubles& weight, const Doubles& noise, const Doubles& lost, const Panel& x,
                   Sums& sums) const;
-  void add_up_equal(const Doubles& noise, const Panel& x, Sums& sums) const;
+  void add_up_equal(const Doubles& weight, const Doubles& noise, const Panel& x, Sums& sums) const;
   Expected expect(Sums& sums, Weights OfKey::*weights, double factor) const;
 
   const Definition& def_;
@@ -220,8 +222,12 @@ void ColumnBlock::weights() {
     ds_lost_[m] = ds_error.lost;
     any_lost_ |= p_error.lost > 0 || ds_error.lost > 0;
     OfKey& key = of_key_[n];
-    key.p.add(p, p_noise_[m]);
-    key.ds.add(ds, ds_noise_[m]);
+    const double from_lse = square(p) * row.from_lse();
+    const double alike =
+        row.alike == 0 ? 0 : p_error.random * std::min(1.0, row.alike / rounding_.alike());
+    key.p.add(p, p_noise_[m], from_lse + alike);
+    key.ds.add(ds, ds_noise_[m],
+               square(p * score.slope) * row.d_noise + square(before * score.slope) * from_lse);
     if (p > 0) key.cells.add(p);
   }
 }
@@ -245,21 +251,25 @@ void ColumnBlock::accumulate(const Doubles& weight, const Doubles& noise, const 
   const double share = 1 / static_cast<double>(stats_.size());
   for (std::int64_t m = 0; m < x.rows * x.d; ++m)
     sums.mean.data()[m % x.d] += share * x.x.data()[m];
-  add_up_equal(noise, x, sums);
+  add_up_equal(weight, noise, x, sums);
 }
 
 /// Adds up the errors of query rows of which there are several.
-void ColumnBlock::add_up_equal(const Doubles& noise, const Panel& x, Sums& sums) const {
+void ColumnBlock::add_up_equal(const Doubles& weight, const Doubles& noise, const Panel& x,
+                               Sums& sums) const {
   for (std::int64_t i = 0; i < x.rows; ++i) {
     const std::uint64_t row = q_.hash(i);
     if (!repeated_.contains(row)) continue;
     EqualRows& equal = sums.equal[row];
     equal.sum.resize(sums.weighed.size());
     equal.apart.resize(sums.weighed.size());
+    equal.total.resize(sums.weighed.size());
+    ++equal.count;
     for (std::int64_t n = 0; n < keys_; ++n) {
       const double w = std::sqrt(noise.data()[n * x.rows + i]);
       for (std::int64_t c = 0; c < x.d; ++c) {
         const double term = w * x.x.data()[i * x.d + c];
+        equal.total.data()[n * x.d + c] += weight.data()[n * x.rows + i] * x.x.data()[i * x.d + c];
         equal.sum.data()[n * x.d + c] += term;
         equal.apart.data()[n * x.d + c] += term * term;
       }
@@ -271,13 +281,17 @@ void ColumnBlock::add_up_equal(const Doubles& noise, const Panel& x, Sums& sums)
 Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor) const {
   Expected& total = sums.total;
   const std::int64_t d = total.d;
+  Weights shared;                             // by all keys: an error of D, of LSE, of a row's P
   Doubles together(total.value.size(), 0.0);  // errors that add up, beyond the sum of squares
   for (const auto& [row, equal] : sums.equal)
     for (std::size_t at = 0; at < together.size(); ++at)
-      together[at] += std::max(0.0, square(equal.sum[at]) - equal.apart[at]);
+      together[at] += std::max(0.0, square(equal.sum[at]) - equal.apart[at]) +
+                      alike_sum_noise(equal.count) * square(equal.total[at]);
   for (std::int64_t n = 0; n < keys_; ++n) {
     const OfKey& key = of_key_[static_cast<std::size_t>(n)];
     const Weights& w = key.*weights;
+    shared.noise += w.noise;
+    shared.shared += std::min(w.shared, w.noise);
     if (key.seen == 0) continue;
     const double alike = key.alike(weights);
     double all = 0, common = 0;
@@ -299,7 +313,10 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor)
         all == 0 ? 1 : common / all,
         std::min({w.independent(), different_, total.distinct(static_cast<std::size_t>(n))}));
   }
-  total.independent = different_;
+  total.independent =
+      shared.noise == 0
+          ? different_
+          : shared.noise / (shared.shared + (shared.noise - shared.shared) / different_);
   return std::move(total);
 }
 

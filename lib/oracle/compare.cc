@@ -93,7 +93,7 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
   for (std::int64_t c = 0; c < want.d; ++c) {
     const double stored = square(unit) * noise[c].stored;
     const double computed = square(unit) * noise[c].computed;
-    const double reach = std::sqrt(3 * stored + excess_of_largest_ * computed);
+    const double reach = std::sqrt(3 * stored) + std::sqrt(excess_of_largest_ * computed);
     const double err = error(got(c), value[c], kMargin * reach);
     TensorVerdict v = judge(over_limit(err, reach));
     v.index = index;

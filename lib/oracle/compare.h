@@ -17,19 +17,20 @@ namespace flashbench::oracle {
 /// `error_over_noise` of what is just accepted.
 inline constexpr double kNoiseLimit = 2;
 /// The limit over what a correct kernel is expected to reach.
-inline constexpr double kMargin = 4.0 / 3;
+inline constexpr double kMargin = 1.4;
 
 /// Judges one output and keeps the worst: every element against its own noise, and the root mean
 /// square over each row, each channel and each head against a tighter limit, so that a large
 /// channel buys no tolerance for the others. Each is divided by what a correct kernel may reach
-/// there:
+/// there,
 ///
-///     sqrt(stored·3 + computed·excess), times kMargin / kNoiseLimit
+///     an element: sqrt(3·stored) + sqrt(excess·computed); a mean: sqrt(3·stored +
+///     excess·computed),
 ///
-/// where `excess` is that of the largest of all elements, or of the mean of as many independent
-/// errors as the row, channel or head has. What is rounding alone never exceeds 3 times its
-/// expected square. NaN never passes; an infinity passes where the exact one is expected (LSE of an
-/// empty row) or where the dtype overflows.
+/// times kMargin / kNoiseLimit, where `excess` is that of the largest of all elements, or of the
+/// mean of as many independent errors as the row, channel or head has. What is rounding alone never
+/// exceeds 3 times its expected square. NaN never passes; an infinity passes where the exact one is
+/// expected (LSE of an empty row) or where the dtype overflows.
 class TensorCheck {
  public:
   /// `elements`: how many are judged.

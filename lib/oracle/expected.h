@@ -21,6 +21,9 @@ struct Expected {
   /// the errors of each query.
   double independent = std::numeric_limits<double>::infinity();
 
+  /// [rows]: rows of equal numbers have errors in common; empty: rows of equal values have.
+  std::vector<std::uint64_t> alike;
+
   Expected() = default;
   Expected(std::int64_t rows, std::int64_t columns)
       : d(columns),
@@ -30,7 +33,7 @@ struct Expected {
 
   /// More rows of as many elements.
   void append(const Expected& rows);
-  /// Of the values of row n, as f32: equal rows have equal errors.
+  /// alike[n], or a number made from the values of row n, as f32.
   std::uint64_t hash(std::size_t n) const;
   /// How many values row n has, as f32: equal ones have equal errors.
   double distinct(std::size_t n) const;

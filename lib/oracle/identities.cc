@@ -122,13 +122,14 @@ NoiseProfile profile_of(const Definition& def, const ColumnPart& keys, const Exp
 /// The largest of the sampled rows, relative: of what moves all P of a row alike, and of what moves
 /// one.
 struct NoiseOfP {
-  double all = 0, one = 0;
+  double all = 0, one = 0, alike = 0;
 };
 NoiseOfP noise_of_p(const Definition& def, const SampledGroup& group) {
   NoiseOfP most;
   const double stored = Rounding(def.problem().dtype).of(1).random;
   for (const RowPart* part : group.rows)
     for (const RowStats& row : part->results.stats) {
+      most.alike = std::max(most.alike, row.alike);
       most.all = std::max(most.all, row.alike + row.from_lse());
       most.one = std::max(most.one, stored + row.exps_noise + row.from_lse());
     }
@@ -166,6 +167,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
                                      const SampledGroup& group) {
   const Shape& s = def.shape();
   const Rounding rounding(def.problem().dtype);
+  const NoiseOfP all = noise_of_p(def, group);
   std::vector<RowStats> stats(static_cast<std::size_t>(s.group() * s.q_len));
   Doubles o, d_o;
   for (std::int64_t g = 0; g < s.group(); ++g) {
@@ -193,6 +195,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
         stored += square(d_o[c]) * rounding.stored(o[c]);
       }
       r.exps_noise = exps(i);
+      r.alike = all.alike;
       r.lse_noise = 2 * square(kF32Roundoff * r.lse) + r.exps_noise;
       r.d_noise = std::max(stored, d_noise(i) * size);
     }

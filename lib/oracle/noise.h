@@ -72,7 +72,7 @@ class Rounding {
  private:
   StoreError of(double x, double flush) const {
     const double size = std::abs(x);
-    if (size < flush) return {0, size};
+    if (size < 2 * flush) return {0, size};  // a kernel's own may be below
     // At an unknown scale (kernels do not normalise P before): u|x|/2 is between the root mean
     // square over all mantissas, 0.42 u|x|, and that of the worst, 0.58 u|x|.
     return {rounds_weights_ ? square(std::max(u_ * size, flush)) / 4 : 0, 0};
@@ -82,25 +82,30 @@ class Rounding {
   bool rounds_weights_;
 };
 
+/// Expected square of the relative error of an f32 sum of n terms that are equal almost to the last
+/// bit: they round alike while the exponent stays, which adds up. Long sums have to be summed in
+/// parts; in one chain, 16k equal terms may be off by 4096 units.
+inline double alike_sum_noise(double n) {
+  constexpr double kAllAlike = 1.0 / 6, kChain = 128;
+  return square(kAllAlike * kF32Roundoff * (std::min(n, kChain) + n / kChain));
+}
+
 /// Expected square of the error of an f32 sum of n terms.
 ///   total: the largest part of it, squared (what the partial sums reach).
 ///   squares: the sum of the squares of its terms (what they reach where signs are random).
-/// Each partial sum is rounded, by a third of a unit and with random signs, hence n. Terms that are
-/// equal almost to the last bit round alike while the exponent stays, which adds up: `alike` is 1
-/// for constants, and its power forgets what varies by a few percent. Long sums of constants have
-/// to be summed in parts; without that, 16k equal terms may be off by 4096 units.
+/// Each partial sum is rounded, by a third of a unit and with random signs, hence n. `alike` is 1
+/// for equal terms, and its power forgets what varies by a few percent.
 inline double sum_noise(std::int64_t n, double total, double squares) {
-  constexpr double kPerTerm = 0.3, kAllAlike = 1.0 / 8, kChain = 128;
+  constexpr double kPerTerm = 0.3;
   const double terms = static_cast<double>(n);
-  const double flushed = terms * square(kF32Tiny) / 3;  // of products below the smallest f32
+  const double flushed = square(terms * kF32Tiny) / 3;  // products below the smallest f32
   if (total + squares == 0) return flushed;
   double noise = square(kPerTerm * kF32Roundoff) * terms * (total + squares) + flushed;
   double alike = total / (terms * squares);
   if (alike > 0.8) {
     alike = std::min(alike, 1.0);
     for (int power = 1; power < 64; power *= 2) alike *= alike;
-    const double chain = std::min(terms, kChain) + terms / kChain;
-    noise += square(kAllAlike * kF32Roundoff * chain) * total * alike;
+    noise += alike_sum_noise(terms) * total * alike;
   }
   return noise;
 }

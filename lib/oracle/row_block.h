@@ -48,6 +48,9 @@ class RowBlock {
       score_gradient();
       weigh_keys();
     }
+    // Equal queries have equal scores, and what is off in these they share, whatever each one sees.
+    for (Expected* x : {&r_.o, &r_.lse, &r_.dq})
+      for (std::int64_t n = 0; n < rows_ && !x->value.empty(); ++n) x->alike.push_back(q_.hash(n));
     return std::move(r_);
   }
 

@@ -30,8 +30,10 @@ class PartialSums {
 /// The weights of a sum (P or dS of one row, or of one key), and the expected squares of their
 /// errors.
 struct Weights {
-  double squares = 0, noise = 0, noise_squares = 0;
-  void add(double x, double noise_of_x) {
+  double squares = 0, noise = 0, noise_squares = 0, shared = 0;
+  /// `of_row`: the part of the noise that the weight shares with all others of its query.
+  void add(double x, double noise_of_x, double of_row = 0) {
+    shared += of_row;
     squares += x * x;
     noise += noise_of_x;
     noise_squares += noise_of_x * noise_of_x;
@@ -57,7 +59,7 @@ class Cells {
   double alike() const {
     double together = -squares_;
     for (const double sum : sums_) together += sum * sum;
-    return total_ == 0 ? 0 : rounding_.alike() * std::max(0.0, together) / square(total_);
+    return square(total_) == 0 ? 0 : rounding_.alike() * std::max(0.0, together) / square(total_);
   }
 
  private:

@@ -66,17 +66,19 @@ class AttentionTest : public testing::TestWithParam<Isa> {};
 
 TEST_P(AttentionTest, EveryTypePassMaskAndDtypeIsWithinItsNoise) {
   for (const AttentionCase& c : kCases)
-    for (const Dtype dtype : kDtypes) {
-      const Problem p = c.problem(dtype, Pass::kBoth);
-      const Inputs in = data::make_inputs(p);
-      const oracle::Reference reference(p, in, VerifyLevel::kFull);
-      for (const Kernel* kernel : kernels()) {
-        const Execution e{.isa = GetParam(), .threads = 2};
-        const Verdict v = reference.verify(run(*kernel, p, e, in));
-        EXPECT_TRUE(v.checked() && v.ok()) << c.guards_against << " " << kernel->info().name << " "
-                                           << name(dtype) << ": " << describe(v);
+    for (const Dtype dtype : kDtypes)
+      // Without gradients, few queries take another path.
+      for (const Pass pass : {Pass::kForward, Pass::kBoth}) {
+        const Problem p = c.problem(dtype, pass);
+        const Inputs in = data::make_inputs(p);
+        const oracle::Reference reference(p, in, VerifyLevel::kFull);
+        for (const Kernel* kernel : kernels()) {
+          const Execution e{.isa = GetParam(), .threads = 2};
+          const Verdict v = reference.verify(run(*kernel, p, e, in));
+          EXPECT_TRUE(v.checked() && v.ok()) << c.guards_against << " " << kernel->info().name
+                                             << " " << name(dtype) << ": " << describe(v);
+        }
       }
-    }
 }
 
 // Ragged lengths on purpose: 75 keys and 19 queries fill no tile of any level. The number of
@@ -181,6 +183,56 @@ TEST_P(AttentionTest, ConstantValuesGiveConstantOutputs) {
   for (const Kernel* kernel : kernels()) {
     const Outputs out = run(*kernel, p, {.isa = GetParam(), .threads = 2}, in);
     for (std::int64_t i = 0; i < out.o.count(); ++i) EXPECT_NEAR(out.o.at(i), 2.5f, 1e-5f);
+  }
+}
+
+// The backward computes P again: with large scores S - LSE cancels, but only if both are the same.
+TEST_P(AttentionTest, GradientsAreRightHoweverLargeTheScores) {
+  for (const std::int64_t q_len : {1, 16, 70})
+    for (const double scale : {1e4, 1e8, -1e30})
+      for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) {
+        const AttentionCase c = {"", {1, 2, 1, q_len, 150, 64}, true, 1.0, scale};
+        const Problem p = c.problem(dtype, Pass::kBoth);
+        const Inputs in = data::make_inputs(p);
+        const oracle::Reference reference(p, in, VerifyLevel::kFull);
+        for (const Kernel* kernel : kernels()) {
+          const Verdict v =
+              reference.verify(run(*kernel, p, {.isa = GetParam(), .threads = 2}, in));
+          EXPECT_TRUE(v.checked() && v.ok()) << kernel->info().name << " " << q_len << " " << scale
+                                             << " " << name(dtype) << ": " << describe(v);
+        }
+      }
+}
+
+// O is the mean of V, and no larger: what is added up on the way may not overflow.
+TEST_P(AttentionTest, ValuesNearTheLargestNumberDoNotOverflow) {
+  for (const std::int64_t q_len : {1, 70})
+    for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) {
+      const AttentionCase c = {"", {1, 2, 1, q_len, 300, 64}, false, 1.0, 0.5};
+      const Problem p = c.problem(dtype, Pass::kForward);
+      Inputs in = data::make_inputs(p);
+      for (std::int64_t i = 0; i < in.v.count(); ++i) in.v.set(i, in.v.at(i) * 0x1p124f);
+      const oracle::Reference reference(p, in, VerifyLevel::kFull);
+      for (const Kernel* kernel : kernels()) {
+        const Verdict v = reference.verify(run(*kernel, p, {.isa = GetParam(), .threads = 2}, in));
+        EXPECT_TRUE(v.checked() && v.ok())
+            << kernel->info().name << " " << q_len << " " << name(dtype) << ": " << describe(v);
+      }
+    }
+}
+
+// A score of 102400 per head dimension, and a mean of equal numbers: nothing here needs rounding.
+TEST_P(AttentionTest, ConstantInputsGiveExactGradients) {
+  const AttentionCase c = {"", {1, 1, 1, 64, 64, 1024}};
+  const Problem p = c.problem(Dtype::kF32, Pass::kBoth);
+  Inputs in = data::make_inputs(p);
+  for (Tensor* t : {&in.q, &in.k, &in.v, &in.d_o})
+    for (std::int64_t i = 0; i < t->count(); ++i) t->set(i, t == &in.d_o ? 1.0f : 10.0f);
+  for (const Kernel* kernel : kernels()) {
+    const Outputs out = run(*kernel, p, {.isa = GetParam(), .threads = 2}, in);
+    for (std::int64_t i = 0; i < out.dv.count(); ++i) EXPECT_EQ(out.dv.at(i), 1.0f);
+    for (std::int64_t i = 0; i < out.o.count(); ++i) EXPECT_EQ(out.o.at(i), 10.0f);
+    EXPECT_EQ(out.lse.at(0), 3204.158883f);
   }
 }
 

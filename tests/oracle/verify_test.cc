@@ -9,6 +9,7 @@
 #include <string>
 
 #include "system/error.h"
+#include "tests/oracle/flavours.h"
 #include "tests/oracle/host_attention.h"
 
 namespace flashbench::oracle {
@@ -88,6 +89,52 @@ TEST_P(CorrectKernel, PassesAtBothLevelsInEveryDtypeWithLogitsUpTo30) {
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CorrectKernel, testing::ValuesIn(kCorrect),
                          [](const auto& param) { return std::string(param.param.name); });
+
+TEST(Verify, CorrectResultsPassOnAllKindsOfInputs) {
+  for (const host::Flavour& flavour : host::kFlavours)
+    for (const Dtype dtype : kDtypes)
+      for (const bool causal : {false, true}) {
+        Problem p = problem({1, 2, 1, 60, 70, 24}, dtype, causal);
+        p.d_o = flavour.d_o;
+        Inputs in = host::random_inputs(p);
+        flavour.change(in);
+        const Outputs out = host::attention(p, in);
+        for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample})
+          for (const TensorVerdict& t : verify(p, in, out, level).tensors)
+            EXPECT_LE(t.error_over_noise, 0.75 * t.limit)
+                << flavour.name << " " << name(dtype) << " " << t.tensor << " " << name(t.scope)
+                << " " << name(level) << (causal ? " causal" : "");
+      }
+}
+
+TEST(Verify, ALargeChannelBuysNoToleranceForTheOthers) {
+  for (const Dtype dtype : kDtypes)
+    for (Tensor Inputs::*large : {&Inputs::v, &Inputs::k, &Inputs::q, &Inputs::d_o}) {
+      const Problem p = problem({1, 2, 1, 60, 70, 24}, dtype);
+      Inputs in = host::random_inputs(p);
+      host::enlarge_channel(in.*large, host::factor(in.*large, 300));
+      for (const host::Defect defect : {Defect::kOneChannel, Defect::kChannelsSwapped}) {
+        const Verdict v = verify(p, in, host::attention(p, in, defect), VerifyLevel::kFull);
+        for (const char* tensor : {"o", "dq", "dk", "dv"})
+          EXPECT_FALSE(of(v, tensor).ok) << name(dtype) << " " << tensor;
+        EXPECT_NE(of(v, "o").index[3], 0);  // the only channel that is right
+      }
+    }
+}
+
+TEST(Verify, AChannelThatIsOffByLittleFails) {
+  // 1 % is 2.6 units of the last place of bf16.
+  const Problem p = problem({1, 2, 2, 200, 180, 16}, Dtype::kBf16);
+  const Inputs in = host::random_inputs(p);
+  Outputs out = host::attention(p, in);
+  for (Tensor* t : {&out.o, &out.dq, &out.dk, &out.dv})
+    for (std::int64_t i = 8; i < t->count(); i += 16) t->set(i, t->at(i) * 1.01f);
+  const Verdict v = verify(p, in, out, VerifyLevel::kFull);
+  for (const char* tensor : {"o", "dq", "dk", "dv"}) {
+    EXPECT_FALSE(of(v, tensor).ok) << tensor;
+    EXPECT_EQ(of(v, tensor).index[3], 8) << tensor;
+  }
+}
 
 /// A change of one output of a correct result.
 struct Corruption {
