@@ -224,7 +224,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
     load(def.inputs().d_o, group.b, group.h_kv * s.group() + at / s.q_len, at % s.q_len, row);
     for (std::size_t c = 0; c < d; ++c) {
       want[c] += row[c];
-      of_rows[c] += square(row[c]) * stats[n].from_lse();
+      of_rows[c] += square(row[c]) * (stats[n].from_lse() + stats[n].alike);
     }
   }
   const double repeats = noise.profile.repeats(static_cast<double>(s.kv_len));

@@ -55,7 +55,7 @@ def draw_correct(axis, rows):
         label = f"{dtype}: {len(errors)} tensors, largest {max(errors):.2f}"
         axis.hist(errors, bins=edges, histtype="step", linewidth=1.4, label=label)
     axis.set_ylabel("judged tensors")
-    axis.set_title("correct kernels (every type, dtype, ISA level; d 1-1024; logits x1-x30)")
+    axis.set_title("correct kernels (every type, dtype, ISA level; all kinds of inputs; logits x1-x30)")
     axis.legend(loc="upper right", fontsize=8)
 
 
@@ -86,7 +86,7 @@ def draw_planted(axis, rows):
             )
     axis.set_yticks(range(len(defects)), defects, fontsize=8)
     axis.set_title("planted errors, worst tensor of each run (caught/runs)")
-    axis.set_xlabel("largest error of a row / accept limit (2 x expected rounding noise)")
+    axis.set_xlabel("worst error / accept limit (2 x expected rounding noise)")
     axis.legend(loc="lower right", fontsize=8)
 
 
