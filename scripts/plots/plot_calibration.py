@@ -19,7 +19,7 @@ import matplotlib.pyplot as plt
 
 LIMIT = 2.0  # kNoiseLimit of lib/oracle/compare.h
 RIGHT = ("none", "double rounding")  # rounding twice is not an error
-OF_A_TENSOR = ("tensor", "error_over_noise", "error")  # every other column says which run it is
+OF_A_TENSOR = ("tensor", "error_over_noise", "scope", "error")  # every other column says which run it is
 FLOOR, CEILING = 1e-4, 1e8  # exact results and infinities are drawn at the edges
 
 
