@@ -16,8 +16,9 @@ VerifyLevel choose_level(VerifyMode mode, const Problem& p);
 /// Level full: every element of every output in fp64.
 /// Level sample: rows of O, LSE and dQ in fp64; rows of dK and dV in fp64 from the kernel's own LSE
 /// and D = rowsum(dO∘O); over everything: written and finite, exact where nothing is visible, and
-/// O between the extremes of V, the identities Σⱼ dV = Σ dO and ⟨Q,dQ⟩ = ⟨K,dK⟩ per K/V head.
-/// Level none: nothing; the verdict says that it was not checked.
+/// O between the extremes of V, and what must hold per K/V head in O(N·d) (identities.h): Σⱼ dV = Σ
+/// dO, and with random vectors what ties Q, dQ to K, dK and O, dO to V, dV. Level none: nothing;
+/// the verdict says that it was not checked.
 class Reference {
  public:
   /// `in` must outlive this. Gradients are covered when in.d_o is not empty.
