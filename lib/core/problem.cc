@@ -2,11 +2,47 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "core/extents.h"
 
 namespace flashbench {
+namespace {
+
+std::string divisors(std::int64_t n) {
+  std::string small, large;
+  for (std::int64_t i = 1; i <= n / i; ++i) {
+    if (n % i != 0) continue;
+    small += fmt::format("{}{}", small.empty() ? "" : ", ", i);
+    if (i != n / i) large = fmt::format(", {}{}", n / i, large);
+  }
+  return small + large;
+}
+
+/// Counts and sizes in bytes stay well inside 63 bits.
+constexpr double kMostElements = 0x1p56;
+
+std::optional<Rejection> too_large(const Shape& s) {
+  const double heads = static_cast<double>(s.b) * static_cast<double>(s.h);
+  const double q_len = static_cast<double>(s.q_len), kv_len = static_cast<double>(s.kv_len);
+  const double tensor = heads * std::max(q_len, kv_len) * static_cast<double>(s.widest_d());
+  if (tensor > kMostElements)
+    return Rejection{Rejection::Kind::kInvalid,
+                     fmt::format("the tensors would have {:.3g} elements, more than any machine "
+                                 "addresses; use smaller --b, --h, --q_len, --kv_len or --d",
+                                 tensor)};
+  const double scores = heads * q_len * kv_len;
+  if (scores > kMostElements)
+    return Rejection{Rejection::Kind::kInvalid,
+                     fmt::format("there would be {:.3g} scores, more than any machine computes; "
+                                 "use smaller --b, --h, --q_len or --kv_len",
+                                 scores)};
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<Rejection> invalid(const Problem& p) {
   constexpr auto kInvalid = Rejection::Kind::kInvalid;
   const Shape& s = p.shape;
@@ -23,22 +59,10 @@ std::optional<Rejection> invalid(const Problem& p) {
     if (value > kMaxHeadDim)
       return Rejection{kInvalid, fmt::format("--{} {} exceeds {}, the largest head dimension", flag,
                                              value, kMaxHeadDim)};
-  if (s.h % s.h_kv != 0) {
-    std::string divisors;
-    for (std::int64_t i = 1; i <= s.h; ++i)
-      if (s.h % i == 0) divisors += fmt::format("{}{}", divisors.empty() ? "" : ", ", i);
+  if (s.h % s.h_kv != 0)
     return Rejection{kInvalid, fmt::format("--h_kv {} does not divide --h {}; use one of {}",
-                                           s.h_kv, s.h, divisors)};
-  }
-  // Element counts and byte sizes stay well inside 63 bits.
-  const double largest = static_cast<double>(s.b) * static_cast<double>(s.h) *
-                         static_cast<double>(std::max(s.q_len, s.kv_len)) *
-                         static_cast<double>(s.widest_d());
-  if (largest > 0x1p56)
-    return Rejection{kInvalid,
-                     fmt::format("the tensors would have {:.3g} elements, more than any machine "
-                                 "addresses; use smaller --b, --h, --q_len, --kv_len or --d",
-                                 largest)};
+                                           s.h_kv, s.h, divisors(s.h))};
+  if (const auto rejection = too_large(s)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,
                      fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};

@@ -13,6 +13,19 @@ namespace flashbench {
 enum class VerifyMode { kAuto, kFull, kSample, kNone };
 enum class VerifyLevel { kNone, kSample, kFull };
 
+constexpr std::string_view name(VerifyMode m) {
+  switch (m) {
+    case VerifyMode::kAuto:
+      return "auto";
+    case VerifyMode::kFull:
+      return "full";
+    case VerifyMode::kSample:
+      return "sample";
+    case VerifyMode::kNone:
+      return "none";
+  }
+  no_such_enumerator();
+}
 constexpr std::string_view name(VerifyLevel l) {
   switch (l) {
     case VerifyLevel::kNone:

@@ -18,6 +18,8 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
   EXPECT_EQ(reason([](Problem&) {}), "accepted");
   EXPECT_EQ(reason([](Problem& p) { p.shape.h = 8, p.shape.h_kv = 3; }),
             "--h_kv 3 does not divide --h 8; use one of 1, 2, 4, 8");
+  EXPECT_EQ(reason([](Problem& p) { p.shape.h = 9, p.shape.h_kv = 2; }),
+            "--h_kv 2 does not divide --h 9; use one of 1, 3, 9");
   EXPECT_THAT(reason([](Problem& p) { p.shape.d = 1025; }), HasSubstr("--d 1025 exceeds 1024"));
   EXPECT_THAT(reason([](Problem& p) { p.shape.own_d_v = 1025; }), HasSubstr("--d_v 1025 exceeds"));
   EXPECT_THAT(reason([](Problem& p) { p.shape.own_d_v = 0; }), HasSubstr("--d_v must be between"));
@@ -27,7 +29,13 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
   EXPECT_THAT(reason([](Problem& p) { p.scale = INFINITY; }), HasSubstr("--scale must be finite"));
   EXPECT_THAT(
       reason([](Problem& p) { p.shape = {1 << 20, 1 << 20, 1 << 20, 1 << 30, 1 << 30, 1024}; }),
-      HasSubstr("more than any machine"));
+      HasSubstr("more than any machine addresses"));
+  EXPECT_THAT(reason([](Problem& p) {
+                constexpr std::int64_t kLong = 1 << 30;
+                p.shape = {.b = 1, .h = 4, .h_kv = 4, .q_len = kLong, .kv_len = kLong, .d = 1};
+              }),
+              HasSubstr("more than any machine computes"))
+      << "its 2^62 scores of 4 bytes wrap to 0 bytes in 64 bits";
 }
 
 }  // namespace
