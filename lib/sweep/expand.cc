@@ -66,7 +66,7 @@ void require_seen(const Case& c, std::span<const Field> table) {
           fmt::format("a field needs {}, which uses() of core/features.h does not see", flag(f)));
 }
 
-/// A flag that changes nothing is a mistake worth a word.
+/// A flag that changes nothing in any of the cases is a mistake worth a word.
 void refuse_idle(const Settings& settings, const std::vector<Group>& groups,
                  std::span<const Field> table) {
   for (const Field& f : table) {
@@ -107,7 +107,6 @@ std::vector<Group> expand_point(const Settings& settings, const Defaults& defaul
     });
     groups.push_back(std::move(group));
   });
-  refuse_idle(settings, groups, table);
   return groups;
 }
 
@@ -128,8 +127,10 @@ std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
   std::vector<Group> groups;
   std::set<std::string> seen;
   std::size_t count = 0;
-  const auto add = [&](const Settings& settings) {
-    for (Group& group : expand_point(settings, defaults, table)) {
+  const auto add = [&](const Settings& settings, const Settings& own) {
+    std::vector<Group> expanded = expand_point(settings, defaults, table);
+    refuse_idle(own, expanded, table);
+    for (Group& group : expanded) {
       std::erase_if(group.cases,
                     [&](const Case& c) { return !seen.insert(flags(c, table)).second; });
       count += group.cases.size();
@@ -139,12 +140,13 @@ std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
       if (!group.cases.empty()) groups.push_back(std::move(group));
     }
   };
-  if (plan.zip.empty()) add(plan.base);
+  if (plan.zip.empty()) add(plan.base, {});
   for (const Settings& point : plan.zip) {
     Settings settings = plan.base;
     for (const auto& [name, setting] : point) settings.insert_or_assign(name, setting);
-    add(settings);
+    add(settings, point);
   }
+  refuse_idle(plan.base, groups, table);
   return groups;
 }
 

@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
 
 Settings settings(std::initializer_list<std::pair<std::string, std::string>> flags) {
   Settings out;
@@ -147,6 +148,19 @@ TEST(Expand, ContradictionsAreRefusedWithWhatWouldBeRight) {
   EXPECT_THAT(error_of({{"d", "1025"}}), HasSubstr("1024"));
   EXPECT_THAT(error_of({{"b", "2147483647"}, {"h", "2147483647"}}), HasSubstr("elements"));
   EXPECT_THAT(error_of({{"q_len", "1:8k:+1"}, {"h", "1,2"}}), HasSubstr("more than 10000 cases"));
+}
+
+TEST(Expand, AFlagIsIdleOnlyWhereNoZipPointUsesIt) {
+  SweepPlan plan{settings({{"mask_keep", "0.3"}}),
+                 {settings({{"mask", "random"}}), settings({{"mask", "none"}})}};
+  const auto groups = expand(plan, Defaults{});
+  ASSERT_EQ(groups.size(), 2u);
+  EXPECT_EQ(groups[0].problem().mask_keep, 0.3);
+  plan.zip[1] = settings({{"mask", "none"}, {"q_block", "32"}});
+  EXPECT_THAT([&] { expand(plan, Defaults{}); }, ThrowsMessage<UsageError>(HasSubstr("--q_block")));
+  plan.zip = {settings({{"q_len", "8"}}), settings({{"q_len", "16"}})};
+  EXPECT_THAT([&] { expand(plan, Defaults{}); },
+              ThrowsMessage<UsageError>(HasSubstr("--mask_keep needs --mask random")));
 }
 
 TEST(RequireSingle, NamesTheFlagThatHasTwoValues) {
