@@ -3,9 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 
+#include "core/enumerators.h"
 #include "measure/budget.h"
 #include "registry/registry.h"
 #include "report/earlier_run.h"
@@ -20,8 +20,6 @@ namespace {
 using sweep::Setting;
 using sweep::Settings;
 
-constexpr std::array kAllTypes = {AttentionType::kFlash, AttentionType::kNormal,
-                                  AttentionType::kPaper};
 constexpr Shape kCheckShape{1, 1, 1, 2048, 2048, 512};  // of the origin's check_backward.py
 
 /// Whether a name says how to compute and not what: such flags narrow the suite of check.
@@ -74,10 +72,8 @@ class Options {
 
 VerifyMode verify_mode(const Options& options) {
   const std::string text = options.text("verify");
-  if (text.empty() || text == "auto") return VerifyMode::kAuto;
-  if (text == "full") return VerifyMode::kFull;
-  if (text == "sample") return VerifyMode::kSample;
-  if (text == "none") return VerifyMode::kNone;
+  if (text.empty()) return VerifyMode::kAuto;
+  if (const auto mode = from_name<VerifyMode>(text)) return *mode;
   throw UsageError(fmt::format("{} must be auto, full, sample or none, got {}",
                                options.find("verify")->where, quote(text)));
 }
@@ -147,21 +143,6 @@ sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shap
   return all;
 }
 
-void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs) {
-  const auto is_device = [](const std::string& path) {
-    std::error_code ignored;
-    return std::filesystem::exists(path, ignored) &&
-           !std::filesystem::is_regular_file(path, ignored);
-  };
-  for (std::size_t i = 0; i < outputs.size(); ++i)
-    for (std::size_t j = 0; j < i; ++j)
-      if (!outputs[i].second.empty() && outputs[i].second == outputs[j].second &&
-          !is_device(outputs[i].second))
-        throw UsageError(fmt::format("{} and {} both write to {}; give one of them another file",
-                                     outputs[j].first, outputs[i].first,
-                                     outputs[i].second == "-" ? "stdout" : outputs[i].second));
-}
-
 AttentionType type_of_kernel(const std::string& kernel, const Backends& backends) {
   std::vector<std::string> names;
   for (const Kernel* k : registry::kernels(backends)) {
@@ -178,13 +159,9 @@ SingleRequest single_request(const CommandLine& line, Pass pass, const Backends&
   sweep::require_single(line.plan, line.command->name);
   SingleRequest request{run_request(line, options), options.text("output"),
                         options.text("save_inputs")};
-  const report::Outputs& reports = request.run.reports;
-  require_distinct({{"--output", request.output},
-                    {"--save_inputs", request.save_inputs},
-                    {"--trace", request.run.trace},
-                    {"--json", reports.json},
-                    {"--csv", reports.csv},
-                    {"--md", reports.md}});
+  report::require_distinct(request.run.reports, {{"--output", request.output},
+                                                 {"--save_inputs", request.save_inputs},
+                                                 {"--trace", request.run.trace}});
   request.run.groups =
       sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}, {}, backends));
   const Problem& posed = request.run.groups[0].problem();
@@ -209,11 +186,6 @@ BenchRequest bench_request(const CommandLine& line, const Backends& backends) {
   request.run.groups = sweep::expand(
       line.plan,
       defaults(Pass::kForward, {AttentionType::kFlash, AttentionType::kNormal}, {}, backends));
-  const report::Outputs& reports = request.run.reports;
-  require_distinct({{"--trace", request.run.trace},
-                    {"--json", reports.json},
-                    {"--csv", reports.csv},
-                    {"--md", reports.md}});
   measure::Limits& limits = request.limits;
   if (const Setting* s = options.find("max_noise"))
     limits.max_noise = sweep::parse_real(s->values[0], s->where, 1e-6, 1);
@@ -229,6 +201,7 @@ BenchRequest bench_request(const CommandLine& line, const Backends& backends) {
     throw UsageError("--resume_anyway needs --resume FILE");
   if (!request.resume.empty() && request.run.reports.json.empty())
     request.run.reports.json = report::without_partial(request.resume);
+  report::require_distinct(request.run.reports, {{"--trace", request.run.trace}});
   return request;
 }
 
@@ -278,11 +251,7 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   request.junit = options.text("junit");
   request.external = options.text("external");
   request.emulated_seeds = parse_emulated_seeds(options, line, backends);
-  const report::Outputs& reports = request.run.reports;
-  require_distinct({{"--junit", request.junit},
-                    {"--json", reports.json},
-                    {"--csv", reports.csv},
-                    {"--md", reports.md}});
+  report::require_distinct(request.run.reports, {{"--junit", request.junit}});
   const auto names_problem = [](const std::string& name) {
     return Options::is_workload(name) && !names_execution(name);
   };
@@ -296,9 +265,9 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
       if (names_execution(name)) request.narrow.emplace(name, setting);
     return request;
   }
-  const std::vector<AttentionType> types =
-      request.external.empty() ? std::vector<AttentionType>(kAllTypes.begin(), kAllTypes.end())
-                               : std::vector<AttentionType>{AttentionType::kFlash};
+  std::vector<AttentionType> types = {AttentionType::kFlash};
+  if (request.external.empty())
+    types.assign(kEnumerators<AttentionType>.begin(), kEnumerators<AttentionType>.end());
   request.run.groups =
       sweep::expand(line.plan, defaults(Pass::kBoth, types, kCheckShape, backends));
   return request;
@@ -349,7 +318,7 @@ CompareRequest compare_request(const CommandLine& line) {
   if (const Setting* s = options.find("threshold"))
     request.threshold = sweep::parse_real(s->values[0], s->where, 0, 10);
   if (const Setting* s = options.find("fail_on")) parse_fail_on(request, *s);
-  require_distinct({{"--json", request.json}, {"--md", request.md}});
+  report::require_distinct({.json = request.json, .csv = "", .md = request.md});
 
   std::vector<std::string> names = line.operands;
   const auto run = line.plan.base.find("run");

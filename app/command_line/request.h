@@ -86,9 +86,6 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends);
 InfoRequest info_request(const CommandLine& line, const Backends& backends);
 CompareRequest compare_request(const CommandLine& line);
 
-/// Throws UsageError when two of the named outputs ("--json", path) are one file.
-void require_distinct(const std::vector<std::pair<std::string, std::string>>& outputs);
-
 /// The type that a kernel of `backends` computes; throws UsageError for a name that none has.
 AttentionType type_of_kernel(const std::string& kernel, const Backends& backends);
 

@@ -4,7 +4,7 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <vector>
+#include <string_view>
 
 #include "report/csv.h"
 #include "report/json.h"
@@ -17,16 +17,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Output {
-  const char* flag;
-  const std::string* path;
-};
+std::vector<NamedOutput> named(const Outputs& o) {
+  return {{"--json", o.json}, {"--csv", o.csv}, {"--md", o.md}};
+}
 
-std::vector<Output> requested(const Outputs& o) {
-  std::vector<Output> list;
-  for (const Output& output : {Output{"--json", &o.json}, {"--csv", &o.csv}, {"--md", &o.md}})
-    if (!output.path->empty()) list.push_back(output);
-  return list;
+std::string partial_of(const std::string& json) { return json + ".partial"; }
+
+bool is_file(const std::string& path) { return !path.empty() && path != "-"; }
+
+/// The same for two names of one file.
+std::string identity(const std::string& path) {
+  if (!is_file(path)) return path;
+  std::error_code unknown;
+  const fs::path canonical = fs::weakly_canonical(path, unknown);
+  return unknown ? path : canonical.string();
 }
 
 void put(const std::string& path, const std::string& text) {
@@ -35,27 +39,28 @@ void put(const std::string& path, const std::string& text) {
     throw DeviceError("writing to stdout failed");
 }
 
-/// Devices and FIFOs are written to once, at the end.
-bool can_have_partial(const std::string& path) {
-  std::error_code ignored;
-  return !path.empty() && path != "-" &&
-         (!fs::exists(path, ignored) || fs::is_regular_file(path, ignored));
-}
-
 }  // namespace
 
+void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs) {
+  for (NamedOutput& report : named(reports)) outputs.push_back(std::move(report));
+  if (is_file(reports.json))
+    outputs.push_back({"the unfinished report of --json", partial_of(reports.json)});
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j) {
+      const std::string& path = outputs[i].path;
+      if (path.empty() || path == "/dev/null" || identity(path) != identity(outputs[j].path))
+        continue;
+      throw UsageError(fmt::format("{} and {} both write to {}; give one of them another file",
+                                   outputs[j].flag, outputs[i].flag,
+                                   path == "-" ? "stdout ('-')" : path));
+    }
+}
+
 ReportWriter::ReportWriter(Outputs outputs) : outputs_(std::move(outputs)) {
-  const std::vector<Output> list = requested(outputs_);
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j)
-      if (*list[i].path == *list[j].path && *list[i].path != "/dev/null")
-        throw UsageError(fmt::format("{} and {} both write to {}; give one of them another file",
-                                     list[j].flag, list[i].flag,
-                                     *list[i].path == "-" ? "stdout ('-')" : *list[i].path));
-    if (*list[i].path != "-") require_writable(*list[i].path);
-  }
-  if (!can_have_partial(outputs_.json)) return;
-  partial_ = outputs_.json + ".partial";
+  for (const NamedOutput& output : named(outputs_))
+    if (is_file(output.path)) require_writable(output.path);
+  if (!is_file(outputs_.json) || !is_replaced(outputs_.json)) return;
+  partial_ = partial_of(outputs_.json);
   require_writable(partial_);
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "report/record.h"
 
@@ -11,12 +13,21 @@ struct Outputs {
   std::string json, csv, md;
 };
 
+/// A file that a flag names beside them; "" for none.
+struct NamedOutput {
+  std::string_view flag;
+  std::string path;
+};
+
+/// Throws UsageError where two outputs are one file, or two go to stdout; FILE.partial is one too.
+void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs = {});
+
 /// Keeps FILE.partial up to date while cases finish, and puts FILE in its place at the end. A run
 /// that is cut short leaves FILE as it was and FILE.partial with everything that was done.
 class ReportWriter {
  public:
-  /// Before any work: throws UsageError for two "-", for one file named twice, and for a path that
-  /// cannot be written.
+  /// Before any work: throws UsageError for a path that cannot be written. The outputs are
+  /// distinct.
   explicit ReportWriter(Outputs outputs);
 
   /// Something goes to stdout, so that the table has to go to stderr.
@@ -28,7 +39,7 @@ class ReportWriter {
   /// All cases have finished: writes every output and removes FILE.partial.
   void finish(const Report& report) const;
 
-  /// FILE.partial; empty where there is none (no --json, stdout, a device or a FIFO).
+  /// FILE.partial; empty where there is none (no --json, stdout, or a file that is not replaced).
   const std::string& partial_path() const { return partial_; }
 
  private:

@@ -185,4 +185,6 @@ void require_writable(const std::string& path) {
   unlink(name.c_str());
 }
 
+bool is_replaced(const std::string& path) { return !find_target(path).direct; }
+
 }  // namespace flashbench

@@ -45,4 +45,8 @@ void write_file_atomically(const std::string& path, std::string_view text);
 /// existing file untouched and never opens a FIFO or device.
 void require_writable(const std::string& path);
 
+/// Whether write_file_atomically(path) puts a new file there, rather than write to what is there.
+/// Throws as require_writable does.
+bool is_replaced(const std::string& path);
+
 }  // namespace flashbench

@@ -1,5 +1,6 @@
 #include "report/writer.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -32,8 +33,9 @@ class Writer : public ::testing::Test {
     text << std::ifstream(path(name)).rdbuf();
     return text.str();
   }
-  std::string error_of(const Outputs& outputs) const {
+  std::string error_of(const Outputs& outputs, const std::string& trace = "") const {
     try {
+      require_distinct(outputs, {{"--trace", trace}});
       const ReportWriter writer(outputs);
     } catch (const UsageError& e) {
       return e.what();
@@ -80,6 +82,28 @@ TEST_F(Writer, TwoOutputsOnStdoutAreRefused) {
 
 TEST_F(Writer, OneFileForTwoOutputsIsRefused) {
   EXPECT_THAT(error_of({path("r"), path("r"), ""}), HasSubstr("--json and --csv both write to"));
+  EXPECT_THAT(error_of({"", path("r"), path("x/../r")}), HasSubstr("--csv and --md both write to"));
+  EXPECT_THAT(error_of({"", "", path("r")}, path("r")),
+              HasSubstr("--trace and --md both write to"));
+  EXPECT_EQ(error_of({"/dev/null", "/dev/null", ""}), "accepted");
+}
+
+TEST_F(Writer, APartialFileIsNoOutput) {
+  EXPECT_THAT(error_of({path("r"), path("r.partial"), ""}),
+              HasSubstr("--csv and the unfinished report of --json both write to"));
+  EXPECT_THAT(error_of({path("r"), "", ""}, path("r.partial")), HasSubstr("--trace and the"));
+  EXPECT_EQ(error_of({"", path("r"), path("r.partial")}), "accepted");
+}
+
+TEST_F(Writer, AFileThatADescriptorLeadsToGetsNoPartialFile) {
+  const int held = open(path("r.json").c_str(), O_RDWR | O_CREAT, 0666);
+  ASSERT_GE(held, 0);
+  const ReportWriter writer({"/dev/fd/" + std::to_string(held), "", ""});
+  EXPECT_EQ(writer.partial_path(), "");
+  writer.update(fixed_report());
+  writer.finish(fixed_report());
+  EXPECT_EQ(read("r.json"), to_json_text(fixed_report()));
+  close(held);
 }
 
 TEST_F(Writer, UnwritablePathsAreFoundBeforeTheWork) {

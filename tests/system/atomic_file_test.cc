@@ -147,6 +147,7 @@ TEST_F(AtomicFileTest, AFifoIsWrittenToAndStaysAFifo) {
 
 TEST_F(AtomicFileTest, DevicesStayDevices) {
   require_writable("/dev/null");
+  EXPECT_FALSE(is_replaced("/dev/null"));
   write_file_atomically("/dev/null", "x");
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
 }
@@ -156,6 +157,7 @@ TEST_F(AtomicFileTest, ADescriptorsFileKeepsItsReaders) {
   const int held = open(path("out").c_str(), O_RDWR);
   const std::string by_descriptor = "/dev/fd/" + std::to_string(held);
   require_writable(by_descriptor);
+  EXPECT_FALSE(is_replaced(by_descriptor));
   write_file_atomically(by_descriptor, "new");
   char seen[4] = {};
   EXPECT_EQ(pread(held, seen, 3, 0), 3);
