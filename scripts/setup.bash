@@ -1,4 +1,4 @@
-# Sourced by scripts/bench and scripts/test: installs what is missing, configures, builds.
+# Sourced by the scripts beside it that build: installs what is missing, configures, builds.
 # Environment: FLASHBENCH_CUDA=AUTO|ON|OFF, FLASHBENCH_WERROR=ON|OFF, JOBS (default: all cores).
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

@@ -39,13 +39,15 @@ std::string_view column_of(const Field& f) {
 
 bool is_switch(const Field& f) { return f.recorded.type == ValueType::kBoolean; }
 
-/// "2 threads", "1 thread", "cold cache", "window 128"; of a switch its name.
+/// "2 threads", "1 thread", "1 query", "cold cache", "window 128"; of a switch its name.
 std::string phrase_of(const Field& f, const std::string& text) {
   if (text.empty()) return "";
   if (is_switch(f)) return std::string(recorded_name(f));
   if (f.shown.phrase.empty()) return fmt::format("{} {}", recorded_name(f), text);
   std::string phrase = fmt::format(fmt::runtime(f.shown.phrase), text);
-  if (text == "1" && phrase.ends_with('s')) phrase.pop_back();
+  if (text != "1" || !phrase.ends_with('s')) return phrase;
+  if (phrase.ends_with("ies")) return phrase.replace(phrase.size() - 3, 3, "y");
+  phrase.pop_back();
   return phrase;
 }
 

@@ -79,7 +79,9 @@ def said(phrase, value):
     """The phrase with its value; one of several is no plural."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     phrase = phrase.format(text)
-    return phrase[:-1] if text == "1" and phrase.endswith("s") else phrase
+    if text != "1":
+        return phrase
+    return f"{phrase[:-3]}y" if phrase.endswith("ies") else phrase.removesuffix("s")
 
 
 def read_fields():

@@ -7,11 +7,7 @@ import shlex
 import subprocess
 
 import fields
-
-
-class Refused(Exception):
-    """Bad input, in one line: exit code 2."""
-
+from refused import Refused
 
 # For what computes no attention: a GPU takes half a second to open, and its memory.
 NOWHERE = ("--backend", "cpu")

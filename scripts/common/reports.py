@@ -11,12 +11,9 @@ import pathlib
 import sys
 
 import fields
+from refused import Refused
 
 (SCHEMA_VERSION,) = fields.schema()["properties"]["schema_version"]["enum"]
-
-
-class Refused(Exception):
-    """Bad input, in one line: exit code 2."""
 
 
 class Report:

@@ -215,8 +215,7 @@ def merged(reports):
     whole["results"] = []
     for results in cases.values():
         result = dict(results[0], **summarize([t for r in results for t in r["times"]]))
-        result["tflops"] = result["flop_visible"] / result["median"] * 1e-12
-        result["gb_s"] = result["bytes"] / result["median"] * 1e-9
+        measuring.add_rates(result)
         shares = [r["pct_peak"] for r in results if r["pct_peak"] is not None]
         result["pct_peak"] = statistics.median(shares) if shares else None
         whole["results"].append(result)

@@ -9,6 +9,7 @@ import statistics
 import time
 
 MIN_SAMPLE_S = 1e-3  # shorter calls are batched into samples of this length
+WARM = 0.02  # windows that differ by less are warm, as in lib/measure's warmup.h
 REMEDIES = {  # of noise, by what stopped the samples
     "noise": "",
     "noise_stays": ", and more samples have stopped narrowing that; stop other programs",
@@ -112,7 +113,7 @@ def noise(times):
 
 
 def warm_up(job, limit_s):
-    """Launches until two windows of three agree within 5 %; returns iterations per sample."""
+    """Launches until two windows of three agree within 2 %; returns iterations per sample."""
     iterations, calls, spent = 1, [], 0.0
     while True:
         took = job.timed(iterations)
@@ -128,7 +129,7 @@ def warm_up(job, limit_s):
             return iterations
         if len(calls) >= 6:
             before, now = statistics.median(calls[-6:-3]), statistics.median(calls[-3:])
-            if abs(now - before) <= 0.05 * before:
+            if abs(now - before) <= WARM * before:
                 return iterations
 
 

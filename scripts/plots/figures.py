@@ -1,4 +1,4 @@
-"""What the figures of plot.py share: colours, figures, axes."""
+"""What the figures of plot.py share: styles of lines, figures, axes."""
 
 import math
 import textwrap
@@ -11,9 +11,8 @@ import matplotlib.pyplot as plt  # noqa: E402  after the choice of its backend
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator  # noqa: E402
 
 import reports as rp  # noqa: E402
+from colours import COLOURS  # noqa: E402
 
-# Okabe and Ito: told apart with every kind of colour blindness. Markers and dashes say it again.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7F00")
 MARKERS = "os^Dv<>P"
 DASHES = ("-", "--", "-.", ":")
 GREY = "#777777"

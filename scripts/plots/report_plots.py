@@ -4,9 +4,8 @@ import html
 
 import fields
 import reports as rp
+from colours import COLOURS
 
-# As in plot.py: told apart with every kind of colour blindness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8A7F00")
 SYMBOLS = (
     "circle",
     "square",

@@ -22,7 +22,8 @@ results = reports.results_of(reports.load(sys.argv[2:]))
 arranged = reports.Sweep(results)
 print(json.dumps({"panels": list(arranged.panels()), "caption": arranged.caption,
                   "names": [fields.case_text(r) for r in results],
-                  "cell": reports.TRAITS["window"].cell(results[-1])}))
+                  "cell": reports.TRAITS["window"].cell(results[-1])
+                          if "window" in reports.TRAITS else None}))
 """
 
 
@@ -32,6 +33,9 @@ class OpenField(pictures.PictureTest):
         for result, window in zip(results, windows * 2):
             if window is not None:
                 result["workload"]["window"] = window
+        return self.said_of(scripts, results, **env)
+
+    def said_of(self, scripts, results, **env):
         files = self.files(pictures.report(results))
         done = subprocess.run(
             [sys.executable, "-c", SAY, scripts, *files],
@@ -63,6 +67,13 @@ class OpenField(pictures.PictureTest):
         self.assertNotIn("window", said["names"][0])
         self.assertIn("window 128", self.said(scripts, [128])["caption"])
         self.assertNotIn("window", self.said(scripts, [0])["caption"])
+
+    def test_one_is_no_plural(self):
+        decode = [pictures.result(q_len=1, kv_len=n, h=1, h_kv=1) for n in (256, 512)]
+        caption = self.said_of(SCRIPTS, decode)["caption"]
+        self.assertIn("1 query", caption)
+        self.assertIn("1 head", caption)
+        self.assertNotIn("heads", caption)
 
     def test_a_report_of_before_has_its_default(self):
         self.with_window(self.folder / "lib/report/schema")
