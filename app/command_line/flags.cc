@@ -90,7 +90,7 @@ FlagGroup timing(const FieldFlags& fields) {
                        kBench},
                       {"min_samples", "N", "(default: 10)", kBench},
                       {"min_time", "TIME", "of timed calls (default: 0.5s)", kBench},
-                      {"timeout", "TIME", "per case (default: 20s)", kBench},
+                      {"timeout", "TIME", "per case, 3 samples at least (default: 20s)", kBench},
                       {"budget", "TIME", "share this time over all cases", kBench},
                   }};
   append(group.flags, fields.under(sweep::Heading::kTiming));
