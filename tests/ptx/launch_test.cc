@@ -72,6 +72,25 @@ TEST(Parser, WhatIsNotKnownIsAnErrorAndNeverSkipped) {
               HasSubstr("unknown"));
 }
 
+TEST(Parser, WhatNoCompilerWritesIsAnErrorToo) {
+  const auto body = [](const std::string& line) {
+    return load_error(
+        kernel_text(0, ".reg .b32 %r<9>; .reg .b64 %rd<9>; .reg .pred %q<3>;\n" + line));
+  };
+  EXPECT_THAT(body("mov.b32 %r0, {};"), HasSubstr("4 bytes of 0 parts"));
+  EXPECT_THAT(body("mov.b64 {}, %rd0;"), HasSubstr("8 bytes of 0 parts"));
+  EXPECT_THAT(body("mov.b64 %rd0, {%r0, %r1, %r2};"), HasSubstr("8 bytes of 3 parts"));
+  EXPECT_THAT(body("mov.u32 %r0, %r99999999999;"), HasSubstr("unknown name '%r99999999999'"));
+  EXPECT_THAT(body("mov.u32 %r0, %r-1;"), HasSubstr("unknown"));
+  EXPECT_THAT(body("wgmma.mma_async.sync.aligned.m64nk16.f32.bf16.bf16 %r0;"),
+              HasSubstr("unknown instruction"));
+  EXPECT_THAT(body("ld.global.u32 %r0, [%rd0+%rd1];"), HasSubstr("'%rd1' is no number"));
+  EXPECT_THAT(body("mov.u32 %r0, " + std::string(1'000'000, '[') + ";"),
+              HasSubstr("brackets are nested too deeply"));
+  EXPECT_THAT(body("mov.u32 %r0, " + std::string(1'000'000, '!') + ";"),
+              HasSubstr("expected an operand, found '!'"));
+}
+
 TEST(Parser, AnUnknownInstructionFailsItsOwnKernelOnly) {
   Device d;
   const std::string text =

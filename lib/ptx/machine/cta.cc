@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/enumerators.h"
+
 namespace flashbench::ptx {
 namespace {
 
@@ -128,7 +130,7 @@ std::uint32_t Cta::special(Special s, std::uint32_t thread) const {
     case Special::kZero:
       return 0;
   }
-  return 0;
+  no_such_enumerator();
 }
 
 bool Cta::round() {

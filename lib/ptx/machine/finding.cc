@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "core/enumerators.h"
 #include "ptx/machine/counters.h"
 
 namespace flashbench::ptx {
@@ -35,7 +36,7 @@ std::string_view name(FindingKind kind) {
     case FindingKind::kTrap:
       return "trap";
   }
-  return "?";
+  no_such_enumerator();
 }
 
 std::string Finding::text() const {

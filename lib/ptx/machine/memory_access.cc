@@ -136,11 +136,7 @@ std::uint8_t* Cta::checked_global(const Site& at, std::uint64_t address, std::ui
     if (effective == Access::kAtomic) synchronise(at.ins, address, access);
     if (a->words.empty()) a->words.resize(a->size / 4 + 1);
     for (std::size_t word = offset / 4; word < (offset + bytes + 3) / 4; ++word) {
-      const std::size_t first = std::max(word * 4, offset),
-                        end = std::min(word * 4 + 4, offset + bytes);
-      const auto mask =
-          static_cast<std::uint8_t>(((1u << (end - first)) - 1) << (first - word * 4));
-      check_global_word(at, *a, word, mask,
+      check_global_word(at, *a, word, byte_mask(word, offset, bytes),
                         at.ins.strong && access == Access::kRead ? Access::kRead : effective);
     }
   }

@@ -8,13 +8,6 @@
 namespace flashbench::ptx {
 namespace {
 
-// Which bytes of `word` an access covers, as bits.
-std::uint8_t byte_mask(std::uint32_t word, std::uint32_t offset, std::uint32_t bytes) {
-  const std::uint32_t first = std::max(word * 4, offset),
-                      end = std::min(word * 4 + 4, offset + bytes);
-  return static_cast<std::uint8_t>(((1u << (end - first)) - 1) << (first - word * 4));
-}
-
 std::uint8_t lane_code(const Site& at) {
   return at.lane < 0 ? kWholeWarp : static_cast<std::uint8_t>(at.lane);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -26,6 +27,13 @@ struct SharedRead {
   std::uint8_t lane = 0;  ///< kWholeWarp: several lanes
   std::uint8_t bytes = 0;
 };
+
+/// Bit i: an access to `bytes` at `offset` covers byte i of the aligned 4-byte word `word`.
+constexpr std::uint8_t byte_mask(std::uint64_t word, std::uint64_t offset, std::uint64_t bytes) {
+  const std::uint64_t first = std::max(word * 4, offset),
+                      end = std::min(word * 4 + 4, offset + bytes);
+  return static_cast<std::uint8_t>(((1u << (end - first)) - 1) << (first - word * 4));
+}
 
 /// A CTA's shared memory, with what its checks need to remember. Offsets include kSharedBase.
 struct SharedMemory {

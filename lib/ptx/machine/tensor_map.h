@@ -8,7 +8,14 @@
 
 namespace flashbench::ptx {
 
+/// By the bytes in which 16-byte chunks change places.
 enum class Swizzle : std::uint8_t { kNone, k32, k64, k128 };
+
+/// Where what belongs at a shared address is.
+constexpr std::uint32_t swizzled(std::uint32_t address, Swizzle s) {
+  const std::uint32_t chunks = (1u << static_cast<int>(s)) - 1;
+  return address ^ ((address >> 7 & chunks) << 4);
+}
 
 /// What cuTensorMapEncodeTiled makes, for the emulated device: 128 bytes that a kernel takes as a
 /// __grid_constant__ parameter. Coordinates outside the tensor read as zero and are not written.

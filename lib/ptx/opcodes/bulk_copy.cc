@@ -13,14 +13,6 @@ namespace {
 
 using Coordinates = std::array<std::int32_t, 5>;
 
-std::uint32_t swizzled(std::uint32_t address, Swizzle s) {
-  const std::uint32_t mask = s == Swizzle::k128  ? 7
-                             : s == Swizzle::k64 ? 3
-                             : s == Swizzle::k32 ? 1
-                                                 : 0;
-  return address ^ ((address >> 7 & mask) << 4);
-}
-
 std::uint32_t box_bytes(const TensorMap& m) {
   std::uint32_t bytes = m.element_bytes;
   for (std::size_t i = 0; i < m.rank; ++i) bytes *= m.box[i];
@@ -215,8 +207,6 @@ void wait_group(Cta&, Warp& w, const Instruction& ins, LaneMask lanes) {
   }
   std::erase_if(w.stores, due);
 }
-
-void nothing(Cta&, Warp&, const Instruction&, LaneMask) {}
 
 // [shared], with an offset.
 bool shared_operand(Decoder& d, Instruction& ins, const Operand& o) {

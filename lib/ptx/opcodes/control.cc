@@ -7,8 +7,6 @@
 namespace flashbench::ptx {
 namespace {
 
-void nothing(Cta&, Warp&, const Instruction&, LaneMask) {}
-
 bool decode_bra(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kControl;
   ins.control = Control::kBranch;
@@ -75,8 +73,8 @@ void warp_sync(Cta&, Warp& w, const Instruction&, LaneMask) {
   ++w.clock[static_cast<std::size_t>(w.id)];
 }
 
-// a: barrier, b: thread count or the sink. sign: a reduction, c: its predicate.
-// saturate: .sync and .red wait, .arrive does not.
+// a: barrier, b: thread count if n is 1. sign: a reduction, c: its predicate. blocks: .sync and
+// .red wait, .arrive does not.
 void barrier(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
   const Site at{w, ins, std::countr_zero(lanes)};
   const auto id = w.get<std::uint32_t>(ins.a, at.lane);

@@ -34,8 +34,6 @@ const OpcodeTable& opcodes() {
   return table;
 }
 
-std::uint32_t round_up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
-
 }  // namespace
 
 std::unique_ptr<Kernel> Decoder::run(std::string_view entry) {
@@ -165,6 +163,15 @@ void Decoder::ignore(std::initializer_list<std::string_view> words) {
   for (const std::string_view w : words) has(w);
 }
 
+Space Decoder::space() {
+  Space s = Space::kGeneric;
+  if (has("global") || has("const")) s = Space::kGlobal;
+  if (has("shared") || has("shared::cta")) s = Space::kShared;
+  if (has("local")) s = Space::kLocal;
+  if (has("param") || has("param::entry") || has("param::func")) s = Space::kParam;
+  return s;
+}
+
 void Decoder::fail(std::string_view what) const {
   throw PtxError(fmt::format("{}: PTX line {}: {}: {}", program_.name, statement_->line, what,
                              program_.text_of(statement_->line)));
@@ -207,7 +214,7 @@ int Decoder::enqueue(const std::string& name, const Function& f) {
   function_indices_[name] = index;
   queue_.push_back(name);
   for (const auto* list : {&f.parameters, &f.returns}) {
-    for (const Variable& v : *list) locals_[{index, v.name}] = place_in_call_space(v);
+    for (const Variable& v : *list) locals_[{index, kParameters, v.name}] = place_in_call_space(v);
   }
   return index;
 }
@@ -236,7 +243,7 @@ void Decoder::call(Instruction& ins) {
     return static_cast<std::uint32_t>(address - kCallSpace);
   };
   const auto callee = [&](const Variable& v) {
-    return static_cast<std::uint32_t>(locals_.at({index, v.name}) - kCallSpace);
+    return static_cast<std::uint32_t>(locals_.at({index, kParameters, v.name}) - kCallSpace);
   };
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     ins.arguments.push_back({callee(f.parameters[i]), offset(arguments[i]), f.parameters[i].size});

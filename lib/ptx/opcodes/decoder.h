@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -26,6 +27,8 @@ class Decoder {
   // ---- for the families of opcodes
   /// True if the opcode carries the modifier `word`, which counts as known from then on.
   bool has(std::string_view word);
+  /// The state space that a modifier names.
+  Space space();
   /// Modifiers that change nothing here: cache hints, `.uni`.
   void ignore(std::initializer_list<std::string_view> words);
   [[noreturn]] void fail(std::string_view what) const;
@@ -65,6 +68,10 @@ class Decoder {
     int slot;  ///< index into targets, or -1 for target
   };
 
+  /// Of a variable: function, scope in it and name.
+  using Place = std::tuple<int, int, std::string>;
+  static constexpr int kParameters = -2;  ///< the scope of what a function takes and returns
+
   Row new_row(int bytes);
   /// A row that always holds `value`.
   Row constant(std::uint64_t value, int bytes);
@@ -93,7 +100,7 @@ class Decoder {
 
   std::unordered_map<std::string, Register> registers_;  ///< key: function, scope, name
   std::map<std::pair<int, std::uint64_t>, Row> constants_;
-  std::map<std::pair<int, std::string>, std::uint64_t> locals_;  ///< by function * 10^6 + scope
+  std::map<Place, std::uint64_t> locals_;
   std::map<std::string, std::uint32_t, std::less<>> shared_;
   std::vector<std::string> queue_;  ///< functions, the kernel first
   std::map<std::string, int, std::less<>> function_indices_;
@@ -101,6 +108,11 @@ class Decoder {
   std::vector<std::vector<int>> statement_starts_;  ///< per function: statement -> instruction
   std::vector<Fixup> fixups_;
 };
+
+inline std::uint32_t round_up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
+
+/// Executes what only hints, or orders what is in order here.
+inline void nothing(Cta&, Warp&, const Instruction&, LaneMask) {}
 
 /// Decodes a statement into `ins`. False: not an instruction of this family.
 using DecodeFunction = bool (*)(Decoder&, const Statement&, Instruction&);

@@ -3,24 +3,12 @@
 #include <bit>
 #include <limits>
 
+#include "ptx/opcodes/integer_ops.h"
 #include "ptx/opcodes/lane_ops.h"
 
 namespace flashbench::ptx {
 namespace {
 
-// Arithmetic wraps: it is done on unsigned values of at least 32 bits.
-template <class T>
-constexpr auto widen(T v) {
-  using U = std::conditional_t<sizeof(T) == 8, std::uint64_t, std::uint32_t>;
-  return static_cast<U>(v);
-}
-
-struct Add {
-  template <class T>
-  T operator()(T a, T b) const {
-    return static_cast<T>(widen(a) + widen(b));
-  }
-};
 struct Sub {
   template <class T>
   T operator()(T a, T b) const {
@@ -37,36 +25,6 @@ struct MadLo {
   template <class T>
   T operator()(T a, T b, T c) const {
     return static_cast<T>(widen(a) * widen(b) + widen(c));
-  }
-};
-struct Min {
-  template <class T>
-  T operator()(T a, T b) const {
-    return std::min(a, b);
-  }
-};
-struct Max {
-  template <class T>
-  T operator()(T a, T b) const {
-    return std::max(a, b);
-  }
-};
-struct And {
-  template <class T>
-  T operator()(T a, T b) const {
-    return static_cast<T>(a & b);
-  }
-};
-struct Or {
-  template <class T>
-  T operator()(T a, T b) const {
-    return static_cast<T>(a | b);
-  }
-};
-struct Xor {
-  template <class T>
-  T operator()(T a, T b) const {
-    return static_cast<T>(a ^ b);
   }
 };
 struct Not {

@@ -59,15 +59,6 @@ void store(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
   });
 }
 
-Space named_space(Decoder& d) {
-  Space s = Space::kGeneric;
-  if (d.has("global") || d.has("const")) s = Space::kGlobal;
-  if (d.has("shared") || d.has("shared::cta")) s = Space::kShared;
-  if (d.has("local")) s = Space::kLocal;
-  if (d.has("param") || d.has("param::entry") || d.has("param::func")) s = Space::kParam;
-  return s;
-}
-
 void take_semantics(Decoder& d, Instruction& ins) {
   ins.acquire = d.has("acquire");
   ins.release = d.has("release");
@@ -92,7 +83,7 @@ std::size_t vector_length(Decoder& d) {
 bool decode_load_store(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kMemory;
   const bool is_store = s.root() == "st";
-  ins.space = named_space(d);
+  ins.space = d.space();
   take_semantics(d, ins);
   ignore_hints(d, s);
   const std::size_t length = vector_length(d);
@@ -116,8 +107,6 @@ bool decode_load_store(Decoder& d, const Statement& s, Instruction& ins) {
   if (all(8)) ins.execute = load_plain<std::uint64_t>;
   return ins.rows_d.size() == length;
 }
-
-void nothing(Cta&, Warp&, const Instruction&, LaneMask) {}
 
 bool decode_prefetch(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kMemory;
@@ -297,7 +286,7 @@ Handler pick_atomic(Decoder& d, Type t) {
 
 bool decode_atomic(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kAtomic;
-  ins.space = named_space(d);
+  ins.space = d.space();
   take_semantics(d, ins);
   ignore_hints(d, s);
   const bool returns = s.root() == "atom";

@@ -1,5 +1,7 @@
 // Moves and addresses: PTX ISA 9.7.9. A move carries undefinedness along: compilers move registers
 // around that no thread will look at.
+#include <fmt/format.h>
+
 #include "ptx/machine/cta.h"
 #include "ptx/opcodes/lane_ops.h"
 
@@ -55,6 +57,13 @@ void unpack(Cta&, Warp& w, const Instruction& ins, LaneMask lanes) {
   }
 }
 
+// Bytes of a part of a vector that makes up `bytes`.
+std::uint8_t part_bytes(const Decoder& d, const Operand& vector, int bytes) {
+  const int parts = static_cast<int>(vector.parts.size());
+  if (parts == 0 || bytes % parts != 0) d.fail(fmt::format("{} bytes of {} parts", bytes, parts));
+  return static_cast<std::uint8_t>(bytes / parts);
+}
+
 bool decode_mov(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kMove;
   ins.moves_only = true;
@@ -71,7 +80,7 @@ bool decode_mov(Decoder& d, const Statement& s, Instruction& ins) {
   if (bytes == 0 || bytes > 8) return false;
   if (from.kind == Operand::Kind::kVector) {
     ins.d = d.destination(to);
-    ins.size = static_cast<std::uint8_t>(bytes / static_cast<int>(from.parts.size()));
+    ins.size = part_bytes(d, from, bytes);
     ins.wide_d = bytes == 8 ? 8 : 4;
     ins.rows_a = d.sources(from, ins.size == 4 ? Type::kB32 : Type::kB16, &ins.widths);
     ins.execute = pack;
@@ -80,7 +89,7 @@ bool decode_mov(Decoder& d, const Statement& s, Instruction& ins) {
   if (to.kind == Operand::Kind::kVector) {
     ins.a = d.source(from, s.type());
     ins.wide_a = bytes == 8 ? 8 : 4;
-    ins.size = static_cast<std::uint8_t>(bytes / static_cast<int>(to.parts.size()));
+    ins.size = part_bytes(d, to, bytes);
     ins.rows_d = d.destinations(to, &ins.widths);
     ins.execute = unpack;
     return true;
@@ -91,15 +100,6 @@ bool decode_mov(Decoder& d, const Statement& s, Instruction& ins) {
   ins.a = d.source(from, s.type());
   ins.execute = bytes == 8 ? mov<std::uint64_t> : mov<std::uint32_t>;
   return true;
-}
-
-Space named_space(Decoder& d) {
-  Space s = Space::kGeneric;
-  if (d.has("global") || d.has("const")) s = Space::kGlobal;
-  if (d.has("shared") || d.has("shared::cta")) s = Space::kShared;
-  if (d.has("local")) s = Space::kLocal;
-  if (d.has("param") || d.has("param::entry") || d.has("param::func")) s = Space::kParam;
-  return s;
 }
 
 // mode 1: from generic to a space.
@@ -119,7 +119,7 @@ bool decode_cvta(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kInteger;
   d.operands(2, 2);
   ins.mode = d.has("to") ? 1 : 0;
-  ins.space = named_space(d);
+  ins.space = d.space();
   ins.d = d.destination(s.operands[0]);
   ins.a = d.source(s.operands[1], s.type());
   ins.wide_d = ins.wide_a = size_of(s.type()) == 8 ? 8 : 4;
@@ -139,7 +139,7 @@ void isspacep(Cta&, Warp& w, const Instruction& ins, LaneMask lanes) {
 bool decode_isspacep(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kCompare;
   d.operands(2, 2);
-  ins.space = named_space(d);
+  ins.space = d.space();
   ins.d = d.destination(s.operands[0]);
   ins.a = d.source(s.operands[1], Type::kB64);
   ins.wide_a = static_cast<std::uint8_t>(d.register_bytes(s.operands[1]));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cstring>
 
 #include "ptx/opcodes/decoder.h"
@@ -11,7 +12,15 @@
 namespace flashbench::ptx {
 namespace {
 
-std::uint32_t round_up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
+bool is_register_of(const RegisterRange& range, std::string_view name) {
+  if (range.count < 0) return name == range.prefix;
+  if (!name.starts_with(range.prefix)) return false;
+  name.remove_prefix(range.prefix.size());
+  int number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  return error == std::errc() && end == name.data() + name.size() && number >= 0 &&
+         number < range.count;
+}
 
 }  // namespace
 
@@ -46,12 +55,7 @@ const Decoder::Register* Decoder::find_register(const std::string& name) {
   for (int s = statement_->scope; s >= 0;
        s = function_->scopes[static_cast<std::size_t>(s)].parent) {
     for (const RegisterRange& range : function_->scopes[static_cast<std::size_t>(s)].registers) {
-      if (range.count < 0 ? name != range.prefix : !name.starts_with(range.prefix)) continue;
-      if (range.count >= 0) {
-        const std::string_view digits = std::string_view(name).substr(range.prefix.size());
-        if (digits.empty() || digits.find_first_not_of("0123456789") != digits.npos) continue;
-        if (std::stoi(std::string(digits)) >= range.count) continue;
-      }
+      if (!is_register_of(range, name)) continue;
       const std::string key = fmt::format("{}/{}/{}", function_index_, s, name);
       const auto it = registers_.find(key);
       if (it != registers_.end()) return &it->second;
@@ -127,12 +131,13 @@ bool Decoder::find_symbol(const std::string& name, std::uint64_t& address) {
   }
   for (std::size_t i = 0; i < f.parameters.size(); ++i) {
     if (f.parameters[i].name != name) continue;
-    address = f.entry ? kernel_->parameter_offset[i] : locals_.at({function_index_, name});
+    address =
+        f.entry ? kernel_->parameter_offset[i] : locals_.at({function_index_, kParameters, name});
     return true;
   }
   for (const Variable& v : f.returns) {
     if (v.name != name) continue;
-    address = locals_.at({function_index_, name});
+    address = locals_.at({function_index_, kParameters, name});
     return true;
   }
   for (const Variable& v : program_.syntax.variables) {
@@ -157,7 +162,7 @@ std::uint64_t Decoder::place(const Variable& v, int scope) {
     std::copy(v.initial.begin(), v.initial.end(), a.data.begin());
     return program_.symbols[v.name] = base;
   }
-  const std::pair<int, std::string> key{(function_index_ + 1) * 1'000'000 + scope, v.name};
+  const Place key{function_index_, scope, v.name};
   const auto it = locals_.find(key);
   if (it != locals_.end()) return it->second;
   if (v.space == Space::kParam) return locals_[key] = place_in_call_space(v);

@@ -1,8 +1,8 @@
 // Instructions that lanes of a warp execute together: PTX ISA 9.7.9.6 (shfl) and 9.7.13.
-#include <algorithm>
 #include <bit>
 
 #include "ptx/machine/cta.h"
+#include "ptx/opcodes/integer_ops.h"
 #include "ptx/opcodes/lane_ops.h"
 
 namespace flashbench::ptx {
@@ -129,43 +129,6 @@ bool decode_match(Decoder& d, const Statement& s, Instruction& ins) {
   ins.execute = size_of(s.type()) == 8 ? match<std::uint64_t> : match<std::uint32_t>;
   return true;
 }
-
-struct Add {
-  template <class T>
-  T operator()(T a, T b) const {
-    return static_cast<T>(static_cast<std::uint32_t>(a) + static_cast<std::uint32_t>(b));
-  }
-};
-struct Min {
-  template <class T>
-  T operator()(T a, T b) const {
-    return std::min(a, b);
-  }
-};
-struct Max {
-  template <class T>
-  T operator()(T a, T b) const {
-    return std::max(a, b);
-  }
-};
-struct And {
-  template <class T>
-  T operator()(T a, T b) const {
-    return a & b;
-  }
-};
-struct Or {
-  template <class T>
-  T operator()(T a, T b) const {
-    return a | b;
-  }
-};
-struct Xor {
-  template <class T>
-  T operator()(T a, T b) const {
-    return a ^ b;
-  }
-};
 
 template <class T, class F>
 void redux(Cta&, Warp& w, const Instruction& ins, LaneMask lanes) {

@@ -1,10 +1,13 @@
 // wgmma: PTX ISA 9.7.15. A warp's part of a product is what it adds to its 16 rows. Issuing reads
 // the operands' state and poisons the accumulators; the product is made when its group is waited
 // for.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 
 #include "ptx/machine/cta.h"
+#include "ptx/machine/tensor_map.h"
 #include "ptx/opcodes/decoder.h"
 #include "ptx/opcodes/fragments.h"
 #include "ptx/opcodes/number_formats.h"
@@ -30,8 +33,6 @@ Descriptor decode(Cta& cta, const Site& at, std::uint64_t d) {
   return {field(0), field(16), field(32)};
 }
 
-std::uint32_t swizzle_128(std::uint32_t address) { return address ^ ((address >> 7 & 7) << 4); }
-
 // Calls f(shared offset, row, k) for the 16-byte chunks of rows [first, first + rows) x k_size of
 // an operand of 16-bit elements. A chunk runs along k, or along rows if the operand is transposed.
 template <class F>
@@ -40,15 +41,16 @@ void for_chunks(Descriptor d, std::uint32_t first, std::uint32_t rows, std::uint
   if (!transposed) {
     for (std::uint32_t r = first; r < first + rows; ++r) {
       for (std::uint32_t k = 0; k < k_size; k += 8) {
-        f(swizzle_128(d.start + r / 8 * d.stride + r % 8 * 128 + k * 2), r, k);
+        f(swizzled(d.start + r / 8 * d.stride + r % 8 * 128 + k * 2, Swizzle::k128), r, k);
       }
     }
     return;
   }
   for (std::uint32_t k = 0; k < k_size; ++k) {
     for (std::uint32_t r = first; r < first + rows; r += 8) {
-      f(swizzle_128(d.start + r / 64 * d.leading + k / 8 * d.stride + k % 8 * 128 + r % 64 * 2), r,
-        k);
+      f(swizzled(d.start + r / 64 * d.leading + k / 8 * d.stride + k % 8 * 128 + r % 64 * 2,
+                 Swizzle::k128),
+        r, k);
     }
   }
 }
@@ -219,13 +221,10 @@ void wait(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
   }
 }
 
-// m64nNk16
-std::uint16_t columns(Decoder& d, const Statement& s) {
-  for (const std::string& word : s.words) {
-    if (!word.starts_with("m64n") || !word.ends_with("k16")) continue;
-    d.has(word);
-    const int n = std::stoi(word.substr(4));
-    return static_cast<std::uint16_t>(n % 8 == 0 && n <= 256 ? n : 0);
+// N of m64nNk16, a multiple of 8 up to 256; 0 where there is none.
+std::uint16_t columns(Decoder& d) {
+  for (std::uint16_t n = 8; n <= 256; n += 8) {
+    if (d.has(fmt::format("m64n{}k16", n))) return n;
   }
   return 0;
 }
@@ -233,7 +232,7 @@ std::uint16_t columns(Decoder& d, const Statement& s) {
 bool decode_mma_async(Decoder& d, const Statement& s, Instruction& ins) {
   const std::vector<Operand>& o = s.operands;
   const auto& t = s.types;
-  ins.n = columns(d, s);
+  ins.n = columns(d);
   if (ins.n == 0 || t.size() != 3 || t[0] != Type::kF32 || t[1] != t[2]) return false;
   if (t[1] != Type::kBf16 && t[1] != Type::kF16) return false;
   d.operands(7, 8);
@@ -270,8 +269,6 @@ bool decode_wgmma(Decoder& d, const Statement& s, Instruction& ins) {
   }
   return ins.execute != nullptr;
 }
-
-void nothing(Cta&, Warp&, const Instruction&, LaneMask) {}
 
 bool decode_setmaxnreg(Decoder& d, const Statement&, Instruction& ins) {
   ins.kind = InstructionClass::kControl;

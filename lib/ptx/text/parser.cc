@@ -291,10 +291,14 @@ class Parser {
     return s;
   }
 
-  Operand operand() {
-    if (accept("[")) return group(Operand::Kind::kAddress, "]");
-    if (accept("{")) return group(Operand::Kind::kVector, "}");
-    if (accept("(")) return group(Operand::Kind::kList, ")");
+  /// Of brackets in brackets: more than any instruction has, fewer than the stack holds.
+  static constexpr int kMostDepth = 16;
+
+  Operand operand(int depth = 0) {
+    if (depth > kMostDepth) fail("brackets are nested too deeply");
+    if (accept("[")) return group(Operand::Kind::kAddress, "]", depth);
+    if (accept("{")) return group(Operand::Kind::kVector, "}", depth);
+    if (accept("(")) return group(Operand::Kind::kList, ")", depth);
     Operand first = primary();
     if (!accept("|")) return first;
     Operand pair;
@@ -303,31 +307,20 @@ class Parser {
     return pair;
   }
 
-  Operand group(Operand::Kind kind, std::string_view close) {
+  Operand group(Operand::Kind kind, std::string_view close, int depth) {
     Operand o;
     o.kind = kind;
     while (!accept(close)) {
-      if (!accept(",")) o.parts.push_back(operand());
+      if (!accept(",")) o.parts.push_back(operand(depth + 1));
     }
     return o;
   }
 
   Operand primary() {
-    if (accept("!")) {
-      Operand o = primary();
-      o.negated = true;
-      return o;
-    }
-    bool minus = false;
-    for (;;) {  // nvcc writes [%rd1+-16]
-      if (accept("-")) {
-        minus = !minus;
-      } else if (!accept("+")) {
-        break;
-      }
-    }
+    const bool negated = accept("!"), minus = signs();
     const std::string word(take());
     Operand o;
+    o.negated = negated;
     if (is_digit(word[0])) {
       literal(o, word, minus);
       return o;
@@ -338,9 +331,25 @@ class Parser {
     }
     o.name = word;
     if (peek() == "+" || (peek() == "-" && !peek(1).empty() && is_digit(peek(1)[0]))) {
-      o.value = primary().value;  // the sign is part of it
+      Operand offset;
+      const bool minus_offset = signs();
+      literal(offset, std::string(take()), minus_offset);
+      if (offset.kind != Operand::Kind::kInteger) fail("an offset is an integer");
+      o.value = offset.value;
     }
     return o;
+  }
+
+  /// Whether the signs that come next make a minus; nvcc writes [%rd1+-16].
+  bool signs() {
+    bool minus = false;
+    for (;;) {
+      if (accept("-")) {
+        minus = !minus;
+      } else if (!accept("+")) {
+        return minus;
+      }
+    }
   }
 
   static bool in_name(char c) {
@@ -366,7 +375,7 @@ class Parser {
       o.value = static_cast<std::int64_t>(minus ? 0 - v : v);
       if (*end == 'U') ++end;
     }
-    if (*end != '\0') fail(fmt::format("'{}' is no number", word));
+    if (end == word.c_str() || *end != '\0') fail(fmt::format("'{}' is no number", word));
   }
 
   std::string_view name_;
