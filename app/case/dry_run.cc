@@ -13,6 +13,7 @@
 #include "app/terminal/streams.h"
 #include "core/work.h"
 #include "oracle/verify.h"
+#include "report/table.h"
 #include "report/units.h"
 #include "report/writer.h"
 #include "sweep/shown.h"
@@ -62,12 +63,19 @@ std::vector<sweep::Column> columns_of(const std::vector<RoutedGroup>& groups) {
   return columns;
 }
 
-Cells titles(const std::vector<sweep::Column>& columns) {
-  Cells cells = {"type"};
-  for (const sweep::Column& c : columns) cells.push_back(c.title);
-  cells.insert(cells.end(), {"kernel", "isa", "threads", "FLOP visible", "executed", "bytes",
-                             "memory", "time at peak"});
-  return cells;
+std::vector<report::Grid::Column> titles(const std::vector<sweep::Column>& columns) {
+  using enum report::Grid::Align;
+  std::vector<report::Grid::Column> all = {{"type", kLeft}};
+  for (const sweep::Column& c : columns) all.push_back({c.title, kLeft});
+  all.insert(all.end(), {{"kernel", kLeft},
+                         {"isa", kLeft},
+                         {"threads", kRight},
+                         {"FLOP visible", kRight},
+                         {"executed", kRight},
+                         {"bytes", kRight},
+                         {"memory", kRight},
+                         {"time at peak", kRight}});
+  return all;
 }
 
 Cells case_cells(const RoutedCase& c, const std::vector<sweep::Column>& columns) {
@@ -96,22 +104,6 @@ Cells runnable_cells(const RoutedCase& c, const std::vector<sweep::Column>& colu
                 report::human_bytes(work.bytes),
                 report::human_bytes(static_cast<double>(memory_need(c).total())), time});
   return cells;
-}
-
-std::string aligned(const std::vector<Cells>& rows) {
-  std::vector<std::size_t> widths(rows.front().size(), 0);
-  for (const Cells& row : rows)
-    if (row.size() == widths.size())
-      for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
-  std::string text;
-  for (const Cells& row : rows) {
-    std::string line;
-    for (std::size_t i = 0; i < row.size(); ++i)
-      line += fmt::format("{:<{}}  ", row[i], i < widths.size() ? widths[i] : 0);
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
-  }
-  return text;
 }
 
 /// A dry run leaves files alone: a report that was measured is worth more than its plan.
@@ -143,7 +135,7 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
   std::vector<sweep::Case> cases;
   Peaks peaks;
   const std::vector<sweep::Column> columns = columns_of(groups);
-  std::vector<Cells> rows = {titles(columns)};
+  std::vector<report::Grid::Row> rows;
   bool any = false;
   for (RoutedGroup& group : groups) {
     const VerifyLevel level = oracle::choose_level(request.verify, group.problem);
@@ -155,20 +147,19 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
       report.results.push_back(unmeasured(request, c));
       cases.push_back(c.request);
       if (c.runs()) {
-        rows.push_back(runnable_cells(c, columns, peaks));
+        rows.push_back({runnable_cells(c, columns, peaks), ""});
         continue;
       }
-      Cells cells = case_cells(c, columns);
-      cells.push_back("skipped: " + c.skipped->reason);
-      rows.push_back(std::move(cells));
+      rows.push_back({case_cells(c, columns), "skipped: " + c.skipped->reason});
     }
   }
   add_parameters(report.results, cases);
   writer.finish(report);
+  const std::string table = report::aligned_text(titles(columns), rows);
   if (writer.stdout_taken())
-    print_err(aligned(rows));
+    print_err(table);
   else
-    print_out(aligned(rows));
+    print_out(table);
   return any ? ExitCode::kOk : ExitCode::kUnavailable;
 }
 

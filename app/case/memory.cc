@@ -106,6 +106,7 @@ void skip_what_does_not_fit(RoutedGroup& group, const ExtraMemory& extra) {
       held += own;
       continue;
     }
+    // What the cases before it hold is a reason only where it would fit without them.
     c.skipped = does_not_fit(shared + own, *available - (shared + own <= *available ? held : 0));
   }
 }

@@ -81,6 +81,8 @@ std::string best_isa(const Backends& backends) {
   return "";
 }
 
+std::optional<double> positive(double v) { return v > 0 ? std::optional(v) : std::nullopt; }
+
 }  // namespace
 
 report::Result result_of(std::string_view command, const RoutedCase& c) {
@@ -139,12 +141,6 @@ void add_failure(report::Result& result, const std::exception& error) {
                        ? Rejection::Kind::kMemory
                        : Rejection::Kind::kAbsent;
 }
-
-namespace {
-
-std::optional<double> positive(double v) { return v > 0 ? std::optional(v) : std::nullopt; }
-
-}  // namespace
 
 void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,
                 PhaseOrder order) {

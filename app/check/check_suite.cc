@@ -234,7 +234,7 @@ std::string every_isa(const Backends& backends) {
 
 /// Whatever `narrow` leaves computes without ISA levels.
 bool leaves_no_isas(const sweep::Settings& narrow, const Backends& backends) {
-  if (narrow.count("device") != 0) return true;
+  if (narrow.contains("device")) return true;
   const auto setting = narrow.find("backend");
   if (setting == narrow.end()) return false;
   const Backend* only = registry::find(backends, {setting->second.values[0]});

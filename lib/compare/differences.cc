@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "report/version.h"
+
 namespace flashbench::compare {
 namespace {
 
@@ -72,12 +74,7 @@ std::vector<std::string> differences(const Side& base, const Side& fresh) {
 }
 
 std::string build_text(const Side& side) {
-  const report::Tool& tool = side.tool;
-  std::string text = fmt::format("{} {}", tool.name, tool.version);
-  if (tool.git_sha)
-    text += fmt::format(" ({}{})", tool.git_sha->substr(0, 8),
-                        tool.dirty.value_or(false) ? ", modified" : "");
-  return fmt::format("{}, {}", text, side.context.compiler);
+  return fmt::format("{}, {}", report::tool_text(side.tool), side.context.compiler);
 }
 
 }  // namespace flashbench::compare

@@ -11,8 +11,7 @@ namespace flashbench {
 /// analysis of the papers, which knows two memories: a fast one of a given size, and the main one.
 /// Blocks that no query sees are left out in proportion; `normal` leaves nothing out.
 ///
-/// normal (FlashAttention, Algorithms 0 and 3): every step reads its operands and writes its
-/// result,
+/// normal (FlashAttention, Algorithms 0 and 3): steps read their operands and write their result,
 ///   so that f32 matrices [q_len, kv_len] move 4 times forward and 7 times backward.
 /// paper (FlashAttention, Algorithms 1 and 4): K and V once; Q, O and the row statistics once for
 ///   every block of kv_block keys.

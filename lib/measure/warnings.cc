@@ -95,8 +95,7 @@ std::optional<std::string> slow_first_run(const Samples& s, const Statistics& st
     return std::nullopt;
   return fmt::format(
       "slow first run: {:.3g} s, {:.1f}x the median; it is not among the samples: where it "
-      "matters, "
-      "touch buffers and make one call before the work that counts",
+      "matters, touch buffers and make one call before the work that counts",
       s.first_run_s, s.first_run_s / stats.median);
 }
 

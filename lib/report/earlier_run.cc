@@ -7,20 +7,13 @@
 #include <string_view>
 #include <utility>
 
+#include "report/version.h"
 #include "system/error.h"
 
 namespace flashbench::report {
 namespace {
 
 constexpr std::string_view kPartial = ".partial";
-
-std::string build_of(const Report& r) {
-  std::string text = fmt::format("{} {}", r.tool.name, r.tool.version);
-  if (r.tool.git_sha)
-    text += fmt::format(" ({}{})", r.tool.git_sha->substr(0, 8),
-                        r.tool.dirty.value_or(false) ? ", modified" : "");
-  return text;
-}
 
 std::string gpu_of(const Report& r) { return r.context.gpu ? r.context.gpu->model : "no GPU"; }
 
@@ -41,7 +34,7 @@ std::vector<std::string> setup_differences(const Report& then, const Report& now
   compare("processor", a.cpu.model, b.cpu.model);
   compare("processor threads", fmt::format("{}", a.cpu.threads), fmt::format("{}", b.cpu.threads));
   compare("GPU", gpu_of(then), gpu_of(now));
-  compare("build", build_of(then), build_of(now));
+  compare("build", tool_text(then.tool), tool_text(now.tool));
   compare("compiler", a.compiler, b.compiler);
   compare("compiler flags", a.flags, b.flags);
   return out;
@@ -79,7 +72,7 @@ std::vector<Peak> EarlierRun::with_earlier_peaks(std::vector<Peak> peaks) const 
 }
 
 std::string EarlierRun::setup() const {
-  return fmt::format("host {}, {}", report_.context.host, build_of(report_));
+  return fmt::format("host {}, {}", report_.context.host, tool_text(report_.tool));
 }
 
 std::string find_resumable(const std::string& file) {

@@ -8,6 +8,7 @@
 #include "report/explain.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
+#include "report/version.h"
 #include "sweep/shown.h"
 
 namespace flashbench::report {
@@ -60,11 +61,7 @@ std::string machine_text(const Report& report) {
       c.cpu.model, fmt::format("{} of {} threads", c.cpu.usable_threads, c.cpu.threads)};
   if (c.gpu) parts.push_back(c.gpu->model);
   parts.push_back(c.compiler);
-  std::string tool = fmt::format("{} {}", report.tool.name, report.tool.version);
-  if (report.tool.git_sha)
-    tool += fmt::format(" ({}{})", report.tool.git_sha->substr(0, 8),
-                        report.tool.dirty.value_or(false) ? ", modified" : "");
-  parts.push_back(tool);
+  parts.push_back(tool_text(report.tool));
   return joined(parts);
 }
 

@@ -51,7 +51,8 @@ const char* type_name(sweep::ValueType type) {
   no_such_enumerator();
 }
 
-const char* of(const Field& f) {
+/// "x-of": what the field belongs to.
+const char* owner_text(const Field& f) {
   switch (f.heading) {
     case sweep::Heading::kWorkload:
     case sweep::Heading::kTensors:
@@ -92,7 +93,7 @@ void add_remarks(Json& out, const Field& f, Table table) {
             return v;
         },
         sweep::usual(f));
-  out["x-of"] = of(f);
+  out["x-of"] = owner_text(f);
   if (f.parse == nullptr)
     out["x-flag"] = nullptr;
   else if (f.name != sweep::recorded_name(f))

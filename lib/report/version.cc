@@ -38,6 +38,14 @@ Tool tool() {
   return t;
 }
 
+std::string tool_text(const Tool& t) {
+  std::string text = fmt::format("{} {}", t.name, t.version);
+  if (t.git_sha)
+    text += fmt::format(" ({}{})", t.git_sha->substr(0, 8),
+                        t.dirty.value_or(false) ? ", modified" : "");
+  return text;
+}
+
 std::string version_line() {
   const BuildInfo& b = build_info();
   return fmt::format("flashbench {}{}, {}, {}: {}", b.version,

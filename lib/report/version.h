@@ -22,6 +22,9 @@ const BuildInfo& build_info();
 /// For the report.
 Tool tool();
 
+/// "flashbench 0.1.0 (abc12345, modified)": of any report, what wrote it.
+std::string tool_text(const Tool& tool);
+
 /// One line for --version: "flashbench 0.1.0 (v0.1.0-3-gabc1234), GNU 12.2.0, Release: -O3
 /// -DNDEBUG".
 std::string version_line();

@@ -24,7 +24,7 @@ constexpr Limits kDeviceLimits{0, 1023};
 
 // ---- what the general functions of parse.h do not say ----
 
-/// --type, or else the types of the kernels that were asked for, or else the default.
+/// Those of the command; a --kernel puts its own in their place.
 Axis default_types(const Defaults& defaults) {
   Axis axis;
   for (const AttentionType type : defaults.types)

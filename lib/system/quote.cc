@@ -5,7 +5,6 @@
 #include <algorithm>
 
 namespace flashbench {
-
 namespace {
 
 /// Bytes of the character that `text` begins with, in UTF-8; 0 where it is none that can be shown:
@@ -27,6 +26,13 @@ std::size_t shown_bytes(std::string_view text) {
   return bytes;
 }
 
+/// No further than `at`, and not inside a UTF-8 sequence.
+std::size_t character_start(std::string_view text, std::size_t at) {
+  for (int back = 0; back < 3 && at > 0; ++back, --at)
+    if ((static_cast<unsigned char>(text[at]) & 0xc0u) != 0x80u) break;
+  return at;
+}
+
 }  // namespace
 
 std::string escape(std::string_view text) {
@@ -39,17 +45,6 @@ std::string escape(std::string_view text) {
   }
   return out;
 }
-
-namespace {
-
-/// No further than `at`, and not inside a UTF-8 sequence.
-std::size_t character_start(std::string_view text, std::size_t at) {
-  for (int back = 0; back < 3 && at > 0; ++back, --at)
-    if ((static_cast<unsigned char>(text[at]) & 0xc0u) != 0x80u) break;
-  return at;
-}
-
-}  // namespace
 
 std::string quote(std::string_view text, std::size_t max_bytes) {
   if (text.size() <= max_bytes) return fmt::format("'{}'", escape(text));

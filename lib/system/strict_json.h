@@ -12,9 +12,8 @@ struct JsonLimits {
   std::size_t values = 2'000'000;  ///< in all; a parsed value takes up to 200 bytes
 };
 
-/// Parses JSON that nobody vouches for. Throws std::runtime_error with what is wrong (invalid
-/// UTF-8, syntax, NUL bytes, nesting, a key that is there twice, too many values) and at which
-/// byte.
+/// Parses JSON that nobody vouches for. Throws std::runtime_error with what is wrong: syntax and
+/// invalid UTF-8 with the byte, NUL bytes, nesting, a key that is there twice, too many values.
 nlohmann::json parse_strict_json(std::string_view text, JsonLimits limits = {});
 
 }  // namespace flashbench

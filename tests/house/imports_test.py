@@ -24,15 +24,14 @@ SUB_ROOMS = {
     "lib/cuda": {
         "contract": [],
         "fragments": ["contract"],
-        "image": ["contract"],
+        "image": [],
         "device": ["contract", "image"],
         "simt_f32": ["contract", "fragments"],
         "mma_sm80": ["contract", "fragments"],
         "wgmma_sm90a": ["contract", "fragments", "mma_sm80"],  # its gradients beyond d = 128 are that family's launches
         "normal": ["contract", "device", "fragments"],
-        "decode": ["contract", "fragments"],
-        "probe": ["contract", "device", "fragments", "mma_sm80", "wgmma_sm90a"],
-        ".": ["contract", "decode", "device", "mma_sm80", "normal", "probe", "simt_f32", "wgmma_sm90a"],
+        "probe": ["contract", "device", "fragments", "wgmma_sm90a"],
+        ".": ["contract", "device", "mma_sm80", "normal", "probe", "simt_f32", "wgmma_sm90a"],
     },
     "lib/ptx": {
         "text": [],
@@ -131,6 +130,11 @@ class Imports(unittest.TestCase):
             if here != there and there not in SUB_ROOMS[room].get(here, []):
                 bad.append(f"{file} includes {included}: {here} may not import {there}")
         self.assertEqual(bad, [])
+
+    def test_sub_rooms_are_the_folders_of_their_room(self):
+        for room, graph in SUB_ROOMS.items():
+            folders = {path.parent.relative_to(SOURCE / room).as_posix() for path in (SOURCE / room).rglob("*.h")}
+            self.assertEqual({folder.split("/")[0] for folder in folders}, set(graph), room)
 
     def test_what_is_allowed_has_no_circle(self):
         self.assertEqual(circle(depends()), [])
