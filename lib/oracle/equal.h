@@ -16,6 +16,23 @@ using EqualEntries = std::vector<std::int64_t>;
 /// has equal errors, which add up where those of different rows do not.
 std::vector<EqualEntries> equal_entries(const double* x, std::int64_t n);
 
+/// Expected square of the error of a sum whose term j < n is off by deviation(j): the deviations of
+/// equal entries add up, and the squares of all others.
+template <typename Deviation>
+double noise_of_sum(std::int64_t n, const std::vector<EqualEntries>& equal, Deviation deviation) {
+  double noise = 0;
+  for (std::int64_t j = 0; j < n; ++j) noise += deviation(j) * deviation(j);
+  for (const EqualEntries& entries : equal) {
+    double all = 0;
+    for (const std::int64_t j : entries) {
+      all += deviation(j);
+      noise -= deviation(j) * deviation(j);
+    }
+    noise += all * all;
+  }
+  return noise > 0 ? noise : 0;
+}
+
 /// Row `row` of head (b, h), and the weight's expected squared error.
 struct WeightedRow {
   std::int64_t b, h, row;

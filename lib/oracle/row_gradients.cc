@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "oracle/row_block.h"
 
@@ -36,18 +37,9 @@ void RowBlock::expect_d(std::int64_t n) {
   const double* dp = ds_.data() + n * kv_len_;
   const double* weight = weight_.data() + n * kv_len_;
   double terms = 0;
-  for (std::int64_t j = 0; j < kv_len_; ++j) {
-    noise += weight[j] * square(dp[j]);
-    terms += square(p[j] * dp[j]);
-  }
-  for (const EqualEntries& keys : row.equal) {
-    double all = 0;
-    for (const std::int64_t j : keys) {
-      all += std::sqrt(weight[j]) * dp[j];
-      noise -= weight[j] * square(dp[j]);
-    }
-    noise += square(all);
-  }
+  for (std::int64_t j = 0; j < kv_len_; ++j) terms += square(p[j] * dp[j]);
+  noise += noise_of_sum(kv_len_, row.equal,
+                        [&](std::int64_t j) { return std::sqrt(weight[j]) * dp[j]; });
   stats.d_noise = noise + stats.alike * square(stats.d) +
                   std::max(sum_noise(d_v_, square(stats.d), products),
                            sum_noise(row.seen, square(stats.d), terms));

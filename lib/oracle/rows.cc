@@ -84,17 +84,9 @@ void RowBlock::expect_lse(std::int64_t n, double squares) {
   const double* p = p_.data() + n * kv_len_;
   const double* relative = exp_noise_.data() + n * kv_len_;
   row.total = sum_noise(row.seen, 1, squares);
-  double noise = row.total;
-  for (std::int64_t j = 0; j < kv_len_; ++j) noise += square(p[j]) * relative[j];
-  for (const EqualEntries& keys : row.equal) {
-    double all = 0;
-    for (const std::int64_t j : keys) {
-      all += p[j] * std::sqrt(relative[j]);
-      noise -= square(p[j]) * relative[j];
-    }
-    noise += square(all);
-  }
-  stats.exps_noise = std::max(0.0, noise);
+  stats.exps_noise = row.total + noise_of_sum(kv_len_, row.equal, [&](std::int64_t j) {
+                       return p[j] * std::sqrt(relative[j]);
+                     });
   const double products =
       square(kF32Roundoff) * (square(stats.lse) + square(std::log(static_cast<double>(row.seen))));
   const auto at = static_cast<std::size_t>(n);

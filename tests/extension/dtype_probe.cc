@@ -5,20 +5,13 @@
 #include <cstdio>
 
 #include "data/inputs.h"
+#include "expect.h"
 #include "oracle/verify.h"
 #include "registry/registry.h"
 
 using namespace flashbench;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool holds, const std::string& what) {
-  if (holds) return;
-  ++failures;
-  fmt::print("FAILED: {}\n", what);
-}
 
 Problem problem() {
   Problem p;

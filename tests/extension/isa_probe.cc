@@ -4,19 +4,12 @@
 #include <cstring>
 
 #include "data/inputs.h"
+#include "expect.h"
 #include "registry/registry.h"
 
 using namespace flashbench;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool holds, const std::string& what) {
-  if (holds) return;
-  ++failures;
-  fmt::print("FAILED: {}\n", what);
-}
 
 Outputs computed_at(Isa isa, const Kernel& kernel, const Problem& p, const Inputs& in) {
   const Execution e{.isa = isa, .threads = 1, .deterministic = true};

@@ -5,6 +5,7 @@
 
 #include "core/work.h"
 #include "data/inputs.h"
+#include "expect.h"
 #include "oracle/chain.h"
 #include "oracle/verify.h"
 #include "registry/registry.h"
@@ -12,14 +13,6 @@
 using namespace flashbench;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool holds, const std::string& what) {
-  if (holds) return;
-  ++failures;
-  fmt::print("FAILED: {}\n", what);
-}
 
 Problem problem() {
   Problem p;
@@ -30,19 +23,9 @@ Problem problem() {
   return p;
 }
 
-bool opted_in(const Kernel& kernel) { return kernel.info().type == AttentionType::kPaper; }
-
 void kernels_that_were_not_told_refuse_it_by_name() {
-  for (const Kernel* kernel : registry::kernels()) {
-    const auto why = kernel->refuses(problem(), {});
-    const std::string& name = kernel->info().name;
-    if (opted_in(*kernel))
-      expect(!why, name + " refuses what it was told of");
-    else
-      expect(why && why->kind == Rejection::Kind::kUnsupported &&
-                 why->reason == name + " does not support --window",
-             name + " takes a mask that nobody told it of");
-  }
+  for (const Kernel* kernel : registry::kernels())
+    expect_taken_or_refused_by_name(*kernel, problem(), "--window");
 }
 
 /// Keys before the window are hidden: 17 a row, fewer where the window begins before key 0.
@@ -60,10 +43,7 @@ void who_was_told_is_right() {
   const Inputs in = data::make_inputs(p);
   for (const Kernel* kernel : registry::kernels()) {
     if (!opted_in(*kernel)) continue;
-    Outputs out = data::make_outputs(p);
-    out.poison();
-    const Execution e{.threads = 2, .q_block = 16, .kv_block = 8};
-    kernel->plan(p, e, in)->launch({&in, &out});
+    const Outputs out = computed(*kernel, p, in);
     const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
     expect(v.checked() && v.ok(), kernel->info().name + " is wrong");
     Problem wider = p;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "data/inputs.h"
+#include "expect.h"
 #include "oracle/chain.h"
 #include "oracle/verify.h"
 #include "registry/registry.h"
@@ -9,14 +10,6 @@
 using namespace flashbench;
 
 namespace {
-
-int failures = 0;
-
-void expect(bool holds, const std::string& what) {
-  if (holds) return;
-  ++failures;
-  fmt::print("FAILED: {}\n", what);
-}
 
 /// Scores of some ±15, so that a cap of 5 bends most of them.
 Problem plain() {
@@ -45,29 +38,10 @@ Problem both() {
   return p;
 }
 
-bool opted_in(const Kernel& kernel) { return kernel.info().type == AttentionType::kPaper; }
-
 void kernels_that_were_not_told_refuse_it_by_name() {
-  for (const Kernel* kernel : registry::kernels()) {
-    const std::string& name = kernel->info().name;
-    for (const auto& [p, flag] : {std::pair{capped(), "--softcap"}, {biased(), "--alibi"}}) {
-      const auto why = kernel->refuses(p, {});
-      if (opted_in(*kernel))
-        expect(!why, name + " refuses what it was told of");
-      else
-        expect(why && why->kind == Rejection::Kind::kUnsupported &&
-                   why->reason == fmt::format("{} does not support {}", name, flag),
-               fmt::format("{} takes {}, of which nobody told it", name, flag));
-    }
-  }
-}
-
-Outputs computed(const Kernel& kernel, const Problem& p, const Inputs& in) {
-  Outputs out = data::make_outputs(p);
-  out.poison();
-  const Execution e{.threads = 2, .q_block = 16, .kv_block = 8};
-  kernel.plan(p, e, in)->launch({&in, &out});
-  return out;
+  for (const Kernel* kernel : registry::kernels())
+    for (const auto& [p, flag] : {std::pair{capped(), "--softcap"}, {biased(), "--alibi"}})
+      expect_taken_or_refused_by_name(*kernel, p, flag);
 }
 
 bool right(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level) {
