@@ -167,6 +167,8 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     std::fill_n(part.max, rows_, -kInf);
     std::fill_n(part.sum, rows_, 0.0f);
   }
+  KeyRange seen[kMaxRows];
+  for (std::int64_t r = 0; r < rows_; ++r) seen[r] = keys_of(*item.sees, r);
   for (std::int64_t first = item.first_key; first < item.last_key; first += keys_) {
     const std::int64_t keys = std::min(keys_, item.last_key - first);
     const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, t.kv);
@@ -179,9 +181,9 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     {
       const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
       for (std::int64_t r = 0; r < rows_; ++r) {
-        const TileColumns seen = columns_of(keys_of(*item.sees, r), first, keys);
+        const TileColumns columns = columns_of(seen[r], first, keys);
         absorb_row(ops, {part.max[r], score_.factor, part.sum + r, 1, part.o + r * d_stride_},
-                   shape.d, t.s + r * s_stride_, keys, seen.begin, seen.end);
+                   shape.d, t.s + r * s_stride_, keys, columns.begin, columns.end);
         ops.row_scale(t.s + r * s_stride_, keys, share_);
       }
     }
