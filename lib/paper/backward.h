@@ -27,7 +27,7 @@ inline constexpr const char* kBackwardPhaseNames[] = {"load K, V block", "P = ex
 /// Elements of T that backward() works in.
 inline std::int64_t backward_workspace(const Head& head) {
   const std::int64_t tiles = head.modify.is_identity() ? 2 : 3;
-  return (tiles * head.q_tile() + 2 * head.d) * head.kv_tile();
+  return (tiles * head.q_tile() + 2 * head.d) * head.kv_tile() + head.sum_elements();
 }
 
 namespace backward_detail {
@@ -53,8 +53,8 @@ template <class T>
 void score_gradient(const Head& head, const Block& block, const T* p, const T* o, const T* d_o,
                     const T* slope, T* dp) {
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
-    T row_d = T(0);
-    for (std::int64_t c = 0; c < head.d; ++c) row_d += d_o[i * head.d + c] * o[i * head.d + c];
+    const T row_d =
+        sum_of<T>(head.d, [&](std::int64_t c) { return d_o[i * head.d + c] * o[i * head.d + c]; });
     for (std::int64_t j = block.k0; j < block.k1; ++j) {
       const std::int64_t at = (i - block.q0) * block.keys() + j - block.k0;
       dp[at] = head.visible(i, j) ? T(T(head.scale) * p[at] * (dp[at] - row_d)) : T(0);
@@ -65,24 +65,16 @@ void score_gradient(const Head& head, const Block& block, const T* p, const T* o
 
 /// out[keys of the block, d] += weightsᵀ·x[rows of the block, d].
 template <class T>
-void add_to_keys(const Head& head, const Block& block, const T* weights, const T* x, T* out) {
-  for (std::int64_t i = block.q0; i < block.q1; ++i)
-    for (std::int64_t j = block.k0; j < block.k1; ++j) {
-      if (!head.visible(i, j)) continue;
-      const T w = weights[(i - block.q0) * block.keys() + j - block.k0];
-      for (std::int64_t c = 0; c < head.d; ++c) out[j * head.d + c] += w * x[i * head.d + c];
-    }
-}
-
-/// out[rows of the block, d] += weights·x[keys of the block, d].
-template <class T>
-void add_to_queries(const Head& head, const Block& block, const T* weights, const T* x, T* out) {
-  for (std::int64_t i = block.q0; i < block.q1; ++i)
-    for (std::int64_t j = block.k0; j < block.k1; ++j) {
-      if (!head.visible(i, j)) continue;
-      const T w = weights[(i - block.q0) * block.keys() + j - block.k0];
-      for (std::int64_t c = 0; c < head.d; ++c) out[i * head.d + c] += w * x[j * head.d + c];
-    }
+void add_to_keys(const Head& head, const Block& block, const T* weights, const T* x, T* sum,
+                 T* out) {
+  for (std::int64_t j = block.k0; j < block.k1; ++j)
+    add_weighted_rows(
+        block.q0, block.q1, head.d,
+        [&](std::int64_t i) {
+          return head.visible(i, j) ? weights + (i - block.q0) * block.keys() + j - block.k0
+                                    : nullptr;
+        },
+        x, sum, out + j * head.d);
 }
 
 }  // namespace backward_detail
@@ -97,7 +89,8 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
   T* const ds = p + head.q_tile() * head.kv_tile();
   T* const k_t = ds + head.q_tile() * head.kv_tile();
   T* const v_t = k_t + head.d * head.kv_tile();
-  T* const slope = head.modify.is_identity() ? nullptr : v_t + head.d * head.kv_tile();
+  T* const sum = v_t + head.d * head.kv_tile();
+  T* const slope = head.modify.is_identity() ? nullptr : sum + head.sum_elements();
   std::fill(dq, dq + head.q_len * head.d, T(0));
 
   for (std::int64_t k0 = 0; k0 < head.kv_len; k0 += head.kv_block) {
@@ -114,19 +107,19 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
       if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       timed(kProbabilities, &BlockCost::scores, [&] {
-        multiply_block(head, block, q, k_t, p);
+        multiply_block(head, block, q, k_t, sum, p);
         detail::probabilities(head, block, lse, p, slope);
       });
       timed(kValueGradient, &BlockCost::add_to_keys,
-            [&] { detail::add_to_keys(head, block, p, d_o, dv); });
+            [&] { detail::add_to_keys(head, block, p, d_o, sum, dv); });
       timed(kScoreGradient, &BlockCost::score_gradient, [&] {
-        multiply_block(head, block, d_o, v_t, ds);
+        multiply_block(head, block, d_o, v_t, sum, ds);
         detail::score_gradient(head, block, p, o, d_o, slope, ds);
       });
       timed(kQueryGradient, &BlockCost::add_to_queries,
-            [&] { detail::add_to_queries(head, block, ds, k, dq); });
+            [&] { add_to_queries(head, block, ds, k, sum, dq); });
       timed(kKeyGradient, &BlockCost::add_to_keys,
-            [&] { detail::add_to_keys(head, block, ds, q, dk); });
+            [&] { detail::add_to_keys(head, block, ds, q, sum, dk); });
     }
   }
 }

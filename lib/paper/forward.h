@@ -21,20 +21,22 @@ inline constexpr const char* kForwardPhaseNames[] = {"load K block", "S = QK^T",
 
 /// Elements of T that forward() works in.
 inline std::int64_t forward_workspace(const Head& head) {
-  return 2 * head.q_len + (head.q_tile() + head.d) * head.kv_tile();
+  return 2 * head.q_len + (head.q_tile() + head.d) * head.kv_tile() + head.sum_elements();
 }
 
 namespace forward_detail {
 
-/// The running maximum m and sum l of every row [q_len]; the score tile; the K block transposed.
+/// The running maximum m and sum l of every row [q_len]; the score tile; the K block transposed;
+/// one row of a product.
 template <class T>
 struct Workspace {
-  T *m, *l, *tile, *k_t;
+  T *m, *l, *tile, *k_t, *sum;
   Workspace(const Head& head, T* memory)
       : m(memory),
         l(m + head.q_len),
         tile(l + head.q_len),
-        k_t(tile + head.q_tile() * head.kv_tile()) {}
+        k_t(tile + head.q_tile() * head.kv_tile()),
+        sum(k_t + head.d * head.kv_tile()) {}
 };
 
 /// Turns a tile of products into the weights of V for this step, and rescales what O holds:
@@ -53,11 +55,9 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
       if (!head.modify.is_identity()) row[j] = head.score(row[j], i, block.k0 + j);
       if (head.visible(i, block.k0 + j)) tile_max = std::max(tile_max, row[j]);
     }
-    T tile_sum = T(0);
-    for (std::int64_t j = 0; j < keys; ++j) {
+    for (std::int64_t j = 0; j < keys; ++j)
       row[j] = head.visible(i, block.k0 + j) ? T(exp(row[j] - tile_max)) : T(0);
-      tile_sum += row[j];
-    }
+    const T tile_sum = sum_of<T>(keys, [&](std::int64_t j) { return row[j]; });
     const T new_max = std::max(w.m[i], tile_max);
     const T old_part = w.l[i] * exp(w.m[i] - new_max);
     const T new_part = exp(tile_max - new_max);
@@ -68,20 +68,6 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
     for (std::int64_t j = 0; j < keys; ++j) row[j] *= new_share;
     w.m[i] = new_max;
     w.l[i] = new_sum;
-  }
-}
-
-/// O += weights·V for the rows of the block.
-template <class T>
-void add_values(const Head& head, const Block& block, const T* weights, const T* v, T* o) {
-  for (std::int64_t i = block.q0; i < block.q1; ++i) {
-    if (!head.sees_any(i, block.k0, block.k1)) continue;
-    T* o_row = o + i * head.d;
-    for (std::int64_t j = block.k0; j < block.k1; ++j) {
-      if (!head.visible(i, j)) continue;  // V may hold anything there
-      const T p = weights[(i - block.q0) * block.keys() + j - block.k0];
-      for (std::int64_t c = 0; c < head.d; ++c) o_row[c] += p * v[j * head.d + c];
-    }
   }
 }
 
@@ -110,14 +96,14 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
       if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       {
         const auto timer = phases.time(kScores, head, block, &BlockCost::scores);
-        multiply_block(head, block, q, w.k_t, w.tile);
+        multiply_block(head, block, q, w.k_t, w.sum, w.tile);
       }
       {
         const auto timer = phases.time(kSoftmax, head, block, &BlockCost::softmax);
         forward_detail::absorb(head, block, w, o);
       }
       const auto timer = phases.time(kValues, head, block, &BlockCost::add_to_queries);
-      forward_detail::add_values(head, block, w.tile, v, o);
+      add_to_queries(head, block, w.tile, v, w.sum, o);
     }
   }
   for (std::int64_t i = 0; i < head.q_len; ++i)

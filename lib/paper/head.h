@@ -46,6 +46,8 @@ struct Head {
   KeyRange keys(std::int64_t i) const { return mask.keys(static_cast<std::int32_t>(i)); }
   std::int64_t q_tile() const { return std::min(q_block, q_len); }
   std::int64_t kv_tile() const { return std::min(kv_block, kv_len); }
+  /// Elements in which a product is summed before it is added to what it belongs to.
+  std::int64_t sum_elements() const { return std::max(d, kv_tile()); }
 };
 
 /// Pairs (query, key) that the algorithms compute: all keys of a block for every row that sees one
@@ -130,19 +132,66 @@ void load_transposed(const Head& head, const T* x, const Block& block, T* out) {
       out[c * block.keys() + j - block.k0] = x[j * head.d + c];
 }
 
+/// Terms of one f32 sum; longer ones are sums of such. In one chain, equal terms round alike while
+/// the exponent stays, and 16k of them may be off by 4096 units.
+inline constexpr std::int64_t kLongestChain = 128;
+
+/// Σ_n term(n), n < count.
+template <class T, class Term>
+T sum_of(std::int64_t count, Term term) {
+  T total = T(0);
+  for (std::int64_t n0 = 0; n0 < count; n0 += kLongestChain) {
+    T part = T(0);
+    for (std::int64_t n = n0; n < std::min(n0 + kLongestChain, count); ++n) part += term(n);
+    total += part;
+  }
+  return total;
+}
+
+/// out[n] += Σ_r weight(r)·x[r, n], r in [begin, end); weight(r) is null where row r has no part in
+/// it and may hold anything. `sum`: n elements.
+template <class T, class Weight>
+void add_weighted_rows(std::int64_t begin, std::int64_t end, std::int64_t n, Weight weight,
+                       const T* x, T* sum, T* out) {
+  for (std::int64_t r0 = begin; r0 < end; r0 += kLongestChain) {
+    std::fill(sum, sum + n, T(0));
+    for (std::int64_t r = r0; r < std::min(r0 + kLongestChain, end); ++r) {
+      const T* const at = weight(r);
+      if (at == nullptr) continue;
+      const T w = *at;
+      for (std::int64_t c = 0; c < n; ++c) sum[c] += w * x[r * n + c];
+    }
+    for (std::int64_t c = 0; c < n; ++c) out[c] += sum[c];
+  }
+}
+
 /// out[rows, keys] = left[rows of the block, d]·right_t[d, keys] for rows that see a key of it.
+/// `sum`: keys elements.
 template <class T>
-void multiply_block(const Head& head, const Block& block, const T* left, const T* right_t, T* out) {
+void multiply_block(const Head& head, const Block& block, const T* left, const T* right_t, T* sum,
+                    T* out) {
   const std::int64_t keys = block.keys();
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
     if (!head.sees_any(i, block.k0, block.k1)) continue;
     T* row = out + (i - block.q0) * keys;
-    for (std::int64_t j = 0; j < keys; ++j) row[j] = T(0);
-    for (std::int64_t c = 0; c < head.d; ++c) {
-      const T x = left[i * head.d + c];
-      for (std::int64_t j = 0; j < keys; ++j) row[j] += x * right_t[c * keys + j];
-    }
+    std::fill(row, row + keys, T(0));
+    add_weighted_rows(
+        0, head.d, keys, [&](std::int64_t c) { return left + i * head.d + c; }, right_t, sum, row);
   }
+}
+
+/// out[rows of the block, d] += weights·x[keys of the block, d].
+template <class T>
+void add_to_queries(const Head& head, const Block& block, const T* weights, const T* x, T* sum,
+                    T* out) {
+  for (std::int64_t i = block.q0; i < block.q1; ++i)
+    add_weighted_rows(
+        block.k0, block.k1, head.d,
+        [&](std::int64_t j) {
+          return head.visible(i, j) ? weights + (i - block.q0) * block.keys() + j - block.k0
+                                    : nullptr;
+        },
+        x, sum, out + i * head.d);
 }
 
 }  // namespace flashbench::paper
