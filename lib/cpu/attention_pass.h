@@ -18,13 +18,18 @@
 // What the drivers of lib/cpu share: a pass bound to a problem, waves of heads, tile geometry.
 namespace flashbench::cpu {
 
-/// scale·log2(e) in two parts: scores are 2^x of `factor` (not negative) times the product of K
-/// with Q times `sign`, so that the largest product is that of the largest score.
+/// scale·log2(e) in two parts: scores are 2^x of `factor` (positive) times the product of K
+/// with Q times `sign`, so that the largest product is that of the largest score. A scale of 0 makes
+/// the products 0, not the factor: a masked score is -inf, and 0 times that is NaN.
 struct ScoreFactor {
   float sign, factor;
   explicit ScoreFactor(double scale)
       : sign(scale < 0 ? -1.0f : 1.0f),
-        factor(static_cast<float>(std::abs(scale) * std::numbers::log2e)) {}
+        factor(static_cast<float>(std::abs(scale) * std::numbers::log2e)) {
+    if (factor != 0) return;
+    sign = 0;
+    factor = 1;
+  }
 };
 
 /// LSE of a row from the largest product and the sum of 2^(factor·(product - max)).

@@ -53,7 +53,7 @@ struct SoftmaxRows {
   const float* max;                     ///< [m]
   const std::int64_t* end;              ///< [m]; null: all columns
   float* sum;                           ///< [m][lanes]: written; the row's sum is that of its lanes
-  float factor = 1.0f;                  ///< not negative
+  float factor = 1.0f;                  ///< positive
   const std::int64_t* begin = nullptr;  ///< [m]; null: 0
   /// [m], for gemm_exp2_rows: what makes P of a row sum to 1; null: 0.
   const float* log_sum = nullptr;
