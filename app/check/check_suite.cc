@@ -59,6 +59,12 @@ constexpr Row kEdges[] = {
     {"few_kept", "b=2 q_len=70 kv_len=500 d=32 mask=random mask_keep=0.01 causal=false,true"},
     {"loss_is_sum_of_o", "q_len=90 kv_len=90 d=64 do=ones causal=false,true"},
     {"other_seeds", "q_len=48 kv_len=72 d=64 seed=1,18446744073709551615"},
+    {"values_of_real_tensors",
+     "h_kv=1 q_len=70 kv_len=150 d=64,129 causal=false,true "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
+    {"values_that_are_alike_decode",
+     "h=4 h_kv=2 q_len=1 kv_len=300 d=64 pass=forward,both "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
     {"passes_apart", "h_kv=1 q_len=90 kv_len=110 d=64 pass=forward,backward causal=false,true"},
     {"deterministic", "q_len=200 kv_len=130 d=64 deterministic=true causal=false,true"},
     {"one_thread", "q_len=90 kv_len=110 d=64 threads=1 causal=false,true"},

@@ -19,6 +19,10 @@ enum class AttentionType { kFlash, kNormal, kPaper };
 enum class PaddingMask { kNone, kRandom, kFile };
 enum class GradSource { kOnes, kRandom, kFile };  ///< where dO comes from; ones: loss = sum(O)
 enum class Layout { kBhsd, kBshd };               ///< axis order in files
+/// What random tensors hold. Real activations are not normal: after a ReLU they are positive,
+/// padding and masks leave constants, trained models have channels and tokens of 10 to 1000 times
+/// the others (Sun, Chen, Kolter, Liu 2024, "Massive Activations in Large Language Models").
+enum class Values { kNormal, kUniform, kPositive, kConstant, kOutlierChannel, kOutlierRows };
 
 constexpr std::string_view name(Pass p) {
   switch (p) {
@@ -64,6 +68,23 @@ constexpr std::string_view name(GradSource s) {
   }
   no_such_enumerator();
 }
+constexpr std::string_view name(Values v) {
+  switch (v) {
+    case Values::kNormal:
+      return "normal";
+    case Values::kUniform:
+      return "uniform";
+    case Values::kPositive:
+      return "positive";
+    case Values::kConstant:
+      return "constant";
+    case Values::kOutlierChannel:
+      return "outlier_channel";
+    case Values::kOutlierRows:
+      return "outlier_rows";
+  }
+  no_such_enumerator();
+}
 constexpr std::string_view name(Layout l) {
   switch (l) {
     case Layout::kBhsd:
@@ -98,6 +119,7 @@ struct Problem {
   double mask_keep = 0.5;       ///< probability that the random mask keeps a key
   std::optional<double> scale;  ///< absent: 1/sqrt(d)
   std::uint64_t seed = 0;
+  Values values = Values::kNormal;  ///< of tensors that come from no file
   GradSource d_o = GradSource::kOnes;
   InputFiles files;
 

@@ -47,24 +47,55 @@ PhiloxCounter counter(std::int64_t block, TensorId id) {
           static_cast<std::uint32_t>(id), 0};
 }
 
-/// Elements [kBatch·batch, kBatch·(batch + 1)) of a tensor.
-std::array<float, kBatch> normal_batch(std::int64_t batch, PhiloxKey key, TensorId id) {
+// 24 bits: every multiple of 2^-24 below 1 is an f32.
+constexpr float uniform(std::uint32_t first, std::uint32_t) {
+  return static_cast<float>(static_cast<std::int32_t>(first >> 8)) * 0x1p-24f;
+}
+
+constexpr float positive(std::uint32_t first, std::uint32_t second) {
+  const float x = normal_like(first, second);
+  return x < 0 ? -x : x;
+}
+
+constexpr float constant(std::uint32_t, std::uint32_t) { return 0.1f; }
+
+/// Elements [kBatch·batch, kBatch·(batch + 1)) of a tensor. `element`: one of 64 random bits.
+template <auto element>
+std::array<float, kBatch> make_batch(std::int64_t batch, PhiloxKey key, TensorId id) {
   std::array<float, kBatch> values;
   for (std::int64_t lane = 0; lane < kLanes; ++lane) {
     const PhiloxCounter words = philox4x32_10(counter(kLanes * batch + lane, id), key);
     float* pair = values.data() + kPerBlock * lane;
-    pair[0] = normal_like(words[0], words[1]);
-    pair[1] = normal_like(words[2], words[3]);
+    pair[0] = element(words[0], words[1]);
+    pair[1] = element(words[2], words[3]);
   }
   return values;
 }
 
+using MakeBatch = std::array<float, kBatch> (*)(std::int64_t, PhiloxKey, TensorId);
+
+MakeBatch batches_of(Values values) {
+  switch (values) {
+    case Values::kUniform:
+      return make_batch<uniform>;
+    case Values::kPositive:
+      return make_batch<positive>;
+    case Values::kConstant:
+      return make_batch<constant>;
+    case Values::kNormal:
+    case Values::kOutlierChannel:
+    case Values::kOutlierRows:
+      return make_batch<normal_like>;
+  }
+  no_such_enumerator();
+}
+
 template <typename T>
-void fill_as(T* out, std::int64_t count, PhiloxKey key, TensorId id, int threads) {
+void fill_as(T* out, std::int64_t count, MakeBatch make, PhiloxKey key, TensorId id, int threads) {
   const std::int64_t batches = (count + kBatch - 1) / kBatch;
 #pragma omp parallel for schedule(static) num_threads(threads)
   for (std::int64_t batch = 0; batch < batches; ++batch) {
-    const std::array<float, kBatch> values = normal_batch(batch, key, id);
+    const std::array<float, kBatch> values = make(batch, key, id);
     T* to = out + kBatch * batch;
     const std::int64_t n = std::min(kBatch, count - kBatch * batch);
     if (n == kBatch)  // a constant trip count vectorises best
@@ -75,12 +106,33 @@ void fill_as(T* out, std::int64_t count, PhiloxKey key, TensorId id, int threads
   }
 }
 
+/// Multiplies elements [first, first + run), [first + step, ...), ... by a power of 2, exactly.
+template <typename T>
+void enlarge(T* x, std::int64_t count, std::int64_t first, std::int64_t run, std::int64_t step,
+             float times) {
+  for (; first < count; first += step)
+    for (std::int64_t i = first; i < first + run; ++i) x[i] = from_f32<T>(to_f32(x[i]) * times);
+}
+
+/// What trained models do not spare their kernels, in K and V alone: one channel, or some tokens.
+/// Scores stay below what one key would win alone, and 16-bit gradients stay finite.
+template <typename T>
+void add_outliers(T* x, const Dims& dims, Values values, TensorId id) {
+  if (id != TensorId::kK && id != TensorId::kV) return;
+  const std::int64_t d = dims.d, count = dims.b * dims.h * dims.rows * d;
+  const bool key = id == TensorId::kK;
+  if (values == Values::kOutlierChannel) enlarge(x, count, d / 3, 1, d, key ? 8.0f : 256.0f);
+  if (values == Values::kOutlierRows) enlarge(x, count, 0, d, 16 * d, key ? 8.0f : 64.0f);
+}
+
 }  // namespace
 
-void fill(Tensor& tensor, std::uint64_t seed, TensorId id, int threads) {
+void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values, int threads) {
   const int team = threads > 0 ? threads : omp_get_max_threads();
   with_dtype(tensor.dtype(), [&](auto zero) {
-    fill_as(tensor.as<decltype(zero)>(), tensor.count(), philox_key(seed), id, team);
+    auto* const x = tensor.as<decltype(zero)>();
+    fill_as(x, tensor.count(), batches_of(values), philox_key(seed), id, team);
+    add_outliers(x, tensor.dims(), values, id);
   });
 }
 

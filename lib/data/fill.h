@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/problem.h"
 #include "core/tensor.h"
 
 namespace flashbench::data {
@@ -10,12 +11,19 @@ namespace flashbench::data {
 /// Which stream of random numbers a tensor draws from: tensors of one seed are independent.
 enum class TensorId : std::uint32_t { kQ = 0, kK = 1, kV = 2, kDo = 3, kMask = 4 };
 
-/// Fills a tensor with normal-like values (mean 0, variance 0.9996, excess kurtosis -0.06, largest
-/// magnitude 5.95): a pure function of seed, id, the element's flat index and the dtype, computed
-/// with integers, so bit-identical for every compiler, ISA level and thread count. The 16-bit
-/// versions are the f32 version rounded to nearest even.
+/// Fills a tensor [b, h, row, d]: a pure function of seed, id, the element's flat index, the dtype
+/// and `values`, computed with integers, so bit-identical for every compiler, ISA level and thread
+/// count. The 16-bit versions are the f32 version rounded to nearest even.
+///   kNormal: normal-like (mean 0, variance 0.9996, excess kurtosis -0.06, largest magnitude 5.95)
+///   kUniform: [0, 1), all multiples of 2^-24
+///   kPositive: the magnitudes of kNormal
+///   kConstant: 0.1
+///   kOutlierChannel: as kNormal, but channel d/3 of K is 8 times as large and that of V 256 times
+///   kOutlierRows: as kNormal, but every 16th row, counted over all heads, is 8 times as large in K
+///   and 64 times in V
 /// `threads`: 0 takes OpenMP's default.
-void fill(Tensor& tensor, std::uint64_t seed, TensorId id, int threads = 0);
+void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values = Values::kNormal,
+          int threads = 0);
 
 /// A random padding mask [b, kv_len], 1 = keep, each key kept with probability `keep` (0 keeps
 /// none, 1 keeps all). From the same generator; the keys kept at one `keep` are kept at every

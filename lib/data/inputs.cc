@@ -56,9 +56,9 @@ void require_finite(const Tensor& t, const Located& from, const Counts& counts,
                                row % dims.rows, at % dims.d, hint));
 }
 
-Tensor random_tensor(Dtype dtype, Dims dims, std::uint64_t seed, TensorId id) {
+Tensor random_tensor(const Problem& p, Dtype dtype, Dims dims, TensorId id) {
   Tensor t(dtype, dims);
-  fill(t, seed, id);
+  fill(t, p.seed, id, p.values);
   return t;
 }
 
@@ -109,7 +109,7 @@ Tensor make_d_o(const Problem& p, const LocatedInputs& found,
                 const std::vector<Visibility>& visible) {
   const Dims dims = p.shape.o_dims();
   if (found.d_o) return load_query_side(p, dims, *found.d_o, visible);
-  if (p.d_o == GradSource::kRandom) return random_tensor(p.dtype, dims, p.seed, TensorId::kDo);
+  if (p.d_o == GradSource::kRandom) return random_tensor(p, p.dtype, dims, TensorId::kDo);
   return ones(p.dtype, dims);
 }
 
@@ -127,11 +127,11 @@ Inputs make_inputs(const Problem& p) {
   std::vector<Visibility> visible;
   if (found.q || found.d_o) visible = visibilities(in.key_mask, p);
   in.q = found.q ? load_query_side(p, s.q_dims(), *found.q, visible)
-                 : random_tensor(p.dtype, s.q_dims(), p.seed, TensorId::kQ);
+                 : random_tensor(p, p.dtype, s.q_dims(), TensorId::kQ);
   in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, visible)
-                 : random_tensor(p.kv_dtype(), s.k_dims(), p.seed, TensorId::kK);
+                 : random_tensor(p, p.kv_dtype(), s.k_dims(), TensorId::kK);
   in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, visible)
-                 : random_tensor(p.kv_dtype(), s.v_dims(), p.seed, TensorId::kV);
+                 : random_tensor(p, p.kv_dtype(), s.v_dims(), TensorId::kV);
   if (p.needs_gradients()) in.d_o = make_d_o(p, found, visible);
   return in;
 }

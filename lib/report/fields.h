@@ -163,6 +163,7 @@ void fields(R& r, V&& visit) {
   visit("error_over_noise", r.error_over_noise);
   visit("limit", r.limit);
   visit("index", r.index);
+  visit.added("scope", r.scope);
 }
 
 template <RecordOf<Check> R, typename V>

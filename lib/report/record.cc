@@ -33,6 +33,7 @@ Worst worst_of(const TensorVerdict& v) {
   if (std::isfinite(v.error_over_noise)) w.error_over_noise = v.error_over_noise;
   w.limit = v.limit;
   w.index = v.index;
+  w.scope = name(v.scope);
   return w;
 }
 

@@ -153,6 +153,9 @@ struct Worst {
   std::optional<double> error_over_noise;  ///< absent where the output is NaN or infinitely far off
   double limit = 2;
   std::array<std::int64_t, 4> index{};  ///< [b, h, row, d]
+  /// What is as far off as that: an "element", or the mean of a "row", a "channel", a "head", of
+  /// which `index` is the worst element.
+  std::string scope = "element";
 };
 
 struct Check {

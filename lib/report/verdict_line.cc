@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "core/verdict.h"
 #include "report/units.h"
 
 namespace flashbench::report {
@@ -37,8 +38,10 @@ std::string verdict_line(const Worst& w, std::string_view dtype) {
   const std::string_view rounding = w.tensor == "lse" ? "f32" : dtype;
   const std::string error = w.error_over_noise ? human_ratio(*w.error_over_noise) + "x of expected"
                                                : "NaN, or infinitely far from expected";
-  return fmt::format("{} {} {} rounding (limit {:g}x), worst at [{}]", tensor_label(w.tensor),
-                     error, rounding, w.limit, fmt::join(w.index, ","));
+  const std::string mean =
+      w.scope == name(Scope::kElement) ? "" : fmt::format(" in the mean of a {}", w.scope);
+  return fmt::format("{} {} {} rounding{} (limit {:g}x), worst at [{}]", tensor_label(w.tensor),
+                     error, rounding, mean, w.limit, fmt::join(w.index, ","));
 }
 
 std::string verdict_cell(const Check& check) {

@@ -261,6 +261,17 @@ constexpr Recorded recorded(Value (*value)(const Case&), std::string_view name =
   return r;
 }
 
+/// The recorded part of a row of words for whose value Workload has no member: no arithmetic needs
+/// it.
+template <auto at>
+constexpr Recorded in_workload(Words words) {
+  Recorded r;
+  r.place = Place::kWorkload;
+  r.words = words;
+  r.value = recorded_as<at>;
+  return r;
+}
+
 constexpr Recorded erasing(Recorded r, void (*followers)(CaseRecord&)) {
   r.erase_followers = followers;
   return r;

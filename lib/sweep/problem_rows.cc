@@ -21,6 +21,7 @@ constexpr auto kCausal = FB_MEMBER(problem.causal);
 constexpr auto kMaskKeep = FB_MEMBER(problem.mask_keep);
 constexpr auto kScale = FB_MEMBER(problem.scale);
 constexpr auto kSeed = FB_MEMBER(problem.seed);
+constexpr auto kValues = FB_MEMBER(problem.values);
 constexpr auto kInput = FB_MEMBER(problem.files.bundle);
 constexpr auto kQ = FB_MEMBER(problem.files.q);
 constexpr auto kK = FB_MEMBER(problem.files.k);
@@ -275,6 +276,13 @@ constexpr Field kRows[] = {
      .rank = {3, 4, 0, 1}, .parse = parse_seeds, .text = print<kSeed>, .said = is_set<kSeed>,
      .recorded = between(recorded<&Workload::seed>(recorded_as<kSeed>), 0)},
 
+    {.name = "values", .value = "V", .help = "of the random tensors: {} (default: normal)",
+     .words = choices_of<Values>, .rank = {3, 4, 0, 1}, .parse = parse_enumerators<kValues>,
+     .text = print<kValues>, .said = is_set<kValues>,
+     .has_effect = [](const Case& c) { return !from_files(c); }, .reset = reset_to_default<kValues>,
+     .idle = "needs random tensors, which --input and --q replace",
+     .recorded = in_workload<kValues>(words_of<Values>),
+     .shown = {.phrase = "{} values"}},
     {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask and do",
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kInput>,
      .text = print<kInput>, .said = is_set<kInput>,

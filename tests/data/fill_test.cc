@@ -10,11 +10,15 @@
 namespace flashbench::data {
 namespace {
 
-Tensor filled(Dtype dtype, std::int64_t count, std::uint64_t seed, TensorId id, int threads = 0) {
-  Tensor t(dtype, {1, 1, 1, count});
+Tensor filled(Dtype dtype, Dims dims, Values values, std::uint64_t seed, TensorId id,
+              int threads = 0) {
+  Tensor t(dtype, dims);
   t.poison();
-  fill(t, seed, id, threads);
+  fill(t, seed, id, values, threads);
   return t;
+}
+Tensor filled(Dtype dtype, std::int64_t count, std::uint64_t seed, TensorId id, int threads = 0) {
+  return filled(dtype, {1, 1, 1, count}, Values::kNormal, seed, id, threads);
 }
 
 std::vector<std::uint32_t> bits(const Tensor& t) {
@@ -42,6 +46,57 @@ TEST(Fill, NeverChangesItsBits) {
             (std::vector<std::uint32_t>{0x38a0, 0x3819, 0xb31b, 0x39b2, 0xbaf3, 0xbcec, 0xa9c9}));
   EXPECT_EQ(bits(filled(Dtype::kF32, 4, 0x123456789abcdef0u, TensorId::kDo)),
             (std::vector<std::uint32_t>{0x3fcaa06e, 0x3edd8ef4, 0xbd0e9bea, 0x3f7e6648}));
+}
+
+TEST(Fill, UniformValuesNeverChangeTheirBits) {
+  // The upper 24 bits of every other Philox word, as multiples of 2^-24.
+  EXPECT_EQ(bits(filled(Dtype::kF32, {1, 1, 1, 8}, Values::kUniform, 0, TensorId::kQ)),
+            (std::vector<std::uint32_t>{0x3ecc4fd0, 0x3f3c57ac, 0x3f78e4cc, 0x3f31a574, 0x3c9f5460,
+                                        0x3e10544c, 0x3f4990ef, 0x3f1ac913}));
+}
+
+TEST(Fill, UniformValuesFillTheirRangeEvenly) {
+  const std::int64_t count = 100'000;
+  const Tensor t = filled(Dtype::kF32, {1, 1, 1, count}, Values::kUniform, 1, TensorId::kV);
+  std::int64_t of_tenth[10] = {};
+  for (std::int64_t i = 0; i < count; ++i) {
+    ASSERT_GE(t.at(i), 0.0f);
+    ASSERT_LT(t.at(i), 1.0f);
+    ++of_tenth[static_cast<int>(t.at(i) * 10)];
+  }
+  for (const std::int64_t n : of_tenth) EXPECT_NEAR(static_cast<double>(n), 10'000, 500);
+}
+
+TEST(Fill, PositiveAndConstantValuesAreWhatTheyAreCalled) {
+  for (const Dtype dtype : kDtypes) {
+    const Dims dims{1, 2, 33, 7};
+    const Tensor normal = filled(dtype, dims, Values::kNormal, 4, TensorId::kDo);
+    const Tensor positive = filled(dtype, dims, Values::kPositive, 4, TensorId::kDo);
+    const Tensor constant = filled(dtype, dims, Values::kConstant, 4, TensorId::kDo);
+    for (std::int64_t i = 0; i < normal.count(); ++i) {
+      ASSERT_EQ(positive.at(i), std::abs(normal.at(i))) << i;
+      ASSERT_NEAR(constant.at(i), 0.1f, 0.1f * row_of(dtype).roundoff) << i;
+    }
+  }
+}
+
+TEST(Fill, OutliersAreInKAndVAloneAndScaledExactly) {
+  const Dims dims{2, 2, 35, 9};
+  struct Expected {
+    TensorId id;
+    float channel, row;
+  };
+  for (const Dtype dtype : kDtypes)
+    for (const Expected& e : {Expected{TensorId::kQ, 1, 1}, Expected{TensorId::kK, 8, 8},
+                              Expected{TensorId::kV, 256, 64}, Expected{TensorId::kDo, 1, 1}}) {
+      const Tensor normal = filled(dtype, dims, Values::kNormal, 2, e.id);
+      const Tensor channel = filled(dtype, dims, Values::kOutlierChannel, 2, e.id);
+      const Tensor rows = filled(dtype, dims, Values::kOutlierRows, 2, e.id);
+      for (std::int64_t i = 0; i < normal.count(); ++i) {
+        ASSERT_EQ(channel.at(i), normal.at(i) * (i % 9 == 3 ? e.channel : 1)) << i;
+        ASSERT_EQ(rows.at(i), normal.at(i) * (i / 9 % 16 == 0 ? e.row : 1)) << i;
+      }
+    }
 }
 
 TEST(Fill, IsTheSameOnAnyNumberOfThreads) {

@@ -188,7 +188,12 @@ TEST(VerdictLine, SaysWhatTheProductSays) {
   w.index = {0, 1, 17, 3};
   EXPECT_EQ(verdict_line(w, "bf16"),
             "dQ 0.8x of expected bf16 rounding (limit 2x), worst at [0,1,17,3]");
+  w.scope = "channel";
+  EXPECT_EQ(verdict_line(w, "bf16"),
+            "dQ 0.8x of expected bf16 rounding in the mean of a channel (limit 2x), worst at "
+            "[0,1,17,3]");
   w.tensor = "lse";
+  w.scope = "element";
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE 0.8x of expected f32 rounding"));
   w.error_over_noise.reset();
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE NaN"));
