@@ -68,7 +68,7 @@ void TensorCheck::Errors::add(const Errors& other) {
 
 /// The root mean square of errors of which `excess` says how far they may exceed the expected.
 void TensorCheck::judge_mean(const Errors& errors, double excess, Scope scope, TensorCheck& to) {
-  if (errors.count == 0) return;
+  if (errors.count < 2) return;  // one is judged as an element
   const double stored = errors.stored / errors.count;
   TensorVerdict v = judge(over_limit(std::sqrt(errors.squares / errors.count),
                                      std::sqrt(3 * stored + excess * (1 - stored))),

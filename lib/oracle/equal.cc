@@ -32,14 +32,16 @@ std::vector<EqualEntries> equal_entries(const double* x, std::int64_t n) {
   return groups;
 }
 
-void add_up_equal(const Tensor& x, const std::vector<WeightedRow>& rows, double* out) {
+void add_up_equal(const Tensor& x, const std::vector<WeightedRow>& rows, const double* centre,
+                  double* out) {
   const auto d = static_cast<std::size_t>(x.dims().d);
   Doubles sum(d, 0.0), apart(d, 0.0);
   for (const WeightedRow& r : rows) {
     const double w = std::sqrt(r.noise);
     const std::int64_t first = x.dims().index(r.b, r.h, r.row, 0);
     for (std::size_t c = 0; c < d; ++c) {
-      const double term = w * static_cast<double>(x.at(first + static_cast<std::int64_t>(c)));
+      const double at = static_cast<double>(x.at(first + static_cast<std::int64_t>(c)));
+      const double term = w * (centre == nullptr ? at : at - centre[c]);
       sum[c] += term;
       apart[c] += term * term;
     }

@@ -39,8 +39,9 @@ struct WeightedRow {
   double noise;
 };
 
-/// out[c] += max(0, (Σ_n w_n·x_nc)² - Σ_n w_n²·x_nc²), w_n² = noise_n: errors of `rows` that add
-/// up, where out has the sum of their squares.
-void add_up_equal(const Tensor& x, const std::vector<WeightedRow>& rows, double* out);
+/// out[c] += max(0, (Σ_n w_n·y_nc)² - Σ_n w_n²·y_nc²), w_n² = noise_n, y = x - centre: errors of
+/// `rows` that add up, where out has the sum of their squares. centre [d]; null: 0.
+void add_up_equal(const Tensor& x, const std::vector<WeightedRow>& rows, const double* centre,
+                  double* out);
 
 }  // namespace flashbench::oracle

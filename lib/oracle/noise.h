@@ -90,24 +90,27 @@ inline double alike_sum_noise(double n) {
   return square(kAllAlike * kF32Roundoff * (std::min(n, kChain) + n / kChain));
 }
 
+/// The same in absolute terms, as far as the terms are alike: 1 for equal ones, and its power
+/// forgets what varies by a few percent. total, squares: as below.
+inline double alike_noise(double n, double total, double squares) {
+  double alike = squares == 0 ? 0 : total / (n * squares);
+  if (alike <= 0.8) return 0;
+  alike = std::min(alike, 1.0);
+  for (int power = 1; power < 64; power *= 2) alike *= alike;
+  return alike_sum_noise(n) * total * alike;
+}
+
 /// Expected square of the error of an f32 sum of n terms.
 ///   total: the largest part of it, squared (what the partial sums reach).
 ///   squares: the sum of the squares of its terms (what they reach where signs are random).
-/// Each partial sum is rounded, by a third of a unit and with random signs, hence n. `alike` is 1
-/// for equal terms, and its power forgets what varies by a few percent.
+/// Each partial sum is rounded, by a third of a unit and with random signs, hence n.
 inline double sum_noise(std::int64_t n, double total, double squares) {
   constexpr double kPerTerm = 0.3;
   const double terms = static_cast<double>(n);
   const double flushed = square(terms * kF32Tiny) / 3;  // products below the smallest f32
   if (total + squares == 0) return flushed;
-  double noise = square(kPerTerm * kF32Roundoff) * terms * (total + squares) + flushed;
-  double alike = total / (terms * squares);
-  if (alike > 0.8) {
-    alike = std::min(alike, 1.0);
-    for (int power = 1; power < 64; power *= 2) alike *= alike;
-    noise += alike_sum_noise(terms) * total * alike;
-  }
-  return noise;
+  return square(kPerTerm * kF32Roundoff) * terms * (total + squares) + flushed +
+         alike_noise(terms, total, squares);
 }
 
 /// Expected square of the relative error of exp(s - m), where the score s is made in f32 of

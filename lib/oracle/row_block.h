@@ -59,6 +59,7 @@ class RowBlock {
   struct OfRow {
     std::int64_t seen = 0;            ///< keys
     double total = 0;                 ///< noise of Σ exp(S - m), relative, from summing
+    double own = 0;                   ///< sum of own_
     Weights weights;                  ///< P, then dS
     std::vector<EqualEntries> equal;  ///< keys of equal P, then dS
   };
@@ -97,17 +98,21 @@ class RowBlock {
     for (const EqualEntries& keys : row.equal) different -= static_cast<double>(keys.size() - 1);
     return std::min(row.weights.independent(), different);
   }
-  /// Adds up the errors of equal keys in `noise` [d] of row n, a sum over keys of weight_·x².
-  void add_up(std::int64_t n, const std::vector<EqualEntries>& equal, const Tensor& x,
-              double* noise) const {
+  /// Adds up the errors of equal keys in `noise` [d], a sum over keys of noise_of(key)·(x -
+  /// centre)²; centre [d], null for 0.
+  template <typename NoiseOf>
+  void add_up(const std::vector<EqualEntries>& equal, const Tensor& x, NoiseOf noise_of,
+              const double* centre, double* noise) const {
     std::vector<WeightedRow> rows;
     for (const EqualEntries& keys : equal) {
       rows.clear();
-      for (const std::int64_t j : keys)
-        rows.push_back({b_, kv_head_, j, weight_.data()[n * kv_len_ + j]});
-      add_up_equal(x, rows, noise);
+      for (const std::int64_t j : keys) rows.push_back({b_, kv_head_, j, noise_of(j)});
+      add_up_equal(x, rows, centre, noise);
     }
   }
+  /// Adds to `noise` [d_v] what the terms P·V of equal keys of row n are off by if their V are
+  /// equal, too: tokens that repeat are added up with the same rounding each time.
+  void add_alike(std::int64_t n, double* noise) const;
   /// out[rows, :] += left[rows, keys of this tile]·right[keys of this tile, tile.d]
   void weigh(const Doubles& left, std::int64_t j0, const Panel& tile, const Doubles& right,
              Doubles& out) const {
@@ -121,7 +126,7 @@ class RowBlock {
   void expect_lse(std::int64_t n, double squares);
   void weigh_row(std::int64_t n);
   void weigh_values();
-  void expect_o(std::int64_t n, const Doubles& weighed, const Doubles& lost,
+  void expect_o(std::int64_t n, const Doubles& weighed, const Doubles& mean, const Doubles& lost,
                 const PartialSums& parts);
   void score_gradient();
   void expect_d(std::int64_t n);
@@ -139,7 +144,8 @@ class RowBlock {
   Panel q_, do_;
   Doubles p_;          // [rows, kv_len]: scores, then probabilities
   Doubles exp_noise_;  // [rows, kv_len]: Σ_c (q·k)², then noise of scores, then of P
-  Doubles weight_;     // [rows, kv_len]: noise of P, then of dS
+  Doubles own_;        // [rows, kv_len]: noise of exp(S - m)/Σ, the sum taken as exact
+  Doubles weight_;     // [rows, kv_len]: that and the rounding of P, then noise of dS
   Doubles lost_;       // [rows, kv_len]: P, then dS, that underflow may lose
   Doubles slope_;      // [rows, kv_len]: of what is done to scores; only with gradients
   Doubles ds_;         // [rows, kv_len]: dP, then dS

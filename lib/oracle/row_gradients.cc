@@ -35,11 +35,17 @@ void RowBlock::expect_d(std::int64_t n) {
   }
   const double* p = p_.data() + n * kv_len_;
   const double* dp = ds_.data() + n * kv_len_;
+  const double* own = own_.data() + n * kv_len_;
   const double* weight = weight_.data() + n * kv_len_;
   double terms = 0;
   for (std::int64_t j = 0; j < kv_len_; ++j) terms += square(p[j] * dp[j]);
+  // As in O: an error of exp(S - m) counts by its distance from the mean, the rounding of P in
+  // full.
   noise += noise_of_sum(kv_len_, row.equal,
-                        [&](std::int64_t j) { return std::sqrt(weight[j]) * dp[j]; });
+                        [&](std::int64_t j) { return std::sqrt(own[j]) * (dp[j] - stats.d); });
+  noise += noise_of_sum(kv_len_, row.equal, [&](std::int64_t j) {
+    return std::sqrt(std::max(0.0, weight[j] - own[j])) * dp[j];
+  });
   stats.d_noise = noise + stats.alike * square(stats.d) +
                   std::max(sum_noise(d_v_, square(stats.d), products),
                            sum_noise(row.seen, square(stats.d), terms));
@@ -89,7 +95,10 @@ void RowBlock::weigh_keys() {
   });
   for (std::int64_t n = 0; n < rows_; ++n) {
     if (r_.stats[static_cast<std::size_t>(n)].empty) continue;
-    add_up(n, of_row_[static_cast<std::size_t>(n)].equal, def_.inputs().k, weighed.data() + n * d_);
+    add_up(
+        of_row_[static_cast<std::size_t>(n)].equal, def_.inputs().k,
+        [&](std::int64_t j) { return weight_.data()[n * kv_len_ + j]; }, nullptr,
+        weighed.data() + n * d_);
     expect_dq(n, weighed, lost, mean, parts);
   }
 }

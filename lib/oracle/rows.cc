@@ -31,6 +31,7 @@ void RowBlock::score() {
 
 /// P and LSE of each row over its visible keys, and their noise.
 void RowBlock::softmax() {
+  own_ = matrix(kv_len_);
   weight_ = matrix(kv_len_);
   lost_ = matrix(kv_len_);
   if (def_.has_gradients()) slope_ = matrix(kv_len_);
@@ -84,6 +85,10 @@ void RowBlock::expect_lse(std::int64_t n, double squares) {
   const double* p = p_.data() + n * kv_len_;
   const double* relative = exp_noise_.data() + n * kv_len_;
   row.total = sum_noise(row.seen, 1, squares);
+  for (const EqualEntries& keys : row.equal) {
+    const double count = static_cast<double>(keys.size());
+    row.total += alike_sum_noise(count) * square(count * p[keys.front()]);
+  }
   stats.exps_noise = row.total + noise_of_sum(kv_len_, row.equal, [&](std::int64_t j) {
                        return p[j] * std::sqrt(relative[j]);
                      });
@@ -96,7 +101,7 @@ void RowBlock::expect_lse(std::int64_t n, double squares) {
   stats.lse_noise = r_.lse.noise[at].variance();
 }
 
-/// Noise of P, and of P as an operand of P·V.
+/// Noise of P: of exp(S - m) alone, with the sum of all of them, and of P as an operand of P·V.
 void RowBlock::weigh_row(std::int64_t n) {
   OfRow& row = of_row_[static_cast<std::size_t>(n)];
   RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
@@ -108,11 +113,14 @@ void RowBlock::weigh_row(std::int64_t n) {
   Cells cells(rounding_);
   for (std::int64_t j = 0; j < kv_len_; ++j) {
     const StoreError error = rounding_.of(p[j]);
+    const double own = p[j] > 0 ? exp_error(p[j], std::log(p[j]), noise[j]) : 0;
     noise[j] = p[j] > 0 ? stats.noise_of(p[j], std::log(p[j]), noise[j]) : 0;
-    weight_.data()[n * kv_len_ + j] = noise[j] + error.random;
+    own_.data()[n * kv_len_ + j] = own;
+    weight_.data()[n * kv_len_ + j] = own + error.random;
     lost_.data()[n * kv_len_ + j] = error.lost;
     any_lost_ |= error.lost > 0;
-    row.weights.add(p[j], noise[j] + error.random);
+    row.own += own;
+    row.weights.add(p[j], own + error.random);
     cells.add(p[j]);
   }
   stats.alike = cells.alike();
@@ -121,7 +129,7 @@ void RowBlock::weigh_row(std::int64_t n) {
 /// O = P·V, and dP = dO·Vᵀ on the way.
 void RowBlock::weigh_values() {
   r_.o = Expected(rows_, d_v_);
-  Doubles weighed = matrix(d_v_), lost = matrix(d_v_), vt_square;
+  Doubles weighed = matrix(d_v_), mean = matrix(d_v_), lost = matrix(d_v_), vt_square;
   PartialSums parts(r_.o.value.size());
   if (def_.has_gradients()) {
     ds_ = matrix(kv_len_);
@@ -134,6 +142,7 @@ void RowBlock::weigh_values() {
     weigh(p_, j0, v, v.x, r_.o.value);
     parts.see(r_.o.value);
     weigh(weight_, j0, v, v.square, weighed);
+    weigh(own_, j0, v, v.x, mean);
     if (any_lost_) weigh(lost_, j0, v, v.magnitude, lost);
     if (!def_.has_gradients()) return;
     v.transpose();
@@ -145,25 +154,57 @@ void RowBlock::weigh_values() {
   });
   for (std::int64_t n = 0; n < rows_; ++n) {
     if (r_.stats[static_cast<std::size_t>(n)].empty) continue;
-    add_up(n, of_row_[static_cast<std::size_t>(n)].equal, def_.inputs().v,
-           weighed.data() + n * d_v_);
-    expect_o(n, weighed, lost, parts);
+    expect_o(n, weighed, mean, lost, parts);
   }
 }
 
-void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& lost,
-                        const PartialSums& parts) {
+void RowBlock::add_alike(std::int64_t n, double* noise) const {
+  const Tensor& v = def_.inputs().v;
+  for (const EqualEntries& keys : of_row_[static_cast<std::size_t>(n)].equal) {
+    const double p = p_.data()[n * kv_len_ + keys.front()];
+    for (std::int64_t c = 0; c < d_v_; ++c) {
+      double total = 0, squares = 0;
+      for (const std::int64_t j : keys) {
+        const double term = p * static_cast<double>(v.at(v.dims().index(b_, kv_head_, j, c)));
+        total += term;
+        squares += square(term);
+      }
+      noise[c] += alike_noise(static_cast<double>(keys.size()), square(total), squares);
+    }
+  }
+}
+
+/// An error of one exp(S - m) is in the sum of all of them, too: it moves O by V_j - O, not by V_j.
+/// The rounding of P to the dtype is not in that sum. weighed: Σ_j (own + store)·V², mean: Σ_j
+/// own·V.
+void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& mean,
+                        const Doubles& lost, const PartialSums& parts) {
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
+  Doubles equal(static_cast<std::size_t>(d_v_), 0.0);
+  const double* own = own_.data() + n * kv_len_;
+  const double* weight = weight_.data() + n * kv_len_;
+  const Tensor& v = def_.inputs().v;
+  add_up(
+      row.equal, v, [=](std::int64_t j) { return own[j]; }, r_.o.value.data() + n * d_v_,
+      equal.data());
+  add_alike(n, equal.data());
+  const double stored = row.weights.noise - row.own;
+  if (rounding_.alike() > 0)
+    add_up(
+        row.equal, v, [=](std::int64_t j) { return std::max(0.0, weight[j] - own[j]); }, nullptr,
+        equal.data());
   double all = 0, common = 0;
   for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
-    const double o = r_.o.value.data()[c], random = weighed.data()[c];
+    const double o = r_.o.value.data()[c], squares = weighed.data()[c];
+    const double apart = squares - 2 * o * mean.data()[c] + o * o * row.own;
+    const double random = std::max(apart, 0.0) + equal.data()[c - n * d_v_];
     const double together = (r_.stats.data()[n].alike + row.total) * square(o);
     const double computed =
         random + together + square(lost.data()[c]) + square(kF32Roundoff * o) +
-        sum_noise(row.seen, parts.largest_square(c), random * row.weights.per_noise());
+        sum_noise(row.seen, parts.largest_square(c), squares * row.weights.per_noise());
     r_.o.noise.data()[c] = {rounding_.stored(o), computed};
     all += computed;
-    common += std::min(computed, together + square(o) * row.weights.noise);
+    common += std::min(computed, together + square(o) * stored);
   }
   r_.o.excess.data()[n] = mixed_excess(
       common / all, std::min(independent(n), r_.o.distinct(static_cast<std::size_t>(n))));

@@ -107,6 +107,45 @@ TEST(Verify, CorrectResultsPassOnAllKindsOfInputs) {
       }
 }
 
+/// O and LSE of one query that sees every key, in fp64, with the score of key 0 off by `error`.
+Outputs off_by(const Problem& p, const Inputs& in, double error) {
+  const Shape& s = p.shape;
+  std::vector<double> weight, o(static_cast<std::size_t>(s.d));
+  double sum = 0;
+  for (std::int64_t j = 0; j < s.kv_len; ++j) {
+    double score = 0;
+    for (std::int64_t c = 0; c < s.d; ++c)
+      score += static_cast<double>(in.q.at(c)) * static_cast<double>(in.k.at(j * s.d + c));
+    weight.push_back(std::exp(score * p.softmax_scale() + (j == 0 ? error : 0)));
+    sum += weight.back();
+    for (std::int64_t c = 0; c < s.d; ++c)
+      o[static_cast<std::size_t>(c)] += weight.back() * static_cast<double>(in.v.at(j * s.d + c));
+  }
+  Outputs out = host::empty_outputs(p);
+  for (std::int64_t c = 0; c < s.d; ++c)
+    out.o.set(c, static_cast<float>(o[static_cast<std::size_t>(c)] / sum));
+  out.lse.set(0, static_cast<float>(std::log(sum)));
+  return out;
+}
+
+TEST(Verify, AnErrorOfOneScoreMovesOFromTheMeanNotFromZero) {
+  // Key 0 takes half of the sum. Where its V is 0 and O is not, its rounding moves O all the same.
+  const Problem p = problem({1, 1, 1, 1, 21, 40}, Dtype::kF32, false, Pass::kForward);
+  Inputs in = host::random_inputs(p);
+  for (std::int64_t c = 0; c < 40; ++c)
+    for (std::int64_t j = 0; j < 21; ++j) {
+      const float q = in.q.at(c), random = in.k.at(j * 40 + c);
+      in.k.set(j * 40 + c, j == 0 ? 5 * q : 4.5f * q + 0.05f * random);
+      in.v.set(j * 40 + c, j == 0 ? 0.0f : 1.0f);
+    }
+  const double kLikely = 150 * 0x1p-24, kUnlikely = 10 * kLikely;  // two deviations of that score
+  const Reference reference(p, in, VerifyLevel::kFull);
+  const Verdict likely = reference.verify(off_by(p, in, kLikely));
+  EXPECT_LE(of(likely, "o").error_over_noise, 1) << describe(likely);
+  const Verdict unlikely = reference.verify(off_by(p, in, kUnlikely));
+  EXPECT_FALSE(of(unlikely, "o").ok) << describe(unlikely);
+}
+
 TEST(Verify, ALargeChannelBuysNoToleranceForTheOthers) {
   for (const Dtype dtype : kDtypes)
     for (Tensor Inputs::*large : {&Inputs::v, &Inputs::k, &Inputs::q, &Inputs::d_o}) {

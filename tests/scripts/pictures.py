@@ -75,7 +75,15 @@ def result(**changes):
     out["check"] = {
         "verdict": "pass",
         "level": "full",
-        "worst": [{"tensor": "o", "error_over_noise": 0.3, "limit": 2.0, "index": [0, 0, 1, 2]}],
+        "worst": [
+            {
+                "tensor": "o",
+                "error_over_noise": 0.3,
+                "limit": 2.0,
+                "index": [0, 0, 1, 2],
+                "scope": "element",
+            }
+        ],
     }
     out["command"] = (
         f"flashbench bench --q_len {work['q_len']} --d {work['d']} --type {out['type']}"
