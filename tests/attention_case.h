@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/problem.h"
@@ -14,8 +15,8 @@ struct AttentionCase {
   const char* guards_against;
   Shape shape;
   bool causal = false;
-  double keep = 1.0;  ///< of a random padding mask; 1: none
-  double scale = 0;   ///< 0: the default
+  double keep = 1.0;                 ///< of a random padding mask; 1: none
+  std::optional<double> scale = {};  ///< absent: the default
 
   Problem problem(Dtype dtype, Pass pass = Pass::kBoth) const {
     Problem p;
@@ -28,7 +29,7 @@ struct AttentionCase {
       p.padding = PaddingMask::kRandom;
       p.mask_keep = keep;
     }
-    if (scale != 0) p.scale = scale;
+    p.scale = scale;
     return p;
   }
   /// With another head dimension.

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -61,6 +62,9 @@ struct TensorVerdict {
   double error_over_noise = 0;  ///< the worst; NaN where the output is NaN
   double limit = 2;
   bool ok = false;
+  /// Root mean square over all elements that were judged, each over its expected deviation: about 1
+  /// for a kernel that loses nothing. Absent for an identity, and where all must be exact.
+  std::optional<double> rms = {};
   Scope scope = Scope::kElement;        ///< where it is the worst
   std::array<std::int64_t, 4> index{};  ///< [b, h, row, d] of the worst element there
   double got = 0, want = 0;             ///< there

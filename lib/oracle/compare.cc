@@ -177,6 +177,7 @@ void TensorCheck::merge(const TensorCheck& other) {
 
 TensorVerdict TensorCheck::verdict() const {
   TensorCheck all = *this;
+  Errors total;
   for (const auto& [at, head] : heads_) {
     const double independent = std::min(static_cast<double>(head.rows.size()), head.independent);
     const double reach = std::min(excess(independent), excess_of_largest_);
@@ -186,7 +187,9 @@ TensorVerdict TensorCheck::verdict() const {
       sum.add(channel);
     }
     judge_mean(sum, reach, Scope::kHead, all);
+    total.add(sum);
   }
+  if (total.count > 0) all.worst_.rms = std::sqrt(total.squares / total.count);
   return all.worst_;
 }
 

@@ -164,6 +164,7 @@ void fields(R& r, V&& visit) {
   visit("limit", r.limit);
   visit("index", r.index);
   visit.added("scope", r.scope);
+  visit.added("rms_over_noise", r.rms_over_noise);
 }
 
 template <RecordOf<Check> R, typename V>

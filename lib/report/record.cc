@@ -32,6 +32,7 @@ Worst worst_of(const TensorVerdict& v) {
   w.tensor = v.tensor;
   if (std::isfinite(v.error_over_noise)) w.error_over_noise = v.error_over_noise;
   w.limit = v.limit;
+  if (v.rms && std::isfinite(*v.rms)) w.rms_over_noise = v.rms;
   w.index = v.index;
   w.scope = name(v.scope);
   return w;

@@ -153,6 +153,9 @@ struct Worst {
   std::optional<double> error_over_noise;  ///< absent where the output is NaN or infinitely far off
   double limit = 2;
   std::array<std::int64_t, 4> index{};  ///< [b, h, row, d]
+  /// Root mean square of the error of all judged elements, each over its expected deviation; absent
+  /// for an identity and where the output is NaN.
+  std::optional<double> rms_over_noise = {};
   /// What is as far off as that: an "element", or the mean of a "row", a "channel", a "head", of
   /// which `index` is the worst element.
   std::string scope = "element";

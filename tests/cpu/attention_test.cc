@@ -42,7 +42,10 @@ constexpr AttentionCase kCases[] = {
     {"d_1024", {1, 1, 1, 14, 200, 1024}, true},
     {"large_logits", {1, 1, 1, 40, 150, 64}, false, 1.0, 3.75},
     {"negative_scale", {1, 1, 1, 20, 40, 32}, true, 1.0, -0.2},
-    {"zero_scale_is_the_mean", {1, 1, 1, 20, 40, 32}, false, 1.0, 1e-30},
+    {"zero_scale_is_the_mean", {1, 1, 1, 20, 40, 32}, true, 1.0, 0.0},
+    {"zero_scale_padded", {1, 1, 1, 20, 40, 32}, false, 0.5, 0.0},
+    {"scale_that_underflows", {1, 1, 1, 20, 40, 32}, true, 1.0, 1e-50},
+    {"tiny_scale_is_the_mean", {1, 1, 1, 20, 40, 32}, true, 1.0, 1e-30},
 };
 
 const AttentionCase& case_named(std::string_view what) {

@@ -82,6 +82,7 @@ def result(**changes):
                 "limit": 2.0,
                 "index": [0, 0, 1, 2],
                 "scope": "element",
+                "rms_over_noise": 0.2,
             }
         ],
     }
