@@ -7,13 +7,10 @@
 #include "cuda/devices.h"
 #include "cuda/kernels.h"
 #include "cuda/probe/peak_probe.h"
+#include "cuda/route.h"
 
 namespace flashbench::cuda {
 namespace {
-
-std::string capability_text(int capability) {
-  return fmt::format("{}.{}", capability / 10, capability % 10);
-}
 
 DeviceStatus status_of_gpu(int index, const DeviceInfo& about) {
   DeviceStatus status;

@@ -16,13 +16,6 @@
 namespace flashbench::cuda {
 namespace {
 
-const DriverApi* driver(std::string& absent) {
-  static std::string why;
-  static const DriverApi* const api = load_driver(why);
-  absent = why;
-  return api;
-}
-
 /// Why nothing can run on a GPU although there is a driver; "" when it can.
 std::string unusable(const DriverApi& api, int& count) {
   if (const Result r = api.init(0); r != kSuccess) return error_line(api, "cuInit", r);
@@ -50,7 +43,7 @@ Gpus find_gpus() {
     gpus.absent = "CUDA_VISIBLE_DEVICES is empty, which hides every GPU";
     return gpus;
   }
-  const DriverApi* const api = driver(gpus.absent);
+  const DriverApi* const api = load_driver(gpus.absent);
   if (api == nullptr) return gpus;
   int count = 0;
   gpus.absent = unusable(*api, count);
@@ -99,7 +92,8 @@ const Gpus& gpus() {
 Device& gpu(int index) {
   OpenGpu& open = open_gpu(index);
   std::string unused;
-  if (open.device == nullptr) open.device = std::make_unique<DriverDevice>(*driver(unused), index);
+  if (open.device == nullptr)
+    open.device = std::make_unique<DriverDevice>(*load_driver(unused), index);
   return *open.device;
 }
 
@@ -113,8 +107,8 @@ PeakProbe& peak_probe(int index) {
 const Monitor& monitor(int index) {
   OpenGpu& open = open_gpu(index);
   if (open.monitor == nullptr) {
-    static std::string absent;
-    static const NvmlApi* const nvml = load_nvml(absent);
+    std::string absent;
+    const NvmlApi* const nvml = load_nvml(absent);
     const DeviceInfo& about = gpus().found[static_cast<std::size_t>(index)];
     open.monitor = std::make_unique<Monitor>(nvml, absent, about.pci_bus_id);
   }

@@ -212,8 +212,6 @@ class CudaPlan final : public Plan {
       dk_ = {device_, kv, s.k_dims(), "dk"};
       dv_ = {device_, kv, s.v_dims(), "dv"};
       if (!materialises(family_)) delta_ = {device_, rows_bytes(problem_), "delta"};
-      if (const std::size_t bytes = family_.dq_sums_bytes(extent_); bytes > 0)
-        dq_sums_ = {device_, bytes, "dq_sums"};
     }
     if (family_.boxed) {
       taken_ = {device_, sizeof(std::int32_t), "taken blocks"};
@@ -271,7 +269,6 @@ class CudaPlan final : public Plan {
       a.packed_v = packed_v_.rows();
     }
     a.delta = delta_.as<float>();
-    a.dq_sums = dq_sums_.as<float>();
     a.kept = kept_.as<std::int32_t>();
     a.kept_before = kept_before_.as<std::int32_t>();
     a.scores = scores_.as<float>();
@@ -309,7 +306,6 @@ class CudaPlan final : public Plan {
 
   /// What the backward's kernels add to, or leave out.
   void zero_sums() {
-    if (dq_sums_.bytes() > 0) device_.zero(dq_sums_.address(), dq_sums_.bytes());
     if (materialises(family_) || (!padded(problem_) && keeps_all_)) return;
     dk_.zero();
     dv_.zero();
@@ -324,7 +320,7 @@ class CudaPlan final : public Plan {
   const Extent extent_;
   const std::vector<Launch> launches_;  // of the timed passes
   DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_, packed_k_, packed_v_;
-  DeviceBuffer lse_, delta_, dq_sums_, kept_, kept_before_;
+  DeviceBuffer lse_, delta_, kept_, kept_before_;
   DeviceBuffer scores_, score_gradients_, key_mask_, product_scratch_;
   DeviceBuffer taken_;
   Attention argument_{};
@@ -350,7 +346,7 @@ DeviceNeed device_need(const KernelFamily& family, const Problem& p,
   }
   need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len) +
                    packed_bytes(family, p) + (family.boxed ? sizeof(std::int32_t) : 0);
-  if (p.needs_gradients()) need.workspace += rows_bytes(p) + family.dq_sums_bytes(extent_of(p));
+  if (p.needs_gradients()) need.workspace += rows_bytes(p);
   return need;
 }
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <string>
 #include <utility>
 
 #include "cuda/mma_sm80/mma_sm80.h"
@@ -16,11 +15,11 @@ namespace {
 constexpr const KernelFamily* kFamilies[] = {&wgmma_sm90a::kFamily, &mma_sm80::kFamily,
                                              &simt_f32::kFamily, &normal_cublas::kFamily};
 
+}  // namespace
+
 std::string capability_text(int capability) {
   return fmt::format("{}.{}", capability / 10, capability % 10);
 }
-
-}  // namespace
 
 std::span<const KernelFamily* const> families() { return kFamilies; }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "cuda/contract/family.h"
 
@@ -32,6 +33,9 @@ constexpr Refusal refusal(const KernelFamily& f, const RouteQuery& q) {
 
 /// The refusal in words a user can act on; nullopt for kNone.
 std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q);
+
+/// "7.5" of 75.
+std::string capability_text(int capability);
 
 /// Every family, the preferred one first.
 std::span<const KernelFamily* const> families();

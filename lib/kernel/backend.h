@@ -109,8 +109,8 @@ class Backend {
   /// With `queues`: seconds on the device's clock that what `work` queues takes, from when the
   /// device is through with what was queued before. Waits for it.
   virtual double queued_s(const Execution& e, const std::function<void()>& work);
-  /// With `queues`: waits until what was queued before the last call of this is done; what was
-  /// queued since keeps the device busy.
+  /// With `queues`: waits until the device is through with what was in the queue at the call of
+  /// this before this one. What was queued since keeps it busy.
   virtual void wait_for_previous(const Execution&) {}
 
   /// Every execution that has peaks of its own and that the request allows.

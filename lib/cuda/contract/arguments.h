@@ -37,7 +37,6 @@ struct Attention {
   Rows d_o;         ///< read by the backward
   Rows dq, dk, dv;  ///< written by the backward
   float* delta;     ///< [b, h, q_len]: rowsum(dO o O), written and read by the backward
-  float* dq_sums;   ///< scratch of KernelFamily::dq_sums_bytes, zeroed before each backward
   // K and V with their kept rows at the front and zeros behind, where a kernel moves boxes of rows;
   // null without a padding mask.
   Rows packed_k, packed_v;

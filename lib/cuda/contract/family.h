@@ -26,8 +26,8 @@ enum class Product {
 /// One kernel launch of a pass, or one product. Entry points are extern "C":
 /// <family>_<what>[_<element>]_d<padded d>, e.g. "simt_f32_forward_d64", "mma_sm80_dq_bf16_d128".
 struct Launch {
-  Product product =
-      Product::kNone;  ///< not kNone: no kernel, and of the fields below those of work
+  /// kNone: a kernel. Of a product, which BLAS computes, only `phase` and the work below are set.
+  Product product = Product::kNone;
   std::string entry;
   std::string phase;  ///< as --profile shows it: "forward", "delta", "dq", "dkdv"
   std::int64_t grid_x = 1, grid_y = 1, grid_z = 1;
@@ -69,8 +69,6 @@ struct KernelFamily {
   /// The launches, in order. They run in one stream: each sees what those before it wrote.
   std::vector<Launch> (*forward)(const Extent& e) = nullptr;
   std::vector<Launch> (*backward)(const Extent& e) = nullptr;
-  /// Bytes of Attention::dq_sums; 0 where the family has no use for it.
-  std::size_t (*dq_sums_bytes)(const Extent& e) = nullptr;
 };
 
 /// n / unit, rounded up: how many tiles of `unit` rows cover n.

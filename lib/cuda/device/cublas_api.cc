@@ -22,24 +22,25 @@ CublasApi find_all(Loader& from) {
   return api;
 }
 
-}  // namespace
-
-const CublasApi* load_cublas(std::string& absent) {
+Loaded<CublasApi> load() {
   for (const char* const name : kLibraries) {
     void* const library = ::dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) continue;
     Loader loader(library);
-    static CublasApi api;
-    api = find_all(loader);
-    if (loader.missing().empty()) return &api;
-    absent = fmt::format("{} lacks {}", name, loader.missing());
-    return nullptr;
+    const CublasApi api = find_all(loader);
+    if (loader.missing().empty()) return {.api = api};
+    return {.absent = fmt::format("{} lacks {}", name, loader.missing())};
   }
-  absent = fmt::format(
-      "{} was not found; install cuBLAS (it comes with the CUDA toolkit) or name its folder in "
-      "LD_LIBRARY_PATH",
-      kLibraries[0]);
-  return nullptr;
+  return {.absent = fmt::format("{} was not found; install cuBLAS (it comes with the CUDA toolkit) "
+                                "or name its folder in LD_LIBRARY_PATH",
+                                kLibraries[0])};
+}
+
+}  // namespace
+
+const CublasApi* load_cublas(std::string& absent) {
+  static const Loaded<CublasApi> loaded = load();
+  return loaded.get(absent);
 }
 
 }  // namespace flashbench::cuda

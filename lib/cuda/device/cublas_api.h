@@ -28,8 +28,8 @@ struct CublasApi {
   const char* (*status_name)(CublasStatus status);
 };
 
-/// Loads libcublas.so.13 or an older one with the same interface. On failure returns nullptr and
-/// says why in `absent`. Takes seconds where the library is not in the page cache.
+/// Loads libcublas.so.13 or an older one with the same interface, once. On failure returns nullptr
+/// and says why in `absent`. Takes seconds where the library is not in the page cache.
 const CublasApi* load_cublas(std::string& absent);
 
 }  // namespace flashbench::cuda

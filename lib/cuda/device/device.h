@@ -74,8 +74,8 @@ class Device {
   virtual std::size_t product_scratch_bytes() const { return 0; }
   /// Waits until everything queued is done.
   virtual void wait() = 0;
-  /// Waits until what was queued before the last call of this is done. What was queued since keeps
-  /// the device busy, whatever the caller does next.
+  /// Waits until the device is through with what was in the queue at the call of this before this
+  /// one. What was queued since keeps it busy, whatever the caller does next.
   virtual void wait_for_previous() { wait(); }
 
   /// Marks this place of the queue (on a GPU, by an event), the first of a new series: whatever

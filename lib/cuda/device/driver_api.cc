@@ -42,19 +42,21 @@ DriverApi find_all(Loader& from) {
   return api;
 }
 
+Loaded<DriverApi> load() {
+  void* const library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) return {.absent = "no CUDA driver: libcuda.so.1 was not found"};
+  Loader loader(library);
+  const DriverApi api = find_all(loader);
+  if (loader.missing().empty()) return {.api = api};
+  return {.absent = fmt::format("the CUDA driver is too old: its libcuda.so.1 lacks {}",
+                                loader.missing())};
+}
+
 }  // namespace
 
 const DriverApi* load_driver(std::string& absent) {
-  void* const library = ::dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) {
-    absent = "no CUDA driver: libcuda.so.1 was not found";
-    return nullptr;
-  }
-  Loader loader(library);
-  static const DriverApi api = find_all(loader);
-  if (loader.missing().empty()) return &api;
-  absent = fmt::format("the CUDA driver is too old: its libcuda.so.1 lacks {}", loader.missing());
-  return nullptr;
+  static const Loaded<DriverApi> loaded = load();
+  return loaded.get(absent);
 }
 
 std::string error_line(const DriverApi& api, const std::string& call, Result error) {

@@ -55,7 +55,7 @@ struct DriverApi {
   Result (*error_text)(Result error, const char** text);
 };
 
-/// Loads libcuda.so.1. On failure returns nullptr and says why in `absent`.
+/// Loads libcuda.so.1, once. On failure returns nullptr and says why in `absent`.
 const DriverApi* load_driver(std::string& absent);
 
 /// "cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (out of memory)".

@@ -35,7 +35,8 @@ struct NvmlApi {
   NvmlResult (*ecc_errors)(NvmlDevice device, int type, int counter, unsigned long long* count);
 };
 
-/// Loads libnvidia-ml.so.1 and initialises it. On failure returns nullptr and says why in `absent`.
+/// Loads libnvidia-ml.so.1 and initialises it, once. On failure returns nullptr and says why in
+/// `absent`.
 const NvmlApi* load_nvml(std::string& absent);
 
 }  // namespace flashbench::cuda

@@ -26,7 +26,6 @@ constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
 Launch delta(const Extent& e);
 std::vector<Launch> forward(const Extent& e);
 std::vector<Launch> backward(const Extent& e);
-constexpr std::size_t no_scratch(const Extent&) { return 0; }
 
 inline constexpr KernelFamily kFamily = {
     .name = "mma_sm80",
@@ -38,7 +37,6 @@ inline constexpr KernelFamily kFamily = {
     .shared_bytes = shared_bytes,
     .forward = forward,
     .backward = backward,
-    .dq_sums_bytes = no_scratch,
 };
 
 }  // namespace flashbench::cuda::mma_sm80

@@ -12,7 +12,6 @@ constexpr std::size_t shared_bytes(Pass, std::int64_t) { return 64; }
 
 std::vector<Launch> forward(const Extent& e);
 std::vector<Launch> backward(const Extent& e);
-constexpr std::size_t no_scratch(const Extent&) { return 0; }
 
 inline constexpr KernelFamily kFamily = {
     .name = "normal_cublas",
@@ -25,7 +24,6 @@ inline constexpr KernelFamily kFamily = {
     .shared_bytes = shared_bytes,
     .forward = forward,
     .backward = backward,
-    .dq_sums_bytes = no_scratch,
 };
 
 }  // namespace flashbench::cuda::normal_cublas

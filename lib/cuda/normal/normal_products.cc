@@ -116,7 +116,8 @@ Gemm gemm_of(Product product, const Attention& a) {
 
 bool gemms_fit(const Shape& s) {
   constexpr std::int64_t kMost = std::numeric_limits<int>::max();
-  return s.group() * s.q_len <= kMost && s.b * s.h_kv <= kMost;
+  const std::int64_t most_per_row = ceil_div(s.kv_len, 4) * 4 * 2;  // 16 bits in a row of f32
+  return s.group() * s.q_len <= kMost && s.b * s.h_kv <= kMost && most_per_row <= kMost;
 }
 
 }  // namespace flashbench::cuda

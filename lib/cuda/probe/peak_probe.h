@@ -22,7 +22,7 @@ class PeakProbe {
 
   explicit PeakProbe(Device& device) : device_(device) {}
 
-  /// FLOP/s of that instruction on the whole GPU. One reading takes `reading_s`.
+  /// FLOP/s of that instruction on the whole GPU. One reading takes kReading_s.
   double flops(Dtype dtype);
   /// Bytes/s read from device memory. Takes the buffer when first called and keeps it.
   double read_bandwidth();

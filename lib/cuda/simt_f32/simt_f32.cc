@@ -5,8 +5,7 @@
 namespace flashbench::cuda::simt_f32 {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kColumns = 64;
+using simt::key_rows, simt::kColumns, simt::kThreads, simt::padded_d, simt::query_rows;
 
 /// One block per tile of `rows` of every head.
 Launch tiles_of(const Extent& e, const char* phase, std::int64_t tiles, std::int64_t heads) {

@@ -9,18 +9,13 @@
 namespace flashbench::cuda::simt {
 namespace {
 
-template <int kPaddedD>
-constexpr int kKeyRows = kPaddedD <= 128   ? 64
-                         : kPaddedD <= 256 ? 32
-                                           : 16;
-
 /// One tile of queries of one head against this block's keys.
 template <int kPaddedD, typename KeyOf>
-__device__ void add_tile(const Attention& a, Shared<kKeyRows<kPaddedD>>& shared, int b, int h,
+__device__ void add_tile(const Attention& a, Shared<key_rows(kPaddedD)>& shared, int b, int h,
                          int first_key, KeyOf key, int first_q,
-                         Sums<kKeyRows<kPaddedD>, kPaddedD>& dk,
-                         Sums<kKeyRows<kPaddedD>, kPaddedD>& dv) {
-  constexpr int kRows = kKeyRows<kPaddedD>;
+                         Sums<key_rows(kPaddedD), kPaddedD>& dk,
+                         Sums<key_rows(kPaddedD), kPaddedD>& dv) {
+  constexpr int kRows = key_rows(kPaddedD);
   const Lanes<kRows> lane;
   const Head q = head_of(a.q, a.element, b, h), d_o = head_of(a.d_o, a.element, b, h);
   const Head k = head_of(a.k, a.element, b, h / a.group);
@@ -48,7 +43,7 @@ __device__ void add_tile(const Attention& a, Shared<kKeyRows<kPaddedD>>& shared,
 
 template <int kPaddedD>
 __device__ void dkdv(const Attention& a) {
-  constexpr int kRows = kKeyRows<kPaddedD>;
+  constexpr int kRows = key_rows(kPaddedD);
   __shared__ Shared<kRows> shared;
   const BlockIndex block = block_index(static_cast<int>(gridDim.x) / (a.b * a.h_kv), a.h_kv);
   const int first_key = block.tile * kRows;  // under a causal mask the first tile is the longest

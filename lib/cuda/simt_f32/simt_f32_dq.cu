@@ -32,7 +32,7 @@ __device__ void delta(const Attention& a) {
 
 template <int kPaddedD>
 __device__ void dq(const Attention& a) {
-  constexpr int kRows = kPaddedD <= 256 ? 64 : 64 * 256 / kPaddedD, kOwnRows = kRows / 16;
+  constexpr int kRows = query_rows(kPaddedD), kOwnRows = kRows / 16;
   __shared__ Shared<kRows> shared;
   const Lanes<kRows> lane;
   const int tiles = (a.q_len + kRows - 1) / kRows;

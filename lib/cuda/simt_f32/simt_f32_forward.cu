@@ -11,9 +11,6 @@ namespace {
 
 constexpr float kLn2 = 0.693147180559945309f;
 
-template <int kPaddedD>
-constexpr int kForwardRows = kPaddedD <= 256 ? 64 : 64 * 256 / kPaddedD;
-
 /// Absorbs one tile of scores into the running maximum and sum of a row, in units of log2. Turns
 /// the scores into weights and returns the factor for the old sum and the old O.
 __device__ float absorb(float (&s)[4], int first_column, KeyRange seen, float scale_log2,
@@ -37,7 +34,7 @@ __device__ float absorb(float (&s)[4], int first_column, KeyRange seen, float sc
 
 template <int kPaddedD>
 __device__ void forward(const Attention& a) {
-  constexpr int kRows = kForwardRows<kPaddedD>, kOwnRows = kRows / 16;
+  constexpr int kRows = query_rows(kPaddedD), kOwnRows = kRows / 16;
   __shared__ Shared<kRows> shared;
   const Lanes<kRows> lane;
   const int tiles = (a.q_len + kRows - 1) / kRows;

@@ -2,6 +2,7 @@
 
 #include "cuda/contract/arguments.h"
 #include "cuda/fragments/simt_vectors.cuh"
+#include "cuda/simt_f32/simt_f32_layout.h"
 
 // What the simt_f32 kernels share: a block of 256 threads, a tile of rows against 64 columns.
 //
@@ -13,12 +14,6 @@
 // multiply-adds: 8 reads for 64 of them at 64 rows, which keeps the FMA pipes ahead of shared
 // memory.
 namespace flashbench::cuda::simt {
-
-inline constexpr int kThreads = 256;
-inline constexpr int kColumns = 64;  ///< of a score tile
-inline constexpr int kDepth = 32;    ///< of the head dimension, staged at a time for the scores
-inline constexpr int kWidth = 64;    ///< of the head dimension, staged at a time for the sums
-inline constexpr int kPad = 4;       ///< floats: rows start in different banks, 16-byte aligned
 
 /// One head of a [batch, head, row, dim] tensor.
 struct Head {
@@ -79,19 +74,6 @@ __device__ inline void stage(float (&tile)[kRows][kCount + kPad], const Head& he
     }
   });
 }
-
-/// Shared memory of one block. The slices of Q and K that scores are made of and the slices of V
-/// that the weights multiply are never needed together: they share their bytes.
-template <int kRows>
-struct Shared {
-  union {
-    struct {
-      float rows[kRows][kDepth + kPad], columns[kColumns][kDepth + kPad];
-    } factors;
-    float values[kColumns][kWidth + kPad];
-  };
-  float weights[kRows][kColumns + kPad];
-};
 
 /// This thread's place in the 16 x 16 threads of a block, and the rows and columns that it owns.
 template <int kRows>

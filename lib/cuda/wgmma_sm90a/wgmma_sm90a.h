@@ -38,7 +38,6 @@ inline constexpr KernelFamily kFamily = {
     .shared_bytes = shared_bytes,
     .forward = forward,
     .backward = backward,
-    .dq_sums_bytes = mma_sm80::no_scratch,
 };
 
 }  // namespace flashbench::cuda::wgmma_sm90a

@@ -75,6 +75,8 @@ TEST(Gemms, WhatBlasCannotCountIsRefused) {
   EXPECT_TRUE(gemms_fit({1, 1, 1, kMost, 1, 64}));
   EXPECT_FALSE(gemms_fit({1, 2, 1, kMost / 2 + 1, 1, 64}));
   EXPECT_FALSE(gemms_fit({kMost, 2, 2, 1, 1, 64}));
+  EXPECT_TRUE(gemms_fit({1, 1, 1, 1, kMost / 2 - 4, 64}));
+  EXPECT_FALSE(gemms_fit({1, 1, 1, 1, kMost / 2 + 1, 64})) << "2^31 elements from row to row";
 }
 
 }  // namespace
