@@ -197,9 +197,8 @@ constexpr OtherName kOtherNames[] = {
     {"uint8", "u1"}, {"?", "b1"},       {"bool", "b1"},    {"bool_", "b1"},
 };
 
-/// Of a dtype or of a mask. `descr` is little-endian or native, which is the same here: '<f4',
-/// '=f4',
-/// '|f4' and 'f4' are one type.
+/// Of a dtype or of a mask. Little-endian and native are the same here: '<f4', '=f4', '|f4' and
+/// 'f4' are one type.
 std::optional<Element> element(std::string_view descr) {
   static_assert(std::endian::native == std::endian::little);
   const bool marked = !descr.empty() && std::string_view("<=|>").find(descr[0]) != descr.npos;
