@@ -249,7 +249,7 @@ void check_external(const CheckRequest& request, const Backends& backends, Check
   report::Result result = result_of("check", routed);
   result.status = report::Status::kOk;
   result.kernel = "external: " + request.external;
-  result.command += fmt::format(" --external {}", request.external);
+  result.command += fmt::format(" --external {}", shell_word(request.external));
   add_work(result, count_work(c.problem, count_visible(c.problem, in.key_mask)));
   add_verdict(result, oracle::verify(c.problem, in, out, level_of(request.run.verify, c.problem)),
               result.command);

@@ -7,19 +7,10 @@
 #include "sweep/rows.h"
 #include "sweep/shown.h"
 #include "sweep/text.h"
+#include "system/quote.h"
 
 namespace flashbench::sweep {
 namespace {
-
-/// Quotes a word for a POSIX shell where it needs it.
-std::string shell_word(const std::string& word) {
-  static constexpr std::string_view kPlain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:=,+%@";
-  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
 
 template <typename Keep>
 std::string line_of(const Case& c, std::span<const Field> table, Keep&& keep) {

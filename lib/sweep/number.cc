@@ -124,7 +124,7 @@ double parse_real(std::string_view text, std::string_view where, double least, d
         most < std::numeric_limits<double>::max()
             ? fmt::format("{} must be between {} and {}, got {}", where, least, most, quote(text))
             : fmt::format("{} must be at least {}, got {}", where, least, quote(text)));
-  return value;
+  return value == 0 ? 0 : value;  // -0 is no other case than 0
 }
 
 bool parse_bool(std::string_view text, std::string_view where) {

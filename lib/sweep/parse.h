@@ -180,16 +180,20 @@ inline std::string nothing(const CaseRecord&) { return ""; }
 
 inline bool always(const Case&) { return true; }
 
+/// A case of which nothing was asked.
+inline const Case& usual_case() {
+  static const Case usual;
+  return usual;
+}
+
 template <auto at>
 bool is_set(const Case& c) {
-  const Case defaults;
-  return at(c) != at(defaults);
+  return at(c) != at(usual_case());
 }
 
 template <auto at>
 void reset_to_default(Case& c) {
-  const Case defaults;
-  at(c) = at(defaults);
+  at(c) = at(usual_case());
 }
 
 template <auto at>

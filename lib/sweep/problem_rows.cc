@@ -100,6 +100,7 @@ std::string do_text(const Case& c) {
 }
 bool do_said(const Case& c) {
   const Problem& p = c.problem;
+  if (!p.needs_gradients()) return false;
   switch (p.d_o) {
     case GradSource::kRandom:
       return true;
@@ -107,7 +108,7 @@ bool do_said(const Case& c) {
       return !p.files.d_o.empty();
     case GradSource::kOnes:
       // A gradient inside the bundle is used without being asked for.
-      return !p.files.bundle.empty() && p.needs_gradients();
+      return !p.files.bundle.empty();
   }
   no_such_enumerator();
 }
@@ -128,10 +129,21 @@ Axis parse_seeds(const Asked& a) {
 std::string scale_text(const Case& c) { return fmt::format("{}", c.problem.softmax_scale()); }
 Value recorded_scale(const Case& c) { return c.problem.softmax_scale(); }
 
+// Of which tensors a file may be read: a bundle may hold a mask and a gradient, too.
 bool from_files(const Case& c) { return c.problem.files.any(); }
-template <auto at>
-bool named_apart(const Case& c) {
-  return from_files(c) && is_set<at>(c);
+bool mask_from_file(const Case& c) {
+  return !c.problem.files.bundle.empty() || c.problem.padding == PaddingMask::kFile;
+}
+bool do_from_file(const Case& c) {
+  return !c.problem.files.bundle.empty() || c.problem.d_o == GradSource::kFile;
+}
+bool has_layout(const Case& c) { return from_files(c) || do_from_file(c); }
+constexpr std::string_view kNeedsFiles = "needs --input, or --q, --k and --v";
+
+/// A name or a layout, where it is of a tensor that is read and not as usual.
+template <auto at, auto is_read>
+bool set_and_read(const Case& c) {
+  return is_read(c) && is_set<at>(c);
 }
 Value recorded_input(const Case& c) {
   const Problem& p = c.problem;
@@ -141,12 +153,19 @@ Value recorded_input(const Case& c) {
     text = f.bundle;
   else if (f.any())
     text = fmt::format("{}, {}, {}", f.q, f.k, f.v);
-  if (f.any() && f.layout != Layout::kBhsd) text += fmt::format("; layout={}", name(f.layout));
+  if (set_and_read<kLayout, has_layout>(c)) text += fmt::format("; layout={}", name(f.layout));
+  // Another tensor of the same file makes another problem.
+  if (set_and_read<kQName, from_files>(c)) text += "; q_name=" + f.q_name;
+  if (set_and_read<kKName, from_files>(c)) text += "; k_name=" + f.k_name;
+  if (set_and_read<kVName, from_files>(c)) text += "; v_name=" + f.v_name;
   if (p.padding == PaddingMask::kFile && !f.mask.empty()) text += "; mask=" + f.mask;
   if (p.needs_gradients() && p.d_o != GradSource::kOnes)
     text += fmt::format("; do={}", p.d_o == GradSource::kFile && !f.d_o.empty()
                                        ? std::string_view(f.d_o)
                                        : name(p.d_o));
+  if (p.padding == PaddingMask::kFile && is_set<kMaskName>(c)) text += "; mask_name=" + f.mask_name;
+  if (p.needs_gradients() && p.d_o == GradSource::kFile && is_set<kDoName>(c))
+    text += "; do_name=" + f.do_name;
   return text;
 }
 
@@ -266,7 +285,8 @@ constexpr Field kRows[] = {
      .help = "gradient of the output: ones, random or FILE (default: ones)", .rank = {3, 5, 0, 3},
      .parse = parse_do, .text = do_text, .said = do_said,
      .label = [](const Case& c) { return fmt::format("do_{}", name(c.problem.d_o)); },
-     .has_effect = [](const Case& c) { return c.problem.needs_gradients(); }, .reset = reset_do},
+     .has_effect = [](const Case& c) { return c.problem.needs_gradients(); }, .reset = reset_do,
+     .idle = "is for gradients: backward, or --pass backward or both"},
     {.name = "scale", .value = "X", .help = "factor of the scores (default: 1/sqrt(d))",
      .rank = {3, 4, 0, 1}, .parse = parse_reals<kScale, kAnyReal>, .text = scale_text,
      .said = is_set<kScale>, .follows = [](const Case& c) { return !kScale(c); },
@@ -297,23 +317,35 @@ constexpr Field kRows[] = {
      .parse = parse_single<kV>, .text = print<kV>, .said = is_set<kV>},
     {.name = "q_name", .value = "NAME", .help = "name of the tensor in the file (default: q)",
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kQName>,
-     .text = print<kQName>, .said = named_apart<kQName>},
+     .text = print<kQName>, .said = set_and_read<kQName, from_files>,
+     .has_effect = from_files, .reset = reset_to_default<kQName>,
+     .idle = kNeedsFiles},
     {.name = "k_name", .value = "NAME", .help = "(default: k)", .heading = kTensors,
      .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kKName>, .text = print<kKName>,
-     .said = named_apart<kKName>},
+     .said = set_and_read<kKName, from_files>,
+     .has_effect = from_files, .reset = reset_to_default<kKName>,
+     .idle = kNeedsFiles},
     {.name = "v_name", .value = "NAME", .help = "(default: v)", .heading = kTensors,
      .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kVName>, .text = print<kVName>,
-     .said = named_apart<kVName>},
+     .said = set_and_read<kVName, from_files>,
+     .has_effect = from_files, .reset = reset_to_default<kVName>,
+     .idle = kNeedsFiles},
     {.name = "do_name", .value = "NAME", .help = "(default: do)", .heading = kTensors,
      .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kDoName>, .text = print<kDoName>,
-     .said = named_apart<kDoName>},
+     .said = set_and_read<kDoName, do_from_file>,
+     .has_effect = do_from_file, .reset = reset_to_default<kDoName>,
+     .idle = "needs --input, or --do FILE"},
     {.name = "mask_name", .value = "NAME", .help = "(default: mask)", .heading = kTensors,
      .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kMaskName>,
-     .text = print<kMaskName>, .said = named_apart<kMaskName>},
+     .text = print<kMaskName>, .said = set_and_read<kMaskName, mask_from_file>,
+     .has_effect = mask_from_file, .reset = reset_to_default<kMaskName>,
+     .idle = "needs --input, or --mask FILE"},
     {.name = "layout", .value = "L", .help = "axes in files: {} (default: bhsd)",
      .words = choices_of<Layout>,
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kLayout>,
-     .text = print<kLayout>, .said = named_apart<kLayout>},
+     .text = print<kLayout>, .said = set_and_read<kLayout, has_layout>,
+     .has_effect = has_layout, .reset = reset_to_default<kLayout>,
+     .idle = "needs --input, --q or --do FILE"},
 };
 // clang-format on
 

@@ -14,4 +14,7 @@ std::string escape(std::string_view text);
 /// anything longer than `max_bytes` left out.
 std::string quote(std::string_view text, std::size_t max_bytes = 160);
 
+/// Quotes a word for a POSIX shell where it needs it.
+std::string shell_word(const std::string& word);
+
 }  // namespace flashbench

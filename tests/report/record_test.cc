@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "report/table.h"
 #include "tests/report/fixture.h"
@@ -118,6 +119,28 @@ TEST(WorkloadOf, InputsThatDifferReadDifferently) {
   p.files.v = "v.npy";
   p.files.d_o = "g.npy";
   EXPECT_EQ(workload_of(p).input, "q.npy, k.npy, v.npy; layout=bshd; do=g.npy");
+}
+
+// compare took two tensors of one file for one problem.
+TEST(WorkloadOf, OtherTensorsOfAFileAreOtherInputs) {
+  Problem p;
+  p.pass = Pass::kBackward;
+  p.files.bundle = "qkv.safetensors";
+  p.padding = PaddingMask::kFile;
+  p.d_o = GradSource::kFile;
+  std::set<std::string> keys = {workload_key(workload_of(p))};
+  for (std::string InputFiles::*tensor :
+       {&InputFiles::q_name, &InputFiles::k_name, &InputFiles::v_name, &InputFiles::do_name,
+        &InputFiles::mask_name}) {
+    Problem other = p;
+    other.files.*tensor = "of_layer_7";
+    EXPECT_TRUE(keys.insert(workload_key(workload_of(other))).second) << keys.size();
+  }
+  p.files.bundle.clear();
+  p.files.d_o = "g.npy";
+  p.padding = PaddingMask::kNone;
+  p.files.layout = Layout::kBshd;
+  EXPECT_EQ(workload_of(p).input, "random; layout=bshd; do=g.npy");
 }
 
 TEST(CaseKey, EveryPartOfACaseTellsItApart) {

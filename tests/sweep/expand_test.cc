@@ -4,9 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
-#include <initializer_list>
+#include <sstream>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "system/error.h"
 
@@ -17,18 +18,19 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-Settings settings(std::initializer_list<std::pair<std::string, std::string>> flags) {
+using Given = std::vector<std::pair<std::string, std::string>>;
+
+Settings settings(const Given& flags) {
   Settings out;
   for (const auto& [name, value] : flags) out[name] = {{value}, "--" + name};
   return out;
 }
 
-std::vector<Group> expand_flags(std::initializer_list<std::pair<std::string, std::string>> flags,
-                                const Defaults& defaults = {}) {
+std::vector<Group> expand_flags(const Given& flags, const Defaults& defaults = {}) {
   return expand({settings(flags), {}}, defaults);
 }
 
-std::string error_of(std::initializer_list<std::pair<std::string, std::string>> flags) {
+std::string error_of(const Given& flags) {
   try {
     expand_flags(flags);
   } catch (const UsageError& e) {
@@ -124,7 +126,7 @@ TEST(Expand, BackendsAreThoseThatTheCommandHasAndOnlySomeHaveDevices) {
   Defaults defaults;
   defaults.backends = {{.id = {"cpu"}, .title = "CPU"},
                        {.id = {"slate"}, .title = "Slate", .device_noun = "chalk"}};
-  const auto error = [&](std::initializer_list<std::pair<std::string, std::string>> flags) {
+  const auto error = [&](const Given& flags) {
     try {
       expand_flags(flags, defaults);
     } catch (const UsageError& e) {
@@ -161,6 +163,42 @@ TEST(Expand, AFlagIsIdleOnlyWhereNoZipPointUsesIt) {
   plan.zip = {settings({{"q_len", "8"}}), settings({{"q_len", "16"}})};
   EXPECT_THAT([&] { expand(plan, Defaults{}); },
               ThrowsMessage<UsageError>(HasSubstr("--mask_keep needs --mask random")));
+}
+
+TEST(Expand, WhatIsOfTensorsThatNobodyReadsIsRefused) {
+  EXPECT_THAT(error_of({{"q_name", "query"}}), HasSubstr("--q_name needs --input"));
+  EXPECT_THAT(error_of({{"mask", "m"}, {"k_name", "key"}}), HasSubstr("--k_name needs --input"));
+  EXPECT_THAT(error_of({{"mask", "random"}, {"mask_name", "m"}}), HasSubstr("--mask FILE"));
+  EXPECT_THAT(error_of({{"do", "random"}, {"pass", "both"}, {"do_name", "g"}}),
+              HasSubstr("--do FILE"));
+  EXPECT_THAT(error_of({{"mask", "m"}, {"layout", "bshd"}}), HasSubstr("--layout needs"));
+  EXPECT_THAT(error_of({{"do", "random"}, {"pass", "forward"}}),
+              HasSubstr("--do is for gradients"));
+  EXPECT_EQ(expand_flags({{"do", "random"}, {"pass", "forward,both"}}).size(), 2u)
+      << "one pass of a sweep has a use for it";
+}
+
+// The line that reproduced a mask of a file read another tensor of it, or none.
+TEST(Expand, ALineThatReproducesACaseIsReadAsThatCase) {
+  const std::vector<Given> asked = {
+      {{"mask", "m"}, {"mask_name", "keep"}},
+      {{"do", "g"}, {"pass", "both"}, {"do_name", "grad"}, {"layout", "bshd"}},
+      {{"input", "b"}, {"q_name", "query"}, {"mask_name", "keep"}, {"do_name", "grad"}},
+      {{"q", "a"}, {"k", "b"}, {"v", "c"}, {"v_name", "x"}, {"layout", "bshd"}, {"mask", "random"}},
+      {{"mask", "random"}, {"mask_keep", "0.25"}, {"scale", "-0.5"}, {"seed", "7"}},
+      {{"type", "paper"}, {"q_block", "7"}, {"kv_block", "9"}, {"cache", "cold"}, {"h_kv", "1"}},
+  };
+  for (const Given& given : asked) {
+    const Case c = expand_flags(given).at(0).cases.at(0);
+    Given said;
+    std::istringstream line(flags(c));
+    for (std::string flag, value; line >> flag >> value;) said.emplace_back(flag.substr(2), value);
+    const Case again = expand_flags(said).at(0).cases.at(0);
+    EXPECT_EQ(flags(again), flags(c));
+    EXPECT_EQ(case_key(record_of(again)), case_key(record_of(c)));
+    for (const auto& [name, value] : given)
+      EXPECT_THAT(flags(c) + " ", HasSubstr("--" + name + " ")) << value;
+  }
 }
 
 TEST(RequireSingle, NamesTheFlagThatHasTwoValues) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 
 #include "system/error.h"
@@ -84,6 +85,7 @@ TEST(ParseCounts, RefusesMalformedRanges) {
 TEST(ParseReal, RefusesNanInfAndTrailingText) {
   EXPECT_DOUBLE_EQ(parse_real("0.125", "--scale"), 0.125);
   EXPECT_DOUBLE_EQ(parse_real("-2e-3", "--scale"), -0.002);
+  EXPECT_FALSE(std::signbit(parse_real("-0", "--scale"))) << "-0 and 0 would be two cases";
   for (const std::string bad : {"nan", "inf", "-inf", "1e999", "0.5x", "", " 1", "0x1p3", "1,5"})
     EXPECT_THAT(usage_error([&] { parse_real(bad, "--scale"); }), HasSubstr("--scale must be"))
         << bad;
