@@ -26,13 +26,11 @@ registry::Request registry_request(const sweep::Case& c) {
 }
 
 /// Where a case without a kernel would have run, as far as it says.
-Place place_asked_for(const sweep::Case& c, const Backends& backends) {
+Place place_asked_for(const sweep::Case& c, const BackendInfo& of) {
   Place place;
   if (c.isa) place.isa = name(*c.isa);
   if (c.threads > 0) place.threads = c.threads;
-  const Backend* named = c.backend ? registry::find(backends, *c.backend) : nullptr;
-  if (c.device || (named != nullptr && named->info().takes_device()))
-    place.device = device_text(c.device.value_or(0));  // as routing would
+  if (of.takes_device()) place.device = device_text(c.device.value_or(0));  // as routing would
   return place;
 }
 
@@ -42,8 +40,9 @@ RoutedCase route_case(const sweep::Case& c, const Problem& resolved, const Backe
   routed.request.problem = resolved;
   auto found = registry::route(resolved, registry_request(c), backends);
   if (auto* rejection = std::get_if<Rejection>(&found)) {
-    routed.backend = c.backend.value_or(kProcessor);
-    routed.place = place_asked_for(c, backends);
+    const BackendInfo& answered = registry::backend_of(registry_request(c), backends).info();
+    routed.backend = answered.id;
+    routed.place = place_asked_for(c, answered);
     routed.skipped = std::move(*rejection);
     return routed;
   }

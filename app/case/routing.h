@@ -14,7 +14,7 @@ namespace flashbench::app {
 /// A case with the kernel that computes it, or why none here does.
 struct RoutedCase {
   sweep::Case request;                   ///< its problem resolved
-  BackendId backend = kProcessor;        ///< that computes it; without a route, that was asked for
+  BackendId backend = kProcessor;        ///< that computes it; without a route, that refused
   Place place;                           ///< where it runs; without a route, what was asked for
   std::optional<registry::Route> route;  ///< absent: see skipped
   std::optional<Rejection> skipped;      ///< why it does not run; absent when it does

@@ -49,13 +49,23 @@ std::optional<Rejection> idle_flag(const BackendInfo& of, const ExecutionRequest
   return std::nullopt;
 }
 
+/// An ISA level that is not here. Asked once for all kernels: one of plain C++ would run all the
+/// same, under the name of a level that it never used.
+std::optional<Rejection> absent_isa(Backend& backend, const ExecutionRequest& asked) {
+  if (!asked.isa) return std::nullopt;
+  for (const IsaStatus& level : backend.isas())
+    if (level.isa == *asked.isa && level.absent) return Rejection{Kind::kAbsent, *level.absent};
+  return std::nullopt;
+}
+
 /// Why a backend does not compute what was asked, whatever its kernels say.
 std::optional<Rejection> refusal(Backend& backend, const ExecutionRequest& asked) {
   const std::string where = asked.device ? fmt::format("--device {}", device_text(*asked.device))
                                          : fmt::format("--backend {}", name(backend.info().id));
   if (const auto why = backend.absent(asked.device))
     return Rejection{Kind::kAbsent, fmt::format("{} is not available: {}", where, *why)};
-  return idle_flag(backend.info(), asked, where);
+  if (auto idle = idle_flag(backend.info(), asked, where)) return idle;
+  return absent_isa(backend, asked);
 }
 
 /// The backend of a request that names none.
@@ -68,12 +78,6 @@ Backend& choose_backend(const Backends& backends, const Request& r) {
   for (Backend* b : std::views::reverse(backends))
     if (!refusal(*b, r.execution) && computes(*b, r.type)) return *b;
   return *backends.front();
-}
-
-Backend& backend_of(const Backends& backends, const Request& r) {
-  if (!r.backend) return choose_backend(backends, r);
-  if (Backend* named = find(backends, *r.backend)) return *named;
-  throw UsageError(fmt::format("unknown backend '{}'", name(*r.backend)));
 }
 
 Rejection no_kernel(const Backends& backends, AttentionType type) {
@@ -129,8 +133,14 @@ Backend& owner(const Backends& backends, const Kernel& kernel) {
                         [&](Backend* b) { return is_of(*b, kernel); });
 }
 
+Backend& backend_of(const Request& r, const Backends& backends) {
+  if (!r.backend) return choose_backend(backends, r);
+  if (Backend* named = find(backends, *r.backend)) return *named;
+  throw UsageError(fmt::format("unknown backend '{}'", name(*r.backend)));
+}
+
 std::variant<Route, Rejection> route(const Problem& p, const Request& r, const Backends& backends) {
-  Backend& backend = backend_of(backends, r);
+  Backend& backend = backend_of(r, backends);
   if (auto why = refusal(backend, r.execution)) return *why;
   if (!r.kernel.empty()) return route_forced(p, r, backend, backends);
   const Execution execution = backend.execution(r.execution, p.dtype);

@@ -36,6 +36,9 @@ struct Route {
   Execution execution;
 };
 
+/// The backend that answers a request, be it with a reason why not. Throws as route() does.
+Backend& backend_of(const Request& r, const Backends& backends = registry::backends());
+
 /// The kernel for a problem, or why none of `backends` takes it. Throws UsageError for a kernel or
 /// a backend that is not among them.
 std::variant<Route, Rejection> route(const Problem& p, const Request& r,

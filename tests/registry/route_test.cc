@@ -47,7 +47,10 @@ class ListedBackend final : public Backend {
   double peak_bytes_s(const Execution&) override { return 1; }
   PeakSubject peak_subject(const Execution&, std::optional<Dtype>) override { return {}; }
 
+  std::vector<IsaStatus> isas() override { return levels; }
+
   std::optional<std::string> why_absent;
+  std::vector<IsaStatus> levels;
 
  private:
   BackendInfo info_;
@@ -123,6 +126,28 @@ TEST_F(Routing, AForcedKernelBringsItsBackendAndContradictionsAreRefused) {
             "kernel wide computes type flash, not normal");
   EXPECT_THROW(kernel({.kernel = "none"}), UsageError);
   EXPECT_THROW(kernel({.backend = BackendId{"none"}}), UsageError);
+}
+
+// A kernel of plain C++ ran under the name of a level that no such processor has.
+TEST_F(Routing, AnIsaLevelThatIsNotHereIsRefusedForEveryKernel) {
+  cpu.levels = {
+      {.isa = Isa::kAvx2, .absent = {}, .tile = "", .chosen_for = {}},
+      {.isa = Isa::kNeon, .absent = "this processor has no neon", .tile = "", .chosen_for = {}}};
+  for (const AttentionType type : {AttentionType::kFlash, AttentionType::kPaper}) {
+    EXPECT_EQ(reason({.type = type, .execution = {.isa = Isa::kNeon, .device = {}}}),
+              "this processor has no neon");
+    EXPECT_NE(kernel({.type = type, .execution = {.isa = Isa::kAvx2, .device = {}}}), "");
+  }
+}
+
+TEST_F(Routing, WhatRefusesIsWhatWasAsked) {
+  const auto who = [&](const Request& r) {
+    return backend_of(r, {&cpu, &old, &fresh}).info().id.text;
+  };
+  EXPECT_EQ(who({.execution = {.isa = {}, .device = 3}}), "fresh");
+  EXPECT_EQ(who({.kernel = "old_flash"}), "old");
+  EXPECT_EQ(who({.type = AttentionType::kPaper}), "cpu");
+  EXPECT_EQ(who({.backend = BackendId{"old"}, .kernel = "wide"}), "old");
 }
 
 TEST_F(Routing, TheProgramHasTheProcessorFirst) {

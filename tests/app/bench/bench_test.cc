@@ -74,6 +74,14 @@ TEST_F(Bench, AnAbsentBackendIsExitThreeWithItsReason) {
   EXPECT_TRUE(script.launches.empty());
 }
 
+// A report said that the processor had refused what was asked of a device.
+TEST_F(Bench, ARefusalIsOfTheBackendThatWasAsked) {
+  EXPECT_EQ(bench({"--device", "0", "--dtype", "bf16"}), ExitCode::kUnavailable);
+  EXPECT_EQ(result().status, Status::kSkipped);
+  EXPECT_EQ(result().backend, "slate");
+  EXPECT_EQ(result().device, "0");
+}
+
 TEST_F(Bench, FlagsOfTheProcessorAreRefusedByName) {
   EXPECT_EQ(bench({"--threads", "3"}), ExitCode::kUnavailable);
   EXPECT_THAT(result().reason.value(), HasSubstr("--threads 3 is of the processor"));
