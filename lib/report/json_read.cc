@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include "report/json.h"
 #include "sweep/text.h"
 #include "system/error.h"
+#include "system/quote.h"
 #include "system/strict_json.h"
 
 namespace flashbench::report {
@@ -117,6 +119,19 @@ sweep::Value read_value(sweep::ValueType type, const Json& j, const At& at) {
   no_such_enumerator();
 }
 
+/// What a row says of its values beside their type; the schema says it too.
+void vet(const sweep::Recorded& recorded, const Json& j, const At& at) {
+  if (recorded.words != nullptr) {
+    const std::vector<std::string> words = recorded.words();
+    if (std::find(words.begin(), words.end(), j) == words.end())
+      at.fail(sweep::alternatives(words), j);
+  }
+  if (recorded.least && j.get<double>() < *recorded.least)
+    at.fail(fmt::format("at least {}", *recorded.least), j);
+  if (recorded.most && j.get<double>() > *recorded.most)
+    at.fail(fmt::format("at most {}", *recorded.most), j);
+}
+
 [[noreturn]] void fail_missing(const std::string& name, const At& at) {
   throw UsageError(fmt::format("{}: '{}' is missing; was it written by flashbench --json?",
                                at.source, at.key(name).path));
@@ -133,9 +148,24 @@ void read_recorded(const Json& object, sweep::CaseRecord& out, sweep::Place plac
     if (found == object.end() && !may_lack) fail_missing(name, at);
     if (found == object.end() || (found->is_null() && f->recorded.nullable))
       sweep::put(*f, out, {});
-    else
+    else {
       sweep::put(*f, out, read_value(f->recorded.type, *found, at.key(name)));
+      vet(f->recorded, *found, at.key(name));
+    }
   }
+}
+
+/// Two workloads that differ in a field which this program does not know would pass for one.
+void refuse_unknown(const Json& workload, const At& at, std::span<const sweep::Field> table) {
+  const std::vector<const sweep::Field*> known = sweep::recorded_fields(table);
+  for (const auto& [key, value] : workload.items())
+    if (!value.is_null() && std::none_of(known.begin(), known.end(), [&](const sweep::Field* f) {
+          return f->recorded.place == sweep::Place::kWorkload && sweep::recorded_name(*f) == key;
+        }))
+      throw UsageError(
+          fmt::format("{}: {} is no field that this flashbench knows; read the report "
+                      "with the one that wrote it",
+                      at.source, quote(at.key(key).path)));
 }
 
 void read_workload(const Json& j, Workload& out, const At& at,
@@ -143,6 +173,7 @@ void read_workload(const Json& j, Workload& out, const At& at,
   if (!j.is_object()) at.fail("an object", j);
   sweep::CaseRecord record;
   read_recorded(j, record, sweep::Place::kWorkload, at, table);
+  refuse_unknown(j, at, table);
   out = std::move(record.workload);
 }
 

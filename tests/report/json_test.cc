@@ -162,6 +162,12 @@ TEST(JsonRead, EveryFieldIsVetted) {
       {"/results/0/deterministic", 0, "must be true or false, got 0"},
       {"/context/cpu/model", nullptr, "'context.cpu.model' must be a string, got null"},
       {"/results/0/parameters", json::array({1}), "must be an object"},
+      // What the schema refuses, too.
+      {"/results/0/workload/q_len", -5, "'results[0].workload.q_len' must be at least 1, got -5"},
+      {"/results/0/workload/mask_keep", 1.5, "must be at most 1, got 1.5"},
+      {"/results/0/workload/dtype", "fp8", "must be f32, bf16 or f16, got \"fp8\""},
+      {"/results/0/type", "sparse", "must be flash, normal or paper, got \"sparse\""},
+      {"/results/0/threads", 0, "'results[0].threads' must be at least 1, got 0"},
   };
   for (const Mutation& m : mutations) {
     json j = parsed(fixed_report());
@@ -178,6 +184,15 @@ TEST(JsonRead, UnknownKeysOfLaterVersionsAreSkipped) {
   json j = parsed(fixed_report());
   j["results"][0]["watts"] = 3;
   EXPECT_EQ(error_of(j.dump()), "accepted");
+}
+
+// compare and --resume would take two workloads that differ in it for one.
+TEST(JsonRead, AFieldOfTheWorkloadThatIsNotKnownIsRefusedUnlessItSaysNothing) {
+  json j = parsed(fixed_report());
+  j["results"][0]["workload"]["chunk"] = nullptr;
+  EXPECT_EQ(error_of(j.dump()), "accepted");
+  j["results"][0]["workload"]["chunk"] = 128;
+  EXPECT_THAT(error_of(j.dump()), HasSubstr("'results[0].workload.chunk' is no field that this"));
 }
 
 TEST(JsonRead, FieldsOfLaterVersionsMayBeMissing) {
