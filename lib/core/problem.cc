@@ -68,6 +68,11 @@ std::optional<Rejection> invalid(const Problem& p) {
                      fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};
   if (p.scale && !std::isfinite(*p.scale))
     return Rejection{kInvalid, fmt::format("--scale must be finite, got {}", *p.scale)};
+  // Kernels hold the factor in f32.
+  constexpr double kMostScale = std::numeric_limits<float>::max();
+  if (p.scale && std::abs(*p.scale) > kMostScale)
+    return Rejection{kInvalid, fmt::format("--scale must be between {0:g} and {1:g}, got {2}",
+                                           -kMostScale, kMostScale, *p.scale)};
   return std::nullopt;
 }
 

@@ -27,6 +27,10 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
               HasSubstr("--q_len must be between 1"));
   EXPECT_THAT(reason([](Problem& p) { p.mask_keep = NAN; }), HasSubstr("--mask_keep"));
   EXPECT_THAT(reason([](Problem& p) { p.scale = INFINITY; }), HasSubstr("--scale must be finite"));
+  for (const double huge : {1e39, -1e39})
+    EXPECT_THAT(reason([&](Problem& p) { p.scale = huge; }), HasSubstr("--scale must be between"))
+        << "an infinity in f32, so that every result would be NaN";
+  EXPECT_EQ(reason([](Problem& p) { p.scale = 3e38; }), "accepted");
   EXPECT_THAT(
       reason([](Problem& p) { p.shape = {1 << 20, 1 << 20, 1 << 20, 1 << 30, 1 << 30, 1024}; }),
       HasSubstr("more than any machine addresses"));
