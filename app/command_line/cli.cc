@@ -151,12 +151,14 @@ Invocation parse_command_line(const std::vector<std::string>& argv, const Comman
   Args operands;
   sweep::Settings flags = parse_flags(command, commands, args, operands);
   sweep::SweepPlan config;
+  std::string config_file;
   if (const auto it = flags.find("config"); it != flags.end()) {
-    config = sweep::read_config(it->second.values[0], config_names(command));
+    config_file = it->second.values[0];
+    config = sweep::read_config(config_file, config_names(command));
     flags.erase(it);
   }
-  return {CommandLine{&command, sweep::merge(flags, std::move(config)), argv, std::move(operands),
-                      std::move(behind)},
+  return {CommandLine{&command, sweep::merge(flags, std::move(config)), std::move(config_file),
+                      argv, std::move(operands), std::move(behind)},
           ""};
 }
 

@@ -32,6 +32,7 @@ using Commands = std::vector<const Command*>;
 struct CommandLine {
   const Command* command = nullptr;
   sweep::SweepPlan plan;
+  std::string config;                 ///< the file that --config named, or ""
   std::vector<std::string> argv;      ///< with the program's name
   std::vector<std::string> operands;  ///< with takes_operands: words that belong to no flag
   std::vector<std::string> behind;    ///< with takes_operands: the words behind "--"

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <set>
 
 #include "core/enumerators.h"
 #include "measure/budget.h"
@@ -107,7 +107,7 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   run.verify = verify_mode(options);
   run.profile = options.on("profile");
   run.profile_sort = phase_order(options);
-  if (run.profile_sort != PhaseOrder::kAsTheyRun && options.find("profile") == nullptr)
+  if (run.profile_sort != PhaseOrder::kAsTheyRun && !run.profile)
     throw UsageError(fmt::format("{} needs --profile", options.find("profile_sort")->where));
   run.trace = options.text("trace");
   if (run.trace == "-") throw UsageError("--trace needs a file");
@@ -117,15 +117,14 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   return run;
 }
 
-/// Refuses an output that is one of the input files.
-void keep_inputs(std::string_view flag, const std::string& output, const Problem& p) {
-  const InputFiles& f = p.files;
-  for (const std::string* input : {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask}) {
-    std::error_code ignored;
-    if (!output.empty() && !input->empty() && std::filesystem::equivalent(output, *input, ignored))
-      throw UsageError(
-          fmt::format("{} {} would replace an input; name another file", flag, quote(output)));
+/// The files that a command reads before it writes any.
+std::vector<std::string> files_read(const CommandLine& line, const RunRequest& run) {
+  std::set<std::string> files = {line.config};
+  for (const sweep::Group& group : run.groups) {
+    const InputFiles& f = group.problem().files;
+    files.insert({f.bundle, f.q, f.k, f.v, f.d_o, f.mask});
   }
+  return {files.begin(), files.end()};
 }
 
 }  // namespace
@@ -159,14 +158,13 @@ SingleRequest single_request(const CommandLine& line, Pass pass, const Backends&
   sweep::require_single(line.plan, line.command->name);
   SingleRequest request{run_request(line, options), options.text("output"),
                         options.text("save_inputs")};
-  report::require_distinct(request.run.reports, {{"--output", request.output},
-                                                 {"--save_inputs", request.save_inputs},
-                                                 {"--trace", request.run.trace}});
   request.run.groups =
       sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}, {}, backends));
-  const Problem& posed = request.run.groups[0].problem();
-  keep_inputs("--output", request.output, posed);
-  keep_inputs("--save_inputs", request.save_inputs, posed);
+  report::require_distinct(request.run.reports,
+                           {{"--output", request.output},
+                            {"--save_inputs", request.save_inputs},
+                            {"--trace", request.run.trace}},
+                           files_read(line, request.run));
   Problem& p = request.run.groups[0].cases[0].problem;
   if (forward && p.pass != Pass::kForward)
     throw UsageError(
@@ -201,7 +199,12 @@ BenchRequest bench_request(const CommandLine& line, const Backends& backends) {
     throw UsageError("--resume_anyway needs --resume FILE");
   if (!request.resume.empty() && request.run.reports.json.empty())
     request.run.reports.json = report::without_partial(request.resume);
-  report::require_distinct(request.run.reports, {{"--trace", request.run.trace}});
+  const report::Outputs& reports = request.run.reports;
+  const std::vector<report::NamedOutput> trace = {{"--trace", request.run.trace}};
+  report::require_distinct(reports, trace, files_read(line, request.run));
+  // --json may complete the report that it resumes.
+  report::require_distinct({.json = "", .csv = reports.csv, .md = reports.md}, trace,
+                           {request.resume});
   return request;
 }
 
@@ -238,6 +241,16 @@ std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const Co
   return seeds;
 }
 
+void vet_outputs(const CommandLine& line, const CheckRequest& request) {
+  std::vector<std::string> inputs = files_read(line, request.run);
+  inputs.push_back(request.external);
+  const std::vector<report::NamedOutput> junit = {{"--junit", request.junit}};
+  report::require_distinct(request.run.reports, junit, inputs);
+  for (const char* flag : {"json", "csv", "md", "junit"})
+    if (request.list && line.plan.base.contains(flag))
+      throw UsageError(fmt::format("--list runs nothing that --{} could hold; leave it out", flag));
+}
+
 }  // namespace
 
 CheckRequest check_request(const CommandLine& line, const Backends& backends) {
@@ -251,7 +264,6 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   request.junit = options.text("junit");
   request.external = options.text("external");
   request.emulated_seeds = parse_emulated_seeds(options, line, backends);
-  report::require_distinct(request.run.reports, {{"--junit", request.junit}});
   const auto names_problem = [](const std::string& name) {
     return Options::is_workload(name) && !names_execution(name);
   };
@@ -263,6 +275,7 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
       throw UsageError("a config with 'zip' must name a workload to check");
     for (const auto& [name, setting] : line.plan.base)
       if (names_execution(name)) request.narrow.emplace(name, setting);
+    vet_outputs(line, request);
     return request;
   }
   std::vector<AttentionType> types = {AttentionType::kFlash};
@@ -270,6 +283,7 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
     types.assign(kEnumerators<AttentionType>.begin(), kEnumerators<AttentionType>.end());
   request.run.groups =
       sweep::expand(line.plan, defaults(Pass::kBoth, types, kCheckShape, backends));
+  vet_outputs(line, request);
   return request;
 }
 
@@ -318,7 +332,6 @@ CompareRequest compare_request(const CommandLine& line) {
   if (const Setting* s = options.find("threshold"))
     request.threshold = sweep::parse_real(s->values[0], s->where, 0, 10);
   if (const Setting* s = options.find("fail_on")) parse_fail_on(request, *s);
-  report::require_distinct({.json = request.json, .csv = "", .md = request.md});
 
   std::vector<std::string> names = line.operands;
   const auto run = line.plan.base.find("run");
@@ -341,6 +354,8 @@ CompareRequest compare_request(const CommandLine& line) {
         "compare takes two reports, one with --by FIELD, or --run OLD NEW; got {}", names.size()));
   request.base = names[0];
   if (wanted == 2) request.fresh = names[1];
+  report::require_distinct({.json = request.json, .csv = "", .md = request.md}, {},
+                           {request.base, request.fresh});
   return request;
 }
 

@@ -35,7 +35,7 @@ report::Report fresh_run(const std::string& program, const std::vector<std::stri
   // A report comes with exit 1 too: something in it is wrong or failed.
   if (!child.out.empty() && (code == ExitCode::kOk || code == ExitCode::kFailed))
     return report::from_json_text(child.out, fmt::format("what {} wrote", quote(program)));
-  const std::string said = last_line(child.err);
+  const std::string said = code == ExitCode::kOk ? "but no report" : last_line(child.err);
   const std::string what = fmt::format("{}: exit {}{}", command_line(argv), child.exit_code,
                                        said.empty() ? "" : fmt::format(", {}", said));
   if (code == ExitCode::kUsage || child.exit_code == kCannotExecute) throw UsageError(what);

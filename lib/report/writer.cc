@@ -11,6 +11,7 @@
 #include "report/markdown.h"
 #include "system/atomic_file.h"
 #include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::report {
 namespace {
@@ -29,7 +30,8 @@ bool is_file(const std::string& path) { return !path.empty() && path != "-"; }
 std::string identity(const std::string& path) {
   if (!is_file(path)) return path;
   std::error_code unknown;
-  const fs::path canonical = fs::weakly_canonical(path, unknown);
+  // A relative path to nothing would stay as it is spelled.
+  const fs::path canonical = fs::weakly_canonical(fs::absolute(path, unknown), unknown);
   return unknown ? path : canonical.string();
 }
 
@@ -41,7 +43,8 @@ void put(const std::string& path, const std::string& text) {
 
 }  // namespace
 
-void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs) {
+void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs,
+                      const std::vector<std::string>& inputs) {
   for (NamedOutput& report : named(reports)) outputs.push_back(std::move(report));
   if (is_file(reports.json))
     outputs.push_back({"the unfinished report of --json", partial_of(reports.json)});
@@ -53,6 +56,14 @@ void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs) 
       throw UsageError(fmt::format("{} and {} both write to {}; give one of them another file",
                                    outputs[j].flag, outputs[i].flag,
                                    path == "-" ? "stdout ('-')" : path));
+    }
+  for (const NamedOutput& output : outputs)
+    for (const std::string& input : inputs) {
+      std::error_code absent;
+      if (is_file(output.path) && !input.empty() && fs::equivalent(output.path, input, absent) &&
+          is_replaced(output.path))
+        throw UsageError(fmt::format("{} {} would replace an input; name another file", output.flag,
+                                     quote(output.path)));
     }
 }
 

@@ -20,7 +20,9 @@ struct NamedOutput {
 };
 
 /// Throws UsageError where two outputs are one file, or two go to stdout; FILE.partial is one too.
-void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs = {});
+/// And where one would replace a file that is read: `inputs`, in which "" is none.
+void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs = {},
+                      const std::vector<std::string>& inputs = {});
 
 /// Keeps FILE.partial up to date while cases finish, and puts FILE in its place at the end. A run
 /// that is cut short leaves FILE as it was and FILE.partial with everything that was done.

@@ -222,8 +222,31 @@ class Outputs(CliTest):
         self.refuse("check", "--junit", "-", says="--junit")
         bundle = self.folder / "in.safetensors"
         bundle.write_bytes(GOOD)
-        self.refuse("forward", "--input", bundle, "--output", "in.safetensors", says="replace an input")
+        for flag in ("--output", "--save_inputs", "--trace", "--json", "--csv", "--md"):
+            for path in ("in.safetensors", "./in.safetensors"):
+                command = "bench" if flag == "--md" else "forward"
+                self.refuse(command, "--input", bundle, flag, path, says="replace an input")
+        for flag in ("--junit", "--json"):
+            self.refuse("check", "--input", DATA / "tiny_f32.safetensors", "--external", bundle, flag,
+                        bundle, says="replace an input")
         self.assertEqual(bundle.read_bytes(), GOOD)
+        config = self.folder / "c.json"
+        config.write_text('{"d": 8}')
+        self.refuse("bench", "--config", config, "--json", "c.json", says="replace an input")
+        self.assertEqual(config.read_text(), '{"d": 8}')
+        self.refuse("bench", *TINY, "--json", "new", "--csv", "./new", says=["--json", "--csv"])
+        self.refuse("check", "--list", "--json", "new", says="--list runs nothing")
+
+    def test_a_report_that_is_compared_or_resumed_is_not_replaced_by_something_else(self):
+        self.expect(0, "bench", *TINY, *FAST, "--json", "r.json")
+        report = (self.folder / "r.json").read_bytes()
+        self.refuse("compare", "r.json", "r.json", "--json", "./r.json", says="replace an input")
+        self.refuse("compare", "r.json", "--by", "type", "--md", "r.json", says="replace an input")
+        for flag in ("--csv", "--md", "--trace"):
+            self.refuse("bench", *TINY, "--resume", "r.json", flag, "r.json", says=flag)
+            self.refuse("bench", *TINY, "--resume", "r.json", "--json", "new.json", flag, "r.json",
+                        says="replace an input")
+        self.assertEqual((self.folder / "r.json").read_bytes(), report)
 
     def test_results_on_stdout_leave_the_summary_to_stderr(self):
         done = subprocess.run([PROGRAM, "forward", *TINY, "--output", "-"], capture_output=True,

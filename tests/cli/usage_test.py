@@ -97,6 +97,9 @@ class Flags(CliTest):
         self.refuse("bench", "--mask_keep", "0.3", says="--mask random")
         self.refuse("bench", "--q_block", "32", says="--type paper")
         self.refuse("bench", "--backend", "cpu", "--device", "0", says="--device 0")
+        self.refuse("forward", "--do", "random", says="--do is for gradients")
+        self.refuse("forward", "--q_name", "query", says="--q_name needs --input")
+        self.refuse("bench", "--profile=false", "--profile_sort", "time", says="needs --profile")
 
     def test_one_case_commands_take_no_lists(self):
         for command in ("forward", "backward"):
@@ -123,7 +126,8 @@ class NotHere(CliTest):
         missing = [isa for isa in ("neon", "avx2") if f"  {isa} " in self.absent_levels()]
         for isa in missing:
             self.refuse("info", "--isa", isa, code=3, says=isa)
-            self.refuse("forward", *TINY, "--isa", isa, code=3, says=isa)
+            for kind in ("flash", "normal", "paper"):
+                self.refuse("forward", *TINY, "--type", kind, "--isa", isa, code=3, says=isa)
 
     def absent_levels(self):
         done = self.expect(0, "info", "--json", "-")
