@@ -7,10 +7,16 @@
 #include <stdexcept>
 #include <vector>
 
+#include "core/passive.h"
 #include "core/score_mod.h"
 #include "core/visibility.h"
 #include "oracle/normal_attention.h"
 #include "paper/forward.h"
+
+template <>
+struct flashbench::Passive<adouble> {
+  static adouble of(const adouble& x) { return adouble(x.value()); }
+};
 
 namespace flashbench::oracle {
 namespace {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstddef>
 
+#include "core/passive.h"
+
 namespace flashbench::oracle {
 
 /// A number with its derivatives along three directions at once: those of Q, K and V.
@@ -53,3 +55,8 @@ struct Dual {
 };
 
 }  // namespace flashbench::oracle
+
+template <>
+struct flashbench::Passive<flashbench::oracle::Dual> {
+  static oracle::Dual of(const oracle::Dual& x) { return oracle::Dual(x.value); }
+};

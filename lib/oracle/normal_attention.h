@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/passive.h"
 #include "oracle/literal_head.h"
 
 namespace flashbench::oracle {
@@ -28,6 +29,7 @@ void normal_row(const LiteralHead& head, std::int64_t i, const T* q_row, const T
     p[j] = head.score(p[j], i, j);
     max = std::max(max, p[j]);
   }
+  max = Passive<T>::of(max);
   T sum = T(0);
   for (std::int64_t j = 0; j < kv_len; ++j) {
     if (!head.visible(i, j)) continue;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "core/passive.h"
 #include "paper/head.h"
 
 namespace flashbench::paper {
@@ -55,6 +56,7 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
       if (!head.modify.is_identity()) row[j] = head.score(row[j], i, block.k0 + j);
       if (head.visible(i, block.k0 + j)) tile_max = std::max(tile_max, row[j]);
     }
+    tile_max = Passive<T>::of(tile_max);
     for (std::int64_t j = 0; j < keys; ++j)
       row[j] = head.visible(i, block.k0 + j) ? T(exp(row[j] - tile_max)) : T(0);
     const T tile_sum = sum_of<T>(keys, [&](std::int64_t j) { return row[j]; });

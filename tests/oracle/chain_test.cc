@@ -74,6 +74,22 @@ TEST_P(ChainTest, EveryLinkAgreesForBothLosses) {
 INSTANTIATE_TEST_SUITE_P(Cases, ChainTest, testing::ValuesIn(kCases),
                          [](const auto& param) { return std::string(param.param.name); });
 
+TEST(Chain, TheMaximumCarriesNoRoundingOfAllKeysIntoOne) {
+  // Positive inputs: one key has the maximum of most rows, and dP is large next to dP - D.
+  Problem p;
+  p.shape = {1, 1, 1, 150, 150, 32};
+  p.pass = Pass::kBackward;
+  Inputs in = host::random_inputs(p);
+  for (Tensor* t : {&in.q, &in.k, &in.v})
+    for (std::int64_t i = 0; i < t->count(); ++i) t->set(i, std::abs(t->at(i)));
+  for (const ChainLink& link : check_gradient_chain(p, in)) {
+    EXPECT_TRUE(link.ok()) << describe({link});
+    if (!link.name.starts_with("autodiff")) continue;
+    for (const TensorVerdict& t : link.tensors)
+      EXPECT_LE(t.error_over_noise, 1) << describe({link});
+  }
+}
+
 TEST(Chain, ATieForTheMaximumDoesNotBreakAutodiff) {
   Problem p;
   p.shape = {1, 1, 1, 6, 8, 4};
