@@ -19,8 +19,8 @@
 namespace flashbench::cpu {
 
 /// scale·log2(e) in two parts: scores are 2^x of `factor` (positive) times the product of K
-/// with Q times `sign`, so that the largest product is that of the largest score. A scale of 0 makes
-/// the products 0, not the factor: a masked score is -inf, and 0 times that is NaN.
+/// with Q times `sign`, so that the largest product is that of the largest score. A scale of 0
+/// makes the products 0, not the factor: a masked score is -inf, and 0 times that is NaN.
 struct ScoreFactor {
   float sign, factor;
   explicit ScoreFactor(double scale)
