@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "tests/cuda/mutation.h"
 
 // Bugs planted into the kernels' PTX, and by what each is noticed. A problem with a causal and a
@@ -13,7 +15,7 @@ struct PlantedBug {
   Mutation mutation;
   const char* why_not = "";               ///< where nobody notices
   int d = 64, q_len = 150, kv_len = 230;  ///< of the problem
-  double scale = 0;                       ///< of its scores; 0: the default
+  std::optional<double> scale = {};       ///< of its scores; absent: the default
 };
 
 inline constexpr int kAll = Mutation::kAll;
