@@ -70,11 +70,8 @@ void add_to_keys(const Head& head, const Block& block, const T* weights, const T
   for (std::int64_t j = block.k0; j < block.k1; ++j)
     add_weighted_rows(
         block.q0, block.q1, head.d,
-        [&](std::int64_t i) {
-          return head.visible(i, j) ? weights + (i - block.q0) * block.keys() + j - block.k0
-                                    : nullptr;
-        },
-        x, sum, out + j * head.d);
+        [&](std::int64_t i) { return visible_weight(head, block, weights, i, j); }, x, sum,
+        out + j * head.d);
 }
 
 }  // namespace backward_detail

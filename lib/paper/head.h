@@ -180,6 +180,13 @@ void multiply_block(const Head& head, const Block& block, const T* left, const T
   }
 }
 
+/// The weight of row i and key j in a tile [rows, keys] of the block; null where i does not see j.
+template <class T>
+const T* visible_weight(const Head& head, const Block& block, const T* weights, std::int64_t i,
+                        std::int64_t j) {
+  return head.visible(i, j) ? weights + (i - block.q0) * block.keys() + j - block.k0 : nullptr;
+}
+
 /// out[rows of the block, d] += weights·x[keys of the block, d].
 template <class T>
 void add_to_queries(const Head& head, const Block& block, const T* weights, const T* x, T* sum,
@@ -187,11 +194,8 @@ void add_to_queries(const Head& head, const Block& block, const T* weights, cons
   for (std::int64_t i = block.q0; i < block.q1; ++i)
     add_weighted_rows(
         block.k0, block.k1, head.d,
-        [&](std::int64_t j) {
-          return head.visible(i, j) ? weights + (i - block.q0) * block.keys() + j - block.k0
-                                    : nullptr;
-        },
-        x, sum, out + i * head.d);
+        [&](std::int64_t j) { return visible_weight(head, block, weights, i, j); }, x, sum,
+        out + i * head.d);
 }
 
 }  // namespace flashbench::paper

@@ -13,27 +13,15 @@
 #include "cpu/tile_ops.h"
 #include "data/inputs.h"
 #include "oracle/verify.h"
+#include "tests/attention_case.h"
+#include "tests/cpu/run.h"
 
 namespace flashbench::cpu {
 namespace {
 
-Outputs run(const Kernel& kernel, const Problem& p, Isa isa, const Inputs& in) {
-  Outputs out = data::make_outputs(p);
-  out.poison();
-  const auto plan = kernel.plan(p, {.isa = isa, .threads = 2}, in);
-  const Operands io{&in, &out};
-  plan->prepare(io);
-  plan->launch(io);
-  return out;
-}
-
 Problem problem(Shape shape, bool causal, Values values) {
-  Problem p;
-  p.shape = shape;
-  p.pass = Pass::kBoth;
-  p.causal = causal;
+  Problem p = AttentionCase{"", shape, causal}.problem(Dtype::kF32);
   p.values = values;
-  p.d_o = GradSource::kRandom;
   return p;
 }
 
@@ -53,7 +41,8 @@ TEST(Accuracy, RootMeanSquareErrorsStayBelowTheExpectedNoise) {
           const oracle::Reference reference(p, in, VerifyLevel::kFull);
           for (const Isa isa : available_isas())
             for (const Kernel* kernel : kernels())
-              for (const TensorVerdict& t : reference.verify(run(*kernel, p, isa, in)).tensors) {
+              for (const TensorVerdict& t :
+                   reference.verify(run(*kernel, p, {.isa = isa, .threads = 2}, in)).tensors) {
                 ASSERT_TRUE(t.rms) << t.tensor;
                 EXPECT_LE(*t.rms, kMost)
                     << where(*kernel, isa) << " " << t.tensor << " d " << d << " n " << n
@@ -76,7 +65,7 @@ TEST(Accuracy, ConstantsAreOffByNoMoreThanOneChain) {
   const double o = 0.1f, dv = o * 200 / 5000;
   for (const Isa isa : available_isas())
     for (const Kernel* kernel : kernels()) {
-      const Outputs out = run(*kernel, p, isa, in);
+      const Outputs out = run(*kernel, p, {.isa = isa, .threads = 2}, in);
       for (std::int64_t i = 0; i < out.o.count(); ++i)
         ASSERT_NEAR(static_cast<double>(out.o.at(i)), o, kMost * o) << where(*kernel, isa);
       for (std::int64_t i = 0; i < out.dv.count(); ++i)

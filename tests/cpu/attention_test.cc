@@ -11,6 +11,7 @@
 #include "data/inputs.h"
 #include "oracle/verify.h"
 #include "tests/attention_case.h"
+#include "tests/cpu/run.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -52,17 +53,6 @@ const AttentionCase& case_named(std::string_view what) {
   for (const AttentionCase& c : kCases)
     if (c.guards_against == what) return c;
   throw std::invalid_argument(std::string(what));
-}
-
-Outputs run(const Kernel& kernel, const Problem& p, const Execution& e, const Inputs& in) {
-  Outputs out = data::make_outputs(p);
-  out.poison();
-  const auto plan = kernel.plan(p, e, in);
-  EXPECT_EQ(plan->workspace_bytes(), kernel.workspace_bytes(p, e));
-  const Operands io{&in, &out};
-  plan->prepare(io);
-  plan->launch(io);
-  return out;
 }
 
 class AttentionTest : public testing::TestWithParam<Isa> {};
