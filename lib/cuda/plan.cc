@@ -211,7 +211,10 @@ class CudaPlan final : public Plan {
       dq_ = {device_, t, s.q_dims(), "dq"};
       dk_ = {device_, kv, s.k_dims(), "dk"};
       dv_ = {device_, kv, s.v_dims(), "dv"};
-      if (!materialises(family_)) delta_ = {device_, rows_bytes(problem_), "delta"};
+      if (!materialises(family_))
+        for (const auto& [buffer, name] :
+             {std::pair{&row_max_, "row maxima"}, {&row_log2_sum_, "row sums"}, {&delta_, "delta"}})
+          *buffer = {device_, rows_bytes(problem_), name};
     }
     if (family_.boxed) {
       taken_ = {device_, sizeof(std::int32_t), "taken blocks"};
@@ -268,6 +271,8 @@ class CudaPlan final : public Plan {
       a.packed_k = packed_k_.rows();
       a.packed_v = packed_v_.rows();
     }
+    a.row_max = row_max_.as<float>();
+    a.row_log2_sum = row_log2_sum_.as<float>();
     a.delta = delta_.as<float>();
     a.kept = kept_.as<std::int32_t>();
     a.kept_before = kept_before_.as<std::int32_t>();
@@ -320,7 +325,7 @@ class CudaPlan final : public Plan {
   const Extent extent_;
   const std::vector<Launch> launches_;  // of the timed passes
   DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_, packed_k_, packed_v_;
-  DeviceBuffer lse_, delta_, kept_, kept_before_;
+  DeviceBuffer lse_, row_max_, row_log2_sum_, delta_, kept_, kept_before_;
   DeviceBuffer scores_, score_gradients_, key_mask_, product_scratch_;
   DeviceBuffer taken_;
   Attention argument_{};
@@ -346,7 +351,7 @@ DeviceNeed device_need(const KernelFamily& family, const Problem& p,
   }
   need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len) +
                    packed_bytes(family, p) + (family.boxed ? sizeof(std::int32_t) : 0);
-  if (p.needs_gradients()) need.workspace += rows_bytes(p);
+  if (p.needs_gradients()) need.workspace += 3 * rows_bytes(p);  // maxima, sums, D
   return need;
 }
 

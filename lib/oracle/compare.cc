@@ -17,8 +17,7 @@ double overflow(Dtype t) {
 
 double error(double got, double want, double tolerance, Dtype dtype) {
   if (got == want) return 0;  // -inf included
-  if (std::isinf(got) && std::signbit(got) == std::signbit(want) &&
-      std::abs(want) + tolerance >= overflow(dtype))
+  if (std::isinf(got) && std::copysign(1.0, got) * want + tolerance >= overflow(dtype))
     return std::isinf(want) ? kInf : 0;
   return std::abs(got - want);
 }
@@ -88,6 +87,7 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
   Head& head = heads_[{index[0], index[1]}];
   head.channels.resize(static_cast<std::size_t>(want.d));
   head.rows.insert(want.hash(n));
+  head.values.insert(want.values_hash(n));
   head.independent = want.independent;
   Errors row;
   for (std::int64_t c = 0; c < want.d; ++c) {
@@ -171,6 +171,7 @@ void TensorCheck::merge(const TensorCheck& other) {
     to.channels.resize(std::max(to.channels.size(), from.channels.size()));
     for (std::size_t c = 0; c < from.channels.size(); ++c) to.channels[c].add(from.channels[c]);
     to.rows.insert(from.rows.begin(), from.rows.end());
+    to.values.insert(from.values.begin(), from.values.end());
     to.independent = from.independent;
   }
 }
@@ -179,7 +180,8 @@ TensorVerdict TensorCheck::verdict() const {
   TensorCheck all = *this;
   Errors total;
   for (const auto& [at, head] : heads_) {
-    const double independent = std::min(static_cast<double>(head.rows.size()), head.independent);
+    const std::size_t rows = std::min(head.rows.size(), head.values.size());
+    const double independent = std::min(static_cast<double>(rows), head.independent);
     const double reach = std::min(excess(independent), excess_of_largest_);
     Errors sum;
     for (const Errors& channel : head.channels) {

@@ -73,7 +73,9 @@ class TensorCheck {
   };
   struct Head {
     std::vector<Errors> channels;
-    std::unordered_set<std::uint64_t> rows;  ///< hashes of what is expected: equal rows err alike
+    // Rows that err alike: those that Expected says, and those of equal values (all of O, where
+    // the scale is 0).
+    std::unordered_set<std::uint64_t> rows, values;
     double independent = std::numeric_limits<double>::infinity();  ///< Expected::independent
   };
 

@@ -14,7 +14,10 @@ void Expected::append(const Expected& rows) {
 }
 
 std::uint64_t Expected::hash(std::size_t n) const {
-  if (!alike.empty()) return alike[n];
+  return alike.empty() ? values_hash(n) : alike[n];
+}
+
+std::uint64_t Expected::values_hash(std::size_t n) const {
   std::uint64_t h = 0;
   const auto columns = static_cast<std::size_t>(d);
   for (std::size_t c = n * columns; c < (n + 1) * columns; ++c) {

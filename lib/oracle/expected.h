@@ -21,7 +21,8 @@ struct Expected {
   /// the errors of each query.
   double independent = std::numeric_limits<double>::infinity();
 
-  /// [rows]: rows of equal numbers have errors in common; empty: rows of equal values have.
+  /// [rows]: rows of equal numbers have errors in common, as have rows of equal values; may be
+  /// empty.
   std::vector<std::uint64_t> alike;
 
   Expected() = default;
@@ -33,8 +34,10 @@ struct Expected {
 
   /// More rows of as many elements.
   void append(const Expected& rows);
-  /// alike[n], or a number made from the values of row n, as f32.
+  /// alike[n], or where there is none, values_hash(n).
   std::uint64_t hash(std::size_t n) const;
+  /// A number made from the values of row n, as f32.
+  std::uint64_t values_hash(std::size_t n) const;
   /// How many values row n has, as f32: equal ones have equal errors.
   double distinct(std::size_t n) const;
 };

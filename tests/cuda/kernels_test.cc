@@ -35,6 +35,10 @@ constexpr AttentionCase kCases[] = {
     {"d_256", {1, 1, 1, 40, 70, 256}, true},
     {"large_logits", {1, 1, 1, 40, 90, 64}, false, 1.0, 3.75},
     {"negative_scale", {1, 1, 1, 20, 40, 32}, true, 1.0, -0.2},
+    {"scale_zero_is_a_mean", {1, 1, 1, 20, 40, 32}, true, 1.0, 0.0},
+    {"maxima_of_1e5_rise", {1, 1, 1, 48, 300, 256}, false, 1.0, 1e4},
+    {"scores_of_1e9", {1, 1, 1, 48, 150, 64}, true, 1.0, 1e8},
+    {"scores_of_minus_1e31", {1, 1, 1, 48, 150, 256}, true, 1.0, -1e30},
 };
 
 // Beyond what tensor cores are used for; many instructions, so few of them.

@@ -373,6 +373,31 @@ TEST(Verify, HalfPrecisionOverflowIsRoundingAndNotAnError) {
   EXPECT_FALSE(of(verify(p, in, out, VerifyLevel::kFull), "o").ok);
 }
 
+TEST(Verify, WhatRoundingMayCarryBeyondTheDtypeMayBeInfiniteOnEitherSide) {
+  Problem p = problem({1, 1, 1, 1, 1, 2}, Dtype::kF16, false, Pass::kBackward);
+  const Inputs in = host::random_inputs(p);
+  for (const double scale : {1.0, 1e12}) {  // dS is 0, but for rounding dP and D
+    p.scale = scale;
+    Outputs out = host::attention(p, in);
+    EXPECT_TRUE(of(verify(p, in, out, VerifyLevel::kFull), "dq").ok);
+    for (const float infinity : {kInf, -kInf}) {
+      out.dq.set(1, infinity);
+      EXPECT_EQ(of(verify(p, in, out, VerifyLevel::kFull), "dq").ok, scale > 1);
+    }
+  }
+}
+
+TEST(Verify, QueriesOfEqualResultsHaveEqualErrors) {
+  Problem p = problem({1, 1, 1, 48, 48, 256}, Dtype::kF32, false, Pass::kForward);
+  p.scale = 0;  // all rows are the mean of V, whatever their queries
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    p.seed = seed;
+    const Inputs in = host::random_inputs(p);
+    const Verdict v = verify(p, in, host::attention(p, in), VerifyLevel::kFull);
+    EXPECT_LE(of(v, "o").error_over_noise, 0.75 * of(v, "o").limit) << seed;
+  }
+}
+
 TEST(ChooseLevel, FullForSmallAndSampleForLargeProblems) {
   const Problem small = problem({1, 2, 2, 256, 256, 64});
   const Problem large = problem({1, 2, 2, 65536, 65536, 512});

@@ -31,9 +31,16 @@ struct Rows {
 /// Rows that see nothing: O = 0, LSE = -inf, dQ = 0. Rows of dK and dV whose key is not kept
 /// are zeroed by the host before the launch; no kernel touches them.
 struct Attention {
-  Rows q, k, v;     ///< read: [b, h, q_len, d], [b, h_kv, kv_len, d] twice
-  Rows o;           ///< forward writes it, backward reads it
-  float* lse;       ///< [b, h, q_len], natural log of the sum of exp of the scaled scores
+  Rows q, k, v;  ///< read: [b, h, q_len, d], [b, h_kv, kv_len, d] twice
+  Rows o;        ///< forward writes it, backward reads it
+  float* lse;    ///< [b, h, q_len], natural log of the sum of exp of the scaled scores
+  // [b, h, q_len] each, from the forward to the backward, or null where none follows: the score
+  // q.k that the forward subtracts from a row's, and log2 of the sum of exp2 of the differences
+  // times scale_log2; 0 and +inf where a row sees nothing. P is exp2((q.k - max)·scale_log2 -
+  // log2_sum): a score that the backward computes again cancels against the same bits. LSE, one
+  // number for both, is rounded to 2^-24 of itself: where scores are 1e8, the difference is noise.
+  float* row_max;
+  float* row_log2_sum;
   Rows d_o;         ///< read by the backward
   Rows dq, dk, dv;  ///< written by the backward
   float* delta;     ///< [b, h, q_len]: rowsum(dO o O), written and read by the backward

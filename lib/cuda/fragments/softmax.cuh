@@ -22,28 +22,63 @@ struct RunningSoftmax {
   }
 };
 
+/// Scores become exponents as factor·s - shift: one FMA, whose product is exact. What rounding the
+/// shift leaves, 2^-24 of it, is in the sum too and cancels.
+struct Shift {
+  float factor, shift;
+};
+
+/// The shift of a row whose maximum is `max`, -inf in a row that has seen nothing. From 2^27 on the
+/// remainder would leave f16's range, and neighbouring f32 scores are more than 2^3 apart in P: a
+/// factor that is a power of two, at least half of the scale, makes the shift exact.
+__device__ __forceinline__ Shift shift_of(float max, float scale_log2) {
+  const float power_of_two = __uint_as_float(__float_as_uint(scale_log2) & 0xff800000u);
+  const float factor = fabsf(max * scale_log2) < 0x1p27f ? scale_log2 : power_of_two;
+  return {factor, max == -kInf ? 0.0f : max * factor};
+}
+
+/// The factor for sums of exponentials that had the shift of `old_max`, so that they go with `by`.
+/// Where the two factors of scores differ, the old sums are below 2^-8 of one new exponential whose
+/// score is uncertain by as much: they are dropped, as are the zeros of a row that had seen
+/// nothing.
+__device__ __forceinline__ float rescaling(float old_max, const Shift& by, float scale_log2) {
+  const Shift old = shift_of(old_max, scale_log2);
+  const bool comparable = old_max != -kInf && old.factor == by.factor;
+  return comparable ? exp2_fast(old.shift - by.shift) : 0.0f;
+}
+
 /// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
-/// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; and the factors for O, 1 / sum
-/// or 0.
+/// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; what the backward needs of the
+/// row; and the factors for O, 1 / sum or 0.
 template <int kRowTiles>
 __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock& block, int row,
                                             const RunningSoftmax<kRowTiles>& state, int t,
                                             float scale_log2, float (&inverse)[2]) {
-  float* lse = a.lse + (static_cast<std::int64_t>(block.b) * a.h + block.h) * a.q_len;
+  const std::int64_t values = row_offset(a, block.b, block.h);
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const float sum = sum_of_four_lanes(state.sum[t][half]);
     inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
     const int q = block.first_row + row + fragment_row(half);
-    if (q < a.q_len && fragment_column() == 0)
-      lse[q] = sum == 0.0f ? -kInf : state.max[t][half] * scale_log2 * kLn2 + logf(sum);
+    if (q >= a.q_len || fragment_column() != 0) continue;
+    const Shift by = shift_of(state.max[t][half], scale_log2);
+    a.lse[values + q] = sum == 0.0f ? -kInf : state.max[t][half] * scale_log2 * kLn2 + logf(sum);
+    if (a.row_max == nullptr) continue;
+    const float max = sum == 0.0f ? 0.0f : state.max[t][half];
+    a.row_max[values + q] = a.scale < 0.0f ? -max : max;
+    a.row_log2_sum[values + q] = sum == 0.0f ? kInf : log2f(sum) - fmaf(max, by.factor, -by.shift);
   }
 }
 
-/// LSE and D of the rows that a thread holds.
+/// P of a score that was computed again.
+__device__ __forceinline__ float weight(float s, float scale_log2, float max, float log2_sum) {
+  return exp2_fast(fmaf(s - max, scale_log2, -log2_sum));
+}
+
+/// What the backward needs of the rows that a thread holds.
 template <int kRowTiles>
 struct RowStatistics {
-  float lse_log2[kRowTiles][2], delta[kRowTiles][2];
+  float max[kRowTiles][2], log2_sum[kRowTiles][2], delta[kRowTiles][2];
 
   __device__ __forceinline__ void load(const Attention& a, int b, int h, int first) {
     const std::int64_t values = row_offset(a, b, h);
@@ -52,13 +87,15 @@ struct RowStatistics {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         const int q = first + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
-        lse_log2[t][half] = q < a.q_len ? a.lse[values + q] * kLog2E : 0.0f;
-        delta[t][half] = q < a.q_len ? a.delta[values + q] : 0.0f;
+        const bool valid = q < a.q_len;
+        max[t][half] = valid ? a.row_max[values + q] : 0.0f;
+        log2_sum[t][half] = valid ? a.row_log2_sum[values + q] : kInf;
+        delta[t][half] = valid ? a.delta[values + q] : 0.0f;
       }
   }
 };
 
-/// P = exp(scale·s - LSE).
+/// Scores become P.
 template <int kRowTiles, int kColumns>
 __device__ __forceinline__ void recompute_p(Fragments<kRowTiles, kColumns>& s,
                                             const RowStatistics<kRowTiles>& values,
@@ -69,7 +106,8 @@ __device__ __forceinline__ void recompute_p(Fragments<kRowTiles, kColumns>& s,
     for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
       for (int c = 0; c < 4; ++c)
-        s[t][n][c] = exp2_fast(fmaf(s[t][n][c], scale_log2, -values.lse_log2[t][c / 2]));
+        s[t][n][c] =
+            weight(s[t][n][c], scale_log2, values.max[t][c / 2], values.log2_sum[t][c / 2]);
 }
 
 /// dS = P∘(dP - D), in place of dP.
@@ -85,19 +123,23 @@ __device__ __forceinline__ void softmax_gradient(Fragments<kRowTiles, kColumns>&
       for (int c = 0; c < 4; ++c) dp[t][n][c] = p[t][n][c] * (dp[t][n][c] - values.delta[t][c / 2]);
 }
 
-/// Pᵀ = exp(scale·sᵀ - LSE): here queries are columns, and their LSE lies in shared memory.
+/// Scoresᵀ become Pᵀ: here queries are columns, whose maxima and sums lie in shared memory.
 template <int kRowTiles, int kColumns>
 __device__ __forceinline__ void recompute_p_transposed(Fragments<kRowTiles, kColumns>& s,
-                                                       std::uint32_t lse, float scale_log2) {
+                                                       std::uint32_t maxima,
+                                                       std::uint32_t log2_sums, float scale_log2) {
+  const auto column = static_cast<std::uint32_t>(fragment_column() * 4);
 #pragma unroll
   for (int n = 0; n < kColumns / 8; ++n) {
-    const float2 l =
-        load_shared_pair(lse + static_cast<std::uint32_t>(fragment_column() * 4) + 32 * n);
+    const float2 max = load_shared_pair(maxima + column + 32 * n);
+    const float2 log2_sum = load_shared_pair(log2_sums + column + 32 * n);
 #pragma unroll
     for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
-      for (int c = 0; c < 4; ++c)
-        s[t][n][c] = exp2_fast(fmaf(s[t][n][c], scale_log2, -kLog2E * (c % 2 == 0 ? l.x : l.y)));
+      for (int c = 0; c < 4; c += 2) {
+        s[t][n][c] = weight(s[t][n][c], scale_log2, max.x, log2_sum.x);
+        s[t][n][c + 1] = weight(s[t][n][c + 1], scale_log2, max.y, log2_sum.y);
+      }
   }
 }
 

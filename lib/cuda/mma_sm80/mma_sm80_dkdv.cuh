@@ -22,20 +22,23 @@ struct KvShared {
   __device__ std::uint32_t v() const { return base + (kWhat == KvGradient::kValues ? 0 : kBlock); }
   __device__ std::uint32_t q(int stage) const { return v() + kBlock + stage * kStage; }
   __device__ std::uint32_t d_o(int stage) const { return q(2) + stage * kStage; }
-  __device__ std::uint32_t lse(int stage) const { return d_o(2) + stage * kRowValues; }
-  __device__ std::uint32_t delta(int stage) const { return lse(2) + stage * kRowValues; }
+  __device__ std::uint32_t max(int stage) const { return d_o(2) + stage * kRowValues; }
+  __device__ std::uint32_t log2_sum(int stage) const { return max(2) + stage * kRowValues; }
+  __device__ std::uint32_t delta(int stage) const { return log2_sum(2) + stage * kRowValues; }
 
-  /// Requests a tile of queries with their LSE and D.
+  /// Requests a tile of queries with their maxima, sums and D.
   __device__ __forceinline__ void load_queries(const Attention& a, int b, int h, int first,
                                                int stage) const {
     load_tile<kD, kTile.columns, kTile.threads()>(q(stage), query_rows(a, a.q, b, h), first);
     load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage), query_rows(a, a.d_o, b, h), first);
-    const unsigned value = thread(), column = value % kTile.columns;
-    if (value >= 2 * kTile.columns) return;
+    static_assert(3 * kTile.columns <= kTile.threads());
+    const unsigned which = thread() / kTile.columns, column = thread() % kTile.columns;
+    if (which > 2) return;
     const int query = first + static_cast<int>(column);
     const bool valid = query < a.q_len;
-    const float* from = (value < kTile.columns ? a.lse : a.delta) + row_offset(a, b, h);
-    const std::uint32_t to = value < kTile.columns ? lse(stage) : delta(stage);
+    const float* const values = which == 0 ? a.row_max : which == 1 ? a.row_log2_sum : a.delta;
+    const float* const from = values + row_offset(a, b, h);
+    const std::uint32_t to = max(stage) + which * 2 * kRowValues;
     copy_4_async(to + column * sizeof(float), valid ? from + query : from, valid);
   }
 };
@@ -106,7 +109,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     }
     Fragments<kRowTiles, kQueries> p = {};
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
-    recompute_p_transposed<kRowTiles, kQueries>(p, at.lse(stage), a.scale_log2);
+    recompute_p_transposed<kRowTiles, kQueries>(p, at.max(stage), at.log2_sum(stage), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first_row, tile.query);
     if constexpr (kWantV) multiply_from_registers<T, kD, kRowTiles, kQueries>(dv, p, at.d_o(stage));

@@ -25,16 +25,16 @@ __device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
       for (int n = 0; n < kColumns / 8; ++n)
         max = fmaxf(max, fmaxf(s[t][n][2 * half], s[t][n][2 * half + 1]));
       max = max_of_four_lanes(max);
-      // A row that has seen nothing yet: (-inf) - (-inf) would be NaN.
-      const float shift = max == -kInf ? 0.0f : max * scale_log2;
-      const float rescale = exp2_fast(state.max[t][half] * scale_log2 - shift);
+      const Shift by = shift_of(max, scale_log2);
+      const float rescale =
+          max == state.max[t][half] ? 1.0f : rescaling(state.max[t][half], by, scale_log2);
       state.max[t][half] = max;
       float sum = state.sum[t][half] * rescale;
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
         for (int c = 2 * half; c < 2 * half + 2; ++c) {
-          s[t][n][c] = exp2_fast(fmaf(s[t][n][c], scale_log2, -shift));
+          s[t][n][c] = exp2_fast(fmaf(s[t][n][c], by.factor, -by.shift));
           sum += s[t][n][c];
         }
       state.sum[t][half] = sum;

@@ -69,12 +69,13 @@ constexpr std::size_t dq_shared_bytes(int d) {
   return 2 * tile_bytes(d, t.rows()) + 4 * tile_bytes(d, t.columns);
 }
 
-/// K and, unless only dV is asked for, V; two stages of Q, dO and, as f32, LSE and D.
+/// K and, unless only dV is asked for, V; two stages of Q, dO and, as f32, each
+/// row's maximum, sum and D.
 constexpr std::size_t dkdv_shared_bytes(int d, KvGradient what) {
   const TileShape t = dkdv_tile(d, what);
   const std::size_t resident = what == KvGradient::kValues ? 1 : 2;
   return resident * tile_bytes(d, t.rows()) + 4 * tile_bytes(d, t.columns) +
-         4 * static_cast<std::size_t>(t.columns) * sizeof(float);
+         6 * static_cast<std::size_t>(t.columns) * sizeof(float);
 }
 
 /// Whether dK and dV come from one launch; two where their accumulators do not fit side by side.

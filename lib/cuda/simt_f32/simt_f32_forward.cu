@@ -11,20 +11,21 @@ namespace {
 
 constexpr float kLn2 = 0.693147180559945309f;
 
-/// Absorbs one tile of scores into the running maximum and sum of a row, in units of log2. Turns
-/// the scores into weights and returns the factor for the old sum and the old O.
-__device__ float absorb(float (&s)[4], int first_column, KeyRange seen, float scale_log2,
-                        float& max, float& sum) {
+/// Absorbs one tile of scores into the running maximum (of `sign` times the scores) and sum of a
+/// row. Turns the scores into weights and returns the factor for the old sum and the old O.
+__device__ float absorb(float (&s)[4], int first_column, KeyRange seen, float sign,
+                        float scale_log2, float& max, float& sum) {
   const Lanes<64> lane;  // columns do not depend on the number of rows
   float tile_max = -INFINITY;
   for (int c = 0; c < 4; ++c)
-    if (seen.holds(first_column + lane.column(c))) tile_max = fmaxf(tile_max, s[c] * scale_log2);
+    if (seen.holds(first_column + lane.column(c))) tile_max = fmaxf(tile_max, sign * s[c]);
   const float new_max = fmaxf(max, row_max(tile_max));
-  const float rescale = max == new_max ? 1.0f : exp2f(max - new_max);
+  // Nothing seen yet: (-inf) times a scale of 0 is NaN.
+  const float rescale = max == -INFINITY ? 0.0f : exp2f((max - new_max) * fabsf(scale_log2));
   float tile_sum = 0;
   for (int c = 0; c < 4; ++c) {
     const bool visible = seen.holds(first_column + lane.column(c));
-    s[c] = visible ? exp2f(fmaf(s[c], scale_log2, -new_max)) : 0.0f;
+    s[c] = visible ? exp2f((s[c] - sign * new_max) * scale_log2) : 0.0f;
     tile_sum += s[c];
   }
   sum = sum * rescale + row_sum(tile_sum);
@@ -44,6 +45,7 @@ __device__ void forward(const Attention& a) {
   const Head k = head_of(a.k, a.element, block.b, block.h / a.group);
   const Head v = head_of(a.v, a.element, block.b, block.h / a.group);
 
+  const float sign = a.scale < 0 ? -1.0f : 1.0f;
   KeyRange sees[kOwnRows];
   float max[kOwnRows], sum[kOwnRows];
   Sums<kRows, kPaddedD> o = {};
@@ -61,7 +63,7 @@ __device__ void forward(const Attention& a) {
     multiply<kRows>(s, shared, q, query, k, key, a.d);
 #pragma unroll
     for (int i = 0; i < kOwnRows; ++i) {
-      const float factor = absorb(s[i], first, sees[i], a.scale_log2, max[i], sum[i]);
+      const float factor = absorb(s[i], first, sees[i], sign, a.scale_log2, max[i], sum[i]);
       rescale<kRows, kPaddedD>(o, i, factor);
     }
     store_weights<kRows>(shared, s);
@@ -70,10 +72,16 @@ __device__ void forward(const Attention& a) {
 
   store<kRows, kPaddedD>(o, head_of(a.o, a.element, block.b, block.h), query,
                          [&](int i) { return sum[i] > 0 ? 1 / sum[i] : 0.0f; });
-  float* const lse = a.lse + (static_cast<std::int64_t>(block.b) * a.h + block.h) * a.q_len;
-  for (int i = 0; i < kOwnRows; ++i)
-    if (lane.tx == 0 && query(lane.row(i)) >= 0)
-      lse[first_q + lane.row(i)] = sum[i] > 0 ? (max[i] + log2f(sum[i])) * kLn2 : -INFINITY;
+  const std::int64_t values = (static_cast<std::int64_t>(block.b) * a.h + block.h) * a.q_len;
+  for (int i = 0; i < kOwnRows; ++i) {
+    if (lane.tx != 0 || query(lane.row(i)) < 0) continue;
+    const std::int64_t at = values + first_q + lane.row(i);
+    const bool sees_some = sum[i] > 0;
+    a.lse[at] = sees_some ? (max[i] * fabsf(a.scale_log2) + log2f(sum[i])) * kLn2 : -INFINITY;
+    if (a.row_max == nullptr) continue;
+    a.row_max[at] = sees_some ? sign * max[i] : 0.0f;
+    a.row_log2_sum[at] = sees_some ? log2f(sum[i]) : INFINITY;
+  }
 }
 
 }  // namespace

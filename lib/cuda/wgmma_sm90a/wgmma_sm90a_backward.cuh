@@ -9,7 +9,6 @@
 /// and dV by blocks of keys, with their products as wgmma. Nothing is added from two blocks.
 namespace flashbench::cuda::wgmma_sm90a {
 
-using fragments::exp2_fast;
 using fragments::KeyBlock;
 using fragments::QueryTiles;
 
@@ -33,12 +32,15 @@ struct GradientShared {
   __device__ __forceinline__ std::uint32_t streamed_dp(int stage) const {
     return streamed_s(stage) + kPlan.stage;
   }
-  /// -log2(e)·LSE of the streamed rows, of which each scaled score makes an exponent.
-  __device__ __forceinline__ std::uint32_t shift(int stage) const {
-    return base + kPlan.values + 8 * stage * kTile.columns;
+  /// Of the streamed rows: the maximum, log2 of the sum, and D.
+  __device__ __forceinline__ std::uint32_t max(int stage) const {
+    return base + kPlan.values + 12 * stage * kTile.columns;
+  }
+  __device__ __forceinline__ std::uint32_t log2_sum(int stage) const {
+    return max(stage) + 4 * kTile.columns;
   }
   __device__ __forceinline__ std::uint32_t delta(int stage) const {
-    return shift(stage) + 4 * kTile.columns;
+    return log2_sum(stage) + 4 * kTile.columns;
   }
   __device__ __forceinline__ std::uint32_t resident_full() const { return base + kPlan.barriers; }
   __device__ __forceinline__ std::uint32_t full(int stage) const {
@@ -210,9 +212,8 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
                                fragments::query_rows(a, a.dq, block.b, block.h), block.first_row);
 }
 
-/// The producer of dK and dV, a warp: tiles of Q and dO by TMA; their LSE and D, which
-/// start anywhere, by its lanes. LSE becomes a shift here, once for all keys. Both are read while
-/// the stage is still in use.
+/// The producer of dK and dV, a warp: tiles of Q and dO by TMA; their maxima, sums and D, which
+/// start anywhere, by its lanes. These are read while the stage is still in use.
 template <int kD, TileShape kTile>
 __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
                                                const GradientShared<kD, kTile>& shared,
@@ -222,18 +223,20 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
   if (lane == 0) shared.load_resident(x.k, x.v, block.first_row, block.h_kv, block.b);
   for (PipelineState<kTile.stages> pipe; !tile.done(); tile = tile.next(), ++pipe.count) {
     const std::int64_t values = fragments::row_offset(x.a, block.b, tile.h);
-    float shift[kTile.columns / 32], delta[kTile.columns / 32];
+    float max[kTile.columns / 32], log2_sum[kTile.columns / 32], delta[kTile.columns / 32];
 #pragma unroll
     for (int i = 0; i < kTile.columns / 32; ++i) {
       const int q = tile.query + lane + 32 * i;
       const bool valid = q < x.a.q_len;
-      shift[i] = valid ? -fragments::kLog2E * x.a.lse[values + q] : 0.0f;
+      max[i] = valid ? x.a.row_max[values + q] : 0.0f;
+      log2_sum[i] = valid ? x.a.row_log2_sum[values + q] : fragments::kInf;
       delta[i] = valid ? x.a.delta[values + q] : 0.0f;
     }
     wait(shared.empty(pipe.stage()), pipe.parity() ^ 1);
 #pragma unroll
     for (int i = 0; i < kTile.columns / 32; ++i) {
-      store_shared(shared.shift(pipe.stage()) + 4 * (lane + 32 * i), shift[i]);
+      store_shared(shared.max(pipe.stage()) + 4 * (lane + 32 * i), max[i]);
+      store_shared(shared.log2_sum(pipe.stage()) + 4 * (lane + 32 * i), log2_sum[i]);
       store_shared(shared.delta(pipe.stage()) + 4 * (lane + 32 * i), delta[i]);
     }
     __syncwarp();
@@ -241,17 +244,21 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
   }
 }
 
-/// Pᵀ = exp2(scale_log2·sᵀ + shift): queries are columns, and their shifts lie in shared memory.
+/// Scoresᵀ become Pᵀ: queries are columns, whose maxima and sums lie in shared memory.
 template <int kColumns>
 __device__ __forceinline__ void recompute_p_transposed(Fragments<1, kColumns>& s,
-                                                       std::uint32_t shift, float scale_log2) {
+                                                       std::uint32_t maxima,
+                                                       std::uint32_t log2_sums, float scale_log2) {
+  const auto column = static_cast<std::uint32_t>(fragments::fragment_column() * 4);
 #pragma unroll
   for (int n = 0; n < kColumns / 8; ++n) {
-    const float2 by = fragments::load_shared_pair(
-        shift + static_cast<std::uint32_t>(fragments::fragment_column() * 4) + 32 * n);
+    const float2 max = fragments::load_shared_pair(maxima + column + 32 * n);
+    const float2 log2_sum = fragments::load_shared_pair(log2_sums + column + 32 * n);
 #pragma unroll
-    for (int c = 0; c < 4; ++c)
-      s[0][n][c] = exp2_fast(fmaf(s[0][n][c], scale_log2, c % 2 == 0 ? by.x : by.y));
+    for (int c = 0; c < 4; c += 2) {
+      s[0][n][c] = fragments::weight(s[0][n][c], scale_log2, max.x, log2_sum.x);
+      s[0][n][c + 1] = fragments::weight(s[0][n][c + 1], scale_log2, max.y, log2_sum.y);
+    }
   }
 }
 
@@ -296,7 +303,8 @@ struct KeyConsumer {
     start_by_transposed<T, kD, kQueries>(ds, shared().resident_dp(group()),
                                          shared().streamed_dp(pipe.stage()));
     wait_for_products<1>();
-    recompute_p_transposed<kQueries>(p, shared().shift(pipe.stage()), a.scale_log2);
+    recompute_p_transposed<kQueries>(p, shared().max(pipe.stage()), shared().log2_sum(pipe.stage()),
+                                     a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       fragments::hide_pairs<1, kQueries>(p, a, block.b, block.first_row, tile.query);
     round<T, kQueries>(rounded_p, p);

@@ -191,7 +191,7 @@ struct Consumer {
     state.reset();
     mask(s, 0, work);
     const Shifts by = update_maxima<kKeys>(s, state, scale_log2);
-    exponentiate<kKeys>(s, state, by, scale_log2);
+    exponentiate<kKeys>(s, state, by);
     round<T, kKeys>(p, s);
 #pragma unroll
     for (auto& columns : o[0])
@@ -214,7 +214,7 @@ struct Consumer {
     mask(s, j, work);
     const Shifts by = update_maxima<kKeys>(s, state, scale_log2);
     if (kTile.intra_warpgroup_overlap) {
-      exponentiate<kKeys>(s, state, by, scale_log2);
+      exponentiate<kKeys>(s, state, by);
       compute_before_waiting(state.sum[0][0] + state.sum[0][1], shared.mailbox(0));
       if (!last) wait_for_next_keys();
       wait_for_products<0>();
@@ -223,7 +223,7 @@ struct Consumer {
     } else {
       if (!last) wait_for_next_keys();
       rescale_output(by);
-      exponentiate<kKeys>(s, state, by, scale_log2);
+      exponentiate<kKeys>(s, state, by);
     }
     round<T, kKeys>(p, s);
     ++pipe.count;

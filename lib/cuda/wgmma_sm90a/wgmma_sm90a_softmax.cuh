@@ -15,10 +15,11 @@ using fragments::RunningSoftmax;
 /// and the sum are rescaled in few tiles only; P, up to 2^8, is as exact as below 1.
 constexpr float kRescaleThreshold = 8.0f;
 
-/// Of a thread's two rows: what is subtracted from scaled scores, and the factors for what was
-/// summed before, 1 where the shift stays.
+/// Of a thread's two rows: how scores become exponents, and the factors for what was summed before,
+/// 1 where the shift stays.
 struct Shifts {
-  float shift[2], rescale[2];
+  fragments::Shift of[2];
+  float rescale[2];
 };
 
 /// Updates the maxima in use where the scores of a tile rose above them by more than
@@ -38,27 +39,27 @@ __device__ __forceinline__ Shifts update_maxima(const Fragments<1, kKeys>& s,
         fmaxf(fmaxf(chains[0], chains[1]), fmaxf(chains[2], chains[3])));
     // False for a row that has seen nothing: (-inf) - (-inf) is NaN.
     const bool rises = (max - shift_at) * scale_log2 > kRescaleThreshold;
-    by.rescale[half] = rises ? exp2_fast((shift_at - max) * scale_log2) : 1.0f;
+    by.of[half] = fragments::shift_of(rises ? max : shift_at, scale_log2);
+    by.rescale[half] = rises ? fragments::rescaling(shift_at, by.of[half], scale_log2) : 1.0f;
     if (rises) shift_at = max;
-    by.shift[half] = shift_at == -kInf ? 0.0f : shift_at * scale_log2;
     state.sum[0][half] *= by.rescale[half];
   }
   return by;
 }
 
-/// Scores become P = exp2(scale_log2·s - shift), and are added to the sums. Both rows in one pass:
+/// Scores become P = exp2(factor·s - shift), and are added to the sums. Both rows in one pass:
 /// an exponential occupies its pipe for 8 cycles, in which the additions of those before it, and
 /// the rounding of P where that is in the same basic block, cost nothing.
 template <int kKeys>
 __device__ __forceinline__ void exponentiate(Fragments<1, kKeys>& s, RunningSoftmax<1>& state,
-                                             const Shifts& by, float scale_log2) {
+                                             const Shifts& by) {
   float sum[2][2] = {{state.sum[0][0], 0.0f}, {state.sum[0][1], 0.0f}};  // two chains a row
 #pragma unroll
   for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       float& x = s[0][n][c];
-      x = exp2_fast(fmaf(x, scale_log2, -by.shift[c / 2]));
+      x = exp2_fast(fmaf(x, by.of[c / 2].factor, -by.of[c / 2].shift));
       sum[c / 2][c % 2] += x;
     }
 #pragma unroll
