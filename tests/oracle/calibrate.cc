@@ -1,13 +1,19 @@
 // Measures the accept rule: error over expected noise of correct kernels, every one that this build
 // has, on all kinds of inputs, and of a plain attention with planted errors. Writes CSV to stdout;
-// scripts/plots/plot_calibration.py draws it. `flashbench_calibrate [--quick | --emulated]`: one
-// shape, or the kernels of emulated devices on small ones. Exits 1 when a correct result is
-// refused.
+// scripts/plots/plot_calibration.py draws it. Exits 1 when a correct result is refused.
+//
+//     flashbench_calibrate [--quick | --emulated | --gpu] [--correct] [--part I/N]
+//
+// --quick: one shape. --emulated, --gpu: the kernels of the emulated device on small shapes, of the
+// first GPU on all. --correct: nothing is planted. --part: the I-th of N shares of the inputs, so
+// that N processes do what one would.
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <string>
+#include <string_view>
 
 #include "oracle/verify.h"
 #include "registry/registry.h"
@@ -54,17 +60,24 @@ Problem make_problem(const Shape& shape, Dtype dtype, const Masking& mask, GradS
   return p;
 }
 
+struct Options {
+  std::string_view kernels;  ///< "", or one of --quick, --emulated, --gpu
+  bool correct = false;
+  unsigned part = 0, parts = 1;
+};
+
 class Calibration {
  public:
-  explicit Calibration(std::string_view which) : which_(which) {
+  explicit Calibration(const Options& options)
+      : options_(options), device_(options.kernels == "--emulated" ? kEmulatedDevice : 0) {
     fmt::print(
         "kernel,isa,dtype,q_len,kv_len,d,mask,inputs,logits,defect,level,tensor,error_over_"
         "noise,scope\n");
   }
 
   void run() {
-    if (which_ == "--quick") return run(kQuickShapes);
-    if (which_ == "--emulated") return run(kEmulatedShapes);
+    if (options_.kernels == "--quick") return run(kQuickShapes);
+    if (options_.kernels == "--emulated") return run(kEmulatedShapes);
     run(kShapes);
     run(kLongShapes);
   }
@@ -77,12 +90,14 @@ class Calibration {
     // Kinds of input, logits and maskings rotate, by numbers without a common divisor: every pair
     // of choices meets somewhere.
     std::size_t turn = 0;
+    unsigned count = 0;
     for (const Shape& shape : shapes)
       for (const Dtype dtype : kDtypes) {
         for (const host::Flavour& flavour : host::kFlavours) {
           const bool normal = &flavour == &host::kFlavours[0];
           for (int repeat = 0; repeat < (normal ? 16 : 3); ++repeat, ++turn)
-            judge_all(shape, dtype, kMaskings[turn % 4], kLogits[turn / 4 % 4], flavour);
+            if (count++ % options_.parts == options_.part)
+              judge_all(shape, dtype, kMaskings[turn % 4], kLogits[turn / 4 % 4], flavour);
           ++turn;
         }
       }
@@ -106,10 +121,10 @@ class Calibration {
       }
     };
     for (Backend* backend : registry::backends()) {
-      if ((backend->info().id == kProcessor) == (which_ == "--emulated")) continue;
+      if ((backend->info().id == kProcessor) == on_device()) continue;
       for (const Kernel* kernel : backend->kernels()) run_kernel(*backend, *kernel, p, in, report);
     }
-    if (which_ == "--emulated") return;
+    if (options_.correct || on_device()) return;
     const Outputs right = host::attention(p, in);
     report("host", "scalar", host::name(host::Defect::kNone), right);
     for (const host::Defect defect : host::kDefects) {
@@ -119,13 +134,15 @@ class Calibration {
     }
   }
 
+  bool on_device() const { return options_.kernels == "--emulated" || options_.kernels == "--gpu"; }
+
   template <typename Report>
-  static void run_kernel(Backend& backend, const Kernel& kernel, const Problem& p, const Inputs& in,
-                         const Report& report) {
+  void run_kernel(Backend& backend, const Kernel& kernel, const Problem& p, const Inputs& in,
+                  const Report& report) const {
     if (backend.info().id != kProcessor) {
       Execution e;
-      e.device = kEmulatedDevice;
-      return run_kernel(kernel, e, "emulated", p, in, report);
+      e.device = device_;
+      return run_kernel(kernel, e, options_.kernels.substr(2), p, in, report);
     }
     for (const IsaStatus& level : backend.isas()) {
       Execution e;
@@ -161,7 +178,8 @@ class Calibration {
     return true;
   }
 
-  std::string_view which_;
+  const Options options_;
+  const int device_;
   int refused_ = 0;
 };
 
@@ -169,7 +187,21 @@ class Calibration {
 }  // namespace flashbench
 
 int main(int argc, char** argv) {
-  flashbench::Calibration calibration(argc > 1 ? argv[1] : "");
+  flashbench::Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view word = argv[i];
+    if (word == "--correct")
+      options.correct = true;
+    else if (word == "--quick" || word == "--emulated" || word == "--gpu")
+      options.kernels = word;
+    else if (word != "--part" || ++i == argc ||
+             std::sscanf(argv[i], "%u/%u", &options.part, &options.parts) != 2 ||
+             options.part >= options.parts) {
+      fmt::print(stderr, "unknown option {}\n", word);
+      return 2;
+    }
+  }
+  flashbench::Calibration calibration(options);
   calibration.run();
   if (calibration.refused() != 0)
     fmt::print(stderr, "{} correct results were refused\n", calibration.refused());
