@@ -6,11 +6,27 @@
 /// What softmax keeps of each row, and its gradient, on accumulators.
 namespace flashbench::cuda::fragments {
 
-/// Per row: the largest score so far and this thread's part of the sum of exp. A thread holds
-/// two rows of each row tile, four threads share a row.
+/// Scores become exponents as factor·s - shift: one FMA, whose product is exact. What rounding the
+/// shift leaves, 2^-24 of it, is in the sum too and cancels.
+struct Shift {
+  float factor, shift;
+};
+
+/// The shift of a row whose maximum is `max`; exponents are at most -headroom. From 2^27 on the
+/// remainder would leave f16's range, and neighbouring f32 scores are more than 2^3 apart in P: a
+/// factor that is a power of two, at least half of the scale, makes the shift exact.
+__device__ __forceinline__ Shift shift_of(float max, float scale_log2, float headroom) {
+  const float power_of_two = __uint_as_float(__float_as_uint(scale_log2) & 0xff800000u);
+  const float factor = fabsf(max * scale_log2) < 0x1p27f ? scale_log2 : power_of_two;
+  return {factor, fmaf(max, factor, headroom)};
+}
+
+/// Per row: the largest score so far, what it makes of scores, and this thread's part of the sum of
+/// exp. A thread holds two rows of each row tile, four threads share a row.
 template <int kRowTiles>
 struct RunningSoftmax {
   float max[kRowTiles][2], sum[kRowTiles][2];
+  Shift by[kRowTiles][2];
 
   __device__ __forceinline__ void reset() {
 #pragma unroll
@@ -18,34 +34,26 @@ struct RunningSoftmax {
       for (int half = 0; half < 2; ++half) {
         max[t][half] = -kInf;
         sum[t][half] = 0.0f;
+        by[t][half] = {1.0f, 0.0f};  // hidden scores, -inf, become -inf
       }
   }
+
+  /// From now on a row's maximum is `to`. Returns the factor for what was summed before. Where the
+  /// factors of scores differ, that is below 2^-8 of one new exponential whose score is uncertain
+  /// by as much: it is dropped, as are the zeros of a row that had seen nothing.
+  __device__ __forceinline__ float raise(int t, int half, float to, float scale_log2,
+                                         float headroom) {
+    const Shift old = by[t][half];
+    const bool saw_some = max[t][half] != -kInf;
+    max[t][half] = to;
+    by[t][half] = shift_of(to, scale_log2, headroom);
+    const float rescale = saw_some && old.factor == by[t][half].factor
+                              ? exp2_fast(old.shift - by[t][half].shift)
+                              : 0.0f;
+    sum[t][half] *= rescale;
+    return rescale;
+  }
 };
-
-/// Scores become exponents as factor·s - shift: one FMA, whose product is exact. What rounding the
-/// shift leaves, 2^-24 of it, is in the sum too and cancels.
-struct Shift {
-  float factor, shift;
-};
-
-/// The shift of a row whose maximum is `max`, -inf in a row that has seen nothing. From 2^27 on the
-/// remainder would leave f16's range, and neighbouring f32 scores are more than 2^3 apart in P: a
-/// factor that is a power of two, at least half of the scale, makes the shift exact.
-__device__ __forceinline__ Shift shift_of(float max, float scale_log2) {
-  const float power_of_two = __uint_as_float(__float_as_uint(scale_log2) & 0xff800000u);
-  const float factor = fabsf(max * scale_log2) < 0x1p27f ? scale_log2 : power_of_two;
-  return {factor, max == -kInf ? 0.0f : max * factor};
-}
-
-/// The factor for sums of exponentials that had the shift of `old_max`, so that they go with `by`.
-/// Where the two factors of scores differ, the old sums are below 2^-8 of one new exponential whose
-/// score is uncertain by as much: they are dropped, as are the zeros of a row that had seen
-/// nothing.
-__device__ __forceinline__ float rescaling(float old_max, const Shift& by, float scale_log2) {
-  const Shift old = shift_of(old_max, scale_log2);
-  const bool comparable = old_max != -kInf && old.factor == by.factor;
-  return comparable ? exp2_fast(old.shift - by.shift) : 0.0f;
-}
 
 /// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
 /// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; what the backward needs of the
@@ -61,12 +69,14 @@ __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock
     inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
     const int q = block.first_row + row + fragment_row(half);
     if (q >= a.q_len || fragment_column() != 0) continue;
-    const Shift by = shift_of(state.max[t][half], scale_log2);
-    a.lse[values + q] = sum == 0.0f ? -kInf : state.max[t][half] * scale_log2 * kLn2 + logf(sum);
+    const bool saw_some = sum > 0.0f;
+    const float max = saw_some ? state.max[t][half] : 0.0f;
+    const Shift by = state.by[t][half];
+    const float log2_sum = saw_some ? log2f(sum) - fmaf(max, by.factor, -by.shift) : kInf;
+    a.lse[values + q] = saw_some ? (max * scale_log2 + log2_sum) * kLn2 : -kInf;
     if (a.row_max == nullptr) continue;
-    const float max = sum == 0.0f ? 0.0f : state.max[t][half];
     a.row_max[values + q] = a.scale < 0.0f ? -max : max;
-    a.row_log2_sum[values + q] = sum == 0.0f ? kInf : log2f(sum) - fmaf(max, by.factor, -by.shift);
+    a.row_log2_sum[values + q] = log2_sum;
   }
 }
 

@@ -25,11 +25,18 @@ __device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
       for (int n = 0; n < kColumns / 8; ++n)
         max = fmaxf(max, fmaxf(s[t][n][2 * half], s[t][n][2 * half + 1]));
       max = max_of_four_lanes(max);
-      const Shift by = shift_of(max, scale_log2);
-      const float rescale =
-          max == state.max[t][half] ? 1.0f : rescaling(state.max[t][half], by, scale_log2);
-      state.max[t][half] = max;
-      float sum = state.sum[t][half] * rescale;
+      // The maximum settles within a few tiles; from then on sums and O are left alone.
+      const bool rises = max > state.max[t][half];
+      if (__any_sync(0xffffffffu, rises)) {
+        const float rescale = rises ? state.raise(t, half, max, scale_log2, 0.0f) : 1.0f;
+#pragma unroll
+        for (int n = 0; n < kD / 8; ++n) {
+          o[t][n][2 * half] *= rescale;
+          o[t][n][2 * half + 1] *= rescale;
+        }
+      }
+      const Shift by = state.by[t][half];
+      float sum = state.sum[t][half];
 #pragma unroll
       for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
@@ -38,14 +45,6 @@ __device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
           sum += s[t][n][c];
         }
       state.sum[t][half] = sum;
-      // The maximum settles within a few tiles; from then on O is left alone.
-      if (__any_sync(0xffffffffu, rescale != 1.0f)) {
-#pragma unroll
-        for (int n = 0; n < kD / 8; ++n) {
-          o[t][n][2 * half] *= rescale;
-          o[t][n][2 * half + 1] *= rescale;
-        }
-      }
     }
 }
 

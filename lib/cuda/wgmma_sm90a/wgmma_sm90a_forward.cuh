@@ -121,12 +121,11 @@ struct Consumer {
     }
   }
 
-  __device__ __forceinline__ void rescale_output(const Shifts& by) {
-    if (!__any_sync(0xffffffffu, by.rescale[0] != 1.0f || by.rescale[1] != 1.0f)) return;
+  __device__ __forceinline__ void rescale_output(const float (&rescale)[2]) {
 #pragma unroll
     for (int n = 0; n < kD / 8; ++n)
 #pragma unroll
-      for (int c = 0; c < 4; ++c) o[0][n][c] *= by.rescale[c / 2];
+      for (int c = 0; c < 4; ++c) o[0][n][c] *= rescale[c / 2];
   }
 
   /// O of rows that see nothing is zero: hidden values may be NaN, and 0·NaN is NaN.
@@ -190,8 +189,9 @@ struct Consumer {
     release(shared.k_empty(pipe.stage()));
     state.reset();
     mask(s, 0, work);
-    const Shifts by = update_maxima<kKeys>(s, state, scale_log2);
-    exponentiate<kKeys>(s, state, by);
+    float rescale[2];  // of nothing
+    update_maxima<T, kKeys>(s, state, scale_log2, rescale);
+    exponentiate<kKeys>(s, state);
     round<T, kKeys>(p, s);
 #pragma unroll
     for (auto& columns : o[0])
@@ -212,18 +212,19 @@ struct Consumer {
     release(shared.k_empty(pipe.stage()));
     if (!kTile.intra_warpgroup_overlap) release(shared.v_empty(pipe.previous().stage()));
     mask(s, j, work);
-    const Shifts by = update_maxima<kKeys>(s, state, scale_log2);
+    float rescale[2] = {1.0f, 1.0f};
+    const bool rose = update_maxima<T, kKeys>(s, state, scale_log2, rescale);
     if (kTile.intra_warpgroup_overlap) {
-      exponentiate<kKeys>(s, state, by);
+      exponentiate<kKeys>(s, state);
       compute_before_waiting(state.sum[0][0] + state.sum[0][1], shared.mailbox(0));
       if (!last) wait_for_next_keys();
       wait_for_products<0>();
       release(shared.v_empty(pipe.previous().stage()));
-      rescale_output(by);
+      if (rose) rescale_output(rescale);
     } else {
       if (!last) wait_for_next_keys();
-      rescale_output(by);
-      exponentiate<kKeys>(s, state, by);
+      if (rose) rescale_output(rescale);
+      exponentiate<kKeys>(s, state);
     }
     round<T, kKeys>(p, s);
     ++pipe.count;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <type_traits>
+
 #include "cuda/fragments/softmax.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
 
@@ -15,51 +17,52 @@ using fragments::RunningSoftmax;
 /// and the sum are rescaled in few tiles only; P, up to 2^8, is as exact as below 1.
 constexpr float kRescaleThreshold = 8.0f;
 
-/// Of a thread's two rows: how scores become exponents, and the factors for what was summed before,
-/// 1 where the shift stays.
-struct Shifts {
-  fragments::Shift of[2];
-  float rescale[2];
-};
+/// Exponents stay that far below 0 until scores rise above the maximum in use, so that sums in
+/// bf16, whose values may be as large as f32's, overflow no sooner than those of exact maxima. In
+/// f16 no sum overflows, and small P would lose digits.
+template <typename T>
+constexpr float kHeadroom = std::is_same_v<T, fragments::Bf16> ? kRescaleThreshold : 0.0f;
 
 /// Updates the maxima in use where the scores of a tile rose above them by more than
-/// kRescaleThreshold, and rescales the sums.
-template <int kKeys>
-__device__ __forceinline__ Shifts update_maxima(const Fragments<1, kKeys>& s,
-                                                RunningSoftmax<1>& state, float scale_log2) {
-  Shifts by;
+/// kRescaleThreshold, and rescales the sums. False where no row of the warp did; else `rescale` has
+/// the factors for O of a thread's two rows.
+template <typename T, int kKeys>
+__device__ __forceinline__ bool update_maxima(const Fragments<1, kKeys>& s,
+                                              RunningSoftmax<1>& state, float scale_log2,
+                                              float (&rescale)[2]) {
+  float max[2];
+  bool rises[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
-    float& shift_at = state.max[0][half];
-    float chains[4] = {shift_at, -kInf, -kInf, -kInf};  // four chains: a quarter of the latency
+    const float in_use = state.max[0][half];
+    float chains[4] = {in_use, -kInf, -kInf, -kInf};  // four chains: a quarter of the latency
 #pragma unroll
     for (int n = 0; n < kKeys / 8; ++n)
       chains[n % 4] = fmaxf(chains[n % 4], fmaxf(s[0][n][2 * half], s[0][n][2 * half + 1]));
-    const float max = fragments::max_of_four_lanes(
+    max[half] = fragments::max_of_four_lanes(
         fmaxf(fmaxf(chains[0], chains[1]), fmaxf(chains[2], chains[3])));
     // False for a row that has seen nothing: (-inf) - (-inf) is NaN.
-    const bool rises = (max - shift_at) * scale_log2 > kRescaleThreshold;
-    by.of[half] = fragments::shift_of(rises ? max : shift_at, scale_log2);
-    by.rescale[half] = rises ? fragments::rescaling(shift_at, by.of[half], scale_log2) : 1.0f;
-    if (rises) shift_at = max;
-    state.sum[0][half] *= by.rescale[half];
+    rises[half] = (max[half] - in_use) * scale_log2 > kRescaleThreshold;
   }
-  return by;
+  if (!__any_sync(0xffffffffu, rises[0] || rises[1])) return false;
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+    rescale[half] = rises[half] ? state.raise(0, half, max[half], scale_log2, kHeadroom<T>) : 1.0f;
+  return true;
 }
 
 /// Scores become P = exp2(factor·s - shift), and are added to the sums. Both rows in one pass:
 /// an exponential occupies its pipe for 8 cycles, in which the additions of those before it, and
 /// the rounding of P where that is in the same basic block, cost nothing.
 template <int kKeys>
-__device__ __forceinline__ void exponentiate(Fragments<1, kKeys>& s, RunningSoftmax<1>& state,
-                                             const Shifts& by) {
+__device__ __forceinline__ void exponentiate(Fragments<1, kKeys>& s, RunningSoftmax<1>& state) {
   float sum[2][2] = {{state.sum[0][0], 0.0f}, {state.sum[0][1], 0.0f}};  // two chains a row
 #pragma unroll
   for (int n = 0; n < kKeys / 8; ++n)
 #pragma unroll
     for (int c = 0; c < 4; ++c) {
       float& x = s[0][n][c];
-      x = exp2_fast(fmaf(x, by.of[c / 2].factor, -by.of[c / 2].shift));
+      x = exp2_fast(fmaf(x, state.by[0][c / 2].factor, -state.by[0][c / 2].shift));
       sum[c / 2][c % 2] += x;
     }
 #pragma unroll
