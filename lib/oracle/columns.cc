@@ -88,6 +88,9 @@ class ColumnBlock {
     Expected total;
     Doubles weighed, lost;  ///< noise of random errors, and what underflow may lose
     Doubles mean;           ///< [d]: of the rows that were added up
+    // [keys, d]: what rounding O does to dK through D. Rows of O that are nearly equal are rounded
+    // alike, so that this adds up.
+    Doubles shift;
     PartialSums parts;
     std::unordered_map<std::uint64_t, EqualRows> equal;  ///< by what a row of Q holds
     Sums(std::int64_t keys, std::int64_t d)
@@ -95,6 +98,7 @@ class ColumnBlock {
           weighed(total.value.size(), 0.0),
           lost(total.value.size(), 0.0),
           mean(static_cast<std::size_t>(d), 0.0),
+          shift(total.value.size(), 0.0),
           parts(total.value.size()) {}
   };
 
@@ -121,7 +125,7 @@ class ColumnBlock {
   std::int64_t tile_h_ = 0;
   std::vector<std::int64_t> tile_rows_;
   // [keys, rows of the tile]: S and dP with Σ_c (q·k)² and Σ_c (dO·v)², then P and dS with noise.
-  Doubles p_, ds_, p_noise_, ds_noise_, p_lost_, ds_lost_;
+  Doubles p_, ds_, p_noise_, ds_noise_, p_lost_, ds_lost_, slope_;
   bool any_lost_ = false;
   Doubles pq_;                                  // [keys, d]: Σ_i P·Q
   double different_ = 0;                        // rows of Q
@@ -191,6 +195,7 @@ void ColumnBlock::weights() {
   const auto rows = static_cast<std::size_t>(q_.rows);
   p_lost_.assign(p_.size(), 0.0);
   ds_lost_.assign(p_.size(), 0.0);
+  slope_.assign(p_.size(), 0.0);
   for (std::size_t m = 0; m < p_.size(); ++m) {
     const std::size_t n = m / rows, i = m % rows;
     const RowStats& row = tile_stats_[i];
@@ -218,6 +223,7 @@ void ColumnBlock::weights() {
     }
     p_[m] = p;
     ds_[m] = ds;
+    slope_[m] = score.slope;
     p_lost_[m] = p_error.lost;
     ds_lost_[m] = ds_error.lost;
     any_lost_ |= p_error.lost > 0 || ds_error.lost > 0;
@@ -235,6 +241,11 @@ void ColumnBlock::weights() {
 void ColumnBlock::accumulate() {
   accumulate(p_, p_noise_, p_lost_, do_, dv_);
   accumulate(ds_, ds_noise_, ds_lost_, q_, dk_);
+  if (rounding_.of_16_bits()) {
+    for (std::size_t m = 0; m < p_.size(); ++m)
+      ds_[m] = p_[m] * slope_[m] * tile_stats_[m % static_cast<std::size_t>(q_.rows)].d_shift;
+    multiply_add(keys_, d_, q_.rows, ds_.data(), q_.rows, q_.x.data(), d_, dk_.shift.data(), d_);
+  }
   if (same_do_)
     multiply_add(keys_, d_, q_.rows, p_.data(), q_.rows, q_.x.data(), d_, pq_.data(), d_);
 }
@@ -299,7 +310,7 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor)
       const std::int64_t at = n * d + c;
       double& x = total.value.data()[at];
       const double random = sums.weighed.data()[at];
-      double of_all = alike * square(x) + together.data()[at];
+      double of_all = alike * square(x) + together.data()[at] + square(sums.shift.data()[at]);
       if (weights == &OfKey::ds) of_all += key.dp_noise * square(pq_.data()[at]);
       const double computed =
           random + of_all + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +

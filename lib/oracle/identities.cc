@@ -161,6 +161,23 @@ KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
   return r;
 }
 
+/// [d_v]: what rounding to the dtype adds to O in the mean of the sampled rows of query head h.
+Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int64_t h) {
+  const Rounding rounding(def.problem().dtype);
+  const auto d = static_cast<std::size_t>(def.shape().d_v());
+  Doubles mean(d, 0.0);
+  double rows = 0;
+  for (const RowPart* part : group.rows)
+    for (std::size_t n = 0; part->h == h && n < part->rows.size(); ++n) {
+      if (part->results.stats[n].empty) continue;
+      for (std::size_t c = 0; c < d; ++c)
+        mean[c] += rounding.error(part->results.o.value[n * d + c]);
+      ++rows;
+    }
+  for (double& x : mean) x /= std::max(rows, 1.0);
+  return mean;
+}
+
 }  // namespace
 
 std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
@@ -172,6 +189,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
   Doubles o, d_o;
   for (std::int64_t g = 0; g < s.group(); ++g) {
     const std::int64_t h = group.h_kv * s.group() + g;
+    const Doubles rounded = mean_rounding(def, group, h);
     Profile exps, d_noise;  // that of D as a share of |dO|²
     for (const RowPart* part : group.rows)
       for (std::size_t n = 0; part->h == h && n < part->rows.size(); ++n) {
@@ -193,6 +211,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
         r.d += d_o[c] * o[c];
         size += square(d_o[c]);
         stored += square(d_o[c]) * rounding.stored(o[c]);
+        if (rounding.of_16_bits()) r.d_shift += d_o[c] * rounded[c];
       }
       r.exps_noise = exps(i);
       r.alike = all.alike;

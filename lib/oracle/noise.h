@@ -64,6 +64,15 @@ class Rounding {
   /// that rounding moves them alike. 0 in f32, where a weight is not rounded apart.
   double alike() const { return rounds_weights_ ? square(u_) / 4 : 0; }
 
+  /// Whether the dtype has 16 bits: P and dS are rounded, and tensor cores make the products.
+  bool of_16_bits() const { return rounds_weights_; }
+
+  /// What rounding x to the dtype adds to it.
+  double error(double x) const {
+    const double unit = 2 * std::max(u_ * binade(x), t_);
+    return std::nearbyint(x / unit) * unit - x;
+  }
+
   /// A number that is the same for what the dtype cannot tell apart.
   std::uint64_t cell(double x) const {
     return std::bit_cast<std::uint64_t>(x) >> (53 + static_cast<int>(std::log2(u_)));
@@ -83,11 +92,12 @@ class Rounding {
 };
 
 /// Expected square of the relative error of an f32 sum of n terms that are equal almost to the last
-/// bit: they round alike while the exponent stays, which adds up. Long sums have to be summed in
-/// parts; in one chain, 16k equal terms may be off by 4096 units.
+/// bit: they round alike while the exponent stays, which adds up. Matrix products of GPU
+/// libraries add up 1024 terms in one chain and more; beyond, long sums have to be summed in parts:
+/// in one chain, 16k equal terms may be off by 4096 units.
 inline double alike_sum_noise(double n) {
-  constexpr double kAllAlike = 1.0 / 6, kChain = 128;
-  return square(kAllAlike * kF32Roundoff * (std::min(n, kChain) + n / kChain));
+  constexpr double kAllAlike = 1.0 / 6, kChain = 1024;
+  return square(kAllAlike * kF32Roundoff * (1 + std::min(n, kChain) + n / kChain));
 }
 
 /// The same in absolute terms, as far as the terms are alike: 1 for equal ones, and its power
@@ -111,6 +121,13 @@ inline double sum_noise(std::int64_t n, double total, double squares) {
   if (total + squares == 0) return flushed;
   return square(kPerTerm * kF32Roundoff) * terms * (total + squares) + flushed +
          alike_noise(terms, total, squares);
+}
+
+/// By how much a sum of d products of 16-bit numbers may be short on tensor cores, relative, where
+/// all have one sign: those of Hopper cut sums off below the last place, 8 products at a time. An
+/// H200 lost 7.5 units of d = 129 such products.
+inline double truncated_sum(std::int64_t d) {
+  return kF32Roundoff * (1 + static_cast<double>(d) / 16);
 }
 
 /// Expected square of the relative error of exp(s - m), where the score s is made in f32 of

@@ -98,6 +98,18 @@ class RowBlock {
     for (const EqualEntries& keys : row.equal) different -= static_cast<double>(keys.size() - 1);
     return std::min(row.weights.independent(), different);
   }
+  /// How often a sum over the keys of row n meets the same terms again. Where they nearly cancel,
+  /// as those of dS·K do, its parts then come back to the same values and are rounded alike each
+  /// time.
+  double repeats(std::int64_t n) const {
+    const OfRow& row = of_row_[static_cast<std::size_t>(n)];
+    double squares = static_cast<double>(row.seen);
+    for (const EqualEntries& keys : row.equal) {
+      const double size = static_cast<double>(keys.size());
+      squares += size * size - size;
+    }
+    return squares / static_cast<double>(row.seen);
+  }
   /// Adds up the errors of equal keys in `noise` [d], a sum over keys of noise_of(key)·(x -
   /// centre)²; centre [d], null for 0.
   template <typename NoiseOf>
@@ -150,6 +162,7 @@ class RowBlock {
   Doubles slope_;      // [rows, kv_len]: of what is done to scores; only with gradients
   Doubles ds_;         // [rows, kv_len]: dP, then dS
   Doubles dp_noise_;   // [rows, kv_len]: Σ_c (dO·v)²
+  Doubles o_sum_;      // [rows, d_v]: noise of O from adding up P·V; only with gradients
   bool any_lost_ = false;
   std::vector<OfRow> of_row_;
   RowResults r_;

@@ -22,7 +22,7 @@ void RowBlock::score_gradient() {
 void RowBlock::expect_d(std::int64_t n) {
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
-  double products = 0, noise = 0, run = 0, last = 0;
+  double products = 0, noise = 0, of_o = 0, run = 0, last = 0;
   for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
     const double d_o = do_.x.data()[c], o = r_.o.value.data()[c];
     products += square(d_o * o);
@@ -32,6 +32,8 @@ void RowBlock::expect_d(std::int64_t n) {
     run += d_o;
     last = o;
     noise += (square(run) - before) * (rounding_.stored(o) + square(kF32Roundoff * o));
+    of_o += (square(run) - before) * o_sum_.data()[c];
+    if (rounding_.of_16_bits()) stats.d_shift += d_o * rounding_.error(o);
   }
   const double* p = p_.data() + n * kv_len_;
   const double* dp = ds_.data() + n * kv_len_;
@@ -47,7 +49,7 @@ void RowBlock::expect_d(std::int64_t n) {
     return std::sqrt(std::max(0.0, weight[j] - own[j])) * dp[j];
   });
   stats.d_noise = noise + stats.alike * square(stats.d) +
-                  std::max(sum_noise(d_v_, square(stats.d), products),
+                  std::max(sum_noise(d_v_, square(stats.d), products) + of_o,
                            sum_noise(row.seen, square(stats.d), terms));
 }
 
@@ -107,13 +109,14 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
                          const Doubles& mean, const PartialSums& parts) {
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+  const double again = repeats(n);
   double all = 0, common = 0;
   for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
     const double dq = r_.dq.value.data()[c], random = weighed.data()[c];
     const double of_row = stats.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq);
     const double computed =
         random + of_row + square(lost.data()[c]) + square(kF32Roundoff * dq) +
-        sum_noise(row.seen, parts.largest_square(c), random * row.weights.per_noise());
+        again * sum_noise(row.seen, parts.largest_square(c), random * row.weights.per_noise());
     r_.dq.value.data()[c] = scale_ * dq;
     r_.dq.noise.data()[c] = {rounding_.stored(scale_ * dq), square(scale_) * computed};
     all += computed;

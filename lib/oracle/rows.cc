@@ -92,8 +92,14 @@ void RowBlock::expect_lse(std::int64_t n, double squares) {
   stats.exps_noise = row.total + noise_of_sum(kv_len_, row.equal, [&](std::int64_t j) {
                        return p[j] * std::sqrt(relative[j]);
                      });
-  const double products =
+  double products =
       square(kF32Roundoff) * (square(stats.lse) + square(std::log(static_cast<double>(row.seen))));
+  if (rounding_.of_16_bits()) {
+    double size = 0;  // of the scores
+    for (std::int64_t j = 0; j < kv_len_; ++j)
+      if (p[j] > 0) size += p[j] * std::abs(stats.lse + std::log(p[j]));
+    products += square(truncated_sum(d_) * size);
+  }
   const auto at = static_cast<std::size_t>(n);
   r_.lse.value[at] = stats.lse;
   r_.lse.noise[at] = {Rounding(Dtype::kF32).stored(stats.lse), stats.exps_noise + products};
@@ -134,6 +140,7 @@ void RowBlock::weigh_values() {
   if (def_.has_gradients()) {
     ds_ = matrix(kv_len_);
     dp_noise_ = matrix(kv_len_);
+    o_sum_ = matrix(d_v_);
   }
   Panel v;
   for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
@@ -187,7 +194,9 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
   add_up(
       row.equal, v, [=](std::int64_t j) { return own[j]; }, r_.o.value.data() + n * d_v_,
       equal.data());
-  add_alike(n, equal.data());
+  Doubles alike(static_cast<std::size_t>(d_v_), 0.0);
+  add_alike(n, alike.data());
+  for (std::size_t c = 0; c < alike.size(); ++c) equal[c] += alike[c];
   const double stored = row.weights.noise - row.own;
   if (rounding_.alike() > 0)
     add_up(
@@ -199,9 +208,11 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     const double apart = squares - 2 * o * mean.data()[c] + o * o * row.own;
     const double random = std::max(apart, 0.0) + equal.data()[c - n * d_v_];
     const double together = (r_.stats.data()[n].alike + row.total) * square(o);
-    const double computed =
-        random + together + square(lost.data()[c]) + square(kF32Roundoff * o) +
+    const double of_sum =
         sum_noise(row.seen, parts.largest_square(c), squares * row.weights.per_noise());
+    const double computed =
+        random + together + square(lost.data()[c]) + square(kF32Roundoff * o) + of_sum;
+    if (!o_sum_.empty()) o_sum_.data()[c] = of_sum + alike.data()[c - n * d_v_];
     r_.o.noise.data()[c] = {rounding_.stored(o), computed};
     all += computed;
     common += std::min(computed, together + square(o) * stored);

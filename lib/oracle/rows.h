@@ -18,6 +18,7 @@ struct RowStats {
   double d = 0;           ///< D = rowsum(dO∘O)
   double lse_noise = 0;   ///< of LSE
   double d_noise = 0;     ///< of D
+  double d_shift = 0;     ///< what D is off by where it is made of O as it was rounded to 16 bits
   double exps_noise = 0;  ///< of log Σ exp(S - m), from the scores
   double alike = 0;       ///< relative, of what one rounding to the dtype does to all P alike
   /// Of all P of the row together, without their rounding to the dtype.

@@ -3,10 +3,11 @@
 // scripts/plots/plot_calibration.py draws it. Exits 1 when a correct result is refused.
 //
 //     flashbench_calibrate [--quick | --emulated | --gpu] [--correct] [--part I/N]
+//                          [--inputs NAME]
 //
 // --quick: one shape. --emulated, --gpu: the kernels of the emulated device on small shapes, of the
 // first GPU on all. --correct: nothing is planted. --part: the I-th of N shares of the inputs, so
-// that N processes do what one would.
+// that N processes do what one would. --inputs: that kind of input alone.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -64,6 +65,7 @@ struct Options {
   std::string_view kernels;  ///< "", or one of --quick, --emulated, --gpu
   bool correct = false;
   unsigned part = 0, parts = 1;
+  std::string_view inputs;
 };
 
 class Calibration {
@@ -96,7 +98,8 @@ class Calibration {
         for (const host::Flavour& flavour : host::kFlavours) {
           const bool normal = &flavour == &host::kFlavours[0];
           for (int repeat = 0; repeat < (normal ? 16 : 3); ++repeat, ++turn)
-            if (count++ % options_.parts == options_.part)
+            if (count++ % options_.parts == options_.part &&
+                (options_.inputs.empty() || options_.inputs == flavour.name))
               judge_all(shape, dtype, kMaskings[turn % 4], kLogits[turn / 4 % 4], flavour);
           ++turn;
         }
@@ -194,6 +197,8 @@ int main(int argc, char** argv) {
       options.correct = true;
     else if (word == "--quick" || word == "--emulated" || word == "--gpu")
       options.kernels = word;
+    else if (word == "--inputs" && i + 1 < argc)
+      options.inputs = argv[++i];
     else if (word != "--part" || ++i == argc ||
              std::sscanf(argv[i], "%u/%u", &options.part, &options.parts) != 2 ||
              options.part >= options.parts) {
