@@ -127,7 +127,7 @@ inline double sum_noise(std::int64_t n, double total, double squares) {
 /// all have one sign: those of Hopper cut sums off below the last place, 8 products at a time. An
 /// H200 lost 7.5 units of d = 129 such products.
 inline double truncated_sum(std::int64_t d) {
-  return kF32Roundoff * (1 + static_cast<double>(d) / 16);
+  return kF32Roundoff * (1 + static_cast<double>(d) / 12);
 }
 
 /// Expected square of the relative error of exp(s - m), where the score s is made in f32 of

@@ -398,6 +398,30 @@ TEST(Verify, QueriesOfEqualResultsHaveEqualErrors) {
   }
 }
 
+// dV = P·dO with P rounded to bf16, as matrix instructions take it: the products of one dO, whose
+// mantissa is short, are all rounded up or all down.
+TEST(Verify, ValuesGradientsOfOneQueryMayAllBeRoundedOneWay) {
+  Problem p = problem({1, 1, 1, 1, 4096, 64}, Dtype::kBf16);
+  const Shape& s = p.shape;
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    p.seed = seed;
+    const Inputs in = host::random_inputs(p);
+    Outputs out = host::attention(p, in);
+    Tensor weight(Dtype::kBf16, {1, 1, s.kv_len, 1});
+    for (std::int64_t j = 0; j < s.kv_len; ++j) {
+      double score = 0;
+      for (std::int64_t c = 0; c < s.d; ++c)
+        score += static_cast<double>(in.q.at(c)) * static_cast<double>(in.k.at(j * s.d + c));
+      const double log_p = score * p.softmax_scale() - static_cast<double>(out.lse.at(0));
+      weight.set(j, static_cast<float>(std::exp(log_p)));
+      for (std::int64_t c = 0; c < s.d; ++c) out.dv.set(j * s.d + c, weight.at(j) * in.d_o.at(c));
+    }
+    const Verdict v = verify(p, in, out, VerifyLevel::kSample);
+    const TensorVerdict& sums = of(v, "sum dV = sum dO");
+    EXPECT_LE(sums.error_over_noise, 0.75 * sums.limit) << seed;
+  }
+}
+
 TEST(ChooseLevel, FullForSmallAndSampleForLargeProblems) {
   const Problem small = problem({1, 2, 2, 256, 256, 64});
   const Problem large = problem({1, 2, 2, 65536, 65536, 512});
