@@ -80,15 +80,12 @@ __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock
   }
 }
 
-/// P of a score that was computed again.
-__device__ __forceinline__ float weight(float s, float scale_log2, float max, float log2_sum) {
-  return exp2_fast(fmaf(s - max, scale_log2, -log2_sum));
-}
-
-/// What the backward needs of the rows that a thread holds.
+/// What dQ needs of the rows that a thread holds: exponentials are not divided by their sum, dP and
+/// D are, which costs nothing.
 template <int kRowTiles>
 struct RowStatistics {
-  float max[kRowTiles][2], log2_sum[kRowTiles][2], delta[kRowTiles][2];
+  Shift by[kRowTiles][2];
+  float inverse[kRowTiles][2], delta[kRowTiles][2];  ///< 1 over the sum of exponentials; D times it
 
   __device__ __forceinline__ void load(const Attention& a, int b, int h, int first) {
     const std::int64_t values = row_offset(a, b, h);
@@ -98,18 +95,19 @@ struct RowStatistics {
       for (int half = 0; half < 2; ++half) {
         const int q = first + warp_row<kRowTiles>() + 16 * t + fragment_row(half);
         const bool valid = q < a.q_len;
-        max[t][half] = valid ? a.row_max[values + q] : 0.0f;
-        log2_sum[t][half] = valid ? a.row_log2_sum[values + q] : kInf;
-        delta[t][half] = valid ? a.delta[values + q] : 0.0f;
+        const float max = valid ? a.row_max[values + q] : 0.0f;
+        by[t][half] = shift_of(max, a.scale_log2, 0.0f);
+        const float left = fmaf(max, by[t][half].factor, -by[t][half].shift);
+        inverse[t][half] = valid ? exp2_fast(-a.row_log2_sum[values + q] - left) : 0.0f;
+        delta[t][half] = valid ? a.delta[values + q] * inverse[t][half] : 0.0f;
       }
   }
 };
 
-/// Scores become P.
+/// Scores become exponentials: P times the row's sum of them.
 template <int kRowTiles, int kColumns>
-__device__ __forceinline__ void recompute_p(Fragments<kRowTiles, kColumns>& s,
-                                            const RowStatistics<kRowTiles>& values,
-                                            float scale_log2) {
+__device__ __forceinline__ void exponentiate(Fragments<kRowTiles, kColumns>& s,
+                                             const RowStatistics<kRowTiles>& values) {
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
@@ -117,20 +115,27 @@ __device__ __forceinline__ void recompute_p(Fragments<kRowTiles, kColumns>& s,
 #pragma unroll
       for (int c = 0; c < 4; ++c)
         s[t][n][c] =
-            weight(s[t][n][c], scale_log2, values.max[t][c / 2], values.log2_sum[t][c / 2]);
+            exp2_fast(fmaf(s[t][n][c], values.by[t][c / 2].factor, -values.by[t][c / 2].shift));
 }
 
 /// dS = P∘(dP - D), in place of dP.
 template <int kRowTiles, int kColumns>
 __device__ __forceinline__ void softmax_gradient(Fragments<kRowTiles, kColumns>& dp,
-                                                 const Fragments<kRowTiles, kColumns>& p,
+                                                 const Fragments<kRowTiles, kColumns>& exps,
                                                  const RowStatistics<kRowTiles>& values) {
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
     for (int n = 0; n < kColumns / 8; ++n)
 #pragma unroll
-      for (int c = 0; c < 4; ++c) dp[t][n][c] = p[t][n][c] * (dp[t][n][c] - values.delta[t][c / 2]);
+      for (int c = 0; c < 4; ++c)
+        dp[t][n][c] =
+            exps[t][n][c] * fmaf(dp[t][n][c], values.inverse[t][c / 2], -values.delta[t][c / 2]);
+}
+
+/// P of a score that was computed again.
+__device__ __forceinline__ float weight(float s, float scale_log2, float max, float log2_sum) {
+  return exp2_fast(fmaf(s - max, scale_log2, -log2_sum));
 }
 
 /// Scoresᵀ become Pᵀ: here queries are columns, whose maxima and sums lie in shared memory.

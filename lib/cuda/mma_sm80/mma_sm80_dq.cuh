@@ -58,7 +58,7 @@ __device__ __forceinline__ void dq(const Attention& a) {
     }
     Fragments<kRowTiles, kKeys> p = {}, ds = {};
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(p, q_tile, k_tiles + j % 2 * kStage);
-    recompute_p<kRowTiles, kKeys>(p, values, a.scale_log2);
+    exponentiate<kRowTiles, kKeys>(p, values);
     // After exp: the scale may be negative.
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       hide_keys<kRowTiles, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);

@@ -181,7 +181,7 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
                                       shared.streamed_dp(pipe.stage()));
   };
   const auto make_weights = [&](int j) {
-    fragments::recompute_p<1, kKeys>(p, values, a.scale_log2);
+    fragments::exponentiate<1, kKeys>(p, values);
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       fragments::hide_keys<1, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
     wait_for_products<0>();
