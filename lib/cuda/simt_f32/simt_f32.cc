@@ -5,46 +5,48 @@
 namespace flashbench::cuda::simt_f32 {
 namespace {
 
-using simt::key_rows, simt::kColumns, simt::kThreads, simt::padded_d, simt::query_rows;
+using simt::kDeltaThreads, simt::key_shape, simt::kRows, simt::padded_d, simt::query_shape;
 
-/// One block per tile of `rows` of every head.
-Launch tiles_of(const Extent& e, const char* phase, std::int64_t tiles, std::int64_t heads) {
-  const int padded = padded_d(e.shape.d);
+/// One block for every `rows` rows of every head and part of the sums' width. Of its products
+/// `scores` are scores, which every part makes, and `weighted` are shared by the parts.
+Launch tiles_of(const Extent& e, const char* phase, simt::TileShape tile, std::int64_t rows,
+                std::int64_t heads, int scores, int weighted) {
+  const int padded = padded_d(e.shape.d), parts = padded / tile.width;
   Launch launch;
   launch.entry = fmt::format("simt_f32_{}_d{}", phase, padded);
   launch.phase = phase;
-  launch.grid_x = tiles * heads * e.shape.b;
-  launch.threads = kThreads;
+  launch.grid_x = ceil_div(rows, kRows) * heads * e.shape.b * parts;
+  launch.threads = tile.threads();
+  launch.dynamic_bytes = tile.shared_bytes();
+  launch.products = parts * scores + weighted;
   launch.padded_d = padded;
   return launch;
 }
 
-Launch over_queries(const Extent& e, const char* phase, int products) {
-  const int rows = query_rows(padded_d(e.shape.d));
-  Launch launch = tiles_of(e, phase, ceil_div(e.shape.q_len, rows), e.shape.h);
-  launch.q_tile = rows;
-  launch.kv_tile = kColumns;
-  launch.products = products;
+Launch over_queries(const Extent& e, const char* phase, int scores) {
+  const simt::TileShape tile = query_shape(padded_d(e.shape.d));
+  Launch launch = tiles_of(e, phase, tile, e.shape.q_len, e.shape.h, scores, 1);
+  launch.q_tile = kRows;
+  launch.kv_tile = tile.columns();
   return launch;
 }
 
 }  // namespace
 
-std::vector<Launch> forward(const Extent& e) { return {over_queries(e, "forward", 2)}; }
+std::vector<Launch> forward(const Extent& e) { return {over_queries(e, "forward", 1)}; }
 
 std::vector<Launch> backward(const Extent& e) {
   Launch delta;
   delta.entry = "simt_f32_delta";
   delta.phase = "delta";
-  delta.grid_x = ceil_div(e.shape.b * e.shape.h * e.shape.q_len, kThreads / 32);
-  delta.threads = kThreads;
-  std::vector<Launch> launches = {delta, over_queries(e, "dq", 3)};
+  delta.grid_x = ceil_div(e.shape.b * e.shape.h * e.shape.q_len, kDeltaThreads / 32);
+  delta.threads = kDeltaThreads;
+  std::vector<Launch> launches = {delta, over_queries(e, "dq", 2)};
   if (e.most_kept == 0) return launches;  // nobody has a key
-  const int rows = key_rows(padded_d(e.shape.d));
-  Launch dkdv = tiles_of(e, "dkdv", ceil_div(e.most_kept, rows), e.shape.h_kv);
-  dkdv.q_tile = kColumns;
-  dkdv.kv_tile = rows;
-  dkdv.products = 4;
+  const simt::TileShape tile = key_shape(padded_d(e.shape.d));
+  Launch dkdv = tiles_of(e, "dkdv", tile, e.most_kept, e.shape.h_kv, 2, 2);
+  dkdv.q_tile = tile.columns();
+  dkdv.kv_tile = kRows;
   launches.push_back(dkdv);
   return launches;
 }

@@ -7,15 +7,16 @@
 // simt_f32_*.cu for the algorithms.
 namespace flashbench::cuda::simt_f32 {
 
-/// Static: that of the block with more rows.
+/// Dynamic, of the launch that takes most.
 constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
-  const int padded = simt::padded_d(d);
-  const std::size_t queries = simt::shared_bytes(simt::query_rows(padded));
-  const std::size_t keys = simt::shared_bytes(simt::key_rows(padded));
+  const std::size_t queries = simt::query_shape(simt::padded_d(d)).shared_bytes();
+  const std::size_t keys = simt::key_shape(simt::padded_d(d)).shared_bytes();
   return pass == Pass::kForward || queries > keys ? queries : keys;
 }
-static_assert(shared_bytes(Pass::kBoth, 1) == 35840 && shared_bytes(Pass::kBoth, 1024) == 21760,
-              "as ptxas reports them");
+static_assert(shared_bytes(Pass::kBoth, 64) <= 65536 && shared_bytes(Pass::kBoth, 128) <= 65536 &&
+                  shared_bytes(Pass::kBoth, 256) <= 65536 &&
+                  shared_bytes(Pass::kBoth, 1024) <= 65536,
+              "compute capability 7.5 gives a block 64 KB");
 
 std::vector<Launch> forward(const Extent& e);
 std::vector<Launch> backward(const Extent& e);

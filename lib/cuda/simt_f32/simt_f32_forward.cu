@@ -1,96 +1,184 @@
-#include "cuda/simt_f32/simt_f32_tiles.cuh"
+#include "cuda/simt_f32/simt_f32_rows.cuh"
 
 // simt_f32, forward: FlashAttention-2's Algorithm 1 on ordinary f32 multiply-adds.
 //
-// A block owns kRows queries of one head and walks over their visible keys, 64 at a time. Of Q, K
-// and V only slices lie in shared memory (36 KB at 64 rows), so that any head dimension runs; O
-// stays in registers: kRows * kPaddedD / 256 of them, which is why rows shrink as d grows.
-// Per tile: 4 * 64 * 64 * d FLOP for 3 * 64 * d elements read through L2: 21 FLOP per byte in f32.
+// A block owns kRows queries of one head and walks over their visible keys, a tile of columns() at
+// a time. Of Q, K and V only slices lie in shared memory, so that any head dimension runs; O stays
+// in registers. Q is read again for every tile, from L2.
 namespace flashbench::cuda::simt {
 namespace {
 
 constexpr float kLn2 = 0.693147180559945309f;
 
-/// Absorbs one tile of scores into the running maximum (of `sign` times the scores) and sum of a
-/// row. Turns the scores into weights and returns the factor for the old sum and the old O.
-__device__ float absorb(float (&s)[4], int first_column, KeyRange seen, float sign,
-                        float scale_log2, float& max, float& sum) {
-  const Lanes<64> lane;  // columns do not depend on the number of rows
-  float tile_max = -INFINITY;
-  for (int c = 0; c < 4; ++c)
-    if (seen.holds(first_column + lane.column(c))) tile_max = fmaxf(tile_max, sign * s[c]);
-  const float new_max = fmaxf(max, row_max(tile_max));
-  // Nothing seen yet: (-inf) times a scale of 0 is NaN.
-  const float rescale = max == -INFINITY ? 0.0f : exp2f((max - new_max) * fabsf(scale_log2));
-  float tile_sum = 0;
-  for (int c = 0; c < 4; ++c) {
-    const bool visible = seen.holds(first_column + lane.column(c));
-    s[c] = visible ? exp2f((s[c] - sign * new_max) * scale_log2) : 0.0f;
-    tile_sum += s[c];
+/// Of each row: the maximum of the scores so far, and the sum of the weights of this thread's
+/// columns.
+struct RunningSoftmax {
+  float max[kOwnRows], sum[kOwnRows];
+};
+
+/// The maximum of a row over all warps that share it.
+template <TileShape kTile>
+__device__ __forceinline__ void exchange_maxima(float (&max)[kOwnRows]) {
+  if constexpr (kTile.column_warps > 1) {
+    const Lanes<kTile> lane;
+    float* const maxima = exchange_memory<kTile>();
+    if (lane.lx == 0)
+      for (int i = 0; i < kOwnRows; ++i) maxima[kRows * lane.wc + lane.row(i)] = max[i];
+    __syncthreads();
+    for (int i = 0; i < kOwnRows; ++i)
+      for (int w = 0; w < kTile.column_warps; ++w)
+        max[i] = fmaxf(max[i], maxima[kRows * w + lane.row(i)]);
   }
-  sum = sum * rescale + row_sum(tile_sum);
-  max = new_max;
-  return rescale;
 }
 
-template <int kPaddedD>
-__device__ void forward(const Attention& a) {
-  constexpr int kRows = query_rows(kPaddedD), kOwnRows = kRows / 16;
-  __shared__ Shared<kRows> shared;
-  const Lanes<kRows> lane;
-  const int tiles = (a.q_len + kRows - 1) / kRows;
-  const BlockIndex block = block_index(tiles, a.h);
-  const int first_q = (tiles - 1 - block.tile) * kRows;  // the longest causal tile first
-  const Head q = head_of(a.q, a.element, block.b, block.h);
-  const Head k = head_of(a.k, a.element, block.b, block.h / a.group);
-  const Head v = head_of(a.v, a.element, block.b, block.h / a.group);
-
-  const float sign = a.scale < 0 ? -1.0f : 1.0f;
-  KeyRange sees[kOwnRows];
-  float max[kOwnRows], sum[kOwnRows];
-  Sums<kRows, kPaddedD> o = {};
+/// Absorbs one tile of scores into the running maximum and sum of each row. Turns the scores into
+/// weights; `factor` is what the sums of the tiles before are to be multiplied by. scale_log2 > 0.
+template <TileShape kTile>
+__device__ __forceinline__ void absorb(Scores<kTile>& s, float scale_log2, RunningSoftmax& state,
+                                       float (&factor)[kOwnRows]) {
+  float tile_max[kOwnRows];
 #pragma unroll
   for (int i = 0; i < kOwnRows; ++i) {
-    sees[i] = keys(a, block.b, min(first_q + lane.row(i), a.q_len - 1));
-    max[i] = -INFINITY;
-    sum[i] = 0;
-  }
-  const auto query = [&](int r) { return first_q + r < a.q_len ? first_q + r : -1; };
-  const int end = keys(a, block.b, min(first_q + kRows, a.q_len) - 1).end;
-  for (int first = first_tile(a, block.b, first_q); first < end; first += kColumns) {
-    const auto key = [&](int c) { return first + c < end ? key_row(a, block.b, first + c) : -1; };
-    Scores<kRows> s;
-    multiply<kRows>(s, shared, q, query, k, key, a.d);
+    tile_max[i] = s[i][0];
 #pragma unroll
-    for (int i = 0; i < kOwnRows; ++i) {
-      const float factor = absorb(s[i], first, sees[i], sign, a.scale_log2, max[i], sum[i]);
-      rescale<kRows, kPaddedD>(o, i, factor);
+    for (int c = 1; c < kTile.own_columns; ++c) tile_max[i] = fmaxf(tile_max[i], s[i][c]);
+    tile_max[i] = row_max(tile_max[i]);
+  }
+  exchange_maxima<kTile>(tile_max);
+#pragma unroll
+  for (int i = 0; i < kOwnRows; ++i) {
+    const float max = fmaxf(state.max[i], tile_max[i]);
+    // A row that has seen nothing yet: (-inf) - (-inf) would be NaN.
+    const float shift = max == -INFINITY ? 0.0f : max;
+    factor[i] = exp2_fast((state.max[i] - shift) * scale_log2);
+    state.max[i] = max;
+    float sum = 0;
+#pragma unroll
+    for (int c = 0; c < kTile.own_columns; ++c) {
+      s[i][c] = exp2_fast((s[i][c] - shift) * scale_log2);
+      sum += s[i][c];
     }
-    store_weights<kRows>(shared, s);
-    add_weighted<kRows, kPaddedD>(o, shared, v, key, a.d);
+    state.sum[i] = fmaf(state.sum[i], factor[i], sum);
+  }
+}
+
+template <TileShape kTile>
+__device__ __forceinline__ void rescale(Sums<kTile>& o, const float (&factor)[kOwnRows]) {
+#pragma unroll
+  for (int n = 0; n < kTile.own_quads(); ++n)
+#pragma unroll
+    for (int i = 0; i < kOwnRows; ++i) o[n][i] = scaled(o[n][i], factor[i]);
+}
+
+/// softmax(scale·s) = softmax(|scale|·(±s)): the running maximum wants a positive factor.
+template <TileShape kTile>
+__device__ __forceinline__ void fold_sign_into_scores(Scores<kTile>& s, float scale) {
+#pragma unroll
+  for (int i = 0; i < kOwnRows; ++i)
+#pragma unroll
+    for (int c = 0; c < kTile.own_columns; ++c) s[i][c] = scale < 0.0f ? -s[i][c] : 0.0f;
+}
+
+/// The sum of the weights of each row, in every thread that shares it.
+template <TileShape kTile>
+__device__ __forceinline__ void complete_sums(float (&sum)[kOwnRows]) {
+  const Lanes<kTile> lane;
+#pragma unroll
+  for (int i = 0; i < kOwnRows; ++i) sum[i] = row_sum(sum[i]);
+  if constexpr (kTile.column_warps > 1) {
+    float* const sums = exchange_memory<kTile>();
+    __syncthreads();  // the last maxima have been read
+    if (lane.lx == 0)
+      for (int i = 0; i < kOwnRows; ++i) sums[kRows * lane.wc + lane.row(i)] = sum[i];
+    __syncthreads();
+    for (int i = 0; i < kOwnRows; ++i) {
+      sum[i] = 0;
+      for (int w = 0; w < kTile.column_warps; ++w) sum[i] += sums[kRows * w + lane.row(i)];
+    }
+  }
+}
+
+/// LSE, and what the backward computes the same weights from.
+template <TileShape kTile>
+__device__ __forceinline__ void store_row_sums(const QueryBlock<kTile>& block,
+                                               const RunningSoftmax& state, float scale_log2) {
+  const Attention& a = block.a;
+  const Lanes<kTile> lane;
+  if (lane.lx != 0 || lane.wc != 0 || block.index.part != 0) return;
+  for (int i = 0; i < kOwnRows; ++i) {
+    const int q = block.written(lane.row(i));
+    if (q < 0) continue;
+    const std::int64_t at = block.values() + q;
+    const bool sees = state.sum[i] > 0;
+    const float log2_sum = log2f(state.sum[i]);
+    a.lse[at] = sees ? fmaf(state.max[i], scale_log2, log2_sum) * kLn2 : -INFINITY;
+    if (a.row_max == nullptr) continue;
+    a.row_max[at] = sees ? (a.scale < 0.0f ? -state.max[i] : state.max[i]) : 0.0f;
+    a.row_log2_sum[at] = sees ? log2_sum : INFINITY;
+  }
+}
+
+template <int kPadded>
+__device__ __forceinline__ void forward(const Attention& a) {
+  constexpr TileShape kTile = query_shape(kPadded);
+  const QueryBlock<kTile> block(a, kPadded / kTile.width);
+  const int b = block.index.b;
+  const Head q = head_of(a.q, a.element, b, block.index.h);
+  const Head k = head_of(a.k, a.element, b, block.kv_head());
+  const Head v = head_of(a.v, a.element, b, block.kv_head());
+  const auto factors = [&](int tile) {
+    return Factors<kTile, RowsFrom, ListedRows>{q, block.queries(), k, block.keys_of(tile), a.d};
+  };
+
+  Sums<kTile> o = {};
+  RunningSoftmax state;
+#pragma unroll
+  for (int i = 0; i < kOwnRows; ++i) {
+    state.max[i] = -INFINITY;
+    state.sum[i] = 0;
+  }
+  const float scale_log2 = a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2);
+  Stages<kTile> stages{shared_floats};
+  if (block.first_tile * kTile.columns() < block.end) {
+    block.list_keys_of(block.first_tile);
+    __syncthreads();
+    stages.begin(factors(block.first_tile));
+  }
+  for (int tile = block.first_tile; tile * kTile.columns() < block.end; ++tile) {
+    block.list_keys_of(tile + 1);
+    const auto values = [&](int column) {
+      return Values<kTile, ListedRows>{v, block.keys_of(tile), column};
+    };
+    Scores<kTile> s = {};
+    multiply_factors<kTile>(s, stages, factors(tile), values(block.first_column()));
+    if (a.scale <= 0.0f) fold_sign_into_scores<kTile>(s, a.scale);
+    block.hide(s, tile, -INFINITY);
+    float factor[kOwnRows];
+    absorb<kTile>(s, scale_log2, state, factor);
+    store_weights<kTile>(s);
+    // Where the sums take most registers, the factors leave theirs before the product.
+    constexpr bool kRescaleNow = kTile.own_quads() > 2;
+    if constexpr (kRescaleNow) rescale<kTile>(o, factor);
+    add_weighted<kTile>(o, stages, values, block.first_column(), a.d, factors(tile + 1),
+                        [&](int i) { return kRescaleNow ? 1.0f : factor[i]; });
   }
 
-  store<kRows, kPaddedD>(o, head_of(a.o, a.element, block.b, block.h), query,
-                         [&](int i) { return sum[i] > 0 ? 1 / sum[i] : 0.0f; });
-  const std::int64_t values = (static_cast<std::int64_t>(block.b) * a.h + block.h) * a.q_len;
-  for (int i = 0; i < kOwnRows; ++i) {
-    if (lane.tx != 0 || query(lane.row(i)) < 0) continue;
-    const std::int64_t at = values + first_q + lane.row(i);
-    const bool sees_some = sum[i] > 0;
-    a.lse[at] = sees_some ? (max[i] * fabsf(a.scale_log2) + log2f(sum[i])) * kLn2 : -INFINITY;
-    if (a.row_max == nullptr) continue;
-    a.row_max[at] = sees_some ? sign * max[i] : 0.0f;
-    a.row_log2_sum[at] = sees_some ? log2f(sum[i]) : INFINITY;
-  }
+  complete_sums<kTile>(state.sum);
+  store<kTile>(
+      o, head_of(a.o, a.element, b, block.index.h), block.first_column(),
+      [&](int r) { return block.written(r); },
+      [&](int i) { return state.sum[i] > 0 ? 1 / state.sum[i] : 0.0f; });
+  store_row_sums<kTile>(block, state, scale_log2);
 }
 
 }  // namespace
 }  // namespace flashbench::cuda::simt
 
-#define FLASHBENCH_SIMT_FORWARD(D)                                                   \
-  extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::kThreads, 1)  \
-      simt_f32_forward_d##D(const __grid_constant__ flashbench::cuda::Attention a) { \
-    flashbench::cuda::simt::forward<D>(a);                                           \
+#define FLASHBENCH_SIMT_FORWARD(D)                                                               \
+  extern "C" __global__ void __launch_bounds__(flashbench::cuda::simt::query_shape(D).threads(), \
+                                               1)                                                \
+      simt_f32_forward_d##D(const __grid_constant__ flashbench::cuda::Attention a) {             \
+    flashbench::cuda::simt::forward<D>(a);                                                       \
   }
 
 FLASHBENCH_SIMT_FORWARD(64)
