@@ -24,7 +24,7 @@ __device__ __forceinline__ void exchange_maxima(float (&max)[kOwnRows]) {
     float* const maxima = exchange_memory<kTile>();
     if (lane.lx == 0)
       for (int i = 0; i < kOwnRows; ++i) maxima[kRows * lane.wc + lane.row(i)] = max[i];
-    __syncthreads();
+    __syncthreads();  // the maxima are there
     for (int i = 0; i < kOwnRows; ++i)
       for (int w = 0; w < kTile.column_warps; ++w)
         max[i] = fmaxf(max[i], maxima[kRows * w + lane.row(i)]);
@@ -86,11 +86,10 @@ __device__ __forceinline__ void complete_sums(float (&sum)[kOwnRows]) {
 #pragma unroll
   for (int i = 0; i < kOwnRows; ++i) sum[i] = row_sum(sum[i]);
   if constexpr (kTile.column_warps > 1) {
-    float* const sums = exchange_memory<kTile>();
-    __syncthreads();  // the last maxima have been read
+    float* const sums = exchange_memory<kTile>();  // the last maxima were read before the product
     if (lane.lx == 0)
       for (int i = 0; i < kOwnRows; ++i) sums[kRows * lane.wc + lane.row(i)] = sum[i];
-    __syncthreads();
+    __syncthreads();  // the sums are there
     for (int i = 0; i < kOwnRows; ++i) {
       sum[i] = 0;
       for (int w = 0; w < kTile.column_warps; ++w) sum[i] += sums[kRows * w + lane.row(i)];
