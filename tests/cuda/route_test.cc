@@ -78,7 +78,7 @@ TEST(Route, EveryRefusalNamesTheLimitAndTheDevice) {
       {"unknown_feature", masked, "narrow does not support --mask"},
       {"wrong_dtype", query(Dtype::kF32, 64, 90), "takes bf16 and f16, not f32"},
       {"wide_d", query(Dtype::kF16, 129, 90), "up to 128, not 129"},
-      {"little_shared_memory", query(Dtype::kF16, 64, 90, 1024), "35840 bytes of shared memory"},
+      {"little_shared_memory", query(Dtype::kF16, 64, 90, 1024), "65024 bytes of shared memory"},
       {"order_of_sums", ordered, "--deterministic"},
       {"forward_has_no_gradients", forward, ""},
   };

@@ -90,9 +90,12 @@ class Cubin {
   };
   static constexpr std::size_t kInstructionBytes = 16;
 
-  /// Bytes from the end of a branch to its target: units of 4, the low 8 bits of them apart.
-  static std::int64_t branch_distance(std::uint64_t word) {
-    return (static_cast<std::int64_t>(word) >> 34) * 1024 + (word >> 16 & 0xff) * 4;
+  /// Bytes from the end of a branch to its target: units of 4; from 9.0 on the low 8 bits of them
+  /// lie apart.
+  std::int64_t branch_distance(std::uint64_t word) const {
+    const std::int64_t high = static_cast<std::int64_t>(word) >> 34;
+    if (capability() < 90) return high * 4;
+    return high * 1024 + static_cast<std::int64_t>(word >> 16 & 0xff) * 4;
   }
 
   template <typename T>
