@@ -68,13 +68,14 @@ class CudaKernel final : public Kernel {
   }
 
   DeviceNeed need(const Problem& p, const Device& on) const {
-    return device_need(family_, p, on.product_scratch_bytes());
+    return device_need(family_, p, on.product_scratch_bytes(), on.info());
   }
 
   std::optional<Rejection> rejects_on(Device& on, const Problem& p, const Execution& e) const {
     using Kind = Rejection::Kind;
-    const RouteQuery query{demand_of(p), p.pass, on.info().capability, on.info().shared_bytes,
-                           e.deterministic};
+    const RouteQuery query{demand_of(p),         p.pass,
+                           on.info().capability, on.info().shared_bytes,
+                           e.deterministic,      p.shape.group() * p.shape.q_len};
     if (auto rejection = cuda::rejection(family_, query)) return rejection;
     if (family_.type == AttentionType::kNormal)
       if (const auto why = on.products_absent())

@@ -41,19 +41,26 @@ std::size_t key_mask_bytes(const Problem& p) {
   return static_cast<std::size_t>(p.shape.b * key_mask_stride(p));
 }
 
-Extent extent_of(const Problem& p, const std::vector<Visibility>& sees, int multiprocessors = 0) {
-  Extent e{p.shape, p.dtype, 0, padded(p), multiprocessors};
+Extent extent_of(const Problem& p, const std::vector<Visibility>& sees, const DeviceInfo& on = {}) {
+  Extent e{p.shape, p.dtype, 0, padded(p), on.multiprocessors, on.shared_bytes};
   for (const Visibility& v : sees) e.most_kept = std::max(e.most_kept, v.kept().count());
   return e;
 }
 
 /// As long as no mask is known: all keys are kept.
-Extent extent_of(const Problem& p) { return {p.shape, p.dtype, p.shape.kv_len, padded(p)}; }
+Extent extent_of(const Problem& p, const DeviceInfo& on = {}) {
+  return {p.shape, p.dtype, p.shape.kv_len, padded(p), on.multiprocessors, on.shared_bytes};
+}
+
+/// What a family asks for, whatever the mask turns out to be.
+std::size_t family_workspace_bytes(const KernelFamily& f, const Problem& p, const DeviceInfo& on) {
+  return f.workspace_bytes == nullptr ? 0 : f.workspace_bytes(extent_of(p, on));
+}
 
 std::vector<Launch> timed_launches(const KernelFamily& f, Pass pass, const Extent& e) {
   std::vector<Launch> all;
   if (pass != Pass::kBackward) all = f.forward(e);
-  if (pass != Pass::kForward)
+  if (pass != Pass::kForward && f.backward != nullptr)
     for (Launch& launch : f.backward(e)) all.push_back(std::move(launch));
   return all;
 }
@@ -82,7 +89,7 @@ class CudaPlan final : public Plan {
         mask_(mask),
         sees_(visibilities(in.key_mask, mask, p.shape.b)),
         keeps_all_(keeps_all(sees_, p.shape.kv_len)),
-        extent_(extent_of(p, sees_, device.info().multiprocessors)),
+        extent_(extent_of(p, sees_, device.info())),
         launches_(timed_launches(family, p.pass, extent_)) {
     allocate();
     describe();
@@ -125,7 +132,8 @@ class CudaPlan final : public Plan {
   }
 
   std::size_t workspace_bytes() const override {
-    return device_need(family_, problem_, device_.product_scratch_bytes()).workspace;
+    return device_need(family_, problem_, device_.product_scratch_bytes(), device_.info())
+        .workspace;
   }
 
   double flop_executed() const override { return cuda::flop_executed(family_, problem_, sees_); }
@@ -220,6 +228,10 @@ class CudaPlan final : public Plan {
       taken_ = {device_, sizeof(std::int32_t), "taken blocks"};
       device_.zero(taken_.address(), taken_.bytes());
     }
+    if (const auto bytes = family_workspace_bytes(family_, problem_, device_.info()); bytes > 0) {
+      workspace_ = {device_, bytes, "workspace"};
+      device_.zero(workspace_.address(), workspace_.bytes());
+    }
     if (packed_bytes(family_, problem_) > 0) {
       packed_k_ = {device_, kv, s.k_dims(), "packed k"};
       packed_v_ = {device_, kv, s.v_dims(), "packed v"};
@@ -279,6 +291,7 @@ class CudaPlan final : public Plan {
     a.scores = scores_.as<float>();
     a.score_gradients = score_gradients_.as<float>();
     a.scores_stride = scores_stride(problem_);
+    a.workspace = workspace_.as<void>();
     a.key_mask = key_mask_.as<std::uint8_t>();
     a.key_mask_stride = key_mask_stride(problem_);
     a.b = static_cast<std::int32_t>(s.b);
@@ -327,7 +340,7 @@ class CudaPlan final : public Plan {
   DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_, packed_k_, packed_v_;
   DeviceBuffer lse_, row_max_, row_log2_sum_, delta_, kept_, kept_before_;
   DeviceBuffer scores_, score_gradients_, key_mask_, product_scratch_;
-  DeviceBuffer taken_;
+  DeviceBuffer taken_, workspace_;
   Attention argument_{};
   std::map<std::string, BoxedAttention> boxed_;  // by entry
 };
@@ -335,7 +348,7 @@ class CudaPlan final : public Plan {
 }  // namespace
 
 DeviceNeed device_need(const KernelFamily& family, const Problem& p,
-                       std::size_t product_scratch_bytes) {
+                       std::size_t product_scratch_bytes, const DeviceInfo& on) {
   const Shape& s = p.shape;
   const std::size_t q_and_o =
       DeviceTensor::bytes(p.dtype, s.q_dims()) + DeviceTensor::bytes(p.dtype, s.o_dims());
@@ -350,7 +363,8 @@ DeviceNeed device_need(const KernelFamily& family, const Problem& p,
     return need;
   }
   need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len) +
-                   packed_bytes(family, p) + (family.boxed ? sizeof(std::int32_t) : 0);
+                   packed_bytes(family, p) + (family.boxed ? sizeof(std::int32_t) : 0) +
+                   family_workspace_bytes(family, p, on);
   if (p.needs_gradients()) need.workspace += 3 * rows_bytes(p);  // maxima, sums, D
   return need;
 }
@@ -361,8 +375,8 @@ double flop_executed(const KernelFamily& family, const Problem& p,
   for (const Launch& launch : timed_launches(family, p.pass, extent_of(p, sees))) {
     if (launch.products == 0) continue;
     for (const Visibility& v : sees)
-      flop += 2.0 * launch.products * launch.padded_d * static_cast<double>(p.shape.h) *
-              tile_pairs(launch, v, p.shape);
+      flop += 2.0 * launch.products * launch.padded_d *
+              static_cast<double>(p.shape.h / launch.heads_a_tile) * tile_pairs(launch, v, p.shape);
   }
   return flop;
 }

@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "cuda/decode_sm80/decode_sm80.h"
 #include "cuda/mma_sm80/mma_sm80.h"
 #include "cuda/normal/normal_cublas.h"
 #include "cuda/simt_f32/simt_f32.h"
@@ -12,8 +13,9 @@
 namespace flashbench::cuda {
 namespace {
 
-constexpr const KernelFamily* kFamilies[] = {&wgmma_sm90a::kFamily, &mma_sm80::kFamily,
-                                             &simt_f32::kFamily, &normal_cublas::kFamily};
+constexpr const KernelFamily* kFamilies[] = {&decode_sm80::kFamily, &wgmma_sm90a::kFamily,
+                                             &mma_sm80::kFamily, &simt_f32::kFamily,
+                                             &normal_cublas::kFamily};
 
 }  // namespace
 
@@ -32,6 +34,10 @@ std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q) {
       return std::nullopt;
     case Refusal::kSupports:
       return unsupported(f.name, f.supports, q.demand);
+    case Refusal::kRows:
+      return because(fmt::format(
+          "{} takes up to {} query rows a K/V head (heads of a group times queries), not {}",
+          f.name, f.max_rows, q.rows));
     case Refusal::kCapability:
       return because(fmt::format("{} needs compute capability {}, this device has {}", f.name,
                                  capability_text(f.min_capability), capability_text(q.capability)));

@@ -18,12 +18,14 @@ struct RouteQuery {
   int capability = 0;
   std::size_t shared_bytes = 0;  ///< that one block may opt into
   bool deterministic = false;
+  std::int64_t rows = 1;  ///< query rows that meet a K/V head: group · q_len
 };
 
-enum class Refusal { kNone, kSupports, kCapability, kCapabilityTooNew, kShared, kOrder };
+enum class Refusal { kNone, kSupports, kRows, kCapability, kCapabilityTooNew, kShared, kOrder };
 
 constexpr Refusal refusal(const KernelFamily& f, const RouteQuery& q) {
   if (lack(f.supports, q.demand) != Lack::kNone) return Refusal::kSupports;
+  if (f.max_rows != 0 && q.rows > f.max_rows) return Refusal::kRows;
   if (q.capability < f.min_capability) return Refusal::kCapability;
   if (f.max_capability != 0 && q.capability > f.max_capability) return Refusal::kCapabilityTooNew;
   if (f.shared_bytes(q.pass, q.demand.d) > q.shared_bytes) return Refusal::kShared;

@@ -27,11 +27,12 @@ SUB_ROOMS = {
         "image": [],
         "device": ["contract", "image"],
         "simt_f32": ["contract", "fragments"],
+        "decode_sm80": ["contract", "fragments"],
         "mma_sm80": ["contract", "fragments"],
         "wgmma_sm90a": ["contract", "fragments", "mma_sm80"],  # its gradients beyond d = 128 are that family's launches
         "normal": ["contract", "device", "fragments"],
         "probe": ["contract", "device", "fragments", "wgmma_sm90a"],
-        ".": ["contract", "device", "mma_sm80", "normal", "probe", "simt_f32", "wgmma_sm90a"],
+        ".": ["contract", "decode_sm80", "device", "mma_sm80", "normal", "probe", "simt_f32", "wgmma_sm90a"],
     },
     "lib/ptx": {
         "text": [],

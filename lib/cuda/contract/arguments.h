@@ -52,6 +52,7 @@ struct Attention {
   float* scores;           ///< S, then P
   float* score_gradients;  ///< dP, then dS
   std::int64_t scores_stride;
+  void* workspace;                  ///< KernelFamily::workspace_bytes of it, or null
   const std::uint8_t* key_mask;     ///< [b, key_mask_stride], 1: kept; null without a padding mask
   std::int64_t key_mask_stride;     ///< a multiple of 4
   const std::int32_t* kept;         ///< [b, kv_len], or null

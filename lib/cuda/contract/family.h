@@ -36,7 +36,8 @@ struct Launch {
   // The work: every pair of a tile of q_tile queries and kv_tile kept keys, unless all are hidden.
   // Of a Product: every pair.
   int q_tile = 0, kv_tile = 0;
-  int products = 0;  ///< matrix products of 2 * pairs * padded_d FLOP; 0: no product
+  int heads_a_tile = 1;  ///< query heads whose rows of the same queries share a tile
+  int products = 0;      ///< matrix products of 2 * pairs * padded_d FLOP; 0: no product
   int padded_d = 0;
   // Of a kernel that takes BoxedAttention: boxes of kBoxQueries queries and box_keys keys.
   int box_keys = 0;                ///< 0: it takes Attention
@@ -47,9 +48,10 @@ struct Launch {
 struct Extent {
   Shape shape;
   Dtype dtype = Dtype::kF32;
-  std::int64_t most_kept = 0;  ///< the largest number of kept keys of a batch element
-  bool padded = false;         ///< there is a padding mask
-  int multiprocessors = 0;     ///< of the device; 0 where it does not matter
+  std::int64_t most_kept = 0;    ///< the largest number of kept keys of a batch element
+  bool padded = false;           ///< there is a padding mask
+  int multiprocessors = 0;       ///< of the device; 0 where it does not matter
+  std::size_t shared_bytes = 0;  ///< that one block of the device may have; 0: no matter
 };
 
 /// Everything that the route table and the plan need of a family; every limit is plain data, so
@@ -59,16 +61,21 @@ struct KernelFamily {
   std::string_view description;
   AttentionType type = AttentionType::kFlash;
   Supports supports;
-  int min_capability = 0;     ///< 75 is compute capability 7.5
-  int max_capability = 0;     ///< 0: none; 90 for code that runs on 9.0 only
+  int min_capability = 0;  ///< 75 is compute capability 7.5
+  int max_capability = 0;  ///< 0: none; 90 for code that runs on 9.0 only
+  /// Query rows that meet a K/V head: its group's heads times q_len. 0: any number.
+  std::int64_t max_rows = 0;
   bool boxed = false;         ///< some of its launches take BoxedAttention
   bool deterministic = true;  ///< its gradients are bitwise equal from run to run
 
   /// Shared memory of the most demanding launch of a pass, static and dynamic together.
   std::size_t (*shared_bytes)(Pass pass, std::int64_t d) = nullptr;
+  /// Memory that its launches leave each other notes in: zero before the first launch, whose end
+  /// leaves it as the next one wants it. Never less for a larger Extent. Null: none.
+  std::size_t (*workspace_bytes)(const Extent& e) = nullptr;
   /// The launches, in order. They run in one stream: each sees what those before it wrote.
   std::vector<Launch> (*forward)(const Extent& e) = nullptr;
-  std::vector<Launch> (*backward)(const Extent& e) = nullptr;
+  std::vector<Launch> (*backward)(const Extent& e) = nullptr;  ///< null: no gradients
 };
 
 /// n / unit, rounded up: how many tiles of `unit` rows cover n.

@@ -152,6 +152,10 @@ __device__ __forceinline__ void store_shared(std::uint32_t to, const std::uint32
                : "memory");
 }
 
+__device__ __forceinline__ void store_shared_pair(std::uint32_t to, float x, float y) {
+  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(to), "f"(x), "f"(y) : "memory");
+}
+
 __device__ __forceinline__ uint4 load_shared_16(std::uint32_t from) {
   uint4 v;
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"

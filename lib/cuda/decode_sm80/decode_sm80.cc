@@ -1,0 +1,46 @@
+#include "cuda/decode_sm80/decode_sm80.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace flashbench::cuda::decode_sm80 {
+namespace {
+
+int padded_d(const Extent& e) { return padded_head_dim(static_cast<int>(e.shape.d)); }
+
+std::int64_t heads(const Extent& e) { return e.shape.b * e.shape.h_kv; }
+
+/// One CTA a multiprocessor, each with a step for every warp, or fewer CTAs.
+std::int64_t ctas(const Extent& e) {
+  const int d = padded_d(e);
+  const std::int64_t steps =
+      heads(e) * std::max<std::int64_t>(ceil_div(e.most_kept, ring(d).keys), 1);
+  return std::clamp<std::int64_t>(ceil_div(steps, warps(d, e.shared_bytes)), 1,
+                                  std::max(e.multiprocessors, 1));
+}
+
+}  // namespace
+
+std::vector<Launch> forward(const Extent& e) {
+  const int d = padded_d(e), n = warps(d, e.shared_bytes);
+  Launch launch;
+  launch.entry = fmt::format("decode_sm80_forward_{}_d{}", name(e.dtype), d);
+  launch.phase = "forward";
+  launch.grid_x = ctas(e);
+  launch.threads = 32 * n;
+  launch.dynamic_bytes = shared_bytes(d, n);
+  launch.q_tile = kRows;
+  launch.heads_a_tile = static_cast<int>(e.shape.group());
+  launch.kv_tile = ring(d).keys;
+  launch.products = 2;
+  launch.padded_d = d;
+  return {launch};
+}
+
+std::size_t workspace_bytes(const Extent& e) {
+  return counters_bytes(heads(e)) +
+         static_cast<std::size_t>(kPartsOfCta * ctas(e)) * part_bytes(padded_d(e));
+}
+
+}  // namespace flashbench::cuda::decode_sm80

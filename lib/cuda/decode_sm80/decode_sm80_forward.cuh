@@ -1,0 +1,186 @@
+#pragma once
+
+#include "cuda/decode_sm80/decode_sm80_merge.cuh"
+#include "cuda/decode_sm80/decode_sm80_rows.cuh"
+#include "cuda/decode_sm80/decode_sm80_shares.cuh"
+#include "cuda/fragments/softmax.cuh"
+#include "cuda/fragments/tile.cuh"
+
+/// FlashDecoding (Dao, Haziza, Massa, Sizov 2023) without waves: every CTA has the same number of
+/// key steps. Each warp streams its own keys through its own ring, and has a maximum, a sum and an
+/// O of its own, so that nobody waits for another warp until a head ends.
+namespace flashbench::cuda::decode_sm80 {
+
+/// Requests K and V of a step. A lane copies the same chunks of every n-th row.
+template <int kD, int kKeys>
+__device__ __forceinline__ void load_step(const Attention& a, const Place<kKeys>& place,
+                                          std::uint32_t k_tile) {
+  constexpr int kGroup = swizzle_group(kD), kRowStep = 32 / kGroup;
+  const int first = place.step * kKeys;
+  const std::int64_t k_head = place.b * a.k.stride_b + place.h_kv * a.k.stride_h;
+  const std::int64_t v_head = place.b * a.v.stride_b + place.h_kv * a.v.stride_h;
+  const Bits* k = static_cast<const Bits*>(a.k.data) + k_head;
+  const Bits* v = static_cast<const Bits*>(a.v.data) + v_head;
+  const int lane_row = lane() / kGroup, lane_chunk = lane() % kGroup;
+  constexpr auto kTile = static_cast<std::uint32_t>(2 * kD * kKeys);
+  int row[kKeys / kRowStep];
+#pragma unroll
+  for (int r = 0; r < kKeys / kRowStep; ++r)
+    row[r] = key_row(a, place.b, min(first + lane_row + r * kRowStep, place.end - 1));
+#pragma unroll
+  for (int r = 0; r < kKeys / kRowStep; ++r) {
+    const int tile_row = lane_row + r * kRowStep;
+    const bool present = first + tile_row < place.end;
+    const Bits* k_row = k + (row[r] * a.k.stride_row + lane_chunk * kChunk);
+    const Bits* v_row = v + row[r] * a.v.stride_row + lane_chunk * kChunk;
+#pragma unroll
+    for (int c = 0; c < kD / kChunk; c += kGroup) {
+      const bool valid = present && (lane_chunk + c) * kChunk < a.d;
+      const std::uint32_t to = chunk_at<kD>(k_tile, tile_row, lane_chunk + c);
+      copy_16_async(to, valid ? k_row + c * kChunk : k, valid);
+      copy_16_async(to + kTile, valid ? v_row + c * kChunk : v, valid);
+    }
+  }
+}
+
+/// s += Q·Kᵀ.
+template <typename T, int kD, int kKeys>
+__device__ __forceinline__ void multiply_queries(Fragments<1, kKeys>& s, const Queries<kD>& q,
+                                                 std::uint32_t k_tile) {
+  const int l = lane();
+  const std::uint32_t k_lane = chunk_at<kD>(k_tile, l % 8 + l / 16 * 8, l / 8 % 2);
+#pragma unroll
+  for (int k = 0; k < kD / 16; ++k) {
+    std::uint32_t rows[4];
+    q.take(rows, k);
+#pragma unroll
+    for (int n = 0; n < kKeys / 16; ++n) {
+      std::uint32_t b[4];  // keys 0-7: [0], [1]; keys 8-15: [2], [3]
+      load_matrices(b, advanced(kD, k_lane, 2 * k) + kMatrixRowBytes<kD> * n);
+      multiply_add<T>(s[0][2 * n], rows, b[0], b[1]);
+      multiply_add<T>(s[0][2 * n + 1], rows, b[2], b[3]);
+    }
+  }
+}
+
+/// What a warp knows of a head after its steps so far. `scale_log2` is positive, so that the
+/// maximum is taken before scaling.
+template <int kD>
+struct Accumulated {
+  Fragments<1, kD> o;
+  RunningSoftmax<1> softmax;
+
+  __device__ __forceinline__ void reset() {
+#pragma unroll
+    for (int n = 0; n < kD / 8; ++n)
+#pragma unroll
+      for (int c = 0; c < 4; ++c) o[0][n][c] = 0.0f;
+    softmax.reset();
+  }
+
+  /// Scores become P; the sum and O are rescaled where the maximum rose.
+  template <int kKeys>
+  __device__ __forceinline__ void absorb(Fragments<1, kKeys>& s, float scale_log2) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float max = softmax.max[0][half];
+#pragma unroll
+      for (int n = 0; n < kKeys / 8; ++n)
+        max = fmaxf(max, fmaxf(s[0][n][2 * half], s[0][n][2 * half + 1]));
+      max = max_of_four_lanes(max);
+      // A row that has seen nothing yet: (-inf) - (-inf) would be NaN.
+      const float shift = max == -kInf ? 0.0f : max * scale_log2;
+      const float rescale = exp2_fast(softmax.max[0][half] * scale_log2 - shift);
+      softmax.max[0][half] = max;
+      float sum = softmax.sum[0][half] * rescale;
+#pragma unroll
+      for (int n = 0; n < kKeys / 8; ++n)
+#pragma unroll
+        for (int c = 2 * half; c < 2 * half + 2; ++c) {
+          s[0][n][c] = exp2_fast(fmaf(s[0][n][c], scale_log2, -shift));
+          sum += s[0][n][c];
+        }
+      softmax.sum[0][half] = sum;
+      if (__any_sync(0xffffffffu, rescale != 1.0f)) {
+#pragma unroll
+        for (int n = 0; n < kD / 8; ++n) {
+          o[0][n][2 * half] *= rescale;
+          o[0][n][2 * half + 1] *= rescale;
+        }
+      }
+    }
+  }
+};
+
+/// O and LSE of all heads.
+template <typename T, int kD>
+__device__ __forceinline__ void forward(const Attention& a) {
+  constexpr int kKeys = ring(kD).keys, kStages = ring(kD).stages;
+  constexpr auto kStage = static_cast<std::uint32_t>(stage_bytes(kD));
+  extern __shared__ __align__(128) unsigned char shared[];
+  const int warps = static_cast<int>(blockDim.x / 32);
+  const std::uint32_t stages =
+      shared_address(shared) + static_cast<std::uint32_t>(warp() * ring_bytes(kD));
+  const Exchange<kD> exchange(shared, warps);
+
+  const int all = steps_of_all<kKeys>(a);
+  const Shares shares(all, min(static_cast<int>(gridDim.x), all));
+  const int cta = static_cast<int>(blockIdx.x);
+  if (cta >= shares.ctas) return;
+  const int end = shares.begin(cta + 1);
+  Place<kKeys> head = place_at<kKeys>(a, shares.begin(cta));  // at the first step of it here
+
+  Place<kKeys> ahead = head;  // the next step that this warp requests
+  ahead.advance(a, warp());
+  const auto request = [&](int stage) {
+    if (ahead.position < end) {
+      if (ahead.sees_keys()) load_step<kD, kKeys>(a, ahead, stages + stage * kStage);
+      ahead.advance(a, warps);
+    }
+    commit_copies();  // a group for each step, or wait_for_copies would count wrongly
+  };
+#pragma unroll 1
+  for (int stage = 0; stage < kStages - 1; ++stage) request(stage);
+
+  const float scale_log2 = a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2);
+  int position = head.position + warp();
+  int stage = 0;  // of the next step
+  // The stage of the step before: nothing is on its way to it.
+  const auto free = [&] { return stage == 0 ? kStages - 1 : stage - 1; };
+  while (true) {
+    const int stop = min(head.position + head.left, end);
+    Queries<kD> q(shared_address(shared) + warps * static_cast<std::uint32_t>(ring_bytes(kD)));
+    q.load(a, head.b, head.h_kv);
+    // Keys before this one are seen by all rows: steps of them need no mask.
+    const int seen_by_all = keys(a, head.b, 0).end;
+    Accumulated<kD> sums;
+    sums.reset();
+#pragma unroll 1
+    for (; position < stop; position += warps) {
+      request(free());
+      wait_for_copies<kStages - 1>();
+      __syncwarp();  // other lanes' copies are there, too
+      if (head.sees_keys()) {
+        const std::uint32_t k_tile = stages + stage * kStage;
+        const int first_key = (head.step + position - head.position) * kKeys;
+        Fragments<1, kKeys> s = {};
+        multiply_queries<T, kD, kKeys>(s, q, k_tile);
+        if (first_key + kKeys > seen_by_all || rows_begin_later(a))
+          hide_keys<kKeys>(s, a, head.b, first_key);
+        sums.template absorb<kKeys>(s, scale_log2);
+        multiply_from_registers<T, kD, 1, kKeys>(sums.o, s, k_tile + kStage / 2);
+      }
+      __syncwarp();  // all lanes have read the stage
+      stage = stage + 1 == kStages ? 0 : stage + 1;
+    }
+    exchange.put(sums.o, sums.softmax, scale_log2, stages + free() * kStage, rows_of_head(a));
+    __syncthreads();
+    finish_head<T, kD, kKeys>(a, exchange, shares, head);
+    if (stop == end) break;
+    __syncthreads();  // stages and states are free again
+    head.advance(a, stop - head.position);
+  }
+  wait_for_copies<0>();
+}
+
+}  // namespace flashbench::cuda::decode_sm80
