@@ -11,34 +11,39 @@
 /// O of its own, so that nobody waits for another warp until a head ends.
 namespace flashbench::cuda::decode_sm80 {
 
-/// Requests K and V of a step. A lane copies the same chunks of every n-th row.
+/// Requests K and V of a step: zeros behind the last key and beyond d. A lane copies the same
+/// chunks of every n-th row; where n is 4, every other one of its rows is permuted by 4 chunks
+/// more.
 template <int kD, int kKeys>
 __device__ __forceinline__ void load_step(const Attention& a, const Place<kKeys>& place,
                                           std::uint32_t k_tile) {
-  constexpr int kGroup = swizzle_group(kD), kRowStep = 32 / kGroup;
-  const int first = place.step * kKeys;
-  const std::int64_t k_head = place.b * a.k.stride_b + place.h_kv * a.k.stride_h;
-  const std::int64_t v_head = place.b * a.v.stride_b + place.h_kv * a.v.stride_h;
-  const Bits* k = static_cast<const Bits*>(a.k.data) + k_head;
-  const Bits* v = static_cast<const Bits*>(a.v.data) + v_head;
+  constexpr int kGroup = swizzle_group(kD), kRowStep = 32 / kGroup, kSteps = kKeys / kRowStep;
+  static_assert(kRowStep == 4 || kRowStep == 8);
   const int lane_row = lane() / kGroup, lane_chunk = lane() % kGroup;
+  const int first = place.step * kKeys + lane_row;
+  const auto rows_of = [&](const Rows& rows) {
+    return static_cast<const Bits*>(rows.data) + place.b * rows.stride_b +
+           place.h_kv * rows.stride_h + lane_chunk * kChunk;
+  };
+  const Bits* const k = rows_of(a.k);
+  const Bits* const v = rows_of(a.v);
+  std::int64_t row[kSteps];
+#pragma unroll
+  for (int r = 0; r < kSteps; ++r)
+    row[r] = key_row(a, place.b, min(first + r * kRowStep, place.end - 1));
+  const std::uint32_t to = chunk_at<kD>(k_tile, lane_row, lane_chunk);
   constexpr auto kTile = static_cast<std::uint32_t>(2 * kD * kKeys);
-  int row[kKeys / kRowStep];
 #pragma unroll
-  for (int r = 0; r < kKeys / kRowStep; ++r)
-    row[r] = key_row(a, place.b, min(first + lane_row + r * kRowStep, place.end - 1));
-#pragma unroll
-  for (int r = 0; r < kKeys / kRowStep; ++r) {
-    const int tile_row = lane_row + r * kRowStep;
-    const bool present = first + tile_row < place.end;
-    const Bits* k_row = k + (row[r] * a.k.stride_row + lane_chunk * kChunk);
-    const Bits* v_row = v + row[r] * a.v.stride_row + lane_chunk * kChunk;
+  for (int r = 0; r < kSteps; ++r) {
+    const Bits* const k_row = k + row[r] * a.k.stride_row;
+    const Bits* const v_row = v + row[r] * a.v.stride_row;
+    const std::uint32_t to_row = (kRowStep == 4 && r % 2 == 1 ? to ^ 64u : to) +
+                                 static_cast<std::uint32_t>(2 * kD * kRowStep * r);
 #pragma unroll
     for (int c = 0; c < kD / kChunk; c += kGroup) {
-      const bool valid = present && (lane_chunk + c) * kChunk < a.d;
-      const std::uint32_t to = chunk_at<kD>(k_tile, tile_row, lane_chunk + c);
-      copy_16_async(to, valid ? k_row + c * kChunk : k, valid);
-      copy_16_async(to + kTile, valid ? v_row + c * kChunk : v, valid);
+      const bool valid = first + r * kRowStep < place.end && (lane_chunk + c) * kChunk < a.d;
+      copy_16_async(to_row + 16 * c, k_row + c * kChunk, valid);
+      copy_16_async(to_row + 16 * c + kTile, v_row + c * kChunk, valid);
     }
   }
 }

@@ -51,10 +51,14 @@ struct Sums {
   float max_log2 = -kInf, sum = 0.0f;
   float4 o = {0.0f, 0.0f, 0.0f, 0.0f};
 
-  /// Adds what somebody else knows, whose rows were scaled by another maximum.
-  __device__ __forceinline__ void add(const RowState& row, const float4& x) {
-    const float factor = exp2_fast(row.max_log2 - max_log2);
-    sum = fmaf(factor, row.sum, sum);
+  /// Makes `max` the maximum that everything is scaled by; it is not below any before.
+  __device__ __forceinline__ void raise(float max) {
+    const float factor = max == -kInf ? 0.0f : exp2_fast(max_log2 - max);
+    max_log2 = max;
+    sum *= factor;
+    o = {o.x * factor, o.y * factor, o.z * factor, o.w * factor};
+  }
+  __device__ __forceinline__ void add(float factor, const float4& x) {
     o.x = fmaf(factor, x.x, o.x);
     o.y = fmaf(factor, x.y, o.y);
     o.z = fmaf(factor, x.z, o.z);
@@ -75,24 +79,27 @@ __device__ __forceinline__ void store_result(const Attention& a, int b, int h_kv
         x.sum == 0.0f ? -kInf : fmaf(x.max_log2, kLn2, logf(x.sum));
 }
 
-/// What CTAs leave each other, in the workspace.
+/// What CTAs first .. last leave each other of a head, in the workspace.
 template <int kD>
 struct Parts {
   unsigned char* data;
+  int first, last;
 
-  __device__ __forceinline__ explicit Parts(const Attention& a)
+  __device__ __forceinline__ Parts(const Attention& a, int first, int last)
       : data(static_cast<unsigned char*>(a.workspace) +
-             counters_bytes(static_cast<std::int64_t>(a.b) * a.h_kv)) {}
+             counters_bytes(static_cast<std::int64_t>(a.b) * a.h_kv)),
+        first(first),
+        last(last) {}
 
-  /// Of a CTA, the part of the head that it ends with, or of the one that it begins with.
-  __device__ __forceinline__ unsigned char* part(int cta, bool of_last_head) const {
-    return data + static_cast<std::int64_t>(kPartsOfCta * cta + of_last_head) * part_bytes(kD);
+  /// The head is the last one of the first CTA's share, and the first one of the others'.
+  __device__ __forceinline__ unsigned char* of(int cta) const {
+    return data + static_cast<std::int64_t>(kPartsOfCta * cta + (cta == first)) * part_bytes(kD);
   }
-  static __device__ __forceinline__ RowState* state(unsigned char* part, int row) {
-    return reinterpret_cast<WarpState*>(part)->rows + row;
+  __device__ __forceinline__ float2* state(int cta, int row) const {
+    return reinterpret_cast<float2*>(reinterpret_cast<WarpState*>(of(cta))->rows + row);
   }
-  static __device__ __forceinline__ float4* o(unsigned char* part, int row, int column) {
-    return reinterpret_cast<float4*>(part + sizeof(WarpState)) + (row * kD + column) / 4;
+  __device__ __forceinline__ float4* o(int cta, int row, int column) const {
+    return reinterpret_cast<float4*>(of(cta) + sizeof(WarpState)) + (row * kD + column) / 4;
   }
 };
 
@@ -100,50 +107,63 @@ struct Parts {
 template <int kD>
 __device__ __forceinline__ Sums sum_of_warps(const Exchange<kD>& exchange, int row, int column) {
   Sums x;
-  for (int w = 0; w < exchange.warps; ++w)
-    x.max_log2 = fmaxf(x.max_log2, exchange.states[w].rows[row].max_log2);
-  for (int w = 0; w < exchange.warps; ++w) {
-    const RowState state = exchange.states[w].rows[row];
-    if (state.max_log2 == -kInf) continue;
-    const uint4 o = load_shared_16(Exchange<kD>::at(exchange.o_at[w], row, column));
-    x.add(state,
-          {__uint_as_float(o.x), __uint_as_float(o.y), __uint_as_float(o.z), __uint_as_float(o.w)});
-  }
+#pragma unroll
+  for (int w = 0; w < kMostWarps; ++w)
+    if (w < exchange.warps) x.max_log2 = fmaxf(x.max_log2, exchange.states[w].rows[row].max_log2);
+#pragma unroll
+  for (int w = 0; w < kMostWarps; ++w)
+    if (w < exchange.warps) {
+      const RowState state = exchange.states[w].rows[row];
+      const uint4 o = load_shared_16(Exchange<kD>::at(exchange.o_at[w], row, column));
+      if (state.max_log2 == -kInf) continue;  // (-inf) - (-inf) would be NaN
+      const float factor = exp2_fast(state.max_log2 - x.max_log2);
+      x.sum = fmaf(factor, state.sum, x.sum);
+      x.add(factor, {__uint_as_float(o.x), __uint_as_float(o.y), __uint_as_float(o.z),
+                     __uint_as_float(o.w)});
+    }
   return x;
 }
 
-/// What CTAs first .. last know of four columns of a row, in the order of their keys.
+/// What all CTAs know of four columns of a row, in the order of their keys. A warp's lanes have
+/// columns of the same row; each reads the state of one part, up to 32 of them at once, and O of
+/// eight parts is on its way at once.
 template <int kD>
-__device__ __forceinline__ Sums sum_of_ctas(const Parts<kD>& parts, int first, int last, int row,
-                                            int column) {
-  const auto state = [&](int cta) {
-    const float2 s = __ldcg(
-        reinterpret_cast<const float2*>(Parts<kD>::state(parts.part(cta, cta == first), row)));
-    return RowState{s.x, s.y};
-  };
+__device__ __forceinline__ Sums sum_of_ctas(const Parts<kD>& parts, int row, int column) {
+  constexpr int kAtOnce = 8;
   Sums x;
-#pragma unroll 8
-  for (int cta = first; cta <= last; ++cta) x.max_log2 = fmaxf(x.max_log2, state(cta).max_log2);
-#pragma unroll 8
-  for (int cta = first; cta <= last; ++cta) {
-    const float4 o = __ldcg(Parts<kD>::o(parts.part(cta, cta == first), row, column));
-    const RowState s = state(cta);
-    if (s.max_log2 != -kInf) x.add(s, o);
+#pragma unroll 1
+  for (int base = parts.first; base <= parts.last; base += 32) {
+    const int count = min(32, parts.last - base + 1);
+    float2 state = {-kInf, 0.0f};
+    if (lane() < count) state = __ldcg(parts.state(base + lane(), row));
+    x.raise(fmaxf(x.max_log2, max_of_lanes(state.x)));
+    const float factor = state.x == -kInf ? 0.0f : exp2_fast(state.x - x.max_log2);
+    x.sum += sum_of_lanes(factor * state.y);
+#pragma unroll 1
+    for (int i = 0; i < count; i += kAtOnce) {
+      float4 o[kAtOnce];
+#pragma unroll
+      for (int n = 0; n < kAtOnce; ++n)
+        o[n] = __ldcg(parts.o(base + min(i + n, count - 1), row, column));
+#pragma unroll
+      for (int n = 0; n < kAtOnce; ++n) {
+        const float of_part = __shfl_sync(0xffffffffu, factor, i + n);
+        if (i + n < count) x.add(of_part, o[n]);
+      }
+    }
   }
   return x;
 }
 
-/// The CTA is the last one to know its part of a head that `ctas` CTAs have keys of. The counter is
-/// 0 again after the last one.
+/// Whether this CTA is the last one to know its part of a head that `ctas` CTAs have keys of, and
+/// sees all other parts. The counter is 0 again after the last one.
 template <int kD>
 __device__ __forceinline__ bool is_last_of(const Exchange<kD>& exchange, std::uint32_t* counter,
                                            int ctas) {
-  __threadfence();
-  __syncthreads();  // every thread's part is written and fenced
+  __syncthreads();  // all threads have written their columns of the part
   if (threadIdx.x == 0) {
     const auto last = static_cast<std::uint32_t>(ctas - 1);
-    *exchange.is_last = atomicInc(counter, last) == last;
-    __threadfence();
+    *exchange.is_last = count_up_to(counter, last) == last;
   }
   __syncthreads();
   return *exchange.is_last != 0;
@@ -154,35 +174,34 @@ __device__ __forceinline__ bool is_last_of(const Exchange<kD>& exchange, std::ui
 template <typename T, int kD, int kKeys>
 __device__ __forceinline__ void finish_head(const Attention& a, const Exchange<kD>& exchange,
                                             const Shares& shares, const Place<kKeys>& head) {
-  constexpr int kColumns = kD / 4;
   const HeadKeys keys = HeadKeys::of<kKeys>(a, head.b);
   const int begin = head.position - (head.step - keys.first);
   const int first = shares.owner(begin), last = shares.owner(begin + keys.steps - 1);
   const int cta = static_cast<int>(blockIdx.x), rows = rows_of_head(a);
-  const auto each = [&](auto&& body) {
+  const Parts<kD> parts(a, first, last);
+  constexpr int kColumns = kD / 4;
 #pragma unroll 1
-    for (int i = static_cast<int>(threadIdx.x); i < rows * kColumns; i += blockDim.x)
-      body(i / kColumns, i % kColumns * 4);
-  };
-  if (first == last) {
-    each([&](int row, int column) {
-      store_result<T>(a, head.b, head.h_kv, row, column, sum_of_warps(exchange, row, column));
-    });
-    return;
-  }
-  const Parts<kD> parts(a);
-  each([&](int row, int column) {
+  for (int i = static_cast<int>(threadIdx.x); i < rows * kColumns; i += 32 * exchange.warps) {
+    const int row = i / kColumns, column = i % kColumns * 4;
     const Sums x = sum_of_warps(exchange, row, column);
-    unsigned char* const part = parts.part(cta, cta == first);
-    *Parts<kD>::o(part, row, column) = x.o;
-    if (column == 0) *Parts<kD>::state(part, row) = {x.max_log2, x.sum};
-  });
+    if (first == last) {
+      store_result<T>(a, head.b, head.h_kv, row, column, x);
+    } else {
+      *parts.o(cta, row, column) = x.o;
+      if (column == 0) *parts.state(cta, row) = {x.max_log2, x.sum};
+    }
+  }
+  if (first == last) return;
   auto* const counter = static_cast<std::uint32_t*>(a.workspace) + head.b * a.h_kv + head.h_kv;
   if (!is_last_of(exchange, counter, last - first + 1)) return;
-  each([&](int row, int column) {
-    store_result<T>(a, head.b, head.h_kv, row, column,
-                    sum_of_ctas(parts, first, last, row, column));
-  });
+  // A warp has a row, or 128 columns of it.
+  constexpr int kPieces = (kColumns + 31) / 32;
+#pragma unroll 1
+  for (int i = warp(); i < rows * kPieces; i += exchange.warps) {
+    const int row = i / kPieces, column = (i % kPieces * 32 + lane()) * 4;
+    const Sums x = sum_of_ctas(parts, row, min(column, kD - 4));
+    if (column < kD) store_result<T>(a, head.b, head.h_kv, row, column, x);
+  }
 }
 
 }  // namespace flashbench::cuda::decode_sm80

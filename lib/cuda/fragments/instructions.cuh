@@ -142,6 +142,17 @@ __device__ __forceinline__ float exp2_fast(float x) {
   return y;
 }
 
+/// Counts one up, to 0 again behind `last`; the value before. What this thread knows to be written
+/// is visible to whoever counts after it, and the other way round.
+__device__ __forceinline__ std::uint32_t count_up_to(std::uint32_t* counter, std::uint32_t last) {
+  std::uint32_t before;
+  asm volatile("atom.acq_rel.gpu.global.inc.u32 %0, [%1], %2;"
+               : "=r"(before)
+               : "l"(counter), "r"(last)
+               : "memory");
+  return before;
+}
+
 __device__ __forceinline__ void store_shared(std::uint32_t to, std::uint32_t word) {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(word) : "memory");
 }
