@@ -26,6 +26,9 @@ struct EmulatedOptions {
   Mutation bug{};  ///< planted; by default none
   bool nan_in_hidden_keys = false;
   MutatedDevice::GemmBug gemm_bug{};  ///< changes every product
+  int multiprocessors = 0;            ///< that plans go by; 0: those that are emulated
+  std::size_t shared_bytes = 0;       ///< of a block, likewise
+  int launches = 1;                   ///< one after the other; the last one's results count
 };
 
 /// K and V rows that the padding mask hides become NaN.
@@ -48,6 +51,7 @@ class EmulatedRun {
   EmulatedRun(const KernelFamily& family, const Problem& p, std::uint64_t seed,
               const EmulatedOptions& options = {})
       : device_(options.bug, seed, options.gemm_bug), out_(data::make_outputs(p)) {
+    device_.pretend(options.multiprocessors, options.shared_bytes);
     const Inputs in = data::make_inputs(p);
     Inputs given = data::make_inputs(p);
     if (options.nan_in_hidden_keys) hide_with_nan(p, given);
@@ -55,9 +59,12 @@ class EmulatedRun {
     {
       const auto plan = make_plan(device_, family, p, given);
       const Operands io{&given, &out_};
-      plan->prepare(io);
-      plan->launch(io);
+      for (int i = 0; i < options.launches; ++i) {
+        plan->prepare(io);
+        plan->launch(io);
+      }
       plan->collect(io);
+      flop_executed_ = plan->flop_executed();
     }
     const Verdict v = oracle::verify(p, in, out_, VerifyLevel::kFull);
     for (const TensorVerdict& t : v.tensors)
@@ -73,6 +80,10 @@ class EmulatedRun {
   /// The tensors that are wrong and by how much; empty when none is.
   const std::string& wrong() const { return wrong_; }
 
+  /// FLOP of products that the launches executed, and those that the plan says one execution has.
+  double matrix_flop() const { return static_cast<double>(device_.counters().matrix_flop); }
+  double flop_executed() const { return flop_executed_; }
+
   bool same_bits_as(const EmulatedRun& other) const {
     const auto same = [](const Tensor& x, const Tensor& y) {
       return x.bytes() == y.bytes() && std::memcmp(x.data(), y.data(), x.bytes()) == 0;
@@ -86,6 +97,7 @@ class EmulatedRun {
   MutatedDevice device_;
   Outputs out_;
   std::string wrong_;
+  double flop_executed_ = 0;
 };
 
 }  // namespace flashbench::cuda

@@ -32,6 +32,12 @@ class MutatedDevice : public Device {
     info_.multiprocessors = device_.options().resident_ctas;
   }
 
+  /// What plans go by, where it is not what the emulator has; 0: leave it.
+  void pretend(int multiprocessors, std::size_t shared_bytes) {
+    if (multiprocessors != 0) info_.multiprocessors = multiprocessors;
+    if (shared_bytes != 0) info_.shared_bytes = shared_bytes;
+  }
+
   const std::vector<ptx::Finding>& findings() const { return findings_; }
   /// What all launches so far executed.
   const ptx::Counters& counters() const { return counters_; }
