@@ -166,7 +166,7 @@ inline const PlantedBug kMmaBugs[] = {
     // ---- Softmax and sums
     {"forward_does_not_rescale_o",
      "wrong result",
-     {kForward, kForwardSource, "if (__any_sync", R"(vote\.sync\.any\.pred(\s+%p\d+), .*;)",
+     {kForward, kSoftmaxOfTiles, "if (__any_sync", R"(vote\.sync\.any\.pred(\s+%p\d+), .*;)",
       "setp.ne.s32$1, 0, 0;", kAll}},
     {"forward_does_not_rescale_the_sum",
      "wrong result",

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cuda/decode_sm80/decode_sm80.h"
 #include "cuda/simt_f32/simt_f32.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a.h"
 
@@ -26,6 +27,25 @@ static_assert(refusal(simt_f32::kFamily, query(Dtype::kF16, 1, 121)) == Refusal:
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 64, 70)) == Refusal::kCapability);
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 1025, 90)) == Refusal::kSupports);
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kF32, 64, 90, 20000)) == Refusal::kShared);
+
+// decode_sm80 takes the forward pass of up to 16 query rows a K/V head.
+constexpr RouteQuery decode(std::int64_t rows, Dtype t = Dtype::kBf16, std::int64_t d = 128,
+                            int capability = 80) {
+  return {{{Feature::kCausal, Feature::kKeyMask}, t, d},
+          Pass::kForward,
+          capability,
+          kShared99K,
+          false,
+          rows};
+}
+static_assert(refusal(decode_sm80::kFamily, decode(1)) == Refusal::kNone);
+static_assert(refusal(decode_sm80::kFamily, decode(16, Dtype::kF16, 256, 121)) == Refusal::kNone);
+static_assert(refusal(decode_sm80::kFamily, decode(17)) == Refusal::kRows);
+static_assert(refusal(decode_sm80::kFamily, decode(1, Dtype::kF32)) == Refusal::kSupports);
+static_assert(refusal(decode_sm80::kFamily, decode(1, Dtype::kBf16, 257)) == Refusal::kSupports);
+static_assert(refusal(decode_sm80::kFamily, decode(1, Dtype::kBf16, 64, 75)) ==
+              Refusal::kCapability);
+static_assert(refusal(decode_sm80::kFamily, query(Dtype::kBf16, 64, 80)) == Refusal::kSupports);
 
 // wgmma_sm90a runs on 9.0 alone, whose blocks may have 227 KB.
 constexpr std::size_t kShared227K = 227 * 1024;
@@ -53,6 +73,7 @@ constexpr KernelFamily narrow() {
   f.min_capability = 90;
   f.max_capability = 90;
   f.deterministic = false;
+  f.max_rows = 8;
   return f;
 }
 constexpr KernelFamily kNarrow = narrow();
@@ -70,6 +91,8 @@ TEST(Route, EveryRefusalNamesTheLimitAndTheDevice) {
   masked.demand.features.add(Feature::kKeyMask);
   RouteQuery forward = ordered;
   forward.pass = Pass::kForward;
+  RouteQuery many_rows = query(Dtype::kBf16, 64, 90);
+  many_rows.rows = 9;
   const Row rows[] = {
       {"all_well", query(Dtype::kBf16, 128, 90), ""},
       {"old_device", query(Dtype::kBf16, 64, 89),
@@ -79,6 +102,8 @@ TEST(Route, EveryRefusalNamesTheLimitAndTheDevice) {
       {"wrong_dtype", query(Dtype::kF32, 64, 90), "takes bf16 and f16, not f32"},
       {"wide_d", query(Dtype::kF16, 129, 90), "up to 128, not 129"},
       {"little_shared_memory", query(Dtype::kF16, 64, 90, 1024), "65024 bytes of shared memory"},
+      {"many_rows", many_rows,
+       "up to 8 query rows a K/V head (heads of a group times queries), not 9"},
       {"order_of_sums", ordered, "--deterministic"},
       {"forward_has_no_gradients", forward, ""},
   };
@@ -125,6 +150,12 @@ TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   EXPECT_EQ(first(query(Dtype::kBf16, 128, 100, kShared227K)), "mma_sm80");
   EXPECT_EQ(first(query(Dtype::kF16, 300, 90, kShared227K)), "simt_f32");
   EXPECT_EQ(first(query(Dtype::kF32, 64, 90, kShared227K)), "simt_f32");
+  EXPECT_EQ(first(decode(16)), "decode_sm80");
+  EXPECT_EQ(first(decode(17)), "mma_sm80");
+  EXPECT_EQ(first(decode(1, Dtype::kF32)), "simt_f32");
+  RouteQuery gradients_of_one_query = query(Dtype::kBf16, 128, 90, kShared227K);
+  EXPECT_EQ(gradients_of_one_query.rows, 1);
+  EXPECT_EQ(first(gradients_of_one_query), "wgmma_sm90a");
 }
 
 // As many CTAs as there are multiprocessors, or blocks; a padding mask is packed first; beyond d =

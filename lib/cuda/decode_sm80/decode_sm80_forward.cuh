@@ -68,55 +68,6 @@ __device__ __forceinline__ void multiply_queries(Fragments<1, kKeys>& s, const Q
   }
 }
 
-/// What a warp knows of a head after its steps so far. `scale_log2` is positive, so that the
-/// maximum is taken before scaling.
-template <int kD>
-struct Accumulated {
-  Fragments<1, kD> o;
-  RunningSoftmax<1> softmax;
-
-  __device__ __forceinline__ void reset() {
-#pragma unroll
-    for (int n = 0; n < kD / 8; ++n)
-#pragma unroll
-      for (int c = 0; c < 4; ++c) o[0][n][c] = 0.0f;
-    softmax.reset();
-  }
-
-  /// Scores become P; the sum and O are rescaled where the maximum rose.
-  template <int kKeys>
-  __device__ __forceinline__ void absorb(Fragments<1, kKeys>& s, float scale_log2) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float max = softmax.max[0][half];
-#pragma unroll
-      for (int n = 0; n < kKeys / 8; ++n)
-        max = fmaxf(max, fmaxf(s[0][n][2 * half], s[0][n][2 * half + 1]));
-      max = max_of_four_lanes(max);
-      // A row that has seen nothing yet: (-inf) - (-inf) would be NaN.
-      const float shift = max == -kInf ? 0.0f : max * scale_log2;
-      const float rescale = exp2_fast(softmax.max[0][half] * scale_log2 - shift);
-      softmax.max[0][half] = max;
-      float sum = softmax.sum[0][half] * rescale;
-#pragma unroll
-      for (int n = 0; n < kKeys / 8; ++n)
-#pragma unroll
-        for (int c = 2 * half; c < 2 * half + 2; ++c) {
-          s[0][n][c] = exp2_fast(fmaf(s[0][n][c], scale_log2, -shift));
-          sum += s[0][n][c];
-        }
-      softmax.sum[0][half] = sum;
-      if (__any_sync(0xffffffffu, rescale != 1.0f)) {
-#pragma unroll
-        for (int n = 0; n < kD / 8; ++n) {
-          o[0][n][2 * half] *= rescale;
-          o[0][n][2 * half + 1] *= rescale;
-        }
-      }
-    }
-  }
-};
-
 /// O and LSE of all heads.
 template <typename T, int kD>
 __device__ __forceinline__ void forward(const Attention& a) {
@@ -158,8 +109,9 @@ __device__ __forceinline__ void forward(const Attention& a) {
     q.load(a, head.b, head.h_kv);
     // Keys before this one are seen by all rows: steps of them need no mask.
     const int seen_by_all = keys(a, head.b, 0).end;
-    Accumulated<kD> sums;
-    sums.reset();
+    Fragments<1, kD> o = {};
+    RunningSoftmax<1> softmax;
+    softmax.reset();
 #pragma unroll 1
     for (; position < stop; position += warps) {
       request(free());
@@ -172,15 +124,15 @@ __device__ __forceinline__ void forward(const Attention& a) {
         multiply_queries<T, kD, kKeys>(s, q, k_tile);
         if (first_key + kKeys > seen_by_all || rows_begin_later(a))
           hide_keys<kKeys>(s, a, head.b, first_key);
-        sums.template absorb<kKeys>(s, scale_log2);
-        multiply_from_registers<T, kD, 1, kKeys>(sums.o, s, k_tile + kStage / 2);
+        absorb<1, kKeys, kD>(s, softmax, o, scale_log2);
+        multiply_from_registers<T, kD, 1, kKeys>(o, s, k_tile + kStage / 2);
       }
       __syncwarp();  // all lanes have read the stage
       stage = stage + 1 == kStages ? 0 : stage + 1;
     }
-    exchange.put(sums.o, sums.softmax, scale_log2, stages + free() * kStage, rows_of_head(a));
+    exchange.put(o, softmax, stages + free() * kStage, rows_of_head(a));
     __syncthreads();
-    finish_head<T, kD, kKeys>(a, exchange, shares, head);
+    finish_head<T, kD, kKeys>(a, exchange, shares, head, scale_log2);
     if (stop == end) break;
     __syncthreads();  // stages and states are free again
     head.advance(a, stop - head.position);

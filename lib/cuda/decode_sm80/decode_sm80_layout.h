@@ -48,8 +48,8 @@ constexpr std::size_t ring_bytes(int d) {
 
 /// What the warps of a CTA tell each other where a head ends.
 struct RowState {
-  float max_log2;  ///< what was subtracted in the exponent, scale·log2(e) included; -inf: no key
-  float sum;       ///< of the exponentials
+  float max;  ///< of the scores, before scaling; -inf: no key
+  float sum;  ///< of the exponentials
 };
 struct WarpState {
   RowState rows[kRows];

@@ -29,15 +29,14 @@ struct Exchange {
 
   /// Puts what this warp knows of the head where the others find it.
   __device__ __forceinline__ void put(const Fragments<1, kD>& o, const RunningSoftmax<1>& softmax,
-                                      float scale_log2, std::uint32_t to, int rows) const {
+                                      std::uint32_t to, int rows) const {
     if (lane() == 0) o_at[warp()] = to;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = fragment_row(half);
       const float sum = sum_of_four_lanes(softmax.sum[0][half]);
       if (row >= rows) continue;
-      if (fragment_column() == 0)
-        states[warp()].rows[row] = {softmax.max[0][half] * scale_log2, sum};
+      if (fragment_column() == 0) states[warp()].rows[row] = {softmax.max[0][half], sum};
 #pragma unroll
       for (int n = 0; n < kD / 8; ++n)
         store_shared_pair(at(to, row, 8 * n + fragment_column()), o[0][n][2 * half],
@@ -48,13 +47,10 @@ struct Exchange {
 
 /// Four columns of a row of O that is not divided by its sum yet.
 struct Sums {
-  float max_log2 = -kInf, sum = 0.0f;
+  float max = -kInf, sum = 0.0f;
   float4 o = {0.0f, 0.0f, 0.0f, 0.0f};
 
-  /// Makes `max` the maximum that everything is scaled by; it is not below any before.
-  __device__ __forceinline__ void raise(float max) {
-    const float factor = max == -kInf ? 0.0f : exp2_fast(max_log2 - max);
-    max_log2 = max;
+  __device__ __forceinline__ void scale(float factor) {
     sum *= factor;
     o = {o.x * factor, o.y * factor, o.z * factor, o.w * factor};
   }
@@ -69,14 +65,14 @@ struct Sums {
 /// Writes four columns of O, and with the first of them LSE.
 template <typename T>
 __device__ __forceinline__ void store_result(const Attention& a, int b, int h_kv, int row,
-                                             int column, const Sums& x) {
+                                             int column, const Sums& x, float scale_log2) {
   const float inverse = x.sum == 0.0f ? 0.0f : 1.0f / x.sum;
   if (column < a.o.stride_row)
     *reinterpret_cast<uint2*>(query_row(a, a.o, b, h_kv, row) + column) = {
         pack<T>(x.o.x * inverse, x.o.y * inverse), pack<T>(x.o.z * inverse, x.o.w * inverse)};
   if (column == 0)
     a.lse[row_offset(a, b, h_kv * a.group) + row] =
-        x.sum == 0.0f ? -kInf : fmaf(x.max_log2, kLn2, logf(x.sum));
+        x.sum == 0.0f ? -kInf : x.max * scale_log2 * kLn2 + logf(x.sum);
 }
 
 /// What CTAs first .. last leave each other of a head, in the workspace.
@@ -105,18 +101,19 @@ struct Parts {
 
 /// What all warps of this CTA know of four columns of a row.
 template <int kD>
-__device__ __forceinline__ Sums sum_of_warps(const Exchange<kD>& exchange, int row, int column) {
+__device__ __forceinline__ Sums sum_of_warps(const Exchange<kD>& exchange, int row, int column,
+                                             float scale_log2) {
   Sums x;
 #pragma unroll
   for (int w = 0; w < kMostWarps; ++w)
-    if (w < exchange.warps) x.max_log2 = fmaxf(x.max_log2, exchange.states[w].rows[row].max_log2);
+    if (w < exchange.warps) x.max = fmaxf(x.max, exchange.states[w].rows[row].max);
+  const Shift by = shift_of(x.max, scale_log2);
 #pragma unroll
   for (int w = 0; w < kMostWarps; ++w)
     if (w < exchange.warps) {
       const RowState state = exchange.states[w].rows[row];
       const uint4 o = load_shared_16(Exchange<kD>::at(exchange.o_at[w], row, column));
-      if (state.max_log2 == -kInf) continue;  // (-inf) - (-inf) would be NaN
-      const float factor = exp2_fast(state.max_log2 - x.max_log2);
+      const float factor = rescaling(state.max, by, scale_log2);
       x.sum = fmaf(factor, state.sum, x.sum);
       x.add(factor, {__uint_as_float(o.x), __uint_as_float(o.y), __uint_as_float(o.z),
                      __uint_as_float(o.w)});
@@ -125,30 +122,38 @@ __device__ __forceinline__ Sums sum_of_warps(const Exchange<kD>& exchange, int r
 }
 
 /// What all CTAs know of four columns of a row, in the order of their keys. A warp's lanes have
-/// columns of the same row; each reads the state of one part, up to 32 of them at once, and O of
-/// eight parts is on its way at once.
+/// columns of the same row; each reads the state of one part, up to 32 of them at once, and O of 16
+/// parts is on its way at once, the first ones together with the states.
 template <int kD>
-__device__ __forceinline__ Sums sum_of_ctas(const Parts<kD>& parts, int row, int column) {
-  constexpr int kAtOnce = 8;
+__device__ __forceinline__ Sums sum_of_ctas(const Parts<kD>& parts, int row, int column,
+                                            float scale_log2) {
+  constexpr int kAtOnce = 16;
   Sums x;
 #pragma unroll 1
   for (int base = parts.first; base <= parts.last; base += 32) {
     const int count = min(32, parts.last - base + 1);
     float2 state = {-kInf, 0.0f};
     if (lane() < count) state = __ldcg(parts.state(base + lane(), row));
-    x.raise(fmaxf(x.max_log2, max_of_lanes(state.x)));
-    const float factor = state.x == -kInf ? 0.0f : exp2_fast(state.x - x.max_log2);
-    x.sum += sum_of_lanes(factor * state.y);
-#pragma unroll 1
-    for (int i = 0; i < count; i += kAtOnce) {
-      float4 o[kAtOnce];
+    float4 o[kAtOnce];
+    const auto load = [&](int from) {
 #pragma unroll
       for (int n = 0; n < kAtOnce; ++n)
-        o[n] = __ldcg(parts.o(base + min(i + n, count - 1), row, column));
+        o[n] = __ldcg(parts.o(base + min(from + n, count - 1), row, column));
+    };
+    load(0);
+    const float max = fmaxf(x.max, max_of_lanes(state.x));
+    const Shift by = shift_of(max, scale_log2);
+    const float factor = rescaling(state.x, by, scale_log2);
+    x.scale(rescaling(x.max, by, scale_log2));
+    x.max = max;
+    x.sum += sum_of_lanes(factor * state.y);
+#pragma unroll 1
+    for (int from = 0; from < count; from += kAtOnce) {
+      if (from > 0) load(from);
 #pragma unroll
       for (int n = 0; n < kAtOnce; ++n) {
-        const float of_part = __shfl_sync(0xffffffffu, factor, i + n);
-        if (i + n < count) x.add(of_part, o[n]);
+        const float of_part = __shfl_sync(0xffffffffu, factor, from + n);
+        if (from + n < count) x.add(of_part, o[n]);
       }
     }
   }
@@ -173,7 +178,8 @@ __device__ __forceinline__ bool is_last_of(const Exchange<kD>& exchange, std::ui
 /// others have left their parts.
 template <typename T, int kD, int kKeys>
 __device__ __forceinline__ void finish_head(const Attention& a, const Exchange<kD>& exchange,
-                                            const Shares& shares, const Place<kKeys>& head) {
+                                            const Shares& shares, const Place<kKeys>& head,
+                                            float scale_log2) {
   const HeadKeys keys = HeadKeys::of<kKeys>(a, head.b);
   const int begin = head.position - (head.step - keys.first);
   const int first = shares.owner(begin), last = shares.owner(begin + keys.steps - 1);
@@ -183,12 +189,12 @@ __device__ __forceinline__ void finish_head(const Attention& a, const Exchange<k
 #pragma unroll 1
   for (int i = static_cast<int>(threadIdx.x); i < rows * kColumns; i += 32 * exchange.warps) {
     const int row = i / kColumns, column = i % kColumns * 4;
-    const Sums x = sum_of_warps(exchange, row, column);
+    const Sums x = sum_of_warps(exchange, row, column, scale_log2);
     if (first == last) {
-      store_result<T>(a, head.b, head.h_kv, row, column, x);
+      store_result<T>(a, head.b, head.h_kv, row, column, x, scale_log2);
     } else {
       *parts.o(cta, row, column) = x.o;
-      if (column == 0) *parts.state(cta, row) = {x.max_log2, x.sum};
+      if (column == 0) *parts.state(cta, row) = {x.max, x.sum};
     }
   }
   if (first == last) return;
@@ -199,8 +205,8 @@ __device__ __forceinline__ void finish_head(const Attention& a, const Exchange<k
 #pragma unroll 1
   for (int i = warp(); i < rows * kPieces; i += exchange.warps) {
     const int row = i / kPieces, column = (i % kPieces * 32 + lane()) * 4;
-    const Sums x = sum_of_ctas(parts, row, min(column, kD - 4));
-    if (column < kD) store_result<T>(a, head.b, head.h_kv, row, column, x);
+    const Sums x = sum_of_ctas(parts, row, min(column, kD - 4), scale_log2);
+    if (column < kD) store_result<T>(a, head.b, head.h_kv, row, column, x, scale_log2);
   }
 }
 

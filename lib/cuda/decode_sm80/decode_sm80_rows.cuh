@@ -32,13 +32,24 @@ struct Queries {
 
   __device__ __forceinline__ explicit Queries(std::uint32_t shared) : shared(shared) {}
 
-  /// All warps of the CTA: whoever has read the last head's.
+  /// All warps of the CTA call it, when nobody reads the last head's any more.
   __device__ __forceinline__ void load(const Attention& a, int b, int h_kv) {
-    for (int k = warp(); k < kD / 16; k += static_cast<int>(blockDim.x / 32)) {
-      std::uint32_t words[4];
+    const Bits* rows[2];
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        words[i] = word(a, b, h_kv, fragment_row(i % 2), 16 * k + 8 * (i / 2) + fragment_column());
+    for (int half = 0; half < 2; ++half) {
+      const int row = fragment_row(half);
+      const bool present = row < rows_of_head(a) && a.scale != 0.0f;
+      rows[half] = present ? query_row(a, a.q, b, h_kv, row) : nullptr;
+    }
+    const std::uint32_t flip = a.scale < 0.0f ? 0x80008000u : 0u;
+    for (int k = warp(); k < kD / 16; k += static_cast<int>(blockDim.x / 32)) {
+      std::uint32_t words[4] = {};
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int column = 16 * k + 8 * (i / 2) + fragment_column();
+        if (rows[i % 2] != nullptr && column < a.d)
+          words[i] = *reinterpret_cast<const std::uint32_t*>(rows[i % 2] + column) ^ flip;
+      }
       store_shared(at(k), words);
     }
     __syncthreads();
@@ -65,12 +76,6 @@ struct Queries {
     fragment[1] = v.y;
     fragment[2] = v.z;
     fragment[3] = v.w;
-  }
-  static __device__ __forceinline__ std::uint32_t word(const Attention& a, int b, int h_kv, int row,
-                                                       int column) {
-    if (row >= rows_of_head(a) || column >= a.d || a.scale == 0.0f) return 0;
-    const std::uint32_t flip = a.scale < 0.0f ? 0x80008000u : 0u;
-    return *reinterpret_cast<const std::uint32_t*>(query_row(a, a.q, b, h_kv, row) + column) ^ flip;
   }
 };
 

@@ -21,6 +21,19 @@ __device__ __forceinline__ Shift shift_of(float max, float scale_log2, float hea
   return {factor, fmaf(max, factor, headroom)};
 }
 
+/// The factor for sums of exponentials that had the shift `old` of a row whose maximum was
+/// `old_max`, so that they go with `by`. Where the factors of scores differ, the old sums are below
+/// 2^-8 of one new exponential whose score is uncertain by as much: they are dropped, as are the
+/// zeros of a row that had seen nothing.
+__device__ __forceinline__ float rescaling(float old_max, const Shift& old, const Shift& by) {
+  return old_max != -kInf && old.factor == by.factor ? exp2_fast(old.shift - by.shift) : 0.0f;
+}
+
+/// log2 of the sum of exp2((s - max)·scale_log2) of a row that saw something.
+__device__ __forceinline__ float log2_sum_of(float max, float sum, const Shift& by) {
+  return log2f(sum) - fmaf(max, by.factor, -by.shift);
+}
+
 /// Per row: the largest score so far, what it makes of scores, and this thread's part of the sum of
 /// exp. A thread holds two rows of each row tile, four threads share a row.
 template <int kRowTiles>
@@ -38,22 +51,55 @@ struct RunningSoftmax {
       }
   }
 
-  /// From now on a row's maximum is `to`. Returns the factor for what was summed before. Where the
-  /// factors of scores differ, that is below 2^-8 of one new exponential whose score is uncertain
-  /// by as much: it is dropped, as are the zeros of a row that had seen nothing.
+  /// From now on a row's maximum is `to`. Returns the factor for what was summed before.
   __device__ __forceinline__ float raise(int t, int half, float to, float scale_log2,
                                          float headroom) {
     const Shift old = by[t][half];
-    const bool saw_some = max[t][half] != -kInf;
-    max[t][half] = to;
     by[t][half] = shift_of(to, scale_log2, headroom);
-    const float rescale = saw_some && old.factor == by[t][half].factor
-                              ? exp2_fast(old.shift - by[t][half].shift)
-                              : 0.0f;
+    const float rescale = rescaling(max[t][half], old, by[t][half]);
+    max[t][half] = to;
     sum[t][half] *= rescale;
     return rescale;
   }
 };
+
+/// Scores become P = exp(scale·s - max); the sum and O are rescaled where the maximum rose.
+/// `scale_log2` is positive: the maximum is taken before scaling, so that both are one FMA.
+template <int kRowTiles, int kColumns, int kD>
+__device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
+                                       RunningSoftmax<kRowTiles>& state,
+                                       Fragments<kRowTiles, kD>& o, float scale_log2) {
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float max = state.max[t][half];
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n)
+        max = fmaxf(max, fmaxf(s[t][n][2 * half], s[t][n][2 * half + 1]));
+      max = max_of_four_lanes(max);
+      // The maximum settles within a few tiles; from then on sums and O are left alone.
+      const bool rises = max > state.max[t][half];
+      if (__any_sync(0xffffffffu, rises)) {
+        const float rescale = rises ? state.raise(t, half, max, scale_log2, 0.0f) : 1.0f;
+#pragma unroll
+        for (int n = 0; n < kD / 8; ++n) {
+          o[t][n][2 * half] *= rescale;
+          o[t][n][2 * half + 1] *= rescale;
+        }
+      }
+      const Shift by = state.by[t][half];
+      float sum = state.sum[t][half];
+#pragma unroll
+      for (int n = 0; n < kColumns / 8; ++n)
+#pragma unroll
+        for (int c = 2 * half; c < 2 * half + 2; ++c) {
+          s[t][n][c] = exp2_fast(fmaf(s[t][n][c], by.factor, -by.shift));
+          sum += s[t][n][c];
+        }
+      state.sum[t][half] = sum;
+    }
+}
 
 /// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
 /// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; what the backward needs of the
@@ -72,7 +118,7 @@ __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock
     const bool saw_some = sum > 0.0f;
     const float max = saw_some ? state.max[t][half] : 0.0f;
     const Shift by = state.by[t][half];
-    const float log2_sum = saw_some ? log2f(sum) - fmaf(max, by.factor, -by.shift) : kInf;
+    const float log2_sum = saw_some ? log2_sum_of(max, sum, by) : kInf;
     a.lse[values + q] = saw_some ? (max * scale_log2 + log2_sum) * kLn2 : -kInf;
     if (a.row_max == nullptr) continue;
     a.row_max[values + q] = a.scale < 0.0f ? -max : max;

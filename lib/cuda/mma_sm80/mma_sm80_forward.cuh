@@ -10,44 +10,6 @@ namespace flashbench::cuda::mma_sm80 {
 
 using namespace fragments;
 
-/// Scores become P = exp(scale·s - max); the sum and O are rescaled where the maximum rose.
-/// `scale_log2` is positive: the maximum is taken before scaling, so that both are one FMA.
-template <int kRowTiles, int kColumns, int kD>
-__device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
-                                       RunningSoftmax<kRowTiles>& state,
-                                       Fragments<kRowTiles, kD>& o, float scale_log2) {
-#pragma unroll
-  for (int t = 0; t < kRowTiles; ++t)
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      float max = state.max[t][half];
-#pragma unroll
-      for (int n = 0; n < kColumns / 8; ++n)
-        max = fmaxf(max, fmaxf(s[t][n][2 * half], s[t][n][2 * half + 1]));
-      max = max_of_four_lanes(max);
-      // The maximum settles within a few tiles; from then on sums and O are left alone.
-      const bool rises = max > state.max[t][half];
-      if (__any_sync(0xffffffffu, rises)) {
-        const float rescale = rises ? state.raise(t, half, max, scale_log2, 0.0f) : 1.0f;
-#pragma unroll
-        for (int n = 0; n < kD / 8; ++n) {
-          o[t][n][2 * half] *= rescale;
-          o[t][n][2 * half + 1] *= rescale;
-        }
-      }
-      const Shift by = state.by[t][half];
-      float sum = state.sum[t][half];
-#pragma unroll
-      for (int n = 0; n < kColumns / 8; ++n)
-#pragma unroll
-        for (int c = 2 * half; c < 2 * half + 2; ++c) {
-          s[t][n][c] = exp2_fast(fmaf(s[t][n][c], by.factor, -by.shift));
-          sum += s[t][n][c];
-        }
-      state.sum[t][half] = sum;
-    }
-}
-
 /// softmax(scale·QKᵀ) = softmax(|scale|·(sign·Q)Kᵀ): the running maximum wants a positive factor.
 /// Changes the rows of Q that this warp alone reads; exact in 16 bits.
 template <int kD, int kRowTiles>

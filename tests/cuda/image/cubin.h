@@ -30,6 +30,7 @@ enum class Opcode : std::uint16_t {
   kMufu = 0x108,     ///< exp2 and the like
   kF2fp = 0x03e,     ///< two f32 rounded to 16 bits
   kR2ur = 0x0ca,     ///< a register to a uniform one
+  kBar = 0x11d,      ///< bar.sync
   kBra = 0x147,
   kLdl = 0x183,  ///< local memory: what was spilled, or is indexed
   kStl = 0x187,

@@ -60,10 +60,11 @@ std::map<std::string, FamilyLaunch> launches() {
       for (std::int64_t d = 1; d <= family->supports.max_d && family->supports.dtypes.has(dtype);
            ++d) {
         const Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
-        for (const auto& list : {family->forward(extent), family->backward(extent)})
-          for (const Launch& launch : list)
-            if (launch.entry.starts_with(family->name))
-              all.insert({launch.entry, {family, launch}});
+        std::vector<Launch> list = family->forward(extent);
+        if (family->backward != nullptr)
+          for (const Launch& launch : family->backward(extent)) list.push_back(launch);
+        for (const Launch& launch : list)
+          if (launch.entry.starts_with(family->name)) all.insert({launch.entry, {family, launch}});
       }
   return all;
 }
@@ -113,6 +114,34 @@ TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
       EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), products_of_a_warp(launch));
       EXPECT_GT(cubin.count(kernel, Opcode::kLdsm), 0);
       EXPECT_GT(cubin.count(kernel, Opcode::kLdgsts), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.capability() >= 80; });
+  EXPECT_EQ(seen > 0, any);
+}
+
+// A warp of decode_sm80 does all products of its step, and its loop over steps has no barrier of
+// the CTA: a warp waits for its own copies alone.
+TEST_F(Sass, WarpsOfDecodeSm80StreamAlone) {
+  const auto all_launches = launches();
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      const auto of = all_launches.find(kernel);
+      if (of == all_launches.end() || of->second.family->name != "decode_sm80") continue;
+      const Launch& launch = of->second.launch;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      const int products =
+          launch.products * launch.q_tile * launch.kv_tile * launch.padded_d / (16 * 8 * 16);
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), products);
+      const std::vector<Opcode> step = cubin.loop_with(kernel, Opcode::kHmma);
+      const auto in_step = [&](Opcode o) { return std::count(step.begin(), step.end(), o); };
+      EXPECT_EQ(in_step(Opcode::kHmma), products);
+      EXPECT_EQ(in_step(Opcode::kLdsm), products / 2) << "each feeds two products";
+      EXPECT_EQ(in_step(Opcode::kLdgsts), 2 * launch.kv_tile * launch.padded_d / (32 * 8));
+      EXPECT_EQ(in_step(Opcode::kBar), 0);
+      EXPECT_GT(cubin.count(kernel, Opcode::kBar), 0);
       ++seen;
     }
   const bool any =
