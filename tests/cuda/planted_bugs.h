@@ -16,6 +16,9 @@ struct PlantedBug {
   const char* why_not = "";               ///< where nobody notices
   int d = 64, q_len = 150, kv_len = 230;  ///< of the problem
   std::optional<double> scale = {};       ///< of its scores; absent: the default
+  int b = 1;
+  int launches = 1;
+  std::size_t shared_bytes = 0;  ///< that plans go by; 0: those of the emulated device
 };
 
 inline constexpr int kAll = Mutation::kAll;

@@ -6,11 +6,13 @@
 
 #include <cstdio>
 
+#include "cuda/decode_sm80/decode_sm80.h"
 #include "cuda/mma_sm80/mma_sm80.h"
 #include "cuda/normal/normal_cublas.h"
 #include "cuda/simt_f32/simt_f32.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a.h"
 #include "tests/attention_case.h"
+#include "tests/cuda/decode_sm80/planted_decode_bugs.h"
 #include "tests/cuda/emulated_run.h"
 #include "tests/cuda/normal/planted_normal_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_wgmma_bugs.h"
@@ -18,16 +20,18 @@
 namespace flashbench::cuda {
 namespace {
 
-Problem problem_for(const PlantedBug& bug) {
-  const Shape shape = {1, 2, 1, bug.q_len, bug.kv_len, bug.d};
-  return AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(Dtype::kBf16);
-}
-
 const KernelFamily& family_of(const std::string& entry) {
   return entry.starts_with("mma_")      ? mma_sm80::kFamily
+         : entry.starts_with("decode_") ? decode_sm80::kFamily
          : entry.starts_with("wgmma_")  ? wgmma_sm90a::kFamily
          : entry.starts_with("normal_") ? normal_cublas::kFamily
                                         : simt_f32::kFamily;
+}
+
+Problem problem_for(const KernelFamily& family, const PlantedBug& bug) {
+  const Shape shape = {bug.b, 2, 1, bug.q_len, bug.kv_len, bug.d};
+  return AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(
+      Dtype::kBf16, family.backward != nullptr ? Pass::kBoth : Pass::kForward);
 }
 
 /// Everything by which a bug shows, over a few orders of warps and copies.
@@ -35,8 +39,11 @@ std::set<std::string> symptoms(const KernelFamily& family, const PlantedBug& bug
                                std::string& first) {
   std::set<std::string> all;
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
-    const EmulatedRun run(family, problem_for(bug), seed,
-                          {.bug = bug.mutation, .nan_in_hidden_keys = true});
+    const EmulatedRun run(family, problem_for(family, bug), seed,
+                          {.bug = bug.mutation,
+                           .nan_in_hidden_keys = true,
+                           .shared_bytes = bug.shared_bytes,
+                           .launches = bug.launches});
     for (const ptx::Finding& f : run.findings()) all.emplace(name(f.kind));
     if (!run.wrong().empty()) all.emplace("wrong result");
     if (first.empty()) first = run.findings().empty() ? run.wrong() : run.findings().front().text();
@@ -73,6 +80,9 @@ INSTANTIATE_TEST_SUITE_P(WgmmaSm90a, PlantedBugTest, testing::ValuesIn(kWgmmaBug
 INSTANTIATE_TEST_SUITE_P(NormalCublas, PlantedBugTest, testing::ValuesIn(kNormalBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(DecodeSm80, PlantedBugTest, testing::ValuesIn(kDecodeBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   const auto check = [](const PlantedBug& bug) {
     EXPECT_EQ(std::string(bug.noticed_as) == "nothing", std::string(bug.why_not) != "") << bug.name;
@@ -81,6 +91,7 @@ TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   for (const PlantedBug& bug : kSimtBugs) check(bug);
   for (const PlantedBug& bug : kWgmmaBugs) check(bug);
   for (const PlantedBug& bug : kNormalBugs) check(bug);
+  for (const PlantedBug& bug : kDecodeBugs) check(bug);
 }
 
 }  // namespace

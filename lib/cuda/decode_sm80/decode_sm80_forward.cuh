@@ -134,7 +134,6 @@ __device__ __forceinline__ void forward(const Attention& a) {
     __syncthreads();
     finish_head<T, kD, kKeys>(a, exchange, shares, head, scale_log2);
     if (stop == end) break;
-    __syncthreads();  // stages and states are free again
     head.advance(a, stop - head.position);
   }
   wait_for_copies<0>();

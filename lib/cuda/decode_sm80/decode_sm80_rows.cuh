@@ -32,7 +32,8 @@ struct Queries {
 
   __device__ __forceinline__ explicit Queries(std::uint32_t shared) : shared(shared) {}
 
-  /// All warps of the CTA call it, when nobody reads the last head's any more.
+  /// All warps of the CTA call it, when nobody reads the last head's any more, and leave it when
+  /// all are there: what they gave each other at the end of the last head is free again.
   __device__ __forceinline__ void load(const Attention& a, int b, int h_kv) {
     const Bits* rows[2];
 #pragma unroll
