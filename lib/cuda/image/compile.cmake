@@ -11,7 +11,7 @@ function(flashbench_virtual_arch name result)
   elseif(name MATCHES "_sm90a_")
     set(${result} 90a PARENT_SCOPE)
   else()
-    message(FATAL_ERROR "${name}.cu: its name says no architecture; begin it with simt_, mma_sm80_ or wgmma_sm90a_")
+    message(FATAL_ERROR "${name}.cu: its name says no architecture; let it begin with simt_, or have _sm80_ or _sm90a_ in it")
   endif()
 endfunction()
 
