@@ -192,7 +192,7 @@ class CudaPlan final : public Plan {
     x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, k_dims, keys);
     x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, v_dims, keys);
     if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.o_dims(), kBoxQueries);
-    x.taken = taken_.as<std::int32_t>();
+    x.taken = workspace_.as<std::int32_t>();
     x.heads_at_once = static_cast<std::int32_t>(l.heads_at_once);
     return x;
   }
@@ -223,10 +223,6 @@ class CudaPlan final : public Plan {
         for (const auto& [buffer, name] :
              {std::pair{&row_max_, "row maxima"}, {&row_log2_sum_, "row sums"}, {&delta_, "delta"}})
           *buffer = {device_, rows_bytes(problem_), name};
-    }
-    if (family_.boxed) {
-      taken_ = {device_, sizeof(std::int32_t), "taken blocks"};
-      device_.zero(taken_.address(), taken_.bytes());
     }
     if (const auto bytes = family_workspace_bytes(family_, problem_, device_.info()); bytes > 0) {
       workspace_ = {device_, bytes, "workspace"};
@@ -340,7 +336,7 @@ class CudaPlan final : public Plan {
   DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_, packed_k_, packed_v_;
   DeviceBuffer lse_, row_max_, row_log2_sum_, delta_, kept_, kept_before_;
   DeviceBuffer scores_, score_gradients_, key_mask_, product_scratch_;
-  DeviceBuffer taken_, workspace_;
+  DeviceBuffer workspace_;
   Attention argument_{};
   std::map<std::string, BoxedAttention> boxed_;  // by entry
 };
@@ -363,8 +359,7 @@ DeviceNeed device_need(const KernelFamily& family, const Problem& p,
     return need;
   }
   need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len) +
-                   packed_bytes(family, p) + (family.boxed ? sizeof(std::int32_t) : 0) +
-                   family_workspace_bytes(family, p, on);
+                   packed_bytes(family, p) + family_workspace_bytes(family, p, on);
   if (p.needs_gradients()) need.workspace += 3 * rows_bytes(p);  // maxima, sums, D
   return need;
 }

@@ -68,44 +68,79 @@ __device__ __forceinline__ void multiply_queries(Fragments<1, kKeys>& s, const Q
   }
 }
 
+/// A warp's steps on their way through its ring: every n-th one of its CTA's share. The ring goes
+/// on over the end of a head.
+template <int kD>
+struct Stream {
+  static constexpr int kKeys = ring(kD).keys, kStages = ring(kD).stages;
+
+  std::uint32_t stages;
+  Place<kKeys> ahead;  ///< the next step to request
+  int end, warps;
+  int stage = 0;  ///< of the next step to multiply
+
+  __device__ __forceinline__ Stream(const Attention& a, std::uint32_t rings,
+                                    const Place<kKeys>& first, int end, int warps)
+      : stages(rings + static_cast<std::uint32_t>(warp() * ring_bytes(kD))),
+        ahead(first),
+        end(end),
+        warps(warps) {
+    ahead.advance(a, warp());
+#pragma unroll 1
+    for (int i = 0; i < kStages - 1; ++i) request(a, at(i));
+  }
+
+  __device__ __forceinline__ std::uint32_t at(int i) const {
+    return stages + static_cast<std::uint32_t>(i) * static_cast<std::uint32_t>(stage_bytes(kD));
+  }
+  __device__ __forceinline__ std::uint32_t next() const { return at(stage); }
+  /// Of the step before: nothing is on its way to it.
+  __device__ __forceinline__ std::uint32_t free() const {
+    return at(stage == 0 ? kStages - 1 : stage - 1);
+  }
+
+  /// The next step is there; the free stage is not free any more.
+  __device__ __forceinline__ void wait(const Attention& a) {
+    request(a, free());
+    wait_for_copies<kStages - 1>();
+    __syncwarp();  // other lanes' copies are there, too
+  }
+  __device__ __forceinline__ void release() {
+    __syncwarp();  // all lanes have read the stage
+    stage = stage + 1 == kStages ? 0 : stage + 1;
+  }
+
+ private:
+  __device__ __forceinline__ void request(const Attention& a, std::uint32_t to) {
+    if (ahead.position < end) {
+      if (ahead.sees_keys()) load_step<kD, kKeys>(a, ahead, to);
+      ahead.advance(a, warps);
+    }
+    commit_copies();  // a group for each step, or wait_for_copies would count wrongly
+  }
+};
+
 /// O and LSE of all heads.
 template <typename T, int kD>
 __device__ __forceinline__ void forward(const Attention& a) {
-  constexpr int kKeys = ring(kD).keys, kStages = ring(kD).stages;
-  constexpr auto kStage = static_cast<std::uint32_t>(stage_bytes(kD));
+  constexpr int kKeys = ring(kD).keys;
   extern __shared__ __align__(128) unsigned char shared[];
-  const int warps = static_cast<int>(blockDim.x / 32);
-  const std::uint32_t stages =
-      shared_address(shared) + static_cast<std::uint32_t>(warp() * ring_bytes(kD));
+  const std::uint32_t rings = shared_address(shared);
+  const int warps = static_cast<int>(blockDim.x / 32), cta = static_cast<int>(blockIdx.x);
   const Exchange<kD> exchange(shared, warps);
 
   const int all = steps_of_all<kKeys>(a);
   const Shares shares(all, min(static_cast<int>(gridDim.x), all));
-  const int cta = static_cast<int>(blockIdx.x);
   if (cta >= shares.ctas) return;
   const int end = shares.begin(cta + 1);
   Place<kKeys> head = place_at<kKeys>(a, shares.begin(cta));  // at the first step of it here
-
-  Place<kKeys> ahead = head;  // the next step that this warp requests
-  ahead.advance(a, warp());
-  const auto request = [&](int stage) {
-    if (ahead.position < end) {
-      if (ahead.sees_keys()) load_step<kD, kKeys>(a, ahead, stages + stage * kStage);
-      ahead.advance(a, warps);
-    }
-    commit_copies();  // a group for each step, or wait_for_copies would count wrongly
-  };
-#pragma unroll 1
-  for (int stage = 0; stage < kStages - 1; ++stage) request(stage);
+  Stream<kD> stream(a, rings, head, end, warps);
 
   const float scale_log2 = a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2);
   int position = head.position + warp();
-  int stage = 0;  // of the next step
-  // The stage of the step before: nothing is on its way to it.
-  const auto free = [&] { return stage == 0 ? kStages - 1 : stage - 1; };
   while (true) {
     const int stop = min(head.position + head.left, end);
-    Queries<kD> q(shared_address(shared) + warps * static_cast<std::uint32_t>(ring_bytes(kD)));
+    Queries<kD> q(rings + warps * static_cast<std::uint32_t>(ring_bytes(kD)));
     q.load(a, head.b, head.h_kv);
     // Keys before this one are seen by all rows: steps of them need no mask.
     const int seen_by_all = keys(a, head.b, 0).end;
@@ -114,23 +149,21 @@ __device__ __forceinline__ void forward(const Attention& a) {
     softmax.reset();
 #pragma unroll 1
     for (; position < stop; position += warps) {
-      request(free());
-      wait_for_copies<kStages - 1>();
-      __syncwarp();  // other lanes' copies are there, too
+      stream.wait(a);
       if (head.sees_keys()) {
-        const std::uint32_t k_tile = stages + stage * kStage;
+        const std::uint32_t k_tile = stream.next();
+        const std::uint32_t v_tile = k_tile + static_cast<std::uint32_t>(stage_bytes(kD) / 2);
         const int first_key = (head.step + position - head.position) * kKeys;
         Fragments<1, kKeys> s = {};
         multiply_queries<T, kD, kKeys>(s, q, k_tile);
         if (first_key + kKeys > seen_by_all || rows_begin_later(a))
           hide_keys<kKeys>(s, a, head.b, first_key);
         absorb<1, kKeys, kD>(s, softmax, o, scale_log2);
-        multiply_from_registers<T, kD, 1, kKeys>(o, s, k_tile + kStage / 2);
+        multiply_from_registers<T, kD, 1, kKeys>(o, s, v_tile);
       }
-      __syncwarp();  // all lanes have read the stage
-      stage = stage + 1 == kStages ? 0 : stage + 1;
+      stream.release();
     }
-    exchange.put(o, softmax, stages + free() * kStage, rows_of_head(a));
+    exchange.put(o, softmax, stream.free(), rows_of_head(a));
     __syncthreads();
     finish_head<T, kD, kKeys>(a, exchange, shares, head, scale_log2);
     if (stop == end) break;

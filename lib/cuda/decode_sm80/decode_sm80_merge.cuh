@@ -70,9 +70,10 @@ __device__ __forceinline__ void store_result(const Attention& a, int b, int h_kv
   if (column < a.o.stride_row)
     *reinterpret_cast<uint2*>(query_row(a, a.o, b, h_kv, row) + column) = {
         pack<T>(x.o.x * inverse, x.o.y * inverse), pack<T>(x.o.z * inverse, x.o.w * inverse)};
-  if (column == 0)
-    a.lse[row_offset(a, b, h_kv * a.group) + row] =
-        x.sum == 0.0f ? -kInf : x.max * scale_log2 * kLn2 + logf(x.sum);
+  if (column > 0) return;
+  const float log2_sum = log2_sum_of(x.max, x.sum, shift_of(x.max, scale_log2, 0.0f));
+  a.lse[row_offset(a, b, h_kv * a.group) + row] =
+      x.sum == 0.0f ? -kInf : (x.max * scale_log2 + log2_sum) * kLn2;
 }
 
 /// What CTAs first .. last leave each other of a head, in the workspace.
@@ -107,13 +108,13 @@ __device__ __forceinline__ Sums sum_of_warps(const Exchange<kD>& exchange, int r
 #pragma unroll
   for (int w = 0; w < kMostWarps; ++w)
     if (w < exchange.warps) x.max = fmaxf(x.max, exchange.states[w].rows[row].max);
-  const Shift by = shift_of(x.max, scale_log2);
+  const Shift by = shift_of(x.max, scale_log2, 0.0f);
 #pragma unroll
   for (int w = 0; w < kMostWarps; ++w)
     if (w < exchange.warps) {
       const RowState state = exchange.states[w].rows[row];
       const uint4 o = load_shared_16(Exchange<kD>::at(exchange.o_at[w], row, column));
-      const float factor = rescaling(state.max, by, scale_log2);
+      const float factor = rescaling(state.max, shift_of(state.max, scale_log2, 0.0f), by);
       x.sum = fmaf(factor, state.sum, x.sum);
       x.add(factor, {__uint_as_float(o.x), __uint_as_float(o.y), __uint_as_float(o.z),
                      __uint_as_float(o.w)});
@@ -142,9 +143,9 @@ __device__ __forceinline__ Sums sum_of_ctas(const Parts<kD>& parts, int row, int
     };
     load(0);
     const float max = fmaxf(x.max, max_of_lanes(state.x));
-    const Shift by = shift_of(max, scale_log2);
-    const float factor = rescaling(state.x, by, scale_log2);
-    x.scale(rescaling(x.max, by, scale_log2));
+    const Shift by = shift_of(max, scale_log2, 0.0f);
+    const float factor = rescaling(state.x, shift_of(state.x, scale_log2, 0.0f), by);
+    x.scale(rescaling(x.max, shift_of(x.max, scale_log2, 0.0f), by));
     x.max = max;
     x.sum += sum_of_lanes(factor * state.y);
 #pragma unroll 1

@@ -23,6 +23,8 @@ constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
   return forward > gradients ? forward : gradients;
 }
 
+/// BoxedAttention::taken, the counter of blocks that CTAs of the forward took.
+inline std::size_t workspace_bytes(const Extent&) { return sizeof(std::int32_t); }
 std::vector<Launch> forward(const Extent& e);
 std::vector<Launch> backward(const Extent& e);
 
@@ -36,6 +38,7 @@ inline constexpr KernelFamily kFamily = {
     .max_capability = 90,
     .boxed = true,
     .shared_bytes = shared_bytes,
+    .workspace_bytes = workspace_bytes,
     .forward = forward,
     .backward = backward,
 };
