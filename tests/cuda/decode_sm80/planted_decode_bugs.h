@@ -44,7 +44,7 @@ inline const PlantedBug kDecodeBugs[] = {
               at("", "", R"(bar\.warp\.sync\s+-1;)", "", 1)),
     in_decode(
         "next_step_goes_to_the_stage_in_use", "race",
-        at(kDecodeSource, "return at(stage == 0", R"((add\.s32\s+%r\d+, %r\d+), -1;)", "$1, 0;")),
+        at(kDecodeSource, "return at(stage == 0", R"((add\.s32\s+%r\d+, %r\d+), -8192;)", "$1, 0;")),
     in_decode("ring_has_a_stage_too_many", "race",
               at(kDecodeSource, "stage = stage + 1 == kStages", R"(setp\.eq\.s32(.*), 2;)",
                  "setp.eq.s32$1, 3;")),
