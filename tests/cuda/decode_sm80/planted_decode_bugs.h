@@ -42,9 +42,9 @@ inline const PlantedBug kDecodeBugs[] = {
               at("", "", R"(bar\.warp\.sync\s+-1;)", "", 0)),
     in_decode("stage_is_refilled_while_lanes_read_it", "race",
               at("", "", R"(bar\.warp\.sync\s+-1;)", "", 1)),
-    in_decode(
-        "next_step_goes_to_the_stage_in_use", "race",
-        at(kDecodeSource, "return at(stage == 0", R"((add\.s32\s+%r\d+, %r\d+), -8192;)", "$1, 0;")),
+    in_decode("next_step_goes_to_the_stage_in_use", "race",
+              at(kDecodeSource, "return at(stage == 0", R"((add\.s32\s+%r\d+, %r\d+), -8192;)",
+                 "$1, 0;")),
     in_decode("ring_has_a_stage_too_many", "race",
               at(kDecodeSource, "stage = stage + 1 == kStages", R"(setp\.eq\.s32(.*), 2;)",
                  "setp.eq.s32$1, 3;")),
@@ -143,8 +143,9 @@ inline const PlantedBug kDecodeBugs[] = {
               at("", "", R"(atom\.acq_rel)", "atom.relaxed")),
     in_decode("counter_is_not_reset", "wrong result", at("", "", R"((atom.*)\.inc\.)", "$1.add."),
               "", 2),
-    in_decode("lse_is_in_units_of_log2", "wrong result",
-              at(kDecodeMerge, "(x.max * scale_log2 + log2_sum) * kLn2", R"(0f3F317218)", "0f3F800000")),
+    in_decode(
+        "lse_is_in_units_of_log2", "wrong result",
+        at(kDecodeMerge, "(x.max * scale_log2 + log2_sum) * kLn2", R"(0f3F317218)", "0f3F800000")),
 };
 
 }  // namespace flashbench::cuda
