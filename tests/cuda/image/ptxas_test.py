@@ -10,53 +10,33 @@ import unittest
 HEADER = ".version 8.0\n.target sm_90a\n.address_size 64\n"
 
 SOUND = HEADER + ".visible .entry k() { ret; }\n"
-#Without a bound on its threads ptxas cannot tell how many registers a thread has at its start.
+
+# Without a bound on its threads ptxas cannot tell how many registers a thread has at its start.
 SETMAXNREG_IGNORED = HEADER + ".visible .entry k() { setmaxnreg.dec.sync.aligned.u32 24; ret; }\n"
 
-#An accumulator is read before the wait for it.
+# An accumulator is read before the wait for it.
 WAIT_INJECTED = HEADER + """
 .visible .entry k(.param .u64 out, .param .u64 a) .maxntid 128, 1, 1 {
-  .reg.pred % p<2>;
-  .reg.f32 % f<9>;
-  .reg.b64 % rd<4>;
-  ld.param.u64 % rd1, [out];
-  ld.param.u64 % rd2, [a];
-  setp.eq.u64 % p1, % rd2, 0;
-  mov.f32 % f1, 0f00000000;
-  mov.f32 % f2, % f1;
-  mov.f32 % f3, % f1;
-  mov.f32 % f4, % f1;
+  .reg .pred %p<2>; .reg .f32 %f<9>; .reg .b64 %rd<4>;
+  ld.param.u64 %rd1, [out]; ld.param.u64 %rd2, [a]; setp.eq.u64 %p1, %rd2, 0;
+  mov.f32 %f1, 0f00000000; mov.f32 %f2, %f1; mov.f32 %f3, %f1; mov.f32 %f4, %f1;
   wgmma.fence.sync.aligned;
-  wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16{ % f1, % f2, % f3, % f4}, % rd2, % rd2, % p1,
-      1, 1, 0, 0;
-  add.f32 % f5, % f1, 0f3F800000;
-  wgmma.commit_group.sync.aligned;
-  wgmma.wait_group.sync.aligned 0;
-  add.f32 % f6, % f2, % f5;
-  add.f32 % f7, % f3, % f6;
-  add.f32 % f8, % f4, % f7;
-  st.global.f32[% rd1], % f8;
+  wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f1, %f2, %f3, %f4}, %rd2, %rd2, %p1, 1, 1, 0, 0;
+  add.f32 %f5, %f1, 0f3F800000;
+  wgmma.commit_group.sync.aligned; wgmma.wait_group.sync.aligned 0;
+  add.f32 %f6, %f2, %f5; add.f32 %f7, %f3, %f6; add.f32 %f8, %f4, %f7;
+  st.global.f32 [%rd1], %f8;
   ret;
 }
-""
-    "
+"""
 
-    LOCAL_MEMORY = HEADER +
-                   ""
-                   "
-                       .visible.entry
-                       k(.param.u64 out, .param.u32 i) {
-  .local.align 4.b8 array[64];
-  .reg.b32 % r<4>;
-  .reg.b64 % rd<5>;
-  ld.param.u64 % rd1, [out];
-  ld.param.u32 % r1, [i];
-  mul.wide.u32 % rd2, % r1, 4;
-  mov.u64 % rd3, array;
-  add.s64 % rd4, % rd3, % rd2;
-  st.local.u32[% rd4], % r1;
-  ld.local.u32 % r2, [% rd3];
-  st.global.u32[% rd1], % r2;
+LOCAL_MEMORY = HEADER + """
+.visible .entry k(.param .u64 out, .param .u32 i) {
+  .local .align 4 .b8 array[64];
+  .reg .b32 %r<4>; .reg .b64 %rd<5>;
+  ld.param.u64 %rd1, [out]; ld.param.u32 %r1, [i]; mul.wide.u32 %rd2, %r1, 4;
+  mov.u64 %rd3, array; add.s64 %rd4, %rd3, %rd2;
+  st.local.u32 [%rd4], %r1; ld.local.u32 %r2, [%rd3]; st.global.u32 [%rd1], %r2;
   ret;
 }
 """
