@@ -88,6 +88,18 @@ TEST_F(DecodeSm80, AHeadMayHaveMorePartsThanAWarpHasLanes) {
   expect_right(many, p, 1, "42 parts");
 }
 
+// As many CTAs as an H200 has multiprocessors, and heads of different length for each of them.
+TEST_F(DecodeSm80, ManyHeadsFillALargeDevice) {
+  const Machine h200 = {132, 227 * 1024};
+  for (const double keep : {1.0, 0.5}) {
+    const AttentionCase c = {"", {16, 16, 8, 2, 700, 64}, true, keep};
+    const Problem p = c.problem(Dtype::kF16, Pass::kForward);
+    const Extent e{p.shape, p.dtype, 300, false, h200.multiprocessors, h200.shared_bytes};
+    ASSERT_EQ(decode_sm80::forward(e)[0].grid_x, 132);
+    expect_right(h200, p, 3, fmt::format("{} kept", keep));
+  }
+}
+
 TEST_F(DecodeSm80, ResultsAreBitwiseEqualInEveryOrder) {
   for (const Machine& m : kMachines) {
     const Problem p = kPadded.with_d(96).problem(Dtype::kBf16, Pass::kForward);
