@@ -52,6 +52,12 @@ std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
   return std::min(round_up(block, ops.rows), round_up(s.q_len, ops.rows));
 }
 
+/// Keys of a block; without SIMD the sum of a row's P is one chain.
+std::int64_t choose_kv_block(const Shape& s, const TileOps& ops) {
+  const std::int64_t keys = std::min(blocks_of(s).keys, kLongestChain * ops.lanes);
+  return std::min(round_up(keys, ops.cols), round_up(s.kv_len, ops.cols));
+}
+
 }  // namespace
 
 FlashForward::FlashForward(const Problem& p, const Execution& e, RowMaxima* maxima)
@@ -61,8 +67,7 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
                            RowMaxima* maxima)
     : AttentionPass(p, e, operations),
       q_block_(choose_q_block(shape, ops, threads)),
-      kv_block_(
-          std::min(round_up(blocks_of(shape).keys, ops.cols), round_up(shape.kv_len, ops.cols))),
+      kv_block_(choose_kv_block(shape, ops)),
       row_group_(std::min(round_up(blocks_of(shape).row_group, ops.rows), q_block_)),
       q_stride_(tile_stride(ops.words(shape.d))),
       o_stride_(tile_stride(shape.d)),

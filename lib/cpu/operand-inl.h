@@ -152,6 +152,10 @@ template <typename Operand>
 inline constexpr std::int64_t kPerWord =
     static_cast<std::int64_t>(sizeof(float) / sizeof(typename Operand::Element));
 
+/// The words of a chain.
+template <typename Operand>
+inline constexpr std::int64_t kLongestChainWords = kLongestChain / kPerWord<Operand>;
+
 }  // namespace HWY_NAMESPACE
 }  // namespace flashbench::cpu
 HWY_AFTER_NAMESPACE();

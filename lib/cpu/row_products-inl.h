@@ -10,6 +10,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <type_traits>
 
@@ -87,6 +88,13 @@ HWY_INLINE void store_sums(const VecF32 (&v)[kRows][kDotCols], float* HWY_RESTRI
 #endif
 }
 
+/// The same of one column.
+template <int kRows>
+HWY_INLINE void store_sums(const VecF32 (&v)[kRows][1], float* HWY_RESTRICT dst, std::int64_t row) {
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) dst[i * row] = hn::GetLane(hn::SumOfLanes(F32(), v[i][0]));
+}
+
 template <typename T>
 struct LaneType {
   using type = float;
@@ -135,60 +143,71 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
                           Prefetch& prefetch) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
-  hn::Vec<decltype(f32)> sum[kRows][kCols];
+  for (std::int64_t first = 0; first < d; first += kLongestChain * lanes) {
+    VecF32 sum[kRows][kCols];
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i)
+    for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 4
-    for (int j = 0; j < kCols; ++j) sum[i][j] = hn::Zero(f32);
-  for (std::int64_t p = 0; p < d; p += lanes) {
-    prefetch.fetch_close();
-    hn::Vec<decltype(f32)> bv[kCols];
+      for (int j = 0; j < kCols; ++j) sum[i][j] = hn::Zero(f32);
+    const std::int64_t end = std::min(d, first + kLongestChain * lanes);
+    for (std::int64_t p = first; p < end; p += lanes) {
+      prefetch.fetch_close();
+      VecF32 bv[kCols];
 #pragma GCC unroll 4
-    for (int j = 0; j < kCols; ++j) bv[j] = load_f32(b.row[j] + p);
+      for (int j = 0; j < kCols; ++j) bv[j] = load_f32(b.row[j] + p);
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) {
-      const auto av = hn::LoadU(f32, a + i * row_a + p);
+      for (int i = 0; i < kRows; ++i) {
+        const auto av = hn::LoadU(f32, a + i * row_a + p);
 #pragma GCC unroll 4
-      for (int j = 0; j < kCols; ++j) sum[i][j] = hn::MulAdd(av, bv[j], sum[i][j]);
+        for (int j = 0; j < kCols; ++j) sum[i][j] = hn::MulAdd(av, bv[j], sum[i][j]);
+      }
     }
-  }
-  if constexpr (kCols == kDotCols) {
-    store_sums(sum, c, row_c);
-  } else {
-#pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) c[i * row_c] = hn::GetLane(hn::SumOfLanes(f32, sum[i][0]));
+    if (first == 0) {
+      store_sums(sum, c, row_c);
+      continue;
+    }
+    float more[kRows * kCols];
+    store_sums(sum, more, kCols);
+    for (int i = 0; i < kRows; ++i)
+      for (int j = 0; j < kCols; ++j) c[i * row_c + j] += more[i * kCols + j];
   }
 }
 
-/// kVecs vectors of kRows rows of C += A·B; the sums stay in registers for all n rows of B.
+/// kVecs vectors of kRows rows of C += A·B; the sums stay in registers for a chain of rows of B.
 template <int kRows, int kVecs, typename T>
 HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::int64_t row_a,
                               const RowSource& b, std::int64_t column, float* HWY_RESTRICT c,
                               std::int64_t row_c, Prefetch& prefetch) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
-  VecF32 sum[kRows][kVecs];
+  for (std::int64_t first = 0; first < n; first += kLongestChain) {
+    VecF32 sum[kRows][kVecs];
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i)
+    for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::LoadU(f32, c + i * row_c + v * lanes);
-  for (std::int64_t j = 0; j < n; ++j) {
-    prefetch.fetch_close();
-    const T* HWY_RESTRICT row = row_pointer<T>(b, j) + column;
-    VecF32 bv[kVecs];
+      for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::Zero(f32);
+    const std::int64_t end = std::min(n, first + kLongestChain);
+    for (std::int64_t j = first; j < end; ++j) {
+      prefetch.fetch_close();
+      const T* HWY_RESTRICT row = row_pointer<T>(b, j) + column;
+      VecF32 bv[kVecs];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) bv[v] = load_f32(row + v * lanes);
+      for (int v = 0; v < kVecs; ++v) bv[v] = load_f32(row + v * lanes);
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) {
-      const auto weight = hn::Set(f32, a[i * row_a + j]);
+      for (int i = 0; i < kRows; ++i) {
+        const auto weight = hn::Set(f32, a[i * row_a + j]);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::MulAdd(weight, bv[v], sum[i][v]);
+        for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::MulAdd(weight, bv[v], sum[i][v]);
+      }
     }
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
+#pragma GCC unroll 8
+      for (int v = 0; v < kVecs; ++v) {
+        float* at = c + i * row_c + v * lanes;
+        hn::StoreU(hn::Add(sum[i][v], hn::LoadU(f32, at)), f32, at);
+      }
   }
-#pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 8
-    for (int v = 0; v < kVecs; ++v) hn::StoreU(sum[i][v], f32, c + i * row_c + v * lanes);
 }
 
 /// The prefetch of a group of rows of B, spread over the steps of its products: as in gemm, a line

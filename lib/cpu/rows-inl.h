@@ -8,6 +8,7 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <limits>
 
 #include "cpu/tile_ops.h"
@@ -101,7 +102,17 @@ inline float row_max(const float* s, std::int64_t n) {
   return best;
 }
 
-inline float row_exp2(float* s, std::int64_t n, float max, float factor) {
+/// Sum of part(first, count) over parts of a row of n, each added up by two vectors in chains of at
+/// most kLongestChain.
+template <typename Part>
+HWY_INLINE float sum_of_parts(std::int64_t n, Part part) {
+  const std::int64_t longest = 2 * kLongestChain * vector_lanes();
+  float sum = 0;
+  for (std::int64_t i = 0; i < n; i += longest) sum += part(i, std::min(longest, n - i));
+  return sum;
+}
+
+inline float exp2_of_part(float* s, std::int64_t n, float max, float factor) {
   const F32 f32;
   const std::int64_t lanes = vector_lanes();
   const auto minus = hn::Set(f32, max), times = hn::Set(f32, factor);
@@ -124,6 +135,11 @@ inline float row_exp2(float* s, std::int64_t n, float max, float factor) {
   return sum;
 }
 
+inline float row_exp2(float* s, std::int64_t n, float max, float factor) {
+  return sum_of_parts(n, [=](std::int64_t first, std::int64_t count)
+                             HWY_ATTR { return exp2_of_part(s + first, count, max, factor); });
+}
+
 inline void row_scale(float* x, std::int64_t n, float factor) {
   for (std::int64_t i = 0; i < n; ++i) x[i] *= factor;
 }
@@ -137,7 +153,7 @@ inline void row_dscores(float* HWY_RESTRICT dp, const float* HWY_RESTRICT p, std
   for (std::int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - delta);
 }
 
-inline float row_dot(const float* x, const float* y, std::int64_t n) {
+inline float dot_of_part(const float* x, const float* y, std::int64_t n) {
   const F32 f32;
   const std::int64_t lanes = vector_lanes();
   auto a = hn::Zero(f32);
@@ -150,6 +166,11 @@ inline float row_dot(const float* x, const float* y, std::int64_t n) {
   float sum = hn::GetLane(hn::SumOfLanes(f32, hn::Add(a, b)));
   for (; i < n; ++i) sum += x[i] * y[i];
   return sum;
+}
+
+inline float row_dot(const float* x, const float* y, std::int64_t n) {
+  return sum_of_parts(n, [=](std::int64_t first, std::int64_t count)
+                             HWY_ATTR { return dot_of_part(x + first, y + first, count); });
 }
 
 template <typename T>

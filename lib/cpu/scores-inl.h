@@ -34,6 +34,7 @@ struct Exp2Tile {
   SoftmaxRows rows;
   std::int64_t n;
 
+  static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   template <int kRows, int kVectors>
   HWY_INLINE void begin(Accumulators<kRows, kVectors>& s, std::int64_t, std::int64_t) const {
     set_zero<kRows, kVectors>(s);
@@ -125,6 +126,7 @@ struct DscoresTile {
   const float* p;  ///< laid out like ds_rows
   const float* delta;
 
+  static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   template <int kRows, int kVectors>
   HWY_INLINE void begin(Accumulators<kRows, kVectors>& dp, std::int64_t, std::int64_t) const {
     set_zero<kRows, kVectors>(dp);

@@ -64,6 +64,11 @@ struct SoftmaxRows {
 /// before f32 overflows.
 inline constexpr float kLargestSum = 65536.0f;
 
+/// Terms that an f32 sum adds up one after the other; longer sums are sums of such. A chain of n
+/// roundings is off by sqrt(n) of them, and by n where terms are alike. A vector is as many sums as
+/// it has lanes.
+inline constexpr std::int64_t kLongestChain = 128;
+
 enum class Write { kStore, kAdd };
 
 /// Software prefetch of what the next product will read, so that memory is busy while this one
