@@ -179,7 +179,16 @@ __device__ __forceinline__ void softmax_gradient(Fragments<kRowTiles, kColumns>&
             exps[t][n][c] * fmaf(dp[t][n][c], values.inverse[t][c / 2], -values.delta[t][c / 2]);
 }
 
-/// P of a score that was computed again.
+/// Beyond this, in units of log2, a row's maximum and sum may not be added up: rounded to 2^-24 of
+/// itself their sum would move P by 2^-15, which f16 begins to notice.
+constexpr float kLargestJointShift = 0x1p10f;
+
+/// P of a score that was computed again, by one FMA; shift = -(max·scale_log2 + log2_sum).
+__device__ __forceinline__ float weight(float s, float scale_log2, float shift) {
+  return exp2_fast(fmaf(s, scale_log2, shift));
+}
+
+/// The same with maximum and sum apart: the score cancels against the same bits, however large.
 __device__ __forceinline__ float weight(float s, float scale_log2, float max, float log2_sum) {
   return exp2_fast(fmaf(s - max, scale_log2, -log2_sum));
 }
@@ -190,18 +199,40 @@ __device__ __forceinline__ void recompute_p_transposed(Fragments<kRowTiles, kCol
                                                        std::uint32_t maxima,
                                                        std::uint32_t log2_sums, float scale_log2) {
   const auto column = static_cast<std::uint32_t>(fragment_column() * 4);
+  float largest = 0.0f;
 #pragma unroll
   for (int n = 0; n < kColumns / 8; ++n) {
     const float2 max = load_shared_pair(maxima + column + 32 * n);
-    const float2 log2_sum = load_shared_pair(log2_sums + column + 32 * n);
+    largest = fmaxf(largest, fmaxf(fabsf(max.x), fabsf(max.y)));
+  }
+  const bool apart = __any_sync(0xffffffffu, !(largest * fabsf(scale_log2) <= kLargestJointShift));
+  const auto each_column_pair = [&](auto weights_of) {
 #pragma unroll
-    for (int t = 0; t < kRowTiles; ++t)
+    for (int n = 0; n < kColumns / 8; ++n) {
+      const float2 max = load_shared_pair(maxima + column + 32 * n);
+      const float2 log2_sum = load_shared_pair(log2_sums + column + 32 * n);
+#pragma unroll
+      for (int t = 0; t < kRowTiles; ++t) weights_of(s[t][n], max, log2_sum);
+    }
+  };
+  if (apart)
+    each_column_pair([&](float(&x)[4], float2 max, float2 log2_sum) {
 #pragma unroll
       for (int c = 0; c < 4; c += 2) {
-        s[t][n][c] = weight(s[t][n][c], scale_log2, max.x, log2_sum.x);
-        s[t][n][c + 1] = weight(s[t][n][c + 1], scale_log2, max.y, log2_sum.y);
+        x[c] = weight(x[c], scale_log2, max.x, log2_sum.x);
+        x[c + 1] = weight(x[c + 1], scale_log2, max.y, log2_sum.y);
       }
-  }
+    });
+  else
+    each_column_pair([&](float(&x)[4], float2 max, float2 log2_sum) {
+      const float2 shift = {-fmaf(max.x, scale_log2, log2_sum.x),
+                            -fmaf(max.y, scale_log2, log2_sum.y)};
+#pragma unroll
+      for (int c = 0; c < 4; c += 2) {
+        x[c] = weight(x[c], scale_log2, shift.x);
+        x[c + 1] = weight(x[c + 1], scale_log2, shift.y);
+      }
+    });
 }
 
 /// dSᵀ = Pᵀ∘(dPᵀ - D), in place of dPᵀ.

@@ -32,14 +32,21 @@ struct GradientShared {
   __device__ __forceinline__ std::uint32_t streamed_dp(int stage) const {
     return streamed_s(stage) + kPlan.stage;
   }
-  /// Of the streamed rows: the maximum, log2 of the sum, and D.
+  /// Of the streamed rows: -(max·scale_log2 + log2_sum), D, the maximum and log2 of the sum; and
+  /// whether some row's maximum and sum have to stay apart.
+  __device__ __forceinline__ std::uint32_t shift(int stage) const {
+    return base + kPlan.values + stage * (16 * kTile.columns + 16);
+  }
+  __device__ __forceinline__ std::uint32_t delta(int stage) const {
+    return shift(stage) + 4 * kTile.columns;
+  }
   __device__ __forceinline__ std::uint32_t max(int stage) const {
-    return base + kPlan.values + 12 * stage * kTile.columns;
+    return delta(stage) + 4 * kTile.columns;
   }
   __device__ __forceinline__ std::uint32_t log2_sum(int stage) const {
     return max(stage) + 4 * kTile.columns;
   }
-  __device__ __forceinline__ std::uint32_t delta(int stage) const {
+  __device__ __forceinline__ std::uint32_t apart(int stage) const {
     return log2_sum(stage) + 4 * kTile.columns;
   }
   __device__ __forceinline__ std::uint32_t resident_full() const { return base + kPlan.barriers; }
@@ -224,6 +231,8 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
   for (PipelineState<kTile.stages> pipe; !tile.done(); tile = tile.next(), ++pipe.count) {
     const std::int64_t values = fragments::row_offset(x.a, block.b, tile.h);
     float max[kTile.columns / 32], log2_sum[kTile.columns / 32], delta[kTile.columns / 32];
+    float shift[kTile.columns / 32];
+    bool apart = false;
 #pragma unroll
     for (int i = 0; i < kTile.columns / 32; ++i) {
       const int q = tile.query + lane + 32 * i;
@@ -231,24 +240,46 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
       max[i] = valid ? x.a.row_max[values + q] : 0.0f;
       log2_sum[i] = valid ? x.a.row_log2_sum[values + q] : fragments::kInf;
       delta[i] = valid ? x.a.delta[values + q] : 0.0f;
+      shift[i] = -fmaf(max[i], x.a.scale_log2, log2_sum[i]);
+      apart |= !(fabsf(max[i] * x.a.scale_log2) <= fragments::kLargestJointShift);
     }
+    apart = __any_sync(0xffffffffu, apart);
     wait(shared.empty(pipe.stage()), pipe.parity() ^ 1);
 #pragma unroll
     for (int i = 0; i < kTile.columns / 32; ++i) {
+      store_shared(shared.shift(pipe.stage()) + 4 * (lane + 32 * i), shift[i]);
       store_shared(shared.max(pipe.stage()) + 4 * (lane + 32 * i), max[i]);
       store_shared(shared.log2_sum(pipe.stage()) + 4 * (lane + 32 * i), log2_sum[i]);
       store_shared(shared.delta(pipe.stage()) + 4 * (lane + 32 * i), delta[i]);
     }
+    if (lane == 0) store_shared(shared.apart(pipe.stage()), apart ? 1.0f : 0.0f);
     __syncwarp();
     if (lane == 0) shared.load_stage(pipe.stage(), x.q, x.d_o, tile.query, tile.h, block.b);
   }
 }
 
-/// Scoresᵀ become Pᵀ: queries are columns, whose maxima and sums lie in shared memory.
+/// Scoresᵀ become Pᵀ: queries are columns, whose shifts lie in shared memory.
 template <int kColumns>
 __device__ __forceinline__ void recompute_p_transposed(Fragments<1, kColumns>& s,
-                                                       std::uint32_t maxima,
-                                                       std::uint32_t log2_sums, float scale_log2) {
+                                                       std::uint32_t shifts, float scale_log2) {
+  const auto column = static_cast<std::uint32_t>(fragments::fragment_column() * 4);
+#pragma unroll
+  for (int n = 0; n < kColumns / 8; ++n) {
+    const float2 shift = fragments::load_shared_pair(shifts + column + 32 * n);
+#pragma unroll
+    for (int c = 0; c < 4; c += 2) {
+      s[0][n][c] = fragments::weight(s[0][n][c], scale_log2, shift.x);
+      s[0][n][c + 1] = fragments::weight(s[0][n][c + 1], scale_log2, shift.y);
+    }
+  }
+}
+
+/// The same where scores are so large that maximum and sum have to stay apart.
+template <int kColumns>
+__device__ __forceinline__ void recompute_large_p_transposed(Fragments<1, kColumns>& s,
+                                                             std::uint32_t maxima,
+                                                             std::uint32_t log2_sums,
+                                                             float scale_log2) {
   const auto column = static_cast<std::uint32_t>(fragments::fragment_column() * 4);
 #pragma unroll
   for (int n = 0; n < kColumns / 8; ++n) {
@@ -303,8 +334,11 @@ struct KeyConsumer {
     start_by_transposed<T, kD, kQueries>(ds, shared().resident_dp(group()),
                                          shared().streamed_dp(pipe.stage()));
     wait_for_products<1>();
-    recompute_p_transposed<kQueries>(p, shared().max(pipe.stage()), shared().log2_sum(pipe.stage()),
-                                     a.scale_log2);
+    if (load_shared(shared().apart(pipe.stage())) == 0)
+      recompute_p_transposed<kQueries>(p, shared().shift(pipe.stage()), a.scale_log2);
+    else
+      recompute_large_p_transposed<kQueries>(p, shared().max(pipe.stage()),
+                                             shared().log2_sum(pipe.stage()), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       fragments::hide_pairs<1, kQueries>(p, a, block.b, block.first_row, tile.query);
     round<T, kQueries>(rounded_p, p);

@@ -98,8 +98,8 @@ constexpr SharedPlan shared_plan(int d, TileShape t) {
 inline constexpr std::uint32_t kSwizzlePeriod = 1024;
 
 /// The same for gradients: two operands of the CTA's own rows; stages of two streamed ones, each
-/// with each streamed row's (query's) maximum, sum and D in f32; one mbarrier, and two of each
-/// stage.
+/// with each streamed row's (query's) shift, maximum, sum and D in f32 and one word for all of
+/// them; one mbarrier, and two of each stage.
 struct GradientPlan {
   std::uint32_t own, stage, values, barriers, end;
 };
@@ -108,7 +108,8 @@ constexpr GradientPlan gradient_plan(int d, TileShape t) {
   const auto stages = static_cast<std::uint32_t>(t.stages);
   const std::uint32_t own = tile_bytes(d, t.rows()), stage = tile_bytes(d, t.columns);
   const std::uint32_t values = 2 * own + 2 * stages * stage;
-  const std::uint32_t barriers = values + 12 * stages * static_cast<std::uint32_t>(t.columns);
+  const std::uint32_t barriers =
+      values + stages * (16 * static_cast<std::uint32_t>(t.columns) + 16);
   return {own, stage, values, barriers, barriers + 8 * (1 + 2 * stages)};
 }
 
