@@ -15,6 +15,7 @@
 #include "tests/cuda/decode_sm80/planted_decode_bugs.h"
 #include "tests/cuda/emulated_run.h"
 #include "tests/cuda/normal/planted_normal_bugs.h"
+#include "tests/cuda/simt_f32/planted_simt_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_wgmma_bugs.h"
 
 namespace flashbench::cuda {

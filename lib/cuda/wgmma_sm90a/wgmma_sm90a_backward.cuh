@@ -3,6 +3,7 @@
 #include "cuda/fragments/masks.cuh"
 #include "cuda/fragments/softmax.cuh"
 #include "cuda/fragments/tile.cuh"
+#include "cuda/wgmma_sm90a/wgmma_sm90a_softmax.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
 
 /// Gradients on compute capability 9.0: mma_sm80's division into dQ by blocks of queries, and dK
@@ -255,41 +256,6 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
     if (lane == 0) store_shared(shared.apart(pipe.stage()), apart ? 1.0f : 0.0f);
     __syncwarp();
     if (lane == 0) shared.load_stage(pipe.stage(), x.q, x.d_o, tile.query, tile.h, block.b);
-  }
-}
-
-/// Scoresᵀ become Pᵀ: queries are columns, whose shifts lie in shared memory.
-template <int kColumns>
-__device__ __forceinline__ void recompute_p_transposed(Fragments<1, kColumns>& s,
-                                                       std::uint32_t shifts, float scale_log2) {
-  const auto column = static_cast<std::uint32_t>(fragments::fragment_column() * 4);
-#pragma unroll
-  for (int n = 0; n < kColumns / 8; ++n) {
-    const float2 shift = fragments::load_shared_pair(shifts + column + 32 * n);
-#pragma unroll
-    for (int c = 0; c < 4; c += 2) {
-      s[0][n][c] = fragments::weight(s[0][n][c], scale_log2, shift.x);
-      s[0][n][c + 1] = fragments::weight(s[0][n][c + 1], scale_log2, shift.y);
-    }
-  }
-}
-
-/// The same where scores are so large that maximum and sum have to stay apart.
-template <int kColumns>
-__device__ __forceinline__ void recompute_large_p_transposed(Fragments<1, kColumns>& s,
-                                                             std::uint32_t maxima,
-                                                             std::uint32_t log2_sums,
-                                                             float scale_log2) {
-  const auto column = static_cast<std::uint32_t>(fragments::fragment_column() * 4);
-#pragma unroll
-  for (int n = 0; n < kColumns / 8; ++n) {
-    const float2 max = fragments::load_shared_pair(maxima + column + 32 * n);
-    const float2 log2_sum = fragments::load_shared_pair(log2_sums + column + 32 * n);
-#pragma unroll
-    for (int c = 0; c < 4; c += 2) {
-      s[0][n][c] = fragments::weight(s[0][n][c], scale_log2, max.x, log2_sum.x);
-      s[0][n][c + 1] = fragments::weight(s[0][n][c + 1], scale_log2, max.y, log2_sum.y);
-    }
   }
 }
 
