@@ -314,6 +314,7 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor)
       if (weights == &OfKey::ds) of_all += key.dp_noise * square(pq_.data()[at]);
       const double computed =
           random + of_all + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +
+          rounding_.cut_off(key.seen, sums.parts.largest_square(at)) +
           sum_noise(key.seen, sums.parts.largest_square(at), random * w.per_noise());
       all += computed;
       common += std::min(computed, of_all + square(sums.mean.data()[c]) * w.noise);

@@ -67,6 +67,10 @@ class Rounding {
   /// Whether the dtype has 16 bits: P and dS are rounded, and tensor cores make the products.
   bool of_16_bits() const { return rounds_weights_; }
 
+  /// Expected square of what tensor cores may lose of a sum of n products of this dtype whose parts
+  /// reach `largest_square`, squared; none in f32.
+  double cut_off(std::int64_t n, double largest_square) const;
+
   /// What rounding x to the dtype adds to it.
   double error(double x) const {
     const double unit = 2 * std::max(u_ * binade(x), t_);
@@ -128,6 +132,10 @@ inline double sum_noise(std::int64_t n, double total, double squares) {
 /// H200 lost 7.5 units of d = 129 such products.
 inline double truncated_sum(std::int64_t d) {
   return kF32Roundoff * (1 + static_cast<double>(d) / 12);
+}
+
+inline double Rounding::cut_off(std::int64_t n, double largest_square) const {
+  return of_16_bits() ? square(truncated_sum(n)) * largest_square : 0;
 }
 
 /// Expected square of the relative error of exp(s - m), where the score s is made in f32 of

@@ -116,6 +116,7 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
     const double of_row = stats.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq);
     const double computed =
         random + of_row + square(lost.data()[c]) + square(kF32Roundoff * dq) +
+        rounding_.cut_off(row.seen, parts.largest_square(c)) +
         again * sum_noise(row.seen, parts.largest_square(c), random * row.weights.per_noise());
     r_.dq.value.data()[c] = scale_ * dq;
     r_.dq.noise.data()[c] = {rounding_.stored(scale_ * dq), square(scale_) * computed};

@@ -209,7 +209,8 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     const double random = std::max(apart, 0.0) + equal.data()[c - n * d_v_];
     const double together = (r_.stats.data()[n].alike + row.total) * square(o);
     const double of_sum =
-        sum_noise(row.seen, parts.largest_square(c), squares * row.weights.per_noise());
+        sum_noise(row.seen, parts.largest_square(c), squares * row.weights.per_noise()) +
+        rounding_.cut_off(row.seen, parts.largest_square(c));
     const double computed =
         random + together + square(lost.data()[c]) + square(kF32Roundoff * o) + of_sum;
     if (!o_sum_.empty()) o_sum_.data()[c] = of_sum + alike.data()[c - n * d_v_];

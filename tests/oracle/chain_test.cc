@@ -90,6 +90,24 @@ TEST(Chain, TheMaximumCarriesNoRoundingOfAllKeysIntoOne) {
   }
 }
 
+TEST(Chain, WhatAMaskedOutKeyHoldsDoesNotMatter) {
+  Problem p;
+  p.shape = {2, 2, 1, 9, 12, 4};
+  p.pass = Pass::kBackward;
+  p.padding = PaddingMask::kRandom;
+  p.mask_keep = 0.5;
+  Inputs in = host::random_inputs(p);
+  const Dims& dims = in.k.dims();
+  for (std::int64_t n = 0; n < dims.b * dims.rows; ++n) {
+    if (in.key_mask[static_cast<std::size_t>(n)] != 0) continue;
+    for (Tensor* t : {&in.k, &in.v})
+      for (std::int64_t c = 0; c < dims.d; ++c)
+        t->set(dims.index(n / dims.rows, 0, n % dims.rows, c), std::nanf(""));
+  }
+  for (const ChainLink& link : check_gradient_chain(p, in))
+    EXPECT_TRUE(link.ok()) << describe({link});
+}
+
 TEST(Chain, ATieForTheMaximumDoesNotBreakAutodiff) {
   Problem p;
   p.shape = {1, 1, 1, 6, 8, 4};
