@@ -29,9 +29,14 @@ __device__ __forceinline__ float rescaling(float old_max, const Shift& old, cons
   return old_max != -kInf && old.factor == by.factor ? exp2_fast(old.shift - by.shift) : 0.0f;
 }
 
+/// The exponent of a row's maximum: minus the headroom, and what rounding the shift left.
+__device__ __forceinline__ float exponent_of_max(float max, const Shift& by) {
+  return fmaf(max, by.factor, -by.shift);
+}
+
 /// log2 of the sum of exp2((s - max)·scale_log2) of a row that saw something.
 __device__ __forceinline__ float log2_sum_of(float max, float sum, const Shift& by) {
-  return log2f(sum) - fmaf(max, by.factor, -by.shift);
+  return log2f(sum) - exponent_of_max(max, by);
 }
 
 /// Per row: the largest score so far, what it makes of scores, and this thread's part of the sum of
@@ -102,8 +107,8 @@ __device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
 }
 
 /// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
-/// block: LSE = ln 2·max + ln sum, -inf for a row that saw nothing; what the backward needs of the
-/// row; and the factors for O, 1 / sum or 0.
+/// block: LSE = ln 2·(max·scale_log2 + log2_sum), -inf for a row that saw nothing; what the
+/// backward needs of the row; and the factors for O, 1 / sum or 0.
 template <int kRowTiles>
 __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock& block, int row,
                                             const RunningSoftmax<kRowTiles>& state, int t,
@@ -143,8 +148,8 @@ struct RowStatistics {
         const bool valid = q < a.q_len;
         const float max = valid ? a.row_max[values + q] : 0.0f;
         by[t][half] = shift_of(max, a.scale_log2, 0.0f);
-        const float left = fmaf(max, by[t][half].factor, -by[t][half].shift);
-        inverse[t][half] = valid ? exp2_fast(-a.row_log2_sum[values + q] - left) : 0.0f;
+        const float log2_sum = valid ? a.row_log2_sum[values + q] : kInf;
+        inverse[t][half] = exp2_fast(-log2_sum - exponent_of_max(max, by[t][half]));
         delta[t][half] = valid ? a.delta[values + q] * inverse[t][half] : 0.0f;
       }
   }
@@ -195,6 +200,27 @@ __device__ __forceinline__ float weight(float s, float scale_log2, float max, fl
 
 /// Scoresᵀ become Pᵀ: here queries are columns, whose maxima and sums lie in shared memory.
 template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void recompute_large_p_transposed(Fragments<kRowTiles, kColumns>& s,
+                                                             std::uint32_t maxima,
+                                                             std::uint32_t log2_sums,
+                                                             float scale_log2) {
+  const auto column = static_cast<std::uint32_t>(fragment_column() * 4);
+#pragma unroll
+  for (int n = 0; n < kColumns / 8; ++n) {
+    const float2 max = load_shared_pair(maxima + column + 32 * n);
+    const float2 log2_sum = load_shared_pair(log2_sums + column + 32 * n);
+#pragma unroll
+    for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+      for (int c = 0; c < 4; c += 2) {
+        s[t][n][c] = weight(s[t][n][c], scale_log2, max.x, log2_sum.x);
+        s[t][n][c + 1] = weight(s[t][n][c + 1], scale_log2, max.y, log2_sum.y);
+      }
+  }
+}
+
+/// The same by one FMA each, unless some score of these columns is large.
+template <int kRowTiles, int kColumns>
 __device__ __forceinline__ void recompute_p_transposed(Fragments<kRowTiles, kColumns>& s,
                                                        std::uint32_t maxima,
                                                        std::uint32_t log2_sums, float scale_log2) {
@@ -205,34 +231,22 @@ __device__ __forceinline__ void recompute_p_transposed(Fragments<kRowTiles, kCol
     const float2 max = load_shared_pair(maxima + column + 32 * n);
     largest = fmaxf(largest, fmaxf(fabsf(max.x), fabsf(max.y)));
   }
-  const bool apart = __any_sync(0xffffffffu, !(largest * fabsf(scale_log2) <= kLargestJointShift));
-  const auto each_column_pair = [&](auto weights_of) {
+  if (__any_sync(0xffffffffu, !(largest * fabsf(scale_log2) <= kLargestJointShift)))
+    return recompute_large_p_transposed<kRowTiles, kColumns>(s, maxima, log2_sums, scale_log2);
 #pragma unroll
-    for (int n = 0; n < kColumns / 8; ++n) {
-      const float2 max = load_shared_pair(maxima + column + 32 * n);
-      const float2 log2_sum = load_shared_pair(log2_sums + column + 32 * n);
+  for (int n = 0; n < kColumns / 8; ++n) {
+    const float2 max = load_shared_pair(maxima + column + 32 * n);
+    const float2 log2_sum = load_shared_pair(log2_sums + column + 32 * n);
+    const float2 shift = {-fmaf(max.x, scale_log2, log2_sum.x),
+                          -fmaf(max.y, scale_log2, log2_sum.y)};
 #pragma unroll
-      for (int t = 0; t < kRowTiles; ++t) weights_of(s[t][n], max, log2_sum);
-    }
-  };
-  if (apart)
-    each_column_pair([&](float(&x)[4], float2 max, float2 log2_sum) {
+    for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
       for (int c = 0; c < 4; c += 2) {
-        x[c] = weight(x[c], scale_log2, max.x, log2_sum.x);
-        x[c + 1] = weight(x[c + 1], scale_log2, max.y, log2_sum.y);
+        s[t][n][c] = weight(s[t][n][c], scale_log2, shift.x);
+        s[t][n][c + 1] = weight(s[t][n][c + 1], scale_log2, shift.y);
       }
-    });
-  else
-    each_column_pair([&](float(&x)[4], float2 max, float2 log2_sum) {
-      const float2 shift = {-fmaf(max.x, scale_log2, log2_sum.x),
-                            -fmaf(max.y, scale_log2, log2_sum.y)};
-#pragma unroll
-      for (int c = 0; c < 4; c += 2) {
-        x[c] = weight(x[c], scale_log2, shift.x);
-        x[c + 1] = weight(x[c + 1], scale_log2, shift.y);
-      }
-    });
+  }
 }
 
 /// dSᵀ = Pᵀ∘(dPᵀ - D), in place of dPᵀ.

@@ -303,8 +303,8 @@ struct KeyConsumer {
     if (load_shared(shared().apart(pipe.stage())) == 0)
       recompute_p_transposed<kQueries>(p, shared().shift(pipe.stage()), a.scale_log2);
     else
-      recompute_large_p_transposed<kQueries>(p, shared().max(pipe.stage()),
-                                             shared().log2_sum(pipe.stage()), a.scale_log2);
+      fragments::recompute_large_p_transposed<1, kQueries>(
+          p, shared().max(pipe.stage()), shared().log2_sum(pipe.stage()), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       fragments::hide_pairs<1, kQueries>(p, a, block.b, block.first_row, tile.query);
     round<T, kQueries>(rounded_p, p);

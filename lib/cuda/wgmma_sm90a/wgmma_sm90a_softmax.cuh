@@ -86,23 +86,4 @@ __device__ __forceinline__ void recompute_p_transposed(Fragments<1, kColumns>& s
   }
 }
 
-/// The same where scores are so large that maximum and sum have to stay apart.
-template <int kColumns>
-__device__ __forceinline__ void recompute_large_p_transposed(Fragments<1, kColumns>& s,
-                                                             std::uint32_t maxima,
-                                                             std::uint32_t log2_sums,
-                                                             float scale_log2) {
-  const auto column = static_cast<std::uint32_t>(fragments::fragment_column() * 4);
-#pragma unroll
-  for (int n = 0; n < kColumns / 8; ++n) {
-    const float2 max = fragments::load_shared_pair(maxima + column + 32 * n);
-    const float2 log2_sum = fragments::load_shared_pair(log2_sums + column + 32 * n);
-#pragma unroll
-    for (int c = 0; c < 4; c += 2) {
-      s[0][n][c] = fragments::weight(s[0][n][c], scale_log2, max.x, log2_sum.x);
-      s[0][n][c + 1] = fragments::weight(s[0][n][c + 1], scale_log2, max.y, log2_sum.y);
-    }
-  }
-}
-
 }  // namespace flashbench::cuda::wgmma_sm90a
