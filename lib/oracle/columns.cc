@@ -77,12 +77,13 @@ class ColumnBlock {
     explicit OfKey(const Rounding& rounding) : cells(rounding) {}
     double alike(Weights OfKey::*of) const { return of == &OfKey::p ? cells.alike() : 0; }
   };
-  /// Equal query rows have equal scores, so their errors add up.
+  /// Errors that rows have in common add up, with their signs.
   struct EqualRows {
     Doubles sum, apart;  ///< [keys, d]: Σ w·x and Σ w²·x², w² the noise of a weight
     Doubles total;       ///< [keys, d]: the sum itself
     double count = 0;
   };
+  using Groups = std::unordered_map<std::uint64_t, EqualRows>;
   /// One of the two sums, as it grows.
   struct Sums {
     Expected total;
@@ -92,7 +93,8 @@ class ColumnBlock {
     // alike, so that this adds up.
     Doubles shift;
     PartialSums parts;
-    std::unordered_map<std::uint64_t, EqualRows> equal;  ///< by what a row of Q holds
+    Groups scores;  ///< by what a row of Q holds: equal ones have equal scores
+    Groups rows;    ///< by what the rows of Q and dO hold: all is equal
     Sums(std::int64_t keys, std::int64_t d)
         : total(keys, d),
           weighed(total.value.size(), 0.0),
@@ -107,9 +109,10 @@ class ColumnBlock {
   void products();
   void weights();
   void accumulate();
-  void accumulate(const Doubles& weight, const Doubles& noise, const Doubles& lost, const Panel& x,
-                  Sums& sums) const;
-  void add_up_equal(const Doubles& weight, const Doubles& noise, const Panel& x, Sums& sums) const;
+  void accumulate(const Doubles& weight, const Doubles& noise, const Doubles& of_score,
+                  const Doubles& lost, const Panel& x, Sums& sums) const;
+  void add_up_equal(const Doubles& weight, const Doubles& noise, const Doubles& of_score,
+                    const Panel& x, Sums& sums) const;
   Expected expect(Sums& sums, Weights OfKey::*weights, double factor) const;
 
   const Definition& def_;
@@ -125,17 +128,21 @@ class ColumnBlock {
   std::int64_t tile_h_ = 0;
   std::vector<std::int64_t> tile_rows_;
   // [keys, rows of the tile]: S and dP with Σ_c (q·k)² and Σ_c (dO·v)², then P and dS with noise.
-  Doubles p_, ds_, p_noise_, ds_noise_, p_lost_, ds_lost_, slope_;
+  Doubles p_, ds_, p_noise_, ds_noise_, p_lost_, ds_lost_;
+  // [keys, rows of the tile]: with its sign, the deviation that errors of P give to P and to dS;
+  // and what rounding O to 16 bits gives to dS, through D.
+  Doubles p_of_score_, ds_of_score_, ds_of_rounded_o_;
   bool any_lost_ = false;
-  Doubles pq_;                                  // [keys, d]: Σ_i P·Q
-  double different_ = 0;                        // rows of Q
-  bool same_do_ = true;                         // all rows of dO are equal, as for the loss sum(O)
-  std::unordered_set<std::uint64_t> repeated_;  // what rows of Q hold of which there are several
+  Doubles pq_;                                 // [keys, d]: Σ_i P·Q
+  double different_ = 0, different_rows_ = 0;  // rows of Q, and of Q and dO
+  bool same_do_ = true;                        // all rows of dO are equal, as for the loss sum(O)
+  // What rows of Q, and of Q and dO, hold of which there are several.
+  std::unordered_set<std::uint64_t> repeated_, repeated_rows_;
   Sums dk_, dv_;
 };
 
 void ColumnBlock::find_repeated() {
-  std::unordered_set<std::uint64_t> seen;
+  std::unordered_set<std::uint64_t> seen, seen_rows;
   Panel q, d_o;
   std::optional<std::uint64_t> first;
   for_query_tiles(def_.shape(), h_kv_,
@@ -144,11 +151,14 @@ void ColumnBlock::find_repeated() {
                     d_o.gather(def_.inputs().d_o, b_, h, rows);
                     for (std::int64_t i = 0; i < q.rows; ++i) {
                       if (!seen.insert(q.hash(i)).second) repeated_.insert(q.hash(i));
+                      const std::uint64_t both = combined(q.hash(i), d_o.hash(i));
+                      if (!seen_rows.insert(both).second) repeated_rows_.insert(both);
                       if (!first) first = d_o.hash(i);
                       same_do_ &= d_o.hash(i) == *first;
                     }
                   });
   different_ = static_cast<double>(seen.size());
+  different_rows_ = static_cast<double>(seen_rows.size());
 }
 
 /// Loads a tile of queries; false when none of the keys is visible to any of them.
@@ -195,7 +205,7 @@ void ColumnBlock::weights() {
   const auto rows = static_cast<std::size_t>(q_.rows);
   p_lost_.assign(p_.size(), 0.0);
   ds_lost_.assign(p_.size(), 0.0);
-  slope_.assign(p_.size(), 0.0);
+  for (Doubles* m : {&p_of_score_, &ds_of_score_, &ds_of_rounded_o_}) m->assign(p_.size(), 0.0);
   for (std::size_t m = 0; m < p_.size(); ++m) {
     const std::size_t n = m / rows, i = m % rows;
     const RowStats& row = tile_stats_[i];
@@ -217,13 +227,15 @@ void ColumnBlock::weights() {
       // Some kernels multiply by P as it was rounded for Pᵀ·dO.
       const double of_p = square(score.slope) * (noise + p_error.random) + square(kF32Roundoff * p);
       p_noise_[m] = noise + p_error.random;
+      p_of_score_[m] = std::sqrt(p_noise_[m]);
+      ds_of_score_[m] = before * score.slope * p_of_score_[m];
+      ds_of_rounded_o_[m] = p * score.slope * row.d_shift;
       ds_noise_[m] = square(before) * of_p + ds_error.random + square(p * score.slope) * of_dp;
     } else {
       p_noise_[m] = ds_noise_[m] = 0;
     }
     p_[m] = p;
     ds_[m] = ds;
-    slope_[m] = score.slope;
     p_lost_[m] = p_error.lost;
     ds_lost_[m] = ds_error.lost;
     any_lost_ |= p_error.lost > 0 || ds_error.lost > 0;
@@ -239,19 +251,17 @@ void ColumnBlock::weights() {
 }
 
 void ColumnBlock::accumulate() {
-  accumulate(p_, p_noise_, p_lost_, do_, dv_);
-  accumulate(ds_, ds_noise_, ds_lost_, q_, dk_);
-  if (rounding_.of_16_bits()) {
-    for (std::size_t m = 0; m < p_.size(); ++m)
-      ds_[m] = p_[m] * slope_[m] * tile_stats_[m % static_cast<std::size_t>(q_.rows)].d_shift;
-    multiply_add(keys_, d_, q_.rows, ds_.data(), q_.rows, q_.x.data(), d_, dk_.shift.data(), d_);
-  }
+  accumulate(p_, p_noise_, p_of_score_, p_lost_, do_, dv_);
+  accumulate(ds_, ds_noise_, ds_of_score_, ds_lost_, q_, dk_);
+  if (rounding_.of_16_bits())
+    multiply_add(keys_, d_, q_.rows, ds_of_rounded_o_.data(), q_.rows, q_.x.data(), d_,
+                 dk_.shift.data(), d_);
   if (same_do_)
     multiply_add(keys_, d_, q_.rows, p_.data(), q_.rows, q_.x.data(), d_, pq_.data(), d_);
 }
 
-void ColumnBlock::accumulate(const Doubles& weight, const Doubles& noise, const Doubles& lost,
-                             const Panel& x, Sums& sums) const {
+void ColumnBlock::accumulate(const Doubles& weight, const Doubles& noise, const Doubles& of_score,
+                             const Doubles& lost, const Panel& x, Sums& sums) const {
   const auto add = [&](const Doubles& left, const Doubles& right, Doubles& out) {
     multiply_add(keys_, x.d, x.rows, left.data(), x.rows, right.data(), x.d, out.data(), x.d);
   };
@@ -262,22 +272,21 @@ void ColumnBlock::accumulate(const Doubles& weight, const Doubles& noise, const 
   const double share = 1 / static_cast<double>(stats_.size());
   for (std::int64_t m = 0; m < x.rows * x.d; ++m)
     sums.mean.data()[m % x.d] += share * x.x.data()[m];
-  add_up_equal(weight, noise, x, sums);
+  add_up_equal(weight, noise, of_score, x, sums);
 }
 
-/// Adds up the errors of query rows of which there are several.
-void ColumnBlock::add_up_equal(const Doubles& weight, const Doubles& noise, const Panel& x,
-                               Sums& sums) const {
-  for (std::int64_t i = 0; i < x.rows; ++i) {
-    const std::uint64_t row = q_.hash(i);
-    if (!repeated_.contains(row)) continue;
-    EqualRows& equal = sums.equal[row];
+/// Adds up the errors of query rows of which there are several. Equal rows of Q have equal scores,
+/// so that P is off by the same: in dS with the sign of dP - D. What else dS is off by, and how the
+/// terms of a sum are rounded, is the same where dO is, too.
+void ColumnBlock::add_up_equal(const Doubles& weight, const Doubles& noise, const Doubles& of_score,
+                               const Panel& x, Sums& sums) const {
+  const auto add = [&](EqualRows& equal, std::int64_t i, auto deviation) {
     equal.sum.resize(sums.weighed.size());
     equal.apart.resize(sums.weighed.size());
     equal.total.resize(sums.weighed.size());
     ++equal.count;
     for (std::int64_t n = 0; n < keys_; ++n) {
-      const double w = std::sqrt(noise.data()[n * x.rows + i]);
+      const double w = deviation(n * x.rows + i);
       for (std::int64_t c = 0; c < x.d; ++c) {
         const double term = w * x.x.data()[i * x.d + c];
         equal.total.data()[n * x.d + c] += weight.data()[n * x.rows + i] * x.x.data()[i * x.d + c];
@@ -285,6 +294,14 @@ void ColumnBlock::add_up_equal(const Doubles& weight, const Doubles& noise, cons
         equal.apart.data()[n * x.d + c] += term * term;
       }
     }
+  };
+  for (std::int64_t i = 0; i < x.rows; ++i) {
+    if (const std::uint64_t row = q_.hash(i); repeated_.contains(row))
+      add(sums.scores[row], i, [&](std::int64_t m) { return of_score.data()[m]; });
+    if (const std::uint64_t row = combined(q_.hash(i), do_.hash(i)); repeated_rows_.contains(row))
+      add(sums.rows[row], i, [&](std::int64_t m) {
+        return std::sqrt(std::max(0.0, noise.data()[m] - square(of_score.data()[m])));
+      });
   }
 }
 
@@ -294,10 +311,13 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor)
   const std::int64_t d = total.d;
   Weights shared;                             // by all keys: an error of D, of LSE, of a row's P
   Doubles together(total.value.size(), 0.0);  // errors that add up, beyond the sum of squares
-  for (const auto& [row, equal] : sums.equal)
+  for (const Groups* groups : {&sums.scores, &sums.rows})
+    for (const auto& [row, equal] : *groups)
+      for (std::size_t at = 0; at < together.size(); ++at)
+        together[at] += std::max(0.0, square(equal.sum[at]) - equal.apart[at]);
+  for (const auto& [row, equal] : sums.rows)
     for (std::size_t at = 0; at < together.size(); ++at)
-      together[at] += std::max(0.0, square(equal.sum[at]) - equal.apart[at]) +
-                      alike_sum_noise(equal.count) * square(equal.total[at]);
+      together[at] += alike_sum_noise(equal.count) * square(equal.total[at]);
   for (std::int64_t n = 0; n < keys_; ++n) {
     const OfKey& key = of_key_[static_cast<std::size_t>(n)];
     const Weights& w = key.*weights;
@@ -325,10 +345,11 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor)
         all == 0 ? 1 : common / all,
         std::min({w.independent(), different_, total.distinct(static_cast<std::size_t>(n))}));
   }
-  total.independent =
-      shared.noise == 0
-          ? different_
-          : shared.noise / (shared.shared + (shared.noise - shared.shared) / different_);
+  // What keys share of a query is of its dS, unless the weights are P.
+  const double rows = weights == &OfKey::ds ? different_rows_ : different_;
+  total.independent = shared.noise == 0
+                          ? rows
+                          : shared.noise / (shared.shared + (shared.noise - shared.shared) / rows);
   return std::move(total);
 }
 

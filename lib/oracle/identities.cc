@@ -82,9 +82,13 @@ class Products {
       if (along[n] == 0) continue;
       sum += along[n] * with[n];
       squares += square(along[n] * with[n]);
-      double of_row = noise.profile.row(first + r, unit(r));
+      double values = 0, stored = 0;
       load(noisy, b, h, r, row);
-      for (std::size_t c = 0; c < row.size(); ++c) of_row += square(y[c]) * noise.of(row[c]);
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        values += square(y[c] * row[c]);
+        stored += square(y[c]) * noise.of(row[c]);
+      }
+      const double of_row = noise.profile.row(first + r, unit(r), values) + stored;
       errors += square(along[n]) * of_row;
     }
     variance += errors * noise.profile.repeats(static_cast<double>(exact.dims().rows));
@@ -178,6 +182,19 @@ Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int
   return mean;
 }
 
+/// Whether all rows of Q that see something hold the same.
+bool queries_are_equal(const Definition& def, const SampledGroup& group) {
+  const Shape& s = def.shape();
+  Doubles first, row;
+  for (std::int64_t n = 0; n < s.group() * s.q_len; ++n) {
+    if (def.empty_row(group.b, n % s.q_len)) continue;
+    load(def.inputs().q, group.b, group.h_kv * s.group() + n / s.q_len, n % s.q_len, row);
+    if (first.empty()) first = row;
+    if (row != first) return false;
+  }
+  return true;
+}
+
 /// By how much the LSE of query head h fall short of the exact ones, relative, in the mean of the
 /// sampled rows: what tensor cores cut off the scores of 16-bit operands. Kernels subtract such an
 /// LSE from scores that lack the same, so that P has no part in it. 0 where it is more than that.
@@ -208,7 +225,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
   Doubles o, d_o;
   for (std::int64_t g = 0; g < s.group(); ++g) {
     const std::int64_t h = group.h_kv * s.group() + g;
-    const Doubles rounded = mean_rounding(def, group, h);
+    const Doubles mean_error = mean_rounding(def, group, h);
     const double shortfall = lse_shortfall(def, out, group, h);
     Profile exps, d_noise;  // that of D as a share of |dO|²
     for (const RowPart* part : group.rows)
@@ -231,7 +248,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
         r.d += d_o[c] * o[c];
         size += square(d_o[c]);
         stored += square(d_o[c]) * rounding.stored(o[c]);
-        if (rounding.of_16_bits()) r.d_shift += d_o[c] * rounded[c];
+        if (rounding.of_16_bits()) r.d_shift += d_o[c] * mean_error[c];
       }
       r.exps_noise = exps(i);
       r.alike = all.alike;
@@ -248,21 +265,24 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
   const auto d = static_cast<std::size_t>(s.d_v());
   const TensorNoise noise = noise_of(def, group, profile_of(def, keys, keys.results.dv));
   Doubles got(d, 0.0), want(d, 0.0), of_values(d, 0.0), of_rows(d, 0.0), alike(d, 0.0), row;
-  // Of one query dV is P·dO: in 16 bits a channel's products, of weights of few digits and one
-  // number, are all rounded up, or all down, by as much as their mantissas say.
-  const bool one_query = stats.size() == 1 && noise.rounding.of_16_bits();
+  // Where all queries are equal, dV is P·Σ dO: in 16 bits a channel's products, of weights of few
+  // digits and one number, are all rounded up, or all down, by as much as their mantissas say.
+  const bool one_query = noise.rounding.of_16_bits() && queries_are_equal(def, group);
   const double smallest = noise.rounding.smallest();
   double sizes = 0;  // of all keys' noise
   for (std::int64_t j = 0; j < s.kv_len; ++j) {
     load(dv, group.b, group.h_kv, j, row);
+    double values = 0;
     for (std::size_t c = 0; c < d; ++c) {
+      if (noise.profile.channel(c) > 0) values += square(row[c] / noise.profile.channel(c));
       got[c] += row[c];
       of_values[c] += noise.of(row[c]);
+      if (!def.kept(group.b, j)) continue;  // exactly 0
       // Next to the smallest number rounding has no random sign: 0 loses what it stands for.
       if (std::abs(row[c]) < 8 * smallest) alike[c] += smallest;
       if (one_query) alike[c] += 2.0 / 3 * std::sqrt(noise.rounding.stored(row[c]));
     }
-    if (def.kept(group.b, j)) sizes += noise.profile.row(j, 1) / static_cast<double>(d);
+    if (def.kept(group.b, j)) sizes += noise.profile.row(j, 1, values) / static_cast<double>(d);
   }
   for (std::size_t n = 0; n < stats.size(); ++n) {
     if (stats[n].empty) continue;

@@ -33,7 +33,9 @@ class NoiseProfile {
   const Doubles& channels() const { return channels_; }
   double channel(std::size_t c) const { return channels_.empty() ? 0 : channels_[c]; }
   /// Expected square of a row's error, each channel in units of its own: d where it is as usual.
-  double row(std::int64_t r, double unit) const;
+  /// `values`: Σ over the channels of the squares that row r holds, in the same units, since few
+  /// keys may have most of the weight, between those sampled.
+  double row(std::int64_t r, double unit, double values = 0) const;
   /// How often a sum over `rows` rows has the variance that independent errors would give it: rows
   /// of equal values have equal errors.
   double repeats(double rows) const;
@@ -41,13 +43,14 @@ class NoiseProfile {
  private:
   struct Known {
     std::int64_t row;
-    Doubles variance;
+    Doubles variance, squares;  ///< of the errors; of the values
     double unit;
   };
   std::vector<Known> known_;
   std::map<std::uint64_t, int> equal_;  // rows by what is expected
   Doubles channels_;
   Profile sizes_;
+  double share_ = 0;  ///< of the squares of values that is noise
 };
 
 }  // namespace flashbench::oracle

@@ -28,6 +28,11 @@ struct Panel {
   std::uint64_t hash(std::int64_t n) const;
 };
 
+/// Of what two rows hold together.
+constexpr std::uint64_t combined(std::uint64_t a, std::uint64_t b) {
+  return (a ^ 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u + b;
+}
+
 void squares(const Doubles& x, Doubles& out);
 void magnitudes(const Doubles& x, Doubles& out);
 

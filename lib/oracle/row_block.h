@@ -48,9 +48,13 @@ class RowBlock {
       score_gradient();
       weigh_keys();
     }
-    // Equal queries have equal scores, and what is off in these they share, whatever each one sees.
-    for (Expected* x : {&r_.o, &r_.lse, &r_.dq})
-      for (std::int64_t n = 0; n < rows_ && !x->value.empty(); ++n) x->alike.push_back(q_.hash(n));
+    // Equal queries have equal scores, and what is off in these they share, whatever each one sees;
+    // of dS, where their dO are equal, too.
+    for (std::int64_t n = 0; n < rows_; ++n) {
+      for (Expected* x : {&r_.o, &r_.lse})
+        if (!x->value.empty()) x->alike.push_back(q_.hash(n));
+      if (!r_.dq.value.empty()) r_.dq.alike.push_back(combined(q_.hash(n), do_.hash(n)));
+    }
     return std::move(r_);
   }
 
@@ -98,10 +102,9 @@ class RowBlock {
     for (const EqualEntries& keys : row.equal) different -= static_cast<double>(keys.size() - 1);
     return std::min(row.weights.independent(), different);
   }
-  /// How often a sum over the keys of row n meets the same terms again. Where they nearly cancel,
-  /// as those of dS·K do, its parts then come back to the same values and are rounded alike each
-  /// time.
-  double repeats(std::int64_t n) const {
+  /// How often a sum over the keys of row n meets the same terms again. Those of dS·K nearly
+  /// cancel, so that its parts come back to the same values and are rounded alike each time.
+  double returns(std::int64_t n) const {
     const OfRow& row = of_row_[static_cast<std::size_t>(n)];
     double squares = static_cast<double>(row.seen);
     for (const EqualEntries& keys : row.equal) {

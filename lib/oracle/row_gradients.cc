@@ -109,7 +109,7 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
                          const Doubles& mean, const PartialSums& parts) {
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
-  const double again = repeats(n);
+  const double again = returns(n);
   double all = 0, common = 0;
   for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
     const double dq = r_.dq.value.data()[c], random = weighed.data()[c];

@@ -14,11 +14,13 @@ namespace flashbench::oracle {
 
 /// What one query row passes on to the gradients of K and V. Noise: expected squares of errors.
 struct RowStats {
-  double lse = 0;         ///< natural log-sum-exp; -inf for an empty row
-  double d = 0;           ///< D = rowsum(dO∘O)
-  double lse_noise = 0;   ///< of LSE
-  double d_noise = 0;     ///< of D
-  double d_shift = 0;     ///< what D is off by where it is made of O as it was rounded to 16 bits
+  double lse = 0;        ///< natural log-sum-exp; -inf for an empty row
+  double d = 0;          ///< D = rowsum(dO∘O)
+  double lse_noise = 0;  ///< of LSE
+  double d_noise = 0;    ///< of D
+  /// What rounding O to 16 bits makes of D, which some kernels take from the rounded O and some do
+  /// not; at level sample, where D is made of the result's O, from the mean of the sampled rows.
+  double d_shift = 0;
   double exps_noise = 0;  ///< of log Σ exp(S - m), from the scores
   double alike = 0;       ///< relative, of what one rounding to the dtype does to all P alike
   /// Of all P of the row together, without their rounding to the dtype.

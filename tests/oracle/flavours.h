@@ -72,6 +72,8 @@ inline constexpr Flavour kFlavours[] = {
      [](Inputs& in) {
        for (Tensor* t : {&in.q, &in.d_o}) repeat_rows(*t, 1);
      }},
+    {"equal queries not dO", GradSource::kRandom, [](Inputs& in) { repeat_rows(in.q, 1); }},
+    {"two kinds of queries", GradSource::kRandom, [](Inputs& in) { repeat_rows(in.q, 2); }},
     {"Q = 0", GradSource::kRandom, [](Inputs& in) { each(in.q, [](float) { return 0.0f; }); }},
     {"Q x0.001", GradSource::kRandom,
      [](Inputs& in) { each(in.q, [](float x) { return x * 1e-3f; }); }},

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tests/oracle/flavours.h"
 #include "tests/oracle/host_attention.h"
 #include "tests/oracle/verdicts.h"
 
@@ -71,6 +72,22 @@ TEST(Verify, ValuesGradientsOfOneQueryMayAllBeRoundedOneWay) {
     const TensorVerdict& sums = of(v, "sum dV = sum dO");
     EXPECT_LE(sums.error_over_noise, 0.75 * sums.limit) << seed;
   }
+}
+
+// Equal queries share what P is off by, and it enters dS with the sign of dP - D; what dS is
+// rounded by they do not share where dO differ. Taken for common, it grows as the queries do.
+TEST(Verify, EqualQueriesBuyNoToleranceForTheGradientsOfOthersDo) {
+  for (const std::int64_t kinds : {1, 2, 8})
+    for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16})
+      for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample}) {
+        Problem p = problem({1, 1, 1, 300, 60, 16}, dtype);
+        Inputs in = host::random_inputs(p);
+        host::repeat_rows(in.q, kinds);
+        Outputs out = host::attention(p, in);
+        EXPECT_TRUE(verify(p, in, out, level).ok()) << kinds << describe(verify(p, in, out, level));
+        for (std::int64_t i = 0; i < out.dk.count(); ++i) out.dk.set(i, out.dk.at(i) * 1.05f);
+        EXPECT_FALSE(verify(p, in, out, level).ok()) << kinds << name(dtype) << name(level);
+      }
 }
 
 }  // namespace
