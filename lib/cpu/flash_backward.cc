@@ -109,16 +109,17 @@ std::size_t FlashBackward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
   const std::int64_t queries = shape.b * shape.h * shape.q_len;
-  return (floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
+  return (2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
          DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_) +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
 void FlashBackward::allocate() {
   const std::int64_t queries = shape.b * shape.h * shape.q_len;
-  rows_ = Buffer((floats(queries) + floats(queries * dq_stride_)) * sizeof(float));
+  rows_ = Buffer((2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float));
   Carver pieces(rows_.as<float>());
   delta_ = pieces.take(queries);
+  delta_low_ = pieces.take(queries);
   dq_ = pieces.take(queries * dq_stride_);
   Carver sizes;
   carve(sizes);
@@ -162,7 +163,7 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
   const std::size_t dscores = floats(ops.words(q_block_) * p_stride_);
   const std::size_t copies = pairs() ? 1 : 0;  // of operands that f32 does not need twice
   return {
-      floats(queries) * sizeof(float),
+      2 * floats(queries) * sizeof(float),
       per_thread * (2 * floats(kv_block_ * ops.words(shape.d)) + floats(rows_b_floats(kv_block_))),
       per_thread * 2 * (floats(q_block_ * a_stride_) + copies * floats(rows_b_floats(q_block_))),
       per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes)),
@@ -216,9 +217,11 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
                            convert(2 * rows * shape.d) + touch(rows * (shape.d + 3)));
     const std::int64_t row = query_row(b, h, first);
     for (std::int64_t r = 0; r < rows; ++r) {
-      f32_ops_.pack_rows(rows_of(io.out->o, b, h, first + r), 1, shape.d, 1.0f, t.dk, d_stride_);
-      f32_ops_.pack_rows(rows_of(io.in->d_o, b, h, first + r), 1, shape.d, 1.0f, t.dv, d_stride_);
-      delta_[row + r] = ops.row_dot(t.dk, t.dv, shape.d);
+      const double delta =
+          ops.row_dot_f64(as_f32(rows_of(io.out->o, b, h, first + r), t.dk),
+                          as_f32(rows_of(io.in->d_o, b, h, first + r), t.dv), shape.d);
+      delta_[row + r] = static_cast<float>(delta);
+      delta_low_[row + r] = static_cast<float>(delta - static_cast<double>(delta_[row + r]));
     }
     std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
     const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], block % q_blocks_);
@@ -232,6 +235,13 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
     std::memset(row_of(io.out->dk, b, i % shape.h_kv, 0), 0, head_bytes);
     std::memset(row_of(io.out->dv, b, i % shape.h_kv, 0), 0, head_bytes);
   }
+}
+
+/// The first row of `src` in f32: where it lies, or a copy.
+const float* FlashBackward::as_f32(const RowSource& src, float* copy) const {
+  if (dtype == Dtype::kF32) return reinterpret_cast<const float*>(src.base);
+  f32_ops_.pack_rows(src, 1, shape.d, 1.0f, copy, d_stride_);
+  return copy;
 }
 
 /// Algorithm 2 for one block of keys: everything that these keys take part in.
@@ -307,7 +317,7 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
                              touch(q.rows * ops.words(q.keys)));
   ops.gemm_dscores(q.rows, q.keys, words, {t.d_o, a_stride_, 1},
                    {t.v_t, ops.cols, words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
-                   t.p, delta_ + row);
+                   t.p, {delta_ + row, delta_low_ + row});
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.

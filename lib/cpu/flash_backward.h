@@ -110,6 +110,7 @@ class FlashBackward final : public AttentionPass {
   MatrixB rows_b(const float* data, std::int64_t n) const;
   void prepare_rows(const Operands& io, const std::vector<Visibility>& sees, const Tiles& t,
                     PhaseProfile* profile, int thread);
+  const float* as_f32(const RowSource& src, float* copy) const;
   void compute_key_block(const Item& item, const Tiles& t);
   void load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
   void pack_rows_b(const RowSource& src, std::int64_t n, float* dst) const;
@@ -136,8 +137,8 @@ class FlashBackward final : public AttentionPass {
   const RowMaxima& maxima_;
   bool in_order_;
   DqAccumulator accumulator_;
-  Buffer rows_;  ///< D per query, then dQ in f32 [b, h, q_len][round_up(d, lanes)]
-  float *delta_ = nullptr, *dq_ = nullptr;
+  Buffer rows_;  ///< D per query, its two parts, then dQ in f32 [b, h, q_len][round_up(d, lanes)]
+  float *delta_ = nullptr, *delta_low_ = nullptr, *dq_ = nullptr;
   std::int64_t dq_stride_;
   std::vector<Buffer> tiles_;
 };

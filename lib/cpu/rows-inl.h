@@ -173,6 +173,24 @@ inline float row_dot(const float* x, const float* y, std::int64_t n) {
                              HWY_ATTR { return dot_of_part(x + first, y + first, count); });
 }
 
+inline double row_dot_f64(const float* x, const float* y, std::int64_t n) {
+  const hn::ScalableTag<double> f64;
+  const hn::Rebind<float, decltype(f64)> half;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(f64));
+  const auto load = [&](const float* from)
+                        HWY_ATTR { return hn::PromoteTo(f64, hn::LoadU(half, from)); };
+  auto a = hn::Zero(f64);
+  auto b = hn::Zero(f64);
+  std::int64_t i = 0;
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    a = hn::MulAdd(load(x + i), load(y + i), a);
+    b = hn::MulAdd(load(x + i + lanes), load(y + i + lanes), b);
+  }
+  double sum = hn::GetLane(hn::SumOfLanes(f64, hn::Add(a, b)));
+  for (; i < n; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(y[i]);
+  return sum;
+}
+
 template <typename T>
 HWY_INLINE void store_as(const float* HWY_RESTRICT x, std::int64_t n, float factor,
                          T* HWY_RESTRICT dst) {

@@ -124,12 +124,17 @@ template <typename Operand>
 struct DscoresTile {
   MatrixC ds, ds_rows;
   const float* p;  ///< laid out like ds_rows
-  const float* delta;
+  RowDeltas delta;
 
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   template <int kRows, int kVectors>
-  HWY_INLINE void begin(Accumulators<kRows, kVectors>& dp, std::int64_t, std::int64_t) const {
-    set_zero<kRows, kVectors>(dp);
+  HWY_INLINE void begin(Accumulators<kRows, kVectors>& dp, std::int64_t i, std::int64_t) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      const auto low = hn::Set(F32(), -delta.low[i + r]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) dp[r][v] = low;
+    }
   }
   template <int kRows, int kVectors>
   HWY_INLINE void finish(const Accumulators<kRows, kVectors>& dp, std::int64_t i,
@@ -146,7 +151,7 @@ struct DscoresTile {
 #pragma GCC unroll 2
         for (int t = 0; t < kTogether; ++t) {
           if (r + t >= kRows) continue;  // its P is 0
-          const auto minus = hn::Set(F32(), delta[i + r + t]);
+          const auto minus = hn::Set(F32(), delta.high[i + r + t]);
           x[t] = hn::Mul(x[t], hn::Sub(dp[r + t][v], minus));
           if constexpr (kTogether > 1) Operand::store(x[t], ds.data + (i + r + t) * ds.row, column);
         }
@@ -172,9 +177,8 @@ inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a,
 
 template <typename Tile>
 inline void gemm_dscores(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                         MatrixC ds, MatrixC ds_rows, const float* p, const float* delta) {
-  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<typename Tile::Operand>{ds, ds_rows, p, delta},
-                      {});
+                         MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas d) {
+  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<typename Tile::Operand>{ds, ds_rows, p, d}, {});
   for (std::int64_t i = 0; i < m; ++i) Tile::Operand::end_row(ds.data + i * ds.row, n);
 }
 

@@ -41,6 +41,7 @@ inline TileOps make_tile_ops(Isa isa) {
           .row_add = row_add,
           .row_dscores = row_dscores,
           .row_dot = row_dot,
+          .row_dot_f64 = row_dot_f64,
           .row_store = row_store,
           .multiply_adds = Operand::multiply_adds,
           .read = read};

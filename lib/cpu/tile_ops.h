@@ -59,6 +59,13 @@ struct SoftmaxRows {
   const float* log_sum = nullptr;
 };
 
+/// D = rowsum(dO∘O) of each row, in two parts: rounded to f32, D alone would be most of what is off
+/// in dQ where the rows of K have one sign. Sums of dP begin at -low and end by subtracting high.
+struct RowDeltas {
+  const float* high;  ///< [m]
+  const float* low;   ///< [m]
+};
+
 /// The largest sum of a row of P = 2^(S - max) that gemm_exp2 lets pass. A larger one says that max
 /// was far below the row's true maximum: the tile is then computed again with the true one, long
 /// before f32 overflows.
@@ -141,12 +148,12 @@ struct TileOps {
   bool (*gemm_exp2_rows)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC p, SoftmaxRows rows, Prefetch prefetch);
 
-  /// dS[m][n] = P∘(A[m][k]·B[k][n] - delta[m]), P as gemm_exp2_rows left it. It is written as the A
+  /// dS[m][n] = P∘(A[m][k]·B[k][n] - D[m]), P as gemm_exp2_rows left it. It is written as the A
   /// operand of two products: `ds` for one that sums over columns (dS·K), `ds_rows`, laid out like
   /// p, for one that sums over rows (dSᵀ·Q). In f32 both are the same words, and only ds_rows is
   /// written. Writes round_up(n, lanes) columns.
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                       MatrixC ds, MatrixC ds_rows, const float* p, const float* delta);
+                       MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas d);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B read where it lies in a tensor: no position is -1, and
   /// rows are readable up to round_up(d, lanes), where A or B holds zeros.
@@ -171,6 +178,7 @@ struct TileOps {
   void (*row_dscores)(float* dp, const float* p, std::int64_t n, float delta);
   /// Sum of x[i]·y[i].
   float (*row_dot)(const float* x, const float* y, std::int64_t n);
+  double (*row_dot_f64)(const float* x, const float* y, std::int64_t n);
   /// dst[i] = round(x[i] · factor) in the dtype.
   void (*row_store)(const float* x, std::int64_t n, float factor, Dtype dtype, void* dst);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "paper/head.h"
 
@@ -48,16 +49,23 @@ void probabilities(const Head& head, const Block& block, const T* lse, T* tile, 
   }
 }
 
+/// What a number is computed in that is the same for a whole row.
+template <class T>
+using OfRow = std::conditional_t<std::is_same_v<T, float>, double, T>;
+
 /// dp <- scale·dS = scale·P∘(dP - D) with D = rowsum(dO∘O), 0 where masked; times `slope`, if any.
+/// Rounded to f32, D alone would be most of what is off in dQ where the rows of K have one sign.
 template <class T>
 void score_gradient(const Head& head, const Block& block, const T* p, const T* o, const T* d_o,
                     const T* slope, T* dp) {
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
-    const T row_d =
-        sum_of<T>(head.d, [&](std::int64_t c) { return d_o[i * head.d + c] * o[i * head.d + c]; });
+    using Wide = OfRow<T>;
+    const Wide row_d = sum_of<Wide>(head.d, [&](std::int64_t c) {
+      return Wide(Wide(d_o[i * head.d + c]) * Wide(o[i * head.d + c]));
+    });
     for (std::int64_t j = block.k0; j < block.k1; ++j) {
       const std::int64_t at = (i - block.q0) * block.keys() + j - block.k0;
-      dp[at] = head.visible(i, j) ? T(T(head.scale) * p[at] * (dp[at] - row_d)) : T(0);
+      dp[at] = head.visible(i, j) ? T(T(head.scale) * p[at] * T(Wide(dp[at]) - row_d)) : T(0);
       if (slope != nullptr) dp[at] *= slope[at];
     }
   }

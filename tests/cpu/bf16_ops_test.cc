@@ -123,12 +123,13 @@ TEST_P(Bf16OpsTest, ScoresAndTheirGradientServeSumsOverRowsAndOverColumns) {
     std::vector<float> p(static_cast<std::size_t>(ops.words(m) * stride), NAN), ds_rows(p);
     std::vector<float> ds(s.size(), NAN), sum(static_cast<std::size_t>(m * ops.lanes), NAN);
     const std::vector<float> max(static_cast<std::size_t>(m), 9.0f), delta = random_values(m, 4);
+    const std::vector<float> low = random_values(m, 5);  // as large, so that its part is seen
     std::vector<std::int64_t> visible;
     for (std::int64_t i = 0; i < m; ++i) visible.push_back(std::min(n, 3 * i));
     ASSERT_TRUE(ops.gemm_exp2_rows(m, n, words, ma, mb, {p.data(), stride},
                                    {max.data(), visible.data(), sum.data(), 0.5f}, {}));
     ops.gemm_dscores(m, n, words, ma, mb, {ds.data(), stride}, {ds_rows.data(), stride}, p.data(),
-                     delta.data());
+                     {delta.data(), low.data()});
     for (std::int64_t i = 0; i < round_up(m, 2); ++i)
       for (std::int64_t j = 0; j < round_up(n, 2); ++j) {
         const auto row = static_cast<std::size_t>(i), half = row % 2;
@@ -140,7 +141,8 @@ TEST_P(Bf16OpsTest, ScoresAndTheirGradientServeSumsOverRowsAndOverColumns) {
           ASSERT_NEAR(double{elements(p[word])[half]}, want, 0x1.01p-8 * want);
         }
         const double kept = j < n ? double{elements(p[word])[half]} : 0.0;
-        const double gradient = sees ? kept * (double{s[at]} - double{delta[row]}) : 0.0;
+        const double gradient =
+            sees ? kept * (double{s[at]} - double{delta[row]} - double{low[row]}) : 0.0;
         if (j < n) {
           ASSERT_NEAR(double{elements(ds_rows[word])[half]}, gradient,
                       0x1.01p-8 * std::fabs(gradient) + 1e-30)

@@ -235,6 +235,7 @@ TEST_P(TileOpsTest, RowOperationsCoverTheirTails) {
       max = std::max(max, x[i]);
     }
     EXPECT_NEAR(ops.row_dot(x.data(), y.data(), n), dot, 1e-4);
+    EXPECT_NEAR(ops.row_dot_f64(x.data(), y.data(), n), dot, 1e-14);
     EXPECT_EQ(ops.row_max(x.data(), n), max);
     auto ds = y;
     ops.row_dscores(ds.data(), x.data(), n, 0.25f);
