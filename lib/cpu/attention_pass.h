@@ -88,14 +88,21 @@ class AttentionPass {
                    PhaseProfile* profile) = 0;
 
  protected:
-  /// C[m][n] = or += A[m][k]·B[k][n] on packed tiles.
-  PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write) const {
-    return product_in_registers(m, n, k) + touch(m * n * (write == Write::kAdd ? 2 : 1));
+  /// C[m][n] = or += A[m][k]·B[k][n] on packed tiles. `pairs`: the elements of A that count.
+  PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write,
+                    std::int64_t pairs) const {
+    return multiply_adds(pairs * n) + touch(ops.words(k) * (m + n)) +
+           touch(m * n * (write == Write::kAdd ? 2 : 1));
   }
-  /// The same where the epilogue turns C into operands: P and dS.
-  PhaseCost product_to_operands(std::int64_t m, std::int64_t n, std::int64_t k,
+  PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write) const {
+    return product(m, n, k, write, m * k);
+  }
+  /// The same where the epilogue turns C into operands: P and dS. `pairs`: the elements of C that
+  /// are computed.
+  PhaseCost product_to_operands(std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t pairs,
                                 std::int64_t copies = 1) const {
-    return product_in_registers(m, n, k) + touch(copies * m * ops.words(n));
+    return multiply_adds(pairs * k) + touch(ops.words(k) * (m + n)) +
+           touch(copies * m * ops.words(n));
   }
   /// Conversion of n elements of a tensor to operands, or of n results to elements of a tensor.
   PhaseCost convert(std::int64_t n) const {
@@ -112,10 +119,7 @@ class AttentionPass {
   const TileOps& ops;
 
  private:
-  PhaseCost product_in_registers(std::int64_t m, std::int64_t n, std::int64_t k) const {
-    const double flop = 2.0 * static_cast<double>(m * n) * static_cast<double>(k);
-    return PhaseCost{flop, 0} + touch(ops.words(k) * (m + n));
-  }
+  static PhaseCost multiply_adds(std::int64_t n) { return {2.0 * static_cast<double>(n), 0}; }
 };
 
 /// Rows [first, ...) of head `h` of batch `b`.
@@ -163,9 +167,12 @@ class TileRows {
   TileColumns operator[](std::int64_t row) const {
     return whole_ ? TileColumns{0, columns_} : TileColumns{begin_[row], end_[row]};
   }
-  /// SoftmaxRows::begin and end; null where they hide nothing.
-  const std::int64_t* begin() const { return whole_ || begin_[rows_ - 1] == 0 ? nullptr : begin_; }
-  const std::int64_t* end() const { return whole_ ? nullptr : end_; }
+  SeenColumns seen() const {
+    const auto count = static_cast<std::size_t>(rows_);
+    if (whole_) return {};
+    if (begin_[rows_ - 1] == 0) return {{}, {end_, count}};
+    return {{begin_, count}, {end_, count}};
+  }
 
  private:
   std::int64_t rows_, columns_;

@@ -19,7 +19,6 @@ struct Blocks {
 };
 constexpr Blocks kNarrowHead = {96, 192};
 constexpr Blocks kWideHead = {192, 384};
-constexpr std::int64_t kMaxQBlock = 192;
 constexpr std::int64_t kWidestNarrowHead = 128;
 
 constexpr Blocks blocks_of(const Shape& s) {
@@ -131,13 +130,14 @@ double FlashBackward::flop_executed(const std::vector<Visibility>& sees) const {
   double pairs = 0;
   for (const Visibility& v : sees)
     for (std::int64_t key = 0; key < v.kept().count(); key += kv_block_) {
-      const QueryBlocks see = query_blocks(v, key, std::min(kv_block_, v.kept().count() - key));
+      const std::int64_t keys = std::min(kv_block_, v.kept().count() - key);
+      const QueryBlocks see = query_blocks(v, key, keys);
       for (std::int64_t block = see.begin; block < see.end; ++block) {
-        const std::int64_t rows = std::min(q_block_, shape.q_len - block * q_block_);
-        pairs += static_cast<double>(rows * std::min(kv_block_, keys_of(v, block).end - key));
+        const ComputedPairs tile = query_tile(v, 0, block, key, keys, true).pairs;
+        pairs += static_cast<double>(2 * (tile.elements + tile.by_column) + tile.by_row);
       }
     }
-  return 10.0 * static_cast<double>(shape.d * shape.h) * pairs;
+  return 2.0 * static_cast<double>(shape.d * shape.h) * pairs;
 }
 
 FlashBackward::QueryBlocks FlashBackward::query_blocks(const Visibility& v, std::int64_t first,
@@ -149,6 +149,17 @@ FlashBackward::QueryBlocks FlashBackward::query_blocks(const Visibility& v, std:
   while (begin < end && keys_of(v, begin).end <= first) ++begin;
   while (begin < end && keys_of(v, end - 1).begin >= first + keys) --end;
   return {begin, end};
+}
+
+/// What a block of queries sees of the keys [first_key, first_key + keys). `count`: with its pairs.
+FlashBackward::QueryTile FlashBackward::query_tile(const Visibility& v, std::int64_t h,
+                                                   std::int64_t block, std::int64_t first_key,
+                                                   std::int64_t keys, bool count) const {
+  const std::int64_t first = block * q_block_, rows = std::min(q_block_, shape.q_len - first);
+  const std::int64_t columns = std::min(keys, keys_of(v, block).end - first_key);
+  QueryTile tile = {h, block, first, rows, columns, {v, first, rows, first_key, columns}};
+  if (count) tile.pairs = computed_pairs(ops, tile.sees.seen(), rows, columns);
+  return tile;
 }
 
 std::vector<std::string> FlashBackward::phases() const {
@@ -268,10 +279,8 @@ void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
       // before it.
       const std::int64_t apart = item.key_block * std::max<std::int64_t>(1, count / threads);
       const std::int64_t block = see.begin + (in_order_ ? i : (i + apart) % count);
-      const std::int64_t first = block * q_block_, rows = std::min(q_block_, shape.q_len - first);
-      const std::int64_t keys =
-          std::min(item.keys, keys_of(*item.sees, block).end - item.first_key);
-      const QueryTile q = {item.kv_head * shape.group() + g, block, first, rows, keys};
+      const QueryTile q = query_tile(*item.sees, item.kv_head * shape.group() + g, block,
+                                     item.first_key, item.keys, item.profile != nullptr);
       load_queries(item, q, t);
       compute_p_and_ds(item, q, t);
       add_gradients(item, q, t);
@@ -302,22 +311,21 @@ void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst
 /// P = exp(S - LSE), as 2^(factor·(QKᵀ - max) - log_sum), and dS = P∘(dP - D) of one tile.
 void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
-  const TileRows<kMaxQBlock> seen(*item.sees, q.first, q.rows, item.first_key, q.keys);
   {
     const PhaseTimer timer(item.profile, item.thread, kP,
-                           product_to_operands(q.rows, q.keys, shape.d));
-    ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
-                       {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
-                       {maxima_.max() + row, seen.end(), t.p_sum, score_.factor, seen.begin(),
-                        maxima_.log_sum() + row},
-                       {});
+                           product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements));
+    ops.gemm_exp2_rows(
+        q.rows, q.keys, words, {t.q, a_stride_, 1}, {t.k_t, ops.cols, words * ops.cols},
+        {t.p, p_stride_},
+        {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(), maxima_.log_sum() + row}, {});
   }
-  const PhaseTimer timer(item.profile, item.thread, kDs,
-                         product_to_operands(q.rows, q.keys, shape.d, pairs() ? 2 : 1) +
-                             touch(q.rows * ops.words(q.keys)));
+  const PhaseTimer timer(
+      item.profile, item.thread, kDs,
+      product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements, pairs() ? 2 : 1) +
+          touch(q.rows * ops.words(q.keys)));
   ops.gemm_dscores(q.rows, q.keys, words, {t.d_o, a_stride_, 1},
                    {t.v_t, ops.cols, words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
-                   t.p, {delta_ + row, delta_low_ + row});
+                   t.p, {delta_ + row, delta_low_ + row}, q.sees.seen());
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
@@ -326,19 +334,22 @@ void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Ti
   const std::int64_t block = (item.b * shape.h + q.h) * q_blocks_ + q.block;
   float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   {
-    const PhaseTimer timer(item.profile, item.thread, kDv, product(q.keys, d, q.rows, Write::kAdd));
-    ops.gemm(q.keys, d, ops.words(q.rows), {t.p, 1, p_stride_}, rows_b(t.d_o_b, q.rows),
-             {t.dv, d_stride_}, Write::kAdd, {});
+    const PhaseTimer timer(item.profile, item.thread, kDv,
+                           product(q.keys, d, q.rows, Write::kAdd, q.pairs.by_column));
+    ops.gemm(q.keys, d, ops.words(q.rows), {t.p, 1, p_stride_, q.sees.seen()},
+             rows_b(t.d_o_b, q.rows), {t.dv, d_stride_}, Write::kAdd, {});
   }
   {
-    const PhaseTimer timer(item.profile, item.thread, kDk, product(q.keys, d, q.rows, Write::kAdd));
-    ops.gemm(q.keys, d, ops.words(q.rows), {t.ds_rows, 1, p_stride_}, rows_b(t.q_b, q.rows),
-             {t.dk, d_stride_}, Write::kAdd, {});
+    const PhaseTimer timer(item.profile, item.thread, kDk,
+                           product(q.keys, d, q.rows, Write::kAdd, q.pairs.by_column));
+    ops.gemm(q.keys, d, ops.words(q.rows), {t.ds_rows, 1, p_stride_, q.sees.seen()},
+             rows_b(t.q_b, q.rows), {t.dk, d_stride_}, Write::kAdd, {});
   }
-  const PhaseTimer timer(item.profile, item.thread, kDq, product(q.rows, d, q.keys, Write::kAdd));
+  const PhaseTimer timer(item.profile, item.thread, kDq,
+                         product(q.rows, d, q.keys, Write::kAdd, q.pairs.by_row));
   accumulator_.contribute(block, item.key_block, [&] {
-    ops.gemm(q.rows, d, ops.words(q.keys), {t.ds, p_stride_, 1}, rows_b(t.k_b, item.keys),
-             {dq, dq_stride_}, Write::kAdd, {});
+    ops.gemm(q.rows, d, ops.words(q.keys), {t.ds, p_stride_, 1, q.sees.seen()},
+             rows_b(t.k_b, item.keys), {dq, dq_stride_}, Write::kAdd, {});
   });
 }
 

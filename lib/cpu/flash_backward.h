@@ -94,9 +94,13 @@ class FlashBackward final : public AttentionPass {
     int thread;
   };
 
+  static constexpr std::int64_t kMaxQBlock = 192;
+
   /// A block of queries of one head; of the item's keys its rows see none beyond the first `keys`.
   struct QueryTile {
     std::int64_t h, block, first, rows, keys;
+    TileRows<kMaxQBlock> sees;
+    ComputedPairs pairs = {};  ///< where a profile or a count of FLOP asks for them
   };
   /// Blocks of queries [begin, end).
   struct QueryBlocks {
@@ -104,6 +108,8 @@ class FlashBackward final : public AttentionPass {
   };
 
   Tiles carve(Carver& carver) const;
+  QueryTile query_tile(const Visibility& v, std::int64_t h, std::int64_t block,
+                       std::int64_t first_key, std::int64_t keys, bool count) const;
   bool pairs() const { return ops.per_word > 1; }
   /// The B operand of a product that sums over n rows of d elements, and its size in floats.
   std::int64_t rows_b_floats(std::int64_t n) const;

@@ -2,10 +2,8 @@
 
 #include <omp.h>
 
-#include <bit>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "cpu/caches.h"
 #include "cpu/online_softmax.h"
@@ -26,7 +24,6 @@ constexpr Blocks kNarrowHead = {24, 256};  ///< a panel of K fits into L1
 constexpr Blocks kWideHead = {48, 128};    ///< panels are read from L2: more rows share each read
 constexpr std::int64_t kWidestNarrowHead = 128;
 constexpr std::int64_t kMaxQBlock = 384, kMinQBlock = 192;
-constexpr std::int64_t kMaxRowGroup = 48;
 
 // The maximum that is assumed for a row before its first block of keys: any guess within f32's
 // range of exponents gives the same result. A true maximum that is, in units of log 2, up to 16
@@ -111,14 +108,11 @@ void FlashForward::allocate() {
 double FlashForward::flop_executed(const std::vector<Visibility>& sees) const {
   double pairs = 0;
   for (const Visibility& v : sees)
-    for (std::int64_t block = 0; block < shape.q_len; block += q_block_) {
-      const std::int64_t end = std::min(block + q_block_, shape.q_len);
-      for (std::int64_t q = block; q < end; q += row_group_) {
-        const std::int64_t rows = std::min(row_group_, end - q);
-        const std::int64_t keys = streamed_keys(v.keys(q, rows));
-        pairs += static_cast<double>(rows * (keys + round_up(keys, ops.lanes)));
-      }
-    }
+    for (std::int64_t block = 0; block < shape.q_len; block += q_block_)
+      for_tiles(v, block, std::min(q_block_, shape.q_len - block), true,
+                [&](std::int64_t, std::int64_t, const KeyTile& tile) {
+                  pairs += static_cast<double>(tile.pairs.elements + tile.pairs.by_row);
+                });
   return 2.0 * static_cast<double>(shape.d * shape.h) * pairs;
 }
 
@@ -195,42 +189,44 @@ void FlashForward::attend(Item item, const Tiles& t) const {
 
 void FlashForward::stream_keys(const Item& item, const Tiles& t) const {
   load_queries(item, t);
-  const KeyRange seen = item.sees->keys(item.first_query, item.rows);
-  for (std::int64_t first_key = block_start(seen); first_key < seen.end; first_key += kv_block_) {
-    for (std::int64_t row = 0; row < item.rows; row += row_group_) {
-      const std::int64_t rows = std::min(row_group_, item.rows - row);
-      // What no row of the group sees is not computed.
-      const KeyRange by_group = item.sees->keys(item.first_query + row, rows);
-      const std::int64_t keys = std::min(kv_block_, by_group.end - first_key);
-      if (by_group.empty() || keys <= 0 || first_key < block_start(by_group)) continue;
-      compute_p(item, t, row, rows, {first_key, keys, first_key == block_start(by_group)});
-      accumulate_o(item, t, row, rows, {first_key, keys});
-    }
-  }
+  for_tiles(*item.sees, item.first_query, item.rows, item.profile != nullptr,
+            [&](std::int64_t row, std::int64_t rows, const KeyTile& tile) {
+              compute_p(item, t, row, rows, tile);
+              accumulate_o(item, t, row, rows, tile);
+            });
 }
 
-/// Some element of O is infinite or NaN. Of integers, so that the compiler makes vectors of them.
-bool FlashForward::overflowed(const Item& item, const Tiles& t) const {
-  constexpr std::uint32_t kExponent = 0x7f800000u;
-  std::uint32_t any = 0;
-  for (std::int64_t r = 0; r < item.rows; ++r) {
-    const float* o = t.o + r * o_stride_;
-    for (std::int64_t c = 0; c < shape.d; ++c) {
-      const auto bits = std::bit_cast<std::uint32_t>(o[c]);
-      any |= (bits & kExponent) == kExponent ? 1u : 0u;
+/// visit(row, rows, tile) for what the groups of rows of a block of queries see of each block of
+/// keys; what no row of a group sees is left out. `count`: with its pairs.
+template <typename Visit>
+void FlashForward::for_tiles(const Visibility& sees, std::int64_t first_query, std::int64_t queries,
+                             bool count, Visit&& visit) const {
+  const KeyRange seen = sees.keys(first_query, queries);
+  for (std::int64_t first_key = block_start(seen); first_key < seen.end; first_key += kv_block_)
+    for (std::int64_t row = 0; row < queries; row += row_group_) {
+      const std::int64_t rows = std::min(row_group_, queries - row), query = first_query + row;
+      const KeyRange by_group = sees.keys(query, rows);
+      const std::int64_t keys = std::min(kv_block_, by_group.end - first_key);
+      if (by_group.empty() || keys <= 0 || first_key < block_start(by_group)) continue;
+      KeyTile tile = {first_key,
+                      keys,
+                      first_key == block_start(by_group),
+                      {sees, query, rows, first_key, keys}};
+      if (count) tile.pairs = computed_pairs(ops, tile.rows.seen(), rows, keys);
+      visit(row, rows, tile);
     }
-  }
-  return any != 0;
+}
+
+/// Some element of O is infinite or NaN.
+bool FlashForward::overflowed(const Item& item, const Tiles& t) const {
+  for (std::int64_t r = 0; r < item.rows; ++r)
+    if (!ops.row_is_finite(t.o + r * o_stride_, shape.d)) return true;
+  return false;
 }
 
 /// The first key of the block of keys in which a range begins.
 std::int64_t FlashForward::block_start(KeyRange keys) const {
   return keys.begin / kv_block_ * kv_block_;
-}
-
-/// The keys that rows are multiplied with that see `keys`.
-std::int64_t FlashForward::streamed_keys(KeyRange keys) const {
-  return keys.empty() ? 0 : keys.end - block_start(keys);
 }
 
 void FlashForward::load_queries(const Item& item, const Tiles& t) const {
@@ -267,22 +263,20 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   const MatrixA q = {t.q + row * q_stride_, q_stride_, 1};
   const MatrixB k = {item.k_panels + first_key * k_key_, ops.cols, k_key_ * ops.cols};
   const MatrixC s = {t.s, s_stride_};
-  const TileRows<kMaxRowGroup> seen(*item.sees, item.first_query + row, rows, first_key, keys);
   float* sum = t.sum + row * ops.lanes;
-  const std::int64_t computed = round_up(keys, ops.lanes);  // what the register tiles do
-  const PhaseCost scores = product_to_operands(rows, computed, shape.d);
   if (item.share == 1.0f) {
-    const PhaseTimer timer(item.profile, item.thread, kP, scores);
+    const PhaseTimer timer(item.profile, item.thread, kP,
+                           product_to_operands(rows, keys, shape.d, tile.pairs.elements));
     const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
     if (ops.gemm_exp2(rows, keys, k_key_, q, k, s,
-                      {t.max + row, seen.end(), t.block_sum, score_.factor, seen.begin()},
-                      prefetch) &&
+                      {t.max + row, t.block_sum, score_.factor, tile.rows.seen()}, prefetch) &&
         (!tile.is_first || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
     }
   }
-  const PhaseTimer timer(item.profile, item.thread, kNewMax, scores + touch(2 * rows * keys));
+  const PhaseTimer timer(item.profile, item.thread, kNewMax,
+                         product(rows, keys, shape.d, Write::kStore) + touch(2 * rows * keys));
   ops.gemm(rows, keys, k_key_, q, k, s, Write::kStore, {});
   if (tile.is_first) std::fill_n(t.max + row, rows, -kInf);
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -290,7 +284,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     absorb_row(ops,
                {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
                 t.o + (row + i) * o_stride_},
-               shape.d, s_row, keys, seen[i].begin, seen[i].end);
+               shape.d, s_row, keys, tile.rows[i].begin, tile.rows[i].end);
     if (item.share != 1.0f) ops.row_scale(s_row, keys, item.share);
     ops.row_to_operand(s_row, keys);
   }
@@ -308,9 +302,9 @@ void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t r
                                 std::int64_t rows, const KeyTile& tile) const {
   const std::int64_t first_key = tile.first, keys = tile.count;
   const PhaseTimer timer(item.profile, item.thread, kAccumulate,
-                         product(rows, shape.d, keys, Write::kAdd));
+                         product(rows, shape.d, keys, Write::kAdd, tile.pairs.by_row));
   const std::int64_t block_keys = std::min(kv_block_, item.sees->kept().count() - first_key);
-  ops.gemm(rows, shape.d, ops.words(keys), {t.s, s_stride_, 1},
+  ops.gemm(rows, shape.d, ops.words(keys), {t.s, s_stride_, 1, tile.rows.seen()},
            {item.v_panels + first_key * v_key_, ops.cols, ops.words(block_keys) * ops.cols},
            {t.o + row * o_stride_, o_stride_}, Write::kAdd,
            next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d));
@@ -325,7 +319,7 @@ void FlashForward::finish(const Item& item, const Tiles& t) const {
   for (std::int64_t r = 0; r < item.rows; ++r) {
     const bool empty = item.sees->keys(item.first_query + r).empty();
     const float* lanes = t.sum + r * ops.lanes;
-    const float sum = std::accumulate(lanes, lanes + ops.lanes, 0.0f);
+    const float sum = ops.row_sum(lanes, ops.lanes);
     out.lse.as<float>()[first + r] = empty ? -kInf : log_sum_exp(scale, t.max[r], sum);
     ops.row_store(t.o + r * o_stride_, shape.d, empty ? 0.0f : 1.0f / (sum * item.share), dtype,
                   row_of(out.o, item.b, item.h, item.first_query + r));

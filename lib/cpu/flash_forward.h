@@ -23,6 +23,8 @@ class FlashForward final : public AttentionPass {
   void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
 
  private:
+  static constexpr std::int64_t kMaxRowGroup = 48;
+
   /// A thread's own tiles.
   struct Tiles {
     float* q;          ///< [q_block][q_stride], with the sign of the scale; words
@@ -47,12 +49,16 @@ class FlashForward final : public AttentionPass {
   /// Of a block of keys, what is computed for a group of rows.
   struct KeyTile {
     std::int64_t first, count;
-    bool is_first = false;  ///< the first keys that the group sees: its maximum is a guess
+    bool is_first;  ///< the first keys that the group sees: its maximum is a guess
+    TileRows<kMaxRowGroup> rows;
+    ComputedPairs pairs = {};  ///< where a profile or a count of FLOP asks for them
   };
 
   Tiles carve(Carver& carver) const;
   std::int64_t block_start(KeyRange keys) const;
-  std::int64_t streamed_keys(KeyRange keys) const;
+  template <typename Visit>
+  void for_tiles(const Visibility& sees, std::int64_t first_query, std::int64_t queries, bool count,
+                 Visit&& visit) const;
   void pack(const Item& item, std::int64_t first_key) const;
   void attend(Item item, const Tiles& t) const;
   void stream_keys(const Item& item, const Tiles& t) const;

@@ -12,6 +12,7 @@
 #include <limits>
 
 #include "cpu/operand-inl.h"
+#include "cpu/seen_columns.h"
 #include "cpu/tile_ops.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -146,34 +147,54 @@ HWY_INLINE void store_tile(const Accumulators<kRows, kVectors>& sum, float* HWY_
     for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], f32, c + r * row + v * lanes);
 }
 
+/// What is computed of a register tile: its first columns, summed over words [begin, end).
+struct TilePart {
+  std::int64_t columns, begin, end;
+};
+
 /// The epilogue that stores or adds to C. An epilogue is told the element (i, j) of the product at
 /// which a register tile begins: begin() initialises the accumulators, finish() consumes them.
 /// longest_chain(): the words that are added up before the accumulators begin anew.
+/// part(): of the tile of `rows` rows and `columns` columns at (i, j) of a product over k words;
+/// columns that are left out go to hide(). Tiles are asked for in ascending order of i.
 template <typename Operand>
-struct StoreTile {
-  MatrixC c;
-  Write write;
+class StoreTile {
+ public:
+  /// A[m][k]: row-major or transposed.
+  StoreTile(MatrixC c, Write write, const MatrixA& a)
+      : c_(c), write_(write), words_(a.seen, is_transposed(a), kPerWord<Operand>) {}
 
+  std::int64_t longest_chain() const {
+    if (!kAddAtEnd && write_ == Write::kAdd) return std::numeric_limits<std::int64_t>::max();
+    return kLongestChainWords<Operand>;
+  }
+  TilePart part(std::int64_t i, std::int64_t rows, std::int64_t, std::int64_t columns,
+                std::int64_t k) {
+    const auto [begin, end] = words_.of_rows(i, rows, k);
+    return {begin == end && write_ == Write::kAdd ? 0 : columns, begin, end};
+  }
+  void hide(std::int64_t, std::int64_t, std::int64_t, std::int64_t) const {}
+  template <int kRows, int kVectors>
+  HWY_INLINE void begin(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
+    set_zero<kRows, kVectors>(sum);
+    if (!kAddAtEnd && write_ == Write::kAdd)
+      add_tile<kRows, kVectors>(c_.data + i * c_.row + j, c_.row, sum);
+  }
+  template <int kRows, int kVectors>
+  HWY_INLINE void finish(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
+    float* tile = c_.data + i * c_.row + j;
+    if (kAddAtEnd && write_ == Write::kAdd) add_tile<kRows, kVectors>(tile, c_.row, sum);
+    store_tile<kRows, kVectors>(sum, tile, c_.row);
+  }
+
+ private:
   // Sums over many blocks are sums of short sums if C is added at the end. For bf16 that is not
   // worth its time (up to 2 % of the backward): the rounding of operands is coarser by far.
   static constexpr bool kAddAtEnd = kPerWord<Operand> == 1;
 
-  std::int64_t longest_chain() const {
-    if (!kAddAtEnd && write == Write::kAdd) return std::numeric_limits<std::int64_t>::max();
-    return kLongestChainWords<Operand>;
-  }
-  template <int kRows, int kVectors>
-  HWY_INLINE void begin(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
-    set_zero<kRows, kVectors>(sum);
-    if (!kAddAtEnd && write == Write::kAdd)
-      add_tile<kRows, kVectors>(c.data + i * c.row + j, c.row, sum);
-  }
-  template <int kRows, int kVectors>
-  HWY_INLINE void finish(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
-    float* tile = c.data + i * c.row + j;
-    if (kAddAtEnd && write == Write::kAdd) add_tile<kRows, kVectors>(tile, c.row, sum);
-    store_tile<kRows, kVectors>(sum, tile, c.row);
-  }
+  MatrixC c_;
+  Write write_;
+  SeenWords words_;
 };
 
 template <typename Epilogue>
@@ -253,23 +274,28 @@ struct TileTable {
 /// of A are multiplied with it.
 template <typename Tile, typename Epilogue>
 inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                          const Epilogue& epilogue, Prefetch prefetch) {
+                          Epilogue epilogue, Prefetch prefetch) {
   static const TileTable<Tile, Epilogue> table;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
   const std::int64_t cols = Tile::kTileVectors * lanes;
-  const bool transposed = a.row == 1 && a.col != 1;
+  const bool transposed = is_transposed(a);
   const std::int64_t stride_a = transposed ? a.col : a.row;
   // With nothing to prefetch, the instruction is aimed at a line of B that is in L1 anyway.
   const std::byte* next =
       prefetch.next != nullptr ? prefetch.next : reinterpret_cast<const std::byte*>(b.data);
   const std::int64_t next_step = k > 0 ? (prefetch.step + k - 1) / k : 0;
-  const auto& tiles = table.f[k > epilogue.longest_chain()][transposed];
   for (std::int64_t j = 0; j < n; j += cols) {
-    const auto& functions = tiles[std::min(cols, n - j + lanes - 1) / lanes];
+    const std::int64_t columns = std::min(cols, round_up(n - j, lanes));
     const float* panel = b.data + j / cols * b.panel;
     for (std::int64_t i = 0; i < m; i += Tile::kTileRows) {
-      functions[std::min<std::int64_t>(Tile::kTileRows, m - i)](
-          k, a.data + i * a.row, stride_a, panel, b.row, next, next_step, epilogue, i, j);
+      const std::int64_t rows = std::min<std::int64_t>(Tile::kTileRows, m - i);
+      const TilePart part = epilogue.part(i, rows, j, columns, k);
+      const std::int64_t words = part.end - part.begin;
+      if (part.columns > 0)
+        table.f[words > epilogue.longest_chain()][transposed][part.columns / lanes][rows](
+            words, a.data + i * a.row + part.begin * a.col, stride_a, panel + part.begin * b.row,
+            b.row, next, next_step, epilogue, i, j);
+      if (part.columns < columns) epilogue.hide(i, rows, j + part.columns, columns - part.columns);
       next += prefetch.step;
     }
   }
@@ -278,7 +304,7 @@ inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, Matrix
 template <typename Tile>
 inline void gemm(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
                  Write write, Prefetch prefetch) {
-  for_each_tile<Tile>(m, n, k, a, b, StoreTile<typename Tile::Operand>{c, write}, prefetch);
+  for_each_tile<Tile>(m, n, k, a, b, StoreTile<typename Tile::Operand>(c, write, a), prefetch);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -40,6 +40,15 @@ HWY_INLINE const T* source_row(const RowSource& src, std::int64_t r) {
   return static_cast<const T*>(src.base) + row * src.row_stride;
 }
 
+/// A row of a panel as it lies: whole vectors, without the call that a copy of unknown length is.
+template <typename Tile>
+HWY_INLINE void copy_panel_row(const float* HWY_RESTRICT src, float* HWY_RESTRICT dst) {
+  const F32 f32;
+#pragma GCC unroll 4
+  for (std::int64_t v = 0; v < Tile::kTileVectors; ++v)
+    hn::StoreU(hn::LoadU(f32, src + v * vector_lanes()), f32, dst + v * vector_lanes());
+}
+
 /// dst[i·kStride] = scale·src[i].
 template <std::int64_t kStride = 1, typename T, typename Element>
 HWY_INLINE void convert_row(const T* HWY_RESTRICT src, std::int64_t n, float scale,
@@ -86,6 +95,11 @@ HWY_INLINE void pack_panels_of(const RowSource& src, std::int64_t rows, std::int
       const auto row = [&](std::int64_t e) HWY_ATTR {
         return (r + e < rows ? source_row<T>(src, r + e) : zero_row<T>()) + c;
       };
+      if constexpr (kPer == 1 && std::is_same_v<T, Element>)
+        if (n == cols) {
+          copy_panel_row<Tile>(row(0), out);
+          continue;
+        }
       if constexpr (kPer == 2 && std::is_same_v<T, Element>)
         pair_rows(row(0), row(1), n, out);
       else

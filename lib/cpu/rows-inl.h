@@ -9,6 +9,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <bit>
 #include <limits>
 
 #include "cpu/tile_ops.h"
@@ -201,6 +202,26 @@ inline void row_store(const float* x, std::int64_t n, float factor, Dtype dtype,
   with_cpu_dtype(dtype, [&](auto zero) HWY_ATTR {
     store_as(x, n, factor, static_cast<decltype(zero)*>(dst));
   });
+}
+
+/// Of integers, so that the compiler makes vectors of them.
+inline bool row_is_finite(const float* x, std::int64_t n) {
+  constexpr std::uint32_t kExponent = 0x7f800000u;
+  std::uint32_t any = 0;
+  for (std::int64_t i = 0; i < n; ++i)
+    any |= (std::bit_cast<std::uint32_t>(x[i]) & kExponent) == kExponent ? 1u : 0u;
+  return any == 0;
+}
+
+inline float row_sum(const float* x, std::int64_t n) {
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+  auto sum = hn::Zero(f32);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) sum = hn::Add(sum, hn::LoadU(f32, x + i));
+  float total = hn::GetLane(hn::SumOfLanes(f32, sum));
+  for (; i < n; ++i) total += x[i];
+  return total;
 }
 
 /// 12 independent chains hide the latency of the multiply-add (4 cycles x 2 a cycle, and slack);

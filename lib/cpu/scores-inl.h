@@ -27,6 +27,14 @@ enum class SumOver { kColumns, kRows };
 /// The sides on which a tile has columns that not every row sees.
 enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
 
+/// A vector of words of an operand that is summed over rows, all 0.
+template <typename Operand>
+HWY_INLINE void store_zero_rows(float* words) {
+  VecF32 zero[Operand::kRowsPerWord];
+  for (VecF32& z : zero) z = hn::Zero(F32());
+  Operand::store_rows(zero, words);
+}
+
 /// Epilogue: turns a tile of scores into P, stores it as an operand, adds to the sums of its rows.
 template <typename Operand, SumOver kSumOver>
 struct Exp2Tile {
@@ -35,6 +43,22 @@ struct Exp2Tile {
   std::int64_t n;
 
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
+  TilePart part(std::int64_t i, std::int64_t count, std::int64_t j, std::int64_t columns,
+                std::int64_t k) const {
+    return {seen_columns(rows.seen, i, count, j, columns, vector_lanes()), 0, k};
+  }
+  HWY_ATTR void hide(std::int64_t i, std::int64_t count, std::int64_t j,
+                     std::int64_t columns) const {
+    const std::int64_t lanes = vector_lanes();
+    for (std::int64_t r = i; r < i + count; r += kTogether) {
+      for (std::int64_t at = j; at < j + columns; at += lanes)
+        if constexpr (kSumOver == SumOver::kRows)
+          store_zero_rows<Operand>(p.data + r / kTogether * p.row + at);
+        else
+          Operand::store(hn::Zero(F32()), p.data + r * p.row, at);
+    }
+    if (j == 0) std::fill(rows.sum + i * lanes, rows.sum + (i + count) * lanes, 0.0f);
+  }
   template <int kRows, int kVectors>
   HWY_INLINE void begin(Accumulators<kRows, kVectors>& s, std::int64_t, std::int64_t) const {
     set_zero<kRows, kVectors>(s);
@@ -55,10 +79,10 @@ struct Exp2Tile {
   static constexpr int kTogether = kSumOver == SumOver::kRows ? Operand::kRowsPerWord : 1;
 
   std::int64_t end(std::int64_t row) const {
-    return rows.end == nullptr ? n : std::min(n, rows.end[row]);
+    return rows.seen.end.empty() ? n : std::min(n, rows.seen.end[static_cast<std::size_t>(row)]);
   }
   std::int64_t begin_of(std::int64_t row) const {
-    return rows.begin == nullptr ? 0 : rows.begin[row];
+    return rows.seen.begin.empty() ? 0 : rows.seen.begin[static_cast<std::size_t>(row)];
   }
   template <int kRows, int kVectors, Hidden kHidden>
   HWY_INLINE void finish_rows(const Accumulators<kRows, kVectors>& s, std::int64_t i,
@@ -125,8 +149,23 @@ struct DscoresTile {
   MatrixC ds, ds_rows;
   const float* p;  ///< laid out like ds_rows
   RowDeltas delta;
+  SeenColumns seen;
 
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
+  TilePart part(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
+                std::int64_t k) const {
+    return {seen_columns(seen, i, rows, j, columns, vector_lanes()), 0, k};
+  }
+  HWY_ATTR void hide(std::int64_t i, std::int64_t rows, std::int64_t j,
+                     std::int64_t columns) const {
+    constexpr std::int64_t kTogether = Operand::kRowsPerWord;
+    for (std::int64_t at = j; at < j + columns; at += vector_lanes()) {
+      for (std::int64_t r = i; r < i + rows; r += kTogether)
+        store_zero_rows<Operand>(ds_rows.data + r / kTogether * ds_rows.row + at);
+      for (std::int64_t r = i; kTogether > 1 && r < i + rows; ++r)
+        Operand::store(hn::Zero(F32()), ds.data + r * ds.row, at);
+    }
+  }
   template <int kRows, int kVectors>
   HWY_INLINE void begin(Accumulators<kRows, kVectors>& dp, std::int64_t i, std::int64_t) const {
 #pragma GCC unroll 16
@@ -177,8 +216,10 @@ inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a,
 
 template <typename Tile>
 inline void gemm_dscores(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                         MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas d) {
-  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<typename Tile::Operand>{ds, ds_rows, p, d}, {});
+                         MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas d,
+                         SeenColumns seen) {
+  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<typename Tile::Operand>{ds, ds_rows, p, d, seen},
+                      {});
   for (std::int64_t i = 0; i < m; ++i) Tile::Operand::end_row(ds.data + i * ds.row, n);
 }
 

@@ -43,6 +43,8 @@ inline TileOps make_tile_ops(Isa isa) {
           .row_dot = row_dot,
           .row_dot_f64 = row_dot_f64,
           .row_store = row_store,
+          .row_is_finite = row_is_finite,
+          .row_sum = row_sum,
           .multiply_adds = Operand::multiply_adds,
           .read = read};
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/dtype.h"
+#include "cpu/seen_columns.h"
 #include "kernel/execution.h"
 
 namespace flashbench::cpu {
@@ -30,7 +31,11 @@ struct RowSource {
 struct MatrixA {
   const float* data;
   std::int64_t row, col;
+  /// Of the queries, which are the rows of A or, where it is transposed, its columns.
+  SeenColumns seen = {};
 };
+
+constexpr bool is_transposed(const MatrixA& a) { return a.row == 1 && a.col != 1; }
 
 /// The right operand, in panels of TileOps::cols columns, as wide as the register tile:
 /// word (k, j) is data[(j / cols)·panel + k·row + j % cols].
@@ -45,16 +50,15 @@ struct MatrixC {
   std::int64_t row;
 };
 
-/// The softmax that gemm_exp2 applies to each row of a tile of products. Row i sees columns
-/// [begin[i], end[i]); neither falls from row to row. P = 2^(factor·(product - max) - log_sum): the
-/// maximum is that of products, and is subtracted before they are scaled, so that what is off in P
-/// grows with the distance from the maximum and not with the size of both.
+/// The softmax that gemm_exp2 applies to each row of a tile of products.
+/// P = 2^(factor·(product - max) - log_sum): the maximum is that of products, and is subtracted
+/// before they are scaled, so that what is off in P grows with the distance from the maximum and
+/// not with the size of both.
 struct SoftmaxRows {
-  const float* max;                     ///< [m]
-  const std::int64_t* end;              ///< [m]; null: all columns
-  float* sum;                           ///< [m][lanes]: written; the row's sum is that of its lanes
-  float factor = 1.0f;                  ///< positive
-  const std::int64_t* begin = nullptr;  ///< [m]; null: 0
+  const float* max;     ///< [m]
+  float* sum;           ///< [m][lanes]: written; the row's sum is that of its lanes
+  float factor = 1.0f;  ///< positive
+  SeenColumns seen = {};
   /// [m], for gemm_exp2_rows: what makes P of a row sum to 1; null: 0.
   const float* log_sum = nullptr;
 };
@@ -97,14 +101,6 @@ struct Prefetch {
   }
 };
 
-constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
-
-constexpr std::int64_t blocks(std::int64_t n, std::int64_t block) {
-  return (n + block - 1) / block;
-}
-
 /// The operations that drivers are written in: one table per ISA level, kind of operand and
 /// register tile. Tensors may be of any dtype; products are summed in f32. Drivers ask the table
 /// for the shape of the register tile and choose their blocks by it.
@@ -132,7 +128,8 @@ struct TileOps {
   void (*pack_panels_transposed)(const RowSource& src, std::int64_t rows, std::int64_t d,
                                  float scale, float* dst);
 
-  /// C[m][n] = or += A[m][k]·B[k][n]. Computes round_up(n, lanes) columns.
+  /// C[m][n] = or += A[m][k]·B[k][n]. Computes round_up(n, lanes) columns; of A it reads, for a
+  /// register tile of rows, what some of them see (where A is transposed: what sees some of them).
   void (*gemm)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b, MatrixC c,
                Write write, Prefetch prefetch);
 
@@ -151,9 +148,9 @@ struct TileOps {
   /// dS[m][n] = P∘(A[m][k]·B[k][n] - D[m]), P as gemm_exp2_rows left it. It is written as the A
   /// operand of two products: `ds` for one that sums over columns (dS·K), `ds_rows`, laid out like
   /// p, for one that sums over rows (dSᵀ·Q). In f32 both are the same words, and only ds_rows is
-  /// written. Writes round_up(n, lanes) columns.
+  /// written. Writes round_up(n, lanes) columns, 0 in those that are not seen.
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                       MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas d);
+                       MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas d, SeenColumns seen);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B read where it lies in a tensor: no position is -1, and
   /// rows are readable up to round_up(d, lanes), where A or B holds zeros.
@@ -181,6 +178,10 @@ struct TileOps {
   double (*row_dot_f64)(const float* x, const float* y, std::int64_t n);
   /// dst[i] = round(x[i] · factor) in the dtype.
   void (*row_store)(const float* x, std::int64_t n, float factor, Dtype dtype, void* dst);
+  /// No x[i] is infinite or NaN.
+  bool (*row_is_finite)(const float* x, std::int64_t n);
+  /// Sum of x[i], for short rows: a lane of a vector is one chain.
+  float (*row_sum)(const float* x, std::int64_t n);
 
   /// `iterations` rounds of independent multiply-adds that fill the register file; returns the FLOP
   /// done. `sink` keeps the compiler from dropping them.

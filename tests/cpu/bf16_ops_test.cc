@@ -83,7 +83,7 @@ TEST_P(Bf16OpsTest, ProbabilitiesAreRoundedToAnOperandAndTheirSumsAreNot) {
     std::vector<std::int64_t> visible;
     for (std::int64_t i = 0; i < m; ++i) visible.push_back(std::min(n, 3 * i));
     ASSERT_TRUE(ops.gemm_exp2(m, n, words, ma, mb, {p.data(), stride},
-                              {max.data(), visible.data(), sum.data(), 0.5f}, {}));
+                              {max.data(), sum.data(), 0.5f, {{}, visible}}, {}));
     for (std::int64_t i = 0; i < m; ++i) {
       const auto row = static_cast<std::size_t>(i * stride);
       double total = 0, lanes = 0;
@@ -127,9 +127,9 @@ TEST_P(Bf16OpsTest, ScoresAndTheirGradientServeSumsOverRowsAndOverColumns) {
     std::vector<std::int64_t> visible;
     for (std::int64_t i = 0; i < m; ++i) visible.push_back(std::min(n, 3 * i));
     ASSERT_TRUE(ops.gemm_exp2_rows(m, n, words, ma, mb, {p.data(), stride},
-                                   {max.data(), visible.data(), sum.data(), 0.5f}, {}));
+                                   {max.data(), sum.data(), 0.5f, {{}, visible}}, {}));
     ops.gemm_dscores(m, n, words, ma, mb, {ds.data(), stride}, {ds_rows.data(), stride}, p.data(),
-                     {delta.data(), low.data()});
+                     {delta.data(), low.data()}, {{}, visible});
     for (std::int64_t i = 0; i < round_up(m, 2); ++i)
       for (std::int64_t j = 0; j < round_up(n, 2); ++j) {
         const auto row = static_cast<std::size_t>(i), half = row % 2;

@@ -74,8 +74,9 @@ TEST_P(TileOpsTest, ProbabilitiesFromRegistersEqualTheStepByStepOnes) {
 
       std::vector<float> p(static_cast<std::size_t>(m * stride), NAN);
       std::vector<float> sum(static_cast<std::size_t>(m * ops.lanes), NAN);
-      ASSERT_TRUE(ops.gemm_exp2(m, n, k, ma, mb, {p.data(), stride},
-                                {max.data(), prefixes ? visible.data() : nullptr, sum.data()}, {}));
+      ASSERT_TRUE(ops.gemm_exp2(
+          m, n, k, ma, mb, {p.data(), stride},
+          {max.data(), sum.data(), 1.0f, {{}, prefixes ? visible : decltype(visible){}}}, {}));
       for (std::int64_t i = 0; i < m; ++i) {
         const auto row = static_cast<std::size_t>(i);
         float* s = &want[row * static_cast<std::size_t>(stride)];
@@ -104,7 +105,7 @@ TEST_P(TileOpsTest, AMaximumThatIsTooLowIsReported) {
                                     {std::numeric_limits<float>::quiet_NaN(), false}}) {
     const float zero = 0;
     EXPECT_EQ(ops.gemm_exp2(1, n, 1, {&score, 1, 1}, {panel.data(), n, n}, {p.data(), n},
-                            {&zero, nullptr, sum.data()}, {}),
+                            {&zero, sum.data()}, {}),
               fits)
         << score;
   }
