@@ -19,10 +19,11 @@ struct Blocks {
 };
 constexpr Blocks kNarrowHead = {96, 192};
 constexpr Blocks kWideHead = {192, 384};
-constexpr std::int64_t kWidestNarrowHead = 128;
+constexpr Blocks kWidestHead = {192, 192};  ///< K, V, dK and dV of more keys would be beyond L2
+constexpr std::int64_t kWidestNarrowHead = 128, kWidestWideHead = 256;
 
 constexpr Blocks blocks_of(const Shape& s) {
-  return s.d > kWidestNarrowHead ? kWideHead : kNarrowHead;
+  return s.d <= kWidestNarrowHead ? kNarrowHead : s.d <= kWidestWideHead ? kWideHead : kWidestHead;
 }
 
 /// Keys of a work item; fewer where there would be less than four items a thread.

@@ -164,7 +164,7 @@ struct TileOps {
   void (*row_to_operand)(float* row, std::int64_t n);
   /// Largest of s[0, n); -inf when n is 0.
   float (*row_max)(const float* s, std::int64_t n);
-  /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. 2^x is within 2 ulp for results
+  /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. 2^x is within 1.25 ulp for results
   /// >= 2^-126, 0 below; NaN stays NaN.
   float (*row_exp2)(float* s, std::int64_t n, float max, float factor);
   /// x[i] *= factor.
