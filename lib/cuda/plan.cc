@@ -192,7 +192,6 @@ class CudaPlan final : public Plan {
     x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, k_dims, keys);
     x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, v_dims, keys);
     if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.o_dims(), kBoxQueries);
-    x.taken = workspace_.as<std::int32_t>();
     x.heads_at_once = static_cast<std::int32_t>(l.heads_at_once);
     return x;
   }

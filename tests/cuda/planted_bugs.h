@@ -28,6 +28,7 @@ inline const char* const kDkdv = "mma_sm80_dkdv_bf16_d64";
 inline const char* const kDelta = "mma_sm80_delta_bf16";
 inline const char* const kTileSource = "fragments/tile.cuh";
 inline const char* const kAccumulators = "fragments/accumulators.cuh";
+inline const char* const kWarp = "fragments/warp.cuh";
 inline const char* const kRowsOfHeads = "fragments/rows.cuh";
 inline const char* const kHiding = "fragments/masks.cuh";
 inline const char* const kSoftmaxOfTiles = "fragments/softmax.cuh";
@@ -229,7 +230,7 @@ inline const PlantedBug kMmaBugs[] = {
       21}},
     {"delta_adds_half_of_the_lanes",
      "wrong result",
-     {kDelta, kDeltaSource, "sum += __shfl_xor_sync",
+     {kDelta, kWarp, "x += __shfl_xor_sync",
       R"(shfl\.sync\.bfly\.b32(\s+%r\d+)\|%p\d+, (%r\d+),.*)", "mov.b32$1, 0;", 0}},
     // ---- Passing results through shared memory
     {"forward_stages_o_without_a_warp_barrier",

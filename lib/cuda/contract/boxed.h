@@ -30,8 +30,6 @@ struct BoxedTensor {
 struct BoxedAttention {
   Attention a;
   TensorMap q, k, v, d_o;      ///< K and V: of kept keys alone, see Attention::packed_k
-  std::int32_t* taken;         ///< tile scheduler: work items taken beyond each CTA's first; 0
-                               ///< between launches
   std::int32_t heads_at_once;  ///< see Launch
 };
 

@@ -66,7 +66,7 @@ __device__ __forceinline__ int steps_of_all(const Attention& a) {
   return __reduce_add_sync(0xffffffffu, steps) * a.h_kv;
 }
 
-/// Where the line has its `position`-th step. All lanes of a warp call it.
+/// Where the line has its `position`-th step, which exists.
 template <int kKeys>
 __device__ __forceinline__ Place<kKeys> place_at(const Attention& a, int position) {
   int b = 0, before = 0;  // the batch element, and the steps before it

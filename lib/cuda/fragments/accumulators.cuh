@@ -2,6 +2,7 @@
 
 #include "cuda/fragments/instructions.cuh"
 #include "cuda/fragments/swizzle.h"
+#include "cuda/fragments/warp.cuh"
 
 /// Accumulators of a warp, and which rows and columns of them a lane holds.
 namespace flashbench::cuda::fragments {
@@ -10,13 +11,6 @@ namespace flashbench::cuda::fragments {
 /// what is said in instructions.cuh.
 template <int kRowTiles, int kColumns>
 using Fragments = float[kRowTiles][kColumns / 8][4];
-
-constexpr float kInf = __builtin_huge_valf();
-constexpr float kLn2 = 0.6931471805599453f, kLog2E = 1.4426950408889634f;
-
-__device__ __forceinline__ unsigned thread() { return rematerialized(threadIdx.x); }
-__device__ __forceinline__ int lane() { return static_cast<int>(thread() % 32); }
-__device__ __forceinline__ int warp() { return static_cast<int>(thread() / 32); }
 
 /// The first row of this CTA's block that the warp owns.
 template <int kRowTiles>
@@ -37,18 +31,6 @@ __device__ __forceinline__ float max_of_four_lanes(float x) {
 __device__ __forceinline__ float sum_of_four_lanes(float x) {
   x += __shfl_xor_sync(0xffffffffu, x, 1);
   return x + __shfl_xor_sync(0xffffffffu, x, 2);
-}
-
-__device__ __forceinline__ float max_of_lanes(float x) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, step));
-  return x;
-}
-
-__device__ __forceinline__ float sum_of_lanes(float x) {
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
-  return x;
 }
 
 }  // namespace flashbench::cuda::fragments

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 /// Instructions that families of kernels share (compute capability 8.0 and later), each behind the
-/// name of what it does. No other file of fragments/ has PTX.
+/// name of what it does. What 7.5 has, too, is in warp.cuh and simt_vectors.cuh.
 ///
 /// Fragments, with g = lane / 4 and t = lane % 4 (PTX manual, "Matrix fragments for m16n8k16"):
 ///
@@ -25,15 +25,6 @@ using F16 = __half;
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* p) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(p));
-}
-
-/// The same number, of unknown origin to the compiler: what is computed from it is computed again
-/// where it is used, not hoisted out of a loop and kept in a register. The three instructions of an
-/// address are cheaper than a register.
-template <typename T>
-__device__ __forceinline__ T rematerialized(T x) {
-  asm volatile("" : "+r"(x));
-  return x;
 }
 
 /// Requests 16 bytes, past L1. `valid` false writes zeros and reads nothing. Both addresses are
@@ -133,13 +124,6 @@ __device__ __forceinline__ float2 unpack<Bf16>(std::uint32_t packed) {
 template <>
 __device__ __forceinline__ float2 unpack<F16>(std::uint32_t packed) {
   return __half22float2(*reinterpret_cast<const __half2*>(&packed));
-}
-
-/// 2^x with a relative error of 2^-22; exactly 0 for -inf.
-__device__ __forceinline__ float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
 }
 
 /// Counts one up, to 0 again behind `last`; the value before. What this thread knows to be written

@@ -24,8 +24,7 @@ __device__ __forceinline__ void delta(const Attention& a) {
     const float2 y = unpack<T>(*reinterpret_cast<const std::uint32_t*>(d_o + i));
     sum += x.x * y.x + x.y * y.y;
   }
-#pragma unroll
-  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, step);
+  sum = sum_of_lanes(sum);
   if (lane() == 0) a.delta[row] = sum;
 }
 

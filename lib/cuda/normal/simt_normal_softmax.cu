@@ -1,3 +1,4 @@
+#include "cuda/fragments/warp.cuh"
 #include "cuda/normal/simt_normal_rows.cuh"
 
 // Normal attention, between its two products: masks the scores, which come times scale·log2(e), and
@@ -6,8 +7,6 @@
 // read a second time, through L2.
 namespace flashbench::cuda::normal {
 namespace {
-
-constexpr float kLn2 = 0.693147180559945309f;
 
 /// Which keys a query sees.
 struct RowMask {
@@ -92,7 +91,7 @@ __device__ void softmax(const Attention& a) {
     for (int v = 0; v < kVectors; ++v) s[v] = weights(s[v], max, factor);
     store<T, kTeam>(s, scores, first, a.kv_len);
   }
-  if (RowTeam::thread() == 0) a.lse[row] = empty ? -INFINITY : (max + log2f(sum)) * kLn2;
+  if (RowTeam::thread() == 0) a.lse[row] = empty ? -INFINITY : (max + log2f(sum)) * fragments::kLn2;
 }
 
 }  // namespace

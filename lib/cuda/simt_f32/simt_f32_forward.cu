@@ -8,8 +8,6 @@
 namespace flashbench::cuda::simt {
 namespace {
 
-constexpr float kLn2 = 0.693147180559945309f;
-
 /// Of each row: the maximum of the scores so far, and the sum of the weights of this thread's
 /// columns.
 struct RunningSoftmax {
@@ -110,7 +108,7 @@ __device__ __forceinline__ void store_row_sums(const QueryBlock<kTile>& block,
     const std::int64_t at = block.values() + q;
     const bool sees = state.sum[i] > 0;
     const float log2_sum = log2f(state.sum[i]);
-    a.lse[at] = sees ? fmaf(state.max[i], scale_log2, log2_sum) * kLn2 : -INFINITY;
+    a.lse[at] = sees ? fmaf(state.max[i], scale_log2, log2_sum) * fragments::kLn2 : -INFINITY;
     if (a.row_max == nullptr) continue;
     a.row_max[at] = sees ? (a.scale < 0.0f ? -state.max[i] : state.max[i]) : 0.0f;
     a.row_log2_sum[at] = sees ? log2_sum : INFINITY;

@@ -18,7 +18,7 @@ struct Lanes {
   int ly, lx, wr, wc;
 
   __device__ __forceinline__ Lanes() {
-    const unsigned thread = thread_number();
+    const unsigned thread = fragments::thread();
     ly = static_cast<int>(thread % 2);
     lx = static_cast<int>(thread % 32 / 2);
     wr = static_cast<int>(thread / 32 % kRowWarps);

@@ -8,6 +8,8 @@
 // comes of it is not written.
 namespace flashbench::cuda::simt {
 
+using fragments::exp2_fast;
+
 /// Neighbouring rows of a tensor, from `first` on; `count` exist.
 struct RowsFrom {
   int first, count;
@@ -84,13 +86,6 @@ struct QueryBlock {
     }
   }
 };
-
-/// 2^x with a relative error of 2^-22; 0 for -inf.
-__device__ __forceinline__ float exp2_fast(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 
 /// What the backward needs of a query: see Attention.
 struct QueryStatistics {

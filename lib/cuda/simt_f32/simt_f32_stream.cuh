@@ -2,6 +2,7 @@
 
 #include "cuda/contract/arguments.h"
 #include "cuda/fragments/simt_vectors.cuh"
+#include "cuda/fragments/warp.cuh"
 #include "cuda/simt_f32/simt_f32_layout.h"
 
 // How simt_f32 moves tensors: slices of them go from global memory through registers, where 16-bit
@@ -30,8 +31,7 @@ __device__ inline int element_bytes(Element element) {
 }
 
 __device__ __forceinline__ Head head_of(const Rows& rows, Element element, int b, int h) {
-  asm volatile("" : "+r"(b));  // found again for every product: see thread_number
-  const std::int64_t offset = b * rows.stride_b + h * rows.stride_h;
+  const std::int64_t offset = fragments::rematerialized(b) * rows.stride_b + h * rows.stride_h;
   std::uint64_t data =
       __cvta_generic_to_global(static_cast<char*>(rows.data) + offset * element_bytes(element));
   asm("" : "+l"(data));  // one number to the compiler, which would add its two parts at every use
@@ -69,14 +69,6 @@ __device__ __forceinline__ float4 widen_raw(const Raw& raw) {
   return widen(*reinterpret_cast<const Four<T>*>(&raw));
 }
 
-/// threadIdx.x, of unknown origin to the compiler: what is computed from it is computed again where
-/// it is used, not kept in registers, of which none is left.
-__device__ __forceinline__ unsigned thread_number() {
-  unsigned thread = threadIdx.x;
-  asm volatile("" : "+r"(thread));
-  return thread;
-}
-
 /// Which vectors of a [kCount][kWidth] part of a slice a thread moves: one in every kPass rows.
 template <int kCount, int kWidth, int kThreads>
 struct Share {
@@ -87,7 +79,7 @@ struct Share {
   int row, column;
 
   __device__ __forceinline__ Share() {
-    const unsigned thread = thread_number();
+    const unsigned thread = fragments::thread();
     row = static_cast<int>(thread / kVectors);
     column = static_cast<int>(thread % kVectors * 4);
   }

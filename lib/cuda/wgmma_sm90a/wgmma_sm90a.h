@@ -23,7 +23,7 @@ constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
   return forward > gradients ? forward : gradients;
 }
 
-/// BoxedAttention::taken, the counter of blocks that CTAs of the forward took.
+/// The forward's tile scheduler: a counter of the blocks taken beyond each CTA's first.
 inline std::size_t workspace_bytes(const Extent&) { return sizeof(std::int32_t); }
 std::vector<Launch> forward(const Extent& e);
 std::vector<Launch> backward(const Extent& e);

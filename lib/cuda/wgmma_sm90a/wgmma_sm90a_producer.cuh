@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda/fragments/instructions.cuh"
+#include "cuda/fragments/warp.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
 
 /// What streams Q, K and V to the forward's consumers: shared memory with its barriers, the tile
@@ -136,9 +137,10 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
       load_tile<kD, kTile.columns>(shared.v(pipe.stage()), x.v, key, h_kv, block.b,
                                    shared.v_full(pipe.stage()));
     }
-    const int taken = atomicAdd(x.taken, 1);
-    if (taken == work_items - 1) atomicExch(x.taken, 0);
-    work = static_cast<int>(gridDim.x) + taken;
+    auto* const taken = static_cast<std::int32_t*>(x.a.workspace);
+    const int before = atomicAdd(taken, 1);
+    if (before == work_items - 1) atomicExch(taken, 0);
+    work = static_cast<int>(gridDim.x) + before;
   }
 }
 

@@ -87,7 +87,7 @@ inline const PlantedBug kWgmmaBugs[] = {
              no_wait("wait(shared.mailbox_full(mailbox.stage())")),
     in_wgmma("the_ping_pong_never_arrives", "deadlock", without(R"(bar\.arrive.*;)")),
     in_wgmma("blocks_are_taken_twice", "race",
-             {kWgmma, kWgmmaProducer, "atomicAdd(x.taken, 1)", R"(atom\.global\.add\.u32(.*), 1;)",
+             {kWgmma, kWgmmaProducer, "atomicAdd(taken, 1)", R"(atom\.global\.add\.u32(.*), 1;)",
               "atom.global.add.u32$1, 0;", kAll}),
     // ---- Products
     in_wgmma("softmax_reads_scores_under_way", "wgmma",
