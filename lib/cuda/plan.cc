@@ -366,11 +366,12 @@ DeviceNeed device_need(const KernelFamily& family, const Problem& p,
 double flop_executed(const KernelFamily& family, const Problem& p,
                      const std::vector<Visibility>& sees) {
   double flop = 0;
-  for (const Launch& launch : timed_launches(family, p.pass, extent_of(p, sees))) {
-    if (launch.products == 0) continue;
+  const Extent extent = extent_of(p, sees, DeviceInfo{});  // tiles are the same on every device
+  for (const Launch& launch : timed_launches(family, p.pass, extent)) {
+    if (launch.pair_flop == 0) continue;
     for (const Visibility& v : sees)
-      flop += 2.0 * launch.products * launch.padded_d *
-              static_cast<double>(p.shape.h / launch.heads_a_tile) * tile_pairs(launch, v, p.shape);
+      flop += static_cast<double>(launch.pair_flop * (p.shape.h / launch.heads_a_tile)) *
+              tile_pairs(launch, v, p.shape);
   }
   return flop;
 }

@@ -82,6 +82,12 @@ class EmulatedRun {
 
   /// FLOP of products that the launches executed, and those that the plan says one execution has.
   double matrix_flop() const { return static_cast<double>(device_.counters().matrix_flop); }
+  /// The same of ordinary arithmetic, a multiply-add being two: all of it, softmax too.
+  double ordinary_flop() const {
+    return 2.0 * static_cast<double>(
+                     device_.counters()
+                         .by_class[static_cast<std::size_t>(ptx::InstructionClass::kFloat)]);
+  }
   double flop_executed() const { return flop_executed_; }
 
   bool same_bits_as(const EmulatedRun& other) const {

@@ -26,7 +26,7 @@ enum class Product {
 /// One kernel launch of a pass, or one product. Entry points are extern "C":
 /// <family>_<what>[_<element>]_d<padded d>, e.g. "simt_f32_forward_d64", "mma_sm80_dq_bf16_d128".
 struct Launch {
-  /// kNone: a kernel. Of a product, which BLAS computes, only `phase` and the work below are set.
+  /// kNone: a kernel. Of a product, which BLAS computes, only its FLOP are set.
   Product product = Product::kNone;
   std::string entry;
   std::string phase;  ///< as --profile shows it: "forward", "delta", "dq", "dkdv"
@@ -36,9 +36,9 @@ struct Launch {
   // The work: every pair of a tile of q_tile queries and kv_tile kept keys, unless all are hidden.
   // Of a Product: every pair.
   int q_tile = 0, kv_tile = 0;
-  int heads_a_tile = 1;  ///< query heads whose rows of the same queries share a tile
-  int products = 0;      ///< matrix products of 2 * pairs * padded_d FLOP; 0: no product
-  int padded_d = 0;
+  int heads_a_tile = 1;        ///< query heads whose rows of the same queries share a tile
+  int padded_d = 0;            ///< the head dimension that the kernel was compiled for
+  std::int64_t pair_flop = 0;  ///< of the matrix products, for each of these pairs; 0: no product
   // Of a kernel that takes BoxedAttention: boxes of kBoxQueries queries and box_keys keys.
   int box_keys = 0;                ///< 0: it takes Attention
   std::int64_t heads_at_once = 0;  ///< how many heads' K and V the L2 cache is to hold

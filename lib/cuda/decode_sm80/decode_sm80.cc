@@ -39,8 +39,8 @@ std::vector<Launch> forward(const Extent& e) {
   launch.q_tile = kRows;
   launch.heads_a_tile = static_cast<int>(e.shape.group());
   launch.kv_tile = ring(d).keys;
-  launch.products = 2;
   launch.padded_d = d;
+  launch.pair_flop = 2 * 2 * d;  // of two products
   return {launch};
 }
 

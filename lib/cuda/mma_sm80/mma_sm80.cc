@@ -7,35 +7,34 @@ namespace {
 
 int padded_d(const Extent& e) { return padded_head_dim(static_cast<int>(e.shape.d)); }
 
-/// One CTA for each tile of `tile.rows()` rows of every head.
+/// One CTA for each tile of `tile.rows()` rows of every head; each of its products has d columns.
 Launch tiles_of(const Extent& e, const char* phase, TileShape tile, std::int64_t rows,
-                std::int64_t heads) {
+                std::int64_t heads, int products) {
   Launch launch;
   launch.entry = fmt::format("mma_sm80_{}_{}_d{}", phase, name(e.dtype), padded_d(e));
   launch.phase = phase;
   launch.grid_x = ceil_div(rows, tile.rows()) * heads * e.shape.b;
   launch.threads = tile.threads();
   launch.padded_d = padded_d(e);
+  launch.pair_flop = std::int64_t{2} * products * launch.padded_d;
   return launch;
 }
 
 Launch over_queries(const Extent& e, const char* phase, TileShape tile, std::size_t shared_bytes,
                     int products) {
-  Launch launch = tiles_of(e, phase, tile, e.shape.q_len, e.shape.h);
+  Launch launch = tiles_of(e, phase, tile, e.shape.q_len, e.shape.h, products);
   launch.dynamic_bytes = shared_bytes;
   launch.q_tile = tile.rows();
   launch.kv_tile = tile.columns;
-  launch.products = products;
   return launch;
 }
 
 Launch over_keys(const Extent& e, const char* phase, KvGradient what, int products) {
   const TileShape tile = dkdv_tile(padded_d(e), what);
-  Launch launch = tiles_of(e, phase, tile, e.most_kept, e.shape.h_kv);
+  Launch launch = tiles_of(e, phase, tile, e.most_kept, e.shape.h_kv, products);
   launch.dynamic_bytes = dkdv_shared_bytes(padded_d(e), what);
   launch.q_tile = tile.columns;
   launch.kv_tile = tile.rows();
-  launch.products = products;
   return launch;
 }
 

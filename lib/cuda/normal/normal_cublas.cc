@@ -11,8 +11,7 @@ namespace {
 Launch product(const Extent& e, Product which) {
   Launch launch;
   launch.product = which;
-  launch.products = 1;
-  launch.padded_d = static_cast<int>(DeviceTensor::row_elements(e.dtype, e.shape.d));
+  launch.pair_flop = 2 * DeviceTensor::row_elements(e.dtype, e.shape.d);
   return launch;
 }
 

@@ -7,19 +7,20 @@ namespace {
 
 using simt::kDeltaThreads, simt::key_shape, simt::kRows, simt::padded_d, simt::query_shape;
 
-/// One block for every `rows` rows of every head and part of the sums' width. Of its products
-/// `scores` are scores, which every part makes, and `weighted` are shared by the parts.
+/// One block for every `rows` rows of every head and part of the sums. Of its products `scores` are
+/// scores, which every part makes, and `weighted` are shared by the parts.
 Launch tiles_of(const Extent& e, const char* phase, simt::TileShape tile, std::int64_t rows,
                 std::int64_t heads, int scores, int weighted) {
-  const int padded = padded_d(e.shape.d), parts = padded / tile.width;
+  const int d = static_cast<int>(e.shape.d), padded = padded_d(d), parts = tile.parts(padded, d);
   Launch launch;
   launch.entry = fmt::format("simt_f32_{}_d{}", phase, padded);
   launch.phase = phase;
   launch.grid_x = ceil_div(rows, kRows) * heads * e.shape.b * parts;
   launch.threads = tile.threads();
   launch.dynamic_bytes = tile.shared_bytes();
-  launch.products = parts * scores + weighted;
   launch.padded_d = padded;
+  launch.pair_flop =
+      2 * (parts * scores * simt::computed_depth(d) + weighted * tile.computed_columns(d));
   return launch;
 }
 

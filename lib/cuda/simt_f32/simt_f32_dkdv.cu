@@ -102,7 +102,7 @@ __device__ __forceinline__ void differentiate(Scores<kTile>& dp, const KeyBlock<
 template <int kPadded>
 __device__ __forceinline__ void dkdv(const Attention& a) {
   constexpr TileShape kTile = key_shape(kPadded);
-  KeyBlock<kTile> block(a, kPadded / kTile.width);
+  KeyBlock<kTile> block(a, kTile.parts(kPadded, a.d));
   if (block.first_key >= block.end_key) return;  // this batch element keeps fewer keys than another
   block.find_queries();
   const int b = block.index.b;

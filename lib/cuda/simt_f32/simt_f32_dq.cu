@@ -59,7 +59,7 @@ __device__ __forceinline__ void differentiate(Scores<kTile>& dp, const QueryBloc
 template <int kPadded>
 __device__ __forceinline__ void dq(const Attention& a) {
   constexpr TileShape kTile = query_shape(kPadded);
-  const QueryBlock<kTile> block(a, kPadded / kTile.width);
+  const QueryBlock<kTile> block(a, kTile.parts(kPadded, a.d));
   const int b = block.index.b;
   const Head q = head_of(a.q, a.element, b, block.index.h);
   const Head d_o = head_of(a.d_o, a.element, b, block.index.h);

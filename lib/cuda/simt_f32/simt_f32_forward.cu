@@ -118,7 +118,7 @@ __device__ __forceinline__ void store_row_sums(const QueryBlock<kTile>& block,
 template <int kPadded>
 __device__ __forceinline__ void forward(const Attention& a) {
   constexpr TileShape kTile = query_shape(kPadded);
-  const QueryBlock<kTile> block(a, kPadded / kTile.width);
+  const QueryBlock<kTile> block(a, kTile.parts(kPadded, a.d));
   const int b = block.index.b;
   const Head q = head_of(a.q, a.element, b, block.index.h);
   const Head k = head_of(a.k, a.element, b, block.kv_head());

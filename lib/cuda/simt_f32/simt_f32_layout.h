@@ -21,7 +21,7 @@ struct TileShape {
   int column_warps;  ///< warps beside one another
   int own_columns;   ///< of the scores, a thread: 8 rows times 8 or 4
   int quads;         ///< of values, a thread and slice: four neighbouring columns each
-  int width;         ///< of the sums: what a block computes of the head dimension
+  int width;         ///< of the sums: what a block computes of the head dimension, a part of it
   int sums;          ///< tiles of sums: 2 of dK and dV
 
   constexpr int threads() const { return 32 * kRowWarps * column_warps; }
@@ -29,6 +29,15 @@ struct TileShape {
   /// Columns of a slice of values, and its rows.
   constexpr int value_width() const { return 64 * column_warps * quads; }
   constexpr int value_rows() const { return kValueFloats / value_width(); }
+  /// How many blocks share a tile's sums of d columns, in a kernel compiled for `padded` of them:
+  /// each has columns to compute.
+  constexpr int parts(int padded, int d) const {
+    return padded <= width ? 1 : (d + width - 1) / width;
+  }
+  /// Columns of a tile's sums that are computed: whole slices of values.
+  constexpr int computed_columns(int d) const {
+    return (d + value_width() - 1) / value_width() * value_width();
+  }
   /// Four neighbouring sums of a thread, in all.
   constexpr int own_quads() const { return width / (64 * column_warps); }
 
@@ -51,13 +60,16 @@ struct TileShape {
   }
 };
 
+/// What is multiplied of the head dimension for a score: whole slices of factors.
+constexpr int computed_depth(int d) { return (d + kFactorDepth - 1) / kFactorDepth * kFactorDepth; }
+
 /// The head dimension that the entry points are compiled for: the least one that holds d.
 constexpr int padded_d(std::int64_t d) {
   return d <= 64 ? 64 : d <= 128 ? 128 : d <= 256 ? 256 : d <= 512 ? 512 : 1024;
 }
 
-/// Of the forward and of dQ, whose rows are queries. 1024 is computed in two halves, by two blocks
-/// that make the same scores.
+/// Of the forward and of dQ, whose rows are queries. Beyond 512 the sums are computed in two parts,
+/// by two blocks that make the same scores.
 constexpr TileShape query_shape(int padded) {
   return padded == 64    ? TileShape{1, 8, 1, 64, 1}
          : padded == 128 ? TileShape{1, 8, 2, 128, 1}

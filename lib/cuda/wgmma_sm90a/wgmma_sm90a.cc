@@ -38,8 +38,8 @@ Launch tiles_of(const Extent& e, const char* phase, TileShape tile, int products
   launch.q_tile = tile.rows();
   launch.kv_tile = tile.columns;
   launch.box_keys = tile.columns;
-  launch.products = products;
   launch.padded_d = d;
+  launch.pair_flop = std::int64_t{2} * products * d;
   return launch;
 }
 

@@ -72,8 +72,7 @@ std::map<std::string, FamilyLaunch> launches() {
 /// mma.sync of 16 x 8 x 16 that a warp executes for one tile of a launch. The code of a tile is
 /// unrolled and stands once in a kernel.
 int products_of_a_warp(const Launch& launch) {
-  const std::int64_t of_a_tile = std::int64_t{launch.products} * launch.q_tile * launch.kv_tile *
-                                 launch.padded_d / (16 * 8 * 16);
+  const std::int64_t of_a_tile = launch.pair_flop * launch.q_tile * launch.kv_tile / kMmaFlop;
   return static_cast<int>(of_a_tile / (launch.threads / 32));
 }
 
@@ -109,7 +108,7 @@ TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
       const auto of = all_launches.find(kernel);
       if (of == all_launches.end() || of->second.family->name != "mma_sm80") continue;
       const Launch& launch = of->second.launch;
-      if (launch.products == 0) continue;
+      if (launch.pair_flop == 0) continue;
       SCOPED_TRACE(kernel + " sm_" + cubin.arch());
       EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), products_of_a_warp(launch));
       EXPECT_GT(cubin.count(kernel, Opcode::kLdsm), 0);
@@ -132,8 +131,7 @@ TEST_F(Sass, WarpsOfDecodeSm80StreamAlone) {
       if (of == all_launches.end() || of->second.family->name != "decode_sm80") continue;
       const Launch& launch = of->second.launch;
       SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      const int products =
-          launch.products * launch.q_tile * launch.kv_tile * launch.padded_d / (16 * 8 * 16);
+      const std::int64_t products = launch.pair_flop * launch.q_tile * launch.kv_tile / kMmaFlop;
       EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), products);
       const std::vector<Opcode> step = cubin.loop_with(kernel, Opcode::kHmma);
       const auto in_step = [&](Opcode o) { return std::count(step.begin(), step.end(), o); };
@@ -168,7 +166,7 @@ TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
       const auto of = all_launches.find(kernel);
       if (of == all_launches.end() || of->second.family->name != "wgmma_sm90a") continue;
       const Launch& launch = of->second.launch;
-      if (launch.products == 0) continue;
+      if (launch.pair_flop == 0) continue;
       SCOPED_TRACE(kernel + " sm_" + cubin.arch());
       EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma), wgmma_of(launch));
       EXPECT_GT(cubin.count(kernel, Opcode::kUtmaldg), 0);
@@ -194,7 +192,7 @@ TEST_F(Sass, OperandsOfWgmmaStayInUniformRegisters) {
     for (const std::string& kernel : cubin.kernels()) {
       const auto of = all_launches.find(kernel);
       if (of == all_launches.end() || of->second.family->name != "wgmma_sm90a") continue;
-      if (of->second.launch.products == 0) continue;
+      if (of->second.launch.pair_flop == 0) continue;
       SCOPED_TRACE(kernel + " sm_" + cubin.arch());
       const std::vector<Opcode> tile = cubin.loop_with(kernel, Opcode::kHgmma);
       EXPECT_FALSE(tile.empty());
@@ -253,7 +251,7 @@ TEST_F(Sass, SimtF32MultipliesInF32) {
     for (const std::string& kernel : cubin.kernels()) {
       const auto of = all_launches.find(kernel);
       if (of == all_launches.end() || of->second.family->name != "simt_f32") continue;
-      if (of->second.launch.products == 0) continue;
+      if (of->second.launch.pair_flop == 0) continue;
       SCOPED_TRACE(kernel + " sm_" + cubin.arch());
       const std::vector<Opcode> loop = cubin.loop_with(kernel, Opcode::kFfma);
       const auto ffma = std::count(loop.begin(), loop.end(), Opcode::kFfma);
