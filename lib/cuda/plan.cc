@@ -41,14 +41,14 @@ std::size_t key_mask_bytes(const Problem& p) {
   return static_cast<std::size_t>(p.shape.b * key_mask_stride(p));
 }
 
-Extent extent_of(const Problem& p, const std::vector<Visibility>& sees, const DeviceInfo& on = {}) {
+Extent extent_of(const Problem& p, const std::vector<Visibility>& sees, const DeviceInfo& on) {
   Extent e{p.shape, p.dtype, 0, padded(p), on.multiprocessors, on.shared_bytes};
   for (const Visibility& v : sees) e.most_kept = std::max(e.most_kept, v.kept().count());
   return e;
 }
 
 /// As long as no mask is known: all keys are kept.
-Extent extent_of(const Problem& p, const DeviceInfo& on = {}) {
+Extent extent_of(const Problem& p, const DeviceInfo& on) {
   return {p.shape, p.dtype, p.shape.kv_len, padded(p), on.multiprocessors, on.shared_bytes};
 }
 
@@ -378,7 +378,8 @@ double flop_executed(const KernelFamily& family, const Problem& p,
 
 bool grid_fits(const KernelFamily& family, const Problem& p) {
   if (materialises(family) && !gemms_fit(p.shape)) return false;
-  const std::vector<Launch> all = timed_launches(family, Pass::kBoth, extent_of(p));
+  // A grid that depends on the device is no larger than its number of multiprocessors.
+  const std::vector<Launch> all = timed_launches(family, Pass::kBoth, extent_of(p, DeviceInfo{}));
   return std::all_of(all.begin(), all.end(), [](const Launch& l) {
     return l.grid_x <= 0x7fffffff && l.grid_y <= 0xffff && l.grid_z <= 0xffff;
   });

@@ -17,7 +17,7 @@ struct DeviceNeed {
   std::size_t total() const { return tensors + workspace; }
 };
 DeviceNeed device_need(const KernelFamily& family, const Problem& p,
-                       std::size_t product_scratch_bytes, const DeviceInfo& on = {});
+                       std::size_t product_scratch_bytes, const DeviceInfo& on);
 
 /// FLOP that one launch of the problem executes; `sees` has one entry per batch element.
 double flop_executed(const KernelFamily& family, const Problem& p,

@@ -68,7 +68,8 @@ struct KernelFamily {
   bool boxed = false;         ///< some of its launches take BoxedAttention
   bool deterministic = true;  ///< its gradients are bitwise equal from run to run
 
-  /// Shared memory of the most demanding launch of a pass, static and dynamic together.
+  /// Shared memory that a block must be able to have for every launch of a pass, static and dynamic
+  /// together. A launch may take more where the device has more: see Extent::shared_bytes.
   std::size_t (*shared_bytes)(Pass pass, std::int64_t d) = nullptr;
   /// Memory that its launches leave each other notes in: zero before the first launch, whose end
   /// leaves it as the next one wants it. Never less for a larger Extent. Null: none.
