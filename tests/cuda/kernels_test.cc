@@ -13,18 +13,26 @@
 namespace flashbench::cuda {
 namespace {
 
+constexpr AttentionCase kOneQuery = {"one_query", {1, 4, 2, 1, 129, 64}, true};
+constexpr AttentionCase kOneMoreThanATile = {"one_more_than_a_tile", {1, 1, 1, 65, 129, 64}, true};
+constexpr AttentionCase kPaddingAndCausal = {
+    "padding_and_causal", {2, 2, 1, 90, 110, 64}, true, 0.5};
+// What a kernel of few queries takes in its place.
+constexpr AttentionCase kFewRows = {
+    "few_queries_with_padding_and_causal", {2, 4, 2, 7, 190, 64}, true, 0.5};
+
 constexpr AttentionCase kCases[] = {
     {"one_of_everything", {1, 1, 1, 1, 1, 1}},
-    {"one_query", {1, 4, 2, 1, 129, 64}, true},
+    kOneQuery,
     {"one_short_of_a_tile", {1, 1, 1, 63, 127, 64}},
     {"full_tiles", {1, 1, 1, 64, 128, 64}, true},
-    {"one_more_than_a_tile", {1, 1, 1, 65, 129, 64}, true},
+    kOneMoreThanATile,
     {"three_key_tiles_and_a_tail", {1, 1, 1, 20, 200, 128}},
     {"three_query_tiles_and_a_tail", {1, 1, 1, 200, 30, 128}},
     {"rows_that_see_nothing", {1, 2, 1, 100, 37, 64}, true},
     {"more_keys_than_queries_causal", {1, 1, 1, 30, 150, 64}, true},
     {"padding_alone", {2, 2, 2, 40, 150, 64}, false, 0.5},
-    {"padding_and_causal", {2, 2, 1, 90, 110, 64}, true, 0.5},
+    kPaddingAndCausal,
     {"padding_keeps_nothing", {2, 1, 1, 9, 20, 16}, false, 0.0},
     {"padding_keeps_little", {2, 1, 1, 70, 100, 16}, true, 0.03},
     {"group_of_three", {1, 6, 2, 33, 70, 32}, true},
@@ -40,10 +48,6 @@ constexpr AttentionCase kCases[] = {
     {"scores_of_1e9", {1, 1, 1, 48, 150, 64}, true, 1.0, 1e8},
     {"scores_of_minus_1e31", {1, 1, 1, 48, 150, 256}, true, 1.0, -1e30},
 };
-
-// What a kernel of few queries takes in place of kCases[10].
-constexpr AttentionCase kFewRows = {
-    "few_queries_with_padding_and_causal", {2, 4, 2, 7, 190, 64}, true, 0.5};
 
 // Beyond what tensor cores are used for; many instructions, so few of them.
 constexpr AttentionCase kWide[] = {
@@ -76,8 +80,7 @@ class KernelTest : public testing::TestWithParam<const Kernel*> {
   }
   /// A padding and a causal mask, with as many queries as the kernel takes.
   const AttentionCase& padding_and_causal() const {
-    EXPECT_STREQ(kCases[10].guards_against, "padding_and_causal");
-    return takes(kCases[10], Dtype::kBf16) ? kCases[10] : kFewRows;
+    return takes(kPaddingAndCausal, Dtype::kBf16) ? kPaddingAndCausal : kFewRows;
   }
   void expect_right(const AttentionCase& c, Dtype dtype) {
     if (!takes(c, dtype)) return;
@@ -99,7 +102,7 @@ class KernelTest : public testing::TestWithParam<const Kernel*> {
 TEST_P(KernelTest, ForwardAndBackwardAreWithinTheirNoise) {
   for (const AttentionCase& c : kCases)
     for (const Dtype dtype : kDtypes) expect_right(c, dtype);
-  const bool any_rows = takes(kCases[10], Dtype::kBf16);
+  const bool any_rows = takes(kPaddingAndCausal, Dtype::kBf16);
   EXPECT_GE(ran_, any_rows ? static_cast<int>(std::size(kCases)) : 6);
 }
 
@@ -144,7 +147,7 @@ TEST_P(KernelTest, WhatAMaskHidesIsNeverRead) {
 }
 
 TEST_P(KernelTest, ExecutedFlopIsWhatWasPredicted) {
-  const AttentionCase& c = kCases[takes(kCases[4], Dtype::kBf16) ? 4 : 1];
+  const AttentionCase& c = takes(kOneMoreThanATile, Dtype::kBf16) ? kOneMoreThanATile : kOneQuery;
   const Problem p = c.problem(Dtype::kBf16, pass());
   const Inputs in = data::make_inputs(p);
   const auto plan = GetParam()->plan(p, kEmulated, in);
