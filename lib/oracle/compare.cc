@@ -83,8 +83,9 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
   const Noise* noise = want.noise.data() + n * static_cast<std::size_t>(want.d);
   Head& head = heads_[{index[0], index[1]}];
   head.channels.resize(static_cast<std::size_t>(want.d));
-  head.rows.insert(want.hash(n));
-  head.values.insert(want.values_hash(n));
+  const std::uint64_t values = want.values_hash(n);
+  head.rows.insert(want.alike.empty() ? values : want.alike[n]);
+  head.values.insert(values);
   head.independent = want.independent;
   Errors row;
   for (std::int64_t c = 0; c < want.d; ++c) {

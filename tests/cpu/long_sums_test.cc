@@ -1,16 +1,21 @@
 // Equal terms all round the same way: in one chain of thousands the error is hundreds of units, in
 // parts of 128 it is that of one part. Each operation that adds up, then the kernels.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
+#include "core/visibility.h"
+#include "cpu/attention_pass.h"
 #include "cpu/flash_backward.h"
 #include "cpu/flash_forward.h"
 #include "cpu/kernels.h"
-#include "cpu/normal.h"
+#include "cpu/tile_ops.h"
 #include "data/inputs.h"
 #include "oracle/verify.h"
 #include "tests/attention_case.h"

@@ -2,12 +2,11 @@
 // has, on all kinds of inputs, and of a plain attention with planted errors. Writes CSV to stdout;
 // scripts/plots/plot_calibration.py draws it. Exits 1 when a correct result is refused.
 //
-//     flashbench_calibrate [--quick | --emulated | --gpu] [--correct] [--part I/N]
-//                          [--inputs NAME]
+//     flashbench_calibrate [--emulated | --gpu] [--quick] [--correct] [--part I/N] [--inputs NAME]
 //
-// --quick: one shape. --emulated, --gpu: the kernels of the emulated device on small shapes, of the
-// first GPU on all. --correct: nothing is planted. --part: the I-th of N shares of the inputs, so
-// that N processes do what one would. --inputs: that kind of input alone.
+// --emulated, --gpu: not the processor's kernels but those of the emulated device, on small shapes,
+// or of the first GPU. --quick: one shape. --correct: nothing is planted. --part: the I-th of N
+// shares of the inputs, so that N processes do what one would. --inputs: that kind of input alone.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -61,8 +60,12 @@ Problem make_problem(const Shape& shape, Dtype dtype, const Masking& mask, GradS
   return p;
 }
 
+/// Whose kernels are judged; nothing is planted but on the processor.
+enum class Kernels { kProcessor, kEmulated, kGpu };
+
 struct Options {
-  std::string_view kernels;  ///< "", or one of --quick, --emulated, --gpu
+  Kernels kernels = Kernels::kProcessor;
+  bool quick = false;
   bool correct = false;
   unsigned part = 0, parts = 1;
   std::string_view inputs;
@@ -71,15 +74,15 @@ struct Options {
 class Calibration {
  public:
   explicit Calibration(const Options& options)
-      : options_(options), device_(options.kernels == "--emulated" ? kEmulatedDevice : 0) {
+      : options_(options), device_(options.kernels == Kernels::kEmulated ? kEmulatedDevice : 0) {
     fmt::print(
         "kernel,isa,dtype,q_len,kv_len,d,mask,inputs,logits,defect,level,tensor,error_over_"
         "noise,scope\n");
   }
 
   void run() {
-    if (options_.kernels == "--quick") return run(kQuickShapes);
-    if (options_.kernels == "--emulated") return run(kEmulatedShapes);
+    if (options_.quick) return run(kQuickShapes);
+    if (options_.kernels == Kernels::kEmulated) return run(kEmulatedShapes);
     run(kShapes);
     run(kLongShapes);
   }
@@ -137,7 +140,7 @@ class Calibration {
     }
   }
 
-  bool on_device() const { return options_.kernels == "--emulated" || options_.kernels == "--gpu"; }
+  bool on_device() const { return options_.kernels != Kernels::kProcessor; }
 
   template <typename Report>
   void run_kernel(Backend& backend, const Kernel& kernel, const Problem& p, const Inputs& in,
@@ -145,7 +148,7 @@ class Calibration {
     if (backend.info().id != kProcessor) {
       Execution e;
       e.device = device_;
-      return run_kernel(kernel, e, options_.kernels.substr(2), p, in, report);
+      return run_kernel(kernel, e, device_ == kEmulatedDevice ? "emulated" : "gpu", p, in, report);
     }
     for (const IsaStatus& level : backend.isas()) {
       Execution e;
@@ -195,8 +198,12 @@ int main(int argc, char** argv) {
     const std::string_view word = argv[i];
     if (word == "--correct")
       options.correct = true;
-    else if (word == "--quick" || word == "--emulated" || word == "--gpu")
-      options.kernels = word;
+    else if (word == "--quick")
+      options.quick = true;
+    else if (word == "--emulated")
+      options.kernels = flashbench::Kernels::kEmulated;
+    else if (word == "--gpu")
+      options.kernels = flashbench::Kernels::kGpu;
     else if (word == "--inputs" && i + 1 < argc)
       options.inputs = argv[++i];
     else if (word != "--part" || ++i == argc ||
