@@ -55,7 +55,8 @@ constexpr Row kEdges[] = {
     {"scale_zero_is_a_mean", "q_len=60 kv_len=80 d=32 scale=0 causal=false,true"},
     {"scale_is_not_the_default", "q_len=60 kv_len=80 d=32 scale=0.01,1"},
     {"scores_beyond_the_precision_of_lse",
-     "h=1 q_len=48 kv_len=150 d=64,256 scale=1e4,1e8,-1e30 causal=false,true"},
+     "h=1 q_len=1,48 kv_len=150 d=64,256 scale=1e4,1e8,-1e30 causal=false,true "
+     "pass=forward,both"},
     {"nothing_kept", "q_len=40 kv_len=60 d=32 mask=random mask_keep=0 causal=false,true"},
     {"everything_kept", "q_len=40 kv_len=60 d=32 mask=random mask_keep=1 causal=false,true"},
     {"few_kept", "b=2 q_len=70 kv_len=500 d=32 mask=random mask_keep=0.01 causal=false,true"},
