@@ -229,9 +229,8 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
                            convert(2 * rows * shape.d) + touch(rows * (shape.d + 3)));
     const std::int64_t row = query_row(b, h, first);
     for (std::int64_t r = 0; r < rows; ++r) {
-      const double delta =
-          ops.row_dot_f64(as_f32(rows_of(io.out->o, b, h, first + r), t.dk),
-                          as_f32(rows_of(io.in->d_o, b, h, first + r), t.dv), shape.d);
+      const double delta = ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.dk),
+                                       as_f32(rows_of(io.in->d_o, b, h, first + r), t.dv), shape.d);
       delta_[row + r] = static_cast<float>(delta);
       delta_low_[row + r] = static_cast<float>(delta - static_cast<double>(delta_[row + r]));
     }
@@ -337,8 +336,8 @@ void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Ti
   {
     const PhaseTimer timer(item.profile, item.thread, kDv,
                            product(q.keys, d, q.rows, Write::kAdd, q.pairs.by_column));
-    ops.gemm(q.keys, d, ops.words(q.rows), {t.p, 1, p_stride_, q.sees.seen()},
-             rows_b(t.d_o_b, q.rows), {t.dv, d_stride_}, Write::kAdd, {});
+    add_to_dv(q.keys, q.rows, {t.p, 1, p_stride_, q.sees.seen()}, rows_b(t.d_o_b, q.rows),
+              {t.dv, d_stride_});
   }
   {
     const PhaseTimer timer(item.profile, item.thread, kDk,

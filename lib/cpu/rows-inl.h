@@ -145,31 +145,13 @@ inline void row_add(float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std::int
 }
 
 inline void row_dscores(float* HWY_RESTRICT dp, const float* HWY_RESTRICT p, std::int64_t n,
-                        float delta) {
-  for (std::int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - delta);
+                        double delta) {
+  const auto high = static_cast<float>(delta);
+  const auto low = static_cast<float>(delta - static_cast<double>(high));
+  for (std::int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - high - low);
 }
 
-inline float dot_of_part(const float* x, const float* y, std::int64_t n) {
-  const F32 f32;
-  const std::int64_t lanes = vector_lanes();
-  auto a = hn::Zero(f32);
-  auto b = hn::Zero(f32);
-  std::int64_t i = 0;
-  for (; i + 2 * lanes <= n; i += 2 * lanes) {
-    a = hn::MulAdd(hn::LoadU(f32, x + i), hn::LoadU(f32, y + i), a);
-    b = hn::MulAdd(hn::LoadU(f32, x + i + lanes), hn::LoadU(f32, y + i + lanes), b);
-  }
-  float sum = hn::GetLane(hn::SumOfLanes(f32, hn::Add(a, b)));
-  for (; i < n; ++i) sum += x[i] * y[i];
-  return sum;
-}
-
-inline float row_dot(const float* x, const float* y, std::int64_t n) {
-  return sum_of_parts(n, [=](std::int64_t first, std::int64_t count)
-                             HWY_ATTR { return dot_of_part(x + first, y + first, count); });
-}
-
-inline double row_dot_f64(const float* x, const float* y, std::int64_t n) {
+inline double row_dot(const float* x, const float* y, std::int64_t n) {
   const hn::ScalableTag<double> f64;
   const hn::Rebind<float, decltype(f64)> half;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(f64));

@@ -41,7 +41,6 @@ inline TileOps make_tile_ops(Isa isa) {
           .row_add = row_add,
           .row_dscores = row_dscores,
           .row_dot = row_dot,
-          .row_dot_f64 = row_dot_f64,
           .row_store = row_store,
           .row_is_finite = row_is_finite,
           .row_sum = row_sum,

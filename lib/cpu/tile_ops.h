@@ -164,7 +164,8 @@ struct TileOps {
   void (*row_to_operand)(float* row, std::int64_t n);
   /// Largest of s[0, n); -inf when n is 0.
   float (*row_max)(const float* s, std::int64_t n);
-  /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. 2^x is within 1.25 ulp for results
+  /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. 2^x is within 1.25 ulp for
+  /// results
   /// >= 2^-126, 0 below; NaN stays NaN.
   float (*row_exp2)(float* s, std::int64_t n, float max, float factor);
   /// x[i] *= factor.
@@ -172,10 +173,9 @@ struct TileOps {
   /// x[i] += y[i].
   void (*row_add)(float* x, const float* y, std::int64_t n);
   /// dp[i] = p[i] · (dp[i] - delta): dS from P and dP.
-  void (*row_dscores)(float* dp, const float* p, std::int64_t n, float delta);
+  void (*row_dscores)(float* dp, const float* p, std::int64_t n, double delta);
   /// Sum of x[i]·y[i].
-  float (*row_dot)(const float* x, const float* y, std::int64_t n);
-  double (*row_dot_f64)(const float* x, const float* y, std::int64_t n);
+  double (*row_dot)(const float* x, const float* y, std::int64_t n);
   /// dst[i] = round(x[i] · factor) in the dtype.
   void (*row_store)(const float* x, std::int64_t n, float factor, Dtype dtype, void* dst);
   /// No x[i] is infinite or NaN.
