@@ -92,7 +92,7 @@ class AttentionPass {
   PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write,
                     std::int64_t pairs) const {
     return multiply_adds(pairs * n) + touch(ops.words(k) * (m + n)) +
-           touch(m * n * (write == Write::kAdd ? 2 : 1));
+           touch(m * n * (write == Write::kStore ? 1 : 2));
   }
   PhaseCost product(std::int64_t m, std::int64_t n, std::int64_t k, Write write) const {
     return product(m, n, k, write, m * k);
@@ -118,24 +118,7 @@ class AttentionPass {
   const int threads;
   const TileOps& ops;
 
-  /// dV[keys][d] += Pᵀ·dO over some rows of queries. P is positive: where dO has one sign, too, a
-  /// sum in one chain is off by as much as its terms are many, so that f32 takes short ones. 48 for
-  /// a block of 96 rows cost 0.7 to 1 % of the backward at d = 64.
-  void add_to_dv(std::int64_t keys, std::int64_t rows, MatrixA p, MatrixB d_o, MatrixC dv) const {
-    const std::int64_t chain = ops.per_word > 1 ? rows : kRowsOfDv;
-    const SeenColumns seen = p.seen;
-    for (std::int64_t row = 0; row < rows; row += chain) {
-      const std::int64_t count = std::min(chain, rows - row);
-      p.seen = seen.rows(row, count);
-      ops.gemm(keys, shape.d, ops.words(count), p, d_o, dv, Write::kAdd, {});
-      p.data += count * p.col;
-      d_o.data += count * d_o.row;
-    }
-  }
-
  private:
-  static constexpr std::int64_t kRowsOfDv = 48;
-
   static PhaseCost multiply_adds(std::int64_t n) { return {2.0 * static_cast<double>(n), 0}; }
 };
 

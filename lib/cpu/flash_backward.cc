@@ -336,8 +336,8 @@ void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Ti
   {
     const PhaseTimer timer(item.profile, item.thread, kDv,
                            product(q.keys, d, q.rows, Write::kAdd, q.pairs.by_column));
-    add_to_dv(q.keys, q.rows, {t.p, 1, p_stride_, q.sees.seen()}, rows_b(t.d_o_b, q.rows),
-              {t.dv, d_stride_});
+    ops.gemm(q.keys, d, ops.words(q.rows), {t.p, 1, p_stride_, q.sees.seen()},
+             rows_b(t.d_o_b, q.rows), {t.dv, d_stride_}, Write::kAddShortSums, {});
   }
   {
     const PhaseTimer timer(item.profile, item.thread, kDk,

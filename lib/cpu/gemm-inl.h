@@ -165,25 +165,24 @@ class StoreTile {
       : c_(c), write_(write), words_(a.seen, is_transposed(a), kPerWord<Operand>) {}
 
   std::int64_t longest_chain() const {
-    if (!kAddAtEnd && write_ == Write::kAdd) return std::numeric_limits<std::int64_t>::max();
-    return kLongestChainWords<Operand>;
+    if (!kAddAtEnd && adds()) return std::numeric_limits<std::int64_t>::max();
+    return write_ == Write::kAddShortSums ? kShortChain : kLongestChainWords<Operand>;
   }
   TilePart part(std::int64_t i, std::int64_t rows, std::int64_t, std::int64_t columns,
                 std::int64_t k) {
     const auto [begin, end] = words_.of_rows(i, rows, k);
-    return {begin == end && write_ == Write::kAdd ? 0 : columns, begin, end};
+    return {begin == end && adds() ? 0 : columns, begin, end};
   }
   void hide(std::int64_t, std::int64_t, std::int64_t, std::int64_t) const {}
   template <int kRows, int kVectors>
   HWY_INLINE void begin(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
     set_zero<kRows, kVectors>(sum);
-    if (!kAddAtEnd && write_ == Write::kAdd)
-      add_tile<kRows, kVectors>(c_.data + i * c_.row + j, c_.row, sum);
+    if (!kAddAtEnd && adds()) add_tile<kRows, kVectors>(c_.data + i * c_.row + j, c_.row, sum);
   }
   template <int kRows, int kVectors>
   HWY_INLINE void finish(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
     float* tile = c_.data + i * c_.row + j;
-    if (kAddAtEnd && write_ == Write::kAdd) add_tile<kRows, kVectors>(tile, c_.row, sum);
+    if (kAddAtEnd && adds()) add_tile<kRows, kVectors>(tile, c_.row, sum);
     store_tile<kRows, kVectors>(sum, tile, c_.row);
   }
 
@@ -191,6 +190,8 @@ class StoreTile {
   // Sums over many blocks are sums of short sums if C is added at the end. For bf16 that is not
   // worth its time (up to 2 % of the backward): the rounding of operands is coarser by far.
   static constexpr bool kAddAtEnd = kPerWord<Operand> == 1;
+
+  bool adds() const { return write_ != Write::kStore; }
 
   MatrixC c_;
   Write write_;

@@ -107,8 +107,8 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
       timer.add(one + one);  // dV and dK
       ops.pack_panels(rows_of(io.in->q, b, h, first), rows, d, t.q_panels, 0, rows);
       ops.pack_panels(rows_of(io.in->d_o, b, h, first), rows, d, t.do_panels, 0, rows);
-      add_to_dv(keys, rows, {matrix_row(p, b, h, first) + first_key, 1, p.stride},
-                {t.do_panels, cols, rows * cols}, {t.dv, d_stride_});
+      ops.gemm(keys, d, rows, {matrix_row(p, b, h, first) + first_key, 1, p.stride},
+               {t.do_panels, cols, rows * cols}, {t.dv, d_stride_}, Write::kAddShortSums, {});
       ops.gemm(keys, d, rows, {matrix_row(ds_, b, h, first) + first_key, 1, ds_.stride},
                {t.q_panels, cols, rows * cols}, {t.dk, d_stride_}, Write::kAdd, {});
     }

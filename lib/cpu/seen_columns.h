@@ -24,14 +24,6 @@ struct SeenColumns {
   std::span<const std::int64_t> begin, end;
 
   bool all() const { return begin.empty() && end.empty(); }
-  SeenColumns rows(std::int64_t first, std::int64_t count) const {
-    const auto some = [&](std::span<const std::int64_t> x) {
-      return x.empty()
-                 ? x
-                 : x.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
-    };
-    return {some(begin), some(end)};
-  }
 };
 
 /// The first columns of a register tile at (i, j) that some of its rows see: whole vectors from

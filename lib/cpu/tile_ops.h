@@ -80,7 +80,11 @@ inline constexpr float kLargestSum = 65536.0f;
 /// it has lanes.
 inline constexpr std::int64_t kLongestChain = 128;
 
-enum class Write { kStore, kAdd };
+/// What a product does to C. kAddShortSums is for dV = Pᵀ·dO in f32: of a positive P, and dO of one
+/// sign, a chain is off by as much as its terms are many, so that it ends after kShortChain. This
+/// costs 1 % of the backward at d = 64.
+enum class Write { kStore, kAdd, kAddShortSums };
+inline constexpr std::int64_t kShortChain = 48;  ///< half of a block of 96 queries
 
 /// Software prefetch of what the next product will read, so that memory is busy while this one
 /// computes: `step` bytes from `next` on for each register tile, into L2 (dots, add_rows: for each

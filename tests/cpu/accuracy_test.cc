@@ -1,6 +1,7 @@
 // How accurate the f32 kernels are, as shares of the oracle's expected noise: 1 is what a kernel
 // shows that rounds every partial sum once, with a third of a unit. Sums in one chain, a P that
-// loses S - LSE, an exp of two units, or a D that is rounded to f32 all end above these limits.
+// loses S - LSE, an exp of two units, a D that is rounded to f32, or a dV in sums of 96 terms all
+// end above these limits.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -30,8 +31,7 @@ std::string where(const Kernel& kernel, Isa isa) {
 }
 
 TEST(Accuracy, RootMeanSquareErrorsStayBelowTheExpectedNoise) {
-  constexpr double kMost = 0.85, kMedian = 0.6;
-  constexpr double kMostOfUniformDq = 0.62;  // D moves a whole row of dQ where K has one sign
+  constexpr double kMostOfO = 0.78, kMostOfGradients = 0.66, kMedian = 0.6;
   std::map<std::string, std::vector<double>> shares;  // by kernel, level and tensor
   for (const std::int64_t d : {59, 64, 128, 512})
     for (const std::int64_t n : {64, 257})
@@ -45,8 +45,8 @@ TEST(Accuracy, RootMeanSquareErrorsStayBelowTheExpectedNoise) {
               for (const TensorVerdict& t :
                    reference.verify(run(*kernel, p, {.isa = isa, .threads = 2}, in)).tensors) {
                 ASSERT_TRUE(t.rms) << t.tensor;
-                const bool by_d = values == Values::kUniform && t.tensor == "dq";
-                EXPECT_LE(*t.rms, by_d ? kMostOfUniformDq : kMost)
+                EXPECT_LE(*t.rms,
+                          t.tensor == "o" || t.tensor == "lse" ? kMostOfO : kMostOfGradients)
                     << where(*kernel, isa) << " " << t.tensor << " d " << d << " n " << n
                     << " causal " << causal << " " << name(values);
                 shares[where(*kernel, isa) + " " + t.tensor].push_back(*t.rms);
