@@ -108,6 +108,27 @@ TEST(Chain, WhatAMaskedOutKeyHoldsDoesNotMatter) {
     EXPECT_TRUE(link.ok()) << describe({link});
 }
 
+TEST(Chain, LargeScoresDoNotOverflow) {
+  Problem p;
+  p.shape = {1, 2, 1, 12, 14, 8};
+  p.pass = Pass::kBackward;
+  p.scale = 200;  // exp(score - max) is finite, exp(score) is not
+  for (const ChainLink& link : check_gradient_chain(p, host::random_inputs(p)))
+    EXPECT_TRUE(link.ok()) << describe({link});
+}
+
+// A limit far beyond the rounding of fp64 would agree with anything.
+TEST(Chain, LinksAreOffByWhatFp64RoundsAndAllowedNotMuchMore) {
+  Problem p;
+  p.shape = {1, 2, 1, 64, 64, 16};
+  p.pass = Pass::kBackward;
+  for (const ChainLink& link : check_gradient_chain(p, host::random_inputs(p))) {
+    double worst = 0;
+    for (const TensorVerdict& t : link.tensors) worst = std::max(worst, t.error_over_noise);
+    EXPECT_GT(worst, 0.01) << describe({link});
+  }
+}
+
 TEST(Chain, ATieForTheMaximumDoesNotBreakAutodiff) {
   Problem p;
   p.shape = {1, 1, 1, 6, 8, 4};

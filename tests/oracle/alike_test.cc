@@ -1,0 +1,138 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "oracle/equal.h"
+#include "oracle/expected.h"
+#include "oracle/reference.h"
+#include "oracle/sums.h"
+#include "tests/oracle/host_attention.h"
+
+// What errors have in common.
+namespace flashbench::oracle {
+namespace {
+
+using testing::DoubleNear;
+using testing::ElementsAre;
+
+TEST(EqualEntries, AreFoundToTheLastOneButForZeros) {
+  const Doubles x = {3, 1, 3, 0, -1, 1, 0, 3};
+  EXPECT_THAT(equal_entries(x.data(), 8), ElementsAre(ElementsAre(0, 2, 7), ElementsAre(1, 5)));
+}
+
+TEST(EqualEntries, DeviateTogetherAndOthersApart) {
+  const Doubles deviation = {2, 3, 2, 5};
+  const auto of = [&](std::int64_t j) { return deviation[static_cast<std::size_t>(j)]; };
+  EXPECT_EQ(noise_of_sum(4, {}, of), 4 + 9 + 4 + 25);
+  EXPECT_EQ(noise_of_sum(4, {{0, 2}}, of), 16 + 9 + 25);
+}
+
+TEST(EqualEntries, ErrorsOfTheirRowsAddUpAroundTheCentre) {
+  Tensor x(Dtype::kF32, {1, 2, 2, 2});
+  for (std::int64_t i = 0; i < 8; ++i) x.set(i, static_cast<float>(i));
+  const std::vector<WeightedRow> rows = {{0, 1, 0, 4}, {0, 1, 1, 9}};  // {4, 5} and {6, 7}
+  const double centre[] = {1, -1};
+  Doubles plain = {100, 100}, around = {100, 100};
+  add_up_equal(x, rows, nullptr, plain.data());
+  add_up_equal(x, rows, centre, around.data());
+  // (a + b)² - a² - b² = 2ab
+  EXPECT_THAT(plain,
+              ElementsAre(DoubleNear(100 + 2 * 8 * 18, 1e-9), DoubleNear(100 + 2 * 10 * 21, 1e-9)));
+  EXPECT_THAT(around,
+              ElementsAre(DoubleNear(100 + 2 * 6 * 15, 1e-9), DoubleNear(100 + 2 * 12 * 24, 1e-9)));
+}
+
+TEST(EqualEntries, ErrorsOfOppositeSignBuyNothing) {
+  Tensor x(Dtype::kF32, {1, 1, 2, 1});
+  x.set(0, 1);
+  x.set(1, -1);
+  Doubles out = {5};
+  add_up_equal(x, {{0, 0, 0, 1}, {0, 0, 1, 1}}, nullptr, out.data());
+  EXPECT_EQ(out[0], 5);
+}
+
+TEST(Expected, RowsOfEqualValuesAreOneAndWhatIsBelowTheNoiseIsZero) {
+  Expected x(5, 2);
+  x.value = {-1, -2, -3, -4, -1, -2, 1e-9, 2, -1e-9, 2};
+  x.noise.assign(10, {.stored = 0, .computed = 1e-8});
+  EXPECT_EQ(x.values_hash(0), x.values_hash(2));
+  EXPECT_NE(x.values_hash(0), x.values_hash(1));
+  EXPECT_EQ(x.values_hash(3), x.values_hash(4));
+  EXPECT_EQ(x.hash(0), x.values_hash(0));
+  x.alike = {1, 2, 3, 4, 5};
+  EXPECT_EQ(x.hash(1), 2u);
+}
+
+TEST(Expected, CountsTheDistinctValuesOfARow) {
+  Expected x(2, 4);
+  x.value = {1, 2, 3, 4, 5, 6, 5, 5 * (1 + 1e-12)};  // the last is another only in fp64
+  EXPECT_EQ(x.distinct(0), 4);
+  EXPECT_EQ(x.distinct(1), 2);
+}
+
+TEST(Expected, EveryRowNamesTheRowsThatErrLikeIt) {
+  Problem p;
+  p.shape = {1, 1, 1, 4, 5, 3};
+  p.pass = Pass::kBackward;
+  p.d_o = GradSource::kRandom;
+  Inputs in = host::random_inputs(p);
+  for (std::int64_t c = 0; c < 3; ++c) in.q.set(9 + c, in.q.at(c));
+  const std::int64_t all[] = {0, 1, 2, 3};
+  const RowResults r = compute_rows(Definition(p, in), 0, 0, all);
+  for (const Expected* x : {&r.o, &r.lse, &r.dq}) ASSERT_EQ(x->alike.size(), 4u);
+  for (const Expected* x : {&r.o, &r.lse}) {
+    EXPECT_EQ(x->alike[0], x->alike[3]);
+    EXPECT_NE(x->alike[0], x->alike[1]);
+    EXPECT_NE(x->alike[1], x->alike[2]);
+  }
+  EXPECT_NE(r.dq.alike[0], r.dq.alike[3]);  // their dO are others
+}
+
+TEST(Panel, RowsThatDifferInTheSignOfZeroAreEqual) {
+  Tensor t(Dtype::kF32, {1, 1, 3, 2});
+  const float x[] = {0.0f, 1, -0.0f, 1, 0.0f, -1};
+  for (std::int64_t i = 0; i < 6; ++i) t.set(i, x[i]);
+  Panel panel;
+  panel.gather(t, 0, 0, std::vector<std::int64_t>{0, 1, 2});
+  EXPECT_EQ(panel.hash(0), panel.hash(1));
+  EXPECT_NE(panel.hash(0), panel.hash(2));
+}
+
+TEST(PartialSums, ReachFromTheLowestToTheHighest) {
+  PartialSums parts(3);
+  parts.see({1, -1, 2});
+  parts.see({-2, -4, 5});
+  parts.see({1, -3, 3});
+  EXPECT_EQ(parts.largest_square(0), 9);
+  EXPECT_EQ(parts.largest_square(1), 16);  // from 0 on
+  EXPECT_EQ(parts.largest_square(2), 25);
+}
+
+TEST(Weights, AreAsIndependentAsTheirNoiseIsSpread) {
+  Weights w;
+  w.add(2, 1, 0.5);
+  w.add(3, 1, 0.25);
+  EXPECT_EQ(w.independent(), 2);
+  EXPECT_EQ(w.per_noise(), 13.0 / 2);
+  EXPECT_EQ(w.shared, 0.75);
+  w.add(0, 98);
+  EXPECT_NEAR(w.independent(), 100.0 * 100 / (98 * 98 + 2), 1e-12);
+}
+
+TEST(Cells, OnlyWeightsThatRoundAlikeShareTheirRounding) {
+  const Rounding bf16(Dtype::kBf16), f32(Dtype::kF32);
+  const auto alike = [](const Rounding& rounding, std::initializer_list<double> weights) {
+    Cells cells(rounding);
+    for (const double p : weights) cells.add(p);
+    return cells.alike();
+  };
+  const double whole = bf16.alike();
+  EXPECT_EQ(alike(bf16, {0.25}), 0);
+  EXPECT_LT(alike(bf16, {0.25, 0.125, 0.3, 0.4}), 1e-12 * whole);
+  EXPECT_NEAR(alike(bf16, {0.25, 0.25}), whole * (0.25 - 0.125) / 0.25, 1e-12 * whole);
+  EXPECT_NEAR(alike(bf16, {0.25, 0.25, 0.5}), whole * (0.25 - 0.125), 1e-12 * whole);
+  EXPECT_EQ(alike(f32, {0.25, 0.25}), 0);
+  EXPECT_EQ(alike(bf16, {}), 0);
+}
+
+}  // namespace
+}  // namespace flashbench::oracle

@@ -1,0 +1,128 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "oracle/identities.h"
+#include "oracle/noise_profile.h"
+#include "tests/oracle/host_attention.h"
+#include "tests/oracle/verdicts.h"
+
+// What level sample makes of some rows and keys for all others.
+namespace flashbench::oracle {
+namespace {
+
+TEST(Profile, IsLinearBetweenKnownRowsAndConstantBeyond) {
+  Profile p;
+  EXPECT_EQ(p(3), 0);
+  p.set(10, 2);
+  p.set(20, 4);
+  p.set(40, 0);
+  EXPECT_EQ(p(0), 2);
+  EXPECT_EQ(p(10), 2);
+  EXPECT_EQ(p(15), 3);
+  EXPECT_EQ(p(20), 4);
+  EXPECT_EQ(p(25), 3);
+  EXPECT_EQ(p(50), 0);
+}
+
+/// Two rows of two channels: variances {1, 4} and {3, 12}, values {10, 20} and {0, 40}.
+Expected two_rows(double values) {
+  Expected x(2, 2);
+  x.value = {10 * values, 20 * values, 0, 40 * values};
+  x.noise = {{0, 1}, {2, 2}, {3, 0}, {6, 6}};
+  return x;
+}
+
+NoiseProfile profile_of(const Expected& x) {
+  NoiseProfile p;
+  p.add(0, x, 0, 2);
+  p.add(10, x, 1, 1);
+  p.finish();
+  return p;
+}
+
+TEST(NoiseProfile, HasTheDeviationOfEachChannelAndTheSizeOfEachRow) {
+  const NoiseProfile p = profile_of(two_rows(1));
+  EXPECT_DOUBLE_EQ(p.channel(0), std::sqrt(2));
+  EXPECT_DOUBLE_EQ(p.channel(1), std::sqrt(8));
+  EXPECT_DOUBLE_EQ(p.row(0, 2), 1);
+  EXPECT_DOUBLE_EQ(p.row(0, 6), 9);
+  EXPECT_DOUBLE_EQ(p.row(10, 1), 3);
+  EXPECT_DOUBLE_EQ(p.row(5, 1), std::pow((0.5 + std::sqrt(3)) / 2, 2));
+}
+
+TEST(NoiseProfile, ARowOfLargeValuesHasMoreNoiseButNeverMuch) {
+  // Σ noise = 4, Σ values² = 300, each in units of the channels; at most a thousandth.
+  EXPECT_DOUBLE_EQ(profile_of(two_rows(1)).row(0, 2, 5000), 5);
+  EXPECT_DOUBLE_EQ(profile_of(two_rows(1)).row(0, 2, 500), 1);
+  EXPECT_DOUBLE_EQ(profile_of(two_rows(100)).row(0, 2, 1.5e6), 2);
+}
+
+TEST(NoiseProfile, RowsOfEqualValuesErrTogether) {
+  Expected x(4, 1);
+  x.noise.assign(4, {0, 1});
+  x.value = {1, 1, 1, 1};
+  const auto repeats = [&](std::vector<std::uint64_t> alike) {
+    x.alike = std::move(alike);
+    NoiseProfile p;
+    for (std::size_t n = 0; n < 4; ++n) p.add(static_cast<std::int64_t>(n), x, n, 1);
+    p.finish();
+    return p.repeats(32);
+  };
+  EXPECT_EQ(repeats({1, 2, 3, 4}), 1);
+  EXPECT_EQ(repeats({1, 1, 1, 1}), 32);
+  EXPECT_EQ(repeats({1, 1, 2, 3}), 0.5 + 32 * 0.25);
+  EXPECT_EQ(repeats({1, 1, 2, 2}), 2 * 32 * 0.25);
+}
+
+TEST(ValueRange, MayBeLeftByTheRoundingOfItsLargestMagnitude) {
+  Problem p = problem({1, 1, 1, 1, 2, 1}, Dtype::kF32, false, Pass::kForward);
+  Inputs in = host::random_inputs(p);
+  const auto judged = [&](float low, float high, float o) {
+    in.v.set(0, low);
+    in.v.set(1, high);
+    Tensor out(Dtype::kF32, p.shape.o_dims());
+    out.set(0, o);
+    TensorCheck check("O within V", 1);
+    check_value_range(Definition(p, in), out, 0, 0, check);
+    return check.verdict();
+  };
+  EXPECT_EQ(judged(-100, 1, -3).error_over_noise, 0);
+  EXPECT_TRUE(judged(-100, 1, 1 + 1e-5f).ok);
+  EXPECT_TRUE(judged(-1, 100, -1 - 1e-5f).ok);
+  EXPECT_FALSE(judged(-100, 1, 1 + 1e-3f).ok);
+  EXPECT_FALSE(judged(-1, 1, 1 + 1e-5f).ok);
+}
+
+/// LSE times 1 - by.
+Outputs with_short_lse(const Problem& p, const Inputs& in, double by) {
+  Outputs out = host::attention(p, in);
+  for (std::int64_t i = 0; i < out.lse.count(); ++i)
+    out.lse.set(i, static_cast<float>(static_cast<double>(out.lse.at(i)) * (1 - by)));
+  return out;
+}
+
+// Tensor cores cut off scores of one sign, all of a row alike: LSE is short of the exact one, but P
+// is not, since kernels take it from scores that are as short.
+TEST(SampledGradients, AreNotBlamedForAnLseThatTensorCoresCutShort) {
+  const double most = truncated_sum(1024);
+  for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16}) {
+    Problem p = problem({1, 2, 1, 32, 48, 1024}, dtype);
+    p.scale = 0.25;
+    Inputs in = host::random_inputs(p);
+    // Of one sign, and products of many sizes: alike, they would be allowed a larger error.
+    for (Tensor* t : {&in.q, &in.k})
+      for (std::int64_t i = 0; i < t->count(); ++i)
+        t->set(i, (0.5f + static_cast<float>(i * 7 % 16) / 8) * (1 + 0.03f * t->at(i)));
+    const Reference reference(p, in, VerifyLevel::kSample);
+    for (const double by : {0.0, 0.9 * most, 1.9 * most}) {
+      const Verdict v = reference.verify(with_short_lse(p, in, by));
+      EXPECT_TRUE(v.ok()) << name(dtype) << " " << by / most << "\n" << describe(v);
+    }
+    const Verdict v = reference.verify(with_short_lse(p, in, 4 * most));  // more than they do
+    EXPECT_FALSE(of(v, "dv").ok) << name(dtype) << "\n" << describe(v);
+  }
+}
+
+}  // namespace
+}  // namespace flashbench::oracle

@@ -1,0 +1,93 @@
+#include "oracle/sample.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <cmath>
+
+#include "tests/oracle/host_attention.h"
+#include "tests/oracle/verdicts.h"
+
+namespace flashbench::oracle {
+namespace {
+
+using testing::Contains;
+using testing::IsSubsetOf;
+using testing::SizeIs;
+
+TEST(Sample, HasTheEndsOfEachHeadOfEachBatchElement) {
+  const Problem p = problem({3, 10, 5, 100, 90, 4});
+  const std::vector<HeadSample> rows = sample_rows(p);
+  ASSERT_EQ(rows.size(), 30u);
+  for (std::size_t n = 0; n < 30; ++n) {
+    EXPECT_EQ(rows[n].b, static_cast<std::int64_t>(n / 10));
+    EXPECT_EQ(rows[n].h, static_cast<std::int64_t>(n % 10));
+    EXPECT_THAT(rows[n].rows, SizeIs(3));  // 64 of the problem, rounded up
+    EXPECT_THAT((std::vector<std::int64_t>{0, 99}), IsSubsetOf(rows[n].rows));
+  }
+  const std::vector<HeadSample> keys = sample_keys(p, host::random_inputs(p));
+  ASSERT_EQ(keys.size(), 15u);
+  for (const HeadSample& head : keys) {
+    EXPECT_THAT(head.rows, SizeIs(1 + 3));
+    EXPECT_THAT((std::vector<std::int64_t>{0, 89}), IsSubsetOf(head.rows));
+  }
+  for (const HeadSample& head : sample_rows(problem({10, 20, 5, 100, 90, 4})))
+    EXPECT_THAT(head.rows, SizeIs(2));
+}
+
+TEST(Sample, LooksAtBothSidesOfTileBoundariesAllOverALongHead) {
+  double far = 0, before = 0, after = 0;
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    Problem p = problem({1, 1, 1, 1 << 20, 64, 4});
+    p.seed = seed;
+    for (const std::int64_t r : sample_rows(p)[0].rows) {
+      if (r < 1 << 16) continue;
+      ++far;
+      before += r % 16 == 15 ? 1 : 0;
+      after += r % 16 == 0 ? 1 : 0;
+    }
+  }
+  EXPECT_GT(far, 200);
+  EXPECT_GT(before / far, 0.2);  // 1/16 by chance
+  EXPECT_GT(after / far, 0.2);
+}
+
+TEST(Sample, LooksAtTheFirstRowsOfACausalMaskThatSeeAKey) {
+  const Problem p = problem({1, 1, 1, 100000, 64, 4}, Dtype::kF32, true);
+  EXPECT_THAT((std::vector<std::int64_t>{1, 99935, 99936, 99937}),
+              IsSubsetOf(sample_rows(p)[0].rows));
+}
+
+// Most of the weight of many queries lies on the longest key.
+TEST(Sample, LooksAtTheLongestKeyThatIsKept) {
+  Problem p = problem({2, 2, 2, 8, 50000, 4});
+  p.padding = PaddingMask::kFile;
+  Inputs in = host::random_inputs(p);
+  in.key_mask.assign(2 * 50000, 1);
+  in.key_mask[50000 + 31234] = 0;
+  const auto enlarge = [&](std::int64_t b, std::int64_t h, std::int64_t j, float times) {
+    for (std::int64_t c = 0; c < 4; ++c)
+      in.k.set(in.k.dims().index(b, h, j, c), c == 2 ? -times : 0);
+  };
+  enlarge(1, 1, 31234, 200);
+  enlarge(1, 1, 41234, 100);
+  enlarge(0, 1, 12345, 100);
+  const std::vector<HeadSample> keys = sample_keys(p, in);
+  EXPECT_THAT(keys[1].rows, Contains(12345));
+  EXPECT_THAT(keys[3].rows, Contains(41234));
+}
+
+TEST(ChooseLevel, GradientsAreTheMostOfTheWork) {
+  // Between what a forward pass costs (4·64 + 100 a pair) and one with gradients (three times
+  // that).
+  const double pairs = 8e9 * omp_get_max_threads() / 700;
+  const auto n = static_cast<std::int64_t>(std::sqrt(pairs));
+  Problem p = problem({1, 1, 1, n, n, 64});
+  EXPECT_EQ(choose_level(VerifyMode::kAuto, p), VerifyLevel::kSample);
+  p.pass = Pass::kForward;
+  EXPECT_EQ(choose_level(VerifyMode::kAuto, p), VerifyLevel::kFull);
+}
+
+}  // namespace
+}  // namespace flashbench::oracle
