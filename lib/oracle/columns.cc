@@ -242,7 +242,7 @@ void ColumnBlock::weights() {
     OfKey& key = of_key_[n];
     const double from_lse = square(p) * row.from_lse();
     const double alike =
-        row.alike == 0 ? 0 : p_error.random * std::min(1.0, row.alike / rounding_.alike());
+        row.alike == 0 ? 0 : p_error.random * row.alike / rounding_.alike();  // at most all of it
     key.p.add(p, p_noise_[m], from_lse + alike);
     key.ds.add(ds, ds_noise_[m],
                square(p * score.slope) * row.d_noise + square(before * score.slope) * from_lse);
