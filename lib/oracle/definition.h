@@ -51,11 +51,6 @@ class Definition {
     const Dual moving = score(Dual(s, 0, 1), h, i, j);
     return {moving.value, moving.slope[0]};
   }
-  /// Keys that row i may see, padded ones counted: how long its sums are at most.
-  std::int64_t row_length(std::int64_t i) const {
-    const std::int64_t reach = i + 1 + shape().kv_len - shape().q_len;
-    return problem_->causal ? std::clamp<std::int64_t>(reach, 0, shape().kv_len) : shape().kv_len;
-  }
   /// The row sees no key.
   bool empty_row(std::int64_t b, std::int64_t i) const {
     for (std::int64_t j = 0; j < shape().kv_len; ++j)
