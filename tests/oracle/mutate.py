@@ -2,7 +2,7 @@
 """Who judges the judge: plants small errors into the oracle's own code, one at a time, builds its tests with
 each and says which ones no test notices.
 
-    tests/oracle/mutate.py build/release                  # all: three quarters of an hour of one core
+    tests/oracle/mutate.py build/release                  # all: an hour of one core
     tests/oracle/mutate.py build/release --every 7        # every seventh
     tests/oracle/mutate.py build/release --part 0/2       # the first of two halves, for two processes
     tests/oracle/mutate.py build/release --file rows.cc   # those of a file; may be repeated
@@ -41,7 +41,10 @@ KINDS = [
     ("min for max", re.compile(r"std::min\("), "std::max("),
     ("square forgotten", re.compile(r"(?<!double )\bsquare\("), "("),
 ]
-FUNCTION = re.compile(r"^(?: {2})?[A-Za-z_].*\)(?: const)?(?: \{| :)?$|^(?: {2})?[A-Za-z_].*\) (?:const )?\{")
+FUNCTION = re.compile(r"^(?: {2})?[A-Za-z_].*\)(?: const)?(?: \{| :)?$|^(?: {2})?[A-Za-z_].*\) (?:const )?\{"
+                      r"|^(?: {2})?[A-Za-z_][\w:<>&*,\[\] ]* [\w:~&*]+\([^;=]*,$")  # the last: over several lines
+STATEMENT = re.compile(r"\s*(if|for|while|switch|return|else|throw)\b")
+KEY = ("file", "function", "kind", "mutant")  # columns of mutation_survivors.tsv, beside the reason
 NOT_CODE = re.compile(r"^\s*(//|#|static_assert|using|template|namespace)")
 
 
@@ -55,18 +58,19 @@ class Mutant:
     after: str
 
     def key(self):
-        return (self.file, self.kind, self.after.strip())
+        return (self.file, self.function, self.kind, self.after.strip())
 
     def __str__(self):
-        return f"{self.file}:{self.line + 1} {self.kind}: {self.before.strip()}  ->  {self.after.strip()}"
+        where = f"{self.file}:{self.line + 1} {self.function}"
+        return f"{where} {self.kind}: {self.before.strip()}  ->  {self.after.strip()}"
 
 
 def mutants_of(path):
     """The first place of every kind in each function of one file."""
     function, taken = "", set()
     for number, line in enumerate(path.read_text().splitlines()):
-        if FUNCTION.match(line) and not re.match(r"\s*(if|for|while|switch|return|else)\b", line):
-            function, taken = line.strip(), set()
+        if FUNCTION.match(line) and not STATEMENT.match(line):
+            function, taken = re.search(r"([\w~:]*)\(", line)[1], set()
             if not line.endswith("}"):
                 continue
         code = line.split("//")[0].rstrip()
@@ -107,27 +111,31 @@ class Build:
         lines = self.ninja("deps", command[command.index("-o") + 1])
         return {pathlib.Path(line).name for line in lines if "lib/oracle/" in line}
 
-    def test_with(self, mutant, scratch):
-        """Builds oracle_test with one mutant. Returns its path, or None where it does not compile."""
+    def steps(self, mutant):
+        """Which sources to build with it: of a header first the tests that are of it, or else one that uses it, since
+        most mutants need no more; then all."""
+        everything = [source for source in self.compile if mutant.file in self.includes[source]]
+        of_it = [source for source in everything if "/tests/" in source
+                 and f'"oracle/{mutant.file}"' in pathlib.Path(source).read_text()]
+        return [everything] if mutant.file.endswith(".cc") else [of_it or everything[:1], everything]
+
+    def test_with(self, mutant, sources, scratch):
+        """Builds oracle_test with one mutant in some sources. Returns its path, or None where it does not compile."""
         (scratch / "oracle").mkdir(exist_ok=True)
         lines = (ORACLE / mutant.file).read_text().splitlines()
         lines[mutant.line] = mutant.after
         mutated = scratch / "oracle" / mutant.file
         mutated.write_text("\n".join(lines) + "\n")
-        objects = []
-        for source in sorted(self.compile):
-            if mutant.file in self.includes[source]:
-                objects.append(self.compiled(source, mutated, scratch))
-                if objects[-1] is None:
-                    return None
+        objects = [self.compiled(source, mutated, scratch) for source in sorted(sources)]
+        if None in objects:
+            return None
         program = scratch / "oracle_test"
         command = list(self.link)
         command[command.index("-o") + 1] = str(program)
         # First of all, so that their functions are taken, those that headers define included; they stand in for the
         # tests' own.
-        replaced = {out[: -len(".o")] for out in objects}
-        command = [word for word in command if f"{scratch}/{pathlib.Path(word).stem}" not in replaced
-                   or not word.endswith(".cc.o")]
+        replaced = {pathlib.Path(out).name for out in objects}
+        command = [word for word in command if pathlib.Path(word).name not in replaced]
         first = next(i for i, word in enumerate(command) if word.endswith((".o", ".a")) and command[i - 1] != "-o")
         command[first:first] = objects
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
@@ -136,6 +144,8 @@ class Build:
     def compiled(self, source, mutated, scratch):
         command = list(self.compile[source])
         out = f"{scratch}/{pathlib.Path(source).name}.o"
+        if pathlib.Path(out).exists():  # of the step before
+            return out
         command[command.index("-o") + 1] = out
         if mutated.suffix == ".cc":
             command[command.index("-c") + 1] = str(mutated)
@@ -150,15 +160,16 @@ class Build:
         return out if done.returncode == 0 else None
 
 
-def limit_memory():
+def limit_resources():
     resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))  # of the processor: the machine may be busy
 
 
 def noticed(program, scratch):
     """Whether a test fails, crashes or hangs."""
     try:
-        run = subprocess.run([program, "--gtest_fail_fast", "--gtest_brief=1"], capture_output=True, timeout=60,
-                             cwd=scratch, preexec_fn=limit_memory, env=dict(os.environ, OMP_NUM_THREADS="1"))
+        run = subprocess.run([program, "--gtest_fail_fast", "--gtest_brief=1"], capture_output=True, timeout=1800,
+                             cwd=scratch, preexec_fn=limit_resources, env=dict(os.environ, OMP_NUM_THREADS="1"))
     except subprocess.TimeoutExpired:
         return True
     return run.returncode != 0
@@ -169,7 +180,7 @@ def known_survivors():
     if not SURVIVORS.exists():
         return {}
     with SURVIVORS.open() as rows:
-        return {(r["file"], r["kind"], r["mutant"]): r["reason"] for r in csv.DictReader(rows, delimiter="\t")}
+        return {tuple(r[column] for column in KEY): r["reason"] for r in csv.DictReader(rows, delimiter="\t")}
 
 
 def chosen_mutants(args, known):
@@ -179,17 +190,23 @@ def chosen_mutants(args, known):
     return mutants[:: args.every][part::parts]
 
 
+def outcome_of(mutant, build, scratch):
+    for sources in build.steps(mutant):
+        program = build.test_with(mutant, sources, scratch)
+        if program is None:
+            return "does not compile"
+        if noticed(program, scratch):
+            return "noticed"
+    return "survived"
+
+
 def try_all(mutants, build, known, scratch):
-    """How many were noticed, known not to be, not known and did not compile, and how many known ones were noticed."""
+    """How many mutants had which outcome."""
     counts = collections.Counter()
     for mutant in mutants:
-        program = build.test_with(mutant, scratch)
-        if program is None:
-            outcome = "does not compile"
-        elif noticed(program, scratch):
-            outcome = "noticed, though it is named as a survivor" if mutant.key() in known else "noticed"
-        else:
-            outcome = "known" if mutant.key() in known else "survived"
+        outcome = outcome_of(mutant, build, scratch)
+        if mutant.key() in known:
+            outcome = "known" if outcome == "survived" else f"{outcome}, though it is named as a survivor"
         counts[outcome] += 1
         if outcome not in ("noticed", "known"):
             print(f"{outcome}  {mutant}", flush=True)
@@ -213,8 +230,8 @@ def main():
         print("\n".join(map(str, chosen)))
         return 0
     gone = set(known) - {m.key() for m in all_mutants()}
-    for file, kind, mutant in sorted(gone):
-        print(f"not planted any more, though it is named as a survivor  {file} {kind}: {mutant}")
+    for key in sorted(gone):
+        print("not planted any more, though it is named as a survivor  " + " ".join(key))
     build = Build(args.build.resolve())
     with tempfile.TemporaryDirectory() as scratch:
         if noticed(build.folder / "tests/oracle_test", scratch):
