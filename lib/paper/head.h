@@ -132,9 +132,10 @@ void load_transposed(const Head& head, const T* x, const Block& block, T* out) {
       out[c * block.keys() + j - block.k0] = x[j * head.d + c];
 }
 
-/// Terms of one f32 sum; longer ones are sums of such. In one chain, equal terms round alike while
-/// the exponent stays, and 16k of them may be off by 4096 units.
-inline constexpr std::int64_t kLongestChain = 128;
+/// Terms of one f32 sum; longer ones are sums of such. In one chain, terms of one sign are off by
+/// as much as they are many, and equal ones round alike while the exponent stays: 16k of them may
+/// be off by 4096 units.
+inline constexpr std::int64_t kLongestChain = 64;
 
 /// Σ_n term(n), n < count.
 template <class T, class Term>
