@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -155,6 +156,7 @@ class TileRows {
   TileRows(const Visibility& sees, std::int64_t first_query, std::int64_t rows,
            std::int64_t first_key, std::int64_t columns)
       : rows_(rows), columns_(columns) {
+    assert(rows <= kMaxRows);
     // Neither end falls: the first row ends first, the last one begins last.
     whole_ = sees.keys(first_query).end >= first_key + columns &&
              sees.keys(first_query + rows - 1).begin <= first_key;

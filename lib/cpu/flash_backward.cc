@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -20,10 +21,10 @@ struct Blocks {
 constexpr Blocks kNarrowHead = {96, 192};
 constexpr Blocks kWideHead = {192, 384};
 constexpr Blocks kWidestHead = {192, 192};  ///< K, V, dK and dV of more keys would be beyond L2
-constexpr std::int64_t kWidestNarrowHead = 128, kWidestWideHead = 256;
+constexpr std::int64_t kNarrowUpTo = 128, kWideUpTo = 256;
 
 constexpr Blocks blocks_of(const Shape& s) {
-  return s.d <= kWidestNarrowHead ? kNarrowHead : s.d <= kWidestWideHead ? kWideHead : kWidestHead;
+  return s.d <= kNarrowUpTo ? kNarrowHead : s.d <= kWideUpTo ? kWideHead : kWidestHead;
 }
 
 /// Keys of a work item; fewer where there would be less than four items a thread.
@@ -58,6 +59,9 @@ void DqAccumulator::wait_for_turn(std::int64_t q_block, std::int64_t key_block) 
   while (turn_[static_cast<std::size_t>(q_block)].load(std::memory_order_acquire) != key_block)
     std::this_thread::yield();
 }
+
+static_assert(std::max({kNarrowHead.queries, kWideHead.queries, kWidestHead.queries}) <=
+              FlashBackward::kMaxQBlock);
 
 FlashBackward::FlashBackward(const Problem& p, const Execution& e, const RowMaxima& maxima)
     : FlashBackward(p, e, tile_ops(e.isa, p.dtype), maxima) {}
@@ -229,10 +233,11 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
                            convert(2 * rows * shape.d) + touch(rows * (shape.d + 3)));
     const std::int64_t row = query_row(b, h, first);
     for (std::int64_t r = 0; r < rows; ++r) {
-      const double delta = ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.dk),
-                                       as_f32(rows_of(io.in->d_o, b, h, first + r), t.dv), shape.d);
-      delta_[row + r] = static_cast<float>(delta);
-      delta_low_[row + r] = static_cast<float>(delta - static_cast<double>(delta_[row + r]));
+      const auto [high, low] =
+          split(ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.dk),
+                            as_f32(rows_of(io.in->d_o, b, h, first + r), t.dv), shape.d));
+      delta_[row + r] = high;
+      delta_low_[row + r] = low;
     }
     std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
     const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], block % q_blocks_);

@@ -53,6 +53,8 @@ class DqAccumulator {
 /// K/V head, with all query heads of its group.
 class FlashBackward final : public AttentionPass {
  public:
+  static constexpr std::int64_t kMaxQBlock = 192;
+
   /// `maxima`: what the forward kept. Its products are summed in the same order as here, so that P
   /// comes out the same.
   FlashBackward(const Problem& p, const Execution& e, const RowMaxima& maxima);
@@ -93,8 +95,6 @@ class FlashBackward final : public AttentionPass {
     PhaseProfile* profile;
     int thread;
   };
-
-  static constexpr std::int64_t kMaxQBlock = 192;
 
   /// A block of queries of one head; of the item's keys its rows see none beyond the first `keys`.
   struct QueryTile {

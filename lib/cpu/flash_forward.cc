@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -56,6 +57,8 @@ std::int64_t choose_kv_block(const Shape& s, const TileOps& ops) {
 }
 
 }  // namespace
+
+static_assert(std::max(kNarrowHead.row_group, kWideHead.row_group) <= FlashForward::kMaxRowGroup);
 
 FlashForward::FlashForward(const Problem& p, const Execution& e, RowMaxima* maxima)
     : FlashForward(p, e, tile_ops(e.isa, p.dtype), maxima) {}

@@ -10,6 +10,8 @@ namespace flashbench::cpu {
 /// O normalised once at the end. Work item: one block of queries of one head.
 class FlashForward final : public AttentionPass {
  public:
+  static constexpr std::int64_t kMaxRowGroup = 48;
+
   /// `maxima`: where to keep what a backward needs; null where none follows.
   FlashForward(const Problem& p, const Execution& e, RowMaxima* maxima = nullptr);
   /// With the operations of any table: f32 words, or pairs of bf16.
@@ -23,8 +25,6 @@ class FlashForward final : public AttentionPass {
   void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
 
  private:
-  static constexpr std::int64_t kMaxRowGroup = 48;
-
   /// A thread's own tiles.
   struct Tiles {
     float* q;          ///< [q_block][q_stride], with the sign of the scale; words

@@ -156,7 +156,7 @@ struct TilePart {
 /// which a register tile begins: begin() initialises the accumulators, finish() consumes them.
 /// longest_chain(): the words that are added up before the accumulators begin anew.
 /// part(): of the tile of `rows` rows and `columns` columns at (i, j) of a product over k words;
-/// columns that are left out go to hide(). Tiles are asked for in ascending order of i.
+/// columns that are left out go to store_zeros(). Tiles are asked for in ascending order of i.
 template <typename Operand>
 class StoreTile {
  public:
@@ -173,7 +173,7 @@ class StoreTile {
     const auto [begin, end] = words_.of_rows(i, rows, k);
     return {begin == end && adds() ? 0 : columns, begin, end};
   }
-  void hide(std::int64_t, std::int64_t, std::int64_t, std::int64_t) const {}
+  void store_zeros(std::int64_t, std::int64_t, std::int64_t, std::int64_t) const {}
   template <int kRows, int kVectors>
   HWY_INLINE void begin(Accumulators<kRows, kVectors>& sum, std::int64_t i, std::int64_t j) const {
     set_zero<kRows, kVectors>(sum);
@@ -296,7 +296,8 @@ inline void for_each_tile(std::int64_t m, std::int64_t n, std::int64_t k, Matrix
         table.f[words > epilogue.longest_chain()][transposed][part.columns / lanes][rows](
             words, a.data + i * a.row + part.begin * a.col, stride_a, panel + part.begin * b.row,
             b.row, next, next_step, epilogue, i, j);
-      if (part.columns < columns) epilogue.hide(i, rows, j + part.columns, columns - part.columns);
+      if (part.columns < columns)
+        epilogue.store_zeros(i, rows, j + part.columns, columns - part.columns);
       next += prefetch.step;
     }
   }

@@ -146,8 +146,7 @@ inline void row_add(float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std::int
 
 inline void row_dscores(float* HWY_RESTRICT dp, const float* HWY_RESTRICT p, std::int64_t n,
                         double delta) {
-  const auto high = static_cast<float>(delta);
-  const auto low = static_cast<float>(delta - static_cast<double>(high));
+  const auto [high, low] = split(delta);
   for (std::int64_t i = 0; i < n; ++i) dp[i] = p[i] * (dp[i] - high - low);
 }
 

@@ -45,10 +45,10 @@ struct Exp2Tile {
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   TilePart part(std::int64_t i, std::int64_t count, std::int64_t j, std::int64_t columns,
                 std::int64_t k) const {
-    return {seen_columns(rows.seen, i, count, j, columns, vector_lanes()), 0, k};
+    return {columns_to_compute(rows.seen, i, count, j, columns, vector_lanes()), 0, k};
   }
-  HWY_ATTR void hide(std::int64_t i, std::int64_t count, std::int64_t j,
-                     std::int64_t columns) const {
+  HWY_ATTR void store_zeros(std::int64_t i, std::int64_t count, std::int64_t j,
+                            std::int64_t columns) const {
     const std::int64_t lanes = vector_lanes();
     for (std::int64_t r = i; r < i + count; r += kTogether) {
       for (std::int64_t at = j; at < j + columns; at += lanes)
@@ -154,10 +154,10 @@ struct DscoresTile {
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   TilePart part(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
                 std::int64_t k) const {
-    return {seen_columns(seen, i, rows, j, columns, vector_lanes()), 0, k};
+    return {columns_to_compute(seen, i, rows, j, columns, vector_lanes()), 0, k};
   }
-  HWY_ATTR void hide(std::int64_t i, std::int64_t rows, std::int64_t j,
-                     std::int64_t columns) const {
+  HWY_ATTR void store_zeros(std::int64_t i, std::int64_t rows, std::int64_t j,
+                            std::int64_t columns) const {
     constexpr std::int64_t kTogether = Operand::kRowsPerWord;
     for (std::int64_t at = j; at < j + columns; at += vector_lanes()) {
       for (std::int64_t r = i; r < i + rows; r += kTogether)
@@ -216,10 +216,10 @@ inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a,
 
 template <typename Tile>
 inline void gemm_dscores(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                         MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas d,
+                         MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
                          SeenColumns seen) {
-  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<typename Tile::Operand>{ds, ds_rows, p, d, seen},
-                      {});
+  for_each_tile<Tile>(m, n, k, a, b,
+                      DscoresTile<typename Tile::Operand>{ds, ds_rows, p, delta, seen}, {});
   for (std::int64_t i = 0; i < m; ++i) Tile::Operand::end_row(ds.data + i * ds.row, n);
 }
 

@@ -27,7 +27,7 @@ ComputedPairs computed_pairs(const TileOps& ops, const SeenColumns& seen, std::i
     const std::int64_t rows = std::min<std::int64_t>(ops.rows, m - i);
     for (std::int64_t j = 0; j < n; j += ops.cols) {
       const std::int64_t columns = std::min<std::int64_t>(ops.cols, round_up(n - j, ops.lanes));
-      pairs.elements += rows * seen_columns(seen, i, rows, j, columns, ops.lanes);
+      pairs.elements += rows * columns_to_compute(seen, i, rows, j, columns, ops.lanes);
     }
   }
   return pairs;

@@ -28,8 +28,8 @@ struct SeenColumns {
 
 /// The first columns of a register tile at (i, j) that some of its rows see: whole vectors from
 /// column j on.
-inline std::int64_t seen_columns(const SeenColumns& seen, std::int64_t i, std::int64_t rows,
-                                 std::int64_t j, std::int64_t columns, std::int64_t lanes) {
+inline std::int64_t columns_to_compute(const SeenColumns& seen, std::int64_t i, std::int64_t rows,
+                                       std::int64_t j, std::int64_t columns, std::int64_t lanes) {
   if (!seen.begin.empty() && seen.begin[static_cast<std::size_t>(i)] >= j + columns) return 0;
   if (seen.end.empty()) return columns;
   const std::int64_t end = seen.end[static_cast<std::size_t>(i + rows - 1)];

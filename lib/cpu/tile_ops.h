@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -69,6 +70,13 @@ struct RowDeltas {
   const float* high;  ///< [m]
   const float* low;   ///< [m]
 };
+struct TwoFloats {
+  float high, low;
+};
+inline TwoFloats split(double x) {
+  const auto high = static_cast<float>(x);
+  return {high, std::isfinite(high) ? static_cast<float>(x - static_cast<double>(high)) : 0.0f};
+}
 
 /// The largest sum of a row of P = 2^(S - max) that gemm_exp2 lets pass. A larger one says that max
 /// was far below the row's true maximum: the tile is then computed again with the true one, long
@@ -82,7 +90,7 @@ inline constexpr std::int64_t kLongestChain = 128;
 
 /// What a product does to C. kAddShortSums is for dV = Pᵀ·dO in f32: of a positive P, and dO of one
 /// sign, a chain is off by as much as its terms are many, so that it ends after kShortChain. This
-/// costs 1 % of the backward at d = 64.
+/// costs 1 % of the backward at d = 64. Of bf16 pairs it is kAdd.
 enum class Write { kStore, kAdd, kAddShortSums };
 inline constexpr std::int64_t kShortChain = 48;  ///< half of a block of 96 queries
 
@@ -154,7 +162,8 @@ struct TileOps {
   /// p, for one that sums over rows (dSᵀ·Q). In f32 both are the same words, and only ds_rows is
   /// written. Writes round_up(n, lanes) columns, 0 in those that are not seen.
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
-                       MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas d, SeenColumns seen);
+                       MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
+                       SeenColumns seen);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B read where it lies in a tensor: no position is -1, and
   /// rows are readable up to round_up(d, lanes), where A or B holds zeros.
@@ -168,9 +177,8 @@ struct TileOps {
   void (*row_to_operand)(float* row, std::int64_t n);
   /// Largest of s[0, n); -inf when n is 0.
   float (*row_max)(const float* s, std::int64_t n);
-  /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. 2^x is within 1.25 ulp for
-  /// results
-  /// >= 2^-126, 0 below; NaN stays NaN.
+  /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. Results of 2^-126 and more are
+  /// within 1.25 ulp, smaller ones 0; NaN stays NaN.
   float (*row_exp2)(float* s, std::int64_t n, float max, float factor);
   /// x[i] *= factor.
   void (*row_scale)(float* x, std::int64_t n, float factor);

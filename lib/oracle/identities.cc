@@ -182,13 +182,15 @@ Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int
   return mean;
 }
 
-/// Whether all rows of Q that see something hold the same.
-bool queries_are_equal(const Definition& def, const SampledGroup& group) {
+/// Whether all rows of Q that see something hold, and see, the same: then P is.
+bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   const Shape& s = def.shape();
+  if (def.problem().causal && s.q_len > 1) return false;
   Doubles first, row;
   for (std::int64_t n = 0; n < s.group() * s.q_len; ++n) {
-    if (def.empty_row(group.b, n % s.q_len)) continue;
-    load(def.inputs().q, group.b, group.h_kv * s.group() + n / s.q_len, n % s.q_len, row);
+    const std::int64_t i = n % s.q_len;
+    if (def.empty_row(group.b, i)) continue;
+    load(def.inputs().q, group.b, group.h_kv * s.group() + n / s.q_len, i, row);
     if (first.empty()) first = row;
     if (row != first) return false;
   }
@@ -265,9 +267,10 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
   const auto d = static_cast<std::size_t>(s.d_v());
   const TensorNoise noise = noise_of(def, group, profile_of(def, keys, keys.results.dv));
   Doubles got(d, 0.0), want(d, 0.0), of_values(d, 0.0), of_rows(d, 0.0), alike(d, 0.0), row;
-  // Where all queries are equal, dV is P·Σ dO: in 16 bits a channel's products, of weights of few
-  // digits and one number, are all rounded up, or all down, by as much as their mantissas say.
-  const bool one_query = noise.rounding.of_16_bits() && queries_are_equal(def, group);
+  // Where P is the same for all queries, dV is P·Σ dO: in 16 bits a channel's products, of weights
+  // of few digits and one number, are all rounded up, or all down, by as much as their mantissas
+  // say.
+  const bool one_p = noise.rounding.of_16_bits() && rows_of_p_are_equal(def, group);
   const double smallest = noise.rounding.smallest();
   double sizes = 0;  // of all keys' noise
   for (std::int64_t j = 0; j < s.kv_len; ++j) {
@@ -280,7 +283,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
       if (!def.kept(group.b, j)) continue;  // exactly 0
       // Next to the smallest number rounding has no random sign: 0 loses what it stands for.
       if (std::abs(row[c]) < 8 * smallest) alike[c] += smallest;
-      if (one_query) alike[c] += 2.0 / 3 * std::sqrt(noise.rounding.stored(row[c]));
+      if (one_p) alike[c] += 2.0 / 3 * std::sqrt(noise.rounding.stored(row[c]));
     }
     if (def.kept(group.b, j)) sizes += noise.profile.row(j, 1, values) / static_cast<double>(d);
   }

@@ -86,6 +86,17 @@ TEST_P(SeenColumnsTest, WhatNoRowOfARegisterTileSeesIsNotRead) {
   for (const float c : product(tile, m, n, false, band.seen(), x, d)) ASSERT_TRUE(std::isfinite(c));
 }
 
+TEST_P(SeenColumnsTest, QueriesThatSeeNothingOfARegisterTileOfKeysAreNotRead) {
+  const std::int64_t blind = 7, m = 50, n = 2 * ops.rows, d = ops.cols;
+  Band band;
+  band.end.assign(static_cast<std::size_t>(m), n);
+  std::fill_n(band.end.begin(), blind, 0);
+  auto x = random_values(m * d, 2);
+  std::fill_n(x.begin(), blind * d, kNaN);
+  for (const float c : product(random_values(m * n, 1), m, n, true, band.seen(), x, d))
+    ASSERT_TRUE(std::isfinite(c));
+}
+
 TEST_P(SeenColumnsTest, HiddenPartsOfPAndDsAreZeroWhateverWasThere) {
   const std::int64_t m = 50, n = 150, k = 8;
   const auto a = random_values(m * k, 1), b = random_values(k * n, 2);

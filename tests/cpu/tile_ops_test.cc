@@ -25,7 +25,7 @@ TEST_P(TileOpsTest, GemmTailsInEveryDirectionAndBothLayoutsOfA) {
                             {13, 33, 65}, {25, 50, 96}, {97, 40, 31}, {2, 130, 5}};
   for (const auto& [m, n, k] : cases)
     for (const bool transposed : {false, true})
-      for (const Write write : {Write::kStore, Write::kAdd}) {
+      for (const Write write : {Write::kStore, Write::kAdd, Write::kAddShortSums}) {
         const auto a = random_values(m * k, 1), b = random_values(k * n, 2);
         const std::int64_t n_panels = round_up(n, ops.cols), n_c = round_up(n, ops.lanes) + 3;
         std::vector<float> panels(static_cast<std::size_t>(n_panels * k));
@@ -35,7 +35,7 @@ TEST_P(TileOpsTest, GemmTailsInEveryDirectionAndBothLayoutsOfA) {
         ops.gemm(m, n, k, ma, {panels.data(), ops.cols, k * ops.cols}, {c.data(), n_c}, write, {});
         for (std::int64_t i = 0; i < m; ++i) {
           for (std::int64_t j = 0; j < n; ++j) {
-            double want = write == Write::kAdd ? 0.5 : 0.0, size = 1;
+            double want = write == Write::kStore ? 0.0 : 0.5, size = 1;
             for (std::int64_t p = 0; p < k; ++p) {
               const double product =
                   static_cast<double>(
