@@ -4,18 +4,12 @@
 #include <cstdint>
 #include <span>
 
+#include "cpu/blocks.h"
+
 // What products leave out of a tile of P or dS, of which each row of queries sees a range of keys.
 namespace flashbench::cpu {
 
 struct TileOps;
-
-constexpr std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
-  return (n + multiple - 1) / multiple * multiple;
-}
-
-constexpr std::int64_t blocks(std::int64_t n, std::int64_t block) {
-  return (n + block - 1) / block;
-}
 
 /// What the rows of queries of a tile see of its columns, the keys: row i [begin[i], end[i]),
 /// neither of which falls from row to row. Elsewhere the tile is 0. Empty: begin is 0, end the last

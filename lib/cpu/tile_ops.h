@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/dtype.h"
+#include "cpu/blocks.h"
 #include "cpu/seen_columns.h"
 #include "kernel/execution.h"
 
@@ -96,7 +97,8 @@ inline constexpr std::int64_t kShortChain = 48;  ///< half of a block of 96 quer
 
 /// Software prefetch of what the next product will read, so that memory is busy while this one
 /// computes: `step` bytes from `next` on for each register tile, into L2 (dots, add_rows: for each
-/// four rows of B, into L1). Prefetching beyond an allocation is harmless.
+/// four rows of B, into L1), less where the tile is summed over fewer words than k. Prefetching
+/// beyond an allocation is harmless.
 struct Prefetch {
   const std::byte* next = nullptr;
   std::int64_t step = 0;

@@ -77,13 +77,29 @@ class ColumnBlock {
     explicit OfKey(const Rounding& rounding) : cells(rounding) {}
     double alike(Weights OfKey::*of) const { return of == &OfKey::p ? cells.alike() : 0; }
   };
-  /// Errors that rows have in common add up, with their signs.
-  struct EqualRows {
-    Doubles sum, apart;  ///< [keys, d]: Σ w·x and Σ w²·x², w² the noise of a weight
-    Doubles total;       ///< [keys, d]: the sum itself
+  /// P or dS of the tile, [keys, rows]; before weights() the products S and dP and their Σ of
+  /// squares.
+  struct Tile {
+    Doubles weight, noise, lost;
+    Doubles of_score;  ///< with its sign, the deviation that errors of P give it
+    Doubles rest;      ///< noise - of_score²; empty where that is 0
+  };
+  /// Errors that rows have in common add up, with their signs. [keys, d]: Σ w·x and Σ w²·x² of
+  /// deviations w.
+  struct CommonErrors {
+    Doubles sum, apart;
+    void add(std::int64_t at, double term) {
+      sum.data()[at] += term;
+      apart.data()[at] += term * term;
+    }
+  };
+  /// Terms that are added up with the same rounding each time: [keys, d] their sum.
+  struct EqualTerms {
+    Doubles sum;
     double count = 0;
   };
-  using Groups = std::unordered_map<std::uint64_t, EqualRows>;
+  template <typename Of>
+  using ByRow = std::unordered_map<std::uint64_t, Of>;
   /// One of the two sums, as it grows.
   struct Sums {
     Expected total;
@@ -93,8 +109,9 @@ class ColumnBlock {
     // alike, so that this adds up.
     Doubles shift;
     PartialSums parts;
-    Groups scores;  ///< by what a row of Q holds: equal ones have equal scores
-    Groups rows;    ///< by what the rows of Q and dO hold: all is equal
+    ByRow<CommonErrors> of_scores;  ///< by what a row of Q holds: equal ones have equal scores
+    ByRow<CommonErrors> of_rows;    ///< by what the rows of Q and dO hold: all is equal
+    ByRow<EqualTerms> terms;        ///< likewise
     Sums(std::int64_t keys, std::int64_t d)
         : total(keys, d),
           weighed(total.value.size(), 0.0),
@@ -109,10 +126,8 @@ class ColumnBlock {
   void products();
   void weights();
   void accumulate();
-  void accumulate(const Doubles& weight, const Doubles& noise, const Doubles& of_score,
-                  const Doubles& lost, const Panel& x, Sums& sums) const;
-  void add_up_equal(const Doubles& weight, const Doubles& noise, const Doubles& of_score,
-                    const Panel& x, Sums& sums) const;
+  void accumulate(const Tile& tile, const Panel& x, Sums& sums) const;
+  void add_up_equal(const Tile& tile, const Panel& x, Sums& sums) const;
   Expected expect(Sums& sums, Weights OfKey::*weights, double factor) const;
 
   const Definition& def_;
@@ -127,11 +142,8 @@ class ColumnBlock {
   std::span<const RowStats> tile_stats_;
   std::int64_t tile_h_ = 0;
   std::vector<std::int64_t> tile_rows_;
-  // [keys, rows of the tile]: S and dP with Σ_c (q·k)² and Σ_c (dO·v)², then P and dS with noise.
-  Doubles p_, ds_, p_noise_, ds_noise_, p_lost_, ds_lost_;
-  // [keys, rows of the tile]: with its sign, the deviation that errors of P give to P and to dS;
-  // and what rounding O to 16 bits gives to dS, through D.
-  Doubles p_of_score_, ds_of_score_, ds_of_rounded_o_;
+  Tile p_, ds_;
+  Doubles ds_of_rounded_o_;  // [keys, rows of the tile]: what rounding O gives to dS, through D
   bool any_lost_ = false;
   Doubles pq_;                                 // [keys, d]: Σ_i P·Q
   double different_ = 0, different_rows_ = 0;  // rows of Q, and of Q and dO
@@ -188,120 +200,123 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
 void ColumnBlock::products() {
   const std::int64_t rows = q_.rows;
   const auto count = static_cast<std::size_t>(keys_ * rows);
-  for (Doubles* m : {&p_, &ds_, &p_noise_, &ds_noise_}) m->assign(count, 0.0);
+  for (Doubles* m : {&p_.weight, &ds_.weight, &p_.noise, &ds_.noise}) m->assign(count, 0.0);
   Doubles qt_square, dot_square;
   squares(q_.xt, qt_square);
   squares(do_.xt, dot_square);
-  multiply_add(keys_, rows, d_, k_.x.data(), d_, q_.xt.data(), rows, p_.data(), rows);
-  multiply_add(keys_, rows, d_, k_.square.data(), d_, qt_square.data(), rows, p_noise_.data(),
+  multiply_add(keys_, rows, d_, k_.x.data(), d_, q_.xt.data(), rows, p_.weight.data(), rows);
+  multiply_add(keys_, rows, d_, k_.square.data(), d_, qt_square.data(), rows, p_.noise.data(),
                rows);
-  multiply_add(keys_, rows, d_v_, v_.x.data(), d_v_, do_.xt.data(), rows, ds_.data(), rows);
-  multiply_add(keys_, rows, d_v_, v_.square.data(), d_v_, dot_square.data(), rows, ds_noise_.data(),
+  multiply_add(keys_, rows, d_v_, v_.x.data(), d_v_, do_.xt.data(), rows, ds_.weight.data(), rows);
+  multiply_add(keys_, rows, d_v_, v_.square.data(), d_v_, dot_square.data(), rows, ds_.noise.data(),
                rows);
 }
 
 /// P, dS and the expected squares of their errors for the tile, keys down and queries across.
 void ColumnBlock::weights() {
   const auto rows = static_cast<std::size_t>(q_.rows);
-  p_lost_.assign(p_.size(), 0.0);
-  ds_lost_.assign(p_.size(), 0.0);
-  for (Doubles* m : {&p_of_score_, &ds_of_score_, &ds_of_rounded_o_}) m->assign(p_.size(), 0.0);
-  for (std::size_t m = 0; m < p_.size(); ++m) {
+  const std::size_t count = p_.weight.size();
+  for (Doubles* m :
+       {&p_.lost, &p_.of_score, &ds_.lost, &ds_.of_score, &ds_.rest, &ds_of_rounded_o_})
+    m->assign(count, 0.0);
+  for (std::size_t m = 0; m < count; ++m) {
     const std::size_t n = m / rows, i = m % rows;
     const RowStats& row = tile_stats_[i];
     const bool visible = def_.visible(b_, tile_rows_[i], which_[n]);
     const Score score =
-        visible ? def_.score_with_slope(scale_ * p_[m], tile_h_, tile_rows_[i], which_[n])
+        visible ? def_.score_with_slope(scale_ * p_.weight[m], tile_h_, tile_rows_[i], which_[n])
                 : Score{0, 0};
-    const double log_p = score.value - row.lse, dp = ds_[m], before = dp - row.d;
+    const double log_p = score.value - row.lse, dp = ds_.weight[m], before = dp - row.d;
     const double p = visible ? std::exp(log_p) : 0.0;
     const double ds = p * before * score.slope;
     const StoreError p_error = rounding_.of(p);
     const StoreError ds_error = rounding_.of_gradient(ds, p, scale_);
     if (visible) {
-      const double of_score = exp_noise(scale_, d_, p_[m], p_noise_[m], score);
-      const double dp_noise = sum_noise(d_v_, square(dp), ds_noise_[m]);
+      const double of_score = exp_noise(scale_, d_, p_.weight[m], p_.noise[m], score);
+      const double dp_noise = sum_noise(d_v_, square(dp), ds_.noise[m]);
       const double of_dp = row.d_noise + dp_noise;
       if (same_do_) of_key_[n].dp_noise = dp_noise;
       const double noise = row.noise_of(p, log_p, of_score) + square(p) * row.from_lse();
       // Some kernels multiply by P as it was rounded for Pᵀ·dO.
-      const double of_p = square(score.slope) * (noise + p_error.random) + square(kF32Roundoff * p);
-      p_noise_[m] = noise + p_error.random;
-      p_of_score_[m] = std::sqrt(p_noise_[m]);
-      ds_of_score_[m] = before * score.slope * p_of_score_[m];
+      p_.noise[m] = noise + p_error.random;
+      p_.of_score[m] = std::sqrt(p_.noise[m]);
+      ds_.of_score[m] = before * score.slope * p_.of_score[m];
+      ds_.rest[m] =
+          square(before * kF32Roundoff * p) + ds_error.random + square(p * score.slope) * of_dp;
+      ds_.noise[m] = square(ds_.of_score[m]) + ds_.rest[m];
       ds_of_rounded_o_[m] = p * score.slope * row.d_shift;
-      ds_noise_[m] = square(before) * of_p + ds_error.random + square(p * score.slope) * of_dp;
     } else {
-      p_noise_[m] = ds_noise_[m] = 0;
+      p_.noise[m] = ds_.noise[m] = 0;
     }
-    p_[m] = p;
-    ds_[m] = ds;
-    p_lost_[m] = p_error.lost;
-    ds_lost_[m] = ds_error.lost;
+    p_.weight[m] = p;
+    ds_.weight[m] = ds;
+    p_.lost[m] = p_error.lost;
+    ds_.lost[m] = ds_error.lost;
     any_lost_ |= p_error.lost > 0 || ds_error.lost > 0;
     OfKey& key = of_key_[n];
     const double from_lse = square(p) * row.from_lse();
     const double alike =
         row.alike == 0 ? 0 : p_error.random * row.alike / rounding_.alike();  // at most all of it
-    key.p.add(p, p_noise_[m], from_lse + alike);
-    key.ds.add(ds, ds_noise_[m],
+    key.p.add(p, p_.noise[m], from_lse + alike);
+    key.ds.add(ds, ds_.noise[m],
                square(p * score.slope) * row.d_noise + square(before * score.slope) * from_lse);
     if (p > 0) key.cells.add(p);
   }
 }
 
 void ColumnBlock::accumulate() {
-  accumulate(p_, p_noise_, p_of_score_, p_lost_, do_, dv_);
-  accumulate(ds_, ds_noise_, ds_of_score_, ds_lost_, q_, dk_);
+  accumulate(p_, do_, dv_);
+  accumulate(ds_, q_, dk_);
   if (rounding_.of_16_bits())
     multiply_add(keys_, d_, q_.rows, ds_of_rounded_o_.data(), q_.rows, q_.x.data(), d_,
                  dk_.shift.data(), d_);
   if (same_do_)
-    multiply_add(keys_, d_, q_.rows, p_.data(), q_.rows, q_.x.data(), d_, pq_.data(), d_);
+    multiply_add(keys_, d_, q_.rows, p_.weight.data(), q_.rows, q_.x.data(), d_, pq_.data(), d_);
 }
 
-void ColumnBlock::accumulate(const Doubles& weight, const Doubles& noise, const Doubles& of_score,
-                             const Doubles& lost, const Panel& x, Sums& sums) const {
+void ColumnBlock::accumulate(const Tile& tile, const Panel& x, Sums& sums) const {
   const auto add = [&](const Doubles& left, const Doubles& right, Doubles& out) {
     multiply_add(keys_, x.d, x.rows, left.data(), x.rows, right.data(), x.d, out.data(), x.d);
   };
-  add(weight, x.x, sums.total.value);
+  add(tile.weight, x.x, sums.total.value);
   sums.parts.see(sums.total.value);
-  add(noise, x.square, sums.weighed);
-  if (any_lost_) add(lost, x.magnitude, sums.lost);
+  add(tile.noise, x.square, sums.weighed);
+  if (any_lost_) add(tile.lost, x.magnitude, sums.lost);
   const double share = 1 / static_cast<double>(stats_.size());
   for (std::int64_t m = 0; m < x.rows * x.d; ++m)
     sums.mean.data()[m % x.d] += share * x.x.data()[m];
-  add_up_equal(weight, noise, of_score, x, sums);
+  add_up_equal(tile, x, sums);
 }
 
 /// Adds up the errors of query rows of which there are several. Equal rows of Q have equal scores,
 /// so that P is off by the same: in dS with the sign of dP - D. What else dS is off by, and how the
 /// terms of a sum are rounded, is the same where dO is, too.
-void ColumnBlock::add_up_equal(const Doubles& weight, const Doubles& noise, const Doubles& of_score,
-                               const Panel& x, Sums& sums) const {
-  const auto add = [&](EqualRows& equal, std::int64_t i, auto deviation) {
-    equal.sum.resize(sums.weighed.size());
-    equal.apart.resize(sums.weighed.size());
-    equal.total.resize(sums.weighed.size());
-    ++equal.count;
-    for (std::int64_t n = 0; n < keys_; ++n) {
-      const double w = deviation(n * x.rows + i);
-      for (std::int64_t c = 0; c < x.d; ++c) {
-        const double term = w * x.x.data()[i * x.d + c];
-        equal.total.data()[n * x.d + c] += weight.data()[n * x.rows + i] * x.x.data()[i * x.d + c];
-        equal.sum.data()[n * x.d + c] += term;
-        equal.apart.data()[n * x.d + c] += term * term;
-      }
-    }
-  };
+void ColumnBlock::add_up_equal(const Tile& tile, const Panel& x, Sums& sums) const {
+  const std::size_t size = sums.weighed.size();
   for (std::int64_t i = 0; i < x.rows; ++i) {
-    if (const std::uint64_t row = q_.hash(i); repeated_.contains(row))
-      add(sums.scores[row], i, [&](std::int64_t m) { return of_score.data()[m]; });
-    if (const std::uint64_t row = combined(q_.hash(i), do_.hash(i)); repeated_rows_.contains(row))
-      add(sums.rows[row], i, [&](std::int64_t m) {
-        return std::sqrt(std::max(0.0, noise.data()[m] - square(of_score.data()[m])));
-      });
+    const auto for_terms = [&](const Doubles& weight, auto add) {
+      for (std::int64_t n = 0; n < keys_; ++n)
+        for (std::int64_t c = 0; c < x.d; ++c)
+          add(n * x.d + c, weight.data()[n * x.rows + i], x.x.data()[i * x.d + c]);
+    };
+    if (const std::uint64_t row = q_.hash(i); repeated_.contains(row)) {
+      CommonErrors& errors = sums.of_scores[row];
+      for (Doubles* m : {&errors.sum, &errors.apart}) m->resize(size);
+      for_terms(tile.of_score,
+                [&](std::int64_t at, double w, double term) { errors.add(at, w * term); });
+    }
+    const std::uint64_t row = combined(q_.hash(i), do_.hash(i));
+    if (!repeated_rows_.contains(row)) continue;
+    EqualTerms& equal = sums.terms[row];
+    equal.sum.resize(size);
+    ++equal.count;
+    for_terms(tile.weight,
+              [&](std::int64_t at, double w, double term) { equal.sum.data()[at] += w * term; });
+    if (tile.rest.empty()) continue;
+    CommonErrors& errors = sums.of_rows[row];
+    for (Doubles* m : {&errors.sum, &errors.apart}) m->resize(size);
+    for_terms(tile.rest,
+              [&](std::int64_t at, double w, double term) { errors.add(at, std::sqrt(w) * term); });
   }
 }
 
@@ -311,13 +326,13 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor)
   const std::int64_t d = total.d;
   Weights shared;                             // by all keys: an error of D, of LSE, of a row's P
   Doubles together(total.value.size(), 0.0);  // errors that add up, beyond the sum of squares
-  for (const Groups* groups : {&sums.scores, &sums.rows})
-    for (const auto& [row, equal] : *groups)
+  for (const auto* common : {&sums.of_scores, &sums.of_rows})
+    for (const auto& [row, errors] : *common)
       for (std::size_t at = 0; at < together.size(); ++at)
-        together[at] += std::max(0.0, square(equal.sum[at]) - equal.apart[at]);
-  for (const auto& [row, equal] : sums.rows)
+        together[at] += std::max(0.0, square(errors.sum[at]) - errors.apart[at]);
+  for (const auto& [row, equal] : sums.terms)
     for (std::size_t at = 0; at < together.size(); ++at)
-      together[at] += alike_sum_noise(equal.count) * square(equal.total[at]);
+      together[at] += alike_sum_noise(equal.count) * square(equal.sum[at]);
   for (std::int64_t n = 0; n < keys_; ++n) {
     const OfKey& key = of_key_[static_cast<std::size_t>(n)];
     const Weights& w = key.*weights;

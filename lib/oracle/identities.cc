@@ -75,7 +75,7 @@ class Products {
            const Tensor& noisy, const Doubles& y, const TensorNoise& noise, std::int64_t first,
            Keep keep, Unit unit) {
     const Doubles along = project(exact, b, h, x, keep), with = project(noisy, b, h, y, keep);
-    double errors = 0;
+    const double repeats = noise.profile.repeats(static_cast<double>(exact.dims().rows));
     Doubles row;
     for (std::int64_t r = 0; r < exact.dims().rows; ++r) {
       const auto n = static_cast<std::size_t>(r);
@@ -88,10 +88,9 @@ class Products {
         values += square(y[c] * row[c]);
         stored += square(y[c]) * noise.of(row[c]);
       }
-      const double of_row = noise.profile.row(first + r, unit(r), values) + stored;
-      errors += square(along[n]) * of_row;
+      variance += square(along[n]) * (repeats * noise.profile.row(first + r, unit(r)) +
+                                      noise.profile.excess(first + r, unit(r), values) + stored);
     }
-    variance += errors * noise.profile.repeats(static_cast<double>(exact.dims().rows));
   }
 };
 
@@ -272,7 +271,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
   // say.
   const bool one_p = noise.rounding.of_16_bits() && rows_of_p_are_equal(def, group);
   const double smallest = noise.rounding.smallest();
-  double sizes = 0;  // of all keys' noise
+  double sizes = 0, excess = 0;  // of all keys' noise
   for (std::int64_t j = 0; j < s.kv_len; ++j) {
     load(dv, group.b, group.h_kv, j, row);
     double values = 0;
@@ -285,7 +284,9 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
       if (std::abs(row[c]) < 8 * smallest) alike[c] += smallest;
       if (one_p) alike[c] += 2.0 / 3 * std::sqrt(noise.rounding.stored(row[c]));
     }
-    if (def.kept(group.b, j)) sizes += noise.profile.row(j, 1, values) / static_cast<double>(d);
+    if (!def.kept(group.b, j)) continue;
+    sizes += noise.profile.row(j, 1) / static_cast<double>(d);
+    excess += noise.profile.excess(j, 1, values) / static_cast<double>(d);
   }
   for (std::size_t n = 0; n < stats.size(); ++n) {
     if (stats[n].empty) continue;
@@ -299,9 +300,9 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
   const double repeats = noise.profile.repeats(static_cast<double>(s.kv_len));
   const double all = noise_of_p(def, group).all;
   for (std::size_t c = 0; c < d; ++c) {
-    const double variance =
-        repeats * (square(noise.profile.channel(c)) * sizes + of_values[c] + of_rows[c]) +
-        all * square(want[c]) + square(alike[c] / 2);
+    const double variance = square(noise.profile.channel(c)) * (repeats * sizes + excess) +
+                            of_values[c] + repeats * of_rows[c] + all * square(want[c]) +
+                            square(alike[c] / 2);
     check.number(got[c], want[c], kDeviations * std::sqrt(variance),
                  {group.b, group.h_kv, 0, static_cast<std::int64_t>(c)});
   }

@@ -54,8 +54,10 @@ void NoiseProfile::finish() {
   share_ = values > 0 ? std::min(kMostNoise, noise / values) : 0;
 }
 
-double NoiseProfile::row(std::int64_t r, double unit, double values) const {
-  return std::max(square(sizes_(r) * unit), share_ * values);
+double NoiseProfile::row(std::int64_t r, double unit) const { return square(sizes_(r) * unit); }
+
+double NoiseProfile::excess(std::int64_t r, double unit, double values) const {
+  return std::max(0.0, share_ * values - row(r, unit));
 }
 
 double NoiseProfile::repeats(double rows) const {

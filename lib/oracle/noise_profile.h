@@ -33,9 +33,11 @@ class NoiseProfile {
   const Doubles& channels() const { return channels_; }
   double channel(std::size_t c) const { return channels_.empty() ? 0 : channels_[c]; }
   /// Expected square of a row's error, each channel in units of its own: d where it is as usual.
-  /// `values`: Σ over the channels of the squares that row r holds, in the same units, since few
-  /// keys may have most of the weight, between those sampled.
-  double row(std::int64_t r, double unit, double values = 0) const;
+  double row(std::int64_t r, double unit) const;
+  /// What is beyond that of a row of which `values`, Σ over the channels of the squares that it
+  /// holds in the same units, are larger: few keys may have most of the weight, between those
+  /// sampled. Such a row is not one of many equal ones.
+  double excess(std::int64_t r, double unit, double values) const;
   /// How often a sum over `rows` rows has the variance that independent errors would give it: rows
   /// of equal values have equal errors.
   double repeats(double rows) const;

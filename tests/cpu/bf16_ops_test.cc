@@ -125,16 +125,20 @@ TEST_P(Bf16OpsTest, ScoresAndTheirGradientServeSumsOverRowsAndOverColumns) {
     const std::vector<float> max(static_cast<std::size_t>(m), 9.0f), delta = random_values(m, 4);
     const std::vector<float> low = random_values(m, 5);  // as large, so that its part is seen
     std::vector<std::int64_t> visible;
-    for (std::int64_t i = 0; i < m; ++i) visible.push_back(std::min(n, 3 * i));
+    std::vector<std::int64_t> begin;
+    for (std::int64_t i = 0; i < m; ++i) {
+      visible.push_back(std::min(n, 3 * i));
+      begin.push_back(std::min(n, std::max<std::int64_t>(0, 3 * i - 40)));
+    }
     ASSERT_TRUE(ops.gemm_exp2_rows(m, n, words, ma, mb, {p.data(), stride},
-                                   {max.data(), sum.data(), 0.5f, {{}, visible}}, {}));
+                                   {max.data(), sum.data(), 0.5f, {begin, visible}}, {}));
     ops.gemm_dscores(m, n, words, ma, mb, {ds.data(), stride}, {ds_rows.data(), stride}, p.data(),
-                     {delta.data(), low.data()}, {{}, visible});
+                     {delta.data(), low.data()}, {begin, visible});
     for (std::int64_t i = 0; i < round_up(m, 2); ++i)
       for (std::int64_t j = 0; j < round_up(n, 2); ++j) {
         const auto row = static_cast<std::size_t>(i), half = row % 2;
         const auto word = static_cast<std::size_t>(i / 2 * stride + j);
-        const bool sees = i < m && j < visible[row];
+        const bool sees = i < m && j >= begin[row] && j < visible[row];
         const auto at = static_cast<std::size_t>(i * stride + j);
         const double want = sees ? std::exp2(0.5 * (double{s[at]} - 9.0)) : 0.0;
         if (j < n) {

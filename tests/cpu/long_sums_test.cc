@@ -115,16 +115,6 @@ TEST_P(LongSumsTest, ProductsOfWideRowsInEveryFormOfTheProduct) {
   }
 }
 
-std::vector<TileOps> forms_of_both_operands() {
-  std::vector<TileOps> all = all_forms(1);
-  for (const TileOps& pairs : all_forms(2)) all.push_back(pairs);
-  return all;
-}
-
-std::string name_of(const testing::TestParamInfo<TileOps>& test) {
-  return form_name(test.param) + (test.param.per_word == 2 ? "_pairs" : "");
-}
-
 INSTANTIATE_TEST_SUITE_P(Isa, LongSumsTest, testing::ValuesIn(forms_of_both_operands()), name_of);
 
 /// Correct kernels stay below three quarters of the limit, which is 2.

@@ -43,25 +43,44 @@ class SeenColumnsTest : public testing::TestWithParam<TileOps> {
  protected:
   const TileOps ops = GetParam();
 
-  /// tile[m][n] times x[n][d], or its transpose times x[m][d], as product(A, B, k words).
+  /// The tile's transpose as an operand that is summed over queries: [words(m)][n].
+  std::vector<float> summed_over_queries(const std::vector<float>& tile, std::int64_t m,
+                                         std::int64_t n) const {
+    std::vector<float> transposed(tile.size());
+    for (std::int64_t i = 0; i < m * n; ++i)
+      transposed[static_cast<std::size_t>(i % n * m + i / n)] = tile[static_cast<std::size_t>(i)];
+    const std::int64_t ld = round_up(ops.words(m), ops.lanes);
+    std::vector<float> rows(static_cast<std::size_t>(n * ld)), words(rows.size());
+    ops.pack_rows({transposed.data(), Dtype::kF32, m, nullptr}, n, m, 1.0f, rows.data(), ld);
+    for (std::int64_t i = 0; i < n * ld; ++i)
+      words[static_cast<std::size_t>(i % ld * n + i / ld)] = rows[static_cast<std::size_t>(i)];
+    return words;
+  }
+
+  /// tile[m][n]·x[n][d], or its transpose times x[m][d], added to 0.25.
   std::vector<float> product(const std::vector<float>& tile, std::int64_t m, std::int64_t n,
                              bool transposed, SeenColumns seen, const std::vector<float>& x,
                              std::int64_t d) const {
-    const std::int64_t rows = transposed ? n : m, k = transposed ? m : n;
+    const std::int64_t rows = transposed ? n : m, terms = transposed ? m : n;
+    const std::int64_t k = ops.words(terms), ld = round_up(ops.words(n), ops.lanes);
+    std::vector<float> a(static_cast<std::size_t>(m * ld));
+    if (transposed)
+      a = summed_over_queries(tile, m, n);
+    else
+      ops.pack_rows({tile.data(), Dtype::kF32, n, nullptr}, m, n, 1.0f, a.data(), ld);
     std::vector<float> panels(static_cast<std::size_t>(round_up(d, ops.cols) * k));
-    ops.pack_panels({x.data(), Dtype::kF32, d, nullptr}, k, d, panels.data(), 0, k);
-    const MatrixA a =
-        transposed ? MatrixA{tile.data(), 1, n, seen} : MatrixA{tile.data(), n, 1, seen};
+    ops.pack_panels({x.data(), Dtype::kF32, d, nullptr}, terms, d, panels.data(), 0, terms);
     const std::int64_t stride = round_up(d, ops.lanes);
     std::vector<float> c(static_cast<std::size_t>(rows * stride), 0.25f);
-    ops.gemm(rows, d, k, a, {panels.data(), ops.cols, k * ops.cols}, {c.data(), stride},
-             Write::kAdd, {});
+    ops.gemm(rows, d, k,
+             transposed ? MatrixA{a.data(), 1, n, seen} : MatrixA{a.data(), ld, 1, seen},
+             {panels.data(), ops.cols, k * ops.cols}, {c.data(), stride}, Write::kAdd, {});
     return c;
   }
 };
 
 TEST_P(SeenColumnsTest, ProductsThatSkipHiddenPartsEqualThoseThatDoNot) {
-  const std::int64_t m = 50, n = 70, d = 24;
+  const std::int64_t m = 51, n = 71, d = 24;
   for (const Band& band : bands(m, n))
     for (const bool transposed : {false, true}) {
       std::vector<float> tile = random_values(m * n, 1);
@@ -97,7 +116,10 @@ TEST_P(SeenColumnsTest, QueriesThatSeeNothingOfARegisterTileOfKeysAreNotRead) {
     ASSERT_TRUE(std::isfinite(c));
 }
 
-TEST_P(SeenColumnsTest, HiddenPartsOfPAndDsAreZeroWhateverWasThere) {
+/// Of f32; bf16_ops_test.cc has the same of pairs.
+class SeenScoresTest : public SeenColumnsTest {};
+
+TEST_P(SeenScoresTest, HiddenPartsOfPAndDsAreZeroWhateverWasThere) {
   const std::int64_t m = 50, n = 150, k = 8;
   const auto a = random_values(m * k, 1), b = random_values(k * n, 2);
   std::vector<float> panels(static_cast<std::size_t>(round_up(n, ops.cols) * k));
@@ -132,20 +154,23 @@ TEST_P(SeenColumnsTest, CountedPairsAreThoseOfTheRegisterTilesAlongTheBand) {
     for (std::int64_t i = 0; i < m; ++i)
       for (std::int64_t j = 0; j < n; ++j) visible += band.sees(i, j);
     // Of a register tile of rows the keys from the first one's begin to the last one's end; of one
-    // of keys the queries that end after the first of them and begin before the end.
+    // of keys the queries that end after the first of them and begin before the end; whole words.
+    const auto in_words = [&](std::int64_t begin, std::int64_t end) {
+      return end <= begin ? 0 : round_up(end, ops.per_word) - begin / ops.per_word * ops.per_word;
+    };
     for (std::int64_t i = 0; i < m; i += ops.rows) {
       const std::int64_t rows = std::min<std::int64_t>(ops.rows, m - i);
       const auto first = static_cast<std::size_t>(i), last = static_cast<std::size_t>(i + rows - 1);
       const std::int64_t begin = band.begin.empty() ? 0 : band.begin[first];
-      by_row += rows * std::max<std::int64_t>(0, band.end[last] - begin);
+      by_row += rows * in_words(begin, band.end[last]);
     }
     for (std::int64_t j = 0; j < n; j += ops.rows) {
       const std::int64_t keys = std::min<std::int64_t>(ops.rows, n - j);
-      const auto queries = std::count_if(band.end.begin(), band.end.end(),
-                                         [&](std::int64_t end) { return end > j; });
+      const auto before = std::count_if(band.end.begin(), band.end.end(),
+                                        [&](std::int64_t end) { return end <= j; });
       const auto later = std::count_if(band.begin.begin(), band.begin.end(),
                                        [&](std::int64_t begin) { return begin >= j + keys; });
-      by_column += keys * std::max<std::int64_t>(0, queries - later);
+      by_column += keys * in_words(before, m - later);
     }
     const ComputedPairs some = computed_pairs(ops, band.seen(), m, n);
     EXPECT_EQ(some.by_row, by_row);
@@ -157,8 +182,9 @@ TEST_P(SeenColumnsTest, CountedPairsAreThoseOfTheRegisterTilesAlongTheBand) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Levels, SeenColumnsTest, testing::ValuesIn(all_forms(1)),
-                         [](const auto& form) { return form_name(form.param); });
+INSTANTIATE_TEST_SUITE_P(Levels, SeenScoresTest, testing::ValuesIn(all_forms(1)), name_of);
+INSTANTIATE_TEST_SUITE_P(Levels, SeenColumnsTest, testing::ValuesIn(forms_of_both_operands()),
+                         name_of);
 
 }  // namespace
 }  // namespace flashbench::cpu

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <ostream>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "cpu/tile_ops.h"
@@ -36,6 +38,16 @@ inline std::vector<TileOps> all_forms(int per_word) {
     for (const TileOps& form : tile_forms(isa))
       if (form.per_word == per_word) all.push_back(form);
   return all;
+}
+
+inline std::vector<TileOps> forms_of_both_operands() {
+  std::vector<TileOps> all = all_forms(1);
+  for (const TileOps& pairs : all_forms(2)) all.push_back(pairs);
+  return all;
+}
+
+inline std::string name_of(const testing::TestParamInfo<TileOps>& test) {
+  return form_name(test.param) + (test.param.per_word == 2 ? "_pairs" : "");
 }
 
 struct GemmCase {

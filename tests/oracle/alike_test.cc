@@ -6,6 +6,7 @@
 #include "oracle/reference.h"
 #include "oracle/sums.h"
 #include "tests/oracle/host_attention.h"
+#include "tests/oracle/verdicts.h"
 
 // What errors have in common.
 namespace flashbench::oracle {
@@ -70,10 +71,7 @@ TEST(Expected, CountsTheDistinctValuesOfARow) {
 }
 
 TEST(Expected, EveryRowNamesTheRowsThatErrLikeIt) {
-  Problem p;
-  p.shape = {1, 1, 1, 4, 5, 3};
-  p.pass = Pass::kBackward;
-  p.d_o = GradSource::kRandom;
+  const Problem p = problem({1, 1, 1, 4, 5, 3});
   Inputs in = host::random_inputs(p);
   for (std::int64_t c = 0; c < 3; ++c) in.q.set(9 + c, in.q.at(c));
   const std::int64_t all[] = {0, 1, 2, 3};

@@ -4,14 +4,13 @@
 
 #include "oracle/autodiff.h"
 #include "tests/oracle/host_attention.h"
+#include "tests/oracle/verdicts.h"
 
 namespace flashbench::oracle {
 namespace {
 
 TEST(Cut, TakesFromEachBatchElementItsOwnRowsAndMask) {
-  Problem p;
-  p.shape = {3, 4, 2, 6, 8, 5};
-  p.pass = Pass::kBackward;
+  Problem p = problem({3, 4, 2, 6, 8, 5});
   p.padding = PaddingMask::kFile;
   Inputs in = host::random_inputs(p);
   for (std::int64_t i = 0; i < 3 * 8; ++i) in.key_mask.push_back(i * 5 % 7 < 4 ? 1 : 0);

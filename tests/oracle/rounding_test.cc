@@ -90,5 +90,23 @@ TEST(Verify, EqualQueriesBuyNoToleranceForTheGradientsOfOthersDo) {
       }
 }
 
+// Level sample takes the noise of a row that it did not look at from what the row holds, too; where
+// rows are equal, errors add up over all of them. One row must not claim both.
+TEST(Verify, OneWrongRowAmongManyEqualOnesDoesNotExcuseItself) {
+  const Problem p = problem({1, 1, 1, 4, 16384, 4}, Dtype::kBf16);
+  Inputs in = host::random_inputs(p);
+  host::repeat_rows(in.k, 1);
+  Outputs out = host::attention(p, in);
+  EXPECT_TRUE(verify(p, in, out, VerifyLevel::kSample).ok());
+  for (const float factor : {1e3f, 1e6f}) {
+    Outputs wrong = host::attention(p, in);
+    for (std::int64_t c = 0; c < 4; ++c) {
+      const std::int64_t at = wrong.dv.dims().index(0, 0, 12345, c);
+      wrong.dv.set(at, factor * wrong.dv.at(at));
+    }
+    EXPECT_FALSE(verify(p, in, wrong, VerifyLevel::kSample).ok()) << factor;
+  }
+}
+
 }  // namespace
 }  // namespace flashbench::oracle

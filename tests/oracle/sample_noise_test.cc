@@ -52,10 +52,10 @@ TEST(NoiseProfile, HasTheDeviationOfEachChannelAndTheSizeOfEachRow) {
 }
 
 TEST(NoiseProfile, ARowOfLargeValuesHasMoreNoiseButNeverMuch) {
-  // Σ noise = 4, Σ values² = 300, each in units of the channels; at most a thousandth.
-  EXPECT_DOUBLE_EQ(profile_of(two_rows(1)).row(0, 2, 5000), 5);
-  EXPECT_DOUBLE_EQ(profile_of(two_rows(1)).row(0, 2, 500), 1);
-  EXPECT_DOUBLE_EQ(profile_of(two_rows(100)).row(0, 2, 1.5e6), 2);
+  // Σ noise = 4, Σ values² = 300, each in units of the channels; at most a thousandth. Row 0 has 1.
+  EXPECT_DOUBLE_EQ(profile_of(two_rows(1)).excess(0, 2, 5000), 4);
+  EXPECT_DOUBLE_EQ(profile_of(two_rows(1)).excess(0, 2, 500), 0);
+  EXPECT_DOUBLE_EQ(profile_of(two_rows(100)).excess(0, 2, 1.5e6), 1);
 }
 
 TEST(NoiseProfile, RowsOfEqualValuesErrTogether) {
