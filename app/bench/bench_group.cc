@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include "core/work.h"
 #include "data/inputs.h"
 #include "measure/energy.h"
+#include "measure/lost_time.h"
 #include "measure/peak_rss.h"
 #include "measure/sampler.h"
 #include "measure/warnings.h"
@@ -196,7 +198,9 @@ class Group {
       if (!rates) continue;
       const report::Ideal ideal =
           report::ideal_time(work_.flop_visible, work_.bytes, rates->flop_s, rates->bytes_s);
-      r.ideal_s.push_back(ideal.seconds);
+      // Others that took a processor from the probe made it slow, not the machine.
+      r.ideal_s.push_back(rates->disturbed ? std::numeric_limits<double>::quiet_NaN()
+                                           : ideal.seconds);
       r.result->bound = ideal.bound;
     }
   }
@@ -213,6 +217,9 @@ class Group {
     hooks.stop_requested = [] { return interrupted(); };
     hooks.progress = [this](const measure::Progress& p) { context_.progress.update(p); };
     const std::vector<int> cpus = machine::affinity();
+    measure::ThreadTimeReader threads;
+    hooks.thread_times = [&] { return threads.read(); };
+    hooks.stolen_s = [&] { return measure::stolen_s(cpus); };
     measure::Conditions conditions;
     conditions.usable_cpus = machine::usable_cpus();
     conditions.before = measure::take_snapshot(context_.clock, cpus);

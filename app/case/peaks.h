@@ -7,6 +7,8 @@
 
 #include "core/dtype.h"
 #include "kernel/backend.h"
+#include "measure/clock.h"
+#include "measure/lost_time.h"
 #include "report/record.h"
 
 namespace flashbench::app {
@@ -14,6 +16,7 @@ namespace flashbench::app {
 /// FLOP/s and bytes/s that these threads, or this device, reach, read once (tens of milliseconds).
 struct PeakRates {
   double flop_s = 0, bytes_s = 0;
+  bool disturbed = false;  ///< others had a processor meanwhile that one of these threads wanted
 };
 
 /// The peaks of one run: read again and again because machines drift, kept one by one.
@@ -37,12 +40,16 @@ class PeakLog {
   std::vector<report::Peak> report() const;
 
  private:
+  struct Reading {
+    double rate;
+    bool disturbed;
+  };
   /// What was read of one rate.
   struct Series {
     Backend* backend;
     Execution execution;
     std::optional<Dtype> dtype;  ///< absent for a bandwidth
-    std::vector<double> rates;
+    std::vector<Reading> readings;
   };
   struct Missing {
     Backend* backend;
@@ -51,8 +58,12 @@ class PeakLog {
   };
   /// Runs `read` unless a reading failed before; remembers where it does now.
   bool attempt(Backend& backend, const Execution& e, const std::function<void()>& read);
-  double add(Backend& backend, const Execution& e, std::optional<Dtype> dtype, double rate);
+  /// Reads a rate, again where others disturbed that, and keeps it.
+  Reading add(Backend& backend, const Execution& e, std::optional<Dtype> dtype,
+              const std::function<double()>& read);
 
+  measure::ThreadTimeReader threads_;
+  measure::SteadyClock clock_;
   std::vector<Series> series_;
   std::vector<Missing> missing_;
 };

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "app/compare/compare_programs.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
@@ -28,14 +30,24 @@ void show(const compare::Comparison& c, const CompareRequest& request) {
   (stdout_taken ? print_err : print_out)(compare::table_text(c));
 }
 
+/// "" where at least one case could be judged.
+std::string why_no_verdict(const compare::Comparison& c) {
+  if (!c.geometric_mean) return "nothing was compared";
+  if (std::any_of(c.cases.begin(), c.cases.end(), compare::judged)) return "";
+  const auto first = std::find_if(c.cases.begin(), c.cases.end(), [](const auto& one) {
+    return one.outcome == compare::Outcome::kCompared && !one.reason.empty();
+  });
+  return "no case could be judged" + (first == c.cases.end() ? "" : ": " + first->reason);
+}
+
 ExitCode exit_code(const compare::Comparison& c, const CompareRequest& request) {
   const auto any = [&](std::string_view verdict) { return compare::count(c, verdict) > 0; };
   const bool failed = any("WRONG") || any("FAILED") || (request.fail_on_slower && any("SLOWER")) ||
                       (request.fail_on_ambiguous && any("AMBIGUOUS")) ||
                       (request.fail_on_missing && any("MISSING"));
   if (failed) return ExitCode::kFailed;
-  // Nothing compared is no success: a gate in CI must notice that no case is in both reports.
-  return c.geometric_mean ? ExitCode::kOk : ExitCode::kUnavailable;
+  // Nothing compared, or nothing to judge by, is no success: a gate in CI must notice.
+  return why_no_verdict(c).empty() ? ExitCode::kOk : ExitCode::kUnavailable;
 }
 
 compare::Comparison comparison_of(const CompareRequest& request, const compare::Rule& rule,
@@ -53,7 +65,8 @@ ExitCode run_compare(const CompareRequest& request, const Runtime& runtime) {
   const compare::Rule rule{request.threshold};
   const compare::Comparison c = comparison_of(request, rule, runtime.clock);
   show(c, request);
-  if (!c.geometric_mean) print_err("flashbench: nothing was compared\n");
+  if (const std::string why = why_no_verdict(c); !why.empty())
+    print_err(fmt::format("flashbench: {}\n", why));
   return interrupted() ? interrupted_code() : exit_code(c, request);
 }
 
@@ -76,6 +89,7 @@ const Command& compare_command() {
           "fresh processes and goes on while a case is AMBIGUOUS.\n"
           "\n"
           "Exit 1: a case is SLOWER (or what --fail_on names), a new result is wrong or failed.\n"
+          "Exit 3: no case could be compared, or none could be judged: the reason is printed.\n"
           "\n"
           "Examples:\n"
           "  flashbench compare base.json new.json --fail_on slower,missing --md comment.md\n"

@@ -10,6 +10,7 @@
 #include "compare/differences.h"
 #include "compare/looks.h"
 #include "core/enumerators.h"
+#include "measure/disturbance.h"
 #include "measure/statistics.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -104,12 +105,45 @@ std::vector<double> log_ratios(const std::vector<double>& base, const std::vecto
   return out;
 }
 
+/// Others took the processors in so many samples that the rest says nothing; "" if not.
+std::string disturbed(const Pair& pair) {
+  const bool base = pair.base->timing->disturbed, fresh = pair.fresh->timing->disturbed;
+  if (!base && !fresh) return "";
+  return fmt::format("{} disturbed by other programs", base && fresh ? "both sides were"
+                                                       : base        ? "base was"
+                                                                     : "new was");
+}
+
+/// Of the rounds in which neither was disturbed.
+std::vector<double> log_ratios_of_rounds(const report::Timing& base, const report::Timing& fresh) {
+  const auto marked = [](const report::Timing& t, std::size_t i) {
+    return i < t.lost.size() && measure::is_disturbed(t.lost[i]);
+  };
+  std::vector<double> base_s, new_s;
+  for (std::size_t i = 0; i < std::min(base.times.size(), fresh.times.size()); ++i) {
+    if (marked(base, i) || marked(fresh, i)) continue;
+    base_s.push_back(base.times[i]);
+    new_s.push_back(fresh.times[i]);
+  }
+  return log_ratios(base_s, new_s);
+}
+
 Evidence evidence_of(const Pair& pair, ComparedCase& c) {
-  const std::vector<double>& base = pair.base->timing->times;
-  const std::vector<double>& fresh = pair.fresh->timing->times;
+  c.reason = disturbed(pair);
+  if (!c.reason.empty()) return Evidence::none(c.base_s, c.new_s);
+  const report::Timing &base_timing = *pair.base->timing, &new_timing = *pair.fresh->timing;
   const bool one_report = !c.change.empty();
-  if (one_report && interleaved(pair))
-    return Evidence::from_rounds(log_ratios(base, fresh), usual_block(base.size()));
+  if (one_report && interleaved(pair)) {
+    const std::vector<double> ratios = log_ratios_of_rounds(base_timing, new_timing);
+    c.rounds = ratios.size();
+    return ratios.empty() ? Evidence::none(c.base_s, c.new_s)
+                          : Evidence::from_rounds(ratios, usual_block(ratios.size()));
+  }
+  const std::vector<double> base =
+      measure::undisturbed_of(base_timing.times, base_timing.lost).times_s;
+  const std::vector<double> fresh =
+      measure::undisturbed_of(new_timing.times, new_timing.lost).times_s;
+  c.rounds = std::min(base.size(), fresh.size());
   c.between = spread_between(pair);
   c.drift = drift_between(pair);
   return Evidence::from_runs(base, fresh, *c.between, c.drift->shift);
@@ -125,10 +159,11 @@ void conclude(Comparison& all, std::span<const Evidence> evidence) {
     c.ratio = evidence[next].ratio();
     c.decision = decisions[next++];
     log_sum += std::log(c.ratio);
-    if (c.rounds < Evidence::kLeastRounds)
-      c.reason = fmt::format("{} round{}, at least {} are needed", c.rounds,
-                             c.rounds == 1 ? "" : "s", Evidence::kLeastRounds);
-    else if (c.decision.verdict == Verdict::kAmbiguous && c.drift)
+    if (!c.reason.empty()) continue;
+    if (c.decision.verdict != Verdict::kAmbiguous) continue;
+    if (c.rounds < Evidence::kLeastResampled)
+      c.reason = fmt::format("only {} round{}", c.rounds, c.rounds == 1 ? "" : "s");
+    else if (c.drift)
       c.reason = fmt::format("{}", fmt::join(c.drift->reasons, "; "));
   }
   if (next > 0) all.geometric_mean = std::exp(log_sum / static_cast<double>(next));
@@ -190,6 +225,11 @@ std::size_t count(const Comparison& c, std::string_view verdict) {
                     [&](const ComparedCase& one) { return verdict_name(one) == verdict; }));
 }
 
+bool judged(const ComparedCase& c) {
+  return c.outcome == Outcome::kCompared &&
+         (c.decision.interval.low > 0 || std::isfinite(c.decision.interval.high));
+}
+
 Comparison compare_reports(const std::string& base_name, const Report& base,
                            const std::string& new_name, const Report& fresh, const Rule& rule) {
   Comparison all;
@@ -231,6 +271,7 @@ struct Series {
   Pair first;  ///< of the first round that has both
   Pair worst;  ///< a round whose new result is wrong or failed
   std::vector<double> base_s, new_s;
+  std::size_t disturbed = 0;  ///< rounds that are not among them
 };
 
 /// The cases of all rounds by key, in the order of the first.
@@ -243,12 +284,16 @@ std::vector<Series> series_of(std::span<const Report> base, std::span<const Repo
       const std::string key = report::case_key(*pair.base);
       const std::string nth = fmt::format("{}#{}", key, seen[key]++);
       const auto [at, is_new] = place.emplace(nth, all.size());
-      if (is_new) all.push_back({pair, {}, {}, {}});
+      if (is_new) all.push_back({pair, {}, {}, {}, 0});
       Series& s = all[at->second];
       const Outcome outcome = classified(pair).outcome;
       if (outcome == Outcome::kWrong || outcome == Outcome::kFailed) s.worst = pair;
       if (outcome != Outcome::kCompared) continue;
       if (s.base_s.empty()) s.first = pair;
+      if (!disturbed(pair).empty()) {
+        ++s.disturbed;
+        continue;
+      }
       s.base_s.push_back(pair.base->timing->median);
       s.new_s.push_back(pair.fresh->timing->median);
     }
@@ -280,11 +325,16 @@ Comparison compare_rounds(const std::string& base_name, std::span<const Report> 
   for (const Series& s : series_of(base, fresh)) {
     ComparedCase c = classified(s.worst.base != nullptr ? s.worst : s.first);
     if (c.outcome == Outcome::kCompared) {
-      c.base_s = measure::median(s.base_s);
-      c.new_s = measure::median(s.new_s);
       c.rounds = s.base_s.size();
-      // Fresh processes depend on each other no more than drift makes them.
-      evidence.push_back(Evidence::from_rounds(log_ratios(s.base_s, s.new_s), 1));
+      if (s.base_s.empty()) {
+        c.reason = fmt::format("other programs disturbed all {} rounds", s.disturbed);
+        evidence.push_back(Evidence::none(c.base_s, c.new_s));
+      } else {
+        c.base_s = measure::median(s.base_s);
+        c.new_s = measure::median(s.new_s);
+        // Fresh processes depend on each other no more than drift makes them.
+        evidence.push_back(Evidence::from_rounds(log_ratios(s.base_s, s.new_s), 1));
+      }
     }
     all.cases.push_back(std::move(c));
   }

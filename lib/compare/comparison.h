@@ -68,6 +68,9 @@ struct Comparison {
   std::optional<double> aa_spread;       ///< of rounds of base against itself, in logarithms
 };
 
+/// Something is known of its ratio, be it that it is AMBIGUOUS.
+bool judged(const ComparedCase& c);
+
 /// How many cases have this verdict_name().
 std::size_t count(const Comparison& c, std::string_view verdict);
 

@@ -18,6 +18,9 @@ using report::Result;
 
 constexpr double kWorthSaying = 0.01;  // of a ratio
 constexpr double kCalibrationTail = 0.025;
+// Where every sample was watched, those that others disturbed are left out; the rest is longer by
+// no more than this (the study of loads in lib/measure/README.md).
+constexpr double kUnwatched = 0.1;
 
 double percent(double log_change) { return 100 * std::abs(std::expm1(log_change)); }
 
@@ -52,7 +55,9 @@ double lengthened_by_load(const char* side, const Result& r, Drift& drift) {
     if (!warning.starts_with(measure::kLoadFromOthers)) continue;
     drift.reasons.push_back(fmt::format("{}: {}", side, warning.substr(0, warning.find(';'))));
     const double taken = r.others_cpus.value_or(1);
-    return taken < 1 ? -std::log1p(-taken) : std::numeric_limits<double>::infinity();
+    const double by_load =
+        taken < 1 ? -std::log1p(-taken) : std::numeric_limits<double>::infinity();
+    return r.timing->lost.empty() ? by_load : std::min(by_load, std::log1p(kUnwatched));
   }
   return 0;
 }

@@ -27,6 +27,16 @@ std::vector<double> logs(std::span<const double> values) {
   return out;
 }
 
+/// Of the mean of few values, which stands for their median. So few that are equal hide their
+/// spread.
+Spread spread_of_few(std::span<const double> values) {
+  if (values.size() < Evidence::kLeastRounds) return {-1};
+  const auto n = static_cast<double>(values.size());
+  const double deviation = measure::summarize(values).stddev;
+  if (deviation == 0) return {-1};
+  return {deviation / std::sqrt(n), static_cast<int>(values.size()) - 1};
+}
+
 }  // namespace
 
 Spread combined(const Spread& a, const Spread& b) {
@@ -45,7 +55,10 @@ std::size_t usual_block(std::size_t n) {
 Evidence Evidence::from_rounds(std::span<const double> log_ratios, std::size_t least_block) {
   Evidence e;
   e.log_ratio_ = measure::median(log_ratios);
-  if (log_ratios.size() < kLeastRounds) return e;
+  if (log_ratios.size() < kLeastResampled) {
+    e.few_ = spread_of_few(log_ratios);
+    return e;
+  }
   Random random(kSeed);
   const std::size_t block = block_length(log_ratios, least_block);
   e.replicates_ = bootstrap_medians(log_ratios, block, kReplicates, random);
@@ -61,7 +74,11 @@ Evidence Evidence::from_runs(std::span<const double> base_s, std::span<const dou
   e.log_ratio_ = measure::median(fresh) - measure::median(base);
   e.between_ = between;
   e.shift_ = shift;
-  if (std::min(base.size(), fresh.size()) < kLeastRounds) return e;
+  if (std::min(base.size(), fresh.size()) < kLeastResampled) {
+    const Spread of_base = spread_of_few(base), of_new = spread_of_few(fresh);
+    if (of_base.sigma >= 0 && of_new.sigma >= 0) e.few_ = combined(of_base, of_new);
+    return e;
+  }
   Random random(kSeed);
   const std::size_t base_block = block_length(base, usual_block(base.size()));
   const std::size_t new_block = block_length(fresh, usual_block(fresh.size()));
@@ -74,11 +91,23 @@ Evidence Evidence::from_runs(std::span<const double> base_s, std::span<const dou
   return e;
 }
 
+Evidence Evidence::none(double base_s, double new_s) {
+  Evidence e;
+  e.log_ratio_ = std::log(new_s / base_s);
+  return e;
+}
+
 double Evidence::ratio() const { return std::exp(log_ratio_); }
 
 Interval Evidence::interval(double alpha) const {
-  if (replicates_.empty()) return {0, std::numeric_limits<double>::infinity()};
   const double tail = alpha / 2;
+  const double run =
+      between_.sigma == 0 ? 0 : between_.sigma * student_quantile(tail, between_.dof);
+  if (replicates_.empty()) {
+    if (few_.sigma < 0) return {0, std::numeric_limits<double>::infinity()};
+    const double half = std::hypot(few_.sigma * student_quantile(tail, few_.dof), run);
+    return {std::exp(log_ratio_ + shift_.low - half), std::exp(log_ratio_ + shift_.high + half)};
+  }
   const double trusted = std::max(tail, kTrustedTail);
   // Resampling few blocks shows too little spread, and its own is uncertain: as for a mean, a
   // factor n / (n - 1) of the variance, and Student's t in the place of the normal distribution.
@@ -86,8 +115,6 @@ Interval Evidence::interval(double alpha) const {
                        student_quantile(trusted, kKnown) * std::sqrt(blocks_ / (blocks_ - 1));
   const double below = log_ratio_ - measure::quantile_sorted(replicates_, trusted);
   const double above = measure::quantile_sorted(replicates_, 1 - trusted) - log_ratio_;
-  const double run =
-      between_.sigma == 0 ? 0 : between_.sigma * student_quantile(tail, between_.dof);
   return {std::exp(log_ratio_ + shift_.low - std::hypot(std::max(below, 0.0) * widen, run)),
           std::exp(log_ratio_ + shift_.high + std::hypot(std::max(above, 0.0) * widen, run))};
 }

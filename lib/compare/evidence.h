@@ -33,8 +33,11 @@ struct Shift {
 /// intervals, bit by bit.
 class Evidence {
  public:
-  /// Fewer rounds say nothing.
-  static constexpr std::size_t kLeastRounds = 5;
+  /// Fewer are not resampled: their logarithms are taken as normal, and Student's t makes the
+  /// interval of so few as wide as it must be.
+  static constexpr std::size_t kLeastResampled = 5;
+  /// One says nothing.
+  static constexpr std::size_t kLeastRounds = 2;
 
   /// Both sides were timed in every round, so that drift hits both: the ratio is the median over
   /// rounds of ln(new / base), and rounds are what is resampled. `least_block`: rounds that depend
@@ -48,6 +51,9 @@ class Evidence {
   static Evidence from_runs(std::span<const double> base_s, std::span<const double> new_s,
                             const Spread& between, const Shift& shift = {});
 
+  /// Both sides have a time, and nothing tells how far off they are.
+  static Evidence none(double base_s, double new_s);
+
   double ratio() const;
 
   /// Holds the true ratio with probability 1 - alpha.
@@ -55,7 +61,8 @@ class Evidence {
 
  private:
   double log_ratio_ = 0;
-  std::vector<double> replicates_;  ///< of log_ratio_, ascending; empty below kLeastRounds
+  std::vector<double> replicates_;  ///< of log_ratio_, ascending; empty below kLeastResampled
+  Spread few_{-1};                  ///< of log_ratio_ then; below 0 where one sample is all
   double blocks_ = 0;               ///< independent ones, of the side that has fewer
   Spread between_;
   Shift shift_;

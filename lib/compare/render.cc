@@ -43,7 +43,8 @@ std::string meaning(std::string_view verdict, const Rule& rule) {
 }
 
 std::string interval_text(const Interval& i) {
-  if (!std::isfinite(i.high)) return "unknown";
+  if (!std::isfinite(i.high)) return i.low > 0 ? fmt::format("at least {:.4g}", i.low) : "unknown";
+  if (!(i.low > 0)) return fmt::format("at most {:.4g}", i.high);
   return fmt::format("{:.3f} .. {:.3f}", i.low, i.high);
 }
 

@@ -14,6 +14,10 @@ struct Limits {
 
   /// Hooks::each_round runs before the first round and then once this much time has gone by.
   double probe_interval_s = 0.25;
+
+  /// Hooks::stolen_s is asked, and the samples since then judged by it, once this much time has
+  /// gone by.
+  double steal_window_s = 0.25;
 };
 
 }  // namespace flashbench::measure

@@ -1,6 +1,7 @@
 #include "measure/sampler.h"
 
 #include <algorithm>
+#include <cmath>
 #include <exception>
 #include <numeric>
 
@@ -31,7 +32,9 @@ struct State {
   Samples out;
   CpuTime cpu;
   double last_call_s = 0;
-  bool evicted = true;  ///< something else ran since its last launch
+  double last_lost = 0;    ///< share of the last timed launches that a thread lost
+  bool evicted = true;     ///< something else ran since its last launch
+  std::size_t judged = 0;  ///< samples of earlier steal windows
 };
 
 class Session {
@@ -47,6 +50,7 @@ class Session {
 
   std::vector<Samples> run() {
     for (State& s : states_) warm_up(s);
+    judge_by_stolen_time();
     rounds_started_s_ = clock_->now_s();
     while (!finished()) round();
     std::vector<Samples> all;
@@ -70,7 +74,7 @@ class Session {
     try {
       prepare_sample(s);
       const CpuTime cpu_before = clock_->cpu_time();
-      const double took_s = launched(*s.subject, iterations);
+      const double took_s = launched_watching(s, iterations);
       const CpuTime cpu_after = clock_->cpu_time();
       if (cpu != nullptr) {
         cpu->user_s += cpu_after.user_s - cpu_before.user_s;
@@ -84,6 +88,15 @@ class Session {
       mark_evicted(&s);
       return std::nullopt;
     }
+  }
+
+  /// Seconds of that many launches, and what others took of them.
+  double launched_watching(State& s, std::int64_t iterations) {
+    if (!hooks_->thread_times || s.subject->timed) return launched(*s.subject, iterations);
+    double took_s = 0;
+    s.last_lost = lost_share(*clock_, hooks_->thread_times,
+                             [&] { return took_s = launched(*s.subject, iterations); });
+    return took_s;
   }
 
   /// Seconds of that many launches.
@@ -135,8 +148,10 @@ class Session {
     if (s.rule.satisfied()) return StoppedBy::kNoise;
     if (s.rule.noise_stays()) return StoppedBy::kNoiseStays;
     const double round_s = mean_round_s();
-    if (round_s > 0 && s.rule.out_of_reach((timeout_s_ - elapsed_s()) / round_s))
-      return StoppedBy::kOutOfReach;
+    if (!(round_s > 0)) return std::nullopt;
+    const double fit = (timeout_s_ - elapsed_s()) / round_s;
+    if (s.rule.out_of_reach(fit)) return StoppedBy::kOutOfReach;
+    if (s.rule.too_disturbed(fit)) return StoppedBy::kDisturbed;
     return std::nullopt;
   }
 
@@ -144,7 +159,8 @@ class Session {
   StoppedBy stopped_by(const State& s) {
     if (stopped_) return StoppedBy::kInterrupt;
     const std::optional<StoppedBy> own = needs_no_more(s);
-    return !own || (timed_out_ && own == StoppedBy::kOutOfReach) ? StoppedBy::kTimeout : *own;
+    const bool until_then = own == StoppedBy::kOutOfReach || own == StoppedBy::kDisturbed;
+    return !own || (timed_out_ && until_then) ? StoppedBy::kTimeout : *own;
   }
 
   void round() {
@@ -162,6 +178,7 @@ class Session {
       take_sample(s);
     }
     ++rounds_;
+    judge_by_stolen_time();
     report_progress(false);
   }
 
@@ -170,10 +187,45 @@ class Session {
     const std::optional<double> took_s = timed(s, iterations, &s.cpu);
     if (!took_s) return;
     const double call_s = *took_s / static_cast<double>(iterations);
-    s.rule.add(call_s, *took_s);
+    if (is_disturbed(s.last_lost))
+      s.rule.add_disturbed(*took_s);
+    else
+      s.rule.add(call_s, *took_s);
     s.out.times_s.push_back(call_s);
+    s.out.lost.push_back(s.last_lost);
     s.out.probe.push_back(probes_ - 1);
     s.out.timed_s += *took_s;
+  }
+
+  /// What a hypervisor takes of another thread's processor the reader cannot see: it is known for a
+  /// while only, and then of all samples in it.
+  void judge_by_stolen_time() {
+    if (!hooks_->stolen_s) return;
+    const double now_s = clock_->now_s();
+    if (stolen_s_ && now_s - window_began_s_ < limits_.steal_window_s) return;
+    const std::optional<double> stolen_s = hooks_->stolen_s();
+    if (stolen_s && stolen_s_) {
+      const double share = (*stolen_s - *stolen_s_) / (now_s - window_began_s_);
+      if (is_disturbed(share))
+        for (State& s : states_) mark_window(s, share);
+    }
+    for (State& s : states_) s.judged = s.out.lost.size();
+    stolen_s_ = stolen_s;
+    window_began_s_ = now_s;
+  }
+
+  void mark_window(State& s, double share) {
+    if (s.subject->timed) return;
+    for (std::size_t i = s.judged; i < s.out.lost.size(); ++i)
+      s.out.lost[i] = std::max(s.out.lost[i], share);
+    s.rule = StopRule(limits_);
+    for (std::size_t i = 0; i < s.out.lost.size(); ++i) {
+      const double sample_s = s.out.times_s[i] * static_cast<double>(s.warmup.iterations());
+      if (is_disturbed(s.out.lost[i]))
+        s.rule.add_disturbed(sample_s);
+      else
+        s.rule.add(s.out.times_s[i], sample_s);
+    }
   }
 
   void report_progress(bool warming_up) {
@@ -217,6 +269,8 @@ class Session {
   std::vector<State> states_;
   std::vector<double> medians_s_, noise_;
   double started_s_, rounds_started_s_ = 0, timeout_s_ = 0, probed_s_ = 0;
+  double window_began_s_ = 0;
+  std::optional<double> stolen_s_;  ///< when the window began
   int rounds_ = 0, probes_ = 0;
   bool stopped_ = false, timed_out_ = false;
 };
@@ -234,8 +288,9 @@ std::optional<double> median_share_of_peak(const Samples& samples,
   for (std::size_t i = 0; i < samples.times_s.size(); ++i) {
     const int probe = samples.probe[i];
     if (probe < 0 || static_cast<std::size_t>(probe) >= ideal_s.size()) continue;
-    if (samples.times_s[i] > 0)
-      shares.push_back(ideal_s[static_cast<std::size_t>(probe)] / samples.times_s[i]);
+    if (i < samples.lost.size() && is_disturbed(samples.lost[i])) continue;
+    const double share = ideal_s[static_cast<std::size_t>(probe)] / samples.times_s[i];
+    if (std::isfinite(share)) shares.push_back(share);
   }
   if (shares.empty()) return std::nullopt;
   return median(shares);

@@ -8,7 +8,9 @@
 #include <vector>
 
 #include "measure/clock.h"
+#include "measure/disturbance.h"
 #include "measure/limits.h"
+#include "measure/lost_time.h"
 #include "measure/stopped_by.h"
 #include "measure/warmup.h"
 
@@ -38,6 +40,8 @@ struct Subject {
 struct Samples {
   std::vector<double> times_s;  ///< wall time per iteration, one per sample, in order
   std::vector<int> probe;  ///< for each sample, how many times each_round ran before it, less 1
+  /// For each sample, which share of it a thread of ours lost to others; 0 where nobody tells.
+  std::vector<double> lost;
   std::int64_t iterations_per_sample = 1;
   double user_s = 0, system_s = 0;  ///< processor time per iteration, mean over the timed parts
   double first_run_s = 0;           ///< the very first call, cold pages and all
@@ -45,6 +49,9 @@ struct Samples {
   double timed_s = 0;  ///< sum of the timed parts
   StoppedBy stopped_by = StoppedBy::kTimeout;
   std::exception_ptr failure;  ///< what launch threw; later rounds went on without it
+
+  /// The samples that statistics are of.
+  Undisturbed undisturbed() const { return undisturbed_of(times_s, lost); }
 };
 
 /// State of a running measurement, for a progress bar. Spans live as long as the call.
@@ -64,6 +71,12 @@ struct Hooks {
   std::function<void(int probe)> each_round;
   std::function<bool()> stop_requested;  ///< asked before every launch and batch
   std::function<void(const Progress&)> progress;
+
+  // What others took of the processors. Not asked for a subject that a device times.
+  std::function<ThreadTimes()> thread_times;  ///< before and after every sample
+  /// Seconds that a hypervisor took so far, mean of our processors, or nothing; every
+  /// Limits::steal_window_s, since it counts in ticks of 10 ms.
+  std::function<std::optional<double>()> stolen_s;
 };
 
 /// Warms every subject up, then samples them round by round (each round starts with the next one),
@@ -73,9 +86,10 @@ struct Hooks {
 std::vector<Samples> sample_interleaved(std::span<const Subject> subjects, const Limits& limits,
                                         Clock& clock, const Hooks& hooks = {});
 
-/// Median over samples of ideal_s[probe] / time: the share of a peak that drifts, each sample
-/// against the peak measured nearest to it. `ideal_s[i]`: the seconds that the work takes at the
-/// peak of probe i. nullopt without samples or probes.
+/// Median over the samples that statistics are of, of ideal_s[probe] / time: the share of a peak
+/// that drifts, each sample against the peak measured nearest to it. `ideal_s[i]`: the seconds that
+/// the work takes at the peak of probe i; not finite where that was disturbed. nullopt without
+/// samples or probes.
 std::optional<double> median_share_of_peak(const Samples& samples, std::span<const double> ideal_s);
 
 }  // namespace flashbench::measure

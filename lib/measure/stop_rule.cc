@@ -23,7 +23,8 @@ constexpr double kSettled = 0.1;        // the same of the samples' spread, whic
 constexpr int kSpreadKnown = 128;       // samples; fewer hide that a spread still falls
 constexpr double kFalls = 0.5;          // z by which deviations are smaller in the later half
 constexpr double kBeyond = 2;           // samples needed over those that fit: out of reach
-constexpr double kDrift = 2;            // |z| of a shift between its halves; 1 in 20 by chance
+constexpr int kDisturbedLook = 16;  // samples of which the share of disturbed ones says something
+constexpr double kDrift = 2;        // |z| of a shift between its halves; 1 in 20 by chance
 
 double rms_deviation(std::span<const double> values, double from) {
   double squares = 0;
@@ -62,6 +63,18 @@ void StopRule::add(double per_iteration_s, double sample_s) {
   noise_stays_ = stopped_narrowing();
   spread_settled_ = spread_settled();
   next_look_ = static_cast<int>(std::ceil(count() * kLookGrowth));
+}
+
+void StopRule::add_disturbed(double sample_s) {
+  ++disturbed_;
+  timed_s_ += sample_s;
+}
+
+bool StopRule::too_disturbed(double fit) const {
+  const int all = count() + disturbed_;
+  if (all < kDisturbedLook) return false;
+  const double share = (count() + 1.0) / (all + 2.0);  // Laplace: none seen is not never
+  return count() + share * fit < limits_.min_samples;
 }
 
 double StopRule::median_s() const { return sorted_.empty() ? 0 : quantile_sorted(sorted_, 0.5); }
@@ -103,7 +116,7 @@ bool StopRule::out_of_reach(double fit) const {
   return spread_settled_ && !satisfied() && samples_needed() > kBeyond * fit;
 }
 
-bool StopRule::may_time_out() const { return count() >= limits_.timeout_samples; }
+bool StopRule::may_time_out() const { return count() + disturbed_ >= limits_.timeout_samples; }
 
 double StopRule::samples_left() const {
   return satisfied() || noise_stays() ? 0 : samples_needed();
@@ -113,11 +126,11 @@ double StopRule::samples_needed() const {
   if (count() == 0) return limits_.min_samples;
   const double n = count();
   double needed = std::max(limits_.min_samples - n, 1.0);
-  const double sample_s = timed_s_ / n;
+  const double sample_s = timed_s_ / (n + disturbed_);
   if (sample_s > 0) needed = std::max(needed, (limits_.min_time_s - timed_s_) / sample_s);
   if (limits_.max_noise > 0 && std::isfinite(noise()))
     needed = std::max(needed, n * (std::pow(noise() / limits_.max_noise, 2) - 1));
-  return std::ceil(needed);
+  return std::ceil(needed * (n + disturbed_) / n);
 }
 
 }  // namespace flashbench::measure

@@ -14,6 +14,8 @@ class StopRule {
 
   /// `per_iteration_s`: the sample; `sample_s`: how long it took, all its iterations together.
   void add(double per_iteration_s, double sample_s);
+  /// One that others disturbed: it says nothing but that, and counts for the time only.
+  void add_disturbed(double sample_s);
 
   /// Enough samples, enough time, and the median is known to max_noise.
   bool satisfied() const;
@@ -28,6 +30,9 @@ class StopRule {
   /// into the time. A spread that still falls, and times that drift, are not settled. Looked at
   /// when noise_stays() is. `fit`: how many more samples there is time for.
   bool out_of_reach(double fit) const;
+  /// So few samples are undisturbed that not even min_samples of them will be, in the time that is
+  /// left. `fit`: how many more samples, of both kinds, there is time for.
+  bool too_disturbed(double fit) const;
   /// Enough samples to stop because time is over.
   bool may_time_out() const;
 
@@ -37,6 +42,7 @@ class StopRule {
   /// Samples still needed (none where the noise stays), estimated from the noise falling with the
   /// root of their number.
   double samples_left() const;
+  /// Of undisturbed samples.
   int count() const { return static_cast<int>(sorted_.size()); }
 
  private:
@@ -53,6 +59,7 @@ class StopRule {
   std::vector<double> spreads_;      ///< distance of the quartiles after each sample
   int next_look_;                    ///< number of samples at which these two are decided next
   bool noise_stays_ = false, spread_settled_ = false;
+  int disturbed_ = 0;
   double timed_s_ = 0;
 };
 

@@ -11,6 +11,7 @@ enum class StoppedBy {
   kNoise,       ///< max_noise was reached, with enough samples and time
   kNoiseStays,  ///< the interval of the median has stopped narrowing above it
   kOutOfReach,  ///< it still narrows, and time would be over long before it is narrow enough
+  kDisturbed,   ///< others disturb nearly every sample, so that too few would be left
   kTimeout,
   kInterrupt,
 };
@@ -23,6 +24,8 @@ constexpr std::string_view name(StoppedBy s) {
       return "noise_stays";
     case StoppedBy::kOutOfReach:
       return "noise_out_of_reach";
+    case StoppedBy::kDisturbed:
+      return "disturbed";
     case StoppedBy::kTimeout:
       return "timeout";
     case StoppedBy::kInterrupt:

@@ -74,7 +74,7 @@ std::optional<std::string> noisy(const Samples& s, const Statistics& stats, cons
   if (s.stopped_by == StoppedBy::kNoise || stats.noise() <= limits.max_noise) return std::nullopt;
   if (stats.count < 2)
     return "noisy: one sample says nothing about its noise; raise --timeout so that more fit";
-  std::string rest = static_cast<int>(s.times_s.size()) < limits.min_samples
+  std::string rest = static_cast<int>(stats.count) < limits.min_samples
                          ? "; raise --timeout so that more samples fit"
                          : "; stop other programs, or raise --timeout";
   if (s.stopped_by == StoppedBy::kNoiseStays)
@@ -88,6 +88,22 @@ std::optional<std::string> noisy(const Samples& s, const Statistics& stats, cons
         std::pow(stats.noise() / limits.max_noise, 2));
   return fmt::format("noisy: the median of {} samples is known to +-{:.2g} % (asked: {:.2g} %){}",
                      stats.count, 100 * stats.noise(), 100 * limits.max_noise, rest);
+}
+
+std::optional<std::string> disturbed(const Samples& samples, const Conditions& c) {
+  const Undisturbed undisturbed = samples.undisturbed();
+  if (undisturbed.marked == 0) return std::nullopt;
+  const std::string what =
+      fmt::format("{}: in {} of {} samples others had a processor that a thread of ours wanted",
+                  kDisturbed, undisturbed.marked, samples.times_s.size());
+  const std::string fewer =
+      c.threads > 1 ? fmt::format(", or leave them one (--threads {})", c.threads - 1) : "";
+  if (undisturbed.enough)
+    return what + ", which are left out; stop other programs if more samples matter";
+  return fmt::format(
+      "{}; too few are left to conclude from; stop other programs{}, or wait until the "
+      "machine is quiet",
+      what, fewer);
 }
 
 std::optional<std::string> slow_first_run(const Samples& s, const Statistics& stats) {
@@ -128,7 +144,9 @@ std::optional<std::string> outliers(const Samples& s, const Statistics& stats) {
       std::max(kOutlierDeviations * robust_deviation, kOutlierLeast * stats.median);
   std::vector<std::size_t> which;
   for (std::size_t i = 0; i < s.times_s.size(); ++i)
-    if (std::abs(s.times_s[i] - stats.median) > tolerance) which.push_back(i);
+    if (!(i < s.lost.size() && is_disturbed(s.lost[i])) &&
+        std::abs(s.times_s[i] - stats.median) > tolerance)
+      which.push_back(i);
   if (which.empty()) return std::nullopt;
   return fmt::format(
       "outliers: {} of {} samples ({}; the slowest {:.2g}x the median), which stay in the "
@@ -234,6 +252,13 @@ std::optional<std::string> device_throttled(const Conditions& c) {
 
 }  // namespace
 
+std::optional<double> stolen_s(std::span<const int> cpus, const fs::path& root) {
+  Snapshot s;
+  read_proc_stat(s, cpus, root);
+  if (!s.steal_s || cpus.empty()) return std::nullopt;
+  return *s.steal_s / static_cast<double>(cpus.size());
+}
+
 std::optional<double> others_cpus(const Conditions& conditions) {
   const std::optional<Taken> taken = taken_by_others(conditions);
   if (!taken || (!taken->busy_s && !taken->steal_s)) return std::nullopt;
@@ -259,9 +284,13 @@ std::vector<std::string> warnings(const Samples& samples, const Limits& limits,
   };
   add_warning(too_many_threads(conditions));
   if (!samples.times_s.empty()) {
-    const Statistics stats = summarize(samples.times_s);
-    add_warning(noisy(samples, stats, limits));
-    add_warning(outliers(samples, stats));
+    const Undisturbed undisturbed = samples.undisturbed();
+    const Statistics stats = summarize(undisturbed.times_s);
+    add_warning(disturbed(samples, conditions));
+    if (undisturbed.enough) {
+      add_warning(noisy(samples, stats, limits));
+      add_warning(outliers(samples, stats));
+    }
     add_warning(slow_first_run(samples, stats));
   }
   add_warning(load_from_others(conditions));

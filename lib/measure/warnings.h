@@ -31,6 +31,10 @@ struct Snapshot {
 Snapshot take_snapshot(Clock& clock, std::span<const int> cpus,
                        const std::filesystem::path& root = "/");
 
+/// Seconds that a hypervisor took of each of these processors so far, on average; absent where the
+/// system does not tell. In ticks of 10 ms.
+std::optional<double> stolen_s(std::span<const int> cpus, const std::filesystem::path& root = "/");
+
 /// What happened around a measurement.
 struct Conditions {
   int threads = 1;      ///< that the subject uses
@@ -42,6 +46,8 @@ struct Conditions {
 
 /// What the warning of load from others begins with.
 inline constexpr std::string_view kLoadFromOthers = "load from others";
+/// And that of samples that they disturbed.
+inline constexpr std::string_view kDisturbed = "disturbed";
 
 /// Processors that others kept busy meanwhile, the hypervisor included, on average; absent where
 /// the system does not tell or the time was too short to.

@@ -17,9 +17,13 @@ std::string key_without_type(const Result& r) {
 
 std::optional<Timing> timing_of(const measure::Samples& samples) {
   if (samples.times_s.empty()) return std::nullopt;
-  const measure::Statistics s = measure::summarize(samples.times_s);
+  const measure::Undisturbed undisturbed = samples.undisturbed();
+  const measure::Statistics s = measure::summarize(undisturbed.times_s);
   Timing t;
   t.times = samples.times_s;
+  t.lost = samples.lost;
+  t.marked = static_cast<std::int64_t>(undisturbed.marked);
+  t.disturbed = !undisturbed.enough;
   t.iterations_per_sample = samples.iterations_per_sample;
   t.min = s.min;
   t.max = s.max;

@@ -112,11 +112,15 @@ void fields(R& r, V&& visit) {
   visit("gflops", r.gflops);
   visit("read_gb_s", r.read_gb_s);
   visit.added("device", r.device);
+  visit.added("disturbed", r.disturbed);
 }
 
 template <RecordOf<Timing> R, typename V>
 void fields(R& r, V&& visit) {
   visit("times", r.times);
+  visit.added("lost", r.lost);
+  visit.added("marked", r.marked);
+  visit.added("disturbed", r.disturbed);
   visit("iterations_per_sample", r.iterations_per_sample);
   visit("min", r.min);
   visit("max", r.max);

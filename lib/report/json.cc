@@ -41,6 +41,19 @@ Json value_of(const std::array<T, n>& list);
 template <typename T>
 Json value_of(const std::map<std::string, T>& map);
 
+/// Of a record that is not there.
+struct Nulls {
+  Json* out;
+  template <typename T>
+  void operator()(const char* name, const T&) {
+    (*out)[name] = nullptr;
+  }
+  template <typename T>
+  void added(const char* name, const T& v) {
+    (*this)(name, v);
+  }
+};
+
 class Writer {
  public:
   template <typename T>
@@ -57,7 +70,7 @@ class Writer {
   void flattened(const std::optional<Timing>& timing) {
     if (timing) return fields(*timing, *this);
     const Timing absent;
-    fields(absent, [this](const char* name, const auto&) { out_[name] = nullptr; });
+    fields(absent, Nulls{&out_});
   }
   /// hyperfine's scripts read an exit code per sample. A call that fails leaves no sample here.
   void exit_codes(const std::optional<Timing>& timing) {

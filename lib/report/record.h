@@ -101,6 +101,7 @@ struct Peak {
   std::optional<double> gflops;
   std::optional<double> read_gb_s;
   std::optional<std::string> device;  ///< absent on the CPU
+  bool disturbed = false;  ///< others had a processor that a thread wanted, at every reading
 };
 
 enum class Status { kOk, kSkipped, kFailed, kInterrupted };
@@ -113,9 +114,14 @@ using sweep::workload_key;
 /// `p` with everything resolved.
 Workload workload_of(const Problem& p);
 
-/// Wall time per iteration. All or nothing: in the JSON these are fields of the result.
+/// Wall time per iteration. All or nothing: in the JSON these are fields of the result. Statistics
+/// are of the samples that nothing disturbed, as far as enough of them remain.
 struct Timing {
   std::vector<double> times;  ///< every raw sample
+  /// For each sample, which share of it a thread lost to others; empty where nobody told.
+  std::vector<double> lost = {};
+  std::int64_t marked = 0;  ///< samples of which that was too much
+  bool disturbed = false;  ///< of so many that statistics are of all, and nothing follows from them
   std::int64_t iterations_per_sample = 1;
   double min = 0, max = 0, median = 0, mean = 0, stddev = 0, mad = 0, p25 = 0, p75 = 0;
   std::array<double, 2> ci95{};  ///< of the median

@@ -303,7 +303,7 @@ TEST(CompareRounds, OneWrongRoundIsWrong) {
 TEST(CompareRounds, FewRoundsAreSaidToBeFew) {
   const std::vector<Report> base(2, calibrated_report());
   const Comparison c = compare_rounds("old", base, "new", base, {});
-  EXPECT_EQ(c.cases[0].reason, "2 rounds, at least 5 are needed");
+  EXPECT_EQ(c.cases[0].reason, "only 2 rounds");
 }
 
 TEST(Render, TheTableSaysWhatItMeans) {
@@ -320,6 +320,61 @@ TEST(Render, MarkdownFoldsWhatDidNotChange) {
   EXPECT_THAT(text, ::testing::StartsWith("**2 cases: 1 SLOWER, 1 SAME"));
   EXPECT_THAT(text, HasSubstr("| flash | 250.0 ms | 275.0 ms | 1.100 |"));
   EXPECT_LT(text.find("<details>"), text.find("| normal |"));
+}
+
+/// Others disturbed that share of the samples of a case, and made them five times as long.
+void disturb(Result& r, double share) {
+  report::Timing& t = *r.timing;
+  t.lost.assign(t.times.size(), 0.0);
+  const auto count = static_cast<std::size_t>(share * static_cast<double>(t.times.size()));
+  for (std::size_t i = 0; i < count; ++i) {
+    t.lost[i] = 0.8;
+    t.times[i] *= 5;
+  }
+  t.marked = static_cast<std::int64_t>(count);
+  t.disturbed = share == 1;
+}
+
+TEST(Disturbed, SamplesDoNotMakeACaseSlower) {
+  Report fresh = calibrated_report();
+  for (Result& r : fresh.results) disturb(r, 0.6);
+  EXPECT_THAT(verdicts(compared(calibrated_report(), fresh)), ElementsAre("SAME", "SAME"));
+}
+
+TEST(Disturbed, CasesAreNotJudgedAndTheReasonIsPrinted) {
+  Report fresh = calibrated_report();
+  disturb(fresh.results[0], 1);
+  const Comparison c = compared(calibrated_report(), fresh);
+  EXPECT_THAT(verdicts(c), ElementsAre("AMBIGUOUS", "SAME"));
+  EXPECT_EQ(c.cases[0].reason, "new was disturbed by other programs");
+  EXPECT_FALSE(judged(c.cases[0]));
+  EXPECT_TRUE(judged(c.cases[1]));
+}
+
+TEST(Disturbed, RoundsAreLeftOut) {
+  std::vector<Report> base, fresh;
+  for (int i = 0; i < 10; ++i) {
+    base.push_back(calibrated_report(1 + 0.001 * (i % 3)));
+    fresh.push_back(calibrated_report());
+    if (i % 2 == 0) disturb(fresh.back().results[0], 1);
+    disturb(fresh.back().results[1], 1);
+  }
+  const Comparison c = compare_rounds("old", base, "new", fresh, {});
+  EXPECT_EQ(c.cases[0].rounds, 5u);
+  EXPECT_EQ(verdict_name(c.cases[0]), "SAME");
+  EXPECT_EQ(verdict_name(c.cases[1]), "AMBIGUOUS");
+  EXPECT_EQ(c.cases[1].reason, "other programs disturbed all 10 rounds");
+}
+
+TEST(Disturbed, ALoadBesideWatchedSamplesLeavesALargeDifferenceFirm) {
+  Report fresh = calibrated_report(3.6);
+  for (Result& r : fresh.results) {
+    r.warnings = {"load from others: 50 % of the 2 processors while sampling; stop them"};
+    r.others_cpus = 1.0;
+  }
+  EXPECT_EQ(verdicts(compared(calibrated_report(), fresh))[0], "AMBIGUOUS");
+  for (Result& r : fresh.results) r.timing->lost.assign(r.timing->times.size(), 0.0);
+  EXPECT_EQ(verdicts(compared(calibrated_report(), fresh))[0], "SLOWER");
 }
 
 TEST(Render, JsonHasEveryCaseAndNoInfinity) {

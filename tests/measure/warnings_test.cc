@@ -52,6 +52,20 @@ Conditions calm() {
 
 TEST(Warnings, AQuietRunHasNone) { EXPECT_THAT(warnings(quiet(), Limits{}, calm()), IsEmpty()); }
 
+TEST(Warnings, SayHowManySamplesOthersDisturbed) {
+  Samples s = quiet();
+  s.lost.assign(s.times_s.size(), 0.0);
+  s.lost[3] = s.lost[4] = 0.6;
+  s.times_s[3] = s.times_s[4] = 0.4;
+  EXPECT_THAT(
+      warnings(s, Limits{}, calm()),
+      ElementsAre(AllOf(HasSubstr("disturbed: in 2 of 20 samples"), HasSubstr("left out"))));
+  s.lost.assign(s.times_s.size(), 0.6);
+  EXPECT_THAT(warnings(s, Limits{}, calm()),
+              ElementsAre(AllOf(HasSubstr("disturbed: in 20 of 20 samples"),
+                                HasSubstr("too few are left"), HasSubstr("--threads 1"))));
+}
+
 TEST(Warnings, NoiseNamesItsRemedy) {
   Samples s = quiet();
   s.stopped_by = StoppedBy::kTimeout;

@@ -177,7 +177,10 @@ struct AddedNames {
   std::set<std::string>* out;
   void operator()(const char*, const auto&) {}
   void added(const char* name, const auto&) { out->insert(name); }
-  void flattened(const std::optional<Timing>&) {}
+  void flattened(const std::optional<Timing>&) {
+    const Timing empty;
+    fields(empty, *this);
+  }
   void recorded(const sweep::CaseRecord&) {}
 };
 
