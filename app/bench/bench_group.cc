@@ -285,6 +285,10 @@ class Group {
     if (r.ideal_s.empty())
       result.warnings.push_back("no share of the peak: " +
                                 context_.peaks.missing(r.backend(), r.execution()));
+    else if (!result.pct_peak && result.timing && !result.timing->disturbed)
+      result.warnings.push_back(
+          "no share of the peak: others had a processor whenever that was read; stop other "
+          "programs");
     add_verdict(result, reference.verify(r.prepared->collect()),
                 reproduce("check", r.routed->request));
     add_energy(r, samples.iterations_per_sample);

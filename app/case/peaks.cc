@@ -10,8 +10,9 @@
 namespace flashbench::app {
 namespace {
 
-/// A reading that was disturbed is taken once more: the peaks must not take longer than the work.
-constexpr int kReadings = 2;
+/// A reading that others disturbed is taken again: not as often once there is one to fall back on,
+/// since the peaks must not take longer than the work.
+constexpr int kReadings = 2, kFirstReadings = 6;
 
 /// Whether an entry holds for this execution too: the same backend and the same peaks.
 bool is_of(const auto& kept, Backend& backend, const Execution& e) {
@@ -89,9 +90,16 @@ bool PeakLog::attempt(Backend& backend, const Execution& e, const std::function<
 
 PeakLog::Reading PeakLog::add(Backend& backend, const Execution& e, std::optional<Dtype> dtype,
                               const std::function<double()>& read) {
+  auto series = std::find_if(series_.begin(), series_.end(), [&](const Series& s) {
+    return is_of(s, backend, e) && s.dtype == dtype;
+  });
+  std::optional<Reading> undisturbed;  // the last
+  if (series != series_.end())
+    for (const Reading& r : series->readings)
+      if (!r.disturbed) undisturbed = r;
   const bool own_clock = backend.traits(e).queues;  // a device's, which nobody here disturbs
-  Reading best{0, true};
-  for (int i = 0; i < kReadings && best.disturbed; ++i) {
+  Reading now{0, true};
+  for (int i = 0; i < (undisturbed ? kReadings : kFirstReadings) && now.disturbed; ++i) {
     double rate = 0;
     const double lost = measure::lost_share(
         clock_, [this] { return threads_.read(); },
@@ -100,16 +108,11 @@ PeakLog::Reading PeakLog::add(Backend& backend, const Execution& e, std::optiona
           rate = read();
           return clock_.now_s() - began_s;
         });
-    best = {std::max(best.rate, rate), !own_clock && measure::is_disturbed(lost)};
+    now = {std::max(now.rate, rate), !own_clock && measure::is_disturbed(lost)};
   }
-  const auto known = std::find_if(series_.begin(), series_.end(), [&](const Series& s) {
-    return is_of(s, backend, e) && s.dtype == dtype;
-  });
-  if (known == series_.end())
-    series_.push_back({&backend, e, dtype, {best}});
-  else
-    known->readings.push_back(best);
-  return best;
+  if (series == series_.end()) series = series_.insert(series, {&backend, e, dtype, {}});
+  series->readings.push_back(now);
+  return now.disturbed ? undisturbed.value_or(now) : now;
 }
 
 }  // namespace flashbench::app

@@ -16,7 +16,7 @@ namespace flashbench::app {
 /// FLOP/s and bytes/s that these threads, or this device, reach, read once (tens of milliseconds).
 struct PeakRates {
   double flop_s = 0, bytes_s = 0;
-  bool disturbed = false;  ///< others had a processor meanwhile that one of these threads wanted
+  bool disturbed = false;  ///< others had a processor whenever one of these was read
 };
 
 /// The peaks of one run: read again and again because machines drift, kept one by one.
@@ -58,7 +58,8 @@ class PeakLog {
   };
   /// Runs `read` unless a reading failed before; remembers where it does now.
   bool attempt(Backend& backend, const Execution& e, const std::function<void()>& read);
-  /// Reads a rate, again where others disturbed that, and keeps it.
+  /// Reads a rate, again where others disturbed that, and keeps it. The last one that nobody
+  /// disturbed, where there is one.
   Reading add(Backend& backend, const Execution& e, std::optional<Dtype> dtype,
               const std::function<double()>& read);
 

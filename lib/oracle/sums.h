@@ -59,7 +59,7 @@ class Cells {
   double alike() const {
     double together = -squares_;
     for (const double sum : sums_) together += sum * sum;
-    return square(total_) == 0 ? 0 : rounding_.alike() * std::max(0.0, together) / square(total_);
+    return total_ == 0 ? 0 : rounding_.alike() * std::max(0.0, together) / square(total_);
   }
 
  private:

@@ -156,7 +156,7 @@ class Bench(CliTest):
             self.assertTrue(result["min"] <= result["median"] <= result["max"])
             self.assertAlmostEqual(result["tflops"],
                                    4 * 2 * 128 * 128 * 32 / result["median"] * 1e-12)
-            self.assertGreater(result["pct_peak"], 0)
+            self.expect_share_of_peak(result)
             self.assertIn(result["bound"], ("compute", "memory"))
         kinds = {peak["dtype"] for peak in report["peaks"]}
         self.assertEqual(kinds, {"f32", None})

@@ -13,9 +13,14 @@ CASE = ["--b", "1", "--h", "2", "--q_len", "256", "--d", "32"]
 class Explain(CliTest):
     def test_why_and_io_are_told_beside_the_time(self):
         done = self.expect(0, "bench", *CASE, *FAST, "--json", "r.json")
+        results = self.validated((self.folder / "r.json").read_text())["results"]
+        for r in results:
+            self.expect_share_of_peak(r)
+        if None in [r["pct_peak"] for r in results]:
+            self.skipTest("other programs have the processors")
         for text in ("is the limit", "FLOP for every byte", "must move", "; took "):
             self.assertIn(text, done.stdout)
-        for r in self.validated((self.folder / "r.json").read_text())["results"]:
+        for r in results:
             self.assertAlmostEqual(r["intensity"], r["flop_visible"] / r["bytes"], 6)
             self.assertGreater(r["balance"], 0)
             self.assertIn("limit", r["why"])
@@ -82,8 +87,10 @@ class OtherPrograms(CliTest):
             self.assertFalse([cell for cell in row if cell[:1] in "=+@-" and cell], "a formula")
             cells = dict(zip(header, row))
             for name in ("q_len", "median", "stddev", "ci95_low", "tflops", "flop_visible", "bytes",
-                         "pct_peak", "intensity", "io_bytes_normal"):
+                         "intensity", "io_bytes_normal"):
                 float(cells[name])
+            if cells["pct_peak"]:  # none where others disturbed the peak
+                float(cells["pct_peak"])
             self.assertIn(cells["causal"], ("true", "false"))
 
     def test_what_hyperfines_scripts_read(self):

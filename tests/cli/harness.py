@@ -96,5 +96,12 @@ class CliTest(unittest.TestCase):
 
         return json.loads(text, parse_constant=no_constant)
 
+    def expect_share_of_peak(self, result):
+        """Beside other programs, as tests are, there may be none, and a warning says why."""
+        if result["pct_peak"] is None:
+            self.assertRegex("\n".join(result["warnings"]), "(?m)^(no share of the peak|disturbed)")
+        else:
+            self.assertGreater(result["pct_peak"], 0)
+
     def bench_json(self, *args, code=0, **kwargs):
         return self.validated(self.expect(code, "bench", *FAST, *args, "--json", "-", **kwargs).stdout)
