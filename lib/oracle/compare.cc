@@ -62,13 +62,16 @@ void TensorCheck::Errors::add(const Errors& other) {
   worst = other.worst;
 }
 
-/// The root mean square of errors of which `excess` says how far they may exceed the expected.
+/// The root mean square of errors of which `excess` says how far they may exceed the expected. What
+/// is stored and what is computed add up in one error, as in an element, and less the more there
+/// are that are independent.
 void TensorCheck::judge_mean(const Errors& errors, double excess, Scope scope, TensorCheck& to) {
   if (errors.count < 2) return;  // one is judged as an element
-  const double stored = errors.stored / errors.count;
-  TensorVerdict v = judge(over_limit(std::sqrt(errors.squares / errors.count),
-                                     std::sqrt(3 * stored + excess * (1 - stored))),
-                          scope);
+  const double share = errors.stored / errors.count;
+  const double stored = 3 * share, computed = excess * std::max(0.0, 1 - share);
+  const double reach =
+      std::sqrt(stored + computed + 2 * parallel(excess) * std::sqrt(stored * computed));
+  TensorVerdict v = judge(over_limit(std::sqrt(errors.squares / errors.count), reach), scope);
   v.index = errors.worst.index;
   v.got = errors.worst.got;
   v.want = errors.worst.want;

@@ -157,11 +157,18 @@ inline double exp_error(double p, double log_p, double noise) {
   return square(std::min(1.0, std::exp(log_p + 3 * std::sqrt(noise)))) / 9;
 }
 
+inline constexpr double kLogOdds = 10;
+
 /// By how much the mean square of n independent errors may exceed what is expected: a correct
 /// kernel stays below in all but e^-10 of the groups (Laurent, Massart 2000, lemma 1).
-inline double excess(double n) {
-  constexpr double kLogOdds = 10;
-  return 1 + 2 * std::sqrt(kLogOdds / n) + 2 * kLogOdds / n;
+inline double excess(double n) { return 1 + 2 * std::sqrt(kLogOdds / n) + 2 * kLogOdds / n; }
+
+/// 1 / sqrt(n) of the n whose excess() that is: how far two sums of n independent errors are
+/// parallel. At most 1.
+inline double parallel(double excess) {
+  const double root = std::sqrt(kLogOdds);
+  return std::clamp((std::sqrt(kLogOdds + 2 * kLogOdds * (excess - 1)) - root) / (2 * kLogOdds),
+                    0.0, 1.0);
 }
 
 /// The same where a share of the expected square is of one error that is common to all.

@@ -59,7 +59,8 @@ class Cells {
   double alike() const {
     double together = -squares_;
     for (const double sum : sums_) together += sum * sum;
-    return total_ == 0 ? 0 : rounding_.alike() * std::max(0.0, together) / square(total_);
+    // Weights whose squares underflow are nothing.
+    return square(total_) == 0 ? 0 : rounding_.alike() * std::max(0.0, together) / square(total_);
   }
 
  private:

@@ -116,6 +116,14 @@ TEST(Weights, AreAsIndependentAsTheirNoiseIsSpread) {
   EXPECT_NEAR(w.independent(), 100.0 * 100 / (98 * 98 + 2), 1e-12);
 }
 
+TEST(Cells, WeightsWhoseSquaresUnderflowAreNoNan) {
+  const Rounding rounding(Dtype::kBf16);
+  Cells cells(rounding);
+  cells.add(1e-170);
+  cells.add(1e-170);
+  EXPECT_EQ(cells.alike(), 0);
+}
+
 TEST(Cells, OnlyWeightsThatRoundAlikeShareTheirRounding) {
   const Rounding bf16(Dtype::kBf16), f32(Dtype::kF32);
   const auto alike = [](const Rounding& rounding, std::initializer_list<double> weights) {

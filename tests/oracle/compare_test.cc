@@ -48,8 +48,18 @@ TEST(TensorCheck, ARowIsJudgedByTheShareThatRoundingHas) {
   const Expected x = rows_of(1, 8, {.stored = 1, .computed = 3}, 2);
   TensorCheck check("t", 1000);
   judge_row(check, x, 0, 5);
-  EXPECT_NEAR(check.verdict().error_over_noise, over(2.5, std::sqrt(3 * 0.25 + 2 * 0.75)), 1e-12);
+  EXPECT_NEAR(
+      check.verdict().error_over_noise,
+      over(2.5, std::sqrt(3 * 0.25 + 2 * 0.75 + 2 * parallel(2) * std::sqrt(3 * 0.25 * 2 * 0.75))),
+      1e-12);
   EXPECT_EQ(check.verdict().scope, Scope::kRow);
+}
+
+TEST(TensorCheck, ARowThatIsStoredAndNothingElseIsJudgedToo) {
+  const Expected x = rows_of(1, 49, {.stored = 0.1, .computed = 0}, 2);  // shares add up to over 49
+  TensorCheck check("t", 1000);
+  judge_row(check, x, 0, 0.1);
+  EXPECT_NEAR(check.verdict().error_over_noise, over(std::sqrt(0.1), std::sqrt(3)), 1e-12);
 }
 
 TEST(TensorCheck, ARowMayExceedNoMoreThanTheLargestElement) {

@@ -115,6 +115,9 @@ TEST(Noise, ALargeLseMovesPByAThousandthAtMost) {
 TEST(Noise, AMeanMayExceedWhatIsExpectedTheLessTheMoreErrorsItHas) {
   EXPECT_DOUBLE_EQ(excess(10), 1 + 2 + 2);
   EXPECT_DOUBLE_EQ(excess(1000), 1 + 0.2 + 0.02);
+  for (const double n : {1.0, 4.0, 1000.0})
+    EXPECT_NEAR(parallel(excess(n)), 1 / std::sqrt(n), 1e-12);
+  EXPECT_EQ(parallel(40), 1);
   EXPECT_DOUBLE_EQ(mixed_excess(0.25, 1000), 0.25 * excess(1) + 0.75 * 1.22);
   EXPECT_DOUBLE_EQ(mixed_excess(0, 0.1), excess(1));
   EXPECT_DOUBLE_EQ(excess_of_largest(1000), 8 + 2 * std::log(1000.0));
