@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -24,11 +25,16 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr int kReadings = 5;
+constexpr const char* kUnsaid = "the system does not say";
 
 /// "GPU 0", "avx2".
 std::string where_text(const BackendInfo& backend, const Place& place) {
   return place.device ? fmt::format("{} {}", backend.device_noun, *place.device)
                       : place.isa.value_or(backend.id.text);
+}
+
+std::string joined(const std::vector<std::string>& parts) {
+  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 /// The peaks of everything that the request leaves. What cannot be opened, or fails, is no reason
@@ -41,10 +47,12 @@ std::vector<report::Peak> measure_peaks(const InfoRequest& request, const Backen
     const std::vector<Execution> executions = b->with_own_peaks(asked);
     for (int i = 0; i < kReadings; ++i)
       for (const Execution& e : executions) log.try_measure_all(*b, e);
+    std::map<std::string, std::vector<std::string>> missing;  // by the reason
     for (const Execution& e : executions)
       if (const std::string why = log.missing(*b, e); !why.empty())
-        print_err(fmt::format("flashbench: no peaks of {}: {}\n",
-                              where_text(b->info(), b->place(e)), why));
+        missing[why].push_back(where_text(b->info(), b->place(e)));
+    for (const auto& [why, where] : missing)
+      print_err(fmt::format("flashbench: peaks are missing for {}: {}\n", joined(where), why));
   }
   return log.report();
 }
@@ -70,7 +78,24 @@ std::string cache_text(const report::Cpu& cpu) {
     text += fmt::format("{}L{}{} {}", text.empty() ? "" : ", ", c.level, kind, size);
     if (c.shared_by > 1) text += fmt::format(" (shared by {})", c.shared_by);
   }
-  return text.empty() ? "the system does not say" : text;
+  return text.empty() ? kUnsaid : text;
+}
+
+std::string memory_text(const report::Context& c) {
+  const auto human = [](std::uint64_t b) { return report::human_bytes(static_cast<double>(b)); };
+  const std::string all = c.memory_bytes ? human(*c.memory_bytes) : kUnsaid;
+  if (!c.memory_available_bytes) return all;
+  return fmt::format("{}, {} available to this process", all, human(*c.memory_available_bytes));
+}
+
+/// What is read where the memory is: without /proc nobody knows the limits.
+std::string cgroup_text(const report::Context& c) {
+  if (!c.memory_bytes) return kUnsaid;
+  const report::Cgroup& group = c.cpu.cgroup;
+  return fmt::format(
+      "CPUs: {}; memory: {}", group.cpus ? fmt::format("{:g}", *group.cpus) : "no limit",
+      group.memory_bytes ? report::human_bytes(static_cast<double>(*group.memory_bytes))
+                         : "no limit");
 }
 
 std::string processor_text(const report::Context& c) {
@@ -84,20 +109,7 @@ std::string processor_text(const report::Context& c) {
   text += line("energy", c.energy.source ? *c.energy.source
                                          : "absent: " + c.energy.missing.value_or("unknown"));
   if (cpu.load) text += line("load", fmt::format("{:.2f}", *cpu.load));
-  text += line(
-      "memory",
-      fmt::format(
-          "{}{}", report::human_bytes(static_cast<double>(c.memory_bytes)),
-          c.memory_available_bytes
-              ? fmt::format(", {} available to this process",
-                            report::human_bytes(static_cast<double>(*c.memory_available_bytes)))
-              : ""));
-  text += line("cgroup",
-               fmt::format("CPUs: {}; memory: {}",
-                           cpu.cgroup.cpus ? fmt::format("{:g}", *cpu.cgroup.cpus) : "no limit",
-                           cpu.cgroup.memory_bytes
-                               ? report::human_bytes(static_cast<double>(*cpu.cgroup.memory_bytes))
-                               : "no limit"));
+  text += line("memory", memory_text(c)) + line("cgroup", cgroup_text(c));
   const report::Omp& omp = c.omp;
   text +=
       line("OpenMP",
@@ -106,10 +118,6 @@ std::string processor_text(const report::Context& c) {
                        omp.version, omp.max_threads, omp.proc_bind, omp.places.value_or("default"),
                        omp.wait_policy.value_or("default"), omp.dynamic ? "on" : "off"));
   return text + line("system", c.os);
-}
-
-std::string joined(const std::vector<std::string>& parts) {
-  return fmt::format("{}", fmt::join(parts, ", "));
 }
 
 /// "SM clock 1.98 of 1.98 GHz, ..., 55 of 700 W, 31 C", or why there is no reading.
@@ -307,7 +315,7 @@ ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
       "\n";
   if (request.json == "-") {
     print_err(text);
-    print_out(json);
+    print_data(json);
   } else {
     write_file_atomically(request.json, json);
     print_out(text);

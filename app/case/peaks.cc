@@ -1,5 +1,7 @@
 #include "app/case/peaks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 
@@ -25,7 +27,7 @@ std::optional<PeakRates> PeakLog::try_measure(Backend& backend, const Execution&
   PeakRates rates;
   const bool read = attempt(backend, e, [&] {
     const Reading flop_s = add(backend, e, dtype, [&] { return backend.peak_flop_s(e, dtype); });
-    const Reading bytes_s = add(backend, e, std::nullopt, [&] { return backend.peak_bytes_s(e); });
+    const Reading bytes_s = bandwidth(backend, e);
     rates = {flop_s.rate, bytes_s.rate, flop_s.disturbed || bytes_s.disturbed};
   });
   return read ? std::optional(rates) : std::nullopt;
@@ -35,8 +37,25 @@ void PeakLog::try_measure_all(Backend& backend, const Execution& e) {
   attempt(backend, e, [&] {
     for (const Dtype dtype : kDtypes)
       add(backend, e, dtype, [&] { return backend.peak_flop_s(e, dtype); });
-    add(backend, e, std::nullopt, [&] { return backend.peak_bytes_s(e); });
+    bandwidth(backend, e);
   });
+}
+
+PeakLog::Reading PeakLog::bandwidth(Backend& backend, const Execution& e) {
+  try {
+    return add(backend, e, std::nullopt, [&] { return backend.peak_bytes_s(e); });
+  } catch (const OutOfMemoryError&) {
+    for (const Series& s : series_)
+      if (is_of(s, backend, e) && !s.dtype) return last_undisturbed(s).value_or(s.readings.back());
+    throw;
+  }
+}
+
+std::optional<PeakLog::Reading> PeakLog::last_undisturbed(const Series& series) {
+  std::optional<Reading> last;
+  for (const Reading& r : series.readings)
+    if (!r.disturbed) last = r;
+  return last;
 }
 
 std::string PeakLog::missing(Backend& backend, const Execution& e) const {
@@ -79,9 +98,13 @@ bool PeakLog::attempt(Backend& backend, const Execution& e, const std::function<
   try {
     read();
     return true;
-  } catch (const UnavailableError&) {
+  } catch (const OutOfMemoryError& error) {
     missing_.push_back(
-        {&backend, e, "too little memory for the buffer that bandwidth is read from"});
+        {&backend, e,
+         fmt::format("too little memory for the buffer that bandwidth is read from: {}",
+                     error.what())});
+  } catch (const UnavailableError& error) {
+    missing_.push_back({&backend, e, error.what()});
   } catch (const DeviceError& error) {
     missing_.push_back({&backend, e, error.what()});
   }
@@ -93,10 +116,8 @@ PeakLog::Reading PeakLog::add(Backend& backend, const Execution& e, std::optiona
   auto series = std::find_if(series_.begin(), series_.end(), [&](const Series& s) {
     return is_of(s, backend, e) && s.dtype == dtype;
   });
-  std::optional<Reading> undisturbed;  // the last
-  if (series != series_.end())
-    for (const Reading& r : series->readings)
-      if (!r.disturbed) undisturbed = r;
+  std::optional<Reading> undisturbed;
+  if (series != series_.end()) undisturbed = last_undisturbed(*series);
   const bool own_clock = backend.traits(e).queues;  // a device's, which nobody here disturbs
   Reading now{0, true};
   for (int i = 0; i < (undisturbed ? kReadings : kFirstReadings) && now.disturbed; ++i) {

@@ -23,8 +23,8 @@ struct PeakRates {
 class PeakLog {
  public:
   /// Reads both rates and keeps them; nullopt where the execution has no speed, and once a reading
-  /// failed, see missing(). The first call for an execution takes the buffer
-  /// that bandwidth is read from, which is kept.
+  /// failed, see missing(). Where the buffer that bandwidth is read from does not fit beside what
+  /// is held now, an earlier reading stands for this one.
   std::optional<PeakRates> try_measure(Backend& backend, const Execution& e, Dtype dtype);
 
   /// The rate of every dtype and the bandwidth, once; nothing where a reading failed.
@@ -62,6 +62,10 @@ class PeakLog {
   /// disturbed, where there is one.
   Reading add(Backend& backend, const Execution& e, std::optional<Dtype> dtype,
               const std::function<double()>& read);
+
+  /// Throws OutOfMemoryError where there is no room for a reading and no earlier one.
+  Reading bandwidth(Backend& backend, const Execution& e);
+  static std::optional<Reading> last_undisturbed(const Series& series);
 
   measure::ThreadTimeReader threads_;
   measure::SteadyClock clock_;

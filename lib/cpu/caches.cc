@@ -2,6 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "system/caches.h"
+#include "system/machine.h"
+
 namespace flashbench::cpu {
 
 std::size_t l2_cache_bytes() {
@@ -9,9 +17,11 @@ std::size_t l2_cache_bytes() {
   return size > 0 ? static_cast<std::size_t>(size) : std::size_t{512} << 10;
 }
 
-std::size_t last_cache_bytes() {
-  long size = sysconf(_SC_LEVEL4_CACHE_SIZE);
-  if (size <= 0) size = sysconf(_SC_LEVEL3_CACHE_SIZE);
+std::size_t last_caches_bytes() {
+  const std::vector<int> cpus = machine::affinity();
+  if (const std::optional<std::uint64_t> bytes = machine::last_level_bytes(cpus))
+    return static_cast<std::size_t>(*bytes);
+  const long size = std::max(sysconf(_SC_LEVEL4_CACHE_SIZE), sysconf(_SC_LEVEL3_CACHE_SIZE));
   return size > 0 ? static_cast<std::size_t>(size) : std::size_t{32} << 20;
 }
 

@@ -6,6 +6,7 @@
 namespace flashbench::cpu {
 
 std::size_t l2_cache_bytes();
-std::size_t last_cache_bytes();
+/// Of the last level, all caches together that the processors of this process have.
+std::size_t last_caches_bytes();
 
 }  // namespace flashbench::cpu

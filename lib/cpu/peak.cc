@@ -1,5 +1,6 @@
 #include "cpu/peak.h"
 
+#include <fmt/format.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -8,6 +9,8 @@
 #include "cpu/caches.h"
 #include "cpu/tile_ops.h"
 #include "system/buffer.h"
+#include "system/error.h"
+#include "system/machine.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -18,6 +21,32 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+constexpr std::uint64_t kLeastBuffer = std::uint64_t{128} << 20;
+constexpr std::uint64_t kMostBuffer = std::uint64_t{2} << 30;
+constexpr std::uint64_t kShareOfMemory = 4;  // one part in so many of what is available
+constexpr std::int64_t kChunk = 1 << 18;     // floats: 1 MiB
+
+/// Every page is written by the thread that reads it.
+Buffer touched_buffer(std::size_t bytes, int threads) {
+  Buffer buffer(bytes);
+  float* data = buffer.as<float>();
+  const auto n = static_cast<std::int64_t>(bytes / sizeof(float));
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (std::int64_t i = 0; i < n; i += kChunk) std::fill_n(data + i, std::min(kChunk, n - i), 1.0f);
+  return buffer;
+}
+
+void read_all(const Buffer& buffer, const Execution& e) {
+  const TileOps& ops = tile_ops(e.isa);
+  const float* data = buffer.as<float>();
+  const auto n = static_cast<std::int64_t>(buffer.bytes() / sizeof(float));
+  float sum = 0;
+#pragma omp parallel for num_threads(e.threads) schedule(static) reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; i += kChunk) sum += ops.read(data + i, std::min(kChunk, n - i));
+  volatile float keep = sum;
+  static_cast<void>(keep);
 }
 
 }  // namespace
@@ -44,28 +73,27 @@ double measure_peak_flops(const Execution& e, Dtype dtype) {
   return flop / slowest_s;
 }
 
+std::size_t bandwidth_buffer_bytes(std::uint64_t last_caches_bytes,
+                                   std::optional<std::uint64_t> available_bytes) {
+  const std::uint64_t wanted = std::clamp(4 * last_caches_bytes, kLeastBuffer, kMostBuffer);
+  if (!available_bytes) return wanted;
+  const std::uint64_t bytes = std::min(wanted, *available_bytes / kShareOfMemory);
+  const std::uint64_t least = std::min(2 * last_caches_bytes, kMostBuffer);
+  if (bytes < least)
+    throw OutOfMemoryError(fmt::format("it takes {} MB, more than a quarter of the {} MB available",
+                                       (least + 999'999) / 1'000'000,
+                                       *available_bytes / 1'000'000));
+  return bytes;
+}
+
 double measure_read_bandwidth(const Execution& e) {
-  constexpr std::size_t kMin = std::size_t{128} << 20, kMax = std::size_t{2} << 30;
-  static Buffer buffer(std::clamp(4 * last_cache_bytes(), kMin, kMax));
-  static bool touched = false;
-  const TileOps& ops = tile_ops(e.isa);
-  float* data = buffer.as<float>();
-  const auto n = static_cast<std::int64_t>(buffer.bytes() / sizeof(float));
-  constexpr std::int64_t kChunk = 1 << 18;  // floats: 1 MiB
-  if (!touched) {
-#pragma omp parallel for num_threads(e.threads) schedule(static)
-    for (std::int64_t i = 0; i < n; i += kChunk)
-      std::fill_n(data + i, std::min(kChunk, n - i), 1.0f);
-    touched = true;
-  }
-  float sum = 0;
+  static const std::size_t caches = last_caches_bytes();
+  const Buffer buffer =
+      touched_buffer(bandwidth_buffer_bytes(caches, machine::available_memory_bytes()), e.threads);
+  read_all(buffer, e);  // what filling it left in the caches is written back meanwhile
   const auto start = Clock::now();
-#pragma omp parallel for num_threads(e.threads) schedule(static) reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; i += kChunk) sum += ops.read(data + i, std::min(kChunk, n - i));
-  const double elapsed_s = seconds_since(start);
-  volatile float keep = sum;
-  static_cast<void>(keep);
-  return static_cast<double>(buffer.bytes()) / elapsed_s;
+  read_all(buffer, e);
+  return static_cast<double>(buffer.bytes()) / seconds_since(start);
 }
 
 }  // namespace flashbench::cpu

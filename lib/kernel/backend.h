@@ -119,8 +119,8 @@ class Backend {
   virtual bool same_peaks(const Execution& a, const Execution& b) = 0;
   /// FLOP/s of the fastest multiply-add of a dtype; one reading takes about 10 ms.
   virtual double peak_flop_s(const Execution& e, Dtype dtype) = 0;
-  /// Bytes/s read from buffers beyond the last cache; about 30 ms. The first reading takes a
-  /// buffer, which is kept.
+  /// Bytes/s read from buffers beyond the last cache; about 30 ms. Throws OutOfMemoryError where
+  /// such a buffer does not fit beside what is held now.
   virtual double peak_bytes_s(const Execution& e) = 0;
   /// Without a dtype: of a bandwidth.
   virtual PeakSubject peak_subject(const Execution& e, std::optional<Dtype> dtype) = 0;

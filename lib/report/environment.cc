@@ -10,9 +10,9 @@
 #include <ctime>
 #include <fstream>
 #include <set>
-#include <sstream>
 
 #include "report/version.h"
+#include "system/caches.h"
 #include "system/energy_meter.h"
 #include "system/machine.h"
 
@@ -48,47 +48,11 @@ std::optional<std::string> find_value(const fs::path& path, std::string_view key
   return std::nullopt;
 }
 
-/// How many processors a list like "0-3,8" names.
-int count_list(const std::string& list) {
-  int count = 0;
-  std::istringstream stream(list);
-  for (std::string part; std::getline(stream, part, ',');) {
-    int first = 0, last = 0;
-    const char* end = part.data() + part.size();
-    const auto begin = std::from_chars(part.data(), end, first);
-    if (begin.ec != std::errc{}) continue;
-    last = first;
-    if (begin.ptr != end && *begin.ptr == '-') std::from_chars(begin.ptr + 1, end, last);
-    count += std::max(last - first + 1, 0);
-  }
-  return count;
-}
-
-/// "512K", "32M", "1024" to bytes.
-std::uint64_t cache_bytes(const std::string& text) {
-  std::uint64_t value = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (parsed.ec != std::errc{} || parsed.ptr == text.data() + text.size()) return value;
-  return *parsed.ptr == 'K' ? value << 10 : *parsed.ptr == 'M' ? value << 20 : value;
-}
-
-std::vector<CpuCache> read_caches(const fs::path& cpu_folder) {
-  std::vector<CpuCache> caches;
-  for (int i = 0;; ++i) {
-    const fs::path folder = cpu_folder / fmt::format("cpu0/cache/index{}", i);
-    const auto level = read_line(folder / "level");
-    const auto size = read_line(folder / "size");
-    if (!level) break;
-    CpuCache cache;
-    std::from_chars(level->data(), level->data() + level->size(), cache.level);
-    cache.type = read_line(folder / "type").value_or("");
-    std::transform(cache.type.begin(), cache.type.end(), cache.type.begin(),
-                   [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-    if (size) cache.bytes = cache_bytes(*size);
-    cache.shared_by = std::max(count_list(read_line(folder / "shared_cpu_list").value_or("0")), 1);
-    caches.push_back(std::move(cache));
-  }
-  return caches;
+std::vector<CpuCache> caches_of_first(const fs::path& root) {
+  std::vector<CpuCache> all;
+  for (const machine::Cache& c : machine::caches(0, root))
+    all.push_back({c.level, c.type, c.bytes, std::max(static_cast<int>(c.cpus.size()), 1)});
+  return all;
 }
 
 /// Processors that share a core list each other: distinct lists are cores.
@@ -109,9 +73,10 @@ Cpu capture_cpu(const std::string& isa, const std::string& architecture, const f
                   .value_or(find_value(cpuinfo, "Model", ':').value_or(architecture));
   cpu.usable_threads = machine::usable_cpus(root);
   const auto online = read_line(folder / "online");
-  cpu.threads = online ? count_list(*online) : machine::affinity_cpus();
+  cpu.threads =
+      online ? static_cast<int>(machine::parse_cpu_list(*online).size()) : machine::affinity_cpus();
   cpu.cores = count_cores(folder, cpu.threads);
-  cpu.caches = read_caches(folder);
+  cpu.caches = caches_of_first(root);
   cpu.isa = isa;
   cpu.governor = read_line(folder / "cpu0/cpufreq/scaling_governor");
   if (const auto load = read_line(root / "proc/loadavg")) {

@@ -87,7 +87,7 @@ struct Context {
   Cpu cpu;
   Omp omp;
   std::optional<Gpu> gpu;
-  std::uint64_t memory_bytes = 0;                       ///< physical
+  std::optional<std::uint64_t> memory_bytes;            ///< physical
   std::optional<std::uint64_t> memory_available_bytes;  ///< to this process when the run started
   Energy energy;
 };

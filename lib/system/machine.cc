@@ -174,11 +174,12 @@ void apply_v1_memory(CgroupLimits& limits, const fs::path& folder) {
                      read_field(stat, "total_active_file").value_or(0));
 }
 
-/// What RLIMIT_AS leaves of the address space.
-std::optional<std::uint64_t> rlimit_left(const fs::path& root) {
+/// What a limit of this process leaves of what /proc/self/status counts as `used`.
+std::optional<std::uint64_t> rlimit_left(const fs::path& root, decltype(RLIMIT_AS) resource,
+                                         std::string_view used_field) {
   rlimit limit{};
-  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
-  const auto used_kib = read_field(root / "proc/self/status", "VmSize:").value_or(0);
+  if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return std::nullopt;
+  const auto used_kib = read_field(root / "proc/self/status", used_field).value_or(0);
   const std::uint64_t used = static_cast<std::uint64_t>(used_kib) * 1024;
   return limit.rlim_cur > used ? limit.rlim_cur - used : 0;
 }
@@ -218,9 +219,10 @@ int usable_cpus(int affinity, const CgroupLimits& limits) {
 
 int usable_cpus(const fs::path& root) { return usable_cpus(affinity_cpus(), cgroup_limits(root)); }
 
-std::uint64_t physical_memory_bytes(const fs::path& root) {
-  const auto kib = read_field(root / "proc/meminfo", "MemTotal:").value_or(0);
-  return static_cast<std::uint64_t>(kib) * 1024;
+std::optional<std::uint64_t> physical_memory_bytes(const fs::path& root) {
+  const auto kib = read_field(root / "proc/meminfo", "MemTotal:");
+  if (!kib) return std::nullopt;
+  return static_cast<std::uint64_t>(*kib) * 1024;
 }
 
 std::optional<std::uint64_t> available_memory_bytes(const fs::path& root) {
@@ -228,7 +230,8 @@ std::optional<std::uint64_t> available_memory_bytes(const fs::path& root) {
   if (const auto kib = read_field(root / "proc/meminfo", "MemAvailable:"))
     bytes = static_cast<std::uint64_t>(*kib) * 1024;
   if (const auto left = cgroup_limits(root).memory_free_bytes) lower(bytes, *left);
-  if (const auto left = rlimit_left(root)) lower(bytes, *left);
+  if (const auto left = rlimit_left(root, RLIMIT_AS, "VmSize:")) lower(bytes, *left);
+  if (const auto left = rlimit_left(root, RLIMIT_DATA, "VmData:")) lower(bytes, *left);
   return bytes;
 }
 

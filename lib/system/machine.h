@@ -26,11 +26,12 @@ int affinity_cpus();
 int usable_cpus(const std::filesystem::path& root = "/");
 int usable_cpus(int affinity, const CgroupLimits& limits);
 
-/// MemTotal; 0 where it cannot be read.
-std::uint64_t physical_memory_bytes(const std::filesystem::path& root = "/");
+/// MemTotal; nullopt where it cannot be read.
+std::optional<std::uint64_t> physical_memory_bytes(const std::filesystem::path& root = "/");
 
 /// What can be allocated and touched now without swapping or meeting a limit: the smallest of
-/// MemAvailable, what the control groups leave, and RLIMIT_AS. nullopt where nothing can be read.
+/// MemAvailable, and what the control groups, RLIMIT_AS and RLIMIT_DATA leave. nullopt where
+/// nothing can be read.
 std::optional<std::uint64_t> available_memory_bytes(const std::filesystem::path& root = "/");
 
 }  // namespace flashbench::machine

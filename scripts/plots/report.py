@@ -212,7 +212,9 @@ def environment(report):
         "best ISA": cpu["isa"],
         "clocks": cpu["governor"] or "the system does not say",
         "load at start": cpu["load"],
-        "memory": rp.byte_count(context["memory_bytes"]),
+        "memory": "the system does not say"
+        if context["memory_bytes"] is None
+        else rp.byte_count(context["memory_bytes"]),
         "system": f"{context['os']} on {context['host']}",
         "GPU": context["gpu"]["model"] if context["gpu"] else "none",
         "FLOPs": data["results"][0]["flop_convention"] if data["results"] else "",

@@ -1,44 +1,17 @@
 #include "system/machine.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
+#include <sys/resource.h>
 
-#include <filesystem>
-#include <fstream>
-#include <string>
+#include "tests/system/fake_machine.h"
 
 namespace flashbench::machine {
 namespace {
 
-namespace fs = std::filesystem;
-
-/// A machine in a temporary folder: /proc and /sys as files.
-class FakeMachine : public ::testing::Test {
- protected:
-  void SetUp() override {
-    const auto* info = ::testing::UnitTest::GetInstance()->current_test_info();
-    root_ = fs::path(::testing::TempDir()) /
-            (std::string("machine_") + info->name() + std::to_string(getpid()));
-    fs::remove_all(root_);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
-  void meminfo(long total_kib, long available_kib) {
-    write("proc/meminfo",
-          "MemTotal:       " + std::to_string(total_kib) +
-              " kB\nMemFree:  1 kB\nMemAvailable:   " + std::to_string(available_kib) + " kB\n");
-  }
-  fs::path root_;
-};
-
 TEST_F(FakeMachine, NothingToReadMeansNoLimitAndOneThread) {
   EXPECT_FALSE(cgroup_limits(root_).cpus);
   EXPECT_FALSE(cgroup_limits(root_).memory_bytes);
-  EXPECT_EQ(physical_memory_bytes(root_), 0u);
+  EXPECT_FALSE(physical_memory_bytes(root_)) << "0 B would be a number";
   EXPECT_GE(usable_cpus(root_), 1);
 }
 
@@ -160,13 +133,47 @@ TEST_F(FakeMachine, GarbageInTheFilesIsIgnored) {
   EXPECT_EQ(available_memory_bytes(root_), 32000u * 1024);
 }
 
+/// A limit of this process, until the end of the block.
+class Limited {
+ public:
+  Limited(decltype(RLIMIT_AS) resource, rlim_t soft) : resource_(resource) {
+    getrlimit(resource_, &before_);
+    const rlimit now{soft, before_.rlim_max};
+    works_ = setrlimit(resource_, &now) == 0;
+  }
+  ~Limited() { setrlimit(resource_, &before_); }
+  Limited(const Limited&) = delete;
+  Limited& operator=(const Limited&) = delete;
+  bool works() const { return works_; }
+
+ private:
+  decltype(RLIMIT_AS) resource_;
+  rlimit before_{};
+  bool works_ = false;
+};
+
+TEST_F(FakeMachine, ALimitOfTheProcessLeavesWhatItHasNotTaken) {
+  meminfo(64'000'000, 32'000'000);
+  write("proc/self/status", "Name:\tflashbench\nVmSize:\t 3000000 kB\nVmData:\t 1000000 kB\n");
+  constexpr rlim_t kLimit = rlim_t{8'000'000} * 1024;
+  {
+    const Limited address_space(RLIMIT_AS, kLimit);
+    if (!address_space.works()) GTEST_SKIP() << "the limit is lower already";
+    EXPECT_EQ(available_memory_bytes(root_), std::uint64_t{5'000'000} * 1024);
+  }
+  const Limited data(RLIMIT_DATA, kLimit);
+  if (!data.works()) GTEST_SKIP() << "the limit is lower already";
+  EXPECT_EQ(available_memory_bytes(root_), std::uint64_t{7'000'000} * 1024);
+}
+
 TEST(Machine, RealMachineHasMemoryAndProcessors) {
   EXPECT_GE(affinity_cpus(), 1);
   EXPECT_GE(usable_cpus(), 1);
   EXPECT_LE(usable_cpus(), affinity_cpus());
-  EXPECT_GT(physical_memory_bytes(), 0u);
+  ASSERT_TRUE(physical_memory_bytes());
+  EXPECT_GT(*physical_memory_bytes(), 0u);
   ASSERT_TRUE(available_memory_bytes());
-  EXPECT_LE(*available_memory_bytes(), physical_memory_bytes());
+  EXPECT_LE(*available_memory_bytes(), *physical_memory_bytes());
 }
 
 }  // namespace
