@@ -18,7 +18,7 @@ namespace {
 
 void put(const std::string& path, const std::string& text) {
   if (path == "-")
-    print_out(text);
+    print_data(text);
   else if (!path.empty())
     write_file_atomically(path, text);
 }

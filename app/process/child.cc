@@ -54,6 +54,7 @@ std::string contents(int fd) {
 /// Between fork and exec: nothing that takes a lock.
 [[noreturn]] void become(char* const* argv, int in, int out, int err, pid_t parent) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::signal(SIGXFSZ, SIG_DFL);  // ignored signals stay so across exec
   if (::getppid() != parent) ::_exit(kCannotExecute);
   ::dup2(in, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);

@@ -16,6 +16,7 @@ void note(int signal) { received = signal; }
 }  // namespace
 
 void watch_signals() {
+  ::signal(SIGXFSZ, SIG_IGN);
   for (const int signal : {SIGINT, SIGTERM}) {
     struct sigaction before {};
     if (::sigaction(signal, nullptr, &before) != 0 || before.sa_handler == SIG_IGN) continue;

@@ -5,7 +5,8 @@
 namespace flashbench::app {
 
 /// From here on SIGINT and SIGTERM only raise a flag, once: a second one ends the program at once.
-/// Signals that the parent had ignored (nohup) stay ignored.
+/// Signals that the parent had ignored (nohup) stay ignored. SIGXFSZ is ignored: a write beyond
+/// `ulimit -f` fails with an error that can be told, instead of ending the program without a word.
 void watch_signals();
 
 /// True once SIGINT or SIGTERM came. Asked between samples and between cases.

@@ -4,16 +4,44 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "system/error.h"
 
 namespace flashbench::app {
+namespace {
 
-void print_out(std::string_view text) {
+/// Every character beyond ASCII that the program has words with, and what says it in ASCII. With
+/// the blank behind it both are as wide, so that tables stay aligned.
+constexpr std::pair<std::string_view, std::string_view> kStandIns[] = {{"± ", "+-"}, {"±", "+-"}};
+
+}  // namespace
+
+std::string in_locale(std::string text, std::string_view locale) {
+  std::string plain;
+  for (const char c : locale)
+    if (c != '-') plain += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (plain.find("utf8") != std::string::npos) return text;
+  for (const auto& [character, stand_in] : kStandIns)
+    for (std::size_t at = 0; (at = text.find(character, at)) != std::string::npos;)
+      text.replace(at, character.size(), stand_in);
+  return text;
+}
+
+std::string_view locale_name() {
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
+    if (const char* value = std::getenv(name); value != nullptr && *value != '\0') return value;
+  return "C";
+}
+
+void print_out(std::string_view text) { print_data(in_locale(std::string(text), locale_name())); }
+
+void print_data(std::string_view text) {
   errno = 0;
   const std::size_t written = std::fwrite(text.data(), 1, text.size(), stdout);
   if (written == text.size() && std::fflush(stdout) == 0) return;
@@ -27,7 +55,8 @@ void print_out(std::string_view text) {
 }
 
 void print_err(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
+  const std::string shown = in_locale(std::string(text), locale_name());
+  std::fwrite(shown.data(), 1, shown.size(), stderr);
   std::fflush(stderr);
 }
 

@@ -1,18 +1,31 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 namespace flashbench::app {
 
-/// Writes to stdout and flushes. A reader that went away (`| head`) ends the program silently, as
-/// it ends any filter; another failure (a full disk) throws UsageError.
+/// For people: to stdout, flushed, in the characters of the locale. A reader that went away (`|
+/// head`) ends the program silently, as it ends any filter; another failure (a full disk) throws
+/// UsageError.
 void print_out(std::string_view text);
 
-/// Writes to stderr and flushes; a failure is ignored, since it could be told nowhere.
+/// For programs: as print_out(), but whatever the locale is: JSON and Markdown are UTF-8.
+void print_data(std::string_view text);
+
+/// For people: to stderr, flushed, in the characters of the locale; a failure is ignored, since it
+/// could be told nowhere.
 void print_err(std::string_view text);
 
 /// Rewrites the last line of stderr where that is a terminal; "" takes it away.
 void say(std::string_view line);
+
+/// `text` as a locale of that name shows it: unless the name says UTF-8, "251.3 ± 0.9 ms" becomes
+/// "251.3 +-0.9 ms", which is as wide.
+std::string in_locale(std::string text, std::string_view locale);
+
+/// The name of the locale that the environment chooses for characters; "C" where it chooses none.
+std::string_view locale_name();
 
 bool stdout_is_terminal();
 bool stderr_is_terminal();

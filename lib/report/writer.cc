@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <string_view>
 
@@ -38,7 +40,7 @@ std::string identity(const std::string& path) {
 void put(const std::string& path, const std::string& text) {
   if (path != "-") return write_file_atomically(path, text);
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    throw DeviceError("writing to stdout failed");
+    throw DeviceError(fmt::format("writing to stdout failed: {}", std::strerror(errno)));
 }
 
 }  // namespace

@@ -83,6 +83,8 @@ class Listing(OnAFakeGpu):
     def test_why_there_is_no_gpu_is_one_line(self):
         for settings, why in (
             ({"cuda": "init=100"}, "cuInit: CUDA_ERROR_NO_DEVICE (as the test asked)"),
+            ({"cuda": "init=34"}, "cuInit: CUDA_ERROR_STUB_LIBRARY (34): this is the toolkit's stub of libcuda"),
+            ({"cuda": "init=4711"}, "cuInit: CUDA error 4711 (as the test asked)"),
             ({"cuda": "gpus=0"}, "the CUDA driver shows no GPU"),
             ({"cuda": "version=11080"}, "the driver supports CUDA 11.8, this build needs"),
             ({"CUDA_VISIBLE_DEVICES": ""}, "CUDA_VISIBLE_DEVICES is empty, which hides every GPU"),

@@ -60,11 +60,17 @@ const DriverApi* load_driver(std::string& absent) {
 }
 
 std::string error_line(const DriverApi& api, const std::string& call, Result error) {
+  if (error == kStubLibrary)
+    return fmt::format(
+        "{}: CUDA_ERROR_STUB_LIBRARY ({}): this is the toolkit's stub of libcuda, which is there "
+        "to "
+        "be linked with; take its folder out of LD_LIBRARY_PATH, so that the driver's is found",
+        call, error);
   const char* name = nullptr;
   const char* text = nullptr;
-  if (api.error_name(error, &name) != kSuccess || name == nullptr) name = "an unknown CUDA error";
+  const bool named = api.error_name(error, &name) == kSuccess && name != nullptr;
   if (api.error_text(error, &text) != kSuccess || text == nullptr) text = "no description";
-  return fmt::format("{}: {} ({})", call, name, text);
+  return fmt::format("{}: {} ({})", call, named ? name : fmt::format("CUDA error {}", error), text);
 }
 
 }  // namespace flashbench::cuda

@@ -11,7 +11,7 @@ namespace flashbench::cuda {
 using Result = int;                        // CUresult
 using DevicePointer = unsigned long long;  // CUdeviceptr
 
-inline constexpr Result kSuccess = 0, kOutOfMemory = 2;
+inline constexpr Result kSuccess = 0, kOutOfMemory = 2, kStubLibrary = 34;
 inline constexpr int kMultiprocessorCount = 16, kL2CacheSize = 38, kCapabilityMajor = 75,
                      kCapabilityMinor = 76, kSharedBytesOptin = 97;  // CUdevice_attribute
 inline constexpr int kMaxDynamicSharedBytes = 8;                     // CUfunction_attribute
@@ -58,7 +58,8 @@ struct DriverApi {
 /// Loads libcuda.so.1, once. On failure returns nullptr and says why in `absent`.
 const DriverApi* load_driver(std::string& absent);
 
-/// "cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (out of memory)".
+/// "cuMemAlloc: CUDA_ERROR_OUT_OF_MEMORY (out of memory)"; the number of an error that the driver
+/// has no name for. Of the toolkit's stub, which answers nothing else, what it is.
 std::string error_line(const DriverApi& api, const std::string& call, Result error);
 
 }  // namespace flashbench::cuda

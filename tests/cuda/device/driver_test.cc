@@ -21,6 +21,7 @@ using testing::HasSubstr;
 #if __has_include(<cuda.h>)
 // The table was written by hand: the toolkit's own header agrees with it.
 static_assert(kSuccess == CUDA_SUCCESS && kOutOfMemory == CUDA_ERROR_OUT_OF_MEMORY);
+static_assert(kStubLibrary == CUDA_ERROR_STUB_LIBRARY);
 static_assert(kMultiprocessorCount == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
 static_assert(kL2CacheSize == CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE);
 static_assert(kCapabilityMajor == CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR);
@@ -288,6 +289,16 @@ TEST_F(Driver, AnUnknownKernelIsAnErrorOfTheProgram) {
   Launch launch;
   launch.entry = "no_such_kernel";
   EXPECT_THROW(device.launch(launch, Attention{}), DeviceError);
+}
+
+// The toolkit's stub fails every call, those for the names of errors as well.
+TEST(ErrorLine, SaysWhatTheStubIsAndTheNumberOfWhatHasNoName) {
+  DriverApi stub{};
+  stub.error_name = [](Result, const char**) { return kStubLibrary; };
+  stub.error_text = [](Result, const char**) { return kStubLibrary; };
+  EXPECT_THAT(error_line(stub, "cuInit", kStubLibrary),
+              HasSubstr("cuInit: CUDA_ERROR_STUB_LIBRARY (34): this is the toolkit's stub"));
+  EXPECT_EQ(error_line(stub, "cuInit", 4711), "cuInit: CUDA error 4711 (no description)");
 }
 
 }  // namespace
