@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "app/bench/bench_group.h"
+#include "app/bench/budgeted_sweep.h"
 #include "app/bench/calibrate.h"
 #include "app/bench/resume.h"
 #include "app/case/dry_run.h"
@@ -21,7 +22,6 @@
 #include "app/process/interrupt.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/streams.h"
-#include "measure/budget.h"
 #include "measure/clock.h"
 #include "measure/time_left.h"
 #include "report/derive.h"
@@ -120,9 +120,9 @@ class Later {
   }
 
   /// Seconds after group `g`, never more than a budget leaves.
-  std::optional<double> after(std::size_t g, const std::optional<measure::Budget>& budget) const {
+  std::optional<double> after(std::size_t g, std::optional<BudgetedSweep>& budget) const {
     std::optional<double> left = time_left_.of(std::span(flop_).subspan(ends_[g]));
-    if (left && budget) left = std::min(*left, std::max(budget->left_s(), 0.0));
+    if (left && budget) left = std::min(*left, budget->later_s());
     return left;
   }
 
@@ -136,6 +136,19 @@ ExitCode dry_run(const RunRequest& run, std::vector<OpenGroup> open, const Runti
   std::vector<RoutedGroup> groups;
   for (OpenGroup& g : open) groups.push_back(std::move(g.routed));
   return groups.empty() ? ExitCode::kOk : show_dry_run(run, groups, runtime);
+}
+
+/// With --budget: what keeps it.
+std::optional<BudgetedSweep> budgeted(const BenchRequest& request, std::vector<OpenGroup>& open,
+                                      const report::Context& machine, PeakLog& peaks,
+                                      measure::Clock& clock) {
+  if (!request.budget_s) return std::nullopt;
+  std::vector<RoutedGroup> groups;
+  for (OpenGroup& group : open) {
+    skip_what_does_not_fit(group.routed, request, machine);
+    groups.push_back(group.routed);
+  }
+  return BudgetedSweep(request, std::move(groups), peaks, clock);
 }
 
 void show(const report::Report& report, const report::ReportWriter& writer) {
@@ -164,8 +177,7 @@ ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
 
   measure::Clock& clock = runtime.clock;
   PeakLog peaks;
-  std::optional<measure::Budget> budget;
-  if (request.budget_s) budget.emplace(*request.budget_s, clock);
+  std::optional<BudgetedSweep> budget = budgeted(request, open, start.context, peaks, clock);
   ProgressLine progress(total, request.run.quiet);
   TraceFile trace(request.run.trace, total - done);
   Later later(request, open);
@@ -174,9 +186,15 @@ ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
     OpenGroup& group = open[g];
     progress.set_later(later.after(g, budget));
     const double before_s = clock.now_s();
-    std::vector<report::Result> results = bench_group(
-        group.routed, {request, start.context, clock, peaks, progress, trace,
-                       budget ? budget->next(request.limits, total - done) : request.limits, done});
+    std::vector<std::size_t> left_out;
+    auto [results, sampling_s] =
+        bench_group(group.routed, {request, start.context, clock, peaks, progress, trace,
+                                   budget ? budget->begin(group.routed, left_out) : request.limits,
+                                   done, [&](const RoutedCase& c, double call_s) {
+                                     return budget ? budget->gives_up(c, call_s) : std::nullopt;
+                                   }});
+    for (const std::size_t i : left_out) results[i].refusal.reset();  // nobody refused it
+    if (budget) budget->end(group.routed, results, clock.now_s() - before_s - sampling_s);
     for (std::size_t i = 0; i < results.size(); ++i) {
       any_finished = any_finished || results[i].status != report::Status::kInterrupted;
       if (group.apart) warn_apart(results[i]);
@@ -189,7 +207,13 @@ ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
   }
   progress.clear();
   report::Report report = filled(start, sweep, peaks, resume);
-  if (request.calibrate && any_finished && !interrupted()) calibrate(report, request);
+  if (request.calibrate && any_finished && !interrupted()) {
+    const std::optional<std::string> why = budget ? budget->no_calibration() : std::nullopt;
+    if (why)
+      print_err(fmt::format("flashbench: no calibration: {}\n", *why));
+    else
+      calibrate(report, request);
+  }
   // Interrupted before anything was done, there is nothing worth replacing a file for.
   if (any_finished) writer.finish(report);
   if (any_finished && trace.wanted()) trace.write(request.run.argv);

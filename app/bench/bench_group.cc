@@ -110,15 +110,14 @@ class Group {
         level_(oracle::choose_level(context.request.run.verify, group.problem)),
         cache_bytes_(last_cache_bytes(context.machine)) {}
 
-  std::vector<report::Result> run() {
-    take_probe_memory();
-    if (group_.any_runs())
-      skip_what_does_not_fit(group_, extra_memory(group_.problem, level_, cache_bytes_));
+  GroupResults run() {
+    read_first_peaks();
+    skip_what_does_not_fit(group_, context_.request, context_.machine);
     for (const RoutedCase& c : group_.cases) {
       results_.push_back(result_of("bench", c));
       results_.back().io_bytes = io_by_type(c, cache_bytes_);
     }
-    if (!group_.any_runs()) return std::move(results_);
+    if (!group_.any_runs()) return {std::move(results_), 0};
     try {
       describe("inputs");
       in_ = data::make_inputs(group_.problem);
@@ -136,7 +135,7 @@ class Group {
         r->status = report::Status::kInterrupted;
         r->reason = "interrupted before it was verified";
       }
-    return std::move(results_);
+    return {std::move(results_), sampling_s_};
   }
 
  private:
@@ -146,8 +145,8 @@ class Group {
         fmt::format("{}, {}", report::workload_text(report::workload_of(group_.problem)), what));
   }
 
-  /// The first reading of the peaks takes a buffer that it keeps: before memory is shared out.
-  void take_probe_memory() {
+  /// Before the cases hold memory: beside them there may be no room to read a bandwidth.
+  void read_first_peaks() {
     for (const RoutedCase& c : group_.cases) {
       if (!c.runs() || context_.peaks.knows(*c.route->backend, c.route->execution)) continue;
       context_.peaks.try_measure(*c.route->backend, c.route->execution, group_.problem.dtype);
@@ -162,7 +161,14 @@ class Group {
       add_work(*running.result, work_);
       describe(std::string(name(c.request.type)));
       try {
+        const double before_s = context_.clock.now_s();
         running.result->peak_rss_bytes = peak_memory(c, in_);
+        if (std::optional<std::string> why =
+                context_.gives_up(c, context_.clock.now_s() - before_s)) {
+          running.result->status = report::Status::kSkipped;
+          running.result->reason = std::move(*why);
+          continue;
+        }
         running_.push_back(std::move(running));
       } catch (const std::exception& e) {
         add_failure(*running.result, e);
@@ -190,18 +196,15 @@ class Group {
       if (same != running_.begin() + static_cast<long>(i)) {
         if (same->ideal_s.empty()) continue;
         r.ideal_s.push_back(same->ideal_s.back());
-        r.result->bound = same->result->bound;
         continue;
       }
       const auto rates =
           context_.peaks.try_measure(r.backend(), r.execution(), group_.problem.dtype);
       if (!rates) continue;
-      const report::Ideal ideal =
-          report::ideal_time(work_.flop_visible, work_.bytes, rates->flop_s, rates->bytes_s);
       // Others that took a processor from the probe made it slow, not the machine.
       r.ideal_s.push_back(rates->disturbed ? std::numeric_limits<double>::quiet_NaN()
-                                           : ideal.seconds);
-      r.result->bound = ideal.bound;
+                                           : report::ideal_s(work_.flop_visible, work_.bytes,
+                                                             rates->flop_s, rates->bytes_s));
     }
   }
 
@@ -223,8 +226,10 @@ class Group {
     measure::Conditions conditions;
     conditions.usable_cpus = machine::usable_cpus();
     conditions.before = measure::take_snapshot(context_.clock, cpus);
+    const double before_s = context_.clock.now_s();
     const std::vector<measure::Samples> samples =
         measure::sample_interleaved(subjects, context_.limits, context_.clock, hooks);
+    sampling_s_ = context_.clock.now_s() - before_s;
     read_clocks();
     conditions.after = measure::take_snapshot(context_.clock, cpus);
     if (interrupted()) return;
@@ -349,11 +354,19 @@ class Group {
   std::vector<report::Result> results_;
   std::vector<RunningCase> running_;
   std::vector<const report::Result*> finished_;
+  double sampling_s_ = 0;
 };
 
 }  // namespace
 
-std::vector<report::Result> bench_group(RoutedGroup& group, const BenchContext& context) {
+void skip_what_does_not_fit(RoutedGroup& group, const BenchRequest& request,
+                            const report::Context& machine) {
+  if (!group.any_runs()) return;
+  const VerifyLevel level = oracle::choose_level(request.run.verify, group.problem);
+  skip_what_does_not_fit(group, extra_memory(group.problem, level, last_cache_bytes(machine)));
+}
+
+GroupResults bench_group(RoutedGroup& group, const BenchContext& context) {
   return Group(group, context).run();
 }
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <functional>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "app/case/peaks.h"
@@ -23,11 +26,23 @@ struct BenchContext {
   TraceFile& trace;
   measure::Limits limits;  ///< of this group
   int done;                ///< cases before this group
+  /// Why a case is given up whose first call took so many seconds; nullopt: it is not.
+  std::function<std::optional<std::string>(const RoutedCase&, double)> gives_up;
+};
+
+/// One result per case of the group, in order.
+struct GroupResults {
+  std::vector<report::Result> results;
+  double sampling_s = 0;  ///< of the time that the group took: warm-up and samples
 };
 
 /// Measures the cases of one group interleaved on the same inputs, reads the peaks of the machine
-/// between the rounds, and verifies what the last timed launch of each case wrote. One result per
-/// case, in order; cases that do not fit into memory are skipped.
-std::vector<report::Result> bench_group(RoutedGroup& group, const BenchContext& context);
+/// between the rounds, and verifies what the last timed launch of each case wrote. Cases that do
+/// not fit into memory are skipped.
+GroupResults bench_group(RoutedGroup& group, const BenchContext& context);
+
+/// Marks the cases that bench_group() would skip because they do not fit into memory.
+void skip_what_does_not_fit(RoutedGroup& group, const BenchRequest& request,
+                            const report::Context& machine);
 
 }  // namespace flashbench::app

@@ -17,9 +17,6 @@
 namespace flashbench::app {
 namespace {
 
-/// Fewer make the factor that Student's t costs large (2.6 at 5 runs, 2.2 at 11); each costs a run.
-constexpr int kRuns = 6;
-
 bool says_what_to_compute(const std::string& flag) {
   return flag == "config" || sweep::find_field(sweep::fields(), flag) != nullptr;
 }
@@ -70,8 +67,8 @@ void calibrate(report::Report& report, const BenchRequest& request) {
       brief(without_extras(workload_flags(request.run.argv), request));
   std::vector<std::vector<double>> medians(report.results.size());
   try {
-    for (int run = 0; run < kRuns; ++run) {
-      say(fmt::format("calibrating: run {} of {}", run + 1, kRuns));
+    for (int run = 0; run < kCalibrationRuns; ++run) {
+      say(fmt::format("calibrating: run {} of {}", run + 1, kCalibrationRuns));
       const report::Report fresh = fresh_run(this_program(), flags);
       for (const compare::Pair& pair : compare::match(report, fresh).both)
         if (pair.fresh->timing && report::numbers_hold(*pair.fresh))
@@ -88,7 +85,7 @@ void calibrate(report::Report& report, const BenchRequest& request) {
   }
   say("");
   for (std::size_t i = 0; i < medians.size(); ++i)
-    if (medians[i].size() == kRuns)
+    if (medians[i].size() == kCalibrationRuns)
       report.results[i].calibration = report::calibration_of(medians[i]);
   report.summary.between_run_spread = report::summarize(report.results).between_run_spread;
 }

@@ -91,7 +91,10 @@ FlagGroup timing(const FieldFlags& fields) {
                       {"min_samples", "N", "(default: 10)", kBench},
                       {"min_time", "TIME", "of timed calls (default: 0.5s)", kBench},
                       {"timeout", "TIME", "per case, 3 samples at least (default: 20s)", kBench},
-                      {"budget", "TIME", "share this time over all cases", kBench},
+                      {"budget", "TIME",
+                       "share this time over all cases, everything included; exit 3 where it is too"
+                       " little for them",
+                       kBench},
                   }};
   append(group.flags, fields.under(sweep::Heading::kTiming));
   append(group.flags,

@@ -18,8 +18,10 @@ struct Unit {
 };
 constexpr Unit kUnits[] = {{"", 1}, {"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"m", 60}, {"h", 3600}};
 
-/// Filling tensors, verification and probes take the rest of a case's share.
-constexpr double kSamplingShare = 0.7;
+/// What is left for foretelling too little.
+constexpr double kReserve = 0.05;
+/// By how much of itself a budget may be exceeded, less what ends a program.
+constexpr double kTolerance = 0.08;
 /// Of the sampling time, what may be spent although the median is already known.
 constexpr double kMinTimeShare = 0.25;
 
@@ -40,8 +42,22 @@ double parse_duration_s(std::string_view text, std::string_view flag) {
 
 double Budget::left_s() const { return std::max(end_s_ - clock_->now_s(), 0.0); }
 
-Limits Budget::next(const Limits& base, int cases_left) const {
-  const double share_s = kSamplingShare * left_s() / std::max(cases_left, 1);
+bool Budget::exceeded_by(double needed_s) const {
+  return clock_->now_s() + needed_s > end_s_ + kTolerance * total_s_;
+}
+
+Need& Need::operator+=(const Need& other) {
+  fixed_s += other.fixed_s;
+  sampling_s += other.sampling_s;
+  cases += other.cases;
+  return *this;
+}
+
+Limits Budget::next(const Limits& base, const Need& now, const Need& later) const {
+  const double over_s =
+      std::max(left_s() - kReserve * total_s_ - now.total_s() - later.total_s(), 0.0);
+  const double share_s =
+      now.sampling_s / std::max(now.cases, 1) + over_s / std::max(now.cases + later.cases, 1);
   Limits limits = base;
   limits.timeout_s = std::min(base.timeout_s, share_s);
   limits.min_time_s = std::min(base.min_time_s, kMinTimeShare * share_s);

@@ -11,21 +11,36 @@ namespace flashbench::measure {
 /// UsageError that names `flag`.
 double parse_duration_s(std::string_view text, std::string_view flag);
 
-/// Shares one time over a whole sweep: what fast cases leave over, later ones get.
+/// The least time that some cases take, foretold.
+struct Need {
+  double fixed_s = 0;     ///< inputs, first runs, verification: whatever the limits are
+  double sampling_s = 0;  ///< warm-up and Limits::timeout_samples samples of each
+  int cases = 0;
+
+  double total_s() const { return fixed_s + sampling_s; }
+  Need& operator+=(const Need& other);
+};
+
+/// Shares one time over a whole sweep: every case gets what it needs at the least, and all the same
+/// part of what is left over. What fast cases leave, later ones get.
 class Budget {
  public:
-  Budget(double total_s, Clock& clock) : clock_(&clock), end_s_(clock.now_s() + total_s) {}
+  Budget(double total_s, Clock& clock)
+      : clock_(&clock), total_s_(total_s), end_s_(clock.now_s() + total_s) {}
 
+  double total_s() const { return total_s_; }
   double left_s() const;
-  bool spent() const { return left_s() <= 0; }
 
-  /// Limits for the next of `cases_left` cases (itself included): its share of the time left, less
-  /// what set-up and verification usually take. Never looser than `base`.
-  Limits next(const Limits& base, int cases_left) const;
+  /// What needs that much time would end later than a tenth after the budget.
+  bool exceeded_by(double needed_s) const;
+
+  /// Limits for the cases of `now`, sampled together, before those of `later`. Never looser than
+  /// `base`.
+  Limits next(const Limits& base, const Need& now, const Need& later) const;
 
  private:
   Clock* clock_;
-  double end_s_;
+  double total_s_, end_s_;
 };
 
 }  // namespace flashbench::measure

@@ -259,16 +259,53 @@ Verdict verify(const Problem& p, const Inputs& in, const Outputs& out, VerifyLev
   return Reference(p, in, level).verify(out);
 }
 
+namespace {
+
+/// Measured with AVX2: 8e9 multiply-adds a second for each core, and an exp costs about 100.
+constexpr double kOfACore = 8e9, kExp = 100;
+/// What looking at one element of an output costs in the same unit.
+constexpr double kElement = 24;
+
+double cores() { return omp_get_max_threads(); }
+
+/// Multiply-adds of a pair of a query and a key, for that many products.
+double pair_work(const Problem& p, double products) {
+  return products * static_cast<double>(p.shape.d + p.shape.d_v()) / 2 + kExp;
+}
+
+/// The share of `all` rows that a sample of the problem looks at.
+double sampled_share(double of_problem, std::int64_t heads, std::int64_t rows) {
+  const double per_head = std::max(of_problem / static_cast<double>(heads), 2.0);
+  return std::min(per_head / static_cast<double>(rows), 1.0);
+}
+
+}  // namespace
+
 VerifyLevel choose_level(VerifyMode mode, const Problem& p) {
   if (mode == VerifyMode::kNone) return VerifyLevel::kNone;
   if (mode == VerifyMode::kFull) return VerifyLevel::kFull;
   if (mode == VerifyMode::kSample) return VerifyLevel::kSample;
-  // Measured with AVX2: 8e9 multiply-adds a second for each core, and an exp costs about 100.
   const bool gradients = p.needs_gradients();
   const double products = row_products(gradients) + (gradients ? kColumnProducts : 0);
-  const double mean_d = static_cast<double>(p.shape.d + p.shape.d_v()) / 2;
-  const double work = expected_visible(p).pairs * (products * mean_d + 100);
-  return work <= 8e9 * omp_get_max_threads() ? VerifyLevel::kFull : VerifyLevel::kSample;
+  const double work = expected_visible(p).pairs * pair_work(p, products);
+  return work <= kOfACore * cores() ? VerifyLevel::kFull : VerifyLevel::kSample;
+}
+
+double verification_s(const Problem& p, VerifyLevel level, int outputs) {
+  if (level == VerifyLevel::kNone) return 0;
+  const Shape& s = p.shape;
+  const bool gradients = p.needs_gradients();
+  double rows = pair_work(p, row_products(gradients));
+  double columns = gradients ? pair_work(p, kColumnProducts) : 0;
+  if (level == VerifyLevel::kSample) {
+    rows *= sampled_share(64, s.b * s.h, s.q_len);
+    columns *= outputs * sampled_share(32, s.b * s.h_kv, s.kv_len);
+  }
+  const OperandBytes bytes = operand_bytes(p);
+  const double elements = static_cast<double>(bytes.inputs + outputs * bytes.outputs) /
+                          static_cast<double>(size_bytes(p.dtype));
+  return (expected_visible(p).pairs * (rows + columns) + elements * kElement) /
+         (kOfACore * cores());
 }
 
 }  // namespace flashbench::oracle

@@ -11,6 +11,9 @@ namespace flashbench::oracle {
 /// auto: full when that takes about a second or less on these cores, else sample.
 VerifyLevel choose_level(VerifyMode mode, const Problem& p);
 
+/// Seconds that a Reference and its verdicts on `outputs` outputs take on these cores, about.
+double verification_s(const Problem& p, VerifyLevel level, int outputs);
+
 /// The oracle's answer to one problem, computed once and used for any number of outputs.
 ///
 /// Level full: every element of every output in fp64.

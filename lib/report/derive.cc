@@ -57,10 +57,8 @@ void derive_rates(Result& r) {
   r.gb_s = static_cast<double>(r.bytes) / r.timing->median * 1e-9;
 }
 
-Ideal ideal_time(double flop_visible, double bytes, double peak_flop_s, double peak_bytes_s) {
-  const double compute_s = flop_visible / peak_flop_s;
-  const double memory_s = bytes / peak_bytes_s;
-  return compute_s >= memory_s ? Ideal{compute_s, "compute"} : Ideal{memory_s, "memory"};
+double ideal_s(double flop_visible, double bytes, double peak_flop_s, double peak_bytes_s) {
+  return std::max(flop_visible / peak_flop_s, bytes / peak_bytes_s);
 }
 
 void derive_speedups(std::span<Result> results) {

@@ -18,13 +18,9 @@ std::optional<Calibration> calibration_of(std::span<const double> medians_s);
 /// Fills tflops and gb_s from the median, flop_visible and bytes.
 void derive_rates(Result& result);
 
-/// Seconds that the work takes at the peaks, and which of them is the limit.
-struct Ideal {
-  double seconds = 0;
-  std::string bound;  ///< "compute" or "memory"
-};
-/// `peak_flop_s`, `peak_bytes_s`: FLOP/s and bytes/s, measured in the same run.
-Ideal ideal_time(double flop_visible, double bytes, double peak_flop_s, double peak_bytes_s);
+/// Seconds that the work takes at the peaks. `peak_flop_s`, `peak_bytes_s`: FLOP/s and bytes/s,
+/// measured in the same run.
+double ideal_s(double flop_visible, double bytes, double peak_flop_s, double peak_bytes_s);
 
 /// Everything of case_key() but type and kernel.
 std::string key_without_type(const Result& r);

@@ -97,6 +97,7 @@ void derive_explanations(Report& report) {
     if (!numbers_hold(r) || r.why) continue;
     if (r.bytes > 0) r.intensity = r.flop_visible / static_cast<double>(r.bytes);
     r.balance = balance_of(report, r);
+    if (r.intensity && r.balance) r.bound = *r.intensity >= *r.balance ? "compute" : "memory";
     r.why = explanation(r);
   }
 }

@@ -7,8 +7,9 @@
 
 namespace flashbench::report {
 
-/// Fills intensity, balance and why of every result whose numbers hold, from the peaks of the
-/// report. What an earlier run has explained stays.
+/// Fills intensity, balance, bound and why of every result whose numbers hold, from the peaks of
+/// the report: one pair of peaks decides all four, so that they agree. What an earlier run has
+/// explained stays.
 void derive_explanations(Report& report);
 
 /// One sentence on what limits a result and how near it comes, for a person. Needs pct_peak, bound,

@@ -21,13 +21,15 @@ namespace flashbench::app {
 /// What the fakes do, and what was done to them. A test changes what it is about.
 struct Script {
   measure::FakeClock clock;
-  double call_s = 0.010;  ///< of every launch
+  double call_s = 0.010;                  ///< of every launch
+  std::optional<std::size_t> slow_after;  ///< launches; those after them take 500 times as long
 
   std::set<std::string> wrong;             ///< kernels whose O has one wrong element
   std::optional<std::int64_t> fails_at_d;  ///< launches of this d fail, and no other
   std::optional<std::int64_t> ends_at_d;   ///< a launch of this d ends the device
   std::optional<std::string> absent;       ///< why there is no device at all
   std::string peaks_fail;                  ///< the DeviceError of the peak probes
+  std::optional<int> bandwidths_that_fit;  ///< readings before there is no memory for another one
   std::uint64_t free_bytes = std::uint64_t{1} << 40;
   std::size_t host_bytes = 0;          ///< workspace that every kernel asks for
   std::optional<double> power_w;       ///< makes the energy counter run
@@ -62,7 +64,8 @@ class FakePlan final : public Plan {
     if (problem_.shape.d == script_.fails_at_d) throw DeviceError("the launch was refused");
     computes_->launch(io);
     if (script_.wrong.contains(kernel_)) io.out->o.set(0, 100.0f);
-    script_.clock.advance(script_.call_s);
+    const bool slow = script_.slow_after && script_.launches.size() > *script_.slow_after;
+    script_.clock.advance(slow ? 500 * script_.call_s : script_.call_s);
   }
   std::size_t workspace_bytes() const override { return 0; }
   double flop_executed() const override { return computes_->flop_executed(); }
@@ -149,7 +152,11 @@ class FakeBackend final : public Backend {
     if (!script_.peaks_fail.empty()) throw DeviceError(script_.peaks_fail);
     return 1e9;
   }
-  double peak_bytes_s(const Execution&) override { return 1e9; }
+  double peak_bytes_s(const Execution&) override {
+    if (script_.bandwidths_that_fit && bandwidths_++ >= *script_.bandwidths_that_fit)
+      throw OutOfMemoryError("it takes more than there is");
+    return 1e9;
+  }
   PeakSubject peak_subject(const Execution&, std::optional<Dtype>) override { return {"chalk", 7}; }
   std::optional<DeviceReading> read(const Execution& e) override { return read_clocks(e); }
   std::optional<DeviceReading> read_clocks(const Execution&) override {
@@ -166,6 +173,7 @@ class FakeBackend final : public Backend {
 
  private:
   Script& script_;
+  int bandwidths_ = 0;
   BackendInfo info_{.id = {"slate"}, .title = "Slate", .device_noun = "tablet"};
   FakeKernel flash_{script_, "slate_flash", AttentionType::kFlash};
   FakeKernel normal_{script_, "slate_normal", AttentionType::kNormal};

@@ -31,24 +31,49 @@ TEST(Duration, RefusesWhatIsNoTime) {
   }
 }
 
+constexpr Need kShort{.fixed_s = 0.5, .sampling_s = 0.5, .cases = 2};
+
+Need times(const Need& one, int n) {
+  Need all;
+  for (int i = 0; i < n; ++i) all += one;
+  return all;
+}
+
 TEST(Budget, SharesTheTimeThatIsLeft) {
   FakeClock clock;
   const Budget budget(60, clock);
-  const Limits first = budget.next(Limits{}, 10);
-  EXPECT_NEAR(first.timeout_s, 4.2, 1e-9);
+  const Limits first = budget.next(Limits{}, kShort, times(kShort, 4));
+  // Of 60 s, 3 are kept and 5 needed by all; a tenth of the rest, and what each needs at the least.
+  EXPECT_NEAR(first.timeout_s, 0.25 + 5.2, 1e-9);
   EXPECT_DOUBLE_EQ(first.min_time_s, 0.5);
-  clock.advance(2);  // the first case was fast: the others get more
-  EXPECT_GT(budget.next(Limits{}, 9).timeout_s, first.timeout_s);
+  clock.advance(2);  // the first ones were fast: the others get more
+  EXPECT_GT(budget.next(Limits{}, kShort, times(kShort, 3)).timeout_s, first.timeout_s);
+}
+
+// Ten cases of equal shares spent a minute before the eleventh, which takes a minute, had begun.
+TEST(Budget, LeavesLongCasesWhatTheyNeed) {
+  FakeClock clock;
+  const Budget budget(60, clock);
+  const Need late{.fixed_s = 20, .sampling_s = 30, .cases = 1};
+  EXPECT_NEAR(budget.next(Limits{}, kShort, late).timeout_s, 0.25 + (57.0 - 1 - 50) / 3, 1e-9);
+  clock.advance(5);
+  EXPECT_NEAR(budget.next(Limits{.timeout_s = 100}, late, {}).timeout_s, 30 + 2, 1e-9);
+}
+
+TEST(Budget, ANeedThatIsNotMetGetsTheLeastAndNoMore) {
+  FakeClock clock;
+  const Budget budget(10, clock);
+  EXPECT_DOUBLE_EQ(budget.next(Limits{}, kShort, times(kShort, 50)).timeout_s, 0.25);
 }
 
 TEST(Budget, NeverLoosensTheLimits) {
   FakeClock clock;
-  EXPECT_DOUBLE_EQ(Budget(1e6, clock).next(Limits{}, 1).timeout_s, Limits{}.timeout_s);
+  EXPECT_DOUBLE_EQ(Budget(1e6, clock).next(Limits{}, kShort, {}).timeout_s, Limits{}.timeout_s);
 }
 
 TEST(Budget, ASmallShareShortensTheMinimumTimeToo) {
   FakeClock clock;
-  const Limits limits = Budget(10, clock).next(Limits{}, 100);
+  const Limits limits = Budget(10, clock).next(Limits{}, {}, {.cases = 99});
   EXPECT_LT(limits.min_time_s, limits.timeout_s);
   EXPECT_LT(limits.timeout_s * 100, 10);
 }
@@ -56,12 +81,18 @@ TEST(Budget, ASmallShareShortensTheMinimumTimeToo) {
 TEST(Budget, SpentIsZeroAndNotNegative) {
   FakeClock clock;
   const Budget budget(1, clock);
-  EXPECT_FALSE(budget.spent());
   clock.advance(5);
-  EXPECT_TRUE(budget.spent());
   EXPECT_DOUBLE_EQ(budget.left_s(), 0);
-  EXPECT_DOUBLE_EQ(budget.next(Limits{}, 3).timeout_s, 0);
-  EXPECT_DOUBLE_EQ(budget.next(Limits{}, 0).timeout_s, 0);
+  EXPECT_DOUBLE_EQ(budget.next(Limits{}, {}, {.cases = 3}).timeout_s, 0);
+  EXPECT_DOUBLE_EQ(budget.next(Limits{}, {}, {}).timeout_s, 0);
+}
+
+TEST(Budget, MayBeExceededByLessThanATenth) {
+  FakeClock clock;
+  const Budget budget(100, clock);
+  clock.advance(90);
+  EXPECT_FALSE(budget.exceeded_by(17));
+  EXPECT_TRUE(budget.exceeded_by(20));
 }
 
 }  // namespace

@@ -29,6 +29,21 @@ TEST(Explain, BalanceComesFromThePeaksOfThisRun) {
   EXPECT_THAT(*r.why, HasSubstr("78 %"));
 }
 
+// 2 FLOP for every byte were said to be limited by arithmetic on a machine that balances at 3.55:
+// one reading of a busy machine had decided the bound, the medians of all of them the balance.
+TEST(Explain, TheBoundIsTheOneThatIntensityAndBalanceGive) {
+  Report report = fixed_report();
+  for (Result& r : report.results) {
+    r.flop_visible = 2.0 * static_cast<double>(r.bytes);
+    r.bound = "compute";
+  }
+  derive_explanations(report);
+  for (const Result& r : report.results) {
+    EXPECT_EQ(r.bound, "memory");
+    EXPECT_THAT(r.why.value(), HasSubstr("memory is the limit"));
+  }
+}
+
 TEST(Explain, BalanceIsOfTheGpuThatComputed) {
   Report report = fixed_report();
   for (Result& r : report.results) {

@@ -120,6 +120,35 @@ TEST_F(Bench, ABudgetIsSharedByAllCases) {
   for (const report::Result& r : report().results) EXPECT_TRUE(r.timing) << r.workload.d;
 }
 
+// `--budget 60s` took 239 s, and the last ten cases said "0 s left".
+TEST_F(Bench, ABudgetThatCannotBeKeptIsRefusedAtTheStartWithWhatItTakes) {
+  script.call_s = 1;
+  const double began_s = script.clock.now_s();
+  try {
+    bench({"--q_len", "4,6,8", "--budget", "8s"});
+    FAIL() << "it was not refused";
+  } catch (const UnavailableError& e) {
+    EXPECT_THAT(e.what(), StartsWith("--budget 8.000 s: the 3 cases take about 15."));
+    EXPECT_THAT(e.what(), HasSubstr("use --budget 20s or more"));
+  }
+  EXPECT_LT(script.clock.now_s() - began_s, 4) << "nothing was measured";
+  EXPECT_EQ(bench({"--q_len", "4,6,8", "--budget", "20s"}), ExitCode::kOk);
+  for (const report::Result& r : report().results) EXPECT_TRUE(r.timing);
+}
+
+// What nobody could foretell costs the cases that no longer fit, not the budget.
+TEST_F(Bench, ABudgetIsKeptWhereCasesTakeLongerThanForetold) {
+  script.slow_after = 30;  // in the samples of the first case
+  const double began_s = script.clock.now_s();
+  EXPECT_EQ(bench({"--q_len", "4,6,8,10", "--budget", "60s"}), ExitCode::kOk);
+  EXPECT_LT(script.clock.now_s() - began_s, 66);
+  const report::Report r = report();
+  EXPECT_TRUE(r.results.at(0).timing);
+  EXPECT_EQ(r.results.at(3).status, Status::kSkipped);
+  EXPECT_THAT(r.results.at(3).reason.value(), StartsWith("--budget 60.00 s: takes about "));
+  EXPECT_FALSE(r.results.at(3).refusal) << "nobody refused it";
+}
+
 TEST_F(Bench, CasesThatAreComparedNeedTheMemoryOfTheDeviceTogether) {
   script.free_bytes = 6000;  // 4000 for each
   EXPECT_EQ(bench({"--type", "flash,normal"}), ExitCode::kOk);
@@ -146,6 +175,23 @@ TEST_F(Bench, PeaksThatCannotBeReadCostTheShareAlone) {
   EXPECT_FALSE(result().pct_peak);
   EXPECT_EQ(warning("no share of the peak"), "no share of the peak: the probe broke");
   EXPECT_TRUE(report().peaks.empty());
+}
+
+// The buffer that bandwidth is read from is no part of what a case needs.
+TEST_F(Bench, ABandwidthReadBeforeTheCasesStandsWhereThereIsNoRoomBesideThem) {
+  script.bandwidths_that_fit = 1;
+  EXPECT_EQ(bench({}), ExitCode::kOk);
+  EXPECT_NEAR(result().pct_peak.value(), 100 * result().flop_visible / 1e9 / 0.010, 1e-9);
+  EXPECT_EQ(warning("no share of the peak"), "");
+}
+
+TEST_F(Bench, WithoutRoomForAnyBandwidthTheShareIsMissingWithItsReason) {
+  script.bandwidths_that_fit = 0;
+  EXPECT_EQ(bench({}), ExitCode::kOk);
+  EXPECT_TRUE(result().timing);
+  EXPECT_FALSE(result().pct_peak);
+  EXPECT_THAT(warning("no share of the peak"),
+              HasSubstr("too little memory for the buffer that bandwidth is read from"));
 }
 
 TEST_F(Bench, PeaksAreNamedByTheirBackend) {
