@@ -125,14 +125,14 @@ TEST_F(Bench, ABudgetThatCannotBeKeptIsRefusedAtTheStartWithWhatItTakes) {
   script.call_s = 1;
   const double began_s = script.clock.now_s();
   try {
-    bench({"--q_len", "4,6,8", "--budget", "8s"});
+    bench({"--seed", "1,2,3", "--budget", "8s"});
     FAIL() << "it was not refused";
   } catch (const UnavailableError& e) {
     EXPECT_THAT(e.what(), StartsWith("--budget 8.000 s: the 3 cases take about 15."));
     EXPECT_THAT(e.what(), HasSubstr("use --budget 20s or more"));
   }
   EXPECT_LT(script.clock.now_s() - began_s, 4) << "nothing was measured";
-  EXPECT_EQ(bench({"--q_len", "4,6,8", "--budget", "20s"}), ExitCode::kOk);
+  EXPECT_EQ(bench({"--seed", "1,2,3", "--budget", "20s"}), ExitCode::kOk);
   for (const report::Result& r : report().results) EXPECT_TRUE(r.timing);
 }
 
