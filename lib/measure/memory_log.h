@@ -1,14 +1,16 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <csignal>
 #include <cstddef>
-#include <thread>
 #include <vector>
 
 namespace flashbench::measure {
 
-/// The resident memory of this process over time, read by a thread of its own until stop(). For
-/// runs whose time does not count: the thread takes some of it.
+/// The resident memory of this process over time, read until stop() whenever a timer's signal
+/// (SIGALRM) comes, so that it takes no thread. For runs whose time does not count: the readings
+/// take some of it. One at a time.
 class MemoryLog {
  public:
   struct Point {
@@ -29,12 +31,16 @@ class MemoryLog {
   static constexpr std::size_t kMostPoints = 2000;
 
  private:
+  static void on_alarm(int);
   bool read();
-  void watch();
+  void tick();
 
-  std::vector<Point> points_;
-  std::atomic<bool> stopped_ = false;
-  std::thread thread_;
+  std::vector<Point> points_;  ///< with room for all: a signal's handler must not allocate
+  int file_ = -1;
+  std::size_t every_ = 1, ticks_ = 0;  ///< one in `every_` ticks of the timer is a reading
+  bool running_ = false;
+  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;  ///< a handler, in whichever thread, is reading
+  struct sigaction before_ {};
 };
 
 }  // namespace flashbench::measure
