@@ -1,6 +1,7 @@
 #include "app/bench/bench_group.h"
 
 #include <fmt/format.h>
+#include <strings.h>
 
 #include <algorithm>
 #include <cmath>
@@ -64,6 +65,11 @@ std::size_t last_cache_bytes(const report::Context& machine) {
   for (const report::CpuCache& c : machine.cpu.caches)
     if (c.type != "instruction") bytes = std::max(bytes, c.bytes);
   return bytes != 0 ? bytes : std::size_t{32} << 20;
+}
+
+measure::Waiting waiting_of(const report::Omp& omp) {
+  const bool passive = ::strcasecmp(omp.wait_policy.value_or("").c_str(), "passive") == 0;
+  return passive ? measure::Waiting::kSleeps : measure::Waiting::kSpins;
 }
 
 /// A whole reference in fp64, and the copies of cold operands.
@@ -225,6 +231,7 @@ class Group {
     hooks.stolen_s = [&] { return measure::stolen_s(cpus); };
     measure::Conditions conditions;
     conditions.usable_cpus = machine::usable_cpus();
+    conditions.waiting = waiting_of(context_.machine.omp);
     conditions.before = measure::take_snapshot(context_.clock, cpus);
     const double before_s = context_.clock.now_s();
     const std::vector<measure::Samples> samples =

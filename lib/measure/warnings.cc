@@ -177,15 +177,23 @@ std::optional<Taken> taken_by_others(const Conditions& c) {
   return taken;
 }
 
+/// What helps where the others cannot be stopped. A thread that spins at a barrier, while the one
+/// that it waits for has no processor, holds one that the other could run on.
+std::string load_remedy(const Conditions& c) {
+  std::string text = "stop them or use processors of your own (taskset, cpuset)";
+  if (c.threads == 1) return text;
+  text += "; else --threads 1";
+  return c.waiting == Waiting::kSpins ? text + ", or waiting asleep (OMP_WAIT_POLICY=passive)"
+                                      : text;
+}
+
 std::optional<std::string> load_from_others(const Conditions& c) {
   const std::optional<Taken> taken = taken_by_others(c);
   if (!taken) return std::nullopt;
   const double capacity_s = taken->wall_s * c.before.cpus;
   if (const double share = taken->busy_s.value_or(0) / capacity_s; share > kOthersShare)
-    return fmt::format(
-        "{}: {:.0f} % of the {} processors while sampling; stop them or use processors of your own "
-        "(taskset, cpuset)",
-        kLoadFromOthers, 100 * share, c.before.cpus);
+    return fmt::format("{}: {:.0f} % of the {} processors while sampling; {}", kLoadFromOthers,
+                       100 * share, c.before.cpus, load_remedy(c));
   if (const double share = taken->steal_s.value_or(0) / capacity_s; share > kStealShare)
     return fmt::format(
         "{}: the hypervisor took {:.0f} % of the processors while sampling; use a dedicated "

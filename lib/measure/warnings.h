@@ -35,10 +35,14 @@ Snapshot take_snapshot(Clock& clock, std::span<const int> cpus,
 /// system does not tell. In ticks of 10 ms.
 std::optional<double> stolen_s(std::span<const int> cpus, const std::filesystem::path& root = "/");
 
+/// What a thread does while it waits for the others of its team.
+enum class Waiting { kSpins, kSleeps };
+
 /// What happened around a measurement.
 struct Conditions {
   int threads = 1;      ///< that the subject uses
   int usable_cpus = 1;  ///< affinity and cgroup quota
+  Waiting waiting = Waiting::kSpins;
   Snapshot before, after;
   /// Of the device that computes, between the rounds, in order; empty where nobody tells.
   std::vector<DeviceReading> device;

@@ -150,6 +150,18 @@ TEST(Warnings, OthersLoadIsWhatIsNotOurs) {
               ElementsAre(HasSubstr("load from others: 25 % of the 2 processors")));
 }
 
+// A remedy that is in use already is none, and one thread waits for nobody.
+TEST(Warnings, LoadNamesWhatHelpsATeamThatWaits) {
+  Conditions c = calm();
+  c.after.busy_s = 100 + 8 + 2;
+  const auto line = [&] { return warnings(quiet(), Limits{}, c).at(0); };
+  EXPECT_THAT(line(), AllOf(HasSubstr("--threads 1"), HasSubstr("OMP_WAIT_POLICY=passive")));
+  c.waiting = Waiting::kSleeps;
+  EXPECT_THAT(line(), AllOf(HasSubstr("--threads 1"), Not(HasSubstr("OMP_WAIT_POLICY"))));
+  c.threads = 1;
+  EXPECT_THAT(line(), AllOf(HasSubstr("taskset"), Not(HasSubstr("--threads 1"))));
+}
+
 TEST(Warnings, StolenTime) {
   Conditions c = calm();
   c.after.steal_s = 5.4;
