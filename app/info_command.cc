@@ -18,6 +18,7 @@
 #include "report/version.h"
 #include "system/atomic_file.h"
 #include "system/error.h"
+#include "system/team.h"
 
 namespace flashbench::app {
 namespace {
@@ -37,6 +38,16 @@ std::string joined(const std::vector<std::string>& parts) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+/// What has peaks of its own; nothing where its threads cannot be had.
+std::vector<Execution> executions_with_peaks(Backend& backend, const ExecutionRequest& asked) {
+  try {
+    return backend.with_own_peaks(asked);
+  } catch (const UnavailableError& e) {
+    print_err(fmt::format("flashbench: no peaks of {}: {}\n", backend.info().title, e.what()));
+    return {};
+  }
+}
+
 /// The peaks of everything that the request leaves. What cannot be opened, or fails, is no reason
 /// to say nothing of the rest.
 std::vector<report::Peak> measure_peaks(const InfoRequest& request, const Backends& backends) {
@@ -44,7 +55,7 @@ std::vector<report::Peak> measure_peaks(const InfoRequest& request, const Backen
   const ExecutionRequest asked{.isa = request.isa, .threads = request.threads, .device = {}};
   for (Backend* b : backends) {
     if (request.isa && !b->info().takes_isa) continue;
-    const std::vector<Execution> executions = b->with_own_peaks(asked);
+    const std::vector<Execution> executions = executions_with_peaks(*b, asked);
     for (int i = 0; i < kReadings; ++i)
       for (const Execution& e : executions) log.try_measure_all(*b, e);
     std::map<std::string, std::vector<std::string>> missing;  // by the reason
@@ -113,7 +124,7 @@ std::string processor_text(const report::Context& c) {
   const report::Omp& omp = c.omp;
   text +=
       line("OpenMP",
-           fmt::format("{}; up to {} threads; proc_bind {}; places {}; wait policy "
+           fmt::format("{}; teams of {}; proc_bind {}; places {}; wait policy "
                        "{}; dynamic {}",
                        omp.version, omp.max_threads, omp.proc_bind, omp.places.value_or("default"),
                        omp.wait_policy.value_or("default"), omp.dynamic ? "on" : "off"));
@@ -300,6 +311,7 @@ ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
   report.tool = report::tool();
   report.argv = request.argv;
   report.started_at = report::utc_now();
+  team::set_default(team::limited(request.threads > 0 ? request.threads : team::default_threads()));
   report.context = machine_context(backends);
   report.peaks = measure_peaks(request, backends);
   const std::string text = report::version_line() + "\n\n" + processor_text(report.context) +

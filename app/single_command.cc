@@ -79,6 +79,7 @@ std::string summary(const report::Result& r, const PreparedCase& prepared, doubl
 
 /// The one case, ready to run, or UnavailableError with the reason.
 RoutedGroup ready(const SingleRequest& request, const Backends& backends, VerifyLevel& level) {
+  size_host_team(request.run.groups, backends);
   RoutedGroup group = route_group(request.run.groups.at(0), request.run.given, backends);
   level = oracle::choose_level(request.run.verify, group.problem);
   return group;

@@ -244,7 +244,9 @@ const Command& bench_command() {
           "  flashbench bench --config configs/quick.json --budget 60s\n",
       .takes = {kEvery, kMachine, kComputes, kTables, kTraced, kSweeps, kBench},
       .run = [](const CommandLine& line, const Runtime& runtime) {
-        return run_bench(bench_request(line, runtime.backends), runtime);
+        const BenchRequest request = bench_request(line, runtime.backends);
+        size_host_team(request.run.groups, runtime.backends);
+        return run_bench(request, runtime);
       }};
   return command;
 }

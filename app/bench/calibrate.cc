@@ -80,7 +80,8 @@ void calibrate(report::Report& report, const BenchRequest& request) {
     return;
   } catch (const std::exception& e) {
     say("");
-    print_err(fmt::format("flashbench: no calibration: {}\n", e.what()));
+    for (report::Result& r : report.results)
+      if (r.timing) r.warnings.push_back(fmt::format("no calibration: {}", e.what()));
     return;
   }
   say("");

@@ -10,8 +10,9 @@ namespace flashbench::app {
 inline constexpr int kCalibrationRuns = 6;
 
 /// Times the cases of `report` again, briefly, in a few fresh processes of this program one after
-/// the other, and stores in each result what the runs differ by. Where a process fails, a line on
-/// stderr says so and nothing is stored; an interruption ends it early, with nothing stored.
+/// the other, and stores in each result what the runs differ by. Where a process fails, a warning
+/// of the results says so and nothing is stored; an interruption ends it early, with nothing
+/// stored.
 void calibrate(report::Report& report, const BenchRequest& request);
 
 }  // namespace flashbench::app

@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "data/input_files.h"
 #include "data/inputs.h"
 #include "sweep/field.h"
 #include "system/error.h"
+#include "system/machine.h"
+#include "system/team.h"
 
 namespace flashbench::app {
 namespace {
@@ -34,6 +38,19 @@ Place place_asked_for(const sweep::Case& c, const BackendInfo& of) {
   return place;
 }
 
+int threads_asked(const sweep::Case& c) {
+  return c.threads > 0 ? c.threads : team::default_threads();
+}
+
+/// Fewer threads than a flag or the environment asked for, and why.
+std::vector<std::string> team_warnings(const sweep::Case& c, const Place& place) {
+  if (!place.threads) return {};
+  const int asked = threads_asked(c);
+  if (*place.threads >= asked) return {};
+  return {fmt::format("threads: {} of the {} asked for: {}; raise or unset it, or use --threads {}",
+                      *place.threads, asked, team::limit_text(asked), *place.threads)};
+}
+
 RoutedCase route_case(const sweep::Case& c, const Problem& resolved, const Backends& backends) {
   RoutedCase routed;
   routed.request = c;
@@ -49,6 +66,7 @@ RoutedCase route_case(const sweep::Case& c, const Problem& resolved, const Backe
   routed.route = std::get<registry::Route>(std::move(found));
   routed.backend = routed.route->backend->info().id;
   routed.place = routed.route->backend->place(routed.route->execution);
+  routed.warnings = team_warnings(c, routed.place);
   return routed;
 }
 
@@ -70,6 +88,29 @@ bool RoutedGroup::any_runs() const {
   return std::any_of(cases.begin(), cases.end(), [](const RoutedCase& c) { return c.runs(); });
 }
 
+void size_host_team(const std::vector<sweep::Group>& groups, const Backends& backends) {
+  std::set<int> teams;
+  bool elsewhere = false;
+  for (const sweep::Group& group : groups)
+    for (const sweep::Case& c : group.cases) {
+      if (teams.contains(threads_asked(c))) continue;
+      if (registry::backend_of(registry_request(c), backends).info().takes_threads)
+        teams.insert(threads_asked(c));
+      else
+        elsewhere = true;
+    }
+  if (teams.empty()) teams.insert(team::default_threads());
+  int most = 0;
+  std::optional<UnavailableError> why;
+  for (const int threads : teams) try {
+      most = std::max(most, team::granted(threads));
+    } catch (const UnavailableError& e) {
+      why = e;
+    }
+  if (most == 0 && !elsewhere) throw *why;
+  team::set_default(std::clamp(most, 1, machine::usable_cpus()));
+}
+
 RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string>& given,
                         const Backends& backends) {
   RoutedGroup routed;
@@ -78,7 +119,8 @@ RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string
   const std::vector<std::string> warnings = data::unused_tensors(routed.problem, open);
   for (const sweep::Case& c : group.cases) {
     routed.cases.push_back(route_case(c, routed.problem, backends));
-    routed.cases.back().warnings = warnings;
+    std::vector<std::string>& own = routed.cases.back().warnings;
+    own.insert(own.begin(), warnings.begin(), warnings.end());
   }
   return routed;
 }

@@ -18,7 +18,7 @@ struct RoutedCase {
   Place place;                           ///< where it runs; without a route, what was asked for
   std::optional<registry::Route> route;  ///< absent: see skipped
   std::optional<Rejection> skipped;      ///< why it does not run; absent when it does
-  std::vector<std::string> warnings;     ///< of its result, about its files
+  std::vector<std::string> warnings;     ///< of its result, about its files and its threads
 
   bool runs() const { return route && !skipped; }
   /// Of a case with a route.
@@ -38,6 +38,11 @@ struct RoutedGroup {
 /// for flags that contradict them.
 RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string>& given,
                         const Backends& backends);
+
+/// What is not measured (inputs, the oracle) takes as many threads as the largest team of these
+/// cases, at most the processors that this process may use: with --threads 1, none is started.
+/// Throws UnavailableError where none of the teams can be had and all cases need one.
+void size_host_team(const std::vector<sweep::Group>& groups, const Backends& backends);
 
 /// Ends a command that has nothing else to do: UsageError for what nobody could compute,
 /// UnavailableError for what cannot be computed here.

@@ -68,6 +68,15 @@ std::vector<NamedGroup> selected(const CheckRequest& request, const Backends& ba
   return groups;
 }
 
+std::vector<sweep::Group> groups_of(const std::vector<NamedGroup>& named_groups) {
+  std::vector<sweep::Group> groups;
+  for (const NamedGroup& named_group : named_groups) {
+    sweep::Group& group = groups.emplace_back();
+    for (const NamedCase& c : named_group.cases) group.cases.push_back(c.request);
+  }
+  return groups;
+}
+
 /// The chain belongs to the suite unless that is narrowed to some kernels.
 std::vector<ChainCase> selected_chain(const CheckRequest& request) {
   std::vector<ChainCase> cases;
@@ -295,6 +304,8 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
   require_outputs(request);
+  const std::vector<NamedGroup> named_groups = selected(request, runtime.backends);
+  size_host_team(groups_of(named_groups), runtime.backends);
   Check check(request, runtime.clock);
   report::Report report = new_report(request.run, runtime.backends);
   const double before_s = check.clock().now_s();
@@ -302,7 +313,6 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
     check_external(request, runtime.backends, check);
     return finish(request, writer, check, report, check.clock().now_s() - before_s);
   }
-  const std::vector<NamedGroup> named_groups = selected(request, runtime.backends);
   const std::vector<ChainCase> chain = selected_chain(request);
   if (named_groups.empty() && chain.empty())
     throw UsageError(fmt::format("--filter {} selects no case; flashbench check --list names them",
@@ -313,9 +323,7 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   if (request.suite && device) report.context = machine_context(runtime.backends, *device);
   std::vector<RoutedGroup> groups;
   int cases = 0;
-  for (const NamedGroup& named_group : named_groups) {
-    sweep::Group group;
-    for (const NamedCase& c : named_group.cases) group.cases.push_back(c.request);
+  for (const sweep::Group& group : groups_of(named_groups)) {
     groups.push_back(route_group(group, request.run.given, runtime.backends));
     if (request.suite) skip_what_is_long_to_emulate(groups.back());
     cases += static_cast<int>(group.cases.size());

@@ -14,7 +14,9 @@
 #include <cstring>
 
 #include "app/process/interrupt.h"
+#include "system/cpu_set.h"
 #include "system/error.h"
+#include "system/machine.h"
 
 namespace flashbench::app {
 namespace {
@@ -52,9 +54,11 @@ std::string contents(int fd) {
 }
 
 /// Between fork and exec: nothing that takes a lock.
-[[noreturn]] void become(char* const* argv, int in, int out, int err, pid_t parent) {
+[[noreturn]] void become(char* const* argv, int in, int out, int err, pid_t parent,
+                         const machine::CpuSet& cpus) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::signal(SIGXFSZ, SIG_DFL);  // ignored signals stay so across exec
+  cpus.apply();
   if (::getppid() != parent) ::_exit(kCannotExecute);
   ::dup2(in, STDIN_FILENO);
   ::dup2(out, STDOUT_FILENO);
@@ -88,9 +92,15 @@ ChildResult run_child(const std::vector<std::string>& argv) {
   for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   const pid_t parent = ::getpid();
+  // OpenMP may have bound this thread to one processor, which the program would inherit.
+  const machine::CpuSet cpus(machine::affinity());
   const pid_t pid = ::fork();
-  if (pid < 0) fail("cannot start a process");
-  if (pid == 0) become(words.data(), in.get(), out.get(), err.get(), parent);
+  if (pid < 0)
+    throw UnavailableError(
+        fmt::format("cannot start a process: {}; raise the limits on them (ulimit -u, the control "
+                    "group's pids)",
+                    std::strerror(errno)));
+  if (pid == 0) become(words.data(), in.get(), out.get(), err.get(), parent, cpus);
   // glibc 2.36 declares pidfd_open() for C only.
   const Descriptor pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0u)),
                          "cannot watch a process");

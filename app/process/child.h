@@ -17,7 +17,7 @@ struct ChildResult {
 /// Runs `argv` (argv[0]: a path, or a name to look for in PATH) without input and waits for it,
 /// without taking processor time meanwhile. Should this process be interrupted, the program is told
 /// to end (SIGTERM, and SIGKILL five seconds later) and Interrupted is thrown; should this process
-/// die, it dies too. Throws DeviceError where no process can be started.
+/// die, it dies too. Throws UnavailableError where no process can be started.
 ChildResult run_child(const std::vector<std::string>& argv);
 
 /// `argv` as a shell takes it.

@@ -5,7 +5,7 @@
 #include "cpu/kernels.h"
 #include "cpu/peak.h"
 #include "cpu/tile_ops.h"
-#include "system/machine.h"
+#include "system/team.h"
 
 namespace flashbench::cpu {
 
@@ -36,7 +36,7 @@ std::vector<IsaStatus> CpuBackend::isas() {
 
 Execution CpuBackend::execution(const ExecutionRequest& asked, Dtype dtype) {
   return {.isa = asked.isa.value_or(best_isa(dtype)),
-          .threads = asked.threads > 0 ? asked.threads : machine::usable_cpus(),
+          .threads = team::granted(asked.threads > 0 ? asked.threads : team::default_threads()),
           .deterministic = asked.deterministic,
           .q_block = asked.q_block,
           .kv_block = asked.kv_block};

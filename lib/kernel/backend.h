@@ -94,7 +94,8 @@ class Backend {
   /// The levels that --isa can name, absent ones included.
   virtual std::vector<IsaStatus> isas() { return {}; }
 
-  /// The request with everything chosen. Its flags are among those that info() takes.
+  /// The request with everything chosen. Its flags are among those that info() takes. Throws
+  /// UnavailableError where the threads cannot be had.
   virtual Execution execution(const ExecutionRequest& asked, Dtype dtype) = 0;
   virtual Place place(const Execution& e) = 0;
   virtual ExecutionTraits traits(const Execution& e) = 0;

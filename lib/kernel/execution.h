@@ -52,7 +52,7 @@ inline std::string device_text(int device) {
 /// What a user asks of how a problem is computed; what is absent, the backend chooses.
 struct ExecutionRequest {
   std::optional<Isa> isa;
-  int threads = 0;  ///< 0: the processors that this process may use
+  int threads = 0;  ///< 0: OMP_NUM_THREADS, or the processors that this process may use
   std::optional<int> device;
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;
@@ -62,7 +62,7 @@ struct ExecutionRequest {
 /// count, the backend says.
 struct Execution {
   Isa isa = Isa::kScalar;
-  int threads = 1;
+  int threads = 1;               ///< of a team, as it was granted
   int device = 0;                ///< index of a device of the backend, or kEmulatedDevice
   std::uint64_t order_seed = 1;  ///< of the order in which an emulator executes
   bool deterministic = false;

@@ -68,6 +68,15 @@ std::optional<Rejection> refusal(Backend& backend, const ExecutionRequest& asked
   return absent_isa(backend, asked);
 }
 
+std::variant<Execution, Rejection> execution_of(Backend& backend, const ExecutionRequest& asked,
+                                                Dtype dtype) {
+  try {
+    return backend.execution(asked, dtype);
+  } catch (const UnavailableError& e) {
+    return Rejection{Kind::kAbsent, e.what()};
+  }
+}
+
 /// The backend of a request that names none.
 Backend& choose_backend(const Backends& backends, const Request& r) {
   // A device is named for whoever has devices, present or not: its reason is what the user needs.
@@ -91,7 +100,7 @@ Rejection no_kernel(const Backends& backends, AttentionType type) {
 }
 
 std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, Backend& backend,
-                                            const Backends& backends) {
+                                            const Execution& execution, const Backends& backends) {
   const Kernel& forced = kernel_named(backends, r.kernel);
   if (!is_of(backend, forced))
     return Rejection{Kind::kUnsupported,
@@ -100,7 +109,6 @@ std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, 
   if (forced.info().type != r.type)
     return Rejection{Kind::kUnsupported, fmt::format("kernel {} computes type {}, not {}", r.kernel,
                                                      name(forced.info().type), name(r.type))};
-  const Execution execution = backend.execution(r.execution, p.dtype);
   if (auto why = forced.refuses(p, execution)) return *why;
   return Route{&backend, &forced, execution};
 }
@@ -142,8 +150,10 @@ Backend& backend_of(const Request& r, const Backends& backends) {
 std::variant<Route, Rejection> route(const Problem& p, const Request& r, const Backends& backends) {
   Backend& backend = backend_of(r, backends);
   if (auto why = refusal(backend, r.execution)) return *why;
-  if (!r.kernel.empty()) return route_forced(p, r, backend, backends);
-  const Execution execution = backend.execution(r.execution, p.dtype);
+  const std::variant<Execution, Rejection> chosen = execution_of(backend, r.execution, p.dtype);
+  if (const auto* why = std::get_if<Rejection>(&chosen)) return *why;
+  const Execution& execution = std::get<Execution>(chosen);
+  if (!r.kernel.empty()) return route_forced(p, r, backend, execution, backends);
   Rejection last = no_kernel(backends, r.type);
   for (const Kernel* k : backend.kernels()) {
     if (k->info().type != r.type) continue;

@@ -15,6 +15,7 @@
 #include "system/caches.h"
 #include "system/energy_meter.h"
 #include "system/machine.h"
+#include "system/team.h"
 
 namespace flashbench::report {
 namespace {
@@ -71,7 +72,7 @@ Cpu capture_cpu(const std::string& isa, const std::string& architecture, const f
   Cpu cpu;
   cpu.model = find_value(cpuinfo, "model name", ':')
                   .value_or(find_value(cpuinfo, "Model", ':').value_or(architecture));
-  cpu.usable_threads = machine::usable_cpus(root);
+  cpu.usable_threads = team::limited(machine::usable_cpus(root));
   const auto online = read_line(folder / "online");
   cpu.threads =
       online ? static_cast<int>(machine::parse_cpu_list(*online).size()) : machine::affinity_cpus();
@@ -108,7 +109,7 @@ std::string_view proc_bind_name(omp_proc_bind_t bind) {
 Omp capture_omp() {
   Omp omp;
   omp.version = _OPENMP;
-  omp.max_threads = omp_get_max_threads();
+  omp.max_threads = team::limited(omp_get_max_threads());
   omp.proc_bind = proc_bind_name(omp_get_proc_bind());
   omp.places = environment_variable("OMP_PLACES");
   omp.wait_policy = environment_variable("OMP_WAIT_POLICY");

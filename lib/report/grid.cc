@@ -55,10 +55,19 @@ std::string joined(const std::vector<std::string>& parts) {
   return fmt::format("{}", fmt::join(parts, ", "));
 }
 
+/// Those of the largest team that ran on the processor; where none did, those that could run.
+int threads_used(const Report& report) {
+  int most = 0;
+  for (const Result& r : report.results)
+    if (r.status != Status::kSkipped) most = std::max(most, r.threads.value_or(0));
+  const Cpu& cpu = report.context.cpu;
+  return most > 0 ? std::min(most, cpu.threads) : cpu.usable_threads;
+}
+
 std::string machine_text(const Report& report) {
   const Context& c = report.context;
   std::vector<std::string> parts = {
-      c.cpu.model, fmt::format("{} of {} threads", c.cpu.usable_threads, c.cpu.threads)};
+      c.cpu.model, fmt::format("{} of {} threads", threads_used(report), c.cpu.threads)};
   if (c.gpu) parts.push_back(c.gpu->model);
   parts.push_back(c.compiler);
   parts.push_back(tool_text(report.tool));

@@ -4,6 +4,7 @@
 #include "sweep/expand.h"
 #include "sweep/parse.h"
 #include "sweep/rows.h"
+#include "system/team.h"
 
 namespace flashbench::sweep {
 namespace {
@@ -19,7 +20,7 @@ constexpr auto kQBlock = FB_MEMBER(q_block);
 constexpr auto kKvBlock = FB_MEMBER(kv_block);
 constexpr auto kCache = FB_MEMBER(cache);
 
-constexpr Limits kThreadLimits{1, 4096};
+constexpr Limits kThreadLimits{1, team::kMostThreads};
 constexpr Limits kDeviceLimits{0, 1023};
 
 // ---- what the general functions of parse.h do not say ----
@@ -138,7 +139,7 @@ constexpr Field kRows[] = {
      .parse = parse_enumerators<kIsa>, .text = print<kIsa>, .said = is_set<kIsa>, .label = no_label,
      .recorded = recorded<&CaseRecord::isa>(nullptr),
      .shown = {.phrase = "{}", .cell = where_cell}},
-    {.name = "threads", .value = "N", .help = "(default: the cores that this process may use)",
+    {.name = "threads", .value = "N", .help = "(default: OMP_NUM_THREADS, or the cores that this process may use)",
      .heading = kExecution, .scope = Scope::kAlsoInfo, .varies = kWithin, .rank = {1, 10, 2, 8},
      .parse = parse_sizes<kThreads, kThreadLimits>, .text = print<kThreads>,
      .said = is_set<kThreads>, .recorded = between(recorded<&CaseRecord::threads>(nullptr), 1),

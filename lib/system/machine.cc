@@ -1,6 +1,5 @@
 #include "system/machine.h"
 
-#include <sched.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -193,23 +192,6 @@ CgroupLimits cgroup_limits(const fs::path& root) {
   for (const fs::path& folder : group_folders(root, "memory")) apply_v1_memory(limits, folder);
   return limits;
 }
-
-std::vector<int> affinity() {
-  std::vector<int> cpus;
-  // The kernel refuses a set smaller than its own: grow until it fits.
-  for (int bits = CPU_SETSIZE; bits <= (1 << 20) && cpus.empty(); bits *= 2) {
-    cpu_set_t* set = CPU_ALLOC(static_cast<std::size_t>(bits));
-    if (set == nullptr) break;
-    const std::size_t bytes = CPU_ALLOC_SIZE(static_cast<std::size_t>(bits));
-    if (sched_getaffinity(0, bytes, set) == 0)
-      for (int cpu = 0; cpu < bits; ++cpu)
-        if (CPU_ISSET_S(static_cast<std::size_t>(cpu), bytes, set)) cpus.push_back(cpu);
-    CPU_FREE(set);
-  }
-  return cpus;
-}
-
-int affinity_cpus() { return std::max(static_cast<int>(affinity().size()), 1); }
 
 int usable_cpus(int affinity, const CgroupLimits& limits) {
   int cpus = affinity;

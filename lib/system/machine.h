@@ -18,7 +18,9 @@ struct CgroupLimits {
 };
 CgroupLimits cgroup_limits(const std::filesystem::path& root = "/");
 
-/// The processors that this process may run on (sched_getaffinity), ascending, and their number.
+/// The processors that the threads of this process may run on, ascending, and their number: where
+/// OpenMP binds them to places, those of the places; else what sched_getaffinity says. To be asked
+/// by the main thread, outside of parallel regions.
 std::vector<int> affinity();
 int affinity_cpus();
 

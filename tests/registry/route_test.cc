@@ -37,6 +37,7 @@ class ListedBackend final : public Backend {
   const std::vector<const Kernel*>& kernels() override { return kernels_; }
   std::optional<std::string> absent(std::optional<int>) override { return why_absent; }
   Execution execution(const ExecutionRequest& asked, Dtype) override {
+    if (!why_no_threads.empty()) throw UnavailableError(why_no_threads);
     return {.device = asked.device.value_or(0)};
   }
   Place place(const Execution&) override { return {}; }
@@ -50,6 +51,7 @@ class ListedBackend final : public Backend {
   std::vector<IsaStatus> isas() override { return levels; }
 
   std::optional<std::string> why_absent;
+  std::string why_no_threads;
   std::vector<IsaStatus> levels;
 
  private:
@@ -138,6 +140,14 @@ TEST_F(Routing, AnIsaLevelThatIsNotHereIsRefusedForEveryKernel) {
               "this processor has no neon");
     EXPECT_NE(kernel({.type = type, .execution = {.isa = Isa::kAvx2, .device = {}}}), "");
   }
+}
+
+// A sweep over --threads ended at the first number that the system did not start.
+TEST_F(Routing, ThreadsThatCannotBeHadAreAReasonOfThatCase) {
+  cpu.why_no_threads = "the system starts 1 of 2 threads";
+  EXPECT_EQ(reason({.execution = {.isa = {}, .threads = 2, .device = {}}}), cpu.why_no_threads);
+  EXPECT_EQ(reason({.kernel = "cpu_flash"}), cpu.why_no_threads);
+  EXPECT_EQ(kernel({}), "narrow");
 }
 
 TEST_F(Routing, WhatRefusesIsWhatWasAsked) {
