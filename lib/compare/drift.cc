@@ -18,9 +18,10 @@ using report::Result;
 
 constexpr double kWorthSaying = 0.01;  // of a ratio
 constexpr double kCalibrationTail = 0.025;
-// Where every sample was watched, those that others disturbed are left out; the rest is longer by
-// no more than this (the study of loads in lib/measure/README.md).
-constexpr double kUnwatched = 0.1;
+// Where every sample was watched, those in which a thread waited for a processor are left out. What
+// others did on processors of their own may still have cost a share of the memory's bandwidth, and
+// of caches at least this much.
+constexpr double kSharedCaches = 0.1;
 
 double percent(double log_change) { return 100 * std::abs(std::expm1(log_change)); }
 
@@ -57,7 +58,10 @@ double lengthened_by_load(const char* side, const Result& r, Drift& drift) {
     const double taken = r.others_cpus.value_or(1);
     const double by_load =
         taken < 1 ? -std::log1p(-taken) : std::numeric_limits<double>::infinity();
-    return r.timing->lost.empty() ? by_load : std::min(by_load, std::log1p(kUnwatched));
+    if (r.timing->lost.empty()) return by_load;
+    const double beside = r.others_cpus ? *r.others_cpus / std::max(r.threads.value_or(1), 1)
+                                        : std::numeric_limits<double>::infinity();
+    return std::min(by_load, std::log1p(std::max(kSharedCaches, beside)));
   }
   return 0;
 }

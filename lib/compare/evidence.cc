@@ -15,6 +15,10 @@ constexpr std::size_t kReplicates = 4000;
 /// Quantiles further out rest on fewer than 40 resamples; beyond, the tail is taken as normal.
 constexpr double kTrustedTail = 0.01;
 
+/// Deviation of the median of many normal values over that of their mean, sqrt(pi / 2); of few,
+/// less.
+constexpr double kMedianOverMean = 1.2534;
+
 constexpr std::uint64_t kSeed = 0x666c617368;
 
 double count_blocks(std::size_t n, std::size_t block) {
@@ -27,14 +31,14 @@ std::vector<double> logs(std::span<const double> values) {
   return out;
 }
 
-/// Of the mean of few values, which stands for their median. So few that are equal hide their
-/// spread.
+/// Of the median of few values: that of their mean, and at most a quarter more. So few that are
+/// equal hide their spread.
 Spread spread_of_few(std::span<const double> values) {
   if (values.size() < Evidence::kLeastRounds) return {-1};
   const auto n = static_cast<double>(values.size());
   const double deviation = measure::summarize(values).stddev;
   if (deviation == 0) return {-1};
-  return {deviation / std::sqrt(n), static_cast<int>(values.size()) - 1};
+  return {kMedianOverMean * deviation / std::sqrt(n), static_cast<int>(values.size()) - 1};
 }
 
 }  // namespace

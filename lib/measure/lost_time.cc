@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <ctime>
 #include <string_view>
 #include <utility>
@@ -53,41 +54,53 @@ ThreadTimeReader::~ThreadTimeReader() {
   for (const auto& [thread, file] : files_) ::close(file);
 }
 
-/// A folder has one link per folder in it, one per thread.
-void ThreadTimeReader::open_new_threads() {
+/// A folder has one link per folder in it, one per thread, and two of its own.
+bool ThreadTimeReader::open_new_threads() {
   struct stat folder;
-  if (::stat(tasks_.c_str(), &folder) != 0 || std::exchange(threads_, folder.st_nlink) == threads_)
-    return;
+  if (::stat(tasks_.c_str(), &folder) != 0) return false;
+  const auto threads = static_cast<std::size_t>(folder.st_nlink) - 2;
+  if (files_.size() == threads) return true;
   std::error_code gone;
   for (const fs::directory_entry& entry : fs::directory_iterator(tasks_, gone)) {
     const std::optional<std::int64_t> thread = number_of(entry.path().filename().native());
     if (!thread || files_.contains(*thread)) continue;
     const int file = ::open((entry.path() / "schedstat").c_str(), O_RDONLY | O_CLOEXEC);
-    if (file >= 0) files_.emplace(*thread, file);
+    if (file < 0) return false;
+    files_.emplace(*thread, file);
   }
+  return true;
 }
 
 ThreadTimes ThreadTimeReader::read() {
-  open_new_threads();
   ThreadTimes times;
   times.reader = ::gettid();
   timespec ran{};
   ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
   times.reader_ran_s = static_cast<double>(ran.tv_sec) + 1e-9 * static_cast<double>(ran.tv_nsec);
-  for (auto at = files_.begin(); at != files_.end();) {
-    if (const std::optional<ThreadTime> time = read_file(at->second)) {
-      times.threads.emplace(at->first, *time);
-      ++at;
-    } else {
-      ::close(at->second);
-      at = files_.erase(at);
+  bool ended = true;
+  // In the place of a thread that ended another may have come.
+  for (int attempt = 0; ended; ++attempt) {
+    if (attempt == 3 || !open_new_threads()) return {};
+    ended = false;
+    for (auto at = files_.begin(); at != files_.end();) {
+      const std::optional<ThreadTime> time = read_file(at->second);
+      if (time) {
+        times.threads.insert_or_assign(at->first, *time);
+        ++at;
+      } else {
+        ended = true;
+        ::close(at->second);
+        at = files_.erase(at);
+      }
     }
   }
   return times;
 }
 
 std::optional<double> lost_s(const ThreadTimes& before, const ThreadTimes& after, double wall_s) {
-  if (after.threads.empty()) return std::nullopt;
+  const auto reader = after.threads.find(after.reader);
+  // It runs, and a kernel that counts has counted that.
+  if (reader == after.threads.end() || reader->second.runs == 0) return std::nullopt;
   double lost = 0;
   for (const auto& [thread, now] : after.threads) {
     const auto known = before.threads.find(thread);
@@ -99,14 +112,17 @@ std::optional<double> lost_s(const ThreadTimes& before, const ThreadTimes& after
   return lost;
 }
 
-double lost_share(Clock& clock, const std::function<ThreadTimes()>& read,
-                  const std::function<double()>& work) {
+std::optional<double> lost_share(Clock& clock, const std::function<ThreadTimes()>& read,
+                                 const std::function<double()>& work) {
   const double began_s = clock.now_s();
   const ThreadTimes before = read();
+  const double read_s = clock.now_s();
   const double took_s = work();
+  const double worked_s = clock.now_s();
   const std::optional<double> lost = lost_s(before, read(), took_s);
-  const double readings_s = clock.now_s() - began_s - took_s;
-  return took_s > 0 ? std::clamp((lost.value_or(0) - readings_s) / took_s, 0.0, 1.0) : 0;
+  const double longer_s = std::abs((clock.now_s() - worked_s) - (read_s - began_s));
+  if (!lost) return std::nullopt;
+  return took_s > 0 ? std::clamp((*lost - longer_s) / took_s, 0.0, 1.0) : 0;
 }
 
 }  // namespace flashbench::measure

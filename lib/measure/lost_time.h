@@ -23,7 +23,8 @@ struct ThreadTimes {
   double reader_ran_s = 0;  ///< it, on a processor; without what a hypervisor took, if that tells
 };
 
-/// Reads /proc/self/task/*/schedstat, about a microsecond a thread; keeps the files open.
+/// Reads /proc/self/task/*/schedstat, about a microsecond a thread; keeps the files open. Says
+/// nothing where one of them cannot be opened.
 class ThreadTimeReader {
  public:
   explicit ThreadTimeReader(std::filesystem::path tasks = "/proc/self/task");
@@ -34,23 +35,25 @@ class ThreadTimeReader {
   ThreadTimes read();
 
  private:
-  void open_new_threads();
+  /// Whether every thread there is has a file.
+  bool open_new_threads();
 
   std::filesystem::path tasks_;
   std::map<std::int64_t, int> files_;  ///< descriptors by thread
-  std::int64_t threads_ = -1;          ///< when they were opened
 };
 
 /// The longest that a thread of this process was kept from running between two readings `wall_s`
 /// apart. One that was ready waited for a processor that others had. The reader itself, which runs
 /// at both ends, lacks what a hypervisor took, too, unless it slept in between. Threads that came
-/// meanwhile count from 0; absent where the system does not tell.
+/// meanwhile count from 0; absent where the system does not tell, as a kernel without these
+/// counters.
 std::optional<double> lost_s(const ThreadTimes& before, const ThreadTimes& after, double wall_s);
 
-/// Which share of the seconds that `work` says it took a thread lost to others; 0 where the system
-/// does not tell. A thread that has to leave its processor often does so as it returns from a
-/// system call, as the readings are: what it lost in these is not lost to the work.
-double lost_share(Clock& clock, const std::function<ThreadTimes()>& read,
-                  const std::function<double()>& work);
+/// Which share of the seconds that `work` says it took a thread lost to others; absent where the
+/// system does not tell. A thread that has to leave its processor often does so as it returns from
+/// a system call, as the readings are: what one of them took longer than the other is not lost to
+/// the work.
+std::optional<double> lost_share(Clock& clock, const std::function<ThreadTimes()>& read,
+                                 const std::function<double()>& work);
 
 }  // namespace flashbench::measure

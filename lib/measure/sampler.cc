@@ -15,6 +15,12 @@ namespace {
 /// of a second once, and a timed run of three such calls would take twice as long for it.
 constexpr double kEvictionsMatterBelow_s = 1.0;
 
+/// One tick of the counter of stolen time may belong to the window before.
+constexpr double kOneTick_s = 0.015;
+
+/// Peak probes may take this share of the time.
+constexpr double kProbeShare = 0.1;
+
 /// What warming up may take of the time of a case.
 constexpr double kWarmupShare = 0.25;
 
@@ -32,9 +38,10 @@ struct State {
   Samples out;
   CpuTime cpu;
   double last_call_s = 0;
-  double last_lost = 0;    ///< share of the last timed launches that a thread lost
-  bool evicted = true;     ///< something else ran since its last launch
-  std::size_t judged = 0;  ///< samples of earlier steal windows
+  std::optional<double> last_lost;  ///< share of the last timed launches that a thread lost
+  bool told = false;                ///< somebody says what was lost
+  bool evicted = true;              ///< something else ran since its last launch
+  std::size_t judged = 0;           ///< samples of earlier steal windows
 };
 
 class Session {
@@ -53,6 +60,7 @@ class Session {
     judge_by_stolen_time();
     rounds_started_s_ = clock_->now_s();
     while (!finished()) round();
+    judge_by_stolen_time(true);
     std::vector<Samples> all;
     for (State& s : states_) all.push_back(close(s));
     return all;
@@ -73,13 +81,7 @@ class Session {
   std::optional<double> timed(State& s, std::int64_t iterations, CpuTime* cpu) {
     try {
       prepare_sample(s);
-      const CpuTime cpu_before = clock_->cpu_time();
-      const double took_s = launched_watching(s, iterations);
-      const CpuTime cpu_after = clock_->cpu_time();
-      if (cpu != nullptr) {
-        cpu->user_s += cpu_after.user_s - cpu_before.user_s;
-        cpu->system_s += cpu_after.system_s - cpu_before.system_s;
-      }
+      const double took_s = launched_watching(s, iterations, cpu);
       s.last_call_s = took_s / static_cast<double>(iterations);
       mark_evicted(&s);
       return took_s;
@@ -91,20 +93,32 @@ class Session {
   }
 
   /// Seconds of that many launches, and what others took of them.
-  double launched_watching(State& s, std::int64_t iterations) {
-    if (!hooks_->thread_times || s.subject->timed) return launched(*s.subject, iterations);
+  double launched_watching(State& s, std::int64_t iterations, CpuTime* cpu) {
+    s.last_lost.reset();
+    if (!hooks_->thread_times || s.subject->timed) return launched(*s.subject, iterations, cpu);
     double took_s = 0;
     s.last_lost = lost_share(*clock_, hooks_->thread_times,
-                             [&] { return took_s = launched(*s.subject, iterations); });
+                             [&] { return took_s = launched(*s.subject, iterations, cpu); });
     return took_s;
   }
 
-  /// Seconds of that many launches.
-  double launched(const Subject& subject, std::int64_t iterations) {
-    if (subject.timed) return subject.timed(iterations);
-    const double before_s = clock_->now_s();
-    for (std::int64_t i = 0; i < iterations; ++i) subject.launch();
-    return clock_->now_s() - before_s;
+  /// Seconds of that many launches, and their processor time.
+  double launched(const Subject& subject, std::int64_t iterations, CpuTime* cpu) {
+    const CpuTime cpu_before = clock_->cpu_time();
+    double took_s = 0;
+    if (subject.timed) {
+      took_s = subject.timed(iterations);
+    } else {
+      const double before_s = clock_->now_s();
+      for (std::int64_t i = 0; i < iterations; ++i) subject.launch();
+      took_s = clock_->now_s() - before_s;
+    }
+    const CpuTime cpu_after = clock_->cpu_time();
+    if (cpu != nullptr) {
+      cpu->user_s += cpu_after.user_s - cpu_before.user_s;
+      cpu->system_s += cpu_after.system_s - cpu_before.system_s;
+    }
+    return took_s;
   }
 
   void prepare_sample(State& s) {
@@ -165,9 +179,11 @@ class Session {
 
   void round() {
     const double began_s = clock_->now_s();
-    if (hooks_->each_round && (probes_ == 0 || began_s - probed_s_ >= limits_.probe_interval_s)) {
+    const double least_s = std::max(limits_.probe_interval_s, probe_took_s_ / kProbeShare);
+    if (hooks_->each_round && (probes_ == 0 || began_s - probed_s_ >= least_s)) {
       hooks_->each_round(probes_++);
       probed_s_ = clock_->now_s();
+      probe_took_s_ = probed_s_ - began_s;
       mark_evicted(nullptr);
     }
     const std::size_t n = states_.size();
@@ -187,35 +203,38 @@ class Session {
     const std::optional<double> took_s = timed(s, iterations, &s.cpu);
     if (!took_s) return;
     const double call_s = *took_s / static_cast<double>(iterations);
-    if (is_disturbed(s.last_lost))
+    const double lost = s.last_lost.value_or(0);
+    s.told = s.told || s.last_lost;
+    if (is_disturbed(lost))
       s.rule.add_disturbed(*took_s);
     else
       s.rule.add(call_s, *took_s);
     s.out.times_s.push_back(call_s);
-    s.out.lost.push_back(s.last_lost);
+    s.out.lost.push_back(lost);
     s.out.probe.push_back(probes_ - 1);
     s.out.timed_s += *took_s;
   }
 
   /// What a hypervisor takes of another thread's processor the reader cannot see: it is known for a
-  /// while only, and then of all samples in it.
-  void judge_by_stolen_time() {
+  /// while only, and then of all samples in it. `now`: however short the while.
+  void judge_by_stolen_time(bool now = false) {
     if (!hooks_->stolen_s) return;
-    const double now_s = clock_->now_s();
-    if (stolen_s_ && now_s - window_began_s_ < limits_.steal_window_s) return;
-    const std::optional<double> stolen_s = hooks_->stolen_s();
-    if (stolen_s && stolen_s_) {
-      const double share = (*stolen_s - *stolen_s_) / (now_s - window_began_s_);
-      if (is_disturbed(share))
-        for (State& s : states_) mark_window(s, share);
-    }
+    const double now_s = clock_->now_s(), window_s = now_s - window_began_s_;
+    if (!stolen_s_.empty() && !now && window_s < limits_.steal_window_s) return;
+    std::vector<double> stolen_s = hooks_->stolen_s();
+    double most_s = 0;  // of one processor: the others wait for its thread
+    for (std::size_t i = 0; i < std::min(stolen_s.size(), stolen_s_.size()); ++i)
+      most_s = std::max(most_s, stolen_s[i] - stolen_s_[i]);
+    if (most_s > kOneTick_s && is_disturbed(most_s / window_s))
+      for (State& s : states_) mark_window(s, std::min(most_s / window_s, 1.0));
     for (State& s : states_) s.judged = s.out.lost.size();
-    stolen_s_ = stolen_s;
+    stolen_s_ = std::move(stolen_s);
     window_began_s_ = now_s;
   }
 
   void mark_window(State& s, double share) {
     if (s.subject->timed) return;
+    s.told = true;
     for (std::size_t i = s.judged; i < s.out.lost.size(); ++i)
       s.out.lost[i] = std::max(s.out.lost[i], share);
     s.rule = StopRule(limits_);
@@ -251,6 +270,7 @@ class Session {
 
   Samples close(State& s) {
     Samples& out = s.out;
+    if (!s.told) out.lost.clear();
     out.iterations_per_sample = s.warmup.iterations();
     out.warmup = s.warmup.info();
     out.stopped_by = stopped_by(s);
@@ -268,9 +288,9 @@ class Session {
   const Hooks* hooks_;
   std::vector<State> states_;
   std::vector<double> medians_s_, noise_;
-  double started_s_, rounds_started_s_ = 0, timeout_s_ = 0, probed_s_ = 0;
+  double started_s_, rounds_started_s_ = 0, timeout_s_ = 0, probed_s_ = 0, probe_took_s_ = 0;
   double window_began_s_ = 0;
-  std::optional<double> stolen_s_;  ///< when the window began
+  std::vector<double> stolen_s_;  ///< when the window began
   int rounds_ = 0, probes_ = 0;
   bool stopped_ = false, timed_out_ = false;
 };

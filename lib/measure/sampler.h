@@ -40,7 +40,7 @@ struct Subject {
 struct Samples {
   std::vector<double> times_s;  ///< wall time per iteration, one per sample, in order
   std::vector<int> probe;  ///< for each sample, how many times each_round ran before it, less 1
-  /// For each sample, which share of it a thread of ours lost to others; 0 where nobody tells.
+  /// For each sample, which share of it a thread of ours lost to others; empty where nobody tells.
   std::vector<double> lost;
   std::int64_t iterations_per_sample = 1;
   double user_s = 0, system_s = 0;  ///< processor time per iteration, mean over the timed parts
@@ -74,9 +74,9 @@ struct Hooks {
 
   // What others took of the processors. Not asked for a subject that a device times.
   std::function<ThreadTimes()> thread_times;  ///< before and after every sample
-  /// Seconds that a hypervisor took so far, mean of our processors, or nothing; every
+  /// Seconds that a hypervisor took of each of our processors so far, or nothing; every
   /// Limits::steal_window_s, since it counts in ticks of 10 ms.
-  std::function<std::optional<double>()> stolen_s;
+  std::function<std::vector<double>()> stolen_s;
 };
 
 /// Warms every subject up, then samples them round by round (each round starts with the next one),

@@ -40,7 +40,13 @@ void add(std::optional<double>& sum, std::optional<double> value) {
   if (value) sum = sum.value_or(0) + *value;
 }
 
-void read_proc_stat(Snapshot& s, std::span<const int> cpus, const fs::path& root) {
+struct ProcessorTime {
+  double busy_s, steal_s;
+};
+
+/// Of each of these processors, in the system's order.
+std::vector<ProcessorTime> read_proc_stat(std::span<const int> cpus, const fs::path& root) {
+  std::vector<ProcessorTime> all;
   std::ifstream file(root / "proc/stat");
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line);
@@ -51,9 +57,10 @@ void read_proc_stat(Snapshot& s, std::span<const int> cpus, const fs::path& root
     double user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, steal = 0;
     if (!counts || !(words >> user >> nice >> system >> idle >> iowait >> irq >> softirq >> steal))
       continue;
-    add(s.busy_s, (user + nice + system + irq + softirq) / kTicksPerSecond);
-    add(s.steal_s, steal / kTicksPerSecond);
+    all.push_back(
+        {(user + nice + system + irq + softirq) / kTicksPerSecond, steal / kTicksPerSecond});
   }
+  return all;
 }
 
 void read_clocks(Snapshot& s, std::span<const int> cpus, const fs::path& root) {
@@ -94,15 +101,19 @@ std::optional<std::string> disturbed(const Samples& samples, const Conditions& c
   const Undisturbed undisturbed = samples.undisturbed();
   if (undisturbed.marked == 0) return std::nullopt;
   const std::string what =
-      fmt::format("{}: in {} of {} samples others had a processor that a thread of ours wanted",
+      fmt::format("{}: in {} of {} samples a thread of ours waited for a processor that was taken",
                   kDisturbed, undisturbed.marked, samples.times_s.size());
-  const std::string fewer =
-      c.threads > 1 ? fmt::format(", or leave them one (--threads {})", c.threads - 1) : "";
   if (undisturbed.enough)
     return what + ", which are left out; stop other programs if more samples matter";
+  if (c.threads > c.usable_cpus)
+    return fmt::format(
+        "{}, by our own threads too: too few are left to conclude from; use --threads {}", what,
+        c.usable_cpus);
+  const std::string fewer =
+      c.threads > 1 ? fmt::format(", or leave them one (--threads {})", c.threads - 1) : "";
   return fmt::format(
-      "{}; too few are left to conclude from; stop other programs{}, or wait until the "
-      "machine is quiet",
+      "{}: too few are left to conclude from; stop other programs{}, or wait until the machine is "
+      "quiet",
       what, fewer);
 }
 
@@ -260,11 +271,10 @@ std::optional<std::string> device_throttled(const Conditions& c) {
 
 }  // namespace
 
-std::optional<double> stolen_s(std::span<const int> cpus, const fs::path& root) {
-  Snapshot s;
-  read_proc_stat(s, cpus, root);
-  if (!s.steal_s || cpus.empty()) return std::nullopt;
-  return *s.steal_s / static_cast<double>(cpus.size());
+std::vector<double> stolen_s(std::span<const int> cpus, const fs::path& root) {
+  std::vector<double> all;
+  for (const ProcessorTime& time : read_proc_stat(cpus, root)) all.push_back(time.steal_s);
+  return all;
 }
 
 std::optional<double> others_cpus(const Conditions& conditions) {
@@ -279,7 +289,10 @@ Snapshot take_snapshot(Clock& clock, std::span<const int> cpus, const fs::path& 
   s.cpus = static_cast<int>(cpus.size());
   const CpuTime own = clock.cpu_time();
   s.own_cpu_s = own.user_s + own.system_s;
-  read_proc_stat(s, cpus, root);
+  for (const ProcessorTime& time : read_proc_stat(cpus, root)) {
+    add(s.busy_s, time.busy_s);
+    add(s.steal_s, time.steal_s);
+  }
   read_clocks(s, cpus, root);
   return s;
 }

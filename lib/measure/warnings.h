@@ -31,9 +31,9 @@ struct Snapshot {
 Snapshot take_snapshot(Clock& clock, std::span<const int> cpus,
                        const std::filesystem::path& root = "/");
 
-/// Seconds that a hypervisor took of each of these processors so far, on average; absent where the
-/// system does not tell. In ticks of 10 ms.
-std::optional<double> stolen_s(std::span<const int> cpus, const std::filesystem::path& root = "/");
+/// Seconds that a hypervisor took of each of these processors so far, in ticks of 10 ms; empty
+/// where the system does not tell.
+std::vector<double> stolen_s(std::span<const int> cpus, const std::filesystem::path& root = "/");
 
 /// What a thread does while it waits for the others of its team.
 enum class Waiting { kSpins, kSleeps };

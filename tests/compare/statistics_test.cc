@@ -70,7 +70,7 @@ TEST(Evidence, OfFewRoundsIsWideInsteadOfUnknown) {
   const std::vector<double> three = {1.2, 1.3, 1.25};  // ln 3.5
   const Interval i = Evidence::from_rounds(three, 1).interval(0.05);
   EXPECT_EQ(verdict_of(i, 0.03), Verdict::kSlower);
-  EXPECT_NEAR(i.high, std::exp(1.25 + 4.303 * 0.05 / std::sqrt(3)), 1e-3);
+  EXPECT_NEAR(i.high, std::exp(1.25 + 1.2534 * 4.303 * 0.05 / std::sqrt(3)), 1e-3);
   const std::vector<double> base = {1.0, 1.01}, slow = {3.5, 3.6, 3.7};
   const Interval runs = Evidence::from_runs(base, slow, {0.05}).interval(0.05);
   EXPECT_GT(runs.low, 1.1);

@@ -64,6 +64,11 @@ TEST(Warnings, SayHowManySamplesOthersDisturbed) {
   EXPECT_THAT(warnings(s, Limits{}, calm()),
               ElementsAre(AllOf(HasSubstr("disturbed: in 20 of 20 samples"),
                                 HasSubstr("too few are left"), HasSubstr("--threads 1"))));
+  Conditions crowded = calm();
+  crowded.threads = 4;
+  EXPECT_THAT(
+      warnings(s, Limits{}, crowded),
+      ::testing::Contains(AllOf(HasSubstr("by our own threads"), HasSubstr("--threads 2"))));
 }
 
 TEST(Warnings, NoiseNamesItsRemedy) {
