@@ -25,7 +25,6 @@
 #include "measure/clock.h"
 #include "measure/time_left.h"
 #include "report/derive.h"
-#include "report/explain.h"
 #include "report/table.h"
 #include "system/error.h"
 
@@ -86,9 +85,7 @@ report::Report filled(report::Report report, const SweepResults& sweep, const Pe
   report.peaks = peaks.report();
   add_parameters(report.results, cases);
   resume.add_earlier(report);
-  report::derive_speedups(report.results);
-  report::derive_explanations(report);
-  report.summary = report::summarize(report.results);
+  report::conclude(report);
   add_predicted_limits(report, routed);
   return report;
 }
@@ -151,8 +148,10 @@ std::optional<BudgetedSweep> budgeted(const BenchRequest& request, std::vector<O
   return BudgetedSweep(request, std::move(groups), peaks, clock);
 }
 
-void show(const report::Report& report, const report::ReportWriter& writer) {
-  const std::string table = report::table_text(report);
+void show(const report::Report& report, const report::ReportWriter& writer,
+          const BenchRequest& request) {
+  const std::string table =
+      request.explain ? report::explained_table_text(report) : report::table_text(report);
   if (writer.stdout_taken())
     print_err(table);
   else
@@ -217,7 +216,7 @@ ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
   // Interrupted before anything was done, there is nothing worth replacing a file for.
   if (any_finished) writer.finish(report);
   if (any_finished && trace.wanted()) trace.write(request.run.argv);
-  if (any_finished) show(report, writer);
+  if (any_finished) show(report, writer, request);
   return interrupted() ? interrupted_code() : exit_code(report.results);
 }
 

@@ -41,13 +41,6 @@ bool has_limit(const report::Summary& summary, const std::string& series) {
       [&](const report::MemoryLimit& m) { return m.type == "normal" && m.series == series; });
 }
 
-bool is_compared(const report::Summary& summary, const std::string& series) {
-  const auto same = [&](const auto& one) { return one.series == series; };
-  return std::any_of(summary.lead.begin(), summary.lead.end(), same) ||
-         (summary.crossover &&
-          std::any_of(summary.crossover->begin(), summary.crossover->end(), same));
-}
-
 /// No file fixes its lengths, and it computes in the memory of this machine.
 bool can_grow(const RoutedCase& c) {
   const Problem& p = c.request.problem;
@@ -58,7 +51,12 @@ bool can_grow(const RoutedCase& c) {
 
 void add_predicted_limits(report::Report& report, const std::vector<RoutedCase>& cases) {
   const std::optional<double> available = bytes_for_cases(report.context.memory_available_bytes);
-  if (!available) return;
+  const std::optional<report::Lengths> lengths = report::compare_lengths(report.results);
+  if (!available || !lengths) return;
+  const auto is_compared = [&](const std::string& series) {
+    return std::find(lengths->series.begin(), lengths->series.end(), series) !=
+           lengths->series.end();
+  };
   for (std::size_t i = 0; i < report.results.size() && i < cases.size(); ++i) {
     const report::Result& r = report.results[i];
     const std::string series = report::series_text(r);
@@ -68,8 +66,8 @@ void add_predicted_limits(report::Report& report, const std::vector<RoutedCase>&
           return other.type == r.type && report::series_text(other) == series &&
                  report::length_of(other.workload).value > length;
         });
-    if (r.type != "normal" || !longest || !can_grow(cases[i]) ||
-        !is_compared(report.summary, series) || has_limit(report.summary, series) ||
+    if (r.type != "normal" || !longest || !can_grow(cases[i]) || !is_compared(series) ||
+        has_limit(report.summary, series) ||
         bytes_at(cases[i], cases[i].request.problem.shape.kv_len) > *available)
       continue;
     const std::int64_t exceeds = first_that_exceeds(cases[i], *available);

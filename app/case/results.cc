@@ -12,6 +12,7 @@
 #include "report/grid.h"
 #include "report/verdict_line.h"
 #include "report/version.h"
+#include "report/warning_lines.h"
 #include "system/error.h"
 
 namespace flashbench::app {

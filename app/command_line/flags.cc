@@ -128,6 +128,8 @@ FlagGroup output() {
               {"profile", "", "calls, time, speed and memory of each phase and thread", kComputes},
               {"profile_sort", "BY", "order of the phases: time or memory (default: as they run)",
                kComputes},
+              {"explain", "",
+               "every comparison, and what limits each case, in sentences below the table", kBench},
               {"trace", "FILE",
                "every thread tile by tile, for ui.perfetto.dev or chrome://tracing", kTraced},
               {"dry_run", "", "cases with predicted FLOP, bytes, memory and time; run nothing",

@@ -193,6 +193,7 @@ BenchRequest bench_request(const CommandLine& line, const Backends& backends) {
   limits.timeout_s = options.duration("timeout", limits.timeout_s);
   if (options.find("budget") != nullptr) request.budget_s = options.duration("budget", 0);
   request.calibrate = options.on("calibrate");
+  request.explain = options.on("explain");
   request.resume = options.text("resume");
   request.resume_anyway = options.on("resume_anyway");
   if (request.resume_anyway && request.resume.empty())

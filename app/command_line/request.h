@@ -45,6 +45,7 @@ struct BenchRequest {
   measure::Limits limits;
   std::optional<double> budget_s;
   bool calibrate = false;
+  bool explain = false;
   std::string resume;          ///< the report to complete, or ""
   bool resume_anyway = false;  ///< even one from another machine or build
 };

@@ -9,6 +9,7 @@ namespace flashbench::report {
 namespace {
 
 std::string text_of(const std::string& v) { return v; }
+std::string text_of(bool v) { return v ? "true" : "false"; }
 std::string text_of(double v) { return std::isfinite(v) ? fmt::format("{}", v) : ""; }
 template <std::integral T>
 std::string text_of(T v) {
@@ -52,6 +53,13 @@ Column column(std::string name, T Timing::*member) {
 Column io_column(const std::string& type) {
   return {"io_bytes_" + type, [type](const Result& r) {
             return r.io_bytes && r.io_bytes->contains(type) ? text_of(r.io_bytes->at(type)) : "";
+          }};
+}
+
+Column ratio_end(std::string name, std::size_t end) {
+  return {std::move(name), [end](const Result& r) {
+            if (!r.speedup_ci95 || !r.speedup_ci95->contains("normal")) return std::string();
+            return text_of(r.speedup_ci95->at("normal")[end]);
           }};
 }
 
@@ -118,6 +126,9 @@ std::vector<Column> measured_columns() {
          if (!r.speedup_over || !r.speedup_over->contains("normal")) return std::string();
          return text_of(r.speedup_over->at("normal"));
        }},
+      ratio_end("speedup_over_normal_low", 0),
+      ratio_end("speedup_over_normal_high", 1),
+      column("rises", &Result::rises),
       {"verdict", [](const Result& r) { return r.check.verdict; }},
       {"level", [](const Result& r) { return r.check.level; }},
       {"worst_error_over_noise",

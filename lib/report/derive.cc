@@ -5,7 +5,11 @@
 #include <map>
 
 #include "measure/statistics.h"
+#include "report/explain.h"
 #include "report/lengths.h"
+#include "report/ratio.h"
+#include "report/rises.h"
+#include "report/shares.h"
 
 namespace flashbench::report {
 std::string key_without_type(const Result& r) {
@@ -62,17 +66,18 @@ double ideal_s(double flop_visible, double bytes, double peak_flop_s, double pea
 }
 
 void derive_speedups(std::span<Result> results) {
-  std::map<std::string, double> normal_s;
+  std::map<std::string, const Result*> normals;
   for (const Result& r : results)
-    if (r.type == "normal" && r.timing && numbers_hold(r))
-      normal_s[key_without_type(r)] = r.timing->median;
+    if (r.type == "normal" && r.timing && conclusive(r)) normals[key_without_type(r)] = &r;
   for (Result& r : results) {
     r.speedup_over.reset();
-    const auto normal = normal_s.find(key_without_type(r));
-    if (r.type == "normal" || !r.timing || !(r.timing->median > 0) || !numbers_hold(r) ||
-        normal == normal_s.end())
-      continue;
-    r.speedup_over = {{"normal", normal->second / r.timing->median}};
+    r.speedup_ci95.reset();
+    const auto normal = normals.find(key_without_type(r));
+    if (r.type == "normal" || !r.timing || !conclusive(r) || normal == normals.end()) continue;
+    const std::optional<Ratio> ratio = time_ratio(*normal->second->timing, *r.timing);
+    if (!ratio) continue;
+    r.speedup_over = {{"normal", ratio->value}};
+    r.speedup_ci95 = {{"normal", ratio->interval}};
   }
 }
 
@@ -93,6 +98,15 @@ Summary summarize(std::span<const Result> results) {
   }
   summary.memory_limit = memory_limits(results);
   return summary;
+}
+
+void conclude(Report& report) {
+  derive_rises(report.results);
+  derive_speedups(report.results);
+  derive_bounds(report);
+  withhold_shares(report);
+  derive_explanations(report);
+  report.summary = summarize(report.results);
 }
 
 }  // namespace flashbench::report

@@ -26,10 +26,15 @@ double ideal_s(double flop_visible, double bytes, double peak_flop_s, double pea
 std::string key_without_type(const Result& r);
 
 /// Gives every result whose workload, pass, backend, isa, threads, device and cache were also
-/// measured with the `normal` type the ratio of the medians, where both numbers hold.
+/// measured with the `normal` type the ratio of the medians and its interval, where both are
+/// conclusive() and have more than one sample.
 void derive_speedups(std::span<Result> results);
 
 /// The summary over results that hold.
 Summary summarize(std::span<const Result> results);
+
+/// Everything that follows from the results together: whether times rise, speedups, shares of the
+/// peak that cannot be, explanations, the summary. As often as one likes.
+void conclude(Report& report);
 
 }  // namespace flashbench::report

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "report/shares.h"
 #include "report/units.h"
 
 namespace flashbench::report {
@@ -25,6 +26,11 @@ std::optional<double> balance_of(const Report& report, const Result& r) {
   }
   if (!gflops || !gb_s || !(*gb_s > 0)) return std::nullopt;
   return *gflops / *gb_s;
+}
+
+/// Three digits, and no exponent where people would not write one.
+std::string plain(double v) {
+  return v >= 100 && v < 1e6 ? fmt::format("{:.0f}", v) : fmt::format("{:.3g}", v);
 }
 
 double share_of(const std::vector<Phase>& phases, bool (*counts)(const Phase&)) {
@@ -77,12 +83,16 @@ std::string waste_cause(const Result& r) {
 }  // namespace
 
 std::optional<std::string> explanation(const Result& r) {
-  if (!r.pct_peak || !r.bound || !r.intensity || !r.balance) return std::nullopt;
+  if (!r.bound || !r.intensity || !r.balance) return std::nullopt;
   const bool compute = *r.bound == "compute";
   std::string text = fmt::format(
-      "{:.3g} FLOP for every byte of its operands, where this machine balances at {:.3g}: {} is "
-      "the limit, and it runs at {:.0f} % of it",
-      *r.intensity, *r.balance, compute ? "arithmetic" : "memory", *r.pct_peak);
+      "{} operations for every byte of its tensors, and this machine can do {} while one byte "
+      "arrives from memory: {} is the limit",
+      plain(*r.intensity), plain(*r.balance), compute ? "arithmetic" : "memory");
+  if (!r.pct_peak) return text;
+  text += fmt::format(", of which it reaches {:.0f} %", *r.pct_peak);
+  if (*r.pct_peak > kMostShare)
+    text += ", since part of its tensors stays in the caches, which are faster than memory";
   std::vector<std::string> causes;
   for (std::string cause : {waste_cause(r), matrices_cause(r), phases_cause(r)})
     if (!cause.empty()) causes.push_back(std::move(cause));
@@ -92,14 +102,18 @@ std::optional<std::string> explanation(const Result& r) {
   return text;
 }
 
-void derive_explanations(Report& report) {
+void derive_bounds(Report& report) {
   for (Result& r : report.results) {
     if (!numbers_hold(r) || r.why) continue;
     if (r.bytes > 0) r.intensity = r.flop_visible / static_cast<double>(r.bytes);
     r.balance = balance_of(report, r);
     if (r.intensity && r.balance) r.bound = *r.intensity >= *r.balance ? "compute" : "memory";
-    r.why = explanation(r);
   }
+}
+
+void derive_explanations(Report& report) {
+  for (Result& r : report.results)
+    if (numbers_hold(r) && !r.why) r.why = explanation(r);
 }
 
 std::string io_text(const Result& r) {
@@ -107,8 +121,10 @@ std::string io_text(const Result& r) {
   std::vector<std::string> parts;
   for (const char* type : {"normal", "paper", "flash"})
     if (const auto found = r.io_bytes->find(type); found != r.io_bytes->end())
-      parts.push_back(fmt::format("{} as {}", human_bytes(found->second), type));
-  return parts.empty() ? "" : fmt::format("must move {}", fmt::join(parts, ", "));
+      parts.push_back(fmt::format("{}{} {}", type, parts.empty() ? " has to move" : "",
+                                  human_bytes(found->second)));
+  return parts.empty() ? ""
+                       : fmt::format("between memory and the caches {}", fmt::join(parts, ", "));
 }
 
 }  // namespace flashbench::report

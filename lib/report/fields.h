@@ -187,6 +187,7 @@ void fields(R& r, V&& visit) {
   visit("below", r.below);
   visit("above", r.above);
   visit.added("series", r.series);
+  visit.added("between", r.between);
 }
 
 template <RecordOf<Lead> R, typename V>
@@ -198,6 +199,7 @@ void fields(R& r, V&& visit) {
   visit("from", r.from);
   visit("to", r.to);
   visit("ratio", r.ratio);
+  visit.added("interval", r.interval);
 }
 
 template <RecordOf<MemoryLimit> R, typename V>
@@ -239,6 +241,7 @@ void fields(R& r, V&& visit) {
   visit("calibration", r.calibration);
   visit("warnings", r.warnings);
   visit.added("others_cpus", r.others_cpus);
+  visit.added("rises", r.rises);
   visit("flop_convention", r.flop_convention);
   visit("flop_dense", r.flop_dense);
   visit("flop_visible", r.flop_visible);
@@ -258,6 +261,7 @@ void fields(R& r, V&& visit) {
   visit("energy_j", r.energy_j);
   visit.added("gflop_per_j", r.gflop_per_j);
   visit("speedup_over", r.speedup_over);
+  visit.added("speedup_ci95", r.speedup_ci95);
   visit("phases", r.phases);
   visit.added("phase_timer_s", r.phase_timer_s);
   visit("check", r.check);

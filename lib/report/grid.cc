@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <set>
 
-#include "report/explain.h"
+#include "report/ratio.h"
+#include "report/shares.h"
+#include "report/summary_lines.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
 #include "report/version.h"
@@ -14,9 +16,6 @@
 namespace flashbench::report {
 namespace {
 
-/// More results than these are read as a table, and a sentence for each would hide it.
-constexpr std::size_t kExplained = 2;
-
 struct Measured {
   const char* title;
   Grid::Align align;
@@ -24,8 +23,10 @@ struct Measured {
 };
 
 std::string peak_share_text(const Result& r) {
+  if (r.timing && r.timing->disturbed) return "disturbed";
   if (!r.pct_peak) return "-";
-  return fmt::format("{:.0f} % {}", *r.pct_peak, r.bound.value_or(""));
+  const char* cached = *r.pct_peak > kMostShare ? ", cached" : "";
+  return fmt::format("{:.0f} % {}{}", *r.pct_peak, r.bound.value_or(""), cached);
 }
 
 std::string check_text(const Result& r) {
@@ -50,6 +51,7 @@ const Measured kMeasured[] = {
      }},
     {"check", Grid::Align::kLeft, check_text},
 };
+constexpr std::ptrdiff_t kRatioColumn = 1;  ///< of the measured ones: behind the time
 
 std::string joined(const std::vector<std::string>& parts) {
   return fmt::format("{}", fmt::join(parts, ", "));
@@ -89,9 +91,9 @@ std::string peaks_text(const Report& report) {
       parts.push_back(fmt::format("{} {}{} {}", p.dtype.value_or(""), p.isa, on,
                                   human_flop_rate(*p.gflops * 1e9)));
     if (p.read_gb_s)
-      parts.push_back(fmt::format("read{} {}/s", on, human_bytes(*p.read_gb_s * 1e9)));
+      parts.push_back(fmt::format("memory reads{} {}/s", on, human_bytes(*p.read_gb_s * 1e9)));
   }
-  return parts.empty() ? "" : "peaks: " + joined(parts);
+  return parts.empty() ? "" : "peaks measured here: " + joined(parts);
 }
 
 /// Nothing was computed, or it threw: no cell has anything to say.
@@ -99,10 +101,6 @@ std::string note_text(const Result& r) {
   const bool computed = r.status == Status::kOk || r.check.verdict == "fail" || r.timing;
   if (computed) return "";
   return r.reason ? fmt::format("{}: {}", name(r.status), *r.reason) : std::string(name(r.status));
-}
-
-std::string speedup_number(double ratio) {
-  return ratio < 2 ? fmt::format("{:.2f}", ratio) : human_ratio(ratio);
 }
 
 std::string label(const Result& r, const std::vector<sweep::Column>& varying) {
@@ -113,75 +111,18 @@ std::string label(const Result& r, const std::vector<sweep::Column>& varying) {
   return joined(parts);
 }
 
-void add_remarks(Grid& grid, const Result& r, const std::vector<sweep::Column>& varying) {
-  const std::string where = label(r, varying);
-  if (r.speedup_over && r.timing)
-    for (const auto& [type, ratio] : *r.speedup_over)
-      grid.speedups.push_back(
-          fmt::format("{} is {}x as fast as {} ({}{}{} against {})", r.type, speedup_number(ratio),
-                      type, where, where.empty() ? "" : ": ", human_seconds(r.timing->median),
-                      human_seconds(r.timing->median * ratio)));
-  if (r.check.verdict != "fail") return;
-  for (const Worst& w : r.check.worst)
-    if (!w.error_over_noise || *w.error_over_noise > w.limit)
-      grid.failures.push_back(
-          fmt::format("WRONG: {}: {}", r.type, verdict_line(w, r.workload.dtype)));
-  if (!r.command.empty()) grid.failures.push_back("reproduce: " + r.command);
-}
-
-/// What limits a result, and what the algorithms must move beside the time that it took.
-void add_reasons(Grid& grid, const Result& r, const std::string& where) {
-  const std::string who = fmt::format("{}{}{}", r.type, where.empty() ? "" : ", ", where);
-  if (r.why) grid.reasons.push_back(fmt::format("{}: {}", who, *r.why));
-  if (const std::string io = io_text(r); !io.empty() && r.timing)
-    grid.reasons.push_back(
-        fmt::format("{}: {}; took {}", who, io, human_seconds(r.timing->median)));
-  if (r.energy_j && r.gflop_per_j)
-    grid.reasons.push_back(
-        fmt::format("{}: {:.3g} J a call, {:.3g} GFLOP/J", who, *r.energy_j, *r.gflop_per_j));
-}
-
-/// Warnings of one kind with one remedy, "throttled: ...; let it cool", from any number of results.
-struct WarningGroup {
-  std::string kind, first, remedy;  ///< first: what the first of them says, after the kind
-  std::vector<std::string> where;   ///< the results, once each
-};
-
-void add_warning(std::vector<WarningGroup>& groups, const std::string& where,
-                 const std::string& text) {
-  const std::size_t colon = std::min(text.find(": "), text.size());
-  const std::size_t remedy_at = text.rfind("; ");
-  const WarningGroup fresh{text.substr(0, colon),
-                           text.substr(colon),
-                           remedy_at == std::string::npos ? "" : text.substr(remedy_at),
-                           {}};
-  auto group = std::find_if(groups.begin(), groups.end(), [&](const WarningGroup& g) {
-    return g.kind == fresh.kind && g.remedy == fresh.remedy;
-  });
-  if (group == groups.end()) group = groups.insert(group, fresh);
-  if (std::find(group->where.begin(), group->where.end(), where) == group->where.end())
-    group->where.push_back(where);
-}
-
-std::vector<std::string> length_lines(const Report& report) {
-  std::vector<std::string> lines;
-  for (const Crossover& c : report.summary.crossover.value_or(std::vector<Crossover>{}))
-    lines.push_back(
-        fmt::format("{} overtakes {} at {} = {:.0f} ({})", c.above, c.below, c.parameter, c.at,
-                    c.series.empty() ? fmt::format("{}, {}", c.pass, c.dtype) : c.series));
-  for (const Lead& l : report.summary.lead)
-    lines.push_back(
-        fmt::format("{} is faster than {} at every length measured, {} {:.0f} to {:.0f}: {}x to "
-                    "{}x ({})",
-                    l.faster, l.slower, l.parameter, l.from, l.to, speedup_number(l.ratio[0]),
-                    speedup_number(l.ratio[1]), l.series));
-  for (const MemoryLimit& m : report.summary.memory_limit)
-    lines.push_back(
-        fmt::format("{} {} into memory at {} = {:.0f} ({}: {}){}", m.type,
-                    m.predicted ? "would no longer fit" : "no longer fits", m.parameter, m.exceeds,
-                    m.series.empty() ? fmt::format("{}, {}", m.pass, m.dtype) : m.series, m.reason,
-                    m.fits ? fmt::format("; {:.0f} fits", *m.fits) : ""));
-  return lines;
+/// What results beside `normal` are of it; a table of one comparison says it below.
+void add_ratios(Grid& grid, const std::vector<Result>& results) {
+  const auto compared = [](const Result& r) { return r.speedup_over.has_value(); };
+  if (std::count_if(results.begin(), results.end(), compared) < 2) return;
+  const auto at = static_cast<std::ptrdiff_t>(grid.measured) + kRatioColumn;
+  grid.columns.insert(grid.columns.begin() + at, {"as fast as normal", Grid::Align::kRight});
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    std::vector<std::string>& cells = grid.rows[i].cells;
+    if (!grid.rows[i].note.empty()) continue;
+    const std::optional<Ratio> ratio = speedup_over(results[i], "normal");
+    cells.insert(cells.begin() + at, ratio ? ratio_cell(*ratio) : "-");
+  }
 }
 
 }  // namespace
@@ -216,9 +157,6 @@ Grid make_grid(const Report& report, std::span<const sweep::Field> table) {
     if (cells.size() > 1) varying.push_back(std::move(c));
   }
   grid.caption = joined(constant);
-  grid.lengths = length_lines(report);
-  for (const Result& r : results)
-    if (r.phases || results.size() <= kExplained) add_reasons(grid, r, label(r, varying));
 
   grid.columns.push_back({"type", Grid::Align::kLeft});
   for (const sweep::Column& c : varying) grid.columns.push_back({c.title, Grid::Align::kLeft});
@@ -232,8 +170,16 @@ Grid make_grid(const Report& report, std::span<const sweep::Field> table) {
     if (row.note.empty())
       for (const Measured& m : kMeasured) row.cells.push_back(m.cell(r));
     grid.rows.push_back(std::move(row));
-    add_remarks(grid, r, varying);
   }
+  add_ratios(grid, results);
+  const Label label_of = [&](const Result& r) { return label(r, varying); };
+  Report shown = report;
+  shown.results = std::move(results);
+  grid.summary = summary_lines(shown, label_of);
+  grid.explanations = explanation_lines(shown, label_of);
+  std::erase_if(grid.explanations, [&](const std::string& line) {
+    return std::find(grid.summary.begin(), grid.summary.end(), line) != grid.summary.end();
+  });
   return grid;
 }
 
@@ -241,19 +187,6 @@ std::string result_text(const Result& r) {
   const std::string mask = mask_text(r.workload);
   return fmt::format("{} {} {} {}{}{}", r.type, r.pass, r.workload.dtype, workload_text(r.workload),
                      mask == "none" ? "" : " " + mask, sweep::others_text(r));
-}
-
-std::vector<std::string> warning_lines(const Report& report) {
-  std::vector<WarningGroup> groups;
-  for (const Result& r : report.results)
-    for (const std::string& w : r.warnings) add_warning(groups, result_text(r), w);
-  std::vector<std::string> lines;
-  for (const WarningGroup& g : groups)
-    lines.push_back(g.where.size() == 1
-                        ? fmt::format("warning: {}: {}{}", g.where[0], g.kind, g.first)
-                        : fmt::format("warning: {} in {} of {} results, first {}{}", g.kind,
-                                      g.where.size(), report.results.size(), g.where[0], g.first));
-  return lines;
 }
 
 }  // namespace flashbench::report

@@ -23,15 +23,13 @@ struct Grid {
 
   std::string machine;  ///< "AMD EPYC, 2 threads, avx2, GNU 12.2.0, flashbench 0.1.0"
   std::string caption;  ///< "forward, f32, b1 h2 4096x4096 d512, no mask, avx2, 2 threads"
-  std::string peaks;    ///< "peaks: f32 avx2 273.5 GFLOP/s, read 21.3 GB/s"; may be empty
+  std::string peaks;    ///< "peaks measured here: f32 avx2 273.5 GFLOP/s, ..."; may be empty
   std::vector<Column> columns;
   std::size_t measured = 0;  ///< the first column of what was measured
   std::vector<Row> rows;
 
-  std::vector<std::string> speedups;  ///< "flash is 3.1x as fast as normal (...)"
-  std::vector<std::string> lengths;   ///< where one type overtakes another, or lacks the memory
-  std::vector<std::string> reasons;   ///< why each is as fast as it is; of many results none
-  std::vector<std::string> failures;  ///< verdict lines of wrong results, and how to reproduce them
+  std::vector<std::string> summary;       ///< summary_lines()
+  std::vector<std::string> explanations;  ///< explanation_lines()
 };
 
 /// Results as published().
@@ -39,10 +37,6 @@ Grid make_grid(const Report& report, std::span<const sweep::Field> table = sweep
 
 /// "flash forward f32 b1 h2 4096x4096 d512 causal".
 std::string result_text(const Result& r);
-
-/// "warning: flash forward ...: noisy: ...; remedy", for stderr. Those of one kind with one remedy
-/// are one line, which counts them: "warning: noisy in 3 of 8 results, first flash forward ...".
-std::vector<std::string> warning_lines(const Report& report);
 
 /// "b1 h8/2 4096x4096 d128": h/h_kv where they differ, q_len x kv_len.
 std::string workload_text(const Workload& w);

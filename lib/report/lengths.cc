@@ -5,16 +5,21 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "report/derive.h"
+#include "report/ratio.h"
 #include "sweep/shown.h"
 
 namespace flashbench::report {
 namespace {
 
 struct Point {
-  double length, ratio;  ///< normal's time over flash's
+  double length;
+  std::optional<Ratio> ratio;  ///< normal's time over flash's; absent where nothing is concluded
+
+  Faster who() const { return ratio ? faster(*ratio) : Faster::kUnknown; }
 };
 
 struct Series {
@@ -22,17 +27,19 @@ struct Series {
   std::vector<Point> points;
 };
 
-/// Where both types ran, in the order of the results.
+/// Where both types have a number, in the order of the results.
 std::vector<Series> all_series(std::span<const Result> results) {
+  std::set<std::string> normals;
+  for (const Result& r : results)
+    if (r.type == "normal" && numbers_hold(r) && r.timing) normals.insert(key_without_type(r));
   std::vector<Series> all;
   std::map<std::string, std::size_t> place;
   for (const Result& r : results) {
-    if (r.type != "flash" || !numbers_hold(r) || !r.speedup_over) continue;
-    const auto over_normal = r.speedup_over->find("normal");
-    if (over_normal == r.speedup_over->end()) continue;
+    if (r.type != "flash" || !numbers_hold(r) || !r.timing) continue;
+    if (!normals.contains(key_without_type(r))) continue;
     const auto [at, is_new] = place.emplace(series_key(r), all.size());
     if (is_new) all.push_back({&r, {}});
-    all[at->second].points.push_back({length_of(r.workload).value, over_normal->second});
+    all[at->second].points.push_back({length_of(r.workload).value, speedup_over(r, "normal")});
   }
   for (Series& s : all)
     std::sort(s.points.begin(), s.points.end(),
@@ -40,21 +47,28 @@ std::vector<Series> all_series(std::span<const Result> results) {
   return all;
 }
 
-/// Lengths where the ratio passes 1, by interpolation in the logarithms of both.
+/// Between neighbours of which surely one and surely the other type is faster, by interpolation in
+/// the logarithms of length and ratio.
 void add_crossovers(std::vector<Crossover>& out, const Series& s) {
-  for (std::size_t i = 1; i < s.points.size(); ++i) {
-    const Point& a = s.points[i - 1];
-    const Point& b = s.points[i];
-    if ((a.ratio < 1) == (b.ratio < 1) || a.length == b.length) continue;
-    const double share = std::log(a.ratio) / (std::log(a.ratio) - std::log(b.ratio));
+  std::vector<Point> sure;
+  for (const Point& p : s.points)
+    if (p.who() != Faster::kUnknown) sure.push_back(p);
+  for (std::size_t i = 1; i < sure.size(); ++i) {
+    const Point& a = sure[i - 1];
+    const Point& b = sure[i];
+    if (a.who() == b.who() || a.length == b.length) continue;
+    const double share =
+        std::log(a.ratio->value) / (std::log(a.ratio->value) - std::log(b.ratio->value));
+    const bool flash_above = b.who() == Faster::kDenominator;
     Crossover c;
     c.pass = s.example->pass;
     c.dtype = s.example->workload.dtype;
     c.parameter = length_of(s.example->workload).parameter;
     c.at = std::exp(std::lerp(std::log(a.length), std::log(b.length), share));
-    c.below = a.ratio < 1 ? "normal" : "flash";
-    c.above = a.ratio < 1 ? "flash" : "normal";
+    c.below = flash_above ? "normal" : "flash";
+    c.above = flash_above ? "flash" : "normal";
     c.series = series_text(*s.example);
+    c.between = {a.length, b.length};
     out.push_back(std::move(c));
   }
 }
@@ -66,11 +80,19 @@ Result without_length(Result r) {
   return r;
 }
 
-Lead lead_of(const Series& s) {
-  const auto [least, most] =
-      std::minmax_element(s.points.begin(), s.points.end(),
-                          [](const Point& a, const Point& b) { return a.ratio < b.ratio; });
-  const bool flash = least->ratio >= 1;
+/// nullopt where no type is surely the faster one at every length.
+std::optional<Lead> lead_of(const Series& s) {
+  const Faster who = s.points.front().who();
+  if (who == Faster::kUnknown) return std::nullopt;
+  const bool flash = who == Faster::kDenominator;
+  std::vector<double> values, lows, highs;
+  for (const Point& p : s.points) {
+    if (p.who() != who) return std::nullopt;
+    const Ratio ratio = flash ? *p.ratio : inverse(*p.ratio);
+    values.push_back(ratio.value);
+    lows.push_back(ratio.interval[0]);
+    highs.push_back(ratio.interval[1]);
+  }
   Lead lead;
   lead.series = series_text(*s.example);
   lead.faster = flash ? "flash" : "normal";
@@ -78,7 +100,10 @@ Lead lead_of(const Series& s) {
   lead.parameter = length_of(s.example->workload).parameter;
   lead.from = s.points.front().length;
   lead.to = s.points.back().length;
-  lead.ratio = {flash ? least->ratio : 1 / most->ratio, flash ? most->ratio : 1 / least->ratio};
+  const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  lead.ratio = {*least, *most};
+  lead.interval = {*std::min_element(lows.begin(), lows.end()),
+                   *std::max_element(highs.begin(), highs.end())};
   return lead;
 }
 
@@ -98,15 +123,13 @@ std::string series_text(const Result& r) {
 
 std::optional<Lengths> compare_lengths(std::span<const Result> results) {
   Lengths lengths;
-  bool swept = false;
   for (const Series& s : all_series(results)) {
     if (s.points.front().length == s.points.back().length) continue;
-    swept = true;
-    const std::size_t before = lengths.crossovers.size();
+    lengths.series.push_back(series_text(*s.example));
     add_crossovers(lengths.crossovers, s);
-    if (lengths.crossovers.size() == before) lengths.leads.push_back(lead_of(s));
+    if (std::optional<Lead> lead = lead_of(s)) lengths.leads.push_back(std::move(*lead));
   }
-  if (!swept) return std::nullopt;
+  if (lengths.series.empty()) return std::nullopt;
   return lengths;
 }
 

@@ -10,10 +10,11 @@
 namespace flashbench::report {
 
 /// What a sweep over a length shows of the two types, series by series: results that differ in the
-/// length and in the type only.
+/// length and in the type only. Lengths where neither type is known to be faster decide nothing.
 struct Lengths {
   std::vector<Crossover> crossovers;
-  std::vector<Lead> leads;  ///< of series without a crossover
+  std::vector<Lead> leads;          ///< of series in which one type is faster at every length
+  std::vector<std::string> series;  ///< series_text() of all of them
 };
 
 /// nullopt where no length was swept with both `flash` and `normal`.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "report/grid.h"
+#include "report/warning_lines.h"
 
 namespace flashbench::report {
 namespace {
@@ -58,8 +59,7 @@ std::string markdown_text(const Report& report, std::span<const sweep::Field> ta
   text += "\n";
 
   text += markdown_table(grid.columns, grid.rows);
-  const std::string remarks = list(grid.failures) + list(grid.reasons) + list(grid.lengths) +
-                              list(grid.speedups) + list(warning_lines(report));
+  const std::string remarks = list(grid.summary) + list(warning_lines(report));
   return remarks.empty() ? text : text + "\n" + remarks;
 }
 

@@ -50,6 +50,13 @@ bool numbers_hold(const Result& r) {
   return (r.status == Status::kOk || r.status == Status::kInterrupted) && r.check.verdict == "pass";
 }
 
+bool conclusive(const Result& r) { return numbers_hold(r) && doubt(r).empty(); }
+
+std::string doubt(const Result& r) {
+  if (r.timing && r.timing->disturbed) return "other programs disturbed its samples";
+  return r.rises == false ? "its times do not rise with the work" : "";
+}
+
 Result published(Result r) {
   if (numbers_hold(r)) return r;
   r.timing.reset();
@@ -65,6 +72,8 @@ Result published(Result r) {
   r.energy_j.reset();
   r.gflop_per_j.reset();
   r.speedup_over.reset();
+  r.speedup_ci95.reset();
+  r.rises.reset();
   r.phases.reset();
   r.phase_timer_s.reset();
   return r;

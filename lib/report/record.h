@@ -188,6 +188,9 @@ struct Result : sweep::CaseRecord {
   std::optional<Calibration> calibration;        ///< with --calibrate
   std::vector<std::string> warnings;
   std::optional<double> others_cpus;  ///< processors that others kept busy while it was sampled
+  /// Whether the times of the sweep over a length that it belongs to rise with the work; absent
+  /// where no length was swept. Where they do not, something else took the time.
+  std::optional<bool> rises;
 
   std::string flop_convention;
   double flop_dense = 0, flop_visible = 0;
@@ -209,6 +212,8 @@ struct Result : sweep::CaseRecord {
   std::optional<double> energy_j;             ///< of one call, all packages; on a GPU, its board
   std::optional<double> gflop_per_j;          ///< flop_visible / energy_j, in 1e9
   std::optional<std::map<std::string, double>> speedup_over;  ///< by type
+  /// By type, what holds that ratio with 95 % or more.
+  std::optional<std::map<std::string, std::array<double, 2>>> speedup_ci95;
   std::optional<std::vector<Phase>> phases;
   std::optional<double> phase_timer_s;  ///< what clocking one call of a phase took, in its seconds
   Check check;
@@ -220,15 +225,17 @@ struct Crossover {
   double at = 0;                       ///< interpolated value of the parameter
   std::string below, above;            ///< the faster type on either side
   std::string series;                  ///< series_text() of what was swept
+  std::array<double, 2> between{};     ///< the lengths next to it at which one is surely faster
 };
 
-/// A type that is the faster one at every length of a sweep.
+/// A type that is surely the faster one at every length of a sweep.
 struct Lead {
   std::string series;          ///< series_text() of what was swept
   std::string faster, slower;  ///< types
   std::string parameter;
-  double from = 0, to = 0;        ///< the shortest and the longest length
-  std::array<double, 2> ratio{};  ///< of the slower time to the faster, least and largest
+  double from = 0, to = 0;           ///< the shortest and the longest length
+  std::array<double, 2> ratio{};     ///< of the slower time to the faster, least and largest
+  std::array<double, 2> interval{};  ///< that holds them all
 };
 
 /// Where a type no longer fits into memory as a parameter grows.
@@ -262,6 +269,14 @@ struct Report {
 
 /// A number without a passed check does not count.
 bool numbers_hold(const Result& r);
+
+/// Whether a ratio, a crossover or a share of the peak may be concluded from its numbers. Every
+/// sentence about results asks this.
+bool conclusive(const Result& r);
+
+/// Why nothing is concluded from numbers that hold: "its times do not rise with the work"; empty
+/// where conclusive().
+std::string doubt(const Result& r);
 
 /// `r` as it may be shown: every measured number is absent unless numbers_hold(). All renderers
 /// (JSON, CSV, Markdown, table) go through this.

@@ -93,6 +93,26 @@ std::vector<std::vector<std::string>> thread_cells(const Phase& p, double total_
   return rows;
 }
 
+/// Text under a blank line, or "".
+std::string block(const std::vector<std::string>& lines) {
+  return lines.empty() ? "" : fmt::format("\n{}\n", fmt::join(lines, "\n"));
+}
+
+std::string laid_out(const Grid& grid, const Report& report) {
+  std::string text = grid.machine + "\n";
+  if (!grid.peaks.empty()) text += grid.peaks + "\n";
+  if (!grid.caption.empty()) text += grid.caption + "\n";
+  if (!grid.rows.empty()) text.append("\n").append(aligned_text(grid.columns, grid.rows));
+  text += block(grid.summary) + block(grid.explanations);
+  for (const Result& result : report.results) {
+    const Result r = published(result);
+    if (r.phases)
+      text += fmt::format("\nphases of {} {}, {}\n{}", r.type, r.pass, workload_text(r.workload),
+                          phases_text(r));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string aligned_text(const std::vector<Grid::Column>& columns,
@@ -118,21 +138,13 @@ std::string aligned_text(const std::vector<Grid::Column>& columns,
 }
 
 std::string table_text(const Report& report, std::span<const sweep::Field> table) {
-  const Grid grid = make_grid(report, table);
-  std::string text = grid.machine + "\n";
-  if (!grid.peaks.empty()) text += grid.peaks + "\n";
-  if (!grid.caption.empty()) text += grid.caption + "\n";
-  if (!grid.rows.empty()) text.append("\n").append(aligned_text(grid.columns, grid.rows));
-  for (const std::vector<std::string>* lines :
-       {&grid.failures, &grid.reasons, &grid.lengths, &grid.speedups})
-    if (!lines->empty()) text += fmt::format("\n{}\n", fmt::join(*lines, "\n"));
-  for (const Result& result : report.results) {
-    const Result r = published(result);
-    if (r.phases)
-      text += fmt::format("\nphases of {} {}, {}\n{}", r.type, r.pass, workload_text(r.workload),
-                          phases_text(r));
-  }
-  return text;
+  Grid grid = make_grid(report, table);
+  grid.explanations.clear();
+  return laid_out(grid, report);
+}
+
+std::string explained_table_text(const Report& report) {
+  return laid_out(make_grid(report), report);
 }
 
 std::string phases_text(const Result& r) {

@@ -8,9 +8,12 @@
 
 namespace flashbench::report {
 
-/// For a terminal: the machine, what all results share, one aligned row a result, then failures,
-/// speedups and phases. UTF-8, no colour, a newline at the end.
+/// For a terminal: the machine, what all results share, one aligned row a result, then a summary of
+/// at most five lines, and phases. UTF-8, no colour, a newline at the end.
 std::string table_text(const Report& report, std::span<const sweep::Field> table = sweep::fields());
+
+/// The same with every comparison, and what limits each result, below the summary.
+std::string explained_table_text(const Report& report);
 
 /// Rows under their titles. A row may be shorter than `columns`; its note follows where it ends.
 std::string aligned_text(const std::vector<Grid::Column>& columns,

@@ -16,14 +16,14 @@ double badness(const Worst& w) {
                             : std::numeric_limits<double>::infinity();
 }
 
-const Worst* worst_of_all(const Check& check) {
+}  // namespace
+
+const Worst* worst_output(const Check& check) {
   const Worst* worst = nullptr;
   for (const Worst& w : check.worst)
     if (worst == nullptr || badness(w) > badness(*worst)) worst = &w;
   return worst;
 }
-
-}  // namespace
 
 std::string tensor_label(std::string_view tensor) {
   if (tensor == "o") return "O";
@@ -46,7 +46,7 @@ std::string verdict_line(const Worst& w, std::string_view dtype) {
 
 std::string verdict_cell(const Check& check) {
   if (check.verdict == "not verified") return check.verdict;
-  const Worst* worst = worst_of_all(check);
+  const Worst* worst = worst_output(check);
   const bool pass = check.verdict == "pass";
   std::string text = pass ? "pass" : "FAIL";
   if (worst == nullptr) return text;

@@ -10,6 +10,9 @@ namespace flashbench::report {
 /// "o" is O, "dq" is dQ, and so on; the name of an identity stays as it is.
 std::string tensor_label(std::string_view tensor);
 
+/// The output nearest to its limit, or beyond it most; null where none was checked.
+const Worst* worst_output(const Check& check);
+
 /// "dQ 0.8x of expected bf16 rounding (limit 2x), worst at [0,1,17,3]". `dtype`: of the workload
 /// (LSE is f32 whatever that is).
 std::string verdict_line(const Worst& worst, std::string_view dtype);

@@ -15,6 +15,7 @@ Report explained() {
   Report report = fixed_report();
   for (Result& r : report.results)
     r.io_bytes = {{"normal", 10.0 * static_cast<double>(r.bytes)}, {"paper", 2e8}, {"flash", 7e7}};
+  derive_bounds(report);
   derive_explanations(report);
   return report;
 }
@@ -37,6 +38,7 @@ TEST(Explain, TheBoundIsTheOneThatIntensityAndBalanceGive) {
     r.flop_visible = 2.0 * static_cast<double>(r.bytes);
     r.bound = "compute";
   }
+  derive_bounds(report);
   derive_explanations(report);
   for (const Result& r : report.results) {
     EXPECT_EQ(r.bound, "memory");
@@ -68,6 +70,7 @@ TEST(Explain, BalanceIsOfTheGpuThatComputed) {
   flops.device = bytes.device = "0";  // another one, twice as fast
   flops.gflops = 120000;
   report.peaks.insert(report.peaks.end(), {flops, bytes});
+  derive_bounds(report);
   derive_explanations(report);
   EXPECT_DOUBLE_EQ(report.results[0].balance.value(), 20.0);
 }
@@ -98,17 +101,19 @@ TEST(Explain, MaskedPairsThatAreComputedAreNamed) {
 TEST(Explain, NothingIsSaidWithoutNumbersOrPeaks) {
   Report report = fixed_report();
   report.peaks.clear();
+  derive_bounds(report);
   derive_explanations(report);
   for (const Result& r : report.results) EXPECT_FALSE(r.why);
   report = fixed_report();
   for (Result& r : report.results) r.check = {};
+  derive_bounds(report);
   derive_explanations(report);
   for (const Result& r : report.results) EXPECT_FALSE(r.why || r.balance);
 }
 
 TEST(Explain, IoIsNamedByType) {
   EXPECT_EQ(io_text(Result{}), "");
-  EXPECT_THAT(io_text(explained().results[0]), HasSubstr("200 MB as paper, 70.0 MB as flash"));
+  EXPECT_THAT(io_text(explained().results[0]), HasSubstr("paper 200 MB, flash 70.0 MB"));
 }
 
 }  // namespace

@@ -21,7 +21,7 @@ void expect_no_numbers(const Result& r) {
   EXPECT_FALSE(r.bound);
   EXPECT_FALSE(r.peak_rss_bytes);
   EXPECT_FALSE(r.energy_j);
-  EXPECT_FALSE(r.speedup_over);
+  EXPECT_FALSE(r.speedup_over || r.speedup_ci95 || r.rises);
   EXPECT_FALSE(r.calibration);
   EXPECT_FALSE(r.phases || r.phase_timer_s);
   EXPECT_FALSE(r.balance || r.why);
@@ -32,6 +32,8 @@ void expect_no_numbers(const Result& r) {
 Result full_result() {
   Result r = fixed_result("flash", 0.25);
   r.speedup_over = {{"normal", 3.0}};
+  r.speedup_ci95 = {{"normal", {2.9, 3.1}}};
+  r.rises = true;
   r.phases = {{"scores", 0.1, 12, 4096}};
   r.phase_timer_s = 5e-8;
   r.balance = 12.0;
@@ -238,6 +240,7 @@ TEST(Derive, CrossoverLiesBetweenTheLengthsThatDisagree) {
   EXPECT_NEAR(c.at, 128 * std::sqrt(2.0), 1e-9) << "0.8 and 1.25 are equally far from 1";
   EXPECT_EQ(c.below, "normal");
   EXPECT_EQ(c.above, "flash");
+  EXPECT_THAT(c.between, ::testing::ElementsAre(128, 256));
 }
 
 /// flash and normal at 64, 128, ..., where normal takes `ratios` times as long.
@@ -275,14 +278,17 @@ TEST(Derive, WhatIsFasterAtEveryLengthIsNamedSeriesBySeries) {
   EXPECT_EQ(s.lead[1].faster, "normal");
   EXPECT_NEAR(s.lead[1].ratio[0], 1.25, 1e-9);
   EXPECT_NEAR(s.lead[1].ratio[1], 2.0, 1e-9);
+  EXPECT_LT(s.lead[0].interval[0], 1.1);
+  EXPECT_GT(s.lead[0].interval[1], 2.0);
   Report report = fixed_report();
   report.results = results;
   report.summary = s;
-  EXPECT_NE(table_text(report).find(
-                "flash is faster than normal at every length measured, q_len 64 to 256: 1.10x to "
-                "2.0x (forward, f32, b1 h2 d512, avx2, 2 threads)"),
+  EXPECT_NE(explained_table_text(report).find(
+                "flash is faster than normal at every length measured, q_len 64 to 256: 1.10x "
+                "to 2.00x, all within [1.08, 2.04] (forward, f32, b1 h2 d512, avx2, 2 "
+                "threads)"),
             std::string::npos)
-      << table_text(report);
+      << explained_table_text(report);
 }
 
 TEST(Derive, CrossoverOfDecodeIsInTheKeys) {

@@ -11,6 +11,7 @@
 #include "report/table.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
+#include "report/warning_lines.h"
 #include "tests/report/fixture.h"
 
 namespace flashbench::report {
@@ -89,7 +90,8 @@ TEST(Table, SlowerIsSaidPlainly) {
   Report report = fixed_report();
   report.results = {fixed_result("flash", 1.0), fixed_result("normal", 0.95)};
   derive_speedups(report.results);
-  EXPECT_THAT(table_text(report), HasSubstr("flash is 0.95x as fast as normal"));
+  EXPECT_THAT(table_text(report),
+              HasSubstr("flash is slower than normal: 0.95x [0.93, 0.97] as fast"));
 }
 
 TEST(Table, AGpuShowsItsMemoryAndWhatItsPeakIsOf) {
@@ -102,7 +104,7 @@ TEST(Table, AGpuShowsItsMemoryAndWhatItsPeakIsOf) {
   }
   EXPECT_THAT(table_text(report), HasSubstr("123 MB"));
   report.peaks[0].isa = "wgmma";
-  EXPECT_THAT(table_text(report), HasSubstr("peaks: f32 wgmma "));
+  EXPECT_THAT(table_text(report), HasSubstr("peaks measured here: f32 wgmma "));
 }
 
 TEST(Markdown, PipesInNamesDoNotSplitCells) {
@@ -158,27 +160,37 @@ TEST(Warnings, AreLinesOfTheirOwnAndNotRepeated) {
                   HasSubstr("warning: flash forward f32 b1 h2/1 4096x4096 d512: noisy")));
 }
 
-TEST(Warnings, OfOneKindAndRemedyAreOneLine) {
+TEST(Warnings, OfOneKindAreOneLineOfTheNoisiest) {
   Report report = fixed_report();
   Result& full = report.results[0];
   full.warnings = {"throttled: held down in 7 of 10 readings; raise the limit",
                    "outliers: 1 of 168 samples; read the median"};
   Result causal = full;
   causal.workload.causal = true;
+  causal.timing->ci95 = {0.2, 0.3};
   causal.warnings = {"throttled: held down in 3 of 9 readings; raise the limit",
                      "throttled: 2 thermal events; let the machine cool"};
   report.results.push_back(causal);
   EXPECT_THAT(
       warning_lines(report),
       ::testing::ElementsAre(
-          "warning: throttled in 2 of 3 results, first flash forward f32 b1 h2 4096x4096 d512: "
-          "held "
-          "down in 7 of 10 readings; raise the limit",
+          "warning: throttled in 2 of 3 results, the worst flash forward f32 b1 h2 4096x4096 d512 "
+          "causal: held down in 3 of 9 readings; raise the limit",
           "warning: flash forward f32 b1 h2 4096x4096 d512: outliers: 1 of 168 samples; read the "
-          "median",
-          "warning: flash forward f32 b1 h2 4096x4096 d512 causal: throttled: 2 thermal events; "
-          "let "
-          "the machine cool"));
+          "median"));
+}
+
+TEST(Warnings, AreThreeAtMostTheWorstFirst) {
+  Report report = fixed_report();
+  report.results[0].warnings = {"outliers: a; b", "slow first run: a; b", "odd: a; b",
+                                "noisy: a; b"};
+  report.results[1].warnings = {"load from others: a; b", "outliers: c; b"};
+  const std::vector<std::string> lines = warning_lines(report);
+  ASSERT_EQ(lines.size(), 4u);
+  EXPECT_THAT(lines[0], HasSubstr("load from others"));
+  EXPECT_THAT(lines[1], HasSubstr("noisy"));
+  EXPECT_THAT(lines[2], HasSubstr("odd"));
+  EXPECT_EQ(lines[3], "3 more warnings (outliers, slow first run), which --json FILE writes down");
 }
 
 TEST(VerdictLine, SaysWhatTheProductSays) {

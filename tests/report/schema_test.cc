@@ -77,8 +77,10 @@ TEST(Schema, AcceptsEveryReportThatIsWritten) {
   gpu.results[0].parameters = {{"q_len", "1k"}};
   gpu.results[0].calibration = calibration_of(std::vector{0.25, 0.26});
   gpu.summary = summarize(gpu.results);
-  gpu.summary.crossover = {{"forward", "f32", "q_len", 181.0, "normal", "flash", "forward, f32"}};
-  gpu.summary.lead = {{"forward, bf16", "flash", "normal", "q_len", 256, 4096, {1.1, 1.8}}};
+  gpu.summary.crossover = {
+      {"forward", "f32", "q_len", 181.0, "normal", "flash", "forward, f32", {128, 256}}};
+  gpu.summary.lead = {
+      {"forward, bf16", "flash", "normal", "q_len", 256, 4096, {1.1, 1.8}, {1.0, 2}}};
   gpu.summary.memory_limit = {{"forward", "f32", "normal", "q_len", 4096.0, 8192.0,
                                "needs 2 GB, 1 GB available", "forward, f32", true}};
   Report empty = fixed_report();
@@ -132,6 +134,8 @@ TEST(Schema, RejectsWhatNoReportMayHold) {
       {"/results/0/check/verdict", "maybe"},
       {"/results/0/check/worst/0/index", json::array({1, 2, 3})},
       {"/results/0/speedup_over/normal", 0},
+      {"/results/0/speedup_ci95/normal", json::array({1.0})},
+      {"/results/0/rises", "yes"},
       {"/summary/noise", "low"},
       {"/summary/between_run_spread", -1},
       {"/results/0/calibration", json::object({{"medians", json::array({1.0})}, {"spread", 0}})},
@@ -213,7 +217,9 @@ void expect_all_required(json& document, json& object, const std::string& path) 
   for (const auto& item : before.items()) {
     if (may_lack.contains(item.key())) continue;
     if (path.starts_with("/peaks") && item.key() == "device") continue;  // a result's is required
-    if (path.ends_with("speedup_over") || path.ends_with("parameters")) continue;  // open maps
+    if (path.ends_with("speedup_over") || path.ends_with("speedup_ci95") ||
+        path.ends_with("parameters"))  // open maps
+      continue;
     object.erase(item.key());
     EXPECT_FALSE(valid(document)) << path << "/" << item.key() << " may be missing";
     object = before;
