@@ -32,8 +32,10 @@ void show(const compare::Comparison& c, const CompareRequest& request) {
 
 /// "" where at least one case could be judged.
 std::string why_no_verdict(const compare::Comparison& c) {
-  if (!c.geometric_mean) return "nothing was compared";
   if (std::any_of(c.cases.begin(), c.cases.end(), compare::judged)) return "";
+  if (std::none_of(c.cases.begin(), c.cases.end(),
+                   [](const auto& one) { return one.outcome == compare::Outcome::kCompared; }))
+    return "nothing was compared";
   const auto first = std::find_if(c.cases.begin(), c.cases.end(), [](const auto& one) {
     return one.outcome == compare::Outcome::kCompared && !one.reason.empty();
   });

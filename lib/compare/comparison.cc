@@ -105,10 +105,15 @@ std::vector<double> log_ratios(const std::vector<double>& base, const std::vecto
   return out;
 }
 
-/// Others took the processors in so many samples that the rest says nothing; "" if not.
-std::string disturbed(const Pair& pair) {
+/// Why nothing is concluded from a pair that has numbers (report::conclusive): others took the
+/// processors in so many samples that the rest says nothing, say; "" where something is.
+std::string doubt(const Pair& pair) {
   const bool base = pair.base->timing->disturbed, fresh = pair.fresh->timing->disturbed;
-  if (!base && !fresh) return "";
+  if (!base && !fresh) {
+    const std::string of_base = report::doubt(*pair.base), of_new = report::doubt(*pair.fresh);
+    if (!of_base.empty()) return "base: " + of_base;
+    return of_new.empty() ? "" : "new: " + of_new;
+  }
   return fmt::format("{} disturbed by other programs", base && fresh ? "both sides were"
                                                        : base        ? "base was"
                                                                      : "new was");
@@ -129,7 +134,7 @@ std::vector<double> log_ratios_of_rounds(const report::Timing& base, const repor
 }
 
 Evidence evidence_of(const Pair& pair, ComparedCase& c) {
-  c.reason = disturbed(pair);
+  c.reason = doubt(pair);
   if (!c.reason.empty()) return Evidence::none(c.base_s, c.new_s);
   const report::Timing &base_timing = *pair.base->timing, &new_timing = *pair.fresh->timing;
   const bool one_report = !c.change.empty();
@@ -149,16 +154,29 @@ Evidence evidence_of(const Pair& pair, ComparedCase& c) {
   return Evidence::from_runs(base, fresh, *c.between, c.drift->shift);
 }
 
+/// Of the ratios that have an interval; the means of its ends hold it.
+void add_geometric_mean(Comparison& all) {
+  double sum = 0, low = 0, high = 0, n = 0;
+  for (const ComparedCase& c : all.cases) {
+    if (!judged(c)) continue;
+    ++n;
+    sum += std::log(c.ratio);
+    low += std::log(c.decision.interval.low);
+    high += std::log(c.decision.interval.high);
+  }
+  if (n == 0) return;
+  all.geometric_mean = std::exp(sum / n);
+  all.geometric_mean_interval = {std::exp(low / n), std::exp(high / n)};
+}
+
 /// Ratio, interval and verdict of everything that can be compared.
 void conclude(Comparison& all, std::span<const Evidence> evidence) {
   const std::vector<Decision> decisions = decide(evidence, all.rule.threshold, all.rule.alpha);
-  double log_sum = 0;
   std::size_t next = 0;
   for (ComparedCase& c : all.cases) {
     if (c.outcome != Outcome::kCompared) continue;
     c.ratio = evidence[next].ratio();
     c.decision = decisions[next++];
-    log_sum += std::log(c.ratio);
     if (!c.reason.empty()) continue;
     if (c.decision.verdict != Verdict::kAmbiguous) continue;
     if (c.rounds < Evidence::kLeastResampled)
@@ -166,7 +184,7 @@ void conclude(Comparison& all, std::span<const Evidence> evidence) {
     else if (c.drift)
       c.reason = fmt::format("{}", fmt::join(c.drift->reasons, "; "));
   }
-  if (next > 0) all.geometric_mean = std::exp(log_sum / static_cast<double>(next));
+  add_geometric_mean(all);
 }
 
 void compare_pairs(Comparison& all, std::span<const Pair> pairs,
@@ -290,7 +308,7 @@ std::vector<Series> series_of(std::span<const Report> base, std::span<const Repo
       if (outcome == Outcome::kWrong || outcome == Outcome::kFailed) s.worst = pair;
       if (outcome != Outcome::kCompared) continue;
       if (s.base_s.empty()) s.first = pair;
-      if (!disturbed(pair).empty()) {
+      if (!doubt(pair).empty()) {
         ++s.disturbed;
         continue;
       }
@@ -327,7 +345,9 @@ Comparison compare_rounds(const std::string& base_name, std::span<const Report> 
     if (c.outcome == Outcome::kCompared) {
       c.rounds = s.base_s.size();
       if (s.base_s.empty()) {
-        c.reason = fmt::format("other programs disturbed all {} rounds", s.disturbed);
+        const bool rose = s.first.base->rises != false && s.first.fresh->rises != false;
+        c.reason = rose ? fmt::format("other programs disturbed all {} rounds", s.disturbed)
+                        : doubt(s.first);
         evidence.push_back(Evidence::none(c.base_s, c.new_s));
       } else {
         c.base_s = measure::median(s.base_s);

@@ -63,7 +63,8 @@ struct Comparison {
   Side base, fresh;
   std::string by;  ///< the field, between the cases of one report; else ""
   std::vector<ComparedCase> cases;
-  std::optional<double> geometric_mean;  ///< of the ratios
+  std::optional<double> geometric_mean;  ///< of the ratios of what was judged()
+  Interval geometric_mean_interval;      ///< that of their intervals' ends, which holds it
   std::vector<std::string> notes;        ///< what differs between the sides, and what was assumed
   std::optional<double> aa_spread;       ///< of rounds of base against itself, in logarithms
 };

@@ -66,7 +66,7 @@ Grid make_grid(const Comparison& c, const std::vector<const ComparedCase*>& want
     const bool compared = one.outcome == Outcome::kCompared;
     cells.push_back(compared ? report::human_seconds(one.base_s) : "-");
     cells.push_back(compared ? report::human_seconds(one.new_s) : "-");
-    cells.push_back(compared ? fmt::format("{:.3f}", one.ratio) : "-");
+    cells.push_back(judged(one) ? fmt::format("{:.3f}", one.ratio) : "-");
     cells.push_back(compared ? interval_text(one.decision.interval) : "-");
     cells.emplace_back(verdict_name(one));
     grid.rows[i].note.clear();
@@ -128,6 +128,11 @@ std::string remedy(const Comparison& c) {
                "programs\n";
 }
 
+nlohmann::ordered_json interval_json(const Interval& i) {
+  return nlohmann::ordered_json::array(
+      {report::finite_or_null(i.low), report::finite_or_null(i.high)});
+}
+
 nlohmann::ordered_json case_json(const ComparedCase& one) {
   using Json = nlohmann::ordered_json;
   const Json full = report::to_json(one.result);
@@ -144,10 +149,8 @@ nlohmann::ordered_json case_json(const ComparedCase& one) {
   const auto number = [&](double v) { return compared ? report::finite_or_null(v) : Json(); };
   j["base_median"] = number(one.base_s);
   j["new_median"] = number(one.new_s);
-  j["ratio"] = number(one.ratio);
-  j["interval"] = compared ? Json::array({report::finite_or_null(one.decision.interval.low),
-                                          report::finite_or_null(one.decision.interval.high)})
-                           : Json();
+  j["ratio"] = judged(one) ? report::finite_or_null(one.ratio) : Json();
+  j["interval"] = compared ? interval_json(one.decision.interval) : Json();
   j["alpha"] = number(one.decision.alpha);
   j["rounds"] = compared ? Json(one.rounds) : Json();
   j["drift"] = one.drift ? Json::array({report::finite_or_null(std::exp(one.drift->shift.low)),
@@ -178,9 +181,13 @@ std::string summary_line(const Comparison& c) {
   std::string text =
       fmt::format("{} case{}: {}", c.cases.size(), c.cases.size() == 1 ? "" : "s", verdicts);
   if (!c.geometric_mean) return text;
+  const Interval& i = c.geometric_mean_interval;
+  text += fmt::format("; geometric mean of the ratios {:.3f} [{}]", *c.geometric_mean,
+                      interval_text(i));
+  if (i.low <= 1 && i.high >= 1) return text + ": cannot tell which is faster on the whole";
   const double percent = 100 * (*c.geometric_mean - 1);
-  return text + fmt::format("; geometric mean of the ratios {:.3f} (new takes {:.1f} % {})",
-                            *c.geometric_mean, std::abs(percent), percent < 0 ? "less" : "longer");
+  return text +
+         fmt::format(", new takes {:.1f} % {}", std::abs(percent), percent < 0 ? "less" : "longer");
 }
 
 std::string table_text(const Comparison& c) {
@@ -242,6 +249,8 @@ std::string json_text(const Comparison& c, const std::vector<std::string>& argv)
   for (const std::string_view v : kVerdicts) counts[std::string(v)] = count(c, v);
   j["counts"] = std::move(counts);
   j["geometric_mean"] = c.geometric_mean ? report::finite_or_null(*c.geometric_mean) : Json();
+  j["geometric_mean_interval"] =
+      c.geometric_mean ? interval_json(c.geometric_mean_interval) : Json();
   return j.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -16,7 +16,8 @@ std::string markdown_text(const Comparison& c);
 /// The same for programs; the fields are in the room's README. Finite numbers or null.
 std::string json_text(const Comparison& c, const std::vector<std::string>& argv);
 
-/// "4 cases: 1 SLOWER, 3 SAME; geometric mean of the ratios 1.012 (new takes 1.2 % longer)".
+/// "4 cases: 1 SLOWER, 3 SAME; geometric mean of the ratios 1.012 [1.008 .. 1.017], new takes 1.2 %
+/// longer"; where the interval holds 1, that nobody can tell.
 std::string summary_line(const Comparison& c);
 
 }  // namespace flashbench::compare

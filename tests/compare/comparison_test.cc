@@ -11,7 +11,7 @@
 #include "compare/match.h"
 #include "compare/render.h"
 #include "system/error.h"
-#include "tests/report/fixture.h"
+#include "tests/compare/calibrated.h"
 
 namespace flashbench::compare {
 namespace {
@@ -22,30 +22,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
-
-constexpr double kSecondsAtPeak = 0.2;
-
-/// flash and normal, whose runs differ by a tenth of a percent.
-Report calibrated_report(double slowdown = 1) {
-  Report report = report::fixed_report();
-  report.results = {report::fixed_result("flash", 0.25 * slowdown),
-                    report::fixed_result("normal", 0.75)};
-  for (Result& r : report.results) {
-    r.calibration = report::Calibration{std::vector<double>(6, r.timing->median), 0.001};
-    r.pct_peak = 100 * kSecondsAtPeak / r.timing->median;  // of a machine that stays the same
-  }
-  return report;
-}
-
-Comparison compared(const Report& base, const Report& fresh) {
-  return compare_reports("base.json", base, "new.json", fresh, {});
-}
-
-std::vector<std::string> verdicts(const Comparison& c) {
-  std::vector<std::string> out;
-  for (const ComparedCase& one : c.cases) out.emplace_back(verdict_name(one));
-  return out;
-}
 
 TEST(Match, EveryPartOfACaseCounts) {
   const Report base = calibrated_report();
@@ -311,8 +287,8 @@ TEST(Render, TheTableSaysWhatItMeans) {
   EXPECT_THAT(text, HasSubstr("base base.json: flashbench 0.1.0 (01234567), GNU 12.2.0"));
   EXPECT_THAT(text, HasSubstr("SLOWER     takes over 3 % longer"));
   EXPECT_THAT(text, Not(HasSubstr("FASTER")));
-  EXPECT_THAT(text, HasSubstr("2 cases: 1 SLOWER, 1 SAME; geometric mean of the ratios 1.049 (new "
-                              "takes 4.9 % longer)"));
+  EXPECT_THAT(text, HasSubstr("2 cases: 1 SLOWER, 1 SAME; geometric mean of the ratios 1.049 ["));
+  EXPECT_THAT(text, HasSubstr("], new takes 4.9 % longer"));
 }
 
 TEST(Render, MarkdownFoldsWhatDidNotChange) {
