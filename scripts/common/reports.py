@@ -11,8 +11,10 @@ import pathlib
 import sys
 
 import fields
+from ratios import time_ratio
 from refused import Refused
 
+MOST_SHARE = 105  # per cent of the peak; more than the error of two measured rates
 (SCHEMA_VERSION,) = fields.schema()["properties"]["schema_version"]["enum"]
 
 
@@ -36,6 +38,8 @@ class Report:
         self.source = pathlib.Path(path).stem
         for result in self.data["results"]:
             result.update(report=number, program=self.program, source=self.source)
+            if result["bound"] == "compute" and (result["pct_peak"] or 0) > MOST_SHARE:
+                result["pct_peak"] = None  # flashbench withholds what cannot be; it did not always
             on_gpu = result.get("device_bytes")  # later than the first reports
             result["memory_bytes"] = on_gpu if on_gpu is not None else result["peak_rss_bytes"]
 
@@ -217,7 +221,8 @@ def case_of(result):
 
 
 def speedups(sweep):
-    """{panel: {line: [(x, ratio, low, high)]}}: flash over normal, the first report over others.
+    """{panel: {line: [(x, ratio, low, high)]}}: flash over normal, the first report over others;
+    what nothing can be concluded from is left out.
 
     The interval of a ratio is that of the two intervals' ends: wider than 95 %, never narrower."""
     known = has_median(sweep.results)
@@ -230,10 +235,9 @@ def speedups(sweep):
     by_case, out = {}, {}
 
     def add(result, other, name):
-        panel = out.setdefault(label(result, sweep.panel_traits), {})
-        ratio = other["median"] / result["median"]
-        low, high = other["ci95"][0] / result["ci95"][1], other["ci95"][1] / result["ci95"][0]
-        panel.setdefault(name, []).append((sweep.x(result), ratio, low, high))
+        if ratio := time_ratio(other, result):
+            panel = out.setdefault(label(result, sweep.panel_traits), {})
+            panel.setdefault(name, []).append((sweep.x(result), *ratio))
 
     for result in known:
         by_case.setdefault(case_of(result), []).append(result)

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import math
 import os
 import pathlib
 import shlex
@@ -10,13 +11,15 @@ import sys
 
 import fields
 from flashbench_program import Flashbench, own_work, problem_flags, tensor_bytes
+from ratios import mark_flat, time_ratio
+from reports import MOST_SHARE
 from sampling import Unsupported, noise, sample
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MEASURED = (
     "stopped_by times iterations_per_sample min max median mean stddev mad p25 p75 ci95 user "
-    "system tflops gb_s pct_peak bound peak_rss_bytes device_bytes energy_j speedup_over phases "
-    "workspace_bytes flop_executed"
+    "system tflops gb_s pct_peak bound peak_rss_bytes device_bytes energy_j speedup_over "
+    "speedup_ci95 phases workspace_bytes flop_executed"
 ).split()
 
 
@@ -29,7 +32,7 @@ class Peer:
         self.folder = pathlib.Path(folder)
         self.flashbench = Flashbench(options.flashbench)
         self.posed = {}  # case's flags -> (inputs' path, report)
-        self.wrong = None  # median of the last case, if its outputs were judged wrong
+        self.wrong = None  # median, ci95, times of the last case, if its outputs were judged wrong
         self.peaks = {}  # inputs' path, pass and kernel -> bytes
         self.verdicts = {}  # digest of inputs' name and outputs -> (check, reason)
 
@@ -89,7 +92,7 @@ class Peer:
             if reason is not None:
                 reason = reason.split("; reproduce:")[0] + f"; reproduce: {result['command']}"
                 result.update(status="failed", reason=reason)
-                self.wrong = fields["median"]
+                self.wrong = {name: fields[name] for name in ("median", "ci95", "stddev", "times")}
             return
         result.update(fields, warnings=warnings)
         add_rates(result)
@@ -148,6 +151,29 @@ class Peer:
             compute, memory = result["flop_visible"] / rates[dtype], result["bytes"] / rates[None]
             result["bound"] = "compute" if compute >= memory else "memory"
             result["pct_peak"] = 100 * max(compute, memory) / result["median"]
+            withhold_share(result, report["context"]["cpu"]["caches"])
+
+
+def withhold_share(result, caches):
+    """As lib/report's shares.cc: over 105 % of the arithmetic cannot be, over 105 % of the memory's
+    speed only where caches explain it."""
+    if result["pct_peak"] <= MOST_SHARE:
+        return
+    levels = sorted((c for c in caches if c["type"] != "instruction"), key=lambda c: c["level"])
+    cached = 0
+    if levels:
+        cached = levels[-1]["bytes"] * math.ceil(result["threads"] / levels[-1]["shared_by"])
+    moved = result["bytes"]
+    if result["bound"] == "memory" and result["cache"] != "cold":
+        if moved <= cached or result["pct_peak"] <= MOST_SHARE * moved / (moved - cached):
+            return
+    what = "memory's speed" if result["bound"] == "memory" else "arithmetic"
+    result["warnings"].append(
+        f"no share of the peak: {result['pct_peak']:.0f} % of the {what} was measured, which "
+        "cannot be: something else slowed the probe of the peak, or the peak changed meanwhile; "
+        "stop other programs, or try --threads 1"
+    )
+    result["pct_peak"] = None
 
 
 def refuse_unknown(result, library):
@@ -165,16 +191,19 @@ def add_rates(result):
 
 
 def add_speedups(results):
-    """speedup_over of every result that has a `normal` twin."""
+    """speedup_over and its interval of every result that has a `normal` twin."""
 
     def key(result):
         same = fields.key_fields("type", "kernel_request")
         return json.dumps([result[name] for name in same], sort_keys=True)
 
-    normal = {key(r): r["median"] for r in results if r["type"] == "normal" and r["median"]}
+    normal = {key(r): r for r in results if r["type"] == "normal" and r["median"]}
     for result in results:
+        result["speedup_over"] = result["speedup_ci95"] = None
         if result["type"] != "normal" and result["median"] and key(result) in normal:
-            result["speedup_over"] = {"normal": normal[key(result)] / result["median"]}
+            if ratio := time_ratio(normal[key(result)], result):
+                result["speedup_over"] = {"normal": ratio[0]}
+                result["speedup_ci95"] = {"normal": list(ratio[1:])}
 
 
 def join(reports):
@@ -182,6 +211,7 @@ def join(reports):
     whole = copy.deepcopy(reports[0])
     whole["results"] = [result for report in reports for result in report["results"]]
     whole["peaks"] = next((r["peaks"] for r in reports if r["peaks"]), [])
+    mark_flat(whole["results"])
     add_speedups(whole["results"])
     known = [r["times"] for r in whole["results"] if r["times"] and len(r["times"]) > 1]
     whole["summary"] = {

@@ -120,7 +120,7 @@ def result_line(result):
 
 def serve(library, parser, folder):
     """Answers requests until stdin ends. Inputs and verdicts are kept between them. An answer holds
-    a report and, when the last case was wrong, its median beside it: never in the report."""
+    a report and, when the last case was wrong, its times beside it: never in the report."""
     peer = None
     for line in sys.stdin:
         try:

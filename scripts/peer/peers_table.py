@@ -1,12 +1,15 @@
 """The rows of scripts/peers and what it prints and writes of them."""
 
+import math
 import statistics
 
 import measuring
 import peerlib
-from reports import flop_rate
+from ratios import doubt, faster, mark_flat, over_rounds, ratio_text, time_ratio
+from reports import MOST_SHARE, flop_rate
 from sampling import quantile, summarize
 
+MOST_LOST = 0.02  # of a sample, that others may take: lib/measure's disturbance.h
 HEADS = {64: 8, 128: 4, 512: 2}  # b*h by d: the same number of FLOPs at d = 64 and 128
 
 
@@ -50,10 +53,11 @@ def table_rows(length=4096):
     return rows
 
 
-def ratios(slower, faster):
-    """Ratios of the medians, round by round, of the rounds that both have."""
-    pairs = zip(slower, faster)
-    return [a["median"] / b["median"] for a, b in pairs if a["median"] and b["median"]]
+def ratios(theirs, own):
+    """[(ratio, low, high)] of their times to the own ones, round by round, where both conclude."""
+    pairs = zip(theirs, own)
+    each = [time_ratio(a, b) for a, b in pairs if a["median"] and b["median"]]
+    return [ratio for ratio in each if ratio]
 
 
 def spread(values):
@@ -65,13 +69,17 @@ def spread(values):
 # ---- output --------------------------------------------------------------------------------------
 
 
-def bracketed(values, digits, unit):
-    if not values:
+def share_text(results):
+    """Median over the rounds and the interval of that, in per cent; "cached" where part of the
+    operands stays in a cache that is faster than the memory."""
+    shares = [r["pct_peak"] for r in results if r["median"] and r["pct_peak"] is not None]
+    if not shares:
         return "-"
-    middle, low, high = spread(values)
-    if len(values) < 2:
-        return f"{middle:.{digits}f}{unit}"
-    return f"{middle:.{digits}f}{unit} [{low:.{digits}f}, {high:.{digits}f}]"
+    middle, low, high = over_rounds([(share, share, share) for share in shares])
+    text = f"{middle:.0f} %"
+    if len(shares) > 1:
+        text += f" [{math.floor(low)}, {math.ceil(high)}]"
+    return text + " (cached)" * (middle > MOST_SHARE)
 
 
 def speed(results):
@@ -91,11 +99,22 @@ def memory_bound(result):
 
 
 def peer_cell(peer, own):
-    values = ratios(peer, own)
-    if not values:
+    timed = [(a, b) for a, b in zip(peer, own) if a["median"] and b["median"]]
+    if not timed:
         return shorten(speed(peer))
     wrong = " (wrong)" if peer[0]["status"] == "failed" else ""
-    return f"{speed(peer)}, **{bracketed(values, 2, 'x')}**{wrong}"
+    values = ratios(peer, own)
+    if not values:
+        return f"{speed(peer)}, cannot tell: {why_unknown(timed)}{wrong}"
+    ratio = over_rounds(values)
+    text = ratio_text(ratio)
+    return f"{speed(peer)}, {f'**{text}**' if faster(ratio) else text}{wrong}"
+
+
+def why_unknown(timed):
+    """What keeps pairs of results from a ratio."""
+    doubts = {doubt(result) for pair in timed for result in pair} - {""}
+    return ", ".join(sorted(doubts)) or "too few samples"
 
 
 def shorten(text, width=60):
@@ -112,8 +131,7 @@ def markdown(rows, seen, programs, heading):
     ]
     for name, _, _ in rows:
         own = seen[name]["flashbench"]
-        share = [r["pct_peak"] for r in own if r["median"] and r["pct_peak"] is not None]
-        cells = [name, shorten(speed(own)), bracketed(share, 0, " %")]
+        cells = [name, shorten(speed(own)), share_text(own)]
         cells += [peer_cell(seen[name][peer], own) for peer in peers]
         lines.append("| " + " | ".join(cells) + " |")
     for name, _, against in rows:
@@ -121,9 +139,8 @@ def markdown(rows, seen, programs, heading):
             values := ratios(seen[name]["flashbench"], seen[against]["flashbench"])
         ):
             lines += [""] if lines[-1].startswith("|") else []
-            lines.append(
-                f"flashbench: {name} takes {bracketed(values, 2, 'x')} the time of {against}  "
-            )
+            text = ratio_text(over_rounds(values))
+            lines.append(f"flashbench: {name} takes {text} the time of {against}  ")
     return "\n".join(lines + wrong_lines(rows, seen)) + "\n"
 
 
@@ -150,8 +167,8 @@ def heading(reports, rounds, threads):
         machine = context["gpu"]["model"]
     return (
         f"{machine}; {', '.join(f'{n} {v}' for n, v in tools.items())}; "
-        f"median of {rounds} round{'s' * (rounds != 1)} [quartiles]; "
-        "a peer's x: flashbench is so many times as fast"
+        f"median of {rounds} round{'s' * (rounds != 1)} [95 % interval]; "
+        "a peer's x: flashbench is so many times as fast; cannot tell: the interval holds 1"
     )
 
 
@@ -168,6 +185,7 @@ def as_json(rows, seen, rounds, text, reports):
         "gb_s",
         "pct_peak",
         "bound",
+        "rises",
         "check",
     )
     out = []
@@ -185,11 +203,7 @@ def as_json(rows, seen, rounds, text, reports):
                 "rounds": {
                     p: [{k: r.get(k) for k in keep} for r in rs] for p, rs in seen[name].items()
                 },
-                "speedup_over": {
-                    p: dict(zip(("median", "p25", "p75"), spread(v)), rounds=v)
-                    for p, v in ratio.items()
-                    if v
-                },
+                "speedup_over": {p: speedup(v) for p, v in ratio.items() if v},
             }
         )
     context = reports["flashbench"][0]["context"] if reports["flashbench"] else None
@@ -204,6 +218,26 @@ def as_json(rows, seen, rounds, text, reports):
     }
 
 
+def speedup(rounds):
+    """One ratio of several rounds, for --json."""
+    values = [value for value, _, _ in rounds]
+    out = dict(zip(("median", "p25", "p75"), spread(values)), rounds=values)
+    out["interval"] = list(over_rounds(rounds)[1:])
+    out["faster"] = {1: "flashbench", -1: "peer", 0: None}[faster(over_rounds(rounds))]
+    return out
+
+
+def undisturbed(results):
+    """Those of them that others did not disturb, and their samples but for the marked ones; all
+    results and samples where none is left."""
+    kept = [r for r in results if not r.get("disturbed")]
+    times = []
+    for r in kept:
+        lost = r.get("lost") or [0.0] * len(r["times"])
+        times += [t for t, share in zip(r["times"], lost) if share <= MOST_LOST]
+    return (kept, times) if kept else (results, [t for r in results for t in r["times"]])
+
+
 def merged(reports):
     """One report of a program over all rounds: the samples of a case together."""
     cases = {}
@@ -214,10 +248,12 @@ def merged(reports):
     whole = measuring.join(reports)
     whole["results"] = []
     for results in cases.values():
-        result = dict(results[0], **summarize([t for r in results for t in r["times"]]))
+        kept, times = undisturbed(results)
+        result = dict(kept[0], lost=[], marked=0, **summarize(times))
         measuring.add_rates(result)
         shares = [r["pct_peak"] for r in results if r["pct_peak"] is not None]
         result["pct_peak"] = statistics.median(shares) if shares else None
         whole["results"].append(result)
+    mark_flat(whole["results"])
     measuring.add_speedups(whole["results"])
     return whole

@@ -12,7 +12,7 @@ SCRIPTS = {name: HERE / f"peer_{name}.py" for name in ("pytorch", "onnxruntime",
 
 class Program:
     """A program under measurement; `measure` gives the report of one row, or None and a reason.
-    `wrong` is then the median of that row if the outputs were judged wrong."""
+    `wrong` has the median, its interval and the samples of that row if it was judged wrong."""
 
     wrong = None
 

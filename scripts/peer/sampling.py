@@ -8,6 +8,8 @@ import pathlib
 import statistics
 import time
 
+from ratios import median_interval
+
 MIN_SAMPLE_S = 1e-3  # shorter calls are batched into samples of this length
 WARM = 0.02  # windows that differ by less are warm, as in lib/measure's warmup.h
 REMEDIES = {  # of noise, by what stopped the samples
@@ -67,19 +69,6 @@ def require_memory(count):
     available = proc_kb("/proc/meminfo", "MemAvailable")
     if available is not None and count > 0.95 * available:
         raise TooLarge(f"needs {human_bytes(count)}, {human_bytes(available)} available")
-
-
-def median_interval(ordered):
-    """Distribution-free 95 % confidence interval of the median, from order statistics."""
-    n, rank, below, term = len(ordered), 0, 0.0, 0.5 ** min(len(ordered), 1000)
-    if n > 1000:
-        rank = math.floor((n + 1 - 1.959963984540054 * math.sqrt(n)) / 2)
-    while n <= 1000 and below + term <= 0.025:
-        below += term
-        term *= (n - rank) / (rank + 1)
-        rank += 1
-    rank = max(rank, 1)
-    return [ordered[rank - 1], ordered[n - rank]]
 
 
 def quantile(ordered, q):

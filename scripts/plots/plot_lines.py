@@ -1,6 +1,7 @@
 """Figures along the swept length, and bars where nothing is swept: speed, speedup, memory."""
 
 import reports as rp
+from ratios import ratio_text
 from figures import (
     GREY,
     Figure,
@@ -164,7 +165,7 @@ def speedup_bars(pairs, names, sweep):
             xerr=[[ratio - low], [high - ratio]],
             error_kw={"elinewidth": 1, "capsize": 2},
         )
-        axis.annotate(f"  {ratio:.2f}x", (high, y), va="center", fontsize=8)
+        axis.annotate(f"  {ratio_text((ratio, low, high))}", (high, y), va="center", fontsize=8)
     axis.set_yticks(range(len(rows)), [panel for panel, _, _ in rows], fontsize=9)
     axis.axvline(1, color=GREY, linewidth=1)
     axis.invert_yaxis()

@@ -12,7 +12,6 @@ sorts by any column and tells how to reproduce each row, the warnings and the ma
 import argparse
 import json
 import pathlib
-import statistics
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
@@ -20,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 import fields  # noqa: E402
 import report_plots  # noqa: E402
 import reports as rp  # noqa: E402
+from ratios import faster, interval_text, ratio_text  # noqa: E402
 from report_plots import text  # noqa: E402
 
 try:
@@ -44,14 +44,18 @@ def length_lines(loaded):
         return entry.get("series") or f"{entry['pass']} {entry['dtype']}"
 
     crossings = [
-        f"{c['above']} overtakes {c['below']} at {c['parameter']} {c['at']:.0f} ({series(c)})."
+        f"{c['above']} overtakes {c['below']} between {c['parameter']} {c['between'][0]:.0f} and "
+        f"{c['between'][1]:.0f} ({series(c)})."
         for c in entries("crossover")
+        if c.get("between")  # earlier reports have none, nor do they say how surely
     ]
     leads = [
         f"{lead['faster']} is faster than {lead['slower']} at every length measured, "
         f"{lead['parameter']} {lead['from']:.0f} to {lead['to']:.0f}: "
-        f"{lead['ratio'][0]:.2f}x to {lead['ratio'][1]:.2f}x ({series(lead)})."
+        f"{lead['ratio'][0]:.2f}x to {lead['ratio'][1]:.2f}x, all within "
+        f"{interval_text(*lead['interval'])} ({series(lead)})."
         for lead in entries("lead")
+        if lead.get("interval")
     ]
     limits = [
         f"{m['type']} {'would no longer fit' if m.get('predicted') else 'no longer fits'} "
@@ -59,6 +63,25 @@ def length_lines(loaded):
         for m in entries("memory_limit")
     ]
     return crossings + leads + limits
+
+
+def speedup_text(points):
+    """What (ratio, low, high) of one kind say together."""
+    known = sorted(p for p in points if faster(p))
+    parts = []
+    if known:
+        parts = [" to ".join(dict.fromkeys(ratio_text(p) for p in (known[0], known[-1])))]
+    if len(known) > 2:
+        parts.append(f"{len(known)} pairs")
+    if len(known) < len(points):
+        parts.append(f"cannot tell which is faster in {len(points) - len(known)} of {len(points)}")
+    return ", ".join(parts)
+
+
+def over_normal(result):
+    """The ratio to `normal` with its interval, or ''."""
+    ends = (result.get("speedup_ci95") or {}).get("normal")
+    return ratio_text((result["speedup_over"]["normal"], *ends)) if ends else ""
 
 
 def summary(loaded):
@@ -76,16 +99,8 @@ def summary(loaded):
         )
     panels = rp.speedups(sweep)
     for name in rp.names_in(panels):
-        ratios = [point[1] for lines_of in panels.values() for point in lines_of.get(name, ())]
-        shown = (
-            f"{min(ratios):.2f}x to {max(ratios):.2f}x" if len(ratios) > 1 else f"{ratios[0]:.2f}x"
-        )
-        middle = (
-            f", {statistics.median(ratios):.2f}x in the median of {len(ratios)} pairs"
-            if len(ratios) > 2
-            else ""
-        )
-        lines.append(f"Speedup of {name}: {shown}{middle}.")
+        points = [p[1:] for lines_of in panels.values() for p in lines_of.get(name, ())]
+        lines.append(f"Speedup of {name}: {speedup_text(points)}.")
     shares = [r for r in known if r["pct_peak"] is not None]
     if shares:
         best = max(shares, key=lambda r: r["pct_peak"])
@@ -121,7 +136,7 @@ MEASURED = [
     (
         "over normal",
         lambda r: (r["speedup_over"] or {}).get("normal"),
-        lambda r: f"{r['speedup_over']['normal']:.2f}x" if r["speedup_over"] else "",
+        over_normal,
     ),
     ("check", lambda r: r["check"]["verdict"], lambda r: check_cell(r)),
 ]

@@ -68,7 +68,7 @@ def result(**changes):
         user=0.1,
         system=0.0,
     )
-    out["bytes"] = 16 * work["h"] * work["q_len"] * work["d"]
+    out["bytes"] = 8 * work["h"] * (work["q_len"] + work["kv_len"]) * work["d"]
     out["pct_peak"] = 100 * flop / out["median"] / 300e9
     out["peak_rss_bytes"] = out["bytes"] + (4 * pairs if out["type"] == "normal" else 65536)
     measuring.add_rates(out)
