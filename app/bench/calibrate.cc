@@ -71,7 +71,7 @@ void calibrate(report::Report& report, const BenchRequest& request) {
       say(fmt::format("calibrating: run {} of {}", run + 1, kCalibrationRuns));
       const report::Report fresh = fresh_run(this_program(), flags);
       for (const compare::Pair& pair : compare::match(report, fresh).both)
-        if (pair.fresh->timing && report::numbers_hold(*pair.fresh))
+        if (pair.fresh->timing && report::conclusive(*pair.fresh))
           medians[static_cast<std::size_t>(pair.base - report.results.data())].push_back(
               pair.fresh->timing->median);
     }
@@ -85,9 +85,15 @@ void calibrate(report::Report& report, const BenchRequest& request) {
     return;
   }
   say("");
-  for (std::size_t i = 0; i < medians.size(); ++i)
+  for (std::size_t i = 0; i < medians.size(); ++i) {
+    report::Result& r = report.results[i];
     if (medians[i].size() == kCalibrationRuns)
-      report.results[i].calibration = report::calibration_of(medians[i]);
+      r.calibration = report::calibration_of(medians[i]);
+    else if (report::conclusive(r))
+      r.warnings.push_back(
+          fmt::format("no calibration: only {} of {} runs gave a number to conclude from",
+                      medians[i].size(), kCalibrationRuns));
+  }
   report.summary.between_run_spread = report::summarize(report.results).between_run_spread;
 }
 

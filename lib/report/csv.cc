@@ -85,6 +85,8 @@ std::vector<Column> measured_columns() {
       {"samples", [](const Result& r) { return r.timing ? text_of(r.timing->times.size()) : ""; }},
       {"stopped_by",
        [](const Result& r) { return std::string(r.stopped_by ? name(*r.stopped_by) : ""); }},
+      column("marked", &Timing::marked),
+      column("disturbed", &Timing::disturbed),
       column("iterations_per_sample", &Timing::iterations_per_sample),
       column("min", &Timing::min),
       column("max", &Timing::max),

@@ -84,7 +84,7 @@ void derive_speedups(std::span<Result> results) {
 Summary summarize(std::span<const Result> results) {
   Summary summary;
   for (const Result& r : results) {
-    if (!r.timing || !numbers_hold(r) || r.timing->times.size() < 2 || !(r.timing->median > 0))
+    if (!r.timing || !conclusive(r) || r.timing->times.size() < 2 || !(r.timing->median > 0))
       continue;
     if (r.calibration)
       summary.between_run_spread =

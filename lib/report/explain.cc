@@ -21,6 +21,7 @@ std::optional<double> balance_of(const Report& report, const Result& r) {
   for (const Peak& p : report.peaks) {
     const bool same_cpu = p.isa == r.isa.value_or("") && p.threads == r.threads.value_or(0);
     if (p.backend != r.backend || p.device != r.device || !(r.device || same_cpu)) continue;
+    if (p.disturbed) return std::nullopt;
     if (p.gflops && p.dtype == r.workload.dtype) gflops = p.gflops;
     if (p.read_gb_s) gb_s = p.read_gb_s;
   }

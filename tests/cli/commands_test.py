@@ -147,7 +147,7 @@ class Bench(CliTest):
         report = self.bench_json("--q_len", "128", "--d", "32")
         flash, normal = report["results"]
         self.assertEqual((flash["type"], normal["type"]), ("flash", "normal"))
-        self.assertAlmostEqual(flash["speedup_over"]["normal"], normal["median"] / flash["median"])
+        self.expect_speedup(flash, normal)
         self.assertIsNone(normal["speedup_over"])
         for result in (flash, normal):
             self.assertEqual(result["status"], "ok")
@@ -157,7 +157,8 @@ class Bench(CliTest):
             self.assertAlmostEqual(result["tflops"],
                                    4 * 2 * 128 * 128 * 32 / result["median"] * 1e-12)
             self.expect_share_of_peak(result)
-            self.assertIn(result["bound"], ("compute", "memory"))
+            if result["pct_peak"] is not None:
+                self.assertIn(result["bound"], ("compute", "memory"))
         kinds = {peak["dtype"] for peak in report["peaks"]}
         self.assertEqual(kinds, {"f32", None})
 

@@ -103,5 +103,15 @@ class CliTest(unittest.TestCase):
         else:
             self.assertGreater(result["pct_peak"], 0)
 
+    def expect_speedup(self, flash, normal):
+        """The ratio of the medians within its interval; none where samples are few or disturbed."""
+        if flash["speedup_over"] is None:
+            few = min(len(r["times"]) - r["marked"] for r in (flash, normal)) < 6
+            self.assertTrue(few or flash["disturbed"] or normal["disturbed"] or not flash["rises"])
+            return
+        ratio, (low, high) = flash["speedup_over"]["normal"], flash["speedup_ci95"]["normal"]
+        self.assertAlmostEqual(ratio, normal["median"] / flash["median"])
+        self.assertTrue(low <= ratio <= high)
+
     def bench_json(self, *args, code=0, **kwargs):
         return self.validated(self.expect(code, "bench", *FAST, *args, "--json", "-", **kwargs).stdout)
