@@ -111,7 +111,8 @@ TEST_P(SeenColumnsTest, QueriesThatSeeNothingOfARegisterTileOfKeysAreNotRead) {
   band.end.assign(static_cast<std::size_t>(m), n);
   std::fill_n(band.end.begin(), blind, 0);
   auto x = random_values(m * d, 2);
-  std::fill_n(x.begin(), blind * d, kNaN);
+  const std::int64_t whole_words = blind / ops.per_word * ops.per_word;
+  std::fill_n(x.begin(), whole_words * d, kNaN);
   for (const float c : product(random_values(m * n, 1), m, n, true, band.seen(), x, d))
     ASSERT_TRUE(std::isfinite(c));
 }
