@@ -230,9 +230,10 @@ std::string kernels_text(const Backends& backends) {
 }
 
 std::string peak_text(const report::Peak& p) {
-  if (!p.dtype) return fmt::format("read {}/s", report::human_bytes(*p.read_gb_s * 1e9));
-  return fmt::format("{} {}{}", *p.dtype, report::human_flop_rate(*p.gflops * 1e9),
-                     p.device ? fmt::format(" ({})", p.isa) : "");
+  const char* note = p.disturbed ? " (disturbed by other programs)" : "";
+  if (!p.dtype) return fmt::format("read {}/s{}", report::human_bytes(*p.read_gb_s * 1e9), note);
+  return fmt::format("{} {}{}{}", *p.dtype, report::human_flop_rate(*p.gflops * 1e9),
+                     p.device ? fmt::format(" ({})", p.isa) : "", note);
 }
 
 /// A line for every ISA level and every device, whose count of threads would tell nobody anything.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
 #include <set>
 #include <utility>
@@ -89,7 +90,7 @@ bool RoutedGroup::any_runs() const {
 }
 
 void size_host_team(const std::vector<sweep::Group>& groups, const Backends& backends) {
-  std::set<int> teams;
+  std::set<int, std::greater<>> teams;  // the largest first: its threads serve the smaller ones
   bool elsewhere = false;
   for (const sweep::Group& group : groups)
     for (const sweep::Case& c : group.cases) {

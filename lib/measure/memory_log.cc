@@ -5,8 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <optional>
 
 namespace flashbench::measure {
@@ -15,6 +17,9 @@ namespace {
 constexpr suseconds_t kInterval_us = 500;
 
 std::atomic<MemoryLog*> current = nullptr;
+
+/// A handler, in whichever thread, is reading, or a log is about to end.
+std::atomic_flag busy = ATOMIC_FLAG_INIT;
 
 /// The second number of /proc/self/statm, in bytes. Async-signal-safe.
 std::optional<std::size_t> resident_bytes(int statm, std::size_t page_bytes) {
@@ -44,17 +49,17 @@ MemoryLog::MemoryLog() : file_(::open("/proc/self/statm", O_RDONLY | O_CLOEXEC))
   struct sigaction action {};
   action.sa_handler = on_alarm;
   action.sa_flags = SA_RESTART;
-  ::sigaction(SIGALRM, &action, &before_);
+  ::sigaction(SIGALRM, &action, nullptr);
   set_timer(kInterval_us);
 }
 
 void MemoryLog::stop() {
   if (running_) {
     set_timer(0);
-    while (busy_.test_and_set()) {  // a handler in another thread; later ones find it taken
+    while (busy.test_and_set()) {
     }
     current = nullptr;
-    ::sigaction(SIGALRM, &before_, nullptr);
+    busy.clear();
     read();
   }
   running_ = false;
@@ -64,11 +69,10 @@ void MemoryLog::stop() {
 
 void MemoryLog::on_alarm(int) {
   const int error = errno;
-  if (MemoryLog* log = current)
-    if (!log->busy_.test_and_set()) {
-      log->tick();
-      log->busy_.clear();
-    }
+  if (!busy.test_and_set()) {
+    if (MemoryLog* log = current) log->tick();
+    busy.clear();
+  }
   errno = error;
 }
 

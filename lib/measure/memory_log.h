@@ -1,8 +1,6 @@
 #pragma once
 
-#include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstddef>
 #include <vector>
 
@@ -10,7 +8,8 @@ namespace flashbench::measure {
 
 /// The resident memory of this process over time, read until stop() whenever a timer's signal
 /// (SIGALRM) comes, so that it takes no thread. For runs whose time does not count: the readings
-/// take some of it. One at a time.
+/// take some of it. One at a time. The handler stays: a signal that is late must not end the
+/// program.
 class MemoryLog {
  public:
   struct Point {
@@ -39,8 +38,6 @@ class MemoryLog {
   int file_ = -1;
   std::size_t every_ = 1, ticks_ = 0;  ///< one in `every_` ticks of the timer is a reading
   bool running_ = false;
-  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;  ///< a handler, in whichever thread, is reading
-  struct sigaction before_ {};
 };
 
 }  // namespace flashbench::measure

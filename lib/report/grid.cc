@@ -92,6 +92,7 @@ std::string peaks_text(const Report& report) {
                                   human_flop_rate(*p.gflops * 1e9)));
     if (p.read_gb_s)
       parts.push_back(fmt::format("memory reads{} {}/s", on, human_bytes(*p.read_gb_s * 1e9)));
+    if (p.disturbed) parts.back() += " (disturbed by other programs)";
   }
   return parts.empty() ? "" : "peaks measured here: " + joined(parts);
 }

@@ -262,8 +262,13 @@ std::vector<std::string> summary_lines(const Report& report, const Label& label)
   add_first(lines, memory_lines(report.summary));
   for (std::string line : {share_line(report), cached_line(report)})
     if (!line.empty()) lines.push_back(std::move(line));
-  for (std::string& line : legend(report)) lines.push_back(std::move(line));
-  if (lines.size() > kSummaryLines) lines.resize(kSummaryLines);
+  if (lines.size() > kSummaryLines) {
+    const std::size_t more = lines.size() - (kSummaryLines - 1);
+    lines.resize(kSummaryLines - 1);
+    lines.push_back(fmt::format("{} more lines with --explain", more));
+  }
+  for (std::string& line : legend(report))
+    if (lines.size() < kSummaryLines) lines.push_back(std::move(line));
   return lines;
 }
 
@@ -273,9 +278,11 @@ std::vector<std::string> explanation_lines(const Report& report, const Label& la
   for (const auto& [type, pairs] : pairs_of(report))
     if (pairs.size() > 1)
       for (const Pair& p : pairs) lines.push_back(pair_line(p, label));
-  for (const Lines& more :
-       {crossover_lines(report.summary), lead_lines(report.summary), memory_lines(report.summary)})
+  for (const Lines& more : {comparison_lines(report, label), crossover_lines(report.summary),
+                            lead_lines(report.summary), memory_lines(report.summary)})
     lines.insert(lines.end(), more.begin(), more.end());
+  for (std::string line : {share_line(report), cached_line(report)})
+    if (!line.empty()) lines.push_back(std::move(line));
   std::string last_io;  // the same for all types
   for (const Result& r : report.results) {
     if (r.why) lines.push_back(fmt::format("{}: {}", who(r, label), *r.why));

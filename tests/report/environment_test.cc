@@ -9,27 +9,14 @@
 #include <fstream>
 
 #include "report/version.h"
+#include "tests/system/fake_machine.h"
 
 namespace flashbench::report {
 namespace {
 
-namespace fs = std::filesystem;
+using machine::FakeMachine;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
-
-class FakeMachine : public ::testing::Test {
- protected:
-  void SetUp() override {
-    root_ = fs::path(::testing::TempDir()) / ("environment" + std::to_string(getpid()));
-    fs::remove_all(root_);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-  void write(const std::string& path, const std::string& text) {
-    fs::create_directories((root_ / path).parent_path());
-    std::ofstream(root_ / path) << text;
-  }
-  fs::path root_;
-};
 
 TEST_F(FakeMachine, ReadsProcessorCachesAndLimits) {
   write("proc/cpuinfo", "processor\t: 0\nmodel\t\t: 1\nmodel name\t: Fast CPU 9000\n");
@@ -45,14 +32,8 @@ TEST_F(FakeMachine, ReadsProcessorCachesAndLimits) {
   for (int i = 0; i < 4; ++i)
     write(cpu + "cpu" + std::to_string(i) + "/topology/thread_siblings_list",
           i % 2 == 0 ? "0,2\n" : "1,3\n");
-  write(cpu + "cpu0/cache/index0/level", "1\n");
-  write(cpu + "cpu0/cache/index0/type", "Data\n");
-  write(cpu + "cpu0/cache/index0/size", "48K\n");
-  write(cpu + "cpu0/cache/index0/shared_cpu_list", "0,2\n");
-  write(cpu + "cpu0/cache/index1/level", "3\n");
-  write(cpu + "cpu0/cache/index1/type", "Unified\n");
-  write(cpu + "cpu0/cache/index1/size", "32M\n");
-  write(cpu + "cpu0/cache/index1/shared_cpu_list", "0-3\n");
+  cache(0, 0, "1", "Data", "48K", "0,2");
+  cache(0, 1, "3", "Unified", "32M", "0-3");
   write(cpu + "cpu0/cpufreq/scaling_governor", "performance\n");
 
   const Context c = capture_context("avx2", root_);

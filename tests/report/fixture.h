@@ -1,5 +1,8 @@
 #pragma once
 
+#include <utility>
+#include <vector>
+
 #include "measure/sampler.h"
 #include "report/derive.h"
 #include "report/record.h"
@@ -104,6 +107,14 @@ inline Report fixed_report() {
   report.results = {fixed_result("flash", 0.2513), fixed_result("normal", 0.7802)};
   derive_speedups(report.results);
   report.summary = summarize(report.results);
+  return report;
+}
+
+/// These results in a report, with what follows from them.
+inline Report concluded(std::vector<Result> results) {
+  Report report = fixed_report();
+  report.results = std::move(results);
+  conclude(report);
   return report;
 }
 

@@ -35,13 +35,6 @@ std::vector<std::optional<bool>> rises(std::vector<Result> results) {
   return out;
 }
 
-Report concluded(std::vector<Result> results) {
-  Report report = fixed_report();
-  report.results = std::move(results);
-  conclude(report);
-  return report;
-}
-
 // Both were a scheduler's slice; alone they take 0.97 and 2.75 ms.
 TEST(Rises, DecodeOfTwiceTheKeysInTheSameTimeIsFlagged) {
   std::vector<Result> results = {of_length("flash", 1, 2048, 0.02399),

@@ -36,13 +36,6 @@ std::vector<Result> swept(std::span<const double> ratios, double noise = 0.01) {
   return results;
 }
 
-Report concluded(std::vector<Result> results) {
-  Report report = fixed_report();
-  report.results = std::move(results);
-  conclude(report);
-  return report;
-}
-
 std::vector<std::string> summary(const Report& report) { return make_grid(report).summary; }
 
 TEST(Summary, BeginsWithWhoIsFasterAndHowSurely) {
@@ -117,6 +110,9 @@ TEST(Summary, HasFiveLinesHoweverMuchThereIsToSay) {
   EXPECT_THAT(summary(report), SizeIs(kSummaryLines));
   EXPECT_THAT(summary(report)[0], StartsWith("WRONG: 2 of "));
   EXPECT_THAT(summary(report)[1], StartsWith("reproduce: "));
+  EXPECT_THAT(summary(report).back(), HasSubstr(" more lines with --explain"));
+  for (const char* rest : {"cannot tell whether paper", "paper is faster", "paper is slower"})
+    EXPECT_THAT(explained_table_text(report), HasSubstr(rest)) << "what was cut";
   std::istringstream lines(table_text(report));
   std::size_t below = 0, blank = 0;
   for (std::string line; std::getline(lines, line);) {

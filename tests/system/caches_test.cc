@@ -21,15 +21,6 @@ class TwoDies : public FakeMachine {
       cache(cpu, 3, "3", "Unified", "32M", cpu < 4 ? "0-3" : "4-7");
     }
   }
-  void cache(int cpu, int index, const std::string& level, const std::string& type,
-             const std::string& size, const std::string& shared) {
-    const std::string folder = "sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache/index" +
-                               std::to_string(index) + "/";
-    write(folder + "level", level + "\n");
-    write(folder + "type", type + "\n");
-    write(folder + "size", size + "\n");
-    write(folder + "shared_cpu_list", shared + "\n");
-  }
   std::optional<std::uint64_t> last_level(std::vector<int> cpus) const {
     return last_level_bytes(cpus, root_);
   }
@@ -55,13 +46,8 @@ TEST_F(TwoDies, WithoutAListOfSharersACacheIsOfItsProcessorAlone) {
 }
 
 TEST_F(FakeMachine, WithoutALevelThreeTheSecondIsTheLast) {
-  const std::string folder = "sys/devices/system/cpu/cpu0/cache/";
-  write(folder + "index0/level", "1\n");
-  write(folder + "index0/type", "Instruction\n");
-  write(folder + "index0/size", "2M\n");
-  write(folder + "index1/level", "2\n");
-  write(folder + "index1/type", "Unified\n");
-  write(folder + "index1/size", "512K\n");
+  cache(0, 0, "1", "Instruction", "2M", "0");
+  cache(0, 1, "2", "Unified", "512K", "0");
   const std::vector<int> first = {0};
   EXPECT_EQ(last_level_bytes(first, root_), 512u << 10);
 }

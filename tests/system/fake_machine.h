@@ -29,6 +29,15 @@ class FakeMachine : public ::testing::Test {
           "MemTotal:       " + std::to_string(total_kib) +
               " kB\nMemFree:  1 kB\nMemAvailable:   " + std::to_string(available_kib) + " kB\n");
   }
+  void cache(int cpu, int index, const std::string& level, const std::string& type,
+             const std::string& size, const std::string& shared) {
+    const std::string folder = "sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/cache/index" +
+                               std::to_string(index) + "/";
+    write(folder + "level", level + "\n");
+    write(folder + "type", type + "\n");
+    write(folder + "size", size + "\n");
+    write(folder + "shared_cpu_list", shared + "\n");
+  }
   std::filesystem::path root_;
 };
 

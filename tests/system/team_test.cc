@@ -71,6 +71,8 @@ TEST_F(Team, StacksThatCannotBeHadAreAnErrorAndNoEndOfTheProgram) {
   EXPECT_EQ(running_threads(), before);
   ::setenv("OMP_STACKSIZE", "512", 1);  // KiB
   EXPECT_EQ(granted(7), 7);
+  ::setenv("OMP_STACKSIZE", "200000g", 1);
+  EXPECT_EQ(granted(5), 5) << "their threads are there";
 }
 
 TEST_F(Team, WithoutANumberTeamsAreAsLargeAsTheDefault) {
