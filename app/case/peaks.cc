@@ -122,13 +122,12 @@ PeakLog::Reading PeakLog::add(Backend& backend, const Execution& e, std::optiona
   Reading now{0, true};
   for (int i = 0; i < (undisturbed ? kReadings : kFirstReadings) && now.disturbed; ++i) {
     double rate = 0;
-    const std::optional<double> lost = measure::lost_share(
-        clock_, [this] { return threads_.read(); },
-        [&] {
-          const double began_s = clock_.now_s();
-          rate = read();
-          return clock_.now_s() - began_s;
-        });
+    const std::optional<double> lost = measure::lost_share([this] { return threads_.read(); },
+                                                           [&] {
+                                                             const double began_s = clock_.now_s();
+                                                             rate = read();
+                                                             return clock_.now_s() - began_s;
+                                                           });
     now = {std::max(now.rate, rate), !own_clock && measure::is_disturbed(lost.value_or(0))};
   }
   if (series == series_.end()) series = series_.insert(series, {&backend, e, dtype, {}});

@@ -1,13 +1,13 @@
 #include "measure/lost_time.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <ctime>
 #include <string_view>
 #include <utility>
@@ -37,6 +37,17 @@ std::optional<ThreadTime> parse(std::string_view text) {
     at = next;
   }
   return ThreadTime{1e-9 * static_cast<double>(n[1]), n[2]};
+}
+
+/// What only the calling thread can ask, with what it waited.
+ReaderTime reader_time(std::int64_t thread, double waited_s) {
+  timespec ran{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
+  rusage usage{};
+  ::getrusage(RUSAGE_THREAD, &usage);
+  return {thread, waited_s,
+          static_cast<double>(ran.tv_sec) + 1e-9 * static_cast<double>(ran.tv_nsec),
+          usage.ru_nvcsw};
 }
 
 std::optional<ThreadTime> read_file(int file) {
@@ -71,12 +82,18 @@ bool ThreadTimeReader::open_new_threads() {
   return true;
 }
 
+ReaderTime ThreadTimeReader::read_own() {
+  const std::int64_t thread = ::gettid();
+  const auto file = files_.find(thread);
+  const std::optional<ThreadTime> time =
+      file == files_.end() ? std::nullopt : read_file(file->second);
+  return reader_time(thread, time ? time->waited_s : 0);
+}
+
 ThreadTimes ThreadTimeReader::read() {
+  if (!open_new_threads()) return {};
   ThreadTimes times;
-  times.reader = ::gettid();
-  timespec ran{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ran);
-  times.reader_ran_s = static_cast<double>(ran.tv_sec) + 1e-9 * static_cast<double>(ran.tv_nsec);
+  times.first = read_own();
   bool ended = true;
   // In the place of a thread that ended another may have come.
   for (int attempt = 0; ended; ++attempt) {
@@ -94,35 +111,34 @@ ThreadTimes ThreadTimeReader::read() {
       }
     }
   }
+  times.last = read_own();
   return times;
 }
 
 std::optional<double> lost_s(const ThreadTimes& before, const ThreadTimes& after, double wall_s) {
-  const auto reader = after.threads.find(after.reader);
+  const ReaderTime &from = before.last, &to = after.first;
+  const auto reader = after.threads.find(to.thread);
   // It runs, and a kernel that counts has counted that.
   if (reader == after.threads.end() || reader->second.runs == 0) return std::nullopt;
   double lost = 0;
   for (const auto& [thread, now] : after.threads) {
+    if (thread == from.thread && thread == to.thread) continue;
     const auto known = before.threads.find(thread);
     const ThreadTime then = known == before.threads.end() ? ThreadTime{} : known->second;
     lost = std::max(lost, now.waited_s - then.waited_s);
-    if (thread == after.reader && thread == before.reader && now.runs == then.runs)
-      lost = std::max(lost, wall_s - (after.reader_ran_s - before.reader_ran_s));
   }
-  return lost;
+  if (from.thread != to.thread) return lost;
+  const bool slept = to.sleeps != from.sleeps;
+  return std::max(lost, slept ? to.waited_s - from.waited_s : wall_s - (to.ran_s - from.ran_s));
 }
 
-std::optional<double> lost_share(Clock& clock, const std::function<ThreadTimes()>& read,
+std::optional<double> lost_share(const std::function<ThreadTimes()>& read,
                                  const std::function<double()>& work) {
-  const double began_s = clock.now_s();
   const ThreadTimes before = read();
-  const double read_s = clock.now_s();
   const double took_s = work();
-  const double worked_s = clock.now_s();
   const std::optional<double> lost = lost_s(before, read(), took_s);
-  const double longer_s = std::abs((clock.now_s() - worked_s) - (read_s - began_s));
   if (!lost) return std::nullopt;
-  return took_s > 0 ? std::clamp((*lost - longer_s) / took_s, 0.0, 1.0) : 0;
+  return took_s > 0 ? std::clamp(*lost / took_s, 0.0, 1.0) : 0;
 }
 
 }  // namespace flashbench::measure

@@ -6,8 +6,6 @@
 #include <map>
 #include <optional>
 
-#include "measure/clock.h"
-
 namespace flashbench::measure {
 
 /// What the scheduler says of one thread so far.
@@ -16,11 +14,20 @@ struct ThreadTime {
   std::int64_t runs = 0;  ///< how often it was put on one
 };
 
-/// Of every thread of this process, by its number; empty where the system does not tell.
+/// Of the thread that asked, which runs.
+struct ReaderTime {
+  std::int64_t thread = 0;
+  double waited_s = 0;
+  double ran_s = 0;         ///< on a processor; without what a hypervisor took, if that tells
+  std::int64_t sleeps = 0;  ///< how often it gave its processor up
+};
+
+/// Of every thread of this process; empty where the system does not tell.
 struct ThreadTimes {
-  std::map<std::int64_t, ThreadTime> threads;
-  std::int64_t reader = 0;  ///< the one that asked: it runs
-  double reader_ran_s = 0;  ///< it, on a processor; without what a hypervisor took, if that tells
+  std::map<std::int64_t, ThreadTime> threads;  ///< by number, the reader among them
+  /// Before the others were read, and after: what it loses meanwhile it does not lose to the work
+  /// that the reading precedes or follows.
+  ReaderTime first, last;
 };
 
 /// Reads /proc/self/task/*/schedstat, about a microsecond a thread; keeps the files open. Says
@@ -37,23 +44,22 @@ class ThreadTimeReader {
  private:
   /// Whether every thread there is has a file.
   bool open_new_threads();
+  ReaderTime read_own();
 
   std::filesystem::path tasks_;
   std::map<std::int64_t, int> files_;  ///< descriptors by thread
 };
 
-/// The longest that a thread of this process was kept from running between two readings `wall_s`
-/// apart. One that was ready waited for a processor that others had. The reader itself, which runs
-/// at both ends, lacks what a hypervisor took, too, unless it slept in between. Threads that came
-/// meanwhile count from 0; absent where the system does not tell, as a kernel without these
-/// counters.
+/// The longest that a thread of this process was kept from running by others between two readings,
+/// while work was done that the reader says took `wall_s`. The reader lost what it did not run,
+/// whoever had its processor, unless it slept; any other thread, and a reader that slept, what it
+/// waited for a processor. Threads that came meanwhile count from 0; absent where the system does
+/// not tell, as a kernel without these counters.
 std::optional<double> lost_s(const ThreadTimes& before, const ThreadTimes& after, double wall_s);
 
 /// Which share of the seconds that `work` says it took a thread lost to others; absent where the
-/// system does not tell. A thread that has to leave its processor often does so as it returns from
-/// a system call, as the readings are: what one of them took longer than the other is not lost to
-/// the work.
-std::optional<double> lost_share(Clock& clock, const std::function<ThreadTimes()>& read,
+/// system does not tell.
+std::optional<double> lost_share(const std::function<ThreadTimes()>& read,
                                  const std::function<double()>& work);
 
 }  // namespace flashbench::measure

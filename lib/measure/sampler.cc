@@ -97,7 +97,7 @@ class Session {
     s.last_lost.reset();
     if (!hooks_->thread_times || s.subject->timed) return launched(*s.subject, iterations, cpu);
     double took_s = 0;
-    s.last_lost = lost_share(*clock_, hooks_->thread_times,
+    s.last_lost = lost_share(hooks_->thread_times,
                              [&] { return took_s = launched(*s.subject, iterations, cpu); });
     return took_s;
   }

@@ -168,8 +168,8 @@ std::optional<std::string> outliers(const Samples& s, const Statistics& stats) {
 
 std::optional<std::string> too_many_threads(const Conditions& c) {
   if (c.threads <= c.usable_cpus) return std::nullopt;
-  return fmt::format("{} threads on {} usable processor{}: they take turns; use --threads {}",
-                     c.threads, c.usable_cpus, c.usable_cpus == 1 ? "" : "s", c.usable_cpus);
+  return fmt::format("threads take turns: {} on {} usable processor{}; use --threads {}", c.threads,
+                     c.usable_cpus, c.usable_cpus == 1 ? "" : "s", c.usable_cpus);
 }
 
 /// What others took of the processors in between, in seconds of processor time; absent where the

@@ -16,8 +16,9 @@ constexpr std::size_t kShown = 3;
 
 /// Kinds by what they do to the numbers, the worst first: what makes them wrong, what makes them
 /// vague, then (unknown kinds before it) what is good to know.
-constexpr std::string_view kWorstFirst[] = {"disturbed", "times do not rise",
-                                            measure::kLoadFromOthers, "throttled", "noisy"};
+constexpr std::string_view kWorstFirst[] = {"disturbed",          "times do not rise",
+                                            "threads take turns", measure::kLoadFromOthers,
+                                            "throttled",          "noisy"};
 constexpr std::string_view kGoodToKnow[] = {"no share of the peak", "outliers", "slow first run"};
 
 std::size_t rank(std::string_view kind) {

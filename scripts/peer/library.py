@@ -8,6 +8,7 @@ from sampling import peak_rss_growth
 class Job:
     """A case ready to run. Subclasses launch it and hand out what it computed."""
 
+    on_gpu = False  # whether a device times it, which no program here disturbs
     kernel = ""  # what computes it, as the report names it
 
     def call(self):

@@ -5,11 +5,11 @@ import statistics
 
 import measuring
 import peerlib
+from disturbance import unmarked
 from ratios import doubt, faster, mark_flat, over_rounds, ratio_text, time_ratio
 from reports import MOST_SHARE, flop_rate
 from sampling import quantile, summarize
 
-MOST_LOST = 0.02  # of a sample, that others may take: lib/measure's disturbance.h
 HEADS = {64: 8, 128: 4, 512: 2}  # b*h by d: the same number of FLOPs at d = 64 and 128
 
 
@@ -231,10 +231,7 @@ def undisturbed(results):
     """Those of them that others did not disturb, and their samples but for the marked ones; all
     results and samples where none is left."""
     kept = [r for r in results if not r.get("disturbed")]
-    times = []
-    for r in kept:
-        lost = r.get("lost") or [0.0] * len(r["times"])
-        times += [t for t, share in zip(r["times"], lost) if share <= MOST_LOST]
+    times = [t for r in kept for t in unmarked(r["times"], r.get("lost"))[0]]
     return (kept, times) if kept else (results, [t for r in results for t in r["times"]])
 
 

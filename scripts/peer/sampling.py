@@ -8,6 +8,7 @@ import pathlib
 import statistics
 import time
 
+from disturbance import MOST_LOST, StolenTime, lost_share, unmarked
 from ratios import median_interval
 
 MIN_SAMPLE_S = 1e-3  # shorter calls are batched into samples of this length
@@ -16,6 +17,7 @@ REMEDIES = {  # of noise, by what stopped the samples
     "noise": "",
     "noise_stays": ", and more samples have stopped narrowing that; stop other programs",
     "noise_out_of_reach": ", which would take far longer; stop other programs, or raise --timeout",
+    "disturbed": "; stop other programs",
     "timeout": "; stop other programs, or raise --timeout",
 }
 
@@ -127,6 +129,7 @@ class StopRule:
 
     FIRST_LOOK, LOOK_GROWTH = 64, 1.125
     WINDOW_BEGINS, STEADY, DRIFT = 0.25, 0.05, 2
+    DISTURBED_LOOK = 16
     SPREAD_KNOWN, SETTLED, FALLS, BEYOND = 128, 0.1, 0.5, 2
 
     def __init__(self, limits):
@@ -136,6 +139,7 @@ class StopRule:
         self.timed_s = 0.0
         self.next_look = max(self.FIRST_LOOK, limits["min_samples"])
         self.narrowed = self.settled = False  # the interval has stopped; the spread has
+        self.disturbed = 0  # samples that are left out
 
     def add(self, per_iteration_s, sample_s):
         self.times.append(per_iteration_s)
@@ -147,6 +151,17 @@ class StopRule:
         if len(self.times) >= self.next_look:
             self.look()
             self.next_look = math.ceil(len(self.times) * self.LOOK_GROWTH)
+
+    def add_disturbed(self, sample_s):
+        self.disturbed += 1
+        self.timed_s += sample_s
+
+    def too_disturbed(self, fit):
+        """Too few unmarked ones will come among as many samples more."""
+        total = len(self.times) + self.disturbed
+        share = (len(self.times) + 1) / (total + 2)  # Laplace: none seen is not never
+        few = len(self.times) + share * fit < self.limits["min_samples"]
+        return total >= self.DISTURBED_LOOK and few
 
     def enough(self):
         many = len(self.times) >= self.limits["min_samples"]
@@ -173,8 +188,10 @@ class StopRule:
         self.settled = quiet and known and stays and steady(self.spreads, self.SETTLED)
 
     def noise(self):
+        if len(self.times) < 2:
+            return math.inf
         middle = quantile(self.ordered, 0.5)
-        return self.half_widths[-1] / middle if len(self.times) > 1 else math.inf
+        return self.half_widths[-1] / middle
 
     def stopped_by(self, left_s):
         """The report's word for why no more samples are needed, or None. `left_s`: of the time."""
@@ -183,7 +200,9 @@ class StopRule:
             return "noise"
         if self.narrowed:
             return "noise_stays"
-        fit = left_s * len(self.times) / self.timed_s
+        fit = left_s * (len(self.times) + self.disturbed) / self.timed_s
+        if self.too_disturbed(fit):
+            return "disturbed"
         if self.settled and len(self.times) * (share**2 - 1) > self.BEYOND * fit:
             return "noise_out_of_reach"
         return None
@@ -208,32 +227,99 @@ def rank_shift(first, second):
     return (ranks - n * (m + n + 1) / 2) / math.sqrt(variance) if variance > 0 else 0.0
 
 
+class Samples:
+    """The samples of a job, and what of each was lost to others."""
+
+    def __init__(self, job, limits):
+        self.job, self.limits = job, limits
+        self.times, self.lost, self.told = [], [], False
+        self.iterations = 1
+        self.rule = StopRule(limits)
+        self.judged, self.stolen = 0, StolenTime()  # samples of earlier windows
+
+    def take(self):
+        """Seconds of one sample."""
+
+        def work():
+            return self.job.timed(self.iterations)
+
+        took, lost = (work(), None) if self.job.on_gpu else lost_share(work)
+        self.told = self.told or lost is not None
+        self.times.append(took / self.iterations)
+        self.lost.append(lost or 0.0)
+        self.count(len(self.times) - 1)
+        self.judge_by_stolen_time()
+        return took
+
+    def count(self, i):
+        sample_s = self.times[i] * self.iterations
+        if self.lost[i] > MOST_LOST:
+            self.rule.add_disturbed(sample_s)
+        else:
+            self.rule.add(self.times[i], sample_s)
+
+    def judge_by_stolen_time(self, now=False):
+        share = None if self.job.on_gpu else self.stolen.share(now)
+        if share is None:
+            return
+        if share > MOST_LOST:
+            self.told = True
+            for i in range(self.judged, len(self.lost)):
+                self.lost[i] = max(self.lost[i], share)
+            self.rule = StopRule(self.limits)
+            for i in range(len(self.times)):
+                self.count(i)
+        self.judged = len(self.lost)
+
+    def fields(self, stopped_by):
+        kept, marked, enough = unmarked(self.times, self.lost)
+        fields = dict(summarize(kept), times=list(self.times))
+        fields["lost"] = self.lost if self.told else []
+        fields["marked"], fields["disturbed"] = marked, not enough
+        return dict(fields, stopped_by=stopped_by, iterations_per_sample=self.iterations)
+
+    def warnings(self, stopped_by):
+        kept, marked, enough = unmarked(self.times, self.lost)
+        warnings = []
+        if marked:
+            warnings.append(
+                f"disturbed: in {marked} of {len(self.times)} samples a thread of ours waited for a "
+                "processor that was taken"
+                + (
+                    ", which are left out; stop other programs if more samples matter"
+                    if enough
+                    else ": too few are left to conclude from; stop other programs, or wait until "
+                    "the machine is quiet"
+                )
+            )
+        if enough and self.rule.noise() > self.limits["max_noise"]:
+            known = (
+                f"noisy: the median of {len(kept)} samples is known to "
+                f"+-{100 * self.rule.noise():.1f} % (asked: {100 * self.limits['max_noise']:g} %)"
+            )
+            warnings.append(known + REMEDIES[stopped_by])
+        return warnings
+
+
 def sample(job, limits):
     """Timing fields of a result, and its warnings."""
     started = time.perf_counter()
     iterations = warm_up(job, min(1.0, limits["timeout"] / 4))
-    rule = StopRule(limits)
+    samples = Samples(job, limits)
+    samples.iterations = iterations
     cpu = os.times()
     stopped_by = None
     while stopped_by is None:
-        took = job.timed(iterations)
-        rule.add(took / iterations, took)
+        took = samples.take()
         left_s = limits["timeout"] - (time.perf_counter() - started)
-        stopped_by = rule.stopped_by(left_s)
-        if stopped_by in (None, "noise_out_of_reach") and len(rule.times) >= 3 and took > left_s:
+        stopped_by = samples.rule.stopped_by(left_s)
+        undecided = stopped_by in (None, "noise_out_of_reach", "disturbed")
+        if undecided and len(samples.times) >= 3 and took > left_s:
             stopped_by = "timeout"
     after = os.times()
-    calls = len(rule.times) * iterations
-    fields = summarize(rule.times)
-    fields["stopped_by"] = stopped_by
-    fields["iterations_per_sample"] = iterations
+    samples.judge_by_stolen_time(now=True)
+    calls = len(samples.times) * iterations
+    fields = samples.fields(stopped_by)
     fields["user"] = (after.user - cpu.user) / calls
     fields["system"] = (after.system - cpu.system) / calls
-    warnings = []
-    if rule.noise() > limits["max_noise"]:
-        known = (
-            f"noisy: the median of {len(rule.times)} samples is known to "
-            f"+-{100 * rule.noise():.1f} % (asked: {100 * limits['max_noise']:g} %)"
-        )
-        warnings.append(known + REMEDIES[stopped_by])
-    return fields, warnings
+    return fields, samples.warnings(stopped_by)

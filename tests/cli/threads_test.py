@@ -72,7 +72,7 @@ class Settings(ThreadsTest):
             for bind in ("master", "primary"):  # all threads stay at the place of the first
                 self.assertLess(self.teams(env={"OMP_PROC_BIND": bind, "OMP_PLACES": "threads"})[0], len(CPUS))
         _, report = self.teams("--threads", 2, env={"OMP_PLACES": f"{{{CPUS[1]}}}"})
-        self.assertIn("2 threads on 1 usable processor", str(report["results"][0]["warnings"]))
+        self.assertIn("threads take turns: 2 on 1 usable processor", str(report["results"][0]["warnings"]))
 
     def test_limits_of_openmp_are_counted_and_named(self):
         for env, says in (
@@ -129,7 +129,7 @@ class Settings(ThreadsTest):
             self.assertEqual(self.teams(preexec_fn=join)[0], 1)
             self.assertEqual(self.teams(env={"OMP_PROC_BIND": "true"}, preexec_fn=join)[0], 1)
             _, report = self.teams("--threads", 2, preexec_fn=join)
-            self.assertIn("2 threads on 1 usable processor", str(report["results"][0]["warnings"]))
+            self.assertIn("threads take turns: 2 on 1 usable processor", str(report["results"][0]["warnings"]))
 
 
 @contextlib.contextmanager

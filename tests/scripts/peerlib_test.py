@@ -3,11 +3,14 @@
 import json
 import math
 import subprocess
+import time
 import types
 import unittest
+from unittest import mock
 
 from harness import PROGRAM, ScriptTest
 
+import disturbance
 import flashbench_program
 import library
 import peerlib
@@ -136,7 +139,9 @@ class Rules(ScriptTest):
         """Recomputed from the samples of a real report: another rule would show."""
         report = self.bench(self.folder / "r.json", "--h", "1", "--q_len", "64", "--d", "16")
         for result in report["results"]:
-            again = sampling.summarize(result["times"])
+            times, marked, enough = disturbance.unmarked(result["times"], result["lost"])
+            self.assertEqual((marked, not enough), (result["marked"], result["disturbed"]))
+            again = sampling.summarize(times)
             for name, value in again.items():
                 if name == "ci95":
                     self.assertEqual(value, result["ci95"])
@@ -148,7 +153,8 @@ class Rules(ScriptTest):
     def test_sampling_stops_by_noise_or_timeout(self):
         def job(times):
             return types.SimpleNamespace(
-                timed=lambda iterations: times.pop(0) if len(times) > 1 else times[0]
+                timed=lambda iterations: times.pop(0) if len(times) > 1 else times[0],
+                on_gpu=True,  # no processor is watched, of which these times are not
             )
 
         limits = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.05, "timeout": 1.0}
@@ -159,6 +165,56 @@ class Rules(ScriptTest):
         )
         self.assertEqual(fields["times"], [0.6, 0.7, 0.8])
         self.assertIn("noisy", warning)
+
+    def test_disturbed_samples_are_marked_and_left_out(self):
+        """Every third one, and then all but the first: what is left is too little."""
+        limits = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.05, "timeout": 1.0}
+        for every, disturbed in ((3, False), (1, True)):
+            count = 0
+
+            def lost_share(work):
+                nonlocal count
+                count += 1
+                robbed = count % every == 0 and count > 1
+                return (0.05, 0.8) if robbed else (0.01, 0.0)
+
+            job = types.SimpleNamespace(timed=lambda iterations: 0.01, on_gpu=False)
+            with (
+                mock.patch.object(sampling, "lost_share", lost_share),
+                mock.patch.object(sampling.StolenTime, "share", lambda self, now=False: None),
+            ):
+                fields, (warning,) = sampling.sample(job, limits)
+            self.assertEqual(fields["disturbed"], disturbed)
+            self.assertEqual(fields["median"], 0.05 if disturbed else 0.01)
+            self.assertEqual(fields["marked"], sum(x > 0.02 for x in fields["lost"]))
+            self.assertEqual(len(fields["lost"]), len(fields["times"]))
+            self.assertIn("too few are left" if disturbed else "left out", warning)
+
+    def test_what_a_hypervisor_took_marks_a_window(self):
+        shares = iter([None, None, 0.5])
+        limits = {"max_noise": 0.01, "min_samples": 4, "min_time": 0.0, "timeout": 1.0}
+        job = types.SimpleNamespace(timed=lambda iterations: 0.01, on_gpu=False)
+        with (
+            mock.patch.object(sampling, "lost_share", lambda work: (work(), 0.0)),
+            mock.patch.object(
+                sampling.StolenTime, "share", lambda self, now=False: next(shares, None)
+            ),
+        ):
+            fields, _ = sampling.sample(job, limits)
+        self.assertEqual(fields["lost"][:4], [0.5, 0.5, 0.5, 0.0])
+        self.assertEqual(len(fields["times"]), 3 + 4)
+
+    def test_the_share_that_this_thread_lost_is_what_it_did_not_run(self):
+        def spin():
+            end = time.thread_time() + 0.01
+            while time.thread_time() < end:
+                pass
+            return 0.04  # so much went by, it says
+
+        took, lost = disturbance.lost_share(spin)
+        self.assertEqual(took, 0.04)
+        if lost is not None:  # the system tells
+            self.assertAlmostEqual(lost, 0.75, delta=0.05)
 
     def stopped(self, time_of, **limits):
         """What ends samples of those times, and after how many; no time goes by."""
