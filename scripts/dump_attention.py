@@ -23,8 +23,8 @@ and most libraries go, is replaced while the model runs. Inside another program:
     loss.backward()          # optional: gives `do`
     save(found, "qkv.safetensors")
 
-The script ends with the flashbench command that takes the file: whether attention was causal and
-which scale it had are flags there, not tensors. With --with-output, what PyTorch computes from the
+The script ends with the flashbench command that takes the file: whether attention was causal, its
+window and its scale are flags there, not tensors. With --with-output, what PyTorch computes from the
 same tensors goes to a second file: `flashbench check --input qkv.safetensors --external FILE`.
 """
 
@@ -53,6 +53,7 @@ class Call:
         self.q = self.k = self.v = self.o = self.do = None
         self.keep = None  # padding mask [b, kv_len], None: everything is kept
         self.causal = False
+        self.window_left = self.window_right = None  # keys that a query sees beside its own
         self.scale = None  # None: 1 / sqrt(d)
         self.options = {}  # to call it again
 
@@ -64,7 +65,7 @@ class Call:
         self.q, self.k, self.v, self.o = (x.detach().clone() for x in (q, k, v, o))
         self.options = options
         self.scale = options.get("scale")
-        self.causal, self.keep = split_mask(options, q, k)
+        self.causal, self.window_left, self.window_right, self.keep = split_mask(options, q, k)
         if o.requires_grad:
             o.register_hook(self._set_do)
 
@@ -72,13 +73,37 @@ class Call:
         self.do = gradient.detach().clone()
 
 
-def bottom_right(q_len, kv_len):
-    """flashbench's causal mask: the last query sees every key. True = sees."""
-    return torch.ones(q_len, kv_len, dtype=torch.bool).tril(kv_len - q_len)
+def band(q_len, kv_len, left, right):
+    """flashbench's windows: queries are aligned with the last keys, and see so many keys before and
+    after their own; None: all of them. True = sees."""
+    own = torch.arange(q_len)[:, None] + (kv_len - q_len)
+    key = torch.arange(kv_len)
+    sees = torch.ones(q_len, kv_len, dtype=torch.bool)
+    if left is not None:
+        sees &= own - left <= key
+    if right is not None:
+        sees &= key <= own + right
+    return sees
+
+
+def bands(sees):
+    """(left, right) that masks [b, 1, q_len, kv_len] may be made of, the simplest first."""
+    q_len, kv_len = sees.shape[-2:]
+    yield None, None
+    yield None, 0
+    distance = torch.arange(kv_len) - (torch.arange(q_len)[:, None] + (kv_len - q_len))
+    seen = distance.broadcast_to(sees.shape)[sees]
+    if len(seen):
+        left, right = max(-int(seen.min()), 0), max(int(seen.max()), 0)
+        yield left, 0
+        yield left, None
+        yield None, right
+        yield left, right
 
 
 def split_mask(options, q, k):
-    """(causal, keep) that mean the same as PyTorch's is_causal and attn_mask, or Refused."""
+    """(causal, window_left, window_right, keep) that mean the same as PyTorch's is_causal and
+    attn_mask, or Refused."""
     b, q_len, kv_len = q.shape[0], q.shape[2], k.shape[2]
     if options.get("is_causal") and q_len != kv_len:
         raise Refused(
@@ -87,7 +112,7 @@ def split_mask(options, q, k):
         )
     mask = options.get("attn_mask")
     if mask is None:
-        return bool(options.get("is_causal")), None
+        return bool(options.get("is_causal")), None, None, None
     if mask.dtype != torch.bool:  # added to the scores
         lowest = torch.finfo(mask.dtype).min
         sees = mask == 0
@@ -96,14 +121,18 @@ def split_mask(options, q, k):
     else:
         sees = mask
     sees = sees.detach().cpu().broadcast_to(b, q.shape[1], q_len, kv_len)
-    keep = sees[:, 0, -1, :]  # the last query sees every kept key, causal or not
-    for causal in (False, True):
-        same = keep[:, None, None, :]
-        if causal:
-            same = same & bottom_right(q_len, kv_len)
-        if torch.equal(sees, same.broadcast_to(sees.shape)):
-            return causal, (None if keep.all() else keep.to(torch.uint8))
-    raise Refused("attn_mask is neither causal nor padding nor both; only those can be dumped")
+    keep = sees[:, 0].any(dim=1)  # keys that no query sees are hidden either way
+    for left, right in bands(sees[:, :1]):
+        allowed = band(q_len, kv_len, left, right)
+        unseen = ~allowed.any(dim=0)  # whatever the band hides from all may be kept
+        if torch.equal(sees, (keep[:, None, None, :] & allowed).broadcast_to(sees.shape)):
+            kept = None if (keep | unseen).all() else keep.to(torch.uint8)
+            causal = right == 0
+            return causal, left, (None if causal else right), kept
+    raise Refused(
+        "attn_mask is neither causal nor a window nor padding nor all of these; only those can be "
+        "dumped"
+    )
 
 
 @contextlib.contextmanager
@@ -165,7 +194,10 @@ def demo(args):
     )
     model = torch.nn.TransformerEncoder(layer, num_layers=2, enable_nested_tensor=False)
     inputs = {"src": torch.randn(args.b, args.len, args.d * args.h, dtype=dtype)}
-    if args.causal:
+    if args.window is not None:
+        sees = band(args.len, args.len, args.window, 0 if args.causal else args.window)
+        inputs["mask"] = torch.zeros(sees.shape, dtype=dtype).masked_fill(~sees, float("-inf"))
+    elif args.causal:
         inputs["mask"] = torch.nn.Transformer.generate_square_subsequent_mask(args.len, dtype=dtype)
         inputs["is_causal"] = True
     if args.padding:  # sequences of different lengths, padded at the end; True = padded
@@ -206,6 +238,9 @@ def run(model, inputs, args):
 
 def flags(found):
     text = " --causal" if found.causal else ""
+    for side in ("window_left", "window_right"):
+        if getattr(found, side) is not None:
+            text += f" --{side} {getattr(found, side)}"
     if found.scale is not None and found.scale != found.q.shape[-1] ** -0.5:
         text += f" --scale {found.scale!r}"
     return text
@@ -227,6 +262,9 @@ def main():
     built_in.add_argument("--d", type=int, default=64, help="head dimension")
     built_in.add_argument("--dtype", choices=("f32", "bf16", "f16"), default="f32")
     built_in.add_argument("--causal", action="store_true")
+    built_in.add_argument(
+        "--window", type=int, help="keys that a query sees on its left, and right unless --causal"
+    )
     built_in.add_argument("--padding", action="store_true", help="a padding mask")
     built_in.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()

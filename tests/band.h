@@ -9,10 +9,10 @@
 
 #include "core/problem.h"
 #include "core/tensor.h"
-#include "core/visible.h"
+#include "core/visibility.h"
 
-// Masks whose rows do not begin at key 0. No flag poses them yet; loops that take the first key for
-// granted would be found by the first one that does, or hang.
+// Masks whose rows do not begin at key 0, with a definition that is not the oracle's: loops that
+// take the first key for granted hang or compute something else.
 namespace flashbench {
 
 inline constexpr std::int32_t kNo = Visible::kNoLimit;
@@ -24,18 +24,15 @@ struct BandCase {
   std::int32_t behind, ahead;
   double keep = 1.0;
 
-  Visible visible() const {
-    const auto q_len = static_cast<std::int32_t>(shape.q_len);
-    const auto kv_len = static_cast<std::int32_t>(shape.kv_len);
-    return {q_len, kv_len, kv_len - q_len, behind, ahead};
-  }
-  /// Everything but the band, which no problem can pose.
+  Visible visible() const { return visible_of(problem(Dtype::kF32)); }
   Problem problem(Dtype dtype) const {
     Problem p;
     p.shape = shape;
     p.dtype = dtype;
     p.pass = Pass::kBoth;
     p.d_o = GradSource::kRandom;
+    if (behind != kNo) p.window_left = behind;
+    if (ahead != kNo) p.window_right = ahead;
     if (keep < 1.0) {
       p.padding = PaddingMask::kRandom;
       p.mask_keep = keep;

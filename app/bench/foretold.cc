@@ -37,10 +37,10 @@ constexpr std::size_t kFastMemory = std::size_t{32} << 20;
 /// What decides the speed of a call, lengths and batch apart.
 std::string kind_of(const RoutedCase& c) {
   const Problem& p = c.request.problem;
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {}", c.route->kernel->info().name, name(p.pass),
-                     name(p.dtype), name(p.kv_dtype()), p.shape.d, p.shape.d_v(), p.causal,
-                     p.shape.q_len == 1, c.place.isa.value_or(""), c.place.threads.value_or(0),
-                     c.place.device.value_or(""));
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", c.route->kernel->info().name,
+                     name(p.pass), name(p.dtype), name(p.kv_dtype()), p.shape.d, p.shape.d_v(),
+                     p.causal, p.windowed(), p.shape.q_len == 1, c.place.isa.value_or(""),
+                     c.place.threads.value_or(0), c.place.device.value_or(""));
 }
 
 /// `c` with fewer heads and shorter. Its files, if any, fix its shape.

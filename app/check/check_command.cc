@@ -6,7 +6,7 @@
 #include <exception>
 #include <optional>
 #include <string>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "app/case/dry_run.h"
@@ -206,7 +206,7 @@ class Check {
 
   /// What judges the gradients is judged itself, once for every mask of a sweep.
   void run_chain_of_workload(const Problem& p, const Inputs& in) {
-    const auto mask = std::make_pair(p.causal, p.padding);
+    const auto mask = std::make_tuple(p.causal, p.windowed(), p.padding);
     const bool seen = std::find(masks_.begin(), masks_.end(), mask) != masks_.end();
     if (seen || interrupted() || !p.needs_gradients()) return;
     masks_.push_back(mask);
@@ -215,7 +215,7 @@ class Check {
 
   const CheckRequest& request_;
   measure::Clock& clock_;
-  std::vector<std::pair<bool, PaddingMask>> masks_;
+  std::vector<std::tuple<bool, bool, PaddingMask>> masks_;  // causal, window, padding
   std::vector<Checked> checked_;
 };
 

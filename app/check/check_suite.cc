@@ -74,11 +74,29 @@ constexpr Row kEdges[] = {
     {"more_threads_than_work", "h=1 q_len=5 kv_len=9 d=16 threads=7 causal=false,true"},
     {"odd_threads", "h=5 q_len=70 kv_len=200 d=64 threads=3 causal=false,true"},
 };
+// Bands around the diagonal, with rows that begin in later tiles and keys that nobody sees.
+constexpr Row kWindows[] = {
+    {"window_on_the_left",
+     "q_len=200 kv_len=200 d=64 causal=true window_left=0,1,63,128 mask=none,random"},
+    {"window_on_both_sides",
+     "q_len=130 kv_len=170 d=64 window_left=none,0,17 window_right=0,40 mask=none,random"},
+    {"window_wider_than_all", "q_len=40 kv_len=60 d=32 window_left=500 window_right=59"},
+    {"window_beside_rows_that_see_nothing",
+     "q_len=100 kv_len=37 d=32 window_left=5 causal=false,true"},
+    {"window_beside_keys_that_nobody_sees",
+     "q_len=37 kv_len=300 d=32 window_left=20 causal=true mask=none,random"},
+    {"window_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 window_left=300 causal=true"},
+    {"window_and_decode",
+     "h=4 q_len=1 kv_len=257 d=64 window_left=0,64 causal=false,true mask=none,random "
+     "pass=forward,both"},
+};
+constexpr std::string_view kWindowDefaults = "h=2 h_kv=1 pass=both do=random ";
 constexpr std::string_view kEdgeDefaults = "h=2 pass=both do=random ";
 
 // Every ISA level has its own tile operations: tails, masks and dtypes at each of them.
 constexpr Row kLevels[] = {
     {"every_isa", "h=2 h_kv=1 q_len=65 kv_len=130 d=64,33,320"},
+    {"every_isa_window", "h=2 h_kv=1 q_len=65 kv_len=530 d=64 window_left=40"},
     {"every_isa_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128 pass=forward,both"},
 };
 
@@ -261,6 +279,8 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   all.add(kShapes, masks + std::string(kPaperType), "_paper");
   all.add(kEdges, edges + std::string(kFastTypes));
   all.add(kEdges, edges + std::string(kPaperType), "_paper");
+  all.add(kWindows, std::string(kWindowDefaults) + std::string(kFastTypes));
+  all.add(kWindows, std::string(kWindowDefaults) + std::string(kPaperType), "_paper");
   if (!leaves_no_isas(narrow, backends))
     all.add(kLevels, masks + std::string(kFastTypes) + every_isa(backends));
   all.add(kSizes, kFastTypes);

@@ -13,6 +13,7 @@ enum class Feature {
   kGradients,
   kCausal,
   kKeyMask,
+  kWindow,
   kValueDim,  ///< V and O are as wide as d_v, which is not d
   kKvDtype,   ///< K and V are of another dtype than Q and O
 };
@@ -28,6 +29,8 @@ constexpr std::string_view flag(Feature f) {
       return "--causal";
     case Feature::kKeyMask:
       return "--mask";
+    case Feature::kWindow:
+      return "--window_left or --window_right";
     case Feature::kValueDim:
       return "--d_v";
     case Feature::kKvDtype:
@@ -44,6 +47,8 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.causal;
     case Feature::kKeyMask:
       return p.padding != PaddingMask::kNone;
+    case Feature::kWindow:
+      return p.windowed();
     case Feature::kValueDim:
       return p.shape.d_v() != p.shape.d;
     case Feature::kKvDtype:

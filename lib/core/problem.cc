@@ -41,6 +41,26 @@ std::optional<Rejection> too_large(const Shape& s) {
   return std::nullopt;
 }
 
+std::optional<Rejection> invalid_window(const Problem& p) {
+  constexpr auto kInvalid = Rejection::Kind::kInvalid;
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  for (const auto& [flag, window] :
+       {std::pair("window_left", p.window_left), std::pair("window_right", p.window_right)})
+    if (window && (*window < 0 || *window > kMost))
+      return Rejection{kInvalid, fmt::format("--{} must be between 0 and {}, or none, got {}", flag,
+                                             kMost, *window)};
+  if (p.causal && p.window_right.value_or(0) > 0)
+    return Rejection{kInvalid,
+                     fmt::format("--window_right {} contradicts --causal, which is --window_right "
+                                 "0; leave one of them out",
+                                 *p.window_right)};
+  if (p.windowed() && p.shape.q_len + p.shape.kv_len > kMost)
+    return Rejection{kInvalid, fmt::format("a window takes --q_len and --kv_len of at most {} "
+                                           "together, got {}",
+                                           kMost, p.shape.q_len + p.shape.kv_len)};
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Rejection> invalid(const Problem& p) {
@@ -63,6 +83,7 @@ std::optional<Rejection> invalid(const Problem& p) {
     return Rejection{kInvalid, fmt::format("--h_kv {} does not divide --h {}; use one of {}",
                                            s.h_kv, s.h, divisors(s.h))};
   if (const auto rejection = too_large(s)) return rejection;
+  if (const auto rejection = invalid_window(p)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,
                      fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};

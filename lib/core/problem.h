@@ -115,6 +115,11 @@ struct Problem {
   Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
   std::optional<Dtype> own_kv_dtype = {};  ///< absent: as dtype. kv_dtype() is what counts
   bool causal = false;
+  /// Query i sees key j only where i + kv_len - q_len - window_left <= j, and j <= i + kv_len -
+  /// q_len
+  /// + window_right. Absent: no such end. A model's sliding window of W is causal with W - 1 on the
+  /// left (FlashAttention's window_size).
+  std::optional<std::int64_t> window_left = {}, window_right = {};
   PaddingMask padding = PaddingMask::kNone;
   double mask_keep = 0.5;       ///< probability that the random mask keeps a key
   std::optional<double> scale;  ///< absent: 1/sqrt(d)
@@ -127,6 +132,7 @@ struct Problem {
     return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(shape.d));
   }
   constexpr Dtype kv_dtype() const { return own_kv_dtype.value_or(dtype); }  ///< of K and V
+  constexpr bool windowed() const { return window_left || window_right; }
   bool needs_gradients() const { return pass != Pass::kForward; }
 };
 

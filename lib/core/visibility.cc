@@ -13,7 +13,14 @@ KeyRange seen_by_any(const Visible& v) { return v.keys(0, v.q_len); }
 Visible visible_of(const Problem& p) {
   const auto q_len = static_cast<std::int32_t>(p.shape.q_len);
   const auto kv_len = static_cast<std::int32_t>(p.shape.kv_len);
-  return p.causal ? Visible::causal(q_len, kv_len) : Visible::all(q_len, kv_len);
+  // What would reach beyond the last key (the first query) from everywhere is no limit.
+  const auto limit = [](std::optional<std::int64_t> window, std::int32_t length) {
+    return window && *window < length - 1 ? static_cast<std::int32_t>(*window) : Visible::kNoLimit;
+  };
+  Visible visible = p.causal ? Visible::causal(q_len, kv_len) : Visible::all(q_len, kv_len);
+  visible.behind = limit(p.window_left, kv_len);
+  if (!p.causal) visible.ahead = limit(p.window_right, q_len);
+  return visible;
 }
 
 KeptKeys::KeptKeys(std::span<const std::uint8_t> mask, KeyRange seen)

@@ -12,7 +12,7 @@ struct OwnedCase {
 };
 
 /// The first rows, heads and columns of a problem, `shape` of them. Keeps mask, causal and an
-/// explicit scale; dO only where `in` has it.
+/// explicit scale; a window becomes as much shorter as the keys; dO only where `in` has it.
 OwnedCase cut(const Problem& p, const Inputs& in, const Shape& shape);
 
 /// The largest of the shapes reached by halving lengths (alike, so that a causal mask keeps its

@@ -37,9 +37,13 @@ class Definition {
     return inputs_->key_mask.empty() ||
            inputs_->key_mask[static_cast<std::size_t>(b * shape().kv_len + j)] != 0;
   }
-  /// The padding mask keeps key j, and, where causal, j <= i + kv_len - q_len.
+  /// The padding mask keeps key j, and with the query's own key, on which row i is aligned at the
+  /// bottom right: where causal, j <= own; in a window, own - left <= j <= own + right.
   bool visible(std::int64_t b, std::int64_t i, std::int64_t j) const {
-    return kept(b, j) && (!problem_->causal || j <= i + shape().kv_len - shape().q_len);
+    const Problem& p = *problem_;
+    const std::int64_t own = i + shape().kv_len - shape().q_len;
+    return kept(b, j) && (!p.causal || j <= own) && (!p.window_left || own - *p.window_left <= j) &&
+           (!p.window_right || j <= own + *p.window_right);
   }
   /// The score of query i and key j of query head h; `s` is scale·q·k. T: double, or a number that
   /// carries derivatives: this line is all that the oracle is told of a modification.

@@ -184,7 +184,7 @@ Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int
 /// Whether all rows of Q that see something hold, and see, the same: then P is.
 bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   const Shape& s = def.shape();
-  if (def.problem().causal && s.q_len > 1) return false;
+  if ((def.problem().causal || def.problem().windowed()) && s.q_len > 1) return false;
   Doubles first, row;
   for (std::int64_t n = 0; n < s.group() * s.q_len; ++n) {
     const std::int64_t i = n % s.q_len;

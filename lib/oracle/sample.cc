@@ -81,6 +81,11 @@ std::vector<HeadSample> sample_rows(const Problem& p) {
   const std::int64_t first_seeing = s.q_len - s.kv_len;  // causal: the first row that sees a key
   if (p.causal && first_seeing > 0) also = {first_seeing - 1, first_seeing, first_seeing + 1};
   if (p.causal) also.push_back(1);
+  const std::int64_t diagonal = s.kv_len - s.q_len;
+  if (p.window_left)  // the last row that sees key 0, and the first that does not
+    for (const std::int64_t more : {1, 0}) also.push_back(*p.window_left - diagonal + more);
+  if (p.window_right)  // the last row that does not see the last key, and the first that does
+    for (const std::int64_t less : {1, 2}) also.push_back(s.q_len - *p.window_right - less);
   Picker random(p.seed);
   std::vector<HeadSample> sample;
   for (std::int64_t b = 0; b < s.b; ++b)

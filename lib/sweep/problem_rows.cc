@@ -18,6 +18,8 @@ constexpr auto kD = FB_MEMBER(problem.shape.d);
 constexpr auto kPass = FB_MEMBER(problem.pass);
 constexpr auto kDtype = FB_MEMBER(problem.dtype);
 constexpr auto kCausal = FB_MEMBER(problem.causal);
+constexpr auto kWindowLeft = FB_MEMBER(problem.window_left);
+constexpr auto kWindowRight = FB_MEMBER(problem.window_right);
 constexpr auto kMaskKeep = FB_MEMBER(problem.mask_keep);
 constexpr auto kScale = FB_MEMBER(problem.scale);
 constexpr auto kSeed = FB_MEMBER(problem.seed);
@@ -34,6 +36,37 @@ constexpr auto kMaskName = FB_MEMBER(problem.files.mask_name);
 constexpr auto kLayout = FB_MEMBER(problem.files.layout);
 
 // ---- what the general functions of parse.h do not say ----
+
+/// Numbers of keys, or "none".
+template <auto at>
+Axis parse_windows(const Asked& a) {
+  Axis axis;
+  for_each_item(a.setting, [&](const std::string& item) {
+    if (item == "none") {
+      axis.push_back([](Case& c) { at(c).reset(); });
+      return;
+    }
+    try {
+      for (const std::int64_t n : parse_counts(item, a.setting.where, Limits{.least = 0}))
+        axis.push_back([n](Case& c) { at(c) = n; });
+    } catch (const UsageError& error) {
+      throw UsageError(fmt::format("{}; or none", error.what()));
+    }
+  });
+  return axis;
+}
+template <auto at>
+std::string window_text(const Case& c) {
+  return at(c) ? fmt::format("{}", *at(c)) : "none";
+}
+template <auto at>
+constexpr Recorded recorded_window() {
+  return {.place = Place::kWorkload,
+          .type = ValueType::kInteger,
+          .nullable = true,
+          .least = 0,
+          .value = [](const Case& c) { return value_of(at(c)); }};
+}
 
 Axis parse_mask(const Asked& a) {
   Axis axis;
@@ -266,6 +299,20 @@ constexpr Field kRows[] = {
      .label = [](const Case& c) { return std::string(kCausal(c) ? "causal" : "full"); },
      .needs = Feature::kCausal, .recorded = recorded<&Workload::causal>(recorded_as<kCausal>),
      .shown = {.column = kMasks}},
+    {.name = "window_left", .value = "N",
+     .help = "query i sees key j only if j >= i + kv_len - q_len - N (default: none)",
+     .rank = {3, 3, 0, 4}, .parse = parse_windows<kWindowLeft>, .text = window_text<kWindowLeft>,
+     .said = is_set<kWindowLeft>, .needs = Feature::kWindow,
+     .recorded = recorded_window<kWindowLeft>(),
+     .shown = {.title = "keys on a query's left", .phrase = "window left {}",
+               .abbreviation = "left", .column = kMasks}},
+    {.name = "window_right", .value = "N",
+     .help = "and only if j <= i + kv_len - q_len + N; --causal is 0 (default: none)",
+     .rank = {3, 3, 0, 4}, .parse = parse_windows<kWindowRight>, .text = window_text<kWindowRight>,
+     .said = is_set<kWindowRight>, .needs = Feature::kWindow,
+     .recorded = recorded_window<kWindowRight>(),
+     .shown = {.title = "keys on a query's right", .phrase = "window right {}",
+               .abbreviation = "right", .column = kMasks}},
     {.name = "mask", .value = "M",
      .help = "keys that are kept: none, random or FILE (default: none)", .rank = {3, 3, 0, 4},
      .parse = parse_mask, .text = mask_text, .said = mask_said, .label = mask_label,

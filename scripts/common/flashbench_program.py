@@ -55,6 +55,9 @@ class Flashbench:
         flags += ["--scale", repr(workload["scale"])]
         if workload["causal"]:
             flags.append("--causal")
+        for side in ("window_left", "window_right"):
+            if workload.get(side) is not None:
+                flags += [f"--{side}", str(workload[side])]
         (result,) = self.run("check", *flags, codes=(0, 1))["results"]
         return result["check"], result["reason"]
 

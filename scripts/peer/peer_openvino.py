@@ -19,6 +19,7 @@ try:
     import numpy as np
     import openvino as ov
     import openvino.opset13 as ops
+    from masks import band, is_plain_causal
     from safetensors import safe_open
     from safetensors.numpy import save_file
 except ImportError as missing:
@@ -35,11 +36,10 @@ def load(path):
 def visible(case, keep):
     """The mask as an array that broadcasts to [b, h, q_len, kv_len], or None. True = sees."""
     mask = None if keep is None else keep.astype(bool)[:, None, None, :]
-    q_len, kv_len = case["q_len"], case["kv_len"]
-    if case["causal"] and q_len not in (1, kv_len):
-        sees = np.tril(np.ones((1, 1, q_len, kv_len), dtype=bool), kv_len - q_len)
-        mask = sees if mask is None else mask & sees
-    return mask
+    sees = None if is_plain_causal(case) else band(case)
+    if sees is None:
+        return mask
+    return sees[None, None] if mask is None else mask & sees
 
 
 def refuse(case):
@@ -73,8 +73,7 @@ class ScaledDotProductAttention(Job):
         else:
             operands.append(ops.constant(np.zeros((), self.dtype)))
         operands.append(ops.constant(np.array(case["scale"], self.dtype)))
-        causal = bool(case["causal"] and 1 < case["q_len"] == case["kv_len"])
-        node = ops.scaled_dot_product_attention(*operands, causal=causal)
+        node = ops.scaled_dot_product_attention(*operands, causal=is_plain_causal(case))
         settings = {
             "INFERENCE_PRECISION_HINT": kind.to_string(),
             "INFERENCE_NUM_THREADS": threads,
@@ -99,6 +98,7 @@ class OpenVino(Library):
     version = ov.__version__.split("-")[0]
     compiler = "OpenVINO's wheel"
     flags = ov.__version__
+    computes = Library.computes + ["window_left", "window_right"]
     kernels = {"scaled_dot_product_attention": "flash"}
 
     def __init__(self):

@@ -26,6 +26,7 @@ from sampling import Unsupported, require_memory
 
 try:
     import torch
+    from masks import band, is_plain_causal
     from safetensors.torch import load_file, save_file
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.nn.functional import scaled_dot_product_attention
@@ -41,19 +42,14 @@ BACKENDS = {
 ISA = {"AVX2": "avx2", "AVX512": "avx512"}
 
 
-def visible_mask(case, keep):
-    """(attn_mask, is_causal) that mean what flashbench's masks mean; True = sees.
-
-    PyTorch aligns is_causal at the top left, flashbench at the bottom right: the same for a square.
-    A single query sees every key."""
-    q_len, kv_len = case["q_len"], case["kv_len"]
-    causal = case["causal"] and q_len > 1
-    if keep is None and (not causal or q_len == kv_len):
-        return None, causal
+def visible_mask(case, keep, device):
+    """(attn_mask, is_causal) that mean what flashbench's masks mean; True = sees."""
+    if keep is None and is_plain_causal(case):
+        return None, True
     mask = None if keep is None else keep.bool()[:, None, None, :]
-    if causal:
-        sees = torch.ones(q_len, kv_len, dtype=torch.bool, device=getattr(keep, "device", None))
-        sees = sees.tril(kv_len - q_len)
+    sees = band(case)
+    if sees is not None:
+        sees = torch.from_numpy(sees).to(device)
         mask = sees if mask is None else mask & sees
     return mask, False
 
@@ -66,7 +62,7 @@ class TorchJob(Job):
         self.on_gpu = device != "cpu"
         self.q, self.k, self.v = (tensors[name] for name in "qkv")
         self.do = tensors.get("do")
-        self.mask, self.is_causal = visible_mask(case, tensors.get("mask"))
+        self.mask, self.is_causal = visible_mask(case, tensors.get("mask"), device)
         self.case = case
         self.scale = case["scale"]
         self.gqa = case["h"] != case["h_kv"]
@@ -224,6 +220,7 @@ class PyTorch(Library):
     )
     flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
+    computes = Library.computes + ["window_left", "window_right"]
     kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     device = "cpu"

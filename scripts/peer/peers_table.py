@@ -36,6 +36,9 @@ def table_rows(length=4096):
     padding = "--mask random --mask_keep 0.5"
     each_d("f32 forward padding 0.5", f"--pass forward {padding}", (64, 128), "f32 forward")
     each_d("f32 backward padding 0.5", f"--pass backward {padding}", (64, 128), "f32 backward")
+    window = "--causal --window_left 511"
+    each_d("f32 forward window 512", f"--pass forward {window}", (64, 128), "f32 forward causal")
+    each_d("f32 backward window 512", f"--pass backward {window}", (64, 128), "f32 backward causal")
     for heads, label in ((8, "GQA 32/8"), (32, "MHA 32")):
         for dtype in ("f32", "bf16"):
             add(

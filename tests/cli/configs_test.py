@@ -14,6 +14,7 @@ CASES = {
     "flash_attention_2": 2 * 2 * 2 * 12,  # types x passes x causal x points
     "flash_attention_3": 2 * 2 * 18,
     "gemma2_9b": 2 * 2 * 4,
+    "gemma3_12b": 2 * 4 * 3,
     "gpt2": 2 * 2 * 4,
     "llama3_8b": 2 * 2 * 4,
     "mistral_7b": 2 * (3 + 4),
@@ -23,7 +24,7 @@ CASES = {
     "vit_l16": 2 * 2,
     "whisper_large": 2 * 5,
 }
-HAVE_DECODE = {"gemma2_9b", "gpt2", "llama3_8b", "mistral_7b", "qwen2_5_7b", "whisper_large"}
+HAVE_DECODE = {"gemma2_9b", "gemma3_12b", "gpt2", "llama3_8b", "mistral_7b", "qwen2_5_7b", "whisper_large"}
 ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+))")
 
 

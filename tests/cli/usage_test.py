@@ -83,6 +83,9 @@ class Flags(CliTest):
 
     def test_other_numbers(self):
         self.refuse("bench", "--mask", "random", "--mask_keep", "1.5", says="between 0 and 1")
+        self.refuse("bench", "--causal", "--window_right", "5", says="--window_right 5 contradicts --causal")
+        for bad in ("-1", "few", "0.5"):
+            self.refuse("bench", "--window_left", bad, says=f"got '{bad}'; or none")
         self.refuse("bench", "--scale", "nan", says="--scale")
         self.refuse("bench", "--scale", "inf", says="--scale")
         self.refuse("bench", "--seed", "-1", says="--seed")

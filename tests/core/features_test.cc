@@ -26,6 +26,12 @@ TEST(Features, EachIsNoticedByItself) {
     EXPECT_EQ(used(p), Features{Feature::kKeyMask}) << name(mask);
   }
   p = {};
+  p.window_left = 0;
+  EXPECT_EQ(used(p), Features{Feature::kWindow});
+  p = {};
+  p.window_right = 1 << 30;
+  EXPECT_EQ(used(p), Features{Feature::kWindow});
+  p = {};
   for (const Pass pass : {Pass::kBackward, Pass::kBoth}) {
     p.pass = pass;
     EXPECT_EQ(used(p), Features{Feature::kGradients}) << name(pass);

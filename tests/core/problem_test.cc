@@ -31,6 +31,17 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
     EXPECT_THAT(reason([&](Problem& p) { p.scale = huge; }), HasSubstr("--scale must be between"))
         << "an infinity in f32, so that every result would be NaN";
   EXPECT_EQ(reason([](Problem& p) { p.scale = 3e38; }), "accepted");
+  EXPECT_THAT(reason([](Problem& p) { p.window_left = -1; }),
+              HasSubstr("--window_left must be between 0 and"));
+  EXPECT_THAT(reason([](Problem& p) { p.window_right = std::int64_t{1} << 31; }),
+              HasSubstr("--window_right must be between 0 and"));
+  EXPECT_THAT(reason([](Problem& p) { p.causal = true, p.window_right = 3; }),
+              HasSubstr("--window_right 3 contradicts --causal"));
+  EXPECT_EQ(reason([](Problem& p) { p.causal = true, p.window_left = p.window_right = 0; }),
+            "accepted");
+  EXPECT_THAT(
+      reason([](Problem& p) { p.shape.q_len = 0x7fffffff, p.shape.kv_len = 4, p.window_left = 1; }),
+      HasSubstr("together"));
   EXPECT_THAT(
       reason([](Problem& p) { p.shape = {1 << 20, 1 << 20, 1 << 20, 1 << 30, 1 << 30, 1024}; }),
       HasSubstr("more than any machine addresses"));

@@ -48,6 +48,23 @@ class VisibilityTest : public testing::TestWithParam<MaskCase> {
   }
 };
 
+TEST_P(VisibilityTest, AProblemIsTakenAtItsWord) {
+  const MaskCase& c = GetParam();
+  for (const bool causal : {false, true}) {
+    if (causal && c.ahead > 0) continue;  // which contradict each other
+    Problem p;
+    p.shape = {.b = 1, .h = 1, .h_kv = 1, .q_len = c.q_len, .kv_len = c.kv_len, .d = 1};
+    p.causal = causal;
+    if (c.behind != kNo) p.window_left = c.behind;
+    if (c.ahead != kNo) p.window_right = c.ahead;
+    const Visible v = visible_of(p);
+    for (std::int32_t q = 0; q < c.q_len; ++q)
+      for (std::int32_t k = 0; k < c.kv_len; ++k)
+        EXPECT_EQ(v.keys(q).holds(k), in_band(q, k) && (!causal || k <= q + c.kv_len - c.q_len))
+            << q << ' ' << k;
+  }
+}
+
 TEST_P(VisibilityTest, RangesEqualTheLiteralDefinition) {
   const MaskCase& c = GetParam();
   const Visible v = visible();
@@ -125,6 +142,21 @@ TEST_P(VisibilityTest, NumbersOfKeptKeysEqualTheLiteralDefinition) {
     for (std::int64_t q = 0; q < c.q_len; ++q)
       EXPECT_EQ(v.queries(i).holds(q), sees(q, key)) << "kept key " << i << ", q = " << q;
   }
+}
+
+// The sums of positions and windows must stay within 32 bits.
+TEST(Visible, TheWidestWindowsHideNothing) {
+  Problem p;
+  p.shape = {.b = 1, .h = 1, .h_kv = 1, .q_len = 1 << 30, .kv_len = 1 << 20, .d = 1};
+  p.window_left = p.window_right = 0x7fffffff;
+  const Visible v = visible_of(p);
+  for (const std::int32_t q : {0, 1 << 29, (1 << 30) - 1})
+    EXPECT_EQ(v.keys(q), (KeyRange{0, 1 << 20}));
+  p.window_left = (1 << 20) - 1, p.window_right = (1 << 30) - 1;
+  EXPECT_EQ(visible_of(p).keys(0), (KeyRange{0, 1 << 20}));
+  p.window_right = (1 << 30) - 2;
+  EXPECT_EQ(visible_of(p).keys(0), (KeyRange{0, (1 << 20) - 1}));
+  EXPECT_EQ(visible_of(p).keys(1), (KeyRange{0, 1 << 20}));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, VisibilityTest, testing::ValuesIn(kCases),

@@ -16,6 +16,7 @@ struct PlantedBug {
   const char* why_not = "";               ///< where nobody notices
   int d = 64, q_len = 150, kv_len = 230;  ///< of the problem
   std::optional<double> scale = {};       ///< of its scores; absent: the default
+  std::optional<int> window_left = {};    ///< absent: none
   int b = 1;
   int launches = 1;
   std::size_t shared_bytes = 0;  ///< that plans go by; 0: those of the emulated device
@@ -36,7 +37,10 @@ inline const char* const kDeltaSource = "mma_sm80/mma_sm80_delta.cuh";
 inline const char* const kForwardSource = "mma_sm80/mma_sm80_forward.cuh";
 inline const char* const kVisible = "core/visible.h";
 inline const char* const kBandEnd = "const std::int32_t end = above";
+inline const char* const kBandBegin = "const std::int32_t begin = below";
 inline const char* const kHidingKeys = "8 * n + c >= end) s[";
+
+inline const char* const kDifference = R"(sub\.s32\s+(%r\d+), %r\d+, %r\d+;)";
 
 inline const PlantedBug kMmaBugs[] = {
     // ---- Copies and barriers
@@ -123,6 +127,14 @@ inline const PlantedBug kMmaBugs[] = {
     {"forward_causal_offset_off_by_one",
      "wrong result",
      {kForward, kVisible, kBandEnd, R"((add\.s32\s+%r\d+, %r\d+), 1;)", "$1, 0;", kAll}},
+    {.name = "forward_window_begins_a_key_late",
+     .noticed_as = "wrong result",
+     .mutation = {kForward, kVisible, kBandBegin, kDifference, "$&\n\tadd.s32 $1, $1, 1;", kAll},
+     .window_left = 70},
+    {.name = "forward_window_begins_a_key_early",
+     .noticed_as = "wrong result",
+     .mutation = {kForward, kVisible, kBandBegin, kDifference, "$&\n\tadd.s32 $1, $1, -1;", kAll},
+     .window_left = 70},
     {"forward_forgets_the_last_tile",
      "wrong result",
      {kForward, kForwardSource, "const int tiles = ", R"((add\.s32\s+%r\d+, %r\d+), 63;)",
@@ -139,6 +151,14 @@ inline const PlantedBug kMmaBugs[] = {
      "out of bounds",
      {kForward, kTileSource, "if (first + row < to.count",
       R"(setp\.ge\.s32(\s+%p\d+), (%r\d+), %r\d+;)", "setp.ne.s32$1, $2, $2;", kAll}},
+    {.name = "dq_window_begins_a_key_late",
+     .noticed_as = "wrong result",
+     .mutation = {kDq, kVisible, kBandBegin, kDifference, "$&\n\tadd.s32 $1, $1, 1;", kAll},
+     .window_left = 70},
+    {.name = "dkdv_window_ends_a_query_early",
+     .noticed_as = "wrong result",
+     .mutation = {kDkdv, kVisible, kBandEnd, R"((add\.s32\s+%r\d+, %r\d+), 1;)", "$1, 0;", kAll},
+     .window_left = 70},
     {"dq_mask_off_by_one",
      "wrong result",
      {kDq, kHiding, kHidingKeys, R"(setp\.lt\.s32(\s+%p\d+, %r\d+), 1;)", "setp.lt.s32$1, 2;", 0}},

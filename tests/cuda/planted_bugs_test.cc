@@ -31,8 +31,10 @@ const KernelFamily& family_of(const std::string& entry) {
 
 Problem problem_for(const KernelFamily& family, const PlantedBug& bug) {
   const Shape shape = {bug.b, 2, 1, bug.q_len, bug.kv_len, bug.d};
-  return AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(
+  Problem p = AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(
       Dtype::kBf16, family.backward != nullptr ? Pass::kBoth : Pass::kForward);
+  p.window_left = bug.window_left;
+  return p;
 }
 
 /// Everything by which a bug shows, over a few orders of warps and copies.

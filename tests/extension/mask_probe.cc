@@ -1,4 +1,4 @@
-// After mask.patch, which adds a window of fixed width and tells `paper` alone.
+// After mask.patch, which adds a mask without a parameter, and tells `paper` alone.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,20 +19,20 @@ Problem problem() {
   p.shape = {2, 4, 2, 90, 70, 24};  // the first queries see nothing
   p.pass = Pass::kBoth;
   p.d_o = GradSource::kRandom;
-  p.window = true;
+  p.recent = true;
   return p;
 }
 
 void kernels_that_were_not_told_refuse_it_by_name() {
   for (const Kernel* kernel : registry::kernels())
-    expect_taken_or_refused_by_name(*kernel, problem(), "--window");
+    expect_taken_or_refused_by_name(*kernel, problem(), "--recent");
 }
 
-/// Keys before the window are hidden: 17 a row, fewer where the window begins before key 0.
+/// Keys before the last 17 are hidden, fewer where these begin before key 0.
 void its_pairs_are_counted() {
   Problem p;
   p.shape = {1, 1, 1, 40, 40, 8};
-  p.window = true;
+  p.recent = true;
   double pairs = 0;
   for (int q = 0; q < 40; ++q) pairs += std::min(q + 1, 17);
   expect(count_visible(p, {}).pairs == pairs, "FLOP are counted over other pairs");
@@ -47,9 +47,9 @@ void who_was_told_is_right() {
     const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
     expect(v.checked() && v.ok(), kernel->info().name + " is wrong");
     Problem wider = p;
-    wider.window = false;
+    wider.recent = false;
     wider.causal = true;
-    expect(!oracle::verify(wider, in, out, VerifyLevel::kFull).ok(), "the window hides nothing");
+    expect(!oracle::verify(wider, in, out, VerifyLevel::kFull).ok(), "the mask hides nothing");
   }
 }
 

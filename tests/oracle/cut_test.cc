@@ -32,6 +32,22 @@ TEST(Cut, TakesFromEachBatchElementItsOwnRowsAndMask) {
       EXPECT_EQ(small.inputs.key_mask[b * 5 + j], in.key_mask[b * 8 + j]) << b << " " << j;
 }
 
+// A window as long as that of the whole would hide nothing of the copy.
+TEST(Cut, AWindowBecomesAsMuchShorterAsTheKeys) {
+  Problem p = problem({1, 1, 1, 800, 1000, 4});
+  p.window_left = 100, p.window_right = 0;
+  const Inputs in = host::random_inputs(p);
+  const Problem tenth = cut(p, in, {1, 1, 1, 80, 100, 4}).problem;
+  EXPECT_EQ(tenth.window_left, 10);
+  EXPECT_EQ(tenth.window_right, 0);
+  p.window_left = 3;
+  p.window_right.reset();
+  const Problem least = cut(p, in, {1, 1, 1, 80, 100, 4}).problem;
+  EXPECT_EQ(least.window_left, 1) << "a window of the own key alone is another mask";
+  EXPECT_FALSE(least.window_right.has_value());
+  EXPECT_EQ(cut(p, in, p.shape).problem.window_left, 3);
+}
+
 TEST(Cut, OneQueryOfManyKeysBecomesTapeableToo) {
   const Shape decode = {1, 1, 1, 1, 1 << 20, 32};
   const Shape small = tapeable(decode);

@@ -59,6 +59,17 @@ TEST(Sample, LooksAtTheFirstRowsOfACausalMaskThatSeeAKey) {
               IsSubsetOf(sample_rows(p)[0].rows));
 }
 
+TEST(Sample, LooksAtBothSidesOfWhereAWindowBegins) {
+  Problem p = problem({1, 1, 1, 100000, 90000, 4});
+  p.window_left = 30000;
+  EXPECT_THAT((std::vector<std::int64_t>{40000, 40001}), IsSubsetOf(sample_rows(p)[0].rows))
+      << "the last that sees key 0, and the first that does not";
+  p.window_left.reset();
+  p.window_right = 20000;
+  EXPECT_THAT((std::vector<std::int64_t>{79998, 79999}), IsSubsetOf(sample_rows(p)[0].rows))
+      << "the last that does not see the last key, and the first that does";
+}
+
 // Most of the weight of many queries lies on the longest key.
 TEST(Sample, LooksAtTheLongestKeyThatIsKept) {
   Problem p = problem({2, 2, 2, 8, 50000, 4});

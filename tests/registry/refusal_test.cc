@@ -51,6 +51,9 @@ Problem with(Feature f, Problem p) {
     case Feature::kKeyMask:
       p.padding = PaddingMask::kRandom;
       break;
+    case Feature::kWindow:
+      p.window_left = 3;
+      break;
     case Feature::kValueDim:
       p.shape.own_d_v = p.shape.d / 2;
       break;

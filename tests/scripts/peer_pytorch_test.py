@@ -64,6 +64,15 @@ class PyTorchPeer(ScriptTest):
             self.measure(*rows[:-2], "--pass", "backward", "--type", "flash", "--scale", "0.3"), 8
         )
 
+    def test_windows_are_aligned_with_the_last_keys(self):
+        shape = ["--b", "2", "--h", "2", "--q_len", "1,24", "--kv_len", "40", "--d", "16"]
+        padding = ["--mask", "none,random", "--mask_keep", "0.9"]
+        for window, count in (
+            (["--causal", "--window_left", "0,7"], 8),
+            (["--window_left", "7", "--window_right", "3,none", *padding], 16),
+        ):
+            self.passed(self.measure(*shape, *window, "--pass", "both"), count)
+
     def test_gradients_of_a_gpu_can_be_judged_by_a_sample(self):
         """The log-sum-exp that goes with them is right with every mask and with grouped heads."""
         import peer_pytorch

@@ -83,6 +83,8 @@ TEST(Expand, ABareSwitchIsTrueAndAListSweeps) {
 TEST(Expand, CasesThatDifferInNothingAreKeptOnce) {
   // Without a random mask --mask_keep changes nothing; without `paper` a block changes nothing.
   EXPECT_EQ(expand_flags({{"mask", "none,random"}, {"mask_keep", "0.3,0.7"}}).size(), 3u);
+  EXPECT_EQ(expand_flags({{"window_left", "none,0,1k:4k:x2"}, {"window_right", "none,7"}}).size(),
+            10u);
   const auto groups = expand_flags({{"type", "flash,paper"}, {"q_block", "16,32"}});
   ASSERT_EQ(groups.size(), 1u);
   EXPECT_EQ(groups[0].cases.size(), 3u);
@@ -186,6 +188,7 @@ TEST(Expand, ALineThatReproducesACaseIsReadAsThatCase) {
       {{"input", "b"}, {"q_name", "query"}, {"mask_name", "keep"}, {"do_name", "grad"}},
       {{"q", "a"}, {"k", "b"}, {"v", "c"}, {"v_name", "x"}, {"layout", "bshd"}, {"mask", "random"}},
       {{"mask", "random"}, {"mask_keep", "0.25"}, {"scale", "-0.5"}, {"seed", "7"}},
+      {{"window_left", "5"}, {"window_right", "0"}, {"q_len", "9"}},
       {{"type", "paper"}, {"q_block", "7"}, {"kv_block", "9"}, {"cache", "cold"}, {"h_kv", "1"}},
   };
   for (const Given& given : asked) {

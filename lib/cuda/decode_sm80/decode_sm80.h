@@ -21,7 +21,7 @@ inline constexpr KernelFamily kFamily = {
     .description =
         "FlashDecoding for up to 16 query rows a K/V head: equal shares of all keys, "
         "mma.sync, cp.async; forward, d up to 256",
-    .supports = {.features = {Feature::kCausal, Feature::kKeyMask},
+    .supports = {.features = {Feature::kCausal, Feature::kKeyMask, Feature::kWindow},
                  .dtypes = {Dtype::kBf16, Dtype::kF16},
                  .max_d = kMaxHeadDim},
     .min_capability = 80,

@@ -30,7 +30,8 @@ std::vector<Launch> backward(const Extent& e);
 inline constexpr KernelFamily kFamily = {
     .name = "mma_sm80",
     .description = "FlashAttention-2 on tensor cores: mma.sync, ldmatrix, cp.async; d up to 256",
-    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
+    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
+                              Feature::kWindow},
                  .dtypes = {Dtype::kBf16, Dtype::kF16},
                  .max_d = kMaxHeadDim},
     .min_capability = 80,

@@ -24,7 +24,8 @@ std::vector<Launch> backward(const Extent& e);
 inline constexpr KernelFamily kFamily = {
     .name = "simt_f32",
     .description = "tiled, online softmax (FlashAttention-2) in f32 multiply-adds; any d",
-    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
+    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
+                              Feature::kWindow},
                  .dtypes = {Dtype::kF32, Dtype::kBf16, Dtype::kF16},
                  .max_d = 1024},
     .min_capability = 75,

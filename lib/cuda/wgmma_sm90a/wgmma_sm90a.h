@@ -31,7 +31,8 @@ std::vector<Launch> backward(const Extent& e);
 inline constexpr KernelFamily kFamily = {
     .name = "wgmma_sm90a",
     .description = "FlashAttention-3: wgmma, TMA, a producer warpgroup; on 9.0 alone, d up to 256",
-    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask},
+    .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
+                              Feature::kWindow},
                  .dtypes = {Dtype::kBf16, Dtype::kF16},
                  .max_d = kMaxHeadDim},
     .min_capability = 90,
