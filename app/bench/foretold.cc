@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <utility>
 
 #include "app/case/memory.h"
 #include "app/case/prepared_case.h"
@@ -37,13 +38,14 @@ constexpr std::size_t kFastMemory = std::size_t{32} << 20;
 /// What decides the speed of a call, lengths and batch apart.
 std::string kind_of(const RoutedCase& c) {
   const Problem& p = c.request.problem;
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {}", c.route->kernel->info().name,
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", c.route->kernel->info().name,
                      name(p.pass), name(p.dtype), name(p.kv_dtype()), p.shape.d, p.shape.d_v(),
-                     p.causal, p.windowed(), p.shape.q_len == 1, c.place.isa.value_or(""),
-                     c.place.threads.value_or(0), c.place.device.value_or(""));
+                     p.causal, p.window_left.value_or(-1), p.window_right.value_or(-1),
+                     p.shape.q_len == 1, c.place.isa.value_or(""), c.place.threads.value_or(0),
+                     c.place.device.value_or(""));
 }
 
-/// `c` with fewer heads and shorter. Its files, if any, fix its shape.
+/// `c` with fewer heads and shorter, its windows as well. Its files, if any, fix its shape.
 RoutedCase small_version(RoutedCase c, std::int64_t length) {
   Shape& s = c.request.problem.shape;
   const std::int64_t group = s.group();
@@ -51,7 +53,8 @@ RoutedCase small_version(RoutedCase c, std::int64_t length) {
   s.h_kv = std::min<std::int64_t>(s.h_kv, std::max(c.traits().host_threads, 2));
   s.h = s.h_kv * group;
   s.q_len = std::min(s.q_len, length);
-  s.kv_len = std::min(s.kv_len, length);
+  const std::int64_t kv_len = std::exchange(s.kv_len, std::min(s.kv_len, length));
+  shorten_windows(c.request.problem, kv_len);
   return c;
 }
 

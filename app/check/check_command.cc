@@ -35,12 +35,14 @@ namespace {
 
 /// `auto` goes further here than in bench: a whole reference is the point. Some seconds' worth.
 constexpr double kFullBelowFlop = 5e10;
+constexpr double kFullBelowDenseFlop = 8 * kFullBelowFlop;  ///< hidden pairs are passed over
 
 VerifyLevel level_of(VerifyMode mode, const Problem& p) {
   const VerifyLevel level = oracle::choose_level(mode, p);
   if (mode != VerifyMode::kAuto || level == VerifyLevel::kFull) return level;
-  return count_work(p, expected_visible(p)).flop_visible <= kFullBelowFlop ? VerifyLevel::kFull
-                                                                           : level;
+  const Work work = count_work(p, expected_visible(p));
+  const bool fits = work.flop_visible <= kFullBelowFlop && work.flop_dense <= kFullBelowDenseFlop;
+  return fits ? VerifyLevel::kFull : level;
 }
 
 /// An emulator takes up to 4 ns per FLOP: what takes it most of a minute is no case of a suite.
@@ -206,16 +208,19 @@ class Check {
 
   /// What judges the gradients is judged itself, once for every mask of a sweep.
   void run_chain_of_workload(const Problem& p, const Inputs& in) {
-    const auto mask = std::make_tuple(p.causal, p.windowed(), p.padding);
+    const auto mask = std::make_tuple(p.causal, p.window_left, p.window_right, p.padding);
     const bool seen = std::find(masks_.begin(), masks_.end(), mask) != masks_.end();
     if (seen || interrupted() || !p.needs_gradients()) return;
     masks_.push_back(mask);
     run_chain({"gradient_chain/" + sweep::flags(p), p}, in);
   }
 
+  using Window = std::optional<std::int64_t>;
+  using Masks = std::tuple<bool, Window, Window, PaddingMask>;  // causal, left, right
+
   const CheckRequest& request_;
   measure::Clock& clock_;
-  std::vector<std::tuple<bool, bool, PaddingMask>> masks_;  // causal, window, padding
+  std::vector<Masks> masks_;
   std::vector<Checked> checked_;
 };
 

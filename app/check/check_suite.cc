@@ -80,6 +80,9 @@ constexpr Row kWindows[] = {
      "q_len=200 kv_len=200 d=64 causal=true window_left=0,1,63,128 mask=none,random"},
     {"window_on_both_sides",
      "q_len=130 kv_len=170 d=64 window_left=none,0,17 window_right=0,40 mask=none,random"},
+    {"window_of_real_tensors",
+     "q_len=150 kv_len=400 d=64 causal=true window_left=50 "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
     {"window_wider_than_all", "q_len=40 kv_len=60 d=32 window_left=500 window_right=59"},
     {"window_beside_rows_that_see_nothing",
      "q_len=100 kv_len=37 d=32 window_left=5 causal=false,true"},

@@ -14,6 +14,7 @@ struct Sizes {
   double row;      ///< one f32 number per query row
   double matrix;   ///< one f32 matrix of scores over all heads
   double visible;  ///< share of the pairs that count
+  double keys;     ///< share of the keys that some query sees, but for padding
 };
 
 Sizes sizes_of(const Problem& p) {
@@ -21,15 +22,20 @@ Sizes sizes_of(const Problem& p) {
   const TensorBytes t = tensor_bytes(p);
   const double rows = static_cast<double>(s.b * s.h * s.q_len);
   const Work work = count_work(p, expected_visible(p));
-  return {static_cast<double>(t.q),           static_cast<double>(t.k),
-          static_cast<double>(t.v),           static_cast<double>(t.o),
-          static_cast<double>(t.lse),         rows * static_cast<double>(s.kv_len) * 4,
-          work.flop_visible / work.flop_dense};
+  const double key_rows = static_cast<double>(s.b * s.h_kv) * static_cast<double>(s.kv_len);
+  return {static_cast<double>(t.q),
+          static_cast<double>(t.k),
+          static_cast<double>(t.v),
+          static_cast<double>(t.o),
+          static_cast<double>(t.lse),
+          rows * static_cast<double>(s.kv_len) * 4,
+          work.flop_visible / work.flop_dense,
+          count_visible(p, {}).kv_rows / key_rows};
 }
 
 /// How often an inner loop runs over its operand: once per block, less the blocks that nobody sees.
-double passes(double length, double block, double visible) {
-  return std::max(std::ceil(length / block) * visible, 1.0);
+double passes(double length, double block, double visible, double least = 1) {
+  return std::max(std::ceil(length / block) * visible, least);
 }
 
 double normal_bytes(const Sizes& s, Pass pass) {
@@ -44,8 +50,8 @@ double paper_bytes(const Sizes& s, const Problem& p, std::int64_t kv_block) {
   const double n =
       passes(static_cast<double>(p.shape.kv_len), static_cast<double>(kv_block), s.visible);
   // Forward: Q read, O read and written. Backward: Q, O and dO read, dQ read and written.
-  const double forward = group * (s.k + s.v) + n * (s.q + 2 * s.o + 4 * s.row);
-  const double backward = 2 * group * (s.k + s.v) + n * (3 * s.q + 2 * s.o + 2 * s.row);
+  const double forward = group * s.keys * (s.k + s.v) + n * (s.q + 2 * s.o + 4 * s.row);
+  const double backward = 2 * group * s.keys * (s.k + s.v) + n * (3 * s.q + 2 * s.o + 2 * s.row);
   return of_pass(p.pass, forward, backward);
 }
 
@@ -55,10 +61,11 @@ double flash_bytes(const Sizes& s, const Problem& p, std::size_t fast_memory_byt
       std::max(std::floor(static_cast<double>(fast_memory_bytes) / 4 / row_bytes), 1.0);
   const double queries = static_cast<double>(p.shape.group() * p.shape.q_len);
   const double keys = static_cast<double>(p.shape.kv_len);
-  const double forward = s.q + s.o + s.row + passes(queries, block, s.visible) * (s.k + s.v);
+  const double forward =
+      s.q + s.o + s.row + passes(queries, block, s.visible, s.keys) * (s.k + s.v);
   // O and dO once, for D; then Q and dO read, dQ read and written, for every block of keys.
-  const double backward =
-      2 * s.o + 2 * (s.k + s.v) + passes(keys, block, s.visible) * (3 * s.q + s.o + 2 * s.row);
+  const double backward = 2 * s.o + 2 * s.keys * (s.k + s.v) +
+                          passes(keys, block, s.visible) * (3 * s.q + s.o + 2 * s.row);
   return of_pass(p.pass, forward, backward);
 }
 

@@ -9,7 +9,7 @@ namespace flashbench {
 
 /// Bytes that the three ways of computing attention must move to and from main memory by the
 /// analysis of the papers, which knows two memories: a fast one of a given size, and the main one.
-/// Blocks that no query sees are left out in proportion; `normal` leaves nothing out.
+/// Blocks and keys that no query sees are left out in proportion; `normal` leaves nothing out.
 ///
 /// normal (FlashAttention, Algorithms 0 and 3): steps read their operands and write their result,
 ///   so that f32 matrices [q_len, kv_len] move 4 times forward and 7 times backward.

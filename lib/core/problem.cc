@@ -63,6 +63,11 @@ std::optional<Rejection> invalid_window(const Problem& p) {
 
 }  // namespace
 
+void shorten_windows(Problem& p, std::int64_t kv_len) {
+  for (std::optional<std::int64_t>* window : {&p.window_left, &p.window_right})
+    if (*window) **window = (**window * p.shape.kv_len + kv_len - 1) / kv_len;
+}
+
 std::optional<Rejection> invalid(const Problem& p) {
   constexpr auto kInvalid = Rejection::Kind::kInvalid;
   const Shape& s = p.shape;

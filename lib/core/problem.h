@@ -115,10 +115,9 @@ struct Problem {
   Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
   std::optional<Dtype> own_kv_dtype = {};  ///< absent: as dtype. kv_dtype() is what counts
   bool causal = false;
-  /// Query i sees key j only where i + kv_len - q_len - window_left <= j, and j <= i + kv_len -
-  /// q_len
-  /// + window_right. Absent: no such end. A model's sliding window of W is causal with W - 1 on the
-  /// left (FlashAttention's window_size).
+  /// A query sees so many keys before its own and after it; absent: all. Its own is aligned at the
+  /// bottom right, that of query i is i + kv_len - q_len. A model's sliding window of W is causal
+  /// with W - 1 on the left (FlashAttention's window_size).
   std::optional<std::int64_t> window_left = {}, window_right = {};
   PaddingMask padding = PaddingMask::kNone;
   double mask_keep = 0.5;       ///< probability that the random mask keeps a key
@@ -135,6 +134,10 @@ struct Problem {
   constexpr bool windowed() const { return window_left || window_right; }
   bool needs_gradients() const { return pass != Pass::kForward; }
 };
+
+/// Makes the windows of a problem, which had `kv_len` keys, as much shorter as it has fewer now: 0
+/// only where they were.
+void shorten_windows(Problem& p, std::int64_t kv_len);
 
 /// nullopt for a well-formed problem; otherwise what is wrong and what would be right.
 std::optional<Rejection> invalid(const Problem& p);

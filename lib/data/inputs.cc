@@ -101,7 +101,7 @@ Tensor load_key_side(const Problem& p, const Dims& dims, const Located& from,
   const auto is_seen = [&](std::int64_t b, std::int64_t row) {
     return visible[static_cast<std::size_t>(b)].kept().holds(row);
   };
-  require_finite(t, from, is_seen, "every row that no padding mask hides must be finite");
+  require_finite(t, from, is_seen, "every row that some query sees must be finite");
   return t;
 }
 

@@ -89,7 +89,7 @@ class Case {
       for (std::int64_t b = 0; b < a.dims.b; ++b)
         for (std::int64_t h = 0; h < a.dims.h; ++h)
           for (std::int64_t j = 0; j < a.dims.rows; ++j)
-            if (!def_.kept(b, j))
+            if (!def_.counts(b, j))
               std::fill_n(a.x.begin() + static_cast<std::ptrdiff_t>(a.dims.index(b, h, j, 0)),
                           a.dims.d, 0.0);
     };

@@ -45,7 +45,7 @@ class ColumnBlock {
         dk_(keys_, d_),
         dv_(keys_, d_v_) {
     std::vector<std::uint8_t> keep;
-    for (const std::int64_t j : which) keep.push_back(def.kept(b, j) ? 1 : 0);
+    for (const std::int64_t j : which) keep.push_back(def.counts(b, j) ? 1 : 0);
     k_.gather(def.inputs().k, b, h_kv, which, keep);
     k_.derive();
     v_.gather(def.inputs().v, b, h_kv, which, keep);
@@ -62,6 +62,8 @@ class ColumnBlock {
                       weights();
                       accumulate();
                     });
+    for (Doubles* mean : {&dk_.mean, &dv_.mean})
+      for (double& x : *mean) x /= std::max(static_cast<double>(loaded_), 1.0);
     ColumnResults results;
     results.dv = expect(dv_, &OfKey::p, 1.0);
     results.dk = expect(dk_, &OfKey::ds, scale_);
@@ -140,7 +142,7 @@ class ColumnBlock {
   std::vector<OfKey> of_key_;
   Panel k_, v_, q_, do_;
   std::span<const RowStats> tile_stats_;
-  std::int64_t tile_h_ = 0;
+  std::int64_t tile_h_ = 0, loaded_ = 0;  // loaded: rows so far
   std::vector<std::int64_t> tile_rows_;
   Tile p_, ds_;
   Doubles ds_of_rounded_o_;  // [keys, rows of the tile]: what rounding O gives to dS, through D
@@ -186,6 +188,7 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
   if (!any) return false;
   tile_h_ = h;
   tile_rows_ = rows;
+  loaded_ += static_cast<std::int64_t>(rows.size());
   tile_stats_ = stats_.subspan(static_cast<std::size_t>(g * q_len + rows.front()), rows.size());
   std::vector<std::uint8_t> keep;
   for (const RowStats& s : tile_stats_) keep.push_back(s.empty ? 0 : 1);
@@ -282,9 +285,7 @@ void ColumnBlock::accumulate(const Tile& tile, const Panel& x, Sums& sums) const
   sums.parts.see(sums.total.value);
   add(tile.noise, x.square, sums.weighed);
   if (any_lost_) add(tile.lost, x.magnitude, sums.lost);
-  const double share = 1 / static_cast<double>(stats_.size());
-  for (std::int64_t m = 0; m < x.rows * x.d; ++m)
-    sums.mean.data()[m % x.d] += share * x.x.data()[m];
+  for (std::int64_t m = 0; m < x.rows * x.d; ++m) sums.mean.data()[m % x.d] += x.x.data()[m];
   add_up_equal(tile, x, sums);
 }
 

@@ -26,18 +26,12 @@ double operations(const Shape& s) {
   return static_cast<double>(s.b * s.h_kv) * tape_operations(s, kKvBlock);
 }
 
-/// A window where `kv_len` keys are left of `all`: in the same proportion, 0 only where it was.
-std::int64_t shorter(std::int64_t window, std::int64_t kv_len, std::int64_t all) {
-  return (window * kv_len + all - 1) / all;
-}
-
 }  // namespace
 
 OwnedCase cut(const Problem& p, const Inputs& in, const Shape& shape) {
   OwnedCase c{p, {}};
   c.problem.shape = shape;
-  for (std::optional<std::int64_t>* window : {&c.problem.window_left, &c.problem.window_right})
-    if (*window) **window = shorter(**window, shape.kv_len, p.shape.kv_len);
+  shorten_windows(c.problem, p.shape.kv_len);
   c.inputs.q = first_of(in.q, shape.q_dims());
   c.inputs.k = first_of(in.k, shape.k_dims());
   c.inputs.v = first_of(in.v, shape.v_dims());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "core/problem.h"
 #include "core/tensor.h"
@@ -41,9 +42,27 @@ class Definition {
   /// bottom right: where causal, j <= own; in a window, own - left <= j <= own + right.
   bool visible(std::int64_t b, std::int64_t i, std::int64_t j) const {
     const Problem& p = *problem_;
-    const std::int64_t own = i + shape().kv_len - shape().q_len;
+    const std::int64_t own = own_key(i);
     return kept(b, j) && (!p.causal || j <= own) && (!p.window_left || own - *p.window_left <= j) &&
            (!p.window_right || j <= own + *p.window_right);
+  }
+  /// The keys that may be visible to row i, [begin, end): padding may hide any.
+  std::int64_t begin_of_row(std::int64_t i) const {
+    const std::optional<std::int64_t> left = problem_->window_left;
+    return left ? std::clamp<std::int64_t>(own_key(i) - *left, 0, shape().kv_len) : 0;
+  }
+  std::int64_t end_of_row(std::int64_t i) const {
+    std::int64_t end = shape().kv_len;
+    if (problem_->causal) end = std::min(end, own_key(i) + 1);
+    if (problem_->window_right) end = std::min(end, own_key(i) + *problem_->window_right + 1);
+    return std::max<std::int64_t>(end, 0);
+  }
+  /// The keys that may be visible to some row: from row to row the ends move on by one key.
+  std::int64_t begin_of_all() const { return begin_of_row(0); }
+  std::int64_t end_of_all() const { return end_of_row(shape().q_len - 1); }
+  /// Key j is visible to some row. What the others hold changes nothing, a NaN included.
+  bool counts(std::int64_t b, std::int64_t j) const {
+    return begin_of_all() <= j && j < end_of_all() && kept(b, j);
   }
   /// The score of query i and key j of query head h; `s` is scale·q·k. T: double, or a number that
   /// carries derivatives: this line is all that the oracle is told of a modification.
@@ -57,12 +76,14 @@ class Definition {
   }
   /// The row sees no key.
   bool empty_row(std::int64_t b, std::int64_t i) const {
-    for (std::int64_t j = 0; j < shape().kv_len; ++j)
+    for (std::int64_t j = begin_of_row(i); j < end_of_row(i); ++j)
       if (visible(b, i, j)) return false;
     return true;
   }
 
  private:
+  std::int64_t own_key(std::int64_t i) const { return i + shape().kv_len - shape().q_len; }
+
   const Problem* problem_;
   const Inputs* inputs_;
 };

@@ -69,13 +69,13 @@ class Products {
  public:
   double sum = 0, squares = 0, variance = 0;
 
-  /// `noise` has row r of this head as `first` + r.
+  /// `noise` has row r of this head as `first` + r; `rows` of them count.
   template <typename Keep, typename Unit>
   void add(std::int64_t b, std::int64_t h, const Tensor& exact, const Doubles& x,
            const Tensor& noisy, const Doubles& y, const TensorNoise& noise, std::int64_t first,
-           Keep keep, Unit unit) {
+           std::int64_t rows, Keep keep, Unit unit) {
     const Doubles along = project(exact, b, h, x, keep), with = project(noisy, b, h, y, keep);
-    const double repeats = noise.profile.repeats(static_cast<double>(exact.dims().rows));
+    const double repeats = noise.profile.repeats(static_cast<double>(rows));
     Doubles row;
     for (std::int64_t r = 0; r < exact.dims().rows; ++r) {
       const auto n = static_cast<std::size_t>(r);
@@ -117,7 +117,7 @@ NoiseProfile profile_of(const Definition& def, const SampledGroup& group,
 NoiseProfile profile_of(const Definition& def, const ColumnPart& keys, const Expected& x) {
   NoiseProfile profile;
   for (std::size_t n = 0; n < keys.keys.size(); ++n)
-    if (def.kept(keys.b, keys.keys[n])) profile.add(keys.keys[n], x, n, 1);
+    if (def.counts(keys.b, keys.keys[n])) profile.add(keys.keys[n], x, n, 1);
   profile.finish();
   return profile;
 }
@@ -143,7 +143,10 @@ TensorNoise noise_of(const Definition& def, const SampledGroup& group, NoiseProf
   return {std::move(profile), Rounding(def.problem().dtype), noise_of_p(def, group).one};
 }
 
-/// What one column of V holds over the kept keys.
+/// Keys that may be visible to some row.
+std::int64_t keys_in_all(const Definition& def) { return def.end_of_all() - def.begin_of_all(); }
+
+/// What one column of V holds over the keys that count.
 struct KeyRanges {
   Doubles low, high;
 };
@@ -154,7 +157,7 @@ KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
   KeyRanges r{Doubles(d, inf), Doubles(d, -inf)};
   Doubles row;
   for (std::int64_t j = 0; j < def.shape().kv_len; ++j) {
-    if (!def.kept(b, j)) continue;
+    if (!def.counts(b, j)) continue;
     load(def.inputs().v, b, h_kv, j, row);
     for (std::size_t c = 0; c < d; ++c) {
       r.low[c] = std::min(r.low[c], row[c]);
@@ -184,7 +187,10 @@ Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int
 /// Whether all rows of Q that see something hold, and see, the same: then P is.
 bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   const Shape& s = def.shape();
-  if ((def.problem().causal || def.problem().windowed()) && s.q_len > 1) return false;
+  // Neither end of what a row may see falls.
+  if (def.begin_of_row(0) != def.begin_of_row(s.q_len - 1) ||
+      def.end_of_row(0) != def.end_of_row(s.q_len - 1))
+    return false;
   Doubles first, row;
   for (std::int64_t n = 0; n < s.group() * s.q_len; ++n) {
     const std::int64_t i = n % s.q_len;
@@ -279,12 +285,12 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
       if (noise.profile.channel(c) > 0) values += square(row[c] / noise.profile.channel(c));
       got[c] += row[c];
       of_values[c] += noise.of(row[c]);
-      if (!def.kept(group.b, j)) continue;  // exactly 0
+      if (!def.counts(group.b, j)) continue;  // exactly 0
       // Next to the smallest number rounding has no random sign: 0 loses what it stands for.
       if (std::abs(row[c]) < 8 * smallest) alike[c] += smallest;
       if (one_p) alike[c] += 2.0 / 3 * std::sqrt(noise.rounding.stored(row[c]));
     }
-    if (!def.kept(group.b, j)) continue;
+    if (!def.counts(group.b, j)) continue;
     sizes += noise.profile.row(j, 1) / static_cast<double>(d);
     excess += noise.profile.excess(j, 1, values) / static_cast<double>(d);
   }
@@ -297,7 +303,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
       of_rows[c] += square(row[c]) * (stats[n].from_lse() + stats[n].alike);
     }
   }
-  const double repeats = noise.profile.repeats(static_cast<double>(s.kv_len));
+  const double repeats = noise.profile.repeats(static_cast<double>(keys_in_all(def)));
   const double all = noise_of_p(def, group).all;
   for (std::size_t c = 0; c < d; ++c) {
     const double variance = square(noise.profile.channel(c)) * (repeats * sizes + excess) +
@@ -314,7 +320,7 @@ void check_score_products(const Definition& def, const Outputs& out, const Sampl
   const TensorNoise dq = noise_of(def, group, profile_of(def, group, &RowResults::dq));
   const TensorNoise dk = noise_of(def, group, profile_of(def, keys, keys.results.dk));
   const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, i); };
-  const auto kept = [&](std::int64_t j) { return def.kept(group.b, j); };
+  const auto counts = [&](std::int64_t j) { return def.counts(group.b, j); };
   if (dq.profile.channels().empty() || dk.profile.channels().empty()) return;
   std::mt19937_64 random(def.problem().seed);
   for (int n = 0; n < kVectors; ++n) {
@@ -323,10 +329,11 @@ void check_score_products(const Definition& def, const Outputs& out, const Sampl
     Products queries, with_keys;
     for (std::int64_t g = 0; g < s.group(); ++g) {
       const std::int64_t h = group.h_kv * s.group() + g;
-      queries.add(group.b, h, def.inputs().q, a, out.dq, b, dq, g * s.q_len, sees,
+      queries.add(group.b, h, def.inputs().q, a, out.dq, b, dq, g * s.q_len, s.q_len, sees,
                   [&](std::int64_t i) { return norm(def.inputs().d_o, group.b, h, i); });
     }
-    with_keys.add(group.b, group.h_kv, def.inputs().k, b, out.dk, a, dk, 0, kept, one);
+    with_keys.add(group.b, group.h_kv, def.inputs().k, b, out.dk, a, dk, 0, keys_in_all(def),
+                  counts, one);
     check.number(with_keys.sum, queries.sum,
                  kDeviations * std::sqrt(queries.variance + with_keys.variance),
                  {group.b, group.h_kv, 0, 0});
@@ -339,7 +346,7 @@ void check_value_products(const Definition& def, const Outputs& out, const Sampl
   const TensorNoise o = noise_of(def, group, profile_of(def, group, &RowResults::o));
   const TensorNoise dv = noise_of(def, group, profile_of(def, keys, keys.results.dv));
   const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, i); };
-  const auto kept = [&](std::int64_t j) { return def.kept(group.b, j); };
+  const auto counts = [&](std::int64_t j) { return def.counts(group.b, j); };
   if (o.profile.channels().empty() || dv.profile.channels().empty()) return;
   const double all = noise_of_p(def, group).all;
   std::mt19937_64 random(def.problem().seed);
@@ -349,8 +356,9 @@ void check_value_products(const Definition& def, const Outputs& out, const Sampl
     Products queries, with_keys;
     for (std::int64_t g = 0; g < s.group(); ++g)
       queries.add(group.b, group.h_kv * s.group() + g, def.inputs().d_o, b, out.o, a, o,
-                  g * s.q_len, sees, one);
-    with_keys.add(group.b, group.h_kv, def.inputs().v, a, out.dv, b, dv, 0, kept, one);
+                  g * s.q_len, s.q_len, sees, one);
+    with_keys.add(group.b, group.h_kv, def.inputs().v, a, out.dv, b, dv, 0, keys_in_all(def),
+                  counts, one);
     // P is computed again for dV: what is off in all of a row moves all that it gives to the keys.
     check.number(with_keys.sum, queries.sum,
                  kDeviations * std::sqrt(queries.variance + with_keys.variance +

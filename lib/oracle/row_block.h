@@ -68,7 +68,7 @@ class RowBlock {
     std::vector<EqualEntries> equal;  ///< keys of equal P, then dS
   };
 
-  /// Calls step(first key, keys of the tile, which of them the padding mask keeps) for every tile
+  /// Calls step(first key, keys of the tile, which of them some query sees) for every tile
   /// of keys that some row of the block sees.
   template <typename Step>
   void for_tiles(Step step) const {
@@ -82,7 +82,7 @@ class RowBlock {
       if (std::none_of(keys.begin(), keys.end(), [&](std::int64_t j) { return some_row_sees(j); }))
         continue;
       keep.clear();
-      for (const std::int64_t j : keys) keep.push_back(def_.kept(b_, j) ? 1 : 0);
+      for (const std::int64_t j : keys) keep.push_back(def_.counts(b_, j) ? 1 : 0);
       step(j0, keys, keep);
     }
   }

@@ -52,13 +52,14 @@ std::int64_t per_head(std::int64_t of_problem, std::int64_t heads) {
   return std::max<std::int64_t>(2, (of_problem + heads - 1) / heads);
 }
 
-std::int64_t longest_key(const Tensor& k, std::int64_t b, std::int64_t h,
-                         const std::vector<std::uint8_t>& key_mask) {
+/// Of those that count.
+std::int64_t longest_key(const Definition& def, std::int64_t b, std::int64_t h) {
+  const Tensor& k = def.inputs().k;
   const Dims& dims = k.dims();
-  std::int64_t longest = 0;
+  std::int64_t longest = def.begin_of_all();
   double largest = -1;
-  for (std::int64_t j = 0; j < dims.rows; ++j) {
-    if (!key_mask.empty() && key_mask[static_cast<std::size_t>(b * dims.rows + j)] == 0) continue;
+  for (std::int64_t j = def.begin_of_all(); j < def.end_of_all(); ++j) {
+    if (!def.kept(b, j)) continue;
     double sum = 0;
     const std::int64_t first = dims.index(b, h, j, 0);
     for (std::int64_t c = first; c < first + dims.d; ++c) {
@@ -78,9 +79,10 @@ std::int64_t longest_key(const Tensor& k, std::int64_t b, std::int64_t h,
 std::vector<HeadSample> sample_rows(const Problem& p) {
   const Shape& s = p.shape;
   std::vector<std::int64_t> also;
-  const std::int64_t first_seeing = s.q_len - s.kv_len;  // causal: the first row that sees a key
-  if (p.causal && first_seeing > 0) also = {first_seeing - 1, first_seeing, first_seeing + 1};
-  if (p.causal) also.push_back(1);
+  const std::int64_t right = p.causal ? 0 : p.window_right.value_or(s.q_len);
+  const std::int64_t first_seeing = s.q_len - s.kv_len - right;  // the first row that sees a key
+  if (first_seeing > 0) also = {first_seeing - 1, first_seeing, first_seeing + 1};
+  if (right == 0) also.push_back(1);
   const std::int64_t diagonal = s.kv_len - s.q_len;
   if (p.window_left)  // the last row that sees key 0, and the first that does not
     for (const std::int64_t more : {1, 0}) also.push_back(*p.window_left - diagonal + more);
@@ -100,12 +102,16 @@ std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in) {
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h_kv; ++h) sample.push_back({b, h, {}});
   const auto heads = static_cast<std::int64_t>(sample.size());
+  const Definition def(p, in);
+  // What nobody sees is exactly 0, which is looked at elsewhere, all of it.
+  const std::int64_t begin = def.begin_of_all(), count = def.end_of_all() - begin;
 #pragma omp parallel for schedule(dynamic) if (worth_threads(s))
   for (std::int64_t n = 0; n < heads; ++n) {
     HeadSample& head = sample[static_cast<std::size_t>(n)];
     Picker random(p.seed + 0x6b657973 + static_cast<std::uint64_t>(n));
-    head.rows = pick(s.kv_len, 1 + per_head(kKeysPerProblem, heads),
-                     {longest_key(in.k, head.b, head.h, in.key_mask)}, random);
+    head.rows = pick(count, 1 + per_head(kKeysPerProblem, heads),
+                     {longest_key(def, head.b, head.h) - begin}, random);
+    for (std::int64_t& j : head.rows) j += begin;
   }
   return sample;
 }

@@ -41,9 +41,9 @@ std::string result_text(const Result& r);
 /// "b1 h8/2 4096x4096 d128": h/h_kv where they differ, q_len x kv_len.
 std::string workload_text(const Workload& w);
 
-/// "none", "causal", "random 0.5", "causal+random 0.5", "causal+file".
+/// "none", "causal", "random 0.5", "causal+window left 127", "causal+file".
 std::string mask_text(const Workload& w);
-/// "no mask", "causal", "random 0.5", and whatever else is not usual: "causal, window 128".
+/// "no mask", "causal", "random 0.5", and whatever else is not usual: "causal, constant values".
 std::string mask_phrase(const Workload& w);
 
 }  // namespace flashbench::report

@@ -37,28 +37,6 @@ constexpr auto kLayout = FB_MEMBER(problem.files.layout);
 
 // ---- what the general functions of parse.h do not say ----
 
-/// Numbers of keys, or "none".
-template <auto at>
-Axis parse_windows(const Asked& a) {
-  Axis axis;
-  for_each_item(a.setting, [&](const std::string& item) {
-    if (item == "none") {
-      axis.push_back([](Case& c) { at(c).reset(); });
-      return;
-    }
-    try {
-      for (const std::int64_t n : parse_counts(item, a.setting.where, Limits{.least = 0}))
-        axis.push_back([n](Case& c) { at(c) = n; });
-    } catch (const UsageError& error) {
-      throw UsageError(fmt::format("{}; or none", error.what()));
-    }
-  });
-  return axis;
-}
-template <auto at>
-std::string window_text(const Case& c) {
-  return at(c) ? fmt::format("{}", *at(c)) : "none";
-}
 template <auto at>
 constexpr Recorded recorded_window() {
   return {.place = Place::kWorkload,
@@ -293,7 +271,7 @@ constexpr Field kRows[] = {
      .said = always, .label = no_label,
      .recorded = one_of(recorded<&Workload::dtype>(recorded_as<kDtype>), words_of<Dtype>),
      .shown = {.phrase = "{}", .always = true}},
-    {.name = "causal", .help = "query i sees key j iff j <= i + kv_len - q_len",
+    {.name = "causal", .help = "query i sees key j only if j <= i + kv_len - q_len",
      .rank = {3, 3, 0, 4}, .parse = parse_switch<kCausal>, .text = print<kCausal>,
      .said = is_set<kCausal>,
      .label = [](const Case& c) { return std::string(kCausal(c) ? "causal" : "full"); },
@@ -301,14 +279,14 @@ constexpr Field kRows[] = {
      .shown = {.column = kMasks}},
     {.name = "window_left", .value = "N",
      .help = "query i sees key j only if j >= i + kv_len - q_len - N (default: none)",
-     .rank = {3, 3, 0, 4}, .parse = parse_windows<kWindowLeft>, .text = window_text<kWindowLeft>,
+     .rank = {3, 3, 0, 4}, .parse = parse_sizes_or_none<kWindowLeft>, .text = print_or_none<kWindowLeft>,
      .said = is_set<kWindowLeft>, .needs = Feature::kWindow,
      .recorded = recorded_window<kWindowLeft>(),
      .shown = {.title = "keys on a query's left", .phrase = "window left {}",
                .abbreviation = "left", .column = kMasks}},
     {.name = "window_right", .value = "N",
      .help = "and only if j <= i + kv_len - q_len + N; --causal is 0 (default: none)",
-     .rank = {3, 3, 0, 4}, .parse = parse_windows<kWindowRight>, .text = window_text<kWindowRight>,
+     .rank = {3, 3, 0, 4}, .parse = parse_sizes_or_none<kWindowRight>, .text = print_or_none<kWindowRight>,
      .said = is_set<kWindowRight>, .needs = Feature::kWindow,
      .recorded = recorded_window<kWindowRight>(),
      .shown = {.title = "keys on a query's right", .phrase = "window right {}",

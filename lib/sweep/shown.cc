@@ -19,7 +19,8 @@ struct Joint {
 std::string as_it_is(const std::string& cell) { return cell; }
 std::string mask_phrase(const std::string& cell) {
   if (cell == "none") return "no mask";
-  return cell == "causal" ? cell : "mask " + cell;
+  const bool padded = cell.find("random") != cell.npos || cell.find("file") != cell.npos;
+  return padded ? "mask " + cell : cell;
 }
 
 constexpr Joint kJoint[] = {
@@ -39,7 +40,7 @@ std::string_view column_of(const Field& f) {
 
 bool is_switch(const Field& f) { return f.recorded.type == ValueType::kBoolean; }
 
-/// "2 threads", "1 thread", "1 query", "cold cache", "window 128"; of a switch its name.
+/// "2 threads", "1 thread", "1 query", "cold cache", "window left 127"; of a switch its name.
 std::string phrase_of(const Field& f, const std::string& text) {
   if (text.empty()) return "";
   if (is_switch(f)) return std::string(recorded_name(f));

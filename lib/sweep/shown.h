@@ -40,7 +40,7 @@ std::string described(const CaseRecord& record, bool (*keep)(const Field&) = nul
                       std::span<const Field> table = fields());
 
 /// The same of fields that have a column of their own and no member of Workload, each behind a
-/// comma: ", window 128".
+/// comma: ", constant values".
 std::string others_text(const CaseRecord& record, std::span<const Field> table = fields());
 
 /// Whether the field says what is computed, not how.

@@ -56,6 +56,18 @@ TEST(IoModel, FlashMovesLeastAndNormalMostOfLongSequences) {
   }
 }
 
+TEST(IoModel, KeysThatNobodySeesAreNotMoved) {
+  Problem p = problem(1, 64);
+  p.shape.kv_len = 16384;
+  p.causal = true;
+  p.window_left = 1023;
+  for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
+    p.pass = pass;
+    const double once = count_work(p, expected_visible(p)).bytes;
+    EXPECT_NEAR(io_bytes(p, 64, kHuge).flash / once, 1, 0.01);
+  }
+}
+
 TEST(IoModel, ACausalMaskSparesBlocksButNotNormal) {
   Problem p = problem(4096, 64);
   const IoBytes full = io_bytes(p, 64, std::size_t{1} << 16);

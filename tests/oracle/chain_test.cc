@@ -108,6 +108,18 @@ TEST(Chain, WhatAMaskedOutKeyHoldsDoesNotMatter) {
     EXPECT_TRUE(link.ok()) << describe({link});
 }
 
+TEST(Chain, WhatKeysHoldThatAWindowHidesFromAllDoesNotMatter) {
+  Problem p;
+  p.shape = {1, 2, 1, 5, 30, 4};
+  p.pass = Pass::kBackward;
+  p.window_left = 3, p.window_right = 0;
+  Inputs in = host::random_inputs(p);
+  for (Tensor* t : {&in.k, &in.v})
+    for (std::int64_t n = 0; n < 22 * 4; ++n) t->set(n, std::nanf(""));
+  for (const ChainLink& link : check_gradient_chain(p, in))
+    EXPECT_TRUE(link.ok()) << describe({link});
+}
+
 TEST(Chain, LargeScoresDoNotOverflow) {
   Problem p;
   p.shape = {1, 2, 1, 12, 14, 8};

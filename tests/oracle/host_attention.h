@@ -161,7 +161,10 @@ class Attention {
     if (!in_.key_mask.empty() && in_.key_mask[static_cast<std::size_t>(b * s_.kv_len + j)] == 0)
       return false;
     const std::int64_t shift = defect_ == Defect::kCausalOffByOne ? 1 : 0;
-    return !p_.causal || j <= i + s_.kv_len - s_.q_len - shift;
+    const std::int64_t own = i + s_.kv_len - s_.q_len;
+    if (p_.window_left && j < own - *p_.window_left) return false;
+    if (p_.window_right && j > own + *p_.window_right) return false;
+    return !p_.causal || j <= own - shift;
   }
 
   /// Chains of at most 128 terms, as kernels have them.

@@ -70,6 +70,18 @@ TEST(Sample, LooksAtBothSidesOfWhereAWindowBegins) {
       << "the last that does not see the last key, and the first that does";
 }
 
+// Of keys that nobody sees there is nothing to learn: their noise is 0.
+TEST(Sample, TakesOnlyKeysThatSomeQuerySees) {
+  Problem p = problem({1, 1, 1, 10, 50000, 4}, Dtype::kF32, true);
+  p.window_left = 100;
+  Inputs in = host::random_inputs(p);
+  in.k.set(in.k.dims().index(0, 0, 123, 0), 1e6f);  // the longest, and unseen
+  const std::vector<HeadSample> keys = sample_keys(p, in);
+  EXPECT_THAT(keys[0].rows, testing::Each(testing::AllOf(testing::Ge(49890), testing::Lt(50000))));
+  EXPECT_THAT((std::vector<std::int64_t>{49890, 49999}), IsSubsetOf(keys[0].rows));
+  EXPECT_THAT(keys[0].rows, SizeIs(33));
+}
+
 // Most of the weight of many queries lies on the longest key.
 TEST(Sample, LooksAtTheLongestKeyThatIsKept) {
   Problem p = problem({2, 2, 2, 8, 50000, 4});

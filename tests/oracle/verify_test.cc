@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "system/error.h"
@@ -26,6 +27,7 @@ struct CorrectCase {
   Shape shape;
   bool causal;
   double keep;  ///< 1: no padding mask
+  std::optional<std::int64_t> window_left = {}, window_right = {};
 };
 
 // Each row is a shape that some judge would get wrong.
@@ -41,6 +43,10 @@ constexpr CorrectCase kCorrect[] = {
     {"all_padded", {1, 1, 1, 5, 9, 8}, false, 0},
     {"tall_head", {1, 1, 1, 33, 40, 300}, false, 1},
     {"head_dim_1", {1, 2, 2, 64, 64, 1}, true, 1},
+    {"window", {1, 2, 1, 96, 96, 32}, true, 1, 20},
+    {"window_on_both_sides", {1, 2, 2, 61, 90, 24}, false, 0.7, 9, 15},
+    {"window_of_few_of_many_keys", {1, 4, 2, 20, 700, 16}, true, 1, 30},
+    {"window_beyond_all", {1, 1, 1, 40, 30, 16}, false, 1, 500, 500},
 };
 
 class CorrectKernel : public testing::TestWithParam<CorrectCase> {};
@@ -53,6 +59,7 @@ TEST_P(CorrectKernel, PassesAtBothLevelsInEveryDtypeWithLogitsUpTo30) {
         Problem p = problem(c.shape, dtype, c.causal);
         p.padding = c.keep < 1 ? PaddingMask::kRandom : PaddingMask::kNone;
         p.mask_keep = c.keep;
+        p.window_left = c.window_left, p.window_right = c.window_right;
         const Inputs in = host::random_inputs(p, logits);
         const Verdict v = verify(p, in, host::attention(p, in), level);
         EXPECT_EQ(v.level, level);

@@ -119,7 +119,7 @@ TEST_F(DecodeSm80, ALaunchFindsWhatTheOneBeforeLeft) {
   EXPECT_EQ(run.wrong(), "");
 }
 
-// Rows whose keys begin after the first one: no flag poses them yet.
+// Rows whose keys begin after the first one.
 TEST_F(DecodeSm80, RowsMayBeginInLaterSteps) {
   const BandCase bands[] = {
       {"one_query", {1, 4, 2, 1, 300, 64}, 100, 0},

@@ -31,6 +31,11 @@ inline Mutation at(const char* file, const char* source, const char* instruction
   return {kDecode, file, source, instruction, replacement, occurrence};
 }
 
+inline PlantedBug with_window(PlantedBug bug) {
+  bug.window_left = 70;
+  return bug;
+}
+
 inline const PlantedBug kDecodeBugs[] = {
     // ---- A warp's ring
     in_decode("step_is_multiplied_before_it_arrived", "race",
@@ -81,6 +86,8 @@ inline const PlantedBug kDecodeBugs[] = {
                  R"(setp\.le\.s32(\s+%p\d+), %r\d+, %r\d+;)", "setp.eq.s32$1, 0, 0;")),
     in_decode("causal_offset_off_by_one", "wrong result",
               at(kVisible, kBandEnd, R"((add\.s32\s+%r\d+, %r\d+), 1;)", "$1, 0;")),
+    with_window(in_decode("window_begins_a_key_late", "wrong result",
+                          at(kVisible, kBandBegin, kDifference, "$&\n\tadd.s32 $1, $1, 1;"))),
     in_decode("which_keys_are_kept_is_ignored", "wrong result",
               at("contract/arguments.h", "return a.kept == nullptr",
                  R"(ld\.global\.u32(\s+)(%r\d+), .*;)", "mov.u32$1$2, $2;")),

@@ -54,6 +54,12 @@ inline const char* const kWaitsTogether =
     "the emulated wgmma.wait_group joins the four warps of a warpgroup, which hardware need not do";
 
 inline const PlantedBug kWgmmaBugs[] = {
+    {.name = "dkdv_window_ends_a_query_early",
+     .noticed_as = "wrong result",
+     .mutation = {kWgmmaDkdv, kVisible, kBandEnd, R"((add\.s32\s+%r\d+, %r\d+), 1;)", "$1, 0;",
+                  kAll},
+     .window_left = 70},
+
     // ---- Stages that are filled and emptied
     in_wgmma("scores_do_not_wait_for_keys", "race", no_wait("wait(shared.k_full(of.stage())")),
     in_wgmma("scores_do_not_wait_for_queries", "race", no_wait("wait(shared.q_full(group)")),
