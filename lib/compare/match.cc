@@ -40,7 +40,8 @@ void erase(const sweep::Field& f, Result& r) {
 
 std::string value_text(const sweep::Field& f, const Result& r) {
   const sweep::Value value = sweep::get(f, r);
-  return std::holds_alternative<std::monostate>(value) ? "-" : sweep::text_of(value);
+  if (!std::holds_alternative<std::monostate>(value)) return sweep::text_of(value);
+  return f.recorded.absent.empty() ? "-" : std::string(f.recorded.absent);
 }
 
 }  // namespace
@@ -92,7 +93,7 @@ std::string field_value(const Result& r, std::string_view field) {
 
 report::Result without_field(Result r, std::string_view field) {
   const sweep::Field& f = field_named(field, sweep::fields());
-  if (f.recorded.place == sweep::Place::kResult) erase(f, r);
+  if (f.recorded.place == sweep::Place::kResult || f.recorded.get == nullptr) erase(f, r);
   return r;
 }
 

@@ -33,7 +33,7 @@ std::vector<Pair> match_by(const report::Report& report, std::string_view field,
 /// The value of a field of match_by(), as text.
 std::string field_value(const report::Result& r, std::string_view field);
 
-/// `r` without that field, where it is not part of the workload: what all its pairs share.
+/// `r` without that field, where no member of the workload holds it: what all its pairs share.
 report::Result without_field(report::Result r, std::string_view field);
 
 /// Both were sampled round by round with each other: one workload and pass in one report, and

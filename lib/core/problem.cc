@@ -47,7 +47,7 @@ std::optional<Rejection> invalid_window(const Problem& p) {
   for (const auto& [flag, window] :
        {std::pair("window_left", p.window_left), std::pair("window_right", p.window_right)})
     if (window && (*window < 0 || *window > kMost))
-      return Rejection{kInvalid, fmt::format("--{} must be between 0 and {}, or none, got {}", flag,
+      return Rejection{kInvalid, fmt::format("--{} must be none or between 0 and {}, got {}", flag,
                                              kMost, *window)};
   if (p.causal && p.window_right.value_or(0) > 0)
     return Rejection{kInvalid,

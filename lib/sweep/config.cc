@@ -10,6 +10,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "sweep/field.h"
 #include "sweep/number.h"
 #include "sweep/text.h"
 #include "system/error.h"
@@ -62,27 +63,30 @@ json parse_config(std::string_view text, const std::string& path) {
   }
 }
 
-/// One scalar as the flag would have it on the command line.
-std::string scalar_text(const json& value, const std::string& where) {
+/// One scalar as the flag would have it on the command line. `absent`: what it calls null, or "".
+std::string scalar_text(const json& value, const std::string& where, std::string_view absent) {
   if (value.is_boolean()) return value.get<bool>() ? "true" : "false";
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number()) return value.dump();
+  if (value.is_null() && !absent.empty()) return std::string(absent);
   throw UsageError(
-      fmt::format("{} must be a number, a string, true, false or a list of these, "
+      fmt::format("{} must be a number, a string, true, false{} or a list of these, "
                   "got {}",
-                  where, value.is_null() ? "null" : value.type_name()));
+                  where, absent.empty() ? "" : ", null", value.type_name()));
 }
 
-Setting setting(const json& value, const std::string& where) {
+Setting setting(const json& value, const std::string& key, const std::string& where) {
+  const Field* field = find_field(fields(), key);
+  const std::string_view absent = field == nullptr ? "" : field->recorded.absent;
   Setting s{{}, where};
   if (!value.is_array()) {
-    s.values.push_back(scalar_text(value, where));
+    s.values.push_back(scalar_text(value, where, absent));
     return s;
   }
   if (value.empty()) throw UsageError(fmt::format("{} is an empty list", where));
   if (value.size() > kMaxCases)
     throw UsageError(fmt::format("{} has more than {} values", where, kMaxCases));
-  for (const json& element : value) s.values.push_back(scalar_text(element, where));
+  for (const json& element : value) s.values.push_back(scalar_text(element, where, absent));
   return s;
 }
 
@@ -104,7 +108,7 @@ Settings settings_of(const json& object, const std::string& path,
       continue;
     }
     vet_name(key, path, known);
-    out.emplace(key, setting(value, at(path, key)));
+    out.emplace(key, setting(value, key, at(path, key)));
   }
   return out;
 }
@@ -118,7 +122,7 @@ std::vector<Settings> zip_of_lists(const json& lists, const std::string& path,
     vet_name(key, path, known);
     const std::string where = at(path, "zip") + " " + quote(key);
     if (!value.is_array()) throw UsageError(fmt::format("{} must be a list", where));
-    const Setting all = setting(value, where);
+    const Setting all = setting(value, key, where);
     if (first_key.empty()) {
       first_key = key;
       points.resize(all.values.size());

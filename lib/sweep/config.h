@@ -10,8 +10,9 @@ namespace flashbench::sweep {
 
 /// Reads a workload file: one JSON object whose names are the flags' (`known`, without dashes).
 ///
-/// A value is a number, a string as the flag takes it ("4k", "512:16k:x2"), true or false, or an
-/// array of these. `name` and `source` are text for the reader. `zip` holds what varies together:
+/// A value is a number, a string as the flag takes it ("4k", "512:16k:x2"), true or false, null
+/// where the flag has a word for that (reports write null for "none"), or an array of these. `name`
+/// and `source` are text for the reader. `zip` holds what varies together:
 ///   "zip": [{"h": 32, "h_kv": 8, "d": 128}, {"h": 12, "d": 64}]   points, each a set of names
 ///   "zip": {"h": [32, 12], "d": [128, 64]}                        lists of one length
 /// Every point is swept on its own with the names outside of `zip`; a point may have a `name` and a

@@ -56,6 +56,7 @@ struct Recorded {
   std::string_view name = {};  ///< where it is not the flag's
   ValueType type = ValueType::kText;
   bool nullable = false;
+  std::string_view absent = {};  ///< the word that stands for null in flags; "": none does
   // What the report's schema says of the value.
   std::optional<double> least = {}, most = {};
   Words words = nullptr;  ///< the only ones that it may be

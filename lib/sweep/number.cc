@@ -15,15 +15,25 @@ namespace {
 
 constexpr std::string_view kDigits = "0123456789";
 
-[[noreturn]] void refuse_count(std::string_view text, std::string_view where) {
-  throw UsageError(
-      fmt::format("{} must be a whole number, digits with an optional k (1024) or m (1024*1024), "
-                  "such as 4096 or 4k; got {}",
-                  where, quote(text)));
+/// "none or ", where a word may stand for a number.
+std::string word_or(const Limits& limits) {
+  return limits.or_word == nullptr ? "" : fmt::format("{} or ", limits.or_word);
+}
+std::string did_you_mean_word(std::string_view text, const Limits& limits) {
+  return limits.or_word == nullptr ? "" : did_you_mean(text, {limits.or_word});
+}
+
+[[noreturn]] void refuse_count(std::string_view text, std::string_view where,
+                               const Limits& limits) {
+  throw UsageError(fmt::format(
+      "{} must be {}a whole number from {} on, digits with an optional k (1024) or m "
+      "(1024*1024), such as 4096 or 4k; got {}{}",
+      where, word_or(limits), limits.least, quote(text), did_you_mean_word(text, limits)));
 }
 
 /// nullopt when the value does not fit 63 bits.
-std::optional<std::int64_t> count_value(std::string_view text, std::string_view where) {
+std::optional<std::int64_t> count_value(std::string_view text, std::string_view where,
+                                        const Limits& limits) {
   const std::string_view whole = text;
   std::int64_t unit = 1;
   if (!text.empty() && (text.back() == 'k' || text.back() == 'm')) {
@@ -31,7 +41,7 @@ std::optional<std::int64_t> count_value(std::string_view text, std::string_view 
     text.remove_suffix(1);
   }
   if (text.empty() || text.find_first_not_of(kDigits) != std::string_view::npos)
-    refuse_count(whole, where);
+    refuse_count(whole, where, limits);
   std::int64_t digits = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), digits, 10);
   if (parsed.ec != std::errc{} || digits > std::numeric_limits<std::int64_t>::max() / unit)
@@ -61,8 +71,13 @@ Range parse_range(std::string_view text, std::string_view where, Limits limits) 
   Range range{};
   range.times = step[0] != '+';
   step.remove_prefix(1);
-  range.begin = parse_count(text.substr(0, first), where, limits);
-  range.end = parse_count(text.substr(first + 1, second - first - 1), where, limits);
+  const std::string_view begin = text.substr(0, first);
+  const std::string_view end = text.substr(first + 1, second - first - 1);
+  if (limits.or_word != nullptr && (begin == limits.or_word || end == limits.or_word))
+    throw malformed(fmt::format("{} is no end of a range", limits.or_word));
+  limits.or_word = nullptr;
+  range.begin = parse_count(begin, where, limits);
+  range.end = parse_count(end, where, limits);
   range.step = parse_count(step, fmt::format("the step of {}", where), {0, limits.most});
   if (range.end < range.begin) throw malformed("it ends before it begins");
   if (range.times && range.step < 2) throw malformed("a factor must be at least 2");
@@ -74,10 +89,10 @@ Range parse_range(std::string_view text, std::string_view where, Limits limits) 
 }  // namespace
 
 std::int64_t parse_count(std::string_view text, std::string_view where, Limits limits) {
-  const std::optional<std::int64_t> value = count_value(text, where);
+  const std::optional<std::int64_t> value = count_value(text, where, limits);
   if (!value || *value < limits.least || *value > limits.most)
-    throw UsageError(fmt::format("{} must be between {} and {}, got {}", where, limits.least,
-                                 limits.most, quote(text)));
+    throw UsageError(fmt::format("{} must be {}between {} and {}, got {}", where, word_or(limits),
+                                 limits.least, limits.most, quote(text)));
   return *value;
 }
 

@@ -14,6 +14,8 @@ inline constexpr std::size_t kMaxCases = 10000;
 
 struct Limits {
   std::int64_t least = 1, most = std::numeric_limits<std::int32_t>::max();
+  /// What messages name beside the numbers: a word that the caller takes. Null: nothing.
+  const char* or_word = nullptr;
 };
 
 // `where` names the source in messages: "--q_len", or "quick.json: 'q_len'". Everything here throws

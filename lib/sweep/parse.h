@@ -56,27 +56,26 @@ Axis parse_sizes(const Asked& a) {
   return axis;
 }
 
-/// The same from 0 on, of a member that may be absent: "none".
+/// What flags call a member that is absent.
+inline constexpr const char* kNone = "none";
+
+/// The same from 0 on, of a member that may be absent.
 template <auto at>
 Axis parse_sizes_or_none(const Asked& a) {
   Axis axis;
   for_each_item(a.setting, [&](const std::string& item) {
-    if (item == "none") {
+    if (item == kNone) {
       axis.push_back([](Case& c) { at(c).reset(); });
       return;
     }
-    try {
-      for (const std::int64_t n : parse_counts(item, a.setting.where, Limits{.least = 0}))
-        axis.push_back([n](Case& c) { at(c) = n; });
-    } catch (const UsageError& error) {
-      throw UsageError(fmt::format("{}; or none", error.what()));
-    }
+    for (const std::int64_t n : parse_counts(item, a.setting.where, {.least = 0, .or_word = kNone}))
+      axis.push_back([n](Case& c) { at(c) = n; });
   });
   return axis;
 }
 template <auto at>
 std::string print_or_none(const Case& c) {
-  return at(c) ? fmt::format("{}", *at(c)) : "none";
+  return at(c) ? fmt::format("{}", *at(c)) : kNone;
 }
 
 template <typename T>

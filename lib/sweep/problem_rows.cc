@@ -42,6 +42,7 @@ constexpr Recorded recorded_window() {
   return {.place = Place::kWorkload,
           .type = ValueType::kInteger,
           .nullable = true,
+          .absent = kNone,
           .least = 0,
           .value = [](const Case& c) { return value_of(at(c)); }};
 }

@@ -85,7 +85,11 @@ class Flags(CliTest):
         self.refuse("bench", "--mask", "random", "--mask_keep", "1.5", says="between 0 and 1")
         self.refuse("bench", "--causal", "--window_right", "5", says="--window_right 5 contradicts --causal")
         for bad in ("-1", "few", "0.5"):
-            self.refuse("bench", "--window_left", bad, says=f"got '{bad}'; or none")
+            self.refuse("bench", "--window_left", bad,
+                        says=["--window_left must be none or a whole number from 0 on", f"got '{bad}'"])
+        self.refuse("bench", "--window_right", "nnoe", says="got 'nnoe'; did you mean 'none'?")
+        self.refuse("bench", "--window_left", "3000000000", says="must be none or between 0 and 2147483647, got")
+        self.refuse("bench", "--window_left", "none:5:+1", says="none is no end of a range")
         self.refuse("bench", "--scale", "nan", says="--scale")
         self.refuse("bench", "--scale", "inf", says="--scale")
         self.refuse("bench", "--seed", "-1", says="--seed")

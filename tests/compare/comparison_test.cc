@@ -243,6 +243,20 @@ TEST(CompareBy, InterleavedCasesNeedNoCalibration) {
   EXPECT_THROW(compare_by("r.json", report, "isa", {}), UsageError);
 }
 
+// "- -> 4" beside a column that said "window left 4" of both.
+TEST(CompareBy, AFieldThatIsAbsentInOneCaseIsCalledAsItsFlagDoes) {
+  Report report = calibrated_report();
+  report.results[1] = report.results[0];
+  report.results[1].workload.others["window_left"] = std::int64_t{4};
+  for (const auto& [first, change] : {std::pair{0, "none -> 4"}, std::pair{1, "4 -> none"}}) {
+    if (first == 1) std::swap(report.results[0], report.results[1]);
+    const Comparison c = compare_by("r.json", report, "window_left", {});
+    ASSERT_EQ(c.cases.size(), 1u);
+    EXPECT_EQ(c.cases[0].change, change);
+    EXPECT_THAT(table_text(c), Not(HasSubstr("window left")));
+  }
+}
+
 TEST(CompareBy, CasesOneAfterTheOtherDoNeedIt) {
   Report report = calibrated_report();
   report.results[1] = report::fixed_result("flash", 0.27);

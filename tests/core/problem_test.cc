@@ -32,9 +32,9 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
         << "an infinity in f32, so that every result would be NaN";
   EXPECT_EQ(reason([](Problem& p) { p.scale = 3e38; }), "accepted");
   EXPECT_THAT(reason([](Problem& p) { p.window_left = -1; }),
-              HasSubstr("--window_left must be between 0 and"));
+              HasSubstr("--window_left must be none or between 0 and"));
   EXPECT_THAT(reason([](Problem& p) { p.window_right = std::int64_t{1} << 31; }),
-              HasSubstr("--window_right must be between 0 and"));
+              HasSubstr("--window_right must be none or between 0 and"));
   EXPECT_THAT(reason([](Problem& p) { p.causal = true, p.window_right = 3; }),
               HasSubstr("--window_right 3 contradicts --causal"));
   EXPECT_EQ(reason([](Problem& p) { p.causal = true, p.window_left = p.window_right = 0; }),

@@ -78,6 +78,28 @@ TEST(Config, RefusesWhatALenientReaderWouldGuessAt) {
         << c.text;
 }
 
+// What a report says of a case can be said in a config.
+TEST(Config, NullIsTheWordOfAFlagThatHasOne) {
+  const SweepPlan plan = parse(R"({"window_left": null, "window_right": [4, null]})");
+  EXPECT_THAT(plan.base.at("window_left").values, ElementsAre("none"));
+  EXPECT_THAT(plan.base.at("window_right").values, ElementsAre("4", "none"));
+  EXPECT_THAT(parse(R"({"zip": {"window_left": [null, 7]}})").zip[0].at("window_left").values,
+              ElementsAre("none"));
+  EXPECT_THAT(parse(R"({"zip": [{"window_left": null}]})").zip[0].at("window_left").values,
+              ElementsAre("none"));
+  for (const Group& g : expand(plan, Defaults{}))
+    EXPECT_FALSE(g.problem().window_left) << flags(g.problem());
+}
+
+TEST(Config, NullOfAnotherFlagIsRefusedWithWhatIsAllowed) {
+  EXPECT_EQ(error_of(R"({"mask_keep": null})"),
+            "c.json: 'mask_keep' must be a number, a string, true, false or a list of these, got "
+            "null");
+  EXPECT_EQ(error_of(R"({"window_left": {}})"),
+            "c.json: 'window_left' must be a number, a string, true, false, null or a list of "
+            "these, got object");
+}
+
 TEST(Config, DeepNestingIsRefusedInsteadOfOverflowingTheStack) {
   EXPECT_THAT(error_of(R"({"b": )" + std::string(1'000'000, '[')), HasSubstr("nests deeper"));
 }

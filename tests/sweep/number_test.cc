@@ -82,6 +82,21 @@ TEST(ParseCounts, RefusesMalformedRanges) {
   }
 }
 
+TEST(ParseCounts, MessagesNameTheWordThatTheCallerTakesToo) {
+  const auto error = [](const char* text) {
+    return usage_error([&] { parse_counts(text, "--w", {.least = 0, .or_word = "none"}); });
+  };
+  EXPECT_EQ(error("nnoe"),
+            "--w must be none or a whole number from 0 on, digits with an optional k (1024) or m "
+            "(1024*1024), such as 4096 or 4k; got 'nnoe'; did you mean 'none'?");
+  EXPECT_THAT(error("-1"), HasSubstr("none or a whole number from 0 on"));
+  EXPECT_EQ(error("2147483648"), "--w must be none or between 0 and 2147483647, got '2147483648'");
+  for (const char* range : {"none:5:+1", "5:none:+1"})
+    EXPECT_THAT(error(range), HasSubstr("malformed range '" + std::string(range) +
+                                        "': none is no end of a range; write begin:end:xN"));
+  EXPECT_THAT(error("nne:5:+1"), Not(HasSubstr("none")));
+}
+
 TEST(ParseReal, RefusesNanInfAndTrailingText) {
   EXPECT_DOUBLE_EQ(parse_real("0.125", "--scale"), 0.125);
   EXPECT_DOUBLE_EQ(parse_real("-2e-3", "--scale"), -0.002);
