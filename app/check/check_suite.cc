@@ -79,7 +79,7 @@ constexpr Row kWindows[] = {
     {"window_on_the_left",
      "q_len=200 kv_len=200 d=64 causal=true window_left=0,1,63,128 mask=none,random"},
     {"window_on_both_sides",
-     "q_len=130 kv_len=170 d=64 window_left=none,0,17 window_right=0,40 mask=none,random"},
+     "q_len=130 kv_len=170 d=64 window_left=none,0,17 window_right=1,40 mask=none,random"},
     {"window_of_real_tensors",
      "q_len=150 kv_len=400 d=64 causal=true window_left=50 "
      "values=uniform,positive,constant,outlier_channel,outlier_rows"},

@@ -45,6 +45,13 @@ void fill_what_follows(Problem& p) {
   if (p.shape.kv_len == 0) p.shape.kv_len = p.shape.q_len;
 }
 
+/// One problem has one name: to see no key after one's own is causal.
+void name_as_causal(Problem& p) {
+  if (p.window_right != 0) return;
+  p.causal = true;
+  p.window_right.reset();
+}
+
 /// What has no effect on a case does not tell cases apart.
 void reset_what_has_no_effect(Case& c, Varies varies, std::span<const Field> table) {
   for (const Field& f : table)
@@ -96,6 +103,7 @@ std::vector<Group> expand_point(const Settings& settings, const Defaults& defaul
   std::vector<Group> groups;
   for_each_combination(problems, base_case(settings, defaults, table), [&](Case c) {
     fill_what_follows(c.problem);
+    name_as_causal(c.problem);
     reset_what_has_no_effect(c, Varies::kBetweenGroups, table);
     refuse_invalid(c.problem);
     require_seen(c, table);

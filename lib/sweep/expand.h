@@ -33,9 +33,9 @@ const std::vector<std::string>& workload_names();
 /// The cartesian product of all lists and ranges, zip point by zip point. Problems vary in the
 /// outer loops (q_len and kv_len innermost); what computes them (threads, isa, ..., and types
 /// innermost) varies within a group. A missing kv_len follows q_len, a missing h_kv follows h, case
-/// by case. Cases that come out twice are kept once. Shapes that come from files are not vetted
-/// here. Throws UsageError for values that nothing accepts, for combinations that contradict each
-/// other, and beyond kMaxCases.
+/// by case; window_right 0 is causal. Cases that come out twice are kept once. Shapes that come
+/// from files are not vetted here. Throws UsageError for values that nothing accepts, for
+/// combinations that contradict each other, and beyond kMaxCases.
 std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
                           std::span<const Field> table = fields());
 

@@ -14,8 +14,10 @@
 namespace flashbench::sweep {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::ThrowsMessage;
 
 using Given = std::vector<std::pair<std::string, std::string>>;
@@ -89,6 +91,27 @@ TEST(Expand, CasesThatDifferInNothingAreKeptOnce) {
   ASSERT_EQ(groups.size(), 1u);
   EXPECT_EQ(groups[0].cases.size(), 3u);
   EXPECT_EQ(expand_flags({{"q_len", "64,64"}}).size(), 1u);
+}
+
+// Else it would be measured twice, under two names that compare could not match.
+TEST(Expand, NoKeyOnTheRightIsCausalUnderOneName) {
+  const std::string causal = flags(expand_flags({{"causal", ""}})[0].problem());
+  for (const Given& given : std::vector<Given>{{{"window_right", "0"}},
+                                               {{"window_right", "0"}, {"causal", ""}},
+                                               {{"window_right", "0"}, {"causal", "true,false"}},
+                                               {{"window_right", "0,none"}, {"causal", "true"}}}) {
+    const auto groups = expand_flags(given);
+    ASSERT_EQ(groups.size(), 1u);
+    EXPECT_EQ(flags(groups[0].problem()), causal);
+    EXPECT_TRUE(groups[0].problem().causal);
+    EXPECT_FALSE(groups[0].problem().window_right);
+  }
+  const auto left = expand_flags({{"window_left", "7"}, {"window_right", "0,1"}});
+  ASSERT_EQ(left.size(), 2u);
+  EXPECT_THAT(flags(left[0].problem()),
+              AllOf(HasSubstr("--causal --window_left 7"), Not(HasSubstr("window_right"))));
+  EXPECT_THAT(flags(left[1].problem()),
+              AllOf(HasSubstr("--window_left 7 --window_right 1"), Not(HasSubstr("causal"))));
 }
 
 TEST(Expand, ZipPointsAreSweptOneByOneWithTheRest) {
@@ -188,7 +211,7 @@ TEST(Expand, ALineThatReproducesACaseIsReadAsThatCase) {
       {{"input", "b"}, {"q_name", "query"}, {"mask_name", "keep"}, {"do_name", "grad"}},
       {{"q", "a"}, {"k", "b"}, {"v", "c"}, {"v_name", "x"}, {"layout", "bshd"}, {"mask", "random"}},
       {{"mask", "random"}, {"mask_keep", "0.25"}, {"scale", "-0.5"}, {"seed", "7"}},
-      {{"window_left", "5"}, {"window_right", "0"}, {"q_len", "9"}},
+      {{"window_left", "5"}, {"window_right", "3"}, {"q_len", "9"}},
       {{"type", "paper"}, {"q_block", "7"}, {"kv_block", "9"}, {"cache", "cold"}, {"h_kv", "1"}},
   };
   for (const Given& given : asked) {
