@@ -31,8 +31,8 @@ enum class TileCover { kEmpty, kFull, kPartial };
 /// `diagonal`. Query q sees key k iff  q + diagonal - behind <= k <= q + diagonal + ahead.
 ///
 /// Both ends of keys(q) never fall as q rises, nor do those of queries(key) as the key does; tile
-/// loops rely on that, on nothing else. A further kind of mask is a further case of keys() and
-/// queries() that keeps it.
+/// loops rely on that, on nothing else. A further kind of mask is a further case of keys(),
+/// queries() and pairs() that keeps it.
 struct Visible {
   static constexpr std::int32_t kNoLimit = -1;
 
@@ -64,6 +64,15 @@ struct Visible {
   FB_HD constexpr KeyRange keys(std::int32_t q, std::int32_t rows) const {
     return {keys(q).begin, keys(q + rows - 1).end};
   }
+  /// How many pairs of a query and a key that it sees there are: sum of keys(q).size() over all q.
+  FB_HD constexpr std::int64_t pairs() const {
+    const std::int64_t before =
+        behind == kNoLimit ? 0 : sum_of_clamped(std::int64_t{diagonal} - behind);
+    const std::int64_t until = ahead == kNoLimit
+                                   ? std::int64_t{q_len} * kv_len
+                                   : sum_of_clamped(std::int64_t{diagonal} + ahead + 1);
+    return until - before;
+  }
   FB_HD constexpr TileCover cover(std::int32_t q, std::int32_t rows, std::int32_t key,
                                   std::int32_t columns) const {
     const KeyRange first = keys(q), last = keys(q + rows - 1);
@@ -83,9 +92,20 @@ struct Visible {
   FB_HD static constexpr std::int32_t clamped(std::int32_t i, std::int32_t length) {
     return i < 0 ? 0 : i > length ? length : i;
   }
+  /// Sum of `first` + q, clamped to [0, kv_len], over all q.
+  FB_HD constexpr std::int64_t sum_of_clamped(std::int64_t first) const {
+    return sum_of_clamped_below(first + q_len) - sum_of_clamped_below(first);
+  }
+  /// The same of 0, 1, ..., end - 1: the triangle below kv_len, then kv_len each.
+  FB_HD constexpr std::int64_t sum_of_clamped_below(std::int64_t end) const {
+    if (end <= 0) return 0;
+    const std::int64_t rising = end < kv_len ? end : kv_len;
+    return rising * (rising - 1) / 2 + (end - rising) * kv_len;
+  }
 };
 static_assert(Visible::causal(4, 4).keys(0) == KeyRange{0, 1});
 static_assert(Visible::causal(7, 3).keys(3).empty(),
               "more queries than keys: early rows are empty");
+static_assert(Visible::causal(4, 6).pairs() == 3 + 4 + 5 + 6);
 
 }  // namespace flashbench

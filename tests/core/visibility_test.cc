@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <optional>
 #include <random>
+
+#include "core/work.h"
 
 namespace flashbench {
 namespace {
@@ -142,6 +146,74 @@ TEST_P(VisibilityTest, NumbersOfKeptKeysEqualTheLiteralDefinition) {
     for (std::int64_t q = 0; q < c.q_len; ++q)
       EXPECT_EQ(v.queries(i).holds(q), sees(q, key)) << "kept key " << i << ", q = " << q;
   }
+}
+
+Problem unpadded(std::int64_t q_len, std::int64_t kv_len, bool causal, int left, int right) {
+  Problem p;
+  p.shape = {.b = 2, .h = 6, .h_kv = 3, .q_len = q_len, .kv_len = kv_len, .d = 1};
+  p.causal = causal;
+  if (left >= 0) p.window_left = left;
+  if (right >= 0) p.window_right = right;
+  return p;
+}
+
+/// Of one head, pair by pair, as the flags say it.
+VisibleCount literal_count(const Problem& p) {
+  VisibleCount count;
+  const std::int64_t n = p.shape.q_len, m = p.shape.kv_len;
+  for (std::int64_t k = 0; k < m; ++k) {
+    int seen = 0;
+    for (std::int64_t q = 0; q < n; ++q) {
+      const std::int64_t own = q + m - n;
+      seen += (!p.causal || k <= own) && (!p.window_left || k >= own - *p.window_left) &&
+              (!p.window_right || k <= own + *p.window_right);
+    }
+    count.pairs += seen;
+    count.kv_rows += std::min(seen, 1);
+  }
+  return count;
+}
+
+TEST(Visible, PairsOfEverySmallBandEqualTheLiteralSum) {
+  for (int q_len = 1; q_len <= 9; ++q_len)
+    for (int kv_len = 1; kv_len <= 9; ++kv_len)
+      for (int left = -1; left <= 10; ++left)
+        for (int right = -1; right <= 10; ++right)
+          for (const bool causal : {false, true}) {
+            if (causal && right > 0) continue;  // which contradict each other
+            const Problem p = unpadded(q_len, kv_len, causal, left, right);
+            const VisibleCount literal = literal_count(p), count = count_visible(p, {});
+            ASSERT_EQ(static_cast<double>(visible_of(p).pairs()), literal.pairs)
+                << q_len << 'x' << kv_len << ' ' << left << ' ' << right << ' ' << causal;
+            ASSERT_EQ(count.pairs, 2 * 6 * literal.pairs);
+            ASSERT_EQ(count.kv_rows, 2 * 3 * literal.kv_rows);
+            const std::vector<std::uint8_t> all_kept(static_cast<std::size_t>(2 * kv_len), 1);
+            ASSERT_EQ(count_visible(p, all_kept).pairs, count.pairs);
+            ASSERT_EQ(count_visible(p, all_kept).kv_rows, count.kv_rows);
+          }
+}
+
+// A block of a longer sequence may lie beside the diagonal.
+TEST(Visible, PairsOfBlocksAreThoseOfTheirQueries) {
+  for (int diagonal = -14; diagonal <= 14; ++diagonal)
+    for (int behind = -1; behind <= 4; ++behind)
+      for (int ahead = -1; ahead <= 4; ++ahead) {
+        const Visible v = {5, 7, diagonal, behind, ahead};
+        std::int64_t pairs = 0;
+        for (std::int32_t q = 0; q < v.q_len; ++q) pairs += v.keys(q).size();
+        EXPECT_EQ(v.pairs(), pairs) << diagonal << ' ' << behind << ' ' << ahead;
+      }
+}
+
+TEST(Visible, PairsOfTheLongestSequencesFit64Bits) {
+  constexpr std::int64_t kMost = 0x7fffffff;
+  EXPECT_EQ(visible_of(unpadded(kMost, kMost, false, -1, -1)).pairs(), kMost * kMost);
+  EXPECT_EQ(visible_of(unpadded(kMost, kMost, true, -1, -1)).pairs(), kMost * (kMost + 1) / 2);
+  EXPECT_EQ(visible_of(unpadded(kMost, 1, true, -1, -1)).pairs(), 1);
+  EXPECT_EQ(visible_of(unpadded(1, kMost, true, -1, -1)).pairs(), kMost);
+  constexpr std::int64_t kHalf = 1 << 30;
+  EXPECT_EQ(visible_of(unpadded(kHalf, kHalf, true, 9, -1)).pairs(), 10 * kHalf - 45);
+  EXPECT_EQ(visible_of(unpadded(kHalf, kHalf, false, 9, 9)).pairs(), 19 * kHalf - 90);
 }
 
 // The sums of positions and windows must stay within 32 bits.
