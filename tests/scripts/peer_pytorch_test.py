@@ -73,6 +73,19 @@ class PyTorchPeer(ScriptTest):
         ):
             self.passed(self.measure(*shape, *window, "--pass", "both"), count)
 
+    def test_queries_that_see_no_key(self):
+        """Three calls make NaN of them; they are refused, not called wrong."""
+        shape = ["--b", "2", "--h", "2", "--d", "16", "--pass", "both"]
+        for masks in (
+            ["--q_len", "24", "--kv_len", "9", "--causal"],
+            ["--q_len", "24", "--window_left", "1", "--causal", "--mask", "random"],
+            ["--q_len", "24", "--mask", "random", "--mask_keep", "0"],
+        ):
+            self.passed(self.measure(*shape, *masks, "--type", "flash"), 1)
+            (r,) = self.measure(*shape, *masks, "--type", "normal", code=3)
+            self.assertEqual((r["status"], r["refusal"]), ("skipped", "unsupported"))
+            self.assertIn("sees no key", r["reason"])
+
     def test_gradients_of_a_gpu_can_be_judged_by_a_sample(self):
         """The log-sum-exp that goes with them is right with every mask and with grouped heads."""
         import peer_pytorch
