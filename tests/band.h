@@ -24,7 +24,6 @@ struct BandCase {
   std::int32_t behind, ahead;
   double keep = 1.0;
 
-  Visible visible() const { return visible_of(problem(Dtype::kF32)); }
   Problem problem(Dtype dtype) const {
     Problem p;
     p.shape = shape;

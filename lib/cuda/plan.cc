@@ -81,13 +81,12 @@ double tile_pairs(const Launch& launch, const Visibility& sees, const Shape& s) 
 
 class CudaPlan final : public Plan {
  public:
-  CudaPlan(Device& device, const KernelFamily& family, const Problem& p, const Visible& mask,
-           const Inputs& in)
+  CudaPlan(Device& device, const KernelFamily& family, const Problem& p, const Inputs& in)
       : device_(device),
         family_(family),
         problem_(p),
-        mask_(mask),
-        sees_(visibilities(in.key_mask, mask, p.shape.b)),
+        mask_(visible_of(p)),
+        sees_(visibilities(in.key_mask, p)),
         keeps_all_(keeps_all(sees_, p.shape.kv_len)),
         extent_(extent_of(p, sees_, device.info())),
         launches_(timed_launches(family, p.pass, extent_)) {
@@ -387,12 +386,7 @@ bool grid_fits(const KernelFamily& family, const Problem& p) {
 
 std::unique_ptr<Plan> make_plan(Device& device, const KernelFamily& family, const Problem& p,
                                 const Inputs& in) {
-  return make_plan(device, family, p, visible_of(p), in);
-}
-
-std::unique_ptr<Plan> make_plan(Device& device, const KernelFamily& family, const Problem& p,
-                                const Visible& mask, const Inputs& in) {
-  return std::make_unique<CudaPlan>(device, family, p, mask, in);
+  return std::make_unique<CudaPlan>(device, family, p, in);
 }
 
 }  // namespace flashbench::cuda

@@ -30,8 +30,4 @@ bool grid_fits(const KernelFamily& family, const Problem& p);
 std::unique_ptr<Plan> make_plan(Device& device, const KernelFamily& family, const Problem& p,
                                 const Inputs& in);
 
-/// The same where queries see what `mask` says, not what the problem's flags do.
-std::unique_ptr<Plan> make_plan(Device& device, const KernelFamily& family, const Problem& p,
-                                const Visible& mask, const Inputs& in);
-
 }  // namespace flashbench::cuda

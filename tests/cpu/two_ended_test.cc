@@ -31,7 +31,7 @@ const BandCase kCases[] = {
 class TwoEndedTest : public testing::TestWithParam<BandCase> {
  protected:
   std::vector<Visibility> sees(const Inputs& in) const {
-    return visibilities(in.key_mask, GetParam().visible(), GetParam().shape.b);
+    return visibilities(in.key_mask, problem_);
   }
   /// NaN in every row of K and V that counts for nobody: it must change nothing.
   void hide_nan(Inputs& in) const {

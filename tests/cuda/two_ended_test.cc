@@ -32,7 +32,7 @@ class TwoEndedTest : public NeedsKernels, public testing::WithParamInterface<Ban
   /// NaN in every row of K and V that is padded or that no query sees: it must change nothing.
   void hide_nan(const Problem& p, Inputs& in) const {
     const Shape& s = p.shape;
-    const auto sees = visibilities(in.key_mask, GetParam().visible(), s.b);
+    const auto sees = visibilities(in.key_mask, p);
     for (std::int64_t b = 0; b < s.b; ++b)
       for (std::int64_t k = 0; k < s.kv_len; ++k) {
         if (sees[static_cast<std::size_t>(b)].kept().holds(k)) continue;
@@ -54,7 +54,7 @@ class TwoEndedTest : public NeedsKernels, public testing::WithParamInterface<Ban
     Outputs out = data::make_outputs(p);
     out.poison();
     MutatedDevice device({}, 1);
-    const auto plan = make_plan(device, family, p, GetParam().visible(), in);
+    const auto plan = make_plan(device, family, p, in);
     const Operands io{&in, &out};
     plan->prepare(io);
     plan->launch(io);

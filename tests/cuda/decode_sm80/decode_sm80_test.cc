@@ -137,7 +137,7 @@ TEST_F(DecodeSm80, RowsMayBeginInLaterSteps) {
     out.poison();
     MutatedDevice device({}, 1);
     device.pretend(5, 99 * 1024);
-    const auto plan = make_plan(device, decode_sm80::kFamily, p, c.visible(), in);
+    const auto plan = make_plan(device, decode_sm80::kFamily, p, in);
     const Operands io{&in, &out};
     plan->prepare(io);
     plan->launch(io);
