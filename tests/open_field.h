@@ -8,25 +8,25 @@
 namespace flashbench {
 
 /// Stands in for the member that a real row would add.
-inline constexpr auto kWindow = [](auto& c) -> auto& { return c.problem.seed; };
+inline constexpr auto kDropout = [](auto& c) -> auto& { return c.problem.seed; };
 
-inline constexpr sweep::Field kWindowRow = {
-    .name = "window",
+inline constexpr sweep::Field kDropoutRow = {
+    .name = "dropout",
     .value = "N",
-    .help = "keys that a query sees on its left",
-    .parse = sweep::parse_sizes<kWindow>,
-    .text = sweep::print<kWindow>,
-    .said = sweep::is_set<kWindow>,
+    .help = "of so many pairs one is left out",
+    .parse = sweep::parse_sizes<kDropout>,
+    .text = sweep::print<kDropout>,
+    .said = sweep::is_set<kDropout>,
     .recorded = {.place = sweep::Place::kWorkload,
                  .type = sweep::ValueType::kSeed,
-                 .value = sweep::recorded_as<kWindow>},
+                 .value = sweep::recorded_as<kDropout>},
 };
 
-inline std::vector<sweep::Field> table_with_window() {
+inline std::vector<sweep::Field> table_with_dropout() {
   std::vector<sweep::Field> table(sweep::fields().begin(), sweep::fields().end());
   std::erase_if(table,
                 [](const sweep::Field& f) { return f.name == "seed"; });  // its member is lent
-  table.push_back(kWindowRow);
+  table.push_back(kDropoutRow);
   return table;
 }
 

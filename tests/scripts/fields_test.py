@@ -10,7 +10,7 @@ import unittest
 import pictures
 from harness import SCHEMA, SCRIPTS
 
-WINDOW = {"type": "integer", "default": 0, "x-of": "problem", "x-key": True, "x-order": 100}
+DROPOUT = {"type": "integer", "default": 0, "x-of": "problem", "x-key": True, "x-order": 100}
 
 # What the pictures would say of two reports; argv: the scripts' folder, then files.
 SAY = """
@@ -22,17 +22,17 @@ results = reports.results_of(reports.load(sys.argv[2:]))
 arranged = reports.Sweep(results)
 print(json.dumps({"panels": list(arranged.panels()), "caption": arranged.caption,
                   "names": [fields.case_text(r) for r in results],
-                  "cell": reports.TRAITS["window"].cell(results[-1])
-                          if "window" in reports.TRAITS else None}))
+                  "cell": reports.TRAITS["dropout"].cell(results[-1])
+                          if "dropout" in reports.TRAITS else None}))
 """
 
 
 class OpenField(pictures.PictureTest):
-    def said(self, scripts, windows, **env):
-        results = [pictures.result(q_len=n, kv_len=n) for n in (256, 512) for _ in windows]
-        for result, window in zip(results, windows * 2):
-            if window is not None:
-                result["workload"]["window"] = window
+    def said(self, scripts, dropouts, **env):
+        results = [pictures.result(q_len=n, kv_len=n) for n in (256, 512) for _ in dropouts]
+        for result, dropout in zip(results, dropouts * 2):
+            if dropout is not None:
+                result["workload"]["dropout"] = dropout
         return self.said_of(scripts, results, **env)
 
     def said_of(self, scripts, results, **env):
@@ -46,10 +46,10 @@ class OpenField(pictures.PictureTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         return json.loads(done.stdout)
 
-    def with_window(self, folder):
+    def with_dropout(self, folder):
         """The schema with one more field, in that folder."""
         schema = json.loads(SCHEMA.read_text())
-        schema["definitions"]["workload"]["properties"]["window"] = WINDOW
+        schema["definitions"]["workload"]["properties"]["dropout"] = DROPOUT
         folder.mkdir(parents=True)
         (folder / SCHEMA.name).write_text(json.dumps(schema))
 
@@ -58,15 +58,15 @@ class OpenField(pictures.PictureTest):
         return folder
 
     def test_it_tells_panels_apart_and_stands_in_captions_and_cells(self):
-        self.with_window(self.folder / "lib/report/schema")
+        self.with_dropout(self.folder / "lib/report/schema")
         scripts = self.scripts(self.folder / "scripts")
         said = self.said(scripts, [0, 128])
-        self.assertEqual(said["panels"], ["window 0", "window 128"])
+        self.assertEqual(said["panels"], ["dropout 0", "dropout 128"])
         self.assertEqual(said["cell"], "128")
-        self.assertTrue(said["names"][1].endswith(" window 128"), said["names"])
-        self.assertNotIn("window", said["names"][0])
-        self.assertIn("window 128", self.said(scripts, [128])["caption"])
-        self.assertNotIn("window", self.said(scripts, [0])["caption"])
+        self.assertTrue(said["names"][1].endswith(" dropout 128"), said["names"])
+        self.assertNotIn("dropout", said["names"][0])
+        self.assertIn("dropout 128", self.said(scripts, [128])["caption"])
+        self.assertNotIn("dropout", self.said(scripts, [0])["caption"])
 
     def test_one_is_no_plural(self):
         decode = [pictures.result(q_len=1, kv_len=n, h=1, h_kv=1) for n in (256, 512)]
@@ -76,18 +76,18 @@ class OpenField(pictures.PictureTest):
         self.assertNotIn("heads", caption)
 
     def test_a_report_of_before_has_its_default(self):
-        self.with_window(self.folder / "lib/report/schema")
+        self.with_dropout(self.folder / "lib/report/schema")
         scripts = self.scripts(self.folder / "scripts")
-        self.assertEqual(self.said(scripts, [None, 128])["panels"], ["window 0", "window 128"])
+        self.assertEqual(self.said(scripts, [None, 128])["panels"], ["dropout 0", "dropout 128"])
 
     def test_the_schema_is_found_where_the_program_is_installed(self):
-        self.with_window(self.folder / "usr/share/flashbench")
+        self.with_dropout(self.folder / "usr/share/flashbench")
         scripts = self.scripts(self.folder / "elsewhere/scripts")
         program = self.folder / "usr/bin/flashbench"
         program.parent.mkdir()
         program.touch()
         said = self.said(scripts, [0, 128], FLASHBENCH=str(program))
-        self.assertEqual(said["panels"], ["window 0", "window 128"])
+        self.assertEqual(said["panels"], ["dropout 0", "dropout 128"])
 
 
 if __name__ == "__main__":

@@ -70,11 +70,11 @@ TEST_F(FakeCommand, AMistypedNameIsHelped) {
 }
 
 TEST(OpenField, StandsInTheHelpOfWhatComputes) {
-  const std::vector<sweep::Field> table = table_with_window();
+  const std::vector<sweep::Field> table = table_with_dropout();
   const std::vector<FlagGroup> groups = flag_groups({}, table);
   EXPECT_THAT(command_help(bench_command(), groups),
-              HasSubstr("  --window N        keys that a query sees on its left\n"));
-  EXPECT_THAT(command_help(polish(), groups), Not(HasSubstr("window")));
+              HasSubstr("  --dropout N       of so many pairs one is left out\n"));
+  EXPECT_THAT(command_help(polish(), groups), Not(HasSubstr("dropout")));
 }
 
 TEST(Help, NamesTheBackendsThatThereAre) {
