@@ -135,7 +135,7 @@ void load_transposed(const Head& head, const T* x, const Block& block, T* out) {
 /// Terms of one f32 sum; longer ones are sums of such. In one chain, terms of one sign are off by
 /// as much as they are many, and equal ones round alike while the exponent stays: 16k of them may
 /// be off by 4096 units.
-inline constexpr std::int64_t kLongestChain = 64;
+inline constexpr std::int64_t kLongestChain = 32;
 
 /// Σ_n term(n), n < count.
 template <class T, class Term>
