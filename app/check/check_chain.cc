@@ -57,11 +57,14 @@ std::vector<ChainCase> chain_suite() {
   constexpr auto kRandom = PaddingMask::kRandom;
   Problem window = chain_problem(kPlain, false, kRandom);
   window.window_left = 9, window.window_right = 4;
+  Problem softcap = chain_problem(kGrouped, true, kNone);
+  softcap.softcap = 0.7;
   return {{"gradient_chain/full", chain_problem(kPlain, false, kNone)},
           {"gradient_chain/causal", chain_problem(kPlain, true, kNone)},
           {"gradient_chain/padded", chain_problem(kPlain, false, kRandom)},
           {"gradient_chain/causal_padded", chain_problem(kPlain, true, kRandom)},
           {"gradient_chain/window_padded", window},
+          {"gradient_chain/softcap", softcap},
           {"gradient_chain/grouped_heads", chain_problem(kGrouped, true, kRandom)},
           {"gradient_chain/rows_that_see_nothing", chain_problem(kFewKeys, true, kNone)}};
 }

@@ -93,13 +93,36 @@ constexpr Row kWindows[] = {
      "h=4 q_len=1 kv_len=257 d=64 window_left=0,64 causal=false,true mask=none,random "
      "pass=forward,both"},
 };
-constexpr std::string_view kWindowDefaults = "h=2 h_kv=1 pass=both do=random ";
+// Caps far above the scores, near them, and far below, where tanh is nearly 1 and its slope nearly
+// 0.
+constexpr Row kSoftcaps[] = {
+    {"softcap", "q_len=90 kv_len=110 d=64,33 softcap=0.5,2,50 causal=false,true mask=none,random"},
+    {"softcap_that_hides_all_differences", "q_len=60 kv_len=80 d=32 softcap=1e-6,0.01 scale=3"},
+    {"softcap_that_saturates_alike",
+     "q_len=300 kv_len=17 d=128 softcap=0.3 values=uniform,positive"},
+    {"softcap_above_all_scores", "q_len=60 kv_len=80 d=32 softcap=1e6"},
+    {"softcap_of_large_scores",
+     "q_len=70 kv_len=150 d=64 softcap=30,100 scale=-3,12,1e8 causal=false,true"},
+    {"softcap_scale_zero", "q_len=40 kv_len=60 d=32 softcap=20 scale=0"},
+    {"softcap_of_real_tensors",
+     "q_len=70 kv_len=150 d=64 softcap=5 causal=true "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
+    {"softcap_and_window",
+     "q_len=200 kv_len=260 d=64 softcap=2 causal=true window_left=63 mask=none,random"},
+    {"softcap_and_rows_that_see_nothing", "q_len=100 kv_len=37 d=32 softcap=2 causal=true"},
+    {"softcap_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 softcap=3 causal=true"},
+    {"softcap_and_decode",
+     "h=4 q_len=1 kv_len=257 d=64,33 softcap=2,50 mask=none,random pass=forward,both"},
+};
+constexpr std::string_view kVariantDefaults = "h=2 h_kv=1 pass=both do=random ";
 constexpr std::string_view kEdgeDefaults = "h=2 pass=both do=random ";
 
 // Every ISA level has its own tile operations: tails, masks and dtypes at each of them.
 constexpr Row kLevels[] = {
     {"every_isa", "h=2 h_kv=1 q_len=65 kv_len=130 d=64,33,320"},
     {"every_isa_window", "h=2 h_kv=1 q_len=65 kv_len=530 d=64 window_left=40"},
+    {"every_isa_softcap", "h=2 h_kv=1 q_len=65 kv_len=130 d=64 softcap=2"},
+    {"every_isa_softcap_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128 softcap=2 pass=forward,both"},
     {"every_isa_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128 pass=forward,both"},
 };
 
@@ -282,8 +305,10 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   all.add(kShapes, masks + std::string(kPaperType), "_paper");
   all.add(kEdges, edges + std::string(kFastTypes));
   all.add(kEdges, edges + std::string(kPaperType), "_paper");
-  all.add(kWindows, std::string(kWindowDefaults) + std::string(kFastTypes));
-  all.add(kWindows, std::string(kWindowDefaults) + std::string(kPaperType), "_paper");
+  all.add(kWindows, std::string(kVariantDefaults) + std::string(kFastTypes));
+  all.add(kWindows, std::string(kVariantDefaults) + std::string(kPaperType), "_paper");
+  all.add(kSoftcaps, std::string(kVariantDefaults) + std::string(kFastTypes));
+  all.add(kSoftcaps, std::string(kVariantDefaults) + std::string(kPaperType), "_paper");
   if (!leaves_no_isas(narrow, backends))
     all.add(kLevels, masks + std::string(kFastTypes) + every_isa(backends));
   all.add(kSizes, kFastTypes);

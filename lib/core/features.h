@@ -14,6 +14,7 @@ enum class Feature {
   kCausal,
   kKeyMask,
   kWindow,
+  kSoftcap,
   kValueDim,  ///< V and O are as wide as d_v, which is not d
   kKvDtype,   ///< K and V are of another dtype than Q and O
 };
@@ -31,6 +32,8 @@ constexpr std::string_view flag(Feature f) {
       return "--mask";
     case Feature::kWindow:
       return "--window_left or --window_right";
+    case Feature::kSoftcap:
+      return "--softcap";
     case Feature::kValueDim:
       return "--d_v";
     case Feature::kKvDtype:
@@ -49,6 +52,8 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.padding != PaddingMask::kNone;
     case Feature::kWindow:
       return p.windowed();
+    case Feature::kSoftcap:
+      return p.softcap > 0;
     case Feature::kValueDim:
       return p.shape.d_v() != p.shape.d;
     case Feature::kKvDtype:

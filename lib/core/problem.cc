@@ -61,6 +61,15 @@ std::optional<Rejection> invalid_window(const Problem& p) {
   return std::nullopt;
 }
 
+/// Kernels hold the cap and its inverse in f32.
+std::optional<Rejection> invalid_softcap(const Problem& p) {
+  if (p.softcap == 0 || (p.softcap >= kLeastSoftcap && p.softcap <= kMostSoftcap))
+    return std::nullopt;
+  return Rejection{Rejection::Kind::kInvalid,
+                   fmt::format("--softcap must be 0 (none) or between {:g} and {:g}, got {}",
+                               kLeastSoftcap, kMostSoftcap, p.softcap)};
+}
+
 }  // namespace
 
 void shorten_windows(Problem& p, std::int64_t kv_len) {
@@ -89,6 +98,7 @@ std::optional<Rejection> invalid(const Problem& p) {
                                            s.h_kv, s.h, divisors(s.h))};
   if (const auto rejection = too_large(s)) return rejection;
   if (const auto rejection = invalid_window(p)) return rejection;
+  if (const auto rejection = invalid_softcap(p)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,
                      fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};

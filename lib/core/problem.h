@@ -108,6 +108,9 @@ struct InputFiles {
   bool any() const { return !bundle.empty() || !q.empty(); }
 };
 
+/// A soft cap is 0 or within these.
+inline constexpr double kLeastSoftcap = 1e-6, kMostSoftcap = 1e6;
+
 /// One attention problem: everything that decides the numbers, nothing that decides who computes.
 struct Problem {
   Shape shape;
@@ -122,6 +125,7 @@ struct Problem {
   PaddingMask padding = PaddingMask::kNone;
   double mask_keep = 0.5;       ///< probability that the random mask keeps a key
   std::optional<double> scale;  ///< absent: 1/sqrt(d)
+  double softcap = 0;           ///< a scaled score s becomes softcap·tanh(s / softcap); 0: stays s
   std::uint64_t seed = 0;
   Values values = Values::kNormal;  ///< of tensors that come from no file
   GradSource d_o = GradSource::kOnes;

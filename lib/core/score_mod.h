@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "core/visible.h"
@@ -8,22 +9,27 @@ namespace flashbench {
 
 struct Problem;
 
-/// What becomes of a scaled score before softmax, and how the gradient passes back through it. The
-/// identity is the only case today; a soft cap or a bias by position is a further one. T: float, or
-/// a type of automatic differentiation.
+/// What becomes of a scaled score before softmax, and how the gradient passes back through it: a
+/// soft cap, s <- softcap·tanh(s / softcap) (Gemma 2, section 2.2). A bias by position is a further
+/// case. T: float, or a type of automatic differentiation.
 struct ScoreMod {
-  FB_HD constexpr bool is_identity() const { return true; }
+  double softcap = 0;  ///< 0: none
+
+  FB_HD constexpr bool is_identity() const { return softcap == 0; }
 
   /// The score of query `q` and key `k` of query head `h`; `raw` = scale·q·k.
   template <class T>
-  FB_HD constexpr T operator()(const T& raw, std::int32_t /*h*/, std::int32_t /*q*/,
-                               std::int32_t /*k*/) const {
-    return raw;
+  FB_HD T operator()(const T& raw, std::int32_t /*h*/, std::int32_t /*q*/,
+                     std::int32_t /*k*/) const {
+    using std::tanh;
+    return softcap > 0 ? T(T(softcap) * tanh(raw / T(softcap))) : raw;
   }
   /// The derivative of `score` = (*this)(raw, ...) by `raw`.
   template <class T>
-  FB_HD constexpr T gradient(const T& /*score*/, const T& /*raw*/) const {
-    return T(1);
+  FB_HD T gradient(const T& score, const T& /*raw*/) const {
+    if (softcap == 0) return T(1);
+    const T share = score / T(softcap);  // tanh
+    return T(1) - share * share;
   }
 };
 

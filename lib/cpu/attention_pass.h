@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <numbers>
 #include <vector>
 
@@ -19,25 +20,36 @@
 // What the drivers of lib/cpu share: a pass bound to a problem, waves of heads, tile geometry.
 namespace flashbench::cpu {
 
-/// scale·log2(e) in two parts: scores are 2^x of `factor` (positive) times the product of K
+/// How scores come from products: exp(score) is 2^x of `factor` (positive) times the product of K
 /// with Q times `sign`, so that the largest product is that of the largest score. A scale of 0
 /// makes the products 0, not the factor: a masked score is -inf, and 0 times that is NaN.
+/// Under a soft cap, tanh(cap·product / 2) takes the place of the product: softcap times it is the
+/// score.
 struct ScoreFactor {
   float sign, factor;
-  explicit ScoreFactor(double scale)
-      : sign(scale < 0 ? -1.0f : 1.0f),
-        factor(static_cast<float>(std::abs(scale) * std::numbers::log2e)) {
+  float cap = 0;  ///< 0: none
+  explicit ScoreFactor(const Problem& p)
+      : sign(p.softmax_scale() < 0 ? -1.0f : 1.0f), outer_(std::abs(p.softmax_scale())) {
+    if (p.softcap > 0) {
+      constexpr double kMost = std::numeric_limits<float>::max();
+      cap = static_cast<float>(std::min(2 * outer_ / p.softcap, kMost));
+    }
+    if (cap > 0) outer_ = p.softcap;
+    factor = static_cast<float>(outer_ * std::numbers::log2e);
     if (factor != 0) return;
     sign = 0;
     factor = 1;
   }
-};
 
-/// LSE of a row from the largest product and the sum of 2^(factor·(product - max)).
-inline float log_sum_exp(double scale, float max, float sum) {
-  return static_cast<float>(std::abs(scale) * static_cast<double>(max) +
-                            static_cast<double>(std::log(sum)));
-}
+  /// LSE of a row from the largest product and the sum of 2^(factor·(product - max)).
+  float log_sum_exp(float max, float sum) const {
+    return static_cast<float>(outer_ * static_cast<double>(max) +
+                              static_cast<double>(std::log(sum)));
+  }
+
+ private:
+  double outer_;  ///< a score is so many products
+};
 
 /// What a forward keeps of each row for the backward that follows: P is computed again as
 /// 2^(factor·(product - max) - log_sum). With the LSE, which is rounded once for both, the P of

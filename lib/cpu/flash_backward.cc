@@ -76,7 +76,7 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
       a_stride_(tile_stride(ops.words(shape.d))),
       p_stride_(tile_stride(kv_block_)),
       f32_ops_(tile_ops(e.isa)),
-      score_(scale),
+      score_(p),
       maxima_(maxima),
       in_order_(e.deterministic),
       accumulator_(shape.b * shape.h * q_blocks_, e.deterministic),
@@ -97,6 +97,7 @@ FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
   t.p_sum = carver.take(q_block_ * ops.lanes);
   t.ds_rows = carver.take(ops.words(q_block_) * p_stride_);
   t.ds = pairs() ? carver.take(q_block_ * p_stride_) : t.ds_rows;
+  t.slope = score_.cap > 0 ? carver.take(q_block_ * p_stride_) : nullptr;
   return t;
 }
 
@@ -182,7 +183,8 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
       2 * floats(queries) * sizeof(float),
       per_thread * (2 * floats(kv_block_ * ops.words(shape.d)) + floats(rows_b_floats(kv_block_))),
       per_thread * 2 * (floats(q_block_ * a_stride_) + copies * floats(rows_b_floats(q_block_))),
-      per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes)),
+      per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes) +
+                    (score_.cap > 0 ? floats(q_block_ * p_stride_) : 0)),
       per_thread * (dscores + copies * floats(q_block_ * p_stride_)),
       per_thread * floats(kv_block_ * d_stride_),
       per_thread * floats(kv_block_ * d_stride_),
@@ -313,16 +315,19 @@ void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst
     ops.pack_rows(src, n, shape.d, 1.0f, dst, d_stride_);
 }
 
-/// P = exp(S - LSE), as 2^(factor·(QKᵀ - max) - log_sum), and dS = P∘(dP - D) of one tile.
+/// P = exp(S - LSE), as 2^(factor·(QKᵀ - max) - log_sum), and dS = P∘(dP - D) of one tile, times
+/// the slope of a soft cap.
 void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
+  const MatrixC slope = {t.slope, p_stride_};
   {
     const PhaseTimer timer(item.profile, item.thread, kP,
                            product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements));
-    ops.gemm_exp2_rows(
-        q.rows, q.keys, words, {t.q, a_stride_, 1}, {t.k_t, ops.cols, words * ops.cols},
-        {t.p, p_stride_},
-        {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(), maxima_.log_sum() + row}, {});
+    ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
+                       {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
+                       {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(),
+                        maxima_.log_sum() + row, score_.cap, slope},
+                       {});
   }
   const PhaseTimer timer(
       item.profile, item.thread, kDs,
@@ -330,7 +335,7 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
           touch(q.rows * ops.words(q.keys)));
   ops.gemm_dscores(q.rows, q.keys, words, {t.d_o, a_stride_, 1},
                    {t.v_t, ops.cols, words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
-                   t.p, {delta_ + row, delta_low_ + row}, q.sees.seen());
+                   t.p, {delta_ + row, delta_low_ + row}, q.sees.seen(), slope);
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.

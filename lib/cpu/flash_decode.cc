@@ -44,7 +44,7 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e)
       splits_(choose_splits(shape, threads)),
       d_stride_(tile_stride(shape.d)),
       s_stride_(tile_stride(keys_)),
-      score_(scale),
+      score_(p),
       share_(std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))))) {}
 
 FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
@@ -182,6 +182,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
       for (std::int64_t r = 0; r < rows_; ++r) {
         const TileColumns columns = columns_of(seen[r], first, keys);
+        if (score_.cap > 0) ops.row_cap(t.s + r * s_stride_, keys, score_.cap, nullptr);
         absorb_row(ops, {part.max[r], score_.factor, part.sum + r, 1, part.o + r * d_stride_},
                    shape.d, t.s + r * s_stride_, keys, columns.begin, columns.end);
         ops.row_scale(t.s + r * s_stride_, keys, share_);
@@ -218,7 +219,7 @@ void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& see
   }
   Outputs& out = *io.out;
   out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] =
-      empty ? -kInf : log_sum_exp(scale, max, sum);
+      empty ? -kInf : score_.log_sum_exp(max, sum);
   ops.row_store(o, shape.d, empty ? 0.0f : 1.0f / (sum * share_), dtype, row_of(out.o, b, h, q));
 }
 

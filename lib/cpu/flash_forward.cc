@@ -76,7 +76,7 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       v_key_(round_up(shape.d, ops.cols) / ops.per_word),
       k_floats_(round_up(shape.kv_len, ops.cols) * k_key_),
       v_floats_(round_up(shape.kv_len, ops.per_word) * v_key_),
-      score_(scale),
+      score_(p),
       maxima_(maxima),
       pipeline_(shape.b * shape.h_kv, blocks(shape.kv_len, kv_block_),
                 shape.group() * blocks(shape.q_len, q_block_), threads) {}
@@ -271,8 +271,10 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     const PhaseTimer timer(item.profile, item.thread, kP,
                            product_to_operands(rows, keys, shape.d, tile.pairs.elements));
     const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
-    if (ops.gemm_exp2(rows, keys, k_key_, q, k, s,
-                      {t.max + row, t.block_sum, score_.factor, tile.rows.seen()}, prefetch) &&
+    if (ops.gemm_exp2(
+            rows, keys, k_key_, q, k, s,
+            {t.max + row, t.block_sum, score_.factor, tile.rows.seen(), nullptr, score_.cap},
+            prefetch) &&
         (!tile.is_first || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
@@ -284,6 +286,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   if (tile.is_first) std::fill_n(t.max + row, rows, -kInf);
   for (std::int64_t i = 0; i < rows; ++i) {
     float* s_row = t.s + i * s_stride_;
+    if (score_.cap > 0) ops.row_cap(s_row, keys, score_.cap, nullptr);
     absorb_row(ops,
                {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
                 t.o + (row + i) * o_stride_},
@@ -323,7 +326,7 @@ void FlashForward::finish(const Item& item, const Tiles& t) const {
     const bool empty = item.sees->keys(item.first_query + r).empty();
     const float* lanes = t.sum + r * ops.lanes;
     const float sum = ops.row_sum(lanes, ops.lanes);
-    out.lse.as<float>()[first + r] = empty ? -kInf : log_sum_exp(scale, t.max[r], sum);
+    out.lse.as<float>()[first + r] = empty ? -kInf : score_.log_sum_exp(t.max[r], sum);
     ops.row_store(t.o + r * o_stride_, shape.d, empty ? 0.0f : 1.0f / (sum * item.share), dtype,
                   row_of(out.o, item.b, item.h, item.first_query + r));
     if (maxima_ == nullptr) continue;

@@ -122,10 +122,10 @@ class CpuKernel final : public Kernel {
   const KernelInfo& info() const override { return info_; }
 
   Supports supports() const override {
-    return {
-        .features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow},
-        .dtypes = dtypes_of(CpuElements{}),
-        .max_d = kMaxHeadDim};
+    return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
+                         Feature::kSoftcap},
+            .dtypes = dtypes_of(CpuElements{}),
+            .max_d = kMaxHeadDim};
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {

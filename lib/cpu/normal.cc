@@ -139,16 +139,20 @@ void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float f
 }
 
 NormalForward::NormalForward(const Problem& p, const Execution& e, const TileOps& operations)
-    : NormalPass(p, e, operations), score_(scale) {}
+    : NormalPass(p, e, operations),
+      score_(p),
+      keeps_slopes_(p.needs_gradients() && score_.cap > 0) {}
 
 std::size_t NormalForward::workspace_bytes() const {
-  return NormalPass::workspace_bytes() + matrix_bytes();
+  return NormalPass::workspace_bytes() + (keeps_slopes_ ? 2 : 1) * matrix_bytes();
 }
 
 void NormalForward::allocate() {
   NormalPass::allocate();
-  buffer_ = Buffer(matrix_bytes());
+  buffer_ = Buffer((keeps_slopes_ ? 2 : 1) * matrix_bytes());
   p_ = {buffer_.as<float>(), matrix_stride_};
+  if (keeps_slopes_)
+    slope_ = {buffer_.as<float>() + matrix_bytes() / sizeof(float), matrix_stride_};
 }
 
 double NormalForward::flop_executed(const std::vector<Visibility>&) const {
@@ -161,7 +165,7 @@ std::vector<std::string> NormalForward::phases() const {
 }
 
 std::vector<std::size_t> NormalForward::phase_bytes() const {
-  return {packed_bytes(), matrix_bytes(), 0, tile_bytes()};
+  return {packed_bytes(), matrix_bytes(), keeps_slopes_ ? matrix_bytes() : 0, tile_bytes()};
 }
 
 void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
@@ -176,8 +180,8 @@ void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
   }
 }
 
-/// Overwrites hidden products with -inf, then softmax in place, which leaves P as rows of A
-/// operands; LSE from the maximum and the sum.
+/// Caps products where that is asked for, overwrites hidden ones with -inf, then softmax in place,
+/// which leaves P as rows of A operands; LSE from the maximum and the sum.
 void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& sees,
                             PhaseProfile* profile, int thread) const {
   const std::int64_t kv_len = shape.kv_len;
@@ -189,11 +193,14 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
     float* s = p_.data + row * p_.stride;
     float& lse = io.out->lse.as<float>()[row];
     const KeyRange seen = v.keys(row % shape.q_len);
+    float* slope = keeps_slopes_ ? slope_.data + row * slope_.stride : nullptr;
     if (seen.empty()) {
       std::fill_n(s, kv_len, 0.0f);
+      if (slope != nullptr) std::fill_n(slope, kv_len, 0.0f);
       lse = -kInf;
       continue;
     }
+    if (score_.cap > 0) ops.row_cap(s, kv_len, score_.cap, slope);
     if (const RowMap map = v.kept().rows(); map.rows == nullptr) {
       std::fill(s, s + map.row(seen.begin), -kInf);
       std::fill(s + map.row(seen.end), s + kv_len, -kInf);
@@ -207,7 +214,7 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
     const float sum = ops.row_exp2(s, kv_len, max, score_.factor);
     ops.row_scale(s, kv_len, 1.0f / sum);
     ops.row_to_operand(s, kv_len);
-    lse = log_sum_exp(scale, max, sum);
+    lse = score_.log_sum_exp(max, sum);
   }
 }
 

@@ -76,7 +76,7 @@ class NormalPass : public AttentionPass {
   bool padded_;
 };
 
-/// S = scale·Q·Kᵀ; P = softmax(S) in place; O = P·V.
+/// S = scale·Q·Kᵀ, perhaps under a soft cap; P = softmax(S) in place; O = P·V.
 class NormalForward final : public NormalPass {
  public:
   /// `operations`: of f32 operands where a backward follows, which reads P in f32.
@@ -90,18 +90,21 @@ class NormalForward final : public NormalPass {
 
   /// P of the last run, in rows of A operands.
   const ScoreMatrix& probabilities() const { return p_; }
+  /// Of that run: the derivatives of a soft cap; no data where there is none.
+  const ScoreMatrix& slopes() const { return slope_; }
 
  private:
   void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                int thread) const;
 
   ScoreFactor score_;
+  bool keeps_slopes_;  ///< for the backward
   Buffer buffer_;
-  ScoreMatrix p_;
+  ScoreMatrix p_, slope_;
 };
 
-/// dP = dO·Vᵀ; dS = P∘(dP - rowsum(P∘dP)) in place; dQ = dS·K; dV = Pᵀ·dO; dK = dSᵀ·Q, with the P
-/// that the forward kept.
+/// dP = dO·Vᵀ; dS = P∘(dP - rowsum(P∘dP))∘slope in place; dQ = dS·K; dV = Pᵀ·dO; dK = dSᵀ·Q, with
+/// the P that the forward kept.
 class NormalBackward final : public NormalPass {
  public:
   NormalBackward(const Problem& p, const Execution& e, const NormalForward& forward)

@@ -71,15 +71,17 @@ void NormalBackward::run(const Operands& io, const std::vector<Visibility>& sees
   }
 }
 
-/// dS = P∘(dP - rowsum(P∘dP)) in place of dP.
+/// dS = P∘(dP - rowsum(P∘dP)) in place of dP, times the slope of a soft cap.
 void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) const {
-  const ScoreMatrix& p = forward_.probabilities();
+  const ScoreMatrix &p = forward_.probabilities(), &slope = forward_.slopes();
 #pragma omp for schedule(dynamic, 16)
   for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
     const PhaseTimer timer(profile, thread, kSoftmax, touch(3 * shape.kv_len));
     const float* p_row = p.data + row * p.stride;
     float* ds_row = ds_.data + row * ds_.stride;
     ops.row_dscores(ds_row, p_row, shape.kv_len, ops.row_dot(p_row, ds_row, shape.kv_len));
+    if (slope.data != nullptr)
+      ops.row_multiply(ds_row, slope.data + row * slope.stride, shape.kv_len);
   }
 }
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <numbers>
 
 #include "cpu/tile_ops.h"
 
@@ -83,6 +84,46 @@ HWY_INLINE VecF32 exp2(VecF32 x) {
 #endif
 }
 
+/// tanh(x / 2), within 1.7 ulp: an odd polynomial where 1 - 2/(e^x + 1) would cancel.
+HWY_INLINE VecF32 tanh_of_half(VecF32 x) {
+  constexpr float kPolynomialBelow = 1.2f;
+  constexpr float kTerms[] = {-2.8562297e-6f, 4.0545936e-5f, -4.201086e-4f, 4.1661933e-3f,
+                              -4.166662e-2f};
+  const F32 f32;
+  const auto size = hn::Abs(x), square = hn::Mul(x, x), one = hn::Set(f32, 1.0f);
+  auto p = hn::Set(f32, kTerms[0]);
+#pragma GCC unroll 8
+  for (std::size_t i = 1; i < sizeof(kTerms) / sizeof(float); ++i)
+    p = hn::MulAdd(p, square, hn::Set(f32, kTerms[i]));
+  const auto near = hn::MulAdd(hn::Mul(p, square), x, hn::Mul(x, hn::Set(f32, 0.5f)));
+  const auto e = exp2(hn::Mul(size, hn::Set(f32, std::numbers::log2e_v<float>)));
+  const auto far = hn::Sub(one, hn::Div(hn::Set(f32, 2.0f), hn::Add(e, one)));
+  return hn::IfThenElse(hn::Lt(size, hn::Set(f32, kPolynomialBelow)), near, hn::CopySign(far, x));
+}
+
+/// Products under a soft cap: tanh(cap·product / 2), and the derivative by cap·product / 2.
+HWY_INLINE VecF32 capped(VecF32 product, VecF32 cap) { return tanh_of_half(hn::Mul(product, cap)); }
+HWY_INLINE VecF32 slope_of(VecF32 capped) {
+  return hn::NegMulAdd(capped, capped, hn::Set(F32(), 1.0f));
+}
+
+inline void row_cap(float* s, std::int64_t n, float cap, float* slope) {
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+  const auto factor = hn::Set(f32, cap);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto t = capped(hn::LoadU(f32, s + i), factor);
+    hn::StoreU(t, f32, s + i);
+    if (slope != nullptr) hn::StoreU(slope_of(t), f32, slope + i);
+  }
+  for (; i < n; ++i) {
+    const auto t = capped(hn::Set(f32, s[i]), factor);
+    s[i] = hn::GetLane(t);
+    if (slope != nullptr) slope[i] = hn::GetLane(slope_of(t));
+  }
+}
+
 inline float row_max(const float* s, std::int64_t n) {
   const F32 f32;
   const std::int64_t lanes = vector_lanes();
@@ -142,6 +183,10 @@ inline void row_scale(float* x, std::int64_t n, float factor) {
 
 inline void row_add(float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std::int64_t n) {
   for (std::int64_t i = 0; i < n; ++i) x[i] += y[i];
+}
+
+inline void row_multiply(float* HWY_RESTRICT x, const float* HWY_RESTRICT y, std::int64_t n) {
+  for (std::int64_t i = 0; i < n; ++i) x[i] *= y[i];
 }
 
 inline void row_dscores(float* HWY_RESTRICT dp, const float* HWY_RESTRICT p, std::int64_t n,

@@ -27,6 +27,9 @@ enum class SumOver { kColumns, kRows };
 /// The sides on which a tile has columns that not every row sees.
 enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
 
+/// Whether a soft cap is done to products before softmax.
+enum class Softcap { kNone, kTanh };
+
 /// A vector of words of an operand that is summed over rows, all 0.
 template <typename Operand>
 HWY_INLINE void store_zero_rows(float* words) {
@@ -36,7 +39,7 @@ HWY_INLINE void store_zero_rows(float* words) {
 }
 
 /// Epilogue: turns a tile of scores into P, stores it as an operand, adds to the sums of its rows.
-template <typename Operand, SumOver kSumOver>
+template <typename Operand, SumOver kSumOver, Softcap kSoftcap>
 struct Exp2Tile {
   MatrixC p;
   SoftmaxRows rows;
@@ -107,7 +110,8 @@ struct Exp2Tile {
 #pragma GCC unroll 2
         for (int t = 0; t < kTogether; ++t) {
           if (r + t < kRows)
-            e[t] = probability<kHidden>(s[r + t][v], max[t], log_sum[t], i + r + t, j + v * lanes);
+            e[t] = probability<kHidden>(score<kHidden>(s[r + t][v], i + r + t, j + v * lanes),
+                                        max[t], log_sum[t], i + r + t, j + v * lanes);
           else
             e[t] = hn::Zero(F32());
           sum[t] = hn::Add(sum[t], e[t]);
@@ -123,6 +127,17 @@ struct Exp2Tile {
         if (r + t < kRows) hn::StoreU(sum[t], F32(), rows.sum + (i + r + t) * lanes);
     }
   }
+  /// A vector of products of a row, from column j on, as they are or under the soft cap, whose
+  /// slope is stored for a backward.
+  template <Hidden kHidden>
+  HWY_INLINE VecF32 score(VecF32 product, std::int64_t row, std::int64_t j) const {
+    if constexpr (kSoftcap == Softcap::kNone) return product;
+    const VecF32 share = capped(product, hn::Set(F32(), rows.cap));
+    if constexpr (kSumOver == SumOver::kRows)
+      hn::StoreU(seen<kHidden>(slope_of(share), row, j), F32(),
+                 rows.slope.data + row * rows.slope.row + j);
+    return share;
+  }
   /// P of a vector of scores of a row, from column j on.
   template <Hidden kHidden>
   HWY_INLINE VecF32 probability(VecF32 s, VecF32 max, VecF32 log_sum, std::int64_t row,
@@ -131,25 +146,32 @@ struct Exp2Tile {
     const auto below = hn::Sub(s, max), factor = hn::Set(f32, rows.factor);
     const auto e = exp2(kSumOver == SumOver::kRows ? hn::MulSub(below, factor, log_sum)
                                                    : hn::Mul(below, factor));
-    if constexpr (kHidden == Hidden::kNothing) return e;
+    return seen<kHidden>(e, row, j);
+  }
+  /// x, from column j on, or 0 where the row does not see a column.
+  template <Hidden kHidden>
+  HWY_INLINE VecF32 seen(VecF32 x, std::int64_t row, std::int64_t j) const {
+    if constexpr (kHidden == Hidden::kNothing) return x;
+    const F32 f32;
     const auto first = [&](std::int64_t columns) {
       const std::int64_t count = std::clamp<std::int64_t>(columns - j, 0, vector_lanes());
       return hn::FirstN(f32, static_cast<std::size_t>(count));
     };
-    const VecF32 seen = hn::IfThenElseZero(first(end(row)), e);
-    if constexpr (kHidden == Hidden::kAfter) return seen;
-    return hn::IfThenZeroElse(first(begin_of(row)), seen);
+    const VecF32 before_end = hn::IfThenElseZero(first(end(row)), x);
+    if constexpr (kHidden == Hidden::kAfter) return before_end;
+    return hn::IfThenZeroElse(first(begin_of(row)), before_end);
   }
 };
 
-/// Epilogue: turns a tile of dP into dS = P∘(dP - D) and stores it as both operands of
-/// gemm_dscores.
-template <typename Operand>
+/// Epilogue: turns a tile of dP into dS = P∘(dP - D), under a soft cap times its slope, and stores
+/// it as both operands of gemm_dscores.
+template <typename Operand, Softcap kSoftcap>
 struct DscoresTile {
   MatrixC ds, ds_rows;
   const float* p;  ///< laid out like ds_rows
   RowDeltas delta;
   SeenColumns seen;
+  MatrixC slope;
 
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   TilePart part(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
@@ -192,6 +214,8 @@ struct DscoresTile {
           if (r + t >= kRows) continue;  // its P is 0
           const auto minus = hn::Set(F32(), delta.high[i + r + t]);
           x[t] = hn::Mul(x[t], hn::Sub(dp[r + t][v], minus));
+          if constexpr (kSoftcap == Softcap::kTanh)
+            x[t] = hn::Mul(x[t], hn::LoadU(F32(), slope.data + (i + r + t) * slope.row + column));
           if constexpr (kTogether > 1) Operand::store(x[t], ds.data + (i + r + t) * ds.row, column);
         }
         Operand::store_rows(x, ds_rows.data + at);
@@ -202,25 +226,37 @@ struct DscoresTile {
 template <typename Tile, SumOver kSumOver>
 inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                       MatrixC p, SoftmaxRows rows, Prefetch prefetch) {
+  using Operand = typename Tile::Operand;
   const F32 f32;
-  for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<typename Tile::Operand, kSumOver>{p, rows, n},
-                      prefetch);
+  if (rows.cap == 0)
+    for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<Operand, kSumOver, Softcap::kNone>{p, rows, n},
+                        prefetch);
+  else
+    for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<Operand, kSumOver, Softcap::kTanh>{p, rows, n},
+                        prefetch);
   const auto limit = hn::Set(f32, kLargestSum);
   auto within = hn::Le(hn::Zero(f32), limit);
   for (std::int64_t i = 0; i < m; ++i)
     within = hn::And(within, hn::Le(hn::LoadU(f32, rows.sum + i * vector_lanes()), limit));
   if constexpr (kSumOver == SumOver::kColumns)
-    for (std::int64_t i = 0; i < m; ++i) Tile::Operand::end_row(p.data + i * p.row, n);
+    for (std::int64_t i = 0; i < m; ++i) Operand::end_row(p.data + i * p.row, n);
   return hn::AllTrue(f32, within);
 }
 
 template <typename Tile>
 inline void gemm_dscores(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
-                         SeenColumns seen) {
-  for_each_tile<Tile>(m, n, k, a, b,
-                      DscoresTile<typename Tile::Operand>{ds, ds_rows, p, delta, seen}, {});
-  for (std::int64_t i = 0; i < m; ++i) Tile::Operand::end_row(ds.data + i * ds.row, n);
+                         SeenColumns seen, MatrixC slope) {
+  using Operand = typename Tile::Operand;
+  if (slope.data == nullptr)
+    for_each_tile<Tile>(m, n, k, a, b,
+                        DscoresTile<Operand, Softcap::kNone>{ds, ds_rows, p, delta, seen, slope},
+                        {});
+  else
+    for_each_tile<Tile>(m, n, k, a, b,
+                        DscoresTile<Operand, Softcap::kTanh>{ds, ds_rows, p, delta, seen, slope},
+                        {});
+  for (std::int64_t i = 0; i < m; ++i) Operand::end_row(ds.data + i * ds.row, n);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -63,6 +63,12 @@ struct SoftmaxRows {
   SeenColumns seen = {};
   /// [m], for gemm_exp2_rows: what makes P of a row sum to 1; null: 0.
   const float* log_sum = nullptr;
+  /// Of a soft cap: products first become tanh(cap·product / 2), which is what max and factor are
+  /// of. 0: they do not.
+  float cap = 0;
+  /// [m][n], for gemm_exp2_rows under a soft cap: gets 1 - tanh², 0 where a row does not see the
+  /// column. Of tiles that no row sees it is left as it was.
+  MatrixC slope = {};
 };
 
 /// D = rowsum(dO∘O) of each row, in two parts: rounded to f32, D alone would be most of what is off
@@ -159,13 +165,14 @@ struct TileOps {
   bool (*gemm_exp2_rows)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC p, SoftmaxRows rows, Prefetch prefetch);
 
-  /// dS[m][n] = P∘(A[m][k]·B[k][n] - D[m]), P as gemm_exp2_rows left it. It is written as the A
+  /// dS[m][n] = P∘(A[m][k]·B[k][n] - D[m]), times `slope` where that is not null, both as
+  /// gemm_exp2_rows left them. It is written as the A
   /// operand of two products: `ds` for one that sums over columns (dS·K), `ds_rows`, laid out like
   /// p, for one that sums over rows (dSᵀ·Q). In f32 both are the same words, and only ds_rows is
   /// written. Writes round_up(n, lanes) columns, 0 in those that are not seen.
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                        MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
-                       SeenColumns seen);
+                       SeenColumns seen, MatrixC slope);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B read where it lies in a tensor: no position is -1, and
   /// rows are readable up to round_up(d, lanes), where A or B holds zeros.
@@ -182,10 +189,15 @@ struct TileOps {
   /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. Results of 2^-126 and more are
   /// within 1.25 ulp, smaller ones 0; NaN stays NaN.
   float (*row_exp2)(float* s, std::int64_t n, float max, float factor);
+  /// s[i] = tanh(cap·s[i] / 2), within 1.7 ulp (NaN stays NaN); where `slope` is not null, slope[i]
+  /// = 1 - s[i]².
+  void (*row_cap)(float* s, std::int64_t n, float cap, float* slope);
   /// x[i] *= factor.
   void (*row_scale)(float* x, std::int64_t n, float factor);
   /// x[i] += y[i].
   void (*row_add)(float* x, const float* y, std::int64_t n);
+  /// x[i] *= y[i].
+  void (*row_multiply)(float* x, const float* y, std::int64_t n);
   /// dp[i] = p[i] · (dp[i] - delta): dS from P and dP.
   void (*row_dscores)(float* dp, const float* p, std::int64_t n, double delta);
   /// Sum of x[i]·y[i].

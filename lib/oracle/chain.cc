@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <random>
+#include <utility>
 
 #include "core/work.h"
 #include "oracle/autodiff.h"
@@ -226,6 +227,9 @@ std::string extents(const Shape& s) {
                      s.kv_len, s.d);
 }
 
+/// ADOL-C's tanh is good to the roundoff of 1, not of its result, and the cap multiplies that.
+constexpr double kMostTapedSoftcap = 100;
+
 const char* const kPaperName = "paper's backward = closed form";
 const char* const kDirectionName = "directional derivatives = closed form";
 
@@ -236,10 +240,14 @@ void check_all(const Problem& p, Inputs& in, const std::string& where,
     fill_d_o(p, source, in);
     const Case c(p, in);
     const std::string on = fmt::format("{}, dO {}", where, name(source));
-    links.push_back(
-        {"autodiff of normal = closed form", on, "", check_autodiff(c, Formulation::kNormal)});
-    links.push_back(
-        {"autodiff of flash = closed form", on, "", check_autodiff(c, Formulation::kFlash)});
+    for (const auto& [name, formulation] :
+         {std::pair("autodiff of normal = closed form", Formulation::kNormal),
+          std::pair("autodiff of flash = closed form", Formulation::kFlash)}) {
+      if (p.softcap > kMostTapedSoftcap)
+        links.push_back({name, on, "ADOL-C's tanh is too coarse for a soft cap over 100", {}});
+      else
+        links.push_back({name, on, "", check_autodiff(c, formulation)});
+    }
     links.push_back({kPaperName, on, "", check_paper(c)});
     links.push_back({kDirectionName, on, "", check_directions(c)});
   }

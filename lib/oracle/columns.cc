@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "oracle/dense.h"
+#include "oracle/products.h"
 #include "oracle/sums.h"
 
 namespace flashbench::oracle {
@@ -110,6 +111,7 @@ class ColumnBlock {
     // [keys, d]: what rounding O does to dK through D. Rows of O that are nearly equal are rounded
     // alike, so that this adds up.
     Doubles shift;
+    Doubles slope_shift;  ///< [keys, d]: likewise, of slopes of a soft cap that are off alike
     PartialSums parts;
     ByRow<CommonErrors> of_scores;  ///< by what a row of Q holds: equal ones have equal scores
     ByRow<CommonErrors> of_rows;    ///< by what the rows of Q and dO hold: all is equal
@@ -120,6 +122,7 @@ class ColumnBlock {
           lost(total.value.size(), 0.0),
           mean(static_cast<std::size_t>(d), 0.0),
           shift(total.value.size(), 0.0),
+          slope_shift(total.value.size(), 0.0),
           parts(total.value.size()) {}
   };
 
@@ -146,6 +149,7 @@ class ColumnBlock {
   std::vector<std::int64_t> tile_rows_;
   Tile p_, ds_;
   Doubles ds_of_rounded_o_;  // [keys, rows of the tile]: what rounding O gives to dS, through D
+  Doubles ds_of_slope_;      // likewise, what 1 - tanh² does
   bool any_lost_ = false;
   Doubles pq_;                                 // [keys, d]: Σ_i P·Q
   double different_ = 0, different_rows_ = 0;  // rows of Q, and of Q and dO
@@ -204,38 +208,32 @@ void ColumnBlock::products() {
   const std::int64_t rows = q_.rows;
   const auto count = static_cast<std::size_t>(keys_ * rows);
   for (Doubles* m : {&p_.weight, &ds_.weight, &p_.noise, &ds_.noise}) m->assign(count, 0.0);
-  Doubles qt_square, dot_square;
-  squares(q_.xt, qt_square);
-  squares(do_.xt, dot_square);
-  multiply_add(keys_, rows, d_, k_.x.data(), d_, q_.xt.data(), rows, p_.weight.data(), rows);
-  multiply_add(keys_, rows, d_, k_.square.data(), d_, qt_square.data(), rows, p_.noise.data(),
-               rows);
-  multiply_add(keys_, rows, d_v_, v_.x.data(), d_v_, do_.xt.data(), rows, ds_.weight.data(), rows);
-  multiply_add(keys_, rows, d_v_, v_.square.data(), d_v_, dot_square.data(), rows, ds_.noise.data(),
-               rows);
+  add_products(k_, q_, {p_.weight.data(), rows}, {p_.noise.data(), rows});
+  add_products(v_, do_, {ds_.weight.data(), rows}, {ds_.noise.data(), rows});
 }
 
 /// P, dS and the expected squares of their errors for the tile, keys down and queries across.
 void ColumnBlock::weights() {
   const auto rows = static_cast<std::size_t>(q_.rows);
   const std::size_t count = p_.weight.size();
-  for (Doubles* m :
-       {&p_.lost, &p_.of_score, &ds_.lost, &ds_.of_score, &ds_.rest, &ds_of_rounded_o_})
+  for (Doubles* m : {&p_.lost, &p_.of_score, &ds_.lost, &ds_.of_score, &ds_.rest, &ds_of_rounded_o_,
+                     &ds_of_slope_})
     m->assign(count, 0.0);
   for (std::size_t m = 0; m < count; ++m) {
     const std::size_t n = m / rows, i = m % rows;
     const RowStats& row = tile_stats_[i];
     const bool visible = def_.visible(b_, tile_rows_[i], which_[n]);
+    const double raw = scale_ * p_.weight[m];
     const Score score =
-        visible ? def_.score_with_slope(scale_ * p_.weight[m], tile_h_, tile_rows_[i], which_[n])
-                : Score{0, 0};
+        visible ? def_.score_with_slope(raw, tile_h_, tile_rows_[i], which_[n]) : Score{};
     const double log_p = score.value - row.lse, dp = ds_.weight[m], before = dp - row.d;
     const double p = visible ? std::exp(log_p) : 0.0;
     const double ds = p * before * score.slope;
     const StoreError p_error = rounding_.of(p);
     const StoreError ds_error = rounding_.of_gradient(ds, p, scale_);
     if (visible) {
-      const double of_score = exp_noise(scale_, d_, p_.weight[m], p_.noise[m], score);
+      const double of_raw = raw_noise(scale_, d_, p_.weight[m], p_.noise[m]);
+      const double of_score = exp_noise(raw, of_raw, score);
       const double dp_noise = sum_noise(d_v_, square(dp), ds_.noise[m]);
       const double of_dp = row.d_noise + dp_noise;
       if (same_do_) of_key_[n].dp_noise = dp_noise;
@@ -244,10 +242,11 @@ void ColumnBlock::weights() {
       p_.noise[m] = noise + p_error.random;
       p_.of_score[m] = std::sqrt(p_.noise[m]);
       ds_.of_score[m] = before * score.slope * p_.of_score[m];
-      ds_.rest[m] =
-          square(before * kF32Roundoff * p) + ds_error.random + square(p * score.slope) * of_dp;
+      ds_.rest[m] = square(before * p) * (square(kF32Roundoff) + slope_noise(of_raw, score)) +
+                    ds_error.random + square(p * score.slope) * of_dp;
       ds_.noise[m] = square(ds_.of_score[m]) + ds_.rest[m];
       ds_of_rounded_o_[m] = p * score.slope * row.d_shift;
+      ds_of_slope_[m] = p * before * slope_shift(score.slope);
     } else {
       p_.noise[m] = ds_.noise[m] = 0;
     }
@@ -273,6 +272,9 @@ void ColumnBlock::accumulate() {
   if (rounding_.of_16_bits())
     multiply_add(keys_, d_, q_.rows, ds_of_rounded_o_.data(), q_.rows, q_.x.data(), d_,
                  dk_.shift.data(), d_);
+  if (def_.problem().softcap > 0)
+    multiply_add(keys_, d_, q_.rows, ds_of_slope_.data(), q_.rows, q_.x.data(), d_,
+                 dk_.slope_shift.data(), d_);
   if (same_do_)
     multiply_add(keys_, d_, q_.rows, p_.weight.data(), q_.rows, q_.x.data(), d_, pq_.data(), d_);
 }
@@ -281,8 +283,7 @@ void ColumnBlock::accumulate(const Tile& tile, const Panel& x, Sums& sums) const
   const auto add = [&](const Doubles& left, const Doubles& right, Doubles& out) {
     multiply_add(keys_, x.d, x.rows, left.data(), x.rows, right.data(), x.d, out.data(), x.d);
   };
-  add(tile.weight, x.x, sums.total.value);
-  sums.parts.see(sums.total.value);
+  sums.parts.add(keys_, x.d, x.rows, tile.weight.data(), x.rows, x.x.data(), sums.total.value);
   add(tile.noise, x.square, sums.weighed);
   if (any_lost_) add(tile.lost, x.magnitude, sums.lost);
   for (std::int64_t m = 0; m < x.rows * x.d; ++m) sums.mean.data()[m % x.d] += x.x.data()[m];
@@ -346,7 +347,8 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor)
       const std::int64_t at = n * d + c;
       double& x = total.value.data()[at];
       const double random = sums.weighed.data()[at];
-      double of_all = alike * square(x) + together.data()[at] + square(sums.shift.data()[at]);
+      double of_all = alike * square(x) + together.data()[at] + square(sums.shift.data()[at]) +
+                      square(sums.slope_shift.data()[at]);
       if (weights == &OfKey::ds) of_all += key.dp_noise * square(pq_.data()[at]);
       const double computed =
           random + of_all + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <optional>
 
@@ -15,9 +16,9 @@ inline bool worth_threads(const Shape& s) {
   return s.b * s.h * s.q_len * s.widest_d() > (std::int64_t{1} << 20) / s.kv_len;
 }
 
-/// A score, and its derivative by the scaled product of query and key.
+/// A score, its derivative by the scaled product of query and key, and the size of the second one.
 struct Score {
-  double value, slope;
+  double value = 0, slope = 0, bend = 0;
 };
 
 /// A problem with its inputs, and the two things that every formula of attention takes as given,
@@ -68,11 +69,16 @@ class Definition {
   /// carries derivatives: this line is all that the oracle is told of a modification.
   template <typename T>
   T score(const T& s, std::int64_t /*h*/, std::int64_t /*i*/, std::int64_t /*j*/) const {
-    return s;
+    using std::tanh;
+    const double cap = problem_->softcap;
+    return cap > 0 ? T(T(cap) * tanh(s / T(cap))) : s;
   }
   Score score_with_slope(double s, std::int64_t h, std::int64_t i, std::int64_t j) const {
     const Dual moving = score(Dual(s, 0, 1), h, i, j);
-    return {moving.value, moving.slope[0]};
+    const double cap = problem_->softcap, slope = moving.slope[0];
+    // Of tanh: -2·tanh·slope, and tanh² = 1 - slope.
+    const double bend = cap > 0 ? 2 * std::sqrt(std::max(0.0, 1 - slope)) * slope / cap : 0;
+    return {moving.value, slope, bend};
   }
   /// The row sees no key.
   bool empty_row(std::int64_t b, std::int64_t i) const {

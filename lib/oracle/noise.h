@@ -138,16 +138,29 @@ inline double Rounding::cut_off(std::int64_t n, double largest_square) const {
   return of_16_bits() ? square(truncated_sum(n)) * largest_square : 0;
 }
 
-/// Expected square of the relative error of exp(s - m), where the score s is made in f32 of
-/// raw = scale·(q·k), of d products; `squares`: Σ_c (q_c·k_c)². A modification of the score carries
+/// Expected square of the error of a scaled product raw = scale·(q·k), of d products, in f32;
+/// `squares`: Σ_c (q_c·k_c)².
+inline double raw_noise(double scale, std::int64_t d, double qk, double squares) {
+  return square(kF32Roundoff * scale * qk) + square(scale) * sum_noise(d, square(qk), squares);
+}
+
+/// Expected square of the relative error of exp(s - m), where the score s is made of such a product
+/// whose noise is `of_raw`. A modification of the score carries
 /// the error of raw on by its slope, and is itself as exact as what it adds, or as its result,
 /// whichever is smaller. The 4: exp by a polynomial or by the hardware (ex2.approx is good to 2
 /// units).
-inline double exp_noise(double scale, std::int64_t d, double qk, double squares, const Score& s) {
-  const double raw = scale * qk, changed = std::min(std::abs(s.value - raw), std::abs(s.value));
-  const double of_raw =
-      square(kF32Roundoff * raw) + square(scale) * sum_noise(d, square(qk), squares);
+inline double exp_noise(double raw, double of_raw, const Score& s) {
+  const double changed = std::min(std::abs(s.value - raw), std::abs(s.value));
   return square(kF32Roundoff) * (4 + square(changed)) + square(s.slope) * of_raw;
+}
+
+/// By how much a score's slope is off where it was subtracted from 1: that of a soft cap is 1 -
+/// tanh², of a tanh in f32. Scores that are alike have slopes that are off alike.
+inline double slope_shift(double slope) { return 2 * kF32Roundoff * (1 - slope); }
+
+/// Expected square of the error of a score's slope, with that of the product by which it moves.
+inline double slope_noise(double of_raw, const Score& s) {
+  return square(slope_shift(s.slope)) + square(s.bend) * of_raw;
 }
 
 /// Expected square of the error of exp(log_p) = p where that of log_p is `noise`. Beyond what is

@@ -148,7 +148,7 @@ class RowBlock {
   void weigh_gradient(std::int64_t n);
   void weigh_keys();
   void expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& lost, const Doubles& mean,
-                 const PartialSums& parts);
+                 const Doubles& shift, const PartialSums& parts);
 
   const Definition& def_;
   std::int64_t b_, h_, kv_head_;
@@ -158,14 +158,16 @@ class RowBlock {
   Rounding rounding_;
   Panel q_, do_;
   Doubles p_;          // [rows, kv_len]: scores, then probabilities
-  Doubles exp_noise_;  // [rows, kv_len]: Σ_c (q·k)², then noise of scores, then of P
+  Doubles exp_noise_;  // [rows, kv_len]: of add_products, then noise of scores, then of P
   Doubles own_;        // [rows, kv_len]: noise of exp(S - m)/Σ, the sum taken as exact
   Doubles weight_;     // [rows, kv_len]: that and the rounding of P, then noise of dS
   Doubles lost_;       // [rows, kv_len]: P, then dS, that underflow may lose
   Doubles slope_;      // [rows, kv_len]: of what is done to scores; only with gradients
-  Doubles ds_;         // [rows, kv_len]: dP, then dS
-  Doubles dp_noise_;   // [rows, kv_len]: Σ_c (dO·v)²
-  Doubles o_sum_;      // [rows, d_v]: noise of O from adding up P·V; only with gradients
+  Doubles slope_noise_;
+  Doubles of_slope_;  // [rows, kv_len]: what 1 - tanh² is off by in dS, alike; only with a soft cap
+  Doubles ds_;        // [rows, kv_len]: dP, then dS
+  Doubles dp_noise_;  // [rows, kv_len]: of add_products
+  Doubles o_sum_;     // [rows, d_v]: noise of O from adding up P·V; only with gradients
   bool any_lost_ = false;
   std::vector<OfRow> of_row_;
   RowResults r_;

@@ -22,10 +22,12 @@ void RowBlock::score_gradient() {
 void RowBlock::expect_d(std::int64_t n) {
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
-  double products = 0, noise = 0, of_o = 0, run = 0, last = 0;
+  double products = 0, noise = 0, of_o = 0, run = 0, last = 0, sum = 0, reach = 0;
   for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
     const double d_o = do_.x.data()[c], o = r_.o.value.data()[c];
     products += square(d_o * o);
+    sum += d_o * o;
+    reach = std::max(reach, square(sum));
     // Neighbours that are equal are rounded alike: a constant V has constant rows of O.
     if (o != last) run = 0;
     const double before = square(run);
@@ -49,7 +51,7 @@ void RowBlock::expect_d(std::int64_t n) {
     return std::sqrt(std::max(0.0, weight[j] - own[j])) * dp[j];
   });
   stats.d_noise = noise + stats.alike * square(stats.d) +
-                  std::max(sum_noise(d_v_, square(stats.d), products) + of_o,
+                  std::max(sum_noise(d_v_, square(sum), products + reach - square(sum)) + of_o,
                            sum_noise(row.seen, square(stats.d), terms));
 }
 
@@ -69,8 +71,10 @@ void RowBlock::weigh_gradient(std::int64_t n) {
     // Some kernels multiply by P as it was rounded for P·V.
     const double stored = rounding_.of(p).random;
     const double of_p = square(slope) * (exp_noise_.data()[j] + stored) + square(kF32Roundoff * p);
-    const double noise = square(before) * of_p + error.random +
+    const double noise = square(before) * (of_p + square(p) * slope_noise_.data()[j]) +
+                         error.random +
                          square(p * slope) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
+    if (!of_slope_.empty()) of_slope_.data()[j] = p * before * slope_shift(slope);
     p *= slope;  // all that P is needed for below
     weight_.data()[j] = noise;
     lost_.data()[j] = error.lost;
@@ -83,16 +87,16 @@ void RowBlock::weigh_gradient(std::int64_t n) {
 /// dQ = scale·dS·K.
 void RowBlock::weigh_keys() {
   r_.dq = Expected(rows_, d_);
-  Doubles weighed = matrix(d_), lost = matrix(d_), mean = matrix(d_);
+  Doubles weighed = matrix(d_), lost = matrix(d_), mean = matrix(d_), shift = matrix(d_);
   PartialSums parts(r_.dq.value.size());
   Panel k;
   for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
     k.gather(def_.inputs().k, b_, kv_head_, keys, keep);
     k.derive();
-    weigh(ds_, j0, k, k.x, r_.dq.value);
-    parts.see(r_.dq.value);
+    parts.add(rows_, k.d, k.rows, ds_.data() + j0, kv_len_, k.x.data(), r_.dq.value);
     weigh(weight_, j0, k, k.square, weighed);
     weigh(p_, j0, k, k.x, mean);
+    if (!of_slope_.empty()) weigh(of_slope_, j0, k, k.x, shift);
     if (any_lost_) weigh(lost_, j0, k, k.magnitude, lost);
   });
   for (std::int64_t n = 0; n < rows_; ++n) {
@@ -101,19 +105,20 @@ void RowBlock::weigh_keys() {
         of_row_[static_cast<std::size_t>(n)].equal, def_.inputs().k,
         [&](std::int64_t j) { return weight_.data()[n * kv_len_ + j]; }, nullptr,
         weighed.data() + n * d_);
-    expect_dq(n, weighed, lost, mean, parts);
+    expect_dq(n, weighed, lost, mean, shift, parts);
   }
 }
 
 void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& lost,
-                         const Doubles& mean, const PartialSums& parts) {
+                         const Doubles& mean, const Doubles& shift, const PartialSums& parts) {
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
   const double again = returns(n);
   double all = 0, common = 0;
   for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
     const double dq = r_.dq.value.data()[c], random = weighed.data()[c];
-    const double of_row = stats.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq);
+    const double of_row = stats.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq) +
+                          square(shift.data()[c]);
     const double computed =
         random + of_row + square(lost.data()[c]) + square(kF32Roundoff * dq) +
         rounding_.cut_off(row.seen, parts.largest_square(c)) +

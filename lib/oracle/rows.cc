@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "oracle/products.h"
 #include "oracle/row_block.h"
 
 namespace flashbench::oracle {
@@ -13,19 +14,15 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
-/// S = QKᵀ, not yet scaled, and Σ_c (q·k)² for the noise of each.
+/// S = QKᵀ, not yet scaled, and what add_products() says for the noise of each.
 void RowBlock::score() {
   p_ = matrix(kv_len_);
   exp_noise_ = matrix(kv_len_);
   Panel k;
-  Doubles kt_square;
   for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
     k.gather(def_.inputs().k, b_, kv_head_, keys, keep);
     k.transpose();
-    squares(k.xt, kt_square);
-    multiply_add(rows_, k.rows, d_, q_.x.data(), d_, k.xt.data(), k.rows, p_.data() + j0, kv_len_);
-    multiply_add(rows_, k.rows, d_, q_.square.data(), d_, kt_square.data(), k.rows,
-                 exp_noise_.data() + j0, kv_len_);
+    add_products(q_, k, {p_.data() + j0, kv_len_}, {exp_noise_.data() + j0, kv_len_});
   });
 }
 
@@ -34,7 +31,8 @@ void RowBlock::softmax() {
   own_ = matrix(kv_len_);
   weight_ = matrix(kv_len_);
   lost_ = matrix(kv_len_);
-  if (def_.has_gradients()) slope_ = matrix(kv_len_);
+  if (def_.has_gradients()) slope_ = slope_noise_ = matrix(kv_len_);
+  if (def_.has_gradients() && def_.problem().softcap > 0) of_slope_ = matrix(kv_len_);
   r_.lse = Expected(rows_, 1);
   for (std::int64_t n = 0; n < rows_; ++n) softmax_row(n);
 }
@@ -52,10 +50,14 @@ void RowBlock::softmax_row(std::int64_t n) {
       p[j] = -kInf;
       continue;
     }
-    const Score score = def_.score_with_slope(scale_ * p[j], h_, i, j);
-    relative[j] = exp_noise(scale_, d_, p[j], relative[j], score);
+    const double raw = scale_ * p[j], of_raw = raw_noise(scale_, d_, p[j], relative[j]);
+    const Score score = def_.score_with_slope(raw, h_, i, j);
+    relative[j] = exp_noise(raw, of_raw, score);
     p[j] = score.value;
-    if (!slope_.empty()) slope_.data()[n * kv_len_ + j] = score.slope;
+    if (!slope_.empty()) {
+      slope_.data()[n * kv_len_ + j] = score.slope;
+      slope_noise_.data()[n * kv_len_ + j] = slope_noise(of_raw, score);
+    }
     max = std::max(max, p[j]);
     ++row.seen;
   }
@@ -135,7 +137,7 @@ void RowBlock::weigh_row(std::int64_t n) {
 /// O = P·V, and dP = dO·Vᵀ on the way.
 void RowBlock::weigh_values() {
   r_.o = Expected(rows_, d_v_);
-  Doubles weighed = matrix(d_v_), mean = matrix(d_v_), lost = matrix(d_v_), vt_square;
+  Doubles weighed = matrix(d_v_), mean = matrix(d_v_), lost = matrix(d_v_);
   PartialSums parts(r_.o.value.size());
   if (def_.has_gradients()) {
     ds_ = matrix(kv_len_);
@@ -146,18 +148,13 @@ void RowBlock::weigh_values() {
   for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
     v.gather(def_.inputs().v, b_, kv_head_, keys, keep);
     v.derive();
-    weigh(p_, j0, v, v.x, r_.o.value);
-    parts.see(r_.o.value);
+    parts.add(rows_, v.d, v.rows, p_.data() + j0, kv_len_, v.x.data(), r_.o.value);
     weigh(weight_, j0, v, v.square, weighed);
     weigh(own_, j0, v, v.x, mean);
     if (any_lost_) weigh(lost_, j0, v, v.magnitude, lost);
     if (!def_.has_gradients()) return;
     v.transpose();
-    squares(v.xt, vt_square);
-    multiply_add(rows_, v.rows, d_v_, do_.x.data(), d_v_, v.xt.data(), v.rows, ds_.data() + j0,
-                 kv_len_);
-    multiply_add(rows_, v.rows, d_v_, do_.square.data(), d_v_, vt_square.data(), v.rows,
-                 dp_noise_.data() + j0, kv_len_);
+    add_products(do_, v, {ds_.data() + j0, kv_len_}, {dp_noise_.data() + j0, kv_len_});
   });
   for (std::int64_t n = 0; n < rows_; ++n) {
     if (r_.stats[static_cast<std::size_t>(n)].empty) continue;

@@ -48,7 +48,7 @@ struct RowResults {
 
 /// Rows `which` of query head h of batch element b, by the definition: all scores of a row, their
 /// maximum, softmax, and the closed-form gradient dQ = scale·dS·K, dS = P∘(dP - D)∘slope.
-/// Needs about 56·kv_len bytes a row while it runs.
+/// Needs about 64·kv_len bytes a row while it runs.
 RowResults compute_rows(const Definition& def, std::int64_t b, std::int64_t h,
                         std::span<const std::int64_t> which);
 

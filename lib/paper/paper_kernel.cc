@@ -171,10 +171,10 @@ class PaperKernel final : public Kernel {
   }
 
   Supports supports() const override {
-    return {
-        .features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow},
-        .dtypes = {Dtype::kF32},
-        .max_d = kMaxHeadDim};
+    return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
+                         Feature::kSoftcap},
+            .dtypes = {Dtype::kF32},
+            .max_d = kMaxHeadDim};
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {

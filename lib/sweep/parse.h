@@ -151,6 +151,7 @@ struct RealLimits {
 };
 inline constexpr RealLimits kAnyReal{};
 inline constexpr RealLimits kProbability{0, 1};
+inline constexpr RealLimits kNotNegative{.least = 0};
 
 template <auto at, const RealLimits& limits>
 Axis parse_reals(const Asked& a) {
@@ -287,12 +288,13 @@ constexpr Recorded recorded(Value (*value)(const Case&), std::string_view name =
   return r;
 }
 
-/// The recorded part of a row of words for whose value Workload has no member: no arithmetic needs
-/// it.
+/// The recorded part of a row for whose value Workload has no member: no arithmetic needs it. Of
+/// enumerators: `words`.
 template <auto at>
-constexpr Recorded in_workload(Words words) {
+constexpr Recorded in_workload(Words words = nullptr) {
   Recorded r;
   r.place = Place::kWorkload;
+  r.type = type_of<MemberOf<at>>();
   r.words = words;
   r.value = recorded_as<at>;
   return r;

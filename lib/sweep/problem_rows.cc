@@ -22,6 +22,7 @@ constexpr auto kWindowLeft = FB_MEMBER(problem.window_left);
 constexpr auto kWindowRight = FB_MEMBER(problem.window_right);
 constexpr auto kMaskKeep = FB_MEMBER(problem.mask_keep);
 constexpr auto kScale = FB_MEMBER(problem.scale);
+constexpr auto kSoftcap = FB_MEMBER(problem.softcap);
 constexpr auto kSeed = FB_MEMBER(problem.seed);
 constexpr auto kValues = FB_MEMBER(problem.values);
 constexpr auto kInput = FB_MEMBER(problem.files.bundle);
@@ -318,6 +319,11 @@ constexpr Field kRows[] = {
      .said = is_set<kScale>, .follows = [](const Case& c) { return !kScale(c); },
      .recorded = noted(recorded<&Workload::scale>(recorded_scale), "the factor itself"),
      .shown = {.cell = scale_cell, .follows = "d"}},
+    {.name = "softcap", .value = "X",
+     .help = "a scaled score s becomes X tanh(s / X) before softmax (default: 0, none)",
+     .rank = {3, 4, 0, 1}, .parse = parse_reals<kSoftcap, kNotNegative>, .text = print<kSoftcap>,
+     .said = is_set<kSoftcap>, .needs = Feature::kSoftcap,
+     .recorded = between(in_workload<kSoftcap>(), 0), .shown = {.phrase = "softcap {}"}},
     {.name = "seed", .value = "N", .help = "of the random tensors and the random mask (default: 0)",
      .rank = {3, 4, 0, 1}, .parse = parse_seeds, .text = print<kSeed>, .said = is_set<kSeed>,
      .recorded = between(recorded<&Workload::seed>(recorded_as<kSeed>), 0)},

@@ -58,6 +58,8 @@ class Flashbench:
         for side in ("window_left", "window_right"):
             if workload.get(side) is not None:
                 flags += [f"--{side}", str(workload[side])]
+        if workload.get("softcap"):
+            flags += ["--softcap", repr(workload["softcap"])]
         (result,) = self.run("check", *flags, codes=(0, 1))["results"]
         return result["check"], result["reason"]
 

@@ -128,6 +128,7 @@ class TorchJob(Job):
         for i, head in itertools.product(range(b), range(h)):
             k = self.k[i, head * self.case["h_kv"] // h]
             scores = self.scale * torch.matmul(self.q[i, head].float(), k.float().mT)
+            scores = capped(self.case, scores)
             if mask is not None:
                 scores.masked_fill_(~mask[i, 0], float("-inf"))
             lse[i, head] = torch.logsumexp(scores, dim=-1)
@@ -146,6 +147,8 @@ class Sdpa(TorchJob):
     """One call of scaled_dot_product_attention."""
 
     def __init__(self, case, path, device):
+        if case["softcap"]:
+            raise Unsupported("PyTorch's SDPA has no soft cap; --type normal computes it")
         self.forced = case["kernel"]
         if self.forced == "sdpa_math" or case["type"] == "normal":
             require_memory(scores_bytes(case))
@@ -200,16 +203,22 @@ class ThreeCalls(TorchJob):
     def attention(self):
         groups = self.case["h"] // self.case["h_kv"]
         k, v = (x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (self.k, self.v))
-        scores = torch.matmul(self.q * self.scale, k.mT)
+        scores = capped(self.case, torch.matmul(self.q * self.scale, k.mT))
         if self.hidden is not None:
             scores = scores.masked_fill(self.hidden, float("-inf"))
         return torch.matmul(torch.softmax(scores, dim=-1), v)
 
 
+def capped(case, scores):
+    """Scaled scores under the case's soft cap, if it has one."""
+    cap = case["softcap"]
+    return cap * torch.tanh(scores / cap) if cap else scores
+
+
 def scores_bytes(case):
-    """S and P, of every head at once; the backward adds their gradients."""
+    """S and P, of every head at once; the backward adds their gradients, a soft cap its tanh."""
     element = 4 if case["dtype"] == "f32" else 2
-    copies = 2 if case["pass"] == "forward" else 4
+    copies = (2 if case["pass"] == "forward" else 4) + (1 if case["softcap"] else 0)
     return copies * element * case["b"] * case["h"] * case["q_len"] * case["kv_len"]
 
 
@@ -222,7 +231,7 @@ class PyTorch(Library):
     )
     flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
-    computes = Library.computes + ["window_left", "window_right"]
+    computes = Library.computes + ["window_left", "window_right", "softcap"]
     kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     device = "cpu"

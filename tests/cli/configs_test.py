@@ -13,7 +13,7 @@ CASES = {
     "bert_base": 2 * 2 * 2,  # types x points x lengths
     "flash_attention_2": 2 * 2 * 2 * 12,  # types x passes x causal x points
     "flash_attention_3": 2 * 2 * 18,
-    "gemma2_9b": 2 * 2 * 4,
+    "gemma2_9b": 2 * 4 * 4,
     "gemma3_12b": 2 * 4 * 3,
     "gpt2": 2 * 2 * 4,
     "llama3_8b": 2 * 2 * 4,

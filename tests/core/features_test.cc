@@ -32,6 +32,9 @@ TEST(Features, EachIsNoticedByItself) {
   p.window_right = 1 << 30;
   EXPECT_EQ(used(p), Features{Feature::kWindow});
   p = {};
+  p.softcap = 1e-3;
+  EXPECT_EQ(used(p), Features{Feature::kSoftcap});
+  p = {};
   for (const Pass pass : {Pass::kBackward, Pass::kBoth}) {
     p.pass = pass;
     EXPECT_EQ(used(p), Features{Feature::kGradients}) << name(pass);

@@ -31,6 +31,10 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
     EXPECT_THAT(reason([&](Problem& p) { p.scale = huge; }), HasSubstr("--scale must be between"))
         << "an infinity in f32, so that every result would be NaN";
   EXPECT_EQ(reason([](Problem& p) { p.scale = 3e38; }), "accepted");
+  for (const double bad : {-1.0, 1e-9, 1e9, double{INFINITY}, double{NAN}})
+    EXPECT_THAT(reason([&](Problem& p) { p.softcap = bad; }),
+                HasSubstr("--softcap must be 0 (none) or between 1e-06 and 1e+06, got"));
+  EXPECT_EQ(reason([](Problem& p) { p.softcap = 50; }), "accepted");
   EXPECT_THAT(reason([](Problem& p) { p.window_left = -1; }),
               HasSubstr("--window_left must be none or between 0 and"));
   EXPECT_THAT(reason([](Problem& p) { p.window_right = std::int64_t{1} << 31; }),

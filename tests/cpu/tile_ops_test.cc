@@ -207,6 +207,72 @@ TEST_P(TileOpsTest, Exp2IsWithinAUlpAndAQuarterAndUnbiasedOnItsWholeRange) {
   EXPECT_LE(std::fabs(mean), 0.05);
 }
 
+TEST_P(TileOpsTest, CappedProductsAreWithinTwoUlpOfTanhAndOddAndKeepNan) {
+  std::vector<float> x;
+  for (int i = 0; i <= 1 << 18; ++i) x.push_back(40.0f * static_cast<float>(i) / (1 << 18));
+  for (int e = -140; e < 128; ++e)
+    for (const float m : {1.0f, 1.3f, 1.99f}) x.push_back(std::ldexp(m, e));
+  x.push_back(std::numeric_limits<float>::infinity());
+  for (const float sign : {1.0f, -1.0f}) {
+    std::vector<float> y(x), slope(x.size());
+    for (float& v : y) v *= sign;
+    ops.row_cap(y.data(), static_cast<std::int64_t>(y.size()), 0.5f, slope.data());
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double want = std::tanh(sign * static_cast<double>(x[i]) / 4);
+      const double ulp = std::ldexp(1.0, std::max(std::ilogb(want), -126) - 23);
+      ASSERT_LE(std::fabs(static_cast<double>(y[i]) - want), 2 * ulp) << x[i];
+      ASSERT_NEAR(slope[i], 1 - want * want, 0x1p-22) << x[i];
+    }
+  }
+  for (const std::int64_t n : {1, 5, 33}) {
+    std::vector<float> bad(static_cast<std::size_t>(n), 1.0f);
+    bad.back() = NAN;
+    ops.row_cap(bad.data(), n, 1.0f, nullptr);
+    EXPECT_TRUE(std::isnan(bad.back()));
+    EXPECT_TRUE(n == 1 || std::abs(bad[0] - std::tanh(0.5)) < 1e-7);
+  }
+}
+
+// What a row does not see may be NaN: neither P nor the slope may take it on.
+TEST_P(TileOpsTest, ProductsUnderACapAreThoseOfTheRowOperation) {
+  constexpr std::int64_t kM = 30, kN = 45, kK = 20;
+  const std::int64_t words = ops.words(kK), stride = round_up(kN, ops.cols);
+  const auto q = random_values(kM * kK, 21), k = random_values(kN * kK, 22);
+  std::vector<float> a(static_cast<std::size_t>(kM * round_up(words, ops.lanes)));
+  ops.pack_rows({q.data(), Dtype::kF32, kK}, kM, kK, 1.0f, a.data(), round_up(words, ops.lanes));
+  std::vector<float> b(static_cast<std::size_t>(stride * words));
+  ops.pack_panels_transposed({k.data(), Dtype::kF32, kK}, kN, kK, 1.0f, b.data());
+  std::vector<float> s(static_cast<std::size_t>(kM * stride)), want_slope(s), slope(s.size(), NAN);
+  const MatrixA left = {a.data(), round_up(words, ops.lanes), 1};
+  const MatrixB right = {b.data(), ops.cols, words * ops.cols};
+  ops.gemm(kM, kN, words, left, right, {s.data(), stride}, Write::kStore, {});
+  ops.row_cap(s.data(), kM * stride, 0.7f, want_slope.data());
+  const std::vector<float> max(kM, 0.2f);
+  std::vector<std::int64_t> end;
+  for (std::int64_t i = 0; i < kM; ++i) end.push_back(std::min(kN, 10 + i));
+  std::vector<float> p(s.size(), NAN), sum(static_cast<std::size_t>(kM * ops.lanes));
+  SoftmaxRows rows = {
+      max.data(), sum.data(), 1.5f, {{}, end}, nullptr, 0.7f, {slope.data(), stride}};
+  ASSERT_TRUE(ops.gemm_exp2(kM, kN, words, left, right, {p.data(), stride}, rows, {}));
+  for (std::int64_t i = 0; i < kM; ++i) {
+    double want = 0;
+    for (std::int64_t j = 0; j < end[static_cast<std::size_t>(i)]; ++j)
+      want +=
+          std::exp2(1.5 * (static_cast<double>(s[static_cast<std::size_t>(i * stride + j)]) - 0.2));
+    EXPECT_NEAR(ops.row_sum(sum.data() + i * ops.lanes, ops.lanes) / want, 1, 1e-5) << i;
+  }
+  ASSERT_TRUE(ops.gemm_exp2_rows(kM, kN, words, left, right, {p.data(), stride}, rows, {}));
+  for (std::int64_t i = 0; i < kM; ++i)
+    for (std::int64_t j = 0; j < kN; ++j) {
+      const auto at = static_cast<std::size_t>(i * stride + j);
+      if (j < end[static_cast<std::size_t>(i)]) {
+        ASSERT_EQ(slope[at], want_slope[at]) << i << "," << j;
+      } else if (!std::isnan(slope[at])) {  // of a tile that no row sees it is left as it was
+        ASSERT_EQ(slope[at], 0.0f) << i << "," << j;
+      }
+    }
+}
+
 TEST_P(TileOpsTest, Exp2OfHiddenScoresIsZeroAndNanIsNotSwallowed) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   for (const std::int64_t n : {1, 5, 64}) {

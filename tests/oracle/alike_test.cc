@@ -97,9 +97,13 @@ TEST(Panel, RowsThatDifferInTheSignOfZeroAreEqual) {
 
 TEST(PartialSums, ReachFromTheLowestToTheHighest) {
   PartialSums parts(3);
-  parts.see({1, -1, 2});
-  parts.see({-2, -4, 5});
-  parts.see({1, -3, 3});
+  Doubles sums(3, 0.0), terms(72 * 3, 0.0);
+  const Doubles ones(72, 1.0);
+  const double steps[3][3] = {{1, -1, 2}, {-3, -3, 3}, {3, 1, -2}};  // 24 terms each
+  for (std::size_t n = 0; n < 3; ++n)
+    for (std::size_t c = 0; c < 3; ++c) terms[(24 * n + 5) * 3 + c] = steps[n][c];
+  parts.add(1, 3, 72, ones.data(), 72, terms.data(), sums);
+  EXPECT_THAT(sums, testing::ElementsAre(1, -3, 3));
   EXPECT_EQ(parts.largest_square(0), 9);
   EXPECT_EQ(parts.largest_square(1), 16);  // from 0 on
   EXPECT_EQ(parts.largest_square(2), 25);

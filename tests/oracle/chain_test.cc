@@ -34,6 +34,7 @@ struct ChainCase {
   Shape shape;
   bool causal;
   double keep, logits;
+  double softcap = 0;
 };
 
 constexpr ChainCase kCases[] = {
@@ -46,6 +47,8 @@ constexpr ChainCase kCases[] = {
     {"one_query", {1, 2, 2, 1, 40, 16}, true, 1, 1},
     {"sharp_logits", {1, 1, 1, 24, 40, 16}, true, 1, 30},
     {"head_dim_1", {1, 1, 1, 40, 40, 1}, true, 1, 3},
+    {"softcap_among_the_scores", {2, 4, 2, 20, 25, 6}, true, 0.5, 1, 0.8},
+    {"softcap_far_below_them", {1, 2, 2, 33, 33, 8}, false, 1, 3, 0.05},
 };
 
 class ChainTest : public testing::TestWithParam<ChainCase> {};
@@ -60,6 +63,7 @@ TEST_P(ChainTest, EveryLinkAgreesForBothLosses) {
     p.pass = Pass::kBackward;
     p.padding = c.keep < 1 ? PaddingMask::kRandom : PaddingMask::kNone;
     p.mask_keep = c.keep;
+    p.softcap = c.softcap;
     const Inputs in = host::random_inputs(p, static_cast<float>(c.logits));
     const auto links = check_gradient_chain(p, in);
     ASSERT_EQ(links.size(), 8u);
@@ -87,6 +91,19 @@ TEST(Chain, TheMaximumCarriesNoRoundingOfAllKeysIntoOne) {
     if (!link.name.starts_with("autodiff")) continue;
     for (const TensorVerdict& t : link.tensors)
       EXPECT_LE(t.error_over_noise, 1) << describe({link});
+  }
+}
+
+TEST(Chain, ACapFarAboveTheScoresIsNotTapedAndAgreesElsewhere) {
+  Problem p;
+  p.shape = {1, 2, 1, 20, 20, 8};
+  p.pass = Pass::kBackward;
+  p.softcap = 1e4;
+  const auto links = check_gradient_chain(p, host::random_inputs(p));
+  ASSERT_EQ(links.size(), 8u);
+  for (const ChainLink& link : links) {
+    EXPECT_EQ(link.ran(), !link.name.starts_with("autodiff")) << link.name;
+    EXPECT_TRUE(!link.ran() || link.ok()) << describe({link});
   }
 }
 

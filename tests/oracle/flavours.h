@@ -45,6 +45,32 @@ inline void repeat_rows(Tensor& t, std::int64_t kinds) {
     if (source < row) t.set(i, t.at(i - (row - source) * dims.d));
   }
 }
+/// Small numbers around waves along the sequence, one a channel, as positional encodings have them:
+/// sums over rows go far and come back.
+inline void drift(Tensor& t) {
+  const Dims& dims = t.dims();
+  for (std::int64_t i = 0; i < t.count(); ++i) {
+    const double along =
+        static_cast<double>(i / dims.d % dims.rows) / static_cast<double>(dims.rows);
+    const double across = static_cast<double>(i % dims.d) / static_cast<double>(dims.d);
+    const double wave = std::cos(2 * 3.14159265 * (along + across));
+    t.set(i, 0.1f * t.at(i) + static_cast<float>(wave));
+  }
+}
+/// Q and V are a wave along the channels, K and dO nearly constant: products q·k and dO·v go far
+/// and come back.
+inline void wave_of_channels(Inputs& in) {
+  for (Tensor* t : {&in.q, &in.k, &in.v, &in.d_o}) {
+    if (t->empty()) continue;
+    const bool waves = t == &in.q || t == &in.v;
+    const std::int64_t d = t->dims().d;
+    for (std::int64_t i = 0; i < t->count(); ++i) {
+      const double turn = static_cast<double>(i % d) / static_cast<double>(d);
+      const double wave = waves ? 5 * std::cos(2 * 3.14159265 * turn) : 1;
+      t->set(i, 0.3f * t->at(i) + static_cast<float>(wave));
+    }
+  }
+}
 /// Largest so that sums of a few still fit.
 inline float large(const Tensor& t) { return static_cast<float>(row_of(t.dtype()).largest) / 64; }
 
@@ -77,6 +103,11 @@ inline constexpr Flavour kFlavours[] = {
     {"Q = 0", GradSource::kRandom, [](Inputs& in) { each(in.q, [](float) { return 0.0f; }); }},
     {"Q x0.001", GradSource::kRandom,
      [](Inputs& in) { each(in.q, [](float x) { return x * 1e-3f; }); }},
+    {"V and dO drift", GradSource::kRandom,
+     [](Inputs& in) {
+       for (Tensor* t : {&in.v, &in.d_o}) drift(*t);
+     }},
+    {"products come and go", GradSource::kRandom, wave_of_channels},
     {"V + 4", GradSource::kRandom, [](Inputs& in) { each(in.v, [](float x) { return x + 4; }); }},
     {"V = 1", GradSource::kRandom, [](Inputs& in) { each(in.v, [](float) { return 1.0f; }); }},
     {"equal channels", GradSource::kOnes,

@@ -32,6 +32,7 @@ enum class Defect {
   kChannelsSwapped,  ///< the middle channel of each changes places with its neighbour
   kShortWeights,     ///< P and dS are rounded to f16 where f32 is promised
   kStaleTile,        ///< 16 rows of the last head of each are those of the head before
+  kSlopeLeftOut,     ///< dS as if scores had no soft cap; not in kDefects, most cases have none
 };
 
 inline constexpr Defect kDefects[] = {
@@ -58,7 +59,8 @@ inline const char* name(Defect d) {
                                            "channel x1.01",
                                            "channels swapped",
                                            "P in 16 bits",
-                                           "stale tile"};
+                                           "stale tile",
+                                           "slope left out"};
   return kNames[static_cast<int>(d)];
 }
 
@@ -205,6 +207,13 @@ class Attention {
     int terms_ = 0;
   };
 
+  /// Of the soft cap that made this score.
+  float slope(float s) const {
+    if (p_.softcap == 0 || defect_ == Defect::kSlopeLeftOut) return 1;
+    const float share = s / static_cast<float>(p_.softcap);
+    return 1 - share * share;
+  }
+
   void row(std::int64_t b, std::int64_t h, std::int64_t i);
   void row_gradients(std::int64_t b, std::int64_t h, std::int64_t i, float lse);
 
@@ -231,7 +240,9 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
   float max = -std::numeric_limits<float>::infinity();
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     if (!visible(b, i, j)) continue;
-    s_row_.data()[j] = scale_ * dot(q_.data(), k_.data() + j * d, d);
+    float& s = s_row_.data()[j];
+    s = scale_ * dot(q_.data(), k_.data() + j * d, d);
+    if (const auto cap = static_cast<float>(p_.softcap); cap > 0) s = cap * std::tanh(s / cap);
     max = std::max(max, s_row_.data()[j]);
   }
   const float one = 1;
@@ -281,7 +292,8 @@ void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i,
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     if (std::isinf(s_row_.data()[j])) continue;
     const float p = std::exp(s_row_.data()[j] - lse);
-    const float ds = round(p * (dot(d_o.data(), v_.data() + j * d, d) - row_d));
+    const float ds =
+        round(p * (dot(d_o.data(), v_.data() + j * d, d) - row_d) * slope(s_row_.data()[j]));
     const auto at = static_cast<std::size_t>(j * d);
     dv_.add(round(p), d_o.data(), at, columns);
     dk_.add(ds * scale_, q_.data(), at, columns);

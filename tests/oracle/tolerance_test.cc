@@ -198,6 +198,7 @@ TEST(Tolerance, IsNotMuchMoreThanAPlainKernelNeeds) {
                                          "Q = 0",
                                          "Q x0.001",
                                          "V = 1",
+                                         "products come and go",
                                          "V near the largest",
                                          "V subnormal"};
   int judged = 0;

@@ -54,6 +54,9 @@ Problem with(Feature f, Problem p) {
     case Feature::kWindow:
       p.window_left = 3;
       break;
+    case Feature::kSoftcap:
+      p.softcap = 50;
+      break;
     case Feature::kValueDim:
       p.shape.own_d_v = p.shape.d / 2;
       break;

@@ -37,6 +37,12 @@ class PyTorchPeer(ScriptTest):
             {t["tensor"] for t in results[0]["check"]["worst"]}, {"o", "dq", "dk", "dv"}
         )
 
+    def test_a_soft_cap_is_computed_in_three_calls_and_refused_by_sdpa(self):
+        cap = ["--softcap", "0.5", "--causal"]
+        self.passed(self.measure(*SQUARE, *cap, "--type", "normal", "--pass", "forward,both"), 2)
+        (r,) = self.measure(*SQUARE, *cap, "--type", "flash", code=3)
+        self.assertIn("no soft cap", r["reason"])
+
     def test_masks_and_heads_that_pytorch_means_otherwise(self):
         """Bottom-right causal with more keys than queries, padding, grouped heads, one query."""
         rows = [

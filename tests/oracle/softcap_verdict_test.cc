@@ -1,0 +1,74 @@
+// A soft cap bends scores: its slope goes to 0 where they are large, and moves with their rounding.
+#include <gtest/gtest.h>
+
+#include "oracle/verify.h"
+#include "tests/oracle/flavours.h"
+#include "tests/oracle/host_attention.h"
+#include "tests/oracle/verdicts.h"
+
+namespace flashbench::oracle {
+namespace {
+
+constexpr VerifyLevel kLevels[] = {VerifyLevel::kFull, VerifyLevel::kSample};
+
+// Caps far below the scores of these inputs, among them and above.
+TEST(Softcap, RightResultsOfAllKindsOfInputsPassWithRoomToSpare) {
+  for (const host::Flavour& flavour : host::kFlavours)
+    for (const double cap : {1e-3, 0.05, 1.0, 30.0})
+      for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16, Dtype::kF16}) {
+        Problem p = problem({1, 2, 1, 60, 75, 16}, dtype, cap < 10);
+        p.d_o = flavour.d_o;
+        p.softcap = cap;
+        Inputs in = host::random_inputs(p);
+        flavour.change(in);
+        const Outputs out = host::attention(p, in);
+        for (const VerifyLevel level : kLevels)
+          for (const TensorVerdict& t : Reference(p, in, level).verify(out).tensors)
+            EXPECT_LE(t.error_over_noise, 1.5)
+                << flavour.name << ", cap " << cap << ", " << flashbench::name(dtype) << ", "
+                << t.tensor << ", " << name(level);
+      }
+}
+
+// Of scores that are all alike, 6 to 12 times the cap, 1 - tanh² is a unit or two of the last place
+// in f32, off by the same everywhere: over many queries that adds up.
+TEST(Softcap, SlopesThatAreAllOffAlikeAreNoErrors) {
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16})
+    for (const double cap : {0.15, 0.2, 0.3}) {
+      Problem p = problem({1, 2, 2, 600, 17, 64}, dtype);
+      p.softcap = cap;
+      Inputs in = host::random_inputs(p);
+      for (Tensor* t : {&in.q, &in.k, &in.v})
+        host::each(*t, [](float x) { return 0.5f * std::erfc(-x * 0.70710678f); });
+      const Outputs out = host::attention(p, in);
+      for (const VerifyLevel level : kLevels) {
+        const Verdict v = Reference(p, in, level).verify(out);
+        EXPECT_TRUE(v.ok()) << cap << ", " << name(level) << "\n" << describe(v);
+      }
+    }
+}
+
+TEST(Softcap, LeftOutOrOffByTwoPercentOrWithoutItsSlopeFails) {
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16})
+    for (const double cap : {0.5, 2.0})
+      for (const VerifyLevel level : kLevels) {
+        Problem p = problem({1, 2, 1, 200, 150, 16}, dtype, true);
+        p.softcap = cap;
+        const Inputs in = host::random_inputs(p);
+        const Reference reference(p, in, level);
+        ASSERT_TRUE(reference.verify(host::attention(p, in)).ok());
+        Problem other = p;
+        for (const double wrong : {0.0, cap * 1.02, cap / 1.02}) {
+          other.softcap = wrong;
+          EXPECT_FALSE(reference.verify(host::attention(other, in)).ok())
+              << cap << " taken for " << wrong << ", " << name(level);
+        }
+        const Verdict v = reference.verify(host::attention(p, in, host::Defect::kSlopeLeftOut));
+        EXPECT_TRUE(of(v, "o").ok);
+        EXPECT_FALSE(of(v, "dq").ok) << name(level);
+        EXPECT_FALSE(of(v, "dk").ok) << name(level);
+      }
+}
+
+}  // namespace
+}  // namespace flashbench::oracle
