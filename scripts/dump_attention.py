@@ -14,6 +14,9 @@ dictionary for the model's forward. For a randomly initialised GPT-2, say:
         model = GPT2LMHeadModel(GPT2Config(attn_implementation="sdpa")).eval()
         return model, {"input_ids": torch.arange(512)[None]}
 
+Calls with a soft cap (Gemma 2) are taken, too: transformers makes them without that function, in
+its "eager" attention, the only one that such a model has.
+
 How it works: torch.nn.functional.scaled_dot_product_attention, through which PyTorch's own modules
 and most libraries go, is replaced while the model runs. Inside another program:
 
@@ -24,7 +27,7 @@ and most libraries go, is replaced while the model runs. Inside another program:
     save(found, "qkv.safetensors")
 
 The script ends with the flashbench command that takes the file: whether attention was causal, its
-window and its scale are flags there, not tensors. With --with-output, what PyTorch computes from the
+window, its scale and its soft cap are flags there, not tensors. With --with-output, what PyTorch computes from the
 same tensors goes to a second file: `flashbench check --input qkv.safetensors --external FILE`.
 """
 
@@ -45,6 +48,22 @@ class Refused(Exception):
     """What cannot be dumped, and why, in one line."""
 
 
+def attention(query, key, value, softcap=None, **options):
+    """PyTorch's attention; with a soft cap, which that lacks, in three calls."""
+    if softcap is None:
+        return _attention(query, key, value, **options)
+    groups = query.shape[1] // key.shape[1]
+    key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
+    scale, mask = options.get("scale"), options.get("attn_mask")
+    if options.get("is_causal"):
+        mask = band(query.shape[2], key.shape[2], None, 0).to(query.device)
+    scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+    scores = softcap * torch.tanh(scores / softcap)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype) @ value
+
+
 class Call:
     """One call of scaled_dot_product_attention. q, k, v, o and do are [b, h, len, d]."""
 
@@ -55,6 +74,7 @@ class Call:
         self.causal = False
         self.window_left = self.window_right = None  # keys that a query sees beside its own
         self.scale = None  # None: 1 / sqrt(d)
+        self.softcap = None  # of scaled scores
         self.options = {}  # to call it again
 
     def record(self, q, k, v, o, options):
@@ -64,7 +84,7 @@ class Call:
             raise Refused("attention dropout is on; use model.eval() or a dropout of 0")
         self.q, self.k, self.v, self.o = (x.detach().clone() for x in (q, k, v, o))
         self.options = options
-        self.scale = options.get("scale")
+        self.scale, self.softcap = options.get("scale"), options.get("softcap")
         self.causal, self.window_left, self.window_right, self.keep = split_mask(options, q, k)
         if o.requires_grad:
             o.register_hook(self._set_do)
@@ -136,13 +156,52 @@ def split_mask(options, q, k):
 
 
 @contextlib.contextmanager
+def soft_caps_of_transformers(attend):
+    """While it holds, calls with a soft cap, which models of transformers compute by themselves
+    ('eager'), go to `attend` instead."""
+    modeling = sys.modules.get("transformers.modeling_utils")
+    functions = getattr(modeling, "ALL_ATTENTION_FUNCTIONS", None)
+    get_interface = getattr(functions, "get_interface", None)
+    if get_interface is None:
+        yield
+        return
+
+    def wrapped(implementation, default):
+        own = get_interface(implementation, default)
+
+        def interface(module, query, key, value, attention_mask, softcap=None, **more):
+            if softcap is None:
+                return own(module, query, key, value, attention_mask, **more)
+            causal = attention_mask is None and query.shape[2] > 1
+            o = attend(
+                query,
+                key,
+                value,
+                attn_mask=attention_mask,
+                dropout_p=more.get("dropout", 0.0),
+                is_causal=causal and getattr(module, "is_causal", True),
+                scale=more.get("scaling"),
+                softcap=softcap,
+            )
+            return o.transpose(1, 2).contiguous(), None
+
+        return interface
+
+    functions.get_interface = wrapped
+    try:
+        yield
+    finally:
+        del functions.get_interface
+
+
+@contextlib.contextmanager
 def capture(call=0):
     """Yields a Call that holds number `call` (from 0) of the attention calls made inside."""
     found = Call()
 
     def wrapper(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, **more):
         options = dict(more, attn_mask=attn_mask, dropout_p=dropout_p, is_causal=is_causal)
-        o = _attention(query, key, value, **options)
+        o = attention(query, key, value, **options)
         if found.seen == call:
             found.record(query, key, value, o, options)
         found.seen += 1
@@ -153,7 +212,8 @@ def capture(call=0):
     torch.backends.mha.set_fastpath_enabled(False)
     F.scaled_dot_product_attention = wrapper
     try:
-        yield found
+        with soft_caps_of_transformers(wrapper):
+            yield found
     finally:
         F.scaled_dot_product_attention = _attention
         torch.backends.mha.set_fastpath_enabled(fast_path)
@@ -179,7 +239,7 @@ def save(found, path):
 def save_output(found, path):
     """Writes o and, with do, dq, dk and dv as PyTorch computes them from the same tensors."""
     q, k, v = (x.clone().requires_grad_(found.do is not None) for x in (found.q, found.k, found.v))
-    o = _attention(q, k, v, **found.options)
+    o = attention(q, k, v, **found.options)
     if found.do is not None:
         o.backward(found.do)
     write({"o": o, "dq": q.grad, "dk": k.grad, "dv": v.grad}, path)
@@ -243,6 +303,8 @@ def flags(found):
             text += f" --{side} {getattr(found, side)}"
     if found.scale is not None and found.scale != found.q.shape[-1] ** -0.5:
         text += f" --scale {found.scale!r}"
+    if found.softcap is not None:
+        text += f" --softcap {found.softcap!r}"
     return text
 
 
