@@ -20,6 +20,10 @@ COMMANDS = (
 )
 
 
+# Address space with which the program starts, and has hardly any left: its file is mapped, images of kernels and all.
+BARELY = (os.path.getsize(PROGRAM) >> 20) + 15
+
+
 def limited(what, amount):
     """For subprocess: the process starts with this limit."""
     return lambda: resource.setrlimit(what, (amount, amount))
@@ -28,7 +32,7 @@ def limited(what, amount):
 class Memory(CliTest):
     def test_every_command_works_or_says_in_one_line_why_not(self):
         worked = set()
-        for megabytes in (60, 400, 1200):
+        for megabytes in (BARELY, 400, 1200):
             for command in COMMANDS:
                 done = self.run_program(
                     *command, preexec_fn=limited(resource.RLIMIT_AS, megabytes << 20))
@@ -45,7 +49,7 @@ class Memory(CliTest):
 
     def test_info_names_what_it_cannot_measure_and_why_in_one_line(self):
         done = self.expect(0, "info", "--threads", "1",
-                           preexec_fn=limited(resource.RLIMIT_AS, 60 << 20))
+                           preexec_fn=limited(resource.RLIMIT_AS, BARELY << 20))
         (line,) = done.stderr.splitlines()
         self.assertRegex(line, "peaks are missing for scalar.*too little memory for the buffer that bandwidth "
                                "is read from: it takes .* MB, more than a quarter of the .* MB available")
