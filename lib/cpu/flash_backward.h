@@ -87,7 +87,7 @@ class FlashBackward final : public AttentionPass {
     float* p_sum;    ///< [q_block][lanes]: gemm_exp2_rows writes it; nothing reads it
     float* ds;       ///< [q_block][p_stride], dS summed over keys
     float* ds_rows;  ///< [words(q_block)][p_stride], dS summed over queries
-    float* slope;    ///< [q_block][p_stride], of the soft cap; null where there is none
+    float* slope;    ///< [q_block][p_stride], of the soft cap, then P∘slope; null without one
   };
   struct Item {
     const Operands* io;

@@ -27,8 +27,15 @@ enum class SumOver { kColumns, kRows };
 /// The sides on which a tile has columns that not every row sees.
 enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
 
-/// Whether a soft cap is done to products before softmax.
-enum class Softcap { kNone, kTanh };
+/// Products under the soft cap of `rows`, in place: x[m][n] of rows from i, columns from j on, n a
+/// multiple of the vector; their slopes are stored where that is asked for. Not inlined: it would
+/// be unrolled into every register tile.
+inline HWY_NOINLINE void cap_products(float* x, std::int64_t m, std::int64_t n,
+                                      const SoftmaxRows& rows, std::int64_t i, std::int64_t j) {
+  for (std::int64_t r = 0; r < m; ++r)
+    row_cap(x + r * n, n, rows.cap,
+            rows.slope.data == nullptr ? nullptr : rows.slope.data + (i + r) * rows.slope.row + j);
+}
 
 /// A vector of words of an operand that is summed over rows, all 0.
 template <typename Operand>
@@ -39,7 +46,7 @@ HWY_INLINE void store_zero_rows(float* words) {
 }
 
 /// Epilogue: turns a tile of scores into P, stores it as an operand, adds to the sums of its rows.
-template <typename Operand, SumOver kSumOver, Softcap kSoftcap>
+template <typename Operand, SumOver kSumOver>
 struct Exp2Tile {
   MatrixC p;
   SoftmaxRows rows;
@@ -69,13 +76,25 @@ struct Exp2Tile {
   template <int kRows, int kVectors>
   HWY_INLINE void finish(const Accumulators<kRows, kVectors>& s, std::int64_t i,
                          std::int64_t j) const {
-    // Neither end falls from row to row: the first row ends first, the last one begins last.
-    if (begin_of(i + kRows - 1) > j)
-      finish_rows<kRows, kVectors, Hidden::kBeforeAndAfter>(s, i, j);
-    else if (end(i) < j + kVectors * vector_lanes())
-      finish_rows<kRows, kVectors, Hidden::kAfter>(s, i, j);
-    else
-      finish_rows<kRows, kVectors, Hidden::kNothing>(s, i, j);
+    if (rows.cap == 0) {
+      finish_scores<kRows, kVectors>(s, i, j);
+      return;
+    }
+    const std::int64_t lanes = vector_lanes();
+    float products[kRows * kVectors * HWY_MAX_BYTES / sizeof(float)];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        hn::StoreU(s[r][v], F32(), products + (r * kVectors + v) * lanes);
+    cap_products(products, kRows, kVectors * lanes, rows, i, j);
+    Accumulators<kRows, kVectors> scores;
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        scores[r][v] = hn::LoadU(F32(), products + (r * kVectors + v) * lanes);
+    finish_scores<kRows, kVectors>(scores, i, j);
   }
 
  private:
@@ -86,6 +105,17 @@ struct Exp2Tile {
   }
   std::int64_t begin_of(std::int64_t row) const {
     return rows.seen.begin.empty() ? 0 : rows.seen.begin[static_cast<std::size_t>(row)];
+  }
+  template <int kRows, int kVectors>
+  HWY_INLINE void finish_scores(const Accumulators<kRows, kVectors>& s, std::int64_t i,
+                                std::int64_t j) const {
+    // Neither end falls from row to row: the first row ends first, the last one begins last.
+    if (begin_of(i + kRows - 1) > j)
+      finish_rows<kRows, kVectors, Hidden::kBeforeAndAfter>(s, i, j);
+    else if (end(i) < j + kVectors * vector_lanes())
+      finish_rows<kRows, kVectors, Hidden::kAfter>(s, i, j);
+    else
+      finish_rows<kRows, kVectors, Hidden::kNothing>(s, i, j);
   }
   template <int kRows, int kVectors, Hidden kHidden>
   HWY_INLINE void finish_rows(const Accumulators<kRows, kVectors>& s, std::int64_t i,
@@ -110,8 +140,7 @@ struct Exp2Tile {
 #pragma GCC unroll 2
         for (int t = 0; t < kTogether; ++t) {
           if (r + t < kRows)
-            e[t] = probability<kHidden>(score<kHidden>(s[r + t][v], i + r + t, j + v * lanes),
-                                        max[t], log_sum[t], i + r + t, j + v * lanes);
+            e[t] = probability<kHidden>(s[r + t][v], max[t], log_sum[t], i + r + t, j + v * lanes);
           else
             e[t] = hn::Zero(F32());
           sum[t] = hn::Add(sum[t], e[t]);
@@ -127,17 +156,6 @@ struct Exp2Tile {
         if (r + t < kRows) hn::StoreU(sum[t], F32(), rows.sum + (i + r + t) * lanes);
     }
   }
-  /// A vector of products of a row, from column j on, as they are or under the soft cap, whose
-  /// slope is stored for a backward.
-  template <Hidden kHidden>
-  HWY_INLINE VecF32 score(VecF32 product, std::int64_t row, std::int64_t j) const {
-    if constexpr (kSoftcap == Softcap::kNone) return product;
-    const VecF32 share = capped(product, hn::Set(F32(), rows.cap));
-    if constexpr (kSumOver == SumOver::kRows)
-      hn::StoreU(seen<kHidden>(slope_of(share), row, j), F32(),
-                 rows.slope.data + row * rows.slope.row + j);
-    return share;
-  }
   /// P of a vector of scores of a row, from column j on.
   template <Hidden kHidden>
   HWY_INLINE VecF32 probability(VecF32 s, VecF32 max, VecF32 log_sum, std::int64_t row,
@@ -146,32 +164,25 @@ struct Exp2Tile {
     const auto below = hn::Sub(s, max), factor = hn::Set(f32, rows.factor);
     const auto e = exp2(kSumOver == SumOver::kRows ? hn::MulSub(below, factor, log_sum)
                                                    : hn::Mul(below, factor));
-    return seen<kHidden>(e, row, j);
-  }
-  /// x, from column j on, or 0 where the row does not see a column.
-  template <Hidden kHidden>
-  HWY_INLINE VecF32 seen(VecF32 x, std::int64_t row, std::int64_t j) const {
-    if constexpr (kHidden == Hidden::kNothing) return x;
-    const F32 f32;
+    if constexpr (kHidden == Hidden::kNothing) return e;
     const auto first = [&](std::int64_t columns) {
       const std::int64_t count = std::clamp<std::int64_t>(columns - j, 0, vector_lanes());
       return hn::FirstN(f32, static_cast<std::size_t>(count));
     };
-    const VecF32 before_end = hn::IfThenElseZero(first(end(row)), x);
-    if constexpr (kHidden == Hidden::kAfter) return before_end;
-    return hn::IfThenZeroElse(first(begin_of(row)), before_end);
+    const VecF32 seen = hn::IfThenElseZero(first(end(row)), e);
+    if constexpr (kHidden == Hidden::kAfter) return seen;
+    return hn::IfThenZeroElse(first(begin_of(row)), seen);
   }
 };
 
-/// Epilogue: turns a tile of dP into dS = P∘(dP - D), under a soft cap times its slope, and stores
-/// it as both operands of gemm_dscores.
-template <typename Operand, Softcap kSoftcap>
+/// Epilogue: turns a tile of dP into dS = P∘(dP - D) and stores it as both operands of
+/// gemm_dscores.
+template <typename Operand>
 struct DscoresTile {
   MatrixC ds, ds_rows;
   const float* p;  ///< laid out like ds_rows
   RowDeltas delta;
   SeenColumns seen;
-  MatrixC slope;
 
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   TilePart part(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
@@ -214,8 +225,6 @@ struct DscoresTile {
           if (r + t >= kRows) continue;  // its P is 0
           const auto minus = hn::Set(F32(), delta.high[i + r + t]);
           x[t] = hn::Mul(x[t], hn::Sub(dp[r + t][v], minus));
-          if constexpr (kSoftcap == Softcap::kTanh)
-            x[t] = hn::Mul(x[t], hn::LoadU(F32(), slope.data + (i + r + t) * slope.row + column));
           if constexpr (kTogether > 1) Operand::store(x[t], ds.data + (i + r + t) * ds.row, column);
         }
         Operand::store_rows(x, ds_rows.data + at);
@@ -228,12 +237,7 @@ inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a,
                       MatrixC p, SoftmaxRows rows, Prefetch prefetch) {
   using Operand = typename Tile::Operand;
   const F32 f32;
-  if (rows.cap == 0)
-    for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<Operand, kSumOver, Softcap::kNone>{p, rows, n},
-                        prefetch);
-  else
-    for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<Operand, kSumOver, Softcap::kTanh>{p, rows, n},
-                        prefetch);
+  for_each_tile<Tile>(m, n, k, a, b, Exp2Tile<Operand, kSumOver>{p, rows, n}, prefetch);
   const auto limit = hn::Set(f32, kLargestSum);
   auto within = hn::Le(hn::Zero(f32), limit);
   for (std::int64_t i = 0; i < m; ++i)
@@ -243,19 +247,29 @@ inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a,
   return hn::AllTrue(f32, within);
 }
 
+/// p∘slope in place of slope. Words of p come before the rows of slope that they are made of.
+template <typename Operand>
+inline void multiply_p(std::int64_t m, std::int64_t n, MatrixC p, MatrixC slope) {
+  constexpr std::int64_t kTogether = Operand::kRowsPerWord;
+  for (std::int64_t r = 0; r < m; r += kTogether)
+    for (std::int64_t j = 0; j < n; j += vector_lanes()) {
+      VecF32 x[kTogether];
+      Operand::load_rows(p.data + r / kTogether * p.row + j, x);
+      for (std::int64_t t = 0; t < kTogether; ++t) {
+        if (r + t >= m) continue;  // its P is 0
+        const auto factor = hn::LoadU(F32(), slope.data + (r + t) * slope.row + j);
+        x[t] = hn::IfThenZeroElse(hn::Eq(x[t], hn::Zero(F32())), hn::Mul(x[t], factor));
+      }
+      Operand::store_rows(x, slope.data + r / kTogether * slope.row + j);
+    }
+}
+
 template <typename Tile>
 inline void gemm_dscores(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
-                         SeenColumns seen, MatrixC slope) {
+                         SeenColumns seen) {
   using Operand = typename Tile::Operand;
-  if (slope.data == nullptr)
-    for_each_tile<Tile>(m, n, k, a, b,
-                        DscoresTile<Operand, Softcap::kNone>{ds, ds_rows, p, delta, seen, slope},
-                        {});
-  else
-    for_each_tile<Tile>(m, n, k, a, b,
-                        DscoresTile<Operand, Softcap::kTanh>{ds, ds_rows, p, delta, seen, slope},
-                        {});
+  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<Operand>{ds, ds_rows, p, delta, seen}, {});
   for (std::int64_t i = 0; i < m; ++i) Operand::end_row(ds.data + i * ds.row, n);
 }
 

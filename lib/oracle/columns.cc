@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "oracle/dense.h"
+#include "oracle/directions.h"
 #include "oracle/products.h"
 #include "oracle/sums.h"
 
@@ -66,8 +67,8 @@ class ColumnBlock {
     for (Doubles* mean : {&dk_.mean, &dv_.mean})
       for (double& x : *mean) x /= std::max(static_cast<double>(loaded_), 1.0);
     ColumnResults results;
-    results.dv = expect(dv_, &OfKey::p, 1.0);
-    results.dk = expect(dk_, &OfKey::ds, scale_);
+    results.dv = expect(dv_, &OfKey::p, 1.0, directions_of(def_.inputs().d_o));
+    results.dk = expect(dk_, &OfKey::ds, scale_, directions_of(def_.inputs().q));
     return results;
   }
 
@@ -133,7 +134,8 @@ class ColumnBlock {
   void accumulate();
   void accumulate(const Tile& tile, const Panel& x, Sums& sums) const;
   void add_up_equal(const Tile& tile, const Panel& x, Sums& sums) const;
-  Expected expect(Sums& sums, Weights OfKey::*weights, double factor) const;
+  Expected expect(Sums& sums, Weights OfKey::*weights, double factor, double directions) const;
+  double directions_of(const Tensor& x) const;
 
   const Definition& def_;
   std::int64_t b_, h_kv_;
@@ -322,8 +324,17 @@ void ColumnBlock::add_up_equal(const Tile& tile, const Panel& x, Sums& sums) con
   }
 }
 
+/// Of the rows that see a key, in the first query head.
+double ColumnBlock::directions_of(const Tensor& x) const {
+  std::vector<std::int64_t> rows;
+  for (std::int64_t i = 0; i < def_.shape().q_len; ++i)
+    if (!stats_[static_cast<std::size_t>(i)].empty) rows.push_back(i);
+  return directions(x, b_, h_kv_ * def_.shape().group(), rows);
+}
+
 /// The sums with the noise of each element: `factor` times the sum over queries.
-Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor) const {
+Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
+                             double directions) const {
   Expected& total = sums.total;
   const std::int64_t d = total.d;
   Weights shared;                             // by all keys: an error of D, of LSE, of a row's P
@@ -359,9 +370,10 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor)
       x *= factor;
       total.noise.data()[at] = {rounding_.stored(x), square(factor) * computed};
     }
-    total.excess.data()[n] = mixed_excess(
-        all == 0 ? 1 : common / all,
-        std::min({w.independent(), different_, total.distinct(static_cast<std::size_t>(n))}));
+    total.excess.data()[n] =
+        mixed_excess(all == 0 ? 1 : common / all,
+                     std::min({w.independent(), different_,
+                               total.distinct(static_cast<std::size_t>(n)), directions}));
   }
   // What keys share of a query is of its dS, unless the weights are P.
   const double rows = weights == &OfKey::ds ? different_rows_ : different_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "oracle/dense.h"
+#include "oracle/directions.h"
 #include "oracle/equal.h"
 #include "oracle/rows.h"
 #include "oracle/sums.h"
@@ -35,6 +36,7 @@ class RowBlock {
     for (const std::int64_t i : which) seen.push_back(def.empty_row(b, i) ? 0 : 1);
     q_.gather(def.inputs().q, b, h, which, seen);
     q_.derive();
+    find_directions();
     if (!def.has_gradients()) return;
     do_.gather(def.inputs().d_o, b, h, which, seen);
     do_.derive();
@@ -135,6 +137,14 @@ class RowBlock {
                  out.data(), tile.d);
   }
 
+  /// Of the rows of V and K that count: sums of them are O and dQ.
+  void find_directions() {
+    std::vector<std::int64_t> keys;
+    for (std::int64_t j = def_.begin_of_all(); j < def_.end_of_all(); ++j)
+      if (def_.counts(b_, j)) keys.push_back(j);
+    v_directions_ = directions(def_.inputs().v, b_, kv_head_, keys);
+    if (def_.has_gradients()) k_directions_ = directions(def_.inputs().k, b_, kv_head_, keys);
+  }
   void score();
   void softmax();
   void softmax_row(std::int64_t n);
@@ -157,6 +167,7 @@ class RowBlock {
   double scale_;
   Rounding rounding_;
   Panel q_, do_;
+  double v_directions_ = 0, k_directions_ = 0;
   Doubles p_;          // [rows, kv_len]: scores, then probabilities
   Doubles exp_noise_;  // [rows, kv_len]: of add_products, then noise of scores, then of P
   Doubles own_;        // [rows, kv_len]: noise of exp(S - m)/Σ, the sum taken as exact

@@ -128,9 +128,9 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
     all += computed;
     common += std::min(computed, of_row + square(mean.data()[c]) * row.weights.noise);
   }
-  r_.dq.excess.data()[n] =
-      mixed_excess(all == 0 ? 1 : common / all,
-                   std::min(independent(n), r_.dq.distinct(static_cast<std::size_t>(n))));
+  r_.dq.excess.data()[n] = mixed_excess(
+      all == 0 ? 1 : common / all,
+      std::min({independent(n), r_.dq.distinct(static_cast<std::size_t>(n)), k_directions_}));
 }
 
 }  // namespace flashbench::oracle

@@ -216,7 +216,8 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     common += std::min(computed, together + square(o) * stored);
   }
   r_.o.excess.data()[n] = mixed_excess(
-      common / all, std::min(independent(n), r_.o.distinct(static_cast<std::size_t>(n))));
+      common / all,
+      std::min({independent(n), r_.o.distinct(static_cast<std::size_t>(n)), v_directions_}));
 }
 
 RowResults compute_rows(const Definition& def, std::int64_t b, std::int64_t h,

@@ -1,0 +1,66 @@
+#include "oracle/directions.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "oracle/noise.h"
+#include "oracle/panel.h"
+
+namespace flashbench::oracle {
+namespace {
+
+constexpr std::int64_t kRows = 32, kFewest = 8;
+
+/// As many of them, evenly spread.
+std::vector<std::int64_t> some_of(std::span<const std::int64_t> rows) {
+  const auto count = static_cast<std::int64_t>(rows.size()), most = std::min(count, kRows);
+  std::vector<std::int64_t> some;
+  for (std::int64_t n = 0; n < most; ++n)
+    some.push_back(rows[static_cast<std::size_t>(n * count / most)]);
+  return some;
+}
+
+/// Channels become numbers of mean 0 and variance 1; those that are constant become 0. Returns how
+/// many are not.
+std::int64_t standardise(Panel& p) {
+  const auto rows = static_cast<double>(p.rows);
+  std::int64_t varying = 0;
+  for (std::int64_t c = 0; c < p.d; ++c) {
+    double mean = 0, variance = 0;
+    for (std::int64_t r = 0; r < p.rows; ++r) mean += p.x.data()[r * p.d + c] / rows;
+    for (std::int64_t r = 0; r < p.rows; ++r)
+      variance += square(p.x.data()[r * p.d + c] - mean) / rows;
+    // What is left of a constant by rounding its mean does not vary.
+    const bool varies = std::isfinite(variance) && variance > square(1e-12 * mean);
+    for (std::int64_t r = 0; r < p.rows; ++r) {
+      double& x = p.x.data()[r * p.d + c];
+      x = varies ? (x - mean) / std::sqrt(variance) : 0;
+    }
+    varying += varies ? 1 : 0;
+  }
+  return varying;
+}
+
+}  // namespace
+
+double directions(const Tensor& x, std::int64_t b, std::int64_t h,
+                  std::span<const std::int64_t> rows) {
+  const auto all = static_cast<double>(x.dims().d);
+  Panel p;
+  p.gather(x, b, h, some_of(rows));
+  const std::int64_t varying = standardise(p);
+  if (p.rows < kFewest || varying == 0) return all;
+  double products = 0;
+  for (std::int64_t i = 0; i < p.rows; ++i)
+    for (std::int64_t j = 0; j < i; ++j) {
+      double product = 0;
+      for (std::int64_t c = 0; c < p.d; ++c)
+        product += p.x.data()[i * p.d + c] * p.x.data()[j * p.d + c];
+      products += square(product);
+    }
+  const double mean = products / (static_cast<double>(p.rows * (p.rows - 1)) / 2);
+  return mean == 0 ? all : std::clamp(square(static_cast<double>(varying)) / mean, 1.0, all);
+}
+
+}  // namespace flashbench::oracle
