@@ -93,8 +93,7 @@ constexpr Row kWindows[] = {
      "h=4 q_len=1 kv_len=257 d=64 window_left=0,64 causal=false,true mask=none,random "
      "pass=forward,both"},
 };
-// Caps far above the scores, near them, and far below, where tanh is nearly 1 and its slope nearly
-// 0.
+// Caps far above the scores, near them, and far below, where the slope of tanh is nearly 0.
 constexpr Row kSoftcaps[] = {
     {"softcap", "q_len=90 kv_len=110 d=64,33 softcap=0.5,2,50 causal=false,true mask=none,random"},
     {"softcap_that_hides_all_differences", "q_len=60 kv_len=80 d=32 softcap=1e-6,0.01 scale=3"},

@@ -76,25 +76,34 @@ struct Exp2Tile {
   template <int kRows, int kVectors>
   HWY_INLINE void finish(const Accumulators<kRows, kVectors>& s, std::int64_t i,
                          std::int64_t j) const {
-    if (rows.cap == 0) {
-      finish_scores<kRows, kVectors>(s, i, j);
-      return;
-    }
-    const std::int64_t lanes = vector_lanes();
-    float products[kRows * kVectors * HWY_MAX_BYTES / sizeof(float)];
-#pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        hn::StoreU(s[r][v], F32(), products + (r * kVectors + v) * lanes);
-    cap_products(products, kRows, kVectors * lanes, rows, i, j);
     Accumulators<kRows, kVectors> scores;
+    if (rows.cap == 0) {
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r)
+      for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v)
-        scores[r][v] = hn::LoadU(F32(), products + (r * kVectors + v) * lanes);
-    finish_scores<kRows, kVectors>(scores, i, j);
+        for (int v = 0; v < kVectors; ++v) scores[r][v] = s[r][v];
+    } else {
+      const std::int64_t lanes = vector_lanes();
+      float products[kRows * kVectors * HWY_MAX_BYTES / sizeof(float)];
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          hn::StoreU(s[r][v], F32(), products + (r * kVectors + v) * lanes);
+      cap_products(products, kRows, kVectors * lanes, rows, i, j);
+#pragma GCC unroll 16
+      for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < kVectors; ++v)
+          scores[r][v] = hn::LoadU(F32(), products + (r * kVectors + v) * lanes);
+    }
+    // Neither end falls from row to row: the first row ends first, the last one begins last.
+    if (begin_of(i + kRows - 1) > j)
+      finish_rows<kRows, kVectors, Hidden::kBeforeAndAfter>(scores, i, j);
+    else if (end(i) < j + kVectors * vector_lanes())
+      finish_rows<kRows, kVectors, Hidden::kAfter>(scores, i, j);
+    else
+      finish_rows<kRows, kVectors, Hidden::kNothing>(scores, i, j);
   }
 
  private:
@@ -105,17 +114,6 @@ struct Exp2Tile {
   }
   std::int64_t begin_of(std::int64_t row) const {
     return rows.seen.begin.empty() ? 0 : rows.seen.begin[static_cast<std::size_t>(row)];
-  }
-  template <int kRows, int kVectors>
-  HWY_INLINE void finish_scores(const Accumulators<kRows, kVectors>& s, std::int64_t i,
-                                std::int64_t j) const {
-    // Neither end falls from row to row: the first row ends first, the last one begins last.
-    if (begin_of(i + kRows - 1) > j)
-      finish_rows<kRows, kVectors, Hidden::kBeforeAndAfter>(s, i, j);
-    else if (end(i) < j + kVectors * vector_lanes())
-      finish_rows<kRows, kVectors, Hidden::kAfter>(s, i, j);
-    else
-      finish_rows<kRows, kVectors, Hidden::kNothing>(s, i, j);
   }
   template <int kRows, int kVectors, Hidden kHidden>
   HWY_INLINE void finish_rows(const Accumulators<kRows, kVectors>& s, std::int64_t i,

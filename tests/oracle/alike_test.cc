@@ -1,8 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <numeric>
+
+#include "oracle/directions.h"
 #include "oracle/equal.h"
 #include "oracle/expected.h"
+#include "oracle/products.h"
 #include "oracle/reference.h"
 #include "oracle/sums.h"
 #include "tests/oracle/host_attention.h"
@@ -107,6 +112,44 @@ TEST(PartialSums, ReachFromTheLowestToTheHighest) {
   EXPECT_EQ(parts.largest_square(0), 9);
   EXPECT_EQ(parts.largest_square(1), 16);  // from 0 on
   EXPECT_EQ(parts.largest_square(2), 25);
+}
+
+// Q·Kᵀ of waves along the channels: what partial sums reach counts as much as what they end as.
+TEST(Products, SayHowFarTheirSumsReachOnTheWay) {
+  Tensor q(Dtype::kF32, {1, 1, 2, 72}), k(Dtype::kF32, {1, 1, 1, 72});
+  for (std::int64_t c = 0; c < 72; ++c) {
+    q.set(c, c < 24 ? 2.0f : c < 48 ? -1.0f : 0.5f);  // 48, 24, 36
+    q.set(72 + c, 1.0f);                              // 24, 48, 72
+    k.set(c, 1.0f);
+  }
+  Panel left, right;
+  left.gather(q, 0, 0, std::vector<std::int64_t>{0, 1});
+  left.derive();
+  right.gather(k, 0, 0, std::vector<std::int64_t>{0});
+  right.transpose();
+  Doubles sums(6, 0.0), squares(6, 0.0);  // rows 3 apart
+  add_products(left, right, {sums.data() + 1, 3}, {squares.data() + 1, 3});
+  EXPECT_THAT(sums, testing::ElementsAre(0, 36, 0, 0, 72, 0));
+  EXPECT_THAT(squares, testing::ElementsAre(0, 24 * 5.25 + 48 * 48 - 36 * 36, 0, 0, 72, 0));
+}
+
+TEST(Directions, AreThoseInWhichRowsDifferWhateverTheirMeanAndTheSizeOfTheirChannels) {
+  constexpr std::int64_t kRows = 200, kD = 48;
+  std::vector<std::int64_t> rows(kRows);
+  std::iota(rows.begin(), rows.end(), 0);
+  Problem p;
+  p.shape = {1, 1, 1, kRows, kRows, kD};
+  Tensor v = host::random_inputs(p).v;
+  EXPECT_GT(directions(v, 0, 0, rows), 0.7 * kD) << "random channels";
+  for (std::int64_t i = 0; i < v.count(); ++i)
+    v.set(i, (v.at(i) + 100) * (i % kD == 3 ? 1e4f : 1.0f));
+  EXPECT_GT(directions(v, 0, 0, rows), 0.7 * kD) << "an outlier channel, a large mean";
+  for (std::int64_t i = 0; i < v.count(); ++i)
+    v.set(i, static_cast<float>(std::cos(0.1 * static_cast<double>(i / kD + i % kD))));
+  EXPECT_NEAR(directions(v, 0, 0, rows), 2, 0.3) << "a wave is made of a sine and a cosine";
+  for (std::int64_t i = 0; i < v.count(); ++i) v.set(i, 0.1f);
+  EXPECT_EQ(directions(v, 0, 0, rows), kD) << "constants say nothing";
+  EXPECT_EQ(directions(v, 0, 0, std::span(rows).first(7)), kD) << "nor do few rows";
 }
 
 TEST(Weights, AreAsIndependentAsTheirNoiseIsSpread) {
