@@ -27,8 +27,9 @@ and most libraries go, is replaced while the model runs. Inside another program:
     save(found, "qkv.safetensors")
 
 The script ends with the flashbench command that takes the file: whether attention was causal, its
-window, its scale and its soft cap are flags there, not tensors. With --with-output, what PyTorch computes from the
-same tensors goes to a second file: `flashbench check --input qkv.safetensors --external FILE`.
+window, its scale and its soft cap are flags there, not tensors. With --with-output, what PyTorch
+computes from the same tensors goes to a second file: `flashbench check --input qkv.safetensors
+--external FILE`.
 """
 
 import argparse
@@ -60,7 +61,8 @@ def attention(query, key, value, softcap=None, **options):
     scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
     scores = softcap * torch.tanh(scores / softcap)
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+        hidden = ~mask if mask.dtype == torch.bool else None
+        scores = scores + mask if hidden is None else scores.masked_fill(hidden, -torch.inf)
     return torch.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype) @ value
 
 
@@ -187,11 +189,15 @@ def soft_caps_of_transformers(attend):
 
         return interface
 
+    outer = vars(functions).get("get_interface")  # of a capture() around this one
     functions.get_interface = wrapped
     try:
         yield
     finally:
-        del functions.get_interface
+        if outer is None:
+            del functions.get_interface
+        else:
+            functions.get_interface = outer
 
 
 @contextlib.contextmanager

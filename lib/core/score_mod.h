@@ -26,9 +26,10 @@ struct ScoreMod {
   }
   /// The derivative of `score` = (*this)(raw, ...) by `raw`.
   template <class T>
-  FB_HD T gradient(const T& score, const T& /*raw*/) const {
+  FB_HD T gradient(const T& /*score*/, const T& raw) const {
+    using std::tanh;
     if (softcap == 0) return T(1);
-    const T share = score / T(softcap);  // tanh
+    const T share = tanh(raw / T(softcap));
     return T(1) - share * share;
   }
 };

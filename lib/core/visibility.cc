@@ -45,11 +45,11 @@ std::int64_t KeptKeys::before(std::int64_t k) const {
 Visibility::Visibility(std::span<const std::uint8_t> mask, const Visible& visible)
     : visible_(visible), kept_(mask, seen_by_any(visible)) {}
 
-std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, const Visible& visible,
-                                     std::int64_t b) {
-  const auto kv_len = static_cast<std::size_t>(visible.kv_len);
+std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, const Problem& p) {
+  const auto kv_len = static_cast<std::size_t>(p.shape.kv_len);
+  const Visible visible = visible_of(p);
   std::vector<Visibility> all;
-  for (std::size_t i = 0; i < static_cast<std::size_t>(b); ++i)
+  for (std::size_t i = 0; i < static_cast<std::size_t>(p.shape.b); ++i)
     all.emplace_back(key_mask.empty() ? key_mask : key_mask.subspan(i * kv_len, kv_len), visible);
   return all;
 }

@@ -64,11 +64,6 @@ class Visibility {
 };
 
 /// One Visibility per batch element of a [b, kv_len] padding mask (empty: nothing is padded).
-std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, const Visible& visible,
-                                     std::int64_t b);
-inline std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask,
-                                            const Problem& p) {
-  return visibilities(key_mask, visible_of(p), p.shape.b);
-}
+std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, const Problem& p);
 
 }  // namespace flashbench

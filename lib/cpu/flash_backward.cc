@@ -315,28 +315,28 @@ void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst
     ops.pack_rows(src, n, shape.d, 1.0f, dst, d_stride_);
 }
 
-/// P = exp(S - LSE), as 2^(factor·(QKᵀ - max) - log_sum), and dS = P∘(dP - D) of one tile, with
-/// P∘slope for P under a soft cap.
+/// P = exp(S - LSE), as 2^(factor·(QKᵀ - max) - log_sum), and dS = P∘(dP - D) of one tile,
+/// under a soft cap times its slope.
 void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
   const MatrixC slope = {t.slope, p_stride_};
   {
-    const PhaseTimer timer(item.profile, item.thread, kP,
-                           product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements));
+    const PhaseTimer timer(
+        item.profile, item.thread, kP,
+        product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements) + slope_cost(q));
     ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
                        {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(),
                         maxima_.log_sum() + row, score_.cap, slope},
                        {});
-    if (score_.cap > 0) ops.multiply_p(q.rows, q.keys, {t.p, p_stride_}, slope);
   }
   const PhaseTimer timer(
       item.profile, item.thread, kDs,
       product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements, pairs() ? 2 : 1) +
-          touch(q.rows * ops.words(q.keys)));
+          touch(q.rows * ops.words(q.keys)) + slope_cost(q));
   ops.gemm_dscores(q.rows, q.keys, words, {t.d_o, a_stride_, 1},
                    {t.v_t, ops.cols, words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
-                   score_.cap > 0 ? t.slope : t.p, {delta_ + row, delta_low_ + row}, q.sees.seen());
+                   t.p, {delta_ + row, delta_low_ + row}, q.sees.seen(), slope);
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.

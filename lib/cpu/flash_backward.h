@@ -87,7 +87,7 @@ class FlashBackward final : public AttentionPass {
     float* p_sum;    ///< [q_block][lanes]: gemm_exp2_rows writes it; nothing reads it
     float* ds;       ///< [q_block][p_stride], dS summed over keys
     float* ds_rows;  ///< [words(q_block)][p_stride], dS summed over queries
-    float* slope;    ///< [q_block][p_stride], of the soft cap, then P∘slope; null without one
+    float* slope;    ///< [q_block][p_stride], of the soft cap; null without one
   };
   struct Item {
     const Operands* io;
@@ -122,6 +122,10 @@ class FlashBackward final : public AttentionPass {
   void load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
   void pack_rows_b(const RowSource& src, std::int64_t n, float* dst) const;
   void compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const;
+  /// Slopes of a tile, written or read.
+  PhaseCost slope_cost(const QueryTile& q) const {
+    return touch(score_.cap > 0 ? q.rows * q.keys : 0);
+  }
   void add_gradients(const Item& item, const QueryTile& q, const Tiles& t);
   void store_dk_dv(const Item& item, const Tiles& t) const;
   void store_dq(const Operands& io, PhaseProfile* profile, int thread) const;

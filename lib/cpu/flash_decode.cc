@@ -182,9 +182,9 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
       for (std::int64_t r = 0; r < rows_; ++r) {
         const TileColumns columns = columns_of(seen[r], first, keys);
-        if (score_.cap > 0) ops.row_cap(t.s + r * s_stride_, keys, score_.cap, nullptr);
-        absorb_row(ops, {part.max[r], score_.factor, part.sum + r, 1, part.o + r * d_stride_},
-                   shape.d, t.s + r * s_stride_, keys, columns.begin, columns.end);
+        absorb_row(
+            ops, {part.max[r], score_.factor, part.sum + r, 1, part.o + r * d_stride_, score_.cap},
+            shape.d, t.s + r * s_stride_, keys, columns.begin, columns.end);
         ops.row_scale(t.s + r * s_stride_, keys, share_);
       }
     }

@@ -286,10 +286,9 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   if (tile.is_first) std::fill_n(t.max + row, rows, -kInf);
   for (std::int64_t i = 0; i < rows; ++i) {
     float* s_row = t.s + i * s_stride_;
-    if (score_.cap > 0) ops.row_cap(s_row, keys, score_.cap, nullptr);
     absorb_row(ops,
                {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
-                t.o + (row + i) * o_stride_},
+                t.o + (row + i) * o_stride_, score_.cap},
                shape.d, s_row, keys, tile.rows[i].begin, tile.rows[i].end);
     if (item.share != 1.0f) ops.row_scale(s_row, keys, item.share);
     ops.row_to_operand(s_row, keys);

@@ -144,12 +144,12 @@ NormalForward::NormalForward(const Problem& p, const Execution& e, const TileOps
       keeps_slopes_(p.needs_gradients() && score_.cap > 0) {}
 
 std::size_t NormalForward::workspace_bytes() const {
-  return NormalPass::workspace_bytes() + (keeps_slopes_ ? 2 : 1) * matrix_bytes();
+  return NormalPass::workspace_bytes() + matrices_bytes();
 }
 
 void NormalForward::allocate() {
   NormalPass::allocate();
-  buffer_ = Buffer((keeps_slopes_ ? 2 : 1) * matrix_bytes());
+  buffer_ = Buffer(matrices_bytes());
   p_ = {buffer_.as<float>(), matrix_stride_};
   if (keeps_slopes_)
     slope_ = {buffer_.as<float>() + matrix_bytes() / sizeof(float), matrix_stride_};
@@ -187,7 +187,7 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
   const std::int64_t kv_len = shape.kv_len;
 #pragma omp for schedule(dynamic, 16)
   for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
-    const PhaseTimer timer(profile, thread, 2, touch(2 * kv_len));
+    const PhaseTimer timer(profile, thread, 2, touch((keeps_slopes_ ? 3 : 2) * kv_len));
     const std::int64_t b = row / (shape.h * shape.q_len);
     const Visibility& v = sees[static_cast<std::size_t>(b)];
     float* s = p_.data + row * p_.stride;

@@ -97,6 +97,9 @@ class NormalForward final : public NormalPass {
   void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                int thread) const;
 
+  /// Of P, and of the slopes that are kept.
+  std::size_t matrices_bytes() const { return (keeps_slopes_ ? 2 : 1) * matrix_bytes(); }
+
   ScoreFactor score_;
   bool keeps_slopes_;  ///< for the backward
   Buffer buffer_;

@@ -76,7 +76,8 @@ void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) const {
   const ScoreMatrix &p = forward_.probabilities(), &slope = forward_.slopes();
 #pragma omp for schedule(dynamic, 16)
   for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
-    const PhaseTimer timer(profile, thread, kSoftmax, touch(3 * shape.kv_len));
+    const PhaseTimer timer(profile, thread, kSoftmax,
+                           touch((slope.data != nullptr ? 5 : 3) * shape.kv_len));
     const float* p_row = p.data + row * p.stride;
     float* ds_row = ds_.data + row * ds_.stride;
     ops.row_dscores(ds_row, p_row, shape.kv_len, ops.row_dot(p_row, ds_row, shape.kv_len));

@@ -16,11 +16,13 @@ struct OnlineRow {
   float factor;
   float* sum;  ///< [lanes]: adds up to the sum
   int lanes;
-  float* o;  ///< [d], not yet normalised
+  float* o;       ///< [d], not yet normalised
+  float cap = 0;  ///< of a soft cap, as SoftmaxRows has it
 };
 
-/// Absorbs the products s[0, keys), of which the row sees [begin, end): updates max and sum, turns
-/// s into P, rescales O if max moved. Hidden keys get P = 0, whatever their scores (NaN included).
+/// Absorbs the products s[0, keys), as they are or under the soft cap, of which the row sees
+/// [begin, end): updates max and sum, turns s into P, rescales O if max moved. Hidden keys get P =
+/// 0, whatever their scores (NaN included).
 inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float* s,
                        std::int64_t keys, std::int64_t begin, std::int64_t end) {
   std::fill(s, s + begin, 0.0f);
@@ -28,6 +30,7 @@ inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float*
   if (begin == end) return;
   s += begin;
   const std::int64_t visible = end - begin;
+  if (row.cap > 0) ops.row_cap(s, visible, row.cap, nullptr);
   const float old_max = row.max;
   const float new_max = std::max(old_max, ops.row_max(s, visible));
   const float sum = ops.row_exp2(s, visible, new_max, row.factor);

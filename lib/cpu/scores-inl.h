@@ -77,26 +77,8 @@ struct Exp2Tile {
   HWY_INLINE void finish(const Accumulators<kRows, kVectors>& s, std::int64_t i,
                          std::int64_t j) const {
     Accumulators<kRows, kVectors> scores;
-    if (rows.cap == 0) {
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) scores[r][v] = s[r][v];
-    } else {
-      const std::int64_t lanes = vector_lanes();
-      float products[kRows * kVectors * HWY_MAX_BYTES / sizeof(float)];
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v)
-          hn::StoreU(s[r][v], F32(), products + (r * kVectors + v) * lanes);
-      cap_products(products, kRows, kVectors * lanes, rows, i, j);
-#pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v)
-          scores[r][v] = hn::LoadU(F32(), products + (r * kVectors + v) * lanes);
-    }
+    copy<kRows, kVectors>(s, scores);
+    if (rows.cap > 0) cap<kRows, kVectors>(scores, i, j);
     // Neither end falls from row to row: the first row ends first, the last one begins last.
     if (begin_of(i + kRows - 1) > j)
       finish_rows<kRows, kVectors, Hidden::kBeforeAndAfter>(scores, i, j);
@@ -107,6 +89,32 @@ struct Exp2Tile {
   }
 
  private:
+  template <int kRows, int kVectors>
+  HWY_INLINE static void copy(const Accumulators<kRows, kVectors>& from,
+                              Accumulators<kRows, kVectors>& to) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) to[r][v] = from[r][v];
+  }
+  /// Products become scores under the soft cap.
+  template <int kRows, int kVectors>
+  HWY_INLINE void cap(Accumulators<kRows, kVectors>& s, std::int64_t i, std::int64_t j) const {
+    const std::int64_t lanes = vector_lanes();
+    float products[kRows * kVectors * HWY_MAX_BYTES / sizeof(float)];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        hn::StoreU(s[r][v], F32(), products + (r * kVectors + v) * lanes);
+    cap_products(products, kRows, kVectors * lanes, rows, i, j);
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v)
+        s[r][v] = hn::LoadU(F32(), products + (r * kVectors + v) * lanes);
+  }
+
   static constexpr int kTogether = kSumOver == SumOver::kRows ? Operand::kRowsPerWord : 1;
 
   std::int64_t end(std::int64_t row) const {
@@ -173,14 +181,15 @@ struct Exp2Tile {
   }
 };
 
-/// Epilogue: turns a tile of dP into dS = P∘(dP - D) and stores it as both operands of
-/// gemm_dscores.
+/// Epilogue: turns a tile of dP into dS = P∘(dP - D), under a soft cap times its slope, and stores
+/// it as both operands of gemm_dscores.
 template <typename Operand>
 struct DscoresTile {
   MatrixC ds, ds_rows;
   const float* p;  ///< laid out like ds_rows
   RowDeltas delta;
   SeenColumns seen;
+  MatrixC slope;  ///< no data: 1
 
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   TilePart part(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
@@ -222,11 +231,21 @@ struct DscoresTile {
         for (int t = 0; t < kTogether; ++t) {
           if (r + t >= kRows) continue;  // its P is 0
           const auto minus = hn::Set(F32(), delta.high[i + r + t]);
-          x[t] = hn::Mul(x[t], hn::Sub(dp[r + t][v], minus));
+          const VecF32 p_of = x[t];
+          x[t] = hn::Mul(p_of, hn::Sub(dp[r + t][v], minus));
+          if (slope.data != nullptr) x[t] = times_slope(x[t], p_of, i + r + t, column);
           if constexpr (kTogether > 1) Operand::store(x[t], ds.data + (i + r + t) * ds.row, column);
         }
         Operand::store_rows(x, ds_rows.data + at);
       }
+  }
+
+ private:
+  /// 0 where P is: the slope of a hidden score may be NaN, or never have been written.
+  HWY_INLINE VecF32 times_slope(VecF32 x, VecF32 p_of, std::int64_t row, std::int64_t j) const {
+    const F32 f32;
+    const auto factor = hn::LoadU(f32, slope.data + row * slope.row + j);
+    return hn::IfThenZeroElse(hn::Eq(p_of, hn::Zero(f32)), hn::Mul(x, factor));
   }
 };
 
@@ -245,29 +264,12 @@ inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a,
   return hn::AllTrue(f32, within);
 }
 
-/// p∘slope in place of slope. Words of p come before the rows of slope that they are made of.
-template <typename Operand>
-inline void multiply_p(std::int64_t m, std::int64_t n, MatrixC p, MatrixC slope) {
-  constexpr std::int64_t kTogether = Operand::kRowsPerWord;
-  for (std::int64_t r = 0; r < m; r += kTogether)
-    for (std::int64_t j = 0; j < n; j += vector_lanes()) {
-      VecF32 x[kTogether];
-      Operand::load_rows(p.data + r / kTogether * p.row + j, x);
-      for (std::int64_t t = 0; t < kTogether; ++t) {
-        if (r + t >= m) continue;  // its P is 0
-        const auto factor = hn::LoadU(F32(), slope.data + (r + t) * slope.row + j);
-        x[t] = hn::IfThenZeroElse(hn::Eq(x[t], hn::Zero(F32())), hn::Mul(x[t], factor));
-      }
-      Operand::store_rows(x, slope.data + r / kTogether * slope.row + j);
-    }
-}
-
 template <typename Tile>
 inline void gemm_dscores(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
-                         SeenColumns seen) {
+                         SeenColumns seen, MatrixC slope) {
   using Operand = typename Tile::Operand;
-  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<Operand>{ds, ds_rows, p, delta, seen}, {});
+  for_each_tile<Tile>(m, n, k, a, b, DscoresTile<Operand>{ds, ds_rows, p, delta, seen, slope}, {});
   for (std::int64_t i = 0; i < m; ++i) Operand::end_row(ds.data + i * ds.row, n);
 }
 

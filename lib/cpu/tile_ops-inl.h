@@ -31,7 +31,6 @@ inline TileOps make_tile_ops(Isa isa) {
           .gemm = gemm<Tile>,
           .gemm_exp2 = gemm_exp2<Tile, SumOver::kColumns>,
           .gemm_exp2_rows = gemm_exp2<Tile, SumOver::kRows>,
-          .multiply_p = multiply_p<Operand>,
           .gemm_dscores = gemm_dscores<Tile>,
           .dots = dots,
           .add_rows = add_rows,

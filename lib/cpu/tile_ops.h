@@ -66,8 +66,8 @@ struct SoftmaxRows {
   /// Of a soft cap: products first become tanh(cap·product / 2), which is what max and factor are
   /// of. 0: they do not.
   float cap = 0;
-  /// [m][n], under a soft cap: gets 1 - tanh² in f32, but of register tiles that no row sees. No
-  /// data: it is not wanted.
+  /// [m][n], under a soft cap: gets 1 - tanh² in f32, but for vectors of columns that no row of
+  /// a register tile sees. No data: it is not wanted.
   MatrixC slope = {};
 };
 
@@ -165,18 +165,15 @@ struct TileOps {
   bool (*gemm_exp2_rows)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC p, SoftmaxRows rows, Prefetch prefetch);
 
-  /// P∘slope, laid out like P, in place of the slope; both as gemm_exp2_rows left them. 0 where P
-  /// is, whatever the slope. Writes round_up(n, lanes) columns.
-  void (*multiply_p)(std::int64_t m, std::int64_t n, MatrixC p, MatrixC slope);
-
-  /// dS[m][n] = P∘(A[m][k]·B[k][n] - D[m]), P as gemm_exp2_rows or multiply_p left it. It is
+  /// dS[m][n] = P∘(A[m][k]·B[k][n] - D[m]), times `slope` where that has data,
+  /// both as gemm_exp2_rows left them. It is
   /// written as the A operand of two products: `ds` for one that sums over columns (dS·K),
   /// `ds_rows`, laid out like p, for one that sums over rows (dSᵀ·Q). In f32 both are the same
   /// words, and only ds_rows is written. Writes round_up(n, lanes) columns, 0 in those that are not
   /// seen.
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                        MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
-                       SeenColumns seen);
+                       SeenColumns seen, MatrixC slope);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B read where it lies in a tensor: no position is -1, and
   /// rows are readable up to round_up(d, lanes), where A or B holds zeros.

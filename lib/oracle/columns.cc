@@ -8,7 +8,6 @@
 #include <unordered_set>
 
 #include "oracle/dense.h"
-#include "oracle/directions.h"
 #include "oracle/products.h"
 #include "oracle/sums.h"
 
@@ -31,9 +30,10 @@ void for_query_tiles(const Shape& shape, std::int64_t h_kv, Step step) {
 /// Some keys of one head, against tile after tile of the queries that may see them.
 class ColumnBlock {
  public:
-  ColumnBlock(const Definition& def, std::int64_t b, std::int64_t h_kv,
+  ColumnBlock(const Definition& def, const HeadDirections& head, std::int64_t b, std::int64_t h_kv,
               std::span<const std::int64_t> which, std::span<const RowStats> stats)
       : def_(def),
+        directions_(head),
         b_(b),
         h_kv_(h_kv),
         which_(which),
@@ -67,8 +67,8 @@ class ColumnBlock {
     for (Doubles* mean : {&dk_.mean, &dv_.mean})
       for (double& x : *mean) x /= std::max(static_cast<double>(loaded_), 1.0);
     ColumnResults results;
-    results.dv = expect(dv_, &OfKey::p, 1.0, directions_of(def_.inputs().d_o));
-    results.dk = expect(dk_, &OfKey::ds, scale_, directions_of(def_.inputs().q));
+    results.dv = expect(dv_, &OfKey::p, 1.0, directions_.d_o);
+    results.dk = expect(dk_, &OfKey::ds, scale_, directions_.q);
     return results;
   }
 
@@ -112,7 +112,8 @@ class ColumnBlock {
     // [keys, d]: what rounding O does to dK through D. Rows of O that are nearly equal are rounded
     // alike, so that this adds up.
     Doubles shift;
-    Doubles slope_shift;  ///< [keys, d]: likewise, of slopes of a soft cap that are off alike
+    Doubles
+        slope_shift;  ///< [keys, d]: likewise, of slopes that are off alike; of dK, where they vary
     PartialSums parts;
     ByRow<CommonErrors> of_scores;  ///< by what a row of Q holds: equal ones have equal scores
     ByRow<CommonErrors> of_rows;    ///< by what the rows of Q and dO hold: all is equal
@@ -123,7 +124,6 @@ class ColumnBlock {
           lost(total.value.size(), 0.0),
           mean(static_cast<std::size_t>(d), 0.0),
           shift(total.value.size(), 0.0),
-          slope_shift(total.value.size(), 0.0),
           parts(total.value.size()) {}
   };
 
@@ -135,9 +135,9 @@ class ColumnBlock {
   void accumulate(const Tile& tile, const Panel& x, Sums& sums) const;
   void add_up_equal(const Tile& tile, const Panel& x, Sums& sums) const;
   Expected expect(Sums& sums, Weights OfKey::*weights, double factor, double directions) const;
-  double directions_of(const Tensor& x) const;
 
   const Definition& def_;
+  const HeadDirections& directions_;
   std::int64_t b_, h_kv_;
   std::span<const std::int64_t> which_;
   std::span<const RowStats> stats_;
@@ -218,9 +218,10 @@ void ColumnBlock::products() {
 void ColumnBlock::weights() {
   const auto rows = static_cast<std::size_t>(q_.rows);
   const std::size_t count = p_.weight.size();
-  for (Doubles* m : {&p_.lost, &p_.of_score, &ds_.lost, &ds_.of_score, &ds_.rest, &ds_of_rounded_o_,
-                     &ds_of_slope_})
+  for (Doubles* m :
+       {&p_.lost, &p_.of_score, &ds_.lost, &ds_.of_score, &ds_.rest, &ds_of_rounded_o_})
     m->assign(count, 0.0);
+  if (def_.bends_scores()) ds_of_slope_.assign(count, 0.0);
   for (std::size_t m = 0; m < count; ++m) {
     const std::size_t n = m / rows, i = m % rows;
     const RowStats& row = tile_stats_[i];
@@ -248,7 +249,7 @@ void ColumnBlock::weights() {
                     ds_error.random + square(p * score.slope) * of_dp;
       ds_.noise[m] = square(ds_.of_score[m]) + ds_.rest[m];
       ds_of_rounded_o_[m] = p * score.slope * row.d_shift;
-      ds_of_slope_[m] = p * before * slope_shift(score.slope);
+      if (!ds_of_slope_.empty()) ds_of_slope_[m] = p * before * slope_shift(score.slope);
     } else {
       p_.noise[m] = ds_.noise[m] = 0;
     }
@@ -274,9 +275,11 @@ void ColumnBlock::accumulate() {
   if (rounding_.of_16_bits())
     multiply_add(keys_, d_, q_.rows, ds_of_rounded_o_.data(), q_.rows, q_.x.data(), d_,
                  dk_.shift.data(), d_);
-  if (def_.problem().softcap > 0)
+  if (def_.bends_scores()) {
+    dk_.slope_shift.resize(dk_.total.value.size());
     multiply_add(keys_, d_, q_.rows, ds_of_slope_.data(), q_.rows, q_.x.data(), d_,
                  dk_.slope_shift.data(), d_);
+  }
   if (same_do_)
     multiply_add(keys_, d_, q_.rows, p_.weight.data(), q_.rows, q_.x.data(), d_, pq_.data(), d_);
 }
@@ -324,14 +327,6 @@ void ColumnBlock::add_up_equal(const Tile& tile, const Panel& x, Sums& sums) con
   }
 }
 
-/// Of the rows that see a key, in the first query head.
-double ColumnBlock::directions_of(const Tensor& x) const {
-  std::vector<std::int64_t> rows;
-  for (std::int64_t i = 0; i < def_.shape().q_len; ++i)
-    if (!stats_[static_cast<std::size_t>(i)].empty) rows.push_back(i);
-  return directions(x, b_, h_kv_ * def_.shape().group(), rows);
-}
-
 /// The sums with the noise of each element: `factor` times the sum over queries.
 Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
                              double directions) const {
@@ -358,8 +353,8 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
       const std::int64_t at = n * d + c;
       double& x = total.value.data()[at];
       const double random = sums.weighed.data()[at];
-      double of_all = alike * square(x) + together.data()[at] + square(sums.shift.data()[at]) +
-                      square(sums.slope_shift.data()[at]);
+      double of_all = alike * square(x) + together.data()[at] + square(sums.shift.data()[at]);
+      if (!sums.slope_shift.empty()) of_all += square(sums.slope_shift.data()[at]);
       if (weights == &OfKey::ds) of_all += key.dp_noise * square(pq_.data()[at]);
       const double computed =
           random + of_all + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +
@@ -385,10 +380,10 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
 
 }  // namespace
 
-ColumnResults compute_columns(const Definition& def, std::int64_t b, std::int64_t h_kv,
-                              std::span<const std::int64_t> which,
+ColumnResults compute_columns(const Definition& def, const HeadDirections& head, std::int64_t b,
+                              std::int64_t h_kv, std::span<const std::int64_t> which,
                               std::span<const RowStats> stats) {
-  return ColumnBlock(def, b, h_kv, which, stats).run();
+  return ColumnBlock(def, head, b, h_kv, which, stats).run();
 }
 
 }  // namespace flashbench::oracle

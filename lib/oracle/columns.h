@@ -17,9 +17,11 @@ struct ColumnResults {
 
 /// Keys `which` of K/V head h_kv of batch element b, by the closed form:
 /// P = exp(S - LSE), dV = PᵀdO, dK = scale·dSᵀ·Q, dS = P∘(dP - D)∘slope, summed over the query
-/// heads of the group. `stats` [group, q_len]: of the query rows of the group's heads, in order.
-ColumnResults compute_columns(const Definition& def, std::int64_t b, std::int64_t h_kv,
-                              std::span<const std::int64_t> which, std::span<const RowStats> stats);
+/// heads of the group. `head`: of the K/V head. `stats` [group, q_len]: of the query rows of the
+/// group's heads, in order.
+ColumnResults compute_columns(const Definition& def, const HeadDirections& head, std::int64_t b,
+                              std::int64_t h_kv, std::span<const std::int64_t> which,
+                              std::span<const RowStats> stats);
 
 /// Products of n·d·q_len multiply-adds that one key costs for each head of its group.
 inline constexpr double kColumnProducts = 8;

@@ -66,7 +66,8 @@ class Definition {
     return begin_of_all() <= j && j < end_of_all() && kept(b, j);
   }
   /// The score of query i and key j of query head h; `s` is scale·q·k. T: double, or a number that
-  /// carries derivatives: this line is all that the oracle is told of a modification.
+  /// carries derivatives. What else the oracle is told of a modification is of its noise: `bend`
+  /// below, and slope_shift() of noise.h.
   template <typename T>
   T score(const T& s, std::int64_t /*h*/, std::int64_t /*i*/, std::int64_t /*j*/) const {
     using std::tanh;
@@ -80,6 +81,8 @@ class Definition {
     const double bend = cap > 0 ? 2 * std::sqrt(std::max(0.0, 1 - slope)) * slope / cap : 0;
     return {moving.value, slope, bend};
   }
+  /// Slopes of scores vary.
+  bool bends_scores() const { return problem_->softcap > 0; }
   /// The row sees no key.
   bool empty_row(std::int64_t b, std::int64_t i) const {
     for (std::int64_t j = begin_of_row(i); j < end_of_row(i); ++j)

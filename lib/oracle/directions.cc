@@ -10,7 +10,8 @@
 namespace flashbench::oracle {
 namespace {
 
-constexpr std::int64_t kRows = 32, kFewest = 8;
+constexpr std::int64_t kRows = 32;
+constexpr std::size_t kFewest = 8;
 
 /// As many of them, evenly spread.
 std::vector<std::int64_t> some_of(std::span<const std::int64_t> rows) {
@@ -47,10 +48,11 @@ std::int64_t standardise(Panel& p) {
 double directions(const Tensor& x, std::int64_t b, std::int64_t h,
                   std::span<const std::int64_t> rows) {
   const auto all = static_cast<double>(x.dims().d);
+  if (rows.size() < kFewest) return all;
   Panel p;
   p.gather(x, b, h, some_of(rows));
   const std::int64_t varying = standardise(p);
-  if (p.rows < kFewest || varying == 0) return all;
+  if (varying == 0) return all;
   double products = 0;
   for (std::int64_t i = 0; i < p.rows; ++i)
     for (std::int64_t j = 0; j < i; ++j) {
@@ -61,6 +63,28 @@ double directions(const Tensor& x, std::int64_t b, std::int64_t h,
     }
   const double mean = products / (static_cast<double>(p.rows * (p.rows - 1)) / 2);
   return mean == 0 ? all : std::clamp(square(static_cast<double>(varying)) / mean, 1.0, all);
+}
+
+std::vector<HeadDirections> head_directions(const Definition& def) {
+  const Shape& s = def.shape();
+  const Inputs& in = def.inputs();
+  std::vector<HeadDirections> all(static_cast<std::size_t>(s.b * s.h_kv));
+#pragma omp parallel for schedule(dynamic) if (worth_threads(s))
+  for (std::int64_t n = 0; n < s.b * s.h_kv; ++n) {
+    HeadDirections& head = all[static_cast<std::size_t>(n)];
+    const std::int64_t b = n / s.h_kv, h_kv = n % s.h_kv, h = h_kv * s.group();
+    std::vector<std::int64_t> keys, queries;
+    for (std::int64_t j = def.begin_of_all(); j < def.end_of_all(); ++j)
+      if (def.counts(b, j)) keys.push_back(j);
+    head.v = directions(in.v, b, h_kv, keys);
+    if (!def.has_gradients()) continue;
+    for (std::int64_t i = 0; i < s.q_len; ++i)
+      if (!def.empty_row(b, i)) queries.push_back(i);
+    head.k = directions(in.k, b, h_kv, keys);
+    head.q = directions(in.q, b, h, queries);
+    head.d_o = directions(in.d_o, b, h, queries);
+  }
+  return all;
 }
 
 }  // namespace flashbench::oracle

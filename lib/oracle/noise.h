@@ -139,16 +139,15 @@ inline double Rounding::cut_off(std::int64_t n, double largest_square) const {
 }
 
 /// Expected square of the error of a scaled product raw = scale·(q·k), of d products, in f32;
-/// `squares`: Σ_c (q_c·k_c)².
+/// `squares`: of add_products().
 inline double raw_noise(double scale, std::int64_t d, double qk, double squares) {
   return square(kF32Roundoff * scale * qk) + square(scale) * sum_noise(d, square(qk), squares);
 }
 
 /// Expected square of the relative error of exp(s - m), where the score s is made of such a product
-/// whose noise is `of_raw`. A modification of the score carries
-/// the error of raw on by its slope, and is itself as exact as what it adds, or as its result,
-/// whichever is smaller. The 4: exp by a polynomial or by the hardware (ex2.approx is good to 2
-/// units).
+/// whose noise is `of_raw`. A modification of the score carries the error of raw on by its slope,
+/// and is itself as exact as what it adds, or as its result, whichever is smaller. The 4: exp by a
+/// polynomial or by the hardware (ex2.approx is good to 2 units).
 inline double exp_noise(double raw, double of_raw, const Score& s) {
   const double changed = std::min(std::abs(s.value - raw), std::abs(s.value));
   return square(kF32Roundoff) * (4 + square(changed)) + square(s.slope) * of_raw;

@@ -16,13 +16,16 @@ std::vector<std::int64_t> range(std::int64_t begin, std::int64_t end) {
 
 }  // namespace
 
-void compute(const Definition& def, std::vector<RowPart>& parts) {
+void compute(const Definition& def, std::span<const HeadDirections> heads,
+             std::vector<RowPart>& parts) {
   const auto count = static_cast<std::int64_t>(parts.size());
   // Last rows first: where causal, they are the longest.
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = count - 1; n >= 0; --n) {
     RowPart& part = parts[static_cast<std::size_t>(n)];
-    part.results = compute_rows(def, part.b, part.h, part.rows);
+    const std::int64_t head = part.b * def.shape().h_kv + def.shape().kv_head(part.h);
+    part.results =
+        compute_rows(def, heads[static_cast<std::size_t>(head)], part.b, part.h, part.rows);
   }
 }
 
@@ -34,7 +37,7 @@ std::vector<RowPart> all_rows(const Definition& def) {
     for (std::int64_t h = 0; h < s.h; ++h)
       for (std::int64_t i = 0; i < s.q_len; i += block)
         parts.push_back({b, h, range(i, std::min(i + block, s.q_len)), {}});
-  compute(def, parts);
+  compute(def, head_directions(def), parts);
   return parts;
 }
 
@@ -50,12 +53,13 @@ std::vector<ColumnPart> all_columns(const Definition& def, const std::vector<Row
       for (std::int64_t j = 0; j < s.kv_len; j += kKeyBlock)
         parts.push_back({b, h, range(j, std::min(j + kKeyBlock, s.kv_len)), {}});
   const auto count = static_cast<std::int64_t>(parts.size());
+  const std::vector<HeadDirections> heads = head_directions(def);
   const auto group_rows = static_cast<std::size_t>(s.group() * s.q_len);
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < count; ++n) {
     ColumnPart& part = parts[static_cast<std::size_t>(n)];
     const auto group = static_cast<std::size_t>(part.b * s.h_kv + part.h_kv);
-    part.results = compute_columns(def, part.b, part.h_kv, part.keys,
+    part.results = compute_columns(def, heads[group], part.b, part.h_kv, part.keys,
                                    std::span(stats).subspan(group * group_rows, group_rows));
   }
   return parts;

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "oracle/columns.h"
 #include "oracle/definition.h"
+#include "oracle/directions.h"
 #include "oracle/rows.h"
 
 namespace flashbench::oracle {
@@ -21,8 +23,10 @@ struct ColumnPart {
   ColumnResults results;
 };
 
-/// Fills in the results of parts whose b, h and rows are set; in parallel.
-void compute(const Definition& def, std::vector<RowPart>& parts);
+/// Fills in the results of parts whose b, h and rows are set; in parallel. `heads`: what
+/// head_directions() gives.
+void compute(const Definition& def, std::span<const HeadDirections> heads,
+             std::vector<RowPart>& parts);
 
 /// Every row of every head, in order of b, h and row.
 std::vector<RowPart> all_rows(const Definition& def);

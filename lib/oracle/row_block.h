@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "oracle/dense.h"
-#include "oracle/directions.h"
 #include "oracle/equal.h"
 #include "oracle/rows.h"
 #include "oracle/sums.h"
@@ -17,9 +16,10 @@ namespace flashbench::oracle {
 /// A block of rows on its way through the definition. Matrices are row-major.
 class RowBlock {
  public:
-  RowBlock(const Definition& def, std::int64_t b, std::int64_t h,
+  RowBlock(const Definition& def, const HeadDirections& head, std::int64_t b, std::int64_t h,
            std::span<const std::int64_t> which)
       : def_(def),
+        directions_(head),
         b_(b),
         h_(h),
         kv_head_(def.shape().kv_head(h)),
@@ -36,7 +36,6 @@ class RowBlock {
     for (const std::int64_t i : which) seen.push_back(def.empty_row(b, i) ? 0 : 1);
     q_.gather(def.inputs().q, b, h, which, seen);
     q_.derive();
-    find_directions();
     if (!def.has_gradients()) return;
     do_.gather(def.inputs().d_o, b, h, which, seen);
     do_.derive();
@@ -137,14 +136,6 @@ class RowBlock {
                  out.data(), tile.d);
   }
 
-  /// Of the rows of V and K that count: sums of them are O and dQ.
-  void find_directions() {
-    std::vector<std::int64_t> keys;
-    for (std::int64_t j = def_.begin_of_all(); j < def_.end_of_all(); ++j)
-      if (def_.counts(b_, j)) keys.push_back(j);
-    v_directions_ = directions(def_.inputs().v, b_, kv_head_, keys);
-    if (def_.has_gradients()) k_directions_ = directions(def_.inputs().k, b_, kv_head_, keys);
-  }
   void score();
   void softmax();
   void softmax_row(std::int64_t n);
@@ -161,24 +152,25 @@ class RowBlock {
                  const Doubles& shift, const PartialSums& parts);
 
   const Definition& def_;
+  const HeadDirections& directions_;
   std::int64_t b_, h_, kv_head_;
   std::span<const std::int64_t> which_;
   std::int64_t rows_, kv_len_, d_, d_v_;
   double scale_;
   Rounding rounding_;
   Panel q_, do_;
-  double v_directions_ = 0, k_directions_ = 0;
   Doubles p_;          // [rows, kv_len]: scores, then probabilities
   Doubles exp_noise_;  // [rows, kv_len]: of add_products, then noise of scores, then of P
   Doubles own_;        // [rows, kv_len]: noise of exp(S - m)/Σ, the sum taken as exact
   Doubles weight_;     // [rows, kv_len]: that and the rounding of P, then noise of dS
   Doubles lost_;       // [rows, kv_len]: P, then dS, that underflow may lose
-  Doubles slope_;      // [rows, kv_len]: of what is done to scores; only with gradients
-  Doubles slope_noise_;
-  Doubles of_slope_;  // [rows, kv_len]: what 1 - tanh² is off by in dS, alike; only with a soft cap
-  Doubles ds_;        // [rows, kv_len]: dP, then dS
-  Doubles dp_noise_;  // [rows, kv_len]: of add_products
-  Doubles o_sum_;     // [rows, d_v]: noise of O from adding up P·V; only with gradients
+  // [rows, kv_len], with gradients: slopes of what is done to scores; once dS is known, what it is
+  // off by through them where they are off alike.
+  Doubles slope_;
+  Doubles slope_noise_;  // [rows, kv_len]: of slopes; only where they vary
+  Doubles ds_;           // [rows, kv_len]: dP, then dS
+  Doubles dp_noise_;     // [rows, kv_len]: of add_products
+  Doubles o_sum_;        // [rows, d_v]: noise of O from adding up P·V; only with gradients
   bool any_lost_ = false;
   std::vector<OfRow> of_row_;
   RowResults r_;

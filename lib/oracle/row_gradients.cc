@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "oracle/row_block.h"
 
@@ -62,7 +63,8 @@ void RowBlock::weigh_gradient(std::int64_t n) {
   row.weights = {};
   for (std::int64_t j = n * kv_len_; j < (n + 1) * kv_len_; ++j) {
     double& p = p_.data()[j];
-    const double dp = ds_.data()[j], before = dp - stats.d, slope = slope_.data()[j];
+    const double dp = ds_.data()[j], before = dp - stats.d;
+    const double slope = std::exchange(slope_.data()[j], 0);
     const double ds = p * before * slope;
     ds_.data()[j] = ds;
     weight_.data()[j] = lost_.data()[j] = 0;
@@ -70,11 +72,11 @@ void RowBlock::weigh_gradient(std::int64_t n) {
     const StoreError error = rounding_.of_gradient(ds, p, scale_);
     // Some kernels multiply by P as it was rounded for P·V.
     const double stored = rounding_.of(p).random;
+    const double of_slope = slope_noise_.empty() ? 0 : slope_noise_.data()[j];
     const double of_p = square(slope) * (exp_noise_.data()[j] + stored) + square(kF32Roundoff * p);
-    const double noise = square(before) * (of_p + square(p) * slope_noise_.data()[j]) +
-                         error.random +
+    const double noise = square(before) * (of_p + square(p) * of_slope) + error.random +
                          square(p * slope) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
-    if (!of_slope_.empty()) of_slope_.data()[j] = p * before * slope_shift(slope);
+    slope_.data()[j] = p * before * slope_shift(slope);
     p *= slope;  // all that P is needed for below
     weight_.data()[j] = noise;
     lost_.data()[j] = error.lost;
@@ -96,7 +98,7 @@ void RowBlock::weigh_keys() {
     parts.add(rows_, k.d, k.rows, ds_.data() + j0, kv_len_, k.x.data(), r_.dq.value);
     weigh(weight_, j0, k, k.square, weighed);
     weigh(p_, j0, k, k.x, mean);
-    if (!of_slope_.empty()) weigh(of_slope_, j0, k, k.x, shift);
+    if (def_.bends_scores()) weigh(slope_, j0, k, k.x, shift);
     if (any_lost_) weigh(lost_, j0, k, k.magnitude, lost);
   });
   for (std::int64_t n = 0; n < rows_; ++n) {
@@ -130,7 +132,7 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
   }
   r_.dq.excess.data()[n] = mixed_excess(
       all == 0 ? 1 : common / all,
-      std::min({independent(n), r_.dq.distinct(static_cast<std::size_t>(n)), k_directions_}));
+      std::min({independent(n), r_.dq.distinct(static_cast<std::size_t>(n)), directions_.k}));
 }
 
 }  // namespace flashbench::oracle

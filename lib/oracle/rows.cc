@@ -31,8 +31,8 @@ void RowBlock::softmax() {
   own_ = matrix(kv_len_);
   weight_ = matrix(kv_len_);
   lost_ = matrix(kv_len_);
-  if (def_.has_gradients()) slope_ = slope_noise_ = matrix(kv_len_);
-  if (def_.has_gradients() && def_.problem().softcap > 0) of_slope_ = matrix(kv_len_);
+  if (def_.has_gradients()) slope_ = matrix(kv_len_);
+  if (def_.has_gradients() && def_.bends_scores()) slope_noise_ = matrix(kv_len_);
   r_.lse = Expected(rows_, 1);
   for (std::int64_t n = 0; n < rows_; ++n) softmax_row(n);
 }
@@ -54,10 +54,8 @@ void RowBlock::softmax_row(std::int64_t n) {
     const Score score = def_.score_with_slope(raw, h_, i, j);
     relative[j] = exp_noise(raw, of_raw, score);
     p[j] = score.value;
-    if (!slope_.empty()) {
-      slope_.data()[n * kv_len_ + j] = score.slope;
-      slope_noise_.data()[n * kv_len_ + j] = slope_noise(of_raw, score);
-    }
+    if (!slope_.empty()) slope_.data()[n * kv_len_ + j] = score.slope;
+    if (!slope_noise_.empty()) slope_noise_.data()[n * kv_len_ + j] = slope_noise(of_raw, score);
     max = std::max(max, p[j]);
     ++row.seen;
   }
@@ -217,12 +215,12 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
   }
   r_.o.excess.data()[n] = mixed_excess(
       common / all,
-      std::min({independent(n), r_.o.distinct(static_cast<std::size_t>(n)), v_directions_}));
+      std::min({independent(n), r_.o.distinct(static_cast<std::size_t>(n)), directions_.v}));
 }
 
-RowResults compute_rows(const Definition& def, std::int64_t b, std::int64_t h,
-                        std::span<const std::int64_t> which) {
-  return RowBlock(def, b, h, which).run();
+RowResults compute_rows(const Definition& def, const HeadDirections& head, std::int64_t b,
+                        std::int64_t h, std::span<const std::int64_t> which) {
+  return RowBlock(def, head, b, h, which).run();
 }
 
 std::int64_t row_block(const Shape& shape) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "oracle/definition.h"
+#include "oracle/directions.h"
 #include "oracle/expected.h"
 #include "oracle/noise.h"
 
@@ -48,9 +49,9 @@ struct RowResults {
 
 /// Rows `which` of query head h of batch element b, by the definition: all scores of a row, their
 /// maximum, softmax, and the closed-form gradient dQ = scale·dS·K, dS = P∘(dP - D)∘slope.
-/// Needs about 64·kv_len bytes a row while it runs.
-RowResults compute_rows(const Definition& def, std::int64_t b, std::int64_t h,
-                        std::span<const std::int64_t> which);
+/// `head`: of its K/V head. Needs up to 72·kv_len bytes a row while it runs.
+RowResults compute_rows(const Definition& def, const HeadDirections& head, std::int64_t b,
+                        std::int64_t h, std::span<const std::int64_t> which);
 
 /// How many rows compute_rows should be given at a time, so that its scores stay small.
 std::int64_t row_block(const Shape& shape);

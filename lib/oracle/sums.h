@@ -11,8 +11,7 @@
 namespace flashbench::oracle {
 
 /// How far sums of several terms reach while they grow: the largest part of each that is added up
-/// in one go, from anywhere to anywhere. Looks at every 24th term: values that drift with their
-/// position, as those of real sequences do, take a sum far from where it ends.
+/// in one go, from anywhere to anywhere. Not every term is looked at (multiply_add_in_parts).
 class PartialSums {
  public:
   explicit PartialSums(std::size_t count) : low_(count, 0.0), high_(count, 0.0) {}
@@ -20,20 +19,16 @@ class PartialSums {
   /// sums[m][n] += left[m][k]·right[k][n]; rows of left are `stride` apart.
   void add(std::int64_t m, std::int64_t n, std::int64_t k, const double* left, std::int64_t stride,
            const double* right, Doubles& sums) {
-    for (std::int64_t first = 0; first < k; first += kTerms) {
-      multiply_add(m, n, std::min(kTerms, k - first), left + first, stride, right + first * n, n,
-                   sums.data(), n);
+    multiply_add_in_parts(m, n, k, left, stride, right, n, sums.data(), n, [&] {
       for (std::size_t i = 0; i < sums.size(); ++i) {
         low_[i] = std::min(low_[i], sums[i]);
         high_[i] = std::max(high_[i], sums[i]);
       }
-    }
+    });
   }
   double largest_square(std::int64_t i) const { return square(high_.data()[i] - low_.data()[i]); }
 
  private:
-  static constexpr std::int64_t kTerms = 24;
-
   Doubles low_, high_;
 };
 

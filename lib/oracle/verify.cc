@@ -160,6 +160,7 @@ struct Reference::State {
   std::vector<RowPart> rows;
   std::vector<ColumnPart> columns;  // level full
   std::vector<HeadSample> keys;     // level sample
+  std::vector<HeadDirections> heads;
 
   State(const Problem& p, const Inputs& in, VerifyLevel l)
       : problem(p), inputs(&in), level(l), def(problem, in) {
@@ -169,7 +170,8 @@ struct Reference::State {
     } else if (level == VerifyLevel::kSample) {
       const std::int64_t block = row_block(p.shape);
       for (const HeadSample& head : sample_rows(p)) add_sampled_rows(head, block);
-      compute(def, rows);
+      heads = head_directions(def);
+      compute(def, heads, rows);
       keys = sample_keys(p, in);
     }
   }
@@ -225,8 +227,10 @@ void Reference::State::sample_group(const HeadSample& head, const Outputs& out,
   for (const RowPart& part : rows)
     if (part.b == head.b && def.shape().kv_head(part.h) == head.h) group.rows.push_back(&part);
   const std::vector<RowStats> stats = estimate_stats(def, out, group);
-  const ColumnPart part{head.b, head.h, head.rows,
-                        compute_columns(def, head.b, head.h, head.rows, stats)};
+  const ColumnPart part{
+      head.b, head.h, head.rows,
+      compute_columns(def, heads[static_cast<std::size_t>(head.b * def.shape().h_kv + head.h)],
+                      head.b, head.h, head.rows, stats)};
   check_columns(part, out, checks);
   if (!out.dv.empty()) {
     check_value_sums(def, out.dv, group, stats, part, checks.value_sums);

@@ -133,7 +133,7 @@ TEST_P(Bf16OpsTest, ScoresAndTheirGradientServeSumsOverRowsAndOverColumns) {
     ASSERT_TRUE(ops.gemm_exp2_rows(m, n, words, ma, mb, {p.data(), stride},
                                    {max.data(), sum.data(), 0.5f, {begin, visible}}, {}));
     ops.gemm_dscores(m, n, words, ma, mb, {ds.data(), stride}, {ds_rows.data(), stride}, p.data(),
-                     {delta.data(), low.data()}, {begin, visible});
+                     {delta.data(), low.data()}, {begin, visible}, {});
     for (std::int64_t i = 0; i < round_up(m, 2); ++i)
       for (std::int64_t j = 0; j < round_up(n, 2); ++j) {
         const auto row = static_cast<std::size_t>(i), half = row % 2;

@@ -134,7 +134,7 @@ TEST_P(SeenScoresTest, HiddenPartsOfPAndDsAreZeroWhateverWasThere) {
     ASSERT_TRUE(ops.gemm_exp2_rows(m, n, k, {a.data(), k, 1}, right, {p.data(), stride},
                                    {max.data(), sum.data(), 1.0f, band.seen()}, {}));
     ops.gemm_dscores(m, n, k, {a.data(), k, 1}, right, {}, {ds.data(), stride}, p.data(),
-                     {max.data(), low.data()}, band.seen());
+                     {max.data(), low.data()}, band.seen(), {});
     for (std::int64_t i = 0; i < m; ++i)
       for (std::int64_t j = 0; j < stride; ++j) {
         const auto at = static_cast<std::size_t>(i * stride + j);

@@ -121,10 +121,11 @@ TEST_P(TwoEndedTest, FlopExecutedFollowsTheBand) {
   if (c.keep < 1.0 || c.shape.q_len < 500) return;
   const Execution e{.isa = best_isa(Dtype::kF32), .threads = 1};
   const auto band = sees({});
-  const auto all = visibilities({},
-                                Visible::causal(static_cast<std::int32_t>(c.shape.q_len),
-                                                static_cast<std::int32_t>(c.shape.kv_len)),
-                                c.shape.b);
+  Problem causal = problem_;
+  causal.window_left.reset();
+  causal.window_right.reset();
+  causal.causal = true;
+  const auto all = visibilities({}, causal);
   const FlashForward forward(problem_, e);
   const FlashBackward backward(problem_, e, maxima_);
   if (c.ahead == kNo) return;

@@ -80,7 +80,8 @@ TEST(Expected, EveryRowNamesTheRowsThatErrLikeIt) {
   Inputs in = host::random_inputs(p);
   for (std::int64_t c = 0; c < 3; ++c) in.q.set(9 + c, in.q.at(c));
   const std::int64_t all[] = {0, 1, 2, 3};
-  const RowResults r = compute_rows(Definition(p, in), 0, 0, all);
+  const Definition def(p, in);
+  const RowResults r = compute_rows(def, head_directions(def)[0], 0, 0, all);
   for (const Expected* x : {&r.o, &r.lse, &r.dq}) ASSERT_EQ(x->alike.size(), 4u);
   for (const Expected* x : {&r.o, &r.lse}) {
     EXPECT_EQ(x->alike[0], x->alike[3]);

@@ -90,7 +90,7 @@ TEST(Noise, OfAnExponentialIsThatOfItsScore) {
   EXPECT_DOUBLE_EQ(exp_noise(6, of_raw, {1, 0.5}), 5 * kE * kE + of_raw / 4);
   // A slope moves with the product, and is rounded where it was subtracted from 1.
   EXPECT_EQ(slope_noise(of_raw, {6, 1}), 0);
-  EXPECT_DOUBLE_EQ(slope_noise(of_raw, {1, 0.25, -3}), 2.25 * kE * kE + 9 * of_raw);
+  EXPECT_DOUBLE_EQ(slope_noise(of_raw, {1, 0.25, 3}), 2.25 * kE * kE + 9 * of_raw);
   // Beyond what is linear: three deviations, but P stays below 1.
   EXPECT_DOUBLE_EQ(exp_error(0.5, std::log(0.5), 1e-4), 0.25 * 1e-4);
   EXPECT_NEAR(exp_error(0.01, std::log(0.01), 0.25), 1e-4 * std::exp(3.0) / 9, 1e-16);

@@ -198,20 +198,21 @@ TEST(Tolerance, IsNotMuchMoreThanAPlainKernelNeeds) {
                                          "Q = 0",
                                          "Q x0.001",
                                          "V = 1",
-                                         "products come and go",
                                          "V near the largest",
                                          "V subnormal"};
   int judged = 0;
   for (const host::Flavour& flavour : host::kFlavours)
     for (const Dtype dtype : kDtypes) {
       if (special.contains(flavour.name)) continue;
+      // Of all its sums the largest part that they reach is allowed for, which few rows' errors do.
+      const double least = flavour.name == std::string_view("products come and go") ? 0.09 : 0.2;
       const Kind kind(flavour, dtype);
       const Outputs out = host::attention(kind.problem, kind.inputs);
       for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample})
         for (const TensorVerdict& t : verify(kind.problem, kind.inputs, out, level).tensors) {
           if (!t.rms) continue;
           ++judged;
-          EXPECT_GE(*t.rms, 0.2) << kind.name() << " " << name(level) << " " << t.tensor;
+          EXPECT_GE(*t.rms, least) << kind.name() << " " << name(level) << " " << t.tensor;
           EXPECT_LE(*t.rms, 1.2) << kind.name() << " " << name(level) << " " << t.tensor;
         }
     }

@@ -25,9 +25,8 @@ def make():
 class DumpAttention(ScriptTest):
     def dump(self, *args):
         """The flashbench command that the script ends with, as words."""
-        done = self.run_script(
-            "dump_attention.py", "qkv.safetensors", "--backward", "--with-output", "o.safetensors", *args
-        )
+        files = ["qkv.safetensors", "--with-output", "o.safetensors"]
+        done = self.run_script("dump_attention.py", *files, "--backward", *args)
         words = shlex.split(done.stdout.splitlines()[-1])
         self.assertEqual(words[:2], ["flashbench", "check"])
         return words[2:]
