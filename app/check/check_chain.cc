@@ -59,12 +59,21 @@ std::vector<ChainCase> chain_suite() {
   window.window_left = 9, window.window_right = 4;
   Problem softcap = chain_problem(kGrouped, true, kNone);
   softcap.softcap = 0.7;
+  Problem sinks = chain_problem(kGrouped, true, kRandom);
+  sinks.sinks = Sinks::kRandom;
+  Problem alibi = chain_problem(kGrouped, true, kRandom);
+  alibi.alibi = Alibi::kStandard, alibi.softcap = 2;
+  Problem sinks_alone = chain_problem(kFewKeys, true, kNone);
+  sinks_alone.sinks = Sinks::kRandom, sinks_alone.window_left = 5, sinks_alone.softcap = 1.5;
   return {{"gradient_chain/full", chain_problem(kPlain, false, kNone)},
           {"gradient_chain/causal", chain_problem(kPlain, true, kNone)},
           {"gradient_chain/padded", chain_problem(kPlain, false, kRandom)},
           {"gradient_chain/causal_padded", chain_problem(kPlain, true, kRandom)},
           {"gradient_chain/window_padded", window},
           {"gradient_chain/softcap", softcap},
+          {"gradient_chain/alibi_softcap", alibi},
+          {"gradient_chain/sinks", sinks},
+          {"gradient_chain/sinks_alone_window_softcap", sinks_alone},
           {"gradient_chain/grouped_heads", chain_problem(kGrouped, true, kRandom)},
           {"gradient_chain/rows_that_see_nothing", chain_problem(kFewKeys, true, kNone)}};
 }

@@ -233,14 +233,15 @@ Problem external_problem(const CheckRequest& request, const Backends& backends,
   if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
   Problem p = route_group(group, given, backends).problem;
   out = data::read_outputs(request.external, p);
-  const bool gradients = !out.dq.empty() || !out.dk.empty() || !out.dv.empty();
+  const bool gradients =
+      !out.dq.empty() || !out.dk.empty() || !out.dv.empty() || !out.dsinks.empty();
   if (pass_given && p.needs_gradients() && !gradients)
     throw UsageError(
         fmt::format("{}: --pass {} asks for gradients, but it holds none of dq, dk "
                     "and dv",
                     request.external, name(p.pass)));
   if (gradients && p.needs_gradients()) return p;
-  for (Tensor* gradient : {&out.dq, &out.dk, &out.dv}) *gradient = Tensor();
+  for (Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks}) *gradient = Tensor();
   group.cases[0].problem.pass = Pass::kForward;
   return route_group(group, given, backends).problem;
 }

@@ -18,7 +18,7 @@ namespace {
 
 using report::Status;
 
-constexpr std::array<std::string_view, 5> kTensors = {"o", "lse", "dq", "dk", "dv"};
+constexpr std::string_view kTensors[] = {"o", "lse", "dq", "dk", "dv", "dsinks"};
 
 /// A row of the table: the cases whose names begin alike.
 struct Row {
@@ -62,6 +62,9 @@ std::string worst_text(const Row& row, std::string_view tensor) {
   return std::isinf(it->second) ? "NaN" : report::human_ratio(it->second) + "x";
 }
 
+/// Few cases have sinks: without one of them there is no column for their gradient.
+bool has_sinks(const Row& row) { return row.worst.contains("dsinks"); }
+
 std::string verdict_text(const Row& row) {
   if (row.failed > 0) return fmt::format("FAIL ({} of {})", row.failed, row.cases());
   if (row.passed == row.cases()) return "pass";
@@ -76,13 +79,15 @@ std::string table(std::vector<Row> rows) {
   if (!std::all_of(rows.begin(), rows.end(), skipped)) std::erase_if(rows, skipped);
   std::size_t width = 4;
   for (const Row& row : rows) width = std::max(width, row.name.size());
+  std::vector<std::string_view> tensors(std::begin(kTensors), std::end(kTensors));
+  if (std::none_of(rows.begin(), rows.end(), has_sinks)) tensors.pop_back();
   std::string text = fmt::format("{:<{}}  {:>5}", "case", width, "cases");
-  for (const std::string_view tensor : kTensors)
+  for (const std::string_view tensor : tensors)
     text += fmt::format("  {:>6}", report::tensor_label(tensor));
   text += "  verdict\n";
   for (const Row& row : rows) {
     text += fmt::format("{:<{}}  {:>5}", row.name, width, row.cases());
-    for (const std::string_view tensor : kTensors)
+    for (const std::string_view tensor : tensors)
       text += fmt::format("  {:>6}", worst_text(row, tensor));
     text += fmt::format("  {}\n", verdict_text(row));
   }

@@ -113,6 +113,44 @@ constexpr Row kSoftcaps[] = {
     {"softcap_and_decode",
      "h=4 q_len=1 kv_len=257 d=64,33 softcap=2,50 mask=none,random pass=forward,both"},
 };
+// Sinks have about the weight of all keys of a row; with and without rows that see nothing else.
+constexpr Row kSinks[] = {
+    {"sinks", "q_len=90 kv_len=110 d=64,33 causal=false,true mask=none,random"},
+    {"sinks_of_grouped_heads_and_batches", "b=2 h=6 h_kv=2 q_len=40 kv_len=56 d=32 causal=true"},
+    {"sinks_beside_rows_that_see_nothing",
+     "q_len=100 kv_len=37 d=32 causal=true do=ones,random mask=none,random"},
+    {"sinks_and_nothing_kept", "q_len=40 kv_len=60 d=32 mask=random mask_keep=0"},
+    {"sinks_of_real_tensors",
+     "q_len=70 kv_len=150 d=64 causal=true do=ones,random "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
+    {"sinks_and_large_scores", "q_len=70 kv_len=150 d=64 scale=-3,0,12,1e8 causal=false,true"},
+    {"sinks_and_window",
+     "h=4 q_len=200 kv_len=260 d=64 causal=true window_left=63 mask=none,random"},
+    {"sinks_and_softcap", "q_len=90 kv_len=110 d=64 softcap=0.5,20 causal=true mask=none,random"},
+    {"sinks_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=true"},
+    {"sinks_and_decode",
+     "h=4 q_len=1 kv_len=257 d=64,33 mask=none,random window_left=none,64 pass=forward,both"},
+};
+// Slopes of 2^-1 to 2^-8 and less, so that far keys weigh nothing.
+constexpr Row kAlibis[] = {
+    {"alibi", "q_len=90 kv_len=110 d=64,33 causal=false,true mask=none,random"},
+    {"alibi_of_many_heads", "h=12 h_kv=4 q_len=60 kv_len=60 d=32 causal=true"},
+    {"alibi_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=false,true"},
+    {"alibi_with_more_queries_than_keys", "q_len=300 kv_len=37 d=32 causal=false,true"},
+    {"alibi_far_from_all_keys", "q_len=40 kv_len=1500 d=32 mask=random mask_keep=0.01"},
+    {"alibi_of_real_tensors",
+     "q_len=70 kv_len=150 d=64 causal=true "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
+    {"alibi_and_large_scores", "q_len=70 kv_len=150 d=64 scale=-3,0,12,1e8 causal=false,true"},
+    {"alibi_and_window",
+     "h=4 q_len=200 kv_len=260 d=64 window_left=63 window_right=9 mask=none,random"},
+    {"alibi_and_softcap", "q_len=90 kv_len=110 d=64 softcap=0.5,20 causal=true mask=none,random"},
+    {"alibi_and_sinks", "q_len=90 kv_len=110 d=64 sinks=random causal=true mask=none,random"},
+    {"alibi_softcap_sinks_and_window",
+     "h=4 q_len=200 kv_len=260 d=64 softcap=5 sinks=random causal=true window_left=63"},
+    {"alibi_and_decode",
+     "h=4 q_len=1,3 kv_len=257,1100 d=64,33 mask=none,random pass=forward,both"},
+};
 constexpr std::string_view kVariantDefaults = "h=2 h_kv=1 pass=both do=random ";
 constexpr std::string_view kEdgeDefaults = "h=2 pass=both do=random ";
 
@@ -122,6 +160,8 @@ constexpr Row kLevels[] = {
     {"every_isa_window", "h=2 h_kv=1 q_len=65 kv_len=530 d=64 window_left=40"},
     {"every_isa_softcap", "h=2 h_kv=1 q_len=65 kv_len=130 d=64 softcap=2"},
     {"every_isa_softcap_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128 softcap=2 pass=forward,both"},
+    {"every_isa_alibi", "h=2 h_kv=1 q_len=65 kv_len=330 d=64 alibi=standard sinks=random"},
+    {"every_isa_sinks", "h=2 h_kv=1 q_len=65 kv_len=130 d=64 sinks=random"},
     {"every_isa_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128 pass=forward,both"},
 };
 
@@ -308,6 +348,12 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   all.add(kWindows, std::string(kVariantDefaults) + std::string(kPaperType), "_paper");
   all.add(kSoftcaps, std::string(kVariantDefaults) + std::string(kFastTypes));
   all.add(kSoftcaps, std::string(kVariantDefaults) + std::string(kPaperType), "_paper");
+  const std::string alibi = std::string(kVariantDefaults) + "alibi=standard ";
+  all.add(kAlibis, alibi + std::string(kFastTypes));
+  all.add(kAlibis, alibi + std::string(kPaperType), "_paper");
+  const std::string sinks = std::string(kVariantDefaults) + "sinks=random ";
+  all.add(kSinks, sinks + std::string(kFastTypes));
+  all.add(kSinks, sinks + std::string(kPaperType), "_paper");
   if (!leaves_no_isas(narrow, backends))
     all.add(kLevels, masks + std::string(kFastTypes) + every_isa(backends));
   all.add(kSizes, kFastTypes);

@@ -15,6 +15,8 @@ enum class Feature {
   kKeyMask,
   kWindow,
   kSoftcap,
+  kAlibi,
+  kSinks,
   kValueDim,  ///< V and O are as wide as d_v, which is not d
   kKvDtype,   ///< K and V are of another dtype than Q and O
 };
@@ -34,6 +36,10 @@ constexpr std::string_view flag(Feature f) {
       return "--window_left or --window_right";
     case Feature::kSoftcap:
       return "--softcap";
+    case Feature::kAlibi:
+      return "--alibi";
+    case Feature::kSinks:
+      return "--sinks";
     case Feature::kValueDim:
       return "--d_v";
     case Feature::kKvDtype:
@@ -54,6 +60,10 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.windowed();
     case Feature::kSoftcap:
       return p.softcap > 0;
+    case Feature::kAlibi:
+      return p.alibi != Alibi::kNone;
+    case Feature::kSinks:
+      return p.sinks != Sinks::kNone;
     case Feature::kValueDim:
       return p.shape.d_v() != p.shape.d;
     case Feature::kKvDtype:

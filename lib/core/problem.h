@@ -17,6 +17,8 @@ namespace flashbench {
 enum class Pass { kForward, kBackward, kBoth };
 enum class AttentionType { kFlash, kNormal, kPaper };
 enum class PaddingMask { kNone, kRandom, kFile };
+enum class Sinks { kNone, kRandom, kFile };
+enum class Alibi { kNone, kStandard, kFile };     ///< where the slopes of the heads come from
 enum class GradSource { kOnes, kRandom, kFile };  ///< where dO comes from; ones: loss = sum(O)
 enum class Layout { kBhsd, kBshd };               ///< axis order in files
 /// What random tensors hold. Real activations are not normal: after a ReLU they are positive,
@@ -53,6 +55,28 @@ constexpr std::string_view name(PaddingMask m) {
     case PaddingMask::kRandom:
       return "random";
     case PaddingMask::kFile:
+      return "file";
+  }
+  no_such_enumerator();
+}
+constexpr std::string_view name(Sinks s) {
+  switch (s) {
+    case Sinks::kNone:
+      return "none";
+    case Sinks::kRandom:
+      return "random";
+    case Sinks::kFile:
+      return "file";
+  }
+  no_such_enumerator();
+}
+constexpr std::string_view name(Alibi a) {
+  switch (a) {
+    case Alibi::kNone:
+      return "none";
+    case Alibi::kStandard:
+      return "standard";
+    case Alibi::kFile:
       return "file";
   }
   no_such_enumerator();
@@ -100,9 +124,12 @@ constexpr std::string_view name(Layout l) {
 struct InputFiles {
   std::string bundle;
   std::string q, k, v;
-  std::string d_o;   ///< with GradSource::kFile
-  std::string mask;  ///< with PaddingMask::kFile
+  std::string d_o;    ///< with GradSource::kFile
+  std::string mask;   ///< with PaddingMask::kFile
+  std::string sinks;  ///< with Sinks::kFile
   std::string q_name = "q", k_name = "k", v_name = "v", do_name = "do", mask_name = "mask";
+  std::string alibi;  ///< with Alibi::kFile
+  std::string sinks_name = "sinks", alibi_name = "alibi_slopes";
   Layout layout = Layout::kBhsd;
 
   bool any() const { return !bundle.empty() || !q.empty(); }
@@ -126,6 +153,12 @@ struct Problem {
   double mask_keep = 0.5;       ///< probability that the random mask keeps a key
   std::optional<double> scale;  ///< absent: 1/sqrt(d)
   double softcap = 0;           ///< a scaled score s becomes softcap·tanh(s / softcap); 0: stays s
+  /// A sink is one more logit of each query head, f32, in the denominator of softmax and in the
+  /// LSE; it has no value (gpt-oss; "StreamingLLM", Xiao et al. 2024, has the idea).
+  Sinks sinks = Sinks::kNone;
+  /// Attention with linear biases (Press, Smith, Lewis 2022): the score of query i and key j loses
+  /// slope·|i + kv_len - q_len - j|, after the soft cap; a slope for each query head.
+  Alibi alibi = Alibi::kNone;
   std::uint64_t seed = 0;
   Values values = Values::kNormal;  ///< of tensors that come from no file
   GradSource d_o = GradSource::kOnes;

@@ -33,6 +33,7 @@ struct Shape {
   constexpr Dims v_dims() const { return {b, h_kv, kv_len, d_v()}; }
   constexpr Dims o_dims() const { return {b, h, q_len, d_v()}; }
   constexpr Dims lse_dims() const { return {b, h, q_len, 1}; }
+  constexpr Dims sink_dims() const { return {1, h, 1, 1}; }
   friend constexpr bool operator==(const Shape& x, const Shape& y) {
     return x.q_dims() == y.q_dims() && x.k_dims() == y.k_dims() && x.d_v() == y.d_v();
   }

@@ -17,6 +17,14 @@ VisibleCount count_unpadded(const Problem& p) {
           static_cast<double>(s.b * s.h_kv) * static_cast<double>(std::max(keys, 0))};
 }
 
+std::size_t sink_bytes(const Problem& p) {
+  return p.sinks == Sinks::kNone ? 0 : static_cast<std::size_t>(p.shape.h) * sizeof(float);
+}
+std::size_t slope_bytes(const Problem& p) {
+  return p.alibi == Alibi::kNone ? 0
+                                 : static_cast<std::size_t>(p.shape.b * p.shape.h) * sizeof(float);
+}
+
 }  // namespace
 
 VisibleCount count_visible(const Problem& p, std::span<const std::uint8_t> key_mask) {
@@ -51,9 +59,11 @@ Work count_work(const Problem& p, const VisibleCount& visible) {
   const double dims = static_cast<double>(s.d + s.d_v());
   const double q_and_o = q_rows * dims * static_cast<double>(size_bytes(p.dtype));
   const double k_and_v = visible.kv_rows * dims * static_cast<double>(size_bytes(p.kv_dtype()));
-  const double lse_bytes = q_rows * 4.0;
-  const double forward = q_and_o + k_and_v + lse_bytes;
-  const double backward = 2 * q_and_o + 2 * k_and_v + lse_bytes;  // and dQ, dO, dK, dV
+  const double lse_bytes = q_rows * 4.0, sinks = static_cast<double>(sink_bytes(p));
+  const double slopes = static_cast<double>(slope_bytes(p));
+  const double forward = q_and_o + k_and_v + lse_bytes + sinks + slopes;
+  const double backward =
+      2 * q_and_o + 2 * k_and_v + lse_bytes + 2 * sinks + slopes;  // and dQ, dO, dK, dV, dsinks
 
   Work w;
   w.flop_dense = flop_per_pair(p.pass, s) * dense_pairs;
@@ -76,10 +86,10 @@ OperandBytes operand_bytes(const Problem& p) {
   const TensorBytes t = tensor_bytes(p);
   const std::size_t mask =
       p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(p.shape.b * p.shape.kv_len);
-  OperandBytes all = {t.q + t.k + t.v + mask, t.o + t.lse};
+  OperandBytes all = {t.q + t.k + t.v + mask + sink_bytes(p) + slope_bytes(p), t.o + t.lse};
   if (p.needs_gradients()) {
     all.inputs += t.o;  // dO
-    all.outputs += t.q + t.k + t.v;
+    all.outputs += t.q + t.k + t.v + sink_bytes(p);
   }
   return all;
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <numbers>
+#include <utility>
 #include <vector>
 
 #include "core/problem.h"
@@ -24,31 +25,66 @@ namespace flashbench::cpu {
 /// with Q times `sign`, so that the largest product is that of the largest score. A scale of 0
 /// makes the products 0, not the factor: a masked score is -inf, and 0 times that is NaN.
 /// Under a soft cap, tanh(cap·product / 2) takes the place of the product: softcap times it is the
-/// score.
+/// score. With ALiBi scores themselves do: `lead` times the product, less the penalty.
 struct ScoreFactor {
   float sign, factor;
   float cap = 0;  ///< 0: none
+  float lead = 1;
   explicit ScoreFactor(const Problem& p)
-      : sign(p.softmax_scale() < 0 ? -1.0f : 1.0f), outer_(std::abs(p.softmax_scale())) {
+      : sign(p.softmax_scale() < 0 ? -1.0f : 1.0f),
+        outer_(std::abs(p.softmax_scale())),
+        alibi_(p.alibi != Alibi::kNone),
+        heads_(p.shape.h),
+        diagonal_(p.shape.kv_len - p.shape.q_len) {
     if (p.softcap > 0) {
       constexpr double kMost = std::numeric_limits<float>::max();
       cap = static_cast<float>(std::min(2 * outer_ / p.softcap, kMost));
     }
     if (cap > 0) outer_ = p.softcap;
+    if (alibi_) lead = static_cast<float>(std::exchange(outer_, 1.0));
     factor = static_cast<float>(outer_ * std::numbers::log2e);
-    if (factor != 0) return;
+    if (factor != 0 && lead != 0) return;
     sign = 0;
-    factor = 1;
+    factor = alibi_ ? factor : 1;
   }
 
-  /// LSE of a row from the largest product and the sum of 2^(factor·(product - max)).
-  float log_sum_exp(float max, float sum) const {
-    return static_cast<float>(outer_ * static_cast<double>(max) +
-                              static_cast<double>(std::log(sum)));
+  /// Scores are not products times a factor.
+  bool changes() const { return cap > 0 || alibi_; }
+  bool depends_on_distance() const { return alibi_; }
+  /// Of query q of head (b, h); `keys`: what KeyPositions says of the columns.
+  ScoreRow row(const Inputs& in, std::int64_t b, std::int64_t h, std::int64_t q,
+               const float* keys) const {
+    if (!alibi_) return {cap};
+    const float slope = in.alibi_slopes[static_cast<std::size_t>(b * heads_ + h)];
+    return {cap, keys, lead, slope, static_cast<float>(q + diagonal_)};
+  }
+
+  /// The end of a row: its LSE, and what its P are divided by.
+  struct RowEnd {
+    float lse, sum;
+  };
+  /// From the largest product and the sum of 2^(factor·(product - max)); the sink, if there is one,
+  /// is one more term of the sum. Under a sink so large that the sum overflows, all P are 0.
+  RowEnd end_of_row(float max, float sum, const float* sink) const {
+    const double keys = outer_ * static_cast<double>(max) + static_cast<double>(std::log(sum));
+    if (sink == nullptr) return {static_cast<float>(keys), sum};
+    const double above =
+        static_cast<double>(*sink) - keys;  // ln of what it has over what they have
+    const double lse = std::max(keys, keys + above) + std::log1p(std::exp(-std::abs(above)));
+    return {static_cast<float>(lse),
+            static_cast<float>(static_cast<double>(sum) * (1 + std::exp(above)))};
+  }
+  /// The sink's share of a row whose keys and sink have that sum, as log2.
+  double sink_share(float sink, float max, float log_sum) const {
+    if (std::isinf(log_sum)) return 1;
+    return std::exp(static_cast<double>(sink) - outer_ * static_cast<double>(max) -
+                    static_cast<double>(log_sum) * std::numbers::ln2);
   }
 
  private:
   double outer_;  ///< a score is so many products
+  bool alibi_;
+  std::int64_t heads_, diagonal_;
 };
 
 /// What a forward keeps of each row for the backward that follows: P is computed again as
@@ -64,7 +100,7 @@ class RowMaxima {
   }
   /// [b, h, q_len]; 0 for a row that sees nothing.
   float* max() const { return data_; }
-  /// [b, h, q_len]; +inf for such a row.
+  /// [b, h, q_len], of the sink, too; +inf for such a row.
   float* log_sum() const { return data_ + rows_; }
 
  private:

@@ -77,7 +77,9 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
       p_stride_(tile_stride(kv_block_)),
       f32_ops_(tile_ops(e.isa)),
       score_(p),
+      positions_(p),
       maxima_(maxima),
+      sink_gradient_(p),
       in_order_(e.deterministic),
       accumulator_(shape.b * shape.h * q_blocks_, e.deterministic),
       dq_stride_(round_up(shape.d, ops.lanes)) {}
@@ -115,6 +117,7 @@ std::size_t FlashBackward::workspace_bytes() const {
   carve(sizes);
   const std::int64_t queries = shape.b * shape.h * shape.q_len;
   return (2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
+         sink_gradient_.bytes() + positions_.bytes() +
          DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_) +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
@@ -129,6 +132,8 @@ void FlashBackward::allocate() {
   Carver sizes;
   carve(sizes);
   for (int t = 0; t < threads; ++t) tiles_.emplace_back(sizes.bytes());
+  sink_gradient_.allocate();
+  positions_.allocate();
   accumulator_.reset();
 }
 
@@ -180,7 +185,7 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
   const std::size_t dscores = floats(ops.words(q_block_) * p_stride_);
   const std::size_t copies = pairs() ? 1 : 0;  // of operands that f32 does not need twice
   return {
-      2 * floats(queries) * sizeof(float),
+      2 * floats(queries) * sizeof(float) + sink_gradient_.bytes() + positions_.bytes(),
       per_thread * (2 * floats(kv_block_ * ops.words(shape.d)) + floats(rows_b_floats(kv_block_))),
       per_thread * 2 * (floats(q_block_ * a_stride_) + copies * floats(rows_b_floats(q_block_))),
       per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes) +
@@ -196,6 +201,7 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
 void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
                         PhaseProfile* profile) {
   accumulator_.reset();
+  positions_.load(sees);
   const std::int64_t kv_heads = shape.b * shape.h_kv;
 #pragma omp parallel num_threads(threads)
   {
@@ -217,12 +223,13 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
             {&io, &v, b, kv_head % shape.h_kv, block, block * kv_block_, keys, profile, thread},
             tiles);
     }
+    sink_gradient_.store(io.out->dsinks);
     store_dq(io, profile, thread);
   }
 }
 
-/// D = rowsum(dO∘O), dQ = 0; and dK = dV = 0 where the padding mask hides keys, since no block will
-/// write there.
+/// D = rowsum(dO∘O), dQ = 0, the rows' parts in dsinks; and dK = dV = 0 where the padding mask
+/// hides keys, since no block will write there.
 void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibility>& sees,
                                  const Tiles& t, PhaseProfile* profile, int thread) {
   const std::int64_t heads = shape.b * shape.h;
@@ -235,9 +242,13 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
                            convert(2 * rows * shape.d) + touch(rows * (shape.d + 3)));
     const std::int64_t row = query_row(b, h, first);
     for (std::int64_t r = 0; r < rows; ++r) {
-      const auto [high, low] =
-          split(ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.dk),
-                            as_f32(rows_of(io.in->d_o, b, h, first + r), t.dv), shape.d));
+      const double d = ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.dk),
+                                   as_f32(rows_of(io.in->d_o, b, h, first + r), t.dv), shape.d);
+      if (const float* sink = sink_of(*io.in, h); sink != nullptr)
+        sink_gradient_.set(
+            row + r, score_.sink_share(*sink, maxima_.max()[row + r], maxima_.log_sum()[row + r]),
+            d);
+      const auto [high, low] = split(d);
       delta_[row + r] = high;
       delta_low_[row + r] = low;
     }
@@ -320,6 +331,8 @@ void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst
 void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
   const MatrixC slope = {t.slope, p_stride_};
+  const ScoreRow score =
+      score_.row(*item.io->in, item.b, q.h, q.first, positions_.of(item.b, item.first_key));
   {
     const PhaseTimer timer(
         item.profile, item.thread, kP,
@@ -327,7 +340,7 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
     ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
                        {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(),
-                        maxima_.log_sum() + row, score_.cap, slope},
+                        maxima_.log_sum() + row, score, slope},
                        {});
   }
   const PhaseTimer timer(

@@ -5,6 +5,8 @@
 #include <mutex>
 
 #include "cpu/attention_pass.h"
+#include "cpu/key_positions.h"
+#include "cpu/sink_gradient.h"
 #include "system/buffer.h"
 
 namespace flashbench::cpu {
@@ -145,7 +147,9 @@ class FlashBackward final : public AttentionPass {
   std::int64_t d_stride_, a_stride_, p_stride_;
   const TileOps& f32_ops_;  ///< for what is no product
   ScoreFactor score_;
+  KeyPositions positions_;
   const RowMaxima& maxima_;
+  SinkGradient sink_gradient_;
   bool in_order_;
   DqAccumulator accumulator_;
   Buffer rows_;  ///< D per query, its two parts, then dQ in f32 [b, h, q_len][round_up(d, lanes)]

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "cpu/online_softmax.h"
+#include "cpu/sink_gradient.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -45,6 +46,7 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e)
       d_stride_(tile_stride(shape.d)),
       s_stride_(tile_stride(keys_)),
       score_(p),
+      positions_(p),
       share_(std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))))) {}
 
 FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
@@ -77,13 +79,14 @@ std::vector<std::string> FlashDecode::phases() const {
 std::vector<std::size_t> FlashDecode::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   return {per_thread * (floats(rows_ * d_stride_) + floats(keys_ * d_stride_)),
-          per_thread * floats(rows_ * s_stride_), 0, 0,
+          per_thread * floats(rows_ * s_stride_), positions_.bytes(), 0,
           static_cast<std::size_t>(shape.b * shape.h_kv * splits_) *
               (floats(rows_ * d_stride_) + 2 * floats(rows_)) * sizeof(float)};
 }
 
 void FlashDecode::allocate() {
   parts_ = Buffer(phase_bytes()[kCombine]);
+  positions_.allocate();
   Carver sizes;
   carve(sizes);
   for (int t = 0; t < threads; ++t) tiles_.emplace_back(sizes.bytes());
@@ -98,6 +101,7 @@ double FlashDecode::flop_executed(const std::vector<Visibility>& sees) const {
 void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
                       PhaseProfile* profile) {
   const std::int64_t kv_heads = shape.b * shape.h_kv;
+  positions_.load(sees);
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
@@ -182,9 +186,12 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
       for (std::int64_t r = 0; r < rows_; ++r) {
         const TileColumns columns = columns_of(seen[r], first, keys);
-        absorb_row(
-            ops, {part.max[r], score_.factor, part.sum + r, 1, part.o + r * d_stride_, score_.cap},
-            shape.d, t.s + r * s_stride_, keys, columns.begin, columns.end);
+        const ScoreRow score =
+            score_.row(*io.in, item.b, item.kv_head * shape.group() + r / shape.q_len,
+                       r % shape.q_len, positions_.of(item.b, first));
+        absorb_row(ops,
+                   {part.max[r], score_.factor, part.sum + r, 1, part.o + r * d_stride_, score},
+                   shape.d, t.s + r * s_stride_, keys, columns.begin, columns.end);
         ops.row_scale(t.s + r * s_stride_, keys, share_);
       }
     }
@@ -218,9 +225,11 @@ void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& see
     if (i > 0) ops.row_add(o, p.o + row * d_stride_, shape.d);
   }
   Outputs& out = *io.out;
-  out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] =
-      empty ? -kInf : score_.log_sum_exp(max, sum);
-  ops.row_store(o, shape.d, empty ? 0.0f : 1.0f / (sum * share_), dtype, row_of(out.o, b, h, q));
+  const float* sink = sink_of(*io.in, h);
+  const auto [lse, total_sum] = empty ? ScoreFactor::RowEnd{sink == nullptr ? -kInf : *sink, kInf}
+                                      : score_.end_of_row(max, sum, sink);
+  out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] = lse;
+  ops.row_store(o, shape.d, 1.0f / (total_sum * share_), dtype, row_of(out.o, b, h, q));
 }
 
 }  // namespace flashbench::cpu

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/attention_pass.h"
+#include "cpu/key_positions.h"
 #include "system/buffer.h"
 
 namespace flashbench::cpu {
@@ -64,6 +65,7 @@ class FlashDecode final : public AttentionPass {
   std::int64_t splits_;
   std::int64_t d_stride_, s_stride_;
   ScoreFactor score_;
+  KeyPositions positions_;
   float share_;  ///< what P is multiplied by until O is stored: P·V does not overflow
   Buffer parts_;
   std::vector<Buffer> tiles_;

@@ -8,6 +8,7 @@
 
 #include "cpu/caches.h"
 #include "cpu/online_softmax.h"
+#include "cpu/sink_gradient.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -77,6 +78,7 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       k_floats_(round_up(shape.kv_len, ops.cols) * k_key_),
       v_floats_(round_up(shape.kv_len, ops.per_word) * v_key_),
       score_(p),
+      positions_(p),
       maxima_(maxima),
       pipeline_(shape.b * shape.h_kv, blocks(shape.kv_len, kv_block_),
                 shape.group() * blocks(shape.q_len, q_block_), threads) {}
@@ -97,12 +99,13 @@ std::size_t FlashForward::workspace_bytes() const {
   carve(sizes);
   return static_cast<std::size_t>(pipeline_.slots()) * (floats(k_floats_) + floats(v_floats_)) *
              sizeof(float) +
-         static_cast<std::size_t>(threads) * sizes.bytes();
+         positions_.bytes() + static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
 void FlashForward::allocate() {
   packed_ = Buffer(static_cast<std::size_t>(pipeline_.slots()) *
                    (floats(k_floats_) + floats(v_floats_)) * sizeof(float));
+  positions_.allocate();
   Carver sizes;
   carve(sizes);
   for (int t = 0; t < threads; ++t) tiles_.emplace_back(sizes.bytes());
@@ -126,7 +129,7 @@ std::vector<std::string> FlashForward::phases() const {
 
 std::vector<std::size_t> FlashForward::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
-  return {packed_.bytes(),
+  return {packed_.bytes() + positions_.bytes(),
           per_thread * floats(q_block_ * q_stride_),
           per_thread * floats(row_group_ * s_stride_),
           per_thread *
@@ -138,6 +141,7 @@ std::vector<std::size_t> FlashForward::phase_bytes() const {
 void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
                        PhaseProfile* profile) {
   const std::int64_t q_blocks = blocks(shape.q_len, q_block_), group = shape.group();
+  positions_.load(sees);
   pipeline_.start();
 #pragma omp parallel num_threads(threads)
   {
@@ -180,10 +184,12 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
 }
 
 /// Algorithm 1 for one block of queries. O is not normalised before all keys were seen, so it may
-/// overflow where the result does not: then the block is computed again, with P small enough.
+/// overflow where the result does not: then the block is computed again, with P small enough. Under
+/// ALiBi the first keys may be so far away that their P are nothing next to those of later ones, so
+/// that the guess of the maximum is looked at when all keys were seen.
 void FlashForward::attend(Item item, const Tiles& t) const {
   stream_keys(item, t);
-  if (overflowed(item, t)) {
+  if (overflowed(item, t) || (score_.depends_on_distance() && underflowed(item, t))) {
     item.share = std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))));
     stream_keys(item, t);
   }
@@ -227,6 +233,14 @@ bool FlashForward::overflowed(const Item& item, const Tiles& t) const {
   return false;
 }
 
+/// The keys that some row sees all have P of nearly nothing.
+bool FlashForward::underflowed(const Item& item, const Tiles& t) const {
+  for (std::int64_t r = 0; r < item.rows; ++r)
+    if (!item.sees->keys(item.first_query + r).empty() && !large_enough(t.sum + r * ops.lanes, 1))
+      return true;
+  return false;
+}
+
 /// The first key of the block of keys in which a range begins.
 std::int64_t FlashForward::block_start(KeyRange keys) const {
   return keys.begin / kv_block_ * kv_block_;
@@ -267,15 +281,16 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   const MatrixB k = {item.k_panels + first_key * k_key_, ops.cols, k_key_ * ops.cols};
   const MatrixC s = {t.s, s_stride_};
   float* sum = t.sum + row * ops.lanes;
+  ScoreRow score = score_.row(*item.io->in, item.b, item.h, item.first_query + row,
+                              positions_.of(item.b, first_key));
   if (item.share == 1.0f) {
     const PhaseTimer timer(item.profile, item.thread, kP,
                            product_to_operands(rows, keys, shape.d, tile.pairs.elements));
     const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
-    if (ops.gemm_exp2(
-            rows, keys, k_key_, q, k, s,
-            {t.max + row, t.block_sum, score_.factor, tile.rows.seen(), nullptr, score_.cap},
-            prefetch) &&
-        (!tile.is_first || large_enough(t.block_sum, rows))) {
+    if (ops.gemm_exp2(rows, keys, k_key_, q, k, s,
+                      {t.max + row, t.block_sum, score_.factor, tile.rows.seen(), nullptr, score},
+                      prefetch) &&
+        (!tile.is_first || score_.depends_on_distance() || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
     }
@@ -288,8 +303,9 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     float* s_row = t.s + i * s_stride_;
     absorb_row(ops,
                {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
-                t.o + (row + i) * o_stride_, score_.cap},
+                t.o + (row + i) * o_stride_, score},
                shape.d, s_row, keys, tile.rows[i].begin, tile.rows[i].end);
+    ++score.own;
     if (item.share != 1.0f) ops.row_scale(s_row, keys, item.share);
     ops.row_to_operand(s_row, keys);
   }
@@ -315,22 +331,26 @@ void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t r
            next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d));
 }
 
-/// O = O / sum and LSE = |scale|·max + ln sum; 0 and -inf for a row that saw nothing.
+/// O = O / sum and LSE = |scale|·max + ln sum, sink included; 0 and -inf, or the sink, for a row
+/// that saw nothing.
 void FlashForward::finish(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kStore,
                          convert(item.rows * shape.d) + touch(item.rows));
   Outputs& out = *item.io->out;
+  const float* sink = sink_of(*item.io->in, item.h);
   const std::int64_t first = out.lse.dims().index(item.b, item.h, item.first_query, 0);
   for (std::int64_t r = 0; r < item.rows; ++r) {
     const bool empty = item.sees->keys(item.first_query + r).empty();
     const float* lanes = t.sum + r * ops.lanes;
-    const float sum = ops.row_sum(lanes, ops.lanes);
-    out.lse.as<float>()[first + r] = empty ? -kInf : score_.log_sum_exp(t.max[r], sum);
-    ops.row_store(t.o + r * o_stride_, shape.d, empty ? 0.0f : 1.0f / (sum * item.share), dtype,
+    const auto [lse, sum] = empty
+                                ? ScoreFactor::RowEnd{sink == nullptr ? -kInf : *sink, kInf}
+                                : score_.end_of_row(t.max[r], ops.row_sum(lanes, ops.lanes), sink);
+    out.lse.as<float>()[first + r] = lse;
+    ops.row_store(t.o + r * o_stride_, shape.d, 1.0f / (sum * item.share), dtype,
                   row_of(out.o, item.b, item.h, item.first_query + r));
     if (maxima_ == nullptr) continue;
     maxima_->max()[first + r] = empty ? 0.0f : t.max[r];
-    maxima_->log_sum()[first + r] = empty ? kInf : std::log2(sum);
+    maxima_->log_sum()[first + r] = std::log2(sum);
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "cpu/attention_pass.h"
 #include "cpu/head_pipeline.h"
+#include "cpu/key_positions.h"
 #include "system/buffer.h"
 
 namespace flashbench::cpu {
@@ -63,6 +64,7 @@ class FlashForward final : public AttentionPass {
   void attend(Item item, const Tiles& t) const;
   void stream_keys(const Item& item, const Tiles& t) const;
   bool overflowed(const Item& item, const Tiles& t) const;
+  bool underflowed(const Item& item, const Tiles& t) const;
   void load_queries(const Item& item, const Tiles& t) const;
   Prefetch next_block(const Item& item, const float* panels, std::int64_t key_words,
                       std::int64_t row, std::int64_t rows, std::int64_t first_key,
@@ -79,6 +81,7 @@ class FlashForward final : public AttentionPass {
   std::int64_t k_key_, v_key_;        ///< words that a key takes in the panels of K, of V
   std::int64_t k_floats_, v_floats_;  ///< of one head's panels
   ScoreFactor score_;
+  KeyPositions positions_;
   RowMaxima* maxima_;
   HeadPipeline pipeline_;
   Buffer packed_;

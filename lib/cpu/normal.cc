@@ -141,15 +141,20 @@ void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float f
 NormalForward::NormalForward(const Problem& p, const Execution& e, const TileOps& operations)
     : NormalPass(p, e, operations),
       score_(p),
-      keeps_slopes_(p.needs_gradients() && score_.cap > 0) {}
+      positions_(p),
+      keeps_slopes_(p.needs_gradients() && score_.cap > 0),
+      keeps_sink_shares_(p.needs_gradients() && p.sinks != Sinks::kNone) {}
 
 std::size_t NormalForward::workspace_bytes() const {
-  return NormalPass::workspace_bytes() + matrices_bytes();
+  return NormalPass::workspace_bytes() + matrices_bytes() + sink_share_bytes() + positions_.bytes();
 }
 
 void NormalForward::allocate() {
   NormalPass::allocate();
   buffer_ = Buffer(matrices_bytes());
+  sink_share_ = Buffer(sink_share_bytes());
+  positions_.allocate();
+  positions_.load_all();
   p_ = {buffer_.as<float>(), matrix_stride_};
   if (keeps_slopes_)
     slope_ = {buffer_.as<float>() + matrix_bytes() / sizeof(float), matrix_stride_};
@@ -165,7 +170,9 @@ std::vector<std::string> NormalForward::phases() const {
 }
 
 std::vector<std::size_t> NormalForward::phase_bytes() const {
-  return {packed_bytes(), matrix_bytes(), keeps_slopes_ ? matrix_bytes() : 0, tile_bytes()};
+  return {packed_bytes(), matrix_bytes(),
+          (keeps_slopes_ ? matrix_bytes() : 0) + sink_share_bytes() + positions_.bytes(),
+          tile_bytes()};
 }
 
 void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
@@ -180,10 +187,11 @@ void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
   }
 }
 
-/// Caps products where that is asked for, overwrites hidden ones with -inf, then softmax in place,
-/// which leaves P as rows of A operands; LSE from the maximum and the sum.
+/// Changes products to scores where that is asked for, overwrites hidden ones with -inf, then
+/// softmax in place, which leaves P as rows of A operands; LSE from the maximum and the sum, sink
+/// included.
 void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& sees,
-                            PhaseProfile* profile, int thread) const {
+                            PhaseProfile* profile, int thread) {
   const std::int64_t kv_len = shape.kv_len;
 #pragma omp for schedule(dynamic, 16)
   for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
@@ -192,15 +200,21 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
     const Visibility& v = sees[static_cast<std::size_t>(b)];
     float* s = p_.data + row * p_.stride;
     float& lse = io.out->lse.as<float>()[row];
+    const float* sink = sink_of(*io.in, row / shape.q_len % shape.h);
     const KeyRange seen = v.keys(row % shape.q_len);
     float* slope = keeps_slopes_ ? slope_.data + row * slope_.stride : nullptr;
     if (seen.empty()) {
       std::fill_n(s, kv_len, 0.0f);
       if (slope != nullptr) std::fill_n(slope, kv_len, 0.0f);
-      lse = -kInf;
+      lse = sink == nullptr ? -kInf : *sink;
+      if (keeps_sink_shares_) sink_share_.as<float>()[row] = 1;
       continue;
     }
-    if (score_.cap > 0) ops.row_cap(s, kv_len, score_.cap, slope);
+    if (score_.changes())
+      ops.row_score(
+          s, kv_len,
+          score_.row(*io.in, b, row / shape.q_len % shape.h, row % shape.q_len, positions_.of(b)),
+          slope);
     if (const RowMap map = v.kept().rows(); map.rows == nullptr) {
       std::fill(s, s + map.row(seen.begin), -kInf);
       std::fill(s + map.row(seen.end), s + kv_len, -kInf);
@@ -211,10 +225,14 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
       }
     }
     const float max = ops.row_max(s, kv_len);
-    const float sum = ops.row_exp2(s, kv_len, max, score_.factor);
-    ops.row_scale(s, kv_len, 1.0f / sum);
+    const ScoreFactor::RowEnd end =
+        score_.end_of_row(max, ops.row_exp2(s, kv_len, max, score_.factor), sink);
+    ops.row_scale(s, kv_len, 1.0f / end.sum);
     ops.row_to_operand(s, kv_len);
-    lse = score_.log_sum_exp(max, sum);
+    lse = end.lse;
+    if (keeps_sink_shares_)
+      sink_share_.as<float>()[row] =
+          static_cast<float>(score_.sink_share(*sink, max, std::log2(end.sum)));
   }
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
 #include "cpu/attention_pass.h"
+#include "cpu/key_positions.h"
+#include "cpu/sink_gradient.h"
 #include "system/buffer.h"
 
 // Normal attention: S is materialised for all heads at once, every pair is computed, nothing is
@@ -90,19 +92,25 @@ class NormalForward final : public NormalPass {
 
   /// P of the last run, in rows of A operands.
   const ScoreMatrix& probabilities() const { return p_; }
+  /// Of that run: the sink's share of each row's softmax [b, h, q_len]; no data where not wanted.
+  const float* sink_shares() const { return sink_share_.as<float>(); }
   /// Of that run: the derivatives of a soft cap; no data where there is none.
   const ScoreMatrix& slopes() const { return slope_; }
 
  private:
   void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
-               int thread) const;
+               int thread);
 
   /// Of P, and of the slopes that are kept.
   std::size_t matrices_bytes() const { return (keeps_slopes_ ? 2 : 1) * matrix_bytes(); }
+  std::size_t sink_share_bytes() const {
+    return keeps_sink_shares_ ? floats(shape.b * shape.h * shape.q_len) * sizeof(float) : 0;
+  }
 
   ScoreFactor score_;
-  bool keeps_slopes_;  ///< for the backward
-  Buffer buffer_;
+  KeyPositions positions_;
+  bool keeps_slopes_, keeps_sink_shares_;  ///< for the backward
+  Buffer buffer_, sink_share_;
   ScoreMatrix p_, slope_;
 };
 
@@ -111,7 +119,7 @@ class NormalForward final : public NormalPass {
 class NormalBackward final : public NormalPass {
  public:
   NormalBackward(const Problem& p, const Execution& e, const NormalForward& forward)
-      : NormalPass(p, e, tile_ops(e.isa)), forward_(forward) {}
+      : NormalPass(p, e, tile_ops(e.isa)), forward_(forward), sink_gradient_(p) {}
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
   void allocate() override;
@@ -125,11 +133,12 @@ class NormalBackward final : public NormalPass {
     float *q_panels, *do_panels;  ///< of a block of queries, summed over its rows
   };
   KeyTiles carve(Carver& carver) const;
-  void scores_gradient(PhaseProfile* profile, int thread) const;
+  void scores_gradient(PhaseProfile* profile, int thread);
   void key_gradients(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                      int thread);
 
   const NormalForward& forward_;
+  SinkGradient sink_gradient_;
   Buffer buffer_;
   ScoreMatrix ds_;
   std::vector<Buffer> key_tiles_;

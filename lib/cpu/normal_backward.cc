@@ -27,13 +27,14 @@ NormalBackward::KeyTiles NormalBackward::carve(Carver& carver) const {
 std::size_t NormalBackward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
-  return NormalPass::workspace_bytes() + matrix_bytes() +
+  return NormalPass::workspace_bytes() + matrix_bytes() + sink_gradient_.bytes() +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
 void NormalBackward::allocate() {
   NormalPass::allocate();
   buffer_ = Buffer(matrix_bytes());
+  sink_gradient_.allocate();
   ds_ = {buffer_.as<float>(), matrix_stride_};
   Carver sizes;
   carve(sizes);
@@ -53,7 +54,7 @@ std::vector<std::string> NormalBackward::phases() const {
 std::vector<std::size_t> NormalBackward::phase_bytes() const {
   Carver sizes;
   carve(sizes);
-  return {packed_bytes(), matrix_bytes(), 0, tile_bytes(),
+  return {packed_bytes(), matrix_bytes(), sink_gradient_.bytes(), tile_bytes(),
           static_cast<std::size_t>(threads) * sizes.bytes()};
 }
 
@@ -68,11 +69,13 @@ void NormalBackward::run(const Operands& io, const std::vector<Visibility>& sees
     rows_product(ds_, io.in->k, static_cast<float>(scale), io.out->dq,
                  {profile, thread, kPack, kDq});
     key_gradients(io, sees, profile, thread);
+    sink_gradient_.store(io.out->dsinks);
   }
 }
 
-/// dS = P∘(dP - rowsum(P∘dP)) in place of dP, times the slope of a soft cap.
-void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) const {
+/// dS = P∘(dP - rowsum(P∘dP)) in place of dP, times the slope of a soft cap; the rows' parts in
+/// dsinks.
+void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) {
   const ScoreMatrix &p = forward_.probabilities(), &slope = forward_.slopes();
 #pragma omp for schedule(dynamic, 16)
   for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
@@ -80,7 +83,10 @@ void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) const {
                            touch((slope.data != nullptr ? 5 : 3) * shape.kv_len));
     const float* p_row = p.data + row * p.stride;
     float* ds_row = ds_.data + row * ds_.stride;
-    ops.row_dscores(ds_row, p_row, shape.kv_len, ops.row_dot(p_row, ds_row, shape.kv_len));
+    const double d = ops.row_dot(p_row, ds_row, shape.kv_len);
+    ops.row_dscores(ds_row, p_row, shape.kv_len, d);
+    if (sink_gradient_.wanted())
+      sink_gradient_.set(row, static_cast<double>(forward_.sink_shares()[row]), d);
     if (slope.data != nullptr)
       ops.row_multiply(ds_row, slope.data + row * slope.stride, shape.kv_len);
   }

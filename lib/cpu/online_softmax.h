@@ -16,11 +16,11 @@ struct OnlineRow {
   float factor;
   float* sum;  ///< [lanes]: adds up to the sum
   int lanes;
-  float* o;       ///< [d], not yet normalised
-  float cap = 0;  ///< of a soft cap, as SoftmaxRows has it
+  float* o;  ///< [d], not yet normalised
+  ScoreRow score = {};
 };
 
-/// Absorbs the products s[0, keys), as they are or under the soft cap, of which the row sees
+/// Absorbs the products s[0, keys), as they are or as `score` changes them, of which the row sees
 /// [begin, end): updates max and sum, turns s into P, rescales O if max moved. Hidden keys get P =
 /// 0, whatever their scores (NaN included).
 inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float* s,
@@ -30,7 +30,8 @@ inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float*
   if (begin == end) return;
   s += begin;
   const std::int64_t visible = end - begin;
-  if (row.cap > 0) ops.row_cap(s, visible, row.cap, nullptr);
+  if (row.score.keys != nullptr) row.score.keys += begin;
+  if (row.score.changes()) ops.row_score(s, visible, row.score, nullptr);
   const float old_max = row.max;
   const float new_max = std::max(old_max, ops.row_max(s, visible));
   const float sum = ops.row_exp2(s, visible, new_max, row.factor);

@@ -27,14 +27,19 @@ enum class SumOver { kColumns, kRows };
 /// The sides on which a tile has columns that not every row sees.
 enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
 
-/// Products under the soft cap of `rows`, in place: x[m][n] of rows from i, columns from j on, n a
-/// multiple of the vector; their slopes are stored where that is asked for. Not inlined: it would
-/// be unrolled into every register tile.
-inline HWY_NOINLINE void cap_products(float* x, std::int64_t m, std::int64_t n,
-                                      const SoftmaxRows& rows, std::int64_t i, std::int64_t j) {
-  for (std::int64_t r = 0; r < m; ++r)
-    row_cap(x + r * n, n, rows.cap,
-            rows.slope.data == nullptr ? nullptr : rows.slope.data + (i + r) * rows.slope.row + j);
+/// Products become scores as `rows` says, in place: x[m][n] of rows from i, columns from j on, n a
+/// multiple of the vector; slopes of a cap are stored where that is asked for. Not inlined: it
+/// would be unrolled into every register tile.
+inline HWY_NOINLINE void change_products(float* x, std::int64_t m, std::int64_t n,
+                                         const SoftmaxRows& rows, std::int64_t i, std::int64_t j) {
+  ScoreRow row = rows.score;
+  if (row.keys != nullptr) row.keys += j;
+  for (std::int64_t r = 0; r < m; ++r) {
+    row.own = rows.score.own + static_cast<float>(i + r);
+    row_score(
+        x + r * n, n, row,
+        rows.slope.data == nullptr ? nullptr : rows.slope.data + (i + r) * rows.slope.row + j);
+  }
 }
 
 /// A vector of words of an operand that is summed over rows, all 0.
@@ -78,7 +83,7 @@ struct Exp2Tile {
                          std::int64_t j) const {
     Accumulators<kRows, kVectors> scores;
     copy<kRows, kVectors>(s, scores);
-    if (rows.cap > 0) cap<kRows, kVectors>(scores, i, j);
+    if (rows.score.changes()) change<kRows, kVectors>(scores, i, j);
     // Neither end falls from row to row: the first row ends first, the last one begins last.
     if (begin_of(i + kRows - 1) > j)
       finish_rows<kRows, kVectors, Hidden::kBeforeAndAfter>(scores, i, j);
@@ -97,9 +102,9 @@ struct Exp2Tile {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) to[r][v] = from[r][v];
   }
-  /// Products become scores under the soft cap.
+  /// Products become scores.
   template <int kRows, int kVectors>
-  HWY_INLINE void cap(Accumulators<kRows, kVectors>& s, std::int64_t i, std::int64_t j) const {
+  HWY_INLINE void change(Accumulators<kRows, kVectors>& s, std::int64_t i, std::int64_t j) const {
     const std::int64_t lanes = vector_lanes();
     float products[kRows * kVectors * HWY_MAX_BYTES / sizeof(float)];
 #pragma GCC unroll 16
@@ -107,7 +112,7 @@ struct Exp2Tile {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v)
         hn::StoreU(s[r][v], F32(), products + (r * kVectors + v) * lanes);
-    cap_products(products, kRows, kVectors * lanes, rows, i, j);
+    change_products(products, kRows, kVectors * lanes, rows, i, j);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 4

@@ -37,7 +37,7 @@ inline TileOps make_tile_ops(Isa isa) {
           .row_to_operand = Operand::row_to_operand,
           .row_max = row_max,
           .row_exp2 = row_exp2,
-          .row_cap = row_cap,
+          .row_score = row_score,
           .row_scale = row_scale,
           .row_add = row_add,
           .row_multiply = row_multiply,

@@ -52,6 +52,17 @@ struct MatrixC {
   std::int64_t row;
 };
 
+/// What becomes of the products of a row before softmax: a soft cap, then ALiBi.
+struct ScoreRow {
+  float cap = 0;  ///< of a soft cap: products become tanh(cap·product / 2); 0: they do not
+  /// Of ALiBi: then lead·product - slope·|own - key|, `own` the key that the row is aligned on, the
+  /// keys of the columns as f32. Null: nothing of that.
+  const float* keys = nullptr;
+  float lead = 1, slope = 0, own = 0;
+
+  bool changes() const { return cap > 0 || keys != nullptr; }
+};
+
 /// The softmax that gemm_exp2 applies to each row of a tile of products.
 /// P = 2^(factor·(product - max) - log_sum): the maximum is that of products, and is subtracted
 /// before they are scaled, so that what is off in P grows with the distance from the maximum and
@@ -63,9 +74,9 @@ struct SoftmaxRows {
   SeenColumns seen = {};
   /// [m], for gemm_exp2_rows: what makes P of a row sum to 1; null: 0.
   const float* log_sum = nullptr;
-  /// Of a soft cap: products first become tanh(cap·product / 2), which is what max and factor are
-  /// of. 0: they do not.
-  float cap = 0;
+  /// Of row 0; that of row i is aligned on key own + i. max and factor are of what comes out. Keys
+  /// are readable up to a multiple of the register tile's columns.
+  ScoreRow score = {};
   /// [m][n], under a soft cap: gets 1 - tanh² in f32, but for vectors of columns that no row of
   /// a register tile sees. No data: it is not wanted.
   MatrixC slope = {};
@@ -190,9 +201,9 @@ struct TileOps {
   /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. Results of 2^-126 and more are
   /// within 1.25 ulp, smaller ones 0; NaN stays NaN.
   float (*row_exp2)(float* s, std::int64_t n, float max, float factor);
-  /// s[i] = tanh(cap·s[i] / 2), within 1.7 ulp (NaN stays NaN); where `slope` is not null, slope[i]
-  /// = 1 - s[i]².
-  void (*row_cap)(float* s, std::int64_t n, float cap, float* slope);
+  /// Products become what ScoreRow says: tanh within 1.7 ulp (NaN stays NaN). Where there is a cap
+  /// and `slope` is not null, slope[i] = 1 - tanh².
+  void (*row_score)(float* s, std::int64_t n, const ScoreRow& row, float* slope);
   /// x[i] *= factor.
   void (*row_scale)(float* x, std::int64_t n, float factor);
   /// x[i] += y[i].

@@ -9,7 +9,7 @@
 namespace flashbench::data {
 
 /// Which stream of random numbers a tensor draws from: tensors of one seed are independent.
-enum class TensorId : std::uint32_t { kQ = 0, kK = 1, kV = 2, kDo = 3, kMask = 4 };
+enum class TensorId : std::uint32_t { kQ = 0, kK = 1, kV = 2, kDo = 3, kMask = 4, kSinks = 5 };
 
 /// Fills a tensor [b, h, row, d]: a pure function of seed, id, the element's flat index, the dtype
 /// and `values`, computed with integers, so bit-identical for every compiler, ISA level and thread

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "data/layout.h"
@@ -60,6 +61,10 @@ void check_combination(const Problem& p) {
         throw UsageError(fmt::format("--q, --k and --v go together; {} is missing", flag));
   if (p.padding == PaddingMask::kFile && f.mask.empty() && f.bundle.empty())
     throw UsageError("a mask from a file needs its name: --mask FILE");
+  if (p.sinks == Sinks::kFile && f.sinks.empty() && f.bundle.empty())
+    throw UsageError("sinks from a file need its name: --sinks FILE");
+  if (p.alibi == Alibi::kFile && f.alibi.empty() && f.bundle.empty())
+    throw UsageError("slopes from a file need its name: --alibi FILE");
   if (p.d_o == GradSource::kFile && f.d_o.empty() && f.bundle.empty())
     throw UsageError("dO from a file needs its name: --do FILE");
 }
@@ -74,7 +79,9 @@ BundleExtras bundle_extras(const InputFiles& files, OpenFiles& open) {
     return true;
   };
   return {.mask = has(files.mask_name, defaults.mask_name, "mask"),
-          .d_o = has(files.do_name, defaults.do_name, "do")};
+          .d_o = has(files.do_name, defaults.do_name, "do"),
+          .sinks = has(files.sinks_name, defaults.sinks_name, "sinks"),
+          .alibi = has(files.alibi_name, defaults.alibi_name, "alibi")};
 }
 
 LocatedInputs locate(const Problem& p, OpenFiles& open) {
@@ -93,6 +100,8 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
   }
   if (p.d_o == GradSource::kFile) found.d_o = find(f.d_o, f.do_name, "do");
   if (p.padding == PaddingMask::kFile) found.mask = find(f.mask, f.mask_name, "mask");
+  if (p.alibi == Alibi::kFile) found.alibi = find(f.alibi, f.alibi_name, "alibi");
+  if (p.sinks == Sinks::kFile) found.sinks = find(f.sinks, f.sinks_name, "sinks");
   return found;
 }
 
@@ -100,10 +109,16 @@ namespace {
 
 using Names = std::set<std::string, std::less<>>;
 
-/// Of inputs and results: a file may hold both.
-Names used_names(const InputFiles& f) {
+/// What is read from one of the files, or may be: results may lie beside inputs.
+Names used_names(const InputFiles& f, const std::string& path) {
   const OutputNames r;
-  return {f.q_name, f.k_name, f.v_name, f.do_name, f.mask_name, r.o, r.lse, r.dq, r.dk, r.dv};
+  Names names = {r.o, r.lse, r.dq, r.dk, r.dv, r.dsinks};
+  for (const auto& [own, name] :
+       {std::pair(&f.q, &f.q_name), std::pair(&f.k, &f.k_name), std::pair(&f.v, &f.v_name),
+        std::pair(&f.d_o, &f.do_name), std::pair(&f.mask, &f.mask_name),
+        std::pair(&f.sinks, &f.sinks_name), std::pair(&f.alibi, &f.alibi_name)})
+    if (path == f.bundle || path == *own) names.insert(*name);
+  return names;
 }
 
 void add_unused(std::vector<std::string>& lines, const TensorFile& file, const Names& used) {
@@ -125,19 +140,22 @@ std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
   const InputFiles& f = p.files;
   std::vector<std::string> lines;
   std::set<std::string_view> seen = {""};
-  for (const std::string* path : {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask}) {
+  for (const std::string* path :
+       {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask, &f.sinks, &f.alibi}) {
     if (!seen.insert(*path).second) continue;
     const std::shared_ptr<const TensorFile> file = open.open(*path);
     // A file given for one tensor may hold it under any name.
     if (path != &f.bundle && file->tensors().size() == 1) continue;
-    add_unused(lines, *file, used_names(f));
+    add_unused(lines, *file, used_names(f, *path));
   }
   return lines;
 }
 
 std::vector<std::string> unused_tensors(const std::string& results, const InputFiles& files) {
   std::vector<std::string> lines;
-  add_unused(lines, open_tensor_file(results), used_names(files));
+  InputFiles all = files;
+  all.bundle = results;
+  add_unused(lines, open_tensor_file(results), used_names(all, results));
   return lines;
 }
 
@@ -196,6 +214,53 @@ std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::in
   from.file->read(from.tensor, 0, std::as_writable_bytes(std::span(mask)));
   for (std::uint8_t& keep : mask) keep = keep != 0 ? 1 : 0;
   return mask;
+}
+
+namespace {
+
+/// A short vector of one number a head, as f32. `index` says where one is: "[h] = [3]".
+template <typename Index>
+std::vector<float> load_numbers(const Located& from, std::string_view what, const Index& index) {
+  const std::optional<Dtype> dtype = dtype_of(from.tensor.element);
+  if (!dtype)
+    throw UsageError(fmt::format("{} holds {}; {} must be {}", from.label(), from.tensor.dtype_text,
+                                 what, dtype_names()));
+  std::int64_t count = 1;
+  for (const std::int64_t size : from.tensor.shape) count *= size;
+  Tensor stored(*dtype, {1, count, 1, 1});
+  from.file->read(from.tensor, 0,
+                  std::span(static_cast<std::byte*>(stored.data()), stored.bytes()));
+  std::vector<float> numbers;
+  for (std::int64_t i = 0; i < count; ++i) {
+    numbers.push_back(stored.at(i));
+    if (!std::isfinite(numbers.back()))
+      throw UsageError(fmt::format("{} holds {} at {}; every one must be finite", from.label(),
+                                   std::isnan(numbers.back()) ? "a NaN" : "an infinity", index(i)));
+  }
+  return numbers;
+}
+
+}  // namespace
+
+std::vector<float> load_sinks(const Located& from, std::int64_t h) {
+  if (from.tensor.shape != std::vector{h})
+    throw UsageError(fmt::format("{} has shape {}; sinks must be [h] = [{}]", from.label(),
+                                 shape_text(from.tensor.shape), h));
+  return load_numbers(from, "sinks", [](std::int64_t i) { return fmt::format("[h] = [{}]", i); });
+}
+
+std::vector<float> load_alibi(const Located& from, std::int64_t b, std::int64_t h) {
+  const bool of_batch = from.tensor.shape == std::vector{b, h};
+  if (!of_batch && from.tensor.shape != std::vector{h})
+    throw UsageError(fmt::format("{} has shape {}; slopes must be [h] = [{}] or [b, h] = [{}, {}]",
+                                 from.label(), shape_text(from.tensor.shape), h, b, h));
+  std::vector<float> slopes = load_numbers(from, "slopes", [&](std::int64_t i) {
+    return of_batch ? fmt::format("[b, h] = [{}, {}]", i / h, i % h) : fmt::format("[h] = [{}]", i);
+  });
+  const std::vector<float> one = slopes;
+  while (static_cast<std::int64_t>(slopes.size()) < b * h)
+    slopes.insert(slopes.end(), one.begin(), one.end());
+  return slopes;
 }
 
 }  // namespace flashbench::data

@@ -21,7 +21,7 @@ struct Located {
 
 /// The tensors that a problem takes from files; absent ones are random, ones or nothing.
 struct LocatedInputs {
-  std::optional<Located> q, k, v, d_o, mask;
+  std::optional<Located> q, k, v, d_o, mask, sinks, alibi;
 };
 
 /// Opens each path once, however many ask for it: a header may hold 100 000 tensors.
@@ -37,10 +37,10 @@ class OpenFiles {
 /// Throws UsageError unless the file options go together: a bundle, or q, k and v, or none.
 void check_combination(const Problem& p);
 
-/// The bundle's own `mask` and `do` where it has them. A name other than the default one was asked
-/// for, so it must be there.
+/// The bundle's own `mask`, `do`, `sinks` and `alibi_slopes` where it has them. A name other than
+/// the default one was asked for, so it must be there.
 struct BundleExtras {
-  bool mask = false, d_o = false;
+  bool mask = false, d_o = false, sinks = false, alibi = false;
 };
 BundleExtras bundle_extras(const InputFiles& files, OpenFiles& open);
 
@@ -59,6 +59,12 @@ Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout);
 
 /// Reads a padding mask [b, kv_len] of U8 or BOOL; anything but zero is a kept key and becomes 1.
 std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::int64_t kv_len);
+
+/// Reads the sinks [h], of any dtype that attention reads. Throws UsageError for another shape, a
+/// NaN or an infinity.
+std::vector<float> load_sinks(const Located& from, std::int64_t h);
+/// The same of the slopes of ALiBi, [h] or [b, h]; as [b, h].
+std::vector<float> load_alibi(const Located& from, std::int64_t b, std::int64_t h);
 
 /// The [b, h, row, d] extents of a stored q, k, v, dO. Throws UsageError unless it has four axes,
 /// none empty, and a dtype that attention reads.

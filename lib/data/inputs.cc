@@ -9,6 +9,8 @@
 #include <limits>
 
 #include "core/visibility.h"
+#include "core/work.h"
+#include "data/alibi.h"
 #include "data/fill.h"
 #include "data/input_files.h"
 #include "system/error.h"
@@ -113,6 +115,18 @@ Tensor make_d_o(const Problem& p, const LocatedInputs& found,
   return ones(p.dtype, dims);
 }
 
+/// Normal numbers about the LSE of a row of logits near 0, so that a sink has about the weight of
+/// all keys, as trained ones do: 16ths, which every compiler's logarithm gives alike.
+std::vector<float> random_sinks(const Problem& p) {
+  const double rows = static_cast<double>(p.shape.b * p.shape.h * p.shape.q_len);
+  const double keys = std::max(expected_visible(p).pairs / rows, 1.0);
+  const auto center = static_cast<float>(std::round(16 * std::log(keys)) / 16);
+  const Tensor noise = random_tensor(p, Dtype::kF32, p.shape.sink_dims(), TensorId::kSinks);
+  std::vector<float> sinks;
+  for (std::int64_t h = 0; h < noise.count(); ++h) sinks.push_back(center + noise.at(h));
+  return sinks;
+}
+
 }  // namespace
 
 Inputs make_inputs(const Problem& p) {
@@ -124,6 +138,15 @@ Inputs make_inputs(const Problem& p) {
     in.key_mask = load_mask(*found.mask, s.b, s.kv_len);
   else if (p.padding == PaddingMask::kRandom)
     in.key_mask = random_mask(s.b, s.kv_len, p.mask_keep, p.seed);
+  if (found.sinks)
+    in.sinks = load_sinks(*found.sinks, s.h);
+  else if (p.sinks == Sinks::kRandom)
+    in.sinks = random_sinks(p);
+  if (found.alibi) in.alibi_slopes = load_alibi(*found.alibi, s.b, s.h);
+  for (std::int64_t b = 0; p.alibi == Alibi::kStandard && b < s.b; ++b) {
+    const std::vector<float> slopes = standard_alibi_slopes(s.h);
+    in.alibi_slopes.insert(in.alibi_slopes.end(), slopes.begin(), slopes.end());
+  }
   std::vector<Visibility> visible;
   if (found.q || found.d_o) visible = visibilities(in.key_mask, p);
   in.q = found.q ? load_query_side(p, s.q_dims(), *found.q, visible)
@@ -145,6 +168,7 @@ Outputs make_outputs(const Problem& p) {
     out.dq = Tensor(p.dtype, s.q_dims());
     out.dk = Tensor(p.kv_dtype(), s.k_dims());
     out.dv = Tensor(p.kv_dtype(), s.v_dims());
+    if (p.sinks != Sinks::kNone) out.dsinks = Tensor(Dtype::kF32, s.sink_dims());
   }
   return out;
 }

@@ -12,17 +12,21 @@
 namespace flashbench::data {
 namespace {
 
-/// The shape in a file: [b, h, row, d] or [b, row, h, d], without d for LSE.
-std::vector<std::int64_t> file_shape(const Dims& dims, Layout layout, bool is_lse) {
+/// The axes of a result in a file: all four, all but d (LSE), h alone (dsinks).
+enum class Axes { kAll, kRows, kHeads };
+
+/// The shape in a file: [b, h, row, d] or [b, row, h, d], or what `axes` leaves of it.
+std::vector<std::int64_t> file_shape(const Dims& dims, Layout layout, Axes axes) {
+  if (axes == Axes::kHeads) return {dims.h};
   std::vector<std::int64_t> shape = {dims.b, dims.h, dims.rows, dims.d};
   if (layout == Layout::kBshd) std::swap(shape[1], shape[2]);
-  if (is_lse) shape.pop_back();
+  if (axes == Axes::kRows) shape.pop_back();
   return shape;
 }
 
 /// A result in its own dtype or in f32.
 Tensor read_output(const TensorFile& file, const StoredTensor& stored, Layout layout, Dtype own,
-                   const Dims& dims, bool is_lse) {
+                   const Dims& dims, Axes axes) {
   const std::optional<Dtype> dtype = dtype_of(stored.element);
   const DtypeSet right = {Dtype::kF32, own};
   if (!dtype || !right.has(*dtype)) {
@@ -32,9 +36,9 @@ Tensor read_output(const TensorFile& file, const StoredTensor& stored, Layout la
     throw UsageError(fmt::format("{} holds {}; it must be {}", file.label(stored),
                                  stored.dtype_text, fmt::join(names, " or ")));
   }
-  const std::vector<std::int64_t> want = file_shape(dims, layout, is_lse);
+  const std::vector<std::int64_t> want = file_shape(dims, layout, axes);
   std::vector<std::int64_t> have = stored.shape;
-  if (is_lse && have.size() == 4 && have.back() == 1) have.pop_back();
+  if (axes == Axes::kRows && have.size() == 4 && have.back() == 1) have.pop_back();
   if (have != want)
     throw UsageError(fmt::format("{} has shape {}; this problem's must be {} (--layout {})",
                                  file.label(stored), shape_text(stored.shape), shape_text(want),
@@ -51,7 +55,7 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
   std::vector<TensorToWrite> tensors;
   const auto add = [&](const char* name, const Tensor& t) {
     if (t.empty()) return;
-    tensors.push_back({name, t.dtype(), file_shape(t.dims(), layout, false),
+    tensors.push_back({name, t.dtype(), file_shape(t.dims(), layout, Axes::kAll),
                        [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }});
   };
   add("q", in.q);
@@ -63,6 +67,14 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
         {"mask", OtherElement::kU8, {p.shape.b, p.shape.kv_len}, [&in](const ByteSink& sink) {
            sink(std::as_bytes(std::span(in.key_mask)));
          }});
+  const auto add_numbers = [&](const char* name, const std::vector<float>& x,
+                               std::vector<std::int64_t> shape) {
+    if (!x.empty())
+      tensors.push_back({name, Dtype::kF32, std::move(shape),
+                         [&x](const ByteSink& sink) { sink(std::as_bytes(std::span(x))); }});
+  };
+  add_numbers("sinks", in.sinks, {p.shape.h});
+  add_numbers("alibi_slopes", in.alibi_slopes, {p.shape.b, p.shape.h});
   write_safetensors(path, std::move(tensors),
                     {{"producer", "flashbench"}, {"workload", sweep::flags(p)}});
 }
@@ -70,16 +82,17 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
 void write_outputs(const std::string& path, const Problem& p, const Outputs& out, Pass pass) {
   const Layout layout = p.files.layout;
   std::vector<TensorToWrite> tensors;
-  const auto add = [&](const char* name, const Tensor& t, bool is_lse) {
-    tensors.push_back({name, t.dtype(), file_shape(t.dims(), layout, is_lse),
+  const auto add = [&](const char* name, const Tensor& t, Axes axes = Axes::kAll) {
+    tensors.push_back({name, t.dtype(), file_shape(t.dims(), layout, axes),
                        [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }});
   };
-  add("o", out.o, false);
-  add("lse", out.lse, true);
+  add("o", out.o);
+  add("lse", out.lse, Axes::kRows);
   if (pass != Pass::kForward) {
-    add("dq", out.dq, false);
-    add("dk", out.dk, false);
-    add("dv", out.dv, false);
+    add("dq", out.dq);
+    add("dk", out.dk);
+    add("dv", out.dv);
+    if (!out.dsinks.empty()) add("dsinks", out.dsinks, Axes::kHeads);
   }
   write_safetensors(path, std::move(tensors),
                     {{"producer", "flashbench"}, {"workload", sweep::flags(p)}});
@@ -88,20 +101,30 @@ void write_outputs(const std::string& path, const Problem& p, const Outputs& out
 Outputs read_outputs(const std::string& path, const Problem& p, const OutputNames& names) {
   const TensorFile file = open_safetensors(path);
   Outputs out;
-  const auto read = [&](const std::string& name, Dtype dtype, const Dims& dims, Tensor& to) {
+  const auto read = [&](const std::string& name, Dtype dtype, const Dims& dims, Tensor& to,
+                        Axes axes = Axes::kAll) {
     if (const StoredTensor* stored = file.find(name))
-      to = read_output(file, *stored, p.files.layout, dtype, dims, &to == &out.lse);
+      to = read_output(file, *stored, p.files.layout, dtype, dims, axes);
   };
   const Shape& s = p.shape;
   read(names.o, p.dtype, s.o_dims(), out.o);
-  read(names.lse, Dtype::kF32, s.lse_dims(), out.lse);
+  read(names.lse, Dtype::kF32, s.lse_dims(), out.lse, Axes::kRows);
   read(names.dq, p.dtype, s.q_dims(), out.dq);
   read(names.dk, p.kv_dtype(), s.k_dims(), out.dk);
   read(names.dv, p.kv_dtype(), s.v_dims(), out.dv);
-  if (out.o.empty() && out.lse.empty() && out.dq.empty() && out.dk.empty() && out.dv.empty())
-    throw UsageError(fmt::format("{}: none of {}, {}, {}, {}, {} is there; it holds {}",
+  if (p.sinks != Sinks::kNone)
+    read(names.dsinks, Dtype::kF32, s.sink_dims(), out.dsinks, Axes::kHeads);
+  else if (file.find(names.dsinks) != nullptr)
+    throw UsageError(
+        fmt::format("{}: there is {}, but the problem has no sinks; give them to "
+                    "--sinks, or put them into --input",
+                    escape(path), quote(names.dsinks)));
+  if (out.o.empty() && out.lse.empty() && out.dq.empty() && out.dk.empty() && out.dv.empty() &&
+      out.dsinks.empty())
+    throw UsageError(fmt::format("{}: none of {}, {}, {}, {}, {}, {} is there; it holds {}",
                                  escape(path), quote(names.o), quote(names.lse), quote(names.dq),
-                                 quote(names.dk), quote(names.dv), file.names()));
+                                 quote(names.dk), quote(names.dv), quote(names.dsinks),
+                                 file.names()));
   return out;
 }
 

@@ -57,6 +57,23 @@ class Claims {
     claim(kv_len_, shape[1], at);
   }
 
+  void sinks(const Located& at) {
+    const std::vector<std::int64_t>& shape = at.tensor.shape;
+    if (shape.size() != 1 || shape[0] == 0)
+      throw UsageError(
+          fmt::format("{} has shape {}; sinks must be [h]", at.label(), shape_text(shape)));
+    claim(h_, shape[0], at);
+  }
+
+  void alibi(const Located& at) {
+    const std::vector<std::int64_t>& shape = at.tensor.shape;
+    if (shape.empty() || shape.size() > 2 || shape.front() == 0 || shape.back() == 0)
+      throw UsageError(fmt::format("{} has shape {}; slopes must be [h] or [b, h]", at.label(),
+                                   shape_text(shape)));
+    if (shape.size() == 2) claim(b_, shape.front(), at);
+    claim(h_, shape.back(), at);
+  }
+
   /// The flags' own defaults, for what is still open.
   void finish() {
     if (open(h_kv_) && !open(h_)) *h_kv_.value = *h_.value;
@@ -116,6 +133,8 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   check_combination(p);
   const BundleExtras extras = bundle_extras(p.files, open);
   if (!has(given, "mask") && extras.mask) p.padding = PaddingMask::kFile;
+  if (!has(given, "alibi") && extras.alibi) p.alibi = Alibi::kFile;
+  if (!has(given, "sinks") && extras.sinks) p.sinks = Sinks::kFile;
   if (!has(given, "do") && extras.d_o && p.needs_gradients()) p.d_o = GradSource::kFile;
 
   const LocatedInputs found = locate(p, open);
@@ -125,6 +144,8 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   if (found.v) claims.key_side(*found.v);
   if (found.d_o) claims.query_side(*found.d_o);
   if (found.mask) claims.mask(*found.mask);
+  if (found.sinks) claims.sinks(*found.sinks);
+  if (found.alibi) claims.alibi(*found.alibi);
   claims.finish();
 
   if (const std::optional<Rejection> bad = invalid(p); bad && p.files.any())

@@ -37,19 +37,20 @@ constexpr std::int64_t kBlock = 16;
 
 /// O of query head g of the group.
 void run(const Group& group, std::int64_t g, Formulation formulation, const adouble* q,
-         const Actives& k, const Actives& v, Actives& o) {
+         const Actives& k, const Actives& v, const adouble* sink, Actives& o) {
   const Shape& s = group.shape();
   o.resize(static_cast<std::size_t>(s.q_len * s.d));
   if (formulation == Formulation::kFlash) {
     const paper::Head blocked = paper_head(group, g, kBlock);
     Actives lse(static_cast<std::size_t>(s.q_len));
     Actives workspace(static_cast<std::size_t>(paper::forward_workspace(blocked)));
-    paper::forward<adouble>(blocked, q, k.data(), v.data(), o.data(), lse.data(), workspace.data());
+    paper::forward<adouble>(blocked, q, k.data(), v.data(), o.data(), lse.data(), workspace.data(),
+                            {}, sink);
     return;
   }
   Actives p(static_cast<std::size_t>(s.kv_len));
   for (std::int64_t i = 0; i < s.q_len; ++i)
-    normal_row<adouble>(group.head(g), i, q + i * s.d, k.data(), v.data(), o.data() + i * s.d,
+    normal_row<adouble>(group.head(g), i, q + i * s.d, k.data(), v.data(), sink, o.data() + i * s.d,
                         p.data());
 }
 
@@ -61,19 +62,21 @@ void start_tape(double operations) {
   trace_on(kTape, /*keepTaylors=*/0, size(1.5), size(5), size(1.5), size(1.5));
 }
 
-/// Records loss = Σ dO∘O; returns the point, in order of Q, K, V.
+/// Records loss = Σ dO∘O; returns the point, in order of Q, K, V, sinks.
 Doubles record(const Group& group, Formulation formulation) {
   const Shape& s = group.shape();
   const std::int64_t q_count = s.q_len * s.d, kv_count = s.kv_len * s.d;
   Doubles point;
-  Actives q, k, v, o;
+  Actives q, k, v, sinks, o;
   start_tape(tape_operations(s, kBlock));
   declare_independent(group.q, group.heads() * q_count, q, point);
   declare_independent(group.k, kv_count, k, point);
   declare_independent(group.v, kv_count, v, point);
+  if (group.sinks != nullptr) declare_independent(group.sinks, group.heads(), sinks, point);
   adouble loss = 0;
   for (std::int64_t g = 0; g < group.heads(); ++g) {
-    run(group, g, formulation, q.data() + g * q_count, k, v, o);
+    run(group, g, formulation, q.data() + g * q_count, k, v,
+        sinks.empty() ? nullptr : sinks.data() + g, o);
     for (std::int64_t i = 0; i < q_count; ++i)
       loss += group.d_o[g * q_count + i] * o[static_cast<std::size_t>(i)];
   }
@@ -100,8 +103,7 @@ paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block) {
   const std::vector<std::uint8_t>& key_mask = group.def->inputs().key_mask;
   if (!key_mask.empty()) head.key_mask = key_mask.data() + group.b * s.kv_len;
   head.q_block = head.kv_block = block;
-  head.modify = score_mod_of(p);
-  head.h = static_cast<std::int32_t>(group.head(g).h);
+  head.modify = score_mod_of(p, group.def->alibi_slope(group.b, group.head(g).h));
   return head;
 }
 
@@ -129,9 +131,11 @@ GroupGradients differentiate(const Group& group, Formulation formulation) {
         fmt::format("automatic differentiation failed: ADOL-C returned {}", status));
   const auto kv_count = static_cast<std::ptrdiff_t>(group.shape().kv_len * group.shape().d);
   GroupGradients g;
-  g.dv.assign(gradients.end() - kv_count, gradients.end());
-  g.dk.assign(gradients.end() - 2 * kv_count, gradients.end() - kv_count);
-  g.dq.assign(gradients.begin(), gradients.end() - 2 * kv_count);
+  const auto sinks = gradients.end() - (group.sinks == nullptr ? 0 : group.heads());
+  g.dsinks.assign(sinks, gradients.end());
+  g.dv.assign(sinks - kv_count, sinks);
+  g.dk.assign(sinks - 2 * kv_count, sinks - kv_count);
+  g.dq.assign(gradients.begin(), sinks - 2 * kv_count);
   return g;
 }
 

@@ -12,8 +12,9 @@ namespace flashbench::oracle {
 struct Group {
   const Definition* def;
   std::int64_t b, h_kv;
-  const double *q, *d_o;  ///< [heads, q_len, d]
-  const double *k, *v;    ///< [kv_len, d]
+  const double *q, *d_o;          ///< [heads, q_len, d]
+  const double *k, *v;            ///< [kv_len, d]
+  const double* sinks = nullptr;  ///< [heads]; null where there are none
 
   const Shape& shape() const { return def->shape(); }
   std::int64_t heads() const { return shape().group(); }
@@ -26,6 +27,7 @@ paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block);
 struct GroupGradients {
   Doubles dq;      ///< [heads, q_len, d]
   Doubles dk, dv;  ///< [kv_len, d]
+  Doubles dsinks;  ///< [heads]; empty where there are none
 };
 
 enum class Formulation {

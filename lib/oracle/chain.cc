@@ -14,6 +14,7 @@
 #include "oracle/cut.h"
 #include "oracle/directional.h"
 #include "oracle/reference.h"
+#include "oracle/sink_gradient.h"
 #include "paper/backward.h"
 #include "paper/forward.h"
 
@@ -55,6 +56,8 @@ class Case {
     k = load(in.k);
     v = load(in.v);
     d_o = load(in.d_o);
+    sinks.dims = shape().sink_dims();
+    sinks.x.assign(in.sinks.begin(), in.sinks.end());
     clear_masked_keys();
     solve();
   }
@@ -71,8 +74,10 @@ class Case {
             q.x.data() + q_at(b, h_kv),
             d_o.x.data() + q_at(b, h_kv),
             k.x.data() + kv_at(b, h_kv),
-            v.x.data() + kv_at(b, h_kv)};
+            v.x.data() + kv_at(b, h_kv),
+            has_sinks() ? sinks.x.data() + h_kv * shape().group() : nullptr};
   }
+  bool has_sinks() const { return !sinks.x.empty(); }
   std::int64_t q_at(std::int64_t b, std::int64_t h_kv) const {
     return q.dims.index(b, h_kv * shape().group(), 0, 0);
   }
@@ -80,8 +85,8 @@ class Case {
     return k.dims.index(b, h_kv, 0, 0);
   }
 
-  Array q, k, v, d_o;
-  Answer o, dq, dk, dv;
+  Array q, k, v, d_o, sinks;
+  Answer o, dq, dk, dv, dsinks;
 
  private:
   /// What a masked-out key holds must not matter, and here would if it were NaN.
@@ -110,6 +115,7 @@ class Case {
       dk.rows.append(part.results.dk);
       dv.rows.append(part.results.dv);
     }
+    dsinks = {sinks.dims, expect_sink_gradients(def_, rows)};
   }
 
   Problem problem_;
@@ -133,12 +139,27 @@ TensorVerdict compare(const char* tensor, const Doubles& got, const Answer& want
 /// dQ, dK, dV of all heads, to be filled head by head.
 struct Gradients {
   Doubles o, dq, dk, dv;
+  Doubles sinks;  ///< [b, h], of each batch element apart
   explicit Gradients(const Case& c)
-      : o(c.q.x.size()), dq(c.q.x.size()), dk(c.k.x.size()), dv(c.k.x.size()) {}
+      : o(c.q.x.size()),
+        dq(c.q.x.size()),
+        dk(c.k.x.size()),
+        dv(c.k.x.size()),
+        sinks(static_cast<std::size_t>(c.has_sinks() ? c.shape().b * c.shape().h : 0)) {}
 
+  /// Of the sinks of the query heads of K/V head h_kv.
+  double* sinks_of(const Case& c, std::int64_t b, std::int64_t h_kv) {
+    return sinks.data() + b * c.shape().h + h_kv * c.shape().group();
+  }
   std::vector<TensorVerdict> against(const Case& c, double unit = 1) const {
-    return {compare("dq", dq, c.dq, unit), compare("dk", dk, c.dk, unit),
-            compare("dv", dv, c.dv, unit)};
+    std::vector<TensorVerdict> verdicts = {compare("dq", dq, c.dq, unit),
+                                           compare("dk", dk, c.dk, unit),
+                                           compare("dv", dv, c.dv, unit)};
+    if (!c.has_sinks()) return verdicts;
+    Doubles all(c.sinks.x.size());
+    for (std::size_t n = 0; n < sinks.size(); ++n) all[n % all.size()] += sinks[n];
+    verdicts.push_back(compare("dsinks", all, c.dsinks, unit));
+    return verdicts;
   }
 };
 
@@ -150,6 +171,7 @@ std::vector<TensorVerdict> check_autodiff(const Case& c, Formulation formulation
       std::copy(g.dq.begin(), g.dq.end(), all.dq.data() + c.q_at(b, h));
       std::copy(g.dk.begin(), g.dk.end(), all.dk.data() + c.kv_at(b, h));
       std::copy(g.dv.begin(), g.dv.end(), all.dv.data() + c.kv_at(b, h));
+      std::copy(g.dsinks.begin(), g.dsinks.end(), all.sinks_of(c, b, h));
     }
   return all.against(c, kAutodiffUnit);
 }
@@ -168,11 +190,14 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
             std::max(paper::forward_workspace(head), paper::backward_workspace(head))));
         const std::int64_t in_group = n * s.q_len * s.d;
         double* o = all.o.data() + c.q_at(b, h) + in_group;
-        paper::forward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), work.data());
+        paper::Sink<double> sink;
+        if (g.sinks != nullptr) sink = {g.sinks + n, all.sinks_of(c, b, h) + n};
+        paper::forward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), work.data(), {},
+                               sink.logit);
         paper::backward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), g.d_o + in_group,
                                 all.dq.data() + c.q_at(b, h) + in_group,
                                 all.dk.data() + c.kv_at(b, h), all.dv.data() + c.kv_at(b, h),
-                                work.data());
+                                work.data(), {}, sink);
       }
     }
   std::vector<TensorVerdict> verdicts = all.against(c);
@@ -192,13 +217,18 @@ std::vector<TensorVerdict> check_directions(const Case& c) {
     return x;
   };
   const Doubles q_way = direction(c.q), k_way = direction(c.k), v_way = direction(c.v);
-  std::array<double, 3> slope{};
+  const Doubles sinks_way = direction(c.sinks);
+  Slopes slope;
   for (std::int64_t b = 0; b < c.shape().b; ++b)
     for (std::int64_t h = 0; h < c.shape().h_kv; ++h) {
-      const auto part =
-          directional_derivatives(c.group(b, h), q_way.data() + c.q_at(b, h),
-                                  k_way.data() + c.kv_at(b, h), v_way.data() + c.kv_at(b, h));
-      for (std::size_t n = 0; n < 3; ++n) slope[n] += part[n];
+      const Slopes part = directional_derivatives(
+          c.group(b, h),
+          {q_way.data() + c.q_at(b, h), k_way.data() + c.kv_at(b, h), v_way.data() + c.kv_at(b, h),
+           c.has_sinks() ? sinks_way.data() + h * c.shape().group() : nullptr});
+      slope.q += part.q;
+      slope.k += part.k;
+      slope.v += part.v;
+      slope.sinks += part.sinks;
     }
   const auto judge = [](const char* tensor, double got, const Answer& gradient,
                         const Doubles& way) {
@@ -218,8 +248,11 @@ std::vector<TensorVerdict> check_directions(const Case& c) {
     check.number(got, sum, kDeviations * std::sqrt(variance) + 0x1p-53 * magnitude, {});
     return check.verdict();
   };
-  return {judge("dq", slope[0], c.dq, q_way), judge("dk", slope[1], c.dk, k_way),
-          judge("dv", slope[2], c.dv, v_way)};
+  std::vector<TensorVerdict> verdicts = {judge("dq", slope.q, c.dq, q_way),
+                                         judge("dk", slope.k, c.dk, k_way),
+                                         judge("dv", slope.v, c.dv, v_way)};
+  if (c.has_sinks()) verdicts.push_back(judge("dsinks", slope.sinks, c.dsinks, sinks_way));
+  return verdicts;
 }
 
 std::string extents(const Shape& s) {

@@ -228,7 +228,7 @@ void ColumnBlock::weights() {
     const bool visible = def_.visible(b_, tile_rows_[i], which_[n]);
     const double raw = scale_ * p_.weight[m];
     const Score score =
-        visible ? def_.score_with_slope(raw, tile_h_, tile_rows_[i], which_[n]) : Score{};
+        visible ? def_.score_with_slope(raw, b_, tile_h_, tile_rows_[i], which_[n]) : Score{};
     const double log_p = score.value - row.lse, dp = ds_.weight[m], before = dp - row.d;
     const double p = visible ? std::exp(log_p) : 0.0;
     const double ds = p * before * score.slope;

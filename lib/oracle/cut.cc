@@ -36,6 +36,14 @@ OwnedCase cut(const Problem& p, const Inputs& in, const Shape& shape) {
   c.inputs.k = first_of(in.k, shape.k_dims());
   c.inputs.v = first_of(in.v, shape.v_dims());
   c.inputs.d_o = first_of(in.d_o, shape.o_dims());
+  if (!in.sinks.empty())
+    c.inputs.sinks.assign(in.sinks.begin(),
+                          in.sinks.begin() + static_cast<std::ptrdiff_t>(shape.h));
+  for (std::int64_t b = 0; b < shape.b && !in.alibi_slopes.empty(); ++b) {
+    const auto row = in.alibi_slopes.begin() + static_cast<std::ptrdiff_t>(b * p.shape.h);
+    c.inputs.alibi_slopes.insert(c.inputs.alibi_slopes.end(), row,
+                                 row + static_cast<std::ptrdiff_t>(shape.h));
+  }
   for (std::int64_t b = 0; b < shape.b && !in.key_mask.empty(); ++b) {
     const auto row = in.key_mask.begin() + static_cast<std::ptrdiff_t>(b * p.shape.kv_len);
     c.inputs.key_mask.insert(c.inputs.key_mask.end(), row,

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
+#include <vector>
 
 #include "core/problem.h"
 #include "core/tensor.h"
@@ -16,9 +18,10 @@ inline bool worth_threads(const Shape& s) {
   return s.b * s.h * s.q_len * s.widest_d() > (std::int64_t{1} << 20) / s.kv_len;
 }
 
-/// A score, its derivative by the scaled product of query and key, and the size of the second one.
+/// A score, its derivative by the scaled product of query and key, the size of the second one, and
+/// the part of it that does not come from the product.
 struct Score {
-  double value = 0, slope = 0, bend = 0;
+  double value = 0, slope = 0, bend = 0, added = 0;
 };
 
 /// A problem with its inputs, and the two things that every formula of attention takes as given,
@@ -65,22 +68,49 @@ class Definition {
   bool counts(std::int64_t b, std::int64_t j) const {
     return begin_of_all() <= j && j < end_of_all() && kept(b, j);
   }
+  /// The logit of query head h that has a part in the denominator of softmax, exp(sink), and no
+  /// value.
+  bool has_sinks() const { return !inputs_->sinks.empty(); }
+  std::optional<double> sink(std::int64_t h) const {
+    if (!has_sinks()) return std::nullopt;
+    return static_cast<double>(inputs_->sinks[static_cast<std::size_t>(h)]);
+  }
+  /// What it has of a row whose LSE is that.
+  double sink_share(std::int64_t h, double lse) const {
+    return has_sinks() ? std::exp(*sink(h) - lse) : 0;
+  }
+  /// The LSE of a row that sees nothing.
+  double lse_of_empty_row(std::int64_t h) const {
+    return sink(h).value_or(-std::numeric_limits<double>::infinity());
+  }
+  /// The slope of ALiBi of query head h of batch element b; 0 where there is none.
+  double alibi_slope(std::int64_t b, std::int64_t h) const {
+    const std::vector<float>& slopes = inputs_->alibi_slopes;
+    return slopes.empty()
+               ? 0
+               : static_cast<double>(slopes[static_cast<std::size_t>(b * shape().h + h)]);
+  }
   /// The score of query i and key j of query head h; `s` is scale·q·k. T: double, or a number that
   /// carries derivatives. What else the oracle is told of a modification is of its noise: `bend`
   /// below, and slope_shift() of noise.h.
   template <typename T>
-  T score(const T& s, std::int64_t /*h*/, std::int64_t /*i*/, std::int64_t /*j*/) const {
+  T score(T s, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
     using std::tanh;
     const double cap = problem_->softcap;
-    return cap > 0 ? T(T(cap) * tanh(s / T(cap))) : s;
+    if (cap > 0) s = T(cap) * tanh(s / T(cap));
+    if (problem_->alibi != Alibi::kNone) s = s - T(alibi_penalty(b, h, i, j));
+    return s;
   }
-  Score score_with_slope(double s, std::int64_t h, std::int64_t i, std::int64_t j) const {
-    const Dual moving = score(Dual(s, 0, 1), h, i, j);
+  Score score_with_slope(double s, std::int64_t b, std::int64_t h, std::int64_t i,
+                         std::int64_t j) const {
+    const Dual moving = score(Dual(s, 0, 1), b, h, i, j);
     const double cap = problem_->softcap, slope = moving.slope[0];
     // Of tanh: -2·tanh·slope, and tanh² = 1 - slope.
     const double bend = cap > 0 ? 2 * std::sqrt(std::max(0.0, 1 - slope)) * slope / cap : 0;
-    return {moving.value, slope, bend};
+    return {moving.value, slope, bend, -alibi_penalty(b, h, i, j)};
   }
+  /// Of a row of Q whose hash that is: the same where scores are.
+  std::uint64_t query_hash(std::uint64_t of_row) const { return scale() == 0 ? 0 : of_row; }
   /// Slopes of scores vary.
   bool bends_scores() const { return problem_->softcap > 0; }
   /// The row sees no key.
@@ -91,6 +121,9 @@ class Definition {
   }
 
  private:
+  double alibi_penalty(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
+    return alibi_slope(b, h) * static_cast<double>(std::abs(own_key(i) - j));
+  }
   std::int64_t own_key(std::int64_t i) const { return i + shape().kv_len - shape().q_len; }
 
   const Problem* problem_;

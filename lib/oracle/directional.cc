@@ -12,8 +12,8 @@ namespace {
 
 constexpr std::int64_t kRows = 32;
 
-/// A matrix and its slopes: along Q's direction, K's, V's.
-enum Axis : std::size_t { kAlongQ, kAlongK, kAlongV };
+/// Of dual numbers: along Q's direction, K's, the sinks'.
+enum Axis : std::size_t { kAlongQ, kAlongK, kAlongSinks };
 
 /// Rows of K (or its direction) transposed tile by tile: tiles of [d, keys of the tile].
 struct TransposedTiles {
@@ -45,30 +45,36 @@ struct TransposedTiles {
 class Block {
  public:
   Block(const Group& group, const TransposedTiles& k, const TransposedTiles& k_way,
-        const double* v_way)
-      : group_(group), k_(k), k_way_(k_way), v_way_(v_way) {}
+        const Directions& way)
+      : group_(group), k_(k), k_way_(k_way), way_(way) {}
 
   /// Rows [n, n + m) of the group; n counts through its query heads, all rows in one head.
-  std::array<double, 3> derivative(std::int64_t n, std::int64_t m, const double* q_way) {
+  Slopes derivative(std::int64_t n, std::int64_t m) {
     const std::int64_t d = group_.shape().d, keys = group_.shape().kv_len;
     const std::int64_t q_len = group_.shape().q_len;
     const LiteralHead head = group_.head(n / q_len);
-    for (Doubles* x : {&p_, &along_q_, &along_k_}) x->assign(static_cast<std::size_t>(m * keys), 0);
+    for (Doubles* x : {&p_, &along_q_, &along_k_, &along_sinks_})
+      x->assign(static_cast<std::size_t>(m * keys), 0);
     k_.multiply(m, keys, d, group_.q + n * d, p_);
-    k_.multiply(m, keys, d, q_way + n * d, along_q_);
+    k_.multiply(m, keys, d, way_.q + n * d, along_q_);
     k_way_.multiply(m, keys, d, group_.q + n * d, along_k_);
-    for (std::int64_t r = 0; r < m; ++r) softmax(head, (n + r) % q_len, r * keys);
+    Dual sink;
+    if (group_.sinks != nullptr)
+      sink = Dual(group_.sinks[n / q_len], kAlongSinks, way_.sinks[n / q_len]);
+    for (std::int64_t r = 0; r < m; ++r)
+      softmax(head, group_.sinks == nullptr ? nullptr : &sink, (n + r) % q_len, r * keys);
     return {slope(n, m, along_q_, group_.v), slope(n, m, along_k_, group_.v),
-            slope(n, m, p_, v_way_)};
+            slope(n, m, p_, way_.v), slope(n, m, along_sinks_, group_.v)};
   }
 
  private:
   /// Row i: products q·k and their slopes at offset `at` become probabilities and theirs.
-  void softmax(const LiteralHead& head, std::int64_t i, std::int64_t at) {
+  void softmax(const LiteralHead& head, const Dual* sink, std::int64_t i, std::int64_t at) {
     const std::int64_t keys = head.shape().kv_len;
     double* p = p_.data() + at;
     double* along_q = along_q_.data() + at;
     double* along_k = along_k_.data() + at;
+    double* along_sinks = along_sinks_.data() + at;
     row_.assign(static_cast<std::size_t>(keys), Dual());
     Dual max(-std::numeric_limits<double>::infinity());
     for (std::int64_t j = 0; j < keys; ++j) {
@@ -78,7 +84,8 @@ class Block {
       row_.data()[j] = head.score(s * Dual(head.scale()), i, j);
       max = std::max(max, row_.data()[j]);
     }
-    Dual sum;
+    if (sink != nullptr) max = std::max(max, *sink);
+    Dual sum = sink == nullptr ? Dual() : exp(*sink - max);
     for (std::int64_t j = 0; j < keys; ++j) {
       if (!head.visible(i, j)) continue;
       row_.data()[j] = exp(row_.data()[j] - max);
@@ -89,6 +96,7 @@ class Block {
       p[j] = share.value;
       along_q[j] = share.slope[kAlongQ];
       along_k[j] = share.slope[kAlongK];
+      along_sinks[j] = share.slope[kAlongSinks];
     }
   }
 
@@ -97,41 +105,42 @@ class Block {
     const std::int64_t d = group_.shape().d, keys = group_.shape().kv_len;
     o_.assign(static_cast<std::size_t>(m * d), 0);
     multiply_add(m, d, keys, weights.data(), keys, x, d, o_.data(), d);
-    double sum = 0;
-    for (std::int64_t i = 0; i < m * d; ++i) sum += group_.d_o[n * d + i] * o_.data()[i];
-    return sum;
+    long double sum = 0;  // one chain, of terms that may be equal
+    for (std::int64_t i = 0; i < m * d; ++i)
+      sum += static_cast<long double>(group_.d_o[n * d + i]) * o_.data()[i];
+    return static_cast<double>(sum);
   }
 
   const Group& group_;
   const TransposedTiles &k_, &k_way_;
-  const double* v_way_;
-  Doubles p_, along_q_, along_k_, o_;
+  Directions way_;
+  Doubles p_, along_q_, along_k_, along_sinks_, o_;
   std::vector<Dual> row_;
 };
 
 }  // namespace
 
-std::array<double, 3> directional_derivatives(const Group& group, const double* q_way,
-                                              const double* k_way, const double* v_way) {
+Slopes directional_derivatives(const Group& group, const Directions& way) {
   const Shape& s = group.shape();
   const TransposedTiles k_tiles(group.k, s.kv_len, s.d);
-  const TransposedTiles k_way_tiles(k_way, s.kv_len, s.d);
+  const TransposedTiles k_way_tiles(way.k, s.kv_len, s.d);
   const std::int64_t blocks = (s.q_len + kRows - 1) / kRows;
-  double dq = 0, dk = 0, dv = 0;
-#pragma omp parallel reduction(+ : dq, dk, dv)
+  double q = 0, k = 0, v = 0, sinks = 0;
+#pragma omp parallel reduction(+ : q, k, v, sinks)
   {
-    Block block(group, k_tiles, k_way_tiles, v_way);
+    Block block(group, k_tiles, k_way_tiles, way);
 #pragma omp for schedule(dynamic)
     for (std::int64_t n = 0; n < group.heads() * blocks; ++n) {
       const std::int64_t first = n % blocks * kRows;
-      const auto slope =
-          block.derivative(n / blocks * s.q_len + first, std::min(kRows, s.q_len - first), q_way);
-      dq += slope[kAlongQ];
-      dk += slope[kAlongK];
-      dv += slope[kAlongV];
+      const Slopes part =
+          block.derivative(n / blocks * s.q_len + first, std::min(kRows, s.q_len - first));
+      q += part.q;
+      k += part.k;
+      v += part.v;
+      sinks += part.sinks;
     }
   }
-  return {dq, dk, dv};
+  return {q, k, v, sinks};
 }
 
 }  // namespace flashbench::oracle

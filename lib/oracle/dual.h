@@ -8,7 +8,7 @@
 
 namespace flashbench::oracle {
 
-/// A number with its derivatives along three directions at once: those of Q, K and V.
+/// A number with its derivatives along three directions at once: those of Q, K and the sinks.
 struct Dual {
   double value = 0;
   std::array<double, 3> slope{};

@@ -11,17 +11,6 @@
 namespace flashbench::oracle {
 namespace {
 
-/// One row of a tensor as doubles.
-void load(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r, Doubles& out) {
-  const std::int64_t d = t.dims().d;
-  out.resize(static_cast<std::size_t>(d));
-  double* to = out.data();
-  with_dtype(t.dtype(), [&](auto zero) {
-    const auto* from = t.as<decltype(zero)>() + t.dims().index(b, h, r, 0);
-    for (std::int64_t c = 0; c < d; ++c) to[c] = static_cast<double>(to_f32(from[c]));
-  });
-}
-
 /// x_r·a for all rows of a head that count; 0 elsewhere, where x may hold a NaN.
 template <typename Keep>
 Doubles project(const Tensor& x, std::int64_t b, std::int64_t h, const Doubles& a, Keep keep) {
@@ -146,27 +135,6 @@ TensorNoise noise_of(const Definition& def, const SampledGroup& group, NoiseProf
 /// Keys that may be visible to some row.
 std::int64_t keys_in_all(const Definition& def) { return def.end_of_all() - def.begin_of_all(); }
 
-/// What one column of V holds over the keys that count.
-struct KeyRanges {
-  Doubles low, high;
-};
-
-KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
-  const auto d = static_cast<std::size_t>(def.shape().d_v());
-  const double inf = std::numeric_limits<double>::infinity();
-  KeyRanges r{Doubles(d, inf), Doubles(d, -inf)};
-  Doubles row;
-  for (std::int64_t j = 0; j < def.shape().kv_len; ++j) {
-    if (!def.counts(b, j)) continue;
-    load(def.inputs().v, b, h_kv, j, row);
-    for (std::size_t c = 0; c < d; ++c) {
-      r.low[c] = std::min(r.low[c], row[c]);
-      r.high[c] = std::max(r.high[c], row[c]);
-    }
-  }
-  return r;
-}
-
 /// [d_v]: what rounding to the dtype adds to O in the mean of the sampled rows of query head h.
 Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int64_t h) {
   const Rounding rounding(def.problem().dtype);
@@ -229,7 +197,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
   const Rounding rounding(def.problem().dtype);
   const NoiseOfP all = noise_of_p(def, group);
   std::vector<RowStats> stats(static_cast<std::size_t>(s.group() * s.q_len));
-  Doubles o, d_o;
+  Doubles o, d_o, q;
   for (std::int64_t g = 0; g < s.group(); ++g) {
     const std::int64_t h = group.h_kv * s.group() + g;
     const Doubles mean_error = mean_rounding(def, group, h);
@@ -248,6 +216,8 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
       r.empty = def.empty_row(group.b, i);
       r.lse = (1 + shortfall) * static_cast<double>(out.lse.at(group.b, h, i, 0));
       if (r.empty) continue;
+      load(def.inputs().q, group.b, h, i, q);
+      r.query = def.query_hash(row_hash(q.data(), s.d));
       load(out.o, group.b, h, i, o);
       load(def.inputs().d_o, group.b, h, i, d_o);
       double size = 0, stored = 0;
@@ -297,10 +267,14 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
   for (std::size_t n = 0; n < stats.size(); ++n) {
     if (stats[n].empty) continue;
     const auto at = static_cast<std::int64_t>(n);
-    load(def.inputs().d_o, group.b, group.h_kv * s.group() + at / s.q_len, at % s.q_len, row);
+    const std::int64_t h = group.h_kv * s.group() + at / s.q_len;
+    const double sink = def.sink_share(h, stats[n].lse), keys_share = 1 - sink;
+    const double of_sink =
+        sink == 0 ? 0 : square(sink) * (sink_noise(*def.sink(h)) + stats[n].lse_noise);
+    load(def.inputs().d_o, group.b, h, at % s.q_len, row);
     for (std::size_t c = 0; c < d; ++c) {
-      want[c] += row[c];
-      of_rows[c] += square(row[c]) * (stats[n].from_lse() + stats[n].alike);
+      want[c] += keys_share * row[c];
+      of_rows[c] += square(row[c]) * (stats[n].from_lse() + stats[n].alike + of_sink);
     }
   }
   const double repeats = noise.profile.repeats(static_cast<double>(keys_in_all(def)));
@@ -365,31 +339,6 @@ void check_value_products(const Definition& def, const Outputs& out, const Sampl
                                          all * (queries.squares + square(queries.sum))),
                  {group.b, group.h_kv, 0, 0});
   }
-}
-
-void check_value_range(const Definition& def, const Tensor& o, std::int64_t b, std::int64_t h_kv,
-                       TensorCheck& check) {
-  const Shape& s = def.shape();
-  const Rounding rounding(def.problem().dtype);
-  const KeyRanges range = key_ranges(def, b, h_kv);
-  // Rounding of O and of P, and how P may sum up. P itself may be anything here.
-  const double relative =
-      2 * row_of(def.problem().dtype).roundoff +
-      kDeviations * std::sqrt(sum_noise(s.kv_len, 1, 1 / static_cast<double>(s.kv_len))) +
-      rounding.smallest() * static_cast<double>(s.kv_len);
-  Doubles row;
-  for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
-    for (std::int64_t i = 0; i < s.q_len; ++i) {
-      if (def.empty_row(b, i)) continue;
-      load(o, b, h, i, row);
-      for (std::size_t c = 0; c < row.size(); ++c) {
-        const double nearest = std::clamp(row[c], range.low[c], range.high[c]);
-        const double size = std::max(std::abs(range.low[c]), std::abs(range.high[c]));
-        if (nearest != row[c])
-          check.number(row[c], nearest, relative * size + rounding.smallest(),
-                       {b, h, i, static_cast<std::int64_t>(c)});
-      }
-    }
 }
 
 }  // namespace flashbench::oracle

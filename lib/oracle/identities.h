@@ -22,7 +22,8 @@ struct SampledGroup {
 std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
                                      const SampledGroup& group);
 
-/// Σⱼ dV = Σ dO over non-empty rows, for each column of a K/V head: rows of P sum to 1.
+/// Σⱼ dV = Σ dO over non-empty rows, for each column of a K/V head: rows of P sum to 1, or to what
+/// a sink leaves of it.
 void check_value_sums(const Definition& def, const Tensor& dv, const SampledGroup& group,
                       std::span<const RowStats> stats, const ColumnPart& keys, TensorCheck& check);
 

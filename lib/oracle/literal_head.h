@@ -18,7 +18,7 @@ struct LiteralHead {
   /// `s` is scale·q·k.
   template <typename T>
   T score(const T& s, std::int64_t i, std::int64_t j) const {
-    return def->score(s, h, i, j);
+    return def->score(s, b, h, i, j);
   }
 };
 

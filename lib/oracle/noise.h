@@ -146,12 +146,17 @@ inline double raw_noise(double scale, std::int64_t d, double qk, double squares)
 
 /// Expected square of the relative error of exp(s - m), where the score s is made of such a product
 /// whose noise is `of_raw`. A modification of the score carries the error of raw on by its slope,
-/// and is itself as exact as what it adds, or as its result, whichever is smaller. The 4: exp by a
-/// polynomial or by the hardware (ex2.approx is good to 2 units).
+/// and is itself as exact as what it changes, or as its result, whichever is smaller; a term that
+/// is added is a product of its own. The 4: exp by a polynomial or by the hardware (ex2.approx is
+/// good to 2 units).
 inline double exp_noise(double raw, double of_raw, const Score& s) {
-  const double changed = std::min(std::abs(s.value - raw), std::abs(s.value));
-  return square(kF32Roundoff) * (4 + square(changed)) + square(s.slope) * of_raw;
+  const double bent = s.value - s.added;
+  const double changed = std::min(std::abs(bent - raw), std::abs(bent));
+  return square(kF32Roundoff) * (4 + square(changed) + square(s.added)) + square(s.slope) * of_raw;
 }
+
+/// The same of exp(sink - m): the logit is given, and as exact as f32 keeps it.
+inline double sink_noise(double sink) { return exp_noise(0, 0, {.value = sink}); }
 
 /// By how much a score's slope is off where it was subtracted from 1: that of a soft cap is 1 -
 /// tanh², of a tanh in f32. Scores that are alike have slopes that are off alike.

@@ -12,10 +12,11 @@ namespace flashbench::oracle {
 
 /// Row i of normal attention by the definition: all its scores, softmax, the weighted mean of V.
 /// A template so that automatic differentiation and dual numbers can run through it.
-/// q_row, o_row: [d]; k, v: [kv_len, d]; p: [kv_len] to work in. An empty row gives o_row = 0.
+/// q_row, o_row: [d]; k, v: [kv_len, d]; p: [kv_len] to work in; sink: its logit, or null. An empty
+/// row gives o_row = 0.
 template <class T>
 void normal_row(const LiteralHead& head, std::int64_t i, const T* q_row, const T* k, const T* v,
-                T* o_row, T* p) {
+                const T* sink, T* o_row, T* p) {
   using std::exp;
   const std::int64_t kv_len = head.shape().kv_len, d = head.shape().d;
   for (std::int64_t c = 0; c < d; ++c) o_row[c] = T(0);
@@ -29,8 +30,9 @@ void normal_row(const LiteralHead& head, std::int64_t i, const T* q_row, const T
     p[j] = head.score(p[j], i, j);
     max = std::max(max, p[j]);
   }
+  if (sink != nullptr) max = std::max(max, *sink);
   max = Passive<T>::of(max);
-  T sum = T(0);
+  T sum = sink == nullptr ? T(0) : T(exp(*sink - max));
   for (std::int64_t j = 0; j < kv_len; ++j) {
     if (!head.visible(i, j)) continue;
     p[j] = T(exp(p[j] - max));

@@ -6,6 +6,16 @@
 
 namespace flashbench::oracle {
 
+void load(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r, Doubles& out) {
+  const std::int64_t d = t.dims().d;
+  out.resize(static_cast<std::size_t>(d));
+  double* to = out.data();
+  with_dtype(t.dtype(), [&](auto zero) {
+    const auto* from = t.as<decltype(zero)>() + t.dims().index(b, h, r, 0);
+    for (std::int64_t c = 0; c < d; ++c) to[c] = static_cast<double>(to_f32(from[c]));
+  });
+}
+
 void Panel::gather(const Tensor& t, std::int64_t b, std::int64_t h,
                    std::span<const std::int64_t> which, std::span<const std::uint8_t> keep) {
   rows = static_cast<std::int64_t>(which.size());
@@ -39,10 +49,10 @@ void Panel::derive() {
   magnitudes(x, magnitude);
 }
 
-std::uint64_t Panel::hash(std::int64_t n) const {
+std::uint64_t row_hash(const double* x, std::int64_t n) {
   std::uint64_t h = 0;
-  for (std::int64_t c = n * d; c < (n + 1) * d; ++c)
-    h = (h ^ std::bit_cast<std::uint64_t>(x.data()[c] + 0.0)) * 0x9e3779b97f4a7c15u;
+  for (std::int64_t c = 0; c < n; ++c)
+    h = (h ^ std::bit_cast<std::uint64_t>(x[c] + 0.0)) * 0x9e3779b97f4a7c15u;
   return h;
 }
 

@@ -10,6 +10,12 @@ namespace flashbench::oracle {
 
 using Doubles = std::vector<double>;
 
+/// One row of a tensor as doubles.
+void load(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r, Doubles& out);
+
+/// A number that is the same for equal rows of n elements.
+std::uint64_t row_hash(const double* x, std::int64_t n);
+
 /// Rows of one head as doubles, x[rows, d], and as products want them.
 struct Panel {
   std::int64_t rows = 0, d = 0;
@@ -25,7 +31,7 @@ struct Panel {
   void transpose();
   void derive();
   /// Of what row n holds.
-  std::uint64_t hash(std::int64_t n) const;
+  std::uint64_t hash(std::int64_t n) const { return row_hash(x.data() + n * d, d); }
 };
 
 /// Of what two rows hold together.

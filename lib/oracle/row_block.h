@@ -36,6 +36,7 @@ class RowBlock {
     for (const std::int64_t i : which) seen.push_back(def.empty_row(b, i) ? 0 : 1);
     q_.gather(def.inputs().q, b, h, which, seen);
     q_.derive();
+    for (std::int64_t n = 0; n < rows_; ++n) r_.stats.data()[n].query = def.query_hash(q_.hash(n));
     if (!def.has_gradients()) return;
     do_.gather(def.inputs().d_o, b, h, which, seen);
     do_.derive();
@@ -64,7 +65,9 @@ class RowBlock {
   struct OfRow {
     std::int64_t seen = 0;            ///< keys
     double total = 0;                 ///< noise of Σ exp(S - m), relative, from summing
+    double total_alike = 0;           ///< of equal terms, which is in total
     double own = 0;                   ///< sum of own_
+    double sink = 0, of_sink = 0;     ///< share of the sink, and its noise as in own_
     Weights weights;                  ///< P, then dS
     std::vector<EqualEntries> equal;  ///< keys of equal P, then dS
   };
@@ -139,7 +142,7 @@ class RowBlock {
   void score();
   void softmax();
   void softmax_row(std::int64_t n);
-  void expect_lse(std::int64_t n, double squares);
+  void expect_lse(std::int64_t n);
   void weigh_row(std::int64_t n);
   void weigh_values();
   void expect_o(std::int64_t n, const Doubles& weighed, const Doubles& mean, const Doubles& lost,

@@ -51,7 +51,7 @@ void RowBlock::expect_d(std::int64_t n) {
   noise += noise_of_sum(kv_len_, row.equal, [&](std::int64_t j) {
     return std::sqrt(std::max(0.0, weight[j] - own[j])) * dp[j];
   });
-  stats.d_noise = noise + stats.alike * square(stats.d) +
+  stats.d_noise = noise + (stats.alike + row.total_alike + row.of_sink) * square(stats.d) +
                   std::max(sum_noise(d_v_, square(sum), products + reach - square(sum)) + of_o,
                            sum_noise(row.seen, square(stats.d), terms));
 }

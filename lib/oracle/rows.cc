@@ -43,7 +43,8 @@ void RowBlock::softmax_row(std::int64_t n) {
   double* relative = exp_noise_.data() + n * kv_len_;
   OfRow& row = of_row_[static_cast<std::size_t>(n)];
   RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
-  double max = -kInf, squares = 0;
+  const std::optional<double> sink = def_.sink(h_);
+  double max = sink.value_or(-kInf);
   for (std::int64_t j = 0; j < kv_len_; ++j) {
     if (!def_.visible(b_, i, j)) {
       relative[j] = 0;
@@ -51,7 +52,7 @@ void RowBlock::softmax_row(std::int64_t n) {
       continue;
     }
     const double raw = scale_ * p[j], of_raw = raw_noise(scale_, d_, p[j], relative[j]);
-    const Score score = def_.score_with_slope(raw, h_, i, j);
+    const Score score = def_.score_with_slope(raw, b_, h_, i, j);
     relative[j] = exp_noise(raw, of_raw, score);
     p[j] = score.value;
     if (!slope_.empty()) slope_.data()[n * kv_len_ + j] = score.slope;
@@ -59,41 +60,50 @@ void RowBlock::softmax_row(std::int64_t n) {
     max = std::max(max, p[j]);
     ++row.seen;
   }
-  stats.empty = max == -kInf;
-  stats.lse = -kInf;
-  double sum = 0;
+  stats.empty = row.seen == 0;
+  // Many terms are equal, which one chain in double would round alike.
+  long double total = sink ? std::exp(*sink - max) : 0;
   for (std::int64_t j = 0; j < kv_len_; ++j) {
     p[j] = p[j] == -kInf ? 0.0 : std::exp(p[j] - max);
-    sum += p[j];
+    total += static_cast<long double>(p[j]);
   }
+  const auto sum = static_cast<double>(total);
+  for (std::int64_t j = 0; j < kv_len_ && !stats.empty; ++j) p[j] /= sum;
+  stats.lse = stats.empty ? def_.lse_of_empty_row(h_) : max + std::log(sum);
   r_.lse.value[static_cast<std::size_t>(n)] = stats.lse;
-  if (stats.empty) return;
-  for (std::int64_t j = 0; j < kv_len_; ++j) {
-    p[j] /= sum;
-    squares += p[j] * p[j];
-  }
+  row.sink = def_.sink_share(h_, stats.lse);
+  if (stats.empty && !sink) return;
   row.equal = equal_entries(p, kv_len_);
-  stats.lse = max + std::log(sum);
-  expect_lse(n, squares);
-  weigh_row(n);
+  expect_lse(n);
+  if (!stats.empty) weigh_row(n);
 }
 
-/// LSE = m + log(Σ exp(S - m)): an error of S counts as much as its P.
-void RowBlock::expect_lse(std::int64_t n, double squares) {
+/// LSE = m + log(Σ exp(S - m)): an error of S counts as much as its P. A sink is one more term.
+void RowBlock::expect_lse(std::int64_t n) {
   OfRow& row = of_row_[static_cast<std::size_t>(n)];
   RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
   const double* p = p_.data() + n * kv_len_;
   const double* relative = exp_noise_.data() + n * kv_len_;
-  row.total = sum_noise(row.seen, 1, squares);
+  const double sink = square(row.sink), terms = static_cast<double>(row.seen) + (sink > 0 ? 1 : 0);
+  double squares = sink, largest = row.sink;
+  for (std::int64_t j = 0; j < kv_len_; ++j) {
+    squares += square(p[j]);
+    largest = std::max(largest, p[j]);
+  }
+  row.total = sum_noise(static_cast<std::int64_t>(terms), 1, squares);
   for (const EqualEntries& keys : row.equal) {
     const double count = static_cast<double>(keys.size());
-    row.total += alike_sum_noise(count) * square(count * p[keys.front()]);
+    // They are added to their own sum, through many exponents, or to a sink or another key so large
+    // that the exponent stays, and all are rounded by the same part of its last place.
+    row.total_alike += std::max(alike_sum_noise(count) * square(count * p[keys.front()]),
+                                square(kF32Roundoff * count * largest) / 3);
   }
+  row.total += row.total_alike;
   stats.exps_noise = row.total + noise_of_sum(kv_len_, row.equal, [&](std::int64_t j) {
                        return p[j] * std::sqrt(relative[j]);
                      });
-  double products =
-      square(kF32Roundoff) * (square(stats.lse) + square(std::log(static_cast<double>(row.seen))));
+  if (def_.has_sinks()) stats.exps_noise += sink * sink_noise(*def_.sink(h_));
+  double products = square(kF32Roundoff) * (square(stats.lse) + square(std::log(terms)));
   if (rounding_.of_16_bits()) {
     double size = 0;  // of the scores
     for (std::int64_t j = 0; j < kv_len_; ++j)
@@ -116,6 +126,11 @@ void RowBlock::weigh_row(std::int64_t n) {
   stats.p_noise = 0;
   for (std::int64_t j = 0; j < kv_len_; ++j)
     if (p[j] > 0) stats.p_noise += exp_error(p[j], std::log(p[j]), noise[j] + stats.exps_noise);
+  if (row.sink > 0) {
+    const double log_p = std::log(row.sink), noise_of_sink = sink_noise(*def_.sink(h_));
+    stats.p_noise += exp_error(row.sink, log_p, noise_of_sink + stats.exps_noise);
+    row.of_sink = exp_error(row.sink, log_p, noise_of_sink);
+  }
   Cells cells(rounding_);
   for (std::int64_t j = 0; j < kv_len_; ++j) {
     const StoreError error = rounding_.of(p[j]);
@@ -202,7 +217,7 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     const double o = r_.o.value.data()[c], squares = weighed.data()[c];
     const double apart = squares - 2 * o * mean.data()[c] + o * o * row.own;
     const double random = std::max(apart, 0.0) + equal.data()[c - n * d_v_];
-    const double together = (r_.stats.data()[n].alike + row.total) * square(o);
+    const double together = (r_.stats.data()[n].alike + row.total + row.of_sink) * square(o);
     const double of_sum =
         sum_noise(row.seen, parts.largest_square(c), squares * row.weights.per_noise()) +
         rounding_.cut_off(row.seen, parts.largest_square(c));

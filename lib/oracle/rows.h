@@ -15,7 +15,7 @@ namespace flashbench::oracle {
 
 /// What one query row passes on to the gradients of K and V. Noise: expected squares of errors.
 struct RowStats {
-  double lse = 0;        ///< natural log-sum-exp; -inf for an empty row
+  double lse = 0;        ///< natural log-sum-exp; of an empty row -inf, or the sink
   double d = 0;          ///< D = rowsum(dO∘O)
   double lse_noise = 0;  ///< of LSE
   double d_noise = 0;    ///< of D
@@ -26,7 +26,9 @@ struct RowStats {
   double alike = 0;       ///< relative, of what one rounding to the dtype does to all P alike
   /// Of all P of the row together, without their rounding to the dtype.
   double p_noise = std::numeric_limits<double>::infinity();
-  bool empty = true;
+  bool empty = true;  ///< sees no key
+  /// Equal ones have equal scores: a hash of the row of Q.
+  std::uint64_t query = 0;
 
   /// Of P = exp(log_p) whose score has the noise `of_score`. P sum to 1: the largest of a row
   /// cannot be off by more than all others together.

@@ -12,6 +12,7 @@
 #include "oracle/identities.h"
 #include "oracle/reference.h"
 #include "oracle/sample.h"
+#include "oracle/sink_gradient.h"
 #include "system/error.h"
 
 namespace flashbench::oracle {
@@ -21,7 +22,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 /// Judgements of one set of outputs; verdict() keeps those of tensors that are there.
 struct Checks {
-  TensorCheck o, lse, dq, dk, dv;
+  TensorCheck o, lse, dq, dk, dv, dsinks;
   TensorCheck value_range{"O within V", 1};
   TensorCheck value_sums{"sum dV = sum dO", 1}, value_products{"<O,dO> = <V,dV>", 1};
   TensorCheck score_products{"<Q,dQ> = <K,dK>", 1};
@@ -31,7 +32,8 @@ struct Checks {
         lse("lse", s.lse_dims().count()),
         dq("dq", s.q_dims().count()),
         dk("dk", s.k_dims().count()),
-        dv("dv", s.v_dims().count()) {}
+        dv("dv", s.v_dims().count()),
+        dsinks("dsinks", s.sink_dims().count()) {}
 
   void merge(const Checks& other) {
     o.merge(other.o);
@@ -39,6 +41,7 @@ struct Checks {
     dq.merge(other.dq);
     dk.merge(other.dk);
     dv.merge(other.dv);
+    dsinks.merge(other.dsinks);
     value_range.merge(other.value_range);
     value_sums.merge(other.value_sums);
     value_products.merge(other.value_products);
@@ -52,6 +55,7 @@ struct Checks {
     if (!out.dq.empty()) v.tensors.push_back(dq.verdict());
     if (!out.dk.empty()) v.tensors.push_back(dk.verdict());
     if (!out.dv.empty()) v.tensors.push_back(dv.verdict());
+    if (!out.dsinks.empty()) v.tensors.push_back(dsinks.verdict());
     if (level != VerifyLevel::kSample) return v;
     if (!out.o.empty()) v.tensors.push_back(value_range.verdict());
     if (!out.dv.empty()) {
@@ -82,6 +86,11 @@ void check_columns(const ColumnPart& part, const Outputs& out, Checks& checks) {
   }
 }
 
+void check_sinks(const Expected& want, const Outputs& out, Checks& checks) {
+  for (std::int64_t h = 0; h < out.dsinks.dims().h; ++h)
+    checks.dsinks.row(out.dsinks, 0, h, 0, want, static_cast<std::size_t>(h));
+}
+
 /// What an empty row or a key that nobody sees must hold, over all of the outputs.
 void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
   const Shape& s = def.shape();
@@ -94,9 +103,13 @@ void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
     for (std::int64_t i = 0; i < s.q_len; ++i) {
       const bool empty = def.empty_row(b, i);
       for (std::int64_t h = 0; h < s.h; ++h) {
-        if (!out.lse.empty() && (out.lse.at(b, h, i, 0) == -kInf) != empty)
-          checks.lse.number(static_cast<double>(out.lse.at(b, h, i, 0)), empty ? -kInf : nan, 0.0,
-                            {b, h, i, 0});
+        if (!out.lse.empty()) {
+          const double lse = static_cast<double>(out.lse.at(b, h, i, 0));
+          const double of_empty = def.lse_of_empty_row(h);
+          const double room = std::isinf(of_empty) ? 0 : 4 * kF32Roundoff * std::abs(of_empty);
+          if (empty ? lse != of_empty : lse == -kInf)
+            checks.lse.number(lse, empty ? of_empty : nan, room, {b, h, i, 0});
+        }
         if (!empty) continue;
         row_of_zeros(out.o, b, h, i, checks.o);
         row_of_zeros(out.dq, b, h, i, checks.dq);
@@ -112,12 +125,13 @@ void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
   }
 }
 
-void check_written(const Outputs& out, Checks& checks) {
+void check_written(const Definition& def, const Outputs& out, Checks& checks) {
   checks.o.all_written(out.o);
-  checks.lse.all_written(out.lse, /*may_be_minus_inf=*/true);
+  checks.lse.all_written(out.lse, /*may_be_minus_inf=*/!def.has_sinks());
   checks.dq.all_written(out.dq);
   checks.dk.all_written(out.dk);
   checks.dv.all_written(out.dv);
+  checks.dsinks.all_written(out.dsinks);
 }
 
 void reject_misfits(const Definition& def, const Outputs& out) {
@@ -127,11 +141,9 @@ void reject_misfits(const Definition& def, const Outputs& out) {
     const Tensor& tensor;
     Dims want;
     bool gradient;
-  } tensors[] = {{"o", out.o, s.o_dims(), false},
-                 {"lse", out.lse, s.lse_dims(), false},
-                 {"dq", out.dq, s.q_dims(), true},
-                 {"dk", out.dk, s.k_dims(), true},
-                 {"dv", out.dv, s.v_dims(), true}};
+  } tensors[] = {{"o", out.o, s.o_dims(), false},  {"lse", out.lse, s.lse_dims(), false},
+                 {"dq", out.dq, s.q_dims(), true}, {"dk", out.dk, s.k_dims(), true},
+                 {"dv", out.dv, s.v_dims(), true}, {"dsinks", out.dsinks, s.sink_dims(), true}};
   bool any = false;
   for (const auto& t : tensors) {
     if (t.tensor.empty()) continue;
@@ -147,7 +159,9 @@ void reject_misfits(const Definition& def, const Outputs& out) {
                       "use --pass backward or give 'do'",
                       t.name));
   }
-  if (!any) throw UsageError("nothing to verify: none of o, lse, dq, dk, dv is there");
+  if (!out.dsinks.empty() && !def.has_sinks())
+    throw UsageError("'dsinks' is there, but the problem has no sinks; use --sinks");
+  if (!any) throw UsageError("nothing to verify: none of o, lse, dq, dk, dv, dsinks is there");
 }
 
 }  // namespace
@@ -159,6 +173,7 @@ struct Reference::State {
   Definition def;
   std::vector<RowPart> rows;
   std::vector<ColumnPart> columns;  // level full
+  Expected dsinks;                  // level full
   std::vector<HeadSample> keys;     // level sample
   std::vector<HeadDirections> heads;
 
@@ -167,6 +182,7 @@ struct Reference::State {
     if (level == VerifyLevel::kFull) {
       rows = all_rows(def);
       columns = all_columns(def, rows);
+      dsinks = expect_sink_gradients(def, rows);
     } else if (level == VerifyLevel::kSample) {
       const std::int64_t block = row_block(p.shape);
       for (const HeadSample& head : sample_rows(p)) add_sampled_rows(head, block);
@@ -185,7 +201,9 @@ struct Reference::State {
 
   Checks full(const Outputs& out) const;
   Checks sample(const Outputs& out) const;
-  void sample_group(const HeadSample& head, const Outputs& out, Checks& checks) const;
+  /// What the group's rows pass on to gradients.
+  std::vector<RowStats> sample_group(const HeadSample& head, const Outputs& out,
+                                     Checks& checks) const;
 };
 
 Checks Reference::State::full(const Outputs& out) const {
@@ -202,6 +220,7 @@ Checks Reference::State::full(const Outputs& out) const {
       check_columns(columns[static_cast<std::size_t>(n - row_parts)], out, checks);
   }
   for (const Checks& checks : each) total.merge(checks);
+  check_sinks(dsinks, out, total);
   return total;
 }
 
@@ -209,24 +228,31 @@ Checks Reference::State::sample(const Outputs& out) const {
   Checks total(def.shape());
   for (const RowPart& part : rows) check_rows(part, out, total);
   check_exact(def, out, total);
-  check_written(out, total);
+  check_written(def, out, total);
   const auto groups = static_cast<std::int64_t>(keys.size());
   std::vector<Checks> each(keys.size(), Checks(def.shape()));
+  std::vector<std::vector<RowStats>> of_group(keys.size());
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < groups; ++n)
-    sample_group(keys[static_cast<std::size_t>(n)], out, each[static_cast<std::size_t>(n)]);
+    of_group[static_cast<std::size_t>(n)] =
+        sample_group(keys[static_cast<std::size_t>(n)], out, each[static_cast<std::size_t>(n)]);
   for (const Checks& checks : each) total.merge(checks);
+  if (out.dsinks.empty()) return total;
+  std::vector<RowStats> stats;
+  for (const std::vector<RowStats>& group : of_group)
+    stats.insert(stats.end(), group.begin(), group.end());
+  check_sinks(expect_sink_gradients(def, stats), out, total);
   return total;
 }
 
-void Reference::State::sample_group(const HeadSample& head, const Outputs& out,
-                                    Checks& checks) const {
+std::vector<RowStats> Reference::State::sample_group(const HeadSample& head, const Outputs& out,
+                                                     Checks& checks) const {
   if (!out.o.empty()) check_value_range(def, out.o, head.b, head.h, checks.value_range);
-  if (out.dk.empty() && out.dv.empty()) return;
+  if (out.dk.empty() && out.dv.empty() && out.dsinks.empty()) return {};
   SampledGroup group{head.b, head.h, {}};
   for (const RowPart& part : rows)
     if (part.b == head.b && def.shape().kv_head(part.h) == head.h) group.rows.push_back(&part);
-  const std::vector<RowStats> stats = estimate_stats(def, out, group);
+  std::vector<RowStats> stats = estimate_stats(def, out, group);
   const ColumnPart part{
       head.b, head.h, head.rows,
       compute_columns(def, heads[static_cast<std::size_t>(head.b * def.shape().h_kv + head.h)],
@@ -238,6 +264,7 @@ void Reference::State::sample_group(const HeadSample& head, const Outputs& out,
   }
   if (!out.dq.empty() && !out.dk.empty())
     check_score_products(def, out, group, part, checks.score_products);
+  return stats;
 }
 
 Reference::Reference(const Problem& p, const Inputs& in, VerifyLevel level)
@@ -253,7 +280,7 @@ Verdict Reference::verify(const Outputs& out) const {
   if (s.level == VerifyLevel::kNone) return {};
   reject_misfits(s.def, out);
   if (s.level == VerifyLevel::kFull) return s.full(out).verdict(out, VerifyLevel::kFull);
-  const bool columns = !out.dk.empty() || !out.dv.empty();
+  const bool columns = !out.dk.empty() || !out.dv.empty() || !out.dsinks.empty();
   if (columns && (out.o.empty() || out.lse.empty()))
     return Reference(s.problem, *s.inputs, VerifyLevel::kFull).verify(out);
   return s.sample(out).verdict(out, VerifyLevel::kSample);

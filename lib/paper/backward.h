@@ -44,7 +44,7 @@ void probabilities(const Head& head, const Block& block, const T* lse, T* tile, 
       T& p = row[j - block.k0];
       const T raw = T(head.scale) * p, s = head.score(raw, i, j);
       p = head.visible(i, j) ? T(exp(s - lse[i])) : T(0);
-      if (slope != nullptr) slope[&p - tile] = head.modify.gradient(s, raw);
+      if (slope != nullptr) slope[&p - tile] = head.modify.gradient(raw);
     }
   }
 }
@@ -53,19 +53,25 @@ void probabilities(const Head& head, const Block& block, const T* lse, T* tile, 
 template <class T>
 using OfRow = std::conditional_t<std::is_same_v<T, float>, double, T>;
 
-/// dp <- scale·dS = scale·P∘(dP - D) with D = rowsum(dO∘O), 0 where masked; times `slope`, if any.
-/// Rounded to f32, D alone would be most of what is off in dQ where the rows of K have one sign.
+/// D of row i: rowsum(dO∘O). Rounded to f32, it alone would be most of what is off in dQ where the
+/// rows of K have one sign.
+template <class T>
+OfRow<T> row_d(const Head& head, const T* o, const T* d_o, std::int64_t i) {
+  using Wide = OfRow<T>;
+  return sum_of<Wide>(head.d, [&](std::int64_t c) {
+    return Wide(Wide(d_o[i * head.d + c]) * Wide(o[i * head.d + c]));
+  });
+}
+
+/// dp <- scale·dS = scale·P∘(dP - D), 0 where masked; times `slope`, if any.
 template <class T>
 void score_gradient(const Head& head, const Block& block, const T* p, const T* o, const T* d_o,
                     const T* slope, T* dp) {
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
-    using Wide = OfRow<T>;
-    const Wide row_d = sum_of<Wide>(head.d, [&](std::int64_t c) {
-      return Wide(Wide(d_o[i * head.d + c]) * Wide(o[i * head.d + c]));
-    });
+    const OfRow<T> d = row_d(head, o, d_o, i);
     for (std::int64_t j = block.k0; j < block.k1; ++j) {
       const std::int64_t at = (i - block.q0) * block.keys() + j - block.k0;
-      dp[at] = head.visible(i, j) ? T(T(head.scale) * p[at] * T(Wide(dp[at]) - row_d)) : T(0);
+      dp[at] = head.visible(i, j) ? T(T(head.scale) * p[at] * T(OfRow<T>(dp[at]) - d)) : T(0);
       if (slope != nullptr) dp[at] *= slope[at];
     }
   }
@@ -82,13 +88,24 @@ void add_to_keys(const Head& head, const Block& block, const T* weights, const T
         out + j * head.d);
 }
 
+/// As of a key whose value is 0, so that its dP is: the sum of -P·D over the rows.
+template <class T>
+T sink_gradient(const Head& head, const T& sink, const T* o, const T* lse, const T* d_o) {
+  using std::exp;
+  return sum_of<T>(head.q_len, [&](std::int64_t i) {
+    return T(-exp(sink - lse[i]) * T(row_d(head, o, d_o, i)));
+  });
+}
+
 }  // namespace backward_detail
 
 /// Writes dq [q_len, d] and adds to dk, dv [kv_len, d] (several query heads may share them).
-/// o and lse are what forward() wrote. `workspace`: backward_workspace(head) elements.
+/// o and lse are what forward() wrote. `workspace`: backward_workspace(head) elements. `sink`: as
+/// forward() had it.
 template <class T>
 void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, const T* lse,
-              const T* d_o, T* dq, T* dk, T* dv, T* workspace, Phases phases = {}) {
+              const T* d_o, T* dq, T* dk, T* dv, T* workspace, Phases phases = {},
+              Sink<T> sink = {}) {
   namespace detail = backward_detail;
   T* const p = workspace;
   T* const ds = p + head.q_tile() * head.kv_tile();
@@ -127,6 +144,8 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
             [&] { detail::add_to_keys(head, block, ds, q, sum, dk); });
     }
   }
+  if (sink.gradient != nullptr)
+    *sink.gradient += detail::sink_gradient(head, *sink.logit, o, lse, d_o);
 }
 
 }  // namespace flashbench::paper

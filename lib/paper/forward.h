@@ -15,7 +15,7 @@ namespace flashbench::paper {
 /// every step. T: float, double, or a type of automatic differentiation.
 ///
 /// A row that sees no key of a block is left alone, so that exp(-inf - (-inf)) never happens; one
-/// that sees no key at all ends as o = 0, lse = -inf.
+/// that sees no key at all ends as o = 0, lse = -inf, or the sink.
 enum ForwardPhase : std::size_t { kLoadK, kScores, kSoftmax, kValues, kForwardPhases };
 inline constexpr const char* kForwardPhaseNames[] = {"load K block", "S = QK^T", "softmax",
                                                      "O += PV"};
@@ -76,16 +76,19 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
 }  // namespace forward_detail
 
 /// Writes o [q_len, d] and lse [q_len] (natural log of the sum of exp of the scaled, masked
-/// scores). `workspace`: forward_workspace(head) elements, contents irrelevant.
+/// scores). `workspace`: forward_workspace(head) elements, contents irrelevant. `sink`: null, or a
+/// logit, which is the first maximum and sum of every row.
 template <class T>
 void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse, T* workspace,
-             Phases phases = {}) {
+             Phases phases = {}, const T* sink = nullptr) {
+  using std::exp;
   using std::log;
   const T minus_inf = T(-std::numeric_limits<double>::infinity());
   const forward_detail::Workspace<T> w(head, workspace);
   std::fill(o, o + head.q_len * head.d, T(0));
-  std::fill(w.m, w.m + head.q_len, minus_inf);
-  std::fill(w.l, w.l + head.q_len, T(0));
+  const T first_max = sink == nullptr ? minus_inf : Passive<T>::of(*sink);
+  std::fill(w.m, w.m + head.q_len, first_max);
+  std::fill(w.l, w.l + head.q_len, sink == nullptr ? T(0) : T(exp(*sink - first_max)));
 
   for (std::int64_t k0 = 0; k0 < head.kv_len; k0 += head.kv_block) {
     Block block{0, 0, k0, std::min(k0 + head.kv_block, head.kv_len)};
@@ -109,7 +112,8 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
     }
   }
   for (std::int64_t i = 0; i < head.q_len; ++i)
-    lse[i] = head.sees_any(i, 0, head.kv_len) ? T(w.m[i] + log(w.l[i])) : minus_inf;
+    lse[i] =
+        sink != nullptr || head.sees_any(i, 0, head.kv_len) ? T(w.m[i] + log(w.l[i])) : minus_inf;
 }
 
 }  // namespace flashbench::paper

@@ -17,12 +17,11 @@ struct Head {
   const std::uint8_t* key_mask = nullptr;  ///< [kv_len], 1 = keep; null: all kept
   std::int64_t q_block = 64, kv_block = 64;
   ScoreMod modify = {};  ///< what becomes of scaled scores
-  std::int32_t h = 0;    ///< the query head, of which a modification may depend
 
   /// The score of row i and key j; `raw` is scaled.
   template <class T>
   T score(const T& raw, std::int64_t i, std::int64_t j) const {
-    return modify(raw, h, static_cast<std::int32_t>(i), static_cast<std::int32_t>(j));
+    return modify(raw, static_cast<std::int32_t>(i), static_cast<std::int32_t>(j));
   }
   bool visible(std::int64_t i, std::int64_t j) const {
     return (key_mask == nullptr || key_mask[j] != 0) && keys(i).holds(j);
@@ -48,6 +47,13 @@ struct Head {
   std::int64_t kv_tile() const { return std::min(kv_block, kv_len); }
   /// Elements in which a product is summed before it is added to what it belongs to.
   std::int64_t sum_elements() const { return std::max(d, kv_tile()); }
+};
+
+/// A sink: one more logit of a head's softmax, without a value. Null: none, or not wanted.
+template <class T>
+struct Sink {
+  const T* logit = nullptr;
+  T* gradient = nullptr;  ///< what backward() adds to
 };
 
 /// Pairs (query, key) that the algorithms compute: all keys of a block for every row that sees one

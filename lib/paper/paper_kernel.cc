@@ -20,7 +20,7 @@ Head head_of(const Problem& p, const Execution& e) {
   Head head{p.shape.q_len, p.shape.kv_len, p.shape.d, p.softmax_scale(), visible_of(p)};
   head.q_block = e.q_block;
   head.kv_block = e.kv_block;
-  head.modify = score_mod_of(p);
+  head.modify = score_mod_of(p, 1);  // of a launch: that of the head
   return head;
 }
 
@@ -34,6 +34,11 @@ std::int64_t worker_floats(const Problem& p, const Execution& e) {
   std::int64_t floats = forward_workspace(head);  // a backward's prepare() runs it too
   if (p.needs_gradients()) floats = std::max(floats, backward_workspace(head));
   return (floats + kFloatsPerLine - 1) / kFloatsPerLine * kFloatsPerLine;
+}
+
+std::size_t sink_gradients(const Problem& p) {
+  const bool wanted = p.needs_gradients() && p.sinks != Sinks::kNone;
+  return static_cast<std::size_t>(wanted ? p.shape.b * p.shape.h : 0);
 }
 
 /// FLOP of one launch; products with Q and dO run over whole blocks, the rest over visible pairs.
@@ -68,6 +73,7 @@ class PaperPlan final : public Plan {
         workers_(workers(p, e)),
         worker_floats_(worker_floats(p, e)),
         workspace_(static_cast<std::size_t>(workers_ * worker_floats_) * sizeof(float)),
+        dsinks_(sink_gradients(p)),
         flop_(flop(p, e, in.key_mask)) {}
 
   void prepare(const Operands& io) override {
@@ -79,7 +85,9 @@ class PaperPlan final : public Plan {
     if (problem_.pass != Pass::kForward) run_backward(io, nullptr);
   }
 
-  std::size_t workspace_bytes() const override { return workspace_.bytes(); }
+  std::size_t workspace_bytes() const override {
+    return workspace_.bytes() + dsinks_.size() * sizeof(float);
+  }
   double flop_executed() const override { return flop_; }
   std::vector<PhaseProfile::Row> profile(const Operands& io) override;
   std::vector<PhaseProfile> trace(const Operands& io, std::size_t events) override;
@@ -88,7 +96,10 @@ class PaperPlan final : public Plan {
   Head head(const Inputs& in, std::int64_t b, std::int64_t h) const {
     Head head = head_;
     if (!in.key_mask.empty()) head.key_mask = in.key_mask.data() + b * problem_.shape.kv_len;
-    head.h = static_cast<std::int32_t>(h);
+    if (!in.alibi_slopes.empty())
+      head.modify = score_mod_of(
+          problem_,
+          static_cast<double>(in.alibi_slopes[static_cast<std::size_t>(b * problem_.shape.h + h)]));
     return head;
   }
   float* workspace(int worker) {
@@ -101,6 +112,7 @@ class PaperPlan final : public Plan {
   Head head_;
   std::int64_t workers_, worker_floats_;
   Buffer workspace_;
+  std::vector<float> dsinks_;  ///< [b, h]: batch elements apart, since workers take one each
   double flop_;
 };
 
@@ -114,7 +126,8 @@ void PaperPlan::run_forward(const Operands& io, PhaseProfile* profile) {
       const int worker = omp_get_thread_num();
       const std::int64_t h_kv = s.kv_head(h);
       forward<float>(head(in, b, h), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
-                     row0(out.o, b, h), row0(out.lse, b, h), workspace(worker), {profile, worker});
+                     row0(out.o, b, h), row0(out.lse, b, h), workspace(worker), {profile, worker},
+                     in.sinks.empty() ? nullptr : in.sinks.data() + h);
     }
 }
 
@@ -123,6 +136,11 @@ void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
   const Shape s = problem_.shape;
   const Inputs& in = *io.in;
   Outputs& out = *io.out;
+  std::fill(dsinks_.begin(), dsinks_.end(), 0.0f);
+  const auto sink = [&](std::int64_t b, std::int64_t h) {
+    return dsinks_.empty() ? Sink<float>{}
+                           : Sink<float>{in.sinks.data() + h, dsinks_.data() + b * s.h + h};
+  };
 #pragma omp parallel for collapse(2) schedule(dynamic) num_threads(static_cast <int>(workers_))
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h_kv = 0; h_kv < s.h_kv; ++h_kv) {
@@ -134,8 +152,14 @@ void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
       for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
         backward<float>(head(in, b, h), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
                         row0(out.o, b, h), row0(out.lse, b, h), row0(in.d_o, b, h),
-                        row0(out.dq, b, h), dk, dv, workspace(worker), {profile, worker});
+                        row0(out.dq, b, h), dk, dv, workspace(worker), {profile, worker},
+                        sink(b, h));
     }
+  for (std::int64_t h = 0; h < out.dsinks.count(); ++h) {
+    float sum = 0;
+    for (std::int64_t b = 0; b < s.b; ++b) sum += dsinks_[static_cast<std::size_t>(b * s.h + h)];
+    out.dsinks.as<float>()[h] = sum;
+  }
 }
 
 std::vector<PhaseProfile::Row> PaperPlan::profile(const Operands& io) {
@@ -172,13 +196,14 @@ class PaperKernel final : public Kernel {
 
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
-                         Feature::kSoftcap},
+                         Feature::kSoftcap, Feature::kAlibi, Feature::kSinks},
             .dtypes = {Dtype::kF32},
             .max_d = kMaxHeadDim};
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
-    return static_cast<std::size_t>(workers(p, e) * worker_floats(p, e)) * sizeof(float);
+    const auto floats = static_cast<std::size_t>(workers(p, e) * worker_floats(p, e));
+    return (floats + sink_gradients(p)) * sizeof(float);
   }
 
   double predicted_flop(const Problem& p, const Execution& e) const override {

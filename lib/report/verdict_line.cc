@@ -35,7 +35,7 @@ std::string tensor_label(std::string_view tensor) {
 }
 
 std::string verdict_line(const Worst& w, std::string_view dtype) {
-  const std::string_view rounding = w.tensor == "lse" ? "f32" : dtype;
+  const std::string_view rounding = w.tensor == "lse" || w.tensor == "dsinks" ? "f32" : dtype;
   const std::string error = w.error_over_noise ? human_ratio(*w.error_over_noise) + "x of expected"
                                                : "NaN, or infinitely far from expected";
   const std::string mean =

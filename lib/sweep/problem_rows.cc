@@ -23,6 +23,14 @@ constexpr auto kWindowRight = FB_MEMBER(problem.window_right);
 constexpr auto kMaskKeep = FB_MEMBER(problem.mask_keep);
 constexpr auto kScale = FB_MEMBER(problem.scale);
 constexpr auto kSoftcap = FB_MEMBER(problem.softcap);
+constexpr auto kPadding = FB_MEMBER(problem.padding);
+constexpr auto kMaskFile = FB_MEMBER(problem.files.mask);
+constexpr auto kAlibi = FB_MEMBER(problem.alibi);
+constexpr auto kAlibiFile = FB_MEMBER(problem.files.alibi);
+constexpr auto kSinks = FB_MEMBER(problem.sinks);
+constexpr auto kSinksFile = FB_MEMBER(problem.files.sinks);
+constexpr auto kDo = FB_MEMBER(problem.d_o);
+constexpr auto kDoFile = FB_MEMBER(problem.files.d_o);
 constexpr auto kSeed = FB_MEMBER(problem.seed);
 constexpr auto kValues = FB_MEMBER(problem.values);
 constexpr auto kInput = FB_MEMBER(problem.files.bundle);
@@ -34,6 +42,8 @@ constexpr auto kKName = FB_MEMBER(problem.files.k_name);
 constexpr auto kVName = FB_MEMBER(problem.files.v_name);
 constexpr auto kDoName = FB_MEMBER(problem.files.do_name);
 constexpr auto kMaskName = FB_MEMBER(problem.files.mask_name);
+constexpr auto kSinksName = FB_MEMBER(problem.files.sinks_name);
+constexpr auto kAlibiName = FB_MEMBER(problem.files.alibi_name);
 constexpr auto kLayout = FB_MEMBER(problem.files.layout);
 
 // ---- what the general functions of parse.h do not say ----
@@ -48,35 +58,35 @@ constexpr Recorded recorded_window() {
           .value = [](const Case& c) { return value_of(at(c)); }};
 }
 
-Axis parse_mask(const Asked& a) {
+template <auto kind>
+using KindOf = std::remove_cvref_t<decltype(kind(std::declval<Case&>()))>;
+
+/// A tensor that is made as one of the words of an enumeration says, or read from a file.
+template <auto kind, auto file>
+Axis parse_word_or_file(const Asked& a) {
+  using Kind = KindOf<kind>;
   Axis axis;
   for_each_word_or_file(a.setting, [&](const std::string& item) {
-    const PaddingMask kind = item == "none"     ? PaddingMask::kNone
-                             : item == "random" ? PaddingMask::kRandom
-                                                : PaddingMask::kFile;
-    axis.push_back([kind, item](Case& c) {
-      c.problem.padding = kind;
-      c.problem.files.mask = kind == PaddingMask::kFile ? item : "";
+    const Kind made = from_name<Kind>(item).value_or(Kind::kFile);
+    axis.push_back([made, item](Case& c) {
+      kind(c) = made;
+      file(c) = made == Kind::kFile ? item : "";
     });
   });
   return axis;
 }
-std::string mask_text(const Case& c) {
-  const Problem& p = c.problem;
-  return p.padding == PaddingMask::kFile ? p.files.mask : std::string(name(p.padding));
+template <auto kind, auto file>
+std::string word_or_file(const Case& c) {
+  return kind(c) == KindOf<kind>::kFile ? file(c) : std::string(name(kind(c)));
 }
-bool mask_said(const Case& c) {
-  const Problem& p = c.problem;
-  switch (p.padding) {
-    case PaddingMask::kRandom:
-      return true;
-    case PaddingMask::kFile:
-      return !p.files.mask.empty();  // a mask inside the bundle is used without being asked for
-    case PaddingMask::kNone:
-      return p.files.any();
-  }
-  no_such_enumerator();
+/// A tensor inside the bundle is used without being asked for, so the usual word is said beside
+/// one.
+template <auto kind, auto file>
+bool says_word_or_file(const Case& c) {
+  if (kind(c) == KindOf<kind>::kFile) return !file(c).empty();
+  return is_set<kind>(c) || !c.problem.files.bundle.empty();
 }
+
 std::string mask_label(const Case& c) {
   switch (c.problem.padding) {
     case PaddingMask::kNone:
@@ -88,42 +98,29 @@ std::string mask_label(const Case& c) {
   }
   no_such_enumerator();
 }
+std::string alibi_label(const Case& c) {
+  return c.problem.alibi == Alibi::kFile ? c.problem.files.alibi
+                                         : fmt::format("alibi_{}", name(c.problem.alibi));
+}
+std::string sinks_label(const Case& c) {
+  switch (c.problem.sinks) {
+    case Sinks::kNone:
+      return "no_sinks";
+    case Sinks::kRandom:
+      return "sinks";
+    case Sinks::kFile:
+      return c.problem.files.sinks;
+  }
+  no_such_enumerator();
+}
 Value recorded_mask(const Case& c) { return std::string(name(c.problem.padding)); }
 bool random_mask(const Case& c) { return c.problem.padding == PaddingMask::kRandom; }
 Value recorded_mask_keep(const Case& c) {
   return random_mask(c) ? Value(c.problem.mask_keep) : Value();
 }
 
-Axis parse_do(const Asked& a) {
-  Axis axis;
-  for_each_word_or_file(a.setting, [&](const std::string& item) {
-    const GradSource kind = item == "ones"     ? GradSource::kOnes
-                            : item == "random" ? GradSource::kRandom
-                                               : GradSource::kFile;
-    axis.push_back([kind, item](Case& c) {
-      c.problem.d_o = kind;
-      c.problem.files.d_o = kind == GradSource::kFile ? item : "";
-    });
-  });
-  return axis;
-}
-std::string do_text(const Case& c) {
-  const Problem& p = c.problem;
-  return p.d_o == GradSource::kFile ? p.files.d_o : std::string(name(p.d_o));
-}
 bool do_said(const Case& c) {
-  const Problem& p = c.problem;
-  if (!p.needs_gradients()) return false;
-  switch (p.d_o) {
-    case GradSource::kRandom:
-      return true;
-    case GradSource::kFile:
-      return !p.files.d_o.empty();
-    case GradSource::kOnes:
-      // A gradient inside the bundle is used without being asked for.
-      return !p.files.bundle.empty();
-  }
-  no_such_enumerator();
+  return c.problem.needs_gradients() && says_word_or_file<kDo, kDoFile>(c);
 }
 void reset_do(Case& c) {
   c.problem.d_o = Problem{}.d_o;
@@ -146,6 +143,12 @@ Value recorded_scale(const Case& c) { return c.problem.softmax_scale(); }
 bool from_files(const Case& c) { return c.problem.files.any(); }
 bool mask_from_file(const Case& c) {
   return !c.problem.files.bundle.empty() || c.problem.padding == PaddingMask::kFile;
+}
+bool sinks_from_file(const Case& c) {
+  return !c.problem.files.bundle.empty() || c.problem.sinks == Sinks::kFile;
+}
+bool alibi_from_file(const Case& c) {
+  return !c.problem.files.bundle.empty() || c.problem.alibi == Alibi::kFile;
 }
 bool do_from_file(const Case& c) {
   return !c.problem.files.bundle.empty() || c.problem.d_o == GradSource::kFile;
@@ -172,6 +175,10 @@ Value recorded_input(const Case& c) {
   if (set_and_read<kKName, from_files>(c)) text += "; k_name=" + f.k_name;
   if (set_and_read<kVName, from_files>(c)) text += "; v_name=" + f.v_name;
   if (p.padding == PaddingMask::kFile && !f.mask.empty()) text += "; mask=" + f.mask;
+  if (p.alibi == Alibi::kFile && !f.alibi.empty()) text += "; alibi=" + f.alibi;
+  if (p.alibi == Alibi::kFile && is_set<kAlibiName>(c)) text += "; alibi_name=" + f.alibi_name;
+  if (p.sinks == Sinks::kFile && !f.sinks.empty()) text += "; sinks=" + f.sinks;
+  if (p.sinks == Sinks::kFile && is_set<kSinksName>(c)) text += "; sinks_name=" + f.sinks_name;
   if (p.needs_gradients() && p.d_o != GradSource::kOnes)
     text += fmt::format("; do={}", p.d_o == GradSource::kFile && !f.d_o.empty()
                                        ? std::string_view(f.d_o)
@@ -295,7 +302,8 @@ constexpr Field kRows[] = {
                .abbreviation = "right", .column = kMasks}},
     {.name = "mask", .value = "M",
      .help = "keys that are kept: none, random or FILE (default: none)", .rank = {3, 3, 0, 4},
-     .parse = parse_mask, .text = mask_text, .said = mask_said, .label = mask_label,
+     .parse = parse_word_or_file<kPadding, kMaskFile>, .text = word_or_file<kPadding, kMaskFile>,
+     .said = says_word_or_file<kPadding, kMaskFile>, .label = mask_label,
      .needs = Feature::kKeyMask,
      .recorded = erasing(one_of(recorded<&Workload::mask>(recorded_mask), words_of<PaddingMask>),
                          erase_keep),
@@ -310,7 +318,8 @@ constexpr Field kRows[] = {
      .shown = {.phrase = "{} kept", .abbreviation = "keep", .column = kMasks, .cell = nothing}},
     {.name = "do", .value = "G",
      .help = "gradient of the output: ones, random or FILE (default: ones)", .rank = {3, 5, 0, 3},
-     .parse = parse_do, .text = do_text, .said = do_said,
+     .parse = parse_word_or_file<kDo, kDoFile>, .text = word_or_file<kDo, kDoFile>,
+     .said = do_said,
      .label = [](const Case& c) { return fmt::format("do_{}", name(c.problem.d_o)); },
      .has_effect = [](const Case& c) { return c.problem.needs_gradients(); }, .reset = reset_do,
      .idle = "is for gradients: backward, or --pass backward or both"},
@@ -324,6 +333,19 @@ constexpr Field kRows[] = {
      .rank = {3, 4, 0, 1}, .parse = parse_reals<kSoftcap, kNotNegative>, .text = print<kSoftcap>,
      .said = is_set<kSoftcap>, .needs = Feature::kSoftcap,
      .recorded = between(in_workload<kSoftcap>(), 0), .shown = {.phrase = "softcap {}"}},
+    {.name = "alibi", .value = "A",
+     .help = "a score loses slope * |i + kv_len - q_len - j|, a slope a query head: none, standard or "
+             "FILE (default: none)",
+     .rank = {3, 4, 0, 1}, .parse = parse_word_or_file<kAlibi, kAlibiFile>,
+     .text = word_or_file<kAlibi, kAlibiFile>, .said = says_word_or_file<kAlibi, kAlibiFile>,
+     .label = alibi_label, .needs = Feature::kAlibi,
+     .recorded = in_workload<kAlibi>(words_of<Alibi>), .shown = {.phrase = "{} ALiBi"}},
+    {.name = "sinks", .value = "S",
+     .help = "one more logit a query head, without a value: none, random or FILE (default: none)",
+     .rank = {3, 4, 0, 1}, .parse = parse_word_or_file<kSinks, kSinksFile>,
+     .text = word_or_file<kSinks, kSinksFile>, .said = says_word_or_file<kSinks, kSinksFile>,
+     .label = sinks_label, .needs = Feature::kSinks,
+     .recorded = in_workload<kSinks>(words_of<Sinks>), .shown = {.phrase = "{} sinks"}},
     {.name = "seed", .value = "N", .help = "of the random tensors and the random mask (default: 0)",
      .rank = {3, 4, 0, 1}, .parse = parse_seeds, .text = print<kSeed>, .said = is_set<kSeed>,
      .recorded = between(recorded<&Workload::seed>(recorded_as<kSeed>), 0)},
@@ -335,7 +357,7 @@ constexpr Field kRows[] = {
      .idle = "needs random tensors, which --input and --q replace",
      .recorded = in_workload<kValues>(words_of<Values>),
      .shown = {.phrase = "{} values"}},
-    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask and do",
+    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask, sinks, alibi_slopes, do",
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kInput>,
      .text = print<kInput>, .said = is_set<kInput>,
      .recorded = noted(recorded<&Workload::input>(recorded_input), "'random', or the files")},
@@ -372,6 +394,16 @@ constexpr Field kRows[] = {
      .text = print<kMaskName>, .said = set_and_read<kMaskName, mask_from_file>,
      .has_effect = mask_from_file, .reset = reset_to_default<kMaskName>,
      .idle = "needs --input, or --mask FILE"},
+    {.name = "sinks_name", .value = "NAME", .help = "(default: sinks)", .heading = kTensors,
+     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kSinksName>,
+     .text = print<kSinksName>, .said = set_and_read<kSinksName, sinks_from_file>,
+     .has_effect = sinks_from_file, .reset = reset_to_default<kSinksName>,
+     .idle = "needs --input, or --sinks FILE"},
+    {.name = "alibi_name", .value = "NAME", .help = "(default: alibi_slopes)", .heading = kTensors,
+     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kAlibiName>,
+     .text = print<kAlibiName>, .said = set_and_read<kAlibiName, alibi_from_file>,
+     .has_effect = alibi_from_file, .reset = reset_to_default<kAlibiName>,
+     .idle = "needs --input, or --alibi FILE"},
     {.name = "layout", .value = "L", .help = "axes in files: {} (default: bhsd)",
      .words = choices_of<Layout>,
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kLayout>,

@@ -34,6 +34,9 @@ TEST(Features, EachIsNoticedByItself) {
   p = {};
   p.softcap = 1e-3;
   EXPECT_EQ(used(p), Features{Feature::kSoftcap});
+  p.softcap = 0;
+  p.sinks = Sinks::kFile;
+  EXPECT_EQ(used(p), Features{Feature::kSinks});
   p = {};
   for (const Pass pass : {Pass::kBackward, Pass::kBoth}) {
     p.pass = pass;

@@ -217,7 +217,7 @@ TEST_P(TileOpsTest, CappedProductsAreWithinAFewUlpOfTanhAndOddAndKeepNan) {
   for (const float sign : {1.0f, -1.0f}) {
     std::vector<float> y(x), slope(x.size());
     for (float& v : y) v *= sign;
-    ops.row_cap(y.data(), static_cast<std::int64_t>(y.size()), 0.5f, slope.data());
+    ops.row_score(y.data(), static_cast<std::int64_t>(y.size()), {0.5f}, slope.data());
     for (std::size_t i = 0; i < x.size(); ++i) {
       const double want = std::tanh(sign * static_cast<double>(x[i]) / 4);
       const double ulp = std::ldexp(1.0, std::max(std::ilogb(want), -126) - 23);
@@ -229,12 +229,49 @@ TEST_P(TileOpsTest, CappedProductsAreWithinAFewUlpOfTanhAndOddAndKeepNan) {
     std::vector<float> bad(static_cast<std::size_t>(n), 1.0f);
     bad.back() = NAN;
     std::vector<float> slope(bad);
-    ops.row_cap(bad.data(), n, 1.0f, slope.data());
+    ops.row_score(bad.data(), n, {1.0f}, slope.data());
     EXPECT_TRUE(std::isnan(bad.back()));
     EXPECT_TRUE(std::isnan(slope.back()));
     if (n > 1) {
       EXPECT_NEAR(bad[0], std::tanh(0.5), 1e-7);
     }
+  }
+}
+
+TEST_P(TileOpsTest, AlibiTakesTheDistanceOfEachKeyFromTheScoreOfARowOfATile) {
+  constexpr std::int64_t kM = 30, kN = 45, kK = 20;
+  const std::int64_t words = ops.words(kK), stride = round_up(kN, ops.cols);
+  const auto q = random_values(kM * kK, 21), k = random_values(kN * kK, 22);
+  std::vector<float> a(static_cast<std::size_t>(kM * round_up(words, ops.lanes)));
+  ops.pack_rows({q.data(), Dtype::kF32, kK}, kM, kK, 1.0f, a.data(), round_up(words, ops.lanes));
+  std::vector<float> b(static_cast<std::size_t>(stride * words));
+  ops.pack_panels_transposed({k.data(), Dtype::kF32, kK}, kN, kK, 1.0f, b.data());
+  const MatrixA left = {a.data(), round_up(words, ops.lanes), 1};
+  const MatrixB right = {b.data(), ops.cols, words * ops.cols};
+  std::vector<float> s(static_cast<std::size_t>(kM * stride)), p(s.size(), NAN);
+  ops.gemm(kM, kN, words, left, right, {s.data(), stride}, Write::kStore, {});
+  std::vector<float> keys;  // gaps, as padding leaves them
+  for (std::int64_t j = 0; j < stride; ++j) keys.push_back(static_cast<float>(3 * j % 50));
+  const ScoreRow score = {0, keys.data(), 0.5f, 0.25f, 7};
+  const std::vector<float> max(kM, 0.2f);
+  std::vector<float> sum(static_cast<std::size_t>(kM * ops.lanes));
+  const SoftmaxRows rows = {max.data(), sum.data(), 1.5f, {}, nullptr, score};
+  ASSERT_TRUE(ops.gemm_exp2(kM, kN, words, left, right, {p.data(), stride}, rows, {}));
+  for (std::int64_t i = 0; i < kM; ++i) {
+    double want = 0;
+    ScoreRow row = score;
+    row.own += static_cast<float>(i);
+    std::vector<float> copy(s.begin() + i * stride, s.begin() + (i + 1) * stride);
+    ops.row_score(copy.data(), kN, row, nullptr);
+    for (std::int64_t j = 0; j < kN; ++j) {
+      const double distance =
+          std::abs(7.0 + static_cast<double>(i) - static_cast<double>(3 * j % 50));
+      const double logit =
+          0.5 * static_cast<double>(s[static_cast<std::size_t>(i * stride + j)]) - 0.25 * distance;
+      ASSERT_NEAR(copy[static_cast<std::size_t>(j)], logit, 1e-5) << i << ", " << j;
+      want += std::exp2(1.5 * (logit - 0.2));
+    }
+    EXPECT_NEAR(ops.row_sum(sum.data() + i * ops.lanes, ops.lanes) / want, 1, 1e-5) << i;
   }
 }
 
@@ -251,13 +288,13 @@ TEST_P(TileOpsTest, ProductsUnderACapAreThoseOfTheRowOperation) {
   const MatrixA left = {a.data(), round_up(words, ops.lanes), 1};
   const MatrixB right = {b.data(), ops.cols, words * ops.cols};
   ops.gemm(kM, kN, words, left, right, {s.data(), stride}, Write::kStore, {});
-  ops.row_cap(s.data(), kM * stride, 0.7f, want_slope.data());
+  ops.row_score(s.data(), kM * stride, {0.7f}, want_slope.data());
   const std::vector<float> max(kM, 0.2f);
   std::vector<std::int64_t> end;
   for (std::int64_t i = 0; i < kM; ++i) end.push_back(std::min(kN, 10 + i));
   std::vector<float> p(s.size(), NAN), sum(static_cast<std::size_t>(kM * ops.lanes));
   SoftmaxRows rows = {
-      max.data(), sum.data(), 1.5f, {{}, end}, nullptr, 0.7f, {slope.data(), stride}};
+      max.data(), sum.data(), 1.5f, {{}, end}, nullptr, {0.7f}, {slope.data(), stride}};
   ASSERT_TRUE(ops.gemm_exp2(kM, kN, words, left, right, {p.data(), stride}, rows, {}));
   for (std::int64_t i = 0; i < kM; ++i) {
     double want = 0;

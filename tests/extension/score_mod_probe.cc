@@ -1,4 +1,5 @@
-// After score_mod.patch, which adds ALiBi after the soft cap, and tells `paper` alone.
+// After score_mod.patch, which adds a drift along the keys after the soft cap, and tells `paper`
+// alone.
 #include <fmt/format.h>
 
 #include "data/inputs.h"
@@ -25,14 +26,14 @@ Problem capped() {
   p.softcap = 5;
   return p;
 }
-Problem biased() {
+Problem drifting() {
   Problem p = plain();
-  p.alibi = true;
+  p.drift = 3;
   return p;
 }
 Problem both() {
   Problem p = capped();
-  p.alibi = true;
+  p.drift = 3;
   p.causal = true;
   p.padding = PaddingMask::kRandom;
   return p;
@@ -40,7 +41,7 @@ Problem both() {
 
 void kernels_that_were_not_told_refuse_it_by_name() {
   for (const Kernel* kernel : registry::kernels())
-    expect_taken_or_refused_by_name(*kernel, biased(), "--alibi");
+    expect_taken_or_refused_by_name(*kernel, drifting(), "--drift");
 }
 
 bool right(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level) {
@@ -52,7 +53,7 @@ void who_was_told_is_right() {
   for (const Kernel* kernel : registry::kernels()) {
     if (!opted_in(*kernel)) continue;
     const std::string& name = kernel->info().name;
-    for (const Problem& p : {capped(), biased(), both()}) {
+    for (const Problem& p : {capped(), drifting(), both()}) {
       const Inputs in = data::make_inputs(p);
       const Outputs out = computed(*kernel, p, in);
       for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample})
@@ -61,15 +62,15 @@ void who_was_told_is_right() {
       other.softcap = p.softcap > 0 ? 0 : 5;
       expect(!right(other, in, out, VerifyLevel::kFull), "a soft cap changes nothing");
       other = p;
-      other.alibi = !p.alibi;
-      expect(!right(other, in, out, VerifyLevel::kFull), "ALiBi changes nothing");
+      other.drift = p.drift == 0 ? 3 : 0;
+      expect(!right(other, in, out, VerifyLevel::kFull), "a drift changes nothing");
     }
   }
 }
 
 /// Automatic differentiation, dual numbers and the paper's backward against the closed form.
 void gradients_agree() {
-  for (const Problem& p : {capped(), biased(), both()})
+  for (const Problem& p : {capped(), drifting(), both()})
     for (const oracle::ChainLink& link : oracle::check_gradient_chain(p, data::make_inputs(p)))
       expect(link.ran() && link.ok(), fmt::format("{} ({})", link.name, link.on));
 }

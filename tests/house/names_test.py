@@ -15,6 +15,7 @@ MOST = 3
 EXCEPTIONS = {
     "lib/core/extents.h": "the members of Shape by name, for messages about extents",
     "lib/report/fields.h": "members of other records, such as the peaks', which happen to have these names",
+    "lib/data/resolve.cc": "what a bundle may hold beside q, k and v: tensors that a flag wins over",
     "app/case/dry_run.cc": "headings of what routing chose for a case",
     "app/check/check_suite.cc": "what narrows the suite by what it means; 'deterministic' is the name of a row of it",
 }

@@ -35,6 +35,7 @@ struct ChainCase {
   bool causal;
   double keep, logits;
   double softcap = 0;
+  Sinks sinks = Sinks::kNone;
 };
 
 constexpr ChainCase kCases[] = {
@@ -49,6 +50,14 @@ constexpr ChainCase kCases[] = {
     {"head_dim_1", {1, 1, 1, 40, 40, 1}, true, 1, 3},
     {"softcap_among_the_scores", {2, 4, 2, 20, 25, 6}, true, 0.5, 1, 0.8},
     {"softcap_far_below_them", {1, 2, 2, 33, 33, 8}, false, 1, 3, 0.05},
+    {"sinks", {2, 4, 2, 20, 25, 6}, true, 0.5, 1, 0, Sinks::kRandom},
+    {"sinks_beside_empty_rows_under_a_softcap",
+     {1, 2, 1, 30, 11, 5},
+     true,
+     0.7,
+     3,
+     0.8,
+     Sinks::kRandom},
 };
 
 class ChainTest : public testing::TestWithParam<ChainCase> {};
@@ -64,12 +73,13 @@ TEST_P(ChainTest, EveryLinkAgreesForBothLosses) {
     p.padding = c.keep < 1 ? PaddingMask::kRandom : PaddingMask::kNone;
     p.mask_keep = c.keep;
     p.softcap = c.softcap;
+    p.sinks = c.sinks;
     const Inputs in = host::random_inputs(p, static_cast<float>(c.logits));
     const auto links = check_gradient_chain(p, in);
     ASSERT_EQ(links.size(), 8u);
     for (const ChainLink& link : links) {
       EXPECT_TRUE(link.ran()) << link.name;
-      EXPECT_GE(link.tensors.size(), 3u) << link.name;
+      EXPECT_GE(link.tensors.size(), c.sinks == Sinks::kNone ? 3u : 4u) << link.name;
       EXPECT_TRUE(link.ok()) << describe({link});
     }
   }
@@ -199,7 +209,7 @@ struct Numbers {
   Problem problem;
   Inputs inputs;
   Definition def{problem, inputs};
-  Doubles q, k, v, d_o, q_way, k_way, v_way;
+  Doubles q, k, v, d_o, sinks, q_way, k_way, v_way, sinks_way;
   Numbers() {
     problem.shape = {1, 2, 1, 13, 9, 4};
     problem.scale = 0.5;
@@ -208,15 +218,17 @@ struct Numbers {
     std::normal_distribution<double> normal;
     for (Doubles* x : {&q, &d_o, &q_way}) x->resize(2 * 13 * 4);
     for (Doubles* x : {&k, &v, &k_way, &v_way}) x->resize(9 * 4);
-    for (Doubles* x : {&q, &k, &v, &d_o, &q_way, &k_way, &v_way})
+    for (Doubles* x : {&sinks, &sinks_way}) x->resize(2);
+    for (Doubles* x : {&q, &k, &v, &d_o, &sinks, &q_way, &k_way, &v_way, &sinks_way})
       for (double& y : *x) y = normal(generator);
   }
   Numbers(const Numbers&) = delete;  // def refers to its neighbours
   Numbers& operator=(const Numbers&) = delete;
   Group group() const { return group_of(def); }
   Group group_of(const Definition& definition) const {
-    return {&definition, 0, 0, q.data(), d_o.data(), k.data(), v.data()};
+    return {&definition, 0, 0, q.data(), d_o.data(), k.data(), v.data(), sinks.data()};
   }
+  Directions way() const { return {q_way.data(), k_way.data(), v_way.data(), sinks_way.data()}; }
 };
 
 TEST(Autodiff, SeesAWrongGradientFormula) {
@@ -251,16 +263,16 @@ TEST(Autodiff, LeavesNoTapeFilesBehind) {
 TEST(Autodiff, AgreesWithDualNumbersAlongADirection) {
   const Numbers n;
   const GroupGradients g = differentiate(n.group(), Formulation::kFlash);
-  const auto slope =
-      directional_derivatives(n.group(), n.q_way.data(), n.k_way.data(), n.v_way.data());
+  const Slopes slope = directional_derivatives(n.group(), n.way());
   const auto along = [](const Doubles& gradient, const Doubles& way) {
     double sum = 0;
     for (std::size_t i = 0; i < way.size(); ++i) sum += gradient[i] * way[i];
     return sum;
   };
-  EXPECT_NEAR(along(g.dq, n.q_way), slope[0], 1e-13);
-  EXPECT_NEAR(along(g.dk, n.k_way), slope[1], 1e-13);
-  EXPECT_NEAR(along(g.dv, n.v_way), slope[2], 1e-13);
+  EXPECT_NEAR(along(g.dq, n.q_way), slope.q, 1e-13);
+  EXPECT_NEAR(along(g.dk, n.k_way), slope.k, 1e-13);
+  EXPECT_NEAR(along(g.dv, n.v_way), slope.v, 1e-13);
+  EXPECT_NEAR(along(g.dsinks, n.sinks_way), slope.sinks, 1e-13);
 }
 
 TEST(Dual, DerivativesAreDifferenceQuotients) {
@@ -284,18 +296,27 @@ TEST(Dual, RunsThroughTheDefinitionLikeTheMatrixForm) {
     return out;
   };
   const auto q = moving(n.q, n.q_way, 0), k = moving(n.k, n.k_way, 1), v = moving(n.v, n.v_way, 2);
+  const std::vector<Dual> still = moving(n.v, Doubles(n.v.size(), 0.0), 2);
+  const std::vector<Dual> sinks = moving(n.sinks, n.sinks_way, 2);
   std::vector<Dual> o(4), p(9);
-  std::array<double, 3> slope{};
-  for (std::int64_t r = 0; r < 2 * 13; ++r) {
-    normal_row<Dual>(n.group().head(r / 13), r % 13, q.data() + r * 4, k.data(), v.data(), o.data(),
-                     p.data());
-    for (std::size_t c = 0; c < 4; ++c)
-      for (std::size_t a = 0; a < 3; ++a)
-        slope[a] += n.d_o[static_cast<std::size_t>(r) * 4 + c] * o[c].slope[a];
-  }
-  const auto want =
-      directional_derivatives(n.group(), n.q_way.data(), n.k_way.data(), n.v_way.data());
-  for (std::size_t a = 0; a < 3; ++a) EXPECT_NEAR(slope[a], want[a], 1e-13);
+  const auto add = [&](const std::vector<Dual>& values, const std::vector<Dual>& logits,
+                       std::array<double, 3>& slope) {
+    for (std::int64_t r = 0; r < 2 * 13; ++r) {
+      normal_row<Dual>(n.group().head(r / 13), r % 13, q.data() + r * 4, k.data(), values.data(),
+                       logits.data() + r / 13, o.data(), p.data());
+      for (std::size_t c = 0; c < 4; ++c)
+        for (std::size_t a = 0; a < 3; ++a)
+          slope[a] += n.d_o[static_cast<std::size_t>(r) * 4 + c] * o[c].slope[a];
+    }
+  };
+  std::array<double, 3> of_values{}, of_sinks{};
+  add(v, moving(n.sinks, Doubles(2, 0.0), 2), of_values);
+  add(still, sinks, of_sinks);
+  const Slopes want = directional_derivatives(n.group(), n.way());
+  EXPECT_NEAR(of_values[0], want.q, 1e-13);
+  EXPECT_NEAR(of_values[1], want.k, 1e-13);
+  EXPECT_NEAR(of_values[2], want.v, 1e-13);
+  EXPECT_NEAR(of_sinks[2], want.sinks, 1e-13);
 }
 
 }  // namespace

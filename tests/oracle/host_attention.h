@@ -32,7 +32,16 @@ enum class Defect {
   kChannelsSwapped,  ///< the middle channel of each changes places with its neighbour
   kShortWeights,     ///< P and dS are rounded to f16 where f32 is promised
   kStaleTile,        ///< 16 rows of the last head of each are those of the head before
-  kSlopeLeftOut,     ///< dS as if scores had no soft cap; not in kDefects, most cases have none
+  // Not in kDefects, since most cases have neither a soft cap nor ALiBi nor sinks.
+  kSlopeLeftOut,      ///< dS as if scores had no soft cap
+  kSinkLeftOut,       ///< of O, LSE and the gradients but its own
+  kSinkHasValue,      ///< that of the last key
+  kSinkOfNextHead,    ///< each head takes its neighbour's
+  kLseWithoutSink,    ///< of the result; P is right
+  kSinkGradientSign,  ///< dsinks is the other way round
+  kSinkGradientOfLastBatch,
+  kAlibiTopLeft,     ///< distances as if query 0 were aligned on key 0
+  kAlibiOfNextHead,  ///< each head takes its neighbour's slope
 };
 
 inline constexpr Defect kDefects[] = {
@@ -60,7 +69,15 @@ inline const char* name(Defect d) {
                                            "channels swapped",
                                            "P in 16 bits",
                                            "stale tile",
-                                           "slope left out"};
+                                           "slope left out",
+                                           "sink left out",
+                                           "sink has a value",
+                                           "sink of the next head",
+                                           "LSE without sink",
+                                           "sign of dsinks",
+                                           "dsinks of the last batch element",
+                                           "ALiBi aligned at the top left",
+                                           "ALiBi of the next head"};
   return kNames[static_cast<int>(d)];
 }
 
@@ -90,6 +107,11 @@ inline Inputs random_inputs(const Problem& p, float logit_scale = 1) {
     if (p.d_o == GradSource::kOnes)
       for (std::int64_t i = 0; i < in.d_o.count(); ++i) in.d_o.set(i, 1);
   }
+  for (std::int64_t n = 0; p.alibi != Alibi::kNone && n < s.b * s.h; ++n)
+    in.alibi_slopes.push_back(std::exp2(-0.7f * static_cast<float>(n % s.h + 1)));
+  if (p.sinks != Sinks::kNone)
+    for (std::int64_t h = 0; h < s.h; ++h)
+      in.sinks.push_back(std::log(static_cast<float>(s.kv_len)) + normal(generator));
   if (p.padding != PaddingMask::kNone) {
     std::bernoulli_distribution keep(p.mask_keep);
     for (std::int64_t i = 0; i < s.b * s.kv_len; ++i)
@@ -106,6 +128,7 @@ inline Outputs empty_outputs(const Problem& p) {
     out.dq = Tensor(p.dtype, p.shape.q_dims());
     out.dk = Tensor(p.dtype, p.shape.k_dims());
     out.dv = Tensor(p.dtype, p.shape.v_dims());
+    if (p.sinks != Sinks::kNone) out.dsinks = Tensor(Dtype::kF32, p.shape.sink_dims());
   }
   out.poison();
   return out;
@@ -121,6 +144,7 @@ class Attention {
   }
 
   Outputs run() {
+    for (std::int64_t h = 0; h < out_.dsinks.count(); ++h) out_.dsinks.set(h, 0);
     const auto kv_size = static_cast<std::size_t>(s_.kv_len * s_.d);
     for (std::int64_t b = 0; b < s_.b; ++b)
       for (std::int64_t h_kv = 0; h_kv < s_.h_kv; ++h_kv) {
@@ -207,6 +231,30 @@ class Attention {
     int terms_ = 0;
   };
 
+  /// What ALiBi takes from a score.
+  float penalty(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
+    if (in_.alibi_slopes.empty()) return 0;
+    const std::int64_t of = defect_ == Defect::kAlibiOfNextHead ? (h + 1) % s_.h : h;
+    const std::int64_t own = defect_ == Defect::kAlibiTopLeft ? i : i + s_.kv_len - s_.q_len;
+    return in_.alibi_slopes[static_cast<std::size_t>(b * s_.h + of)] *
+           static_cast<float>(std::abs(own - j));
+  }
+  /// -inf: none.
+  float sink(std::int64_t h) const {
+    if (in_.sinks.empty() || defect_ == Defect::kSinkLeftOut)
+      return -std::numeric_limits<float>::infinity();
+    const std::int64_t of = defect_ == Defect::kSinkOfNextHead ? (h + 1) % s_.h : h;
+    return in_.sinks[static_cast<std::size_t>(of)];
+  }
+  /// Adds what a row gives to dsinks.
+  void sink_gradient(std::int64_t b, std::int64_t h, float lse, float row_d) {
+    if (out_.dsinks.empty()) return;
+    if (defect_ == Defect::kSinkGradientOfLastBatch && b != s_.b - 1) return;
+    const float sign = defect_ == Defect::kSinkGradientSign ? 1.0f : -1.0f;
+    const float share = std::exp(in_.sinks[static_cast<std::size_t>(h)] - lse);
+    out_.dsinks.set(h, out_.dsinks.at(h) + sign * share * row_d);
+  }
+
   /// Of the soft cap that made this score.
   float slope(float s) const {
     if (p_.softcap == 0 || defect_ == Defect::kSlopeLeftOut) return 1;
@@ -225,7 +273,7 @@ class Attention {
   Outputs out_;
   std::vector<float> k_, v_;  // of the current K/V head
   Sums dk_, dv_;
-  std::vector<float> q_, s_row_;  // of the current query row
+  std::vector<float> q_, s_row_, slopes_;  // of the current query row
   Sums sum_, o_;
 };
 
@@ -234,6 +282,7 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
   const std::int64_t d = s_.d;
   q_.clear();
   for (std::int64_t c = 0; c < d; ++c) q_.push_back(in_.q.at(b, h, i, c));
+  slopes_.assign(static_cast<std::size_t>(s_.kv_len), 1.0f);
   s_row_.assign(static_cast<std::size_t>(s_.kv_len), -std::numeric_limits<float>::infinity());
   o_.assign(static_cast<std::size_t>(d));
   sum_.assign(1);
@@ -243,9 +292,20 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
     float& s = s_row_.data()[j];
     s = scale_ * dot(q_.data(), k_.data() + j * d, d);
     if (const auto cap = static_cast<float>(p_.softcap); cap > 0) s = cap * std::tanh(s / cap);
+    slopes_.data()[j] = slope(s);
+    s -= penalty(b, h, i, j);
     max = std::max(max, s_row_.data()[j]);
   }
+  const bool empty = std::isinf(max);
+  max = std::max(max, sink(h));
   const float one = 1;
+  if (!std::isinf(sink(h))) {
+    const float p = std::exp(sink(h) - max);
+    sum_.add(p, &one, 0, 1);
+    sum_.next();
+    if (defect_ == Defect::kSinkHasValue)
+      o_.add(round(p), v_.data() + (s_.kv_len - 1) * d, 0, static_cast<std::size_t>(d));
+  }
   float running = -std::numeric_limits<float>::infinity();
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     const float score = s_row_.data()[j];
@@ -259,7 +319,6 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
   }
   const std::vector<float>& sums = o_.finish();
   const float sum = sum_.finish()[0];
-  const bool empty = std::isinf(max);
   const bool unnormalised = defect_ == Defect::kRowUnnormalised && i == s_.q_len / 2;
   const bool zero =
       empty || (defect_ == Defect::kLateRowsZero && i >= s_.q_len - (s_.q_len + 7) / 8);
@@ -269,9 +328,10 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
     if (defect_ == Defect::kDoubleRounding) o = to_f32(to_bf16(o * (1 + 0x1p-16f)));
     out_.o.set(first + c, o);
   }
-  const float lse = empty ? max : max + std::log(sum);
-  out_.lse.set(out_.lse.dims().index(b, h, i, 0),
-               defect_ == Defect::kLseBase2 ? lse * 1.44269504f : lse);
+  const float lse = std::isinf(max) ? max : max + std::log(sum);
+  float stored = defect_ == Defect::kLseBase2 ? lse * 1.44269504f : lse;
+  if (defect_ == Defect::kLseWithoutSink) stored += std::log1p(-std::exp(sink(h) - lse));
+  out_.lse.set(out_.lse.dims().index(b, h, i, 0), stored);
   if (p_.needs_gradients()) row_gradients(b, h, i, lse);
 }
 
@@ -289,11 +349,11 @@ void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i,
     row_d += d_o.back() * out_.o.at(first + c);
   }
   if (defect_ == Defect::kDDropped) row_d = 0;
+  sink_gradient(b, h, lse, row_d);
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     if (std::isinf(s_row_.data()[j])) continue;
     const float p = std::exp(s_row_.data()[j] - lse);
-    const float ds =
-        round(p * (dot(d_o.data(), v_.data() + j * d, d) - row_d) * slope(s_row_.data()[j]));
+    const float ds = round(p * (dot(d_o.data(), v_.data() + j * d, d) - row_d) * slopes_.data()[j]);
     const auto at = static_cast<std::size_t>(j * d);
     dv_.add(round(p), d_o.data(), at, columns);
     dk_.add(ds * scale_, q_.data(), at, columns);

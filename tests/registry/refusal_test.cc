@@ -57,6 +57,12 @@ Problem with(Feature f, Problem p) {
     case Feature::kSoftcap:
       p.softcap = 50;
       break;
+    case Feature::kAlibi:
+      p.alibi = Alibi::kStandard;
+      break;
+    case Feature::kSinks:
+      p.sinks = Sinks::kRandom;
+      break;
     case Feature::kValueDim:
       p.shape.own_d_v = p.shape.d / 2;
       break;

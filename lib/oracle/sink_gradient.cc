@@ -1,0 +1,64 @@
+#include "oracle/sink_gradient.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "oracle/equal.h"
+
+namespace flashbench::oracle {
+namespace {
+
+std::uint64_t hash(double x) { return std::bit_cast<std::uint32_t>(static_cast<float>(x)); }
+
+}  // namespace
+
+void SinkGradient::add(const RowStats& row) {
+  ++rows_;
+  const double log_p = sink_ - row.lse, p = std::exp(log_p), term = -p * row.d;
+  value_ += term;
+  low_ = std::min(low_, value_);
+  high_ = std::max(high_, value_);
+  squares_ += square(term);
+  shift_ += p * row.d_shift;
+  alike_ += term * std::sqrt(row.alike);
+  const StoreError stored = rounding_.of_gradient(term, p, 1);
+  lost_ += stored.lost;
+  const double noise = row.noise_of(p, log_p, sink_noise(sink_)) + square(p) * row.from_lse() +
+                       rounding_.of(p).random;
+  errors_[combined(row.query, 1)] += std::sqrt(noise) * row.d;
+  errors_[combined(row.query, 2)] += p * std::sqrt(row.d_noise);
+  errors_[combined(combined(hash(row.lse), hash(row.d)), 3)] += std::sqrt(stored.random);
+}
+
+void SinkGradient::expect(std::size_t n, Expected& into) const {
+  double computed = square(kF32Roundoff * value_) + square(shift_) + square(lost_) +
+                    square(alike_) + sum_noise(rows_, square(high_ - low_), squares_);
+  for (const auto& [what, error] : errors_) computed += square(error);
+  into.value[n] = value_;
+  into.noise[n] = {Rounding(Dtype::kF32).stored(value_), computed};
+  into.excess[n] = excess(1);
+}
+
+Expected expect_sink_gradients(const Definition& def, const std::vector<RowStats>& stats) {
+  if (!def.has_sinks() || !def.has_gradients()) return {};
+  const Shape& s = def.shape();
+  Expected all(s.h, 1);
+  for (std::int64_t h = 0; h < s.h; ++h) {
+    SinkGradient gradient(def, h);
+    for (std::int64_t b = 0; b < s.b; ++b)
+      for (std::int64_t i = 0; i < s.q_len; ++i)
+        gradient.add(stats[static_cast<std::size_t>((b * s.h + h) * s.q_len + i)]);
+    gradient.expect(static_cast<std::size_t>(h), all);
+  }
+  return all;
+}
+
+Expected expect_sink_gradients(const Definition& def, const std::vector<RowPart>& all_rows) {
+  std::vector<RowStats> stats;
+  for (const RowPart& part : all_rows)
+    stats.insert(stats.end(), part.results.stats.begin(), part.results.stats.end());
+  return expect_sink_gradients(def, stats);
+}
+
+}  // namespace flashbench::oracle

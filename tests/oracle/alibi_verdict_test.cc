@@ -1,0 +1,58 @@
+// ALiBi adds to each score what the distance of its query and its key says.
+#include <gtest/gtest.h>
+
+#include "oracle/verify.h"
+#include "tests/oracle/flavours.h"
+#include "tests/oracle/host_attention.h"
+#include "tests/oracle/verdicts.h"
+
+namespace flashbench::oracle {
+namespace {
+
+constexpr VerifyLevel kLevels[] = {VerifyLevel::kFull, VerifyLevel::kSample};
+
+Problem with_alibi(const Shape& shape, Dtype dtype, bool causal) {
+  Problem p = problem(shape, dtype, causal);
+  p.alibi = Alibi::kStandard;
+  return p;
+}
+
+TEST(Alibi, RightResultsOfAllKindsOfInputsPassWithRoomToSpare) {
+  for (const host::Flavour& flavour : host::kFlavours)
+    for (const bool causal : {false, true})
+      for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16, Dtype::kF16}) {
+        Problem p = with_alibi({1, 2, 1, 60, 75, 16}, dtype, causal);
+        p.d_o = flavour.d_o;
+        Inputs in = host::random_inputs(p);
+        flavour.change(in);
+        const Outputs out = host::attention(p, in);
+        for (const VerifyLevel level : kLevels)
+          for (const TensorVerdict& t : Reference(p, in, level).verify(out).tensors)
+            EXPECT_LE(t.error_over_noise, 1.5)
+                << flavour.name << (causal ? ", causal, " : ", ") << flashbench::name(dtype) << ", "
+                << t.tensor << ", " << name(level);
+      }
+}
+
+TEST(Alibi, LeftOutOrAlignedAtTheTopLeftOrOfAnotherHeadFails) {
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16})
+    for (const VerifyLevel level : kLevels) {
+      const Problem p = with_alibi({2, 4, 2, 150, 200, 16}, dtype, true);
+      const Inputs in = host::random_inputs(p);
+      const Reference reference(p, in, level);
+      ASSERT_TRUE(reference.verify(host::attention(p, in)).ok());
+      for (const auto defect : {host::Defect::kAlibiOfNextHead, host::Defect::kAlibiTopLeft})
+        EXPECT_FALSE(reference.verify(host::attention(p, in, defect)).ok())
+            << host::name(defect) << ", " << name(level);
+      Inputs without = host::random_inputs(p);
+      without.alibi_slopes.clear();
+      EXPECT_FALSE(reference.verify(host::attention(p, without)).ok()) << name(level);
+      // The slopes of one batch element are not those of the other.
+      Inputs other = host::random_inputs(p);
+      other.alibi_slopes.back() *= 1.02f;
+      EXPECT_FALSE(reference.verify(host::attention(p, other)).ok()) << name(level);
+    }
+}
+
+}  // namespace
+}  // namespace flashbench::oracle
