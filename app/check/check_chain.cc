@@ -61,6 +61,10 @@ std::vector<ChainCase> chain_suite() {
   softcap.softcap = 0.7;
   Problem sinks = chain_problem(kGrouped, true, kRandom);
   sinks.sinks = Sinks::kRandom;
+  Problem value_dim = chain_problem(kGrouped, true, kRandom);
+  value_dim.shape.own_d_v = 13;
+  Problem narrow_values = chain_problem(kPlain, false, kNone);
+  narrow_values.shape.own_d_v = 5, narrow_values.sinks = Sinks::kRandom;
   Problem alibi = chain_problem(kGrouped, true, kRandom);
   alibi.alibi = Alibi::kStandard, alibi.softcap = 2;
   Problem sinks_alone = chain_problem(kFewKeys, true, kNone);
@@ -71,6 +75,8 @@ std::vector<ChainCase> chain_suite() {
           {"gradient_chain/causal_padded", chain_problem(kPlain, true, kRandom)},
           {"gradient_chain/window_padded", window},
           {"gradient_chain/softcap", softcap},
+          {"gradient_chain/value_dim", value_dim},
+          {"gradient_chain/narrow_values_sinks", narrow_values},
           {"gradient_chain/alibi_softcap", alibi},
           {"gradient_chain/sinks", sinks},
           {"gradient_chain/sinks_alone_window_softcap", sinks_alone},

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <thread>
 
 namespace flashbench::cpu {
 namespace {
@@ -24,7 +23,8 @@ constexpr Blocks kWidestHead = {192, 192};  ///< K, V, dK and dV of more keys wo
 constexpr std::int64_t kNarrowUpTo = 128, kWideUpTo = 256;
 
 constexpr Blocks blocks_of(const Shape& s) {
-  return s.d <= kNarrowUpTo ? kNarrowHead : s.d <= kWideUpTo ? kWideHead : kWidestHead;
+  const std::int64_t d = s.widest_d();
+  return d <= kNarrowUpTo ? kNarrowHead : d <= kWideUpTo ? kWideHead : kWidestHead;
 }
 
 /// Keys of a work item; fewer where there would be less than four items a thread.
@@ -35,30 +35,6 @@ std::int64_t choose_kv_block(const Shape& s, const TileOps& ops, int threads) {
 }
 
 }  // namespace
-
-DqAccumulator::DqAccumulator(std::int64_t q_blocks_in_all, bool in_order)
-    : in_order_(in_order), count_(q_blocks_in_all) {}
-
-void DqAccumulator::reset() {
-  const auto n = static_cast<std::size_t>(count_);
-  if (!in_order_) {
-    if (!mutex_) mutex_ = std::make_unique<std::mutex[]>(n);
-    return;
-  }
-  if (!turn_) turn_ = std::make_unique<std::atomic<std::int64_t>[]>(n);
-  for (std::size_t i = 0; i < n; ++i) turn_[i].store(0, std::memory_order_relaxed);
-}
-
-std::size_t DqAccumulator::bytes(std::int64_t q_blocks_in_all, bool in_order) {
-  return static_cast<std::size_t>(q_blocks_in_all) *
-         (in_order ? sizeof(std::atomic<std::int64_t>) : sizeof(std::mutex));
-}
-
-void DqAccumulator::wait_for_turn(std::int64_t q_block, std::int64_t key_block) const {
-  // Key blocks are drawn in ascending order, so the lowest one in flight never waits.
-  while (turn_[static_cast<std::size_t>(q_block)].load(std::memory_order_acquire) != key_block)
-    std::this_thread::yield();
-}
 
 static_assert(std::max({kNarrowHead.queries, kWideHead.queries, kWidestHead.queries}) <=
               FlashBackward::kMaxQBlock);
@@ -73,7 +49,9 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
       kv_block_(choose_kv_block(shape, ops, threads)),
       q_blocks_(blocks(shape.q_len, q_block_)),
       d_stride_(tile_stride(shape.d)),
-      a_stride_(tile_stride(ops.words(shape.d))),
+      v_stride_(tile_stride(shape.d_v())),
+      q_stride_(tile_stride(ops.words(shape.d))),
+      do_stride_(tile_stride(ops.words(shape.d_v()))),
       p_stride_(tile_stride(kv_block_)),
       f32_ops_(tile_ops(e.isa)),
       score_(p),
@@ -87,14 +65,15 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
 FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
   Tiles t{};
   t.k_t = carver.take(kv_block_ * ops.words(shape.d));
-  t.v_t = carver.take(kv_block_ * ops.words(shape.d));
-  t.k_b = carver.take(rows_b_floats(kv_block_));
+  t.v_t = carver.take(kv_block_ * ops.words(shape.d_v()));
+  t.k_b = carver.take(rows_b_floats(kv_block_, shape.d));
   t.dk = carver.take(kv_block_ * d_stride_);
-  t.dv = carver.take(kv_block_ * d_stride_);
-  t.q = carver.take(q_block_ * a_stride_);
-  t.d_o = carver.take(q_block_ * a_stride_);
-  t.q_b = pairs() ? carver.take(rows_b_floats(q_block_)) : t.q;
-  t.d_o_b = pairs() ? carver.take(rows_b_floats(q_block_)) : t.d_o;
+  t.dv = carver.take(kv_block_ * v_stride_);
+  t.q = carver.take(q_block_ * q_stride_);
+  t.d_o = carver.take(q_block_ * do_stride_);
+  t.q_b = pairs() ? carver.take(rows_b_floats(q_block_, shape.d)) : t.q;
+  t.d_o_b = pairs() ? carver.take(rows_b_floats(q_block_, shape.d_v())) : t.d_o;
+  t.o_row = carver.take(v_stride_);
   t.p = carver.take(ops.words(q_block_) * p_stride_);
   t.p_sum = carver.take(q_block_ * ops.lanes);
   t.ds_rows = carver.take(ops.words(q_block_) * p_stride_);
@@ -103,13 +82,13 @@ FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
   return t;
 }
 
-std::int64_t FlashBackward::rows_b_floats(std::int64_t n) const {
-  return pairs() ? ops.words(n) * round_up(shape.d, ops.cols) : n * d_stride_;
+std::int64_t FlashBackward::rows_b_floats(std::int64_t n, std::int64_t d) const {
+  return pairs() ? ops.words(n) * round_up(d, ops.cols) : n * tile_stride(d);
 }
 
-MatrixB FlashBackward::rows_b(const float* data, std::int64_t n) const {
+MatrixB FlashBackward::rows_b(const float* data, std::int64_t n, std::int64_t d) const {
   if (pairs()) return {data, ops.cols, ops.words(n) * ops.cols};
-  return {data, d_stride_, ops.cols};
+  return {data, tile_stride(d), ops.cols};
 }
 
 std::size_t FlashBackward::workspace_bytes() const {
@@ -138,17 +117,18 @@ void FlashBackward::allocate() {
 }
 
 double FlashBackward::flop_executed(const std::vector<Visibility>& sees) const {
-  double pairs = 0;
+  double products = 0;
   for (const Visibility& v : sees)
     for (std::int64_t key = 0; key < v.kept().count(); key += kv_block_) {
       const std::int64_t keys = std::min(kv_block_, v.kept().count() - key);
       const QueryBlocks see = query_blocks(v, key, keys);
       for (std::int64_t block = see.begin; block < see.end; ++block) {
         const ComputedPairs tile = query_tile(v, 0, block, key, keys, true).pairs;
-        pairs += static_cast<double>(2 * (tile.elements + tile.by_column) + tile.by_row);
+        products += static_cast<double>((shape.d + shape.d_v()) * (tile.elements + tile.by_column) +
+                                        shape.d * tile.by_row);
       }
     }
-  return 2.0 * static_cast<double>(shape.d * shape.h) * pairs;
+  return 2.0 * static_cast<double>(shape.h) * products;
 }
 
 FlashBackward::QueryBlocks FlashBackward::query_blocks(const Visibility& v, std::int64_t first,
@@ -184,18 +164,21 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   const std::size_t dscores = floats(ops.words(q_block_) * p_stride_);
   const std::size_t copies = pairs() ? 1 : 0;  // of operands that f32 does not need twice
-  return {
-      2 * floats(queries) * sizeof(float) + sink_gradient_.bytes() + positions_.bytes(),
-      per_thread * (2 * floats(kv_block_ * ops.words(shape.d)) + floats(rows_b_floats(kv_block_))),
-      per_thread * 2 * (floats(q_block_ * a_stride_) + copies * floats(rows_b_floats(q_block_))),
-      per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes) +
-                    (score_.cap > 0 ? floats(q_block_ * p_stride_) : 0)),
-      per_thread * (dscores + copies * floats(q_block_ * p_stride_)),
-      per_thread * floats(kv_block_ * d_stride_),
-      per_thread * floats(kv_block_ * d_stride_),
-      floats(queries * dq_stride_) * sizeof(float) +
-          DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
-      0};
+  return {2 * floats(queries) * sizeof(float) + sink_gradient_.bytes() + positions_.bytes(),
+          per_thread *
+              (floats(kv_block_ * ops.words(shape.d)) + floats(kv_block_ * ops.words(shape.d_v())) +
+               floats(rows_b_floats(kv_block_, shape.d))),
+          per_thread * (floats(q_block_ * q_stride_) + floats(q_block_ * do_stride_) +
+                        copies * (floats(rows_b_floats(q_block_, shape.d)) +
+                                  floats(rows_b_floats(q_block_, shape.d_v())))),
+          per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes) +
+                        (score_.cap > 0 ? floats(q_block_ * p_stride_) : 0)),
+          per_thread * (dscores + copies * floats(q_block_ * p_stride_)),
+          per_thread * floats(kv_block_ * v_stride_),
+          per_thread * floats(kv_block_ * d_stride_),
+          floats(queries * dq_stride_) * sizeof(float) +
+              DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
+          0};
 }
 
 void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
@@ -239,11 +222,12 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
     const std::int64_t first = block % q_blocks_ * q_block_;
     const std::int64_t rows = std::min(q_block_, shape.q_len - first);
     const PhaseTimer timer(profile, thread, kRows,
-                           convert(2 * rows * shape.d) + touch(rows * (shape.d + 3)));
+                           convert(2 * rows * shape.d_v()) + touch(rows * (shape.d + 3)));
     const std::int64_t row = query_row(b, h, first);
     for (std::int64_t r = 0; r < rows; ++r) {
-      const double d = ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.dk),
-                                   as_f32(rows_of(io.in->d_o, b, h, first + r), t.dv), shape.d);
+      const double d =
+          ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.o_row),
+                      as_f32(rows_of(io.in->d_o, b, h, first + r), t.d_o), shape.d_v());
       if (const float* sink = sink_of(*io.in, h); sink != nullptr)
         sink_gradient_.set(
             row + r, score_.sink_share(*sink, maxima_.max()[row + r], maxima_.log_sum()[row + r]),
@@ -256,37 +240,37 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
     const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], block % q_blocks_);
     accumulator_.begin_with(block, seen.begin / kv_block_);
   }
-  const auto head_bytes = static_cast<std::size_t>(shape.kv_len * shape.d) * size_bytes(dtype);
 #pragma omp for schedule(static)
   for (std::int64_t i = 0; i < shape.b * shape.h_kv; ++i) {
     const std::int64_t b = i / shape.h_kv;
     if (sees[static_cast<std::size_t>(b)].kept().count() == shape.kv_len) continue;
-    std::memset(row_of(io.out->dk, b, i % shape.h_kv, 0), 0, head_bytes);
-    std::memset(row_of(io.out->dv, b, i % shape.h_kv, 0), 0, head_bytes);
+    for (Tensor* t_of : {&io.out->dk, &io.out->dv})
+      std::memset(row_of(*t_of, b, i % shape.h_kv, 0), 0,
+                  static_cast<std::size_t>(shape.kv_len * t_of->dims().d) * size_bytes(dtype));
   }
 }
 
-/// The first row of `src` in f32: where it lies, or a copy.
+/// The first row of `src`, of O or dO, in f32: where it lies, or a copy.
 const float* FlashBackward::as_f32(const RowSource& src, float* copy) const {
   if (dtype == Dtype::kF32) return reinterpret_cast<const float*>(src.base);
-  f32_ops_.pack_rows(src, 1, shape.d, 1.0f, copy, d_stride_);
+  f32_ops_.pack_rows(src, 1, shape.d_v(), 1.0f, copy, v_stride_);
   return copy;
 }
 
 /// Algorithm 2 for one block of keys: everything that these keys take part in.
 void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
-  const std::int64_t d = shape.d;
+  const std::int64_t d = shape.d, d_v = shape.d_v();
   {
     const PhaseTimer timer(item.profile, item.thread, kPack,
-                           convert(3 * item.keys * d) + touch(2 * item.keys * d));
+                           convert(item.keys * (2 * d + d_v)) + touch(item.keys * (d + d_v)));
     const KeptKeys& kept = item.sees->kept();
     const RowSource k = key_rows(item.io->in->k, item.b, item.kv_head, kept, item.first_key);
     const RowSource v = key_rows(item.io->in->v, item.b, item.kv_head, kept, item.first_key);
     ops.pack_panels_transposed(k, item.keys, d, score_.sign, t.k_t);
-    ops.pack_panels_transposed(v, item.keys, d, 1.0f, t.v_t);
-    pack_rows_b(k, item.keys, t.k_b);
+    ops.pack_panels_transposed(v, item.keys, d_v, 1.0f, t.v_t);
+    pack_rows_b(k, item.keys, d, t.k_b);
     std::fill_n(t.dk, item.keys * d_stride_, 0.0f);
-    std::fill_n(t.dv, item.keys * d_stride_, 0.0f);
+    std::fill_n(t.dv, item.keys * v_stride_, 0.0f);
   }
   const QueryBlocks see = query_blocks(*item.sees, item.first_key, item.keys);
   const std::int64_t count = see.end - see.begin;
@@ -308,28 +292,30 @@ void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
 
 void FlashBackward::load_queries(const Item& item, const QueryTile& q, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ,
-                         convert((pairs() ? 4 : 2) * q.rows * shape.d));
+                         convert((pairs() ? 2 : 1) * q.rows * (shape.d + shape.d_v())));
   const RowSource queries = rows_of(item.io->in->q, item.b, q.h, q.first);
   const RowSource d_o = rows_of(item.io->in->d_o, item.b, q.h, q.first);
-  ops.pack_rows(queries, q.rows, shape.d, 1.0f, t.q, a_stride_);
-  ops.pack_rows(d_o, q.rows, shape.d, 1.0f, t.d_o, a_stride_);
+  ops.pack_rows(queries, q.rows, shape.d, 1.0f, t.q, q_stride_);
+  ops.pack_rows(d_o, q.rows, shape.d_v(), 1.0f, t.d_o, do_stride_);
   if (!pairs()) return;
-  pack_rows_b(queries, q.rows, t.q_b);
-  pack_rows_b(d_o, q.rows, t.d_o_b);
+  pack_rows_b(queries, q.rows, shape.d, t.q_b);
+  pack_rows_b(d_o, q.rows, shape.d_v(), t.d_o_b);
 }
 
-/// The B operand of a product that sums over these rows.
-void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, float* dst) const {
+/// The B operand of a product that sums over these n rows of d elements.
+void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, std::int64_t d,
+                                float* dst) const {
   if (pairs())
-    ops.pack_panels(src, n, shape.d, dst, 0, n);
+    ops.pack_panels(src, n, d, dst, 0, n);
   else
-    ops.pack_rows(src, n, shape.d, 1.0f, dst, d_stride_);
+    ops.pack_rows(src, n, d, 1.0f, dst, tile_stride(d));
 }
 
 /// P = exp(S - LSE), as 2^(factor·(QKᵀ - max) - log_sum), and dS = P∘(dP - D) of one tile,
 /// under a soft cap times its slope.
 void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const {
-  const std::int64_t words = ops.words(shape.d), row = query_row(item.b, q.h, q.first);
+  const std::int64_t words = ops.words(shape.d), v_words = ops.words(shape.d_v());
+  const std::int64_t row = query_row(item.b, q.h, q.first);
   const MatrixC slope = {t.slope, p_stride_};
   const ScoreRow score =
       score_.row(*item.io->in, item.b, q.h, q.first, positions_.of(item.b, item.first_key));
@@ -337,7 +323,7 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
     const PhaseTimer timer(
         item.profile, item.thread, kP,
         product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements) + slope_cost(q));
-    ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, a_stride_, 1},
+    ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, q_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
                        {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(),
                         maxima_.log_sum() + row, score, slope},
@@ -345,46 +331,47 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
   }
   const PhaseTimer timer(
       item.profile, item.thread, kDs,
-      product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements, pairs() ? 2 : 1) +
+      product_to_operands(q.rows, q.keys, shape.d_v(), q.pairs.elements, pairs() ? 2 : 1) +
           touch(q.rows * ops.words(q.keys)) + slope_cost(q));
-  ops.gemm_dscores(q.rows, q.keys, words, {t.d_o, a_stride_, 1},
-                   {t.v_t, ops.cols, words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
+  ops.gemm_dscores(q.rows, q.keys, v_words, {t.d_o, do_stride_, 1},
+                   {t.v_t, ops.cols, v_words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
                    t.p, {delta_ + row, delta_low_ + row}, q.sees.seen(), slope);
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
 void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Tiles& t) {
-  const std::int64_t d = shape.d;
+  const std::int64_t d = shape.d, d_v = shape.d_v();
   const std::int64_t block = (item.b * shape.h + q.h) * q_blocks_ + q.block;
   float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   {
     const PhaseTimer timer(item.profile, item.thread, kDv,
-                           product(q.keys, d, q.rows, Write::kAdd, q.pairs.by_column));
-    ops.gemm(q.keys, d, ops.words(q.rows), {t.p, 1, p_stride_, q.sees.seen()},
-             rows_b(t.d_o_b, q.rows), {t.dv, d_stride_}, Write::kAddShortSums, {});
+                           product(q.keys, d_v, q.rows, Write::kAdd, q.pairs.by_column));
+    ops.gemm(q.keys, d_v, ops.words(q.rows), {t.p, 1, p_stride_, q.sees.seen()},
+             rows_b(t.d_o_b, q.rows, d_v), {t.dv, v_stride_}, Write::kAddShortSums, {});
   }
   {
     const PhaseTimer timer(item.profile, item.thread, kDk,
                            product(q.keys, d, q.rows, Write::kAdd, q.pairs.by_column));
     ops.gemm(q.keys, d, ops.words(q.rows), {t.ds_rows, 1, p_stride_, q.sees.seen()},
-             rows_b(t.q_b, q.rows), {t.dk, d_stride_}, Write::kAdd, {});
+             rows_b(t.q_b, q.rows, d), {t.dk, d_stride_}, Write::kAdd, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDq,
                          product(q.rows, d, q.keys, Write::kAdd, q.pairs.by_row));
   accumulator_.contribute(block, item.key_block, [&] {
     ops.gemm(q.rows, d, ops.words(q.keys), {t.ds, p_stride_, 1, q.sees.seen()},
-             rows_b(t.k_b, item.keys), {dq, dq_stride_}, Write::kAdd, {});
+             rows_b(t.k_b, item.keys, d), {dq, dq_stride_}, Write::kAdd, {});
   });
 }
 
 /// Rows of dK and dV go to where the kept keys lie in the tensors.
 void FlashBackward::store_dk_dv(const Item& item, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kStore, convert(2 * item.keys * shape.d));
+  const PhaseTimer timer(item.profile, item.thread, kStore,
+                         convert(item.keys * (shape.d + shape.d_v())));
   for (std::int64_t r = 0; r < item.keys; ++r) {
     const std::int64_t key = item.sees->kept().rows().row(item.first_key + r);
     ops.row_store(t.dk + r * d_stride_, shape.d, static_cast<float>(scale), dtype,
                   row_of(item.io->out->dk, item.b, item.kv_head, key));
-    ops.row_store(t.dv + r * d_stride_, shape.d, 1.0f, dtype,
+    ops.row_store(t.dv + r * v_stride_, shape.d_v(), 1.0f, dtype,
                   row_of(item.io->out->dv, item.b, item.kv_head, key));
   }
 }

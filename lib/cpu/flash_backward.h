@@ -1,53 +1,12 @@
 #pragma once
 
-#include <atomic>
-#include <memory>
-#include <mutex>
-
 #include "cpu/attention_pass.h"
+#include "cpu/dq_accumulator.h"
 #include "cpu/key_positions.h"
 #include "cpu/sink_gradient.h"
 #include "system/buffer.h"
 
 namespace flashbench::cpu {
-
-/// Lets several threads add to dQ. Either under a lock per block of queries, in whatever order they
-/// come (fast; the last bits of sums differ from run to run), or in the order of the key blocks
-/// (deterministic: a thread waits until the key block before its own has been added). In order,
-/// each block of keys from the first to the last that a block of queries sees contributes exactly
-/// once.
-class DqAccumulator {
- public:
-  DqAccumulator(std::int64_t q_blocks_in_all, bool in_order);
-
-  /// Calls add() once it is this key block's turn to write to the block of queries.
-  template <typename Add>
-  void contribute(std::int64_t q_block, std::int64_t key_block, Add&& add) {
-    if (in_order_) {
-      wait_for_turn(q_block, key_block);
-      add();
-      turn_[static_cast<std::size_t>(q_block)].store(key_block + 1, std::memory_order_release);
-    } else {
-      const std::lock_guard lock(mutex_[static_cast<std::size_t>(q_block)]);
-      add();
-    }
-  }
-  void reset();
-  /// The first block of keys that contributes to a block of queries. Before any does.
-  void begin_with(std::int64_t q_block, std::int64_t key_block) {
-    if (in_order_)
-      turn_[static_cast<std::size_t>(q_block)].store(key_block, std::memory_order_relaxed);
-  }
-  static std::size_t bytes(std::int64_t q_blocks_in_all, bool in_order);
-
- private:
-  void wait_for_turn(std::int64_t q_block, std::int64_t key_block) const;
-
-  bool in_order_;
-  std::int64_t count_;
-  std::unique_ptr<std::mutex[]> mutex_;
-  std::unique_ptr<std::atomic<std::int64_t>[]> turn_;
-};
 
 /// FlashAttention-2, Algorithm 2: the outer loop is over blocks of keys, whose dK and dV a thread
 /// accumulates alone, the inner one over the blocks of queries that see them, to whose dQ it adds;
@@ -80,9 +39,10 @@ class FlashBackward final : public AttentionPass {
     float* v_t;      ///< Vᵀ panels
     float* k_b;      ///< K, summed over keys
     float* dk;       ///< [kv_block][d_stride]
-    float* dv;       ///< [kv_block][d_stride]
-    float* q;        ///< [q_block][a_stride], rows of Q
-    float* d_o;      ///< [q_block][a_stride], rows of dO
+    float* dv;       ///< [kv_block][v_stride]
+    float* q;        ///< [q_block][q_stride], rows of Q
+    float* d_o;      ///< [q_block][do_stride], rows of dO
+    float* o_row;    ///< a row of O in f32
     float* q_b;      ///< Q, summed over queries
     float* d_o_b;    ///< dO, likewise
     float* p;        ///< [words(q_block)][p_stride], P summed over queries
@@ -115,14 +75,14 @@ class FlashBackward final : public AttentionPass {
                        std::int64_t first_key, std::int64_t keys, bool count) const;
   bool pairs() const { return ops.per_word > 1; }
   /// The B operand of a product that sums over n rows of d elements, and its size in floats.
-  std::int64_t rows_b_floats(std::int64_t n) const;
-  MatrixB rows_b(const float* data, std::int64_t n) const;
+  std::int64_t rows_b_floats(std::int64_t n, std::int64_t d) const;
+  MatrixB rows_b(const float* data, std::int64_t n, std::int64_t d) const;
   void prepare_rows(const Operands& io, const std::vector<Visibility>& sees, const Tiles& t,
                     PhaseProfile* profile, int thread);
   const float* as_f32(const RowSource& src, float* copy) const;
   void compute_key_block(const Item& item, const Tiles& t);
   void load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
-  void pack_rows_b(const RowSource& src, std::int64_t n, float* dst) const;
+  void pack_rows_b(const RowSource& src, std::int64_t n, std::int64_t d, float* dst) const;
   void compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const;
   /// Slopes of a tile, written or read.
   PhaseCost slope_cost(const QueryTile& q) const {
@@ -144,7 +104,7 @@ class FlashBackward final : public AttentionPass {
   }
 
   std::int64_t q_block_, kv_block_, q_blocks_;
-  std::int64_t d_stride_, a_stride_, p_stride_;
+  std::int64_t d_stride_, v_stride_, q_stride_, do_stride_, p_stride_;
   const TileOps& f32_ops_;  ///< for what is no product
   ScoreFactor score_;
   KeyPositions positions_;

@@ -24,7 +24,7 @@ constexpr std::int64_t kMinSplit = 256;  ///< keys; fewer do not pay for combini
 
 /// Keys of a block.
 std::int64_t choose_keys(const Problem& p) {
-  const auto row_bytes = p.shape.d * static_cast<std::int64_t>(size_bytes(p.dtype));
+  const auto row_bytes = p.shape.widest_d() * static_cast<std::int64_t>(size_bytes(p.dtype));
   return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes, 16), 32, 256);
 }
 
@@ -44,6 +44,7 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e)
       keys_(choose_keys(p)),
       splits_(choose_splits(shape, threads)),
       d_stride_(tile_stride(shape.d)),
+      o_stride_(tile_stride(shape.d_v())),
       s_stride_(tile_stride(keys_)),
       score_(p),
       positions_(p),
@@ -53,15 +54,15 @@ FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
   Tiles t{};
   t.q = carver.take(rows_ * d_stride_);
   t.s = carver.take(rows_ * s_stride_);
-  t.kv = carver.take(keys_ * d_stride_);
+  t.kv = carver.take(keys_ * std::max(d_stride_, o_stride_));
   return t;
 }
 
 FlashDecode::Part FlashDecode::part(std::int64_t kv_head, std::int64_t split) {
-  const std::size_t size = floats(rows_ * d_stride_) + 2 * floats(rows_);
+  const std::size_t size = floats(rows_ * o_stride_) + 2 * floats(rows_);
   Carver pieces(parts_.as<float>() + static_cast<std::size_t>(kv_head * splits_ + split) * size);
   Part p{};
-  p.o = pieces.take(rows_ * d_stride_);
+  p.o = pieces.take(rows_ * o_stride_);
   p.max = pieces.take(rows_);
   p.sum = pieces.take(rows_);
   return p;
@@ -78,10 +79,10 @@ std::vector<std::string> FlashDecode::phases() const {
 
 std::vector<std::size_t> FlashDecode::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
-  return {per_thread * (floats(rows_ * d_stride_) + floats(keys_ * d_stride_)),
+  return {per_thread * (floats(rows_ * d_stride_) + floats(keys_ * std::max(d_stride_, o_stride_))),
           per_thread * floats(rows_ * s_stride_), positions_.bytes(), 0,
           static_cast<std::size_t>(shape.b * shape.h_kv * splits_) *
-              (floats(rows_ * d_stride_) + 2 * floats(rows_)) * sizeof(float)};
+              (floats(rows_ * o_stride_) + 2 * floats(rows_)) * sizeof(float)};
 }
 
 void FlashDecode::allocate() {
@@ -95,7 +96,7 @@ void FlashDecode::allocate() {
 double FlashDecode::flop_executed(const std::vector<Visibility>& sees) const {
   double keys = 0;
   for (const Visibility& v : sees) keys += v.keys(0, shape.q_len).size();
-  return 4.0 * static_cast<double>(shape.d * shape.h_kv * rows_) * keys;
+  return 2.0 * static_cast<double>((shape.d + shape.d_v()) * shape.h_kv * rows_) * keys;
 }
 
 void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
@@ -121,7 +122,7 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
 #pragma omp for schedule(static)
     for (std::int64_t i = 0; i < kv_heads * rows_; ++i) {
       const PhaseTimer timer(profile, thread, kCombine,
-                             touch(splits_ * shape.d) + convert(shape.d));
+                             touch(splits_ * shape.d_v()) + convert(shape.d_v()));
       combine(io, sees, i / rows_, i % rows_);
     }
   }
@@ -132,21 +133,23 @@ RowSource FlashDecode::source(const Tensor& tensor, const Item& item, std::int64
   return key_rows(tensor, item.b, item.kv_head, item.sees->kept(), first);
 }
 
-/// The same rows where d is a multiple of the vector; else copied to `tile` and padded with zeros.
+/// The same rows of d elements where these are a multiple of the vector; else copied to `tile` and
+/// padded with zeros.
 RowSource FlashDecode::whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
-                                     float* tile) const {
-  if (shape.d % ops.lanes == 0) return rows;
-  const PhaseTimer timer(item.profile, item.thread, kLoad, convert(keys * shape.d));
-  ops.pack_rows(rows, keys, shape.d, 1.0f, tile, d_stride_);
-  return {tile, Dtype::kF32, d_stride_, nullptr};
+                                     std::int64_t d, float* tile) const {
+  if (d % ops.lanes == 0) return rows;
+  const PhaseTimer timer(item.profile, item.thread, kLoad, convert(keys * d));
+  ops.pack_rows(rows, keys, d, 1.0f, tile, tile_stride(d));
+  return {tile, Dtype::kF32, tile_stride(d), nullptr};
 }
 
 /// FLOP and bytes of a product of [rows, d] (Q or O) with `keys` rows of K or V read in place.
-PhaseCost FlashDecode::product_in_place(const RowSource& source, std::int64_t keys) const {
-  const auto pairs = static_cast<double>(rows_ * keys), d = static_cast<double>(shape.d);
-  return PhaseCost{2 * pairs * d,
-                   static_cast<double>(keys) * d * static_cast<double>(size_bytes(source.dtype))} +
-         touch(rows_ * shape.d);
+PhaseCost FlashDecode::product_in_place(const RowSource& source, std::int64_t keys,
+                                        std::int64_t d) const {
+  const auto elements = static_cast<double>(keys * d);
+  return PhaseCost{2 * static_cast<double>(rows_) * elements,
+                   elements * static_cast<double>(size_bytes(source.dtype))} +
+         touch(rows_ * d);
 }
 
 /// Fetches the block that begins with kept key `first` while another one is computed with.
@@ -163,11 +166,11 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
   const Operands& io = *item.io;
   {
     const PhaseTimer timer(item.profile, item.thread, kLoad,
-                           convert(rows_ * shape.d) + touch(rows_ * shape.d));
+                           convert(rows_ * shape.d) + touch(rows_ * shape.d_v()));
     // The heads of a group lie next to each other, so that their queries are consecutive rows.
     ops.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), rows_, shape.d,
                   score_.sign, t.q, d_stride_);
-    std::fill_n(part.o, rows_ * d_stride_, 0.0f);
+    std::fill_n(part.o, rows_ * o_stride_, 0.0f);
     std::fill_n(part.max, rows_, -kInf);
     std::fill_n(part.sum, rows_, 0.0f);
   }
@@ -175,10 +178,10 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
   for (std::int64_t r = 0; r < rows_; ++r) seen[r] = keys_of(*item.sees, r);
   for (std::int64_t first = item.first_key; first < item.last_key; first += keys_) {
     const std::int64_t keys = std::min(keys_, item.last_key - first);
-    const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, t.kv);
+    const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, shape.d, t.kv);
     {
       const PhaseTimer timer(item.profile, item.thread, kScores,
-                             product_in_place(k, keys) + touch(rows_ * keys));
+                             product_in_place(k, keys, shape.d) + touch(rows_ * keys));
       ops.dots(rows_, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
                prefetch(io.in->v, item, first));
     }
@@ -190,15 +193,16 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
             score_.row(*io.in, item.b, item.kv_head * shape.group() + r / shape.q_len,
                        r % shape.q_len, positions_.of(item.b, first));
         absorb_row(ops,
-                   {part.max[r], score_.factor, part.sum + r, 1, part.o + r * d_stride_, score},
-                   shape.d, t.s + r * s_stride_, keys, columns.begin, columns.end);
+                   {part.max[r], score_.factor, part.sum + r, 1, part.o + r * o_stride_, score},
+                   shape.d_v(), t.s + r * s_stride_, keys, columns.begin, columns.end);
         ops.row_scale(t.s + r * s_stride_, keys, share_);
       }
     }
-    const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, t.kv);
-    const PhaseTimer timer(item.profile, item.thread, kAccumulate,
-                           product_in_place(v, keys) + touch(rows_ * (keys + shape.d)));
-    ops.add_rows(rows_, keys, shape.d, {t.s, s_stride_, 1}, v, {part.o, d_stride_},
+    const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, shape.d_v(), t.kv);
+    const PhaseTimer timer(
+        item.profile, item.thread, kAccumulate,
+        product_in_place(v, keys, shape.d_v()) + touch(rows_ * (keys + shape.d_v())));
+    ops.add_rows(rows_, keys, shape.d_v(), {t.s, s_stride_, 1}, v, {part.o, o_stride_},
                  prefetch(io.in->k, item, first + keys_));
   }
 }
@@ -214,22 +218,22 @@ void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& see
   float max = -kInf;
   for (std::int64_t i = 0; i < splits_; ++i) max = std::max(max, part(kv_head, i).max[row]);
   const Part total = part(kv_head, 0);
-  float* o = total.o + row * d_stride_;
+  float* o = total.o + row * o_stride_;
   float sum = 0;
   for (std::int64_t i = 0; i < splits_ && !empty; ++i) {
     const Part p = part(kv_head, i);
     if (p.sum[row] == 0.0f) continue;  // it saw nothing
     const float weight = std::exp2((p.max[row] - max) * score_.factor);
     sum += weight * p.sum[row];
-    ops.row_scale(p.o + row * d_stride_, shape.d, weight);
-    if (i > 0) ops.row_add(o, p.o + row * d_stride_, shape.d);
+    ops.row_scale(p.o + row * o_stride_, shape.d_v(), weight);
+    if (i > 0) ops.row_add(o, p.o + row * o_stride_, shape.d_v());
   }
   Outputs& out = *io.out;
   const float* sink = sink_of(*io.in, h);
   const auto [lse, total_sum] = empty ? ScoreFactor::RowEnd{sink == nullptr ? -kInf : *sink, kInf}
                                       : score_.end_of_row(max, sum, sink);
   out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] = lse;
-  ops.row_store(o, shape.d, 1.0f / (total_sum * share_), dtype, row_of(out.o, b, h, q));
+  ops.row_store(o, shape.d_v(), 1.0f / (total_sum * share_), dtype, row_of(out.o, b, h, q));
 }
 
 }  // namespace flashbench::cpu

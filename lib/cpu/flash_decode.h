@@ -54,8 +54,8 @@ class FlashDecode final : public AttentionPass {
   void attend(const Item& item, const Tiles& t, const Part& part) const;
   RowSource source(const Tensor& tensor, const Item& item, std::int64_t first) const;
   RowSource whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
-                          float* tile) const;
-  PhaseCost product_in_place(const RowSource& source, std::int64_t keys) const;
+                          std::int64_t d, float* tile) const;
+  PhaseCost product_in_place(const RowSource& source, std::int64_t keys, std::int64_t d) const;
   Prefetch prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const;
   void combine(const Operands& io, const std::vector<Visibility>& sees, std::int64_t kv_head,
                std::int64_t row);
@@ -63,7 +63,7 @@ class FlashDecode final : public AttentionPass {
   std::int64_t rows_;  ///< query heads of a group x queries
   std::int64_t keys_;  ///< of a block
   std::int64_t splits_;
-  std::int64_t d_stride_, s_stride_;
+  std::int64_t d_stride_, o_stride_, s_stride_;
   ScoreFactor score_;
   KeyPositions positions_;
   float share_;  ///< what P is multiplied by until O is stored: P·V does not overflow

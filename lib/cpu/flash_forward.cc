@@ -35,14 +35,14 @@ constexpr std::int64_t kMaxQBlock = 384, kMinQBlock = 192;
 constexpr float kFirstMax = 0.0f, kSmallestSum = 0x1p-64f;
 
 constexpr Blocks blocks_of(const Shape& s) {
-  return s.d > kWidestNarrowHead ? kWideHead : kNarrowHead;
+  return s.widest_d() > kWidestNarrowHead ? kWideHead : kNarrowHead;
 }
 
 /// Queries of a work item: as many as keep Q and O in half of L2, since each item streams K and V
 /// once, but at least four items a thread.
 std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
   const std::int64_t row_group = blocks_of(s).row_group;
-  const std::int64_t floats_per_query = tile_stride(ops.words(s.d)) + tile_stride(s.d);
+  const std::int64_t floats_per_query = tile_stride(ops.words(s.d)) + tile_stride(s.d_v());
   const auto bytes_per_query = floats_per_query * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t fits = static_cast<std::int64_t>(l2_cache_bytes()) / 2 / bytes_per_query;
   const std::int64_t largest = std::clamp(fits / row_group * row_group, kMinQBlock, kMaxQBlock);
@@ -71,10 +71,10 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       kv_block_(choose_kv_block(shape, ops)),
       row_group_(std::min(round_up(blocks_of(shape).row_group, ops.rows), q_block_)),
       q_stride_(tile_stride(ops.words(shape.d))),
-      o_stride_(tile_stride(shape.d)),
+      o_stride_(tile_stride(shape.d_v())),
       s_stride_(tile_stride(kv_block_)),
       k_key_(ops.words(shape.d)),
-      v_key_(round_up(shape.d, ops.cols) / ops.per_word),
+      v_key_(round_up(shape.d_v(), ops.cols) / ops.per_word),
       k_floats_(round_up(shape.kv_len, ops.cols) * k_key_),
       v_floats_(round_up(shape.kv_len, ops.per_word) * v_key_),
       score_(p),
@@ -112,14 +112,15 @@ void FlashForward::allocate() {
 }
 
 double FlashForward::flop_executed(const std::vector<Visibility>& sees) const {
-  double pairs = 0;
+  double products = 0;
   for (const Visibility& v : sees)
     for (std::int64_t block = 0; block < shape.q_len; block += q_block_)
       for_tiles(v, block, std::min(q_block_, shape.q_len - block), true,
                 [&](std::int64_t, std::int64_t, const KeyTile& tile) {
-                  pairs += static_cast<double>(tile.pairs.elements + tile.pairs.by_row);
+                  products += static_cast<double>(shape.d * tile.pairs.elements +
+                                                  shape.d_v() * tile.pairs.by_row);
                 });
-  return 2.0 * static_cast<double>(shape.d * shape.h) * pairs;
+  return 2.0 * static_cast<double>(shape.h) * products;
 }
 
 std::vector<std::string> FlashForward::phases() const {
@@ -174,12 +175,12 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
   const KeptKeys& kept = item.sees->kept();
   const std::int64_t keys = std::min(kv_block_, kept.count() - first_key);
   if (keys <= 0) return;
-  const PhaseTimer timer(item.profile, item.thread, kPack, convert(2 * keys * shape.d));
+  const PhaseTimer timer(item.profile, item.thread, kPack, convert(keys * (shape.d + shape.d_v())));
   const Inputs& in = *item.io->in;
   const std::int64_t h = item.h / shape.group();
   ops.pack_panels_transposed(key_rows(in.k, item.b, h, kept, first_key), keys, shape.d, 1.0f,
                              item.k_panels + first_key * k_key_);
-  ops.pack_panels(key_rows(in.v, item.b, h, kept, first_key), keys, shape.d,
+  ops.pack_panels(key_rows(in.v, item.b, h, kept, first_key), keys, shape.d_v(),
                   item.v_panels + first_key * v_key_, 0, keys);
 }
 
@@ -229,7 +230,7 @@ void FlashForward::for_tiles(const Visibility& sees, std::int64_t first_query, s
 /// Some element of O is infinite or NaN.
 bool FlashForward::overflowed(const Item& item, const Tiles& t) const {
   for (std::int64_t r = 0; r < item.rows; ++r)
-    if (!ops.row_is_finite(t.o + r * o_stride_, shape.d)) return true;
+    if (!ops.row_is_finite(t.o + r * o_stride_, shape.d_v())) return true;
   return false;
 }
 
@@ -248,7 +249,7 @@ std::int64_t FlashForward::block_start(KeyRange keys) const {
 
 void FlashForward::load_queries(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ,
-                         convert(item.rows * shape.d) + touch(item.rows * shape.d));
+                         convert(item.rows * shape.d) + touch(item.rows * shape.d_v()));
   ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, shape.d,
                 score_.sign, t.q, q_stride_);
   std::fill_n(t.o, item.rows * o_stride_, 0.0f);
@@ -304,7 +305,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     absorb_row(ops,
                {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
                 t.o + (row + i) * o_stride_, score},
-               shape.d, s_row, keys, tile.rows[i].begin, tile.rows[i].end);
+               shape.d_v(), s_row, keys, tile.rows[i].begin, tile.rows[i].end);
     ++score.own;
     if (item.share != 1.0f) ops.row_scale(s_row, keys, item.share);
     ops.row_to_operand(s_row, keys);
@@ -323,19 +324,19 @@ void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t r
                                 std::int64_t rows, const KeyTile& tile) const {
   const std::int64_t first_key = tile.first, keys = tile.count;
   const PhaseTimer timer(item.profile, item.thread, kAccumulate,
-                         product(rows, shape.d, keys, Write::kAdd, tile.pairs.by_row));
+                         product(rows, shape.d_v(), keys, Write::kAdd, tile.pairs.by_row));
   const std::int64_t block_keys = std::min(kv_block_, item.sees->kept().count() - first_key);
-  ops.gemm(rows, shape.d, ops.words(keys), {t.s, s_stride_, 1, tile.rows.seen()},
+  ops.gemm(rows, shape.d_v(), ops.words(keys), {t.s, s_stride_, 1, tile.rows.seen()},
            {item.v_panels + first_key * v_key_, ops.cols, ops.words(block_keys) * ops.cols},
            {t.o + row * o_stride_, o_stride_}, Write::kAdd,
-           next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d));
+           next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d_v()));
 }
 
 /// O = O / sum and LSE = |scale|·max + ln sum, sink included; 0 and -inf, or the sink, for a row
 /// that saw nothing.
 void FlashForward::finish(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kStore,
-                         convert(item.rows * shape.d) + touch(item.rows));
+                         convert(item.rows * shape.d_v()) + touch(item.rows));
   Outputs& out = *item.io->out;
   const float* sink = sink_of(*item.io->in, item.h);
   const std::int64_t first = out.lse.dims().index(item.b, item.h, item.first_query, 0);
@@ -346,7 +347,7 @@ void FlashForward::finish(const Item& item, const Tiles& t) const {
                                 ? ScoreFactor::RowEnd{sink == nullptr ? -kInf : *sink, kInf}
                                 : score_.end_of_row(t.max[r], ops.row_sum(lanes, ops.lanes), sink);
     out.lse.as<float>()[first + r] = lse;
-    ops.row_store(t.o + r * o_stride_, shape.d, 1.0f / (sum * item.share), dtype,
+    ops.row_store(t.o + r * o_stride_, shape.d_v(), 1.0f / (sum * item.share), dtype,
                   row_of(out.o, item.b, item.h, item.first_query + r));
     if (maxima_ == nullptr) continue;
     maxima_->max()[first + r] = empty ? 0.0f : t.max[r];

@@ -123,7 +123,7 @@ class CpuKernel final : public Kernel {
 
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
-                         Feature::kSoftcap, Feature::kAlibi, Feature::kSinks},
+                         Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kValueDim},
             .dtypes = dtypes_of(CpuElements{}),
             .max_d = kMaxHeadDim};
   }

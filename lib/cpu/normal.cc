@@ -20,10 +20,10 @@ NormalPass::NormalPass(const Problem& p, const Execution& e, const TileOps& oper
     : AttentionPass(p, e, operations),
       q_block_(std::min(kQueries, round_up(shape.q_len, ops.rows))),
       q_blocks_(blocks(shape.q_len, q_block_)),
-      d_stride_(tile_stride(shape.d)),
+      d_stride_(tile_stride(shape.widest_d())),
       matrix_stride_(tile_stride(shape.kv_len)),
-      head_floats_(std::max(round_up(shape.kv_len, ops.cols) * ops.words(shape.d),
-                            ops.words(shape.kv_len) * round_up(shape.d, ops.cols))),
+      head_floats_(std::max(round_up(shape.kv_len, ops.cols) * ops.words(shape.widest_d()),
+                            ops.words(shape.kv_len) * round_up(shape.widest_d(), ops.cols))),
       waves_(shape.b * shape.h_kv, shape.group() * q_blocks_, threads),
       padded_(p.padding != PaddingMask::kNone) {}
 
@@ -71,7 +71,7 @@ NormalPass::Block NormalPass::block_of(std::int64_t wave, std::int64_t i) {
 
 void NormalPass::scores_product(const Tensor& left, const Tensor& right, float factor,
                                 const ScoreMatrix& m, const Timing& timing) {
-  const std::int64_t d = shape.d, words = ops.words(d), group = shape.group();
+  const std::int64_t d = left.dims().d, words = ops.words(d), group = shape.group();
   const std::int64_t chunk = round_up(kKeyStep, ops.cols), chunks = blocks(shape.kv_len, chunk);
   float* a = thread_tile(timing.thread);
   for (std::int64_t wave = 0; wave < waves_.count(); ++wave) {
@@ -103,7 +103,7 @@ void NormalPass::scores_product(const Tensor& left, const Tensor& right, float f
 
 void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float factor, Tensor& out,
                               const Timing& timing) {
-  const std::int64_t d = shape.d, group = shape.group();
+  const std::int64_t d = right.dims().d, group = shape.group();
   const std::int64_t chunks = blocks(shape.kv_len, kKeyStep);
   float* c = thread_tile(timing.thread);
   for (std::int64_t wave = 0; wave < waves_.count(); ++wave) {
@@ -161,8 +161,8 @@ void NormalForward::allocate() {
 }
 
 double NormalForward::flop_executed(const std::vector<Visibility>&) const {
-  return 4.0 * static_cast<double>(shape.b * shape.h * shape.q_len) *
-         static_cast<double>(shape.kv_len * shape.d);
+  return 2.0 * static_cast<double>(shape.b * shape.h * shape.q_len) *
+         static_cast<double>(shape.kv_len * (shape.d + shape.d_v()));
 }
 
 std::vector<std::string> NormalForward::phases() const {

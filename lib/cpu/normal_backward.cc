@@ -15,7 +15,7 @@ constexpr std::int64_t kKeys = 192;
 }  // namespace
 
 NormalBackward::KeyTiles NormalBackward::carve(Carver& carver) const {
-  const std::int64_t d_panels = round_up(shape.d, ops.cols);
+  const std::int64_t d_panels = round_up(shape.widest_d(), ops.cols);
   KeyTiles t{};
   t.dk = carver.take(kKeys * d_stride_);
   t.dv = carver.take(kKeys * d_stride_);
@@ -42,8 +42,8 @@ void NormalBackward::allocate() {
 }
 
 double NormalBackward::flop_executed(const std::vector<Visibility>&) const {
-  return 8.0 * static_cast<double>(shape.b * shape.h * shape.q_len) *
-         static_cast<double>(shape.kv_len * shape.d);
+  return 4.0 * static_cast<double>(shape.b * shape.h * shape.q_len) *
+         static_cast<double>(shape.kv_len * (shape.d + shape.d_v()));
 }
 
 std::vector<std::string> NormalBackward::phases() const {
@@ -95,7 +95,7 @@ void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) {
 /// dV = Pᵀ·dO and dK = scale·dSᵀ·Q, summed over the query heads of a group; 0 for hidden keys.
 void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibility>& sees,
                                    PhaseProfile* profile, int thread) {
-  const std::int64_t d = shape.d, cols = ops.cols;
+  const std::int64_t d = shape.d, d_v = shape.d_v(), cols = ops.cols;
   const std::int64_t key_blocks = blocks(shape.kv_len, kKeys);
   const ScoreMatrix& p = forward_.probabilities();
   Carver carver(key_tiles_[static_cast<std::size_t>(thread)].as<float>());
@@ -112,23 +112,23 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
       const std::int64_t h = kv_head * shape.group() + j / q_blocks_;
       const std::int64_t first = j % q_blocks_ * q_block_;
       const std::int64_t rows = std::min(q_block_, shape.q_len - first);
-      const PhaseCost one = convert(rows * d) + product(keys, d, rows, Write::kAdd);
-      timer.add(one + one);  // dV and dK
+      timer.add(convert(rows * (d + d_v)) + product(keys, d, rows, Write::kAdd) +
+                product(keys, d_v, rows, Write::kAdd));
       ops.pack_panels(rows_of(io.in->q, b, h, first), rows, d, t.q_panels, 0, rows);
-      ops.pack_panels(rows_of(io.in->d_o, b, h, first), rows, d, t.do_panels, 0, rows);
-      ops.gemm(keys, d, rows, {matrix_row(p, b, h, first) + first_key, 1, p.stride},
+      ops.pack_panels(rows_of(io.in->d_o, b, h, first), rows, d_v, t.do_panels, 0, rows);
+      ops.gemm(keys, d_v, rows, {matrix_row(p, b, h, first) + first_key, 1, p.stride},
                {t.do_panels, cols, rows * cols}, {t.dv, d_stride_}, Write::kAddShortSums, {});
       ops.gemm(keys, d, rows, {matrix_row(ds_, b, h, first) + first_key, 1, ds_.stride},
                {t.q_panels, cols, rows * cols}, {t.dk, d_stride_}, Write::kAdd, {});
     }
-    timer.add(convert(2 * keys * d));
+    timer.add(convert(keys * (d + d_v)));
     const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
     for (std::int64_t r = 0; r < keys; ++r) {
       const std::int64_t key = first_key + r;
       const float keep = kept.holds(key) ? 1.0f : 0.0f;
       ops.row_store(t.dk + r * d_stride_, d, keep * static_cast<float>(scale), dtype,
                     row_of(io.out->dk, b, kv_head, key));
-      ops.row_store(t.dv + r * d_stride_, d, keep, dtype, row_of(io.out->dv, b, kv_head, key));
+      ops.row_store(t.dv + r * d_stride_, d_v, keep, dtype, row_of(io.out->dv, b, kv_head, key));
     }
   }
 }

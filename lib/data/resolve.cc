@@ -24,6 +24,8 @@ struct Axis {
       if (e.member == member) flag = e.name;
     given = has(flags, flag);
   }
+  Axis(std::int64_t& extent, const char* name, const Given& flags)
+      : flag(name), value(&extent), given(has(flags, name)) {}
 
   const char* flag = "";
   std::int64_t* value;
@@ -43,10 +45,14 @@ class Claims {
         h_kv_(p.shape, &Shape::h_kv, given),
         q_len_(p.shape, &Shape::q_len, given),
         kv_len_(p.shape, &Shape::kv_len, given),
-        d_(p.shape, &Shape::d, given) {}
+        d_(p.shape, &Shape::d, given),
+        own_d_v_(p.shape.d_v()),
+        d_v_(own_d_v_, "d_v", given) {}
 
-  void query_side(const Located& at) { four_axes(at, h_, q_len_); }
-  void key_side(const Located& at) { four_axes(at, h_kv_, kv_len_); }
+  void q(const Located& at) { four_axes(at, h_, q_len_, d_); }
+  void k(const Located& at) { four_axes(at, h_kv_, kv_len_, d_); }
+  void v(const Located& at) { four_axes(at, h_kv_, kv_len_, d_v_); }
+  void d_o(const Located& at) { four_axes(at, h_, q_len_, d_v_); }
 
   void mask(const Located& at) {
     const std::vector<std::int64_t>& shape = at.tensor.shape;
@@ -78,18 +84,22 @@ class Claims {
   void finish() {
     if (open(h_kv_) && !open(h_)) *h_kv_.value = *h_.value;
     if (open(kv_len_) && !open(q_len_)) *kv_len_.value = *q_len_.value;
+    if (d_v_.decided_by.empty()) return;
+    if (open(d_)) *d_.value = own_d_v_;  // of a dO alone
+    problem_.shape.own_d_v.reset();
+    if (own_d_v_ != problem_.shape.d) problem_.shape.own_d_v = own_d_v_;
   }
 
  private:
   static bool open(const Axis& axis) { return !axis.given && axis.decided_by.empty(); }
 
-  void four_axes(const Located& at, Axis& heads, Axis& length) {
+  void four_axes(const Located& at, Axis& heads, Axis& length, Axis& width) {
     const Dims dims = extents(at, problem_.files.layout);
     claim_dtype(at);
     claim(b_, dims.b, at);
     claim(heads, dims.h, at);
     claim(length, dims.rows, at);
-    claim(d_, dims.d, at);
+    claim(width, dims.d, at);
   }
 
   void claim(Axis& axis, std::int64_t value, const Located& at) {
@@ -125,6 +135,8 @@ class Claims {
   bool dtype_given_;
   std::string dtype_decided_by_;
   Axis b_, h_, h_kv_, q_len_, kv_len_, d_;
+  std::int64_t own_d_v_;  ///< what d_v_ is of
+  Axis d_v_;
 };
 
 }  // namespace
@@ -139,10 +151,10 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
 
   const LocatedInputs found = locate(p, open);
   Claims claims(p, given);
-  if (found.q) claims.query_side(*found.q);
-  if (found.k) claims.key_side(*found.k);
-  if (found.v) claims.key_side(*found.v);
-  if (found.d_o) claims.query_side(*found.d_o);
+  if (found.q) claims.q(*found.q);
+  if (found.k) claims.k(*found.k);
+  if (found.v) claims.v(*found.v);
+  if (found.d_o) claims.d_o(*found.d_o);
   if (found.mask) claims.mask(*found.mask);
   if (found.sinks) claims.sinks(*found.sinks);
   if (found.alibi) claims.alibi(*found.alibi);

@@ -39,7 +39,7 @@ constexpr std::int64_t kBlock = 16;
 void run(const Group& group, std::int64_t g, Formulation formulation, const adouble* q,
          const Actives& k, const Actives& v, const adouble* sink, Actives& o) {
   const Shape& s = group.shape();
-  o.resize(static_cast<std::size_t>(s.q_len * s.d));
+  o.resize(static_cast<std::size_t>(s.q_len * s.d_v()));
   if (formulation == Formulation::kFlash) {
     const paper::Head blocked = paper_head(group, g, kBlock);
     Actives lse(static_cast<std::size_t>(s.q_len));
@@ -50,8 +50,8 @@ void run(const Group& group, std::int64_t g, Formulation formulation, const adou
   }
   Actives p(static_cast<std::size_t>(s.kv_len));
   for (std::int64_t i = 0; i < s.q_len; ++i)
-    normal_row<adouble>(group.head(g), i, q + i * s.d, k.data(), v.data(), sink, o.data() + i * s.d,
-                        p.data());
+    normal_row<adouble>(group.head(g), i, q + i * s.d, k.data(), v.data(), sink,
+                        o.data() + i * s.d_v(), p.data());
 }
 
 /// Buffers that hold the whole tape, so that ADOL-C opens no files.
@@ -65,20 +65,20 @@ void start_tape(double operations) {
 /// Records loss = Σ dO∘O; returns the point, in order of Q, K, V, sinks.
 Doubles record(const Group& group, Formulation formulation) {
   const Shape& s = group.shape();
-  const std::int64_t q_count = s.q_len * s.d, kv_count = s.kv_len * s.d;
+  const std::int64_t q_count = s.q_len * s.d, o_count = s.q_len * s.d_v();
   Doubles point;
   Actives q, k, v, sinks, o;
   start_tape(tape_operations(s, kBlock));
   declare_independent(group.q, group.heads() * q_count, q, point);
-  declare_independent(group.k, kv_count, k, point);
-  declare_independent(group.v, kv_count, v, point);
+  declare_independent(group.k, s.kv_len * s.d, k, point);
+  declare_independent(group.v, s.kv_len * s.d_v(), v, point);
   if (group.sinks != nullptr) declare_independent(group.sinks, group.heads(), sinks, point);
   adouble loss = 0;
   for (std::int64_t g = 0; g < group.heads(); ++g) {
     run(group, g, formulation, q.data() + g * q_count, k, v,
         sinks.empty() ? nullptr : sinks.data() + g, o);
-    for (std::int64_t i = 0; i < q_count; ++i)
-      loss += group.d_o[g * q_count + i] * o[static_cast<std::size_t>(i)];
+    for (std::int64_t i = 0; i < o_count; ++i)
+      loss += group.d_o[g * o_count + i] * o[static_cast<std::size_t>(i)];
   }
   double value = 0;
   loss >>= value;
@@ -100,6 +100,7 @@ paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block) {
   const Problem& p = group.def->problem();
   const Shape& s = p.shape;
   paper::Head head{s.q_len, s.kv_len, s.d, p.softmax_scale(), visible_of(p)};
+  head.own_d_v = s.d_v();
   const std::vector<std::uint8_t>& key_mask = group.def->inputs().key_mask;
   if (!key_mask.empty()) head.key_mask = key_mask.data() + group.b * s.kv_len;
   head.q_block = head.kv_block = block;
@@ -108,7 +109,7 @@ paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block) {
 }
 
 double tape_operations(const Shape& s, std::int64_t kv_block) {
-  const double d = static_cast<double>(s.d);
+  const double d = static_cast<double>(s.d + s.d_v()) / 2;
   const double rows = static_cast<double>(s.group() * s.q_len);
   const double keys = static_cast<double>(s.kv_len);
   const double steps =
@@ -129,13 +130,15 @@ GroupGradients differentiate(const Group& group, Formulation formulation) {
   if (status < 0)
     throw std::runtime_error(
         fmt::format("automatic differentiation failed: ADOL-C returned {}", status));
-  const auto kv_count = static_cast<std::ptrdiff_t>(group.shape().kv_len * group.shape().d);
+  const Shape& s = group.shape();
+  const auto k_count = static_cast<std::ptrdiff_t>(s.kv_len * s.d);
+  const auto v_count = static_cast<std::ptrdiff_t>(s.kv_len * s.d_v());
   GroupGradients g;
   const auto sinks = gradients.end() - (group.sinks == nullptr ? 0 : group.heads());
   g.dsinks.assign(sinks, gradients.end());
-  g.dv.assign(sinks - kv_count, sinks);
-  g.dk.assign(sinks - 2 * kv_count, sinks - kv_count);
-  g.dq.assign(gradients.begin(), sinks - 2 * kv_count);
+  g.dv.assign(sinks - v_count, sinks);
+  g.dk.assign(sinks - v_count - k_count, sinks - v_count);
+  g.dq.assign(gradients.begin(), sinks - v_count - k_count);
   return g;
 }
 

@@ -12,8 +12,8 @@ namespace flashbench::oracle {
 struct Group {
   const Definition* def;
   std::int64_t b, h_kv;
-  const double *q, *d_o;          ///< [heads, q_len, d]
-  const double *k, *v;            ///< [kv_len, d]
+  const double *q, *d_o;          ///< [heads, q_len, d], [heads, q_len, d_v]
+  const double *k, *v;            ///< [kv_len, d], [kv_len, d_v]
   const double* sinks = nullptr;  ///< [heads]; null where there are none
 
   const Shape& shape() const { return def->shape(); }
@@ -26,7 +26,7 @@ paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block);
 
 struct GroupGradients {
   Doubles dq;      ///< [heads, q_len, d]
-  Doubles dk, dv;  ///< [kv_len, d]
+  Doubles dk, dv;  ///< [kv_len, d], [kv_len, d_v]
   Doubles dsinks;  ///< [heads]; empty where there are none
 };
 

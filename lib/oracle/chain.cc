@@ -72,18 +72,20 @@ class Case {
             b,
             h_kv,
             q.x.data() + q_at(b, h_kv),
-            d_o.x.data() + q_at(b, h_kv),
-            k.x.data() + kv_at(b, h_kv),
-            v.x.data() + kv_at(b, h_kv),
+            d_o.x.data() + o_at(b, h_kv),
+            k.x.data() + k_at(b, h_kv),
+            v.x.data() + v_at(b, h_kv),
             has_sinks() ? sinks.x.data() + h_kv * shape().group() : nullptr};
   }
   bool has_sinks() const { return !sinks.x.empty(); }
   std::int64_t q_at(std::int64_t b, std::int64_t h_kv) const {
     return q.dims.index(b, h_kv * shape().group(), 0, 0);
   }
-  std::int64_t kv_at(std::int64_t b, std::int64_t h_kv) const {
-    return k.dims.index(b, h_kv, 0, 0);
+  std::int64_t o_at(std::int64_t b, std::int64_t h_kv) const {
+    return d_o.dims.index(b, h_kv * shape().group(), 0, 0);
   }
+  std::int64_t k_at(std::int64_t b, std::int64_t h_kv) const { return k.dims.index(b, h_kv, 0, 0); }
+  std::int64_t v_at(std::int64_t b, std::int64_t h_kv) const { return v.dims.index(b, h_kv, 0, 0); }
 
   Array q, k, v, d_o, sinks;
   Answer o, dq, dk, dv, dsinks;
@@ -104,8 +106,10 @@ class Case {
   }
 
   void solve() {
-    o.dims = dq.dims = q.dims;
-    dk.dims = dv.dims = k.dims;
+    o.dims = d_o.dims;
+    dq.dims = q.dims;
+    dk.dims = k.dims;
+    dv.dims = v.dims;
     const std::vector<RowPart> rows = all_rows(def_);
     for (const RowPart& part : rows) {
       o.rows.append(part.results.o);
@@ -141,10 +145,10 @@ struct Gradients {
   Doubles o, dq, dk, dv;
   Doubles sinks;  ///< [b, h], of each batch element apart
   explicit Gradients(const Case& c)
-      : o(c.q.x.size()),
+      : o(c.d_o.x.size()),
         dq(c.q.x.size()),
         dk(c.k.x.size()),
-        dv(c.k.x.size()),
+        dv(c.v.x.size()),
         sinks(static_cast<std::size_t>(c.has_sinks() ? c.shape().b * c.shape().h : 0)) {}
 
   /// Of the sinks of the query heads of K/V head h_kv.
@@ -169,8 +173,8 @@ std::vector<TensorVerdict> check_autodiff(const Case& c, Formulation formulation
     for (std::int64_t h = 0; h < c.shape().h_kv; ++h) {
       const GroupGradients g = differentiate(c.group(b, h), formulation);
       std::copy(g.dq.begin(), g.dq.end(), all.dq.data() + c.q_at(b, h));
-      std::copy(g.dk.begin(), g.dk.end(), all.dk.data() + c.kv_at(b, h));
-      std::copy(g.dv.begin(), g.dv.end(), all.dv.data() + c.kv_at(b, h));
+      std::copy(g.dk.begin(), g.dk.end(), all.dk.data() + c.k_at(b, h));
+      std::copy(g.dv.begin(), g.dv.end(), all.dv.data() + c.v_at(b, h));
       std::copy(g.dsinks.begin(), g.dsinks.end(), all.sinks_of(c, b, h));
     }
   return all.against(c, kAutodiffUnit);
@@ -188,15 +192,15 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
         const paper::Head head = paper_head(g, n, s.q_len > 512 ? 64 : 16);
         work.resize(static_cast<std::size_t>(
             std::max(paper::forward_workspace(head), paper::backward_workspace(head))));
-        const std::int64_t in_group = n * s.q_len * s.d;
-        double* o = all.o.data() + c.q_at(b, h) + in_group;
+        const std::int64_t in_group = n * s.q_len * s.d, of_o = n * s.q_len * s.d_v();
+        double* o = all.o.data() + c.o_at(b, h) + of_o;
         paper::Sink<double> sink;
         if (g.sinks != nullptr) sink = {g.sinks + n, all.sinks_of(c, b, h) + n};
         paper::forward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), work.data(), {},
                                sink.logit);
-        paper::backward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), g.d_o + in_group,
+        paper::backward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), g.d_o + of_o,
                                 all.dq.data() + c.q_at(b, h) + in_group,
-                                all.dk.data() + c.kv_at(b, h), all.dv.data() + c.kv_at(b, h),
+                                all.dk.data() + c.k_at(b, h), all.dv.data() + c.v_at(b, h),
                                 work.data(), {}, sink);
       }
     }
@@ -223,7 +227,7 @@ std::vector<TensorVerdict> check_directions(const Case& c) {
     for (std::int64_t h = 0; h < c.shape().h_kv; ++h) {
       const Slopes part = directional_derivatives(
           c.group(b, h),
-          {q_way.data() + c.q_at(b, h), k_way.data() + c.kv_at(b, h), v_way.data() + c.kv_at(b, h),
+          {q_way.data() + c.q_at(b, h), k_way.data() + c.k_at(b, h), v_way.data() + c.v_at(b, h),
            c.has_sinks() ? sinks_way.data() + h * c.shape().group() : nullptr});
       slope.q += part.q;
       slope.k += part.k;
@@ -256,8 +260,10 @@ std::vector<TensorVerdict> check_directions(const Case& c) {
 }
 
 std::string extents(const Shape& s) {
-  return fmt::format("b {}, h {}, h_kv {}, q_len {}, kv_len {}, d {}", s.b, s.h, s.h_kv, s.q_len,
-                     s.kv_len, s.d);
+  std::string text = fmt::format("b {}, h {}, h_kv {}, q_len {}, kv_len {}, d {}", s.b, s.h, s.h_kv,
+                                 s.q_len, s.kv_len, s.d);
+  if (s.d_v() != s.d) text += fmt::format(", d_v {}", s.d_v());
+  return text;
 }
 
 /// ADOL-C's tanh is good to the roundoff of 1, not of its result, and the cap multiplies that.
@@ -289,12 +295,6 @@ void check_all(const Problem& p, Inputs& in, const std::string& where,
 }  // namespace
 
 std::vector<ChainLink> check_gradient_chain(const Problem& p, const Inputs& in) {
-  if (p.shape.d_v() != p.shape.d)
-    return {{kPaperName,
-             "full size",
-             fmt::format("the paper's algorithms have one head dimension, not d {} and d_v {}",
-                         p.shape.d, p.shape.d_v()),
-             {}}};
   std::vector<ChainLink> links;
   const Shape small = tapeable(p.shape);
   const bool whole = small == p.shape;
@@ -303,7 +303,8 @@ std::vector<ChainLink> check_gradient_chain(const Problem& p, const Inputs& in) 
             whole ? "full size" : fmt::format("copy cut to {}", extents(small)), links);
   if (whole) return links;
 
-  const double products = count_visible(p, in.key_mask).pairs * static_cast<double>(p.shape.d) *
+  const double products = count_visible(p, in.key_mask).pairs *
+                          static_cast<double>(p.shape.widest_d()) *
                           (kPaperProducts + kClosedFormProducts + kDirectionalProducts);
   if (products > kMaxProducts) {
     const std::string why =

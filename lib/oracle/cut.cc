@@ -60,6 +60,7 @@ Shape tapeable(const Shape& s) {
   small.h_kv = std::min<std::int64_t>(s.h_kv, 2);
   small.h = small.h_kv * group;
   small.d = std::min<std::int64_t>(s.d, 32);
+  if (s.own_d_v) small.own_d_v = std::min<std::int64_t>(*s.own_d_v, 32);
   while (operations(small) > kMaxOperations && std::max(small.q_len, small.kv_len) > 1) {
     small.q_len = (small.q_len + 1) / 2;
     small.kv_len = (small.kv_len + 1) / 2;

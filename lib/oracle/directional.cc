@@ -102,7 +102,7 @@ class Block {
 
   /// Σ dO∘(weights·x): the part of the loss's slope that these weights of V's rows bring.
   double slope(std::int64_t n, std::int64_t m, const Doubles& weights, const double* x) {
-    const std::int64_t d = group_.shape().d, keys = group_.shape().kv_len;
+    const std::int64_t d = group_.shape().d_v(), keys = group_.shape().kv_len;
     o_.assign(static_cast<std::size_t>(m * d), 0);
     multiply_add(m, d, keys, weights.data(), keys, x, d, o_.data(), d);
     long double sum = 0;  // one chain, of terms that may be equal

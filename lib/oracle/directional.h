@@ -9,8 +9,8 @@ namespace flashbench::oracle {
 /// How fast loss = Σ dO∘O moves when Q, K, the sinks or V alone moves along its direction:
 /// forward-mode differentiation of the fp64 definition. Dual numbers through softmax; products by
 /// the product rule, as matrices. What a gradient must give as <gradient, direction>, at a size
-/// that reverse mode cannot tape. q [heads, q_len, d]; k, v [kv_len, d]; sinks [heads], null where
-/// there are none. In parallel over rows.
+/// that reverse mode cannot tape. q [heads, q_len, d]; k [kv_len, d]; v [kv_len, d_v]; sinks
+/// [heads], null where there are none. In parallel over rows.
 struct Directions {
   const double *q, *k, *v, *sinks;
 };

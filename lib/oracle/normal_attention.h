@@ -12,14 +12,15 @@ namespace flashbench::oracle {
 
 /// Row i of normal attention by the definition: all its scores, softmax, the weighted mean of V.
 /// A template so that automatic differentiation and dual numbers can run through it.
-/// q_row, o_row: [d]; k, v: [kv_len, d]; p: [kv_len] to work in; sink: its logit, or null. An empty
-/// row gives o_row = 0.
+/// q_row: [d]; o_row: [d_v]; k: [kv_len, d]; v: [kv_len, d_v]; p: [kv_len] to work in; sink: its
+/// logit, or null. An empty row gives o_row = 0.
 template <class T>
 void normal_row(const LiteralHead& head, std::int64_t i, const T* q_row, const T* k, const T* v,
                 const T* sink, T* o_row, T* p) {
   using std::exp;
   const std::int64_t kv_len = head.shape().kv_len, d = head.shape().d;
-  for (std::int64_t c = 0; c < d; ++c) o_row[c] = T(0);
+  const std::int64_t d_v = head.shape().d_v();
+  for (std::int64_t c = 0; c < d_v; ++c) o_row[c] = T(0);
   if (head.empty_row(i)) return;
   T max = T(-std::numeric_limits<double>::infinity());
   for (std::int64_t j = 0; j < kv_len; ++j) {
@@ -41,7 +42,7 @@ void normal_row(const LiteralHead& head, std::int64_t i, const T* q_row, const T
   for (std::int64_t j = 0; j < kv_len; ++j) {
     if (!head.visible(i, j)) continue;
     const T share = p[j] / sum;
-    for (std::int64_t c = 0; c < d; ++c) o_row[c] += share * v[j * d + c];
+    for (std::int64_t c = 0; c < d_v; ++c) o_row[c] += share * v[j * d_v + c];
   }
 }
 

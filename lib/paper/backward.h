@@ -28,7 +28,7 @@ inline constexpr const char* kBackwardPhaseNames[] = {"load K, V block", "P = ex
 /// Elements of T that backward() works in.
 inline std::int64_t backward_workspace(const Head& head) {
   const std::int64_t tiles = head.modify.is_identity() ? 2 : 3;
-  return (tiles * head.q_tile() + 2 * head.d) * head.kv_tile() + head.sum_elements();
+  return (tiles * head.q_tile() + head.d + head.d_v()) * head.kv_tile() + head.sum_elements();
 }
 
 namespace backward_detail {
@@ -58,8 +58,8 @@ using OfRow = std::conditional_t<std::is_same_v<T, float>, double, T>;
 template <class T>
 OfRow<T> row_d(const Head& head, const T* o, const T* d_o, std::int64_t i) {
   using Wide = OfRow<T>;
-  return sum_of<Wide>(head.d, [&](std::int64_t c) {
-    return Wide(Wide(d_o[i * head.d + c]) * Wide(o[i * head.d + c]));
+  return sum_of<Wide>(head.d_v(), [&](std::int64_t c) {
+    return Wide(Wide(d_o[i * head.d_v() + c]) * Wide(o[i * head.d_v() + c]));
   });
 }
 
@@ -79,13 +79,13 @@ void score_gradient(const Head& head, const Block& block, const T* p, const T* o
 
 /// out[keys of the block, d] += weightsᵀ·x[rows of the block, d].
 template <class T>
-void add_to_keys(const Head& head, const Block& block, const T* weights, const T* x, T* sum,
-                 T* out) {
+void add_to_keys(const Head& head, const Block& block, std::int64_t d, const T* weights, const T* x,
+                 T* sum, T* out) {
   for (std::int64_t j = block.k0; j < block.k1; ++j)
     add_weighted_rows(
-        block.q0, block.q1, head.d,
+        block.q0, block.q1, d,
         [&](std::int64_t i) { return visible_weight(head, block, weights, i, j); }, x, sum,
-        out + j * head.d);
+        out + j * d);
 }
 
 /// As of a key whose value is 0, so that its dP is: the sum of -P·D over the rows.
@@ -99,9 +99,9 @@ T sink_gradient(const Head& head, const T& sink, const T* o, const T* lse, const
 
 }  // namespace backward_detail
 
-/// Writes dq [q_len, d] and adds to dk, dv [kv_len, d] (several query heads may share them).
-/// o and lse are what forward() wrote. `workspace`: backward_workspace(head) elements. `sink`: as
-/// forward() had it.
+/// Writes dq [q_len, d] and adds to dk [kv_len, d], dv [kv_len, d_v] (several query heads may share
+/// them). o and lse are what forward() wrote. `workspace`: backward_workspace(head) elements.
+/// `sink`: as forward() had it.
 template <class T>
 void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, const T* lse,
               const T* d_o, T* dq, T* dk, T* dv, T* workspace, Phases phases = {},
@@ -111,7 +111,7 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
   T* const ds = p + head.q_tile() * head.kv_tile();
   T* const k_t = ds + head.q_tile() * head.kv_tile();
   T* const v_t = k_t + head.d * head.kv_tile();
-  T* const sum = v_t + head.d * head.kv_tile();
+  T* const sum = v_t + head.d_v() * head.kv_tile();
   T* const slope = head.modify.is_identity() ? nullptr : sum + head.sum_elements();
   std::fill(dq, dq + head.q_len * head.d, T(0));
 
@@ -121,27 +121,27 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
       const auto timer = phases.time(phase, head, block, cost);
       work();
     };
-    timed(kLoadKV, &BlockCost::load_twice, [&] {
-      load_transposed(head, k, block, k_t);
-      load_transposed(head, v, block, v_t);
+    timed(kLoadKV, &BlockCost::load_both, [&] {
+      load_transposed(k, head.d, block, k_t);
+      load_transposed(v, head.d_v(), block, v_t);
     });
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
       if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       timed(kProbabilities, &BlockCost::scores, [&] {
-        multiply_block(head, block, q, k_t, sum, p);
+        multiply_block(head, block, head.d, q, k_t, sum, p);
         detail::probabilities(head, block, lse, p, slope);
       });
-      timed(kValueGradient, &BlockCost::add_to_keys,
-            [&] { detail::add_to_keys(head, block, p, d_o, sum, dv); });
+      timed(kValueGradient, &BlockCost::value_gradient,
+            [&] { detail::add_to_keys(head, block, head.d_v(), p, d_o, sum, dv); });
       timed(kScoreGradient, &BlockCost::score_gradient, [&] {
-        multiply_block(head, block, d_o, v_t, sum, ds);
+        multiply_block(head, block, head.d_v(), d_o, v_t, sum, ds);
         detail::score_gradient(head, block, p, o, d_o, slope, ds);
       });
-      timed(kQueryGradient, &BlockCost::add_to_queries,
-            [&] { add_to_queries(head, block, ds, k, sum, dq); });
-      timed(kKeyGradient, &BlockCost::add_to_keys,
-            [&] { detail::add_to_keys(head, block, ds, q, sum, dk); });
+      timed(kQueryGradient, &BlockCost::query_gradient,
+            [&] { add_to_queries(head, block, head.d, ds, k, sum, dq); });
+      timed(kKeyGradient, &BlockCost::key_gradient,
+            [&] { detail::add_to_keys(head, block, head.d, ds, q, sum, dk); });
     }
   }
   if (sink.gradient != nullptr)

@@ -66,7 +66,7 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
     const T new_sum = old_part + new_part * tile_sum;
     const T old_share = old_part / new_sum;
     const T new_share = new_part / new_sum;
-    for (std::int64_t c = 0; c < head.d; ++c) o[i * head.d + c] *= old_share;
+    for (std::int64_t c = 0; c < head.d_v(); ++c) o[i * head.d_v() + c] *= old_share;
     for (std::int64_t j = 0; j < keys; ++j) row[j] *= new_share;
     w.m[i] = new_max;
     w.l[i] = new_sum;
@@ -75,7 +75,7 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
 
 }  // namespace forward_detail
 
-/// Writes o [q_len, d] and lse [q_len] (natural log of the sum of exp of the scaled, masked
+/// Writes o [q_len, d_v] and lse [q_len] (natural log of the sum of exp of the scaled, masked
 /// scores). `workspace`: forward_workspace(head) elements, contents irrelevant. `sink`: null, or a
 /// logit, which is the first maximum and sum of every row.
 template <class T>
@@ -85,7 +85,7 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
   using std::log;
   const T minus_inf = T(-std::numeric_limits<double>::infinity());
   const forward_detail::Workspace<T> w(head, workspace);
-  std::fill(o, o + head.q_len * head.d, T(0));
+  std::fill(o, o + head.q_len * head.d_v(), T(0));
   const T first_max = sink == nullptr ? minus_inf : Passive<T>::of(*sink);
   std::fill(w.m, w.m + head.q_len, first_max);
   std::fill(w.l, w.l + head.q_len, sink == nullptr ? T(0) : T(exp(*sink - first_max)));
@@ -94,21 +94,21 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
     Block block{0, 0, k0, std::min(k0 + head.kv_block, head.kv_len)};
     {
       const auto timer = phases.time(kLoadK, head, block, &BlockCost::load);
-      load_transposed(head, k, block, w.k_t);
+      load_transposed(k, head.d, block, w.k_t);
     }
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
       if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       {
         const auto timer = phases.time(kScores, head, block, &BlockCost::scores);
-        multiply_block(head, block, q, w.k_t, w.sum, w.tile);
+        multiply_block(head, block, head.d, q, w.k_t, w.sum, w.tile);
       }
       {
         const auto timer = phases.time(kSoftmax, head, block, &BlockCost::softmax);
         forward_detail::absorb(head, block, w, o);
       }
-      const auto timer = phases.time(kValues, head, block, &BlockCost::add_to_queries);
-      add_to_queries(head, block, w.tile, v, w.sum, o);
+      const auto timer = phases.time(kValues, head, block, &BlockCost::values);
+      add_to_queries(head, block, head.d_v(), w.tile, v, w.sum, o);
     }
   }
   for (std::int64_t i = 0; i < head.q_len; ++i)

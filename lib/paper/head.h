@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 #include "core/score_mod.h"
 #include "core/visible.h"
@@ -9,14 +10,18 @@
 
 namespace flashbench::paper {
 
-/// One head of attention on row-major arrays: q, o [q_len, d]; k, v [kv_len, d]; lse [q_len].
+/// One head of attention on row-major arrays: q [q_len, d]; k [kv_len, d]; v [kv_len, d_v];
+/// o [q_len, d_v]; lse [q_len].
 struct Head {
   std::int64_t q_len, kv_len, d;
   double scale;
   Visible mask;                            ///< which keys a row sees, padding apart
   const std::uint8_t* key_mask = nullptr;  ///< [kv_len], 1 = keep; null: all kept
   std::int64_t q_block = 64, kv_block = 64;
-  ScoreMod modify = {};  ///< what becomes of scaled scores
+  ScoreMod modify = {};                      ///< what becomes of scaled scores
+  std::optional<std::int64_t> own_d_v = {};  ///< absent: as d
+
+  std::int64_t d_v() const { return own_d_v.value_or(d); }
 
   /// The score of row i and key j; `raw` is scaled.
   template <class T>
@@ -46,7 +51,7 @@ struct Head {
   std::int64_t q_tile() const { return std::min(q_block, q_len); }
   std::int64_t kv_tile() const { return std::min(kv_block, kv_len); }
   /// Elements in which a product is summed before it is added to what it belongs to.
-  std::int64_t sum_elements() const { return std::max(d, kv_tile()); }
+  std::int64_t sum_elements() const { return std::max({d, d_v(), kv_tile()}); }
 };
 
 /// A sink: one more logit of a head's softmax, without a value. Null: none, or not wanted.
@@ -82,7 +87,9 @@ struct Block {
 class BlockCost {
  public:
   BlockCost(const Head& head, const Block& block)
-      : keys_(static_cast<double>(block.keys())), d_(static_cast<double>(head.d)) {
+      : keys_(static_cast<double>(block.keys())),
+        d_(static_cast<double>(head.d)),
+        d_v_(static_cast<double>(head.d_v())) {
     for (std::int64_t i = block.q0; i < block.q1; ++i) {
       if (!head.sees_any(i, block.k0, block.k1)) continue;
       ++rows_;
@@ -92,28 +99,38 @@ class BlockCost {
 
   /// K to its transpose.
   PhaseCost load() const { return floats(2 * keys_ * d_); }
-  PhaseCost load_twice() const { return load() + load(); }
+  /// And V to its.
+  PhaseCost load_both() const { return load() + floats(2 * keys_ * d_v_); }
   /// S = Q·Kᵀ of the rows that see a key, and what then becomes of S in place.
-  PhaseCost scores() const { return flop(pairs()) + floats(rows_ * d_ + keys_ * d_ + pairs()); }
+  PhaseCost scores() const { return product(d_); }
   /// S to P in place, O rescaled.
-  PhaseCost softmax() const { return floats(2 * pairs() + 2 * rows_ * d_); }
+  PhaseCost softmax() const { return floats(2 * pairs() + 2 * rows_ * d_v_); }
   /// dS from P, dO, O and V.
-  PhaseCost score_gradient() const { return scores() + floats(rows_ * d_ + pairs()); }
-  /// O += P·V, dQ += dS·K.
-  PhaseCost add_to_queries() const {
-    return flop(visible_) + floats(pairs() + keys_ * d_ + 2 * rows_ * d_);
-  }
-  /// dV += Pᵀ·dO, dK += dSᵀ·Q.
-  PhaseCost add_to_keys() const {
-    return flop(visible_) + floats(pairs() + rows_ * d_ + 2 * keys_ * d_);
-  }
+  PhaseCost score_gradient() const { return product(d_v_) + floats(rows_ * d_v_ + pairs()); }
+  /// O += P·V.
+  PhaseCost values() const { return add_to_queries(d_v_); }
+  /// dQ += dS·K.
+  PhaseCost query_gradient() const { return add_to_queries(d_); }
+  /// dV += Pᵀ·dO.
+  PhaseCost value_gradient() const { return add_to_keys(d_v_); }
+  /// dK += dSᵀ·Q.
+  PhaseCost key_gradient() const { return add_to_keys(d_); }
 
  private:
   double pairs() const { return rows_ * keys_; }
-  PhaseCost flop(double pairs) const { return {2 * d_ * pairs, 0}; }
+  PhaseCost product(double d) const {
+    return flop(pairs() * d) + floats(rows_ * d + keys_ * d + pairs());
+  }
+  PhaseCost add_to_queries(double d) const {
+    return flop(visible_ * d) + floats(pairs() + keys_ * d + 2 * rows_ * d);
+  }
+  PhaseCost add_to_keys(double d) const {
+    return flop(visible_ * d) + floats(pairs() + rows_ * d + 2 * keys_ * d);
+  }
+  static PhaseCost flop(double multiply_adds) { return {2 * multiply_adds, 0}; }
   static PhaseCost floats(double n) { return {0, static_cast<double>(sizeof(float)) * n}; }
 
-  double keys_, d_;
+  double keys_, d_, d_v_;
   double rows_ = 0, visible_ = 0;  ///< rows that see a key, pairs that see each other
 };
 
@@ -132,10 +149,9 @@ struct Phases {
 /// out[d, keys] = transpose of rows [k0, k1) of x[kv_len, d]: the block as a product Q·Kᵀ reads it
 /// row by row.
 template <class T>
-void load_transposed(const Head& head, const T* x, const Block& block, T* out) {
+void load_transposed(const T* x, std::int64_t d, const Block& block, T* out) {
   for (std::int64_t j = block.k0; j < block.k1; ++j)
-    for (std::int64_t c = 0; c < head.d; ++c)
-      out[c * block.keys() + j - block.k0] = x[j * head.d + c];
+    for (std::int64_t c = 0; c < d; ++c) out[c * block.keys() + j - block.k0] = x[j * d + c];
 }
 
 /// Terms of one f32 sum; longer ones are sums of such. In one chain, terms of one sign are off by
@@ -175,15 +191,15 @@ void add_weighted_rows(std::int64_t begin, std::int64_t end, std::int64_t n, Wei
 /// out[rows, keys] = left[rows of the block, d]·right_t[d, keys] for rows that see a key of it.
 /// `sum`: keys elements.
 template <class T>
-void multiply_block(const Head& head, const Block& block, const T* left, const T* right_t, T* sum,
-                    T* out) {
+void multiply_block(const Head& head, const Block& block, std::int64_t d, const T* left,
+                    const T* right_t, T* sum, T* out) {
   const std::int64_t keys = block.keys();
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
     if (!head.sees_any(i, block.k0, block.k1)) continue;
     T* row = out + (i - block.q0) * keys;
     std::fill(row, row + keys, T(0));
     add_weighted_rows(
-        0, head.d, keys, [&](std::int64_t c) { return left + i * head.d + c; }, right_t, sum, row);
+        0, d, keys, [&](std::int64_t c) { return left + i * d + c; }, right_t, sum, row);
   }
 }
 
@@ -196,13 +212,13 @@ const T* visible_weight(const Head& head, const Block& block, const T* weights, 
 
 /// out[rows of the block, d] += weights·x[keys of the block, d].
 template <class T>
-void add_to_queries(const Head& head, const Block& block, const T* weights, const T* x, T* sum,
-                    T* out) {
+void add_to_queries(const Head& head, const Block& block, std::int64_t d, const T* weights,
+                    const T* x, T* sum, T* out) {
   for (std::int64_t i = block.q0; i < block.q1; ++i)
     add_weighted_rows(
-        block.k0, block.k1, head.d,
+        block.k0, block.k1, d,
         [&](std::int64_t j) { return visible_weight(head, block, weights, i, j); }, x, sum,
-        out + i * head.d);
+        out + i * d);
 }
 
 }  // namespace flashbench::paper

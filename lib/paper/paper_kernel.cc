@@ -18,6 +18,7 @@ constexpr std::int64_t kFloatsPerLine = 16;  // workers do not share cache lines
 /// What one launch needs to know about its heads, tensors apart.
 Head head_of(const Problem& p, const Execution& e) {
   Head head{p.shape.q_len, p.shape.kv_len, p.shape.d, p.softmax_scale(), visible_of(p)};
+  head.own_d_v = p.shape.d_v();
   head.q_block = e.q_block;
   head.kv_block = e.kv_block;
   head.modify = score_mod_of(p, 1);  // of a launch: that of the head
@@ -50,9 +51,9 @@ double flop(const Problem& p, const Execution& e, std::span<const std::uint8_t> 
     block_pairs += executed_pairs(head) * static_cast<double>(p.shape.h);
   }
   const double pairs = count_visible(p, key_mask).pairs;
-  const double d = static_cast<double>(p.shape.d);
-  const double forward_flop = 2 * d * (block_pairs + pairs);
-  const double backward_flop = 2 * d * (2 * block_pairs + 3 * pairs);
+  const double d = static_cast<double>(p.shape.d), d_v = static_cast<double>(p.shape.d_v());
+  const double forward_flop = 2 * (d * block_pairs + d_v * pairs);
+  const double backward_flop = 2 * ((d + d_v) * block_pairs + (2 * d + d_v) * pairs);
   return p.pass == Pass::kForward    ? forward_flop
          : p.pass == Pass::kBackward ? backward_flop
                                      : forward_flop + backward_flop;
@@ -148,7 +149,7 @@ void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
       float* dk = row0(out.dk, b, h_kv);
       float* dv = row0(out.dv, b, h_kv);
       std::fill(dk, dk + s.kv_len * s.d, 0.0f);
-      std::fill(dv, dv + s.kv_len * s.d, 0.0f);
+      std::fill(dv, dv + s.kv_len * s.d_v(), 0.0f);
       for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
         backward<float>(head(in, b, h), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
                         row0(out.o, b, h), row0(out.lse, b, h), row0(in.d_o, b, h),
@@ -196,7 +197,7 @@ class PaperKernel final : public Kernel {
 
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
-                         Feature::kSoftcap, Feature::kAlibi, Feature::kSinks},
+                         Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kValueDim},
             .dtypes = {Dtype::kF32},
             .max_d = kMaxHeadDim};
   }

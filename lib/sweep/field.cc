@@ -59,7 +59,7 @@ std::string text_of(const Value& value) {
 std::span<const Field> fields() {
   static const std::vector<Field> table = [] {
     std::vector<Field> all;
-    for (const std::span<const Field> rows : {problem_rows(), execution_rows()})
+    for (const std::span<const Field> rows : {problem_rows(), tensor_rows(), execution_rows()})
       all.insert(all.end(), rows.begin(), rows.end());
     return all;
   }();
@@ -124,8 +124,11 @@ CaseRecord record_of(const Case& c, std::span<const Field> table) {
 
 Features needed(const Case& c, std::span<const Field> table) {
   Features all;
+  const auto is_usual = [&](const Field& f) {
+    return f.follows != nullptr ? f.follows(c) : f.text(c) == f.text(Case{});
+  };
   for (const Field& f : table)
-    if (f.needs && f.text(c) != f.text(Case{})) all.add(*f.needs);
+    if (f.needs && !is_usual(f)) all.add(*f.needs);
   return all;
 }
 

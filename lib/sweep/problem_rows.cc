@@ -1,4 +1,4 @@
-// What is computed: the rows of the workload and of the tensors.
+// What is computed: the rows of the workload.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -15,6 +15,7 @@ constexpr auto kHKv = FB_MEMBER(problem.shape.h_kv);
 constexpr auto kQLen = FB_MEMBER(problem.shape.q_len);
 constexpr auto kKvLen = FB_MEMBER(problem.shape.kv_len);
 constexpr auto kD = FB_MEMBER(problem.shape.d);
+constexpr auto kDV = FB_MEMBER(problem.shape.own_d_v);
 constexpr auto kPass = FB_MEMBER(problem.pass);
 constexpr auto kDtype = FB_MEMBER(problem.dtype);
 constexpr auto kCausal = FB_MEMBER(problem.causal);
@@ -33,18 +34,6 @@ constexpr auto kDo = FB_MEMBER(problem.d_o);
 constexpr auto kDoFile = FB_MEMBER(problem.files.d_o);
 constexpr auto kSeed = FB_MEMBER(problem.seed);
 constexpr auto kValues = FB_MEMBER(problem.values);
-constexpr auto kInput = FB_MEMBER(problem.files.bundle);
-constexpr auto kQ = FB_MEMBER(problem.files.q);
-constexpr auto kK = FB_MEMBER(problem.files.k);
-constexpr auto kV = FB_MEMBER(problem.files.v);
-constexpr auto kQName = FB_MEMBER(problem.files.q_name);
-constexpr auto kKName = FB_MEMBER(problem.files.k_name);
-constexpr auto kVName = FB_MEMBER(problem.files.v_name);
-constexpr auto kDoName = FB_MEMBER(problem.files.do_name);
-constexpr auto kMaskName = FB_MEMBER(problem.files.mask_name);
-constexpr auto kSinksName = FB_MEMBER(problem.files.sinks_name);
-constexpr auto kAlibiName = FB_MEMBER(problem.files.alibi_name);
-constexpr auto kLayout = FB_MEMBER(problem.files.layout);
 
 // ---- what the general functions of parse.h do not say ----
 
@@ -127,6 +116,19 @@ void reset_do(Case& c) {
   c.problem.files.d_o.clear();
 }
 
+bool d_v_follows(const Case& c) { return c.problem.shape.d_v() == kD(c); }
+std::string d_v_text(const Case& c) { return fmt::format("{}", c.problem.shape.d_v()); }
+constexpr Recorded recorded_d_v() {
+  return {.place = Place::kWorkload,
+          .type = ValueType::kInteger,
+          .nullable = true,
+          .least = 1,
+          .note = "null: as d",
+          .value = [](const Case& c) {
+            return d_v_follows(c) ? Value() : Value(c.problem.shape.d_v());
+          }};
+}
+
 Axis parse_seeds(const Asked& a) {
   Axis axis;
   for_each_item(a.setting, [&](const std::string& item) {
@@ -138,56 +140,6 @@ Axis parse_seeds(const Asked& a) {
 
 std::string scale_text(const Case& c) { return fmt::format("{}", c.problem.softmax_scale()); }
 Value recorded_scale(const Case& c) { return c.problem.softmax_scale(); }
-
-// Of which tensors a file may be read: a bundle may hold a mask and a gradient, too.
-bool from_files(const Case& c) { return c.problem.files.any(); }
-bool mask_from_file(const Case& c) {
-  return !c.problem.files.bundle.empty() || c.problem.padding == PaddingMask::kFile;
-}
-bool sinks_from_file(const Case& c) {
-  return !c.problem.files.bundle.empty() || c.problem.sinks == Sinks::kFile;
-}
-bool alibi_from_file(const Case& c) {
-  return !c.problem.files.bundle.empty() || c.problem.alibi == Alibi::kFile;
-}
-bool do_from_file(const Case& c) {
-  return !c.problem.files.bundle.empty() || c.problem.d_o == GradSource::kFile;
-}
-bool has_layout(const Case& c) { return from_files(c) || do_from_file(c); }
-constexpr std::string_view kNeedsFiles = "needs --input, or --q, --k and --v";
-
-/// A name or a layout, where it is of a tensor that is read and not as usual.
-template <auto at, auto is_read>
-bool set_and_read(const Case& c) {
-  return is_read(c) && is_set<at>(c);
-}
-Value recorded_input(const Case& c) {
-  const Problem& p = c.problem;
-  const InputFiles& f = p.files;
-  std::string text = "random";
-  if (!f.bundle.empty())
-    text = f.bundle;
-  else if (f.any())
-    text = fmt::format("{}, {}, {}", f.q, f.k, f.v);
-  if (set_and_read<kLayout, has_layout>(c)) text += fmt::format("; layout={}", name(f.layout));
-  // Another tensor of the same file makes another problem.
-  if (set_and_read<kQName, from_files>(c)) text += "; q_name=" + f.q_name;
-  if (set_and_read<kKName, from_files>(c)) text += "; k_name=" + f.k_name;
-  if (set_and_read<kVName, from_files>(c)) text += "; v_name=" + f.v_name;
-  if (p.padding == PaddingMask::kFile && !f.mask.empty()) text += "; mask=" + f.mask;
-  if (p.alibi == Alibi::kFile && !f.alibi.empty()) text += "; alibi=" + f.alibi;
-  if (p.alibi == Alibi::kFile && is_set<kAlibiName>(c)) text += "; alibi_name=" + f.alibi_name;
-  if (p.sinks == Sinks::kFile && !f.sinks.empty()) text += "; sinks=" + f.sinks;
-  if (p.sinks == Sinks::kFile && is_set<kSinksName>(c)) text += "; sinks_name=" + f.sinks_name;
-  if (p.needs_gradients() && p.d_o != GradSource::kOnes)
-    text += fmt::format("; do={}", p.d_o == GradSource::kFile && !f.d_o.empty()
-                                       ? std::string_view(f.d_o)
-                                       : name(p.d_o));
-  if (p.padding == PaddingMask::kFile && is_set<kMaskName>(c)) text += "; mask_name=" + f.mask_name;
-  if (p.needs_gradients() && p.d_o == GradSource::kFile && is_set<kDoName>(c))
-    text += "; do_name=" + f.do_name;
-  return text;
-}
 
 // ---- what follows from a field by default, for compare --by ----
 
@@ -219,7 +171,13 @@ std::string lengths_cell(const CaseRecord& r) {
   if (w.kv_len == 0) return w.q_len == 0 ? "" : fmt::format("q_len {}", w.q_len);
   return fmt::format("{}x{}", w.q_len, w.kv_len);
 }
-std::string width_cell(const CaseRecord& r) { return fmt::format("d{}", r.workload.d); }
+/// "d192/128" where V has another one.
+std::string width_cell(const CaseRecord& r) {
+  const auto& others = r.workload.others;
+  const auto d_v = others.find("d_v");
+  const std::string of_v = d_v == others.end() ? "" : text_of(d_v->second);
+  return fmt::format("d{}{}{}", r.workload.d, of_v.empty() ? "" : "/", of_v);
+}
 std::string mask_cell(const CaseRecord& r) {
   const Workload& w = r.workload;
   if (w.mask == name(PaddingMask::kNone)) return "";
@@ -229,8 +187,6 @@ std::string scale_cell(const CaseRecord& r) {
   return has_usual_scale(r.workload) ? "" : fmt::format("{:.4g}", r.workload.scale);
 }
 
-constexpr auto kTensors = Heading::kTensors;
-constexpr auto kNever = Varies::kNever;
 constexpr std::string_view kSizes = "workload", kMasks = "mask";  // columns
 
 // In the order of the help. Ranks: {nest, line, column, label, shown}.
@@ -270,6 +226,12 @@ constexpr Field kRows[] = {
      .recorded = erasing(between(recorded<&Workload::d>(recorded_as<kD>), 1), erase_usual_scale),
      .shown = {.title = "head dimension", .phrase = "d = {}", .column = kSizes, .cell = width_cell,
                .always = true, .axis = 3}},
+    {.name = "d_v", .value = "N", .help = "head dimension of V and O, up to 1024 (default: --d)",
+     .rank = {1, 0, 0, 0}, .parse = parse_sizes<kDV>, .text = d_v_text,
+     .said = [](const Case& c) { return !d_v_follows(c); }, .follows = d_v_follows,
+     .needs = Feature::kValueDim, .recorded = recorded_d_v(),
+     .shown = {.title = "head dimension of V", .phrase = "d_v = {}", .abbreviation = "dv",
+               .column = kNoColumn, .follows = "d"}},
     {.name = "pass", .value = "P", .help = "{}", .words = choices_of<Pass>, .rank = {0, 2, 0, 5, -2},
      .parse = parse_enumerators<kPass>, .text = print<kPass>, .said = always, .label = print<kPass>,
      .needs = Feature::kGradients,
@@ -357,59 +319,6 @@ constexpr Field kRows[] = {
      .idle = "needs random tensors, which --input and --q replace",
      .recorded = in_workload<kValues>(words_of<Values>),
      .shown = {.phrase = "{} values"}},
-    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask, sinks, alibi_slopes, do",
-     .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kInput>,
-     .text = print<kInput>, .said = is_set<kInput>,
-     .recorded = noted(recorded<&Workload::input>(recorded_input), "'random', or the files")},
-    {.name = "q", .value = "FILE",
-     .help = "one tensor a file, .npy or .safetensors; with --k and --v", .heading = kTensors,
-     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kQ>, .text = print<kQ>,
-     .said = is_set<kQ>},
-    {.name = "k", .value = "FILE", .heading = kTensors, .varies = kNever, .rank = {.line = 6},
-     .parse = parse_single<kK>, .text = print<kK>, .said = is_set<kK>},
-    {.name = "v", .value = "FILE", .heading = kTensors, .varies = kNever, .rank = {.line = 6},
-     .parse = parse_single<kV>, .text = print<kV>, .said = is_set<kV>},
-    {.name = "q_name", .value = "NAME", .help = "name of the tensor in the file (default: q)",
-     .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kQName>,
-     .text = print<kQName>, .said = set_and_read<kQName, from_files>,
-     .has_effect = from_files, .reset = reset_to_default<kQName>,
-     .idle = kNeedsFiles},
-    {.name = "k_name", .value = "NAME", .help = "(default: k)", .heading = kTensors,
-     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kKName>, .text = print<kKName>,
-     .said = set_and_read<kKName, from_files>,
-     .has_effect = from_files, .reset = reset_to_default<kKName>,
-     .idle = kNeedsFiles},
-    {.name = "v_name", .value = "NAME", .help = "(default: v)", .heading = kTensors,
-     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kVName>, .text = print<kVName>,
-     .said = set_and_read<kVName, from_files>,
-     .has_effect = from_files, .reset = reset_to_default<kVName>,
-     .idle = kNeedsFiles},
-    {.name = "do_name", .value = "NAME", .help = "(default: do)", .heading = kTensors,
-     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kDoName>, .text = print<kDoName>,
-     .said = set_and_read<kDoName, do_from_file>,
-     .has_effect = do_from_file, .reset = reset_to_default<kDoName>,
-     .idle = "needs --input, or --do FILE"},
-    {.name = "mask_name", .value = "NAME", .help = "(default: mask)", .heading = kTensors,
-     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kMaskName>,
-     .text = print<kMaskName>, .said = set_and_read<kMaskName, mask_from_file>,
-     .has_effect = mask_from_file, .reset = reset_to_default<kMaskName>,
-     .idle = "needs --input, or --mask FILE"},
-    {.name = "sinks_name", .value = "NAME", .help = "(default: sinks)", .heading = kTensors,
-     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kSinksName>,
-     .text = print<kSinksName>, .said = set_and_read<kSinksName, sinks_from_file>,
-     .has_effect = sinks_from_file, .reset = reset_to_default<kSinksName>,
-     .idle = "needs --input, or --sinks FILE"},
-    {.name = "alibi_name", .value = "NAME", .help = "(default: alibi_slopes)", .heading = kTensors,
-     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kAlibiName>,
-     .text = print<kAlibiName>, .said = set_and_read<kAlibiName, alibi_from_file>,
-     .has_effect = alibi_from_file, .reset = reset_to_default<kAlibiName>,
-     .idle = "needs --input, or --alibi FILE"},
-    {.name = "layout", .value = "L", .help = "axes in files: {} (default: bhsd)",
-     .words = choices_of<Layout>,
-     .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kLayout>,
-     .text = print<kLayout>, .said = set_and_read<kLayout, has_layout>,
-     .has_effect = has_layout, .reset = reset_to_default<kLayout>,
-     .idle = "needs --input, --q or --do FILE"},
 };
 // clang-format on
 

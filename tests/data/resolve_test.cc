@@ -67,6 +67,27 @@ TEST(Resolve, AMaskFileAloneDecidesWhatItKnows) {
   EXPECT_THAT(make_inputs(p).key_mask, ElementsAre(1, 1, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1));
 }
 
+TEST(Resolve, VDecidesTheHeadDimensionOfVAndO) {
+  const Scratch scratch;
+  const std::string path = scratch.path("in.safetensors");
+  write_safetensors(path,
+                    {zeros("q", {2, 4, 5, 8}), zeros("k", {2, 2, 7, 8}), zeros("v", {2, 2, 7, 16}),
+                     zeros("do", {2, 4, 5, 16})},
+                    {});
+  const Problem p = resolve(bundle(path), {});
+  EXPECT_EQ(p.shape.d, 8);
+  EXPECT_EQ(p.shape.d_v(), 16);
+  EXPECT_THAT(sweep::flags(p), HasSubstr("--d 8 --d_v 16"));
+  EXPECT_EQ(make_inputs(p).d_o.dims(), p.shape.o_dims());
+  Problem asked = bundle(path);
+  asked.shape.own_d_v = 8;
+  expect_usage_error([&] { resolve(asked, {"d_v"}); }, {"--d_v 8 contradicts", "so d_v is 16"});
+  asked.shape.own_d_v = 16;
+  EXPECT_EQ(resolve(asked, {"d_v"}).shape.d_v(), 16);
+  // Of equal widths nothing is said.
+  EXPECT_FALSE(resolve(bundle(kData + "tiny_f32.safetensors"), {}).shape.own_d_v);
+}
+
 TEST(Resolve, AGradientFileAloneDecidesWhatItKnows) {
   Problem p;
   p.pass = Pass::kBackward;
@@ -128,7 +149,8 @@ TEST(Resolve, RefusesTensorsThatDoNotFitTogether) {
        {q, k, zeros("v", {2, 2, 9, 8})},
        {"tensor 'v' has shape [2, 2, 9, 8], so kv_len is 9", "tensor 'k' has kv_len 7"}},
       {"v_other_heads", {q, k, zeros("v", {2, 4, 7, 8})}, {"h_kv is 4", "h_kv 2"}},
-      {"v_wider", {q, k, zeros("v", {2, 2, 7, 16})}, {"d is 16", "tensor 'q' has d 8"}},
+      {"k_wider", {q, zeros("k", {2, 2, 7, 16}), v}, {"d is 16", "tensor 'q' has d 8"}},
+      {"do_wider", {q, k, v, zeros("do", {2, 4, 5, 16})}, {"d_v is 16", "tensor 'v' has d_v 8"}},
       {"k_other_batch", {q, zeros("k", {1, 2, 7, 8}), v}, {"b is 1", "tensor 'q' has b 2"}},
       {"three_axes", {zeros("q", {4, 5, 8}), k, v}, {"tensor 'q'", "[4, 5, 8]", "4 axes"}},
       {"empty_axis", {zeros("q", {2, 4, 0, 8}), k, v}, {"tensor 'q'", "[2, 4, 0, 8]", "empty"}},

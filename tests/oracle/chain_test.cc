@@ -51,6 +51,8 @@ constexpr ChainCase kCases[] = {
     {"softcap_among_the_scores", {2, 4, 2, 20, 25, 6}, true, 0.5, 1, 0.8},
     {"softcap_far_below_them", {1, 2, 2, 33, 33, 8}, false, 1, 3, 0.05},
     {"sinks", {2, 4, 2, 20, 25, 6}, true, 0.5, 1, 0, Sinks::kRandom},
+    {"narrow_values", {2, 4, 2, 20, 25, 12, 5}, true, 0.5, 1},
+    {"wide_values_and_sinks", {1, 2, 1, 33, 40, 4, 19}, true, 1, 1, 0, Sinks::kRandom},
     {"sinks_beside_empty_rows_under_a_softcap",
      {1, 2, 1, 30, 11, 5},
      true,

@@ -145,14 +145,13 @@ class Attention {
 
   Outputs run() {
     for (std::int64_t h = 0; h < out_.dsinks.count(); ++h) out_.dsinks.set(h, 0);
-    const auto kv_size = static_cast<std::size_t>(s_.kv_len * s_.d);
     for (std::int64_t b = 0; b < s_.b; ++b)
       for (std::int64_t h_kv = 0; h_kv < s_.h_kv; ++h_kv) {
         const std::int64_t source = defect_ == Defect::kHeadSwapped ? (h_kv + 1) % s_.h_kv : h_kv;
         k_ = load(in_.k, b, source);
         v_ = load(in_.v, b, source);
-        dk_.assign(kv_size);
-        dv_.assign(kv_size);
+        dk_.assign(k_.size());
+        dv_.assign(v_.size());
         for (std::int64_t h = h_kv * s_.group(); h < (h_kv + 1) * s_.group(); ++h)
           for (std::int64_t i = 0; i < s_.q_len; ++i) row(b, h, i);
         if (!p_.needs_gradients()) continue;
@@ -171,14 +170,15 @@ class Attention {
   std::vector<float> load(const Tensor& t, std::int64_t b, std::int64_t h) const {
     std::vector<float> x;
     const std::int64_t first = t.dims().index(b, h, 0, 0);
-    for (std::int64_t n = 0; n < t.dims().rows * s_.d; ++n) x.push_back(t.at(first + n));
+    for (std::int64_t n = 0; n < t.dims().rows * t.dims().d; ++n) x.push_back(t.at(first + n));
     return x;
   }
   void store(Tensor& t, std::int64_t b, std::int64_t h, const std::vector<float>& x) const {
     const std::int64_t first = t.dims().index(b, h, 0, 0);
-    const std::int64_t count = t.dims().rows * s_.d;
-    const std::int64_t dropped =
-        defect_ == Defect::kKeyTileDropped ? std::max<std::int64_t>(0, count - 16 * s_.d) : count;
+    const std::int64_t count = t.dims().rows * t.dims().d;
+    const std::int64_t dropped = defect_ == Defect::kKeyTileDropped
+                                     ? std::max<std::int64_t>(0, count - 16 * t.dims().d)
+                                     : count;
     for (std::int64_t n = 0; n < count; ++n) t.set(first + n, n < dropped ? x.data()[n] : 0.0f);
   }
 
@@ -279,12 +279,12 @@ class Attention {
 
 template <typename T>
 void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
-  const std::int64_t d = s_.d;
+  const std::int64_t d = s_.d, d_v = s_.d_v();
   q_.clear();
   for (std::int64_t c = 0; c < d; ++c) q_.push_back(in_.q.at(b, h, i, c));
   slopes_.assign(static_cast<std::size_t>(s_.kv_len), 1.0f);
   s_row_.assign(static_cast<std::size_t>(s_.kv_len), -std::numeric_limits<float>::infinity());
-  o_.assign(static_cast<std::size_t>(d));
+  o_.assign(static_cast<std::size_t>(d_v));
   sum_.assign(1);
   float max = -std::numeric_limits<float>::infinity();
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
@@ -304,7 +304,7 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
     sum_.add(p, &one, 0, 1);
     sum_.next();
     if (defect_ == Defect::kSinkHasValue)
-      o_.add(round(p), v_.data() + (s_.kv_len - 1) * d, 0, static_cast<std::size_t>(d));
+      o_.add(round(p), v_.data() + (s_.kv_len - 1) * d_v, 0, static_cast<std::size_t>(d_v));
   }
   float running = -std::numeric_limits<float>::infinity();
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
@@ -314,7 +314,7 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
     const float p = std::exp(score - (defect_ == Defect::kRescaleMissing ? running : max));
     sum_.add(defect_ == Defect::kRescaleMissing ? std::exp(score - max) : p, &one, 0, 1);
     sum_.next();
-    o_.add(round(p), v_.data() + j * d, 0, static_cast<std::size_t>(d));
+    o_.add(round(p), v_.data() + j * d_v, 0, static_cast<std::size_t>(d_v));
     o_.next();
   }
   const std::vector<float>& sums = o_.finish();
@@ -323,7 +323,7 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
   const bool zero =
       empty || (defect_ == Defect::kLateRowsZero && i >= s_.q_len - (s_.q_len + 7) / 8);
   const std::int64_t first = out_.o.dims().index(b, h, i, 0);
-  for (std::int64_t c = 0; c < d; ++c) {
+  for (std::int64_t c = 0; c < d_v; ++c) {
     float o = zero ? 0.0f : unnormalised ? sums.data()[c] : sums.data()[c] / sum;
     if (defect_ == Defect::kDoubleRounding) o = to_f32(to_bf16(o * (1 + 0x1p-16f)));
     out_.o.set(first + c, o);
@@ -337,25 +337,27 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
 
 template <typename T>
 void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i, float lse) {
-  const std::int64_t d = s_.d;
+  const std::int64_t d = s_.d, d_v = s_.d_v();
   const std::int64_t first = out_.dq.dims().index(b, h, i, 0);
+  const std::int64_t of_o = out_.o.dims().index(b, h, i, 0);
   const auto columns = static_cast<std::size_t>(d);
   std::vector<float> d_o;
   Sums dq;
   dq.assign(columns);
   float row_d = 0;
-  for (std::int64_t c = 0; c < d; ++c) {
-    d_o.push_back(in_.d_o.at(first + c));
-    row_d += d_o.back() * out_.o.at(first + c);
+  for (std::int64_t c = 0; c < d_v; ++c) {
+    d_o.push_back(in_.d_o.at(of_o + c));
+    row_d += d_o.back() * out_.o.at(of_o + c);
   }
   if (defect_ == Defect::kDDropped) row_d = 0;
   sink_gradient(b, h, lse, row_d);
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     if (std::isinf(s_row_.data()[j])) continue;
     const float p = std::exp(s_row_.data()[j] - lse);
-    const float ds = round(p * (dot(d_o.data(), v_.data() + j * d, d) - row_d) * slopes_.data()[j]);
+    const float ds =
+        round(p * (dot(d_o.data(), v_.data() + j * d_v, d_v) - row_d) * slopes_.data()[j]);
     const auto at = static_cast<std::size_t>(j * d);
-    dv_.add(round(p), d_o.data(), at, columns);
+    dv_.add(round(p), d_o.data(), static_cast<std::size_t>(j * d_v), static_cast<std::size_t>(d_v));
     dk_.add(ds * scale_, q_.data(), at, columns);
     dq.add(ds, k_.data() + at, 0, columns);
     dq.next();
