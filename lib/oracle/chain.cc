@@ -210,8 +210,8 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
 }
 
 /// Random directions, one for each tensor; <gradient, direction> of the closed form against them.
-/// Noise: rows are independent, each off by its own along the direction; and the rounding of so
-/// long a sum.
+/// Noise: rows are independent, each off by its own along the direction; the rounding of so long a
+/// sum; and that of the derivative.
 std::vector<TensorVerdict> check_directions(const Case& c) {
   std::mt19937_64 generator(2);
   std::normal_distribution<double> normal;
@@ -222,21 +222,25 @@ std::vector<TensorVerdict> check_directions(const Case& c) {
   };
   const Doubles q_way = direction(c.q), k_way = direction(c.k), v_way = direction(c.v);
   const Doubles sinks_way = direction(c.sinks);
-  Slopes slope;
+  Slopes slope, noise;
+  const auto add = [](Slopes& sum, const Slopes& part) {
+    sum.q += part.q;
+    sum.k += part.k;
+    sum.v += part.v;
+    sum.sinks += part.sinks;
+  };
   for (std::int64_t b = 0; b < c.shape().b; ++b)
     for (std::int64_t h = 0; h < c.shape().h_kv; ++h) {
-      const Slopes part = directional_derivatives(
+      const DirectionalDerivatives part = directional_derivatives(
           c.group(b, h),
           {q_way.data() + c.q_at(b, h), k_way.data() + c.k_at(b, h), v_way.data() + c.v_at(b, h),
            c.has_sinks() ? sinks_way.data() + h * c.shape().group() : nullptr});
-      slope.q += part.q;
-      slope.k += part.k;
-      slope.v += part.v;
-      slope.sinks += part.sinks;
+      add(slope, part.slope);
+      add(noise, part.noise);
     }
-  const auto judge = [](const char* tensor, double got, const Answer& gradient,
+  const auto judge = [](const char* tensor, double got, double beyond, const Answer& gradient,
                         const Doubles& way) {
-    double sum = 0, magnitude = 0, variance = 0;
+    double sum = 0, magnitude = 0, variance = square(kF64PerF32) * beyond;
     const std::int64_t d = gradient.dims.d;
     for (std::int64_t r = 0; r < gradient.dims.count() / d; ++r) {
       double row = 0;  // summed apart: shorter sums round less
@@ -252,10 +256,11 @@ std::vector<TensorVerdict> check_directions(const Case& c) {
     check.number(got, sum, kDeviations * std::sqrt(variance) + 0x1p-53 * magnitude, {});
     return check.verdict();
   };
-  std::vector<TensorVerdict> verdicts = {judge("dq", slope.q, c.dq, q_way),
-                                         judge("dk", slope.k, c.dk, k_way),
-                                         judge("dv", slope.v, c.dv, v_way)};
-  if (c.has_sinks()) verdicts.push_back(judge("dsinks", slope.sinks, c.dsinks, sinks_way));
+  std::vector<TensorVerdict> verdicts = {judge("dq", slope.q, noise.q, c.dq, q_way),
+                                         judge("dk", slope.k, noise.k, c.dk, k_way),
+                                         judge("dv", slope.v, noise.v, c.dv, v_way)};
+  if (c.has_sinks())
+    verdicts.push_back(judge("dsinks", slope.sinks, noise.sinks, c.dsinks, sinks_way));
   return verdicts;
 }
 

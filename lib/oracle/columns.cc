@@ -2,30 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <optional>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "oracle/dense.h"
 #include "oracle/products.h"
+#include "oracle/repeated.h"
 #include "oracle/sums.h"
 
 namespace flashbench::oracle {
 namespace {
-
-/// Calls step(query head, first row, rows) for every tile of the query rows of a group.
-template <typename Step>
-void for_query_tiles(const Shape& shape, std::int64_t h_kv, Step step) {
-  const std::int64_t tile = std::clamp<std::int64_t>(8192 / shape.widest_d() / 24 * 24, 24, 192);
-  std::vector<std::int64_t> rows;
-  for (std::int64_t g = 0; g < shape.group(); ++g)
-    for (std::int64_t i0 = 0; i0 < shape.q_len; i0 += tile) {
-      rows.resize(static_cast<std::size_t>(std::min(tile, shape.q_len - i0)));
-      std::iota(rows.begin(), rows.end(), i0);
-      step(g, h_kv * shape.group() + g, rows);
-    }
-}
 
 /// Some keys of one head, against tile after tile of the queries that may see them.
 class ColumnBlock {
@@ -43,6 +28,7 @@ class ColumnBlock {
         d_v_(def.shape().d_v()),
         scale_(def.scale()),
         rounding_(def.problem().dtype),
+        repeated_(find_repeated(def, b, h_kv, stats)),
         of_key_(which.size(), OfKey(rounding_)),
         dk_(keys_, d_),
         dv_(keys_, d_v_) {
@@ -52,8 +38,8 @@ class ColumnBlock {
     k_.derive();
     v_.gather(def.inputs().v, b, h_kv, which, keep);
     v_.derive();
-    find_repeated();
-    pq_.assign(static_cast<std::size_t>(keys_ * d_), 0.0);
+    pq_.assign(repeated_.d_o.size(), Doubles(static_cast<std::size_t>(keys_ * d_), 0.0));
+    for (OfKey& key : of_key_) key.dp_noise.assign(repeated_.d_o.size(), 0.0);
   }
 
   ColumnResults run() {
@@ -75,11 +61,13 @@ class ColumnBlock {
  private:
   struct OfKey {
     Weights p, ds;
-    double dp_noise = 0;  ///< of dP, where it is the same for all queries
-    Cells cells;
+    std::vector<double> dp_noise;  ///< of dP, for each kind of dO that many queries have
+    Cells cells, ds_cells;
     std::int64_t seen = 0;  ///< queries that see it
-    explicit OfKey(const Rounding& rounding) : cells(rounding) {}
-    double alike(Weights OfKey::*of) const { return of == &OfKey::p ? cells.alike() : 0; }
+    explicit OfKey(const Rounding& rounding) : cells(rounding), ds_cells(rounding) {}
+    double alike(Weights OfKey::*of) const {
+      return of == &OfKey::p ? cells.alike() : ds_cells.alike();
+    }
   };
   /// P or dS of the tile, [keys, rows]; before weights() the products S and dP and their Σ of
   /// squares.
@@ -127,7 +115,6 @@ class ColumnBlock {
           parts(total.value.size()) {}
   };
 
-  void find_repeated();
   bool load(std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows);
   void products();
   void weights();
@@ -144,42 +131,22 @@ class ColumnBlock {
   std::int64_t keys_, d_, d_v_;
   double scale_;
   Rounding rounding_;
+  Repeated repeated_;
   std::vector<OfKey> of_key_;
   Panel k_, v_, q_, do_;
   std::span<const RowStats> tile_stats_;
   std::int64_t tile_h_ = 0, loaded_ = 0;  // loaded: rows so far
   std::vector<std::int64_t> tile_rows_;
+  std::vector<int> tile_kinds_;  // of their dO, in repeated_.d_o; -1: none of these
   Tile p_, ds_;
+  Doubles ds_of_dp_;         // [keys, rows of the tile]: P·slope, by which dP and D move dS
   Doubles ds_of_rounded_o_;  // [keys, rows of the tile]: what rounding O gives to dS, through D
   Doubles ds_of_slope_;      // likewise, what 1 - tanh² does
   bool any_lost_ = false;
-  Doubles pq_;                                 // [keys, d]: Σ_i P·Q
-  double different_ = 0, different_rows_ = 0;  // rows of Q, and of Q and dO
-  bool same_do_ = true;                        // all rows of dO are equal, as for the loss sum(O)
-  // What rows of Q, and of Q and dO, hold of which there are several.
-  std::unordered_set<std::uint64_t> repeated_, repeated_rows_;
+  // Of each kind of dO, [keys, d]: Σ_i P·slope·Q of its queries. Their dO·v are off by the same.
+  std::vector<Doubles> pq_;
   Sums dk_, dv_;
 };
-
-void ColumnBlock::find_repeated() {
-  std::unordered_set<std::uint64_t> seen, seen_rows;
-  Panel q, d_o;
-  std::optional<std::uint64_t> first;
-  for_query_tiles(def_.shape(), h_kv_,
-                  [&](std::int64_t, std::int64_t h, const std::vector<std::int64_t>& rows) {
-                    q.gather(def_.inputs().q, b_, h, rows);
-                    d_o.gather(def_.inputs().d_o, b_, h, rows);
-                    for (std::int64_t i = 0; i < q.rows; ++i) {
-                      if (!seen.insert(q.hash(i)).second) repeated_.insert(q.hash(i));
-                      const std::uint64_t both = combined(q.hash(i), d_o.hash(i));
-                      if (!seen_rows.insert(both).second) repeated_rows_.insert(both);
-                      if (!first) first = d_o.hash(i);
-                      same_do_ &= d_o.hash(i) == *first;
-                    }
-                  });
-  different_ = static_cast<double>(seen.size());
-  different_rows_ = static_cast<double>(seen_rows.size());
-}
 
 /// Loads a tile of queries; false when none of the keys is visible to any of them.
 bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
@@ -203,6 +170,12 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
     x->derive();
     x->transpose();
   }
+  tile_kinds_.clear();
+  for (std::int64_t i = 0; i < do_.rows; ++i) {
+    const auto kind = std::find(repeated_.d_o.begin(), repeated_.d_o.end(), do_.hash(i));
+    tile_kinds_.push_back(
+        kind == repeated_.d_o.end() ? -1 : static_cast<int>(kind - repeated_.d_o.begin()));
+  }
   return true;
 }
 
@@ -219,7 +192,7 @@ void ColumnBlock::weights() {
   const auto rows = static_cast<std::size_t>(q_.rows);
   const std::size_t count = p_.weight.size();
   for (Doubles* m :
-       {&p_.lost, &p_.of_score, &ds_.lost, &ds_.of_score, &ds_.rest, &ds_of_rounded_o_})
+       {&p_.lost, &p_.of_score, &ds_.lost, &ds_.of_score, &ds_.rest, &ds_of_dp_, &ds_of_rounded_o_})
     m->assign(count, 0.0);
   if (def_.bends_scores()) ds_of_slope_.assign(count, 0.0);
   for (std::size_t m = 0; m < count; ++m) {
@@ -239,16 +212,18 @@ void ColumnBlock::weights() {
       const double of_score = exp_noise(raw, of_raw, score);
       const double dp_noise = sum_noise(d_v_, square(dp), ds_.noise[m]);
       const double of_dp = row.d_noise + dp_noise;
-      if (same_do_) of_key_[n].dp_noise = dp_noise;
+      if (const int kind = tile_kinds_[i]; kind >= 0)
+        of_key_[n].dp_noise[static_cast<std::size_t>(kind)] = dp_noise;
       const double noise = row.noise_of(p, log_p, of_score) + square(p) * row.from_lse();
       // Some kernels multiply by P as it was rounded for Pᵀ·dO.
       p_.noise[m] = noise + p_error.random;
       p_.of_score[m] = std::sqrt(p_.noise[m]);
+      ds_of_dp_[m] = p * felt_slope(score.slope);
       ds_.of_score[m] = before * score.slope * p_.of_score[m];
       ds_.rest[m] = square(before * p) * (square(kF32Roundoff) + slope_noise(of_raw, score)) +
-                    ds_error.random + square(p * score.slope) * of_dp;
+                    ds_error.random + square(ds_of_dp_[m]) * of_dp;
       ds_.noise[m] = square(ds_.of_score[m]) + ds_.rest[m];
-      ds_of_rounded_o_[m] = p * score.slope * row.d_shift;
+      ds_of_rounded_o_[m] = ds_of_dp_[m] * row.d_shift;
       if (!ds_of_slope_.empty()) ds_of_slope_[m] = p * before * slope_shift(score.slope);
     } else {
       p_.noise[m] = ds_.noise[m] = 0;
@@ -264,8 +239,9 @@ void ColumnBlock::weights() {
         row.alike == 0 ? 0 : p_error.random * row.alike / rounding_.alike();  // at most all of it
     key.p.add(p, p_.noise[m], from_lse + alike);
     key.ds.add(ds, ds_.noise[m],
-               square(p * score.slope) * row.d_noise + square(before * score.slope) * from_lse);
+               square(ds_of_dp_[m]) * row.d_noise + square(before * score.slope) * from_lse);
     if (p > 0) key.cells.add(p);
+    if (p > 0) key.ds_cells.add(ds);
   }
 }
 
@@ -280,8 +256,12 @@ void ColumnBlock::accumulate() {
     multiply_add(keys_, d_, q_.rows, ds_of_slope_.data(), q_.rows, q_.x.data(), d_,
                  dk_.slope_shift.data(), d_);
   }
-  if (same_do_)
-    multiply_add(keys_, d_, q_.rows, p_.weight.data(), q_.rows, q_.x.data(), d_, pq_.data(), d_);
+  for (std::size_t kind = 0; kind < repeated_.d_o.size(); ++kind) {
+    Doubles p = ds_of_dp_;
+    for (std::size_t m = 0; m < p.size(); ++m)
+      if (tile_kinds_[m % tile_kinds_.size()] != static_cast<int>(kind)) p[m] = 0;
+    multiply_add(keys_, d_, q_.rows, p.data(), q_.rows, q_.x.data(), d_, pq_[kind].data(), d_);
+  }
 }
 
 void ColumnBlock::accumulate(const Tile& tile, const Panel& x, Sums& sums) const {
@@ -306,14 +286,14 @@ void ColumnBlock::add_up_equal(const Tile& tile, const Panel& x, Sums& sums) con
         for (std::int64_t c = 0; c < x.d; ++c)
           add(n * x.d + c, weight.data()[n * x.rows + i], x.x.data()[i * x.d + c]);
     };
-    if (const std::uint64_t row = q_.hash(i); repeated_.contains(row)) {
+    if (const std::uint64_t row = q_.hash(i); repeated_.q.contains(row)) {
       CommonErrors& errors = sums.of_scores[row];
       for (Doubles* m : {&errors.sum, &errors.apart}) m->resize(size);
       for_terms(tile.of_score,
                 [&](std::int64_t at, double w, double term) { errors.add(at, w * term); });
     }
     const std::uint64_t row = combined(q_.hash(i), do_.hash(i));
-    if (!repeated_rows_.contains(row)) continue;
+    if (!repeated_.rows.contains(row)) continue;
     EqualTerms& equal = sums.terms[row];
     equal.sum.resize(size);
     ++equal.count;
@@ -332,6 +312,7 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
                              double directions) const {
   Expected& total = sums.total;
   const std::int64_t d = total.d;
+  total.shared.assign(static_cast<std::size_t>(keys_), 0.0);
   Weights shared;                             // by all keys: an error of D, of LSE, of a row's P
   Doubles together(total.value.size(), 0.0);  // errors that add up, beyond the sum of squares
   for (const auto* common : {&sums.of_scores, &sums.of_rows})
@@ -348,30 +329,34 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
     shared.shared += std::min(w.shared, w.noise);
     if (key.seen == 0) continue;
     const double alike = key.alike(weights);
-    double all = 0, common = 0;
+    double all = 0, common = 0, shared_by_keys = 0;
     for (std::int64_t c = 0; c < d; ++c) {
       const std::int64_t at = n * d + c;
       double& x = total.value.data()[at];
       const double random = sums.weighed.data()[at];
       double of_all = alike * square(x) + together.data()[at] + square(sums.shift.data()[at]);
       if (!sums.slope_shift.empty()) of_all += square(sums.slope_shift.data()[at]);
-      if (weights == &OfKey::ds) of_all += key.dp_noise * square(pq_.data()[at]);
+      for (std::size_t kind = 0; weights == &OfKey::ds && kind < repeated_.d_o.size(); ++kind)
+        of_all += key.dp_noise[kind] * square(pq_[kind].data()[at]);
       const double computed =
           random + of_all + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +
           rounding_.cut_off(key.seen, sums.parts.largest_square(at)) +
           sum_noise(key.seen, sums.parts.largest_square(at), random * w.per_noise());
       all += computed;
+      shared_by_keys += square(sums.shift.data()[at]);
       common += std::min(computed, of_all + square(sums.mean.data()[c]) * w.noise);
       x *= factor;
       total.noise.data()[at] = {rounding_.stored(x), square(factor) * computed};
     }
+    // Rows of O that are rounded alike move dK of all keys.
+    if (all > 0) total.shared.data()[n] = shared_by_keys / all;
     total.excess.data()[n] =
         mixed_excess(all == 0 ? 1 : common / all,
-                     std::min({w.independent(), different_,
+                     std::min({w.independent(), repeated_.different_q,
                                total.distinct(static_cast<std::size_t>(n)), directions}));
   }
   // What keys share of a query is of its dS, unless the weights are P.
-  const double rows = weights == &OfKey::ds ? different_rows_ : different_;
+  const double rows = weights == &OfKey::ds ? repeated_.different_rows : repeated_.different_q;
   total.independent = shared.noise == 0
                           ? rows
                           : shared.noise / (shared.shared + (shared.noise - shared.shared) / rows);

@@ -64,13 +64,13 @@ void TensorCheck::Errors::add(const Errors& other) {
 
 /// The root mean square of errors of which `excess` says how far they may exceed the expected. What
 /// is stored and what is computed add up in one error, as in an element, and less the more there
-/// are that are independent.
-void TensorCheck::judge_mean(const Errors& errors, double excess, Scope scope, TensorCheck& to) {
+/// are that are independent: `along`.
+void TensorCheck::judge_mean(const Errors& errors, double excess, double along, Scope scope,
+                             TensorCheck& to) {
   if (errors.count < 2) return;  // one is judged as an element
   const double share = errors.stored / errors.count;
   const double stored = 3 * share, computed = excess * std::max(0.0, 1 - share);
-  const double reach =
-      std::sqrt(stored + computed + 2 * parallel(excess) * std::sqrt(stored * computed));
+  const double reach = std::sqrt(stored + computed + 2 * along * std::sqrt(stored * computed));
   TensorVerdict v = judge(over_limit(std::sqrt(errors.squares / errors.count), reach), scope);
   v.index = errors.worst.index;
   v.got = errors.worst.got;
@@ -90,6 +90,9 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
   head.rows.insert(want.alike.empty() ? values : want.alike[n]);
   head.values.insert(values);
   head.independent = want.independent;
+  head.shared += want.shared.empty() ? 0 : want.shared[n];
+  head.shared_excess = want.shared_excess;
+  ++head.judged;
   Errors row;
   for (std::int64_t c = 0; c < want.d; ++c) {
     const double stored = square(unit) * noise[c].stored;
@@ -109,7 +112,8 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
     channel.add(one);
     row.add(one);
   }
-  judge_mean(row, std::min(want.excess[n], excess_of_largest_), Scope::kRow, *this);
+  const double excess = std::min(want.excess[n], excess_of_largest_);
+  judge_mean(row, excess, parallel(excess), Scope::kRow, *this);
 }
 
 void TensorCheck::row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r,
@@ -174,6 +178,9 @@ void TensorCheck::merge(const TensorCheck& other) {
     to.rows.insert(from.rows.begin(), from.rows.end());
     to.values.insert(from.values.begin(), from.values.end());
     to.independent = from.independent;
+    to.shared += from.shared;
+    to.judged += from.judged;
+    to.shared_excess = from.shared_excess;
   }
 }
 
@@ -183,13 +190,17 @@ TensorVerdict TensorCheck::verdict() const {
   for (const auto& [at, head] : heads_) {
     const std::size_t rows = std::min(head.rows.size(), head.values.size());
     const double independent = std::min(static_cast<double>(rows), head.independent);
-    const double reach = std::min(excess(independent), excess_of_largest_);
+    const double shared = rows > 1 ? head.shared / head.judged : 0;
+    const double apart = std::min(excess(independent), excess_of_largest_);
+    const double together = std::min(head.shared_excess, excess_of_largest_);
+    const double reach = shared * together + (1 - shared) * apart;
+    const double along = shared + (1 - shared) * parallel(apart);
     Errors sum;
     for (const Errors& channel : head.channels) {
-      judge_mean(channel, reach, Scope::kChannel, all);
+      judge_mean(channel, reach, along, Scope::kChannel, all);
       sum.add(channel);
     }
-    judge_mean(sum, reach, Scope::kHead, all);
+    judge_mean(sum, reach, along, Scope::kHead, all);
     total.add(sum);
   }
   if (total.count > 0) all.worst_.rms = std::sqrt(total.squares / total.count);

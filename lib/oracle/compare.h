@@ -77,13 +77,16 @@ class TensorCheck {
     // the scale is 0).
     std::unordered_set<std::uint64_t> rows, values;
     double independent = std::numeric_limits<double>::infinity();  ///< Expected::independent
+    double shared = 0, judged = 0;  ///< Σ Expected::shared over so many rows
+    double shared_excess = 0;       ///< Expected::shared_excess
   };
 
   template <typename Got, typename Error>
   void fold(Got got, const Expected& want, std::size_t n, double unit,
             std::array<std::int64_t, 4> index, Error error);
   void keep_worse(const TensorVerdict& other);
-  static void judge_mean(const Errors& errors, double excess, Scope scope, TensorCheck& to);
+  static void judge_mean(const Errors& errors, double excess, double along, Scope scope,
+                         TensorCheck& to);
 
   TensorVerdict worst_;
   double excess_of_largest_;

@@ -1,11 +1,14 @@
 #include "oracle/directional.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "oracle/dense.h"
 #include "oracle/dual.h"
+#include "oracle/noise.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -49,7 +52,7 @@ class Block {
       : group_(group), k_(k), k_way_(k_way), way_(way) {}
 
   /// Rows [n, n + m) of the group; n counts through its query heads, all rows in one head.
-  Slopes derivative(std::int64_t n, std::int64_t m) {
+  DirectionalDerivatives derivative(std::int64_t n, std::int64_t m) {
     const std::int64_t d = group_.shape().d, keys = group_.shape().kv_len;
     const std::int64_t q_len = group_.shape().q_len;
     const LiteralHead head = group_.head(n / q_len);
@@ -58,19 +61,27 @@ class Block {
     k_.multiply(m, keys, d, group_.q + n * d, p_);
     k_.multiply(m, keys, d, way_.q + n * d, along_q_);
     k_way_.multiply(m, keys, d, group_.q + n * d, along_k_);
+    rounding_.assign(static_cast<std::size_t>(m), {});
     Dual sink;
     if (group_.sinks != nullptr)
       sink = Dual(group_.sinks[n / q_len], kAlongSinks, way_.sinks[n / q_len]);
     for (std::int64_t r = 0; r < m; ++r)
-      softmax(head, group_.sinks == nullptr ? nullptr : &sink, (n + r) % q_len, r * keys);
-    return {slope(n, m, along_q_, group_.v), slope(n, m, along_k_, group_.v),
-            slope(n, m, p_, way_.v), slope(n, m, along_sinks_, group_.v)};
+      softmax(head, group_.sinks == nullptr ? nullptr : &sink, (n + r) % q_len, r);
+    DirectionalDerivatives all;
+    all.slope = {sum(slopes(n, m, along_q_, group_.v)), sum(slopes(n, m, along_k_, group_.v)),
+                 sum(slopes(n, m, p_, way_.v)), sum(slopes(n, m, along_sinks_, group_.v))};
+    const Doubles common = slopes(n, m, p_, group_.v);  // D
+    for (std::size_t r = 0; r < common.size(); ++r) {
+      all.noise.q += rounding_[r][kAlongQ] * square(common[r]);
+      all.noise.k += rounding_[r][kAlongK] * square(common[r]);
+    }
+    return all;
   }
 
  private:
-  /// Row i: products q·k and their slopes at offset `at` become probabilities and theirs.
-  void softmax(const LiteralHead& head, const Dual* sink, std::int64_t i, std::int64_t at) {
-    const std::int64_t keys = head.shape().kv_len;
+  /// Row i, the r-th of the block: products q·k and their slopes become probabilities and theirs.
+  void softmax(const LiteralHead& head, const Dual* sink, std::int64_t i, std::int64_t r) {
+    const std::int64_t keys = head.shape().kv_len, at = r * keys;
     double* p = p_.data() + at;
     double* along_q = along_q_.data() + at;
     double* along_k = along_k_.data() + at;
@@ -86,11 +97,20 @@ class Block {
     }
     if (sink != nullptr) max = std::max(max, *sink);
     Dual sum = sink == nullptr ? Dual() : exp(*sink - max);
+    std::array<double, 3> sizes{}, squares{};  // of the terms of its slopes
     for (std::int64_t j = 0; j < keys; ++j) {
       if (!head.visible(i, j)) continue;
       row_.data()[j] = exp(row_.data()[j] - max);
       sum += row_.data()[j];
+      for (const Axis axis : {kAlongQ, kAlongK}) {
+        sizes[axis] += std::abs(row_.data()[j].slope[axis]);
+        squares[axis] += square(row_.data()[j].slope[axis]);
+      }
     }
+    for (const Axis axis : {kAlongQ, kAlongK})
+      if (sum.value > 0)
+        rounding_[static_cast<std::size_t>(r)][axis] =
+            sum_noise(keys, square(sizes[axis]), squares[axis]) / square(sum.value);
     for (std::int64_t j = 0; j < keys; ++j) {
       const Dual share = head.visible(i, j) ? row_.data()[j] / sum : Dual();
       p[j] = share.value;
@@ -100,47 +120,52 @@ class Block {
     }
   }
 
-  /// Σ dO∘(weights·x): the part of the loss's slope that these weights of V's rows bring.
-  double slope(std::int64_t n, std::int64_t m, const Doubles& weights, const double* x) {
+  /// Of each row Σ dO∘(weights·x): the part of the loss's slope that these weights of V's rows
+  /// bring.
+  Doubles slopes(std::int64_t n, std::int64_t m, const Doubles& weights, const double* x) {
     const std::int64_t d = group_.shape().d_v(), keys = group_.shape().kv_len;
     o_.assign(static_cast<std::size_t>(m * d), 0);
     multiply_add(m, d, keys, weights.data(), keys, x, d, o_.data(), d);
-    long double sum = 0;  // one chain, of terms that may be equal
+    Doubles rows(static_cast<std::size_t>(m), 0.0);
     for (std::int64_t i = 0; i < m * d; ++i)
-      sum += static_cast<long double>(group_.d_o[n * d + i]) * o_.data()[i];
-    return static_cast<double>(sum);
+      rows.data()[i / d] += group_.d_o[n * d + i] * o_.data()[i];
+    return rows;
   }
+  static double sum(const Doubles& x) { return std::accumulate(x.begin(), x.end(), 0.0); }
 
   const Group& group_;
   const TransposedTiles &k_, &k_way_;
   Directions way_;
   Doubles p_, along_q_, along_k_, along_sinks_, o_;
   std::vector<Dual> row_;
+  std::vector<std::array<double, 3>> rounding_;  // of each row's Σ of slopes of P, in f32
 };
 
 }  // namespace
 
-Slopes directional_derivatives(const Group& group, const Directions& way) {
+DirectionalDerivatives directional_derivatives(const Group& group, const Directions& way) {
   const Shape& s = group.shape();
   const TransposedTiles k_tiles(group.k, s.kv_len, s.d);
   const TransposedTiles k_way_tiles(way.k, s.kv_len, s.d);
   const std::int64_t blocks = (s.q_len + kRows - 1) / kRows;
-  double q = 0, k = 0, v = 0, sinks = 0;
-#pragma omp parallel reduction(+ : q, k, v, sinks)
+  double q = 0, k = 0, v = 0, sinks = 0, q_noise = 0, k_noise = 0;
+#pragma omp parallel reduction(+ : q, k, v, sinks, q_noise, k_noise)
   {
     Block block(group, k_tiles, k_way_tiles, way);
 #pragma omp for schedule(dynamic)
     for (std::int64_t n = 0; n < group.heads() * blocks; ++n) {
       const std::int64_t first = n % blocks * kRows;
-      const Slopes part =
+      const DirectionalDerivatives part =
           block.derivative(n / blocks * s.q_len + first, std::min(kRows, s.q_len - first));
-      q += part.q;
-      k += part.k;
-      v += part.v;
-      sinks += part.sinks;
+      q += part.slope.q;
+      k += part.slope.k;
+      v += part.slope.v;
+      sinks += part.slope.sinks;
+      q_noise += part.noise.q;
+      k_noise += part.noise.k;
     }
   }
-  return {q, k, v, sinks};
+  return {{q, k, v, sinks}, {q_noise, k_noise, 0, 0}};
 }
 
 }  // namespace flashbench::oracle

@@ -7,9 +7,12 @@ namespace flashbench::oracle {
 
 void Expected::append(const Expected& rows) {
   d = rows.d;
+  independent = std::min(independent, rows.independent);
+  shared_excess = rows.shared_excess;
   value.insert(value.end(), rows.value.begin(), rows.value.end());
   noise.insert(noise.end(), rows.noise.begin(), rows.noise.end());
   excess.insert(excess.end(), rows.excess.begin(), rows.excess.end());
+  shared.insert(shared.end(), rows.shared.begin(), rows.shared.end());
   alike.insert(alike.end(), rows.alike.begin(), rows.alike.end());
 }
 

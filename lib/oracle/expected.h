@@ -21,6 +21,11 @@ struct Expected {
   /// the errors of each query.
   double independent = std::numeric_limits<double>::infinity();
 
+  /// [rows]: the share of a row's computed noise that all rows of the head may have in common.
+  /// Empty: none.
+  Doubles shared;
+  double shared_excess = kMostOfAlike;  ///< how often its expected square that may be
+
   /// [rows]: rows of equal numbers have errors in common, as have rows of equal values; may be
   /// empty.
   std::vector<std::uint64_t> alike;
@@ -32,7 +37,7 @@ struct Expected {
         noise(value.size()),
         excess(static_cast<std::size_t>(rows), 1.0) {}
 
-  /// More rows of as many elements.
+  /// More rows of as many elements, of the same tensor.
   void append(const Expected& rows);
   /// alike[n], or where there is none, values_hash(n).
   std::uint64_t hash(std::size_t n) const;

@@ -7,23 +7,11 @@
 
 #include "oracle/noise.h"
 #include "oracle/noise_profile.h"
+#include "oracle/noisy_products.h"
+#include "oracle/rounded_alike.h"
 
 namespace flashbench::oracle {
 namespace {
-
-/// x_r·a for all rows of a head that count; 0 elsewhere, where x may hold a NaN.
-template <typename Keep>
-Doubles project(const Tensor& x, std::int64_t b, std::int64_t h, const Doubles& a, Keep keep) {
-  Doubles along(static_cast<std::size_t>(x.dims().rows), 0.0), row;
-  for (std::int64_t r = 0; r < x.dims().rows; ++r) {
-    if (!keep(r)) continue;
-    load(x, b, h, r, row);
-    double sum = 0;
-    for (std::size_t c = 0; c < row.size(); ++c) sum += row[c] * a[c];
-    along[static_cast<std::size_t>(r)] = sum;
-  }
-  return along;
-}
 
 /// A random sign for each channel over its deviation, so that each has an equal part in the noise.
 Doubles random_vector(const Doubles& deviations, std::mt19937_64& random) {
@@ -34,7 +22,7 @@ Doubles random_vector(const Doubles& deviations, std::mt19937_64& random) {
 
 double norm(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r) {
   Doubles row;
-  load(t, b, h, r, row);
+  load_row(t, b, h, r, row);
   double sum = 0;
   for (const double x : row) sum += x * x;
   return std::sqrt(sum);
@@ -42,46 +30,6 @@ double norm(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r) {
 
 constexpr int kVectors = 4;        ///< pairs of random vectors
 constexpr double kDeviations = 3;  ///< half the limit, over the deviation of a sum of many rows
-
-/// Noise of a tensor of which some rows are known: what these say, and what the values themselves
-/// say of rows that stand out.
-struct TensorNoise {
-  NoiseProfile profile;
-  Rounding rounding;
-  double relative;  ///< expected square of what P may be off
-
-  double of(double x) const { return rounding.stored(x) + relative * square(x); }
-};
-
-/// Σ_r (exact_r·x)(noisy_r·y) of one head, and its variance.
-class Products {
- public:
-  double sum = 0, squares = 0, variance = 0;
-
-  /// `noise` has row r of this head as `first` + r; `rows` of them count.
-  template <typename Keep, typename Unit>
-  void add(std::int64_t b, std::int64_t h, const Tensor& exact, const Doubles& x,
-           const Tensor& noisy, const Doubles& y, const TensorNoise& noise, std::int64_t first,
-           std::int64_t rows, Keep keep, Unit unit) {
-    const Doubles along = project(exact, b, h, x, keep), with = project(noisy, b, h, y, keep);
-    const double repeats = noise.profile.repeats(static_cast<double>(rows));
-    Doubles row;
-    for (std::int64_t r = 0; r < exact.dims().rows; ++r) {
-      const auto n = static_cast<std::size_t>(r);
-      if (along[n] == 0) continue;
-      sum += along[n] * with[n];
-      squares += square(along[n] * with[n]);
-      double values = 0, stored = 0;
-      load(noisy, b, h, r, row);
-      for (std::size_t c = 0; c < row.size(); ++c) {
-        values += square(y[c] * row[c]);
-        stored += square(y[c]) * noise.of(row[c]);
-      }
-      variance += square(along[n]) * (repeats * noise.profile.row(first + r, unit(r)) +
-                                      noise.profile.excess(first + r, unit(r), values) + stored);
-    }
-  }
-};
 
 double one(std::int64_t) { return 1; }
 
@@ -163,7 +111,7 @@ bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   for (std::int64_t n = 0; n < s.group() * s.q_len; ++n) {
     const std::int64_t i = n % s.q_len;
     if (def.empty_row(group.b, i)) continue;
-    load(def.inputs().q, group.b, group.h_kv * s.group() + n / s.q_len, i, row);
+    load_row(def.inputs().q, group.b, group.h_kv * s.group() + n / s.q_len, i, row);
     if (first.empty()) first = row;
     if (row != first) return false;
   }
@@ -216,10 +164,10 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
       r.empty = def.empty_row(group.b, i);
       r.lse = (1 + shortfall) * static_cast<double>(out.lse.at(group.b, h, i, 0));
       if (r.empty) continue;
-      load(def.inputs().q, group.b, h, i, q);
+      load_row(def.inputs().q, group.b, h, i, q);
       r.query = def.query_hash(row_hash(q.data(), s.d));
-      load(out.o, group.b, h, i, o);
-      load(def.inputs().d_o, group.b, h, i, d_o);
+      load_row(out.o, group.b, h, i, o);
+      load_row(def.inputs().d_o, group.b, h, i, d_o);
       double size = 0, stored = 0;
       for (std::size_t c = 0; c < o.size(); ++c) {
         r.d += d_o[c] * o[c];
@@ -248,8 +196,9 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
   const bool one_p = noise.rounding.of_16_bits() && rows_of_p_are_equal(def, group);
   const double smallest = noise.rounding.smallest();
   double sizes = 0, excess = 0;  // of all keys' noise
+  RoundedAlike rounded;
   for (std::int64_t j = 0; j < s.kv_len; ++j) {
-    load(dv, group.b, group.h_kv, j, row);
+    load_row(dv, group.b, group.h_kv, j, row);
     double values = 0;
     for (std::size_t c = 0; c < d; ++c) {
       if (noise.profile.channel(c) > 0) values += square(row[c] / noise.profile.channel(c));
@@ -261,6 +210,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
       if (one_p) alike[c] += 2.0 / 3 * std::sqrt(noise.rounding.stored(row[c]));
     }
     if (!def.counts(group.b, j)) continue;
+    rounded.add(row, 1);
     sizes += noise.profile.row(j, 1) / static_cast<double>(d);
     excess += noise.profile.excess(j, 1, values) / static_cast<double>(d);
   }
@@ -271,7 +221,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
     const double sink = def.sink_share(h, stats[n].lse), keys_share = 1 - sink;
     const double of_sink =
         sink == 0 ? 0 : square(sink) * (sink_noise(*def.sink(h)) + stats[n].lse_noise);
-    load(def.inputs().d_o, group.b, h, at % s.q_len, row);
+    load_row(def.inputs().d_o, group.b, h, at % s.q_len, row);
     for (std::size_t c = 0; c < d; ++c) {
       want[c] += keys_share * row[c];
       of_rows[c] += square(row[c]) * (stats[n].from_lse() + stats[n].alike + of_sink);
@@ -282,7 +232,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
   for (std::size_t c = 0; c < d; ++c) {
     const double variance = square(noise.profile.channel(c)) * (repeats * sizes + excess) +
                             of_values[c] + repeats * of_rows[c] + all * square(want[c]) +
-                            square(alike[c] / 2);
+                            square(alike[c] / 2) + rounded.noise(c, noise.rounding);
     check.number(got[c], want[c], kDeviations * std::sqrt(variance),
                  {group.b, group.h_kv, 0, static_cast<std::int64_t>(c)});
   }
@@ -309,7 +259,8 @@ void check_score_products(const Definition& def, const Outputs& out, const Sampl
     with_keys.add(group.b, group.h_kv, def.inputs().k, b, out.dk, a, dk, 0, keys_in_all(def),
                   counts, one);
     check.number(with_keys.sum, queries.sum,
-                 kDeviations * std::sqrt(queries.variance + with_keys.variance),
+                 kDeviations * std::sqrt(queries.with_rounding(b, dq.rounding) +
+                                         with_keys.with_rounding(a, dk.rounding)),
                  {group.b, group.h_kv, 0, 0});
   }
 }
@@ -335,7 +286,8 @@ void check_value_products(const Definition& def, const Outputs& out, const Sampl
                   counts, one);
     // P is computed again for dV: what is off in all of a row moves all that it gives to the keys.
     check.number(with_keys.sum, queries.sum,
-                 kDeviations * std::sqrt(queries.variance + with_keys.variance +
+                 kDeviations * std::sqrt(queries.with_rounding(a, o.rounding) +
+                                         with_keys.with_rounding(b, dv.rounding) +
                                          all * (queries.squares + square(queries.sum))),
                  {group.b, group.h_kv, 0, 0});
   }

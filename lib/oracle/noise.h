@@ -30,6 +30,9 @@ struct Noise {
   double variance() const { return stored + computed; }
 };
 
+/// How often Rounding::alike() its square may be: a whole unit, next to a power of 2.
+inline constexpr double kMostOfAlike = 4;
+
 /// What keeping a number in the dtype on the way costs. `random`: the expected square of an error
 /// of either sign. What is `lost` to underflow is always the number itself, so it adds up as they
 /// do.
@@ -161,6 +164,10 @@ inline double sink_noise(double sink) { return exp_noise(0, 0, {.value = sink});
 /// By how much a score's slope is off where it was subtracted from 1: that of a soft cap is 1 -
 /// tanh², of a tanh in f32. Scores that are alike have slopes that are off alike.
 inline double slope_shift(double slope) { return 2 * kF32Roundoff * (1 - slope); }
+
+/// What multiplies an error of dP - D: a kernel's slope, which is off itself, and next to 0 by more
+/// than it is.
+inline double felt_slope(double slope) { return slope + slope_shift(slope); }
 
 /// Expected square of the error of a score's slope, with that of the product by which it moves.
 inline double slope_noise(double of_raw, const Score& s) {

@@ -6,16 +6,6 @@
 
 namespace flashbench::oracle {
 
-void load(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r, Doubles& out) {
-  const std::int64_t d = t.dims().d;
-  out.resize(static_cast<std::size_t>(d));
-  double* to = out.data();
-  with_dtype(t.dtype(), [&](auto zero) {
-    const auto* from = t.as<decltype(zero)>() + t.dims().index(b, h, r, 0);
-    for (std::int64_t c = 0; c < d; ++c) to[c] = static_cast<double>(to_f32(from[c]));
-  });
-}
-
 void Panel::gather(const Tensor& t, std::int64_t b, std::int64_t h,
                    std::span<const std::int64_t> which, std::span<const std::uint8_t> keep) {
   rows = static_cast<std::int64_t>(which.size());

@@ -10,9 +10,6 @@ namespace flashbench::oracle {
 
 using Doubles = std::vector<double>;
 
-/// One row of a tensor as doubles.
-void load(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r, Doubles& out);
-
 /// A number that is the same for equal rows of n elements.
 std::uint64_t row_hash(const double* x, std::int64_t n);
 

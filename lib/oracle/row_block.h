@@ -40,6 +40,8 @@ class RowBlock {
     if (!def.has_gradients()) return;
     do_.gather(def.inputs().d_o, b, h, which, seen);
     do_.derive();
+    for (std::int64_t j = def.begin_of_all(); j < def.end_of_all(); ++j)
+      keys_in_all_ += def.counts(b, j) ? 1 : 0;
   }
 
   RowResults run() {
@@ -68,6 +70,9 @@ class RowBlock {
     double total_alike = 0;           ///< of equal terms, which is in total
     double own = 0;                   ///< sum of own_
     double sink = 0, of_sink = 0;     ///< share of the sink, and its noise as in own_
+    double d_noise = 0;               ///< of D, in this row
+    double dp_noise = 0;              ///< the part of `weights` (dS) that dO·v has
+    double overlap = 0;               ///< share of all keys that other rows' P see, too
     Weights weights;                  ///< P, then dS
     std::vector<EqualEntries> equal;  ///< keys of equal P, then dS
   };
@@ -139,6 +144,9 @@ class RowBlock {
                  out.data(), tile.d);
   }
 
+  /// The share of the other rows of the block that have the same dO as row n.
+  double same_gradient(std::int64_t n) const;
+
   void score();
   void softmax();
   void softmax_row(std::int64_t n);
@@ -175,6 +183,7 @@ class RowBlock {
   Doubles dp_noise_;     // [rows, kv_len]: of add_products
   Doubles o_sum_;        // [rows, d_v]: noise of O from adding up P·V; only with gradients
   bool any_lost_ = false;
+  double keys_in_all_ = 0;  // that some row may see; only with gradients
   std::vector<OfRow> of_row_;
   RowResults r_;
 };

@@ -21,9 +21,9 @@ void RowBlock::score_gradient() {
 /// D is computed from O as it was stored, or as Σ_j P·dP, which it is, too. Errors of P move all of
 /// O's row, so they are looked at where they come from: Σ_c dO·(Σ_j e_j·V) = Σ_j e_j·dP.
 void RowBlock::expect_d(std::int64_t n) {
-  const OfRow& row = of_row_[static_cast<std::size_t>(n)];
+  OfRow& row = of_row_[static_cast<std::size_t>(n)];
   RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
-  double products = 0, noise = 0, of_o = 0, run = 0, last = 0, sum = 0, reach = 0;
+  double products = 0, noise = 0, of_o = 0, run = 0, last = 0, sum = 0, reach = 0, of_rounding = 0;
   for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
     const double d_o = do_.x.data()[c], o = r_.o.value.data()[c];
     products += square(d_o * o);
@@ -35,6 +35,7 @@ void RowBlock::expect_d(std::int64_t n) {
     run += d_o;
     last = o;
     noise += (square(run) - before) * (rounding_.stored(o) + square(kF32Roundoff * o));
+    of_rounding += (square(run) - before) * rounding_.stored(o);
     of_o += (square(run) - before) * o_sum_.data()[c];
     if (rounding_.of_16_bits()) stats.d_shift += d_o * rounding_.error(o);
   }
@@ -54,6 +55,8 @@ void RowBlock::expect_d(std::int64_t n) {
   stats.d_noise = noise + (stats.alike + row.total_alike + row.of_sink) * square(stats.d) +
                   std::max(sum_noise(d_v_, square(sum), products + reach - square(sum)) + of_o,
                            sum_noise(row.seen, square(stats.d), terms));
+  row.d_noise =
+      stats.d_noise + std::max(0.0, square(stats.d_shift) / excess_of_largest(1) - of_rounding);
 }
 
 /// Noise of dS as an operand of dS·K. What is common to the row, an error of D or of LSE, is apart.
@@ -74,10 +77,12 @@ void RowBlock::weigh_gradient(std::int64_t n) {
     const double stored = rounding_.of(p).random;
     const double of_slope = slope_noise_.empty() ? 0 : slope_noise_.data()[j];
     const double of_p = square(slope) * (exp_noise_.data()[j] + stored) + square(kF32Roundoff * p);
-    const double noise = square(before) * (of_p + square(p) * of_slope) + error.random +
-                         square(p * slope) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
+    const double of_dp =
+        square(p * felt_slope(slope)) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
+    const double noise = square(before) * (of_p + square(p) * of_slope) + error.random + of_dp;
+    row.dp_noise += of_dp;
     slope_.data()[j] = p * before * slope_shift(slope);
-    p *= slope;  // all that P is needed for below
+    p *= felt_slope(slope);  // all that P is needed for below
     weight_.data()[j] = noise;
     lost_.data()[j] = error.lost;
     any_lost_ |= error.lost > 0;
@@ -86,9 +91,17 @@ void RowBlock::weigh_gradient(std::int64_t n) {
   row.equal = equal_entries(ds_.data() + n * kv_len_, kv_len_);
 }
 
+double RowBlock::same_gradient(std::int64_t n) const {
+  double same = 0;
+  for (std::int64_t m = 0; m < rows_; ++m) same += m != n && do_.hash(m) == do_.hash(n) ? 1 : 0;
+  return same / std::max<double>(1, static_cast<double>(rows_ - 1));
+}
+
 /// dQ = scale·dS·K.
 void RowBlock::weigh_keys() {
   r_.dq = Expected(rows_, d_);
+  r_.dq.shared.assign(which_.size(), 0.0);
+  r_.dq.shared_excess = excess(1);
   Doubles weighed = matrix(d_), lost = matrix(d_), mean = matrix(d_), shift = matrix(d_);
   PartialSums parts(r_.dq.value.size());
   Panel k;
@@ -116,10 +129,14 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
   const double again = returns(n);
-  double all = 0, common = 0;
+  // Where P and dO are the same, so is what products dO·v are off by; and D, where rows of O are
+  // rounded alike.
+  const double same_d = rounding_.of_16_bits() ? stats.alike / rounding_.alike() : 0;
+  const double same_dp = row.weights.noise > 0 ? row.dp_noise / row.weights.noise : 0;
+  double all = 0, common = 0, shared = 0;
   for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
     const double dq = r_.dq.value.data()[c], random = weighed.data()[c];
-    const double of_row = stats.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq) +
+    const double of_row = row.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq) +
                           square(shift.data()[c]);
     const double computed =
         random + of_row + square(lost.data()[c]) + square(kF32Roundoff * dq) +
@@ -128,8 +145,11 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
     r_.dq.value.data()[c] = scale_ * dq;
     r_.dq.noise.data()[c] = {rounding_.stored(scale_ * dq), square(scale_) * computed};
     all += computed;
+    shared += same_dp * random + same_d * row.d_noise * square(mean.data()[c]);
     common += std::min(computed, of_row + square(mean.data()[c]) * row.weights.noise);
   }
+  if (all > 0)
+    r_.dq.shared.data()[n] = row.overlap * same_gradient(n) * std::min(1.0, shared / all);
   r_.dq.excess.data()[n] = mixed_excess(
       all == 0 ? 1 : common / all,
       std::min({independent(n), r_.dq.distinct(static_cast<std::size_t>(n)), directions_.k}));

@@ -85,12 +85,13 @@ void RowBlock::expect_lse(std::int64_t n) {
   const double* p = p_.data() + n * kv_len_;
   const double* relative = exp_noise_.data() + n * kv_len_;
   const double sink = square(row.sink), terms = static_cast<double>(row.seen) + (sink > 0 ? 1 : 0);
-  double squares = sink, largest = row.sink;
+  double squares = 0, largest = row.sink;
   for (std::int64_t j = 0; j < kv_len_; ++j) {
     squares += square(p[j]);
     largest = std::max(largest, p[j]);
   }
-  row.total = sum_noise(static_cast<std::int64_t>(terms), 1, squares);
+  if (squares > 0) row.overlap = std::min(1.0, 1 / (squares * std::max(keys_in_all_, 1.0)));
+  row.total = sum_noise(static_cast<std::int64_t>(terms), 1, squares + sink);
   for (const EqualEntries& keys : row.equal) {
     const double count = static_cast<double>(keys.size());
     // They are added to their own sum, through many exponents, or to a sink or another key so large
@@ -150,6 +151,7 @@ void RowBlock::weigh_row(std::int64_t n) {
 /// O = P·V, and dP = dO·Vᵀ on the way.
 void RowBlock::weigh_values() {
   r_.o = Expected(rows_, d_v_);
+  r_.o.shared.assign(which_.size(), 0.0);
   Doubles weighed = matrix(d_v_), mean = matrix(d_v_), lost = matrix(d_v_);
   PartialSums parts(r_.o.value.size());
   if (def_.has_gradients()) {
@@ -212,7 +214,7 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     add_up(
         row.equal, v, [=](std::int64_t j) { return std::max(0.0, weight[j] - own[j]); }, nullptr,
         equal.data());
-  double all = 0, common = 0;
+  double all = 0, common = 0, shared = 0;
   for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
     const double o = r_.o.value.data()[c], squares = weighed.data()[c];
     const double apart = squares - 2 * o * mean.data()[c] + o * o * row.own;
@@ -227,7 +229,10 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     r_.o.noise.data()[c] = {rounding_.stored(o), computed};
     all += computed;
     common += std::min(computed, together + square(o) * stored);
+    shared += r_.stats.data()[n].alike * square(o);
   }
+  // P that all lie in one cell do so in other rows: of all of them O may be off by the same share.
+  r_.o.shared.data()[n] = shared / all;
   r_.o.excess.data()[n] = mixed_excess(
       common / all,
       std::min({independent(n), r_.o.distinct(static_cast<std::size_t>(n)), directions_.v}));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 
 #include "oracle/dense.h"
@@ -58,9 +59,10 @@ class Cells {
     if (rounding_.alike() == 0) return;
     sums_[rounding_.cell(p) * 0x9e3779b97f4a7c15u >> (64 - kLog2)] += p;
     squares_ += p * p;
-    total_ += p;
+    total_ += std::abs(p);
   }
-  /// Expected square of the relative error that this gives to the sum of weights of equal value.
+  /// Expected square of the relative error that this gives to a sum with weights of equal value. Of
+  /// dS, those of either sign are apart.
   double alike() const {
     double together = -squares_;
     for (const double sum : sums_) together += sum * sum;

@@ -4,6 +4,7 @@
 
 #include "oracle/identities.h"
 #include "oracle/noise.h"
+#include "oracle/noisy_products.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -23,7 +24,7 @@ KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
   Doubles row;
   for (std::int64_t j = 0; j < def.shape().kv_len; ++j) {
     if (!def.counts(b, j)) continue;
-    load(def.inputs().v, b, h_kv, j, row);
+    load_row(def.inputs().v, b, h_kv, j, row);
     for (std::size_t c = 0; c < d; ++c) {
       r.low[c] = std::min(r.low[c], row[c]);
       r.high[c] = std::max(r.high[c], row[c]);
@@ -48,7 +49,7 @@ void check_value_range(const Definition& def, const Tensor& o, std::int64_t b, s
   for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
     for (std::int64_t i = 0; i < s.q_len; ++i) {
       if (def.empty_row(b, i)) continue;
-      load(o, b, h, i, row);
+      load_row(o, b, h, i, row);
       for (std::size_t c = 0; c < row.size(); ++c) {
         const double nearest = std::clamp(row[c], range.low[c], range.high[c]);
         const double size = std::max(std::abs(range.low[c]), std::abs(range.high[c]));

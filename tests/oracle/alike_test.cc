@@ -75,6 +75,19 @@ TEST(Expected, CountsTheDistinctValuesOfARow) {
   EXPECT_EQ(x.distinct(1), 2);
 }
 
+TEST(Expected, OfSeveralHeadsIsAsIndependentAsTheLeast) {
+  Expected all, one(1, 2), other(1, 2);
+  one.independent = 5;
+  other.independent = 9;
+  other.shared_excess = 7;
+  one.shared = other.shared = {0.25};
+  all.append(one);
+  all.append(other);
+  EXPECT_EQ(all.independent, 5);
+  EXPECT_EQ(all.shared_excess, 7);
+  EXPECT_THAT(all.shared, testing::ElementsAre(0.25, 0.25));
+}
+
 TEST(Expected, EveryRowNamesTheRowsThatErrLikeIt) {
   const Problem p = problem({1, 1, 1, 4, 5, 3});
   Inputs in = host::random_inputs(p);

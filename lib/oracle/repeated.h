@@ -1,0 +1,40 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <span>
+#include <unordered_set>
+#include <vector>
+
+#include "oracle/definition.h"
+#include "oracle/rows.h"
+
+namespace flashbench::oracle {
+
+/// Calls step(query head's place in the group, query head, rows) for every tile of the query rows
+/// of a group.
+template <typename Step>
+void for_query_tiles(const Shape& shape, std::int64_t h_kv, Step step) {
+  const std::int64_t tile = std::clamp<std::int64_t>(8192 / shape.widest_d() / 24 * 24, 24, 192);
+  std::vector<std::int64_t> rows;
+  for (std::int64_t g = 0; g < shape.group(); ++g)
+    for (std::int64_t i0 = 0; i0 < shape.q_len; i0 += tile) {
+      rows.resize(static_cast<std::size_t>(std::min(tile, shape.q_len - i0)));
+      std::iota(rows.begin(), rows.end(), i0);
+      step(g, h_kv * shape.group() + g, rows);
+    }
+}
+
+/// What the query rows of a group hold (Panel::hash) of which there are several.
+struct Repeated {
+  std::unordered_set<std::uint64_t> q, rows;  ///< of Q; of Q and dO
+  double different_q = 0, different_rows = 0;
+  /// dO that many of the queries have that see something, up to eight kinds: all of the loss
+  /// sum(O), or of one that leaves some of them out.
+  std::vector<std::uint64_t> d_o;
+};
+Repeated find_repeated(const Definition& def, std::int64_t b, std::int64_t h_kv,
+                       std::span<const RowStats> stats);
+
+}  // namespace flashbench::oracle
