@@ -60,6 +60,9 @@ class Flashbench:
                 flags += [f"--{side}", str(workload[side])]
         if workload.get("softcap"):
             flags += ["--softcap", repr(workload["softcap"])]
+        for tensor in ("sinks", "alibi"):  # which lie in the file, whatever they were made of
+            asked = workload.get(tensor, "none") != "none"
+            flags += [f"--{tensor}", inputs if asked else "none"]
         (result,) = self.run("check", *flags, codes=(0, 1))["results"]
         return result["check"], result["reason"]
 
@@ -83,11 +86,15 @@ def own_work(result, wanted):
     """Work of both passes, as counted for the launch that wrote the inputs, cut to one."""
     if result["pass"] != "both" or wanted == "both":
         return
-    lse = 4 * math.prod(result["workload"][k] for k in ("b", "h", "q_len"))
+    workload = result["workload"]
+    lse = 4 * math.prod(workload[k] for k in ("b", "h", "q_len"))
+    if workload.get("alibi", "none") != "none":  # slopes are read once a pass, too
+        lse += 4 * workload["b"] * workload["h"]
     share = {"forward": 4 / 14, "backward": 10 / 14}[wanted]
     result["flop_dense"] *= share
     result["flop_visible"] *= share
-    both = result["bytes"]  # 6 operands' worth and LSE twice; the backward has 4 and LSE once
+    # 6 operands' worth (sinks: 3) and LSE twice; the backward has 4 (2) and LSE once.
+    both = result["bytes"]
     result["bytes"] = (2 * both - lse) // 3 if wanted == "backward" else (both + lse) // 3
 
 

@@ -8,8 +8,9 @@
 The inputs are flashbench's own, bit for bit; FLOPs are counted by its rules; what PyTorch computed
 in a timed launch is judged by `flashbench check --external`, and a number without a pass is null.
 
---type flash   scaled_dot_product_attention; PyTorch picks the backend, the report names it
---type normal  q k^T, softmax and the product with v as three calls
+--type flash   scaled_dot_product_attention; PyTorch picks the backend, the report names it. It
+               takes ALiBi as a mask of floats, and has neither soft caps nor sinks
+--type normal  q k^T, softmax and the product with v as three calls; all of these
 --kernel       sdpa_flash, sdpa_efficient, sdpa_cudnn or sdpa_math force one SDPA backend by name
 
 A backward is timed alone: autograd of an output whose forward ran before. PyTorch allocates its
@@ -54,6 +55,15 @@ def visible_mask(case, keep, device):
     return mask, False
 
 
+def alibi_bias(case, slopes, sees):
+    """[b, h, q_len, kv_len] in f32, what is added to the scores: -slope·distance, -inf where the
+    query does not see the key; slopes [b, h]."""
+    own = torch.arange(case["q_len"], device=slopes.device) + (case["kv_len"] - case["q_len"])
+    key = torch.arange(case["kv_len"], device=slopes.device)
+    bias = -slopes[:, :, None, None] * (own[:, None] - key).abs().float()
+    return bias if sees is None else bias.masked_fill_(~sees, float("-inf"))
+
+
 class TorchJob(Job):
     """Attention of one case; `call` is what is timed."""
 
@@ -62,15 +72,30 @@ class TorchJob(Job):
         self.on_gpu = device != "cpu"
         self.q, self.k, self.v = (tensors[name] for name in "qkv")
         self.do = tensors.get("do")
+        self.sinks = tensors.get("sinks")
         self.mask, self.is_causal = visible_mask(case, tensors.get("mask"), device)
+        self.bias = None
+        if case["alibi"] != "none":  # in whose place masks are no longer looked at
+            self.spell_causal_out(case, device)
+            self.bias = alibi_bias(case, tensors["alibi_slopes"], self.mask)
         self.case = case
         self.scale = case["scale"]
         self.gqa = case["h"] != case["h_kv"]
         self.o = self.gradients = None
         self.wants = case["pass"]
         if self.wants != "forward":
-            for x in (self.q, self.k, self.v):
+            for x in self.differentiable():
                 x.requires_grad_(True)
+
+    def spell_causal_out(self, case, device):
+        """The mask that is_causal stands for."""
+        if self.is_causal:
+            n = case["q_len"]
+            self.mask = torch.ones(n, n, dtype=torch.bool, device=device).tril()
+            self.is_causal = False
+
+    def differentiable(self):
+        return [self.q, self.k, self.v] + ([] if self.sinks is None else [self.sinks])
 
     def begin(self):
         """What comes before the launches that are timed: the forward of a lone backward."""
@@ -90,7 +115,7 @@ class TorchJob(Job):
             self.o = self.attention()
         keep = self.wants == "backward"
         self.gradients = torch.autograd.grad(
-            self.o, (self.q, self.k, self.v), self.do, retain_graph=keep
+            self.o, self.differentiable(), self.do, retain_graph=keep
         )
 
     def timed(self, iterations):
@@ -129,15 +154,17 @@ class TorchJob(Job):
             k = self.k[i, head * self.case["h_kv"] // h]
             scores = self.scale * torch.matmul(self.q[i, head].float(), k.float().mT)
             scores = capped(self.case, scores)
-            if mask is not None:
+            if self.bias is not None:
+                scores += self.bias[i, head]
+            elif mask is not None:
                 scores.masked_fill_(~mask[i, 0], float("-inf"))
             lse[i, head] = torch.logsumexp(scores, dim=-1)
-        return lse
+        return lse if self.sinks is None else torch.logaddexp(lse, self.sinks[:, None])
 
     def save(self, path):
         tensors = {"o": self.o}
         if self.gradients is not None:
-            tensors.update(zip(("dq", "dk", "dv"), self.gradients))
+            tensors.update(zip(("dq", "dk", "dv", "dsinks"), self.gradients))
             if self.on_gpu:  # where the processor would take long to judge all of the gradients
                 tensors["lse"] = self.log_sum_exp()
         save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, path)
@@ -149,15 +176,19 @@ class Sdpa(TorchJob):
     def __init__(self, case, path, device):
         if case["softcap"]:
             raise Unsupported("PyTorch's SDPA has no soft cap; --type normal computes it")
+        if case["sinks"] != "none":
+            raise Unsupported("PyTorch's SDPA has no sinks; --type normal computes them")
         self.forced = case["kernel"]
         if self.forced == "sdpa_math" or case["type"] == "normal":
             require_memory(scores_bytes(case))
+        elif case["alibi"] != "none":
+            require_memory(bias_bytes(case))
         super().__init__(case, path, device)
         self.kernel = self.forced or self.chosen()
 
     def options(self):
         return {
-            "attn_mask": self.mask,
+            "attn_mask": self.mask if self.bias is None else self.bias,
             "is_causal": self.is_causal,
             "scale": self.scale,
             "enable_gqa": self.gqa,
@@ -193,20 +224,29 @@ class ThreeCalls(TorchJob):
     def __init__(self, case, path, device):
         require_memory(scores_bytes(case))
         super().__init__(case, path, device)
-        if self.is_causal:
-            n = case["q_len"]
-            self.mask = torch.ones(n, n, dtype=torch.bool, device=device).tril()
-        if self.mask is not None and not self.mask.any(dim=-1).all():
+        self.spell_causal_out(case, device)
+        sees_any = self.mask is None or self.mask.any(dim=-1).all()
+        if self.sinks is None and not sees_any:
             raise Unsupported("PyTorch's softmax of a query that sees no key is NaN")
-        self.hidden = None if self.mask is None else ~self.mask
+        self.hidden = None if self.mask is None or self.bias is not None else ~self.mask
 
     def attention(self):
         groups = self.case["h"] // self.case["h_kv"]
         k, v = (x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (self.k, self.v))
         scores = capped(self.case, torch.matmul(self.q * self.scale, k.mT))
+        if self.bias is not None:
+            scores = scores + self.bias
         if self.hidden is not None:
             scores = scores.masked_fill(self.hidden, float("-inf"))
-        return torch.matmul(torch.softmax(scores, dim=-1), v)
+        return torch.matmul(self.softmax(scores).to(v.dtype), v)
+
+    def softmax(self, scores):
+        """A sink is a column beside them, which is dropped again, as transformers' gpt-oss has it
+        ("eager"); in f32, as the sinks are."""
+        if self.sinks is None:
+            return torch.softmax(scores, dim=-1)
+        column = self.sinks[:, None, None].expand(*scores.shape[:-1], 1)
+        return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
 
 
 def capped(case, scores):
@@ -215,10 +255,18 @@ def capped(case, scores):
     return cap * torch.tanh(scores / cap) if cap else scores
 
 
+def bias_bytes(case):
+    """ALiBi as a mask of floats."""
+    return 4 * case["b"] * case["h"] * case["q_len"] * case["kv_len"]
+
+
 def scores_bytes(case):
-    """S and P, of every head at once; the backward adds their gradients, a soft cap its tanh."""
-    element = 4 if case["dtype"] == "f32" else 2
-    copies = (2 if case["pass"] == "forward" else 4) + (1 if case["softcap"] else 0)
+    """S and P, of every head at once; the backward adds their gradients, a soft cap its tanh, sinks
+    S beside them, ALiBi what is added. The last two make f32 of what follows."""
+    sinks, alibi = case["sinks"] != "none", case["alibi"] != "none"
+    element = 4 if case["dtype"] == "f32" or sinks or alibi else 2
+    copies = 2 if case["pass"] == "forward" else 4
+    copies += sum((case["softcap"] > 0, sinks, alibi))
     return copies * element * case["b"] * case["h"] * case["q_len"] * case["kv_len"]
 
 
@@ -231,7 +279,7 @@ class PyTorch(Library):
     )
     flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
-    computes = Library.computes + ["window_left", "window_right", "softcap"]
+    computes = Library.computes + ["window_left", "window_right", "softcap", "sinks", "alibi"]
     kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     device = "cpu"

@@ -10,6 +10,7 @@ from harness import PROGRAM, SCRIPTS, ScriptTest, require
 require("torch", "numpy", "safetensors")
 
 FAST = ["--min_time", "1ms", "--min_samples", "3", "--timeout", "100ms"]
+KEPT = ["--mask", "none,random", "--mask_keep", "0.9"]  # so that no query sees nothing
 SQUARE = ["--b", "2", "--h", "4", "--q_len", "48", "--d", "16"]
 
 
@@ -43,6 +44,36 @@ class PyTorchPeer(ScriptTest):
         (r,) = self.measure(*SQUARE, *cap, "--type", "flash", code=3)
         self.assertIn("no soft cap", r["reason"])
 
+    def test_sinks_are_computed_in_three_calls_and_refused_by_sdpa(self):
+        """Grouped heads, padding, a window, one query; the sinks have a gradient of their own."""
+        shape = ["--b", "2", "--h", "4", "--h_kv", "2", "--kv_len", "40", "--d", "16"]
+        sinks = [*shape, "--sinks", "random"]
+        normal = [*sinks, "--type", "normal"]
+        masks = ["--causal", "--window_left", "none,7", *KEPT]
+        self.passed(self.measure(*normal, *masks, "--q_len", "1,24", "--pass", "forward"), 8)
+        results = self.measure(*normal, "--q_len", "24", "--pass", "backward,both")
+        self.passed(results, 2)
+        for r in results:
+            self.assertIn("dsinks", {t["tensor"] for t in r["check"]["worst"]})
+        (r,) = self.measure(*sinks, "--q_len", "24", "--type", "flash", code=3)
+        self.assertEqual((r["status"], r["refusal"]), ("skipped", "unsupported"))
+        self.assertIn("no sinks", r["reason"])
+
+    def test_alibi_is_a_mask_of_floats(self):
+        shape = ["--b", "2", "--h", "6", "--h_kv", "2", "--kv_len", "40", "--d", "16"]
+        alibi = [*shape, "--alibi", "standard", *KEPT]
+        masks = ["--causal", "true,false"]
+        self.passed(self.measure(*alibi, *masks, "--q_len", "1,24", "--pass", "forward"), 16)
+        window = ["--window_left", "7", "--q_len", "24"]
+        self.passed(self.measure(*alibi, *window, "--pass", "both"), 4)
+        square = [*SQUARE, "--alibi", "standard", "--causal", "--pass", "both"]
+        self.passed(self.measure(*square), 2)  # is_causal is spelt out
+
+    def test_alibi_and_sinks_together(self):
+        both = [*SQUARE, "--alibi", "standard", "--sinks", "random", "--causal", "--type", "normal"]
+        self.passed(self.measure(*both, "--dtype", "bf16,f16", "--pass", "forward"), 2)
+        self.passed(self.measure(*both, "--softcap", "5", "--pass", "forward,both"), 2)
+
     def test_masks_and_heads_that_pytorch_means_otherwise(self):
         """Bottom-right causal with more keys than queries, padding, grouped heads, one query."""
         rows = [
@@ -72,15 +103,14 @@ class PyTorchPeer(ScriptTest):
 
     def test_windows_are_aligned_with_the_last_keys(self):
         shape = ["--b", "2", "--h", "2", "--q_len", "1,24", "--kv_len", "40", "--d", "16"]
-        padding = ["--mask", "none,random", "--mask_keep", "0.9"]
         for window, count in (
             (["--causal", "--window_left", "0,7"], 8),
-            (["--window_left", "7", "--window_right", "3,none", *padding], 16),
+            (["--window_left", "7", "--window_right", "3,none", *KEPT], 16),
         ):
             self.passed(self.measure(*shape, *window, "--pass", "both"), count)
 
     def test_queries_that_see_no_key(self):
-        """Three calls make NaN of them; they are refused, not called wrong."""
+        """Three calls make NaN of them but for sinks; they are refused, not called wrong."""
         shape = ["--b", "2", "--h", "2", "--d", "16", "--pass", "both"]
         for masks in (
             ["--q_len", "24", "--kv_len", "9", "--causal"],
@@ -91,6 +121,9 @@ class PyTorchPeer(ScriptTest):
             (r,) = self.measure(*shape, *masks, "--type", "normal", code=3)
             self.assertEqual((r["status"], r["refusal"]), ("skipped", "unsupported"))
             self.assertIn("sees no key", r["reason"])
+            self.passed(self.measure(*shape, *masks, "--type", "normal", "--sinks", "random"), 1)
+            alibi = ["--alibi", "standard"]
+            self.passed(self.measure(*shape, *masks, "--type", "flash", *alibi), 1)
 
     def test_gradients_of_a_gpu_can_be_judged_by_a_sample(self):
         """The log-sum-exp that goes with them is right with every mask and with grouped heads."""
@@ -115,16 +148,16 @@ class PyTorchPeer(ScriptTest):
         masks = ["--causal", "true,false", "--mask", "none,random"]
         flags = [*shape, *masks, "--pass", "backward", "--type", "flash"]
         square = [*SQUARE, "--causal", "--pass", "backward", "--type", "flash"]  # is_causal itself
-        for case in [*program.cases(flags), *program.cases(square)]:
+        alibi = [*flags, "--alibi", "standard"]
+        sinks = [*square[:-1], "normal", "--sinks", "random"]
+        for case in [c for each in (flags, square, alibi, sinks) for c in program.cases(each)]:
             inputs, outputs = (
                 str(self.folder / name) for name in ("in.safetensors", "out.safetensors")
             )
             program.pose(problem_flags(case), True, inputs)
             library = peer_pytorch.PyTorch()
-            job = library.prepare(
-                dict(case["workload"], **{"pass": "backward", "type": "flash", "kernel": None}),
-                inputs,
-            )
+            asked = {"pass": "backward", "type": case["type"], "kernel": None}
+            job = library.prepare(dict(case["workload"], **asked), inputs)
             job.call()
             job.on_gpu = True
             job.save(outputs)

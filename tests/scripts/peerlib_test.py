@@ -56,8 +56,9 @@ class Stored(library.Library):
 
     name, version, kernels = "pytorch", "0", {}
 
-    def __init__(self, path):
+    def __init__(self, path, also=()):
         self.path = path
+        self.computes = [*library.Library.computes, *also]
 
     def set_up(self, backend, device, threads):
         return None
@@ -96,12 +97,15 @@ class Rules(ScriptTest):
 
     def test_work_is_what_bench_counts(self):
         """A peer's FLOPs and bytes of each pass, from the one launch that wrote the inputs."""
-        ours = self.bench(
-            self.folder / "ours.json", *TINY, "--type", "flash", "--pass", "forward,backward,both"
-        )
-        theirs = self.reports(
-            Stored(self.outputs(*TINY)), *TINY, "--type", "flash", "--pass", "forward,backward,both"
-        )
+        self.same_work(TINY)
+
+    def test_so_it_is_with_sinks_and_alibi(self):
+        self.same_work([*TINY, "--sinks", "random", "--alibi", "standard"], ("sinks", "alibi"))
+
+    def same_work(self, problem, also=()):
+        flags = [*problem, "--type", "flash", "--pass", "forward,backward,both"]
+        ours = self.bench(self.folder / "ours.json", *flags)
+        theirs = self.reports(Stored(self.outputs(*problem), also), *flags)
         self.assertEqual(len(theirs["results"]), 3)
         for mine, peer in zip(ours["results"], theirs["results"]):
             self.assertEqual(peer["check"]["verdict"], "pass")
