@@ -14,8 +14,9 @@ dictionary for the model's forward. For a randomly initialised GPT-2, say:
         model = GPT2LMHeadModel(GPT2Config(attn_implementation="sdpa")).eval()
         return model, {"input_ids": torch.arange(512)[None]}
 
-Calls with a soft cap (Gemma 2) are taken, too: transformers makes them without that function, in
-its "eager" attention, the only one that such a model has.
+Calls with a soft cap (Gemma 2) or sinks (gpt-oss) are taken, too: transformers makes them without
+that function, in its "eager" attention, the only one that such a model has. ALiBi is read off a
+mask of floats (Falcon); Bloom and MPT add theirs where nobody else sees it.
 
 How it works: torch.nn.functional.scaled_dot_product_attention, through which PyTorch's own modules
 and most libraries go, is replaced while the model runs. Inside another program:
@@ -27,9 +28,9 @@ and most libraries go, is replaced while the model runs. Inside another program:
     save(found, "qkv.safetensors")
 
 The script ends with the flashbench command that takes the file: whether attention was causal, its
-window, its scale and its soft cap are flags there, not tensors. With --with-output, what PyTorch
-computes from the same tensors goes to a second file: `flashbench check --input qkv.safetensors
---external FILE`.
+window, its scale and its soft cap are flags there, not tensors; sinks and the slopes of ALiBi are
+in the file. With --with-output, what PyTorch computes from the same tensors goes to a second file:
+`flashbench check --input qkv.safetensors --external FILE`.
 """
 
 import argparse
@@ -49,9 +50,9 @@ class Refused(Exception):
     """What cannot be dumped, and why, in one line."""
 
 
-def attention(query, key, value, softcap=None, **options):
-    """PyTorch's attention; with a soft cap, which that lacks, in three calls."""
-    if softcap is None:
+def attention(query, key, value, softcap=None, sinks=None, **options):
+    """PyTorch's attention; with a soft cap or sinks, which that lacks, in three calls."""
+    if softcap is None and sinks is None:
         return _attention(query, key, value, **options)
     groups = query.shape[1] // key.shape[1]
     key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
@@ -59,11 +60,17 @@ def attention(query, key, value, softcap=None, **options):
     if options.get("is_causal"):
         mask = band(query.shape[2], key.shape[2], None, 0).to(query.device)
     scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
-    scores = softcap * torch.tanh(scores / softcap)
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     if mask is not None:
         hidden = ~mask if mask.dtype == torch.bool else None
         scores = scores + mask if hidden is None else scores.masked_fill(hidden, -torch.inf)
-    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype) @ value
+    keys = scores.shape[-1]
+    if sinks is not None:  # a column beside the keys' that has no value
+        sinks = sinks.to(scores.dtype)[:, None, None].expand(*scores.shape[:-1], 1)
+        scores = torch.cat([scores, sinks], dim=-1)
+    p = torch.softmax(scores, dim=-1, dtype=torch.float32)[..., :keys]
+    return p.to(value.dtype) @ value
 
 
 class Call:
@@ -77,6 +84,8 @@ class Call:
         self.window_left = self.window_right = None  # keys that a query sees beside its own
         self.scale = None  # None: 1 / sqrt(d)
         self.softcap = None  # of scaled scores
+        self.sinks = None  # [h], logits
+        self.alibi = None  # [b, h], slopes
         self.options = {}  # to call it again
 
     def record(self, q, k, v, o, options):
@@ -87,7 +96,10 @@ class Call:
         self.q, self.k, self.v, self.o = (x.detach().clone() for x in (q, k, v, o))
         self.options = options
         self.scale, self.softcap = options.get("scale"), options.get("softcap")
+        if options.get("sinks") is not None:
+            self.sinks = options["sinks"].detach().float().clone()
         self.causal, self.window_left, self.window_right, self.keep = split_mask(options, q, k)
+        self.alibi = alibi_of(options.get("attn_mask"), q, k)
         if o.requires_grad:
             o.register_hook(self._set_do)
 
@@ -123,6 +135,37 @@ def bands(sees):
         yield left, right
 
 
+def seen_by(mask):
+    """True where attn_mask lets a query see a key: what is added to other scores is very low."""
+    mask = mask.detach()
+    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min
+
+
+def alibi_of(mask, q, k):
+    """Slopes [b, h] of the ALiBi that attn_mask adds to the scores, None where it adds nothing, or
+    Refused. Models count positions from the first key, not from the query's own; that adds a number
+    to each row, which changes no probability."""
+    if mask is None or mask.dtype == torch.bool or not mask[seen_by(mask)].any():
+        return None
+    (b, h, q_len), kv_len = q.shape[:3], k.shape[2]
+    mask = mask.detach().cpu().broadcast_to(b, h, q_len, kv_len)
+    sees = seen_by(mask)
+    own = torch.arange(q_len)[:, None] + (kv_len - q_len)
+
+    def about_its_mean(x):  # of each row
+        x = torch.where(sees, x.double(), 0)
+        mean = x.sum(-1, keepdim=True) / sees.sum(-1, keepdim=True).clamp(min=1)
+        return torch.where(sees, x - mean, 0)
+
+    bias = about_its_mean(mask)
+    near = about_its_mean(-(torch.arange(kv_len) - own).abs().expand_as(mask))
+    slopes = (near * bias).sum((-2, -1)) / near.square().sum((-2, -1)).clamp(min=1)
+    # Rounded to 16 bits, far keys would be off by more than any kernel may be.
+    if (bias - slopes[..., None, None] * near).abs().max() > 1e-6 * bias.abs().max():
+        raise Refused("attn_mask holds biases; only masks (0 and -inf) and ALiBi can be dumped")
+    return slopes.float()
+
+
 def split_mask(options, q, k):
     """(causal, window_left, window_right, keep) that mean the same as PyTorch's is_causal and
     attn_mask, or Refused."""
@@ -135,14 +178,7 @@ def split_mask(options, q, k):
     mask = options.get("attn_mask")
     if mask is None:
         return bool(options.get("is_causal")), None, None, None
-    if mask.dtype != torch.bool:  # added to the scores
-        lowest = torch.finfo(mask.dtype).min
-        sees = mask == 0
-        if not (sees | (mask <= lowest)).all():
-            raise Refused("attn_mask holds biases; only masks (0 and -inf) can be dumped")
-    else:
-        sees = mask
-    sees = sees.detach().cpu().broadcast_to(b, q.shape[1], q_len, kv_len)
+    sees = seen_by(mask).cpu().broadcast_to(b, q.shape[1], q_len, kv_len)
     keep = sees[:, 0].any(dim=1)  # keys that no query sees are hidden either way
     for left, right in bands(sees[:, :1]):
         allowed = band(q_len, kv_len, left, right)
@@ -158,9 +194,9 @@ def split_mask(options, q, k):
 
 
 @contextlib.contextmanager
-def soft_caps_of_transformers(attend):
-    """While it holds, calls with a soft cap, which models of transformers compute by themselves
-    ('eager'), go to `attend` instead."""
+def eager_attention_of_transformers(attend):
+    """While it holds, calls with a soft cap or sinks, which models of transformers compute by
+    themselves ('eager'), go to `attend` instead."""
     modeling = sys.modules.get("transformers.modeling_utils")
     functions = getattr(modeling, "ALL_ATTENTION_FUNCTIONS", None)
     get_interface = getattr(functions, "get_interface", None)
@@ -171,8 +207,8 @@ def soft_caps_of_transformers(attend):
     def wrapped(implementation, default):
         own = get_interface(implementation, default)
 
-        def interface(module, query, key, value, attention_mask, softcap=None, **more):
-            if softcap is None:
+        def interface(module, query, key, value, attention_mask, softcap=None, s_aux=None, **more):
+            if softcap is None and s_aux is None:
                 return own(module, query, key, value, attention_mask, **more)
             causal = attention_mask is None and query.shape[2] > 1
             o = attend(
@@ -184,6 +220,7 @@ def soft_caps_of_transformers(attend):
                 is_causal=causal and getattr(module, "is_causal", True),
                 scale=more.get("scaling"),
                 softcap=softcap,
+                sinks=s_aux,
             )
             return o.transpose(1, 2).contiguous(), None
 
@@ -218,7 +255,7 @@ def capture(call=0):
     torch.backends.mha.set_fastpath_enabled(False)
     F.scaled_dot_product_attention = wrapper
     try:
-        with soft_caps_of_transformers(wrapper):
+        with eager_attention_of_transformers(wrapper):
             yield found
     finally:
         F.scaled_dot_product_attention = _attention
@@ -238,17 +275,23 @@ def write(tensors, path):
 
 
 def save(found, path):
-    """Writes q, k, v and, where the call had them, mask and do."""
-    write({"q": found.q, "k": found.k, "v": found.v, "mask": found.keep, "do": found.do}, path)
+    """Writes q, k, v and, where the call had them, mask, sinks, slopes and do."""
+    tensors = {"q": found.q, "k": found.k, "v": found.v, "mask": found.keep, "do": found.do}
+    write(dict(tensors, sinks=found.sinks, alibi_slopes=found.alibi), path)
 
 
 def save_output(found, path):
-    """Writes o and, with do, dq, dk and dv as PyTorch computes them from the same tensors."""
-    q, k, v = (x.clone().requires_grad_(found.do is not None) for x in (found.q, found.k, found.v))
-    o = attention(q, k, v, **found.options)
+    """Writes o and, with do, dq, dk, dv and dsinks as PyTorch computes them from the same
+    tensors."""
+    leaves = [found.q, found.k, found.v, found.sinks]
+    q, k, v, sinks = (
+        None if x is None else x.clone().requires_grad_(found.do is not None) for x in leaves
+    )
+    o = attention(q, k, v, **dict(found.options, sinks=sinks))
     if found.do is not None:
         o.backward(found.do)
-    write({"o": o, "dq": q.grad, "dk": k.grad, "dv": v.grad}, path)
+    dsinks = None if sinks is None else sinks.grad
+    write({"o": o, "dq": q.grad, "dk": k.grad, "dv": v.grad, "dsinks": dsinks}, path)
 
 
 def demo(args):

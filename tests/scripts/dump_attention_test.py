@@ -22,11 +22,50 @@ def make():
 """
 
 
+GPT_OSS = """
+import torch
+from transformers import GptOssConfig, GptOssForCausalLM
+def make():
+    torch.manual_seed(0)
+    config = GptOssConfig(
+        vocab_size=500, hidden_size=128, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=32, sliding_window=32,
+        num_local_experts=2, num_experts_per_tok=1)
+    model = GptOssForCausalLM(config).eval()
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.sinks.normal_(mean=3)
+    return model, {"input_ids": torch.randint(0, 500, (2, 150))}
+"""
+
+BIASED = """
+import torch
+class Attention(torch.nn.Module):
+    def forward(self, x, bias):
+        return torch.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=bias)
+def make():
+    torch.manual_seed(0)
+    return Attention(), (torch.randn(1, 2, 20, 16), torch.randn(20, 20))
+"""
+
+# Of those that know ALiBi the one that hands it to PyTorch's function.
+FALCON = """
+import torch
+from transformers import FalconConfig, FalconForCausalLM
+def make():
+    torch.manual_seed(0)
+    config = FalconConfig(
+        vocab_size=500, hidden_size=192, num_hidden_layers=1, num_attention_heads=6, alibi=True,
+        multi_query=False, attn_implementation="sdpa")
+    return FalconForCausalLM(config).eval(), {"input_ids": torch.randint(0, 500, (2, 150))}
+"""
+
+
 class DumpAttention(ScriptTest):
-    def dump(self, *args):
+    def dump(self, *args, passes=("--backward",)):
         """The flashbench command that the script ends with, as words."""
         files = ["qkv.safetensors", "--with-output", "o.safetensors"]
-        done = self.run_script("dump_attention.py", *files, "--backward", *args)
+        done = self.run_script("dump_attention.py", *files, *passes, *args)
         words = shlex.split(done.stdout.splitlines()[-1])
         self.assertEqual(words[:2], ["flashbench", "check"])
         return words[2:]
@@ -59,6 +98,31 @@ class DumpAttention(ScriptTest):
         full = self.dump("--model", "gemma:make", "--call", "1")
         self.assertNotIn("--window_left", full)
         self.judged(full, "--causal", "--softcap", "--scale")
+
+    @unittest.skipIf(missing("transformers"), "transformers is missing")
+    def test_sinks_and_window_of_gpt_oss(self):
+        (self.folder / "oss.py").write_text(textwrap.dedent(GPT_OSS))
+        local = self.dump("--model", "oss:make", "--call", "0")
+        self.assertEqual(local[local.index("--window_left") + 1], "31")
+        self.judged(local, "--window_left")
+        self.assertEqual(self.check([*local, "--sinks", "none"]), 2)  # dsinks of no sinks
+        full = self.dump("--model", "oss:make", "--call", "1", passes=())
+        self.assertNotIn("--window_left", full)
+        self.judged(full, "--causal")
+        self.assertEqual(self.check([*full, "--sinks", "none"]), 1)
+
+    @unittest.skipIf(missing("transformers"), "transformers is missing")
+    def test_alibi_of_falcon(self):
+        (self.folder / "falcon.py").write_text(textwrap.dedent(FALCON))
+        words = self.dump("--model", "falcon:make")
+        self.judged(words, "--causal")
+        self.assertEqual(self.check([*words, "--alibi", "none"]), 1)
+
+    def test_biases_that_are_not_alibi_are_refused(self):
+        (self.folder / "biased.py").write_text(textwrap.dedent(BIASED))
+        files = ["qkv.safetensors", "--model", "biased:make"]
+        done = self.run_script("dump_attention.py", *files, code=1)
+        self.assertIn("attn_mask holds biases", done.stderr)
 
 
 if __name__ == "__main__":
