@@ -11,11 +11,13 @@ CONFIGS = sorted((ROOT / "configs").glob("*.json"))
 # Cases that each must expand to: one that silently loses or doubles some is a wrong workload.
 CASES = {
     "bert_base": 2 * 2 * 2,  # types x points x lengths
+    "bloom_7b1": 2 * 2 * 4,
     "flash_attention_2": 2 * 2 * 2 * 12,  # types x passes x causal x points
     "flash_attention_3": 2 * 2 * 18,
     "gemma2_9b": 2 * 4 * 4,
     "gemma3_12b": 2 * 4 * 3,
     "gpt2": 2 * 2 * 4,
+    "gpt_oss_20b": 2 * 4 * 3,
     "llama3_8b": 2 * 2 * 4,
     "mistral_7b": 2 * (3 + 4),
     "origin": 2 * 2,
@@ -24,7 +26,8 @@ CASES = {
     "vit_l16": 2 * 2,
     "whisper_large": 2 * 5,
 }
-HAVE_DECODE = {"gemma2_9b", "gemma3_12b", "gpt2", "llama3_8b", "mistral_7b", "qwen2_5_7b", "whisper_large"}
+HAVE_DECODE = {"bloom_7b1", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b", "mistral_7b",
+               "qwen2_5_7b", "whisper_large"}
 ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+))")
 
 
