@@ -63,13 +63,12 @@ def attention(query, key, value, softcap=None, sinks=None, **options):
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
     if mask is not None:
-        hidden = ~mask if mask.dtype == torch.bool else None
-        scores = scores + mask if hidden is None else scores.masked_fill(hidden, -torch.inf)
-    keys = scores.shape[-1]
+        is_bool = mask.dtype == torch.bool
+        scores = scores.masked_fill(~mask, -torch.inf) if is_bool else scores + mask
     if sinks is not None:  # a column beside the keys' that has no value
         sinks = sinks.to(scores.dtype)[:, None, None].expand(*scores.shape[:-1], 1)
         scores = torch.cat([scores, sinks], dim=-1)
-    p = torch.softmax(scores, dim=-1, dtype=torch.float32)[..., :keys]
+    p = torch.softmax(scores, dim=-1, dtype=torch.float32)[..., : key.shape[2]]
     return p.to(value.dtype) @ value
 
 
@@ -107,16 +106,20 @@ class Call:
         self.do = gradient.detach().clone()
 
 
+def distances(q_len, kv_len):
+    """[q_len, kv_len], of keys from a query's own on; queries are aligned with the last keys."""
+    return torch.arange(kv_len) - (torch.arange(q_len)[:, None] + (kv_len - q_len))
+
+
 def band(q_len, kv_len, left, right):
-    """flashbench's windows: queries are aligned with the last keys, and see so many keys before and
-    after their own; None: all of them. True = sees."""
-    own = torch.arange(q_len)[:, None] + (kv_len - q_len)
-    key = torch.arange(kv_len)
+    """flashbench's windows: a query sees so many keys before and after its own; None: all of them.
+    True = sees."""
+    distance = distances(q_len, kv_len)
     sees = torch.ones(q_len, kv_len, dtype=torch.bool)
     if left is not None:
-        sees &= own - left <= key
+        sees &= -left <= distance
     if right is not None:
-        sees &= key <= own + right
+        sees &= distance <= right
     return sees
 
 
@@ -125,8 +128,7 @@ def bands(sees):
     q_len, kv_len = sees.shape[-2:]
     yield None, None
     yield None, 0
-    distance = torch.arange(kv_len) - (torch.arange(q_len)[:, None] + (kv_len - q_len))
-    seen = distance.broadcast_to(sees.shape)[sees]
+    seen = distances(q_len, kv_len).broadcast_to(sees.shape)[sees]
     if len(seen):
         left, right = max(-int(seen.min()), 0), max(int(seen.max()), 0)
         yield left, 0
@@ -142,15 +144,12 @@ def seen_by(mask):
 
 
 def alibi_of(mask, q, k):
-    """Slopes [b, h] of the ALiBi that attn_mask adds to the scores, None where it adds nothing, or
-    Refused. Models count positions from the first key, not from the query's own; that adds a number
-    to each row, which changes no probability."""
+    """Slopes [b, h] of the ALiBi in attn_mask, None where it adds nothing, or Refused. What a row
+    has besides, as where positions count from the first key, changes no probability."""
     if mask is None or mask.dtype == torch.bool or not mask[seen_by(mask)].any():
         return None
-    (b, h, q_len), kv_len = q.shape[:3], k.shape[2]
-    mask = mask.detach().cpu().broadcast_to(b, h, q_len, kv_len)
+    mask = mask.detach().cpu().broadcast_to(*q.shape[:3], k.shape[2])
     sees = seen_by(mask)
-    own = torch.arange(q_len)[:, None] + (kv_len - q_len)
 
     def about_its_mean(x):  # of each row
         x = torch.where(sees, x.double(), 0)
@@ -158,7 +157,7 @@ def alibi_of(mask, q, k):
         return torch.where(sees, x - mean, 0)
 
     bias = about_its_mean(mask)
-    near = about_its_mean(-(torch.arange(kv_len) - own).abs().expand_as(mask))
+    near = about_its_mean(-distances(*mask.shape[2:]).abs().expand_as(mask))
     slopes = (near * bias).sum((-2, -1)) / near.square().sum((-2, -1)).clamp(min=1)
     # Rounded to 16 bits, far keys would be off by more than any kernel may be.
     if (bias - slopes[..., None, None] * near).abs().max() > 1e-6 * bias.abs().max():
