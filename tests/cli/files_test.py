@@ -194,6 +194,52 @@ class Inputs(CliTest):
         refuse(good.replace(b"False", b"True ", 1))
         refuse(good.replace(b"(2, 2,", b"(2,-2,"))
 
+    def bundle(self, **more):
+        """A file of TINY's shape that has what `more` says, too; its name."""
+        tensors = {name: ("F32", [1, 2, 32, 16], bytes(4 * 2 * 32 * 16)) for name in "qkv"}
+        write_safetensors(self.folder / "in.safetensors", {**tensors, **more})
+        return "in.safetensors"
+
+    def test_sinks_and_slopes_that_do_not_fit(self):
+        for flag in ("--sinks", "--alibi"):
+            self.refuse("forward", *TINY, flag, "nofile", says=["nofile", "cannot be read"])
+            self.refuse("forward", *TINY, flag, "file", says="file: cannot be read")
+        for name, whole, shapes in (("sinks", "sinks must be [h]", ([3], [1, 2], [], [0])),
+                                    ("alibi_slopes", "slopes must be [h] or [b, h]", ([1, 1, 2], [], [0]))):
+            for shape in shapes:
+                numbers = struct.pack(f"<{math.prod(shape)}f", *[1.0] * math.prod(shape))
+                says = [f"'{name}'", "3" if shape == [3] else whole]
+                self.refuse("forward", "--input", self.bundle(**{name: ("F32", shape, numbers)}), says=says)
+            for bad, word in ((math.nan, "a NaN"), (math.inf, "an infinity")):
+                numbers = struct.pack("<2f", 1.0, bad)
+                says = [f"'{name}' holds {word} at [h] = [1]", "must be finite"]
+                self.refuse("forward", "--input", self.bundle(**{name: ("F32", [2], numbers)}), says=says)
+            self.refuse("forward", "--input", self.bundle(**{name: ("I64", [2], bytes(16))}),
+                        says=[f"'{name}' holds I64", "must be F32"])
+            self.refuse("forward", "--input", self.bundle(), f"--{name.split('_')[0]}_name", "x", says="'x'")
+        slopes = struct.pack("<4f", *[1.0] * 4)
+        self.refuse("forward", "--input", self.bundle(alibi_slopes=("F32", [2, 2], slopes)), says="'alibi_slopes'")
+
+    def test_sinks_and_slopes_of_a_file_are_used_unless_a_flag_says_none(self):
+        tensors = [*TINY, "--sinks", "random", "--alibi", "standard"]
+        self.expect(0, "backward", *tensors, "--save_inputs", "in.safetensors", "--output", "out.safetensors")
+        inputs, outputs = (read_safetensors(self.folder / f"{name}.safetensors") for name in ("in", "out"))
+        self.assertEqual([inputs[name][:2] for name in ("sinks", "alibi_slopes")], [("F32", [2]), ("F32", [1, 2])])
+        self.assertEqual(outputs["dsinks"][:2], ("F32", [2]))
+        check = ["check", "--input", "in.safetensors", "--external"]
+        self.assertIn("dsinks", self.expect(0, *check, "out.safetensors").stdout)
+        self.expect(1, *check, "out.safetensors", "--alibi", "none")
+        self.refuse(*check, "out.safetensors", "--sinks", "none", says=["out.safetensors", "'dsinks'", "no sinks"])
+        (begin, *rest) = struct.unpack("<2f", outputs.pop("dsinks")[2])
+        write_safetensors(self.folder / "without.safetensors", outputs)
+        self.expect(0, *check, "without.safetensors")
+        self.expect(1, *check, "without.safetensors", "--sinks", "none")
+        for shape, numbers, code in (([2], [1.001 * begin, *rest], 1), ([2], [math.nan, *rest], 1),
+                                     ([1, 2], [begin, *rest], 2)):
+            changed = ("F32", shape, struct.pack("<2f", *numbers))
+            write_safetensors(self.folder / "changed.safetensors", {**outputs, "dsinks": changed})
+            self.expect(code, *check, "changed.safetensors")
+
     def test_masks_that_do_not_fit(self):
         self.refuse("forward", *TINY, "--mask", DATA / "tiny_mask.npy", says="tiny_mask.npy")
         self.refuse("forward", *TINY, "--mask", "rnadom", says="rnadom")

@@ -108,6 +108,10 @@ class Flags(CliTest):
         self.refuse("bench", "--backend", "cpu", "--device", "0", says="--device 0")
         self.refuse("forward", "--do", "random", says="--do is for gradients")
         self.refuse("forward", "--q_name", "query", says="--q_name needs --input")
+        for name in ("sinks", "alibi"):
+            needs = f"--{name}_name needs --input, or --{name} FILE"
+            self.refuse("forward", f"--{name}_name", "x", says=needs)
+            self.refuse("bench", f"--{name}", "none", f"--{name}_name", "x", says=needs)
         self.refuse("bench", "--profile=false", "--profile_sort", "time", says="needs --profile")
 
     def test_one_case_commands_take_no_lists(self):
@@ -130,6 +134,11 @@ class NotHere(CliTest):
         for flags, reason in ((["--type", "paper"], "--backend cpu"), (["--threads", "2"], "--threads 2")):
             says = reason if emulated["available"] else emulated["reason"]
             self.refuse("forward", "--device", "emulated", *flags, code=3, says=says)
+        for flag, value in (("--sinks", "random"), ("--alibi", "standard")):
+            for kernel in ("simt_f32", "mma_sm80", "normal_cublas"):
+                asked = [*TINY, "--dtype", "bf16", "--kernel", kernel, flag, value]
+                says = f"{kernel} does not support {flag}" if emulated["available"] else emulated["reason"]
+                self.refuse("forward", "--device", "emulated", *asked, code=3, says=says)
         self.refuse("check", "--emulated_seeds", "1,2", says="--device emulated")
         self.refuse("check", "--device", "emulated", "--emulated_seeds", "1,x", says="--emulated_seeds")
         missing = [isa for isa in ("neon", "avx2") if f"  {isa} " in self.absent_levels()]
