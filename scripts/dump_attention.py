@@ -388,7 +388,8 @@ def main():
         sys.exit(f"{parser.prog}: {why}")
     b, h, q_len, d = found.q.shape
     print(
-        f"{args.file}: q [{b}, {h}, {q_len}, {d}], k and v {list(found.k.shape)}, {found.q.dtype}"
+        f"{args.file}: q [{b}, {h}, {q_len}, {d}], k {list(found.k.shape)}, "
+        f"v {list(found.v.shape)}, {found.q.dtype}"
     )
     if args.with_output:
         print(f"flashbench check --input {args.file}{flags(found)} --external {args.with_output}")

@@ -14,5 +14,6 @@ struct NamedExtent {
 inline constexpr NamedExtent kExtents[] = {{"b", &Shape::b},           {"h", &Shape::h},
                                            {"h_kv", &Shape::h_kv},     {"q_len", &Shape::q_len},
                                            {"kv_len", &Shape::kv_len}, {"d", &Shape::d}};
+inline constexpr const char* kValueDimName = "d_v";  ///< no plain member: it may follow d
 
 }  // namespace flashbench

@@ -88,8 +88,8 @@ std::optional<Rejection> invalid(const Problem& p) {
   };
   for (const NamedExtent& e : kExtents)
     if (const auto bad = out_of_range(e.name, s.*e.member)) return bad;
-  if (const auto bad = out_of_range("d_v", s.d_v())) return bad;
-  for (const auto& [flag, value] : {std::pair("d", s.d), std::pair("d_v", s.d_v())})
+  if (const auto bad = out_of_range(kValueDimName, s.d_v())) return bad;
+  for (const auto& [flag, value] : {std::pair("d", s.d), std::pair(kValueDimName, s.d_v())})
     if (value > kMaxHeadDim)
       return Rejection{kInvalid, fmt::format("--{} {} exceeds {}, the largest head dimension", flag,
                                              value, kMaxHeadDim)};

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "data/layout.h"
@@ -249,7 +250,8 @@ std::vector<float> load_sinks(const Located& from, std::int64_t h) {
   return load_numbers(from, "sinks", [](std::int64_t i) { return fmt::format("[h] = [{}]", i); });
 }
 
-std::vector<float> load_alibi(const Located& from, std::int64_t b, std::int64_t h) {
+std::vector<float> load_alibi(const Located& from, const Shape& s) {
+  const std::int64_t b = s.b, h = s.h;
   const bool of_batch = from.tensor.shape == std::vector{b, h};
   if (!of_batch && from.tensor.shape != std::vector{h})
     throw UsageError(fmt::format("{} has shape {}; slopes must be [h] = [{}] or [b, h] = [{}, {}]",
@@ -257,6 +259,14 @@ std::vector<float> load_alibi(const Located& from, std::int64_t b, std::int64_t 
   std::vector<float> slopes = load_numbers(from, "slopes", [&](std::int64_t i) {
     return of_batch ? fmt::format("[b, h] = [{}, {}]", i / h, i % h) : fmt::format("[h] = [{}]", i);
   });
+  // Twice: kernels add it to a score.
+  const float most = std::numeric_limits<float>::max() / 2 / static_cast<float>(s.q_len + s.kv_len);
+  for (const float slope : slopes)
+    if (std::abs(slope) > most)
+      throw UsageError(
+          fmt::format("{} holds {}; of so many queries and keys no slope may be beyond "
+                      "{:.3g}, since slope times distance must fit f32",
+                      from.label(), slope, most));
   const std::vector<float> one = slopes;
   while (static_cast<std::int64_t>(slopes.size()) < b * h)
     slopes.insert(slopes.end(), one.begin(), one.end());

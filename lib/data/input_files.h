@@ -63,8 +63,9 @@ std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::in
 /// Reads the sinks [h], of any dtype that attention reads. Throws UsageError for another shape, a
 /// NaN or an infinity.
 std::vector<float> load_sinks(const Located& from, std::int64_t h);
-/// The same of the slopes of ALiBi, [h] or [b, h]; as [b, h].
-std::vector<float> load_alibi(const Located& from, std::int64_t b, std::int64_t h);
+/// The same of the slopes of ALiBi, [h] or [b, h]; as [b, h]. What they take from a score must be
+/// finite in f32 at every distance.
+std::vector<float> load_alibi(const Located& from, const Shape& s);
 
 /// The [b, h, row, d] extents of a stored q, k, v, dO. Throws UsageError unless it has four axes,
 /// none empty, and a dtype that attention reads.

@@ -142,7 +142,7 @@ Inputs make_inputs(const Problem& p) {
     in.sinks = load_sinks(*found.sinks, s.h);
   else if (p.sinks == Sinks::kRandom)
     in.sinks = random_sinks(p);
-  if (found.alibi) in.alibi_slopes = load_alibi(*found.alibi, s.b, s.h);
+  if (found.alibi) in.alibi_slopes = load_alibi(*found.alibi, s);
   for (std::int64_t b = 0; p.alibi == Alibi::kStandard && b < s.b; ++b) {
     const std::vector<float> slopes = standard_alibi_slopes(s.h);
     in.alibi_slopes.insert(in.alibi_slopes.end(), slopes.begin(), slopes.end());

@@ -99,8 +99,7 @@ void check_in_memory() {
 paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block) {
   const Problem& p = group.def->problem();
   const Shape& s = p.shape;
-  paper::Head head{s.q_len, s.kv_len, s.d, p.softmax_scale(), visible_of(p)};
-  head.own_d_v = s.d_v();
+  paper::Head head{s.q_len, s.kv_len, s.d, s.d_v(), p.softmax_scale(), visible_of(p)};
   const std::vector<std::uint8_t>& key_mask = group.def->inputs().key_mask;
   if (!key_mask.empty()) head.key_mask = key_mask.data() + group.b * s.kv_len;
   head.q_block = head.kv_block = block;

@@ -28,7 +28,7 @@ inline constexpr const char* kBackwardPhaseNames[] = {"load K, V block", "P = ex
 /// Elements of T that backward() works in.
 inline std::int64_t backward_workspace(const Head& head) {
   const std::int64_t tiles = head.modify.is_identity() ? 2 : 3;
-  return (tiles * head.q_tile() + head.d + head.d_v()) * head.kv_tile() + head.sum_elements();
+  return (tiles * head.q_tile() + head.d + head.d_v) * head.kv_tile() + head.sum_elements();
 }
 
 namespace backward_detail {
@@ -58,8 +58,8 @@ using OfRow = std::conditional_t<std::is_same_v<T, float>, double, T>;
 template <class T>
 OfRow<T> row_d(const Head& head, const T* o, const T* d_o, std::int64_t i) {
   using Wide = OfRow<T>;
-  return sum_of<Wide>(head.d_v(), [&](std::int64_t c) {
-    return Wide(Wide(d_o[i * head.d_v() + c]) * Wide(o[i * head.d_v() + c]));
+  return sum_of<Wide>(head.d_v, [&](std::int64_t c) {
+    return Wide(Wide(d_o[i * head.d_v + c]) * Wide(o[i * head.d_v + c]));
   });
 }
 
@@ -111,7 +111,7 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
   T* const ds = p + head.q_tile() * head.kv_tile();
   T* const k_t = ds + head.q_tile() * head.kv_tile();
   T* const v_t = k_t + head.d * head.kv_tile();
-  T* const sum = v_t + head.d_v() * head.kv_tile();
+  T* const sum = v_t + head.d_v * head.kv_tile();
   T* const slope = head.modify.is_identity() ? nullptr : sum + head.sum_elements();
   std::fill(dq, dq + head.q_len * head.d, T(0));
 
@@ -123,7 +123,7 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
     };
     timed(kLoadKV, &BlockCost::load_both, [&] {
       load_transposed(k, head.d, block, k_t);
-      load_transposed(v, head.d_v(), block, v_t);
+      load_transposed(v, head.d_v, block, v_t);
     });
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
@@ -133,9 +133,9 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
         detail::probabilities(head, block, lse, p, slope);
       });
       timed(kValueGradient, &BlockCost::value_gradient,
-            [&] { detail::add_to_keys(head, block, head.d_v(), p, d_o, sum, dv); });
+            [&] { detail::add_to_keys(head, block, head.d_v, p, d_o, sum, dv); });
       timed(kScoreGradient, &BlockCost::score_gradient, [&] {
-        multiply_block(head, block, head.d_v(), d_o, v_t, sum, ds);
+        multiply_block(head, block, head.d_v, d_o, v_t, sum, ds);
         detail::score_gradient(head, block, p, o, d_o, slope, ds);
       });
       timed(kQueryGradient, &BlockCost::query_gradient,

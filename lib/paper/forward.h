@@ -66,7 +66,7 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
     const T new_sum = old_part + new_part * tile_sum;
     const T old_share = old_part / new_sum;
     const T new_share = new_part / new_sum;
-    for (std::int64_t c = 0; c < head.d_v(); ++c) o[i * head.d_v() + c] *= old_share;
+    for (std::int64_t c = 0; c < head.d_v; ++c) o[i * head.d_v + c] *= old_share;
     for (std::int64_t j = 0; j < keys; ++j) row[j] *= new_share;
     w.m[i] = new_max;
     w.l[i] = new_sum;
@@ -85,7 +85,7 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
   using std::log;
   const T minus_inf = T(-std::numeric_limits<double>::infinity());
   const forward_detail::Workspace<T> w(head, workspace);
-  std::fill(o, o + head.q_len * head.d_v(), T(0));
+  std::fill(o, o + head.q_len * head.d_v, T(0));
   const T first_max = sink == nullptr ? minus_inf : Passive<T>::of(*sink);
   std::fill(w.m, w.m + head.q_len, first_max);
   std::fill(w.l, w.l + head.q_len, sink == nullptr ? T(0) : T(exp(*sink - first_max)));
@@ -108,7 +108,7 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
         forward_detail::absorb(head, block, w, o);
       }
       const auto timer = phases.time(kValues, head, block, &BlockCost::values);
-      add_to_queries(head, block, head.d_v(), w.tile, v, w.sum, o);
+      add_to_queries(head, block, head.d_v, w.tile, v, w.sum, o);
     }
   }
   for (std::int64_t i = 0; i < head.q_len; ++i)

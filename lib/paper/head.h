@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
 
 #include "core/score_mod.h"
 #include "core/visible.h"
@@ -13,15 +12,12 @@ namespace flashbench::paper {
 /// One head of attention on row-major arrays: q [q_len, d]; k [kv_len, d]; v [kv_len, d_v];
 /// o [q_len, d_v]; lse [q_len].
 struct Head {
-  std::int64_t q_len, kv_len, d;
+  std::int64_t q_len, kv_len, d, d_v;
   double scale;
   Visible mask;                            ///< which keys a row sees, padding apart
   const std::uint8_t* key_mask = nullptr;  ///< [kv_len], 1 = keep; null: all kept
   std::int64_t q_block = 64, kv_block = 64;
-  ScoreMod modify = {};                      ///< what becomes of scaled scores
-  std::optional<std::int64_t> own_d_v = {};  ///< absent: as d
-
-  std::int64_t d_v() const { return own_d_v.value_or(d); }
+  ScoreMod modify = {};  ///< what becomes of scaled scores
 
   /// The score of row i and key j; `raw` is scaled.
   template <class T>
@@ -51,7 +47,7 @@ struct Head {
   std::int64_t q_tile() const { return std::min(q_block, q_len); }
   std::int64_t kv_tile() const { return std::min(kv_block, kv_len); }
   /// Elements in which a product is summed before it is added to what it belongs to.
-  std::int64_t sum_elements() const { return std::max({d, d_v(), kv_tile()}); }
+  std::int64_t sum_elements() const { return std::max({d, d_v, kv_tile()}); }
 };
 
 /// A sink: one more logit of a head's softmax, without a value. Null: none, or not wanted.
@@ -89,7 +85,7 @@ class BlockCost {
   BlockCost(const Head& head, const Block& block)
       : keys_(static_cast<double>(block.keys())),
         d_(static_cast<double>(head.d)),
-        d_v_(static_cast<double>(head.d_v())) {
+        d_v_(static_cast<double>(head.d_v)) {
     for (std::int64_t i = block.q0; i < block.q1; ++i) {
       if (!head.sees_any(i, block.k0, block.k1)) continue;
       ++rows_;

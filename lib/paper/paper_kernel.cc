@@ -17,8 +17,8 @@ constexpr std::int64_t kFloatsPerLine = 16;  // workers do not share cache lines
 
 /// What one launch needs to know about its heads, tensors apart.
 Head head_of(const Problem& p, const Execution& e) {
-  Head head{p.shape.q_len, p.shape.kv_len, p.shape.d, p.softmax_scale(), visible_of(p)};
-  head.own_d_v = p.shape.d_v();
+  const Shape& s = p.shape;
+  Head head{s.q_len, s.kv_len, s.d, s.d_v(), p.softmax_scale(), visible_of(p)};
   head.q_block = e.q_block;
   head.kv_block = e.kv_block;
   head.modify = score_mod_of(p, 1);  // of a launch: that of the head

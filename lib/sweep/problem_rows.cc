@@ -5,6 +5,7 @@
 
 #include "sweep/parse.h"
 #include "sweep/rows.h"
+#include "sweep/widths.h"
 
 namespace flashbench::sweep {
 namespace {
@@ -116,19 +117,6 @@ void reset_do(Case& c) {
   c.problem.files.d_o.clear();
 }
 
-bool d_v_follows(const Case& c) { return c.problem.shape.d_v() == kD(c); }
-std::string d_v_text(const Case& c) { return fmt::format("{}", c.problem.shape.d_v()); }
-constexpr Recorded recorded_d_v() {
-  return {.place = Place::kWorkload,
-          .type = ValueType::kInteger,
-          .nullable = true,
-          .least = 1,
-          .note = "null: as d",
-          .value = [](const Case& c) {
-            return d_v_follows(c) ? Value() : Value(c.problem.shape.d_v());
-          }};
-}
-
 Axis parse_seeds(const Asked& a) {
   Axis axis;
   for_each_item(a.setting, [&](const std::string& item) {
@@ -153,8 +141,9 @@ bool has_usual_scale(const Workload& w) {
   const double usual = 1 / std::sqrt(static_cast<double>(w.d));
   return std::abs(w.scale - usual) <= 1e-6 * usual;
 }
-void erase_usual_scale(CaseRecord& r) {
+void erase_usual_scale_and_values(CaseRecord& r) {
   if (has_usual_scale(r.workload)) r.workload.scale = 0;
+  if (r.workload.d_v() == r.workload.d) r.workload.own_d_v.reset();
 }
 void erase_keep(CaseRecord& r) { r.workload.mask_keep.reset(); }
 
@@ -170,13 +159,6 @@ std::string lengths_cell(const CaseRecord& r) {
   const Workload& w = r.workload;
   if (w.kv_len == 0) return w.q_len == 0 ? "" : fmt::format("q_len {}", w.q_len);
   return fmt::format("{}x{}", w.q_len, w.kv_len);
-}
-/// "d192/128" where V has another one.
-std::string width_cell(const CaseRecord& r) {
-  const auto& others = r.workload.others;
-  const auto d_v = others.find("d_v");
-  const std::string of_v = d_v == others.end() ? "" : text_of(d_v->second);
-  return fmt::format("d{}{}{}", r.workload.d, of_v.empty() ? "" : "/", of_v);
 }
 std::string mask_cell(const CaseRecord& r) {
   const Workload& w = r.workload;
@@ -223,15 +205,17 @@ constexpr Field kRows[] = {
                .axis = 2, .follows = "q_len"}},
     {.name = "d", .value = "N", .help = "head dimension, up to 1024", .rank = {1, 0, 0, 0},
      .parse = parse_sizes<kD>, .text = print<kD>, .said = always,
-     .recorded = erasing(between(recorded<&Workload::d>(recorded_as<kD>), 1), erase_usual_scale),
+     .recorded = erasing(between(recorded<&Workload::d>(recorded_as<kD>), 1),
+                         erase_usual_scale_and_values),
      .shown = {.title = "head dimension", .phrase = "d = {}", .column = kSizes, .cell = width_cell,
                .always = true, .axis = 3}},
     {.name = "d_v", .value = "N", .help = "head dimension of V and O, up to 1024 (default: --d)",
-     .rank = {1, 0, 0, 0}, .parse = parse_sizes<kDV>, .text = d_v_text,
-     .said = [](const Case& c) { return !d_v_follows(c); }, .follows = d_v_follows,
-     .needs = Feature::kValueDim, .recorded = recorded_d_v(),
-     .shown = {.title = "head dimension of V", .phrase = "d_v = {}", .abbreviation = "dv",
-               .column = kNoColumn, .follows = "d"}},
+     .rank = {1, 0, 0, 0}, .parse = parse_sizes<kDV>, .text = value_width_text,
+     .said = [](const Case& c) { return !has_one_width(c); }, .follows = has_one_width,
+     .needs = Feature::kValueDim,
+     .recorded = noted(between(recorded_value_width(), 1), "null or absent: as d"),
+     .shown = {.title = "head dimension of values", .phrase = "d_v = {}", .abbreviation = "dv",
+               .column = kNoColumn, .axis = 7, .follows = "d"}},
     {.name = "pass", .value = "P", .help = "{}", .words = choices_of<Pass>, .rank = {0, 2, 0, 5, -2},
      .parse = parse_enumerators<kPass>, .text = print<kPass>, .said = always, .label = print<kPass>,
      .needs = Feature::kGradients,

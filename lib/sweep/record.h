@@ -20,6 +20,7 @@ std::string text_of(const Value& value);
 /// they are carried by name.
 struct Workload {
   std::int64_t b = 1, h = 1, h_kv = 1, q_len = 1, kv_len = 1, d = 1;
+  std::optional<std::int64_t> own_d_v = {};  ///< absent: as d
   std::string dtype;
   bool causal = false;
   std::string mask;                 ///< "none", "random", "file"
@@ -28,6 +29,8 @@ struct Workload {
   std::uint64_t seed = 0;
   std::string input;  ///< "random", or the files; "; do=random" and the like for a gradient
   std::map<std::string, Value, std::less<>> others = {};  ///< every other field of the workload
+
+  std::int64_t d_v() const { return own_d_v.value_or(d); }
 };
 
 /// A case as a report names it: what was computed, and how.

@@ -55,9 +55,11 @@ class Field:
         self.follows = says.get("x-follows")
 
     def value(self, result):
-        """Reports of before the field was there have its default."""
+        """Reports of before the field was there have its default, or what it follows."""
         holder = result["workload"] if self.in_workload else result
-        return holder.get(self.name, self.default)
+        value = holder.get(self.name, self.default)
+        follows = value is None and self.axis and self.follows
+        return BY_NAME[self.follows].value(result) if follows else value
 
     def text(self, result):
         """`4 heads`, `causal`; "" for null and for a switch that is off."""

@@ -90,7 +90,9 @@ def own_work(result, wanted):
     lse = 4 * math.prod(workload[k] for k in ("b", "h", "q_len"))
     if workload.get("alibi", "none") != "none":  # slopes are read once a pass, too
         lse += 4 * workload["b"] * workload["h"]
-    share = {"forward": 4 / 14, "backward": 10 / 14}[wanted]
+    d, d_v = workload["d"], workload["d_v"]
+    forward, backward = 2 * d + 2 * d_v, 6 * d + 4 * d_v
+    share = {"forward": forward, "backward": backward}[wanted] / (forward + backward)
     result["flop_dense"] *= share
     result["flop_visible"] *= share
     # 6 operands' worth (sinks: 3) and LSE twice; the backward has 4 (2) and LSE once.

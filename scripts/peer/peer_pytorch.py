@@ -179,7 +179,9 @@ class Sdpa(TorchJob):
         if case["sinks"] != "none":
             raise Unsupported("PyTorch's SDPA has no sinks; --type normal computes them")
         self.forced = case["kernel"]
-        if self.forced == "sdpa_math" or case["type"] == "normal":
+        # Its fused kernels for the processor take one width, and leave the rest to sdpa_math.
+        own_width = case["d_v"] != case["d"]
+        if self.forced == "sdpa_math" or case["type"] == "normal" or own_width:
             require_memory(scores_bytes(case))
         elif case["alibi"] != "none":
             require_memory(bias_bytes(case))
@@ -279,7 +281,7 @@ class PyTorch(Library):
     )
     flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
-    computes = Library.computes + ["window_left", "window_right", "softcap", "sinks", "alibi"]
+    computes = Library.computes + ["d_v", "window_left", "window_right", "softcap", "sinks", "alibi"]
     kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     device = "cpu"

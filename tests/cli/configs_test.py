@@ -12,6 +12,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.json"))
 CASES = {
     "bert_base": 2 * 2 * 2,  # types x points x lengths
     "bloom_7b1": 2 * 2 * 4,
+    "deepseek_v3": 2 * 3,
     "flash_attention_2": 2 * 2 * 2 * 12,  # types x passes x causal x points
     "flash_attention_3": 2 * 2 * 18,
     "gemma2_9b": 2 * 4 * 4,

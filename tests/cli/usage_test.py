@@ -90,6 +90,8 @@ class Flags(CliTest):
         self.refuse("bench", "--window_right", "nnoe", says="got 'nnoe'; did you mean 'none'?")
         self.refuse("bench", "--window_left", "3000000000", says="must be none or between 0 and 2147483647, got")
         self.refuse("bench", "--window_left", "none:5:+1", says="none is no end of a range")
+        self.refuse("bench", "--d_v", "0", says="--d_v")
+        self.refuse("bench", "--d_v", "2000", says="--d_v 2000 exceeds 1024, the largest head dimension")
         self.refuse("bench", "--softcap", "-1", says="--softcap must be at least 0")
         self.refuse("bench", "--softcap", "1e9", says="--softcap must be 0 (none) or between 1e-06 and 1e+06, got")
         self.refuse("bench", "--scale", "nan", says="--scale")

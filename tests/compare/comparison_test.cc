@@ -83,6 +83,7 @@ TEST(MatchBy, WhatFollowsFromAFieldIsPartOfIt) {
   report.results.resize(1);
   Result r = report.results[0];
   r.workload.d = 64;
+  r.workload.own_d_v = 64;
   r.workload.scale = 0.125;
   report.results.push_back(r);
   EXPECT_EQ(match_by(report, "d").size(), 1u);

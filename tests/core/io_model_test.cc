@@ -38,6 +38,15 @@ TEST(IoModel, FlashWithAllOfItInFastMemoryMovesEveryOperandOnce) {
   }
 }
 
+TEST(IoModel, ValuesOfAnotherWidthMoveTheirOwnBytes) {
+  Problem p = problem(1024, 192);
+  p.shape.own_d_v = 128;
+  const double q = 1024 * 192 * 4.0, o = 1024 * 128 * 4.0, row = 1024 * 4.0, nn = 1024 * row;
+  EXPECT_DOUBLE_EQ(io_bytes(p, 64, kHuge).normal, 2 * q + 2 * o + 4 * nn + row);
+  EXPECT_DOUBLE_EQ(io_bytes(p, 64, kHuge).paper, q + o + 16 * (q + 2 * o + 4 * row));
+  EXPECT_DOUBLE_EQ(io_bytes(p, 64, kHuge).flash, 2 * q + 2 * o + row);
+}
+
 TEST(IoModel, SmallerFastMemoryMovesMore) {
   const Problem p = problem(4096, 64);
   double last = 0;

@@ -33,6 +33,9 @@ constexpr AttentionCase kCases[] = {
     {"wide_head", {1, 1, 1, 25, 301, 160}},
     {"large_logits", {1, 1, 1, 40, 150, 64}, false, 1.0, 3.75},
     {"negative_scale", {1, 1, 1, 21, 43, 32}, true, 1.0, -0.2},
+    {"odd_d_and_even_d_v", {1, 2, 1, 41, 73, 21, 48}, true},
+    {"even_d_and_odd_d_v", {1, 2, 2, 41, 73, 48, 21}, false, 0.5},
+    {"d_v_beyond_a_block_of_keys", {1, 1, 1, 23, 40, 1, 130}},
 };
 
 class Bf16PairsTest : public testing::TestWithParam<AttentionCase> {

@@ -67,6 +67,7 @@ TEST(Slopes, ThatLieAreNamed) {
   refused(slopes_of({1, inf}, {2}), {"an infinity at [h] = [1]"});
   refused(slopes_of({1, 2, 3, NAN}, {2, 2}), {"a NaN at [b, h] = [1, 1]"});
   refused(slopes_of({1, 2, 3}, {3}), {"so h is 3"});
+  refused(slopes_of({-3e38f, 1}, {2}), {"holds -3e+38", "no slope may be beyond"});
   refused(slopes_of({1, 2}, {1, 2}), {"so b is 1"});
   refused(slopes_of({1, 2}, {1, 1, 2}), {"slopes must be [h] or [b, h]"});
 }

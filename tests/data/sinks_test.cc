@@ -78,7 +78,8 @@ TEST(Sinks, ThatLieAreNamed) {
   refused(sinks_of({-std::numeric_limits<float>::infinity(), 1}), {"an infinity at [h] = [0]"});
   refused(sinks_of({1, 2, 3}), {"has shape [3], so h is 3", "has h 2"});
   refused(zeros("sinks", {1, 2}), {"has shape [1, 2]; sinks must be [h]"});
-  refused(filled_with("sinks", OtherElement::kU8, {2}, 1), {"holds U8", "sinks must be"});
+  refused(filled_with("sinks", OtherElement::kU8, {2}, 1),
+          {"holds U8", "attention reads sinks of F32"});
 }
 
 TEST(Sinks, AreWrittenWithTheInputsAndTheirGradientWithTheResults) {

@@ -36,6 +36,8 @@ constexpr Case kCases[] = {
     {"padded_causal", {2, 2, 2, 60, 60, 16}, true, 0.2, 16, 8},
     {"all_padded", {1, 2, 2, 9, 9, 8}, false, 0, 4, 4},
     {"head_dim_1", {1, 1, 1, 33, 33, 1}, true, 1, 16, 16},
+    {"narrow_values", {2, 4, 2, 37, 50, 24, 7}, true, 0.6, 8, 16},
+    {"values_wider_than_a_block_of_keys", {1, 2, 1, 33, 33, 5, 40}, true, 1, 16, 8},
 };
 
 Problem problem(const Case& c, Pass pass) {

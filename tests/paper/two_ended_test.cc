@@ -27,7 +27,7 @@ TEST_P(TwoEndedTest, AlgorithmsOfThePaper) {
   for (Tensor* t : {&out.dk, &out.dv}) std::fill_n(t->as<float>(), t->count(), 0.0f);
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h; ++h) {
-      Head head{s.q_len, s.kv_len, s.d, p.softmax_scale(), visible_of(p)};
+      Head head{s.q_len, s.kv_len, s.d, s.d_v(), p.softmax_scale(), visible_of(p)};
       if (!in.key_mask.empty()) head.key_mask = in.key_mask.data() + b * s.kv_len;
       head.q_block = 16, head.kv_block = 8;
       const auto at = [&](const auto& t, std::int64_t of) {
@@ -51,7 +51,7 @@ TEST_P(TwoEndedTest, AlgorithmsOfThePaper) {
 TEST_P(TwoEndedTest, ExecutedPairsAreThoseOfRowsThatSeeAKeyOfABlock) {
   const BandCase& c = GetParam();
   const Shape& s = c.shape;
-  Head head{s.q_len, s.kv_len, s.d, 1.0, visible_of(c.problem(Dtype::kF32))};
+  Head head{s.q_len, s.kv_len, s.d, s.d_v(), 1.0, visible_of(c.problem(Dtype::kF32))};
   head.kv_block = 8;
   double pairs = 0;
   for (std::int64_t k = 0; k < s.kv_len; k += 8) {

@@ -74,6 +74,15 @@ class PyTorchPeer(ScriptTest):
         self.passed(self.measure(*both, "--dtype", "bf16,f16", "--pass", "forward"), 2)
         self.passed(self.measure(*both, "--softcap", "5", "--pass", "forward,both"), 2)
 
+    def test_values_of_another_width_are_computed_and_counted(self):
+        widths = ["--h", "4", "--h_kv", "2", "--q_len", "24", "--d", "24", "--d_v", "16", "--causal"]
+        results = self.measure(*widths, "--pass", "forward,backward,both")
+        self.passed(results, 6)
+        flop = {r["pass"]: r["flop_visible"] for r in results}
+        pairs = 4 * 24 * 25 // 2
+        self.assertEqual(flop["forward"], pairs * (2 * 24 + 2 * 16))
+        self.assertEqual(flop["backward"], pairs * (6 * 24 + 4 * 16))
+
     def test_masks_and_heads_that_pytorch_means_otherwise(self):
         """Bottom-right causal with more keys than queries, padding, grouped heads, one query."""
         rows = [

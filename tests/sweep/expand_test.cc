@@ -62,6 +62,15 @@ TEST(Expand, GivenKvLenDoesNotFollow) {
   for (const Group& g : groups) EXPECT_EQ(g.problem().shape.kv_len, 8);
 }
 
+TEST(Expand, TheWidthOfValuesFollowsThatOfQueriesUnlessGiven) {
+  for (const Group& g : expand_flags({{"d", "64,96"}}))
+    EXPECT_EQ(g.problem().shape.d_v(), g.problem().shape.d);
+  const auto groups = expand_flags({{"d", "64,96"}, {"d_v", "64,128"}});
+  ASSERT_EQ(groups.size(), 4u);
+  EXPECT_THAT(flags(groups[0].problem()), Not(HasSubstr("d_v")));  // it is the usual one
+  EXPECT_THAT(flags(groups[3].problem()), HasSubstr("--d 96 --d_v 128"));
+}
+
 TEST(Expand, TypesToCompareShareAGroupSoThatTheyAreInterleaved) {
   const auto groups =
       expand_flags({{"type", "flash,normal"}, {"isa", "scalar,avx2"}, {"q_len", "64,128"}});
@@ -212,6 +221,7 @@ TEST(Expand, ALineThatReproducesACaseIsReadAsThatCase) {
       {{"q", "a"}, {"k", "b"}, {"v", "c"}, {"v_name", "x"}, {"layout", "bshd"}, {"mask", "random"}},
       {{"mask", "random"}, {"mask_keep", "0.25"}, {"scale", "-0.5"}, {"seed", "7"}},
       {{"window_left", "5"}, {"window_right", "3"}, {"q_len", "9"}},
+      {{"d", "192"}, {"d_v", "128"}},
       {{"type", "paper"}, {"q_block", "7"}, {"kv_block", "9"}, {"cache", "cold"}, {"h_kv", "1"}},
   };
   for (const Given& given : asked) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "sweep/expand.h"
+#include "sweep/shown.h"
 
 namespace flashbench::sweep {
 namespace {
@@ -86,6 +87,12 @@ TEST(Fields, WhatRowsNeedIsWhatKernelsAreAsked) {
         EXPECT_EQ(needed(c), used(c.problem)) << flags(c);
         c.problem.window_left = 3;
         EXPECT_EQ(needed(c), used(c.problem)) << flags(c);
+        // As wide as Q, as wide as Q usually is, and another width.
+        for (const std::int64_t d_v : {64, 512, 63}) {
+          c.problem.shape.d = 64;
+          c.problem.shape.own_d_v = d_v;
+          EXPECT_EQ(needed(c), used(c.problem)) << flags(c);
+        }
       }
   for (const Field& f : fields())
     if (f.needs) {
@@ -98,6 +105,7 @@ TEST(Fields, OfAReportAreReadAsTheyAreWritten) {
   c.problem.causal = true;
   c.problem.padding = PaddingMask::kRandom;
   c.problem.window_right = 7;
+  c.problem.shape.own_d_v = 128;
   c.problem.seed = 5;
   c.kernel = "cpu_flash";
   const CaseRecord record = record_of(c);
@@ -107,6 +115,21 @@ TEST(Fields, OfAReportAreReadAsTheyAreWritten) {
     EXPECT_EQ(get(*f, copy), get(*f, record)) << recorded_name(*f);
   }
   EXPECT_EQ(case_key(copy), case_key(record));
+}
+
+// Reports of before --d_v was there, and those of problems that say it of V as wide as Q.
+TEST(Fields, ARecordWithoutAWidthOfValuesHasThatOfQueries) {
+  Case c;
+  c.problem.shape.d = 96;
+  CaseRecord plain = record_of(c);
+  EXPECT_EQ(plain.workload.d_v(), 96);
+  plain.workload.own_d_v.reset();
+  c.problem.shape.own_d_v = 96;
+  EXPECT_EQ(case_key(plain), case_key(record_of(c)));
+  c.problem.shape.own_d_v = 97;
+  EXPECT_NE(case_key(plain), case_key(record_of(c)));
+  EXPECT_EQ(column_text("workload", record_of(c)), "b1 h2 4096x4096 d96/97");
+  EXPECT_EQ(column_text("workload", plain), "b1 h2 4096x4096 d96");
 }
 
 }  // namespace
