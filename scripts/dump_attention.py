@@ -386,11 +386,8 @@ def main():
             save_output(found, args.with_output)
     except Refused as why:
         sys.exit(f"{parser.prog}: {why}")
-    b, h, q_len, d = found.q.shape
-    print(
-        f"{args.file}: q [{b}, {h}, {q_len}, {d}], k {list(found.k.shape)}, "
-        f"v {list(found.v.shape)}, {found.q.dtype}"
-    )
+    q, k, v = (list(x.shape) for x in (found.q, found.k, found.v))
+    print(f"{args.file}: q {q}, k {k}, v {v}, {found.q.dtype}")
     if args.with_output:
         print(f"flashbench check --input {args.file}{flags(found)} --external {args.with_output}")
     else:

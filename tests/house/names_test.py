@@ -14,7 +14,6 @@ MOST = 3
 # Files that spell more, each with why that is no list of fields.
 EXCEPTIONS = {
     "lib/core/extents.h": "the members of Shape by name, for messages about extents",
-    "lib/core/problem.cc": "messages about values that no problem may have",
     "lib/report/fields.h": "members of other records, such as the peaks', which happen to have these names",
     "lib/data/resolve.cc": "what a bundle may hold beside q, k and v: tensors that a flag wins over",
     "lib/data/input_files.cc": "under which name a tensor is found in a file, by its role",
