@@ -52,7 +52,11 @@ class Claims {
   void q(const Located& at) { four_axes(at, h_, q_len_, d_); }
   void k(const Located& at) { four_axes(at, h_kv_, kv_len_, d_); }
   void v(const Located& at) { four_axes(at, h_kv_, kv_len_, d_v_); }
-  void d_o(const Located& at) { four_axes(at, h_, q_len_, d_v_); }
+  /// As wide as V, which is as wide as Q where nothing says otherwise.
+  void d_o(const Located& at) {
+    const bool v_is_known = d_v_.given || !d_v_.decided_by.empty();
+    four_axes(at, h_, q_len_, v_is_known ? d_v_ : d_);
+  }
 
   void mask(const Located& at) {
     const std::vector<std::int64_t>& shape = at.tensor.shape;
@@ -85,7 +89,6 @@ class Claims {
     if (open(h_kv_) && !open(h_)) *h_kv_.value = *h_.value;
     if (open(kv_len_) && !open(q_len_)) *kv_len_.value = *q_len_.value;
     if (d_v_.decided_by.empty()) return;
-    if (open(d_)) *d_.value = own_d_v_;  // of a dO alone
     problem_.shape.own_d_v.reset();
     if (own_d_v_ != problem_.shape.d) problem_.shape.own_d_v = own_d_v_;
   }

@@ -59,8 +59,12 @@ Shape tapeable(const Shape& s) {
   small.b = std::min<std::int64_t>(s.b, 2);
   small.h_kv = std::min<std::int64_t>(s.h_kv, 2);
   small.h = small.h_kv * group;
-  small.d = std::min<std::int64_t>(s.d, 32);
-  if (s.own_d_v) small.own_d_v = std::min<std::int64_t>(*s.own_d_v, 32);
+  // In proportion: widths that differ still do.
+  const auto narrowed = [&](std::int64_t d) {
+    return s.widest_d() <= 32 ? d : std::max<std::int64_t>(1, 32 * d / s.widest_d());
+  };
+  small.d = narrowed(s.d);
+  if (s.own_d_v) small.own_d_v = narrowed(s.d_v());
   while (operations(small) > kMaxOperations && std::max(small.q_len, small.kv_len) > 1) {
     small.q_len = (small.q_len + 1) / 2;
     small.kv_len = (small.kv_len + 1) / 2;

@@ -94,6 +94,10 @@ TEST(Resolve, AGradientFileAloneDecidesWhatItKnows) {
   p.files.d_o = kData + "tiny_do.npy";
   p.d_o = GradSource::kFile;
   EXPECT_EQ(resolve(p, {}).shape, (Shape{2, 4, 4, 5, 5, 8}));  // h_kv follows h, kv_len q_len
+  p.shape.d = 128;
+  expect_usage_error([&] { resolve(p, {"d"}); }, {"--d 128 contradicts", "so d is 8"});
+  p.shape.own_d_v = 8;
+  EXPECT_EQ(resolve(p, {"d", "d_v"}).shape.d, 128);
 }
 
 TEST(Resolve, FlagsThatAgreeAreFine) {

@@ -213,6 +213,16 @@ TEST(Chain, CutsWhatAutodiffCannotTapeAndRunsTheRestAtFullSize) {
   }
 }
 
+TEST(Chain, ACopyThatIsCutKeepsTwoWidths) {
+  Problem p;
+  p.shape = {1, 1, 1, 300, 280, 48, 40};
+  p.pass = Pass::kBackward;
+  const auto links = check_gradient_chain(p, host::random_inputs(p));
+  ASSERT_EQ(links.size(), 10u);
+  EXPECT_NE(links.front().on.find("d 32, d_v 26"), std::string::npos) << links.front().on;
+  for (const ChainLink& link : links) EXPECT_TRUE(link.ran() && link.ok()) << describe({link});
+}
+
 TEST(Chain, SaysWhyItSkipsWhatTakesTooLong) {
   Problem p;
   p.shape = {1, 1, 1, 65536, 65536, 8};
