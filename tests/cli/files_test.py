@@ -215,7 +215,7 @@ class Inputs(CliTest):
                 says = [f"'{name}' holds {word} at [h] = [1]", "must be finite"]
                 self.refuse("forward", "--input", self.bundle(**{name: ("F32", [2], numbers)}), says=says)
             self.refuse("forward", "--input", self.bundle(**{name: ("I64", [2], bytes(16))}),
-                        says=[f"'{name}' holds I64", "must be F32"])
+                        says=[f"'{name}' holds I64", "of F32, BF16 and F16"])
             self.refuse("forward", "--input", self.bundle(), f"--{name.split('_')[0]}_name", "x", says="'x'")
         slopes = struct.pack("<4f", *[1.0] * 4)
         self.refuse("forward", "--input", self.bundle(alibi_slopes=("F32", [2, 2], slopes)), says="'alibi_slopes'")

@@ -21,6 +21,7 @@ def result(**changes):
         "q_len": 1024,
         "kv_len": 1024,
         "d": 64,
+        "d_v": 64,
         "dtype": "f32",
         "causal": False,
         "mask": "none",
