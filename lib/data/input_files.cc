@@ -224,8 +224,8 @@ template <typename Index>
 std::vector<float> load_numbers(const Located& from, std::string_view what, const Index& index) {
   const std::optional<Dtype> dtype = dtype_of(from.tensor.element);
   if (!dtype)
-    throw UsageError(fmt::format("{} holds {}; attention reads {} of {}", from.label(), from.tensor.dtype_text,
-                                 what, dtype_names()));
+    throw UsageError(fmt::format("{} holds {}; attention reads {} of {}", from.label(),
+                                 from.tensor.dtype_text, what, dtype_names()));
   std::int64_t count = 1;
   for (const std::int64_t size : from.tensor.shape) count *= size;
   Tensor stored(*dtype, {1, count, 1, 1});
