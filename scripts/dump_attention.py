@@ -66,7 +66,7 @@ def attention(query, key, value, softcap=None, sinks=None, **options):
         is_bool = mask.dtype == torch.bool
         scores = scores.masked_fill(~mask, -torch.inf) if is_bool else scores + mask
     if sinks is not None:  # a column beside the keys' that has no value
-        sinks = sinks.to(scores.dtype)[:, None, None].expand(*scores.shape[:-1], 1)
+        sinks = sinks[:, None, None].expand(*scores.shape[:-1], 1)
         scores = torch.cat([scores, sinks], dim=-1)
     p = torch.softmax(scores, dim=-1, dtype=torch.float32)[..., : key.shape[2]]
     return p.to(value.dtype) @ value

@@ -237,8 +237,8 @@ Problem external_problem(const CheckRequest& request, const Backends& backends,
       !out.dq.empty() || !out.dk.empty() || !out.dv.empty() || !out.dsinks.empty();
   if (pass_given && p.needs_gradients() && !gradients)
     throw UsageError(
-        fmt::format("{}: --pass {} asks for gradients, but it holds none of dq, dk "
-                    "and dv",
+        fmt::format("{}: --pass {} asks for gradients, but it holds none of dq, dk, "
+                    "dv and dsinks",
                     request.external, name(p.pass)));
   if (gradients && p.needs_gradients()) return p;
   for (Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks}) *gradient = Tensor();

@@ -152,7 +152,10 @@ inline constexpr Row kValueDims[] = {
      "q_len=70 kv_len=150 d=48 d_v=80 causal=true "
      "values=uniform,positive,constant,outlier_channel,outlier_rows"},
     {"value_dim_and_window", "q_len=200 kv_len=260 d=64 d_v=32 causal=true window_left=63"},
-    {"value_dim_and_softcap", "q_len=90 kv_len=110 d=64 d_v=96 softcap=2 mask=none,random"},
+    {"value_dim_and_softcap",
+     "q_len=90 kv_len=110 d=64 d_v=96 softcap=2 causal=true mask=none,random"},
+    {"value_dim_and_alibi", "q_len=90 kv_len=110 d=64 d_v=40 alibi=standard causal=true"},
+    {"value_dim_and_sinks", "q_len=90 kv_len=110 d=64 d_v=40 sinks=random causal=true"},
     {"value_dim_alibi_and_sinks",
      "q_len=90 kv_len=110 d=64 d_v=96 alibi=standard sinks=random causal=true"},
     {"value_dim_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=96 d_v=64 causal=true"},

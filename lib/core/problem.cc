@@ -70,6 +70,15 @@ std::optional<Rejection> invalid_softcap(const Problem& p) {
                                kLeastSoftcap, kMostSoftcap, p.softcap)};
 }
 
+/// Kernels hold positions in f32.
+std::optional<Rejection> invalid_alibi(const Problem& p) {
+  constexpr std::int64_t kMost = 1 << 24;
+  if (p.alibi == Alibi::kNone || p.shape.q_len + p.shape.kv_len <= kMost) return std::nullopt;
+  return Rejection{Rejection::Kind::kInvalid,
+                   fmt::format("--alibi takes --q_len and --kv_len of at most {} together, got {}",
+                               kMost, p.shape.q_len + p.shape.kv_len)};
+}
+
 }  // namespace
 
 void shorten_windows(Problem& p, std::int64_t kv_len) {
@@ -99,6 +108,7 @@ std::optional<Rejection> invalid(const Problem& p) {
   if (const auto rejection = too_large(s)) return rejection;
   if (const auto rejection = invalid_window(p)) return rejection;
   if (const auto rejection = invalid_softcap(p)) return rejection;
+  if (const auto rejection = invalid_alibi(p)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,
                      fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};

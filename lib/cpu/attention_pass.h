@@ -21,6 +21,29 @@
 // What the drivers of lib/cpu share: a pass bound to a problem, waves of heads, tile geometry.
 namespace flashbench::cpu {
 
+/// The end of a row: its LSE, the sum of its keys' P, and with the sink's. In double: beside a sink
+/// of 100 that is beyond f32, and P are not.
+struct RowEnd {
+  float lse;
+  double of_keys, sum;
+
+  /// A row that sees nothing: O is 0 already.
+  static RowEnd empty(const float* sink) {
+    constexpr double kInf = std::numeric_limits<double>::infinity();
+    return {sink == nullptr ? -std::numeric_limits<float>::infinity() : *sink, 1, kInf};
+  }
+  float log2_sum() const { return static_cast<float>(std::log2(sum)); }
+  /// Scales the keys' part of a row of n by 1 / (share·sum), as far as that may be a subnormal
+  /// number, and returns the rest of the factor.
+  float normalise(const TileOps& ops, float* row, std::int64_t n, float share) const {
+    const double factor = 1 / (sum * static_cast<double>(share));
+    if (factor == 0 || factor >= static_cast<double>(std::numeric_limits<float>::min()))
+      return static_cast<float>(factor);
+    ops.row_scale(row, n, static_cast<float>(1 / (of_keys * static_cast<double>(share))));
+    return static_cast<float>(of_keys / sum);
+  }
+};
+
 /// How scores come from products: exp(score) is 2^x of `factor` (positive) times the product of K
 /// with Q times `sign`, so that the largest product is that of the largest score. A scale of 0
 /// makes the products 0, not the factor: a masked score is -inf, and 0 times that is NaN.
@@ -59,22 +82,17 @@ struct ScoreFactor {
     return {cap, keys, lead, slope, static_cast<float>(q + diagonal_)};
   }
 
-  /// The end of a row: its LSE, and what its P are divided by.
-  struct RowEnd {
-    float lse, sum;
-  };
   /// From the largest product and the sum of 2^(factor·(product - max)); the sink, if there is one,
-  /// is one more term of the sum. Under a sink so large that the sum overflows, all P are 0.
+  /// is one more term of the sum.
   RowEnd end_of_row(float max, float sum, const float* sink) const {
     const double keys = outer_ * static_cast<double>(max) + static_cast<double>(std::log(sum));
-    if (sink == nullptr) return {static_cast<float>(keys), sum};
-    const double above =
-        static_cast<double>(*sink) - keys;  // ln of what it has over what they have
-    const double lse = std::max(keys, keys + above) + std::log1p(std::exp(-std::abs(above)));
-    return {static_cast<float>(lse),
-            static_cast<float>(static_cast<double>(sum) * (1 + std::exp(above)))};
+    const double of_keys = static_cast<double>(sum);
+    if (sink == nullptr) return {static_cast<float>(keys), of_keys, of_keys};
+    const double logit = static_cast<double>(*sink);
+    const double lse = std::max(keys, logit) + std::log1p(std::exp(-std::abs(logit - keys)));
+    return {static_cast<float>(lse), of_keys, of_keys * (1 + std::exp(logit - keys))};
   }
-  /// The sink's share of a row whose keys and sink have that sum, as log2.
+  /// The sink's share of a row whose keys and sink have that sum, as log2; of one without keys all.
   double sink_share(float sink, float max, float log_sum) const {
     if (std::isinf(log_sum)) return 1;
     return std::exp(static_cast<double>(sink) - outer_ * static_cast<double>(max) -

@@ -55,7 +55,7 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
       p_stride_(tile_stride(kv_block_)),
       f32_ops_(tile_ops(e.isa)),
       score_(p),
-      positions_(p),
+      positions_(p, ops),
       maxima_(maxima),
       sink_gradient_(p),
       in_order_(e.deterministic),
@@ -164,7 +164,8 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   const std::size_t dscores = floats(ops.words(q_block_) * p_stride_);
   const std::size_t copies = pairs() ? 1 : 0;  // of operands that f32 does not need twice
-  return {2 * floats(queries) * sizeof(float) + sink_gradient_.bytes() + positions_.bytes(),
+  return {2 * floats(queries) * sizeof(float) + sink_gradient_.bytes() + positions_.bytes() +
+              per_thread * floats(v_stride_),
           per_thread *
               (floats(kv_block_ * ops.words(shape.d)) + floats(kv_block_ * ops.words(shape.d_v())) +
                floats(rows_b_floats(kv_block_, shape.d))),

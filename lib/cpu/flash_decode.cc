@@ -47,7 +47,7 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e)
       o_stride_(tile_stride(shape.d_v())),
       s_stride_(tile_stride(keys_)),
       score_(p),
-      positions_(p),
+      positions_(p, ops),
       share_(std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))))) {}
 
 FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
@@ -230,10 +230,10 @@ void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& see
   }
   Outputs& out = *io.out;
   const float* sink = sink_of(*io.in, h);
-  const auto [lse, total_sum] = empty ? ScoreFactor::RowEnd{sink == nullptr ? -kInf : *sink, kInf}
-                                      : score_.end_of_row(max, sum, sink);
-  out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] = lse;
-  ops.row_store(o, shape.d_v(), 1.0f / (total_sum * share_), dtype, row_of(out.o, b, h, q));
+  const RowEnd end = empty ? RowEnd::empty(sink) : score_.end_of_row(max, sum, sink);
+  out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] = end.lse;
+  const float factor = end.normalise(ops, o, shape.d_v(), share_);
+  ops.row_store(o, shape.d_v(), factor, dtype, row_of(out.o, b, h, q));
 }
 
 }  // namespace flashbench::cpu

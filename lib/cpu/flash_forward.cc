@@ -78,7 +78,7 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       k_floats_(round_up(shape.kv_len, ops.cols) * k_key_),
       v_floats_(round_up(shape.kv_len, ops.per_word) * v_key_),
       score_(p),
-      positions_(p),
+      positions_(p, ops),
       maxima_(maxima),
       pipeline_(shape.b * shape.h_kv, blocks(shape.kv_len, kv_block_),
                 shape.group() * blocks(shape.q_len, q_block_), threads) {}
@@ -343,15 +343,16 @@ void FlashForward::finish(const Item& item, const Tiles& t) const {
   for (std::int64_t r = 0; r < item.rows; ++r) {
     const bool empty = item.sees->keys(item.first_query + r).empty();
     const float* lanes = t.sum + r * ops.lanes;
-    const auto [lse, sum] = empty
-                                ? ScoreFactor::RowEnd{sink == nullptr ? -kInf : *sink, kInf}
-                                : score_.end_of_row(t.max[r], ops.row_sum(lanes, ops.lanes), sink);
-    out.lse.as<float>()[first + r] = lse;
-    ops.row_store(t.o + r * o_stride_, shape.d_v(), 1.0f / (sum * item.share), dtype,
+    const RowEnd end = empty ? RowEnd::empty(sink)
+                             : score_.end_of_row(t.max[r], ops.row_sum(lanes, ops.lanes), sink);
+    out.lse.as<float>()[first + r] = end.lse;
+    float* o = t.o + r * o_stride_;
+    const float factor = end.normalise(ops, o, shape.d_v(), item.share);
+    ops.row_store(o, shape.d_v(), factor, dtype,
                   row_of(out.o, item.b, item.h, item.first_query + r));
     if (maxima_ == nullptr) continue;
     maxima_->max()[first + r] = empty ? 0.0f : t.max[r];
-    maxima_->log_sum()[first + r] = std::log2(sum);
+    maxima_->log_sum()[first + r] = end.log2_sum();
   }
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
@@ -16,8 +17,8 @@ namespace flashbench::cpu {
 /// query. Readable a register tile beyond the last key.
 class KeyPositions {
  public:
-  explicit KeyPositions(const Problem& p)
-      : shape_(p.shape), wanted_(p.alibi != Alibi::kNone), stride_(p.shape.kv_len + kSlack) {}
+  KeyPositions(const Problem& p, const TileOps& ops)
+      : shape_(p.shape), wanted_(p.alibi != Alibi::kNone), stride_(p.shape.kv_len + ops.cols) {}
 
   std::size_t bytes() const {
     return wanted_ ? static_cast<std::size_t>(shape_.b * stride_) * sizeof(float) : 0;
@@ -46,8 +47,6 @@ class KeyPositions {
   }
 
  private:
-  static constexpr std::int64_t kSlack = 128;
-
   Shape shape_;
   bool wanted_;
   std::int64_t stride_;

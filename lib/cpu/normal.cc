@@ -141,7 +141,7 @@ void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float f
 NormalForward::NormalForward(const Problem& p, const Execution& e, const TileOps& operations)
     : NormalPass(p, e, operations),
       score_(p),
-      positions_(p),
+      positions_(p, ops),
       keeps_slopes_(p.needs_gradients() && score_.cap > 0),
       keeps_sink_shares_(p.needs_gradients() && p.sinks != Sinks::kNone) {}
 
@@ -225,14 +225,13 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
       }
     }
     const float max = ops.row_max(s, kv_len);
-    const ScoreFactor::RowEnd end =
-        score_.end_of_row(max, ops.row_exp2(s, kv_len, max, score_.factor), sink);
-    ops.row_scale(s, kv_len, 1.0f / end.sum);
+    const RowEnd end = score_.end_of_row(max, ops.row_exp2(s, kv_len, max, score_.factor), sink);
+    ops.row_scale(s, kv_len, end.normalise(ops, s, kv_len, 1));
     ops.row_to_operand(s, kv_len);
     lse = end.lse;
     if (keeps_sink_shares_)
       sink_share_.as<float>()[row] =
-          static_cast<float>(score_.sink_share(*sink, max, std::log2(end.sum)));
+          static_cast<float>(score_.sink_share(*sink, max, end.log2_sum()));
   }
 }
 

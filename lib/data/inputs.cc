@@ -121,7 +121,8 @@ std::vector<float> random_sinks(const Problem& p) {
   const double rows = static_cast<double>(p.shape.b * p.shape.h * p.shape.q_len);
   const double keys = std::max(expected_visible(p).pairs / rows, 1.0);
   const auto center = static_cast<float>(std::round(16 * std::log(keys)) / 16);
-  const Tensor noise = random_tensor(p, Dtype::kF32, p.shape.sink_dims(), TensorId::kSinks);
+  Tensor noise(Dtype::kF32, p.shape.sink_dims());
+  fill(noise, p.seed, TensorId::kSinks);
   std::vector<float> sinks;
   for (std::int64_t h = 0; h < noise.count(); ++h) sinks.push_back(center + noise.at(h));
   return sinks;

@@ -11,7 +11,7 @@
 namespace flashbench::data {
 
 /// The problem that `p.files` poses. `given`: the flags that the user gave, by name; a file decides
-/// the others: shapes and dtype come from the tensors; without --mask, --sinks or
+/// the others: shapes and dtype come from the tensors; without --mask, --sinks, --alibi or
 /// --do the bundle's own `mask`, `sinks`, `alibi_slopes` and `do` (for a backward pass) are used
 /// where it has them. What no tensor decides follows the flags' own defaults: h_kv follows h,
 /// kv_len follows q_len. Reads headers only. Without files the problem comes back as it is. Throws

@@ -103,6 +103,8 @@ Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int
 /// Whether all rows of Q that see something hold, and see, the same: then P is.
 bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   const Shape& s = def.shape();
+  if (def.problem().alibi != Alibi::kNone || def.has_sinks())
+    return false;  // a row's, a head's own
   // Neither end of what a row may see falls.
   if (def.begin_of_row(0) != def.begin_of_row(s.q_len - 1) ||
       def.end_of_row(0) != def.end_of_row(s.q_len - 1))

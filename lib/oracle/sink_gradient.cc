@@ -13,7 +13,7 @@ std::uint64_t hash(double x) { return std::bit_cast<std::uint32_t>(static_cast<f
 
 }  // namespace
 
-void SinkGradient::add(const RowStats& row) {
+void SinkGradient::add(std::int64_t b, const RowStats& row) {
   ++rows_;
   const double log_p = sink_ - row.lse, p = std::exp(log_p), term = -p * row.d;
   value_ += term;
@@ -26,8 +26,9 @@ void SinkGradient::add(const RowStats& row) {
   lost_ += stored.lost;
   const double noise = row.noise_of(p, log_p, sink_noise(sink_)) + square(p) * row.from_lse() +
                        rounding_.of(p).random;
-  errors_[combined(row.query, 1)] += std::sqrt(noise) * row.d;
-  errors_[combined(row.query, 2)] += p * std::sqrt(row.d_noise);
+  const std::uint64_t query = combined(row.query, static_cast<std::uint64_t>(b));
+  errors_[combined(query, 1)] += std::sqrt(noise) * row.d;
+  errors_[combined(query, 2)] += p * std::sqrt(row.d_noise);
   errors_[combined(combined(hash(row.lse), hash(row.d)), 3)] += std::sqrt(stored.random);
 }
 
@@ -48,7 +49,7 @@ Expected expect_sink_gradients(const Definition& def, const std::vector<RowStats
     SinkGradient gradient(def, h);
     for (std::int64_t b = 0; b < s.b; ++b)
       for (std::int64_t i = 0; i < s.q_len; ++i)
-        gradient.add(stats[static_cast<std::size_t>((b * s.h + h) * s.q_len + i)]);
+        gradient.add(b, stats[static_cast<std::size_t>((b * s.h + h) * s.q_len + i)]);
     gradient.expect(static_cast<std::size_t>(h), all);
   }
   return all;

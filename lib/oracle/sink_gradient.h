@@ -19,7 +19,8 @@ class SinkGradient {
   SinkGradient(const Definition& def, std::int64_t h)
       : rounding_(def.problem().dtype), sink_(*def.sink(h)) {}
 
-  void add(const RowStats& row);
+  /// A row of batch element b.
+  void add(std::int64_t b, const RowStats& row);
   /// Sets element n of `into`.
   void expect(std::size_t n, Expected& into) const;
 

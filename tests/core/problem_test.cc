@@ -35,6 +35,11 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
     EXPECT_THAT(reason([&](Problem& p) { p.softcap = bad; }),
                 HasSubstr("--softcap must be 0 (none) or between 1e-06 and 1e+06, got"));
   EXPECT_EQ(reason([](Problem& p) { p.softcap = 50; }), "accepted");
+  EXPECT_THAT(reason([](Problem& p) {
+                p.alibi = Alibi::kStandard;
+                p.shape.kv_len = 1 << 24;
+              }),
+              HasSubstr("--alibi takes --q_len and --kv_len of at most 16777216 together"));
   EXPECT_THAT(reason([](Problem& p) { p.window_left = -1; }),
               HasSubstr("--window_left must be none or between 0 and"));
   EXPECT_THAT(reason([](Problem& p) { p.window_right = std::int64_t{1} << 31; }),
