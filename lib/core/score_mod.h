@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 
 #include "core/visible.h"
 
@@ -15,7 +16,7 @@ struct Problem;
 /// automatic differentiation.
 struct ScoreMod {
   double softcap = 0;         ///< 0: none
-  double alibi_slope = 0;     // likewise
+  double alibi_slope = 0;     ///< of the head; likewise
   std::int32_t diagonal = 0;  ///< the key on which query 0 is aligned
 
   FB_HD constexpr bool is_identity() const { return softcap == 0 && alibi_slope == 0; }

@@ -76,8 +76,8 @@ class Tensor {
 struct Inputs {
   Tensor q;    ///< [b, h, q_len, d]
   Tensor k;    ///< [b, h_kv, kv_len, d]
-  Tensor v;    ///< [b, h_kv, kv_len, d]
-  Tensor d_o;  ///< [b, h, q_len, d]; empty for a forward pass
+  Tensor v;    ///< [b, h_kv, kv_len, d_v]
+  Tensor d_o;  ///< [b, h, q_len, d_v]; empty for a forward pass
   std::vector<std::uint8_t> key_mask;
   std::vector<float> sinks;         ///< [h], natural logits; empty where there are none
   std::vector<float> alibi_slopes;  ///< [b, h]; likewise
@@ -85,13 +85,13 @@ struct Inputs {
 
 /// What attention writes. Gradients are empty for a forward pass.
 struct Outputs {
-  Tensor o;  ///< [b, h, q_len, d]
+  Tensor o;  ///< [b, h, q_len, d_v]
   /// [b, h, q_len, 1] f32, natural log, sinks included; a row that sees nothing has -inf, or the
   /// sink.
   Tensor lse;
   Tensor dq;      ///< [b, h, q_len, d]
   Tensor dk;      ///< [b, h_kv, kv_len, d]
-  Tensor dv;      ///< [b, h_kv, kv_len, d]
+  Tensor dv;      ///< [b, h_kv, kv_len, d_v]
   Tensor dsinks;  ///< [1, h, 1, 1] f32; empty where there are no sinks
 
   void poison() {

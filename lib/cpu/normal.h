@@ -78,7 +78,8 @@ class NormalPass : public AttentionPass {
   bool padded_;
 };
 
-/// S = scale·Q·Kᵀ, perhaps under a soft cap; P = softmax(S) in place; O = P·V.
+/// S = scale·Q·Kᵀ, perhaps under a soft cap and with ALiBi; P = softmax(S) in place, perhaps beside
+/// a sink; O = P·V.
 class NormalForward final : public NormalPass {
  public:
   /// `operations`: of f32 operands where a backward follows, which reads P in f32.
@@ -115,7 +116,7 @@ class NormalForward final : public NormalPass {
 };
 
 /// dP = dO·Vᵀ; dS = P∘(dP - rowsum(P∘dP))∘slope in place; dQ = dS·K; dV = Pᵀ·dO; dK = dSᵀ·Q, with
-/// the P that the forward kept.
+/// the P, and the sinks' shares for dsinks, that the forward kept.
 class NormalBackward final : public NormalPass {
  public:
   NormalBackward(const Problem& p, const Execution& e, const NormalForward& forward)
