@@ -18,7 +18,8 @@ namespace {
 
 using report::Status;
 
-constexpr std::string_view kTensors[] = {"o", "lse", "dq", "dk", "dv", "dsinks"};
+constexpr std::string_view kSinkGradient = "dsinks";
+constexpr std::string_view kTensors[] = {"o", "lse", "dq", "dk", "dv", kSinkGradient};
 
 /// A row of the table: the cases whose names begin alike.
 struct Row {
@@ -63,7 +64,7 @@ std::string worst_text(const Row& row, std::string_view tensor) {
 }
 
 /// Few cases have sinks: without one of them there is no column for their gradient.
-bool has_sinks(const Row& row) { return row.worst.contains("dsinks"); }
+bool has_sinks(const Row& row) { return row.worst.contains(std::string(kSinkGradient)); }
 
 std::string verdict_text(const Row& row) {
   if (row.failed > 0) return fmt::format("FAIL ({} of {})", row.failed, row.cases());
@@ -80,7 +81,7 @@ std::string table(std::vector<Row> rows) {
   std::size_t width = 4;
   for (const Row& row : rows) width = std::max(width, row.name.size());
   std::vector<std::string_view> tensors(std::begin(kTensors), std::end(kTensors));
-  if (std::none_of(rows.begin(), rows.end(), has_sinks)) tensors.pop_back();
+  if (std::none_of(rows.begin(), rows.end(), has_sinks)) std::erase(tensors, kSinkGradient);
   std::string text = fmt::format("{:<{}}  {:>5}", "case", width, "cases");
   for (const std::string_view tensor : tensors)
     text += fmt::format("  {:>6}", report::tensor_label(tensor));

@@ -48,11 +48,11 @@ struct RowEnd {
 /// with Q times `sign`, so that the largest product is that of the largest score. A scale of 0
 /// makes the products 0, not the factor: a masked score is -inf, and 0 times that is NaN.
 /// Under a soft cap, tanh(cap·product / 2) takes the place of the product: softcap times it is the
-/// score. With ALiBi scores themselves do: `lead` times the product, less the penalty.
+/// score. With ALiBi scores themselves do: `scale` times the product, less the penalty.
 struct ScoreFactor {
   float sign, factor;
   float cap = 0;  ///< 0: none
-  float lead = 1;
+  float scale = 1;
   explicit ScoreFactor(const Problem& p)
       : sign(p.softmax_scale() < 0 ? -1.0f : 1.0f),
         outer_(std::abs(p.softmax_scale())),
@@ -64,9 +64,9 @@ struct ScoreFactor {
       cap = static_cast<float>(std::min(2 * outer_ / p.softcap, kMost));
     }
     if (cap > 0) outer_ = p.softcap;
-    if (alibi_) lead = static_cast<float>(std::exchange(outer_, 1.0));
+    if (alibi_) scale = static_cast<float>(std::exchange(outer_, 1.0));
     factor = static_cast<float>(outer_ * std::numbers::log2e);
-    if (factor != 0 && lead != 0) return;
+    if (factor != 0 && scale != 0) return;
     sign = 0;
     factor = alibi_ ? factor : 1;
   }
@@ -79,7 +79,7 @@ struct ScoreFactor {
                const float* keys) const {
     if (!alibi_) return {cap};
     const float slope = in.alibi_slopes[static_cast<std::size_t>(b * heads_ + h)];
-    return {cap, keys, lead, slope, static_cast<float>(q + diagonal_)};
+    return {cap, keys, scale, slope, static_cast<float>(q + diagonal_)};
   }
 
   /// From the largest product and the sum of 2^(factor·(product - max)); the sink, if there is one,

@@ -245,9 +245,9 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
   for (std::int64_t i = 0; i < shape.b * shape.h_kv; ++i) {
     const std::int64_t b = i / shape.h_kv;
     if (sees[static_cast<std::size_t>(b)].kept().count() == shape.kv_len) continue;
-    for (Tensor* t_of : {&io.out->dk, &io.out->dv})
-      std::memset(row_of(*t_of, b, i % shape.h_kv, 0), 0,
-                  static_cast<std::size_t>(shape.kv_len * t_of->dims().d) * size_bytes(dtype));
+    for (Tensor* gradient : {&io.out->dk, &io.out->dv})
+      std::memset(row_of(*gradient, b, i % shape.h_kv, 0), 0,
+                  static_cast<std::size_t>(shape.kv_len * gradient->dims().d) * size_bytes(dtype));
   }
 }
 

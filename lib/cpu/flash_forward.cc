@@ -306,7 +306,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
                {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
                 t.o + (row + i) * o_stride_, score},
                shape.d_v(), s_row, keys, tile.rows[i].begin, tile.rows[i].end);
-    ++score.own;
+    ++score.own_key;
     if (item.share != 1.0f) ops.row_scale(s_row, keys, item.share);
     ops.row_to_operand(s_row, keys);
   }

@@ -30,7 +30,7 @@ inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float*
   if (begin == end) return;
   s += begin;
   const std::int64_t visible = end - begin;
-  if (row.score.keys != nullptr) row.score.keys += begin;
+  if (row.score.key_positions != nullptr) row.score.key_positions += begin;
   if (row.score.changes()) ops.row_score(s, visible, row.score, nullptr);
   const float old_max = row.max;
   const float new_max = std::max(old_max, ops.row_max(s, visible));

@@ -129,22 +129,22 @@ inline void row_cap(float* s, std::int64_t n, float cap, float* slope) {
 inline void row_alibi(float* s, std::int64_t n, const ScoreRow& row) {
   const F32 f32;
   const std::int64_t lanes = vector_lanes();
-  const auto own = hn::Set(f32, row.own), lead = hn::Set(f32, row.lead),
+  const auto own = hn::Set(f32, row.own_key), scale = hn::Set(f32, row.scale),
              down = hn::Set(f32, -row.slope);
   std::int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const auto distance = hn::Abs(hn::Sub(own, hn::LoadU(f32, row.keys + i)));
-    hn::StoreU(hn::MulAdd(distance, down, hn::Mul(lead, hn::LoadU(f32, s + i))), f32, s + i);
+    const auto distance = hn::Abs(hn::Sub(own, hn::LoadU(f32, row.key_positions + i)));
+    hn::StoreU(hn::MulAdd(distance, down, hn::Mul(scale, hn::LoadU(f32, s + i))), f32, s + i);
   }
   for (; i < n; ++i) {
-    const auto distance = hn::Abs(hn::Sub(own, hn::Set(f32, row.keys[i])));
-    s[i] = hn::GetLane(hn::MulAdd(distance, down, hn::Mul(lead, hn::Set(f32, s[i]))));
+    const auto distance = hn::Abs(hn::Sub(own, hn::Set(f32, row.key_positions[i])));
+    s[i] = hn::GetLane(hn::MulAdd(distance, down, hn::Mul(scale, hn::Set(f32, s[i]))));
   }
 }
 
 inline void row_score(float* s, std::int64_t n, const ScoreRow& row, float* slope) {
   if (row.cap > 0) row_cap(s, n, row.cap, slope);
-  if (row.keys != nullptr) row_alibi(s, n, row);
+  if (row.key_positions != nullptr) row_alibi(s, n, row);
 }
 
 inline float row_max(const float* s, std::int64_t n) {

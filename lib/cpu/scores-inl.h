@@ -33,9 +33,9 @@ enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
 inline HWY_NOINLINE void change_products(float* x, std::int64_t m, std::int64_t n,
                                          const SoftmaxRows& rows, std::int64_t i, std::int64_t j) {
   ScoreRow row = rows.score;
-  if (row.keys != nullptr) row.keys += j;
+  if (row.key_positions != nullptr) row.key_positions += j;
   for (std::int64_t r = 0; r < m; ++r) {
-    row.own = rows.score.own + static_cast<float>(i + r);
+    row.own_key = rows.score.own_key + static_cast<float>(i + r);
     row_score(
         x + r * n, n, row,
         rows.slope.data == nullptr ? nullptr : rows.slope.data + (i + r) * rows.slope.row + j);

@@ -55,12 +55,12 @@ struct MatrixC {
 /// What becomes of the products of a row before softmax: a soft cap, then ALiBi.
 struct ScoreRow {
   float cap = 0;  ///< of a soft cap: products become tanh(cap·product / 2); 0: they do not
-  /// Of ALiBi: then lead·product - slope·|own - key|, `own` the key that the row is aligned on, the
-  /// keys of the columns as f32. Null: nothing of that.
-  const float* keys = nullptr;
-  float lead = 1, slope = 0, own = 0;
+  /// Of ALiBi: then scale·product - slope·|own_key - key|, own_key the one that the row is aligned
+  /// on, key_positions where the columns' keys lie. Null: nothing of that.
+  const float* key_positions = nullptr;
+  float scale = 1, slope = 0, own_key = 0;
 
-  bool changes() const { return cap > 0 || keys != nullptr; }
+  bool changes() const { return cap > 0 || key_positions != nullptr; }
 };
 
 /// The softmax that gemm_exp2 applies to each row of a tile of products.
@@ -74,8 +74,8 @@ struct SoftmaxRows {
   SeenColumns seen = {};
   /// [m], for gemm_exp2_rows: what makes P of a row sum to 1; null: 0.
   const float* log_sum = nullptr;
-  /// Of row 0; that of row i is aligned on key own + i. max and factor are of what comes out. Keys
-  /// are readable up to a multiple of the register tile's columns.
+  /// Of row 0; that of row i is aligned on key own_key + i. max and factor are of what comes out.
+  /// Keys are readable up to a multiple of the register tile's columns.
   ScoreRow score = {};
   /// [m][n], under a soft cap: gets 1 - tanh² in f32, but for vectors of columns that no row of
   /// a register tile sees. No data: it is not wanted.

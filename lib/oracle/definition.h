@@ -109,7 +109,7 @@ class Definition {
     const double bend = cap > 0 ? 2 * std::sqrt(std::max(0.0, 1 - slope)) * slope / cap : 0;
     return {moving.value, slope, bend, -alibi_penalty(b, h, i, j)};
   }
-  /// Of a row of Q whose hash that is: the same where scores are.
+  /// Of a row of Q whose hash that is: the same where its scaled products with K are.
   std::uint64_t query_hash(std::uint64_t of_row) const { return scale() == 0 ? 0 : of_row; }
   /// Slopes of scores vary.
   bool bends_scores() const { return problem_->softcap > 0; }

@@ -27,7 +27,8 @@ struct RowStats {
   /// Of all P of the row together, without their rounding to the dtype.
   double p_noise = std::numeric_limits<double>::infinity();
   bool empty = true;  ///< sees no key
-  /// Equal ones have equal scores: a hash of the row of Q.
+  /// A hash of the row of Q: equal ones have equal products with K, and what these are off by is
+  /// most of what scores are off by.
   std::uint64_t query = 0;
 
   /// Of P = exp(log_p) whose score has the noise `of_score`. P sum to 1: the largest of a row

@@ -107,8 +107,7 @@ std::string note_text(const Result& r) {
 std::string label(const Result& r, const std::vector<sweep::Column>& varying) {
   std::vector<std::string> parts;
   for (const sweep::Column& c : varying)
-    if (std::string cell = c.cell(r); !c.is_usual(cell))
-      parts.push_back(c.is_number() ? c.phrase(cell) : cell);
+    if (std::string cell = c.cell(r); !c.is_usual(cell)) parts.push_back(c.brief(cell));
   return joined(parts);
 }
 

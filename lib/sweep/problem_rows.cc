@@ -48,6 +48,18 @@ constexpr Recorded recorded_window() {
           .value = [](const Case& c) { return value_of(at(c)); }};
 }
 
+/// No such file, and nearly one of the words that make a tensor.
+void refuse_misspelt_word(const std::string& item, const std::string& where,
+                          std::vector<std::string> words) {
+  std::erase(words, "file");
+  std::error_code ignored;
+  const std::string hint = did_you_mean(item, words);
+  if (hint.empty() || std::filesystem::exists(item, ignored)) return;
+  words.push_back("a file");
+  throw UsageError(
+      fmt::format("{} must be {}, got {}{}", where, alternatives(words), quote(item), hint));
+}
+
 template <auto kind>
 using KindOf = std::remove_cvref_t<decltype(kind(std::declval<Case&>()))>;
 
@@ -58,6 +70,7 @@ Axis parse_word_or_file(const Asked& a) {
   Axis axis;
   for_each_word_or_file(a.setting, [&](const std::string& item) {
     const Kind made = from_name<Kind>(item).value_or(Kind::kFile);
+    if (made == Kind::kFile) refuse_misspelt_word(item, a.setting.where, words_of<Kind>());
     axis.push_back([made, item](Case& c) {
       kind(c) = made;
       file(c) = made == Kind::kFile ? item : "";

@@ -90,6 +90,11 @@ class Flags(CliTest):
         self.refuse("bench", "--window_right", "nnoe", says="got 'nnoe'; did you mean 'none'?")
         self.refuse("bench", "--window_left", "3000000000", says="must be none or between 0 and 2147483647, got")
         self.refuse("bench", "--window_left", "none:5:+1", says="none is no end of a range")
+        self.refuse("bench", "--sinks", "rnadom",
+                    says="--sinks must be none, random or a file, got 'rnadom'; did you mean 'random'?")
+        self.refuse("bench", "--mask", "nnoe", says="did you mean 'none'?")
+        self.refuse("bench", "--do", "onse", "--pass", "backward", says="did you mean 'ones'?")
+        self.refuse("bench", "--sinks", "elsewhere.npy", says="elsewhere.npy: cannot be read")
         self.refuse("bench", "--d_v", "0", says="--d_v")
         self.refuse("bench", "--d_v", "2000", says="--d_v 2000 exceeds 1024, the largest head dimension")
         self.refuse("bench", "--softcap", "-1", says="--softcap must be at least 0")

@@ -238,16 +238,33 @@ TEST_P(TileOpsTest, CappedProductsAreWithinAFewUlpOfTanhAndOddAndKeepNan) {
   }
 }
 
+/// Queries and keys as the operands of a product of 30 x 45 scores.
+struct PackedScores {
+  static constexpr std::int64_t kM = 30, kN = 45, kK = 20;
+
+  const TileOps& ops;
+  std::int64_t words, stride;  ///< of an operand along k; columns of whole register tiles
+  std::vector<float> a, b;
+
+  explicit PackedScores(const TileOps& operations)
+      : ops(operations), words(ops.words(kK)), stride(round_up(kN, ops.cols)) {
+    const auto q = random_values(kM * kK, 21), k = random_values(kN * kK, 22);
+    a.resize(static_cast<std::size_t>(kM * a_stride()));
+    ops.pack_rows({q.data(), Dtype::kF32, kK}, kM, kK, 1.0f, a.data(), a_stride());
+    b.resize(static_cast<std::size_t>(stride * words));
+    ops.pack_panels_transposed({k.data(), Dtype::kF32, kK}, kN, kK, 1.0f, b.data());
+  }
+  std::int64_t a_stride() const { return round_up(words, ops.lanes); }
+  MatrixA left() const { return {a.data(), a_stride(), 1}; }
+  MatrixB right() const { return {b.data(), ops.cols, words * ops.cols}; }
+};
+
 TEST_P(TileOpsTest, AlibiTakesTheDistanceOfEachKeyFromTheScoreOfARowOfATile) {
-  constexpr std::int64_t kM = 30, kN = 45, kK = 20;
-  const std::int64_t words = ops.words(kK), stride = round_up(kN, ops.cols);
-  const auto q = random_values(kM * kK, 21), k = random_values(kN * kK, 22);
-  std::vector<float> a(static_cast<std::size_t>(kM * round_up(words, ops.lanes)));
-  ops.pack_rows({q.data(), Dtype::kF32, kK}, kM, kK, 1.0f, a.data(), round_up(words, ops.lanes));
-  std::vector<float> b(static_cast<std::size_t>(stride * words));
-  ops.pack_panels_transposed({k.data(), Dtype::kF32, kK}, kN, kK, 1.0f, b.data());
-  const MatrixA left = {a.data(), round_up(words, ops.lanes), 1};
-  const MatrixB right = {b.data(), ops.cols, words * ops.cols};
+  constexpr std::int64_t kM = PackedScores::kM, kN = PackedScores::kN;
+  const PackedScores packed(ops);
+  const std::int64_t words = packed.words, stride = packed.stride;
+  const MatrixA left = packed.left();
+  const MatrixB right = packed.right();
   std::vector<float> s(static_cast<std::size_t>(kM * stride)), p(s.size(), NAN);
   ops.gemm(kM, kN, words, left, right, {s.data(), stride}, Write::kStore, {});
   std::vector<float> keys;  // gaps, as padding leaves them
@@ -260,7 +277,7 @@ TEST_P(TileOpsTest, AlibiTakesTheDistanceOfEachKeyFromTheScoreOfARowOfATile) {
   for (std::int64_t i = 0; i < kM; ++i) {
     double want = 0;
     ScoreRow row = score;
-    row.own += static_cast<float>(i);
+    row.own_key += static_cast<float>(i);
     std::vector<float> copy(s.begin() + i * stride, s.begin() + (i + 1) * stride);
     ops.row_score(copy.data(), kN, row, nullptr);
     for (std::int64_t j = 0; j < kN; ++j) {
@@ -277,16 +294,12 @@ TEST_P(TileOpsTest, AlibiTakesTheDistanceOfEachKeyFromTheScoreOfARowOfATile) {
 
 // Slopes of what no row sees are left as they were, here NaN: dS must be 0 there.
 TEST_P(TileOpsTest, ProductsUnderACapAreThoseOfTheRowOperation) {
-  constexpr std::int64_t kM = 30, kN = 45, kK = 20;
-  const std::int64_t words = ops.words(kK), stride = round_up(kN, ops.cols);
-  const auto q = random_values(kM * kK, 21), k = random_values(kN * kK, 22);
-  std::vector<float> a(static_cast<std::size_t>(kM * round_up(words, ops.lanes)));
-  ops.pack_rows({q.data(), Dtype::kF32, kK}, kM, kK, 1.0f, a.data(), round_up(words, ops.lanes));
-  std::vector<float> b(static_cast<std::size_t>(stride * words));
-  ops.pack_panels_transposed({k.data(), Dtype::kF32, kK}, kN, kK, 1.0f, b.data());
+  constexpr std::int64_t kM = PackedScores::kM, kN = PackedScores::kN;
+  const PackedScores packed(ops);
+  const std::int64_t words = packed.words, stride = packed.stride;
   std::vector<float> s(static_cast<std::size_t>(kM * stride)), want_slope(s), slope(s.size(), NAN);
-  const MatrixA left = {a.data(), round_up(words, ops.lanes), 1};
-  const MatrixB right = {b.data(), ops.cols, words * ops.cols};
+  const MatrixA left = packed.left();
+  const MatrixB right = packed.right();
   ops.gemm(kM, kN, words, left, right, {s.data(), stride}, Write::kStore, {});
   ops.row_score(s.data(), kM * stride, {0.7f}, want_slope.data());
   const std::vector<float> max(kM, 0.2f);
