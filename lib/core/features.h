@@ -17,6 +17,8 @@ enum class Feature {
   kSoftcap,
   kAlibi,
   kSinks,
+  kBias,
+  kBiasGradient,
   kValueDim,  ///< V and O are as wide as d_v, which is not d
   kKvDtype,   ///< K and V are of another dtype than Q and O
 };
@@ -40,6 +42,10 @@ constexpr std::string_view flag(Feature f) {
       return "--alibi";
     case Feature::kSinks:
       return "--sinks";
+    case Feature::kBias:
+      return "--bias";
+    case Feature::kBiasGradient:
+      return "--bias_grad";
     case Feature::kValueDim:
       return "--d_v";
     case Feature::kKvDtype:
@@ -64,6 +70,10 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.alibi != Alibi::kNone;
     case Feature::kSinks:
       return p.sinks != Sinks::kNone;
+    case Feature::kBias:
+      return p.bias != Bias::kNone;
+    case Feature::kBiasGradient:
+      return p.needs_bias_gradient();
     case Feature::kValueDim:
       return p.shape.d_v() != p.shape.d;
     case Feature::kKvDtype:

@@ -18,7 +18,10 @@ enum class Pass { kForward, kBackward, kBoth };
 enum class AttentionType { kFlash, kNormal, kPaper };
 enum class PaddingMask { kNone, kRandom, kFile };
 enum class Sinks { kNone, kRandom, kFile };
-enum class Alibi { kNone, kStandard, kFile };     ///< where the slopes of the heads come from
+enum class Alibi { kNone, kStandard, kFile };  ///< where the slopes of the heads come from
+enum class Bias { kNone, kRandom, kFile };
+/// Which axes of a bias are not 1: it is [b or 1, h or 1, q_len, kv_len].
+enum class BiasShape { kShared, kHead, kBatch, kBatchAndHead };
 enum class GradSource { kOnes, kRandom, kFile };  ///< where dO comes from; ones: loss = sum(O)
 enum class Layout { kBhsd, kBshd };               ///< axis order in files
 /// What random tensors hold. Real activations are not normal: after a ReLU they are positive,
@@ -81,6 +84,30 @@ constexpr std::string_view name(Alibi a) {
   }
   no_such_enumerator();
 }
+constexpr std::string_view name(Bias b) {
+  switch (b) {
+    case Bias::kNone:
+      return "none";
+    case Bias::kRandom:
+      return "random";
+    case Bias::kFile:
+      return "file";
+  }
+  no_such_enumerator();
+}
+constexpr std::string_view name(BiasShape s) {
+  switch (s) {
+    case BiasShape::kShared:
+      return "1x1";
+    case BiasShape::kHead:
+      return "1xh";
+    case BiasShape::kBatch:
+      return "bx1";
+    case BiasShape::kBatchAndHead:
+      return "bxh";
+  }
+  no_such_enumerator();
+}
 constexpr std::string_view name(GradSource s) {
   switch (s) {
     case GradSource::kOnes:
@@ -129,7 +156,8 @@ struct InputFiles {
   std::string sinks;  ///< with Sinks::kFile
   std::string q_name = "q", k_name = "k", v_name = "v", do_name = "do", mask_name = "mask";
   std::string alibi;  ///< with Alibi::kFile
-  std::string sinks_name = "sinks", alibi_name = "alibi_slopes";
+  std::string bias;   ///< with Bias::kFile
+  std::string sinks_name = "sinks", alibi_name = "alibi_slopes", bias_name = "bias";
   Layout layout = Layout::kBhsd;
 
   bool any() const { return !bundle.empty() || !q.empty(); }
@@ -159,6 +187,12 @@ struct Problem {
   /// Attention with linear biases (Press, Smith, Lewis 2022): the score of query i and key j loses
   /// slope·|i + kv_len - q_len - j|, after the soft cap; a slope for each query head.
   Alibi alibi = Alibi::kNone;
+  /// What is added to the score of each pair, after ALiBi. -inf hides the pair; what is added to a
+  /// pair that is not visible may be anything.
+  Bias bias = Bias::kNone;
+  BiasShape bias_shape = BiasShape::kHead;
+  std::optional<Dtype> own_bias_dtype = {};  ///< absent: as dtype. bias_dtype() is what counts
+  bool bias_grad = false;  ///< dbias is wanted, where there are a bias and gradients
   std::uint64_t seed = 0;
   Values values = Values::kNormal;  ///< of tensors that come from no file
   GradSource d_o = GradSource::kOnes;
@@ -170,6 +204,13 @@ struct Problem {
   constexpr Dtype kv_dtype() const { return own_kv_dtype.value_or(dtype); }  ///< of K and V
   constexpr bool windowed() const { return window_left || window_right; }
   bool needs_gradients() const { return pass != Pass::kForward; }
+  constexpr Dtype bias_dtype() const { return own_bias_dtype.value_or(dtype); }
+  constexpr Dims bias_dims() const {
+    const bool of_batch = bias_shape == BiasShape::kBatch || bias_shape == BiasShape::kBatchAndHead;
+    const bool of_head = bias_shape == BiasShape::kHead || bias_shape == BiasShape::kBatchAndHead;
+    return {of_batch ? shape.b : 1, of_head ? shape.h : 1, shape.q_len, shape.kv_len};
+  }
+  bool needs_bias_gradient() const { return bias_grad && bias != Bias::kNone && needs_gradients(); }
 };
 
 /// Makes the windows of a problem, which had `kv_len` keys, as much shorter as it has fewer now: 0

@@ -81,6 +81,7 @@ struct Inputs {
   std::vector<std::uint8_t> key_mask;
   std::vector<float> sinks;         ///< [h], natural logits; empty where there are none
   std::vector<float> alibi_slopes;  ///< [b, h]; likewise
+  Tensor bias;                      ///< [b or 1, h or 1, q_len, kv_len]; likewise
 };
 
 /// What attention writes. Gradients are empty for a forward pass.
@@ -93,9 +94,11 @@ struct Outputs {
   Tensor dk;      ///< [b, h_kv, kv_len, d]
   Tensor dv;      ///< [b, h_kv, kv_len, d_v]
   Tensor dsinks;  ///< [1, h, 1, 1] f32; empty where there are no sinks
+  /// As the bias, summed over the axes that are 1 there; empty where it is not wanted.
+  Tensor dbias;
 
   void poison() {
-    for (Tensor* t : {&o, &lse, &dq, &dk, &dv, &dsinks}) t->poison();
+    for (Tensor* t : {&o, &lse, &dq, &dk, &dv, &dsinks, &dbias}) t->poison();
   }
 };
 

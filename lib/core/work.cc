@@ -25,6 +25,12 @@ std::size_t slope_bytes(const Problem& p) {
                                  : static_cast<std::size_t>(p.shape.b * p.shape.h) * sizeof(float);
 }
 
+std::size_t bias_bytes(const Problem& p) {
+  return p.bias == Bias::kNone
+             ? 0
+             : static_cast<std::size_t>(p.bias_dims().count()) * size_bytes(p.bias_dtype());
+}
+
 }  // namespace
 
 VisibleCount count_visible(const Problem& p, std::span<const std::uint8_t> key_mask) {
@@ -61,9 +67,13 @@ Work count_work(const Problem& p, const VisibleCount& visible) {
   const double k_and_v = visible.kv_rows * dims * static_cast<double>(size_bytes(p.kv_dtype()));
   const double lse_bytes = q_rows * 4.0, sinks = static_cast<double>(sink_bytes(p));
   const double slopes = static_cast<double>(slope_bytes(p));
-  const double forward = q_and_o + k_and_v + lse_bytes + sinks + slopes;
-  const double backward =
-      2 * q_and_o + 2 * k_and_v + lse_bytes + 2 * sinks + slopes;  // and dQ, dO, dK, dV, dsinks
+  // Of a bias what visible pairs have; its gradient is written whole.
+  const double bias = static_cast<double>(bias_bytes(p));
+  const double seen_bias = dense_pairs > 0 ? bias * visible.pairs / dense_pairs : 0;
+  const double forward = q_and_o + k_and_v + lse_bytes + sinks + slopes + seen_bias;
+  // And dQ, dO, dK, dV, dsinks, dbias.
+  const double backward = 2 * q_and_o + 2 * k_and_v + lse_bytes + 2 * sinks + slopes + seen_bias +
+                          (p.needs_bias_gradient() ? bias : 0);
 
   Work w;
   w.flop_dense = flop_per_pair(p.pass, s) * dense_pairs;
@@ -86,10 +96,12 @@ OperandBytes operand_bytes(const Problem& p) {
   const TensorBytes t = tensor_bytes(p);
   const std::size_t mask =
       p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(p.shape.b * p.shape.kv_len);
-  OperandBytes all = {t.q + t.k + t.v + mask + sink_bytes(p) + slope_bytes(p), t.o + t.lse};
+  OperandBytes all = {t.q + t.k + t.v + mask + sink_bytes(p) + slope_bytes(p) + bias_bytes(p),
+                      t.o + t.lse};
   if (p.needs_gradients()) {
     all.inputs += t.o;  // dO
     all.outputs += t.q + t.k + t.v + sink_bytes(p);
+    if (p.needs_bias_gradient()) all.outputs += bias_bytes(p);
   }
   return all;
 }
