@@ -37,7 +37,7 @@ constexpr std::int64_t kBlock = 16;
 
 /// O of query head g of the group.
 void run(const Group& group, std::int64_t g, Formulation formulation, const adouble* q,
-         const Actives& k, const Actives& v, const adouble* sink, Actives& o) {
+         const Actives& k, const Actives& v, const adouble* sink, const adouble* bias, Actives& o) {
   const Shape& s = group.shape();
   o.resize(static_cast<std::size_t>(s.q_len * s.d_v()));
   if (formulation == Formulation::kFlash) {
@@ -45,13 +45,14 @@ void run(const Group& group, std::int64_t g, Formulation formulation, const adou
     Actives lse(static_cast<std::size_t>(s.q_len));
     Actives workspace(static_cast<std::size_t>(paper::forward_workspace(blocked)));
     paper::forward<adouble>(blocked, q, k.data(), v.data(), o.data(), lse.data(), workspace.data(),
-                            {}, sink);
+                            {}, sink, bias);
     return;
   }
   Actives p(static_cast<std::size_t>(s.kv_len));
   for (std::int64_t i = 0; i < s.q_len; ++i)
     normal_row<adouble>(group.head(g), i, q + i * s.d, k.data(), v.data(), sink,
-                        o.data() + i * s.d_v(), p.data());
+                        bias == nullptr ? nullptr : bias + i * s.kv_len, o.data() + i * s.d_v(),
+                        p.data());
 }
 
 /// Buffers that hold the whole tape, so that ADOL-C opens no files.
@@ -62,21 +63,24 @@ void start_tape(double operations) {
   trace_on(kTape, /*keepTaylors=*/0, size(1.5), size(5), size(1.5), size(1.5));
 }
 
-/// Records loss = Σ dO∘O; returns the point, in order of Q, K, V, sinks.
+/// Records loss = Σ dO∘O; returns the point, in order of Q, K, V, bias, sinks.
 Doubles record(const Group& group, Formulation formulation) {
   const Shape& s = group.shape();
   const std::int64_t q_count = s.q_len * s.d, o_count = s.q_len * s.d_v();
   Doubles point;
-  Actives q, k, v, sinks, o;
+  Actives q, k, v, bias, sinks, o;
   start_tape(tape_operations(s, kBlock));
   declare_independent(group.q, group.heads() * q_count, q, point);
   declare_independent(group.k, s.kv_len * s.d, k, point);
   declare_independent(group.v, s.kv_len * s.d_v(), v, point);
+  const std::int64_t pairs = s.q_len * s.kv_len;
+  if (group.bias != nullptr) declare_independent(group.bias, group.heads() * pairs, bias, point);
   if (group.sinks != nullptr) declare_independent(group.sinks, group.heads(), sinks, point);
   adouble loss = 0;
   for (std::int64_t g = 0; g < group.heads(); ++g) {
     run(group, g, formulation, q.data() + g * q_count, k, v,
-        sinks.empty() ? nullptr : sinks.data() + g, o);
+        sinks.empty() ? nullptr : sinks.data() + g,
+        bias.empty() ? nullptr : bias.data() + g * pairs, o);
     for (std::int64_t i = 0; i < o_count; ++i)
       loss += group.d_o[g * o_count + i] * o[static_cast<std::size_t>(i)];
   }
@@ -104,6 +108,7 @@ paper::Head paper_head(const Group& group, std::int64_t g, std::int64_t block) {
   if (!key_mask.empty()) head.key_mask = key_mask.data() + group.b * s.kv_len;
   head.q_block = head.kv_block = block;
   head.modify = score_mod_of(p, group.def->alibi_slope(group.b, group.head(g).h));
+  if (group.hides != nullptr) head.bias = group.hides + g * s.q_len * s.kv_len;
   return head;
 }
 
@@ -130,14 +135,17 @@ GroupGradients differentiate(const Group& group, Formulation formulation) {
     throw std::runtime_error(
         fmt::format("automatic differentiation failed: ADOL-C returned {}", status));
   const Shape& s = group.shape();
-  const auto k_count = static_cast<std::ptrdiff_t>(s.kv_len * s.d);
-  const auto v_count = static_cast<std::ptrdiff_t>(s.kv_len * s.d_v());
   GroupGradients g;
-  const auto sinks = gradients.end() - (group.sinks == nullptr ? 0 : group.heads());
-  g.dsinks.assign(sinks, gradients.end());
-  g.dv.assign(sinks - v_count, sinks);
-  g.dk.assign(sinks - v_count - k_count, sinks - v_count);
-  g.dq.assign(gradients.begin(), sinks - v_count - k_count);
+  auto next = gradients.begin();
+  const auto take = [&](std::int64_t count, Doubles& to) {
+    to.assign(next, next + static_cast<std::ptrdiff_t>(count));
+    next += static_cast<std::ptrdiff_t>(count);
+  };
+  take(group.heads() * s.q_len * s.d, g.dq);
+  take(s.kv_len * s.d, g.dk);
+  take(s.kv_len * s.d_v(), g.dv);
+  if (group.bias != nullptr) take(group.heads() * s.q_len * s.kv_len, g.dbias);
+  if (group.sinks != nullptr) take(group.heads(), g.dsinks);
   return g;
 }
 

@@ -15,6 +15,8 @@ struct Group {
   const double *q, *d_o;          ///< [heads, q_len, d], [heads, q_len, d_v]
   const double *k, *v;            ///< [kv_len, d], [kv_len, d_v]
   const double* sinks = nullptr;  ///< [heads]; null where there are none
+  const double* bias = nullptr;   ///< [heads, q_len, kv_len], 0 where a pair is hidden; likewise
+  const float* hides = nullptr;   ///< likewise, as it is: where -inf hides
 
   const Shape& shape() const { return def->shape(); }
   std::int64_t heads() const { return shape().group(); }
@@ -28,6 +30,7 @@ struct GroupGradients {
   Doubles dq;      ///< [heads, q_len, d]
   Doubles dk, dv;  ///< [kv_len, d], [kv_len, d_v]
   Doubles dsinks;  ///< [heads]; empty where there are none
+  Doubles dbias;   ///< [heads, q_len, kv_len]; likewise
 };
 
 enum class Formulation {

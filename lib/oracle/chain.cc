@@ -10,6 +10,7 @@
 
 #include "core/work.h"
 #include "oracle/autodiff.h"
+#include "oracle/bias_gradient.h"
 #include "oracle/compare.h"
 #include "oracle/cut.h"
 #include "oracle/directional.h"
@@ -58,6 +59,7 @@ class Case {
     d_o = load(in.d_o);
     sinks.dims = shape().sink_dims();
     sinks.x.assign(in.sinks.begin(), in.sinks.end());
+    if (!in.bias.empty()) load_bias();
     clear_masked_keys();
     solve();
   }
@@ -75,7 +77,13 @@ class Case {
             d_o.x.data() + o_at(b, h_kv),
             k.x.data() + k_at(b, h_kv),
             v.x.data() + v_at(b, h_kv),
-            has_sinks() ? sinks.x.data() + h_kv * shape().group() : nullptr};
+            has_sinks() ? sinks.x.data() + h_kv * shape().group() : nullptr,
+            has_bias() ? bias.x.data() + bias_at(b, h_kv) : nullptr,
+            has_bias() ? hides_.data() + bias_at(b, h_kv) : nullptr};
+  }
+  bool has_bias() const { return !bias.x.empty(); }
+  std::int64_t bias_at(std::int64_t b, std::int64_t h_kv) const {
+    return bias.dims.index(b, h_kv * shape().group(), 0, 0);
   }
   bool has_sinks() const { return !sinks.x.empty(); }
   std::int64_t q_at(std::int64_t b, std::int64_t h_kv) const {
@@ -88,7 +96,8 @@ class Case {
   std::int64_t v_at(std::int64_t b, std::int64_t h_kv) const { return v.dims.index(b, h_kv, 0, 0); }
 
   Array q, k, v, d_o, sinks;
-  Answer o, dq, dk, dv, dsinks;
+  Array bias;  ///< of each head, [b, h, q_len, kv_len]; 0 where a pair is hidden
+  Answer o, dq, dk, dv, dsinks, dbias;
 
  private:
   /// What a masked-out key holds must not matter, and here would if it were NaN.
@@ -103,6 +112,21 @@ class Case {
     };
     clear(k);
     clear(v);
+  }
+
+  /// Its gradient is asked for, too.
+  void load_bias() {
+    problem_.bias_grad = true;
+    const Shape& s = shape();
+    bias.dims = {s.b, s.h, s.q_len, s.kv_len};
+    for (std::int64_t b = 0; b < s.b; ++b)
+      for (std::int64_t h = 0; h < s.h; ++h)
+        for (std::int64_t i = 0; i < s.q_len; ++i)
+          for (std::int64_t j = 0; j < s.kv_len; ++j) {
+            const double x = def_.bias(b, h, i, j);
+            bias.x.push_back(def_.visible(b, h, i, j) ? x : 0);
+            hides_.push_back(static_cast<float>(x));
+          }
   }
 
   void solve() {
@@ -120,11 +144,14 @@ class Case {
       dv.rows.append(part.results.dv);
     }
     dsinks = {sinks.dims, expect_sink_gradients(def_, rows)};
+    dbias.dims = inputs_.bias.dims();
+    for (const BiasPart& part : expect_bias_gradient(def_, rows)) dbias.rows.append(part.expected);
   }
 
   Problem problem_;
   const Inputs& inputs_;
   Definition def_;
+  std::vector<float> hides_;  ///< the bias of each head
 };
 
 /// Automatic differentiation goes through the maximum, too: what rounding leaves of Σ_j dS, which
@@ -144,12 +171,14 @@ TensorVerdict compare(const char* tensor, const Doubles& got, const Answer& want
 struct Gradients {
   Doubles o, dq, dk, dv;
   Doubles sinks;  ///< [b, h], of each batch element apart
+  Doubles bias;   ///< [b, h, q_len, kv_len], likewise
   explicit Gradients(const Case& c)
       : o(c.d_o.x.size()),
         dq(c.q.x.size()),
         dk(c.k.x.size()),
         dv(c.v.x.size()),
-        sinks(static_cast<std::size_t>(c.has_sinks() ? c.shape().b * c.shape().h : 0)) {}
+        sinks(static_cast<std::size_t>(c.has_sinks() ? c.shape().b * c.shape().h : 0)),
+        bias(c.bias.x.size()) {}
 
   /// Of the sinks of the query heads of K/V head h_kv.
   double* sinks_of(const Case& c, std::int64_t b, std::int64_t h_kv) {
@@ -159,11 +188,26 @@ struct Gradients {
     std::vector<TensorVerdict> verdicts = {compare("dq", dq, c.dq, unit),
                                            compare("dk", dk, c.dk, unit),
                                            compare("dv", dv, c.dv, unit)};
-    if (!c.has_sinks()) return verdicts;
-    Doubles all(c.sinks.x.size());
-    for (std::size_t n = 0; n < sinks.size(); ++n) all[n % all.size()] += sinks[n];
-    verdicts.push_back(compare("dsinks", all, c.dsinks, unit));
+    if (c.has_bias())
+      verdicts.push_back(compare("dbias", shared(bias, c.bias.dims, c.dbias.dims), c.dbias, unit));
+    if (c.has_sinks())
+      verdicts.push_back(compare("dsinks",
+                                 shared(sinks, {c.shape().b, c.shape().h, 1, 1}, c.dsinks.dims),
+                                 c.dsinks, unit));
     return verdicts;
+  }
+
+ private:
+  /// What is of each batch element and head, summed over those that share it.
+  static Doubles shared(const Doubles& x, const Dims& each, const Dims& dims) {
+    Doubles sums(static_cast<std::size_t>(dims.count()));
+    const std::int64_t size = each.rows * each.d;
+    for (std::int64_t b = 0; b < each.b; ++b)
+      for (std::int64_t h = 0; h < each.h; ++h)
+        for (std::int64_t n = 0; n < size; ++n)
+          sums.data()[dims.index(b % dims.b, h % dims.h, 0, 0) + n] +=
+              x.data()[each.index(b, h, 0, 0) + n];
+    return sums;
   }
 };
 
@@ -176,6 +220,8 @@ std::vector<TensorVerdict> check_autodiff(const Case& c, Formulation formulation
       std::copy(g.dk.begin(), g.dk.end(), all.dk.data() + c.k_at(b, h));
       std::copy(g.dv.begin(), g.dv.end(), all.dv.data() + c.v_at(b, h));
       std::copy(g.dsinks.begin(), g.dsinks.end(), all.sinks_of(c, b, h));
+      if (c.has_bias())
+        std::copy(g.dbias.begin(), g.dbias.end(), all.bias.data() + c.bias_at(b, h));
     }
   return all.against(c, kAutodiffUnit);
 }
@@ -195,18 +241,34 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
         const std::int64_t in_group = n * s.q_len * s.d, of_o = n * s.q_len * s.d_v();
         double* o = all.o.data() + c.o_at(b, h) + of_o;
         paper::Sink<double> sink;
+        paper::Bias<double> bias;
+        const std::int64_t pairs = n * s.q_len * s.kv_len;
+        if (g.bias != nullptr) bias = {g.bias + pairs, all.bias.data() + c.bias_at(b, h) + pairs};
         if (g.sinks != nullptr) sink = {g.sinks + n, all.sinks_of(c, b, h) + n};
         paper::forward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), work.data(), {},
-                               sink.logit);
+                               sink.logit, bias.value);
         paper::backward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), g.d_o + of_o,
                                 all.dq.data() + c.q_at(b, h) + in_group,
                                 all.dk.data() + c.k_at(b, h), all.dv.data() + c.v_at(b, h),
-                                work.data(), {}, sink);
+                                work.data(), {}, sink, bias);
       }
     }
   std::vector<TensorVerdict> verdicts = all.against(c);
   verdicts.insert(verdicts.begin(), compare("o", all.o, c.o, 1));
   return verdicts;
+}
+
+/// A direction of the bias for the heads of a group: heads that share the bias share it.
+Doubles along_bias(const Case& c, std::int64_t b, std::int64_t h_kv, const Doubles& way) {
+  if (!c.has_bias()) return {};
+  const Dims& dims = c.dbias.dims;
+  Doubles of_group;
+  for (std::int64_t g = 0; g < c.shape().group(); ++g) {
+    const std::int64_t h = h_kv * c.shape().group() + g;
+    const auto from = way.begin() + dims.index(b % dims.b, h % dims.h, 0, 0);
+    of_group.insert(of_group.end(), from, from + dims.rows * dims.d);
+  }
+  return of_group;
 }
 
 /// Random directions, one for each tensor; <gradient, direction> of the closed form against them.
@@ -215,29 +277,24 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
 std::vector<TensorVerdict> check_directions(const Case& c) {
   std::mt19937_64 generator(2);
   std::normal_distribution<double> normal;
-  const auto direction = [&](const Array& like) {
-    Doubles x(like.x.size());
+  const auto direction = [&](const auto& like) {
+    Doubles x(static_cast<std::size_t>(like.dims.count()));
     std::generate(x.begin(), x.end(), [&] { return normal(generator); });
     return x;
   };
   const Doubles q_way = direction(c.q), k_way = direction(c.k), v_way = direction(c.v);
-  const Doubles sinks_way = direction(c.sinks);
-  Slopes slope, noise;
-  const auto add = [](Slopes& sum, const Slopes& part) {
-    sum.q += part.q;
-    sum.k += part.k;
-    sum.v += part.v;
-    sum.sinks += part.sinks;
-  };
+  const Doubles sinks_way = direction(c.sinks), bias_way = direction(c.dbias);
+  DirectionalDerivatives along;
   for (std::int64_t b = 0; b < c.shape().b; ++b)
     for (std::int64_t h = 0; h < c.shape().h_kv; ++h) {
-      const DirectionalDerivatives part = directional_derivatives(
+      const Doubles bias_of_group = along_bias(c, b, h, bias_way);
+      along += directional_derivatives(
           c.group(b, h),
           {q_way.data() + c.q_at(b, h), k_way.data() + c.k_at(b, h), v_way.data() + c.v_at(b, h),
+           c.has_bias() ? bias_of_group.data() : nullptr,
            c.has_sinks() ? sinks_way.data() + h * c.shape().group() : nullptr});
-      add(slope, part.slope);
-      add(noise, part.noise);
     }
+  const Slopes &slope = along.slope, &noise = along.noise;
   const auto judge = [](const char* tensor, double got, double beyond, const Answer& gradient,
                         const Doubles& way) {
     double sum = 0, magnitude = 0, variance = square(kF64PerF32) * beyond;
@@ -259,6 +316,7 @@ std::vector<TensorVerdict> check_directions(const Case& c) {
   std::vector<TensorVerdict> verdicts = {judge("dq", slope.q, noise.q, c.dq, q_way),
                                          judge("dk", slope.k, noise.k, c.dk, k_way),
                                          judge("dv", slope.v, noise.v, c.dv, v_way)};
+  if (c.has_bias()) verdicts.push_back(judge("dbias", slope.bias, noise.bias, c.dbias, bias_way));
   if (c.has_sinks())
     verdicts.push_back(judge("dsinks", slope.sinks, noise.sinks, c.dsinks, sinks_way));
   return verdicts;

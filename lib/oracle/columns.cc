@@ -154,7 +154,7 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
   bool any = false;
   for (std::size_t n = 0; n < which_.size(); ++n)
     for (const std::int64_t i : rows)
-      if (def_.visible(b_, i, which_[n])) {
+      if (def_.visible(b_, h, i, which_[n])) {
         ++of_key_[n].seen;
         any = true;
       }
@@ -198,7 +198,7 @@ void ColumnBlock::weights() {
   for (std::size_t m = 0; m < count; ++m) {
     const std::size_t n = m / rows, i = m % rows;
     const RowStats& row = tile_stats_[i];
-    const bool visible = def_.visible(b_, tile_rows_[i], which_[n]);
+    const bool visible = def_.visible(b_, tile_h_, tile_rows_[i], which_[n]);
     const double raw = scale_ * p_.weight[m];
     const Score score =
         visible ? def_.score_with_slope(raw, b_, tile_h_, tile_rows_[i], which_[n]) : Score{};

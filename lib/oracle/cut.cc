@@ -36,6 +36,7 @@ OwnedCase cut(const Problem& p, const Inputs& in, const Shape& shape) {
   c.inputs.k = first_of(in.k, shape.k_dims());
   c.inputs.v = first_of(in.v, shape.v_dims());
   c.inputs.d_o = first_of(in.d_o, shape.o_dims());
+  c.inputs.bias = first_of(in.bias, c.problem.bias_dims());
   if (!in.sinks.empty())
     c.inputs.sinks.assign(in.sinks.begin(),
                           in.sinks.begin() + static_cast<std::ptrdiff_t>(shape.h));

@@ -18,10 +18,11 @@ inline bool worth_threads(const Shape& s) {
   return s.b * s.h * s.q_len * s.widest_d() > (std::int64_t{1} << 20) / s.kv_len;
 }
 
-/// A score, its derivative by the scaled product of query and key, the size of the second one, and
-/// the part of it that does not come from the product.
+/// A score, its derivative by the scaled product of query and key, and the size of the second one.
 struct Score {
-  double value = 0, slope = 0, bend = 0, added = 0;
+  double value = 0, slope = 0, bend = 0;
+  double added = 0, added_square = 0;  ///< what does not come from the product: Σ of it and of its
+                                       ///< terms' squares
 };
 
 /// A problem with its inputs, and the two things that every formula of attention takes as given,
@@ -43,12 +44,14 @@ class Definition {
            inputs_->key_mask[static_cast<std::size_t>(b * shape().kv_len + j)] != 0;
   }
   /// The padding mask keeps key j, and with the query's own key, on which row i is aligned at the
-  /// bottom right: where causal, j <= own; in a window, own - left <= j <= own + right.
-  bool visible(std::int64_t b, std::int64_t i, std::int64_t j) const {
+  /// bottom right: where causal, j <= own; in a window, own - left <= j <= own + right. A bias of
+  /// -inf hides the pair from query head h.
+  bool visible(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
     const Problem& p = *problem_;
     const std::int64_t own = own_key(i);
     return kept(b, j) && (!p.causal || j <= own) && (!p.window_left || own - *p.window_left <= j) &&
-           (!p.window_right || j <= own + *p.window_right);
+           (!p.window_right || j <= own + *p.window_right) &&
+           (!has_bias() || bias(b, h, i, j) != -std::numeric_limits<double>::infinity());
   }
   /// The keys that may be visible to row i, [begin, end): padding may hide any.
   std::int64_t begin_of_row(std::int64_t i) const {
@@ -64,7 +67,8 @@ class Definition {
   /// The keys that may be visible to some row: from row to row the ends move on by one key.
   std::int64_t begin_of_all() const { return begin_of_row(0); }
   std::int64_t end_of_all() const { return end_of_row(shape().q_len - 1); }
-  /// Key j is visible to some row. What the others hold changes nothing, a NaN included.
+  /// Key j is visible to some row, bias apart. What the others hold changes nothing, a NaN
+  /// included.
   bool counts(std::int64_t b, std::int64_t j) const {
     return begin_of_all() <= j && j < end_of_all() && kept(b, j);
   }
@@ -90,15 +94,28 @@ class Definition {
                ? 0
                : static_cast<double>(slopes[static_cast<std::size_t>(b * shape().h + h)]);
   }
+  /// What is added to the score of a pair. Of a pair that is not visible it may be anything.
+  bool has_bias() const { return !inputs_->bias.empty(); }
+  double bias(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
+    const Dims& dims = inputs_->bias.dims();
+    return static_cast<double>(inputs_->bias.at(dims.b == 1 ? 0 : b, dims.h == 1 ? 0 : h, i, j));
+  }
+  bool wants_bias_gradient() const { return has_gradients() && problem_->needs_bias_gradient(); }
   /// The score of query i and key j of query head h; `s` is scale·q·k. T: double, or a number that
   /// carries derivatives. What else the oracle is told of a modification is of its noise: `bend`
   /// below, and slope_shift() of noise.h.
   template <typename T>
-  T score(T s, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
+  T score_before_bias(T s, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
     using std::tanh;
     const double cap = problem_->softcap;
     if (cap > 0) s = T(cap) * tanh(s / T(cap));
     if (problem_->alibi != Alibi::kNone) s = s - T(alibi_penalty(b, h, i, j));
+    return s;
+  }
+  template <typename T>
+  T score(T s, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
+    s = score_before_bias(s, b, h, i, j);
+    if (has_bias()) s += T(bias(b, h, i, j));
     return s;
   }
   Score score_with_slope(double s, std::int64_t b, std::int64_t h, std::int64_t i,
@@ -107,16 +124,17 @@ class Definition {
     const double cap = problem_->softcap, slope = moving.slope[0];
     // Of tanh: -2·tanh·slope, and tanh² = 1 - slope.
     const double bend = cap > 0 ? 2 * std::sqrt(std::max(0.0, 1 - slope)) * slope / cap : 0;
-    return {moving.value, slope, bend, -alibi_penalty(b, h, i, j)};
+    const double penalty = alibi_penalty(b, h, i, j), bias_of = has_bias() ? bias(b, h, i, j) : 0;
+    return {moving.value, slope, bend, bias_of - penalty, bias_of * bias_of + penalty * penalty};
   }
   /// Of a row of Q whose hash that is: the same where its scaled products with K are.
   std::uint64_t query_hash(std::uint64_t of_row) const { return scale() == 0 ? 0 : of_row; }
   /// Slopes of scores vary.
   bool bends_scores() const { return problem_->softcap > 0; }
-  /// The row sees no key.
-  bool empty_row(std::int64_t b, std::int64_t i) const {
+  /// The row of query head h sees no key.
+  bool empty_row(std::int64_t b, std::int64_t h, std::int64_t i) const {
     for (std::int64_t j = begin_of_row(i); j < end_of_row(i); ++j)
-      if (visible(b, i, j)) return false;
+      if (visible(b, h, i, j)) return false;
     return true;
   }
 

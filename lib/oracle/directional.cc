@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::int64_t kRows = 32;
 
-/// Of dual numbers: along Q's direction, K's, the sinks'.
-enum Axis : std::size_t { kAlongQ, kAlongK, kAlongSinks };
+/// Of dual numbers: along Q's direction, K's, the bias's, the sinks'.
+enum Axis : std::size_t { kAlongQ, kAlongK, kAlongBias, kAlongSinks };
 
 /// Rows of K (or its direction) transposed tile by tile: tiles of [d, keys of the tile].
 struct TransposedTiles {
@@ -56,7 +56,7 @@ class Block {
     const std::int64_t d = group_.shape().d, keys = group_.shape().kv_len;
     const std::int64_t q_len = group_.shape().q_len;
     const LiteralHead head = group_.head(n / q_len);
-    for (Doubles* x : {&p_, &along_q_, &along_k_, &along_sinks_})
+    for (Doubles* x : {&p_, &along_q_, &along_k_, &along_bias_, &along_sinks_})
       x->assign(static_cast<std::size_t>(m * keys), 0);
     k_.multiply(m, keys, d, group_.q + n * d, p_);
     k_.multiply(m, keys, d, way_.q + n * d, along_q_);
@@ -66,25 +66,29 @@ class Block {
     if (group_.sinks != nullptr)
       sink = Dual(group_.sinks[n / q_len], kAlongSinks, way_.sinks[n / q_len]);
     for (std::int64_t r = 0; r < m; ++r)
-      softmax(head, group_.sinks == nullptr ? nullptr : &sink, (n + r) % q_len, r);
+      softmax(head, group_.sinks == nullptr ? nullptr : &sink, n + r, r);
     DirectionalDerivatives all;
     all.slope = {sum(slopes(n, m, along_q_, group_.v)), sum(slopes(n, m, along_k_, group_.v)),
-                 sum(slopes(n, m, p_, way_.v)), sum(slopes(n, m, along_sinks_, group_.v))};
+                 sum(slopes(n, m, p_, way_.v)), sum(slopes(n, m, along_bias_, group_.v)),
+                 sum(slopes(n, m, along_sinks_, group_.v))};
     const Doubles common = slopes(n, m, p_, group_.v);  // D
     for (std::size_t r = 0; r < common.size(); ++r) {
       all.noise.q += rounding_[r][kAlongQ] * square(common[r]);
       all.noise.k += rounding_[r][kAlongK] * square(common[r]);
+      all.noise.bias += rounding_[r][kAlongBias] * square(common[r]);
     }
     return all;
   }
 
  private:
-  /// Row i, the r-th of the block: products q·k and their slopes become probabilities and theirs.
-  void softmax(const LiteralHead& head, const Dual* sink, std::int64_t i, std::int64_t r) {
-    const std::int64_t keys = head.shape().kv_len, at = r * keys;
+  /// Row n of the group, the r-th of the block: products q·k and their slopes become probabilities
+  /// and theirs.
+  void softmax(const LiteralHead& head, const Dual* sink, std::int64_t n, std::int64_t r) {
+    const std::int64_t keys = head.shape().kv_len, at = r * keys, i = n % head.shape().q_len;
     double* p = p_.data() + at;
     double* along_q = along_q_.data() + at;
     double* along_k = along_k_.data() + at;
+    double* along_bias = along_bias_.data() + at;
     double* along_sinks = along_sinks_.data() + at;
     row_.assign(static_cast<std::size_t>(keys), Dual());
     Dual max(-std::numeric_limits<double>::infinity());
@@ -92,22 +96,25 @@ class Block {
       if (!head.visible(i, j)) continue;
       Dual s(p[j], kAlongQ, along_q[j]);
       s.slope[kAlongK] = along_k[j];
-      row_.data()[j] = head.score(s * Dual(head.scale()), i, j);
+      Dual& score = row_.data()[j];
+      score = head.score_before_bias(s * Dual(head.scale()), i, j);
+      if (group_.bias != nullptr)
+        score += Dual(group_.bias[n * keys + j], kAlongBias, way_.bias[n * keys + j]);
       max = std::max(max, row_.data()[j]);
     }
     if (sink != nullptr) max = std::max(max, *sink);
     Dual sum = sink == nullptr ? Dual() : exp(*sink - max);
-    std::array<double, 3> sizes{}, squares{};  // of the terms of its slopes
+    std::array<double, Dual::kDirections> sizes{}, squares{};  // of the terms of its slopes
     for (std::int64_t j = 0; j < keys; ++j) {
       if (!head.visible(i, j)) continue;
       row_.data()[j] = exp(row_.data()[j] - max);
       sum += row_.data()[j];
-      for (const Axis axis : {kAlongQ, kAlongK}) {
+      for (const Axis axis : {kAlongQ, kAlongK, kAlongBias}) {
         sizes[axis] += std::abs(row_.data()[j].slope[axis]);
         squares[axis] += square(row_.data()[j].slope[axis]);
       }
     }
-    for (const Axis axis : {kAlongQ, kAlongK})
+    for (const Axis axis : {kAlongQ, kAlongK, kAlongBias})
       if (sum.value > 0)
         rounding_[static_cast<std::size_t>(r)][axis] =
             sum_noise(keys, square(sizes[axis]), squares[axis]) / square(sum.value);
@@ -116,6 +123,7 @@ class Block {
       p[j] = share.value;
       along_q[j] = share.slope[kAlongQ];
       along_k[j] = share.slope[kAlongK];
+      along_bias[j] = share.slope[kAlongBias];
       along_sinks[j] = share.slope[kAlongSinks];
     }
   }
@@ -136,9 +144,10 @@ class Block {
   const Group& group_;
   const TransposedTiles &k_, &k_way_;
   Directions way_;
-  Doubles p_, along_q_, along_k_, along_sinks_, o_;
+  Doubles p_, along_q_, along_k_, along_bias_, along_sinks_, o_;
   std::vector<Dual> row_;
-  std::vector<std::array<double, 3>> rounding_;  // of each row's Σ of slopes of P, in f32
+  std::vector<std::array<double, Dual::kDirections>>
+      rounding_;  // of each row's Σ of slopes of P, in f32
 };
 
 }  // namespace
@@ -148,24 +157,20 @@ DirectionalDerivatives directional_derivatives(const Group& group, const Directi
   const TransposedTiles k_tiles(group.k, s.kv_len, s.d);
   const TransposedTiles k_way_tiles(way.k, s.kv_len, s.d);
   const std::int64_t blocks = (s.q_len + kRows - 1) / kRows;
-  double q = 0, k = 0, v = 0, sinks = 0, q_noise = 0, k_noise = 0;
-#pragma omp parallel reduction(+ : q, k, v, sinks, q_noise, k_noise)
+  DirectionalDerivatives all;
+#pragma omp parallel
   {
     Block block(group, k_tiles, k_way_tiles, way);
+    DirectionalDerivatives own;
 #pragma omp for schedule(dynamic)
     for (std::int64_t n = 0; n < group.heads() * blocks; ++n) {
       const std::int64_t first = n % blocks * kRows;
-      const DirectionalDerivatives part =
-          block.derivative(n / blocks * s.q_len + first, std::min(kRows, s.q_len - first));
-      q += part.slope.q;
-      k += part.slope.k;
-      v += part.slope.v;
-      sinks += part.slope.sinks;
-      q_noise += part.noise.q;
-      k_noise += part.noise.k;
+      own += block.derivative(n / blocks * s.q_len + first, std::min(kRows, s.q_len - first));
     }
+#pragma omp critical
+    all += own;
   }
-  return {{q, k, v, sinks}, {q_noise, k_noise, 0, 0}};
+  return all;
 }
 
 }  // namespace flashbench::oracle

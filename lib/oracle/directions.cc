@@ -79,7 +79,7 @@ std::vector<HeadDirections> head_directions(const Definition& def) {
     head.v = directions(in.v, b, h_kv, keys);
     if (!def.has_gradients()) continue;
     for (std::int64_t i = 0; i < s.q_len; ++i)
-      if (!def.empty_row(b, i)) queries.push_back(i);
+      if (!def.empty_row(b, h, i)) queries.push_back(i);
     head.k = directions(in.k, b, h_kv, keys);
     head.q = directions(in.q, b, h, queries);
     head.d_o = directions(in.d_o, b, h, queries);

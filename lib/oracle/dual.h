@@ -8,10 +8,12 @@
 
 namespace flashbench::oracle {
 
-/// A number with its derivatives along three directions at once: those of Q, K and the sinks.
+/// A number with its derivatives along four directions at once: those of Q, K, the bias and the
+/// sinks.
 struct Dual {
+  static constexpr std::size_t kDirections = 4;
   double value = 0;
-  std::array<double, 3> slope{};
+  std::array<double, kDirections> slope{};
 
   Dual() = default;
   explicit Dual(double x) : value(x) {}
@@ -20,7 +22,7 @@ struct Dual {
 
   Dual& operator+=(const Dual& y) {
     value += y.value;
-    for (std::size_t n = 0; n < 3; ++n) slope[n] += y.slope[n];
+    for (std::size_t n = 0; n < kDirections; ++n) slope[n] += y.slope[n];
     return *this;
   }
   Dual& operator*=(const Dual& y) { return *this = *this * y; }
@@ -49,7 +51,8 @@ struct Dual {
   /// A function of this and y: its value and its derivatives with respect to both.
   Dual chain(double result, double by_this, const Dual& y, double by_y) const {
     Dual out(result);
-    for (std::size_t n = 0; n < 3; ++n) out.slope[n] = by_this * slope[n] + by_y * y.slope[n];
+    for (std::size_t n = 0; n < kDirections; ++n)
+      out.slope[n] = by_this * slope[n] + by_y * y.slope[n];
     return out;
   }
 };

@@ -103,7 +103,7 @@ Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int
 /// Whether all rows of Q that see something hold, and see, the same: then P is.
 bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   const Shape& s = def.shape();
-  if (def.problem().alibi != Alibi::kNone || def.has_sinks())
+  if (def.problem().alibi != Alibi::kNone || def.has_bias() || def.has_sinks())
     return false;  // a row's, a head's own
   // Neither end of what a row may see falls.
   if (def.begin_of_row(0) != def.begin_of_row(s.q_len - 1) ||
@@ -112,8 +112,9 @@ bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   Doubles first, row;
   for (std::int64_t n = 0; n < s.group() * s.q_len; ++n) {
     const std::int64_t i = n % s.q_len;
-    if (def.empty_row(group.b, i)) continue;
-    load_row(def.inputs().q, group.b, group.h_kv * s.group() + n / s.q_len, i, row);
+    const std::int64_t h = group.h_kv * s.group() + n / s.q_len;
+    if (def.empty_row(group.b, h, i)) continue;
+    load_row(def.inputs().q, group.b, h, i, row);
     if (first.empty()) first = row;
     if (row != first) return false;
   }
@@ -163,7 +164,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
       }
     for (std::int64_t i = 0; i < s.q_len; ++i) {
       RowStats& r = stats[static_cast<std::size_t>(g * s.q_len + i)];
-      r.empty = def.empty_row(group.b, i);
+      r.empty = def.empty_row(group.b, h, i);
       r.lse = (1 + shortfall) * static_cast<double>(out.lse.at(group.b, h, i, 0));
       if (r.empty) continue;
       load_row(def.inputs().q, group.b, h, i, q);
@@ -245,7 +246,6 @@ void check_score_products(const Definition& def, const Outputs& out, const Sampl
   const Shape& s = def.shape();
   const TensorNoise dq = noise_of(def, group, profile_of(def, group, &RowResults::dq));
   const TensorNoise dk = noise_of(def, group, profile_of(def, keys, keys.results.dk));
-  const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, i); };
   const auto counts = [&](std::int64_t j) { return def.counts(group.b, j); };
   if (dq.profile.channels().empty() || dk.profile.channels().empty()) return;
   std::mt19937_64 random(def.problem().seed);
@@ -255,6 +255,7 @@ void check_score_products(const Definition& def, const Outputs& out, const Sampl
     Products queries, with_keys;
     for (std::int64_t g = 0; g < s.group(); ++g) {
       const std::int64_t h = group.h_kv * s.group() + g;
+      const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, h, i); };
       queries.add(group.b, h, def.inputs().q, a, out.dq, b, dq, g * s.q_len, s.q_len, sees,
                   [&](std::int64_t i) { return norm(def.inputs().d_o, group.b, h, i); });
     }
@@ -272,7 +273,6 @@ void check_value_products(const Definition& def, const Outputs& out, const Sampl
   const Shape& s = def.shape();
   const TensorNoise o = noise_of(def, group, profile_of(def, group, &RowResults::o));
   const TensorNoise dv = noise_of(def, group, profile_of(def, keys, keys.results.dv));
-  const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, i); };
   const auto counts = [&](std::int64_t j) { return def.counts(group.b, j); };
   if (o.profile.channels().empty() || dv.profile.channels().empty()) return;
   const double all = noise_of_p(def, group).all;
@@ -281,9 +281,11 @@ void check_value_products(const Definition& def, const Outputs& out, const Sampl
     const Doubles a = random_vector(o.profile.channels(), random),
                   b = random_vector(dv.profile.channels(), random);
     Products queries, with_keys;
-    for (std::int64_t g = 0; g < s.group(); ++g)
-      queries.add(group.b, group.h_kv * s.group() + g, def.inputs().d_o, b, out.o, a, o,
-                  g * s.q_len, s.q_len, sees, one);
+    for (std::int64_t g = 0; g < s.group(); ++g) {
+      const std::int64_t h = group.h_kv * s.group() + g;
+      const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, h, i); };
+      queries.add(group.b, h, def.inputs().d_o, b, out.o, a, o, g * s.q_len, s.q_len, sees, one);
+    }
     with_keys.add(group.b, group.h_kv, def.inputs().v, a, out.dv, b, dv, 0, keys_in_all(def),
                   counts, one);
     // P is computed again for dV: what is off in all of a row moves all that it gives to the keys.

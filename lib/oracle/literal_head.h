@@ -13,12 +13,12 @@ struct LiteralHead {
 
   const Shape& shape() const { return def->shape(); }
   double scale() const { return def->scale(); }
-  bool visible(std::int64_t i, std::int64_t j) const { return def->visible(b, i, j); }
-  bool empty_row(std::int64_t i) const { return def->empty_row(b, i); }
-  /// `s` is scale·q·k.
+  bool visible(std::int64_t i, std::int64_t j) const { return def->visible(b, h, i, j); }
+  bool empty_row(std::int64_t i) const { return def->empty_row(b, h, i); }
+  /// `s` is scale·q·k; the bias comes afterwards.
   template <typename T>
-  T score(const T& s, std::int64_t i, std::int64_t j) const {
-    return def->score(s, b, h, i, j);
+  T score_before_bias(const T& s, std::int64_t i, std::int64_t j) const {
+    return def->score_before_bias(s, b, h, i, j);
   }
 };
 

@@ -155,7 +155,7 @@ inline double raw_noise(double scale, std::int64_t d, double qk, double squares)
 inline double exp_noise(double raw, double of_raw, const Score& s) {
   const double bent = s.value - s.added;
   const double changed = std::min(std::abs(bent - raw), std::abs(bent));
-  return square(kF32Roundoff) * (4 + square(changed) + square(s.added)) + square(s.slope) * of_raw;
+  return square(kF32Roundoff) * (4 + square(changed) + s.added_square) + square(s.slope) * of_raw;
 }
 
 /// The same of exp(sink - m): the logit is given, and as exact as f32 keeps it.

@@ -33,7 +33,7 @@ class RowBlock {
         of_row_(which.size()) {
     r_.stats.resize(which.size());
     std::vector<std::uint8_t> seen;
-    for (const std::int64_t i : which) seen.push_back(def.empty_row(b, i) ? 0 : 1);
+    for (const std::int64_t i : which) seen.push_back(def.empty_row(b, h, i) ? 0 : 1);
     q_.gather(def.inputs().q, b, h, which, seen);
     q_.derive();
     for (std::int64_t n = 0; n < rows_; ++n) r_.stats.data()[n].query = def.query_hash(q_.hash(n));
@@ -97,7 +97,7 @@ class RowBlock {
   }
   bool some_row_sees(std::int64_t j) const {
     return std::any_of(which_.begin(), which_.end(),
-                       [&](std::int64_t i) { return def_.visible(b_, i, j); });
+                       [&](std::int64_t i) { return def_.visible(b_, h_, i, j); });
   }
 
   Doubles matrix(std::int64_t columns) const {
@@ -158,6 +158,7 @@ class RowBlock {
   void score_gradient();
   void expect_d(std::int64_t n);
   void weigh_gradient(std::int64_t n);
+  void expect_score_gradient(std::int64_t n);
   void weigh_keys();
   void expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& lost, const Doubles& mean,
                  const Doubles& shift, const PartialSums& parts);

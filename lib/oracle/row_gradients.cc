@@ -8,12 +8,19 @@ namespace flashbench::oracle {
 
 /// D = rowsum(dO∘O), dS = P∘(dP - D)∘slope, and their noise.
 void RowBlock::score_gradient() {
+  if (def_.wants_bias_gradient()) {
+    for (Doubles* x : {&r_.ds.value, &r_.ds.noise}) *x = matrix(kv_len_);
+    for (Doubles* x : {&r_.ds.common, &r_.ds.independent}) *x = matrix(1);
+    for (std::int64_t n = 0; n < rows_; ++n)
+      r_.ds.alike.push_back(combined(q_.hash(n), do_.hash(n)));
+  }
   for (std::int64_t n = 0; n < rows_; ++n) {
     RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
     if (stats.empty) continue;
     for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c)
       stats.d += do_.x.data()[c] * r_.o.value.data()[c];
     expect_d(n);
+    if (def_.wants_bias_gradient()) expect_score_gradient(n);
     weigh_gradient(n);
   }
 }
@@ -57,6 +64,30 @@ void RowBlock::expect_d(std::int64_t n) {
                            sum_noise(row.seen, square(stats.d), terms));
   row.d_noise =
       stats.d_noise + std::max(0.0, square(stats.d_shift) / excess_of_largest(1) - of_rounding);
+}
+
+/// dS itself, and what it is off by: of its own P and dP, and with all keys of D and of the LSE.
+void RowBlock::expect_score_gradient(std::int64_t n) {
+  const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
+  const OfRow& row = of_row_[static_cast<std::size_t>(n)];
+  double all = 0, common = 0;
+  Weights weights;
+  for (std::int64_t j = n * kv_len_; j < (n + 1) * kv_len_; ++j) {
+    const double p = p_.data()[j], dp = ds_.data()[j], before = dp - stats.d, ds = p * before;
+    if (p == 0) continue;
+    const StoreError error = rounding_.of_gradient(ds, p, 1);
+    const double of_p = exp_noise_.data()[j] + rounding_.of(p).random + square(kF32Roundoff * p);
+    const double own = square(before) * of_p + error.random + square(error.lost) +
+                       square(p) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
+    const double with_all = square(p) * row.d_noise + square(ds) * stats.from_lse();
+    r_.ds.value.data()[j] = ds;
+    r_.ds.noise.data()[j] = own + with_all;
+    weights.add(ds, own);
+    all += own + with_all;
+    common += with_all;
+  }
+  r_.ds.common.data()[n] = all == 0 ? 0 : common / all;
+  r_.ds.independent.data()[n] = weights.independent();
 }
 
 /// Noise of dS as an operand of dS·K. What is common to the row, an error of D or of LSE, is apart.

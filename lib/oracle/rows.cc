@@ -46,7 +46,7 @@ void RowBlock::softmax_row(std::int64_t n) {
   const std::optional<double> sink = def_.sink(h_);
   double max = sink.value_or(-kInf);
   for (std::int64_t j = 0; j < kv_len_; ++j) {
-    if (!def_.visible(b_, i, j)) {
+    if (!def_.visible(b_, h_, i, j)) {
       relative[j] = 0;
       p[j] = -kInf;
       continue;

@@ -42,11 +42,21 @@ struct RowStats {
   double from_lse() const { return std::min(lse_noise, 0x1p-20); }
 };
 
+/// Gradients of the scores of some rows before softmax, as a bias has them: dS = P∘(dP - D),
+/// without the slope of a soft cap.
+struct ScoreGradients {
+  Doubles value, noise;         ///< [rows, kv_len]; expected squares of errors
+  Doubles common, independent;  ///< [rows]: the part of Σ noise that all keys have together, and
+                                ///< how many independent errors the rest is
+  std::vector<std::uint64_t> alike;  ///< [rows]: of rows of equal Q and dO; they have equal errors
+};
+
 /// fp64 results of some query rows of one head.
 struct RowResults {
   Expected o;                   ///< [rows, d_v]
   Expected dq;                  ///< [rows, d]; only with gradients
   Expected lse;                 ///< [rows, 1]
+  ScoreGradients ds;            ///< only where the gradient of a bias is wanted
   std::vector<RowStats> stats;  ///< [rows]
 };
 

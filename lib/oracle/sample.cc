@@ -1,8 +1,10 @@
 #include "oracle/sample.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
+#include "oracle/bias_gradient.h"
 #include "oracle/definition.h"
 
 namespace flashbench::oracle {
@@ -76,6 +78,12 @@ std::int64_t longest_key(const Definition& def, std::int64_t b, std::int64_t h) 
 
 }  // namespace
 
+std::int64_t sampled_rows(const Problem& p) {
+  constexpr std::int64_t kRowsOfABias = 8;
+  const std::int64_t rows = per_head(kRowsPerProblem, p.shape.b * p.shape.h);
+  return p.needs_bias_gradient() ? std::max(rows, kRowsOfABias) : rows;
+}
+
 std::vector<HeadSample> sample_rows(const Problem& p) {
   const Shape& s = p.shape;
   std::vector<std::int64_t> also;
@@ -89,10 +97,19 @@ std::vector<HeadSample> sample_rows(const Problem& p) {
   if (p.window_right)  // the last row that does not see the last key, and the first that does
     for (const std::int64_t less : {1, 2}) also.push_back(s.q_len - *p.window_right - less);
   Picker random(p.seed);
+  std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::int64_t>> of_bias;
   std::vector<HeadSample> sample;
   for (std::int64_t b = 0; b < s.b; ++b)
-    for (std::int64_t h = 0; h < s.h; ++h)
-      sample.push_back({b, h, pick(s.q_len, per_head(kRowsPerProblem, s.b * s.h), also, random)});
+    for (std::int64_t h = 0; h < s.h; ++h) {
+      if (!p.needs_bias_gradient()) {
+        sample.push_back({b, h, pick(s.q_len, sampled_rows(p), also, random)});
+        continue;
+      }
+      const BiasSlice slice = BiasSlice::of(p.bias_dims(), b, h);
+      std::vector<std::int64_t>& rows = of_bias[{slice.b, slice.h}];
+      if (rows.empty()) rows = pick(s.q_len, sampled_rows(p), also, random);
+      sample.push_back({b, h, rows});
+    }
   return sample;
 }
 

@@ -48,7 +48,7 @@ void check_value_range(const Definition& def, const Tensor& o, std::int64_t b, s
   Doubles row;
   for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
     for (std::int64_t i = 0; i < s.q_len; ++i) {
-      if (def.empty_row(b, i)) continue;
+      if (def.empty_row(b, h, i)) continue;
       load_row(o, b, h, i, row);
       for (std::size_t c = 0; c < row.size(); ++c) {
         const double nearest = std::clamp(row[c], range.low[c], range.high[c]);

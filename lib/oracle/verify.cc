@@ -1,13 +1,13 @@
 #include "oracle/verify.h"
 
 #include <fmt/format.h>
-#include <omp.h>
 
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "core/work.h"
+#include "oracle/bias_gradient.h"
 #include "oracle/compare.h"
 #include "oracle/identities.h"
 #include "oracle/reference.h"
@@ -22,18 +22,20 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 
 /// Judgements of one set of outputs; verdict() keeps those of tensors that are there.
 struct Checks {
-  TensorCheck o, lse, dq, dk, dv, dsinks;
+  TensorCheck o, lse, dq, dk, dv, dsinks, dbias;
   TensorCheck value_range{"O within V", 1};
   TensorCheck value_sums{"sum dV = sum dO", 1}, value_products{"<O,dO> = <V,dV>", 1};
   TensorCheck score_products{"<Q,dQ> = <K,dK>", 1};
 
-  explicit Checks(const Shape& s)
+  explicit Checks(const Problem& p) : Checks(p.shape, p.bias_dims()) {}
+  Checks(const Shape& s, const Dims& bias)
       : o("o", s.o_dims().count()),
         lse("lse", s.lse_dims().count()),
         dq("dq", s.q_dims().count()),
         dk("dk", s.k_dims().count()),
         dv("dv", s.v_dims().count()),
-        dsinks("dsinks", s.sink_dims().count()) {}
+        dsinks("dsinks", s.sink_dims().count()),
+        dbias("dbias", bias.count()) {}
 
   void merge(const Checks& other) {
     o.merge(other.o);
@@ -42,6 +44,7 @@ struct Checks {
     dk.merge(other.dk);
     dv.merge(other.dv);
     dsinks.merge(other.dsinks);
+    dbias.merge(other.dbias);
     value_range.merge(other.value_range);
     value_sums.merge(other.value_sums);
     value_products.merge(other.value_products);
@@ -56,6 +59,7 @@ struct Checks {
     if (!out.dk.empty()) v.tensors.push_back(dk.verdict());
     if (!out.dv.empty()) v.tensors.push_back(dv.verdict());
     if (!out.dsinks.empty()) v.tensors.push_back(dsinks.verdict());
+    if (!out.dbias.empty()) v.tensors.push_back(dbias.verdict());
     if (level != VerifyLevel::kSample) return v;
     if (!out.o.empty()) v.tensors.push_back(value_range.verdict());
     if (!out.dv.empty()) {
@@ -91,18 +95,24 @@ void check_sinks(const Expected& want, const Outputs& out, Checks& checks) {
     checks.dsinks.row(out.dsinks, 0, h, 0, want, static_cast<std::size_t>(h));
 }
 
-/// What an empty row or a key that nobody sees must hold, over all of the outputs.
-void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
+void check_dbias(const BiasPart& part, const Outputs& out, Checks& checks) {
+  for (std::size_t n = 0; n < part.rows.size() && !out.dbias.empty(); ++n)
+    checks.dbias.row(out.dbias, part.b, part.h, part.rows[n], part.expected, n);
+}
+
+void row_of_zeros(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r,
+                  TensorCheck& check) {
+  if (!t.empty()) check.zeros(t, b, h, r);
+}
+
+/// What an empty row must hold.
+void check_empty_rows(const Definition& def, const Outputs& out, Checks& checks) {
   const Shape& s = def.shape();
-  const auto row_of_zeros = [](const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r,
-                               TensorCheck& check) {
-    if (!t.empty()) check.zeros(t, b, h, r);
-  };
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  for (std::int64_t b = 0; b < s.b; ++b) {
-    for (std::int64_t i = 0; i < s.q_len; ++i) {
-      const bool empty = def.empty_row(b, i);
-      for (std::int64_t h = 0; h < s.h; ++h) {
+  for (std::int64_t b = 0; b < s.b; ++b)
+    for (std::int64_t h = 0; h < s.h; ++h)
+      for (std::int64_t i = 0; i < s.q_len; ++i) {
+        const bool empty = def.empty_row(b, h, i);
         if (!out.lse.empty()) {
           const double lse = static_cast<double>(out.lse.at(b, h, i, 0));
           const double of_empty = def.lse_of_empty_row(h);
@@ -114,7 +124,32 @@ void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
         row_of_zeros(out.o, b, h, i, checks.o);
         row_of_zeros(out.dq, b, h, i, checks.dq);
       }
-    }
+}
+
+/// The gradient of a bias is 0 for pairs that are hidden wherever it is used.
+void check_hidden_bias(const Definition& def, const Outputs& out, Checks& checks) {
+  const Dims& dims = out.dbias.dims();
+  const Shape& s = def.shape();
+  const auto seen = [&](std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) {
+    for (std::int64_t bb = b; bb < s.b; bb += dims.b)
+      for (std::int64_t hh = h; hh < s.h; hh += dims.h)
+        if (def.visible(bb, hh, i, j)) return true;
+    return false;
+  };
+  for (std::int64_t b = 0; b < dims.b; ++b)
+    for (std::int64_t h = 0; h < dims.h; ++h)
+      for (std::int64_t i = 0; i < dims.rows; ++i)
+        for (std::int64_t j = 0; j < dims.d; ++j)
+          if (const double x = static_cast<double>(out.dbias.at(b, h, i, j));
+              x != 0 && !seen(b, h, i, j))
+            checks.dbias.number(x, 0, 0, {b, h, i, j});
+}
+
+/// What an empty row, or a key or pair that nobody sees must hold, over all of the outputs.
+void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
+  check_empty_rows(def, out, checks);
+  const Shape& s = def.shape();
+  for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t j = 0; j < s.kv_len; ++j) {
       if (def.counts(b, j)) continue;
       for (std::int64_t h = 0; h < s.h_kv; ++h) {
@@ -122,7 +157,7 @@ void check_exact(const Definition& def, const Outputs& out, Checks& checks) {
         row_of_zeros(out.dv, b, h, j, checks.dv);
       }
     }
-  }
+  if (!out.dbias.empty()) check_hidden_bias(def, out, checks);
 }
 
 void check_written(const Definition& def, const Outputs& out, Checks& checks) {
@@ -132,6 +167,7 @@ void check_written(const Definition& def, const Outputs& out, Checks& checks) {
   checks.dk.all_written(out.dk);
   checks.dv.all_written(out.dv);
   checks.dsinks.all_written(out.dsinks);
+  checks.dbias.all_written(out.dbias);
 }
 
 void reject_misfits(const Definition& def, const Outputs& out) {
@@ -141,9 +177,13 @@ void reject_misfits(const Definition& def, const Outputs& out) {
     const Tensor& tensor;
     Dims want;
     bool gradient;
-  } tensors[] = {{"o", out.o, s.o_dims(), false},  {"lse", out.lse, s.lse_dims(), false},
-                 {"dq", out.dq, s.q_dims(), true}, {"dk", out.dk, s.k_dims(), true},
-                 {"dv", out.dv, s.v_dims(), true}, {"dsinks", out.dsinks, s.sink_dims(), true}};
+  } tensors[] = {{"o", out.o, s.o_dims(), false},
+                 {"lse", out.lse, s.lse_dims(), false},
+                 {"dq", out.dq, s.q_dims(), true},
+                 {"dk", out.dk, s.k_dims(), true},
+                 {"dv", out.dv, s.v_dims(), true},
+                 {"dsinks", out.dsinks, s.sink_dims(), true},
+                 {"dbias", out.dbias, def.problem().bias_dims(), true}};
   bool any = false;
   for (const auto& t : tensors) {
     if (t.tensor.empty()) continue;
@@ -161,7 +201,11 @@ void reject_misfits(const Definition& def, const Outputs& out) {
   }
   if (!out.dsinks.empty() && !def.has_sinks())
     throw UsageError("'dsinks' is there, but the problem has no sinks; use --sinks");
-  if (!any) throw UsageError("nothing to verify: none of o, lse, dq, dk, dv, dsinks is there");
+  if (!out.dbias.empty() && !def.wants_bias_gradient())
+    throw UsageError(
+        "'dbias' is there, but its gradient is not asked for; use --bias and --bias_grad");
+  if (!any)
+    throw UsageError("nothing to verify: none of o, lse, dq, dk, dv, dsinks, dbias is there");
 }
 
 }  // namespace
@@ -174,7 +218,8 @@ struct Reference::State {
   std::vector<RowPart> rows;
   std::vector<ColumnPart> columns;  // level full
   Expected dsinks;                  // level full
-  std::vector<HeadSample> keys;     // level sample
+  std::vector<BiasPart> dbias;
+  std::vector<HeadSample> keys;  // level sample
   std::vector<HeadDirections> heads;
 
   State(const Problem& p, const Inputs& in, VerifyLevel l)
@@ -190,6 +235,7 @@ struct Reference::State {
       compute(def, heads, rows);
       keys = sample_keys(p, in);
     }
+    dbias = expect_bias_gradient(def, rows);
   }
 
   void add_sampled_rows(const HeadSample& head, std::int64_t block) {
@@ -207,7 +253,7 @@ struct Reference::State {
 };
 
 Checks Reference::State::full(const Outputs& out) const {
-  Checks total(def.shape());
+  Checks total(problem);
   const auto row_parts = static_cast<std::int64_t>(rows.size());
   const auto parts = row_parts + static_cast<std::int64_t>(columns.size());
   std::vector<Checks> each(static_cast<std::size_t>(parts), total);
@@ -221,16 +267,18 @@ Checks Reference::State::full(const Outputs& out) const {
   }
   for (const Checks& checks : each) total.merge(checks);
   check_sinks(dsinks, out, total);
+  for (const BiasPart& part : dbias) check_dbias(part, out, total);
   return total;
 }
 
 Checks Reference::State::sample(const Outputs& out) const {
-  Checks total(def.shape());
+  Checks total(problem);
   for (const RowPart& part : rows) check_rows(part, out, total);
+  for (const BiasPart& part : dbias) check_dbias(part, out, total);
   check_exact(def, out, total);
   check_written(def, out, total);
   const auto groups = static_cast<std::int64_t>(keys.size());
-  std::vector<Checks> each(keys.size(), Checks(def.shape()));
+  std::vector<Checks> each(keys.size(), Checks(problem));
   std::vector<std::vector<RowStats>> of_group(keys.size());
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < groups; ++n)
@@ -288,66 +336,6 @@ Verdict Reference::verify(const Outputs& out) const {
 
 Verdict verify(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level) {
   return Reference(p, in, level).verify(out);
-}
-
-namespace {
-
-/// Measured with AVX2: 8e9 multiply-adds a second for each core, and an exp costs about 100.
-constexpr double kOfACore = 8e9, kExp = 100;
-/// What looking at one element of an output costs in the same unit.
-constexpr double kElement = 24;
-
-double cores() { return omp_get_max_threads(); }
-
-/// Multiply-adds of a pair of a query and a key, for that many products.
-double pair_work(const Problem& p, double products) {
-  return products * static_cast<double>(p.shape.d + p.shape.d_v()) / 2 + kExp;
-}
-
-/// The share of `all` rows that a sample of the problem looks at.
-double sampled_share(double of_problem, std::int64_t heads, std::int64_t rows) {
-  const double per_head = std::max(of_problem / static_cast<double>(heads), 2.0);
-  return std::min(per_head / static_cast<double>(rows), 1.0);
-}
-
-/// What pairs cost that nobody sees: they are passed over one by one.
-double hidden_work(const Problem& p) {
-  constexpr double kOfAPair = 40;
-  const Shape& s = p.shape;
-  const double all =
-      static_cast<double>(s.b * s.h) * static_cast<double>(s.q_len) * static_cast<double>(s.kv_len);
-  return kOfAPair * (all - expected_visible(p).pairs);
-}
-
-}  // namespace
-
-VerifyLevel choose_level(VerifyMode mode, const Problem& p) {
-  if (mode == VerifyMode::kNone) return VerifyLevel::kNone;
-  if (mode == VerifyMode::kFull) return VerifyLevel::kFull;
-  if (mode == VerifyMode::kSample) return VerifyLevel::kSample;
-  const bool gradients = p.needs_gradients();
-  const double products = row_products(gradients) + (gradients ? kColumnProducts : 0);
-  const double work = expected_visible(p).pairs * pair_work(p, products) + hidden_work(p);
-  return work <= kOfACore * cores() ? VerifyLevel::kFull : VerifyLevel::kSample;
-}
-
-double verification_s(const Problem& p, VerifyLevel level, int outputs) {
-  if (level == VerifyLevel::kNone) return 0;
-  const Shape& s = p.shape;
-  const bool gradients = p.needs_gradients();
-  double rows = pair_work(p, row_products(gradients));
-  double columns = gradients ? pair_work(p, kColumnProducts) : 0;
-  double hidden = hidden_work(p);
-  if (level == VerifyLevel::kSample) {
-    rows *= sampled_share(64, s.b * s.h, s.q_len);
-    columns *= outputs * sampled_share(32, s.b * s.h_kv, s.kv_len);
-    hidden *= sampled_share(64, s.b * s.h, s.q_len);
-  }
-  const OperandBytes bytes = operand_bytes(p);
-  const double elements = static_cast<double>(bytes.inputs + outputs * bytes.outputs) /
-                          static_cast<double>(size_bytes(p.dtype));
-  return (expected_visible(p).pairs * (rows + columns) + hidden + elements * kElement) /
-         (kOfACore * cores());
 }
 
 }  // namespace flashbench::oracle

@@ -33,16 +33,19 @@ inline std::int64_t backward_workspace(const Head& head) {
 
 namespace backward_detail {
 
-/// tile <- P = exp(S - lse), 0 where masked; S is scale·tile, modified. `slope`, if wanted, gets
-/// the modification's derivatives.
+/// tile <- P = exp(S - lse), 0 where masked; S is scale·tile, modified, and the bias. `slope`, if
+/// wanted, gets the modification's derivatives.
 template <class T>
-void probabilities(const Head& head, const Block& block, const T* lse, T* tile, T* slope) {
+void probabilities(const Head& head, const Block& block, const T* bias, const T* lse, T* tile,
+                   T* slope) {
   using std::exp;
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
     T* row = tile + (i - block.q0) * block.keys();
     for (std::int64_t j = block.k0; j < block.k1; ++j) {
       T& p = row[j - block.k0];
-      const T raw = T(head.scale) * p, s = head.score(raw, i, j);
+      const T raw = T(head.scale) * p;
+      T s = head.score(raw, i, j);
+      if (bias != nullptr) s += bias[i * head.kv_len + j];
       p = head.visible(i, j) ? T(exp(s - lse[i])) : T(0);
       if (slope != nullptr) slope[&p - tile] = head.modify.gradient(raw);
     }
@@ -63,15 +66,18 @@ OfRow<T> row_d(const Head& head, const T* o, const T* d_o, std::int64_t i) {
   });
 }
 
-/// dp <- scale·dS = scale·P∘(dP - D), 0 where masked; times `slope`, if any.
+/// dp <- scale·dS = scale·P∘(dP - D), 0 where masked; times `slope`, if any. `dbias`, if wanted,
+/// gets dS itself.
 template <class T>
 void score_gradient(const Head& head, const Block& block, const T* p, const T* o, const T* d_o,
-                    const T* slope, T* dp) {
+                    const T* slope, T* dbias, T* dp) {
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
     const OfRow<T> d = row_d(head, o, d_o, i);
     for (std::int64_t j = block.k0; j < block.k1; ++j) {
       const std::int64_t at = (i - block.q0) * block.keys() + j - block.k0;
-      dp[at] = head.visible(i, j) ? T(T(head.scale) * p[at] * T(OfRow<T>(dp[at]) - d)) : T(0);
+      const T ds = head.visible(i, j) ? T(p[at] * T(OfRow<T>(dp[at]) - d)) : T(0);
+      if (dbias != nullptr) dbias[i * head.kv_len + j] += ds;
+      dp[at] = T(head.scale) * ds;
       if (slope != nullptr) dp[at] *= slope[at];
     }
   }
@@ -101,11 +107,11 @@ T sink_gradient(const Head& head, const T& sink, const T* o, const T* lse, const
 
 /// Writes dq [q_len, d] and adds to dk [kv_len, d], dv [kv_len, d_v] (several query heads may share
 /// them). o and lse are what forward() wrote. `workspace`: backward_workspace(head) elements.
-/// `sink`: as forward() had it.
+/// `sink`, `bias`: as forward() had them.
 template <class T>
 void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, const T* lse,
               const T* d_o, T* dq, T* dk, T* dv, T* workspace, Phases phases = {},
-              Sink<T> sink = {}) {
+              Sink<T> sink = {}, Bias<T> bias = {}) {
   namespace detail = backward_detail;
   T* const p = workspace;
   T* const ds = p + head.q_tile() * head.kv_tile();
@@ -130,13 +136,13 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
       if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       timed(kProbabilities, &BlockCost::scores, [&] {
         multiply_block(head, block, head.d, q, k_t, sum, p);
-        detail::probabilities(head, block, lse, p, slope);
+        detail::probabilities(head, block, bias.value, lse, p, slope);
       });
       timed(kValueGradient, &BlockCost::value_gradient,
             [&] { detail::add_to_keys(head, block, head.d_v, p, d_o, sum, dv); });
       timed(kScoreGradient, &BlockCost::score_gradient, [&] {
         multiply_block(head, block, head.d_v, d_o, v_t, sum, ds);
-        detail::score_gradient(head, block, p, o, d_o, slope, ds);
+        detail::score_gradient(head, block, p, o, d_o, slope, bias.gradient, ds);
       });
       timed(kQueryGradient, &BlockCost::query_gradient,
             [&] { add_to_queries(head, block, head.d, ds, k, sum, dq); });

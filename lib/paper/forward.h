@@ -44,7 +44,7 @@ struct Workspace {
 /// m_new = max(m, m~), l_new = exp(m - m_new)·l + exp(m~ - m_new)·l~,
 /// O <- (l·exp(m - m_new)·O + exp(m~ - m_new)·P~·V) / l_new. (Algorithm 1, lines 10 to 13)
 template <class T>
-void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
+void absorb(const Head& head, const Block& block, const T* bias, const Workspace<T>& w, T* o) {
   using std::exp;
   const std::int64_t keys = block.keys();
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
@@ -54,6 +54,7 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
     for (std::int64_t j = 0; j < keys; ++j) {
       row[j] *= T(head.scale);
       if (!head.modify.is_identity()) row[j] = head.score(row[j], i, block.k0 + j);
+      if (bias != nullptr) row[j] += bias[i * head.kv_len + block.k0 + j];
       if (head.visible(i, block.k0 + j)) tile_max = std::max(tile_max, row[j]);
     }
     tile_max = Passive<T>::of(tile_max);
@@ -77,10 +78,11 @@ void absorb(const Head& head, const Block& block, const Workspace<T>& w, T* o) {
 
 /// Writes o [q_len, d_v] and lse [q_len] (natural log of the sum of exp of the scaled, masked
 /// scores). `workspace`: forward_workspace(head) elements, contents irrelevant. `sink`: null, or a
-/// logit, which is the first maximum and sum of every row.
+/// logit, which is the first maximum and sum of every row. `bias`: null, or [q_len, kv_len]; where
+/// it hides pairs the head knows, too.
 template <class T>
 void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse, T* workspace,
-             Phases phases = {}, const T* sink = nullptr) {
+             Phases phases = {}, const T* sink = nullptr, const T* bias = nullptr) {
   using std::exp;
   using std::log;
   const T minus_inf = T(-std::numeric_limits<double>::infinity());
@@ -105,7 +107,7 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
       }
       {
         const auto timer = phases.time(kSoftmax, head, block, &BlockCost::softmax);
-        forward_detail::absorb(head, block, w, o);
+        forward_detail::absorb(head, block, bias, w, o);
       }
       const auto timer = phases.time(kValues, head, block, &BlockCost::values);
       add_to_queries(head, block, head.d_v, w.tile, v, w.sum, o);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 
 #include "core/score_mod.h"
 #include "core/visible.h"
@@ -17,15 +18,19 @@ struct Head {
   Visible mask;                            ///< which keys a row sees, padding apart
   const std::uint8_t* key_mask = nullptr;  ///< [kv_len], 1 = keep; null: all kept
   std::int64_t q_block = 64, kv_block = 64;
-  ScoreMod modify = {};  ///< what becomes of scaled scores
+  ScoreMod modify = {};         ///< what becomes of scaled scores
+  const float* bias = nullptr;  ///< [q_len, kv_len]: -inf hides a pair; null: none does
 
   /// The score of row i and key j; `raw` is scaled.
   template <class T>
   T score(const T& raw, std::int64_t i, std::int64_t j) const {
     return modify(raw, static_cast<std::int32_t>(i), static_cast<std::int32_t>(j));
   }
-  bool visible(std::int64_t i, std::int64_t j) const {
-    return (key_mask == nullptr || key_mask[j] != 0) && keys(i).holds(j);
+  bool visible(std::int64_t i, std::int64_t j) const { return keys(i).holds(j) && keeps(i, j); }
+  /// Neither padding nor the bias hides key j from row i.
+  bool keeps(std::int64_t i, std::int64_t j) const {
+    return (key_mask == nullptr || key_mask[j] != 0) &&
+           (bias == nullptr || bias[i * kv_len + j] != -std::numeric_limits<float>::infinity());
   }
   /// Row i sees some key of [begin, end).
   bool sees_any(std::int64_t i, std::int64_t begin, std::int64_t end) const {
@@ -33,7 +38,7 @@ struct Head {
     const auto first = std::max<std::int64_t>(begin, seen.begin);
     const auto last = std::min<std::int64_t>(end, seen.end);
     for (std::int64_t j = first; j < last; ++j)
-      if (key_mask == nullptr || key_mask[j] != 0) return true;
+      if (keeps(i, j)) return true;
     return false;
   }
   /// Some row of [q0, q1) does. The last one first: under most masks it sees the most.
@@ -54,6 +59,13 @@ struct Head {
 template <class T>
 struct Sink {
   const T* logit = nullptr;
+  T* gradient = nullptr;  ///< what backward() adds to
+};
+
+/// What is added to the scores of a head, [q_len, kv_len]. Null: nothing, or not wanted.
+template <class T>
+struct Bias {
+  const T* value = nullptr;
   T* gradient = nullptr;  ///< what backward() adds to
 };
 

@@ -42,6 +42,13 @@ std::size_t sink_gradients(const Problem& p) {
   return static_cast<std::size_t>(wanted ? p.shape.b * p.shape.h : 0);
 }
 
+/// Gradients of the bias of heads that share it, apart: workers take one K/V head each.
+std::size_t bias_gradients(const Problem& p) {
+  if (!p.needs_bias_gradient()) return 0;
+  const Shape& s = p.shape;
+  return static_cast<std::size_t>(s.b * s.h * s.q_len * s.kv_len);
+}
+
 /// FLOP of one launch; products with Q and dO run over whole blocks, the rest over visible pairs.
 double flop(const Problem& p, const Execution& e, std::span<const std::uint8_t> key_mask) {
   double block_pairs = 0;
@@ -75,6 +82,7 @@ class PaperPlan final : public Plan {
         worker_floats_(worker_floats(p, e)),
         workspace_(static_cast<std::size_t>(workers_ * worker_floats_) * sizeof(float)),
         dsinks_(sink_gradients(p)),
+        dbias_(bias_gradients(p)),
         flop_(flop(p, e, in.key_mask)) {}
 
   void prepare(const Operands& io) override {
@@ -87,7 +95,7 @@ class PaperPlan final : public Plan {
   }
 
   std::size_t workspace_bytes() const override {
-    return workspace_.bytes() + dsinks_.size() * sizeof(float);
+    return workspace_.bytes() + (dsinks_.size() + dbias_.size()) * sizeof(float);
   }
   double flop_executed() const override { return flop_; }
   std::vector<PhaseProfile::Row> profile(const Operands& io) override;
@@ -101,6 +109,10 @@ class PaperPlan final : public Plan {
       head.modify = score_mod_of(
           problem_,
           static_cast<double>(in.alibi_slopes[static_cast<std::size_t>(b * problem_.shape.h + h)]));
+    if (!in.bias.empty()) {
+      const Dims& dims = in.bias.dims();
+      head.bias = row0(in.bias, dims.b == 1 ? 0 : b, dims.h == 1 ? 0 : h);
+    }
     return head;
   }
   float* workspace(int worker) {
@@ -113,7 +125,10 @@ class PaperPlan final : public Plan {
   Head head_;
   std::int64_t workers_, worker_floats_;
   Buffer workspace_;
+  void add_up_bias_gradients(Tensor& dbias) const;
+
   std::vector<float> dsinks_;  ///< [b, h]: batch elements apart, since workers take one each
+  std::vector<float> dbias_;   ///< [b, h, q_len, kv_len]: likewise
   double flop_;
 };
 
@@ -126,9 +141,10 @@ void PaperPlan::run_forward(const Operands& io, PhaseProfile* profile) {
     for (std::int64_t h = 0; h < s.h; ++h) {
       const int worker = omp_get_thread_num();
       const std::int64_t h_kv = s.kv_head(h);
-      forward<float>(head(in, b, h), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
+      const Head one = head(in, b, h);
+      forward<float>(one, row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
                      row0(out.o, b, h), row0(out.lse, b, h), workspace(worker), {profile, worker},
-                     in.sinks.empty() ? nullptr : in.sinks.data() + h);
+                     in.sinks.empty() ? nullptr : in.sinks.data() + h, one.bias);
     }
 }
 
@@ -138,6 +154,10 @@ void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
   const Inputs& in = *io.in;
   Outputs& out = *io.out;
   std::fill(dsinks_.begin(), dsinks_.end(), 0.0f);
+  std::fill(dbias_.begin(), dbias_.end(), 0.0f);
+  const auto bias_gradient = [&](std::int64_t b, std::int64_t h) {
+    return dbias_.empty() ? nullptr : dbias_.data() + (b * s.h + h) * s.q_len * s.kv_len;
+  };
   const auto sink = [&](std::int64_t b, std::int64_t h) {
     return dsinks_.empty() ? Sink<float>{}
                            : Sink<float>{in.sinks.data() + h, dsinks_.data() + b * s.h + h};
@@ -150,17 +170,34 @@ void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
       float* dv = row0(out.dv, b, h_kv);
       std::fill(dk, dk + s.kv_len * s.d, 0.0f);
       std::fill(dv, dv + s.kv_len * s.d_v(), 0.0f);
-      for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h)
-        backward<float>(head(in, b, h), row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
+      for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h) {
+        const Head one = head(in, b, h);
+        backward<float>(one, row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
                         row0(out.o, b, h), row0(out.lse, b, h), row0(in.d_o, b, h),
                         row0(out.dq, b, h), dk, dv, workspace(worker), {profile, worker},
-                        sink(b, h));
+                        sink(b, h), {one.bias, bias_gradient(b, h)});
+      }
     }
+  if (!dbias_.empty()) add_up_bias_gradients(out.dbias);
   for (std::int64_t h = 0; h < out.dsinks.count(); ++h) {
     float sum = 0;
     for (std::int64_t b = 0; b < s.b; ++b) sum += dsinks_[static_cast<std::size_t>(b * s.h + h)];
     out.dsinks.as<float>()[h] = sum;
   }
+}
+
+/// Over the batch elements and heads that share the bias.
+void PaperPlan::add_up_bias_gradients(Tensor& dbias) const {
+  const Shape& s = problem_.shape;
+  const Dims& dims = dbias.dims();
+  const std::int64_t pairs = s.q_len * s.kv_len;
+  std::fill_n(dbias.as<float>(), dbias.count(), 0.0f);
+  for (std::int64_t b = 0; b < s.b; ++b)
+    for (std::int64_t h = 0; h < s.h; ++h) {
+      float* const to = row0(dbias, dims.b == 1 ? 0 : b, dims.h == 1 ? 0 : h);
+      const float* const from = dbias_.data() + (b * s.h + h) * pairs;
+      for (std::int64_t n = 0; n < pairs; ++n) to[n] += from[n];
+    }
 }
 
 std::vector<PhaseProfile::Row> PaperPlan::profile(const Operands& io) {
@@ -197,14 +234,15 @@ class PaperKernel final : public Kernel {
 
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
-                         Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kValueDim},
+                         Feature::kSoftcap, Feature::kAlibi, Feature::kBias, Feature::kBiasGradient,
+                         Feature::kSinks, Feature::kValueDim},
             .dtypes = {Dtype::kF32},
             .max_d = kMaxHeadDim};
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
     const auto floats = static_cast<std::size_t>(workers(p, e) * worker_floats(p, e));
-    return (floats + sink_gradients(p)) * sizeof(float);
+    return (floats + sink_gradients(p) + bias_gradients(p)) * sizeof(float);
   }
 
   double predicted_flop(const Problem& p, const Execution& e) const override {

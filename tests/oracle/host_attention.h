@@ -9,84 +9,11 @@
 
 #include "core/problem.h"
 #include "core/tensor.h"
+#include "tests/oracle/defects.h"
 
 /// A plain f32 attention for testing the judge: it rounds P and dS to the dtype as fast kernels do,
 /// and can be asked to be wrong in one particular way.
 namespace flashbench::host {
-
-enum class Defect {
-  kNone,
-  kDoubleRounding,  ///< O through bf16 twice: NOT an error
-  kLastKeyDropped,
-  kCausalOffByOne,
-  kScaleOff,         ///< by 1 %
-  kHeadSwapped,      ///< query heads use the next K/V head
-  kRowUnnormalised,  ///< one row of O is not divided by its sum
-  kRescaleMissing,   ///< O is not rescaled when the running max moves
-  kDDropped,         ///< dS = P∘dP
-  kLateRowsZero,     ///< the last eighth of the rows is 0
-  kLseBase2,
-  kKeyTileDropped,   ///< dK and dV of the last 16 keys are 0
-  kOneChannel,       ///< all channels of O, dQ, dK, dV but the first are 0
-  kChannelScaled,    ///< the middle channel of each is 1 % larger
-  kChannelsSwapped,  ///< the middle channel of each changes places with its neighbour
-  kShortWeights,     ///< P and dS are rounded to f16 where f32 is promised
-  kStaleTile,        ///< 16 rows of the last head of each are those of the head before
-  // Not in kDefects, since most cases have neither a soft cap nor ALiBi nor sinks.
-  kSlopeLeftOut,      ///< dS as if scores had no soft cap
-  kSinkLeftOut,       ///< of O, LSE and the gradients but its own
-  kSinkHasValue,      ///< that of the last key
-  kSinkOfNextHead,    ///< each head takes its neighbour's
-  kLseWithoutSink,    ///< of the result; P is right
-  kSinkGradientSign,  ///< dsinks is the other way round
-  kSinkGradientOfLastBatch,
-  kAlibiTopLeft,     ///< distances as if query 0 were aligned on key 0
-  kAlibiOfNextHead,  ///< each head takes its neighbour's slope
-};
-
-inline constexpr Defect kDefects[] = {
-    Defect::kNone,       Defect::kDoubleRounding, Defect::kLastKeyDropped,  Defect::kCausalOffByOne,
-    Defect::kScaleOff,   Defect::kHeadSwapped,    Defect::kRowUnnormalised, Defect::kRescaleMissing,
-    Defect::kDDropped,   Defect::kLateRowsZero,   Defect::kLseBase2,        Defect::kKeyTileDropped,
-    Defect::kOneChannel, Defect::kChannelScaled,  Defect::kChannelsSwapped, Defect::kShortWeights,
-    Defect::kStaleTile};
-
-inline const char* name(Defect d) {
-  static constexpr const char* kNames[] = {"none",
-                                           "double rounding",
-                                           "last key dropped",
-                                           "causal off by one",
-                                           "scale off 1 %",
-                                           "head swapped",
-                                           "row unnormalised",
-                                           "rescale missing",
-                                           "D dropped",
-                                           "late rows zero",
-                                           "lse base 2",
-                                           "key tile dropped",
-                                           "all but one channel 0",
-                                           "channel x1.01",
-                                           "channels swapped",
-                                           "P in 16 bits",
-                                           "stale tile",
-                                           "slope left out",
-                                           "sink left out",
-                                           "sink has a value",
-                                           "sink of the next head",
-                                           "LSE without sink",
-                                           "sign of dsinks",
-                                           "dsinks of the last batch element",
-                                           "ALiBi aligned at the top left",
-                                           "ALiBi of the next head"};
-  return kNames[static_cast<int>(d)];
-}
-
-/// Rounding O to bf16 on the way to another dtype would be an error, and weights in 16 bits are
-/// none where all is in 16 bits.
-inline bool applies(Defect defect, Dtype dtype) {
-  if (defect == Defect::kDoubleRounding) return dtype == Dtype::kBf16;
-  return defect != Defect::kShortWeights || dtype == Dtype::kF32;
-}
 
 /// Normal inputs (Q times logit_scale), padding mask and dO as the problem asks.
 inline Inputs random_inputs(const Problem& p, float logit_scale = 1) {
@@ -112,6 +39,12 @@ inline Inputs random_inputs(const Problem& p, float logit_scale = 1) {
   if (p.sinks != Sinks::kNone)
     for (std::int64_t h = 0; h < s.h; ++h)
       in.sinks.push_back(std::log(static_cast<float>(s.kv_len)) + normal(generator));
+  if (p.bias != Bias::kNone) {
+    in.bias = Tensor(p.bias_dtype(), p.bias_dims());
+    for (std::int64_t i = 0; i < in.bias.count(); ++i)
+      in.bias.set(
+          i, generator() % 16 == 0 ? -std::numeric_limits<float>::infinity() : normal(generator));
+  }
   if (p.padding != PaddingMask::kNone) {
     std::bernoulli_distribution keep(p.mask_keep);
     for (std::int64_t i = 0; i < s.b * s.kv_len; ++i)
@@ -129,6 +62,7 @@ inline Outputs empty_outputs(const Problem& p) {
     out.dk = Tensor(p.dtype, p.shape.k_dims());
     out.dv = Tensor(p.dtype, p.shape.v_dims());
     if (p.sinks != Sinks::kNone) out.dsinks = Tensor(Dtype::kF32, p.shape.sink_dims());
+    if (p.needs_bias_gradient()) out.dbias = Tensor(p.bias_dtype(), p.bias_dims());
   }
   out.poison();
   return out;
@@ -145,6 +79,7 @@ class Attention {
 
   Outputs run() {
     for (std::int64_t h = 0; h < out_.dsinks.count(); ++h) out_.dsinks.set(h, 0);
+    dbias_.assign(static_cast<std::size_t>(out_.dbias.count()), 0.0f);
     for (std::int64_t b = 0; b < s_.b; ++b)
       for (std::int64_t h_kv = 0; h_kv < s_.h_kv; ++h_kv) {
         const std::int64_t source = defect_ == Defect::kHeadSwapped ? (h_kv + 1) % s_.h_kv : h_kv;
@@ -158,6 +93,7 @@ class Attention {
         store(out_.dk, b, h_kv, dk_.finish());
         store(out_.dv, b, h_kv, dv_.finish());
       }
+    for (std::int64_t n = 0; n < out_.dbias.count(); ++n) out_.dbias.set(n, dbias_.data()[n]);
     return std::move(out_);
   }
 
@@ -239,6 +175,20 @@ class Attention {
     return in_.alibi_slopes[static_cast<std::size_t>(b * s_.h + of)] *
            static_cast<float>(std::abs(own - j));
   }
+  /// What is added to a score afterwards.
+  float bias(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j) const {
+    if (in_.bias.empty() || defect_ == Defect::kBiasLeftOut) return 0;
+    const Dims& dims = in_.bias.dims();
+    const std::int64_t of = defect_ == Defect::kBiasOfNextHead ? h + 1 : h;
+    const float x = in_.bias.at(b % dims.b, of % dims.h, i, j);
+    return defect_ == Defect::kBiasIgnoresInfinity && std::isinf(x) ? 0 : x;
+  }
+  void add_bias_gradient(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j, float ds) {
+    if (out_.dbias.empty()) return;
+    const Dims& dims = out_.dbias.dims();
+    if (defect_ == Defect::kBiasGradientOfOneHead && (b % dims.b != b || h % dims.h != h)) return;
+    dbias_.data()[dims.index(b % dims.b, h % dims.h, i, j)] += ds;
+  }
   /// -inf: none.
   float sink(std::int64_t h) const {
     if (in_.sinks.empty() || defect_ == Defect::kSinkLeftOut)
@@ -273,6 +223,7 @@ class Attention {
   Outputs out_;
   std::vector<float> k_, v_;  // of the current K/V head
   Sums dk_, dv_;
+  std::vector<float> dbias_;
   std::vector<float> q_, s_row_, slopes_;  // of the current query row
   Sums sum_, o_;
 };
@@ -293,7 +244,7 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
     s = scale_ * dot(q_.data(), k_.data() + j * d, d);
     if (const auto cap = static_cast<float>(p_.softcap); cap > 0) s = cap * std::tanh(s / cap);
     slopes_.data()[j] = slope(s);
-    s -= penalty(b, h, i, j);
+    s += bias(b, h, i, j) - penalty(b, h, i, j);
     max = std::max(max, s_row_.data()[j]);
   }
   const bool empty = std::isinf(max);
@@ -354,8 +305,9 @@ void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i,
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     if (std::isinf(s_row_.data()[j])) continue;
     const float p = std::exp(s_row_.data()[j] - lse);
-    const float ds =
-        round(p * (dot(d_o.data(), v_.data() + j * d_v, d_v) - row_d) * slopes_.data()[j]);
+    const float before = p * (dot(d_o.data(), v_.data() + j * d_v, d_v) - row_d);
+    const float ds = round(before * slopes_.data()[j]);
+    add_bias_gradient(b, h, i, j, defect_ == Defect::kBiasGradientSloped ? ds : before);
     const auto at = static_cast<std::size_t>(j * d);
     dv_.add(round(p), d_o.data(), static_cast<std::size_t>(j * d_v), static_cast<std::size_t>(d_v));
     dk_.add(ds * scale_, q_.data(), at, columns);
