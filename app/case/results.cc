@@ -91,6 +91,7 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
   report::Result r;
   static_cast<sweep::CaseRecord&>(r) = sweep::record_of(request);
   r.command = reproduce(command, request);
+  if (!request.part.empty()) r.part = request.part;
   r.status = c.runs() ? report::Status::kOk : report::Status::kSkipped;
   if (c.skipped) {
     r.refusal = c.skipped->kind;

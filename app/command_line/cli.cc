@@ -157,6 +157,11 @@ Invocation parse_command_line(const std::vector<std::string>& argv, const Comman
     config = sweep::read_config(config_file, config_names(command));
     flags.erase(it);
   }
+  if (const auto part = flags.find("part"); part != flags.end()) {
+    if (config_file.empty()) throw UsageError("--part needs --config");
+    sweep::keep_parts(config, part->second.values[0], config_file);
+    flags.erase(part);
+  }
   return {CommandLine{&command, sweep::merge(flags, std::move(config)), std::move(config_file),
                       argv, std::move(operands), std::move(behind)},
           ""};

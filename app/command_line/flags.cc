@@ -43,7 +43,8 @@ void append(std::vector<Flag>& flags, const std::vector<Flag>& more) {
 FlagGroup workload(const FieldFlags& fields) {
   FlagGroup group{"Workload", fields.under(sweep::Heading::kWorkload)};
   append(group.flags,
-         {{"config", "FILE", "read flags from JSON; flags given here win", kComputes}});
+         {{"config", "FILE", "read flags from JSON; flags given here win", kComputes},
+          {"part", "TEXT", "of --config only the points whose name holds TEXT", kComputes}});
   return group;
 }
 
@@ -161,8 +162,8 @@ int value_count(const Flag& flag) {
 }
 
 bool may_stand_in_config(std::string_view flag) {
-  return flag != "config" && flag != "help" && flag != "version" && flag != "trace" &&
-         flag != "resume" && flag != "resume_anyway";
+  return flag != "config" && flag != "part" && flag != "help" && flag != "version" &&
+         flag != "trace" && flag != "resume" && flag != "resume_anyway";
 }
 
 }  // namespace flashbench::app

@@ -142,6 +142,9 @@ std::vector<Column> measured_columns() {
          }
          return text_of(worst);
        }},
+      {"model", [](const Result& r) { return r.part ? r.part->model : ""; }},
+      {"part", [](const Result& r) { return r.part ? r.part->name : ""; }},
+      {"layers", [](const Result& r) { return r.part ? text_of(r.part->layers) : ""; }},
   };
 }
 

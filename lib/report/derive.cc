@@ -7,6 +7,7 @@
 #include "measure/statistics.h"
 #include "report/explain.h"
 #include "report/lengths.h"
+#include "report/models.h"
 #include "report/ratio.h"
 #include "report/rises.h"
 #include "report/shares.h"
@@ -97,6 +98,7 @@ Summary summarize(std::span<const Result> results) {
     summary.lead = std::move(lengths->leads);
   }
   summary.memory_limit = memory_limits(results);
+  summary.models = model_times(results);
   return summary;
 }
 

@@ -215,11 +215,35 @@ void fields(R& r, V&& visit) {
   visit.added("predicted", r.predicted);
 }
 
+template <RecordOf<ModelTime> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("model", r.model);
+  visit("pass", r.pass);
+  visit("type", r.type);
+  visit("dtype", r.dtype);
+  visit("b", r.b);
+  visit("q_len", r.q_len);
+  visit("kv_len", r.kv_len);
+  visit("layers", r.layers);
+  visit("seconds", r.seconds);
+  visit("ci95", r.ci95);
+  visit("pct_peak", r.pct_peak);
+  visit("conclusive", r.conclusive);
+}
+
+template <RecordOf<sweep::Part> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("model", r.model);
+  visit("name", r.name);
+  visit("layers", r.layers);
+}
+
 template <RecordOf<Summary> R, typename V>
 void fields(R& r, V&& visit) {
   visit("crossover", r.crossover);
   visit.added("lead", r.lead);
   visit.added("memory_limit", r.memory_limit);
+  visit.added("models", r.models);
   visit("noise", r.noise);
   visit("between_run_spread", r.between_run_spread);
 }
@@ -230,6 +254,7 @@ void fields(R& r, V&& visit) {
 template <RecordOf<Result> R, typename V>
 void fields(R& r, V&& visit) {
   visit("command", r.command);
+  visit.added("part", r.part);
   visit("status", r.status);
   visit("reason", r.reason);
   visit.added("refusal", r.refusal);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "report/models.h"
 #include "report/ratio.h"
 #include "report/shares.h"
 #include "report/summary_lines.h"
@@ -175,6 +176,7 @@ Grid make_grid(const Report& report, std::span<const sweep::Field> table) {
   const Label label_of = [&](const Result& r) { return label(r, varying); };
   Report shown = report;
   shown.results = std::move(results);
+  grid.models = model_lines(report.summary.models);
   grid.summary = summary_lines(shown, label_of);
   grid.explanations = explanation_lines(shown, label_of);
   std::erase_if(grid.explanations, [&](const std::string& line) {

@@ -28,6 +28,7 @@ struct Grid {
   std::size_t measured = 0;  ///< the first column of what was measured
   std::vector<Row> rows;
 
+  std::vector<std::string> models;        ///< model_lines()
   std::vector<std::string> summary;       ///< summary_lines()
   std::vector<std::string> explanations;  ///< explanation_lines()
 };

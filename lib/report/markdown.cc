@@ -59,7 +59,7 @@ std::string markdown_text(const Report& report, std::span<const sweep::Field> ta
   text += "\n";
 
   text += markdown_table(grid.columns, grid.rows);
-  const std::string remarks = list(grid.summary) + list(warning_lines(report));
+  const std::string remarks = list(grid.models) + list(grid.summary) + list(warning_lines(report));
   return remarks.empty() ? text : text + "\n" + remarks;
 }
 

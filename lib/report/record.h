@@ -177,7 +177,8 @@ Check check_of(const Verdict& verdict);
 
 /// What the case is (its fields are those of the field table), and what came of it.
 struct Result : sweep::CaseRecord {
-  std::string command;  ///< a line that reproduces it
+  std::string command;              ///< a line that reproduces it
+  std::optional<sweep::Part> part;  ///< of a model; absent where no config says
   Status status = Status::kOk;
   std::optional<std::string> reason;              ///< why it was skipped or failed
   std::optional<Rejection::Kind> refusal;         ///< of a skipped one: what kind of reason that is
@@ -238,6 +239,17 @@ struct Lead {
   std::array<double, 2> interval{};  ///< that holds them all
 };
 
+/// All layers of a model together: the times of its parts, each as often as there are layers.
+struct ModelTime {
+  std::string model, pass, type, dtype;
+  std::int64_t b = 1, q_len = 1, kv_len = 1;
+  std::int64_t layers = 0;
+  double seconds = 0;
+  std::array<double, 2> ci95{};    ///< of errors of the parts that are independent
+  std::optional<double> pct_peak;  ///< of each part's own bound; absent where one has none
+  bool conclusive = true;          ///< the results of all parts are
+};
+
 /// Where a type no longer fits into memory as a parameter grows.
 struct MemoryLimit {
   std::string pass, dtype, type, parameter;
@@ -252,6 +264,7 @@ struct Summary {
   std::optional<std::vector<Crossover>> crossover;  ///< absent: no length was swept
   std::vector<Lead> lead;
   std::vector<MemoryLimit> memory_limit;
+  std::vector<ModelTime> models;
   std::optional<double> noise;  ///< the largest ci95 half-width over median among the results
   std::optional<double> between_run_spread;  ///< the largest spread among the calibrations
 };

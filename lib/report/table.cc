@@ -103,7 +103,7 @@ std::string laid_out(const Grid& grid, const Report& report) {
   if (!grid.peaks.empty()) text += grid.peaks + "\n";
   if (!grid.caption.empty()) text += grid.caption + "\n";
   if (!grid.rows.empty()) text.append("\n").append(aligned_text(grid.columns, grid.rows));
-  text += block(grid.summary) + block(grid.explanations);
+  text += block(grid.models) + block(grid.summary) + block(grid.explanations);
   for (const Result& result : report.results) {
     const Result r = published(result);
     if (r.phases)

@@ -8,6 +8,7 @@
 
 #include "core/problem.h"
 #include "kernel/execution.h"
+#include "sweep/record.h"
 
 namespace flashbench::sweep {
 
@@ -38,6 +39,8 @@ struct Case {
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;  ///< of the `paper` type
   CacheState cache = CacheState::kWarm;
+
+  Part part = {};  ///< decides nothing
 };
 
 /// Cases that differ in how they are computed only: they share their inputs and are measured

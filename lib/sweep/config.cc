@@ -99,12 +99,25 @@ void vet_name(const std::string& key, const std::string& path,
       fmt::format("{} is not the name of a flag{}", at(path, key), did_you_mean(key, known)));
 }
 
+int layers_of(const json& value, const std::string& where) {
+  constexpr int kMost = 100'000;
+  if (value.is_number_integer() && value >= 1 && value <= kMost) return value.get<int>();
+  throw UsageError(fmt::format("{} must be between 1 and {}, got {}", where, kMost, value.dump()));
+}
+
+/// `name`: of the part that the settings are of.
 Settings settings_of(const json& object, const std::string& path,
-                     const std::vector<std::string>& known) {
+                     const std::vector<std::string>& known, std::string& name,
+                     std::optional<int>& layers) {
   Settings out;
   for (const auto& [key, value] : object.items()) {
     if (is_comment(key)) {
       if (!value.is_string()) throw UsageError(fmt::format("{} must be a string", at(path, key)));
+      if (key == "name") name = value.get<std::string>();
+      continue;
+    }
+    if (key == "layers") {
+      layers = layers_of(value, at(path, key));
       continue;
     }
     vet_name(key, path, known);
@@ -137,7 +150,7 @@ std::vector<Settings> zip_of_lists(const json& lists, const std::string& path,
 }
 
 std::vector<Settings> zip_points(const json& zip, const std::string& path,
-                                 const std::vector<std::string>& known) {
+                                 const std::vector<std::string>& known, std::vector<Part>& parts) {
   const std::string where = at(path, "zip");
   std::vector<Settings> points;
   if (zip.is_object()) {
@@ -151,7 +164,8 @@ std::vector<Settings> zip_points(const json& zip, const std::string& path,
             fmt::format("{} must hold objects such as {{\"h\": 32, \"d\": 128}}, "
                         "got {}",
                         where, point.type_name()));
-      points.push_back(settings_of(point, path, known));
+      Part& part = parts.emplace_back();
+      points.push_back(settings_of(point, path, known, part.name, part.layers));
     }
   } else {
     throw UsageError(fmt::format("{} must be a list of objects or an object of lists, got {}",
@@ -173,10 +187,16 @@ SweepPlan parse_config(std::string_view text, const std::string& path,
                     path, root.type_name()));
   SweepPlan plan;
   if (root.contains("zip")) {
-    plan.zip = zip_points(root["zip"], path, known);
+    plan.zip = zip_points(root["zip"], path, known, plan.zip_parts);
     root.erase("zip");
   }
-  plan.base = settings_of(root, path, known);
+  plan.base = settings_of(root, path, known, plan.part.model, plan.part.layers);
+  for (Part& part : plan.zip_parts) {
+    part.model = plan.part.model;
+    if (part.layers && plan.part.layers)
+      throw UsageError(fmt::format("{} is given inside and outside of 'zip'", at(path, "layers")));
+    if (!part.layers) part.layers = plan.part.layers;
+  }
   for (const Settings& point : plan.zip)
     for (const auto& [key, value] : point)
       if (plan.base.contains(key))
@@ -186,6 +206,23 @@ SweepPlan parse_config(std::string_view text, const std::string& path,
 
 SweepPlan read_config(const std::string& path, const std::vector<std::string>& known) {
   return parse_config(read_text(path), path, known);
+}
+
+void keep_parts(SweepPlan& plan, const std::string& text, const std::string& path) {
+  SweepPlan kept = {plan.base, {}, plan.part, {}};
+  std::vector<std::string> names;
+  for (std::size_t n = 0; n < plan.zip_parts.size(); ++n) {
+    if (!plan.zip_parts[n].name.empty()) names.push_back(quote(plan.zip_parts[n].name));
+    if (plan.zip_parts[n].name.find(text) == std::string::npos) continue;
+    kept.zip.push_back(plan.zip[n]);
+    kept.zip_parts.push_back(plan.zip_parts[n]);
+  }
+  if (kept.zip.empty())
+    throw UsageError(fmt::format("--part {}: {} has no such point{}", quote(text), path,
+                                 names.empty()
+                                     ? ", and none with a name"
+                                     : fmt::format("; it has {}", fmt::join(names, ", "))));
+  plan = std::move(kept);
 }
 
 SweepPlan merge(const Settings& flags, SweepPlan config) {

@@ -135,8 +135,10 @@ std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
   std::vector<Group> groups;
   std::set<std::string> seen;
   std::size_t count = 0;
-  const auto add = [&](const Settings& settings, const Settings& own) {
+  const auto add = [&](const Settings& settings, const Settings& own, const Part& part) {
     std::vector<Group> expanded = expand_point(settings, defaults, table);
+    for (Group& group : expanded)
+      for (Case& c : group.cases) c.part = part;
     refuse_idle(own, expanded, table);
     for (Group& group : expanded) {
       std::erase_if(group.cases,
@@ -148,11 +150,11 @@ std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
       if (!group.cases.empty()) groups.push_back(std::move(group));
     }
   };
-  if (plan.zip.empty()) add(plan.base, {});
-  for (const Settings& point : plan.zip) {
+  if (plan.zip.empty()) add(plan.base, {}, plan.part);
+  for (std::size_t n = 0; n < plan.zip.size(); ++n) {
     Settings settings = plan.base;
-    for (const auto& [name, setting] : point) settings.insert_or_assign(name, setting);
-    add(settings, point);
+    for (const auto& [name, setting] : plan.zip[n]) settings.insert_or_assign(name, setting);
+    add(settings, plan.zip[n], plan.zip_parts.empty() ? plan.part : plan.zip_parts[n]);
   }
   refuse_idle(plan.base, groups, table);
   return groups;

@@ -16,6 +16,15 @@ using Value =
 /// "true", "4096", "0.5"; "" for null.
 std::string text_of(const Value& value);
 
+/// Which part of a model a case is, as a config says.
+struct Part {
+  std::string model;          ///< what the config calls itself
+  std::string name;           ///< "local layers, prefill"
+  std::optional<int> layers;  ///< that are computed so
+
+  bool empty() const { return model.empty() && name.empty() && !layers; }
+};
+
 /// What was computed, under the names of the flags. Fields that no arithmetic needs have no member:
 /// they are carried by name.
 struct Workload {

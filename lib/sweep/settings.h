@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include "sweep/record.h"
+
 namespace flashbench::sweep {
 
 /// What one flag or one key of a config was given, as text: numbers are parsed in one place.
@@ -19,7 +21,9 @@ using Settings = std::map<std::string, Setting, std::less<>>;
 /// A config or a command line: settings, and points that overlay them, each expanded in turn.
 struct SweepPlan {
   Settings base;
-  std::vector<Settings> zip;  ///< empty: the base alone
+  std::vector<Settings> zip = {};    ///< empty: the base alone
+  Part part = {};                    ///< of a model, as the config says
+  std::vector<Part> zip_parts = {};  ///< likewise of each point; empty: as the base
 };
 
 /// `flags` win over `config`, inside its zip points too.

@@ -12,6 +12,7 @@
     memory    peak resident memory of each type
     samples   every sample, relative to its median
     heatmap   share of the peak (or speed) over a two-parameter sweep
+    models    share of the peak of all layers of a model, a bar each: of configs that say `layers`
 
 --only speed,roofline draws some. What was not run or failed its check is marked, never drawn as 0.
 """
@@ -28,6 +29,7 @@ import reports as rp  # noqa: E402
 try:
     from figures import DASHES, GREY, Figure, Style, has, plain_numbers
     from plot_lines import draw_memory, draw_speed, draw_speedup, split
+    from plot_models import draw_models
 except ImportError:
     sys.exit(f"{sys.argv[0]}: matplotlib is missing: pip install matplotlib")
 
@@ -207,6 +209,7 @@ KINDS = {
     "memory": draw_memory,
     "samples": draw_samples,
     "heatmap": draw_heatmap,
+    "models": draw_models,
 }
 
 
@@ -219,7 +222,7 @@ def draw(reports, folder, formats, only):
     for kind, function in KINDS.items():
         if kind not in only:
             continue
-        extra = (reports,) if kind == "roofline" else ()
+        extra = (reports,) if kind in ("roofline", "models") else ()
         for name, figure in function(sweep, style, *extra):
             paths += figure.save(folder, name, machine, formats)
     return paths

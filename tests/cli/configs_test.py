@@ -22,13 +22,16 @@ CASES = {
     "llama3_8b": 2 * 2 * 4,
     "mistral_7b": 2 * (3 + 4),
     "origin": 2 * 2,
+    "phi3": 2 * (3 + 3),
     "quick": 2 * (3 + 1 + 1),
     "qwen2_5_7b": 2 * (3 + 4),
+    "qwen3_8b": 2 * (3 + 4),
     "vit_l16": 2 * 2,
     "whisper_large": 2 * 5,
 }
 HAVE_DECODE = {"bloom_7b1", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b", "mistral_7b",
-               "qwen2_5_7b", "whisper_large"}
+               "phi3", "qwen2_5_7b", "qwen3_8b", "whisper_large"}
+NO_MODELS = {"flash_attention_2", "flash_attention_3", "origin", "quick"}
 ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+))")
 
 
@@ -49,6 +52,17 @@ class Configs(CliTest):
             if isinstance(config.get("zip"), list):
                 for point in config["zip"]:
                     self.assertTrue(point.get("name"), f"{path.name}: {point}")
+
+    def test_every_model_says_how_many_layers_compute_each_part(self):
+        for path in CONFIGS:
+            config = json.loads(path.read_text())
+            points = config["zip"] if isinstance(config.get("zip"), list) else [{}]
+            layers = {config.get("layers", point.get("layers")) for point in points}
+            if path.stem in NO_MODELS:
+                self.assertEqual(layers, {None}, path.name)
+            else:
+                self.assertNotIn(None, layers, path.name)
+                self.assertRegex(config["source"], r"(num_hidden_layers|n_layer|coder_layers) \d", path.name)
 
     def test_every_config_expands(self):
         for name, cases in CASES.items():

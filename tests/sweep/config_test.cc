@@ -71,6 +71,10 @@ TEST(Config, RefusesWhatALenientReaderWouldGuessAt) {
       {R"({"zip": {"h": 3}})", "must be a list"},
       {R"({"zip": [{"zip": 3}]})", "'zip' cannot stand here"},
       {R"({"h": 3, "zip": [{"h": 3}]})", "inside and outside of 'zip'"},
+      {R"({"layers": 3, "zip": [{"layers": 3}]})", "'layers' is given inside and outside of 'zip'"},
+      {R"({"layers": 0})", "'layers' must be between 1 and 100000, got 0"},
+      {R"({"layers": 1.5})", "'layers' must be between 1 and 100000, got 1.5"},
+      {R"({"layers": "3"})", "'layers' must be between 1 and 100000, got \"3\""},
   };
   for (const auto& c : cases)
     EXPECT_THAT(error_of(c.text),
@@ -122,6 +126,34 @@ TEST(Config, AFlagOverridesTheFileInsideItsZipToo) {
   const SweepPlan plan = merge(flags, parse(R"({"b": 2, "zip": [{"h": 4, "d": 64}, {"d": 8}]})"));
   EXPECT_THAT(plan.base.at("d").values, ElementsAre("32"));
   for (const Settings& point : plan.zip) EXPECT_EQ(point.count("d"), 0u);
+}
+
+TEST(Config, EveryCaseOfAPointIsThatPartOfTheModel) {
+  const std::vector<Group> groups = expand(parse(R"({"name": "M", "h": 2, "d": 8, "q_len": [4, 8],
+                "zip": [{"name": "local", "layers": 5, "window_left": 1}, {"layers": 1}]})"),
+                                           Defaults{});
+  ASSERT_EQ(groups.size(), 4u);
+  const Part& local = groups[1].cases[0].part;
+  EXPECT_EQ(local.model, "M");
+  EXPECT_EQ(local.name, "local");
+  EXPECT_EQ(local.layers, 5);
+  EXPECT_EQ(groups[3].cases[0].part.layers, 1);
+  const Part all =
+      expand(parse(R"({"name": "M", "layers": 7, "d": 8})"), Defaults{})[0].cases[0].part;
+  EXPECT_EQ(all.layers, 7);
+}
+
+TEST(Config, OnlyThePointsThatAreAskedFor) {
+  const char* const text =
+      R"({"zip": [{"name": "prefill", "q_len": 8}, {"name": "decode", "q_len": 1},
+                                       {"q_len": 3}]})";
+  SweepPlan plan = parse(text);
+  keep_parts(plan, "fill", "c.json");
+  ASSERT_EQ(plan.zip.size(), 1u);
+  EXPECT_THAT(plan.zip[0].at("q_len").values, ElementsAre("8"));
+  EXPECT_EQ(plan.zip_parts[0].name, "prefill");
+  plan = parse(text);
+  EXPECT_THROW(keep_parts(plan, "encoder", "c.json"), UsageError);
 }
 
 TEST(Config, AMissingFileAFolderAndAnEndlessFileAreUsageErrors) {

@@ -35,7 +35,7 @@ TEST(Flags, ReproduceEveryFieldThatDiffersFromTheDefault) {
 TEST(Flags, OfHowACaseIsComputedFollowTheProblem) {
   Case c;
   c.type = AttentionType::kPaper;
-  c.backend = kProcessor;
+  c.backend.emplace(kProcessor);
   c.isa = Isa::kAvx2;
   c.kernel = "paper";
   c.threads = 3;
