@@ -45,7 +45,8 @@ std::optional<std::string> broken_promise(const RoutedCase& c, const Outputs& on
   if (adds_in_a_fixed_order(c))
     same.insert(same.end(), {{"dq", same_bits(one.dq, other.dq)},
                              {"dk", same_bits(one.dk, other.dk)},
-                             {"dv", same_bits(one.dv, other.dv)}});
+                             {"dv", same_bits(one.dv, other.dv)},
+                             {"dbias", same_bits(one.dbias, other.dbias)}});
   for (const auto& [tensor, equal] : same)
     if (!equal)
       return fmt::format("{} depends on the order of execution, and {} promises equal bits", tensor,

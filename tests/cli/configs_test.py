@@ -24,11 +24,12 @@ CASES = {
     "origin": 2 * 2,
     "quick": 2 * (3 + 1 + 1),
     "qwen2_5_7b": 2 * (3 + 4),
+    "t5_base": 2 * (2 + 2 + 1 + 2 + 1),
     "vit_l16": 2 * 2,
     "whisper_large": 2 * 5,
 }
 HAVE_DECODE = {"bloom_7b1", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b", "mistral_7b",
-               "qwen2_5_7b", "whisper_large"}
+               "qwen2_5_7b", "t5_base", "whisper_large"}
 ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+))")
 
 

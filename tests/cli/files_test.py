@@ -125,23 +125,23 @@ class Inputs(CliTest):
 
     def test_a_tensor_that_is_not_read_is_named(self):
         tensors = read_safetensors(DATA / "tiny_f32.safetensors")
-        tensors["bias"] = ("F32", [7], struct.pack("<7f", *range(7)))
-        write_safetensors(self.folder / "biased.safetensors", tensors)
+        tensors["gate"] = ("F32", [7], struct.pack("<7f", *range(7)))
+        write_safetensors(self.folder / "gated.safetensors", tensors)
         for command in ("forward", "backward", "check", "bench"):
             fast = FAST if command == "bench" else []
-            done = self.expect(0, command, "--input", "biased.safetensors", "--json", "r.json", *fast)
-            notes = [line for line in done.stderr.splitlines() if "biased.safetensors holds" in line]
+            done = self.expect(0, command, "--input", "gated.safetensors", "--json", "r.json", *fast)
+            notes = [line for line in done.stderr.splitlines() if "gated.safetensors holds" in line]
             self.assertEqual(len(notes), 1, done.stderr)
-            self.assertIn("'bias', which is not read", notes[0])
+            self.assertIn("'gate', which is not read", notes[0])
             results = json.loads((self.folder / "r.json").read_text())["results"]
-            named = [r for r in results if any("'bias'" in w for w in r["warnings"])]
+            named = [r for r in results if any("'gate'" in w for w in r["warnings"])]
             self.assertTrue(named, command)
         self.expect(0, "forward", "--input", DATA / "tiny_f32.safetensors", "--output", "o.safetensors")
-        external = dict(read_safetensors(self.folder / "o.safetensors"), dbias=tensors["bias"])
+        external = dict(read_safetensors(self.folder / "o.safetensors"), dgate=tensors["gate"])
         write_safetensors(self.folder / "external.safetensors", external)
         done = self.expect(0, "check", "--input", DATA / "tiny_f32.safetensors", "--external",
                            "external.safetensors")
-        self.assertIn("external.safetensors holds 'dbias', which is not read", done.stderr)
+        self.assertIn("external.safetensors holds 'dgate', which is not read", done.stderr)
         done = self.expect(0, "check", "--input", DATA / "tiny_f32.safetensors", "--external",
                            "o.safetensors")
         self.assertNotIn("not read", done.stderr)
@@ -239,6 +239,43 @@ class Inputs(CliTest):
             changed = ("F32", shape, struct.pack("<2f", *numbers))
             write_safetensors(self.folder / "changed.safetensors", {**outputs, "dsinks": changed})
             self.expect(code, *check, "changed.safetensors")
+
+    def test_biases_that_do_not_fit(self):
+        self.refuse("forward", *TINY, "--bias", "nofile", says=["nofile", "cannot be read"])
+        self.refuse("forward", "--input", self.bundle(), "--bias_name", "x", says="'x'")
+        self.refuse("backward", "--input", self.bundle(), "--bias_grad", says="--bias_grad needs a bias")
+
+        def refuse(shape, says, dtype="F32", at=0, value=0.0):
+            numbers = [0.0] * math.prod(shape)
+            numbers[at : at + 1] = [value]
+            data = struct.pack(f"<{len(numbers)}{'f' if dtype == 'F32' else 'e'}", *numbers)
+            self.refuse("forward", "--input", self.bundle(bias=(dtype, shape, data)), says=says)
+
+        refuse([1, 2, 32], "'bias' has shape [1, 2, 32]; a bias must be [b or 1, h or 1, q_len, kv_len]")
+        refuse([1, 1, 32, 31], ["so kv_len is 31", "has kv_len 32"])
+        refuse([1, 3, 32, 32], ["so h is 3", "has h 2"])
+        refuse([1, 1, 32, 32], "holds F16; a bias must be F32", dtype="F16")
+        for value, word in ((math.nan, "a NaN"), (math.inf, "+inf"), (-3e38, "-3e+38")):
+            refuse([1, 2, 32, 32], [f"'bias' holds {word} at [b, h, q, kv] = [0, 1, 2, 3]", "-inf, which hides"],
+                   at=32 * 32 + 2 * 32 + 3, value=value)
+
+    def test_a_bias_of_a_file_is_used_unless_a_flag_says_none(self):
+        asked = [*TINY, "--bias", "random", "--bias_shape", "1x1", "--bias_grad"]
+        self.expect(0, "backward", *asked, "--save_inputs", "in.safetensors", "--output", "out.safetensors")
+        inputs, outputs = (read_safetensors(self.folder / f"{name}.safetensors") for name in ("in", "out"))
+        self.assertEqual(inputs["bias"][:2], ("F32", [1, 1, 32, 32]))
+        self.assertEqual(outputs["dbias"][:2], ("F32", [1, 1, 32, 32]))
+        check = ["check", "--input", "in.safetensors", "--external"]
+        self.assertIn("dbias", self.expect(0, *check, "out.safetensors").stdout)
+        self.refuse(*check, "out.safetensors", "--bias", "none", says=["out.safetensors", "'dbias'", "no bias"])
+        (kind, shape, data) = outputs.pop("dbias")
+        write_safetensors(self.folder / "without.safetensors", outputs)
+        self.assertNotIn("dbias", self.expect(0, *check, "without.safetensors").stdout)
+        self.expect(1, *check, "without.safetensors", "--bias", "none")
+        self.refuse(*check, "without.safetensors", "--bias_grad", says="--bias_grad asks for dbias")
+        for changed in (data[:-4] + struct.pack("<f", 9.0), data[:-4] + struct.pack("<f", math.nan)):
+            write_safetensors(self.folder / "changed.safetensors", {**outputs, "dbias": (kind, shape, changed)})
+            self.expect(1, *check, "changed.safetensors")
 
     def test_masks_that_do_not_fit(self):
         self.refuse("forward", *TINY, "--mask", DATA / "tiny_mask.npy", says="tiny_mask.npy")

@@ -6,7 +6,7 @@ import re
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-TABLE = ("lib/sweep/problem_rows.cc", "lib/sweep/tensor_rows.cc", "lib/sweep/execution_rows.cc")
+TABLE = tuple(f"lib/sweep/{part}_rows.cc" for part in ("problem", "score", "tensor", "execution"))
 
 # A file may name a field or two by what it means to it: a message about --kv_len is no list.
 MOST = 3
