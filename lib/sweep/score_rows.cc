@@ -104,8 +104,8 @@ constexpr Field kRows[] = {
      .label = alibi_label, .needs = Feature::kAlibi,
      .recorded = in_workload<kAlibi>(words_of<Alibi>), .shown = {.phrase = "{} ALiBi"}},
     {.name = "bias", .value = "B",
-     .help = "added to the scores of pairs, -inf hides one: none, random (1 of 16 pairs hidden) or "
-             "FILE (default: none)",
+     .help = "what is added to each score, where -inf hides the pair: none, random (hides 1 pair in "
+             "16) or FILE (default: none)",
      .rank = {3, 4, 0, 1}, .parse = parse_word_or_file<kBias, kBiasFile>,
      .text = word_or_file<kBias, kBiasFile>, .said = says_word_or_file<kBias, kBiasFile>,
      .label = bias_label, .needs = Feature::kBias,
