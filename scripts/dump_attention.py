@@ -16,7 +16,8 @@ dictionary for the model's forward. For a randomly initialised GPT-2, say:
 
 Calls with a soft cap (Gemma 2) or sinks (gpt-oss) are taken, too: transformers makes them without
 that function, in its "eager" attention, the only one that such a model has. ALiBi is read off a
-mask of floats (Falcon); Bloom and MPT add theirs where nobody else sees it.
+mask of floats (Falcon); Bloom and MPT add theirs where nobody else sees it. A mask that is none of
+these, of floats or not, becomes a bias.
 
 How it works: torch.nn.functional.scaled_dot_product_attention, through which PyTorch's own modules
 and most libraries go, is replaced while the model runs. Inside another program:
@@ -28,8 +29,8 @@ and most libraries go, is replaced while the model runs. Inside another program:
     save(found, "qkv.safetensors")
 
 The script ends with the flashbench command that takes the file: whether attention was causal, its
-window, its scale and its soft cap are flags there, not tensors; sinks and the slopes of ALiBi are
-in the file. With --with-output, what PyTorch computes from the same tensors goes to a second file:
+window, its scale and its soft cap are flags there, not tensors; sinks, the slopes of ALiBi and a
+bias are in the file. With --with-output, what PyTorch computes from the same tensors goes to a second file:
 `flashbench check --input qkv.safetensors --external FILE`.
 """
 
@@ -37,17 +38,18 @@ import argparse
 import contextlib
 import importlib
 import os
+import pathlib
 import sys
 
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "common"))
+from attn_mask import adds_something, alibi_of, band, bias_of, split_mask  # noqa: E402
+from refused import Refused  # noqa: E402
+
 _attention = F.scaled_dot_product_attention
-
-
-class Refused(Exception):
-    """What cannot be dumped, and why, in one line."""
 
 
 def attention(query, key, value, softcap=None, sinks=None, **options):
@@ -85,6 +87,7 @@ class Call:
         self.softcap = None  # of scaled scores
         self.sinks = None  # [h], logits
         self.alibi = None  # [b, h], slopes
+        self.bias = None  # [b or 1, h or 1, q_len, kv_len], -inf: hidden
         self.options = {}  # to call it again
 
     def record(self, q, k, v, o, options):
@@ -97,99 +100,21 @@ class Call:
         self.scale, self.softcap = options.get("scale"), options.get("softcap")
         if options.get("sinks") is not None:
             self.sinks = options["sinks"].detach().float().clone()
-        self.causal, self.window_left, self.window_right, self.keep = split_mask(options, q, k)
-        self.alibi = alibi_of(options.get("attn_mask"), q, k)
+        self.record_mask(options, q, k)
         if o.requires_grad:
             o.register_hook(self._set_do)
 
+    def record_mask(self, options, q, k):
+        """As flags and slopes where these say all of it, else as a bias."""
+        mask, visible = options.get("attn_mask"), split_mask(options, q, k)
+        if visible is not None:
+            self.causal, self.window_left, self.window_right, self.keep = visible
+            self.alibi = alibi_of(mask, q, k)
+        if visible is None or (self.alibi is None and adds_something(mask)):
+            self.bias = bias_of(mask, q, k)
+
     def _set_do(self, gradient):
         self.do = gradient.detach().clone()
-
-
-def distances(q_len, kv_len):
-    """[q_len, kv_len], of keys from a query's own on; queries are aligned with the last keys."""
-    return torch.arange(kv_len) - (torch.arange(q_len)[:, None] + (kv_len - q_len))
-
-
-def band(q_len, kv_len, left, right):
-    """flashbench's windows: a query sees so many keys before and after its own; None: all of them.
-    True = sees."""
-    distance = distances(q_len, kv_len)
-    sees = torch.ones(q_len, kv_len, dtype=torch.bool)
-    if left is not None:
-        sees &= -left <= distance
-    if right is not None:
-        sees &= distance <= right
-    return sees
-
-
-def bands(sees):
-    """(left, right) that masks [b, 1, q_len, kv_len] may be made of, the simplest first."""
-    q_len, kv_len = sees.shape[-2:]
-    yield None, None
-    yield None, 0
-    seen = distances(q_len, kv_len).broadcast_to(sees.shape)[sees]
-    if len(seen):
-        left, right = max(-int(seen.min()), 0), max(int(seen.max()), 0)
-        yield left, 0
-        yield left, None
-        yield None, right
-        yield left, right
-
-
-def seen_by(mask):
-    """True where attn_mask lets a query see a key: what is added to other scores is very low."""
-    mask = mask.detach()
-    return mask if mask.dtype == torch.bool else mask > torch.finfo(mask.dtype).min
-
-
-def alibi_of(mask, q, k):
-    """Slopes [b, h] of the ALiBi in attn_mask, None where it adds nothing, or Refused. What a row
-    has besides, as where positions count from the first key, changes no probability."""
-    if mask is None or mask.dtype == torch.bool or not mask[seen_by(mask)].any():
-        return None
-    mask = mask.detach().cpu().broadcast_to(*q.shape[:3], k.shape[2])
-    sees = seen_by(mask)
-
-    def about_its_mean(x):  # of each row
-        x = torch.where(sees, x.double(), 0)
-        mean = x.sum(-1, keepdim=True) / sees.sum(-1, keepdim=True).clamp(min=1)
-        return torch.where(sees, x - mean, 0)
-
-    bias = about_its_mean(mask)
-    near = about_its_mean(-distances(*mask.shape[2:]).abs().expand_as(mask))
-    slopes = (near * bias).sum((-2, -1)) / near.square().sum((-2, -1)).clamp(min=1)
-    # Rounded to 16 bits, far keys would be off by more than any kernel may be.
-    if (bias - slopes[..., None, None] * near).abs().max() > 1e-6 * bias.abs().max():
-        raise Refused("attn_mask holds biases; only masks (0 and -inf) and ALiBi can be dumped")
-    return slopes.float()
-
-
-def split_mask(options, q, k):
-    """(causal, window_left, window_right, keep) that mean the same as PyTorch's is_causal and
-    attn_mask, or Refused."""
-    b, q_len, kv_len = q.shape[0], q.shape[2], k.shape[2]
-    if options.get("is_causal") and q_len != kv_len:
-        raise Refused(
-            f"is_causal with q_len {q_len} and kv_len {kv_len}: PyTorch aligns that mask at the "
-            "top left, flashbench at the bottom right"
-        )
-    mask = options.get("attn_mask")
-    if mask is None:
-        return bool(options.get("is_causal")), None, None, None
-    sees = seen_by(mask).cpu().broadcast_to(b, q.shape[1], q_len, kv_len)
-    keep = sees[:, 0].any(dim=1)  # keys that no query sees are hidden either way
-    for left, right in bands(sees[:, :1]):
-        allowed = band(q_len, kv_len, left, right)
-        unseen = ~allowed.any(dim=0)  # whatever the band hides from all may be kept
-        if torch.equal(sees, (keep[:, None, None, :] & allowed).broadcast_to(sees.shape)):
-            kept = None if (keep | unseen).all() else keep.to(torch.uint8)
-            causal = right == 0
-            return causal, left, (None if causal else right), kept
-    raise Refused(
-        "attn_mask is neither causal nor a window nor padding nor all of these; only those can be "
-        "dumped"
-    )
 
 
 @contextlib.contextmanager
@@ -274,23 +199,27 @@ def write(tensors, path):
 
 
 def save(found, path):
-    """Writes q, k, v and, where the call had them, mask, sinks, slopes and do."""
+    """Writes q, k, v and, where the call had them, mask, sinks, slopes, bias and do."""
     tensors = {"q": found.q, "k": found.k, "v": found.v, "mask": found.keep, "do": found.do}
-    write(dict(tensors, sinks=found.sinks, alibi_slopes=found.alibi), path)
+    write(dict(tensors, sinks=found.sinks, alibi_slopes=found.alibi, bias=found.bias), path)
 
 
 def save_output(found, path):
-    """Writes o and, with do, dq, dk, dv and dsinks as PyTorch computes them from the same
+    """Writes o and, with do, dq, dk, dv, dsinks and dbias as PyTorch computes them from the same
     tensors."""
-    leaves = [found.q, found.k, found.v, found.sinks]
-    q, k, v, sinks = (
+    leaves = [found.q, found.k, found.v, found.sinks, found.bias]
+    q, k, v, sinks, bias = (
         None if x is None else x.clone().requires_grad_(found.do is not None) for x in leaves
     )
-    o = attention(q, k, v, **dict(found.options, sinks=sinks))
+    options = dict(found.options, sinks=sinks)
+    if bias is not None:
+        options["attn_mask"] = bias
+    o = attention(q, k, v, **options)
     if found.do is not None:
         o.backward(found.do)
-    dsinks = None if sinks is None else sinks.grad
-    write({"o": o, "dq": q.grad, "dk": k.grad, "dv": v.grad, "dsinks": dsinks}, path)
+    dsinks, dbias = (None if x is None else x.grad for x in (sinks, bias))
+    gradients = {"dq": q.grad, "dk": k.grad, "dv": v.grad, "dsinks": dsinks, "dbias": dbias}
+    write(dict(gradients, o=o), path)
 
 
 def demo(args):

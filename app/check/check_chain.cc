@@ -67,6 +67,11 @@ std::vector<ChainCase> chain_suite() {
   narrow_values.shape.own_d_v = 5, narrow_values.sinks = Sinks::kRandom;
   Problem alibi = chain_problem(kGrouped, true, kRandom);
   alibi.alibi = Alibi::kStandard, alibi.softcap = 2;
+  Problem bias = chain_problem(kGrouped, true, kRandom);
+  bias.bias = Bias::kRandom, bias.bias_grad = true;
+  Problem bias_of_all = chain_problem(kGrouped, false, kNone);  // one for all heads: dbias is a sum
+  bias_of_all.bias = Bias::kRandom, bias_of_all.bias_shape = BiasShape::kShared;
+  bias_of_all.bias_grad = true, bias_of_all.softcap = 2, bias_of_all.sinks = Sinks::kRandom;
   Problem sinks_alone = chain_problem(kFewKeys, true, kNone);
   sinks_alone.sinks = Sinks::kRandom, sinks_alone.window_left = 5, sinks_alone.softcap = 1.5;
   return {{"gradient_chain/full", chain_problem(kPlain, false, kNone)},
@@ -78,6 +83,8 @@ std::vector<ChainCase> chain_suite() {
           {"gradient_chain/value_dim", value_dim},
           {"gradient_chain/narrow_values_sinks", narrow_values},
           {"gradient_chain/alibi_softcap", alibi},
+          {"gradient_chain/bias", bias},
+          {"gradient_chain/bias_softcap_sinks", bias_of_all},
           {"gradient_chain/sinks", sinks},
           {"gradient_chain/sinks_alone_window_softcap", sinks_alone},
           {"gradient_chain/grouped_heads", chain_problem(kGrouped, true, kRandom)},

@@ -224,7 +224,13 @@ class Check {
   std::vector<Checked> checked_;
 };
 
-/// The problem that an external file answers: with gradients if it holds any.
+bool holds_gradients(const Outputs& out) {
+  for (const Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias})
+    if (!gradient->empty()) return true;
+  return false;
+}
+
+/// The problem that an external file answers: with the gradients that it holds.
 Problem external_problem(const CheckRequest& request, const Backends& backends,
                          const sweep::Case& c, Outputs& out) {
   sweep::Group group{{c}};
@@ -233,15 +239,21 @@ Problem external_problem(const CheckRequest& request, const Backends& backends,
   if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
   Problem p = route_group(group, given, backends).problem;
   out = data::read_outputs(request.external, p);
-  const bool gradients =
-      !out.dq.empty() || !out.dk.empty() || !out.dv.empty() || !out.dsinks.empty();
+  const bool gradients = holds_gradients(out);
   if (pass_given && p.needs_gradients() && !gradients)
     throw UsageError(
         fmt::format("{}: --pass {} asks for gradients, but it holds none of dq, dk, "
-                    "dv and dsinks",
+                    "dv, dsinks and dbias",
                     request.external, name(p.pass)));
-  if (gradients && p.needs_gradients()) return p;
-  for (Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks}) *gradient = Tensor();
+  if (p.needs_bias_gradient() && out.dbias.empty())
+    throw UsageError(
+        fmt::format("{}: --bias_grad asks for dbias, which it does not hold", request.external));
+  if (gradients && p.needs_gradients()) {
+    p.bias_grad = !out.dbias.empty();
+    return p;
+  }
+  for (Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias})
+    *gradient = Tensor();
   group.cases[0].problem.pass = Pass::kForward;
   return route_group(group, given, backends).problem;
 }

@@ -18,8 +18,9 @@ namespace {
 
 using report::Status;
 
-constexpr std::string_view kSinkGradient = "dsinks";
-constexpr std::string_view kTensors[] = {"o", "lse", "dq", "dk", "dv", kSinkGradient};
+constexpr std::string_view kTensors[] = {"o", "lse", "dq", "dk", "dv", "dsinks", "dbias"};
+/// Those that few cases have.
+constexpr std::string_view kRareTensors[] = {"dsinks", "dbias"};
 
 /// A row of the table: the cases whose names begin alike.
 struct Row {
@@ -63,8 +64,15 @@ std::string worst_text(const Row& row, std::string_view tensor) {
   return std::isinf(it->second) ? "NaN" : report::human_ratio(it->second) + "x";
 }
 
-/// Few cases have sinks: without one of them there is no column for their gradient.
-bool has_sinks(const Row& row) { return row.worst.contains(std::string(kSinkGradient)); }
+/// Each has a column but where no case has it.
+std::vector<std::string_view> tensors_of(const std::vector<Row>& rows) {
+  std::vector<std::string_view> tensors(std::begin(kTensors), std::end(kTensors));
+  for (const std::string_view rare : kRareTensors)
+    if (std::none_of(rows.begin(), rows.end(),
+                     [&](const Row& row) { return row.worst.contains(std::string(rare)); }))
+      std::erase(tensors, rare);
+  return tensors;
+}
 
 std::string verdict_text(const Row& row) {
   if (row.failed > 0) return fmt::format("FAIL ({} of {})", row.failed, row.cases());
@@ -80,8 +88,7 @@ std::string table(std::vector<Row> rows) {
   if (!std::all_of(rows.begin(), rows.end(), skipped)) std::erase_if(rows, skipped);
   std::size_t width = 4;
   for (const Row& row : rows) width = std::max(width, row.name.size());
-  std::vector<std::string_view> tensors(std::begin(kTensors), std::end(kTensors));
-  if (std::none_of(rows.begin(), rows.end(), has_sinks)) std::erase(tensors, kSinkGradient);
+  const std::vector<std::string_view> tensors = tensors_of(rows);
   std::string text = fmt::format("{:<{}}  {:>5}", "case", width, "cases");
   for (const std::string_view tensor : tensors)
     text += fmt::format("  {:>6}", report::tensor_label(tensor));

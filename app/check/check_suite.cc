@@ -202,6 +202,9 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   const std::string sinks = std::string(kVariantDefaults) + "sinks=random ";
   all.add(kSinks, sinks + std::string(kFastTypes));
   all.add(kSinks, sinks + std::string(kPaperType), "_paper");
+  const std::string bias = std::string(kVariantDefaults) + "bias=random bias_grad=true ";
+  all.add(kBiases, bias + std::string(kFastTypes));
+  all.add(kBiases, bias + std::string(kPaperType), "_paper");
   if (!leaves_no_isas(narrow, backends))
     all.add(kLevels, masks + std::string(kFastTypes) + every_isa(backends));
   all.add(kSizes, kFastTypes);

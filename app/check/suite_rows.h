@@ -140,6 +140,41 @@ inline constexpr Row kAlibis[] = {
     {"alibi_and_decode",
      "h=4 q_len=1,3 kv_len=257,1100 d=64,33 mask=none,random pass=forward,both"},
 };
+// One pair in 16 is hidden, so that of few keys some rows lose all. dbias is summed over what
+// shares a bias: heads, batch elements, or both.
+inline constexpr Row kBiases[] = {
+    {"bias", "q_len=90 kv_len=110 d=64,33 causal=false,true mask=none,random"},
+    {"bias_of_every_shape",
+     "b=2 h=6 h_kv=2 q_len=40 kv_len=56 d=32 bias_shape=1x1,1xh,bx1,bxh causal=false,true"},
+    {"bias_without_its_gradient", "q_len=65 kv_len=130 d=64 bias_grad=false causal=false,true"},
+    {"bias_summed_by_many_threads",
+     "b=3 h=5 q_len=70 kv_len=90 d=32 bias_shape=1x1,bx1 threads=3,7 causal=true"},
+    {"bias_summed_in_a_fixed_order",
+     "b=2 q_len=200 kv_len=130 d=64 bias_shape=1x1,bxh deterministic=true"},
+    {"bias_that_hides_all_that_is_left",
+     "b=3 h=8 q_len=50 kv_len=1,2 d=8 bias_shape=1x1,bxh do=ones,random"},
+    {"bias_beside_rows_that_see_nothing",
+     "q_len=100 kv_len=37 d=32 causal=true do=ones,random mask=none,random"},
+    {"bias_and_nothing_kept", "q_len=40 kv_len=60 d=32 mask=random mask_keep=0"},
+    {"bias_and_few_kept", "b=2 q_len=70 kv_len=500 d=32 mask=random mask_keep=0.01"},
+    {"bias_of_real_tensors",
+     "q_len=70 kv_len=150 d=64 causal=true do=ones,random "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
+    {"bias_and_large_scores", "q_len=70 kv_len=150 d=64 scale=-3,0,12,1e8 causal=false,true"},
+    {"bias_and_window",
+     "h=4 q_len=200 kv_len=260 d=64 window_left=63 window_right=9 mask=none,random"},
+    {"bias_and_softcap", "q_len=90 kv_len=110 d=64 softcap=0.5,20 causal=true mask=none,random"},
+    {"bias_and_alibi", "q_len=90 kv_len=110 d=64 alibi=standard causal=true mask=none,random"},
+    {"bias_and_sinks", "q_len=90 kv_len=110 d=64 sinks=random causal=true mask=none,random"},
+    {"bias_and_value_dim", "q_len=90 kv_len=110 d=64 d_v=40,96 causal=true mask=none,random"},
+    {"bias_softcap_alibi_sinks_and_window",
+     "h=4 q_len=200 kv_len=260 d=64 softcap=5 alibi=standard sinks=random causal=true "
+     "window_left=63"},
+    {"bias_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=false,true"},
+    {"bias_and_decode", "h=4 q_len=1,3 kv_len=257,1100 d=64,33 mask=none,random pass=forward,both"},
+    {"bias_sinks_alibi_and_decode",
+     "h=4 q_len=1 kv_len=257 d=64 d_v=48 sinks=random alibi=standard pass=forward,both"},
+};
 // Narrower and wider than Q and K, with tails on either side.
 inline constexpr Row kValueDims[] = {
     {"value_dim", "q_len=65 kv_len=110 d=64 d_v=1,7,33,128,320 causal=false,true mask=none,random"},
@@ -172,6 +207,9 @@ inline constexpr Row kLevels[] = {
     {"every_isa_value_dim", "h=2 h_kv=1 q_len=65 kv_len=130 d=33 d_v=64,130"},
     {"every_isa_value_dim_decode", "h=2 h_kv=1 q_len=1 kv_len=130 d=64 d_v=40 pass=forward,both"},
     {"every_isa_alibi", "h=2 h_kv=1 q_len=65 kv_len=330 d=64 alibi=standard sinks=random"},
+    {"every_isa_bias", "h=2 h_kv=1 q_len=65 kv_len=330 d=64 bias=random bias_grad=true"},
+    {"every_isa_bias_decode",
+     "h=2 h_kv=1 q_len=1 kv_len=200 d=128 bias=random bias_grad=true pass=forward,both"},
     {"every_isa_sinks", "h=2 h_kv=1 q_len=65 kv_len=130 d=64 sinks=random"},
     {"every_isa_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128 pass=forward,both"},
 };

@@ -65,7 +65,7 @@ FlagGroup tensors(const FieldFlags& fields) {
   append(group.flags,
          {
              {"external", "FILE",
-              "verify these o, lse, dq, dk, dv, dsinks of --input, from any library", kCheck},
+              "verify these o, lse, dq, dk, dv, dsinks, dbias of --input, from any library", kCheck},
              {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
              {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
               kSingle},

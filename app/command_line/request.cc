@@ -122,7 +122,7 @@ std::vector<std::string> files_read(const CommandLine& line, const RunRequest& r
   std::set<std::string> files = {line.config};
   for (const sweep::Group& group : run.groups) {
     const InputFiles& f = group.problem().files;
-    files.insert({f.bundle, f.q, f.k, f.v, f.d_o, f.mask});
+    files.insert({f.bundle, f.q, f.k, f.v, f.d_o, f.mask, f.sinks, f.alibi, f.bias});
   }
   return {files.begin(), files.end()};
 }

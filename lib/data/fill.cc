@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "data/philox.h"
 
@@ -55,6 +56,11 @@ constexpr float uniform(std::uint32_t first, std::uint32_t) {
 constexpr float positive(std::uint32_t first, std::uint32_t second) {
   const float x = normal_like(first, second);
   return x < 0 ? -x : x;
+}
+
+/// A value's last 4 bits are as good as independent of it.
+constexpr float hiding_1_of_16(std::uint32_t first, std::uint32_t second) {
+  return (second & 15u) == 0 ? -std::numeric_limits<float>::infinity() : normal_like(first, second);
 }
 
 constexpr float constant(std::uint32_t, std::uint32_t) { return 0.1f; }
@@ -133,6 +139,14 @@ void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values, int th
     auto* const x = tensor.as<decltype(zero)>();
     fill_as(x, tensor.count(), batches_of(values), philox_key(seed), id, team);
     add_outliers(x, tensor.dims(), values, id);
+  });
+}
+
+void fill_bias(Tensor& bias, std::uint64_t seed, int threads) {
+  const int team = threads > 0 ? threads : omp_get_max_threads();
+  with_dtype(bias.dtype(), [&](auto zero) {
+    fill_as(bias.as<decltype(zero)>(), bias.count(), make_batch<hiding_1_of_16>, philox_key(seed),
+            TensorId::kBias, team);
   });
 }
 

@@ -9,7 +9,15 @@
 namespace flashbench::data {
 
 /// Which stream of random numbers a tensor draws from: tensors of one seed are independent.
-enum class TensorId : std::uint32_t { kQ = 0, kK = 1, kV = 2, kDo = 3, kMask = 4, kSinks = 5 };
+enum class TensorId : std::uint32_t {
+  kQ = 0,
+  kK = 1,
+  kV = 2,
+  kDo = 3,
+  kMask = 4,
+  kSinks = 5,
+  kBias = 6
+};
 
 /// Fills a tensor [b, h, row, d]: a pure function of seed, id, the element's flat index, the dtype
 /// and `values`, computed with integers, so bit-identical for every compiler, ISA level and thread
@@ -24,6 +32,10 @@ enum class TensorId : std::uint32_t { kQ = 0, kK = 1, kV = 2, kDo = 3, kMask = 4
 /// `threads`: 0 takes OpenMP's default.
 void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values = Values::kNormal,
           int threads = 0);
+
+/// Fills a bias [b or 1, h or 1, q_len, kv_len] with kNormal, but that it hides one pair in 16 with
+/// -inf. Which ones the flat index decides alone, whatever the dtype.
+void fill_bias(Tensor& bias, std::uint64_t seed, int threads = 0);
 
 /// A random padding mask [b, kv_len], 1 = keep, each key kept with probability `keep` (0 keeps
 /// none, 1 keeps all). From the same generator; the keys kept at one `keep` are kept at every

@@ -66,6 +66,8 @@ void check_combination(const Problem& p) {
     throw UsageError("sinks from a file need its name: --sinks FILE");
   if (p.alibi == Alibi::kFile && f.alibi.empty() && f.bundle.empty())
     throw UsageError("slopes from a file need its name: --alibi FILE");
+  if (p.bias == Bias::kFile && f.bias.empty() && f.bundle.empty())
+    throw UsageError("a bias from a file needs its name: --bias FILE");
   if (p.d_o == GradSource::kFile && f.d_o.empty() && f.bundle.empty())
     throw UsageError("dO from a file needs its name: --do FILE");
 }
@@ -82,7 +84,8 @@ BundleExtras bundle_extras(const InputFiles& files, OpenFiles& open) {
   return {.mask = has(files.mask_name, defaults.mask_name, "mask"),
           .d_o = has(files.do_name, defaults.do_name, "do"),
           .sinks = has(files.sinks_name, defaults.sinks_name, "sinks"),
-          .alibi = has(files.alibi_name, defaults.alibi_name, "alibi")};
+          .alibi = has(files.alibi_name, defaults.alibi_name, "alibi"),
+          .bias = has(files.bias_name, defaults.bias_name, "bias")};
 }
 
 LocatedInputs locate(const Problem& p, OpenFiles& open) {
@@ -102,6 +105,7 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
   if (p.d_o == GradSource::kFile) found.d_o = find(f.d_o, f.do_name, "do");
   if (p.padding == PaddingMask::kFile) found.mask = find(f.mask, f.mask_name, "mask");
   if (p.alibi == Alibi::kFile) found.alibi = find(f.alibi, f.alibi_name, "alibi");
+  if (p.bias == Bias::kFile) found.bias = find(f.bias, f.bias_name, "bias");
   if (p.sinks == Sinks::kFile) found.sinks = find(f.sinks, f.sinks_name, "sinks");
   return found;
 }
@@ -113,11 +117,12 @@ using Names = std::set<std::string, std::less<>>;
 /// What is read from one of the files, or may be: results may lie beside inputs.
 Names used_names(const InputFiles& f, const std::string& path) {
   const OutputNames r;
-  Names names = {r.o, r.lse, r.dq, r.dk, r.dv, r.dsinks};
+  Names names = {r.o, r.lse, r.dq, r.dk, r.dv, r.dsinks, r.dbias};
   for (const auto& [own, name] :
        {std::pair(&f.q, &f.q_name), std::pair(&f.k, &f.k_name), std::pair(&f.v, &f.v_name),
         std::pair(&f.d_o, &f.do_name), std::pair(&f.mask, &f.mask_name),
-        std::pair(&f.sinks, &f.sinks_name), std::pair(&f.alibi, &f.alibi_name)})
+        std::pair(&f.sinks, &f.sinks_name), std::pair(&f.alibi, &f.alibi_name),
+        std::pair(&f.bias, &f.bias_name)})
     if (path == f.bundle || path == *own) names.insert(*name);
   return names;
 }
@@ -142,7 +147,7 @@ std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
   std::vector<std::string> lines;
   std::set<std::string_view> seen = {""};
   for (const std::string* path :
-       {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask, &f.sinks, &f.alibi}) {
+       {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask, &f.sinks, &f.alibi, &f.bias}) {
     if (!seen.insert(*path).second) continue;
     const std::shared_ptr<const TensorFile> file = open.open(*path);
     // A file given for one tensor may hold it under any name.
@@ -271,6 +276,20 @@ std::vector<float> load_alibi(const Located& from, const Shape& s) {
   while (static_cast<std::int64_t>(slopes.size()) < b * h)
     slopes.insert(slopes.end(), one.begin(), one.end());
   return slopes;
+}
+
+Tensor load_bias(const Located& from, const Problem& p) {
+  const Dims d = p.bias_dims();
+  if (dtype_of(from.tensor.element) != p.bias_dtype() ||
+      from.tensor.shape != std::vector{d.b, d.h, d.rows, d.d})
+    throw UsageError(
+        fmt::format("{} has {} and shape {}; needed is {} with [b or 1, h or 1, q_len, "
+                    "kv_len] = [{}, {}, {}, {}]",
+                    from.label(), from.tensor.dtype_text, shape_text(from.tensor.shape),
+                    name(p.bias_dtype()), d.b, d.h, d.rows, d.d));
+  Tensor bias(p.bias_dtype(), d);
+  read_tensor(*from.file, from.tensor, Layout::kBhsd, bias);
+  return bias;
 }
 
 }  // namespace flashbench::data

@@ -21,7 +21,7 @@ struct Located {
 
 /// The tensors that a problem takes from files; absent ones are random, ones or nothing.
 struct LocatedInputs {
-  std::optional<Located> q, k, v, d_o, mask, sinks, alibi;
+  std::optional<Located> q, k, v, d_o, mask, sinks, alibi, bias;
 };
 
 /// Opens each path once, however many ask for it: a header may hold 100 000 tensors.
@@ -37,19 +37,19 @@ class OpenFiles {
 /// Throws UsageError unless the file options go together: a bundle, or q, k and v, or none.
 void check_combination(const Problem& p);
 
-/// The bundle's own `mask`, `do`, `sinks` and `alibi_slopes` where it has them. A name other than
-/// the default one was asked for, so it must be there.
+/// The bundle's own `mask`, `do`, `sinks`, `alibi_slopes` and `bias` where it has them. A name
+/// other than the default one was asked for, so it must be there.
 struct BundleExtras {
-  bool mask = false, d_o = false, sinks = false, alibi = false;
+  bool mask = false, d_o = false, sinks = false, alibi = false, bias = false;
 };
 BundleExtras bundle_extras(const InputFiles& files, OpenFiles& open);
 
 /// Opens the files of a problem and finds its tensors. Throws UsageError.
 LocatedInputs locate(const Problem& p, OpenFiles& open);
 
-/// What the files of a problem hold that nothing reads, such as a bias that attention with it would
-/// add: a line for each file, fit to be one of a result's warnings. Results (o, lse, dq, ...) may
-/// lie beside the inputs. Throws UsageError for a broken file.
+/// What the files of a problem hold that nothing reads, such as a block mask that attention with it
+/// would obey: a line for each file, fit to be one of a result's warnings. Results (o, lse, dq,
+/// ...) may lie beside the inputs. Throws UsageError for a broken file.
 std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open);
 /// The same of a file of results, which may hold the inputs too.
 std::vector<std::string> unused_tensors(const std::string& results, const InputFiles& files);
@@ -66,6 +66,10 @@ std::vector<float> load_sinks(const Located& from, std::int64_t h);
 /// The same of the slopes of ALiBi, [h] or [b, h]; as [b, h]. What they take from a score must be
 /// finite in f32 at every distance.
 std::vector<float> load_alibi(const Located& from, const Shape& s);
+
+/// The same of a bias of p.bias_dims() and p.bias_dtype(). Values are not looked at: what they may
+/// be depends on who sees whom.
+Tensor load_bias(const Located& from, const Problem& p);
 
 /// The [b, h, row, d] extents of a stored q, k, v, dO. Throws UsageError unless it has four axes,
 /// none empty, and a dtype that attention reads.

@@ -128,6 +128,74 @@ std::vector<float> random_sinks(const Problem& p) {
   return sinks;
 }
 
+/// What a score and a bias are together stays finite in f32 below this.
+constexpr float kMostBias = std::numeric_limits<float>::max() / 2;
+
+/// -inf hides a pair, whose key or query another batch element may yet see.
+template <typename T>
+bool is_bad_bias(T stored) {
+  const float x = to_f32(stored);
+  return !(x >= -kMostBias && x <= kMostBias) && x != -std::numeric_limits<float>::infinity();
+}
+
+/// Whether a mask lets the pair of this element through, in one of the batch elements that share
+/// it.
+bool is_seen(const std::vector<Visibility>& visible, const Dims& dims, std::int64_t row,
+             std::int64_t key) {
+  const auto sees = [&](const Visibility& v) {
+    return v.kept().holds(key) && v.keys(row % dims.rows).holds(v.kept().before(key));
+  };
+  if (dims.b == 1) return std::any_of(visible.begin(), visible.end(), sees);
+  return sees(visible[static_cast<std::size_t>(row / (dims.h * dims.rows))]);
+}
+
+template <typename T>
+std::int64_t first_bad_bias(const T* data, const Dims& dims,
+                            const std::vector<Visibility>& visible) {
+  std::int64_t first = kNone;
+  const std::int64_t rows = dims.b * dims.h * dims.rows;
+#pragma omp parallel for schedule(static) reduction(min : first)
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const T* row = data + r * dims.d;
+    unsigned bad = 0;
+    for (std::int64_t k = 0; k < dims.d; ++k) bad |= is_bad_bias(row[k]) ? 1u : 0u;
+    for (std::int64_t k = 0; bad != 0 && k < dims.d; ++k)
+      if (is_bad_bias(row[k]) && is_seen(visible, dims, r, k))
+        first = std::min(first, r * dims.d + k);
+  }
+  return first;
+}
+
+/// What is added to the score of a pair that no mask lets through changes nothing.
+Tensor load_checked_bias(const Problem& p, const Located& from,
+                         const std::vector<Visibility>& visible) {
+  Tensor bias = load_bias(from, p);
+  const Dims& dims = bias.dims();
+  const std::int64_t at = with_dtype(bias.dtype(), [&](auto zero) {
+    return first_bad_bias(bias.as<decltype(zero)>(), dims, visible);
+  });
+  if (at == kNone) return bias;
+  const float value = bias.at(at);
+  const std::int64_t row = at / dims.d;
+  throw UsageError(fmt::format(
+      "{} holds {} at [b, h, q, kv] = [{}, {}, {}, {}]; where a query sees a key a bias must be "
+      "between {:.3g} and {:.3g}, or -inf, which hides the pair",
+      from.label(),
+      std::isnan(value)   ? "a NaN"
+      : std::isinf(value) ? "+inf"
+                          : fmt::format("{}", value),
+      row / (dims.h * dims.rows), row / dims.rows % dims.h, row % dims.rows, at % dims.d,
+      -kMostBias, kMostBias));
+}
+
+Tensor make_bias(const Problem& p, const LocatedInputs& found,
+                 const std::vector<Visibility>& visible) {
+  if (found.bias) return load_checked_bias(p, *found.bias, visible);
+  Tensor bias(p.bias_dtype(), p.bias_dims());
+  fill_bias(bias, p.seed);
+  return bias;
+}
+
 }  // namespace
 
 Inputs make_inputs(const Problem& p) {
@@ -149,13 +217,14 @@ Inputs make_inputs(const Problem& p) {
     in.alibi_slopes.insert(in.alibi_slopes.end(), slopes.begin(), slopes.end());
   }
   std::vector<Visibility> visible;
-  if (found.q || found.d_o) visible = visibilities(in.key_mask, p);
+  if (found.q || found.d_o || found.bias) visible = visibilities(in.key_mask, p);
   in.q = found.q ? load_query_side(p, s.q_dims(), *found.q, visible)
                  : random_tensor(p, p.dtype, s.q_dims(), TensorId::kQ);
   in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, visible)
                  : random_tensor(p, p.kv_dtype(), s.k_dims(), TensorId::kK);
   in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, visible)
                  : random_tensor(p, p.kv_dtype(), s.v_dims(), TensorId::kV);
+  if (p.bias != Bias::kNone) in.bias = make_bias(p, found, visible);
   if (p.needs_gradients()) in.d_o = make_d_o(p, found, visible);
   return in;
 }
@@ -170,6 +239,7 @@ Outputs make_outputs(const Problem& p) {
     out.dk = Tensor(p.kv_dtype(), s.k_dims());
     out.dv = Tensor(p.kv_dtype(), s.v_dims());
     if (p.sinks != Sinks::kNone) out.dsinks = Tensor(Dtype::kF32, s.sink_dims());
+    if (p.needs_bias_gradient()) out.dbias = Tensor(p.bias_dtype(), p.bias_dims());
   }
   return out;
 }

@@ -11,11 +11,11 @@
 namespace flashbench::data {
 
 /// The problem that `p.files` poses. `given`: the flags that the user gave, by name; a file decides
-/// the others: shapes and dtype come from the tensors; without --mask, --sinks, --alibi or
-/// --do the bundle's own `mask`, `sinks`, `alibi_slopes` and `do` (for a backward pass) are used
-/// where it has them. What no tensor decides follows the flags' own defaults: h_kv follows h,
-/// kv_len follows q_len. Reads headers only. Without files the problem comes back as it is. Throws
-/// UsageError: a broken file, files that contradict each other or a flag that was given.
+/// the others: shapes and dtype come from the tensors; without --mask, --sinks, --alibi,
+/// --bias or --do the bundle's own `mask`, `sinks`, `alibi_slopes`, `bias` and `do` (for a backward
+/// pass) are used where it has them. What no tensor decides follows the flags' own defaults: h_kv
+/// follows h, kv_len follows q_len. Reads headers only. Without files the problem comes back as it
+/// is. Throws UsageError: a broken file, files that contradict each other or a flag that was given.
 Problem resolve(Problem p, const std::vector<std::string>& given, OpenFiles& open);
 inline Problem resolve(Problem p, const std::vector<std::string>& given) {
   OpenFiles open;
@@ -25,7 +25,9 @@ inline Problem resolve(Problem p, const std::vector<std::string>& given) {
 /// The tensors of a resolved problem, random or from its files, in [b, h, row, d]. dO is empty for
 /// a forward pass. Throws UsageError for a file that does not fit the problem and for a NaN or
 /// infinity in a file that counts, named by its [b, h, row, d]: K and V rows that no query sees,
-/// and Q and dO rows of a query that sees no key, may hold anything.
+/// and Q and dO rows of a query that sees no key, may hold anything. So may the bias of a pair that
+/// no mask lets through; where one does, -inf hides the pair, and what could make a score infinite
+/// is bad input.
 Inputs make_inputs(const Problem& p);
 
 /// Outputs of the problem's shapes and dtype, not initialised; no gradients for a forward pass.

@@ -12,20 +12,25 @@
 namespace flashbench::data {
 namespace {
 
-/// The axes of a result in a file: all four, all but d (LSE), h alone (dsinks).
-enum class Axes { kAll, kRows, kHeads };
+/// The axes of a tensor in a file: all four, all but d (LSE), h alone (dsinks); or q_len and kv_len
+/// in the place of row and d, which no layout exchanges (a bias, dbias).
+enum class Axes { kAll, kRows, kHeads, kPairs };
+
+Layout layout_of(const Problem& p, Axes axes) {
+  return axes == Axes::kPairs ? Layout::kBhsd : p.files.layout;
+}
 
 /// The shape in a file: [b, h, row, d] or [b, row, h, d], or what `axes` leaves of it.
-std::vector<std::int64_t> file_shape(const Dims& dims, Layout layout, Axes axes) {
+std::vector<std::int64_t> file_shape(const Problem& p, const Dims& dims, Axes axes) {
   if (axes == Axes::kHeads) return {dims.h};
   std::vector<std::int64_t> shape = {dims.b, dims.h, dims.rows, dims.d};
-  if (layout == Layout::kBshd) std::swap(shape[1], shape[2]);
+  if (layout_of(p, axes) == Layout::kBshd) std::swap(shape[1], shape[2]);
   if (axes == Axes::kRows) shape.pop_back();
   return shape;
 }
 
 /// A result in its own dtype or in f32.
-Tensor read_output(const TensorFile& file, const StoredTensor& stored, Layout layout, Dtype own,
+Tensor read_output(const TensorFile& file, const StoredTensor& stored, const Problem& p, Dtype own,
                    const Dims& dims, Axes axes) {
   const std::optional<Dtype> dtype = dtype_of(stored.element);
   const DtypeSet right = {Dtype::kF32, own};
@@ -36,32 +41,38 @@ Tensor read_output(const TensorFile& file, const StoredTensor& stored, Layout la
     throw UsageError(fmt::format("{} holds {}; it must be {}", file.label(stored),
                                  stored.dtype_text, fmt::join(names, " or ")));
   }
-  const std::vector<std::int64_t> want = file_shape(dims, layout, axes);
+  const std::vector<std::int64_t> want = file_shape(p, dims, axes);
   std::vector<std::int64_t> have = stored.shape;
   if (axes == Axes::kRows && have.size() == 4 && have.back() == 1) have.pop_back();
   if (have != want)
-    throw UsageError(fmt::format("{} has shape {}; this problem's must be {} (--layout {})",
-                                 file.label(stored), shape_text(stored.shape), shape_text(want),
-                                 name(layout)));
+    throw UsageError(fmt::format(
+        "{} has shape {}; this problem's must be {}{}", file.label(stored),
+        shape_text(stored.shape), shape_text(want),
+        axes == Axes::kPairs ? "" : fmt::format(" (--layout {})", name(p.files.layout))));
   Tensor t(*dtype, dims);
-  read_tensor(file, stored, layout, t);
+  read_tensor(file, stored, layout_of(p, axes), t);
   return t;
+}
+
+/// A tensor that stays where it is until it is written.
+TensorToWrite to_write(const char* name, const Problem& p, const Tensor& t, Axes axes) {
+  const Layout layout = layout_of(p, axes);
+  return {name, t.dtype(), file_shape(p, t.dims(), axes),
+          [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }};
 }
 
 }  // namespace
 
 void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
-  const Layout layout = p.files.layout;
   std::vector<TensorToWrite> tensors;
-  const auto add = [&](const char* name, const Tensor& t) {
-    if (t.empty()) return;
-    tensors.push_back({name, t.dtype(), file_shape(t.dims(), layout, Axes::kAll),
-                       [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }});
+  const auto add = [&](const char* name, const Tensor& t, Axes axes = Axes::kAll) {
+    if (!t.empty()) tensors.push_back(to_write(name, p, t, axes));
   };
   add("q", in.q);
   add("k", in.k);
   add("v", in.v);
   add("do", in.d_o);
+  add("bias", in.bias, Axes::kPairs);
   if (!in.key_mask.empty())
     tensors.push_back(
         {"mask", OtherElement::kU8, {p.shape.b, p.shape.kv_len}, [&in](const ByteSink& sink) {
@@ -80,11 +91,9 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
 }
 
 void write_outputs(const std::string& path, const Problem& p, const Outputs& out, Pass pass) {
-  const Layout layout = p.files.layout;
   std::vector<TensorToWrite> tensors;
   const auto add = [&](const char* name, const Tensor& t, Axes axes = Axes::kAll) {
-    tensors.push_back({name, t.dtype(), file_shape(t.dims(), layout, axes),
-                       [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }});
+    tensors.push_back(to_write(name, p, t, axes));
   };
   add("o", out.o);
   add("lse", out.lse, Axes::kRows);
@@ -93,6 +102,7 @@ void write_outputs(const std::string& path, const Problem& p, const Outputs& out
     add("dk", out.dk);
     add("dv", out.dv);
     if (!out.dsinks.empty()) add("dsinks", out.dsinks, Axes::kHeads);
+    if (!out.dbias.empty()) add("dbias", out.dbias, Axes::kPairs);
   }
   write_safetensors(path, std::move(tensors),
                     {{"producer", "flashbench"}, {"workload", sweep::flags(p)}});
@@ -104,7 +114,7 @@ Outputs read_outputs(const std::string& path, const Problem& p, const OutputName
   const auto read = [&](const std::string& name, Dtype dtype, const Dims& dims, Tensor& to,
                         Axes axes = Axes::kAll) {
     if (const StoredTensor* stored = file.find(name))
-      to = read_output(file, *stored, p.files.layout, dtype, dims, axes);
+      to = read_output(file, *stored, p, dtype, dims, axes);
   };
   const Shape& s = p.shape;
   read(names.o, p.dtype, s.o_dims(), out.o);
@@ -112,19 +122,25 @@ Outputs read_outputs(const std::string& path, const Problem& p, const OutputName
   read(names.dq, p.dtype, s.q_dims(), out.dq);
   read(names.dk, p.kv_dtype(), s.k_dims(), out.dk);
   read(names.dv, p.kv_dtype(), s.v_dims(), out.dv);
-  if (p.sinks != Sinks::kNone)
+  // Of what the problem lacks there is no gradient.
+  const auto require = [&](bool has, const std::string& name, const char* what) {
+    if (!has && file.find(name) != nullptr)
+      throw UsageError(
+          fmt::format("{}: there is {}, but the problem has no {}; give it to --{}, or put it into "
+                      "--input",
+                      escape(path), quote(name), what, what));
+    return has;
+  };
+  if (require(p.sinks != Sinks::kNone, names.dsinks, "sinks"))
     read(names.dsinks, Dtype::kF32, s.sink_dims(), out.dsinks, Axes::kHeads);
-  else if (file.find(names.dsinks) != nullptr)
-    throw UsageError(
-        fmt::format("{}: there is {}, but the problem has no sinks; give them to "
-                    "--sinks, or put them into --input",
-                    escape(path), quote(names.dsinks)));
+  if (require(p.bias != Bias::kNone, names.dbias, "bias"))
+    read(names.dbias, p.bias_dtype(), p.bias_dims(), out.dbias, Axes::kPairs);
   if (out.o.empty() && out.lse.empty() && out.dq.empty() && out.dk.empty() && out.dv.empty() &&
-      out.dsinks.empty())
-    throw UsageError(fmt::format("{}: none of {}, {}, {}, {}, {}, {} is there; it holds {}",
+      out.dsinks.empty() && out.dbias.empty())
+    throw UsageError(fmt::format("{}: none of {}, {}, {}, {}, {}, {}, {} is there; it holds {}",
                                  escape(path), quote(names.o), quote(names.lse), quote(names.dq),
                                  quote(names.dk), quote(names.dv), quote(names.dsinks),
-                                 file.names()));
+                                 quote(names.dbias), file.names()));
   return out;
 }
 

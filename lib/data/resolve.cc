@@ -84,6 +84,36 @@ class Claims {
     claim(h_, shape.back(), at);
   }
 
+  /// An axis of 1 is one that all batch elements, or heads, share.
+  void bias(const Located& at) {
+    const std::vector<std::int64_t>& shape = at.tensor.shape;
+    if (shape.size() != 4 || std::count(shape.begin(), shape.end(), 0) > 0)
+      throw UsageError(
+          fmt::format("{} has shape {}; a bias must be [b or 1, h or 1, q_len, kv_len], whatever "
+                      "--layout says",
+                      at.label(), shape_text(shape)));
+    const bool of_batch = shape[0] != 1, of_head = shape[1] != 1;
+    if (of_batch) claim(b_, shape[0], at);
+    if (of_head) claim(h_, shape[1], at);
+    claim(q_len_, shape[2], at);
+    claim(kv_len_, shape[3], at);
+    problem_.bias_shape = of_batch  ? of_head ? BiasShape::kBatchAndHead : BiasShape::kBatch
+                          : of_head ? BiasShape::kHead
+                                    : BiasShape::kShared;
+  }
+  /// When the other tensors have said what the dtype is.
+  void bias_dtype(const Located& at) {
+    const std::optional<Dtype> dtype = dtype_of(at.tensor.element);
+    if (dtype != Dtype::kF32 && dtype != problem_.dtype)
+      throw UsageError(fmt::format(
+          "{} holds {}; a bias must be {}", at.label(), at.tensor.dtype_text,
+          problem_.dtype == Dtype::kF32 ? "F32, as the other tensors are"
+                                        : fmt::format("F32 or, as the other tensors are, {}",
+                                                      row_of(problem_.dtype).safetensors)));
+    problem_.own_bias_dtype.reset();
+    if (dtype != problem_.dtype) problem_.own_bias_dtype = dtype;
+  }
+
   /// The flags' own defaults, for what is still open.
   void finish() {
     if (open(h_kv_) && !open(h_)) *h_kv_.value = *h_.value;
@@ -150,6 +180,11 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   if (!has(given, "mask") && extras.mask) p.padding = PaddingMask::kFile;
   if (!has(given, "alibi") && extras.alibi) p.alibi = Alibi::kFile;
   if (!has(given, "sinks") && extras.sinks) p.sinks = Sinks::kFile;
+  if (!has(given, "bias") && extras.bias) p.bias = Bias::kFile;
+  if (p.bias_grad && p.bias == Bias::kNone)
+    throw UsageError(
+        fmt::format("--bias_grad needs a bias; give --bias, or an --input that holds {}",
+                    quote(p.files.bias_name)));
   if (!has(given, "do") && extras.d_o && p.needs_gradients()) p.d_o = GradSource::kFile;
 
   const LocatedInputs found = locate(p, open);
@@ -161,6 +196,7 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   if (found.mask) claims.mask(*found.mask);
   if (found.sinks) claims.sinks(*found.sinks);
   if (found.alibi) claims.alibi(*found.alibi);
+  if (found.bias) claims.bias(*found.bias), claims.bias_dtype(*found.bias);
   claims.finish();
 
   if (const std::optional<Rejection> bad = invalid(p); bad && p.files.any())

@@ -35,13 +35,17 @@ std::string tensor_label(std::string_view tensor) {
 }
 
 std::string verdict_line(const Worst& w, std::string_view dtype) {
-  const std::string_view rounding = w.tensor == "lse" || w.tensor == "dsinks" ? "f32" : dtype;
+  // A bias may be f32 beside tensors of 16 bits: its gradient is judged as the bias is.
+  const std::string rounding = w.tensor == "dbias" && dtype != "fp64" ? "rounding"
+                               : w.tensor == "lse" || w.tensor == "dsinks"
+                                   ? "f32 rounding"
+                                   : fmt::format("{} rounding", dtype);
   const std::string error = w.error_over_noise ? human_ratio(*w.error_over_noise) + "x of expected"
                                                : "NaN, or infinitely far from expected";
   const std::string mean =
       w.scope == name(Scope::kElement) ? "" : fmt::format(" in the mean of a {}", w.scope);
-  return fmt::format("{} {} {} rounding{} (limit {:g}x), worst at [{}]", tensor_label(w.tensor),
-                     error, rounding, mean, w.limit, fmt::join(w.index, ","));
+  return fmt::format("{} {} {}{} (limit {:g}x), worst at [{}]", tensor_label(w.tensor), error,
+                     rounding, mean, w.limit, fmt::join(w.index, ","));
 }
 
 std::string verdict_cell(const Check& check) {

@@ -59,7 +59,8 @@ std::string text_of(const Value& value) {
 std::span<const Field> fields() {
   static const std::vector<Field> table = [] {
     std::vector<Field> all;
-    for (const std::span<const Field> rows : {problem_rows(), tensor_rows(), execution_rows()})
+    for (const std::span<const Field> rows :
+         {problem_rows(), score_rows(), tensor_rows(), execution_rows()})
       all.insert(all.end(), rows.begin(), rows.end());
     return all;
   }();

@@ -1,11 +1,10 @@
-// What is computed: the rows of the workload.
+// What is computed: the shape, the types of numbers, who sees whom.
 #include <fmt/format.h>
-
-#include <cmath>
 
 #include "sweep/parse.h"
 #include "sweep/rows.h"
 #include "sweep/widths.h"
+#include "sweep/word_or_file.h"
 
 namespace flashbench::sweep {
 namespace {
@@ -23,18 +22,10 @@ constexpr auto kCausal = FB_MEMBER(problem.causal);
 constexpr auto kWindowLeft = FB_MEMBER(problem.window_left);
 constexpr auto kWindowRight = FB_MEMBER(problem.window_right);
 constexpr auto kMaskKeep = FB_MEMBER(problem.mask_keep);
-constexpr auto kScale = FB_MEMBER(problem.scale);
-constexpr auto kSoftcap = FB_MEMBER(problem.softcap);
 constexpr auto kPadding = FB_MEMBER(problem.padding);
 constexpr auto kMaskFile = FB_MEMBER(problem.files.mask);
-constexpr auto kAlibi = FB_MEMBER(problem.alibi);
-constexpr auto kAlibiFile = FB_MEMBER(problem.files.alibi);
-constexpr auto kSinks = FB_MEMBER(problem.sinks);
-constexpr auto kSinksFile = FB_MEMBER(problem.files.sinks);
 constexpr auto kDo = FB_MEMBER(problem.d_o);
 constexpr auto kDoFile = FB_MEMBER(problem.files.d_o);
-constexpr auto kSeed = FB_MEMBER(problem.seed);
-constexpr auto kValues = FB_MEMBER(problem.values);
 
 // ---- what the general functions of parse.h do not say ----
 
@@ -48,48 +39,6 @@ constexpr Recorded recorded_window() {
           .value = [](const Case& c) { return value_of(at(c)); }};
 }
 
-/// No such file, and nearly one of the words that make a tensor.
-void refuse_misspelt_word(const std::string& item, const std::string& where,
-                          std::vector<std::string> words) {
-  std::erase(words, "file");
-  std::error_code ignored;
-  const std::string hint = did_you_mean(item, words);
-  if (hint.empty() || std::filesystem::exists(item, ignored)) return;
-  words.push_back("a file");
-  throw UsageError(
-      fmt::format("{} must be {}, got {}{}", where, alternatives(words), quote(item), hint));
-}
-
-template <auto kind>
-using KindOf = std::remove_cvref_t<decltype(kind(std::declval<Case&>()))>;
-
-/// A tensor that is made as one of the words of an enumeration says, or read from a file.
-template <auto kind, auto file>
-Axis parse_word_or_file(const Asked& a) {
-  using Kind = KindOf<kind>;
-  Axis axis;
-  for_each_word_or_file(a.setting, [&](const std::string& item) {
-    const Kind made = from_name<Kind>(item).value_or(Kind::kFile);
-    if (made == Kind::kFile) refuse_misspelt_word(item, a.setting.where, words_of<Kind>());
-    axis.push_back([made, item](Case& c) {
-      kind(c) = made;
-      file(c) = made == Kind::kFile ? item : "";
-    });
-  });
-  return axis;
-}
-template <auto kind, auto file>
-std::string word_or_file(const Case& c) {
-  return kind(c) == KindOf<kind>::kFile ? file(c) : std::string(name(kind(c)));
-}
-/// A tensor inside the bundle is used without being asked for, so the usual word is said beside
-/// one.
-template <auto kind, auto file>
-bool says_word_or_file(const Case& c) {
-  if (kind(c) == KindOf<kind>::kFile) return !file(c).empty();
-  return is_set<kind>(c) || !c.problem.files.bundle.empty();
-}
-
 std::string mask_label(const Case& c) {
   switch (c.problem.padding) {
     case PaddingMask::kNone:
@@ -98,21 +47,6 @@ std::string mask_label(const Case& c) {
       return "padded";
     case PaddingMask::kFile:
       return c.problem.files.mask;
-  }
-  no_such_enumerator();
-}
-std::string alibi_label(const Case& c) {
-  return c.problem.alibi == Alibi::kFile ? c.problem.files.alibi
-                                         : fmt::format("alibi_{}", name(c.problem.alibi));
-}
-std::string sinks_label(const Case& c) {
-  switch (c.problem.sinks) {
-    case Sinks::kNone:
-      return "no_sinks";
-    case Sinks::kRandom:
-      return "sinks";
-    case Sinks::kFile:
-      return c.problem.files.sinks;
   }
   no_such_enumerator();
 }
@@ -130,18 +64,6 @@ void reset_do(Case& c) {
   c.problem.files.d_o.clear();
 }
 
-Axis parse_seeds(const Asked& a) {
-  Axis axis;
-  for_each_item(a.setting, [&](const std::string& item) {
-    const std::uint64_t seed = parse_seed(item, a.setting.where);
-    axis.push_back([seed](Case& c) { c.problem.seed = seed; });
-  });
-  return axis;
-}
-
-std::string scale_text(const Case& c) { return fmt::format("{}", c.problem.softmax_scale()); }
-Value recorded_scale(const Case& c) { return c.problem.softmax_scale(); }
-
 // ---- what follows from a field by default, for compare --by ----
 
 void erase_kv_heads(CaseRecord& r) {
@@ -149,10 +71,6 @@ void erase_kv_heads(CaseRecord& r) {
 }
 void erase_keys(CaseRecord& r) {
   if (r.workload.kv_len == r.workload.q_len) r.workload.kv_len = 0;
-}
-bool has_usual_scale(const Workload& w) {
-  const double usual = 1 / std::sqrt(static_cast<double>(w.d));
-  return std::abs(w.scale - usual) <= 1e-6 * usual;
 }
 void erase_usual_scale_and_values(CaseRecord& r) {
   if (has_usual_scale(r.workload)) r.workload.scale = 0;
@@ -178,10 +96,6 @@ std::string mask_cell(const CaseRecord& r) {
   if (w.mask == name(PaddingMask::kNone)) return "";
   return w.mask_keep ? fmt::format("{} {:g}", w.mask, *w.mask_keep) : w.mask;
 }
-std::string scale_cell(const CaseRecord& r) {
-  return has_usual_scale(r.workload) ? "" : fmt::format("{:.4g}", r.workload.scale);
-}
-
 constexpr std::string_view kSizes = "workload", kMasks = "mask";  // columns
 
 // In the order of the help. Ranks: {nest, line, column, label, shown}.
@@ -282,40 +196,6 @@ constexpr Field kRows[] = {
      .label = [](const Case& c) { return fmt::format("do_{}", name(c.problem.d_o)); },
      .has_effect = [](const Case& c) { return c.problem.needs_gradients(); }, .reset = reset_do,
      .idle = "is for gradients: backward, or --pass backward or both"},
-    {.name = "scale", .value = "X", .help = "factor of the scores (default: 1/sqrt(d))",
-     .rank = {3, 4, 0, 1}, .parse = parse_reals<kScale, kAnyReal>, .text = scale_text,
-     .said = is_set<kScale>, .follows = [](const Case& c) { return !kScale(c); },
-     .recorded = noted(recorded<&Workload::scale>(recorded_scale), "the factor itself"),
-     .shown = {.cell = scale_cell, .follows = "d"}},
-    {.name = "softcap", .value = "X",
-     .help = "a scaled score s becomes X tanh(s / X) before softmax (default: 0, none)",
-     .rank = {3, 4, 0, 1}, .parse = parse_reals<kSoftcap, kNotNegative>, .text = print<kSoftcap>,
-     .said = is_set<kSoftcap>, .needs = Feature::kSoftcap,
-     .recorded = between(in_workload<kSoftcap>(), 0), .shown = {.phrase = "softcap {}"}},
-    {.name = "alibi", .value = "A",
-     .help = "a score loses slope * |i + kv_len - q_len - j|, a slope a query head: none, standard or "
-             "FILE (default: none)",
-     .rank = {3, 4, 0, 1}, .parse = parse_word_or_file<kAlibi, kAlibiFile>,
-     .text = word_or_file<kAlibi, kAlibiFile>, .said = says_word_or_file<kAlibi, kAlibiFile>,
-     .label = alibi_label, .needs = Feature::kAlibi,
-     .recorded = in_workload<kAlibi>(words_of<Alibi>), .shown = {.phrase = "{} ALiBi"}},
-    {.name = "sinks", .value = "S",
-     .help = "one more logit a query head, without a value: none, random or FILE (default: none)",
-     .rank = {3, 4, 0, 1}, .parse = parse_word_or_file<kSinks, kSinksFile>,
-     .text = word_or_file<kSinks, kSinksFile>, .said = says_word_or_file<kSinks, kSinksFile>,
-     .label = sinks_label, .needs = Feature::kSinks,
-     .recorded = in_workload<kSinks>(words_of<Sinks>), .shown = {.phrase = "{} sinks"}},
-    {.name = "seed", .value = "N", .help = "of the random tensors and the random mask (default: 0)",
-     .rank = {3, 4, 0, 1}, .parse = parse_seeds, .text = print<kSeed>, .said = is_set<kSeed>,
-     .recorded = between(recorded<&Workload::seed>(recorded_as<kSeed>), 0)},
-
-    {.name = "values", .value = "V", .help = "of the random tensors: {} (default: normal)",
-     .words = choices_of<Values>, .rank = {3, 4, 0, 1}, .parse = parse_enumerators<kValues>,
-     .text = print<kValues>, .said = is_set<kValues>,
-     .has_effect = [](const Case& c) { return !from_files(c); }, .reset = reset_to_default<kValues>,
-     .idle = "needs random tensors, which --input and --q replace",
-     .recorded = in_workload<kValues>(words_of<Values>),
-     .shown = {.phrase = "{} values"}},
 };
 // clang-format on
 

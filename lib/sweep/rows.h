@@ -8,6 +8,7 @@
 namespace flashbench::sweep {
 
 std::span<const Field> problem_rows();
+std::span<const Field> score_rows();
 std::span<const Field> tensor_rows();
 std::span<const Field> execution_rows();
 

@@ -1,4 +1,4 @@
-// From which files tensors come.
+// Where tensors come from: random ones, and files.
 #include <fmt/format.h>
 
 #include "sweep/parse.h"
@@ -7,6 +7,8 @@
 namespace flashbench::sweep {
 namespace {
 
+constexpr auto kSeed = FB_MEMBER(problem.seed);
+constexpr auto kValues = FB_MEMBER(problem.values);
 constexpr auto kInput = FB_MEMBER(problem.files.bundle);
 constexpr auto kQ = FB_MEMBER(problem.files.q);
 constexpr auto kK = FB_MEMBER(problem.files.k);
@@ -18,7 +20,17 @@ constexpr auto kDoName = FB_MEMBER(problem.files.do_name);
 constexpr auto kMaskName = FB_MEMBER(problem.files.mask_name);
 constexpr auto kSinksName = FB_MEMBER(problem.files.sinks_name);
 constexpr auto kAlibiName = FB_MEMBER(problem.files.alibi_name);
+constexpr auto kBiasName = FB_MEMBER(problem.files.bias_name);
 constexpr auto kLayout = FB_MEMBER(problem.files.layout);
+
+Axis parse_seeds(const Asked& a) {
+  Axis axis;
+  for_each_item(a.setting, [&](const std::string& item) {
+    const std::uint64_t seed = parse_seed(item, a.setting.where);
+    axis.push_back([seed](Case& c) { c.problem.seed = seed; });
+  });
+  return axis;
+}
 
 // Of which tensors a file may be read: a bundle may hold a mask and a gradient, too.
 bool mask_from_file(const Case& c) {
@@ -29,6 +41,9 @@ bool sinks_from_file(const Case& c) {
 }
 bool alibi_from_file(const Case& c) {
   return !c.problem.files.bundle.empty() || c.problem.alibi == Alibi::kFile;
+}
+bool bias_from_file(const Case& c) {
+  return !c.problem.files.bundle.empty() || c.problem.bias == Bias::kFile;
 }
 bool do_from_file(const Case& c) {
   return !c.problem.files.bundle.empty() || c.problem.d_o == GradSource::kFile;
@@ -57,6 +72,8 @@ Value recorded_input(const Case& c) {
   if (p.padding == PaddingMask::kFile && !f.mask.empty()) text += "; mask=" + f.mask;
   if (p.alibi == Alibi::kFile && !f.alibi.empty()) text += "; alibi=" + f.alibi;
   if (p.alibi == Alibi::kFile && is_set<kAlibiName>(c)) text += "; alibi_name=" + f.alibi_name;
+  if (p.bias == Bias::kFile && !f.bias.empty()) text += "; bias=" + f.bias;
+  if (p.bias == Bias::kFile && is_set<kBiasName>(c)) text += "; bias_name=" + f.bias_name;
   if (p.sinks == Sinks::kFile && !f.sinks.empty()) text += "; sinks=" + f.sinks;
   if (p.sinks == Sinks::kFile && is_set<kSinksName>(c)) text += "; sinks_name=" + f.sinks_name;
   if (p.needs_gradients() && p.d_o != GradSource::kOnes)
@@ -75,7 +92,18 @@ constexpr auto kNever = Varies::kNever;
 // In the order of the help. Ranks: {nest, line, column, label, shown}.
 // clang-format off
 constexpr Field kRows[] = {
-    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask, sinks, alibi_slopes, do",
+    {.name = "seed", .value = "N", .help = "of the random tensors and the random mask (default: 0)",
+     .rank = {3, 4, 0, 1}, .parse = parse_seeds, .text = print<kSeed>, .said = is_set<kSeed>,
+     .recorded = between(recorded<&Workload::seed>(recorded_as<kSeed>), 0)},
+
+    {.name = "values", .value = "V", .help = "of the random tensors: {} (default: normal)",
+     .words = choices_of<Values>, .rank = {3, 4, 0, 1}, .parse = parse_enumerators<kValues>,
+     .text = print<kValues>, .said = is_set<kValues>,
+     .has_effect = [](const Case& c) { return !from_files(c); }, .reset = reset_to_default<kValues>,
+     .idle = "needs random tensors, which --input and --q replace",
+     .recorded = in_workload<kValues>(words_of<Values>),
+     .shown = {.phrase = "{} values"}},
+    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask, sinks, alibi_slopes, bias, do",
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kInput>,
      .text = print<kInput>, .said = is_set<kInput>,
      .recorded = noted(recorded<&Workload::input>(recorded_input), "'random', or the files")},
@@ -122,7 +150,12 @@ constexpr Field kRows[] = {
      .text = print<kAlibiName>, .said = set_and_read<kAlibiName, alibi_from_file>,
      .has_effect = alibi_from_file, .reset = reset_to_default<kAlibiName>,
      .idle = "needs --input, or --alibi FILE"},
-    {.name = "layout", .value = "L", .help = "axes in files: {} (default: bhsd)",
+    {.name = "bias_name", .value = "NAME", .help = "(default: bias)", .heading = kTensors,
+     .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kBiasName>,
+     .text = print<kBiasName>, .said = set_and_read<kBiasName, bias_from_file>,
+     .has_effect = bias_from_file, .reset = reset_to_default<kBiasName>,
+     .idle = "needs --input, or --bias FILE"},
+    {.name = "layout", .value = "L", .help = "axes in files, but for a bias: {} (default: bhsd)",
      .words = choices_of<Layout>,
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kLayout>,
      .text = print<kLayout>, .said = set_and_read<kLayout, has_layout>,

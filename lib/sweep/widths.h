@@ -2,12 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <string>
 
 #include "sweep/parse.h"
 
 /// How rows print and record the two head dimensions of a case: d of Q and K, and d_v of V and O,
-/// which is the same unless it was given.
+/// which is the same unless it was given; and the factor of the scores, which follows from d.
 namespace flashbench::sweep {
 
 inline bool has_one_width(const Case& c) { return c.problem.shape.d_v() == c.problem.shape.d; }
@@ -27,6 +28,11 @@ constexpr Recorded recorded_value_width() {
 inline std::string width_cell(const CaseRecord& r) {
   const Workload& w = r.workload;
   return w.d == w.d_v() ? fmt::format("d{}", w.d) : fmt::format("d{}/{}", w.d, w.d_v());
+}
+
+inline bool has_usual_scale(const Workload& w) {
+  const double usual = 1 / std::sqrt(static_cast<double>(w.d));
+  return std::abs(w.scale - usual) <= 1e-6 * usual;
 }
 
 }  // namespace flashbench::sweep

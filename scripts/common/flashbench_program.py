@@ -60,9 +60,11 @@ class Flashbench:
                 flags += [f"--{side}", str(workload[side])]
         if workload.get("softcap"):
             flags += ["--softcap", repr(workload["softcap"])]
-        for tensor in ("sinks", "alibi"):  # which lie in the file, whatever they were made of
+        for tensor in ("sinks", "alibi", "bias"):  # which lie in the file, whatever they were made of
             asked = workload.get(tensor, "none") != "none"
             flags += [f"--{tensor}", inputs if asked else "none"]
+        if workload.get("bias_grad"):  # and a result without it is refused
+            flags.append("--bias_grad")
         (result,) = self.run("check", *flags, codes=(0, 1))["results"]
         return result["check"], result["reason"]
 
@@ -82,22 +84,39 @@ def problem_flags(case):
     return flags
 
 
-def own_work(result, wanted):
-    """Work of both passes, as counted for the launch that wrote the inputs, cut to one."""
+def own_work(result, wanted, inputs):
+    """Work of both passes, as counted for the launch that wrote `inputs`, cut to one."""
     if result["pass"] != "both" or wanted == "both":
         return
     workload = result["workload"]
-    lse = 4 * math.prod(workload[k] for k in ("b", "h", "q_len"))
-    if workload.get("alibi", "none") != "none":  # slopes are read once a pass, too
-        lse += 4 * workload["b"] * workload["h"]
+    once = 4 * math.prod(workload[k] for k in ("b", "h", "q_len"))  # LSE: once a pass
+    if workload.get("alibi", "none") != "none":  # slopes, too
+        once += 4 * workload["b"] * workload["h"]
+    gradient = 0
+    if workload.get("bias", "none") != "none":  # and what visible pairs have of a bias
+        bias = bytes_of(inputs, "bias")
+        once += bias * result["flop_visible"] / result["flop_dense"]
+        gradient = bias if workload["bias_grad"] else 0
     d, d_v = workload["d"], workload["d_v"]
     forward, backward = 2 * d + 2 * d_v, 6 * d + 4 * d_v
     share = {"forward": forward, "backward": backward}[wanted] / (forward + backward)
     result["flop_dense"] *= share
     result["flop_visible"] *= share
-    # 6 operands' worth (sinks: 3) and LSE twice; the backward has 4 (2) and LSE once.
-    both = result["bytes"]
-    result["bytes"] = (2 * both - lse) // 3 if wanted == "backward" else (both + lse) // 3
+    # 6 operands' worth (sinks: 3), twice what is read once a pass, and the bias's gradient; the
+    # backward has 4 (2), once, and that gradient.
+    thirds = result["bytes"] - gradient
+    if wanted == "backward":
+        result["bytes"] = round((2 * thirds - once) / 3 + gradient)
+    else:
+        result["bytes"] = round((thirds + once) / 3)
+
+
+def bytes_of(path, tensor):
+    """Bytes of one tensor in a .safetensors file."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    begin, end = header[tensor]["data_offsets"]
+    return end - begin
 
 
 def tensor_bytes(path):

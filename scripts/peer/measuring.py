@@ -46,7 +46,7 @@ class Peer:
             self.posed[key] = path, self.flashbench.pose(flags, case["pass"] != "forward", path)
         path, report = self.posed[key][0], copy.deepcopy(self.posed[key][1])
         (result,) = report["results"]
-        own_work(result, case["pass"])
+        own_work(result, case["pass"], path)
         result.update(dict.fromkeys(MEASURED), type=case["type"], backend=self.options.backend)
         result.update({"pass": case["pass"], "parameters": case["parameters"], "warnings": []})
         on_cpu = self.options.backend == "cpu"

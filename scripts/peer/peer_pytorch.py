@@ -9,7 +9,7 @@ The inputs are flashbench's own, bit for bit; FLOPs are counted by its rules; wh
 in a timed launch is judged by `flashbench check --external`, and a number without a pass is null.
 
 --type flash   scaled_dot_product_attention; PyTorch picks the backend, the report names it. It
-               takes ALiBi as a mask of floats, and has neither soft caps nor sinks
+               takes ALiBi and a bias as a mask of floats, and has neither soft caps nor sinks
 --type normal  q k^T, softmax and the product with v as three calls; all of these
 --kernel       sdpa_flash, sdpa_efficient, sdpa_cudnn or sdpa_math force one SDPA backend by name
 
@@ -74,11 +74,14 @@ class TorchJob(Job):
         self.do = tensors.get("do")
         self.sinks = tensors.get("sinks")
         self.mask, self.is_causal = visible_mask(case, tensors.get("mask"), device)
-        self.bias = None
-        if case["alibi"] != "none":  # in whose place masks are no longer looked at
-            self.spell_causal_out(case, device)
-            self.bias = alibi_bias(case, tensors["alibi_slopes"], self.mask)
         self.case = case
+        self.bias = tensors.get("bias")
+        self.alibi = None
+        if case["alibi"] != "none" or self.bias is not None:
+            self.spell_causal_out(case, device)
+        if case["alibi"] != "none":
+            self.alibi = alibi_bias(case, tensors["alibi_slopes"], self.mask)
+        self.added = self.add_up()  # in whose place masks are no longer looked at
         self.scale = case["scale"]
         self.gqa = case["h"] != case["h_kv"]
         self.o = self.gradients = None
@@ -86,6 +89,15 @@ class TorchJob(Job):
         if self.wants != "forward":
             for x in self.differentiable():
                 x.requires_grad_(True)
+
+    def add_up(self):
+        """What is added to the scores, masks included: broadcast to [b, h, q_len, kv_len]; None:
+        nothing is."""
+        if self.bias is None:
+            return self.alibi
+        if self.alibi is not None:
+            return self.alibi + self.bias
+        return self.bias if self.mask is None else torch.where(self.mask, self.bias, -torch.inf)
 
     def spell_causal_out(self, case, device):
         """The mask that is_causal stands for."""
@@ -95,7 +107,16 @@ class TorchJob(Job):
             self.is_causal = False
 
     def differentiable(self):
-        return [self.q, self.k, self.v] + ([] if self.sinks is None else [self.sinks])
+        return list(self.by_gradient().values())
+
+    def by_gradient(self):
+        """Name of a gradient: of which tensor."""
+        tensors = {"dq": self.q, "dk": self.k, "dv": self.v}
+        if self.sinks is not None:
+            tensors["dsinks"] = self.sinks
+        if self.case["bias_grad"]:
+            tensors["dbias"] = self.bias
+        return tensors
 
     def begin(self):
         """What comes before the launches that are timed: the forward of a lone backward."""
@@ -104,6 +125,11 @@ class TorchJob(Job):
         return self
 
     def attention(self):
+        if self.case["bias_grad"]:  # of which autograd has to see how it was added
+            self.added = self.add_up()
+        return self.attend()
+
+    def attend(self):
         raise NotImplementedError
 
     def call(self):
@@ -150,12 +176,13 @@ class TorchJob(Job):
             mask = torch.ones(n, m, dtype=torch.bool, device=self.q.device).tril()
         if mask is not None:
             mask = mask.expand(b, 1, n, m)
+        added = None if self.added is None else self.added.expand(b, h, n, m)
         for i, head in itertools.product(range(b), range(h)):
             k = self.k[i, head * self.case["h_kv"] // h]
             scores = self.scale * torch.matmul(self.q[i, head].float(), k.float().mT)
             scores = capped(self.case, scores)
-            if self.bias is not None:
-                scores += self.bias[i, head]
+            if added is not None:
+                scores += added[i, head]
             elif mask is not None:
                 scores.masked_fill_(~mask[i, 0], float("-inf"))
             lse[i, head] = torch.logsumexp(scores, dim=-1)
@@ -164,7 +191,7 @@ class TorchJob(Job):
     def save(self, path):
         tensors = {"o": self.o}
         if self.gradients is not None:
-            tensors.update(zip(("dq", "dk", "dv", "dsinks"), self.gradients))
+            tensors.update(zip(self.by_gradient(), self.gradients))
             if self.on_gpu:  # where the processor would take long to judge all of the gradients
                 tensors["lse"] = self.log_sum_exp()
         save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, path)
@@ -179,18 +206,19 @@ class Sdpa(TorchJob):
         if case["sinks"] != "none":
             raise Unsupported("PyTorch's SDPA has no sinks; --type normal computes them")
         self.forced = case["kernel"]
-        # Its fused kernels for the processor take one width, and leave the rest to sdpa_math.
-        own_width = case["d_v"] != case["d"]
-        if self.forced == "sdpa_math" or case["type"] == "normal" or own_width:
+        # Its fused kernels for the processor take one width and give a mask no gradient; they leave
+        # the rest to sdpa_math.
+        unfused = case["d_v"] != case["d"] or case["bias_grad"]
+        if self.forced == "sdpa_math" or case["type"] == "normal" or unfused:
             require_memory(scores_bytes(case))
-        elif case["alibi"] != "none":
-            require_memory(bias_bytes(case))
+        elif case["alibi"] != "none" or case["bias"] != "none":
+            require_memory(bytes_of_added(case))
         super().__init__(case, path, device)
         self.kernel = self.forced or self.chosen()
 
     def options(self):
         return {
-            "attn_mask": self.mask if self.bias is None else self.bias,
+            "attn_mask": self.mask if self.added is None else self.added,
             "is_causal": self.is_causal,
             "scale": self.scale,
             "enable_gqa": self.gqa,
@@ -201,7 +229,7 @@ class Sdpa(TorchJob):
         choice = SDPBackend(torch._fused_sdp_choice(self.q, self.k, self.v, **self.options()))
         return next((name for name, value in BACKENDS.items() if value == choice), str(choice))
 
-    def attention(self):
+    def attend(self):
         if self.forced is None:
             return scaled_dot_product_attention(self.q, self.k, self.v, **self.options())
         with sdpa_kernel(BACKENDS[self.forced]), warnings.catch_warnings(record=True) as why:
@@ -227,17 +255,17 @@ class ThreeCalls(TorchJob):
         require_memory(scores_bytes(case))
         super().__init__(case, path, device)
         self.spell_causal_out(case, device)
-        sees_any = self.mask is None or self.mask.any(dim=-1).all()
-        if self.sinks is None and not sees_any:
+        sees = self.mask if self.added is None else self.added > -torch.inf
+        if self.sinks is None and sees is not None and not sees.any(dim=-1).all():
             raise Unsupported("PyTorch's softmax of a query that sees no key is NaN")
-        self.hidden = None if self.mask is None or self.bias is not None else ~self.mask
+        self.hidden = None if self.mask is None or self.added is not None else ~self.mask
 
-    def attention(self):
+    def attend(self):
         groups = self.case["h"] // self.case["h_kv"]
         k, v = (x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (self.k, self.v))
         scores = capped(self.case, torch.matmul(self.q * self.scale, k.mT))
-        if self.bias is not None:
-            scores = scores + self.bias
+        if self.added is not None:
+            scores = scores + self.added
         if self.hidden is not None:
             scores = scores.masked_fill(self.hidden, float("-inf"))
         return torch.matmul(self.softmax(scores).to(v.dtype), v)
@@ -257,18 +285,18 @@ def capped(case, scores):
     return cap * torch.tanh(scores / cap) if cap else scores
 
 
-def bias_bytes(case):
-    """ALiBi as a mask of floats."""
+def bytes_of_added(case):
+    """ALiBi, or a bias under masks, as a mask of floats."""
     return 4 * case["b"] * case["h"] * case["q_len"] * case["kv_len"]
 
 
 def scores_bytes(case):
     """S and P, of every head at once; the backward adds their gradients, a soft cap its tanh, sinks
-    S beside them, ALiBi what is added. The last two make f32 of what follows."""
-    sinks, alibi = case["sinks"] != "none", case["alibi"] != "none"
+    S beside them, ALiBi and a bias what is added. Sinks and ALiBi make f32 of what follows."""
+    sinks, alibi, bias = (case[name] != "none" for name in ("sinks", "alibi", "bias"))
     element = 4 if case["dtype"] == "f32" or sinks or alibi else 2
     copies = 2 if case["pass"] == "forward" else 4
-    copies += sum((case["softcap"] > 0, sinks, alibi))
+    copies += sum((case["softcap"] > 0, sinks, alibi, bias))
     return copies * element * case["b"] * case["h"] * case["q_len"] * case["kv_len"]
 
 
@@ -281,7 +309,9 @@ class PyTorch(Library):
     )
     flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
-    computes = Library.computes + ["d_v", "window_left", "window_right", "softcap", "sinks", "alibi"]
+    computes = Library.computes + (
+        "d_v window_left window_right softcap sinks alibi bias bias_shape bias_grad".split()
+    )
     kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     device = "cpu"

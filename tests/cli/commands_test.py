@@ -136,7 +136,7 @@ class RealTensors(CliTest):
         source = ["check", "--input", DATA / "tiny_f32.safetensors", "--causal", "--external"]
         write_safetensors(self.folder / "o.safetensors", {"o": good["o"]})
         self.expect(0, *source, "o.safetensors")
-        self.refuse(*source, "o.safetensors", "--pass", "backward", says="none of dq, dk, dv and dsinks")
+        self.refuse(*source, "o.safetensors", "--pass", "backward", says="none of dq, dk, dv, dsinks and dbias")
         write_safetensors(self.folder / "x.safetensors", {"x": good["o"]})
         self.refuse(*source, "x.safetensors", says="x.safetensors")
         self.refuse("check", "--external", "o.safetensors", says="--input")

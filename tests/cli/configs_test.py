@@ -26,11 +26,12 @@ CASES = {
     "quick": 2 * (3 + 1 + 1),
     "qwen2_5_7b": 2 * (3 + 4),
     "qwen3_8b": 2 * (3 + 4),
+    "t5_base": 2 * (2 + 2 + 1 + 2 + 1),
     "vit_l16": 2 * 2,
     "whisper_large": 2 * 5,
 }
 HAVE_DECODE = {"bloom_7b1", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b", "mistral_7b",
-               "phi3", "qwen2_5_7b", "qwen3_8b", "whisper_large"}
+               "phi3", "qwen2_5_7b", "qwen3_8b", "t5_base", "whisper_large"}
 NO_MODELS = {"flash_attention_2", "flash_attention_3", "origin", "quick"}
 ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+))")
 
@@ -62,7 +63,7 @@ class Configs(CliTest):
                 self.assertEqual(layers, {None}, path.name)
             else:
                 self.assertNotIn(None, layers, path.name)
-                self.assertRegex(config["source"], r"(num_hidden_layers|n_layer|coder_layers) \d", path.name)
+                self.assertRegex(config["source"], r"(num_hidden_layers|num_layers|n_layer|coder_layers) \d", path.name)
 
     def test_every_config_expands(self):
         for name, cases in CASES.items():

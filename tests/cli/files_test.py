@@ -125,23 +125,23 @@ class Inputs(CliTest):
 
     def test_a_tensor_that_is_not_read_is_named(self):
         tensors = read_safetensors(DATA / "tiny_f32.safetensors")
-        tensors["bias"] = ("F32", [7], struct.pack("<7f", *range(7)))
-        write_safetensors(self.folder / "biased.safetensors", tensors)
+        tensors["gate"] = ("F32", [7], struct.pack("<7f", *range(7)))
+        write_safetensors(self.folder / "gated.safetensors", tensors)
         for command in ("forward", "backward", "check", "bench"):
             fast = FAST if command == "bench" else []
-            done = self.expect(0, command, "--input", "biased.safetensors", "--json", "r.json", *fast)
-            notes = [line for line in done.stderr.splitlines() if "biased.safetensors holds" in line]
+            done = self.expect(0, command, "--input", "gated.safetensors", "--json", "r.json", *fast)
+            notes = [line for line in done.stderr.splitlines() if "gated.safetensors holds" in line]
             self.assertEqual(len(notes), 1, done.stderr)
-            self.assertIn("'bias', which is not read", notes[0])
+            self.assertIn("'gate', which is not read", notes[0])
             results = json.loads((self.folder / "r.json").read_text())["results"]
-            named = [r for r in results if any("'bias'" in w for w in r["warnings"])]
+            named = [r for r in results if any("'gate'" in w for w in r["warnings"])]
             self.assertTrue(named, command)
         self.expect(0, "forward", "--input", DATA / "tiny_f32.safetensors", "--output", "o.safetensors")
-        external = dict(read_safetensors(self.folder / "o.safetensors"), dbias=tensors["bias"])
+        external = dict(read_safetensors(self.folder / "o.safetensors"), dgate=tensors["gate"])
         write_safetensors(self.folder / "external.safetensors", external)
         done = self.expect(0, "check", "--input", DATA / "tiny_f32.safetensors", "--external",
                            "external.safetensors")
-        self.assertIn("external.safetensors holds 'dbias', which is not read", done.stderr)
+        self.assertIn("external.safetensors holds 'dgate', which is not read", done.stderr)
         done = self.expect(0, "check", "--input", DATA / "tiny_f32.safetensors", "--external",
                            "o.safetensors")
         self.assertNotIn("not read", done.stderr)
@@ -193,52 +193,6 @@ class Inputs(CliTest):
         refuse(good.replace(b"<f4", b">f4"))
         refuse(good.replace(b"False", b"True ", 1))
         refuse(good.replace(b"(2, 2,", b"(2,-2,"))
-
-    def bundle(self, **more):
-        """A file of TINY's shape that has what `more` says, too; its name."""
-        tensors = {name: ("F32", [1, 2, 32, 16], bytes(4 * 2 * 32 * 16)) for name in "qkv"}
-        write_safetensors(self.folder / "in.safetensors", {**tensors, **more})
-        return "in.safetensors"
-
-    def test_sinks_and_slopes_that_do_not_fit(self):
-        for flag in ("--sinks", "--alibi"):
-            self.refuse("forward", *TINY, flag, "nofile", says=["nofile", "cannot be read"])
-            self.refuse("forward", *TINY, flag, "file", says="file: cannot be read")
-        for name, whole, shapes in (("sinks", "sinks must be [h]", ([3], [1, 2], [], [0])),
-                                    ("alibi_slopes", "slopes must be [h] or [b, h]", ([1, 1, 2], [], [0]))):
-            for shape in shapes:
-                numbers = struct.pack(f"<{math.prod(shape)}f", *[1.0] * math.prod(shape))
-                says = [f"'{name}'", "3" if shape == [3] else whole]
-                self.refuse("forward", "--input", self.bundle(**{name: ("F32", shape, numbers)}), says=says)
-            for bad, word in ((math.nan, "a NaN"), (math.inf, "an infinity")):
-                numbers = struct.pack("<2f", 1.0, bad)
-                says = [f"'{name}' holds {word} at [h] = [1]", "must be finite"]
-                self.refuse("forward", "--input", self.bundle(**{name: ("F32", [2], numbers)}), says=says)
-            self.refuse("forward", "--input", self.bundle(**{name: ("I64", [2], bytes(16))}),
-                        says=[f"'{name}' holds I64", "of F32, BF16 and F16"])
-            self.refuse("forward", "--input", self.bundle(), f"--{name.split('_')[0]}_name", "x", says="'x'")
-        slopes = struct.pack("<4f", *[1.0] * 4)
-        self.refuse("forward", "--input", self.bundle(alibi_slopes=("F32", [2, 2], slopes)), says="'alibi_slopes'")
-
-    def test_sinks_and_slopes_of_a_file_are_used_unless_a_flag_says_none(self):
-        tensors = [*TINY, "--sinks", "random", "--alibi", "standard"]
-        self.expect(0, "backward", *tensors, "--save_inputs", "in.safetensors", "--output", "out.safetensors")
-        inputs, outputs = (read_safetensors(self.folder / f"{name}.safetensors") for name in ("in", "out"))
-        self.assertEqual([inputs[name][:2] for name in ("sinks", "alibi_slopes")], [("F32", [2]), ("F32", [1, 2])])
-        self.assertEqual(outputs["dsinks"][:2], ("F32", [2]))
-        check = ["check", "--input", "in.safetensors", "--external"]
-        self.assertIn("dsinks", self.expect(0, *check, "out.safetensors").stdout)
-        self.expect(1, *check, "out.safetensors", "--alibi", "none")
-        self.refuse(*check, "out.safetensors", "--sinks", "none", says=["out.safetensors", "'dsinks'", "no sinks"])
-        (begin, *rest) = struct.unpack("<2f", outputs.pop("dsinks")[2])
-        write_safetensors(self.folder / "without.safetensors", outputs)
-        self.expect(0, *check, "without.safetensors")
-        self.expect(1, *check, "without.safetensors", "--sinks", "none")
-        for shape, numbers, code in (([2], [1.001 * begin, *rest], 1), ([2], [math.nan, *rest], 1),
-                                     ([1, 2], [begin, *rest], 2)):
-            changed = ("F32", shape, struct.pack("<2f", *numbers))
-            write_safetensors(self.folder / "changed.safetensors", {**outputs, "dsinks": changed})
-            self.expect(code, *check, "changed.safetensors")
 
     def test_masks_that_do_not_fit(self):
         self.refuse("forward", *TINY, "--mask", DATA / "tiny_mask.npy", says="tiny_mask.npy")

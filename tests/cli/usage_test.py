@@ -95,6 +95,8 @@ class Flags(CliTest):
         self.refuse("bench", "--mask", "nnoe", says="did you mean 'none'?")
         self.refuse("bench", "--do", "onse", "--pass", "backward", says="did you mean 'ones'?")
         self.refuse("bench", "--sinks", "elsewhere.npy", says="elsewhere.npy: cannot be read")
+        self.refuse("bench", "--bias", "rnadom", says="did you mean 'random'?")
+        self.refuse("bench", "--bias", "random", "--bias_shape", "hxb", says="1x1, 1xh, bx1 or bxh, got 'hxb'")
         self.refuse("bench", "--d_v", "0", says="--d_v")
         self.refuse("bench", "--d_v", "2000", says="--d_v 2000 exceeds 1024, the largest head dimension")
         self.refuse("bench", "--softcap", "-1", says="--softcap must be at least 0")
@@ -115,7 +117,11 @@ class Flags(CliTest):
         self.refuse("bench", "--backend", "cpu", "--device", "0", says="--device 0")
         self.refuse("forward", "--do", "random", says="--do is for gradients")
         self.refuse("forward", "--q_name", "query", says="--q_name needs --input")
-        for name in ("sinks", "alibi"):
+        self.refuse("bench", "--bias_shape", "bxh", says="--bias_shape needs --bias random")
+        self.refuse("forward", "--input", "any.safetensors", "--bias_shape", "bxh", says="needs --bias random")
+        self.refuse("backward", "--bias_grad", says="--bias_grad needs a bias (--bias, or --input with one)")
+        self.refuse("forward", "--bias", "random", "--bias_grad", says="and gradients")
+        for name in ("sinks", "alibi", "bias"):
             needs = f"--{name}_name needs --input, or --{name} FILE"
             self.refuse("forward", f"--{name}_name", "x", says=needs)
             self.refuse("bench", f"--{name}", "none", f"--{name}_name", "x", says=needs)
@@ -141,7 +147,7 @@ class NotHere(CliTest):
         for flags, reason in ((["--type", "paper"], "--backend cpu"), (["--threads", "2"], "--threads 2")):
             says = reason if emulated["available"] else emulated["reason"]
             self.refuse("forward", "--device", "emulated", *flags, code=3, says=says)
-        for flag, value in (("--sinks", "random"), ("--alibi", "standard")):
+        for flag, value in (("--sinks", "random"), ("--alibi", "standard"), ("--bias", "random")):
             for kernel in ("simt_f32", "mma_sm80", "normal_cublas"):
                 asked = [*TINY, "--dtype", "bf16", "--kernel", kernel, flag, value]
                 says = f"{kernel} does not support {flag}" if emulated["available"] else emulated["reason"]

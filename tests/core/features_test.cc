@@ -37,6 +37,15 @@ TEST(Features, EachIsNoticedByItself) {
   p.softcap = 0;
   p.sinks = Sinks::kFile;
   EXPECT_EQ(used(p), Features{Feature::kSinks});
+  p.sinks = Sinks::kNone;
+  p.bias = Bias::kFile;
+  EXPECT_EQ(used(p), Features{Feature::kBias});
+  p.bias_grad = true;
+  EXPECT_EQ(used(p), Features{Feature::kBias}) << "a forward pass has no gradients";
+  p.pass = Pass::kBoth;
+  EXPECT_EQ(used(p), (Features{Feature::kGradients, Feature::kBias, Feature::kBiasGradient}));
+  p.bias = Bias::kNone;
+  EXPECT_EQ(used(p), Features{Feature::kGradients}) << "what is not there has none";
   p = {};
   for (const Pass pass : {Pass::kBackward, Pass::kBoth}) {
     p.pass = pass;

@@ -209,12 +209,13 @@ TEST(UnusedTensors, AreNamedOnceForEachFile) {
   EXPECT_THAT(unused(npy_files()), IsEmpty());
   EXPECT_THAT(unused(bundle(kData + "tiny_f32.safetensors")), IsEmpty());
   EXPECT_THAT(unused(bshd_bundle()), IsEmpty()) << "names that flags give are used";
-  const std::string all = file("all", {"q", "k", "v", "do", "o", "lse", "dq", "dk", "dv"});
+  const std::string all =
+      file("all", {"q", "k", "v", "do", "bias", "o", "lse", "dq", "dk", "dv", "dbias"});
   EXPECT_THAT(unused(bundle(all)), IsEmpty()) << "inputs and results in one file";
-  const std::string biased = file("biased", {"q", "k", "v", "bias"});
-  EXPECT_THAT(unused(bundle(biased)), ElementsAre("unused tensor: " + biased +
-                                                  " holds 'bias', which is not read; the "
-                                                  "result is as if it were not there"));
+  const std::string more = file("more", {"q", "k", "v", "block_mask"});
+  EXPECT_THAT(unused(bundle(more)), ElementsAre("unused tensor: " + more +
+                                                " holds 'block_mask', which is not read; the "
+                                                "result is as if it were not there"));
   Problem renamed = bundle(file("renamed", {"q", "k", "v", "query"}));
   renamed.files.q_name = "query";
   EXPECT_THAT(unused(renamed), ElementsAre(HasSubstr("holds 'q', which is not read")));
@@ -239,8 +240,8 @@ TEST(UnusedTensors, OfSeparateFilesTheOnlyOneIsUsedWhateverItsName) {
 TEST(UnusedTensors, OfResultsTooAreNamed) {
   const Scratch scratch;
   const std::string path = scratch.path("results");
-  write_safetensors(path, {zeros("o", {1}), zeros("q", {1}), zeros("dbias", {1})});
-  EXPECT_THAT(unused_tensors(path, InputFiles{}), ElementsAre(HasSubstr("holds 'dbias', which")));
+  write_safetensors(path, {zeros("o", {1}), zeros("q", {1}), zeros("dmask", {1})});
+  EXPECT_THAT(unused_tensors(path, InputFiles{}), ElementsAre(HasSubstr("holds 'dmask', which")));
 }
 
 TEST(MakeInputs, TheLargestFiniteValuesAreFinite) {

@@ -6,7 +6,7 @@ import re
 import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
-TABLE = ("lib/sweep/problem_rows.cc", "lib/sweep/tensor_rows.cc", "lib/sweep/execution_rows.cc")
+TABLE = tuple(f"lib/sweep/{part}_rows.cc" for part in ("problem", "score", "tensor", "execution"))
 
 # A file may name a field or two by what it means to it: a message about --kv_len is no list.
 MOST = 3
@@ -14,9 +14,11 @@ MOST = 3
 # Files that spell more, each with why that is no list of fields.
 EXCEPTIONS = {
     "lib/core/extents.h": "the members of Shape by name, for messages about extents",
+    "lib/core/problem.h": "under which name a file has a tensor, if nobody says otherwise",
     "lib/report/fields.h": "members of other records, such as the peaks', which happen to have these names",
     "lib/data/resolve.cc": "what a bundle may hold beside q, k and v: tensors that a flag wins over",
     "lib/data/input_files.cc": "under which name a tensor is found in a file, by its role",
+    "lib/data/outputs.cc": "under which name a tensor is written to a file",
     "app/case/dry_run.cc": "headings of what routing chose for a case",
     "app/check/suite_rows.h": "names of the suite's rows, some of which are those of the field that they try",
     "app/check/check_suite.cc": "what narrows the suite by what it means; 'deterministic' is the name of a row of it",

@@ -39,7 +39,7 @@ TEST(EveryKernel, RefusesOtherDtypesByName) {
     }
 }
 
-/// A problem that uses one feature and nothing else.
+/// A problem that uses one feature and nothing else but what that one needs.
 Problem with(Feature f, Problem p) {
   switch (f) {
     case Feature::kGradients:
@@ -63,6 +63,14 @@ Problem with(Feature f, Problem p) {
     case Feature::kSinks:
       p.sinks = Sinks::kRandom;
       break;
+    case Feature::kBias:
+      p.bias = Bias::kRandom;
+      break;
+    case Feature::kBiasGradient:
+      p.bias = Bias::kRandom;
+      p.bias_grad = true;
+      p.pass = Pass::kBackward;
+      break;
     case Feature::kValueDim:
       p.shape.own_d_v = p.shape.d / 2;
       break;
@@ -79,9 +87,14 @@ TEST(EveryKernel, RefusesByItsFlagEachFeatureThatItDoesNotName) {
     const Supports s = kernel->supports();
     for (const Feature f : kEnumerators<Feature>) {
       const Problem p = with(f, plain(s));
-      ASSERT_EQ(used(p), Features{f}) << flag(f);
-      const std::string by_name = kernel->info().name + " does not support " + std::string(flag(f));
-      EXPECT_EQ(reason(*kernel, p) == by_name, !s.features.has(f)) << by_name;
+      const Features needed = f == Feature::kBiasGradient
+                                  ? Features{Feature::kGradients, Feature::kBias, f}
+                                  : Features{f};
+      ASSERT_EQ(used(p), needed) << flag(f);
+      const std::string says = reason(*kernel, p);
+      const bool by_name =
+          says.starts_with(kernel->info().name + " does not support ") && says.ends_with(flag(f));
+      EXPECT_EQ(by_name, !s.features.has(f)) << flag(f) << ": " << says;
       refused += s.features.has(f) ? 0 : 1;
     }
   }

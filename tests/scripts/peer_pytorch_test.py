@@ -69,6 +69,21 @@ class PyTorchPeer(ScriptTest):
         square = [*SQUARE, "--alibi", "standard", "--causal", "--pass", "both"]
         self.passed(self.measure(*square), 2)  # is_causal is spelt out
 
+    def test_a_bias_is_a_mask_of_floats_with_a_gradient_of_its_own(self):
+        shape = ["--b", "2", "--h", "6", "--h_kv", "2", "--kv_len", "40", "--d", "16"]
+        bias = [*shape, "--bias", "random", *KEPT]
+        shapes = ["--bias_shape", "1x1,1xh,bx1,bxh"]
+        self.passed(self.measure(*bias, *shapes, "--q_len", "24", "--pass", "forward"), 16)
+        masks = ["--causal", "true,false", "--q_len", "24", "--bias_shape", "1xh,bxh"]
+        results = self.measure(*bias, *masks, "--bias_grad", "--pass", "backward,both")
+        self.passed(results, 32)
+        for r in results:
+            self.assertIn("dbias", {t["tensor"] for t in r["check"]["worst"]})
+        square = [*SQUARE, "--bias", "random", "--causal"]  # is_causal is spelt out
+        self.passed(self.measure(*square, "--dtype", "bf16,f16", "--pass", "both"), 4)
+        more = ["--alibi", "standard", "--sinks", "random", "--softcap", "5", "--bias_grad"]
+        self.passed(self.measure(*square, *more, "--type", "normal", "--pass", "both"), 1)
+
     def test_alibi_and_sinks_together(self):
         both = [*SQUARE, "--alibi", "standard", "--sinks", "random", "--causal", "--type", "normal"]
         self.passed(self.measure(*both, "--dtype", "bf16,f16", "--pass", "forward"), 2)

@@ -102,6 +102,13 @@ class Rules(ScriptTest):
     def test_so_it_is_with_sinks_and_alibi(self):
         self.same_work([*TINY, "--sinks", "random", "--alibi", "standard"], ("sinks", "alibi"))
 
+    def test_so_it_is_with_a_bias_and_its_gradient(self):
+        known = ("bias", "bias_shape", "bias_grad")
+        for shape in ("1x1", "bxh"):
+            bias = ["--bias", "random", "--bias_shape", shape]
+            self.same_work([*TINY, *bias], known)
+            self.same_work([*TINY, *bias, "--bias_grad", "--dtype", "bf16"], known)
+
     def same_work(self, problem, also=()):
         flags = [*problem, "--type", "flash", "--pass", "forward,backward,both"]
         ours = self.bench(self.folder / "ours.json", *flags)
@@ -109,8 +116,9 @@ class Rules(ScriptTest):
         self.assertEqual(len(theirs["results"]), 3)
         for mine, peer in zip(ours["results"], theirs["results"]):
             self.assertEqual(peer["check"]["verdict"], "pass")
-            for name in ("workload", "pass", "type", "bytes"):
+            for name in ("workload", "pass", "type"):
                 self.assertEqual(mine[name], peer[name], name)
+            self.assertAlmostEqual(mine["bytes"], peer["bytes"], delta=1)  # shares of a bias
             for name in ("flop_dense", "flop_visible"):
                 self.assertAlmostEqual(mine[name], peer[name], delta=1e-6 * mine[name], msg=name)
 
