@@ -327,7 +327,7 @@ TEST_P(TileOpsTest, ProductsUnderACapAreThoseOfTheRowOperation) {
   std::vector<float> products(p.size()), ds(p.size(), NAN), ds_rows(p.size(), NAN);
   ops.gemm(kM, kN, words, left, right, {products.data(), stride}, Write::kStore, {});
   ops.gemm_dscores(kM, kN, words, left, right, {ds.data(), stride}, {ds_rows.data(), stride},
-                   p.data(), {delta.data(), low.data()}, {{}, end}, {slope.data(), stride});
+                   p.data(), {delta.data(), low.data()}, {{}, end}, {{slope.data(), stride}});
   for (std::int64_t i = 0; i < kM; ++i)
     for (std::int64_t j = 0; j < kN; ++j) {
       const auto at = static_cast<std::size_t>(i * stride + j);
