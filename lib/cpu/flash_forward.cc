@@ -194,7 +194,9 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
 void FlashForward::attend(Item item, const Tiles& t) const {
   stream_keys(item, t);
   if (overflowed(item, t) || (score_.first_keys_mislead() && underflowed(item, t))) {
-    item.share = std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))));
+    // Less than 1 with one key, too: that is what keeps compute_p from guessing.
+    const auto keys = static_cast<float>(std::max<std::int64_t>(shape.kv_len, 2));
+    item.share = std::exp2(-std::ceil(std::log2(keys)));
     stream_keys(item, t);
   }
   finish(item, t);
