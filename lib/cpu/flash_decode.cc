@@ -177,6 +177,8 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     std::fill_n(part.max, rows_, -kInf);
     std::fill_n(part.sum, rows_, 0.0f);
   }
+  KeyRange seen[kMaxRows];
+  for (std::int64_t q = 0; q < shape.q_len; ++q) seen[q] = item.sees->keys(q);
   for (std::int64_t first = item.first_key; first < item.last_key; first += keys_) {
     const std::int64_t keys = std::min(keys_, item.last_key - first);
     const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, shape.d, t.kv);
@@ -186,7 +188,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       ops.dots(rows_, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
                prefetch(io.in->v, item, first));
     }
-    softmax(item, t, part, first, keys);
+    softmax(item, t, part, seen, first, keys);
     const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, shape.d_v(), t.kv);
     const PhaseTimer timer(
         item.profile, item.thread, kAccumulate,
@@ -196,9 +198,10 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
   }
 }
 
-/// Scores of the kept keys [first, first + keys) become P, head by head of the group.
-void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, std::int64_t first,
-                          std::int64_t keys) const {
+/// Scores of the kept keys [first, first + keys) become P, head by head of the group. `seen`: by
+/// each query.
+void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, const KeyRange* seen,
+                          std::int64_t first, std::int64_t keys) const {
   const PhaseTimer timer(item.profile, item.thread, kSoftmax,
                          touch(2 * rows_ * keys) + bias_.cost(rows_, keys));
   for (std::int64_t g = 0; g < shape.group(); ++g) {
@@ -209,7 +212,7 @@ void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, st
     const ScoreRow score = score_.row(in, item.b, h, 0, positions_.of(item.b, first), bias);
     for (std::int64_t q = 0; q < shape.q_len; ++q) {
       const std::int64_t r = g * shape.q_len + q;
-      const TileColumns columns = columns_of(item.sees->keys(q), first, keys);
+      const TileColumns columns = columns_of(seen[q], first, keys);
       absorb_row(
           ops,
           {part.max[r], score_.factor, part.sum + r, 1, part.o + r * o_stride_, score.at(q, 0)},

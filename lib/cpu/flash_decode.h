@@ -56,8 +56,8 @@ class FlashDecode final : public AttentionPass {
                           std::int64_t d, float* tile) const;
   PhaseCost product_in_place(const RowSource& source, std::int64_t keys, std::int64_t d) const;
   Prefetch prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const;
-  void softmax(const Item& item, const Tiles& t, const Part& part, std::int64_t first,
-               std::int64_t keys) const;
+  void softmax(const Item& item, const Tiles& t, const Part& part, const KeyRange* seen,
+               std::int64_t first, std::int64_t keys) const;
   void combine(const Operands& io, std::int64_t kv_head, std::int64_t row);
 
   std::int64_t rows_;  ///< query heads of a group x queries

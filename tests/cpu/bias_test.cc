@@ -67,6 +67,7 @@ constexpr BiasCase kCases[] = {
      150,
      2,
      true},
+    {"all_heads_in_one_item", {2, 4, 1, 130, 250, 16}, BiasShape::kShared, true},
     {"values_wider_than_keys", {1, 2, 1, 70, 220, 20, 37}, BiasShape::kBatchAndHead},
     {"wide_heads_have_other_blocks", {1, 2, 2, 100, 170, 192}, BiasShape::kShared, true},
     {"negative_scale", {1, 2, 1, 40, 75, 16}, BiasShape::kHead, false, 1, {}, 0, false, -0.4},
