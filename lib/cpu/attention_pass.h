@@ -48,7 +48,7 @@ struct RowEnd {
 /// with Q times `sign`, so that the largest product is that of the largest score. A scale of 0
 /// makes the products 0, not the factor: a masked score is -inf, and 0 times that is NaN.
 /// Under a soft cap, tanh(cap·product / 2) takes the place of the product: softcap times it is the
-/// score. With ALiBi scores themselves do: `scale` times the product, less the penalty.
+/// score. With ALiBi or a bias scores themselves do: `scale` times the product, and what is added.
 struct ScoreFactor {
   float sign, factor;
   float cap = 0;  ///< 0: none
@@ -57,6 +57,7 @@ struct ScoreFactor {
       : sign(p.softmax_scale() < 0 ? -1.0f : 1.0f),
         outer_(std::abs(p.softmax_scale())),
         alibi_(p.alibi != Alibi::kNone),
+        adds_(alibi_ || p.bias != Bias::kNone),
         heads_(p.shape.h),
         diagonal_(p.shape.kv_len - p.shape.q_len) {
     if (p.softcap > 0) {
@@ -64,22 +65,26 @@ struct ScoreFactor {
       cap = static_cast<float>(std::min(2 * outer_ / p.softcap, kMost));
     }
     if (cap > 0) outer_ = p.softcap;
-    if (alibi_) scale = static_cast<float>(std::exchange(outer_, 1.0));
+    if (adds_) scale = static_cast<float>(std::exchange(outer_, 1.0));
     factor = static_cast<float>(outer_ * std::numbers::log2e);
     if (factor != 0 && scale != 0) return;
     sign = 0;
-    factor = alibi_ ? factor : 1;
+    factor = adds_ ? factor : 1;
   }
 
   /// Scores are not products times a factor.
-  bool changes() const { return cap > 0 || alibi_; }
-  bool depends_on_distance() const { return alibi_; }
-  /// Of query q of head (b, h); `keys`: what KeyPositions says of the columns.
-  ScoreRow row(const Inputs& in, std::int64_t b, std::int64_t h, std::int64_t q,
-               const float* keys) const {
-    if (!alibi_) return {cap};
+  bool changes() const { return cap > 0 || adds_; }
+  /// What is added to products may be so different from key to key that a row's first keys tell
+  /// nothing of its maximum.
+  bool first_keys_mislead() const { return adds_; }
+  /// Of query q of head (b, h); `keys`: what KeyPositions says of the columns, `bias`: what
+  /// BiasTile says of them.
+  ScoreRow row(const Inputs& in, std::int64_t b, std::int64_t h, std::int64_t q, const float* keys,
+               BiasRows bias) const {
+    if (!adds_) return {cap};
+    if (!alibi_) return {.cap = cap, .scale = scale, .bias = bias};
     const float slope = in.alibi_slopes[static_cast<std::size_t>(b * heads_ + h)];
-    return {cap, keys, scale, slope, static_cast<float>(q + diagonal_)};
+    return {cap, keys, scale, slope, static_cast<float>(q + diagonal_), bias};
   }
 
   /// From the largest product and the sum of 2^(factor·(product - max)); the sink, if there is one,
@@ -101,7 +106,7 @@ struct ScoreFactor {
 
  private:
   double outer_;  ///< a score is so many products
-  bool alibi_;
+  bool alibi_, adds_;
   std::int64_t heads_, diagonal_;
 };
 
@@ -116,7 +121,7 @@ class RowMaxima {
     data_ = buffer_.as<float>();
     rows_ = row_floats(s);
   }
-  /// [b, h, q_len]; 0 for a row that sees nothing.
+  /// [b, h, q_len]; 0 for a row that sees nothing, or nothing but keys that a bias of -inf hides.
   float* max() const { return data_; }
   /// [b, h, q_len], of the sink, too; +inf for such a row.
   float* log_sum() const { return data_ + rows_; }

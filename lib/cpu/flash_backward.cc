@@ -4,13 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 
 namespace flashbench::cpu {
 namespace {
-
-enum Phase : std::size_t { kRows, kPack, kLoadQ, kP, kDs, kDv, kDk, kDq, kStore };
 
 // Chosen among the settings in the README's table. In f32 the rows of Q, dO and K serve both as A
 // and, with their stride, as B operands: packing panels of them as well costs 8 to 14 %.
@@ -56,9 +53,11 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
       f32_ops_(tile_ops(e.isa)),
       score_(p),
       positions_(p, ops),
+      bias_(p, e, q_block_, kv_block_, BiasTile::Keys::kKept),
       maxima_(maxima),
       sink_gradient_(p),
       in_order_(e.deterministic),
+      bias_gradient_(p, e, q_block_, kv_block_),
       accumulator_(shape.b * shape.h * q_blocks_, e.deterministic),
       dq_stride_(round_up(shape.d, ops.lanes)) {}
 
@@ -79,6 +78,7 @@ FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
   t.ds_rows = carver.take(ops.words(q_block_) * p_stride_);
   t.ds = pairs() ? carver.take(q_block_ * p_stride_) : t.ds_rows;
   t.slope = score_.cap > 0 ? carver.take(q_block_ * p_stride_) : nullptr;
+  t.bias = bias_.carve(carver);
   return t;
 }
 
@@ -96,8 +96,8 @@ std::size_t FlashBackward::workspace_bytes() const {
   carve(sizes);
   const std::int64_t queries = shape.b * shape.h * shape.q_len;
   return (2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
-         sink_gradient_.bytes() + positions_.bytes() +
-         DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_) +
+         sink_gradient_.bytes() + bias_gradient_.bytes() + positions_.bytes() +
+         SharedAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_) +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
@@ -112,6 +112,7 @@ void FlashBackward::allocate() {
   carve(sizes);
   for (int t = 0; t < threads; ++t) tiles_.emplace_back(sizes.bytes());
   sink_gradient_.allocate();
+  bias_gradient_.allocate();
   positions_.allocate();
   accumulator_.reset();
 }
@@ -164,28 +165,35 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   const std::size_t dscores = floats(ops.words(q_block_) * p_stride_);
   const std::size_t copies = pairs() ? 1 : 0;  // of operands that f32 does not need twice
-  return {2 * floats(queries) * sizeof(float) + sink_gradient_.bytes() + positions_.bytes() +
-              per_thread * floats(v_stride_),
-          per_thread *
-              (floats(kv_block_ * ops.words(shape.d)) + floats(kv_block_ * ops.words(shape.d_v())) +
-               floats(rows_b_floats(kv_block_, shape.d))),
-          per_thread * (floats(q_block_ * q_stride_) + floats(q_block_ * do_stride_) +
-                        copies * (floats(rows_b_floats(q_block_, shape.d)) +
-                                  floats(rows_b_floats(q_block_, shape.d_v())))),
-          per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes) +
-                        (score_.cap > 0 ? floats(q_block_ * p_stride_) : 0)),
-          per_thread * (dscores + copies * floats(q_block_ * p_stride_)),
-          per_thread * floats(kv_block_ * v_stride_),
-          per_thread * floats(kv_block_ * d_stride_),
-          floats(queries * dq_stride_) * sizeof(float) +
-              DqAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
-          0};
+  return {
+      2 * floats(queries) * sizeof(float) + sink_gradient_.bytes() + positions_.bytes() +
+          per_thread * floats(v_stride_),
+      per_thread *
+          (floats(kv_block_ * ops.words(shape.d)) + floats(kv_block_ * ops.words(shape.d_v())) +
+           floats(rows_b_floats(kv_block_, shape.d))),
+      per_thread * (floats(q_block_ * q_stride_) + floats(q_block_ * do_stride_) +
+                    copies * (floats(rows_b_floats(q_block_, shape.d)) +
+                              floats(rows_b_floats(q_block_, shape.d_v())))),
+      per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes) +
+                    (score_.cap > 0 ? floats(q_block_ * p_stride_) : 0) + floats(bias_.floats())),
+      per_thread * (dscores + copies * floats(q_block_ * p_stride_)) + bias_gradient_.bytes(),
+      per_thread * floats(kv_block_ * v_stride_),
+      per_thread * floats(kv_block_ * d_stride_),
+      floats(queries * dq_stride_) * sizeof(float) +
+          SharedAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
+      0};
 }
 
 void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
                         PhaseProfile* profile) {
   accumulator_.reset();
   positions_.load(sees);
+  bias_gradient_.start([&](std::int64_t b, std::int64_t block) {
+    const Visibility& v = sees[static_cast<std::size_t>(b)];
+    const std::int64_t first = block * kv_block_;
+    const std::int64_t keys = std::min(kv_block_, v.kept().count() - first);
+    return keys > 0 ? query_blocks(v, first, keys) : QueryBlocks{0, 0};
+  });
   const std::int64_t kv_heads = shape.b * shape.h_kv;
 #pragma omp parallel num_threads(threads)
   {
@@ -208,54 +216,8 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
             tiles);
     }
     sink_gradient_.store(io.out->dsinks);
-    store_dq(io, profile, thread);
+    store_sums(io, profile, thread);
   }
-}
-
-/// D = rowsum(dO∘O), dQ = 0, the rows' parts in dsinks; and dK = dV = 0 where the padding mask
-/// hides keys, since no block will write there.
-void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibility>& sees,
-                                 const Tiles& t, PhaseProfile* profile, int thread) {
-  const std::int64_t heads = shape.b * shape.h;
-#pragma omp for schedule(static) nowait
-  for (std::int64_t block = 0; block < heads * q_blocks_; ++block) {
-    const std::int64_t b = block / q_blocks_ / shape.h, h = block / q_blocks_ % shape.h;
-    const std::int64_t first = block % q_blocks_ * q_block_;
-    const std::int64_t rows = std::min(q_block_, shape.q_len - first);
-    const PhaseTimer timer(profile, thread, kRows,
-                           convert(2 * rows * shape.d_v()) + touch(rows * (shape.d + 3)));
-    const std::int64_t row = query_row(b, h, first);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const double d =
-          ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.o_row),
-                      as_f32(rows_of(io.in->d_o, b, h, first + r), t.d_o), shape.d_v());
-      if (const float* sink = sink_of(*io.in, h); sink != nullptr)
-        sink_gradient_.set(
-            row + r, score_.sink_share(*sink, maxima_.max()[row + r], maxima_.log_sum()[row + r]),
-            d);
-      const auto [high, low] = split(d);
-      delta_[row + r] = high;
-      delta_low_[row + r] = low;
-    }
-    std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
-    const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], block % q_blocks_);
-    accumulator_.begin_with(block, seen.begin / kv_block_);
-  }
-#pragma omp for schedule(static)
-  for (std::int64_t i = 0; i < shape.b * shape.h_kv; ++i) {
-    const std::int64_t b = i / shape.h_kv;
-    if (sees[static_cast<std::size_t>(b)].kept().count() == shape.kv_len) continue;
-    for (Tensor* gradient : {&io.out->dk, &io.out->dv})
-      std::memset(row_of(*gradient, b, i % shape.h_kv, 0), 0,
-                  static_cast<std::size_t>(shape.kv_len * gradient->dims().d) * size_bytes(dtype));
-  }
-}
-
-/// The first row of `src`, of O or dO, in f32: where it lies, or a copy.
-const float* FlashBackward::as_f32(const RowSource& src, float* copy) const {
-  if (dtype == Dtype::kF32) return reinterpret_cast<const float*>(src.base);
-  f32_ops_.pack_rows(src, 1, shape.d_v(), 1.0f, copy, v_stride_);
-  return copy;
 }
 
 /// Algorithm 2 for one block of keys: everything that these keys take part in.
@@ -274,20 +236,23 @@ void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
     std::fill_n(t.dv, item.keys * v_stride_, 0.0f);
   }
   const QueryBlocks see = query_blocks(*item.sees, item.first_key, item.keys);
-  const std::int64_t count = see.end - see.begin;
-  for (std::int64_t g = 0; g < shape.group(); ++g)
-    for (std::int64_t i = 0; i < count; ++i) {
-      // Threads begin with different blocks of queries, so that they do not queue for the lock of
-      // one block of dQ. Deterministic: all in the same order, each one step behind the key block
-      // before it.
-      const std::int64_t apart = item.key_block * std::max<std::int64_t>(1, count / threads);
-      const std::int64_t block = see.begin + (in_order_ ? i : (i + apart) % count);
-      const QueryTile q = query_tile(*item.sees, item.kv_head * shape.group() + g, block,
-                                     item.first_key, item.keys, item.profile != nullptr);
-      load_queries(item, q, t);
-      compute_p_and_ds(item, q, t);
-      add_gradients(item, q, t);
-    }
+  const std::int64_t count = see.end - see.begin, group = shape.group();
+  const bool heads_first = bias_gradient_.heads_before_queries();
+  for (std::int64_t j = 0; j < group * count; ++j) {
+    const std::int64_t g = heads_first ? j % group : j / count;
+    const std::int64_t i = heads_first ? j / group : j % count;
+    // Threads begin with different blocks of queries, so that they do not queue for the lock of
+    // one block of dQ. Deterministic: all in the same order, each one step behind the key block
+    // before it.
+    const std::int64_t apart = item.key_block * std::max<std::int64_t>(1, count / threads);
+    const std::int64_t block = see.begin + (in_order_ ? i : (i + apart) % count);
+    const QueryTile q = query_tile(*item.sees, item.kv_head * group + g, block, item.first_key,
+                                   item.keys, item.profile != nullptr);
+    load_queries(item, q, t);
+    compute_p_and_ds(item, q, t);
+    add_bias_gradient(item, q, t);
+    add_gradients(item, q, t);
+  }
   store_dk_dv(item, t);
 }
 
@@ -318,12 +283,15 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
   const std::int64_t words = ops.words(shape.d), v_words = ops.words(shape.d_v());
   const std::int64_t row = query_row(item.b, q.h, q.first);
   const MatrixC slope = {t.slope, p_stride_};
-  const ScoreRow score =
-      score_.row(*item.io->in, item.b, q.h, q.first, positions_.of(item.b, item.first_key));
+  const DscoresSlope slope_of_ds = {slope, {keeps_dscores() ? t.bias : nullptr, p_stride_}};
   {
-    const PhaseTimer timer(
-        item.profile, item.thread, kP,
-        product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements) + slope_cost(q));
+    const PhaseTimer timer(item.profile, item.thread, kP,
+                           product_to_operands(q.rows, q.keys, shape.d, q.pairs.elements) +
+                               slope_cost(q) + bias_.cost(q.rows, q.keys));
+    const BiasRows bias = bias_.load(*item.io->in, item.b, q.h, q.first, q.rows,
+                                     item.sees->kept().rows().from(item.first_key), q.keys, t.bias);
+    const ScoreRow score =
+        score_.row(*item.io->in, item.b, q.h, q.first, positions_.of(item.b, item.first_key), bias);
     ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, q_stride_, 1},
                        {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
                        {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(),
@@ -333,10 +301,20 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
   const PhaseTimer timer(
       item.profile, item.thread, kDs,
       product_to_operands(q.rows, q.keys, shape.d_v(), q.pairs.elements, pairs() ? 2 : 1) +
-          touch(q.rows * ops.words(q.keys)) + slope_cost(q));
+          touch(q.rows * (ops.words(q.keys) + (keeps_dscores() ? q.keys : 0))) + slope_cost(q));
   ops.gemm_dscores(q.rows, q.keys, v_words, {t.d_o, do_stride_, 1},
                    {t.v_t, ops.cols, v_words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
-                   t.p, {delta_ + row, delta_low_ + row}, q.sees.seen(), slope);
+                   t.p, {delta_ + row, delta_low_ + row}, q.sees.seen(), slope_of_ds);
+}
+
+/// dbias += dS, before the slope.
+void FlashBackward::add_bias_gradient(const Item& item, const QueryTile& q, const Tiles& t) {
+  if (!bias_gradient_.wanted()) return;
+  const PhaseTimer timer(item.profile, item.thread, kDs, touch(3 * q.rows * q.keys));
+  bias_gradient_.add(
+      {item.b, q.h, q.block, item.key_block, q.rows, keeps_dscores() ? t.bias : t.ds_rows,
+       p_stride_, item.sees->kept().rows().from(item.first_key)},
+      q.sees, ops, item.io->out->dbias);
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
@@ -362,32 +340,6 @@ void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Ti
     ops.gemm(q.rows, d, ops.words(q.keys), {t.ds, p_stride_, 1, q.sees.seen()},
              rows_b(t.k_b, item.keys, d), {dq, dq_stride_}, Write::kAdd, {});
   });
-}
-
-/// Rows of dK and dV go to where the kept keys lie in the tensors.
-void FlashBackward::store_dk_dv(const Item& item, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kStore,
-                         convert(item.keys * (shape.d + shape.d_v())));
-  for (std::int64_t r = 0; r < item.keys; ++r) {
-    const std::int64_t key = item.sees->kept().rows().row(item.first_key + r);
-    ops.row_store(t.dk + r * d_stride_, shape.d, static_cast<float>(scale), dtype,
-                  row_of(item.io->out->dk, item.b, item.kv_head, key));
-    ops.row_store(t.dv + r * v_stride_, shape.d_v(), 1.0f, dtype,
-                  row_of(item.io->out->dv, item.b, item.kv_head, key));
-  }
-}
-
-void FlashBackward::store_dq(const Operands& io, PhaseProfile* profile, int thread) const {
-#pragma omp for schedule(static)
-  for (std::int64_t i = 0; i < shape.b * shape.h * q_blocks_; ++i) {
-    const std::int64_t b = i / q_blocks_ / shape.h, h = i / q_blocks_ % shape.h;
-    const std::int64_t first = i % q_blocks_ * q_block_;
-    const std::int64_t rows = std::min(q_block_, shape.q_len - first);
-    const PhaseTimer timer(profile, thread, kStore, convert(rows * shape.d));
-    for (std::int64_t q = first; q < first + rows; ++q)
-      ops.row_store(dq_ + query_row(b, h, q) * dq_stride_, shape.d, static_cast<float>(scale),
-                    dtype, row_of(io.out->dq, b, h, q));
-  }
 }
 
 }  // namespace flashbench::cpu

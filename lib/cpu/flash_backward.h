@@ -1,8 +1,10 @@
 #pragma once
 
 #include "cpu/attention_pass.h"
-#include "cpu/dq_accumulator.h"
+#include "cpu/bias_gradient.h"
+#include "cpu/bias_tile.h"
 #include "cpu/key_positions.h"
+#include "cpu/shared_accumulator.h"
 #include "cpu/sink_gradient.h"
 #include "system/buffer.h"
 
@@ -31,6 +33,8 @@ class FlashBackward final : public AttentionPass {
   void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
 
  private:
+  enum Phase : std::size_t { kRows, kPack, kLoadQ, kP, kDs, kDv, kDk, kDq, kStore };
+
   /// A thread's own tiles: operands in the table's words; dK and dV in f32. A operands are rows. B
   /// operands are panels (TileOps), except that an f32 operand that is summed over rows is those
   /// rows, read with their stride.
@@ -50,6 +54,7 @@ class FlashBackward final : public AttentionPass {
     float* ds;       ///< [q_block][p_stride], dS summed over keys
     float* ds_rows;  ///< [words(q_block)][p_stride], dS summed over queries
     float* slope;    ///< [q_block][p_stride], of the soft cap; null without one
+    float* bias;     ///< [q_block][p_stride], then dS before the slope; null without a bias
   };
   struct Item {
     const Operands* io;
@@ -84,13 +89,16 @@ class FlashBackward final : public AttentionPass {
   void load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
   void pack_rows_b(const RowSource& src, std::int64_t n, std::int64_t d, float* dst) const;
   void compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const;
+  void add_bias_gradient(const Item& item, const QueryTile& q, const Tiles& t);
+  /// Is dS in f32 before the slope none of the operands?
+  bool keeps_dscores() const { return bias_gradient_.wanted() && (score_.cap > 0 || pairs()); }
   /// Slopes of a tile, written or read.
   PhaseCost slope_cost(const QueryTile& q) const {
     return touch(score_.cap > 0 ? q.rows * q.keys : 0);
   }
   void add_gradients(const Item& item, const QueryTile& q, const Tiles& t);
   void store_dk_dv(const Item& item, const Tiles& t) const;
-  void store_dq(const Operands& io, PhaseProfile* profile, int thread) const;
+  void store_sums(const Operands& io, PhaseProfile* profile, int thread) const;
   /// The keys that some row of a block of queries sees.
   KeyRange keys_of(const Visibility& v, std::int64_t q_block) const {
     const std::int64_t first = q_block * q_block_;
@@ -108,10 +116,12 @@ class FlashBackward final : public AttentionPass {
   const TileOps& f32_ops_;  ///< for what is no product
   ScoreFactor score_;
   KeyPositions positions_;
+  BiasTile bias_;
   const RowMaxima& maxima_;
   SinkGradient sink_gradient_;
   bool in_order_;
-  DqAccumulator accumulator_;
+  BiasGradient bias_gradient_;
+  SharedAccumulator accumulator_;  ///< of dQ; turns are blocks of keys
   Buffer rows_;  ///< D per query, its two parts, then dQ in f32 [b, h, q_len][round_up(d, lanes)]
   float *delta_ = nullptr, *delta_low_ = nullptr, *dq_ = nullptr;
   std::int64_t dq_stride_;

@@ -48,6 +48,7 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e)
       s_stride_(tile_stride(keys_)),
       score_(p),
       positions_(p, ops),
+      bias_(p, e, shape.q_len, keys_, BiasTile::Keys::kKept),
       share_(std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))))) {}
 
 FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
@@ -55,6 +56,7 @@ FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
   t.q = carver.take(rows_ * d_stride_);
   t.s = carver.take(rows_ * s_stride_);
   t.kv = carver.take(keys_ * std::max(d_stride_, o_stride_));
+  t.bias = bias_.carve(carver);
   return t;
 }
 
@@ -80,7 +82,8 @@ std::vector<std::string> FlashDecode::phases() const {
 std::vector<std::size_t> FlashDecode::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   return {per_thread * (floats(rows_ * d_stride_) + floats(keys_ * std::max(d_stride_, o_stride_))),
-          per_thread * floats(rows_ * s_stride_), positions_.bytes(), 0,
+          per_thread * floats(rows_ * s_stride_),
+          positions_.bytes() + per_thread * floats(bias_.floats()), 0,
           static_cast<std::size_t>(shape.b * shape.h_kv * splits_) *
               (floats(rows_ * o_stride_) + 2 * floats(rows_)) * sizeof(float)};
 }
@@ -123,7 +126,7 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
     for (std::int64_t i = 0; i < kv_heads * rows_; ++i) {
       const PhaseTimer timer(profile, thread, kCombine,
                              touch(splits_ * shape.d_v()) + convert(shape.d_v()));
-      combine(io, sees, i / rows_, i % rows_);
+      combine(io, i / rows_, i % rows_);
     }
   }
 }
@@ -175,7 +178,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     std::fill_n(part.sum, rows_, 0.0f);
   }
   KeyRange seen[kMaxRows];
-  for (std::int64_t r = 0; r < rows_; ++r) seen[r] = keys_of(*item.sees, r);
+  for (std::int64_t q = 0; q < shape.q_len; ++q) seen[q] = item.sees->keys(q);
   for (std::int64_t first = item.first_key; first < item.last_key; first += keys_) {
     const std::int64_t keys = std::min(keys_, item.last_key - first);
     const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, shape.d, t.kv);
@@ -185,19 +188,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       ops.dots(rows_, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
                prefetch(io.in->v, item, first));
     }
-    {
-      const PhaseTimer timer(item.profile, item.thread, kSoftmax, touch(2 * rows_ * keys));
-      for (std::int64_t r = 0; r < rows_; ++r) {
-        const TileColumns columns = columns_of(seen[r], first, keys);
-        const ScoreRow score =
-            score_.row(*io.in, item.b, item.kv_head * shape.group() + r / shape.q_len,
-                       r % shape.q_len, positions_.of(item.b, first));
-        absorb_row(ops,
-                   {part.max[r], score_.factor, part.sum + r, 1, part.o + r * o_stride_, score},
-                   shape.d_v(), t.s + r * s_stride_, keys, columns.begin, columns.end);
-        ops.row_scale(t.s + r * s_stride_, keys, share_);
-      }
-    }
+    softmax(item, t, part, seen, first, keys);
     const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, shape.d_v(), t.kv);
     const PhaseTimer timer(
         item.profile, item.thread, kAccumulate,
@@ -207,20 +198,42 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
   }
 }
 
+/// Scores of the kept keys [first, first + keys) become P, head by head of the group. `seen`: by
+/// each query.
+void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, const KeyRange* seen,
+                          std::int64_t first, std::int64_t keys) const {
+  const PhaseTimer timer(item.profile, item.thread, kSoftmax,
+                         touch(2 * rows_ * keys) + bias_.cost(rows_, keys));
+  for (std::int64_t g = 0; g < shape.group(); ++g) {
+    const Inputs& in = *item.io->in;
+    const std::int64_t h = item.kv_head * shape.group() + g;
+    const BiasRows bias = bias_.load(in, item.b, h, 0, shape.q_len,
+                                     item.sees->kept().rows().from(first), keys, t.bias);
+    const ScoreRow score = score_.row(in, item.b, h, 0, positions_.of(item.b, first), bias);
+    for (std::int64_t q = 0; q < shape.q_len; ++q) {
+      const std::int64_t r = g * shape.q_len + q;
+      const TileColumns columns = columns_of(seen[q], first, keys);
+      absorb_row(
+          ops,
+          {part.max[r], score_.factor, part.sum + r, 1, part.o + r * o_stride_, score.at(q, 0)},
+          shape.d_v(), t.s + r * s_stride_, keys, columns.begin, columns.end);
+      ops.row_scale(t.s + r * s_stride_, keys, share_);
+    }
+  }
+}
+
 /// The splits of one row, weighted by 2^(factor·(their max - the largest max)); O and LSE are
 /// written.
-void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& sees,
-                          std::int64_t kv_head, std::int64_t row) {
+void FlashDecode::combine(const Operands& io, std::int64_t kv_head, std::int64_t row) {
   const std::int64_t b = kv_head / shape.h_kv;
   const std::int64_t h = kv_head % shape.h_kv * shape.group() + row / shape.q_len;
   const std::int64_t q = row % shape.q_len;
-  const bool empty = keys_of(sees[static_cast<std::size_t>(b)], row).empty();
   float max = -kInf;
   for (std::int64_t i = 0; i < splits_; ++i) max = std::max(max, part(kv_head, i).max[row]);
   const Part total = part(kv_head, 0);
   float* o = total.o + row * o_stride_;
   float sum = 0;
-  for (std::int64_t i = 0; i < splits_ && !empty; ++i) {
+  for (std::int64_t i = 0; i < splits_; ++i) {
     const Part p = part(kv_head, i);
     if (p.sum[row] == 0.0f) continue;  // it saw nothing
     const float weight = std::exp2((p.max[row] - max) * score_.factor);
@@ -230,7 +243,7 @@ void FlashDecode::combine(const Operands& io, const std::vector<Visibility>& see
   }
   Outputs& out = *io.out;
   const float* sink = sink_of(*io.in, h);
-  const RowEnd end = empty ? RowEnd::empty(sink) : score_.end_of_row(max, sum, sink);
+  const RowEnd end = sum == 0.0f ? RowEnd::empty(sink) : score_.end_of_row(max, sum, sink);
   out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] = end.lse;
   const float factor = end.normalise(ops, o, shape.d_v(), share_);
   ops.row_store(o, shape.d_v(), factor, dtype, row_of(out.o, b, h, q));

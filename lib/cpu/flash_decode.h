@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/attention_pass.h"
+#include "cpu/bias_tile.h"
 #include "cpu/key_positions.h"
 #include "system/buffer.h"
 
@@ -29,9 +30,10 @@ class FlashDecode final : public AttentionPass {
  private:
   /// A thread's own tiles.
   struct Tiles {
-    float* q;   ///< [rows][d_stride], scaled by scale·log2(e)
-    float* s;   ///< [rows][s_stride]: scores, then P
-    float* kv;  ///< [kv_block][d_stride]: rows of K, then of V, that do not end in a whole vector
+    float* q;     ///< [rows][d_stride], scaled by scale·log2(e)
+    float* s;     ///< [rows][s_stride]: scores, then P
+    float* kv;    ///< [kv_block][d_stride]: rows of K, then of V, that do not end in a whole vector
+    float* bias;  ///< of the queries of a head and a block of keys; null without one
   };
   /// The partial result of one split: sums over its keys, not yet normalised.
   struct Part {
@@ -48,17 +50,15 @@ class FlashDecode final : public AttentionPass {
   };
   Tiles carve(Carver& carver) const;
   Part part(std::int64_t kv_head, std::int64_t split);
-  KeyRange keys_of(const Visibility& v, std::int64_t row) const {
-    return v.keys(row % shape.q_len);
-  }
   void attend(const Item& item, const Tiles& t, const Part& part) const;
   RowSource source(const Tensor& tensor, const Item& item, std::int64_t first) const;
   RowSource whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
                           std::int64_t d, float* tile) const;
   PhaseCost product_in_place(const RowSource& source, std::int64_t keys, std::int64_t d) const;
   Prefetch prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const;
-  void combine(const Operands& io, const std::vector<Visibility>& sees, std::int64_t kv_head,
-               std::int64_t row);
+  void softmax(const Item& item, const Tiles& t, const Part& part, const KeyRange* seen,
+               std::int64_t first, std::int64_t keys) const;
+  void combine(const Operands& io, std::int64_t kv_head, std::int64_t row);
 
   std::int64_t rows_;  ///< query heads of a group x queries
   std::int64_t keys_;  ///< of a block
@@ -66,6 +66,7 @@ class FlashDecode final : public AttentionPass {
   std::int64_t d_stride_, o_stride_, s_stride_;
   ScoreFactor score_;
   KeyPositions positions_;
+  BiasTile bias_;
   float share_;  ///< what P is multiplied by until O is stored: P·V does not overflow
   Buffer parts_;
   std::vector<Buffer> tiles_;

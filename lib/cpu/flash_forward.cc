@@ -79,6 +79,7 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       v_floats_(round_up(shape.kv_len, ops.per_word) * v_key_),
       score_(p),
       positions_(p, ops),
+      bias_(p, e, row_group_, kv_block_, BiasTile::Keys::kKept),
       maxima_(maxima),
       pipeline_(shape.b * shape.h_kv, blocks(shape.kv_len, kv_block_),
                 shape.group() * blocks(shape.q_len, q_block_), threads) {}
@@ -91,6 +92,7 @@ FlashForward::Tiles FlashForward::carve(Carver& carver) const {
   t.max = carver.take(q_block_);
   t.sum = carver.take(q_block_ * ops.lanes);
   t.block_sum = carver.take(row_group_ * ops.lanes);
+  t.bias = bias_.carve(carver);
   return t;
 }
 
@@ -132,7 +134,7 @@ std::vector<std::size_t> FlashForward::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   return {packed_.bytes() + positions_.bytes(),
           per_thread * floats(q_block_ * q_stride_),
-          per_thread * floats(row_group_ * s_stride_),
+          per_thread * (floats(row_group_ * s_stride_) + floats(bias_.floats())),
           per_thread *
               (floats(q_block_) + floats(q_block_ * ops.lanes) + floats(row_group_ * ops.lanes)),
           per_thread * floats(q_block_ * o_stride_),
@@ -185,13 +187,16 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
 }
 
 /// Algorithm 1 for one block of queries. O is not normalised before all keys were seen, so it may
-/// overflow where the result does not: then the block is computed again, with P small enough. Under
-/// ALiBi the first keys may be so far away that their P are nothing next to those of later ones, so
-/// that the guess of the maximum is looked at when all keys were seen.
+/// overflow where the result does not: then the block is computed again, with P small enough. With
+/// ALiBi the first keys may be so far away, and with a bias so much less, that their P are nothing
+/// next to those of later ones, so that the guess of the maximum is looked at when all keys were
+/// seen.
 void FlashForward::attend(Item item, const Tiles& t) const {
   stream_keys(item, t);
-  if (overflowed(item, t) || (score_.depends_on_distance() && underflowed(item, t))) {
-    item.share = std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))));
+  if (overflowed(item, t) || (score_.first_keys_mislead() && underflowed(item, t))) {
+    // Less than 1 with one key, too: that is what keeps compute_p from guessing.
+    const auto keys = static_cast<float>(std::max<std::int64_t>(shape.kv_len, 2));
+    item.share = std::exp2(-std::ceil(std::log2(keys)));
     stream_keys(item, t);
   }
   finish(item, t);
@@ -236,9 +241,14 @@ bool FlashForward::overflowed(const Item& item, const Tiles& t) const {
 
 /// The keys that some row sees all have P of nearly nothing.
 bool FlashForward::underflowed(const Item& item, const Tiles& t) const {
-  for (std::int64_t r = 0; r < item.rows; ++r)
-    if (!item.sees->keys(item.first_query + r).empty() && !large_enough(t.sum + r * ops.lanes, 1))
+  for (std::int64_t r = 0; r < item.rows; ++r) {
+    const std::int64_t query = item.first_query + r;
+    const KeyRange seen = item.sees->keys(query);
+    if (!seen.empty() && !large_enough(t.sum + r * ops.lanes, 1) &&
+        !bias_.hides(*item.io->in, item.b, item.h, query, item.sees->kept().rows().from(seen.begin),
+                     seen.size()))
       return true;
+  }
   return false;
 }
 
@@ -271,6 +281,17 @@ Prefetch FlashForward::next_block(const Item& item, const float* panels, std::in
           blocks((to - from) * key_words * 4, tiles)};
 }
 
+/// What becomes of the products of a group of rows with a block of keys.
+ScoreRow FlashForward::score_rows(const Item& item, const Tiles& t, std::int64_t row,
+                                  std::int64_t rows, const KeyTile& tile) const {
+  const PhaseTimer timer(bias_.wanted() ? item.profile : nullptr, item.thread, kP,
+                         bias_.cost(rows, tile.count));
+  const std::int64_t query = item.first_query + row;
+  const BiasRows bias = bias_.load(*item.io->in, item.b, item.h, query, rows,
+                                   item.sees->kept().rows().from(tile.first), tile.count, t.bias);
+  return score_.row(*item.io->in, item.b, item.h, query, positions_.of(item.b, tile.first), bias);
+}
+
 /// P = 2^(factor·(QKᵀ - max)) of one tile and the sums of its rows, fused into the product. max is
 /// what earlier keys left (for the first ones a guess): with it P is right to rounding, as long as
 /// no sum exceeds kLargestSum or, for the first keys, is below kSmallestSum. Where one is, the tile
@@ -282,8 +303,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   const MatrixB k = {item.k_panels + first_key * k_key_, ops.cols, k_key_ * ops.cols};
   const MatrixC s = {t.s, s_stride_};
   float* sum = t.sum + row * ops.lanes;
-  ScoreRow score = score_.row(*item.io->in, item.b, item.h, item.first_query + row,
-                              positions_.of(item.b, first_key));
+  const ScoreRow score = score_rows(item, t, row, rows, tile);
   if (item.share == 1.0f) {
     const PhaseTimer timer(item.profile, item.thread, kP,
                            product_to_operands(rows, keys, shape.d, tile.pairs.elements));
@@ -291,7 +311,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     if (ops.gemm_exp2(rows, keys, k_key_, q, k, s,
                       {t.max + row, t.block_sum, score_.factor, tile.rows.seen(), nullptr, score},
                       prefetch) &&
-        (!tile.is_first || score_.depends_on_distance() || large_enough(t.block_sum, rows))) {
+        (!tile.is_first || score_.first_keys_mislead() || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
     }
@@ -304,9 +324,8 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     float* s_row = t.s + i * s_stride_;
     absorb_row(ops,
                {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
-                t.o + (row + i) * o_stride_, score},
+                t.o + (row + i) * o_stride_, score.at(i, 0)},
                shape.d_v(), s_row, keys, tile.rows[i].begin, tile.rows[i].end);
-    ++score.own_key;
     if (item.share != 1.0f) ops.row_scale(s_row, keys, item.share);
     ops.row_to_operand(s_row, keys);
   }
@@ -333,7 +352,7 @@ void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t r
 }
 
 /// O = O / sum and LSE = |scale|·max + ln sum, sink included; 0 and -inf, or the sink, for a row
-/// that saw nothing.
+/// that saw nothing: its sum is 0, where that of any other has its largest P.
 void FlashForward::finish(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kStore,
                          convert(item.rows * shape.d_v()) + touch(item.rows));
@@ -341,10 +360,9 @@ void FlashForward::finish(const Item& item, const Tiles& t) const {
   const float* sink = sink_of(*item.io->in, item.h);
   const std::int64_t first = out.lse.dims().index(item.b, item.h, item.first_query, 0);
   for (std::int64_t r = 0; r < item.rows; ++r) {
-    const bool empty = item.sees->keys(item.first_query + r).empty();
-    const float* lanes = t.sum + r * ops.lanes;
-    const RowEnd end = empty ? RowEnd::empty(sink)
-                             : score_.end_of_row(t.max[r], ops.row_sum(lanes, ops.lanes), sink);
+    const float sum = ops.row_sum(t.sum + r * ops.lanes, ops.lanes);
+    const bool empty = sum == 0.0f;
+    const RowEnd end = empty ? RowEnd::empty(sink) : score_.end_of_row(t.max[r], sum, sink);
     out.lse.as<float>()[first + r] = end.lse;
     float* o = t.o + r * o_stride_;
     const float factor = end.normalise(ops, o, shape.d_v(), item.share);

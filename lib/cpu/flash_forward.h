@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/attention_pass.h"
+#include "cpu/bias_tile.h"
 #include "cpu/head_pipeline.h"
 #include "cpu/key_positions.h"
 #include "system/buffer.h"
@@ -34,6 +35,7 @@ class FlashForward final : public AttentionPass {
     float* max;        ///< [q_block], of the products q·k
     float* sum;        ///< [q_block][lanes]: the sum of a row is that of its lanes
     float* block_sum;  ///< [row_group][lanes]: of one block of keys
+    float* bias;       ///< of row_group and a block of keys; null without one
   };
   struct Item {
     const Operands* io;
@@ -69,6 +71,8 @@ class FlashForward final : public AttentionPass {
   Prefetch next_block(const Item& item, const float* panels, std::int64_t key_words,
                       std::int64_t row, std::int64_t rows, std::int64_t first_key,
                       std::int64_t columns) const;
+  ScoreRow score_rows(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
+                      const KeyTile& tile) const;
   void compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                  const KeyTile& tile) const;
   bool large_enough(const float* sums, std::int64_t rows) const;
@@ -82,6 +86,7 @@ class FlashForward final : public AttentionPass {
   std::int64_t k_floats_, v_floats_;  ///< of one head's panels
   ScoreFactor score_;
   KeyPositions positions_;
+  BiasTile bias_;
   RowMaxima* maxima_;
   HeadPipeline pipeline_;
   Buffer packed_;

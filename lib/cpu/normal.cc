@@ -142,11 +142,13 @@ NormalForward::NormalForward(const Problem& p, const Execution& e, const TileOps
     : NormalPass(p, e, operations),
       score_(p),
       positions_(p, ops),
+      bias_(p, e, 1, shape.kv_len, BiasTile::Keys::kAll),
       keeps_slopes_(p.needs_gradients() && score_.cap > 0),
       keeps_sink_shares_(p.needs_gradients() && p.sinks != Sinks::kNone) {}
 
 std::size_t NormalForward::workspace_bytes() const {
-  return NormalPass::workspace_bytes() + matrices_bytes() + sink_share_bytes() + positions_.bytes();
+  return NormalPass::workspace_bytes() + matrices_bytes() + sink_share_bytes() +
+         positions_.bytes() + bias_row_bytes();
 }
 
 void NormalForward::allocate() {
@@ -155,6 +157,8 @@ void NormalForward::allocate() {
   sink_share_ = Buffer(sink_share_bytes());
   positions_.allocate();
   positions_.load_all();
+  for (int t = 0; t < threads && bias_.wanted(); ++t)
+    bias_rows_.emplace_back(bias_row_bytes() / static_cast<std::size_t>(threads));
   p_ = {buffer_.as<float>(), matrix_stride_};
   if (keeps_slopes_)
     slope_ = {buffer_.as<float>() + matrix_bytes() / sizeof(float), matrix_stride_};
@@ -171,7 +175,8 @@ std::vector<std::string> NormalForward::phases() const {
 
 std::vector<std::size_t> NormalForward::phase_bytes() const {
   return {packed_bytes(), matrix_bytes(),
-          (keeps_slopes_ ? matrix_bytes() : 0) + sink_share_bytes() + positions_.bytes(),
+          (keeps_slopes_ ? matrix_bytes() : 0) + sink_share_bytes() + positions_.bytes() +
+              bias_row_bytes(),
           tile_bytes()};
 }
 
@@ -188,51 +193,66 @@ void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
 }
 
 /// Changes products to scores where that is asked for, overwrites hidden ones with -inf, then
-/// softmax in place, which leaves P as rows of A operands; LSE from the maximum and the sum, sink
-/// included.
+/// softmax in place.
 void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& sees,
                             PhaseProfile* profile, int thread) {
   const std::int64_t kv_len = shape.kv_len;
+  float* bias_row =
+      bias_rows_.empty() ? nullptr : bias_rows_[static_cast<std::size_t>(thread)].as<float>();
 #pragma omp for schedule(dynamic, 16)
   for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
-    const PhaseTimer timer(profile, thread, 2, touch((keeps_slopes_ ? 3 : 2) * kv_len));
-    const std::int64_t b = row / (shape.h * shape.q_len);
+    const PhaseTimer timer(profile, thread, 2,
+                           touch((keeps_slopes_ ? 3 : 2) * kv_len) + bias_.cost(1, kv_len));
+    const std::int64_t b = row / (shape.h * shape.q_len), h = row / shape.q_len % shape.h;
+    const std::int64_t q = row % shape.q_len;
     const Visibility& v = sees[static_cast<std::size_t>(b)];
     float* s = p_.data + row * p_.stride;
-    float& lse = io.out->lse.as<float>()[row];
-    const float* sink = sink_of(*io.in, row / shape.q_len % shape.h);
-    const KeyRange seen = v.keys(row % shape.q_len);
+    const KeyRange seen = v.keys(q);
     float* slope = keeps_slopes_ ? slope_.data + row * slope_.stride : nullptr;
     if (seen.empty()) {
-      std::fill_n(s, kv_len, 0.0f);
       if (slope != nullptr) std::fill_n(slope, kv_len, 0.0f);
-      lse = sink == nullptr ? -kInf : *sink;
-      if (keeps_sink_shares_) sink_share_.as<float>()[row] = 1;
-      continue;
+    } else if (score_.changes()) {
+      const BiasRows bias = bias_.load(*io.in, b, h, q, 1, {}, kv_len, bias_row);
+      ops.row_score(s, kv_len, score_.row(*io.in, b, h, q, positions_.of(b), bias), slope);
     }
-    if (score_.changes())
-      ops.row_score(
-          s, kv_len,
-          score_.row(*io.in, b, row / shape.q_len % shape.h, row % shape.q_len, positions_.of(b)),
-          slope);
-    if (const RowMap map = v.kept().rows(); map.rows == nullptr) {
-      std::fill(s, s + map.row(seen.begin), -kInf);
-      std::fill(s + map.row(seen.end), s + kv_len, -kInf);
-    } else {
-      for (std::int64_t key = 0; key < kv_len; ++key) {
-        const bool visible = v.kept().holds(key) && seen.holds(v.kept().before(key));
-        s[key] = visible ? s[key] : -kInf;
-      }
-    }
-    const float max = ops.row_max(s, kv_len);
-    const RowEnd end = score_.end_of_row(max, ops.row_exp2(s, kv_len, max, score_.factor), sink);
-    ops.row_scale(s, kv_len, end.normalise(ops, s, kv_len, 1));
-    ops.row_to_operand(s, kv_len);
-    lse = end.lse;
-    if (keeps_sink_shares_)
-      sink_share_.as<float>()[row] =
-          static_cast<float>(score_.sink_share(*sink, max, end.log2_sum()));
+    hide(v, seen, s);
+    store_row(io, row, s);
   }
+}
+
+/// -inf for the keys that a row of scores does not see.
+void NormalForward::hide(const Visibility& v, KeyRange seen, float* s) const {
+  if (const RowMap map = v.kept().rows(); map.rows == nullptr) {
+    std::fill(s, s + map.row(seen.begin), -kInf);
+    std::fill(s + map.row(seen.end), s + shape.kv_len, -kInf);
+    return;
+  }
+  for (std::int64_t key = 0; key < shape.kv_len; ++key) {
+    const bool visible = v.kept().holds(key) && seen.holds(v.kept().before(key));
+    s[key] = visible ? s[key] : -kInf;
+  }
+}
+
+/// P of a row of scores, as a row of an A operand: 0 where all are -inf. LSE from the maximum and
+/// the sum, sink included.
+void NormalForward::store_row(const Operands& io, std::int64_t row, float* s) {
+  const std::int64_t kv_len = shape.kv_len;
+  const float* sink = sink_of(*io.in, row / shape.q_len % shape.h);
+  const float max = ops.row_max(s, kv_len);
+  const float sum = ops.row_exp2(s, kv_len, max == -kInf ? 0.0f : max, score_.factor);
+  if (sum == 0.0f) {
+    ops.row_to_operand(s, kv_len);
+    io.out->lse.as<float>()[row] = RowEnd::empty(sink).lse;
+    if (keeps_sink_shares_) sink_share_.as<float>()[row] = 1;
+    return;
+  }
+  const RowEnd end = score_.end_of_row(max, sum, sink);
+  ops.row_scale(s, kv_len, end.normalise(ops, s, kv_len, 1));
+  ops.row_to_operand(s, kv_len);
+  io.out->lse.as<float>()[row] = end.lse;
+  if (keeps_sink_shares_)
+    sink_share_.as<float>()[row] =
+        static_cast<float>(score_.sink_share(*sink, max, end.log2_sum()));
 }
 
 }  // namespace flashbench::cpu

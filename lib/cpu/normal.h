@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cpu/attention_pass.h"
+#include "cpu/bias_tile.h"
 #include "cpu/key_positions.h"
 #include "cpu/sink_gradient.h"
 #include "system/buffer.h"
@@ -78,8 +79,8 @@ class NormalPass : public AttentionPass {
   bool padded_;
 };
 
-/// S = scale·Q·Kᵀ, perhaps under a soft cap and with ALiBi; P = softmax(S) in place, perhaps beside
-/// a sink; O = P·V.
+/// S = scale·Q·Kᵀ, perhaps under a soft cap, with ALiBi and a bias; P = softmax(S) in place,
+/// perhaps beside a sink; O = P·V.
 class NormalForward final : public NormalPass {
  public:
   /// `operations`: of f32 operands where a backward follows, which reads P in f32.
@@ -101,6 +102,8 @@ class NormalForward final : public NormalPass {
  private:
   void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                int thread);
+  void hide(const Visibility& v, KeyRange seen, float* s) const;
+  void store_row(const Operands& io, std::int64_t row, float* s);
 
   /// Of P, and of the slopes that are kept.
   std::size_t matrices_bytes() const { return (keeps_slopes_ ? 2 : 1) * matrix_bytes(); }
@@ -108,19 +111,29 @@ class NormalForward final : public NormalPass {
     return keeps_sink_shares_ ? floats(shape.b * shape.h * shape.q_len) * sizeof(float) : 0;
   }
 
+  std::size_t bias_row_bytes() const {
+    return static_cast<std::size_t>(threads) * floats(bias_.floats()) * sizeof(float);
+  }
+
   ScoreFactor score_;
   KeyPositions positions_;
+  BiasTile bias_;
   bool keeps_slopes_, keeps_sink_shares_;  ///< for the backward
   Buffer buffer_, sink_share_;
+  std::vector<Buffer> bias_rows_;  ///< of each thread: the bias of a row
   ScoreMatrix p_, slope_;
 };
 
 /// dP = dO·Vᵀ; dS = P∘(dP - rowsum(P∘dP))∘slope in place; dQ = dS·K; dV = Pᵀ·dO; dK = dSᵀ·Q, with
-/// the P, and the sinks' shares for dsinks, that the forward kept.
+/// the P, and the sinks' shares for dsinks, that the forward kept. dbias: sums of dS without slope.
 class NormalBackward final : public NormalPass {
  public:
   NormalBackward(const Problem& p, const Execution& e, const NormalForward& forward)
-      : NormalPass(p, e, tile_ops(e.isa)), forward_(forward), sink_gradient_(p) {}
+      : NormalPass(p, e, tile_ops(e.isa)),
+        forward_(forward),
+        sink_gradient_(p),
+        bias_dims_(p.needs_bias_gradient() ? p.bias_dims() : Dims{}),
+        bias_dtype_(p.bias_dtype()) {}
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
   void allocate() override;
@@ -134,12 +147,20 @@ class NormalBackward final : public NormalPass {
     float *q_panels, *do_panels;  ///< of a block of queries, summed over its rows
   };
   KeyTiles carve(Carver& carver) const;
-  void scores_gradient(PhaseProfile* profile, int thread);
+  void scores_gradient(const Operands& io, PhaseProfile* profile, int thread);
+  void row_gradient(std::int64_t row, float* dbias);
+  void bias_row_gradient(const Operands& io, std::int64_t row, float* dbias);
+  std::size_t bias_row_bytes() const {
+    return bias_dims_.count() == 0 ? 0 : floats(shape.kv_len) * sizeof(float);
+  }
   void key_gradients(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                      int thread);
 
   const NormalForward& forward_;
   SinkGradient sink_gradient_;
+  Dims bias_dims_;  ///< of dbias; nothing where it is not wanted
+  Dtype bias_dtype_;
+  std::vector<Buffer> bias_rows_;  ///< of each thread: a row of dbias in f32
   Buffer buffer_;
   ScoreMatrix ds_;
   std::vector<Buffer> key_tiles_;

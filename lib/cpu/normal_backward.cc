@@ -1,6 +1,6 @@
 #include <omp.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "cpu/normal.h"
 
@@ -28,7 +28,7 @@ std::size_t NormalBackward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
   return NormalPass::workspace_bytes() + matrix_bytes() + sink_gradient_.bytes() +
-         static_cast<std::size_t>(threads) * sizes.bytes();
+         static_cast<std::size_t>(threads) * (sizes.bytes() + bias_row_bytes());
 }
 
 void NormalBackward::allocate() {
@@ -39,6 +39,8 @@ void NormalBackward::allocate() {
   Carver sizes;
   carve(sizes);
   for (int t = 0; t < threads; ++t) key_tiles_.emplace_back(sizes.bytes());
+  for (int t = 0; t < threads && bias_dims_.count() != 0; ++t)
+    bias_rows_.emplace_back(bias_row_bytes());
 }
 
 double NormalBackward::flop_executed(const std::vector<Visibility>&) const {
@@ -54,8 +56,9 @@ std::vector<std::string> NormalBackward::phases() const {
 std::vector<std::size_t> NormalBackward::phase_bytes() const {
   Carver sizes;
   carve(sizes);
-  return {packed_bytes(), matrix_bytes(), sink_gradient_.bytes(), tile_bytes(),
-          static_cast<std::size_t>(threads) * sizes.bytes()};
+  return {packed_bytes(), matrix_bytes(),
+          sink_gradient_.bytes() + static_cast<std::size_t>(threads) * bias_row_bytes(),
+          tile_bytes(), static_cast<std::size_t>(threads) * sizes.bytes()};
 }
 
 void NormalBackward::run(const Operands& io, const std::vector<Visibility>& sees,
@@ -65,7 +68,7 @@ void NormalBackward::run(const Operands& io, const std::vector<Visibility>& sees
   {
     const int thread = omp_get_thread_num();
     scores_product(io.in->d_o, io.in->v, 1.0f, ds_, {profile, thread, kPack, kScores});
-    scores_gradient(profile, thread);
+    scores_gradient(io, profile, thread);
     rows_product(ds_, io.in->k, static_cast<float>(scale), io.out->dq,
                  {profile, thread, kPack, kDq});
     key_gradients(io, sees, profile, thread);
@@ -73,23 +76,50 @@ void NormalBackward::run(const Operands& io, const std::vector<Visibility>& sees
   }
 }
 
-/// dS = P∘(dP - rowsum(P∘dP)) in place of dP, times the slope of a soft cap; the rows' parts in
-/// dsinks.
-void NormalBackward::scores_gradient(PhaseProfile* profile, int thread) {
-  const ScoreMatrix &p = forward_.probabilities(), &slope = forward_.slopes();
+/// dS of all rows in place of dP, those that share a row of the bias one after the other where its
+/// gradient is wanted.
+void NormalBackward::scores_gradient(const Operands& io, PhaseProfile* profile, int thread) {
+  const bool slopes = forward_.slopes().data != nullptr, of_bias = bias_dims_.count() != 0;
+  const std::int64_t rows = shape.b * shape.h * shape.q_len;
+  const std::int64_t items = of_bias ? bias_dims_.b * bias_dims_.h * shape.q_len : rows;
+  float* dbias = of_bias ? bias_rows_[static_cast<std::size_t>(thread)].as<float>() : nullptr;
 #pragma omp for schedule(dynamic, 16)
-  for (std::int64_t row = 0; row < shape.b * shape.h * shape.q_len; ++row) {
-    const PhaseTimer timer(profile, thread, kSoftmax,
-                           touch((slope.data != nullptr ? 5 : 3) * shape.kv_len));
-    const float* p_row = p.data + row * p.stride;
-    float* ds_row = ds_.data + row * ds_.stride;
-    const double d = ops.row_dot(p_row, ds_row, shape.kv_len);
-    ops.row_dscores(ds_row, p_row, shape.kv_len, d);
-    if (sink_gradient_.wanted())
-      sink_gradient_.set(row, static_cast<double>(forward_.sink_shares()[row]), d);
-    if (slope.data != nullptr)
-      ops.row_multiply(ds_row, slope.data + row * slope.stride, shape.kv_len);
+  for (std::int64_t i = 0; i < items; ++i) {
+    const PhaseTimer timer(
+        profile, thread, kSoftmax,
+        touch(((slopes ? 5 : 3) + (of_bias ? 2 : 0)) * (rows / items) * shape.kv_len));
+    if (of_bias)
+      bias_row_gradient(io, i, dbias);
+    else
+      row_gradient(i, nullptr);
   }
+}
+
+/// A row of dbias: the sum of dS of its rows, in the order of their numbers.
+void NormalBackward::bias_row_gradient(const Operands& io, std::int64_t row, float* dbias) {
+  const std::int64_t q = row % shape.q_len, slice = row / shape.q_len;
+  const std::int64_t of_b = slice / bias_dims_.h, of_h = slice % bias_dims_.h;
+  const bool one_batch = bias_dims_.b == 1, one_head = bias_dims_.h == 1;
+  std::fill_n(dbias, shape.kv_len, 0.0f);
+  for (std::int64_t b = one_batch ? 0 : of_b; b < (one_batch ? shape.b : of_b + 1); ++b)
+    for (std::int64_t h = one_head ? 0 : of_h; h < (one_head ? shape.h : of_h + 1); ++h)
+      row_gradient((b * shape.h + h) * shape.q_len + q, dbias);
+  ops.row_store(dbias, shape.kv_len, 1.0f, bias_dtype_, row_of(io.out->dbias, of_b, of_h, q));
+}
+
+/// dS = P∘(dP - rowsum(P∘dP)) in place of dP, times the slope of a soft cap; the row's part in
+/// dsinks, and in a row of dbias, if there is one.
+void NormalBackward::row_gradient(std::int64_t row, float* dbias) {
+  const ScoreMatrix &p = forward_.probabilities(), &slope = forward_.slopes();
+  const float* p_row = p.data + row * p.stride;
+  float* ds_row = ds_.data + row * ds_.stride;
+  const double d = ops.row_dot(p_row, ds_row, shape.kv_len);
+  ops.row_dscores(ds_row, p_row, shape.kv_len, d);
+  if (sink_gradient_.wanted())
+    sink_gradient_.set(row, static_cast<double>(forward_.sink_shares()[row]), d);
+  if (dbias != nullptr) ops.row_add(dbias, ds_row, shape.kv_len);
+  if (slope.data != nullptr)
+    ops.row_multiply(ds_row, slope.data + row * slope.stride, shape.kv_len);
 }
 
 /// dV = Pᵀ·dO and dK = scale·dSᵀ·Q, summed over the query heads of a group; 0 for hidden keys.

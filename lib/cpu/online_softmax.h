@@ -22,7 +22,8 @@ struct OnlineRow {
 
 /// Absorbs the products s[0, keys), as they are or as `score` changes them, of which the row sees
 /// [begin, end): updates max and sum, turns s into P, rescales O if max moved. Hidden keys get P =
-/// 0, whatever their scores (NaN included).
+/// 0, whatever their scores (NaN included), and so do all while none was seen but with a bias of
+/// -inf: max stays -inf, sum 0.
 inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float* s,
                        std::int64_t keys, std::int64_t begin, std::int64_t end) {
   std::fill(s, s + begin, 0.0f);
@@ -30,14 +31,13 @@ inline void absorb_row(const TileOps& ops, OnlineRow row, std::int64_t d, float*
   if (begin == end) return;
   s += begin;
   const std::int64_t visible = end - begin;
-  if (row.score.key_positions != nullptr) row.score.key_positions += begin;
-  if (row.score.changes()) ops.row_score(s, visible, row.score, nullptr);
+  if (row.score.changes()) ops.row_score(s, visible, row.score.at(0, begin), nullptr);
   const float old_max = row.max;
   const float new_max = std::max(old_max, ops.row_max(s, visible));
-  const float sum = ops.row_exp2(s, visible, new_max, row.factor);
+  constexpr float kNone = -std::numeric_limits<float>::infinity();
+  const float sum = ops.row_exp2(s, visible, new_max == kNone ? 0.0f : new_max, row.factor);
   if (new_max != old_max) {
-    const bool first = old_max == -std::numeric_limits<float>::infinity();
-    const float rescale = first ? 0.0f : std::exp2((old_max - new_max) * row.factor);
+    const float rescale = old_max == kNone ? 0.0f : std::exp2((old_max - new_max) * row.factor);
     ops.row_scale(row.sum, row.lanes, rescale);
     row.max = new_max;
     ops.row_scale(row.o, d, rescale);

@@ -142,9 +142,23 @@ inline void row_alibi(float* s, std::int64_t n, const ScoreRow& row) {
   }
 }
 
+/// scale·s + bias.
+inline void row_bias(float* s, std::int64_t n, float scale, const float* bias) {
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+  const auto factor = hn::Set(f32, scale);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::MulAdd(factor, hn::LoadU(f32, s + i), hn::LoadU(f32, bias + i)), f32, s + i);
+  for (; i < n; ++i)
+    s[i] = hn::GetLane(hn::MulAdd(factor, hn::Set(f32, s[i]), hn::Set(f32, bias[i])));
+}
+
 inline void row_score(float* s, std::int64_t n, const ScoreRow& row, float* slope) {
+  const bool alibi = row.key_positions != nullptr;
   if (row.cap > 0) row_cap(s, n, row.cap, slope);
-  if (row.key_positions != nullptr) row_alibi(s, n, row);
+  if (alibi) row_alibi(s, n, row);
+  if (row.bias.data != nullptr) row_bias(s, n, alibi ? 1.0f : row.scale, row.bias.data);
 }
 
 inline float row_max(const float* s, std::int64_t n) {

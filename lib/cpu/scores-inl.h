@@ -32,14 +32,10 @@ enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
 /// would be unrolled into every register tile.
 inline HWY_NOINLINE void change_products(float* x, std::int64_t m, std::int64_t n,
                                          const SoftmaxRows& rows, std::int64_t i, std::int64_t j) {
-  ScoreRow row = rows.score;
-  if (row.key_positions != nullptr) row.key_positions += j;
-  for (std::int64_t r = 0; r < m; ++r) {
-    row.own_key = rows.score.own_key + static_cast<float>(i + r);
+  for (std::int64_t r = 0; r < m; ++r)
     row_score(
-        x + r * n, n, row,
+        x + r * n, n, rows.score.at(i + r, j),
         rows.slope.data == nullptr ? nullptr : rows.slope.data + (i + r) * rows.slope.row + j);
-  }
 }
 
 /// A vector of words of an operand that is summed over rows, all 0.
@@ -187,14 +183,15 @@ struct Exp2Tile {
 };
 
 /// Epilogue: turns a tile of dP into dS = P∘(dP - D), under a soft cap times its slope, and stores
-/// it as both operands of gemm_dscores.
+/// it as both operands of gemm_dscores; where that is asked for, before the slope, too.
 template <typename Operand>
 struct DscoresTile {
   MatrixC ds, ds_rows;
   const float* p;  ///< laid out like ds_rows
   RowDeltas delta;
   SeenColumns seen;
-  MatrixC slope;  ///< no data: 1
+  DscoresSlope slope;
+  bool more = slope.any();  ///< all that is asked of a tile
 
   static std::int64_t longest_chain() { return kLongestChainWords<Operand>; }
   TilePart part(std::int64_t i, std::int64_t rows, std::int64_t j, std::int64_t columns,
@@ -238,7 +235,7 @@ struct DscoresTile {
           const auto minus = hn::Set(F32(), delta.high[i + r + t]);
           const VecF32 p_of = x[t];
           x[t] = hn::Mul(p_of, hn::Sub(dp[r + t][v], minus));
-          if (slope.data != nullptr) x[t] = times_slope(x[t], p_of, i + r + t, column);
+          if (more) x[t] = keep_and_slope(x[t], p_of, i + r + t, column);
           if constexpr (kTogether > 1) Operand::store(x[t], ds.data + (i + r + t) * ds.row, column);
         }
         Operand::store_rows(x, ds_rows.data + at);
@@ -246,10 +243,14 @@ struct DscoresTile {
   }
 
  private:
-  /// 0 where P is: the slope of a hidden score may be NaN, or never have been written.
-  HWY_INLINE VecF32 times_slope(VecF32 x, VecF32 p_of, std::int64_t row, std::int64_t j) const {
+  /// Keeps x, then multiplies it by the slope: 0 where P is, since the slope of a hidden score may
+  /// be NaN, or never have been written.
+  HWY_INLINE VecF32 keep_and_slope(VecF32 x, VecF32 p_of, std::int64_t row, std::int64_t j) const {
     const F32 f32;
-    const auto factor = hn::LoadU(f32, slope.data + row * slope.row + j);
+    const auto& [of_cap, before] = slope;
+    if (before.data != nullptr) hn::StoreU(x, f32, before.data + row * before.row + j);
+    if (of_cap.data == nullptr) return x;
+    const auto factor = hn::LoadU(f32, of_cap.data + row * of_cap.row + j);
     return hn::IfThenZeroElse(hn::Eq(p_of, hn::Zero(f32)), hn::Mul(x, factor));
   }
 };
@@ -272,7 +273,7 @@ inline bool gemm_exp2(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a,
 template <typename Tile>
 inline void gemm_dscores(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
-                         SeenColumns seen, MatrixC slope) {
+                         SeenColumns seen, DscoresSlope slope) {
   using Operand = typename Tile::Operand;
   for_each_tile<Tile>(m, n, k, a, b, DscoresTile<Operand>{ds, ds_rows, p, delta, seen, slope}, {});
   for (std::int64_t i = 0; i < m; ++i) Operand::end_row(ds.data + i * ds.row, n);

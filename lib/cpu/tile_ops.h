@@ -52,15 +52,31 @@ struct MatrixC {
   std::int64_t row;
 };
 
-/// What becomes of the products of a row before softmax: a soft cap, then ALiBi.
+/// The bias of the rows of a tile, by its columns. No data: there is none.
+struct BiasRows {
+  const float* data = nullptr;
+  std::int64_t stride = 0;
+};
+
+/// What becomes of the products of a row before softmax: a soft cap, then ALiBi, then a bias.
 struct ScoreRow {
   float cap = 0;  ///< of a soft cap: products become tanh(cap·product / 2); 0: they do not
   /// Of ALiBi: then scale·product - slope·|own_key - key|, own_key the one that the row is aligned
   /// on, key_positions where the columns' keys lie. Null: nothing of that.
   const float* key_positions = nullptr;
   float scale = 1, slope = 0, own_key = 0;
+  /// What is added to that, by columns; without ALiBi to scale·product. Row 0 is this row's.
+  BiasRows bias = {};
 
-  bool changes() const { return cap > 0 || key_positions != nullptr; }
+  bool changes() const { return cap > 0 || key_positions != nullptr || bias.data != nullptr; }
+  /// Of the row that is `rows` further down, from column `columns` on.
+  ScoreRow at(std::int64_t rows, std::int64_t columns) const {
+    ScoreRow other = *this;
+    if (key_positions != nullptr) other.key_positions += columns;
+    if (bias.data != nullptr) other.bias.data += rows * bias.stride + columns;
+    other.own_key += static_cast<float>(rows);
+    return other;
+  }
 };
 
 /// The softmax that gemm_exp2 applies to each row of a tile of products.
@@ -74,8 +90,8 @@ struct SoftmaxRows {
   SeenColumns seen = {};
   /// [m], for gemm_exp2_rows: what makes P of a row sum to 1; null: 0.
   const float* log_sum = nullptr;
-  /// Of row 0; that of row i is aligned on key own_key + i. max and factor are of what comes out.
-  /// Keys are readable up to a multiple of the register tile's columns.
+  /// Of row 0; that of row i is score.at(i, 0). max and factor are of what comes out. Keys and bias
+  /// are readable up to a multiple of lanes.
   ScoreRow score = {};
   /// [m][n], under a soft cap: gets 1 - tanh² in f32, but for vectors of columns that no row of
   /// a register tile sees. No data: it is not wanted.
@@ -95,6 +111,16 @@ inline TwoFloats split(double x) {
   const auto high = static_cast<float>(x);
   return {high, std::isfinite(high) ? static_cast<float>(x - static_cast<double>(high)) : 0.0f};
 }
+
+/// Slopes that dS is multiplied by, and where it is kept as it is before. No data: 1; not kept.
+struct DscoresSlope {
+  MatrixC slope = {};  ///< [m][n], as gemm_exp2_rows left them
+  /// [m][n] in f32, of which what no row of a register tile sees is left as it was. Where there is
+  /// no slope and operands are f32, ds_rows is the same.
+  MatrixC before = {};
+
+  bool any() const { return slope.data != nullptr || before.data != nullptr; }
+};
 
 /// The largest sum of a row of P = 2^(S - max) that gemm_exp2 lets pass. A larger one says that max
 /// was far below the row's true maximum: the tile is then computed again with the true one, long
@@ -176,15 +202,14 @@ struct TileOps {
   bool (*gemm_exp2_rows)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                          MatrixC p, SoftmaxRows rows, Prefetch prefetch);
 
-  /// dS[m][n] = P∘(A[m][k]·B[k][n] - D[m]), times `slope` where that has data,
-  /// both as gemm_exp2_rows left them. It is
-  /// written as the A operand of two products: `ds` for one that sums over columns (dS·K),
-  /// `ds_rows`, laid out like p, for one that sums over rows (dSᵀ·Q). In f32 both are the same
-  /// words, and only ds_rows is written. Writes round_up(n, lanes) columns, 0 in those that are not
-  /// seen.
+  /// dS[m][n] = P∘(A[m][k]·B[k][n] - D[m]), times the slope where one is given, P as
+  /// gemm_exp2_rows left it. It is written as the A operand of two products: `ds` for one that sums
+  /// over columns (dS·K), `ds_rows`, laid out like p, for one that sums over rows (dSᵀ·Q). In f32
+  /// both are the same words, and only ds_rows is written. Writes round_up(n, lanes) columns, 0 in
+  /// those that are not seen.
   void (*gemm_dscores)(std::int64_t m, std::int64_t n, std::int64_t k, MatrixA a, MatrixB b,
                        MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
-                       SeenColumns seen, MatrixC slope);
+                       SeenColumns seen, DscoresSlope slope);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B read where it lies in a tensor: no position is -1, and
   /// rows are readable up to round_up(d, lanes), where A or B holds zeros.
@@ -201,8 +226,8 @@ struct TileOps {
   /// s[i] = 2^(factor·(s[i] - max)) over [0, n); returns their sum. Results of 2^-126 and more are
   /// within 1.25 ulp, smaller ones 0; NaN stays NaN.
   float (*row_exp2)(float* s, std::int64_t n, float max, float factor);
-  /// Products become what ScoreRow says: tanh within 1.7 ulp (NaN stays NaN). Where there is a cap
-  /// and `slope` is not null, slope[i] = 1 - tanh².
+  /// Products become what ScoreRow says of this one row: tanh within 1.7 ulp (NaN stays NaN). Where
+  /// there is a cap and `slope` is not null, slope[i] = 1 - tanh².
   void (*row_score)(float* s, std::int64_t n, const ScoreRow& row, float* slope);
   /// x[i] *= factor.
   void (*row_scale)(float* x, std::int64_t n, float factor);

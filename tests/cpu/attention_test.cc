@@ -199,9 +199,9 @@ TEST_P(AttentionTest, GradientsAreRightHoweverLargeTheScores) {
 
 // O is the mean of V, and no larger: what is added up on the way may not overflow.
 TEST_P(AttentionTest, ValuesNearTheLargestNumberDoNotOverflow) {
-  for (const std::int64_t q_len : {1, 70})
+  for (const auto& [q_len, kv_len] : {std::pair{1, 300}, {70, 300}, {70, 1}})
     for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) {
-      const AttentionCase c = {"", {1, 2, 1, q_len, 300, 64}, false, 1.0, 0.5};
+      const AttentionCase c = {"", {1, 2, 1, q_len, kv_len, 64}, false, 1.0, 0.5};
       const Problem p = c.problem(dtype, Pass::kForward);
       Inputs in = data::make_inputs(p);
       for (std::int64_t i = 0; i < in.v.count(); ++i) in.v.set(i, in.v.at(i) * 0x1p124f);

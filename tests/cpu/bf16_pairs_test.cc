@@ -1,8 +1,6 @@
 // The drivers on operands of bf16 pairs, with the table that needs no processor with dot products.
 #include <gtest/gtest.h>
 
-#include <algorithm>
-
 #include "cpu/flash_backward.h"
 #include "cpu/flash_forward.h"
 #include "cpu/normal.h"
@@ -10,15 +8,10 @@
 #include "data/inputs.h"
 #include "oracle/verify.h"
 #include "tests/attention_case.h"
+#include "tests/cpu/tile_forms.h"
 
 namespace flashbench::cpu {
 namespace {
-
-const TileOps& pairs_without_simd() {
-  const std::vector<TileOps>& forms = tile_forms(Isa::kScalar);
-  return *std::find_if(forms.begin(), forms.end(),
-                       [](const TileOps& ops) { return ops.per_word == 2; });
-}
 
 // Odd numbers of queries, keys and columns leave half of the last word empty.
 constexpr AttentionCase kCases[] = {

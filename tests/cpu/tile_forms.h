@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <ostream>
 #include <random>
 #include <string>
@@ -44,6 +45,13 @@ inline std::vector<TileOps> forms_of_both_operands() {
   std::vector<TileOps> all = all_forms(1);
   for (const TileOps& pairs : all_forms(2)) all.push_back(pairs);
   return all;
+}
+
+/// The form on bf16 pairs that needs no processor with dot products: it proves drivers anywhere.
+inline const TileOps& pairs_without_simd() {
+  const std::vector<TileOps>& forms = tile_forms(Isa::kScalar);
+  return *std::find_if(forms.begin(), forms.end(),
+                       [](const TileOps& ops) { return ops.per_word == 2; });
 }
 
 inline std::string name_of(const testing::TestParamInfo<TileOps>& test) {

@@ -1,0 +1,91 @@
+#include <cstring>
+
+#include "cpu/flash_backward.h"
+
+// What is done row by row before the blocks of keys and after them.
+namespace flashbench::cpu {
+
+/// D = rowsum(dO∘O), dQ = 0, dbias = 0, the rows' parts in dsinks; and dK = dV = 0 where the
+/// padding mask hides keys, since no block will write there.
+void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibility>& sees,
+                                 const Tiles& t, PhaseProfile* profile, int thread) {
+  const std::int64_t heads = shape.b * shape.h;
+#pragma omp for schedule(static) nowait
+  for (std::int64_t block = 0; block < heads * q_blocks_; ++block) {
+    const std::int64_t b = block / q_blocks_ / shape.h, h = block / q_blocks_ % shape.h;
+    const std::int64_t first = block % q_blocks_ * q_block_;
+    const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+    const PhaseTimer timer(profile, thread, kRows,
+                           convert(2 * rows * shape.d_v()) + touch(rows * (shape.d + 3)));
+    const std::int64_t row = query_row(b, h, first);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const double d =
+          ops.row_dot(as_f32(rows_of(io.out->o, b, h, first + r), t.o_row),
+                      as_f32(rows_of(io.in->d_o, b, h, first + r), t.d_o), shape.d_v());
+      if (const float* sink = sink_of(*io.in, h); sink != nullptr)
+        sink_gradient_.set(
+            row + r, score_.sink_share(*sink, maxima_.max()[row + r], maxima_.log_sum()[row + r]),
+            d);
+      const auto [high, low] = split(d);
+      delta_[row + r] = high;
+      delta_low_[row + r] = low;
+    }
+    std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
+    const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], block % q_blocks_);
+    accumulator_.begin_with(block, seen.begin / kv_block_);
+  }
+#pragma omp for schedule(static) nowait
+  for (std::int64_t part = 0; part < bias_gradient_.parts(); ++part) {
+    const PhaseTimer timer(profile, thread, kRows, touch(bias_gradient_.elements(part)));
+    bias_gradient_.clear(part, io.out->dbias);
+  }
+#pragma omp for schedule(static)
+  for (std::int64_t i = 0; i < shape.b * shape.h_kv; ++i) {
+    const std::int64_t b = i / shape.h_kv;
+    if (sees[static_cast<std::size_t>(b)].kept().count() == shape.kv_len) continue;
+    for (Tensor* gradient : {&io.out->dk, &io.out->dv})
+      std::memset(row_of(*gradient, b, i % shape.h_kv, 0), 0,
+                  static_cast<std::size_t>(shape.kv_len * gradient->dims().d) * size_bytes(dtype));
+  }
+}
+
+/// The first row of `src`, of O or dO, in f32: where it lies, or a copy.
+const float* FlashBackward::as_f32(const RowSource& src, float* copy) const {
+  if (dtype == Dtype::kF32) return reinterpret_cast<const float*>(src.base);
+  f32_ops_.pack_rows(src, 1, shape.d_v(), 1.0f, copy, v_stride_);
+  return copy;
+}
+
+/// Rows of dK and dV go to where the kept keys lie in the tensors.
+void FlashBackward::store_dk_dv(const Item& item, const Tiles& t) const {
+  const PhaseTimer timer(item.profile, item.thread, kStore,
+                         convert(item.keys * (shape.d + shape.d_v())));
+  for (std::int64_t r = 0; r < item.keys; ++r) {
+    const std::int64_t key = item.sees->kept().rows().row(item.first_key + r);
+    ops.row_store(t.dk + r * d_stride_, shape.d, static_cast<float>(scale), dtype,
+                  row_of(item.io->out->dk, item.b, item.kv_head, key));
+    ops.row_store(t.dv + r * v_stride_, shape.d_v(), 1.0f, dtype,
+                  row_of(item.io->out->dv, item.b, item.kv_head, key));
+  }
+}
+
+/// dQ, and dbias where it is not f32.
+void FlashBackward::store_sums(const Operands& io, PhaseProfile* profile, int thread) const {
+#pragma omp for schedule(static)
+  for (std::int64_t i = 0; i < shape.b * shape.h * q_blocks_; ++i) {
+    const std::int64_t b = i / q_blocks_ / shape.h, h = i / q_blocks_ % shape.h;
+    const std::int64_t first = i % q_blocks_ * q_block_;
+    const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+    const PhaseTimer timer(profile, thread, kStore, convert(rows * shape.d));
+    for (std::int64_t q = first; q < first + rows; ++q)
+      ops.row_store(dq_ + query_row(b, h, q) * dq_stride_, shape.d, static_cast<float>(scale),
+                    dtype, row_of(io.out->dq, b, h, q));
+  }
+#pragma omp for schedule(static)
+  for (std::int64_t part = 0; part < bias_gradient_.parts_to_store(); ++part) {
+    const PhaseTimer timer(profile, thread, kStore, convert(bias_gradient_.elements(part)));
+    bias_gradient_.store(part, ops, io.out->dbias);
+  }
+}
+
+}  // namespace flashbench::cpu
