@@ -18,8 +18,8 @@ Tensor copy_of(const Tensor& from) {
 }
 
 Inputs copy_of(const Inputs& from) {
-  return {copy_of(from.q), copy_of(from.k), copy_of(from.v),  copy_of(from.d_o),
-          from.key_mask,   from.sinks,      from.alibi_slopes};
+  return {copy_of(from.q), copy_of(from.k), copy_of(from.v),   copy_of(from.d_o),
+          from.key_mask,   from.sinks,      from.alibi_slopes, copy_of(from.bias)};
 }
 
 }  // namespace

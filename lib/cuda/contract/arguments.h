@@ -21,6 +21,17 @@ struct Rows {
   std::int64_t stride_b, stride_h, stride_row;
 };
 
+/// What a kernel was compiled for: kPlain has no instruction for what few problems ask for.
+enum class Variant { kPlain, kGeneral };
+
+/// What softmax takes in the place of q.k, so that a score is scale_log2 / log2(e) times it.
+/// Nothing is changed: q.k itself, and scale_log2 = scale·log2(e). Under a soft cap: tanh(cap·q.k),
+/// and scale_log2 = softcap·log2(e). Row maxima are of what is taken.
+struct ScoreChange {
+  std::int32_t capped;  ///< there is a soft cap
+  float cap;            ///< scale / softcap; 1 where the product that makes q.k has it already
+};
+
 /// One attention problem: the only argument of every kernel, passed by value.
 ///
 /// Padding: `kept` names the keys that count, so that padded ones, and those that no query sees,
@@ -61,8 +72,13 @@ struct Attention {
   std::int32_t q_len, kv_len, d;
   Visible mask;  ///< which keys a query sees, padding apart
   Element element;
-  float scale;       ///< of the scores
-  float scale_log2;  ///< scale * log2(e)
+  float scale;  ///< of the scores
+  float
+      scale_log2;  ///< scale * log2(e), or what ScoreChange says; 1 where a product has it already
+  // What not every problem has; new fields go here, so that the others stay where they are.
+  ScoreChange change;
+  float product_factor;  ///< of the product that makes the scores of normal attention
+  float* score_slopes;  ///< normal attention under a soft cap: the slopes of scores, laid out alike
 };
 
 /// How many keys of batch element `b` are kept.

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/features.h"
 #include "core/problem.h"
 #include "kernel/supports.h"
 
@@ -52,6 +53,7 @@ struct Extent {
   bool padded = false;           ///< there is a padding mask
   int multiprocessors = 0;       ///< of the device; 0 where it does not matter
   std::size_t shared_bytes = 0;  ///< that one block of the device may have; 0: no matter
+  Features features;             ///< that the problem uses
 };
 
 /// Everything that the route table and the plan need of a family; every limit is plain data, so

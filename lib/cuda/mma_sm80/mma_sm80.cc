@@ -5,13 +5,19 @@
 namespace flashbench::cuda::mma_sm80 {
 namespace {
 
+/// Whether the forward takes the general kernel, and the backward does.
+bool is_general(const Extent& e) { return e.features.has(Feature::kSoftcap); }
+
+/// The part of a kernel's name that says so.
+const char* variant(const Extent& e) { return is_general(e) ? "_general" : ""; }
+
 int padded_d(const Extent& e) { return padded_head_dim(static_cast<int>(e.shape.d)); }
 
 /// One CTA for each tile of `tile.rows()` rows of every head; each of its products has d columns.
 Launch tiles_of(const Extent& e, const char* phase, TileShape tile, std::int64_t rows,
                 std::int64_t heads, int products) {
   Launch launch;
-  launch.entry = fmt::format("mma_sm80_{}_{}_d{}", phase, name(e.dtype), padded_d(e));
+  launch.entry = fmt::format("mma_sm80_{}{}_{}_d{}", phase, variant(e), name(e.dtype), padded_d(e));
   launch.phase = phase;
   launch.grid_x = ceil_div(rows, tile.rows()) * heads * e.shape.b;
   launch.threads = tile.threads();

@@ -31,7 +31,7 @@ inline constexpr KernelFamily kFamily = {
     .name = "mma_sm80",
     .description = "FlashAttention-2 on tensor cores: mma.sync, ldmatrix, cp.async; d up to 256",
     .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
-                              Feature::kWindow},
+                              Feature::kWindow, Feature::kSoftcap},
                  .dtypes = {Dtype::kBf16, Dtype::kF16},
                  .max_d = kMaxHeadDim},
     .min_capability = 80,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda/fragments/masks.cuh"
+#include "cuda/fragments/score_change.cuh"
 #include "cuda/fragments/softmax.cuh"
 #include "cuda/fragments/tile.cuh"
 #include "cuda/mma_sm80/mma_sm80_layout.h"
@@ -67,10 +68,31 @@ __device__ __forceinline__ void store_gradients(const Attention& a, const KeyBlo
   }
 }
 
+/// dSᵀ from Pᵀ and dPᵀ, as begin_ds and end_ds of dQ.
+template <typename T, int kD, KvGradient kWhat, Variant kVariant, int kRowTiles, int kQueries>
+__device__ __forceinline__ void begin_ds_transposed(Fragments<kRowTiles, kQueries>& dp,
+                                                    const KvShared<kD, kWhat>& at, int stage) {
+  if constexpr (kVariant == Variant::kPlain || kWhat == KvGradient::kValues) return;
+  multiply_by_transposed<T, kD, kRowTiles, kQueries>(dp, at.v(), at.d_o(stage));
+  subtract_delta_transposed<kRowTiles, kQueries>(dp, at.delta(stage));
+}
+template <typename T, int kD, KvGradient kWhat, Variant kVariant, int kRowTiles, int kQueries>
+__device__ __forceinline__ void end_ds_transposed(Fragments<kRowTiles, kQueries>& ds,
+                                                  const Fragments<kRowTiles, kQueries>& dp,
+                                                  const Fragments<kRowTiles, kQueries>& p,
+                                                  const KvShared<kD, kWhat>& at, int stage) {
+  if constexpr (kVariant == Variant::kPlain) {
+    multiply_by_transposed<T, kD, kRowTiles, kQueries>(ds, at.v(), at.d_o(stage));
+    softmax_gradient_transposed<kRowTiles, kQueries>(ds, p, at.delta(stage));
+  } else {
+    multiply_elements<kRowTiles, kQueries>(ds, dp, p);
+  }
+}
+
 /// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys, summed over the queries that see them and
 /// the query heads that share them. Sᵀ and dPᵀ are computed, so that P and dS are A operands where
 /// they lie, and nothing but inputs passes through shared memory.
-template <typename T, int kD, KvGradient kWhat>
+template <typename T, int kD, KvGradient kWhat, Variant kVariant>
 __device__ __forceinline__ void dkdv(const Attention& a) {
   constexpr TileShape kTile = dkdv_tile(kD, kWhat);
   constexpr int kRowTiles = kTile.row_tiles, kQueries = kTile.columns, kThreads = kTile.threads();
@@ -107,16 +129,17 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
       load_queries(next, stage ^ 1);
       commit_copies();
     }
-    Fragments<kRowTiles, kQueries> p = {};
+    Fragments<kRowTiles, kQueries> p = {}, dp = {};
+    begin_ds_transposed<T, kD, kWhat, kVariant, kRowTiles, kQueries>(dp, at, stage);
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
+    if constexpr (kVariant == Variant::kGeneral) change_scores<kRowTiles, kQueries>(p, dp, a);
     recompute_p_transposed<kRowTiles, kQueries>(p, at.max(stage), at.log2_sum(stage), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first_row, tile.query);
     if constexpr (kWantV) multiply_from_registers<T, kD, kRowTiles, kQueries>(dv, p, at.d_o(stage));
     if constexpr (kWantK) {
       Fragments<kRowTiles, kQueries> ds = {};
-      multiply_by_transposed<T, kD, kRowTiles, kQueries>(ds, at.v(), at.d_o(stage));
-      softmax_gradient_transposed<kRowTiles, kQueries>(ds, p, at.delta(stage));
+      end_ds_transposed<T, kD, kWhat, kVariant, kRowTiles, kQueries>(ds, dp, p, at, stage);
       multiply_from_registers<T, kD, kRowTiles, kQueries>(dk, ds, at.q(stage));
     }
     tile = next;

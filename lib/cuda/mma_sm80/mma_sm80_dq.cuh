@@ -13,8 +13,32 @@ namespace flashbench::cuda::mma_sm80 {
 
 using namespace fragments;
 
+/// dS is made from P and dP. Under a soft cap scores have slopes: dP comes first and becomes (dP -
+/// D)·slope while the scores change, so that slopes need no registers. The plain kernel has dP
+/// last.
+template <typename T, int kD, Variant kVariant, int kRowTiles, int kKeys>
+__device__ __forceinline__ void begin_ds(Fragments<kRowTiles, kKeys>& ds,
+                                         const RowStatistics<kRowTiles>& values,
+                                         std::uint32_t do_tile, std::uint32_t v_tile) {
+  if constexpr (kVariant == Variant::kPlain) return;
+  multiply_by_transposed<T, kD, kRowTiles, kKeys>(ds, do_tile, v_tile);
+  subtract_delta<kRowTiles, kKeys>(ds, values);
+}
+template <typename T, int kD, Variant kVariant, int kRowTiles, int kKeys>
+__device__ __forceinline__ void end_ds(Fragments<kRowTiles, kKeys>& ds,
+                                       const Fragments<kRowTiles, kKeys>& p,
+                                       const RowStatistics<kRowTiles>& values,
+                                       std::uint32_t do_tile, std::uint32_t v_tile) {
+  if constexpr (kVariant == Variant::kPlain) {
+    multiply_by_transposed<T, kD, kRowTiles, kKeys>(ds, do_tile, v_tile);
+    softmax_gradient<kRowTiles, kKeys>(ds, p, values);
+  } else {
+    multiply_elements<kRowTiles, kKeys>(ds, ds, p);
+  }
+}
+
 /// dQ = scale·dS·K for one block of queries.
-template <typename T, int kD>
+template <typename T, int kD, Variant kVariant>
 __device__ __forceinline__ void dq(const Attention& a) {
   constexpr TileShape kTile = dq_tile(kD);
   constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
@@ -57,13 +81,14 @@ __device__ __forceinline__ void dq(const Attention& a) {
       commit_copies();
     }
     Fragments<kRowTiles, kKeys> p = {}, ds = {};
+    begin_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, values, do_tile, v_tiles + j % 2 * kStage);
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(p, q_tile, k_tiles + j % 2 * kStage);
+    if constexpr (kVariant == Variant::kGeneral) change_scores<kRowTiles, kKeys>(p, ds, a);
     exponentiate<kRowTiles, kKeys>(p, values);
     // After exp: the scale may be negative.
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       hide_keys<kRowTiles, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
-    multiply_by_transposed<T, kD, kRowTiles, kKeys>(ds, do_tile, v_tiles + j % 2 * kStage);
-    softmax_gradient<kRowTiles, kKeys>(ds, p, values);
+    end_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, p, values, do_tile, v_tiles + j % 2 * kStage);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(sum, ds, k_tiles + j % 2 * kStage);
   }
   const float scale[2] = {a.scale, a.scale};

@@ -15,12 +15,16 @@ Launch product(const Extent& e, Product which) {
   return launch;
 }
 
+/// The part of a kernel's name that says that it does more than scale and mask.
+const char* variant(const Extent& e) { return e.features.has(Feature::kSoftcap) ? "_general" : ""; }
+
 /// A warp or a block for each row of scores.
 Launch over_rows(const Extent& e, const char* what, const char* phase) {
   const bool warp = e.shape.kv_len <= normal::kWarpColumns;
   const std::int64_t rows = e.shape.b * e.shape.h * e.shape.q_len;
   Launch launch;
-  launch.entry = fmt::format("normal_{}_{}_{}", what, name(e.dtype), warp ? "warp" : "block");
+  launch.entry =
+      fmt::format("normal_{}{}_{}_{}", what, variant(e), name(e.dtype), warp ? "warp" : "block");
   launch.phase = phase;
   launch.grid_x = warp ? ceil_div(rows, normal::kThreads / 32) : rows;
   launch.threads = normal::kThreads;

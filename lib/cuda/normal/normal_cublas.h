@@ -18,7 +18,7 @@ inline constexpr KernelFamily kFamily = {
     .description = "S, P, dP and dS in memory; products by cuBLAS, fused mask and softmax; any d",
     .type = AttentionType::kNormal,
     .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
-                              Feature::kWindow},
+                              Feature::kWindow, Feature::kSoftcap},
                  .dtypes = {Dtype::kF32, Dtype::kBf16, Dtype::kF16},
                  .max_d = 1024},
     .min_capability = 75,

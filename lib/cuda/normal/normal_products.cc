@@ -97,7 +97,7 @@ Gemm gemm_of(Product product, const Attention& a) {
   const Products make(a);
   switch (product) {
     case Product::kScores:
-      return make.scores("S = Q K^T", a.q, a.k, a.scale_log2, a.scores);
+      return make.scores("S = Q K^T", a.q, a.k, a.product_factor, a.scores);
     case Product::kOutput:
       return make.over_keys("O = P V", make.p(), a.v, weight_factor(a), a.o);
     case Product::kScoreGradients:
