@@ -84,7 +84,7 @@ DeviceNeed device_need(const KernelFamily& family, const Problem& p,
   const std::size_t k_and_v =
       DeviceTensor::bytes(p.kv_dtype(), s.k_dims()) + DeviceTensor::bytes(p.kv_dtype(), s.v_dims());
   DeviceNeed need;
-  need.tensors = q_and_o + k_and_v + rows_bytes(p);
+  need.tensors = q_and_o + k_and_v + rows_bytes(p) + ScoreOperands::tensor_bytes(p);
   if (p.needs_gradients()) need.tensors += q_and_o + k_and_v;
   if (materialises(family)) {
     need.workspace = scores_bytes(p) * (p.needs_gradients() ? 2 : 1) + product_scratch_bytes +

@@ -37,6 +37,7 @@ class CudaPlan final : public Plan {
     if (materialises(family_) && !keeps_all_) kept = kept_bytes(sees_, problem_.shape.kv_len);
     k_.write(io.in->k, kept);
     v_.write(io.in->v, kept);
+    score_operands_.prepare(*io.in);
     o_.poison();
     device_.poison(lse_.address(), lse_.bytes());
     if (problem_.needs_gradients()) {
@@ -63,6 +64,7 @@ class CudaPlan final : public Plan {
     dq_.read(io.out->dq);
     dk_.read(io.out->dk);
     dv_.read(io.out->dv);
+    score_operands_.collect(*io.out);
   }
 
   std::size_t workspace_bytes() const override {
@@ -230,6 +232,7 @@ class CudaPlan final : public Plan {
     a.q_len = static_cast<std::int32_t>(s.q_len);
     a.kv_len = static_cast<std::int32_t>(s.kv_len);
     a.d = static_cast<std::int32_t>(s.d);
+    a.d_v = static_cast<std::int32_t>(s.d_v());
     a.mask = mask_;
     a.element = element_of(problem_.dtype);
     a.scale = static_cast<float>(problem_.softmax_scale());

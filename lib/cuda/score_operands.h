@@ -18,19 +18,23 @@ struct ScoreFactors {
 };
 ScoreFactors score_factors(const KernelFamily& family, const Problem& p);
 
-/// What a soft cap needs on the device beside the tensors that every problem has.
+/// What soft cap, ALiBi and sinks need on the device beside the tensors that every problem has.
 class ScoreOperands {
  public:
   ScoreOperands(Device& device, const KernelFamily& family, const Problem& p);
 
-  /// What the constructor allocates, of it what is no user's tensor.
+  /// What the constructor allocates: tensors of the user's, and the rest.
+  static std::size_t tensor_bytes(const Problem& p);
   static std::size_t workspace_bytes(const KernelFamily& family, const Problem& p);
 
   void describe(Attention& a) const;
+  void prepare(const Inputs& in);
+  void collect(Outputs& out);
 
  private:
+  Device& device_;
   ScoreFactors factors_;
-  DeviceBuffer score_slopes_;
+  DeviceBuffer score_slopes_, alibi_slopes_, sinks_, dsinks_, delta_;
 };
 
 }  // namespace flashbench::cuda

@@ -3,6 +3,7 @@
 #include "cuda/fragments/accumulators.cuh"
 #include "cuda/fragments/rows.cuh"
 #include "cuda/fragments/score_change.cuh"
+#include "cuda/fragments/sinks.cuh"
 
 /// What softmax keeps of each row, and its gradient, on accumulators.
 namespace flashbench::cuda::fragments {
@@ -107,6 +108,25 @@ __device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
     }
 }
 
+/// Row `at` of all rows, of a head that has a sink: LSE and what the backward needs, and the factor
+/// for O, which was that of the keys alone. One lane of a row writes.
+__device__ __forceinline__ void finish_row_with_sink(const Attention& a, std::int64_t at,
+                                                     bool writes, float sink, float max, float sum,
+                                                     const Shift& by, float scale_log2,
+                                                     float& inverse) {
+  const bool saw_some = sum > 0.0f;
+  if (!saw_some) max = 0.0f;
+  const float log2_sum = saw_some ? log2_sum_of(max, sum, by) : kInf;
+  const SinkEffect effect =
+      saw_some ? sink_effect(sink, max, scale_log2, log2_sum) : SinkEffect{0.0f, 0.0f, sink};
+  inverse *= effect.keys;
+  if (!writes) return;
+  a.lse[at] = effect.lse;
+  if (a.row_max == nullptr) return;
+  a.row_max[at] = a.scale < 0.0f && !changes_scores(a) ? -max : max;
+  a.row_log2_sum[at] = log2_sum + effect.log2_rise;
+}
+
 /// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
 /// block: LSE = ln 2·(max·scale_log2 + log2_sum), -inf for a row that saw nothing; what the
 /// backward needs of the row; and the factors for O, 1 / sum or 0.
@@ -120,6 +140,13 @@ __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock
     const float sum = sum_of_four_lanes(state.sum[t][half]);
     inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
     const int q = block.first_row + row + fragment_row(half);
+    if constexpr (kVariant == Variant::kGeneral)
+      if (a.sinks != nullptr) {
+        const bool writes = q < a.q_len && fragment_column() == 0;
+        finish_row_with_sink(a, values + q, writes, a.sinks[block.h], state.max[t][half], sum,
+                             state.by[t][half], scale_log2, inverse[half]);
+        continue;
+      }
     if (q >= a.q_len || fragment_column() != 0) continue;
     const bool saw_some = sum > 0.0f;
     const float max = saw_some ? state.max[t][half] : 0.0f;

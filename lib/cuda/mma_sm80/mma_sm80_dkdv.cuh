@@ -28,10 +28,12 @@ struct KvShared {
   __device__ std::uint32_t delta(int stage) const { return log2_sum(2) + stage * kRowValues; }
 
   /// Requests a tile of queries with their maxima, sums and D.
+  template <Variant kVariant>
   __device__ __forceinline__ void load_queries(const Attention& a, int b, int h, int first,
                                                int stage) const {
     load_tile<kD, kTile.columns, kTile.threads()>(q(stage), query_rows(a, a.q, b, h), first);
-    load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage), query_rows(a, a.d_o, b, h), first);
+    load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage),
+                                                  query_values<kVariant>(a, a.d_o, b, h), first);
     static_assert(3 * kTile.columns <= kTile.threads());
     const unsigned which = thread() / kTile.columns, column = thread() % kTile.columns;
     if (which > 2) return;
@@ -50,7 +52,7 @@ using KvSums = Fragments<dkdv_tile(kD, kWhat).row_tiles, kWhat == kOther ? 8 : k
 
 /// Writes what is wanted of dK = scale·sum and dV, through the rows of K, which nobody reads any
 /// more.
-template <typename T, int kD, KvGradient kWhat>
+template <typename T, int kD, KvGradient kWhat, Variant kVariant>
 __device__ __forceinline__ void store_gradients(const Attention& a, const KeyBlock& block,
                                                 const KvSums<kD, kWhat, KvGradient::kValues>& dk,
                                                 const KvSums<kD, kWhat, KvGradient::kKeys>& dv,
@@ -62,7 +64,8 @@ __device__ __forceinline__ void store_gradients(const Attention& a, const KeyBlo
   for (int t = 0; t < kRowTiles; ++t) {
     const int row = warp_row<kRowTiles>() + 16 * t;
     if constexpr (kWhat != KvGradient::kKeys)
-      store_rows<T, kD>(dv[t], one, k_tile, row, key_rows(a, a.dv, b, h_kv), block.first_row);
+      store_rows<T, kD>(dv[t], one, k_tile, row, key_values<kVariant>(a, a.dv, b, h_kv),
+                        block.first_row);
     if constexpr (kWhat != KvGradient::kValues)
       store_rows<T, kD>(dk[t], scale, k_tile, row, key_rows(a, a.dk, b, h_kv), block.first_row);
   }
@@ -108,14 +111,14 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
   const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
   QueryTiles<kQueries> tile(a, block, kTile.rows());
   const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
-    at.load_queries(a, rematerialized(block.b), t.h, t.query, stage);
+    at.template load_queries<kVariant>(a, rematerialized(block.b), t.h, t.query, stage);
   };
   if (!tile.done()) {
     load_tile<kD, kTile.rows(), kThreads>(at.k(), key_rows(a, a.k, block.b, block.h_kv),
                                           block.first_row);
     if (kWantK)
-      load_tile<kD, kTile.rows(), kThreads>(at.v(), key_rows(a, a.v, block.b, block.h_kv),
-                                            block.first_row);
+      load_tile<kD, kTile.rows(), kThreads>(
+          at.v(), key_values<kVariant>(a, a.v, block.b, block.h_kv), block.first_row);
     load_queries(tile, 0);
     commit_copies();
   }
@@ -132,7 +135,9 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     Fragments<kRowTiles, kQueries> p = {}, dp = {};
     begin_ds_transposed<T, kD, kWhat, kVariant, kRowTiles, kQueries>(dp, at, stage);
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
-    if constexpr (kVariant == Variant::kGeneral) change_scores<kRowTiles, kQueries>(p, dp, a);
+    if constexpr (kVariant == Variant::kGeneral)
+      change_scores<RowsAre::kKeys, kRowTiles, kQueries>(
+          p, dp, a, {block.b, tile.h, block.first_row, tile.query});
     recompute_p_transposed<kRowTiles, kQueries>(p, at.max(stage), at.log2_sum(stage), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first_row, tile.query);
@@ -144,7 +149,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
     }
     tile = next;
   }
-  store_gradients<T, kD, kWhat>(a, block, dk, dv, at.k());
+  store_gradients<T, kD, kWhat, kVariant>(a, block, dk, dv, at.k());
 }
 
 }  // namespace flashbench::cuda::mma_sm80

@@ -59,13 +59,14 @@ __device__ __forceinline__ void dq(const Attention& a) {
   const auto load_keys = [&](int j) {
     const int b = rematerialized(block.b), h = rematerialized(h_kv);
     load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
-    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
+    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(a, a.v, b, h),
+                                   j * kKeys);
   };
   if (first_tile < tiles) {
     load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
                                           block.first_row);
-    load_tile<kD, kTile.rows(), kThreads>(do_tile, query_rows(a, a.d_o, block.b, block.h),
-                                          block.first_row);
+    load_tile<kD, kTile.rows(), kThreads>(
+        do_tile, query_values<kVariant>(a, a.d_o, block.b, block.h), block.first_row);
     load_keys(first_tile);
     commit_copies();
   }
@@ -83,7 +84,9 @@ __device__ __forceinline__ void dq(const Attention& a) {
     Fragments<kRowTiles, kKeys> p = {}, ds = {};
     begin_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, values, do_tile, v_tiles + j % 2 * kStage);
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(p, q_tile, k_tiles + j % 2 * kStage);
-    if constexpr (kVariant == Variant::kGeneral) change_scores<kRowTiles, kKeys>(p, ds, a);
+    if constexpr (kVariant == Variant::kGeneral)
+      change_scores<RowsAre::kQueries, kRowTiles, kKeys>(
+          p, ds, a, {block.b, block.h, block.first_row, j * kKeys});
     exponentiate<kRowTiles, kKeys>(p, values);
     // After exp: the scale may be negative.
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))

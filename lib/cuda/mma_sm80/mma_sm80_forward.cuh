@@ -32,7 +32,7 @@ __device__ __forceinline__ void finish(const Attention& a, const QueryBlock& blo
                                        const Fragments<kRowTiles, kD>& o,
                                        const RunningSoftmax<kRowTiles>& state, float scale_log2,
                                        std::uint32_t q_tile) {
-  const HeadRows to = query_rows(a, a.o, block.b, block.h);
+  const HeadRows to = query_values<kVariant>(a, a.o, block.b, block.h);
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t) {
     const int row = warp_row<kRowTiles>() + 16 * t;
@@ -65,7 +65,8 @@ __device__ __forceinline__ void forward(const Attention& a) {
   const auto load_keys = [&](int j) {
     const int b = rematerialized(block.b), h = rematerialized(h_kv);
     load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
-    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
+    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(a, a.v, b, h),
+                                   j * kKeys);
   };
   if (first_tile < tiles) {
     load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
@@ -91,7 +92,9 @@ __device__ __forceinline__ void forward(const Attention& a) {
 
     Fragments<kRowTiles, kKeys> s = {};
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(s, q_tile, k_tiles + j % 2 * kStage);
-    if constexpr (kVariant == Variant::kGeneral) change_scores<kRowTiles, kKeys>(s, a);
+    if constexpr (kVariant == Variant::kGeneral)
+      change_scores<RowsAre::kQueries, kRowTiles, kKeys>(
+          s, a, {block.b, block.h, block.first_row, j * kKeys});
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       hide_keys<kRowTiles, kKeys>(s, a, block.b, block.first_row, j * kKeys, -kInf);
     absorb<kRowTiles, kKeys, kD>(s, state, o, scale_log2);

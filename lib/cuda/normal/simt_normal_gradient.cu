@@ -1,3 +1,4 @@
+#include "cuda/fragments/sinks.cuh"
 #include "cuda/normal/simt_normal_scores.cuh"
 
 // Normal attention's backward, between its products: dS = P o (dP - D) in the place of dP. D is
@@ -56,6 +57,8 @@ __device__ void scores_gradient(const Attention& a) {
   const std::int64_t row = RowTeam::row();
   if (row >= std::int64_t{a.b} * a.h * a.q_len) return;
   const float delta = RowTeam::sum(delta_part<T, kTeam>(a, index_of(a, row)));
+  if constexpr (kVariant == Variant::kGeneral)
+    if (a.delta != nullptr && RowTeam::thread() == 0) a.delta[row] = delta;
   const auto* const p = reinterpret_cast<const Four<T>*>(a.scores + row * a.scores_stride);
   float* const dp = a.score_gradients + row * a.scores_stride;
   for (int first = 0; first < a.kv_len; first += RowTeam::kChunk) {
@@ -94,3 +97,8 @@ FLASHBENCH_NORMAL_GRADIENT_OF(f16, flashbench::F16, warp, 32)
 FLASHBENCH_NORMAL_GRADIENT_OF(f32, float, block, 256)
 FLASHBENCH_NORMAL_GRADIENT_OF(bf16, flashbench::Bf16, block, 256)
 FLASHBENCH_NORMAL_GRADIENT_OF(f16, flashbench::F16, block, 256)
+
+extern "C" __global__ void __launch_bounds__(flashbench::cuda::kSinkThreads)
+    normal_dsinks(const __grid_constant__ flashbench::cuda::Attention a) {
+  flashbench::cuda::fragments::sink_gradient(a);
+}

@@ -1,8 +1,10 @@
+#include "cuda/fragments/sinks.cuh"
 #include "cuda/fragments/warp.cuh"
 #include "cuda/normal/simt_normal_scores.cuh"
 
 // Normal attention, between its two products: masks the scores, which come times scale·log2(e), and
-// turns each row into weights in its place. The general kernel changes them first (ScoreChange).
+// turns each row into weights in its place. The general kernel changes them
+// first (ScoreChange) and knows of sinks.
 // Every pair is read and written, hidden ones as zero: 8 bytes of memory a pair in f32, 6 where the
 // weights are 16-bit; a row beyond kBlockColumns is read a second time, through L2.
 namespace flashbench::cuda::normal {
@@ -29,9 +31,9 @@ __device__ float4 hide_unless(bool x, bool y, bool z, bool w, float4 s) {
 /// scores go.
 template <int kTeam, Variant kVariant>
 __device__ void load_masked(float4 (&s)[kVectors], const Attention& a, const float* row, int first,
-                            const RowMask& mask, float* slopes) {
+                            const RowMask& mask, const RowChange& change, float* slopes) {
   load<kTeam>(s, row, first, a.kv_len);
-  if constexpr (kVariant == Variant::kGeneral) change_scores<kTeam>(s, a, first, slopes);
+  if constexpr (kVariant == Variant::kGeneral) change_scores<kTeam>(s, a, change, first, slopes);
 #pragma unroll
   for (int v = 0; v < kVectors; ++v) {
     const int k = Team<kTeam>::column(first, v);
@@ -73,6 +75,20 @@ __device__ float4 weights(float4 s, float max, float factor, float share) {
   return make_float4(exp(s.x), exp(s.y), exp(s.z), exp(s.w));
 }
 
+/// LSE of a row, with the sink where there are any; then `share`, which was 1 over the keys' sum,
+/// is 1 over that of all.
+__device__ float end_row(const Attention& a, std::int64_t row, float max, float sum, bool empty,
+                         float& share) {
+  const float log2_sum = log2f(sum);
+  if (a.sinks == nullptr)
+    return empty ? -INFINITY : fmaf(max, a.scale_log2, log2_sum) * fragments::kLn2;
+  const float sink = a.sinks[index_of(a, row).h];
+  if (empty) return sink;
+  const auto effect = fragments::sink_effect(sink, max, a.scale_log2, log2_sum);
+  share *= effect.keys;
+  return effect.lse;
+}
+
 template <typename T, int kTeam, Variant kVariant>
 __device__ void softmax(const Attention& a) {
   using RowTeam = Team<kTeam>;
@@ -80,28 +96,33 @@ __device__ void softmax(const Attention& a) {
   if (row >= std::int64_t{a.b} * a.h * a.q_len) return;
   const RowMask mask = mask_of(a, row);
   float* const scores = a.scores + row * a.scores_stride;
+  const RowChange change =
+      kVariant == Variant::kPlain ? RowChange{} : change_of(a, index_of(a, row));
   float* const slopes = kVariant == Variant::kPlain ? nullptr : slopes_of(a, row);
   float4 s[kVectors];
   float own_max = -INFINITY, own_sum = 0;
   for (int first = 0; first < a.kv_len; first += RowTeam::kChunk) {
-    load_masked<kTeam, kVariant>(s, a, scores, first, mask, slopes);
+    load_masked<kTeam, kVariant>(s, a, scores, first, mask, change, slopes);
     absorb<kVariant>(s, a.scale_log2, own_max, own_sum);
   }
   const float row_max = RowTeam::max(own_max);
   const bool empty = row_max == -INFINITY;
   const float max = empty ? 0.0f : row_max;
   const float sum = RowTeam::sum(own_sum * exp_of<kVariant>(own_max - max, a.scale_log2));
-  const float share = empty ? 0.0f : kWeightScale<T> / sum;
+  float share = empty ? 0.0f : kWeightScale<T> / sum;
+  float lse = 0.0f;
+  if constexpr (kVariant == Variant::kGeneral) lse = end_row(a, row, max, sum, empty, share);
   for (int first = 0; first < a.kv_len; first += RowTeam::kChunk) {
     if (a.kv_len > RowTeam::kChunk)
-      load_masked<kTeam, kVariant>(s, a, scores, first, mask, nullptr);
+      load_masked<kTeam, kVariant>(s, a, scores, first, mask, change, nullptr);
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) s[v] = weights<kVariant>(s[v], max, a.scale_log2, share);
     store<T, kTeam>(s, scores, first, a.kv_len);
   }
   if (RowTeam::thread() != 0) return;
-  const float max_log2 = kVariant == Variant::kPlain ? max : max * a.scale_log2;
-  a.lse[row] = empty ? -INFINITY : (max_log2 + log2f(sum)) * fragments::kLn2;
+  if constexpr (kVariant == Variant::kPlain)
+    lse = empty ? -INFINITY : (max + log2f(sum)) * fragments::kLn2;
+  a.lse[row] = lse;
 }
 
 }  // namespace
