@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <stdexcept>
 
 #include "cuda/device/absent.h"
@@ -149,8 +150,8 @@ TEST_P(KernelTest, SinksOfAnySizeGiveFiniteResults) {
   const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
   EXPECT_TRUE(v.checked() && v.ok()) << describe(v);
   for (std::int64_t h = 0; h < p.shape.h; ++h) {
-    EXPECT_TRUE(std::isfinite(out.dsinks.get(h))) << h;
-    EXPECT_TRUE(std::isfinite(out.lse.get(h * p.shape.q_len))) << h;  // it sees nothing
+    EXPECT_TRUE(std::isfinite(out.dsinks.at(h))) << h;
+    EXPECT_TRUE(std::isfinite(out.lse.at(h * p.shape.q_len))) << h;  // it sees nothing
   }
 }
 

@@ -65,7 +65,7 @@ struct Extent {
   bool padded = false;           ///< there is a padding mask
   int multiprocessors = 0;       ///< of the device; 0 where it does not matter
   std::size_t shared_bytes = 0;  ///< that one block of the device may have; 0: no matter
-  Features features;             ///< that the problem uses
+  Features features = {};        ///< that the problem uses
 };
 
 /// Everything that the route table and the plan need of a family; every limit is plain data, so

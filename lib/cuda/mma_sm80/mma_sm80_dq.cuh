@@ -37,6 +37,19 @@ __device__ __forceinline__ void end_ds(Fragments<kRowTiles, kKeys>& ds,
   }
 }
 
+/// Writes dQ = scale·sum through the rows of Q, which nobody reads any more.
+template <typename T, int kD, int kRowTiles>
+__device__ __forceinline__ void store_dq(const Attention& a, const QueryBlock& block,
+                                         const Fragments<kRowTiles, kD>& sum,
+                                         std::uint32_t q_tile) {
+  const float scale[2] = {a.scale, a.scale};
+  // Recomputed: where dQ goes is not kept in registers during the loop, which spills on 10.0.
+  const HeadRows to = query_rows(a, a.dq, rematerialized(block.b), rematerialized(block.h));
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+    store_rows<T, kD>(sum[t], scale, q_tile, warp_row<kRowTiles>() + 16 * t, to, block.first_row);
+}
+
 /// dQ = scale·dS·K for one block of queries.
 template <typename T, int kD, Variant kVariant>
 __device__ __forceinline__ void dq(const Attention& a) {
@@ -94,12 +107,7 @@ __device__ __forceinline__ void dq(const Attention& a) {
     end_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, p, values, do_tile, v_tiles + j % 2 * kStage);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(sum, ds, k_tiles + j % 2 * kStage);
   }
-  const float scale[2] = {a.scale, a.scale};
-  // Recomputed: where dQ goes is not kept in registers during the loop, which spills on 10.0.
-  const HeadRows to = query_rows(a, a.dq, rematerialized(block.b), rematerialized(block.h));
-#pragma unroll
-  for (int t = 0; t < kRowTiles; ++t)
-    store_rows<T, kD>(sum[t], scale, q_tile, warp_row<kRowTiles>() + 16 * t, to, block.first_row);
+  store_dq<T, kD, kRowTiles>(a, block, sum, q_tile);
 }
 
 }  // namespace flashbench::cuda::mma_sm80
