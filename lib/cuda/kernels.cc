@@ -8,6 +8,7 @@
 #include "cuda/device/absent.h"
 #include "cuda/device/emulated_device.h"
 #include "cuda/devices.h"
+#include "cuda/need.h"
 #include "cuda/plan.h"
 #include "cuda/probe/peak_probe.h"
 #include "cuda/route.h"

@@ -46,9 +46,9 @@ std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q) {
           fmt::format("{} is machine code for compute capability {} only, this device has {}",
                       f.name, capability_text(f.max_capability), capability_text(q.capability)));
     case Refusal::kShared:
-      return because(
-          fmt::format("{} needs {} bytes of shared memory a block at d = {}, this device has {}",
-                      f.name, f.shared_bytes(q.pass, q.demand.d), q.demand.d, q.shared_bytes));
+      return because(fmt::format(
+          "{} needs {} bytes of shared memory a block at d = {}, this device has {}", f.name,
+          f.shared_bytes(q.pass, widest_d(q.demand)), widest_d(q.demand), q.shared_bytes));
     case Refusal::kOrder:
       return because(
           fmt::format("{} adds gradients in no fixed order; leave --deterministic away", f.name));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -21,6 +22,9 @@ struct RouteQuery {
   std::int64_t rows = 1;  ///< query rows that meet a K/V head: group · q_len
 };
 
+/// Tiles are as wide as the wider of Q, K and V.
+constexpr std::int64_t widest_d(const Demand& d) { return std::max(d.d, d.d_v); }
+
 enum class Refusal { kNone, kSupports, kRows, kCapability, kCapabilityTooNew, kShared, kOrder };
 
 constexpr Refusal refusal(const KernelFamily& f, const RouteQuery& q) {
@@ -28,7 +32,7 @@ constexpr Refusal refusal(const KernelFamily& f, const RouteQuery& q) {
   if (f.max_rows != 0 && q.rows > f.max_rows) return Refusal::kRows;
   if (q.capability < f.min_capability) return Refusal::kCapability;
   if (f.max_capability != 0 && q.capability > f.max_capability) return Refusal::kCapabilityTooNew;
-  if (f.shared_bytes(q.pass, q.demand.d) > q.shared_bytes) return Refusal::kShared;
+  if (f.shared_bytes(q.pass, widest_d(q.demand)) > q.shared_bytes) return Refusal::kShared;
   if (q.deterministic && !f.deterministic && q.pass != Pass::kForward) return Refusal::kOrder;
   return Refusal::kNone;
 }

@@ -39,8 +39,8 @@ inline void hide_with_nan(const Problem& p, Inputs& in) {
     for (std::int64_t key = 0; key < s.kv_len; ++key) {
       if (in.key_mask[static_cast<std::size_t>(b * s.kv_len + key)] != 0) continue;
       for (std::int64_t h = 0; h < s.h_kv; ++h)
-        for (std::int64_t d = 0; d < s.d; ++d)
-          for (Tensor* t : {&in.k, &in.v}) t->set(s.k_dims().index(b, h, key, d), NAN);
+        for (Tensor* t : {&in.k, &in.v})
+          for (std::int64_t d = 0; d < t->dims().d; ++d) t->set(t->dims().index(b, h, key, d), NAN);
     }
 }
 
@@ -96,7 +96,8 @@ class EmulatedRun {
     };
     return same(out_.o, other.out_.o) && same(out_.lse, other.out_.lse) &&
            same(out_.dq, other.out_.dq) && same(out_.dk, other.out_.dk) &&
-           same(out_.dv, other.out_.dv);
+           same(out_.dv, other.out_.dv) &&
+           (out_.dsinks.empty() || same(out_.dsinks, other.out_.dsinks));
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <stdexcept>
 
 #include "cuda/device/absent.h"
@@ -109,6 +110,49 @@ TEST_P(KernelTest, ForwardAndBackwardAreWithinTheirNoise) {
 TEST_P(KernelTest, WideHeadDimensionsAreWithinTheirNoise) {
   for (const AttentionCase& c : kWide)
     for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16}) expect_right(c, dtype);
+}
+
+// More queries than keys, so that some see nothing; groups; keys that are not kept; two batch
+// elements.
+TEST_P(KernelTest, VariantsAreWithinTheirNoise) {
+  Problem p = AttentionCase{"", {2, 6, 2, 70, 50, 40}, true, 0.7}.problem(Dtype::kBf16, pass());
+  const auto expect_right = [&](const char* what, const Problem& problem) {
+    if (GetParam()->refuses(problem, kEmulated)) return;
+    const Inputs in = data::make_inputs(problem);
+    const Verdict v =
+        oracle::verify(problem, in, run(*GetParam(), problem, in), VerifyLevel::kFull);
+    EXPECT_TRUE(v.checked() && v.ok()) << what << ": " << describe(v);
+  };
+  Problem all = p;
+  all.softcap = 1.5;
+  all.alibi = Alibi::kStandard;
+  all.sinks = Sinks::kRandom;
+  all.shape.own_d_v = 56;
+  expect_right("all at once", all);
+  for (const double scale : {-0.7, 0.0}) {
+    Problem with_sinks = p;
+    with_sinks.scale = scale;
+    with_sinks.sinks = Sinks::kRandom;
+    expect_right("sinks", with_sinks);
+    with_sinks.alibi = Alibi::kStandard;
+    expect_right("sinks and ALiBi", with_sinks);
+  }
+}
+
+// exp of such a sink is no number of f32; nor is that of its negative more than 0.
+TEST_P(KernelTest, SinksOfAnySizeGiveFiniteResults) {
+  Problem p = AttentionCase{"", {1, 4, 2, 70, 50, 40}, true, 0.7}.problem(Dtype::kBf16, pass());
+  p.sinks = Sinks::kRandom;
+  if (GetParam()->refuses(p, kEmulated)) GTEST_SKIP() << "it does not take sinks";
+  Inputs in = data::make_inputs(p);
+  in.sinks = {100, -100, 1e30f, -1e30f};
+  const Outputs out = run(*GetParam(), p, in);
+  const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
+  EXPECT_TRUE(v.checked() && v.ok()) << describe(v);
+  for (std::int64_t h = 0; h < p.shape.h; ++h) {
+    EXPECT_TRUE(std::isfinite(out.dsinks.at(h))) << h;
+    EXPECT_TRUE(std::isfinite(out.lse.at(h * p.shape.q_len))) << h;  // it sees nothing
+  }
 }
 
 TEST_P(KernelTest, BackwardAloneUsesTheForwardOfPrepare) {

@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "core/features.h"
 #include "tests/cuda/mutation.h"
 
 // Bugs planted into the kernels' PTX, and by what each is noticed. A problem with a causal and a
@@ -20,12 +21,16 @@ struct PlantedBug {
   int b = 1;
   int launches = 1;
   std::size_t shared_bytes = 0;  ///< that plans go by; 0: those of the emulated device
+  Features also = {};            ///< of soft cap, ALiBi, sinks and d_v: what the problem has, too
 };
 
 inline constexpr int kAll = Mutation::kAll;
 inline const char* const kForward = "mma_sm80_forward_bf16_d64";
 inline const char* const kDq = "mma_sm80_dq_bf16_d64";
 inline const char* const kDkdv = "mma_sm80_dkdv_bf16_d64";
+inline const char* const kForwardGeneral = "mma_sm80_forward_general_bf16_d64";
+inline const char* const kDqGeneral = "mma_sm80_dq_general_bf16_d64";
+inline const char* const kDkdvGeneral = "mma_sm80_dkdv_general_bf16_d64";
 inline const char* const kDelta = "mma_sm80_delta_bf16";
 inline const char* const kTileSource = "fragments/tile.cuh";
 inline const char* const kAccumulators = "fragments/accumulators.cuh";
@@ -35,6 +40,10 @@ inline const char* const kHiding = "fragments/masks.cuh";
 inline const char* const kSoftmaxOfTiles = "fragments/softmax.cuh";
 inline const char* const kDeltaSource = "mma_sm80/mma_sm80_delta.cuh";
 inline const char* const kForwardSource = "mma_sm80/mma_sm80_forward.cuh";
+inline const char* const kSoftcapSource = "fragments/softcap.cuh";
+inline const char* const kChangeSource = "fragments/score_change.cuh";
+inline const char* const kSinkSource = "fragments/sinks.cuh";
+inline const char* const kLoadedFloat = R"((ld\.global\S*\s+%f\d+, \[%rd\d+)\])";
 inline const char* const kVisible = "core/visible.h";
 inline const char* const kBandEnd = "const std::int32_t end = above";
 inline const char* const kBandBegin = "const std::int32_t begin = below";
@@ -262,6 +271,56 @@ inline const PlantedBug kMmaBugs[] = {
     {"dkdv_stages_without_a_warp_barrier",
      "race",
      {kDkdv, kTileSource, "__syncwarp();", R"(bar\.warp\.sync\s+-1;)", "", 1}},
+    // ---- Changed scores, sinks and values of another width
+    {.name = "forward_aligns_alibi_at_the_top_left",
+     .noticed_as = "wrong result",
+     .mutation = {kForwardGeneral, kChangeSource, "static_cast<float>(q + a.mask.diagonal)",
+                  R"(add\.s32(\s+%r\d+), (%r\d+), %r\d+;)", "mov.u32$1, $2;", kAll},
+     .also = {Feature::kAlibi}},
+    {.name = "forward_takes_the_number_of_a_kept_key_for_its_place",
+     .noticed_as = "wrong result",
+     .mutation = {kForwardGeneral, kChangeSource, "if (a.kept == nullptr)", R"(@%p\d+ bra)", "bra",
+                  kAll},
+     .also = {Feature::kAlibi}},
+    {.name = "dkdv_takes_the_slope_of_the_first_head",
+     .noticed_as = "wrong result",
+     .mutation = {kDkdvGeneral, kChangeSource, "const float slope = a.change",
+                  R"(mad\.lo\.s32(\s+%r\d+), .*)", "mov.u32$1, 0;", kAll},
+     .also = {Feature::kAlibi}},
+    {.name = "dq_leaves_out_the_slope_of_a_soft_cap",
+     .noticed_as = "wrong result",
+     .mutation = {kDqGeneral, kSoftcapSource, "return fmaf(-t, t, 1.0f)",
+                  R"(fma\.rn\.f32(\s+%f\d+), .*)", "mov.f32$1, 0f3F800000;", kAll},
+     .also = {Feature::kSoftcap}},
+    {.name = "dkdv_leaves_out_the_slope_of_a_soft_cap",
+     .noticed_as = "wrong result",
+     .mutation = {kDkdvGeneral, kSoftcapSource, "return fmaf(-t, t, 1.0f)",
+                  R"(fma\.rn\.f32(\s+%f\d+), .*)", "mov.f32$1, 0f3F800000;", kAll},
+     .also = {Feature::kSoftcap}},
+    {.name = "forward_takes_the_sink_of_the_next_head",
+     .noticed_as = "wrong result",
+     .mutation = {kForwardGeneral, kSoftmaxOfTiles, "a.sinks[block.h]", kLoadedFloat, "$1+4]",
+                  kAll},
+     .also = {Feature::kSinks}},
+    {.name = "forward_does_not_tell_the_backward_of_sinks",
+     .noticed_as = "wrong result",
+     .mutation = {kForwardGeneral, kSoftmaxOfTiles, "log2_sum + effect.log2_rise",
+                  R"(add\.f32(\s+%f\d+), (%f\d+), %f\d+;)", "mov.f32$1, $2;", kAll},
+     .also = {Feature::kSinks}},
+    {.name = "dsinks_are_of_the_next_head",
+     .noticed_as = "wrong result",
+     .mutation = {"mma_sm80_dsinks", kSinkSource, "const float sink = a.sinks[h]", kLoadedFloat,
+                  "$1+4]", kAll},
+     .also = {Feature::kSinks}},
+    {.name = "dsinks_have_no_barrier_before_parts_are_added",
+     .noticed_as = "race",
+     .mutation = {"mma_sm80_dsinks", kSinkSource, "__syncthreads();", R"(bar\.sync\s+0;)", "", 0},
+     .also = {Feature::kSinks}},
+    {.name = "forward_reads_v_as_wide_as_k",
+     .noticed_as = "wrong result",
+     .mutation = {kForwardGeneral, kRowsOfHeads, "wide.d = a.d_v",
+                  R"(ld\.param\.u32(\s+%r\d+), .*)", "mov.u32$1, 64;", kAll},
+     .also = {Feature::kValueDim}},
     // ---- What nobody can notice
     {"dkdv_does_not_hide_queries_beyond_the_last",
      "nothing",

@@ -34,6 +34,10 @@ Problem problem_for(const KernelFamily& family, const PlantedBug& bug) {
   Problem p = AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(
       Dtype::kBf16, family.backward != nullptr ? Pass::kBoth : Pass::kForward);
   p.window_left = bug.window_left;
+  if (bug.also.has(Feature::kSoftcap)) p.softcap = 2;
+  if (bug.also.has(Feature::kAlibi)) p.alibi = Alibi::kStandard;
+  if (bug.also.has(Feature::kSinks)) p.sinks = Sinks::kRandom;
+  if (bug.also.has(Feature::kValueDim)) p.shape.own_d_v = bug.d / 2 + 1;
   return p;
 }
 

@@ -21,6 +21,22 @@ struct Rows {
   std::int64_t stride_b, stride_h, stride_row;
 };
 
+/// What a kernel was compiled for: kPlain has no instruction for what few problems ask for.
+enum class Variant { kPlain, kGeneral };
+
+/// What softmax takes in the place of q.k, so that a score is scale_log2 / log2(e) times it.
+/// Nothing is changed: q.k itself, and scale_log2 = scale·log2(e). Under a soft cap: tanh(cap·q.k),
+/// and scale_log2 = softcap·log2(e). With ALiBi: outer·(one of these) - slope·distance, the score
+/// itself, and scale_log2 = log2(e). Row maxima are of what is taken.
+struct ScoreChange {
+  std::int32_t capped;        ///< there is a soft cap
+  float cap;                  ///< scale / softcap, or 1 where the product has it already
+  float outer;                ///< the scale, or under a soft cap that; likewise
+  const float* alibi_slopes;  ///< [b, h], or null
+};
+
+inline constexpr int kSinkThreads = 256;  ///< of the block that adds up the gradient of a sink
+
 /// One attention problem: the only argument of every kernel, passed by value.
 ///
 /// Padding: `kept` names the keys that count, so that padded ones, and those that no query sees,
@@ -28,12 +44,12 @@ struct Rows {
 /// of K and V. Query q sees the run keys(b, q) of them. Without padding both tables are null, kept
 /// key i is row i, and K, V and kv_len are of the keys that some query sees, which are neighbours.
 ///
-/// Rows that see nothing: O = 0, LSE = -inf, dQ = 0. Rows of dK and dV whose key is not kept
-/// are zeroed by the host before the launch; no kernel touches them.
+/// Rows that see nothing: O = 0, LSE = -inf or the sink, dQ = 0. Rows of dK and dV whose key is not
+/// kept are zeroed by the host before the launch; no kernel touches them.
 struct Attention {
   Rows q, k, v;  ///< read: [b, h, q_len, d], [b, h_kv, kv_len, d] twice
   Rows o;        ///< forward writes it, backward reads it
-  float* lse;    ///< [b, h, q_len], natural log of the sum of exp of the scaled scores
+  float* lse;    ///< [b, h, q_len], natural log of the sum of exp of the scores
   // [b, h, q_len] each, from the forward to the backward, or null where none follows: the score
   // q.k that the forward subtracts from a row's, and log2 of the sum of exp2 of the differences
   // times scale_log2; 0 and +inf where a row sees nothing. P is exp2((q.k - max)·scale_log2 -
@@ -61,8 +77,16 @@ struct Attention {
   std::int32_t q_len, kv_len, d;
   Visible mask;  ///< which keys a query sees, padding apart
   Element element;
-  float scale;       ///< of the scores
-  float scale_log2;  ///< scale * log2(e)
+  float scale;  ///< of the scores
+  float
+      scale_log2;  ///< scale * log2(e), or what ScoreChange says; 1 where a product has it already
+  // What not every problem has; new fields go here, so that the others stay where they are.
+  ScoreChange change;
+  float product_factor;  ///< of the product that makes the scores of normal attention
+  std::int32_t d_v;      ///< what d is to Q and K, to V, O and their gradients
+  const float* sinks;    ///< [h], natural logits, or null. LSE and row_log2_sum are with the sink
+  float* dsinks;         ///< [h], written by the backward
+  float* score_slopes;  ///< normal attention under a soft cap: the slopes of scores, laid out alike
 };
 
 /// How many keys of batch element `b` are kept.

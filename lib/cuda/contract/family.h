@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "core/features.h"
 #include "core/problem.h"
+#include "cuda/contract/arguments.h"
 #include "kernel/supports.h"
 
 // How a family of CUDA kernels declares itself: pure host code, no CUDA.
@@ -44,6 +47,16 @@ struct Launch {
   std::int64_t heads_at_once = 0;  ///< how many heads' K and V the L2 cache is to hold
 };
 
+/// The launch that adds up the gradients of sinks: a block a head. D must be known.
+inline Launch sink_gradient(std::string entry, std::int64_t heads) {
+  Launch launch;
+  launch.entry = std::move(entry);
+  launch.phase = "dsinks";
+  launch.grid_x = heads;
+  launch.threads = kSinkThreads;
+  return launch;
+}
+
 /// What the grid depends on, besides the problem: padded keys are in no tile.
 struct Extent {
   Shape shape;
@@ -52,6 +65,7 @@ struct Extent {
   bool padded = false;           ///< there is a padding mask
   int multiprocessors = 0;       ///< of the device; 0 where it does not matter
   std::size_t shared_bytes = 0;  ///< that one block of the device may have; 0: no matter
+  Features features = {};        ///< that the problem uses
 };
 
 /// Everything that the route table and the plan need of a family; every limit is plain data, so

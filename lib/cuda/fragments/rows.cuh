@@ -35,6 +35,24 @@ __device__ __forceinline__ HeadRows key_rows(const Attention& a, const Rows& row
           kept_count(a, b), a.d};
 }
 
+/// The same of V, O, dO and dV, whose rows may be of another width than those of Q and K.
+template <Variant kVariant>
+__device__ __forceinline__ HeadRows query_values(const Attention& a, const Rows& rows, int b,
+                                                 int h) {
+  if constexpr (kVariant == Variant::kPlain) return query_rows(a, rows, b, h);
+  HeadRows wide = query_rows(a, rows, b, h);
+  wide.d = a.d_v;
+  return wide;
+}
+template <Variant kVariant>
+__device__ __forceinline__ HeadRows key_values(const Attention& a, const Rows& rows, int b,
+                                               int h_kv) {
+  if constexpr (kVariant == Variant::kPlain) return key_rows(a, rows, b, h_kv);
+  HeadRows wide = key_rows(a, rows, b, h_kv);
+  wide.d = a.d_v;
+  return wide;
+}
+
 /// What a block of queries works on. The last queries come first: under a causal mask they see the
 /// most keys, and the short blocks fill the gaps at the end.
 struct QueryBlock {

@@ -2,6 +2,8 @@
 
 #include "cuda/fragments/accumulators.cuh"
 #include "cuda/fragments/rows.cuh"
+#include "cuda/fragments/score_change.cuh"
+#include "cuda/fragments/sinks.cuh"
 
 /// What softmax keeps of each row, and its gradient, on accumulators.
 namespace flashbench::cuda::fragments {
@@ -106,10 +108,29 @@ __device__ __forceinline__ void absorb(Fragments<kRowTiles, kColumns>& s,
     }
 }
 
+/// Row `at` of all rows, of a head that has a sink: LSE and what the backward needs, and the factor
+/// for O, which was that of the keys alone. One lane of a row writes.
+__device__ __forceinline__ void finish_row_with_sink(const Attention& a, std::int64_t at,
+                                                     bool writes, float sink, float max, float sum,
+                                                     const Shift& by, float scale_log2,
+                                                     float& inverse) {
+  const bool saw_some = sum > 0.0f;
+  if (!saw_some) max = 0.0f;
+  const float log2_sum = saw_some ? log2_sum_of(max, sum, by) : kInf;
+  const SinkEffect effect =
+      saw_some ? sink_effect(sink, max, scale_log2, log2_sum) : SinkEffect{0.0f, 0.0f, sink};
+  inverse *= effect.keys;
+  if (!writes) return;
+  a.lse[at] = effect.lse;
+  if (a.row_max == nullptr) return;
+  a.row_max[at] = a.scale < 0.0f && !changes_scores(a) ? -max : max;
+  a.row_log2_sum[at] = log2_sum + effect.log2_rise;
+}
+
 /// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
 /// block: LSE = ln 2·(max·scale_log2 + log2_sum), -inf for a row that saw nothing; what the
 /// backward needs of the row; and the factors for O, 1 / sum or 0.
-template <int kRowTiles>
+template <Variant kVariant = Variant::kPlain, int kRowTiles>
 __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock& block, int row,
                                             const RunningSoftmax<kRowTiles>& state, int t,
                                             float scale_log2, float (&inverse)[2]) {
@@ -119,6 +140,13 @@ __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock
     const float sum = sum_of_four_lanes(state.sum[t][half]);
     inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
     const int q = block.first_row + row + fragment_row(half);
+    if constexpr (kVariant == Variant::kGeneral)
+      if (a.sinks != nullptr) {
+        const bool writes = q < a.q_len && fragment_column() == 0;
+        finish_row_with_sink(a, values + q, writes, a.sinks[block.h], state.max[t][half], sum,
+                             state.by[t][half], scale_log2, inverse[half]);
+        continue;
+      }
     if (q >= a.q_len || fragment_column() != 0) continue;
     const bool saw_some = sum > 0.0f;
     const float max = saw_some ? state.max[t][half] : 0.0f;
@@ -126,7 +154,7 @@ __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock
     const float log2_sum = saw_some ? log2_sum_of(max, sum, by) : kInf;
     a.lse[values + q] = saw_some ? (max * scale_log2 + log2_sum) * kLn2 : -kInf;
     if (a.row_max == nullptr) continue;
-    a.row_max[values + q] = a.scale < 0.0f ? -max : max;
+    a.row_max[values + q] = a.scale < 0.0f && takes_products<kVariant>(a) ? -max : max;
     a.row_log2_sum[values + q] = log2_sum;
   }
 }
@@ -167,6 +195,32 @@ __device__ __forceinline__ void exponentiate(Fragments<kRowTiles, kColumns>& s,
       for (int c = 0; c < 4; ++c)
         s[t][n][c] =
             exp2_fast(fmaf(s[t][n][c], values.by[t][c / 2].factor, -values.by[t][c / 2].shift));
+}
+
+/// (dP - D) / the row's sum of exponentials, in place of dP: times them it is dS.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void subtract_delta(Fragments<kRowTiles, kColumns>& dp,
+                                               const RowStatistics<kRowTiles>& values) {
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+    for (int n = 0; n < kColumns / 8; ++n)
+#pragma unroll
+      for (int c = 0; c < 4; ++c)
+        dp[t][n][c] = fmaf(dp[t][n][c], values.inverse[t][c / 2], -values.delta[t][c / 2]);
+}
+
+/// z = x∘y.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void multiply_elements(Fragments<kRowTiles, kColumns>& z,
+                                                  const Fragments<kRowTiles, kColumns>& x,
+                                                  const Fragments<kRowTiles, kColumns>& y) {
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+    for (int n = 0; n < kColumns / 8; ++n)
+#pragma unroll
+      for (int c = 0; c < 4; ++c) z[t][n][c] = x[t][n][c] * y[t][n][c];
 }
 
 /// dS = P∘(dP - D), in place of dP.
@@ -246,6 +300,21 @@ __device__ __forceinline__ void recompute_p_transposed(Fragments<kRowTiles, kCol
         s[t][n][c] = weight(s[t][n][c], scale_log2, shift.x);
         s[t][n][c + 1] = weight(s[t][n][c + 1], scale_log2, shift.y);
       }
+  }
+}
+
+/// dPᵀ - D, in place of dPᵀ.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void subtract_delta_transposed(Fragments<kRowTiles, kColumns>& dp,
+                                                          std::uint32_t delta) {
+#pragma unroll
+  for (int n = 0; n < kColumns / 8; ++n) {
+    const float2 d =
+        load_shared_pair(delta + static_cast<std::uint32_t>(fragment_column() * 4) + 32 * n);
+#pragma unroll
+    for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+      for (int c = 0; c < 4; ++c) dp[t][n][c] -= c % 2 == 0 ? d.x : d.y;
   }
 }
 

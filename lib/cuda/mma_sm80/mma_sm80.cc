@@ -2,16 +2,28 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 namespace flashbench::cuda::mma_sm80 {
 namespace {
 
-int padded_d(const Extent& e) { return padded_head_dim(static_cast<int>(e.shape.d)); }
+/// Whether a launch is of the general kernels. Of sinks the forward alone must know: the backward
+/// finds them in the sums of rows.
+bool is_general(const Extent& e, std::string_view phase) {
+  return e.features.has(Feature::kSoftcap) || e.features.has(Feature::kAlibi) ||
+         e.features.has(Feature::kValueDim) ||
+         (phase == "forward" && e.features.has(Feature::kSinks));
+}
+
+/// Tiles are as wide as the wider of Q, K and V; zeros stand beyond d and d_v.
+int padded_d(const Extent& e) { return padded_head_dim(static_cast<int>(e.shape.widest_d())); }
 
 /// One CTA for each tile of `tile.rows()` rows of every head; each of its products has d columns.
 Launch tiles_of(const Extent& e, const char* phase, TileShape tile, std::int64_t rows,
                 std::int64_t heads, int products) {
   Launch launch;
-  launch.entry = fmt::format("mma_sm80_{}_{}_d{}", phase, name(e.dtype), padded_d(e));
+  launch.entry = fmt::format("mma_sm80_{}{}_{}_d{}", phase, is_general(e, phase) ? "_general" : "",
+                             name(e.dtype), padded_d(e));
   launch.phase = phase;
   launch.grid_x = ceil_div(rows, tile.rows()) * heads * e.shape.b;
   launch.threads = tile.threads();
@@ -58,6 +70,8 @@ std::vector<Launch> backward(const Extent& e) {
   const int d = padded_d(e);
   std::vector<Launch> launches = {delta(e),
                                   over_queries(e, "dq", dq_tile(d), dq_shared_bytes(d), 3)};
+  if (e.features.has(Feature::kSinks))
+    launches.push_back(sink_gradient("mma_sm80_dsinks", e.shape.h));
   if (e.most_kept == 0) return launches;  // nobody has a key
   if (joint_dkdv(d)) {
     launches.push_back(over_keys(e, "dkdv", KvGradient::kBoth, 4));

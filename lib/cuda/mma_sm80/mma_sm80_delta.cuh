@@ -19,7 +19,7 @@ __device__ __forceinline__ void delta(const Attention& a) {
   const Bits* o = query_rows(a, a.o, head / a.h, head % a.h).row(q);
   const Bits* d_o = query_rows(a, a.d_o, head / a.h, head % a.h).row(q);
   float sum = 0.0f;
-  for (int i = lane() * 2; i < a.d; i += 64) {
+  for (int i = lane() * 2; i < a.d_v; i += 64) {
     const float2 x = unpack<T>(*reinterpret_cast<const std::uint32_t*>(o + i));
     const float2 y = unpack<T>(*reinterpret_cast<const std::uint32_t*>(d_o + i));
     sum += x.x * y.x + x.y * y.y;

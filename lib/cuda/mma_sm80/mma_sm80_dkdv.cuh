@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cuda/fragments/masks.cuh"
+#include "cuda/fragments/score_change.cuh"
 #include "cuda/fragments/softmax.cuh"
 #include "cuda/fragments/tile.cuh"
 #include "cuda/mma_sm80/mma_sm80_layout.h"
@@ -27,10 +28,12 @@ struct KvShared {
   __device__ std::uint32_t delta(int stage) const { return log2_sum(2) + stage * kRowValues; }
 
   /// Requests a tile of queries with their maxima, sums and D.
+  template <Variant kVariant>
   __device__ __forceinline__ void load_queries(const Attention& a, int b, int h, int first,
                                                int stage) const {
     load_tile<kD, kTile.columns, kTile.threads()>(q(stage), query_rows(a, a.q, b, h), first);
-    load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage), query_rows(a, a.d_o, b, h), first);
+    load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage),
+                                                  query_values<kVariant>(a, a.d_o, b, h), first);
     static_assert(3 * kTile.columns <= kTile.threads());
     const unsigned which = thread() / kTile.columns, column = thread() % kTile.columns;
     if (which > 2) return;
@@ -49,7 +52,7 @@ using KvSums = Fragments<dkdv_tile(kD, kWhat).row_tiles, kWhat == kOther ? 8 : k
 
 /// Writes what is wanted of dK = scale·sum and dV, through the rows of K, which nobody reads any
 /// more.
-template <typename T, int kD, KvGradient kWhat>
+template <typename T, int kD, KvGradient kWhat, Variant kVariant>
 __device__ __forceinline__ void store_gradients(const Attention& a, const KeyBlock& block,
                                                 const KvSums<kD, kWhat, KvGradient::kValues>& dk,
                                                 const KvSums<kD, kWhat, KvGradient::kKeys>& dv,
@@ -61,16 +64,38 @@ __device__ __forceinline__ void store_gradients(const Attention& a, const KeyBlo
   for (int t = 0; t < kRowTiles; ++t) {
     const int row = warp_row<kRowTiles>() + 16 * t;
     if constexpr (kWhat != KvGradient::kKeys)
-      store_rows<T, kD>(dv[t], one, k_tile, row, key_rows(a, a.dv, b, h_kv), block.first_row);
+      store_rows<T, kD>(dv[t], one, k_tile, row, key_values<kVariant>(a, a.dv, b, h_kv),
+                        block.first_row);
     if constexpr (kWhat != KvGradient::kValues)
       store_rows<T, kD>(dk[t], scale, k_tile, row, key_rows(a, a.dk, b, h_kv), block.first_row);
+  }
+}
+
+/// dSᵀ from Pᵀ and dPᵀ, as begin_ds and end_ds of dQ.
+template <typename T, int kD, KvGradient kWhat, Variant kVariant, int kRowTiles, int kQueries>
+__device__ __forceinline__ void begin_ds_transposed(Fragments<kRowTiles, kQueries>& dp,
+                                                    const KvShared<kD, kWhat>& at, int stage) {
+  if constexpr (kVariant == Variant::kPlain || kWhat == KvGradient::kValues) return;
+  multiply_by_transposed<T, kD, kRowTiles, kQueries>(dp, at.v(), at.d_o(stage));
+  subtract_delta_transposed<kRowTiles, kQueries>(dp, at.delta(stage));
+}
+template <typename T, int kD, KvGradient kWhat, Variant kVariant, int kRowTiles, int kQueries>
+__device__ __forceinline__ void end_ds_transposed(Fragments<kRowTiles, kQueries>& ds,
+                                                  const Fragments<kRowTiles, kQueries>& dp,
+                                                  const Fragments<kRowTiles, kQueries>& p,
+                                                  const KvShared<kD, kWhat>& at, int stage) {
+  if constexpr (kVariant == Variant::kPlain) {
+    multiply_by_transposed<T, kD, kRowTiles, kQueries>(ds, at.v(), at.d_o(stage));
+    softmax_gradient_transposed<kRowTiles, kQueries>(ds, p, at.delta(stage));
+  } else {
+    multiply_elements<kRowTiles, kQueries>(ds, dp, p);
   }
 }
 
 /// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys, summed over the queries that see them and
 /// the query heads that share them. Sᵀ and dPᵀ are computed, so that P and dS are A operands where
 /// they lie, and nothing but inputs passes through shared memory.
-template <typename T, int kD, KvGradient kWhat>
+template <typename T, int kD, KvGradient kWhat, Variant kVariant>
 __device__ __forceinline__ void dkdv(const Attention& a) {
   constexpr TileShape kTile = dkdv_tile(kD, kWhat);
   constexpr int kRowTiles = kTile.row_tiles, kQueries = kTile.columns, kThreads = kTile.threads();
@@ -86,14 +111,14 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
   const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
   QueryTiles<kQueries> tile(a, block, kTile.rows());
   const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
-    at.load_queries(a, rematerialized(block.b), t.h, t.query, stage);
+    at.template load_queries<kVariant>(a, rematerialized(block.b), t.h, t.query, stage);
   };
   if (!tile.done()) {
     load_tile<kD, kTile.rows(), kThreads>(at.k(), key_rows(a, a.k, block.b, block.h_kv),
                                           block.first_row);
     if (kWantK)
-      load_tile<kD, kTile.rows(), kThreads>(at.v(), key_rows(a, a.v, block.b, block.h_kv),
-                                            block.first_row);
+      load_tile<kD, kTile.rows(), kThreads>(
+          at.v(), key_values<kVariant>(a, a.v, block.b, block.h_kv), block.first_row);
     load_queries(tile, 0);
     commit_copies();
   }
@@ -107,21 +132,24 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
       load_queries(next, stage ^ 1);
       commit_copies();
     }
-    Fragments<kRowTiles, kQueries> p = {};
+    Fragments<kRowTiles, kQueries> p = {}, dp = {};
+    begin_ds_transposed<T, kD, kWhat, kVariant, kRowTiles, kQueries>(dp, at, stage);
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
+    if constexpr (kVariant == Variant::kGeneral)
+      change_scores<RowsAre::kKeys, kRowTiles, kQueries>(
+          p, dp, a, {block.b, tile.h, block.first_row, tile.query});
     recompute_p_transposed<kRowTiles, kQueries>(p, at.max(stage), at.log2_sum(stage), a.scale_log2);
     if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
       hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first_row, tile.query);
     if constexpr (kWantV) multiply_from_registers<T, kD, kRowTiles, kQueries>(dv, p, at.d_o(stage));
     if constexpr (kWantK) {
       Fragments<kRowTiles, kQueries> ds = {};
-      multiply_by_transposed<T, kD, kRowTiles, kQueries>(ds, at.v(), at.d_o(stage));
-      softmax_gradient_transposed<kRowTiles, kQueries>(ds, p, at.delta(stage));
+      end_ds_transposed<T, kD, kWhat, kVariant, kRowTiles, kQueries>(ds, dp, p, at, stage);
       multiply_from_registers<T, kD, kRowTiles, kQueries>(dk, ds, at.q(stage));
     }
     tile = next;
   }
-  store_gradients<T, kD, kWhat>(a, block, dk, dv, at.k());
+  store_gradients<T, kD, kWhat, kVariant>(a, block, dk, dv, at.k());
 }
 
 }  // namespace flashbench::cuda::mma_sm80

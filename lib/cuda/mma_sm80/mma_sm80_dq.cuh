@@ -13,8 +13,45 @@ namespace flashbench::cuda::mma_sm80 {
 
 using namespace fragments;
 
+/// dS is made from P and dP. Under a soft cap scores have slopes: dP comes first and becomes (dP -
+/// D)·slope while the scores change, so that slopes need no registers. The plain kernel has dP
+/// last.
+template <typename T, int kD, Variant kVariant, int kRowTiles, int kKeys>
+__device__ __forceinline__ void begin_ds(Fragments<kRowTiles, kKeys>& ds,
+                                         const RowStatistics<kRowTiles>& values,
+                                         std::uint32_t do_tile, std::uint32_t v_tile) {
+  if constexpr (kVariant == Variant::kPlain) return;
+  multiply_by_transposed<T, kD, kRowTiles, kKeys>(ds, do_tile, v_tile);
+  subtract_delta<kRowTiles, kKeys>(ds, values);
+}
+template <typename T, int kD, Variant kVariant, int kRowTiles, int kKeys>
+__device__ __forceinline__ void end_ds(Fragments<kRowTiles, kKeys>& ds,
+                                       const Fragments<kRowTiles, kKeys>& p,
+                                       const RowStatistics<kRowTiles>& values,
+                                       std::uint32_t do_tile, std::uint32_t v_tile) {
+  if constexpr (kVariant == Variant::kPlain) {
+    multiply_by_transposed<T, kD, kRowTiles, kKeys>(ds, do_tile, v_tile);
+    softmax_gradient<kRowTiles, kKeys>(ds, p, values);
+  } else {
+    multiply_elements<kRowTiles, kKeys>(ds, ds, p);
+  }
+}
+
+/// Writes dQ = scale·sum through the rows of Q, which nobody reads any more.
+template <typename T, int kD, int kRowTiles>
+__device__ __forceinline__ void store_dq(const Attention& a, const QueryBlock& block,
+                                         const Fragments<kRowTiles, kD>& sum,
+                                         std::uint32_t q_tile) {
+  const float scale[2] = {a.scale, a.scale};
+  // Recomputed: where dQ goes is not kept in registers during the loop, which spills on 10.0.
+  const HeadRows to = query_rows(a, a.dq, rematerialized(block.b), rematerialized(block.h));
+#pragma unroll
+  for (int t = 0; t < kRowTiles; ++t)
+    store_rows<T, kD>(sum[t], scale, q_tile, warp_row<kRowTiles>() + 16 * t, to, block.first_row);
+}
+
 /// dQ = scale·dS·K for one block of queries.
-template <typename T, int kD>
+template <typename T, int kD, Variant kVariant>
 __device__ __forceinline__ void dq(const Attention& a) {
   constexpr TileShape kTile = dq_tile(kD);
   constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
@@ -35,13 +72,14 @@ __device__ __forceinline__ void dq(const Attention& a) {
   const auto load_keys = [&](int j) {
     const int b = rematerialized(block.b), h = rematerialized(h_kv);
     load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
-    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
+    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(a, a.v, b, h),
+                                   j * kKeys);
   };
   if (first_tile < tiles) {
     load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
                                           block.first_row);
-    load_tile<kD, kTile.rows(), kThreads>(do_tile, query_rows(a, a.d_o, block.b, block.h),
-                                          block.first_row);
+    load_tile<kD, kTile.rows(), kThreads>(
+        do_tile, query_values<kVariant>(a, a.d_o, block.b, block.h), block.first_row);
     load_keys(first_tile);
     commit_copies();
   }
@@ -57,21 +95,19 @@ __device__ __forceinline__ void dq(const Attention& a) {
       commit_copies();
     }
     Fragments<kRowTiles, kKeys> p = {}, ds = {};
+    begin_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, values, do_tile, v_tiles + j % 2 * kStage);
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(p, q_tile, k_tiles + j % 2 * kStage);
+    if constexpr (kVariant == Variant::kGeneral)
+      change_scores<RowsAre::kQueries, kRowTiles, kKeys>(
+          p, ds, a, {block.b, block.h, block.first_row, j * kKeys});
     exponentiate<kRowTiles, kKeys>(p, values);
     // After exp: the scale may be negative.
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       hide_keys<kRowTiles, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
-    multiply_by_transposed<T, kD, kRowTiles, kKeys>(ds, do_tile, v_tiles + j % 2 * kStage);
-    softmax_gradient<kRowTiles, kKeys>(ds, p, values);
+    end_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, p, values, do_tile, v_tiles + j % 2 * kStage);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(sum, ds, k_tiles + j % 2 * kStage);
   }
-  const float scale[2] = {a.scale, a.scale};
-  // Recomputed: where dQ goes is not kept in registers during the loop, which spills on 10.0.
-  const HeadRows to = query_rows(a, a.dq, rematerialized(block.b), rematerialized(block.h));
-#pragma unroll
-  for (int t = 0; t < kRowTiles; ++t)
-    store_rows<T, kD>(sum[t], scale, q_tile, warp_row<kRowTiles>() + 16 * t, to, block.first_row);
+  store_dq<T, kD, kRowTiles>(a, block, sum, q_tile);
 }
 
 }  // namespace flashbench::cuda::mma_sm80

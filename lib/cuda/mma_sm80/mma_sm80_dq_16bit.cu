@@ -12,7 +12,7 @@ extern "C" __global__ void __launch_bounds__(mma_sm80::kDeltaThreads)
 #define FLASHBENCH_DQ(d)                                                        \
   extern "C" __global__ void __launch_bounds__(mma_sm80::dq_tile(d).threads())  \
       FLASHBENCH_ENTRY_D(mma_sm80_dq, d)(const __grid_constant__ Attention a) { \
-    mma_sm80::dq<EntryElement, d>(a);                                           \
+    mma_sm80::dq<EntryElement, d, Variant::kPlain>(a);                          \
   }
 
 FLASHBENCH_DQ(32)

@@ -27,23 +27,23 @@ __device__ __forceinline__ void fold_sign_into_queries(std::uint32_t q_tile, flo
 }
 
 /// Writes O = O / sum, and LSE.
-template <typename T, int kD, int kRowTiles>
+template <typename T, int kD, Variant kVariant, int kRowTiles>
 __device__ __forceinline__ void finish(const Attention& a, const QueryBlock& block,
                                        const Fragments<kRowTiles, kD>& o,
                                        const RunningSoftmax<kRowTiles>& state, float scale_log2,
                                        std::uint32_t q_tile) {
-  const HeadRows to = query_rows(a, a.o, block.b, block.h);
+  const HeadRows to = query_values<kVariant>(a, a.o, block.b, block.h);
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t) {
     const int row = warp_row<kRowTiles>() + 16 * t;
     float inverse[2];
-    finish_rows(a, block, row, state, t, scale_log2, inverse);
+    finish_rows<kVariant>(a, block, row, state, t, scale_log2, inverse);
     store_rows<T, kD>(o[t], inverse, q_tile, row, to, block.first_row);
   }
 }
 
 /// O and LSE for one block of queries. K and V tile j + 1 arrive while tile j is computed.
-template <typename T, int kD>
+template <typename T, int kD, Variant kVariant>
 __device__ __forceinline__ void forward(const Attention& a) {
   constexpr TileShape kTile = forward_tile(kD);
   constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
@@ -65,7 +65,8 @@ __device__ __forceinline__ void forward(const Attention& a) {
   const auto load_keys = [&](int j) {
     const int b = rematerialized(block.b), h = rematerialized(h_kv);
     load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
-    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_rows(a, a.v, b, h), j * kKeys);
+    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(a, a.v, b, h),
+                                   j * kKeys);
   };
   if (first_tile < tiles) {
     load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
@@ -77,7 +78,8 @@ __device__ __forceinline__ void forward(const Attention& a) {
   Fragments<kRowTiles, kD> o = {};
   RunningSoftmax<kRowTiles> state;
   state.reset();
-  const float scale_log2 = a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2);
+  const float scale_log2 =
+      a.scale == 0.0f && takes_products<kVariant>(a) ? 1.0f : fabsf(a.scale_log2);
   for (int j = first_tile; j < tiles; ++j) {
     wait_for_copies<0>();
     __syncthreads();  // tile j is there, and everyone is done with tile j - 1
@@ -85,16 +87,20 @@ __device__ __forceinline__ void forward(const Attention& a) {
       load_keys(j + 1);
       commit_copies();
     }
-    if (j == first_tile && a.scale <= 0.0f) fold_sign_into_queries<kD, kRowTiles>(q_tile, a.scale);
+    if (j == first_tile && a.scale <= 0.0f && takes_products<kVariant>(a))
+      fold_sign_into_queries<kD, kRowTiles>(q_tile, a.scale);
 
     Fragments<kRowTiles, kKeys> s = {};
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(s, q_tile, k_tiles + j % 2 * kStage);
+    if constexpr (kVariant == Variant::kGeneral)
+      change_scores<RowsAre::kQueries, kRowTiles, kKeys>(
+          s, a, {block.b, block.h, block.first_row, j * kKeys});
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
       hide_keys<kRowTiles, kKeys>(s, a, block.b, block.first_row, j * kKeys, -kInf);
     absorb<kRowTiles, kKeys, kD>(s, state, o, scale_log2);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(o, s, v_tiles + j % 2 * kStage);
   }
-  finish<T, kD>(a, block, o, state, scale_log2, q_tile);
+  finish<T, kD, kVariant>(a, block, o, state, scale_log2, q_tile);
 }
 
 }  // namespace flashbench::cuda::mma_sm80

@@ -6,7 +6,7 @@ using namespace flashbench::cuda;  // entry points have C names, so that the hos
 #define FLASHBENCH_FORWARD(d)                                                        \
   extern "C" __global__ void __launch_bounds__(mma_sm80::forward_tile(d).threads())  \
       FLASHBENCH_ENTRY_D(mma_sm80_forward, d)(const __grid_constant__ Attention a) { \
-    mma_sm80::forward<EntryElement, d>(a);                                           \
+    mma_sm80::forward<EntryElement, d, Variant::kPlain>(a);                          \
   }
 
 FLASHBENCH_FORWARD(32)

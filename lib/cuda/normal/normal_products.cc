@@ -44,11 +44,10 @@ class Products {
   explicit Products(const Attention& a)
       : a_(a),
         queries_(a.group * a.q_len),
-        columns_(static_cast<int>(a.q.stride_row)),
         p_(scores_of(a, a.scores, a.element)),
         ds_(scores_of(a, a.score_gradients, a.element)) {}
 
-  /// scores = alpha · left · rightᵀ: [queries, d] · [keys, d]ᵀ.
+  /// scores = alpha · left · rightᵀ: [queries, n] · [keys, n]ᵀ, n being d or d_v.
   Gemm scores(const char* name, const Rows& left, const Rows& right, float alpha,
               const float* scores) const {
     return {name,
@@ -56,7 +55,7 @@ class Products {
             Transpose::kNo,
             a_.kv_len,
             queries_,
-            columns_,
+            columns(left),
             batch(),
             alpha,
             of_keys(right),
@@ -64,30 +63,31 @@ class Products {
             scores_of(a_, scores, Element::kF32)};
   }
 
-  /// out = alpha · weights · right: [queries, keys] · [keys, d].
+  /// out = alpha · weights · right: [queries, keys] · [keys, n].
   Gemm over_keys(const char* name, const GemmMatrix& weights, const Rows& right, float alpha,
                  const Rows& out) const {
-    return {name,    Transpose::kNo, Transpose::kNo, columns_, queries_,       a_.kv_len,
-            batch(), alpha,          of_keys(right), weights,  of_queries(out)};
+    return {name,    Transpose::kNo, Transpose::kNo, columns(out), queries_,       a_.kv_len,
+            batch(), alpha,          of_keys(right), weights,      of_queries(out)};
   }
 
-  /// out = alpha · weightsᵀ · right: [queries, keys]ᵀ · [queries, d], summed over the group.
+  /// out = alpha · weightsᵀ · right: [queries, keys]ᵀ · [queries, n], summed over the group.
   Gemm over_queries(const char* name, const GemmMatrix& weights, const Rows& right, float alpha,
                     const Rows& out) const {
-    return {name,    Transpose::kNo, Transpose::kYes,   columns_, a_.kv_len,   queries_,
-            batch(), alpha,          of_queries(right), weights,  of_keys(out)};
+    return {name,    Transpose::kNo, Transpose::kYes,   columns(out), a_.kv_len,   queries_,
+            batch(), alpha,          of_queries(right), weights,      of_keys(out)};
   }
 
   const GemmMatrix& p() const { return p_; }
   const GemmMatrix& ds() const { return ds_; }
 
  private:
+  static int columns(const Rows& r) { return static_cast<int>(r.stride_row); }
   int batch() const { return a_.b * a_.h_kv; }
   GemmMatrix of_queries(const Rows& r) const { return rows_of(r, a_.element, queries_); }
   GemmMatrix of_keys(const Rows& r) const { return rows_of(r, a_.element, a_.kv_len); }
 
   const Attention& a_;
-  const int queries_, columns_;
+  const int queries_;
   const GemmMatrix p_, ds_;
 };
 
@@ -97,7 +97,7 @@ Gemm gemm_of(Product product, const Attention& a) {
   const Products make(a);
   switch (product) {
     case Product::kScores:
-      return make.scores("S = Q K^T", a.q, a.k, a.scale_log2, a.scores);
+      return make.scores("S = Q K^T", a.q, a.k, a.product_factor, a.scores);
     case Product::kOutput:
       return make.over_keys("O = P V", make.p(), a.v, weight_factor(a), a.o);
     case Product::kScoreGradients:

@@ -1,4 +1,5 @@
-#include "cuda/normal/simt_normal_rows.cuh"
+#include "cuda/fragments/sinks.cuh"
+#include "cuda/normal/simt_normal_scores.cuh"
 
 // Normal attention's backward, between its products: dS = P o (dP - D) in the place of dP. D is
 // rowsum(dO o O), which is rowsum(P o dP) without a pass over the row: 2 d elements instead of
@@ -37,12 +38,27 @@ __device__ float4 gradient(const Four<T>& p, float4 dp, float delta) {
                      gradient(p.z, dp.z, delta), gradient(p.w, dp.w, delta));
 }
 
-template <typename T, int kTeam>
+/// Multiplies a chunk of dS by the slopes of the scores.
+template <int kTeam>
+__device__ void multiply_by_slopes(float4 (&ds)[kVectors], const float* slopes, int first,
+                                   int kv_len) {
+#pragma unroll
+  for (int v = 0; v < kVectors; ++v) {
+    const int column = Team<kTeam>::column(first, v);
+    if (column >= kv_len) continue;
+    const float4 slope = reinterpret_cast<const float4*>(slopes)[column / 4];
+    ds[v] = make_float4(ds[v].x * slope.x, ds[v].y * slope.y, ds[v].z * slope.z, ds[v].w * slope.w);
+  }
+}
+
+template <typename T, int kTeam, Variant kVariant>
 __device__ void scores_gradient(const Attention& a) {
   using RowTeam = Team<kTeam>;
   const std::int64_t row = RowTeam::row();
   if (row >= std::int64_t{a.b} * a.h * a.q_len) return;
   const float delta = RowTeam::sum(delta_part<T, kTeam>(a, index_of(a, row)));
+  if constexpr (kVariant == Variant::kGeneral)
+    if (a.delta != nullptr && RowTeam::thread() == 0) a.delta[row] = delta;
   const auto* const p = reinterpret_cast<const Four<T>*>(a.scores + row * a.scores_stride);
   float* const dp = a.score_gradients + row * a.scores_stride;
   for (int first = 0; first < a.kv_len; first += RowTeam::kChunk) {
@@ -57,6 +73,8 @@ __device__ void scores_gradient(const Attention& a) {
     load<kTeam>(ds, dp, first, a.kv_len);
 #pragma unroll
     for (int v = 0; v < kVectors; ++v) ds[v] = gradient(weights[v], ds[v], delta);
+    if constexpr (kVariant == Variant::kGeneral)
+      if (a.change.capped != 0) multiply_by_slopes<kTeam>(ds, slopes_of(a, row), first, a.kv_len);
     store<T, kTeam>(ds, dp, first, a.kv_len);
   }
 }
@@ -64,15 +82,23 @@ __device__ void scores_gradient(const Attention& a) {
 }  // namespace
 }  // namespace flashbench::cuda::normal
 
-#define FLASHBENCH_NORMAL_GRADIENT(ELEMENT, T, TEAM, THREADS)                                     \
+#define FLASHBENCH_NORMAL_GRADIENT(NAME, VARIANT, T, TEAM, THREADS)                               \
   extern "C" __global__ void __launch_bounds__(flashbench::cuda::normal::kThreads)                \
-      normal_gradient_##ELEMENT##_##TEAM(const __grid_constant__ flashbench::cuda::Attention a) { \
-    flashbench::cuda::normal::scores_gradient<T, THREADS>(a);                                     \
+      normal_gradient_##NAME##_##TEAM(const __grid_constant__ flashbench::cuda::Attention a) {    \
+    flashbench::cuda::normal::scores_gradient<T, THREADS, flashbench::cuda::Variant::VARIANT>(a); \
   }
+#define FLASHBENCH_NORMAL_GRADIENT_OF(ELEMENT, T, TEAM, THREADS) \
+  FLASHBENCH_NORMAL_GRADIENT(ELEMENT, kPlain, T, TEAM, THREADS)  \
+  FLASHBENCH_NORMAL_GRADIENT(general_##ELEMENT, kGeneral, T, TEAM, THREADS)
 
-FLASHBENCH_NORMAL_GRADIENT(f32, float, warp, 32)
-FLASHBENCH_NORMAL_GRADIENT(bf16, flashbench::Bf16, warp, 32)
-FLASHBENCH_NORMAL_GRADIENT(f16, flashbench::F16, warp, 32)
-FLASHBENCH_NORMAL_GRADIENT(f32, float, block, 256)
-FLASHBENCH_NORMAL_GRADIENT(bf16, flashbench::Bf16, block, 256)
-FLASHBENCH_NORMAL_GRADIENT(f16, flashbench::F16, block, 256)
+FLASHBENCH_NORMAL_GRADIENT_OF(f32, float, warp, 32)
+FLASHBENCH_NORMAL_GRADIENT_OF(bf16, flashbench::Bf16, warp, 32)
+FLASHBENCH_NORMAL_GRADIENT_OF(f16, flashbench::F16, warp, 32)
+FLASHBENCH_NORMAL_GRADIENT_OF(f32, float, block, 256)
+FLASHBENCH_NORMAL_GRADIENT_OF(bf16, flashbench::Bf16, block, 256)
+FLASHBENCH_NORMAL_GRADIENT_OF(f16, flashbench::F16, block, 256)
+
+extern "C" __global__ void __launch_bounds__(flashbench::cuda::kSinkThreads)
+    normal_dsinks(const __grid_constant__ flashbench::cuda::Attention a) {
+  flashbench::cuda::fragments::sink_gradient(a);
+}

@@ -56,16 +56,19 @@ bool runs(const std::string& arch, const KernelFamily& family) {
 std::map<std::string, FamilyLaunch> launches() {
   std::map<std::string, FamilyLaunch> all;
   for (const KernelFamily* family : families())
-    for (const Dtype dtype : kDtypes)
-      for (std::int64_t d = 1; d <= family->supports.max_d && family->supports.dtypes.has(dtype);
-           ++d) {
-        const Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
-        std::vector<Launch> list = family->forward(extent);
-        if (family->backward != nullptr)
-          for (const Launch& launch : family->backward(extent)) list.push_back(launch);
-        for (const Launch& launch : list)
-          if (launch.entry.starts_with(family->name)) all.insert({launch.entry, {family, launch}});
-      }
+    for (const Features& features : {Features{}, family->supports.features})
+      for (const Dtype dtype : kDtypes)
+        for (std::int64_t d = 1; d <= family->supports.max_d && family->supports.dtypes.has(dtype);
+             ++d) {
+          Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
+          extent.features = features;
+          std::vector<Launch> list = family->forward(extent);
+          if (family->backward != nullptr)
+            for (const Launch& launch : family->backward(extent)) list.push_back(launch);
+          for (const Launch& launch : list)
+            if (launch.entry.starts_with(family->name))
+              all.insert({launch.entry, {family, launch}});
+        }
   return all;
 }
 

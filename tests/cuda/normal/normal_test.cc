@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cuda/device/emulated_device.h"
+#include "cuda/need.h"
 #include "cuda/normal/normal_cublas.h"
 #include "cuda/normal/simt_normal_layout.h"
 #include "cuda/route.h"
@@ -107,7 +108,12 @@ TEST_F(Normal, WhatAPlanAllocatesIsWhatWasPredicted) {
     for (const Pass pass : {Pass::kForward, Pass::kBackward, Pass::kBoth})
       for (const AttentionCase& c : {kGroup, kAWarpsRow}) {
         if (pass != Pass::kForward && family->backward == nullptr) continue;
-        const Problem p = within_rows_of(*family, c).problem(Dtype::kBf16, pass);
+        Problem p = within_rows_of(*family, c).problem(Dtype::kBf16, pass);
+        const Features& takes = family->supports.features;
+        if (takes.has(Feature::kSoftcap)) p.softcap = 2;
+        if (takes.has(Feature::kAlibi)) p.alibi = Alibi::kStandard;
+        if (takes.has(Feature::kSinks)) p.sinks = Sinks::kRandom;
+        if (takes.has(Feature::kValueDim)) p.shape.own_d_v = 72;
         MutatedDevice device({}, 1);
         device.pretend(7, 227 * 1024);
         const std::size_t before = device.free_bytes();

@@ -9,6 +9,9 @@ inline const char* const kSoftmax = "normal_softmax_bf16_warp";
 inline const char* const kSoftmaxBlock = "normal_softmax_bf16_block";
 inline const char* const kGradient = "normal_gradient_bf16_warp";
 inline const char* const kGradientBlock = "normal_gradient_bf16_block";
+inline const char* const kSoftmaxGeneral = "normal_softmax_general_bf16_warp";
+inline const char* const kGradientGeneral = "normal_gradient_general_bf16_warp";
+inline const char* const kScoresSource = "normal/simt_normal_scores.cuh";
 inline const char* const kSoftmaxSource = "normal/simt_normal_softmax.cu";
 inline const char* const kGradientSource = "normal/simt_normal_gradient.cu";
 inline const char* const kRowsSource = "normal/simt_normal_rows.cuh";
@@ -60,7 +63,7 @@ inline const PlantedBug kNormalBugs[] = {
       "mov.f32$1, 0f3F800000;", kAll}},
     {"softmax_writes_lse_in_log2",
      "wrong result",
-     {kSoftmax, kSoftmaxSource, "a.lse[row] =", R"(mul\.f32(\s+%f\d+), (%f\d+), 0f3F317218;)",
+     {kSoftmax, kSoftmaxSource, "(max + log2f(sum))", R"(mul\.f32(\s+%f\d+), (%f\d+), 0f3F317218;)",
       "mov.f32$1, $2;", kAll}},
     {"softmax_leaves_out_one_vector_of_weights",
      "wrong result",
@@ -116,6 +119,37 @@ inline const PlantedBug kNormalBugs[] = {
      64,
      20,
      1100},
+    // ---- Changed scores and sinks
+    {.name = "softmax_aligns_alibi_at_the_top_left",
+     .noticed_as = "wrong result",
+     .mutation = {kSoftmaxGeneral, kScoresSource, "static_cast<float>(at.q + a.mask.diagonal)",
+                  R"(add\.s32(\s+%r\d+), (%r\d+), %r\d+;)", "mov.u32$1, $2;", kAll},
+     .also = {Feature::kAlibi}},
+    {.name = "softmax_stores_no_slopes",
+     .noticed_as = "uninitialised",
+     .mutation = {kSoftmaxGeneral, kScoresSource, "= slope_of_tanh(s[v])", R"(st\.global.*;)", "",
+                  kAll},
+     .also = {Feature::kSoftcap}},
+    {.name = "gradient_leaves_out_the_slopes",
+     .noticed_as = "wrong result",
+     .mutation = {kGradientGeneral, kGradientSource, "ds[v] = make_float4(ds[v].x * slope.x",
+                  R"(mul\.f32(\s+%f\d+), (%f\d+), (%f\d+);)", "mov.f32$1, $2;", kAll},
+     .also = {Feature::kSoftcap}},
+    {.name = "softmax_takes_the_sink_of_the_next_head",
+     .noticed_as = "wrong result",
+     .mutation = {kSoftmaxGeneral, kSoftmaxSource, "const float sink = a.sinks[", kLoadedFloat,
+                  "$1+4]", kAll},
+     .also = {Feature::kSinks}},
+    {.name = "softmax_leaves_the_sink_out_of_the_sum",
+     .noticed_as = "wrong result",
+     .mutation = {kSoftmaxGeneral, kSoftmaxSource, "share *= effect.keys",
+                  R"(mul\.f32(\s+%f\d+), (%f\d+), (%f\d+);)", "mov.f32$1, $2;", kAll},
+     .also = {Feature::kSinks}},
+    {.name = "gradient_keeps_no_d_for_the_sinks",
+     .noticed_as = "uninitialised",
+     .mutation = {kGradientGeneral, kGradientSource, "a.delta[row] = delta", R"(st\.global.*;)", "",
+                  kAll},
+     .also = {Feature::kSinks}},
 };
 
 }  // namespace flashbench::cuda
