@@ -9,6 +9,7 @@
 
 #include "app/case/memory.h"
 #include "app/case/prepared_case.h"
+#include "core/features.h"
 #include "core/io_model.h"
 #include "core/work.h"
 #include "data/inputs.h"
@@ -38,9 +39,11 @@ constexpr std::size_t kFastMemory = std::size_t{32} << 20;
 /// What decides the speed of a call, lengths and batch apart.
 std::string kind_of(const RoutedCase& c) {
   const Problem& p = c.request.problem;
+  std::string features;
+  for (const Feature f : kEnumerators<Feature>) features += uses(p, f) ? '1' : '0';
   return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {}", c.route->kernel->info().name,
                      name(p.pass), name(p.dtype), name(p.kv_dtype()), p.shape.d, p.shape.d_v(),
-                     p.causal, p.window_left.value_or(-1), p.window_right.value_or(-1),
+                     features, p.window_left.value_or(-1), p.window_right.value_or(-1),
                      p.shape.q_len == 1, c.place.isa.value_or(""), c.place.threads.value_or(0),
                      c.place.device.value_or(""));
 }
@@ -114,7 +117,7 @@ Foretold::Pilot& Foretold::pilot(const RoutedCase& c) {
   pilot.call_s = 1;
   pilot.flop = kUsualShareOfPeak * (rates ? rates->flop_s : kSlowFlop_s);
   if (rates) pilot.bytes_s = rates->bytes_s;
-  if (p.files.any() || p.padding == PaddingMask::kFile) return pilot;
+  if (has_fixed_lengths(p)) return pilot;
   try {
     run_small_versions(c, pilot);
   } catch (const std::exception&) {  // the case itself will say what is wrong

@@ -43,8 +43,7 @@ bool has_limit(const report::Summary& summary, const std::string& series) {
 
 /// No file fixes its lengths, and it computes in the memory of this machine.
 bool can_grow(const RoutedCase& c) {
-  const Problem& p = c.request.problem;
-  return c.runs() && !c.traits().own_memory && !p.files.any() && p.padding != PaddingMask::kFile;
+  return c.runs() && !c.traits().own_memory && !has_fixed_lengths(c.request.problem);
 }
 
 }  // namespace

@@ -126,6 +126,11 @@ RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string
   return routed;
 }
 
+bool has_fixed_lengths(const Problem& p) {
+  return p.files.any() || p.padding == PaddingMask::kFile || p.bias == Bias::kFile ||
+         (p.needs_gradients() && p.d_o == GradSource::kFile);
+}
+
 std::string reproduce(std::string_view command, const sweep::Case& c) {
   sweep::Case shown = c;
   if (command != "bench") shown.cache = sweep::CacheState::kWarm;  // no other command has --cache

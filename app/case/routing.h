@@ -39,6 +39,9 @@ struct RoutedGroup {
 RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string>& given,
                         const Backends& backends);
 
+/// A file fixes the lengths of the problem: there are no versions of it with other ones.
+bool has_fixed_lengths(const Problem& p);
+
 /// What is not measured (inputs, the oracle) takes as many threads as the largest team of these
 /// cases, at most the processors that this process may use: with --threads 1, none is started.
 /// Throws UnavailableError where none of the teams can be had and all cases need one.

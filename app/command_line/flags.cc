@@ -62,14 +62,15 @@ FlagGroup execution(const FieldFlags& fields) {
 
 FlagGroup tensors(const FieldFlags& fields) {
   FlagGroup group{"Real tensors", fields.under(sweep::Heading::kTensors)};
-  append(group.flags,
-         {
-             {"external", "FILE",
-              "verify these o, lse, dq, dk, dv, dsinks, dbias of --input, from any library", kCheck},
-             {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
-             {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
-              kSingle},
-         });
+  append(
+      group.flags,
+      {
+          {"external", "FILE",
+           "verify these o, lse, dq, dk, dv, dsinks, dbias of --input, from any library", kCheck},
+          {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
+          {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
+           kSingle},
+      });
   return group;
 }
 

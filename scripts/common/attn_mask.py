@@ -50,8 +50,8 @@ def bias_of(mask, q, k):
     """attn_mask as what is added to the scores, -inf where it hides a pair, and no larger than it is:
     axes of batch elements and heads that are alike stay 1."""
     mask, sees = mask.detach(), seen_by(mask)
-    zero = torch.zeros((), dtype=q.dtype if mask.dtype == torch.bool else mask.dtype)
-    bias = torch.where(sees, zero if mask.dtype == torch.bool else mask, -torch.inf)
+    added = torch.zeros_like(mask, dtype=q.dtype) if mask.dtype == torch.bool else mask
+    bias = torch.where(sees, added, -torch.inf)
     while bias.dim() < 4:
         bias = bias[None]
     return bias.expand(*bias.shape[:2], q.shape[2], k.shape[2]).clone()

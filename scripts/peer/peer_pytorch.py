@@ -264,8 +264,8 @@ class ThreeCalls(TorchJob):
         groups = self.case["h"] // self.case["h_kv"]
         k, v = (x.repeat_interleave(groups, dim=1) if groups > 1 else x for x in (self.k, self.v))
         scores = capped(self.case, torch.matmul(self.q * self.scale, k.mT))
-        if self.added is not None:
-            scores = scores + self.added
+        if self.added is not None:  # in f32: twice rounded to 16 bits, O would be off
+            scores = scores + self.added.float()
         if self.hidden is not None:
             scores = scores.masked_fill(self.hidden, float("-inf"))
         return torch.matmul(self.softmax(scores).to(v.dtype), v)
@@ -292,9 +292,9 @@ def bytes_of_added(case):
 
 def scores_bytes(case):
     """S and P, of every head at once; the backward adds their gradients, a soft cap its tanh, sinks
-    S beside them, ALiBi and a bias what is added. Sinks and ALiBi make f32 of what follows."""
+    S beside them, ALiBi and a bias what is added. These three make f32 of what follows."""
     sinks, alibi, bias = (case[name] != "none" for name in ("sinks", "alibi", "bias"))
-    element = 4 if case["dtype"] == "f32" or sinks or alibi else 2
+    element = 4 if case["dtype"] == "f32" or sinks or alibi or bias else 2
     copies = 2 if case["pass"] == "forward" else 4
     copies += sum((case["softcap"] > 0, sinks, alibi, bias))
     return copies * element * case["b"] * case["h"] * case["q_len"] * case["kv_len"]

@@ -209,6 +209,10 @@ TEST(VerdictLine, SaysWhatTheProductSays) {
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE 0.8x of expected f32 rounding"));
   w.error_over_noise.reset();
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE NaN"));
+  w.tensor = "dbias";  // which is of the bias's dtype
+  w.error_over_noise = 0.8;
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("dbias 0.8x of expected rounding (limit"));
+  EXPECT_THAT(verdict_line(w, "fp64"), HasSubstr("dbias 0.8x of expected fp64 rounding"));
 }
 
 TEST(VerdictCell, ShowsTheTensorNearestToItsLimit) {
