@@ -85,10 +85,11 @@ RoutedGroup ready(const SingleRequest& request, const Backends& backends, Verify
   return group;
 }
 
-report::Result timed_result(const PreparedCase& prepared, const Inputs& in, double seconds) {
+report::Result timed_result(const PreparedCase& prepared, const Inputs& in, double seconds,
+                            VerifyMode verify) {
   const RoutedCase& c = prepared.routed();
   const Problem& p = c.request.problem;
-  report::Result r = result_of(p.pass == Pass::kForward ? "forward" : "backward", c);
+  report::Result r = result_of(p.pass == Pass::kForward ? "forward" : "backward", c, verify);
   add_work(r, count_work(p, count_visible(p, in.key_mask)));
   r.flop_executed = prepared.flop_executed();
   if (!c.traits().has_speed) return r;
@@ -128,9 +129,9 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
   const double seconds = runtime.clock.now_s() - before_s;
   stop_if_interrupted();
   report::Report report = new_report(request.run, runtime.backends);
-  report::Result result = timed_result(*prepared, in, seconds);
+  report::Result result = timed_result(*prepared, in, seconds, request.run.verify);
   add_verdict(result, oracle::verify(group.problem, in, prepared->collect(), level),
-              reproduce("check", c.request));
+              result_of("check", c, request.run.verify).command);
   stop_if_interrupted();
   std::string text = summary(result, *prepared, seconds);
   if (!output.empty()) {

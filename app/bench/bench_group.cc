@@ -120,7 +120,7 @@ class Group {
     read_first_peaks();
     skip_what_does_not_fit(group_, context_.request, context_.machine);
     for (const RoutedCase& c : group_.cases) {
-      results_.push_back(result_of("bench", c));
+      results_.push_back(result_of("bench", c, context_.request.run.verify));
       results_.back().io_bytes = io_by_type(c, cache_bytes_);
     }
     if (!group_.any_runs()) return {std::move(results_), 0};

@@ -86,11 +86,12 @@ std::optional<double> positive(double v) { return v > 0 ? std::optional(v) : std
 
 }  // namespace
 
-report::Result result_of(std::string_view command, const RoutedCase& c) {
+report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMode verify) {
   const sweep::Case& request = c.request;
   report::Result r;
   static_cast<sweep::CaseRecord&>(r) = sweep::record_of(request);
   r.command = reproduce(command, request);
+  if (verify != VerifyMode::kAuto) r.command += fmt::format(" --verify {}", name(verify));
   if (!request.part.empty()) r.part = request.part;
   r.status = c.runs() ? report::Status::kOk : report::Status::kSkipped;
   if (c.skipped) {
@@ -113,7 +114,10 @@ report::Result result_of(std::string_view command, const RoutedCase& c) {
 }
 
 void add_work(report::Result& result, const Work& work) {
-  result.flop_convention = kFlopConvention;
+  const sweep::Workload& w = result.workload;
+  result.flop_convention =
+      w.d_v() == w.d ? kFlopConvention
+                     : "b*h*q*k*(2*d + 2*d_v) forward, (6*d + 4*d_v) backward, visible pairs";
   result.flop_dense = work.flop_dense;
   result.flop_visible = work.flop_visible;
   result.bytes = static_cast<std::uint64_t>(work.bytes);

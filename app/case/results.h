@@ -15,8 +15,9 @@
 namespace flashbench::app {
 
 /// What is known of a case before it runs: the request, its kernel, and the reason if it is
-/// skipped. `command` goes into the line that reproduces it.
-report::Result result_of(std::string_view command, const RoutedCase& c);
+/// skipped. `command` and a level that was asked for go into the line that reproduces it.
+report::Result result_of(std::string_view command, const RoutedCase& c,
+                         VerifyMode verify = VerifyMode::kAuto);
 
 /// FLOP and bytes as counted with the mask that was used.
 void add_work(report::Result& result, const Work& work);

@@ -15,6 +15,7 @@
 #include "app/case/prepared_case.h"
 #include "app/case/results.h"
 #include "app/check/check_chain.h"
+#include "app/check/check_external.h"
 #include "app/check/check_report.h"
 #include "app/check/check_suite.h"
 #include "app/process/interrupt.h"
@@ -107,7 +108,7 @@ class Check {
       throw;
     } catch (const std::exception& e) {
       for (std::size_t i = checked_.size() - first; i < group.cases.size(); ++i) {
-        report::Result result = result_of("check", group.cases[i]);
+        report::Result result = started(group.cases[i]);
         if (group.cases[i].runs()) add_failure(result, e);
         add(named.cases[i], std::move(result), 0);
       }
@@ -123,10 +124,13 @@ class Check {
     }
   }
 
-  void add(const NamedCase& c, report::Result result, double seconds) {
-    result.parameters = {{"case", c.name}};
+  /// `as`: the case with what its files say; of a workload, its name.
+  void add(const NamedCase& c, report::Result result, double seconds,
+           const sweep::Case* as = nullptr) {
+    const std::string name = as == nullptr || request_.suite ? c.name : sweep::flags(*as);
+    result.parameters = {{"case", name}};
     const std::string dtype = result.workload.dtype;
-    checked_.push_back({c.row, c.name, std::move(result), seconds, dtype});
+    checked_.push_back({c.row, name, std::move(result), seconds, dtype});
   }
 
   const std::vector<Checked>& checked() const { return checked_; }
@@ -136,6 +140,9 @@ class Check {
     return all;
   }
   measure::Clock& clock() { return clock_; }
+  /// What stands above the table.
+  void set_preface(std::string text) { preface_ = std::move(text); }
+  const std::string& preface() const { return preface_; }
 
  private:
   /// One result per case, in order; fewer when interrupted.
@@ -143,17 +150,17 @@ class Check {
                     VerifyLevel level) {
     if (!group.any_runs()) {
       for (std::size_t i = 0; i < group.cases.size(); ++i)
-        add(named.cases[i], result_of("check", group.cases[i]), 0);
+        add(named.cases[i], started(group.cases[i]), 0, &group.cases[i].request);
       return;
     }
     const Work work = count_work(group.problem, count_visible(group.problem, in.key_mask));
     const oracle::Reference reference(group.problem, in, level);
     for (std::size_t i = 0; i < group.cases.size() && !interrupted(); ++i) {
       const double before_s = clock_.now_s();
-      report::Result result = result_of("check", group.cases[i]);
+      report::Result result = started(group.cases[i]);
       add_work(result, work);
       if (group.cases[i].runs()) verify_case(group.cases[i], in, reference, result);
-      add(named.cases[i], std::move(result), clock_.now_s() - before_s);
+      add(named.cases[i], std::move(result), clock_.now_s() - before_s, &group.cases[i].request);
     }
   }
 
@@ -206,81 +213,51 @@ class Check {
     return {};
   }
 
-  /// What judges the gradients is judged itself, once for every mask of a sweep.
+  report::Result started(const RoutedCase& c) const {
+    return result_of("check", c, request_.run.verify);
+  }
+
+  /// What judges the gradients is judged itself, once for every formula of a sweep.
   void run_chain_of_workload(const Problem& p, const Inputs& in) {
-    const auto mask = std::make_tuple(p.causal, p.window_left, p.window_right, p.padding);
-    const bool seen = std::find(masks_.begin(), masks_.end(), mask) != masks_.end();
+    const Formula formula = {
+        p.causal,       p.window_left, p.window_right, p.padding,
+        p.softcap != 0, p.alibi,       p.bias,         p.shape.d_v() == p.shape.d,
+        p.sinks};
+    const bool seen = std::find(formulas_.begin(), formulas_.end(), formula) != formulas_.end();
     if (seen || interrupted() || !p.needs_gradients()) return;
-    masks_.push_back(mask);
+    formulas_.push_back(formula);
     run_chain({"gradient_chain/" + sweep::flags(p), p}, in);
   }
 
   using Window = std::optional<std::int64_t>;
-  using Masks = std::tuple<bool, Window, Window, PaddingMask>;  // causal, left, right
+  // Causal, left, right, padding, a soft cap, ALiBi, a bias, whether d_v is d, sinks.
+  using Formula = std::tuple<bool, Window, Window, PaddingMask, bool, Alibi, Bias, bool, Sinks>;
 
   const CheckRequest& request_;
   measure::Clock& clock_;
-  std::vector<Masks> masks_;
+  std::vector<Formula> formulas_;
+  std::string preface_;
   std::vector<Checked> checked_;
 };
 
-bool holds_gradients(const Outputs& out) {
-  for (const Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias})
-    if (!gradient->empty()) return true;
-  return false;
-}
-
-/// The problem that an external file answers: with the gradients that it holds.
-Problem external_problem(const CheckRequest& request, const Backends& backends,
-                         const sweep::Case& c, Outputs& out) {
-  sweep::Group group{{c}};
-  const auto& given = request.run.given;
-  const bool pass_given = std::find(given.begin(), given.end(), "pass") != given.end();
-  if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
-  Problem p = route_group(group, given, backends).problem;
-  out = data::read_outputs(request.external, p);
-  const bool gradients = holds_gradients(out);
-  if (pass_given && p.needs_gradients() && !gradients)
-    throw UsageError(
-        fmt::format("{}: --pass {} asks for gradients, but it holds none of dq, dk, "
-                    "dv, dsinks and dbias",
-                    request.external, name(p.pass)));
-  if (p.needs_bias_gradient() && out.dbias.empty())
-    throw UsageError(
-        fmt::format("{}: --bias_grad asks for dbias, which it does not hold", request.external));
-  if (gradients && p.needs_gradients()) {
-    p.bias_grad = !out.dbias.empty();
-    return p;
-  }
-  for (Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias})
-    *gradient = Tensor();
-  group.cases[0].problem.pass = Pass::kForward;
-  return route_group(group, given, backends).problem;
-}
-
 /// Verifies what another library computed from the same file.
 void check_external(const CheckRequest& request, const Backends& backends, Check& check) {
-  if (request.run.groups.size() != 1 || request.run.groups[0].cases.size() != 1)
-    throw UsageError("--external judges one case; give every flag one value");
-  sweep::Case c = request.run.groups[0].cases[0];
-  Outputs out;
-  c.problem = external_problem(request, backends, c, out);
+  External external = read_external(request, backends);
+  const Problem& p = external.judged.problem;
   const double before_s = check.clock().now_s();
-  const Inputs in = data::make_inputs(c.problem);
+  const Inputs in = data::make_inputs(p);
   RoutedCase routed;
-  routed.request = c;
-  data::OpenFiles open;
-  routed.warnings = data::unused_tensors(c.problem, open);
-  for (std::string& line : data::unused_tensors(request.external, c.problem.files))
-    routed.warnings.push_back(std::move(line));
-  report::Result result = result_of("check", routed);
+  routed.request = external.judged;
+  routed.warnings = external.warnings;
+  report::Result result = result_of("check", routed, request.run.verify);
   result.status = report::Status::kOk;
   result.kernel = "external: " + request.external;
   result.command += fmt::format(" --external {}", shell_word(request.external));
-  add_work(result, count_work(c.problem, count_visible(c.problem, in.key_mask)));
-  add_verdict(result, oracle::verify(c.problem, in, out, level_of(request.run.verify, c.problem)),
+  add_work(result, count_work(p, count_visible(p, in.key_mask)));
+  add_verdict(result, oracle::verify(p, in, external.out, level_of(request.run.verify, p)),
               result.command);
-  check.add({request.external, request.external, c}, std::move(result),
+  check.set_preface(judged_as(external, result.status == report::Status::kOk));
+  check.add({request.external, request.external, external.judged}, std::move(result),
             check.clock().now_s() - before_s);
 }
 
@@ -310,7 +287,7 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
   if (!request.junit.empty())
     write_file_atomically(request.junit,
                           report::junit_text("flashbench check", junit_cases(check.checked())));
-  const std::string text = check_text(check.checked(), seconds);
+  const std::string text = check.preface() + check_text(check.checked(), seconds);
   if (writer.stdout_taken())
     print_err(text);
   else

@@ -158,6 +158,11 @@ SingleRequest single_request(const CommandLine& line, Pass pass, const Backends&
   sweep::require_single(line.plan, line.command->name);
   SingleRequest request{run_request(line, options), options.text("output"),
                         options.text("save_inputs")};
+  for (const auto& [flag, path] :
+       {std::pair("output", &request.output), {"save_inputs", &request.save_inputs}})
+    if (path->ends_with(".npy"))
+      throw UsageError(fmt::format("--{} writes several tensors, a .safetensors file; got {}", flag,
+                                   quote(*path)));
   request.run.groups =
       sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}, {}, backends));
   report::require_distinct(request.run.reports,

@@ -209,6 +209,7 @@ void note_spread(Comparison& all, std::span<const Pair> pairs) {
   for (std::size_t i = 0; i < pairs.size(); ++i)
     unknown = unknown || (all.cases[i].between && !stored_spread(*pairs[i].base) &&
                           !stored_spread(*pairs[i].fresh));
+  all.spread_is_assumed = unknown;
   if (unknown)
     all.notes.push_back(fmt::format(
         "no calibration is stored: runs of the same build are assumed to differ by {:g} % "
@@ -267,10 +268,16 @@ Comparison compare_reports(const std::string& base_name, const Report& base,
 
 Comparison compare_by(const std::string& name, const Report& report, std::string_view field,
                       const Rule& rule) {
-  const std::vector<Pair> pairs = match_by(report, field);
-  if (pairs.empty())
-    throw UsageError(fmt::format("{}: no two cases differ in {} and in nothing else", name, field));
   Comparison all;
+  std::vector<Pair> pairs = match_by(report, field);
+  if (pairs.empty() && field == "dtype") {
+    pairs = match_by(report, field, {.and_isa = true});
+    if (!pairs.empty())
+      all.notes.push_back("each dtype at its own ISA level: --isa computes them at one");
+  }
+  if (pairs.empty())
+    throw UsageError(fmt::format("{}: no two cases differ in {} and in nothing else{}", name, field,
+                                 nearest_text(report, field)));
   all.rule = rule;
   all.base = all.fresh = side(name, report);
   all.by = field;

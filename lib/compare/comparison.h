@@ -66,6 +66,7 @@ struct Comparison {
   std::optional<double> geometric_mean;  ///< of the ratios of what was judged()
   Interval geometric_mean_interval;      ///< that of their intervals' ends, which holds it
   std::vector<std::string> notes;        ///< what differs between the sides, and what was assumed
+  bool spread_is_assumed = false;        ///< of some case no run measured it
   std::optional<double> aa_spread;       ///< of rounds of base against itself, in logarithms
 };
 

@@ -66,7 +66,7 @@ Matching match(const report::Report& base, const report::Report& fresh) {
   return m;
 }
 
-std::vector<Pair> match_by(const report::Report& report, std::string_view field,
+std::vector<Pair> match_by(const report::Report& report, std::string_view field, By by,
                            std::span<const sweep::Field> table) {
   const sweep::Field& f = field_named(field, table);
   std::map<std::string, std::vector<const Result*>> alike;
@@ -74,6 +74,7 @@ std::vector<Pair> match_by(const report::Report& report, std::string_view field,
   for (const Result& r : report.results) {
     Result rest = r;
     erase(f, rest);
+    if (by.and_isa) rest.isa.reset();
     auto& group = alike[fmt::format("{}|{}", sweep::case_key(rest, table), rest.deterministic)];
     if (group.empty()) in_order.push_back(&group);
     const auto same_value = [&](const Result* other) {
@@ -85,6 +86,29 @@ std::vector<Pair> match_by(const report::Report& report, std::string_view field,
   for (const auto* group : in_order)
     for (std::size_t i = 1; i < group->size(); ++i) pairs.push_back({group->front(), (*group)[i]});
   return pairs;
+}
+
+std::string nearest_text(const report::Report& report, std::string_view field,
+                         std::span<const sweep::Field> table) {
+  const sweep::Field& f = field_named(field, table);
+  const std::size_t most = std::min<std::size_t>(report.results.size(), 200);
+  std::vector<std::string> nearest;
+  for (std::size_t i = 0; i < most; ++i)
+    for (std::size_t j = i + 1; j < most; ++j) {
+      const Result &a = report.results[i], &b = report.results[j];
+      if (value_text(f, a) == value_text(f, b)) continue;
+      Result one = a, other = b;
+      erase(f, one);
+      erase(f, other);
+      std::vector<std::string> differ;
+      for (const sweep::Field* row : sweep::recorded_fields(table))
+        if (row->recorded.tells_apart && value_text(*row, one) != value_text(*row, other))
+          differ.push_back(fmt::format("{} ({} and {})", sweep::recorded_name(*row),
+                                       value_text(*row, one), value_text(*row, other)));
+      if (!differ.empty() && (nearest.empty() || differ.size() < nearest.size())) nearest = differ;
+    }
+  return nearest.empty() ? ""
+                         : fmt::format("; the nearest also differ in {}", fmt::join(nearest, ", "));
 }
 
 std::string field_value(const Result& r, std::string_view field) {

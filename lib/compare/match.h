@@ -26,9 +26,18 @@ Matching match(const report::Report& base, const report::Report& fresh);
 /// Pairs the results of one report that differ in `field` and in nothing else; the base is the one
 /// that comes first. What follows from a field by default counts as part of it: kv_len of q_len,
 /// h_kv of h, scale of d, mask_keep of mask, isa, threads and device of backend, a kernel's name of
-/// type. Throws UsageError for a field that no result has.
-std::vector<Pair> match_by(const report::Report& report, std::string_view field,
+/// type. Throws UsageError for a field that no result has. `and_isa`: the ISA level may differ,
+/// too.
+struct By {
+  bool and_isa = false;
+};
+std::vector<Pair> match_by(const report::Report& report, std::string_view field, By by = {},
                            std::span<const sweep::Field> table = sweep::fields());
+
+/// In what else two results differ that differ in a field, of those that do so in the least:
+/// "; the nearest also differ in isa (avx512 and avx512_bf16)", or "".
+std::string nearest_text(const report::Report& report, std::string_view field,
+                         std::span<const sweep::Field> table = sweep::fields());
 
 /// The value of a field of match_by(), as text.
 std::string field_value(const report::Result& r, std::string_view field);

@@ -121,6 +121,8 @@ std::vector<std::string> notes_of(const Comparison& c) {
 
 std::string remedy(const Comparison& c) {
   if (count(c, "AMBIGUOUS") == 0) return "";
+  if (c.spread_is_assumed && !c.by.empty())
+    return "for AMBIGUOUS: `bench --calibrate` measures what is assumed here of runs\n";
   return c.aa_spread || c.by.empty()
              ? "for AMBIGUOUS: `compare --run OLD NEW` interleaves both programs and goes on while "
                "it is unclear; give it a longer --timeout, or stop other programs\n"

@@ -58,7 +58,7 @@ constexpr std::string_view name(Scope s) {
 
 /// How far one output is from the oracle, in units of the expected rounding noise of its dtype.
 struct TensorVerdict {
-  std::string tensor;  ///< "o", "lse", "dq", "dk", "dv", "dsinks", "dbias", or the name of an identity
+  std::string tensor;           ///< "o", "lse", "dq", "dk", "dv", "dsinks", "dbias", or an identity
   double error_over_noise = 0;  ///< the worst; NaN where the output is NaN
   double limit = 2;
   bool ok = false;

@@ -72,12 +72,15 @@ void check_combination(const Problem& p) {
     throw UsageError("dO from a file needs its name: --do FILE");
 }
 
-BundleExtras bundle_extras(const InputFiles& files, OpenFiles& open) {
+BundleExtras bundle_extras(const InputFiles& files, const std::vector<std::string>& given,
+                           OpenFiles& open) {
   if (files.bundle.empty()) return {};
   const std::shared_ptr<const TensorFile> file = open_bundle(open, files.bundle);
   const InputFiles defaults;
   const auto has = [&](const std::string& name, const std::string& usual, std::string_view role) {
-    if (name == usual) return file->find(name) != nullptr;
+    const std::string flag = fmt::format("{}_name", role);
+    if (name == usual && std::find(given.begin(), given.end(), flag) == given.end())
+      return file->find(name) != nullptr;
     find_named(file, name, role);
     return true;
   };

@@ -38,11 +38,13 @@ class OpenFiles {
 void check_combination(const Problem& p);
 
 /// The bundle's own `mask`, `do`, `sinks`, `alibi_slopes` and `bias` where it has them. A name
-/// other than the default one was asked for, so it must be there.
+/// other than the default one, or that a flag gave (`given`: all of them), was asked for, so it
+/// must be there.
 struct BundleExtras {
   bool mask = false, d_o = false, sinks = false, alibi = false, bias = false;
 };
-BundleExtras bundle_extras(const InputFiles& files, OpenFiles& open);
+BundleExtras bundle_extras(const InputFiles& files, const std::vector<std::string>& given,
+                           OpenFiles& open);
 
 /// Opens the files of a problem and finds its tensors. Throws UsageError.
 LocatedInputs locate(const Problem& p, OpenFiles& open);

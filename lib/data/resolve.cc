@@ -176,7 +176,7 @@ class Claims {
 
 Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   check_combination(p);
-  const BundleExtras extras = bundle_extras(p.files, open);
+  const BundleExtras extras = bundle_extras(p.files, given, open);
   if (!has(given, "mask") && extras.mask) p.padding = PaddingMask::kFile;
   if (!has(given, "alibi") && extras.alibi) p.alibi = Alibi::kFile;
   if (!has(given, "sinks") && extras.sinks) p.sinks = Sinks::kFile;

@@ -44,8 +44,9 @@ void run(const Group& group, std::int64_t g, Formulation formulation, const adou
     const paper::Head blocked = paper_head(group, g, kBlock);
     Actives lse(static_cast<std::size_t>(s.q_len));
     Actives workspace(static_cast<std::size_t>(paper::forward_workspace(blocked)));
-    paper::forward<adouble>(blocked, q, k.data(), v.data(), o.data(), lse.data(), workspace.data(),
-                            {}, sink, bias);
+    Actives m(lse.size()), l(lse.size());
+    paper::forward<adouble>(blocked, q, k.data(), v.data(), o.data(), lse.data(),
+                            {m.data(), l.data()}, workspace.data(), {}, sink, bias);
     return;
   }
   Actives p(static_cast<std::size_t>(s.kv_len));

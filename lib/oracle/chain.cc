@@ -233,7 +233,8 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h_kv; ++h) {
       const Group g = c.group(b, h);
-      Doubles lse(static_cast<std::size_t>(s.q_len)), work;
+      Doubles lse(static_cast<std::size_t>(s.q_len)), m(lse.size()), l(lse.size()), work;
+      const paper::RowSoftmax<double> softmax = {m.data(), l.data()};
       for (std::int64_t n = 0; n < g.heads(); ++n) {
         const paper::Head head = paper_head(g, n, s.q_len > 512 ? 64 : 16);
         work.resize(static_cast<std::size_t>(
@@ -245,9 +246,9 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
         const std::int64_t pairs = n * s.q_len * s.kv_len;
         if (g.bias != nullptr) bias = {g.bias + pairs, all.bias.data() + c.bias_at(b, h) + pairs};
         if (g.sinks != nullptr) sink = {g.sinks + n, all.sinks_of(c, b, h) + n};
-        paper::forward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), work.data(), {},
-                               sink.logit, bias.value);
-        paper::backward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), g.d_o + of_o,
+        paper::forward<double>(head, g.q + in_group, g.k, g.v, o, lse.data(), softmax, work.data(),
+                               {}, sink.logit, bias.value);
+        paper::backward<double>(head, g.q + in_group, g.k, g.v, o, softmax, g.d_o + of_o,
                                 all.dq.data() + c.q_at(b, h) + in_group,
                                 all.dk.data() + c.k_at(b, h), all.dv.data() + c.v_at(b, h),
                                 work.data(), {}, sink, bias);

@@ -202,7 +202,7 @@ void ColumnBlock::weights() {
     const double raw = scale_ * p_.weight[m];
     const Score score =
         visible ? def_.score_with_slope(raw, b_, tile_h_, tile_rows_[i], which_[n]) : Score{};
-    const double log_p = score.value - row.lse, dp = ds_.weight[m], before = dp - row.d;
+    const double log_p = row.log_p(score.value), dp = ds_.weight[m], before = dp - row.d;
     const double p = visible ? std::exp(log_p) : 0.0;
     const double ds = p * before * score.slope;
     const StoreError p_error = rounding_.of(p);

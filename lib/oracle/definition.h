@@ -79,10 +79,6 @@ class Definition {
     if (!has_sinks()) return std::nullopt;
     return static_cast<double>(inputs_->sinks[static_cast<std::size_t>(h)]);
   }
-  /// What it has of a row whose LSE is that.
-  double sink_share(std::int64_t h, double lse) const {
-    return has_sinks() ? std::exp(*sink(h) - lse) : 0;
-  }
   /// The LSE of a row that sees nothing.
   double lse_of_empty_row(std::int64_t h) const {
     return sink(h).value_or(-std::numeric_limits<double>::infinity());

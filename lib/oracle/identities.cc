@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <random>
 
 #include "oracle/noise.h"
@@ -140,6 +141,28 @@ double lse_shortfall(const Definition& def, const Outputs& out, const SampledGro
   return std::abs(share) <= 2 * truncated_sum(def.shape().d) ? share : 0;
 }
 
+/// Beyond it an LSE in f32 says too little of P.
+constexpr double kLargeLse = 1 << 14;
+
+/// Maximum and sum of a row, from its scores.
+void set_softmax(const Definition& def, std::int64_t b, std::int64_t h, std::int64_t i,
+                 RowStats& r) {
+  const Shape& s = def.shape();
+  Doubles q, k, scores;
+  load_row(def.inputs().q, b, h, i, q);
+  for (std::int64_t j = def.begin_of_row(i); j < def.end_of_row(i); ++j) {
+    if (!def.visible(b, h, i, j)) continue;
+    load_row(def.inputs().k, b, s.kv_head(h), j, k);
+    const double product = std::inner_product(q.begin(), q.end(), k.begin(), 0.0);
+    scores.push_back(def.score(def.scale() * product, b, h, i, j));
+  }
+  if (const auto sink = def.sink(h)) scores.push_back(*sink);
+  r.max = *std::max_element(scores.begin(), scores.end());
+  long double sum = 0;
+  for (const double score : scores) sum += std::exp(score - r.max);
+  r.log_sum = static_cast<double>(std::log(sum));
+}
+
 }  // namespace
 
 std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
@@ -165,7 +188,10 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
     for (std::int64_t i = 0; i < s.q_len; ++i) {
       RowStats& r = stats[static_cast<std::size_t>(g * s.q_len + i)];
       r.empty = def.empty_row(group.b, h, i);
-      r.lse = (1 + shortfall) * static_cast<double>(out.lse.at(group.b, h, i, 0));
+      r.max = r.empty ? def.lse_of_empty_row(h)
+                      : (1 + shortfall) * static_cast<double>(out.lse.at(group.b, h, i, 0));
+      if (!r.empty && std::abs(r.max) > kLargeLse) set_softmax(def, group.b, h, i, r);
+      r.lse = r.max + r.log_sum;
       if (r.empty) continue;
       load_row(def.inputs().q, group.b, h, i, q);
       r.query = def.query_hash(row_hash(q.data(), s.d));
@@ -221,7 +247,7 @@ void check_value_sums(const Definition& def, const Tensor& dv, const SampledGrou
     if (stats[n].empty) continue;
     const auto at = static_cast<std::int64_t>(n);
     const std::int64_t h = group.h_kv * s.group() + at / s.q_len;
-    const double sink = def.sink_share(h, stats[n].lse), keys_share = 1 - sink;
+    const double sink = stats[n].sink_share(def.sink(h)), keys_share = 1 - sink;
     const double of_sink =
         sink == 0 ? 0 : square(sink) * (sink_noise(*def.sink(h)) + stats[n].lse_noise);
     load_row(def.inputs().d_o, group.b, h, at % s.q_len, row);

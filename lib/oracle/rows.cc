@@ -69,9 +69,11 @@ void RowBlock::softmax_row(std::int64_t n) {
   }
   const auto sum = static_cast<double>(total);
   for (std::int64_t j = 0; j < kv_len_ && !stats.empty; ++j) p[j] /= sum;
-  stats.lse = stats.empty ? def_.lse_of_empty_row(h_) : max + std::log(sum);
+  stats.max = stats.empty ? def_.lse_of_empty_row(h_) : max;
+  stats.log_sum = stats.empty ? 0 : std::log(sum);
+  stats.lse = stats.max + stats.log_sum;
   r_.lse.value[static_cast<std::size_t>(n)] = stats.lse;
-  row.sink = def_.sink_share(h_, stats.lse);
+  row.sink = stats.sink_share(sink);
   if (stats.empty && !sink) return;
   row.equal = equal_entries(p, kv_len_);
   expect_lse(n);

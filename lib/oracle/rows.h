@@ -1,8 +1,10 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -15,7 +17,10 @@ namespace flashbench::oracle {
 
 /// What one query row passes on to the gradients of K and V. Noise: expected squares of errors.
 struct RowStats {
-  double lse = 0;        ///< natural log-sum-exp; of an empty row -inf, or the sink
+  double lse = 0;  ///< natural log-sum-exp; of an empty row -inf, or the sink
+  /// Its two parts: the largest score, and the log of the sum beside it. In one number a large
+  /// score takes the digits of the other, which all P have.
+  double max = 0, log_sum = 0;
   double d = 0;          ///< D = rowsum(dO∘O)
   double lse_noise = 0;  ///< of LSE
   double d_noise = 0;    ///< of D
@@ -31,6 +36,11 @@ struct RowStats {
   /// most of what scores are off by.
   std::uint64_t query = 0;
 
+  /// What a sink has of the row.
+  double sink_share(const std::optional<double>& sink) const {
+    return sink ? std::exp(log_p(*sink)) : 0;
+  }
+  double log_p(double score) const { return score - max - log_sum; }
   /// Of P = exp(log_p) whose score has the noise `of_score`. P sum to 1: the largest of a row
   /// cannot be off by more than all others together.
   double noise_of(double p, double log_p, double of_score) const {

@@ -15,7 +15,7 @@ std::uint64_t hash(double x) { return std::bit_cast<std::uint32_t>(static_cast<f
 
 void SinkGradient::add(std::int64_t b, const RowStats& row) {
   ++rows_;
-  const double log_p = sink_ - row.lse, p = std::exp(log_p), term = -p * row.d;
+  const double log_p = row.log_p(sink_), p = std::exp(log_p), term = -p * row.d;
   value_ += term;
   low_ = std::min(low_, value_);
   high_ = std::max(high_, value_);

@@ -10,7 +10,7 @@
 namespace flashbench::paper {
 
 /// FlashAttention (Dao et al. 2022), Algorithm 4 without dropout: K/V blocks outside, Q blocks
-/// inside; P is recomputed (from lse = m + log l, which is all that m and l are needed for),
+/// inside; P is recomputed from m and l,
 /// D = rowsum(dO∘O), dV += PᵀdO, dS = P∘(dO·Vᵀ - D), dQ += scale·dS·K, dK += scale·dSᵀ·Q.
 enum BackwardPhase : std::size_t {
   kLoadKV,
@@ -33,10 +33,10 @@ inline std::int64_t backward_workspace(const Head& head) {
 
 namespace backward_detail {
 
-/// tile <- P = exp(S - lse), 0 where masked; S is scale·tile, modified, and the bias. `slope`, if
+/// tile <- P = exp(S - m) / l, 0 where masked; S is scale·tile, modified, and the bias. `slope`, if
 /// wanted, gets the modification's derivatives.
 template <class T>
-void probabilities(const Head& head, const Block& block, const T* bias, const T* lse, T* tile,
+void probabilities(const Head& head, const Block& block, const T* bias, RowSoftmax<T> rows, T* tile,
                    T* slope) {
   using std::exp;
   for (std::int64_t i = block.q0; i < block.q1; ++i) {
@@ -46,7 +46,7 @@ void probabilities(const Head& head, const Block& block, const T* bias, const T*
       const T raw = T(head.scale) * p;
       T s = head.score(raw, i, j);
       if (bias != nullptr) s += bias[i * head.kv_len + j];
-      p = head.visible(i, j) ? T(exp(s - lse[i])) : T(0);
+      p = head.visible(i, j) ? T(exp(s - rows.m[i]) / rows.l[i]) : T(0);
       if (slope != nullptr) slope[&p - tile] = head.modify.gradient(raw);
     }
   }
@@ -96,20 +96,20 @@ void add_to_keys(const Head& head, const Block& block, std::int64_t d, const T* 
 
 /// As of a key whose value is 0, so that its dP is: the sum of -P·D over the rows.
 template <class T>
-T sink_gradient(const Head& head, const T& sink, const T* o, const T* lse, const T* d_o) {
+T sink_gradient(const Head& head, const T& sink, const T* o, RowSoftmax<T> rows, const T* d_o) {
   using std::exp;
   return sum_of<T>(head.q_len, [&](std::int64_t i) {
-    return T(-exp(sink - lse[i]) * T(row_d(head, o, d_o, i)));
+    return T(-exp(sink - rows.m[i]) / rows.l[i] * T(row_d(head, o, d_o, i)));
   });
 }
 
 }  // namespace backward_detail
 
 /// Writes dq [q_len, d] and adds to dk [kv_len, d], dv [kv_len, d_v] (several query heads may share
-/// them). o and lse are what forward() wrote. `workspace`: backward_workspace(head) elements.
+/// them). o and `rows` are what forward() wrote. `workspace`: backward_workspace(head) elements.
 /// `sink`, `bias`: as forward() had them.
 template <class T>
-void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, const T* lse,
+void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, RowSoftmax<T> rows,
               const T* d_o, T* dq, T* dk, T* dv, T* workspace, Phases phases = {},
               Sink<T> sink = {}, Bias<T> bias = {}) {
   namespace detail = backward_detail;
@@ -136,7 +136,7 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
       if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       timed(kProbabilities, &BlockCost::scores, [&] {
         multiply_block(head, block, head.d, q, k_t, sum, p);
-        detail::probabilities(head, block, bias.value, lse, p, slope);
+        detail::probabilities(head, block, bias.value, rows, p, slope);
       });
       timed(kValueGradient, &BlockCost::value_gradient,
             [&] { detail::add_to_keys(head, block, head.d_v, p, d_o, sum, dv); });
@@ -151,7 +151,7 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
     }
   }
   if (sink.gradient != nullptr)
-    *sink.gradient += detail::sink_gradient(head, *sink.logit, o, lse, d_o);
+    *sink.gradient += detail::sink_gradient(head, *sink.logit, o, rows, d_o);
 }
 
 }  // namespace flashbench::paper

@@ -55,6 +55,15 @@ struct Head {
   std::int64_t sum_elements() const { return std::max({d, d_v, kv_tile()}); }
 };
 
+/// The softmax of the rows of a head, [q_len] each: their maxima m and sums l, which forward()
+/// writes and backward() computes P again from. Their LSE would do, were it exact: rounded to f32,
+/// a large one moves P.
+template <class T>
+struct RowSoftmax {
+  T* m;
+  T* l;
+};
+
 /// A sink: one more logit of a head's softmax, without a value. Null: none, or not wanted.
 template <class T>
 struct Sink {

@@ -37,6 +37,11 @@ std::int64_t worker_floats(const Problem& p, const Execution& e) {
   return (floats + kFloatsPerLine - 1) / kFloatsPerLine * kFloatsPerLine;
 }
 
+/// The softmax of all rows: maxima, then sums.
+std::size_t softmax_floats(const Problem& p) {
+  return static_cast<std::size_t>(2 * p.shape.b * p.shape.h * p.shape.q_len);
+}
+
 std::size_t sink_gradients(const Problem& p) {
   const bool wanted = p.needs_gradients() && p.sinks != Sinks::kNone;
   return static_cast<std::size_t>(wanted ? p.shape.b * p.shape.h : 0);
@@ -81,6 +86,7 @@ class PaperPlan final : public Plan {
         workers_(workers(p, e)),
         worker_floats_(worker_floats(p, e)),
         workspace_(static_cast<std::size_t>(workers_ * worker_floats_) * sizeof(float)),
+        softmax_(softmax_floats(p)),
         dsinks_(sink_gradients(p)),
         dbias_(bias_gradients(p)),
         flop_(flop(p, e, in.key_mask)) {}
@@ -95,7 +101,7 @@ class PaperPlan final : public Plan {
   }
 
   std::size_t workspace_bytes() const override {
-    return workspace_.bytes() + (dsinks_.size() + dbias_.size()) * sizeof(float);
+    return workspace_.bytes() + (softmax_.size() + dsinks_.size() + dbias_.size()) * sizeof(float);
   }
   double flop_executed() const override { return flop_; }
   std::vector<PhaseProfile::Row> profile(const Operands& io) override;
@@ -127,8 +133,15 @@ class PaperPlan final : public Plan {
   Buffer workspace_;
   void add_up_bias_gradients(Tensor& dbias) const;
 
-  std::vector<float> dsinks_;  ///< [b, h]: batch elements apart, since workers take one each
-  std::vector<float> dbias_;   ///< [b, h, q_len, kv_len]: likewise
+  RowSoftmax<float> softmax(std::int64_t b, std::int64_t h) {
+    const Shape& s = problem_.shape;
+    float* const m = softmax_.data() + (b * s.h + h) * s.q_len;
+    return {m, m + s.b * s.h * s.q_len};
+  }
+
+  std::vector<float> softmax_;  ///< [2, b, h, q_len]
+  std::vector<float> dsinks_;   ///< [b, h]: batch elements apart, since workers take one each
+  std::vector<float> dbias_;    ///< [b, h, q_len, kv_len]: likewise
   double flop_;
 };
 
@@ -143,8 +156,8 @@ void PaperPlan::run_forward(const Operands& io, PhaseProfile* profile) {
       const std::int64_t h_kv = s.kv_head(h);
       const Head one = head(in, b, h);
       forward<float>(one, row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
-                     row0(out.o, b, h), row0(out.lse, b, h), workspace(worker), {profile, worker},
-                     in.sinks.empty() ? nullptr : in.sinks.data() + h, one.bias);
+                     row0(out.o, b, h), row0(out.lse, b, h), softmax(b, h), workspace(worker),
+                     {profile, worker}, in.sinks.empty() ? nullptr : in.sinks.data() + h, one.bias);
     }
 }
 
@@ -173,9 +186,9 @@ void PaperPlan::run_backward(const Operands& io, PhaseProfile* profile) {
       for (std::int64_t h = h_kv * s.group(); h < (h_kv + 1) * s.group(); ++h) {
         const Head one = head(in, b, h);
         backward<float>(one, row0(in.q, b, h), row0(in.k, b, h_kv), row0(in.v, b, h_kv),
-                        row0(out.o, b, h), row0(out.lse, b, h), row0(in.d_o, b, h),
-                        row0(out.dq, b, h), dk, dv, workspace(worker), {profile, worker},
-                        sink(b, h), {one.bias, bias_gradient(b, h)});
+                        row0(out.o, b, h), softmax(b, h), row0(in.d_o, b, h), row0(out.dq, b, h),
+                        dk, dv, workspace(worker), {profile, worker}, sink(b, h),
+                        {one.bias, bias_gradient(b, h)});
       }
     }
   if (!dbias_.empty()) add_up_bias_gradients(out.dbias);
@@ -213,7 +226,7 @@ std::vector<PhaseProfile> PaperPlan::trace(const Operands& io, std::size_t event
     const std::vector<std::string> phases(std::begin(names), std::end(names));
     PhaseProfile& profile = passes.emplace_back(phases, static_cast<int>(workers_), events);
     // One workspace serves every phase in turn; it is shown where it is filled first.
-    if (passes.size() == 1) profile.add_bytes(0, workspace_.bytes());
+    if (passes.size() == 1) profile.add_bytes(0, workspace_bytes());
     pass(&profile);
   };
   if (problem_.pass != Pass::kBackward)
@@ -242,7 +255,7 @@ class PaperKernel final : public Kernel {
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
     const auto floats = static_cast<std::size_t>(workers(p, e) * worker_floats(p, e));
-    return (floats + sink_gradients(p) + bias_gradients(p)) * sizeof(float);
+    return (floats + softmax_floats(p) + sink_gradients(p) + bias_gradients(p)) * sizeof(float);
   }
 
   double predicted_flop(const Problem& p, const Execution& e) const override {

@@ -76,7 +76,10 @@ void erase_usual_scale_and_values(CaseRecord& r) {
   if (has_usual_scale(r.workload)) r.workload.scale = 0;
   if (r.workload.d_v() == r.workload.d) r.workload.own_d_v.reset();
 }
-void erase_keep(CaseRecord& r) { r.workload.mask_keep.reset(); }
+void erase_keep(CaseRecord& r) {
+  r.workload.mask_keep.reset();
+  erase_from_input(r, "mask");
+}
 
 // ---- what tables say ----
 

@@ -69,7 +69,10 @@ constexpr Recorded recorded_bias_gradient() {
 void erase_shape_and_gradient_of_bias(CaseRecord& r) {
   r.workload.others.erase("bias_shape");
   r.workload.others.erase("bias_grad");
+  erase_from_input(r, "bias");
 }
+void erase_slopes_file(CaseRecord& r) { erase_from_input(r, "alibi"); }
+void erase_sinks_file(CaseRecord& r) { erase_from_input(r, "sinks"); }
 
 std::string sinks_label(const Case& c) {
   switch (c.problem.sinks) {
@@ -102,7 +105,7 @@ constexpr Field kRows[] = {
      .rank = {3, 4, 0, 1}, .parse = parse_word_or_file<kAlibi, kAlibiFile>,
      .text = word_or_file<kAlibi, kAlibiFile>, .said = says_word_or_file<kAlibi, kAlibiFile>,
      .label = alibi_label, .needs = Feature::kAlibi,
-     .recorded = in_workload<kAlibi>(words_of<Alibi>), .shown = {.phrase = "{} ALiBi"}},
+     .recorded = erasing(in_workload<kAlibi>(words_of<Alibi>), erase_slopes_file), .shown = {.phrase = "{} ALiBi"}},
     {.name = "bias", .value = "B",
      .help = "what is added to each score, where -inf hides the pair: none, random (hides 1 pair in "
              "16) or FILE (default: none)",
@@ -133,7 +136,7 @@ constexpr Field kRows[] = {
      .rank = {3, 4, 0, 1}, .parse = parse_word_or_file<kSinks, kSinksFile>,
      .text = word_or_file<kSinks, kSinksFile>, .said = says_word_or_file<kSinks, kSinksFile>,
      .label = sinks_label, .needs = Feature::kSinks,
-     .recorded = in_workload<kSinks>(words_of<Sinks>), .shown = {.phrase = "{} sinks"}},
+     .recorded = erasing(in_workload<kSinks>(words_of<Sinks>), erase_sinks_file), .shown = {.phrase = "{} sinks"}},
 };
 // clang-format on
 

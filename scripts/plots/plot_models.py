@@ -10,7 +10,7 @@ def lengths(time):
 
 def draw_models(sweep, style, reports):
     """A panel for each pass, a bar for each model, type and pair of lengths."""
-    times = [t for report in reports for t in report["summary"].get("models", [])]
+    times = [t for report in reports for t in report.data["summary"].get("models", [])]
     passes = {}
     for time in times:
         passes.setdefault(time["pass"], []).append(time)

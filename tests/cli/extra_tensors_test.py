@@ -16,8 +16,8 @@ class ExtraTensors(CliTest):
 
     def test_sinks_and_slopes_that_do_not_fit(self):
         for flag in ("--sinks", "--alibi"):
-            self.refuse("forward", *TINY, flag, "nofile", says=["nofile", "cannot be read"])
-            self.refuse("forward", *TINY, flag, "file", says="file: cannot be read")
+            self.refuse("forward", *TINY, flag, "nofile.npy", says=["nofile", "cannot be read"])
+            self.refuse("forward", *TINY, flag, "file", says=f"{flag} must be none, ")
         for name, whole, shapes in (("sinks", "sinks must be [h]", ([3], [1, 2], [], [0])),
                                     ("alibi_slopes", "slopes must be [h] or [b, h]", ([1, 1, 2], [], [0]))):
             for shape in shapes:
@@ -55,7 +55,7 @@ class ExtraTensors(CliTest):
             self.expect(code, *check, "changed.safetensors")
 
     def test_biases_that_do_not_fit(self):
-        self.refuse("forward", *TINY, "--bias", "nofile", says=["nofile", "cannot be read"])
+        self.refuse("forward", *TINY, "--bias", "nofile.npy", says=["nofile", "cannot be read"])
         self.refuse("forward", "--input", self.bundle(), "--bias_name", "x", says="'x'")
         self.refuse("backward", "--input", self.bundle(), "--bias_grad", says="--bias_grad needs a bias")
 

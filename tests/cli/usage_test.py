@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from harness import TINY, CliTest
+from harness import ROOT, TINY, CliTest
 
 COMMANDS = ["forward", "backward", "bench", "check", "info"]
 
@@ -95,6 +95,11 @@ class Flags(CliTest):
         self.refuse("bench", "--mask", "nnoe", says="did you mean 'none'?")
         self.refuse("bench", "--do", "onse", "--pass", "backward", says="did you mean 'ones'?")
         self.refuse("bench", "--sinks", "elsewhere.npy", says="elsewhere.npy: cannot be read")
+        self.refuse("forward", "--output", "o.npy", says="--output writes several tensors, a .safetensors file; got 'o.npy'")
+        self.refuse("bench", "--part", "prefill", says="--part needs --config")
+        self.refuse("bench", "--config", ROOT / "configs/gpt2.json", "--part", "encoder",
+                    says="has no such point; it has 'prefill'")
+        self.refuse("bench", "--alibi", "yes", says="--alibi must be none, standard or a file, got 'yes'")
         self.refuse("bench", "--bias", "rnadom", says="did you mean 'random'?")
         self.refuse("bench", "--bias", "random", "--bias_shape", "hxb", says="1x1, 1xh, bx1 or bxh, got 'hxb'")
         self.refuse("bench", "--d_v", "0", says="--d_v")
@@ -147,11 +152,12 @@ class NotHere(CliTest):
         for flags, reason in ((["--type", "paper"], "--backend cpu"), (["--threads", "2"], "--threads 2")):
             says = reason if emulated["available"] else emulated["reason"]
             self.refuse("forward", "--device", "emulated", *flags, code=3, says=says)
-        for flag, value in (("--sinks", "random"), ("--alibi", "standard"), ("--bias", "random")):
-            for kernel in ("simt_f32", "mma_sm80", "normal_cublas"):
-                asked = [*TINY, "--dtype", "bf16", "--kernel", kernel, flag, value]
-                says = f"{kernel} does not support {flag}" if emulated["available"] else emulated["reason"]
-                self.refuse("forward", "--device", "emulated", *asked, code=3, says=says)
+        refused = [(kernel, "--bias", "random") for kernel in ("simt_f32", "mma_sm80", "normal_cublas")]
+        refused += [("simt_f32", "--sinks", "random"), ("decode_sm80", "--alibi", "standard")]
+        for kernel, flag, value in refused:
+            asked = [*TINY, "--dtype", "bf16", "--kernel", kernel, flag, value]
+            says = f"{kernel} does not support {flag}" if emulated["available"] else emulated["reason"]
+            self.refuse("forward", "--device", "emulated", *asked, code=3, says=says)
         self.refuse("check", "--emulated_seeds", "1,2", says="--device emulated")
         self.refuse("check", "--device", "emulated", "--emulated_seeds", "1,x", says="--emulated_seeds")
         missing = [isa for isa in ("neon", "avx2") if f"  {isa} " in self.absent_levels()]

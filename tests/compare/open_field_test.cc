@@ -77,7 +77,7 @@ TEST(OpenField, TellsCasesApartForCompare) {
     static_cast<sweep::CaseRecord&>(report.results.emplace_back()) = sweep::record_of(c, table);
   }
   EXPECT_NE(sweep::case_key(report.results[0], table), sweep::case_key(report.results[1], table));
-  EXPECT_EQ(compare::match_by(report, "dropout", table).size(), 1u);
+  EXPECT_EQ(compare::match_by(report, "dropout", {}, table).size(), 1u);
 }
 
 report::Report of_dropouts(const std::vector<std::uint64_t>& dropouts,

@@ -10,7 +10,6 @@ namespace flashbench::cpu {
 /// Outputs of a problem, poisoned.
 inline Outputs empty_outputs(const Problem& p) {
   Outputs out = data::make_outputs(p);
-  if (p.needs_bias_gradient()) out.dbias = Tensor(p.bias_dtype(), p.bias_dims());
   out.poison();
   return out;
 }

@@ -224,6 +224,9 @@ TEST(Resolve, ANameThatWasAskedForMustBeThere) {
   Problem p = bundle(kData + "tiny_f32.safetensors");
   p.files.mask_name = "padding";
   expect_usage_error([&] { resolve(p, {}); }, {"no tensor 'padding'", "'mask'", "--mask_name"});
+  p = bundle(kData + "tiny_f32.safetensors");
+  EXPECT_EQ(resolve(p, {}).sinks, Sinks::kNone);
+  expect_usage_error([&] { resolve(p, {"sinks_name"}); }, {"no tensor 'sinks'", "--sinks_name"});
 }
 
 }  // namespace

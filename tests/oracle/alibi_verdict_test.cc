@@ -41,5 +41,17 @@ TEST(Alibi, LeftOutOrAlignedAtTheTopLeftOrOfAnotherHeadFails) {
     }
 }
 
+// The LSE of such rows, in f32, says nothing of P; kernels keep maximum and sum apart.
+TEST(Alibi, OfAnySlopeIsJudgedByProbabilitiesAndNotByALargeLse) {
+  for (const float slope : {-1e6f, -1e8f, -1e12f, -1e20f, 1e20f})
+    for (const VerifyLevel level : kLevels) {
+      const Problem p = with_alibi({1, 2, 2, 21, 33, 16}, Dtype::kF32, false);
+      Inputs in = host::random_inputs(p);
+      in.alibi_slopes = {slope, slope / 2};
+      const Verdict v = Reference(p, in, level).verify(host::attention(p, in));
+      EXPECT_TRUE(v.ok()) << slope << ", " << name(level) << "\n" << describe(v);
+    }
+}
+
 }  // namespace
 }  // namespace flashbench::oracle

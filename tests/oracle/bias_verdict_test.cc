@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "oracle/chain.h"
 #include "oracle/verify.h"
 #include "system/error.h"
 #include "tests/oracle/all_kinds.h"
@@ -120,13 +121,13 @@ TEST(Bias, WhatItHoldsForHiddenPairsChangesNothing) {
 // A mask of the smallest number hides nothing where it is all there is: P are equal.
 TEST(Bias, OfTheSmallestNumberMakesAllKeysEqual) {
   for (const VerifyLevel level : kLevels) {
-    Problem p = with_bias({1, 1, 1, 20, 40, 16}, Dtype::kF32, false);
-    p.pass = Pass::kForward;
+    const Problem p = with_bias({1, 1, 1, 20, 40, 16}, Dtype::kF32, false);
     Inputs in = host::random_inputs(p);
     for (std::int64_t j = 0; j < 40; ++j)
       in.bias.set(in.bias.dims().index(0, 0, 3, j), -std::numeric_limits<float>::max());
     const Verdict v = Reference(p, in, level).verify(host::attention(p, in));
     EXPECT_TRUE(v.ok()) << describe(v);
+    for (const ChainLink& link : check_gradient_chain(p, in)) EXPECT_TRUE(link.ok()) << link.name;
   }
 }
 

@@ -197,11 +197,11 @@ class Attention {
     return in_.sinks[static_cast<std::size_t>(of)];
   }
   /// Adds what a row gives to dsinks.
-  void sink_gradient(std::int64_t b, std::int64_t h, float lse, float row_d) {
+  void sink_gradient(std::int64_t b, std::int64_t h, float max, float sum, float row_d) {
     if (out_.dsinks.empty()) return;
     if (defect_ == Defect::kSinkGradientOfLastBatch && b != s_.b - 1) return;
     const float sign = defect_ == Defect::kSinkGradientSign ? 1.0f : -1.0f;
-    const float share = std::exp(in_.sinks[static_cast<std::size_t>(h)] - lse);
+    const float share = std::exp(in_.sinks[static_cast<std::size_t>(h)] - max) / sum;
     out_.dsinks.set(h, out_.dsinks.at(h) + sign * share * row_d);
   }
 
@@ -213,7 +213,7 @@ class Attention {
   }
 
   void row(std::int64_t b, std::int64_t h, std::int64_t i);
-  void row_gradients(std::int64_t b, std::int64_t h, std::int64_t i, float lse);
+  void row_gradients(std::int64_t b, std::int64_t h, std::int64_t i, float max, float sum);
 
   const Problem& p_;
   const Inputs& in_;
@@ -283,11 +283,12 @@ void Attention<T>::row(std::int64_t b, std::int64_t h, std::int64_t i) {
   float stored = defect_ == Defect::kLseBase2 ? lse * 1.44269504f : lse;
   if (defect_ == Defect::kLseWithoutSink) stored += std::log1p(-std::exp(sink(h) - lse));
   out_.lse.set(out_.lse.dims().index(b, h, i, 0), stored);
-  if (p_.needs_gradients()) row_gradients(b, h, i, lse);
+  if (p_.needs_gradients()) row_gradients(b, h, i, max, sum);
 }
 
 template <typename T>
-void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i, float lse) {
+void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i, float max,
+                                 float sum) {
   const std::int64_t d = s_.d, d_v = s_.d_v();
   const std::int64_t first = out_.dq.dims().index(b, h, i, 0);
   const std::int64_t of_o = out_.o.dims().index(b, h, i, 0);
@@ -301,10 +302,10 @@ void Attention<T>::row_gradients(std::int64_t b, std::int64_t h, std::int64_t i,
     row_d += d_o.back() * out_.o.at(of_o + c);
   }
   if (defect_ == Defect::kDDropped) row_d = 0;
-  sink_gradient(b, h, lse, row_d);
+  sink_gradient(b, h, max, sum, row_d);
   for (std::int64_t j = 0; j < s_.kv_len; ++j) {
     if (std::isinf(s_row_.data()[j])) continue;
-    const float p = std::exp(s_row_.data()[j] - lse);
+    const float p = std::exp(s_row_.data()[j] - max) / sum;
     const float before = p * (dot(d_o.data(), v_.data() + j * d_v, d_v) - row_d);
     const float ds = round(before * slopes_.data()[j]);
     add_bias_gradient(b, h, i, j, defect_ == Defect::kBiasGradientSloped ? ds : before);

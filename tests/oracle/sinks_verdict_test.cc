@@ -61,6 +61,20 @@ TEST(Sinks, OfAnySizeHaveAFiniteLse) {
     }
 }
 
+// Of rows that see nothing such a sink is all, of the others nothing.
+TEST(Sinks, FarBelowTheScoresHaveNoPartInGradientsAtAnyLevel) {
+  for (std::uint64_t seed = 0; seed < 12; ++seed)
+    for (const float sink : {-1e5f, -1e11f, -1e20f})
+      for (const VerifyLevel level : kLevels) {
+        Problem p = with_sinks({1, 1, 1, 8, 4, 16}, Dtype::kBf16, true);
+        p.seed = seed;
+        Inputs in = host::random_inputs(p);
+        in.sinks[0] = sink;
+        const Verdict v = Reference(p, in, level).verify(host::attention(p, in));
+        EXPECT_TRUE(v.ok()) << seed << ", " << sink << ", " << name(level) << "\n" << describe(v);
+      }
+}
+
 TEST(Sinks, RowsThatSeeNothingHaveTheSinkForTheirLse) {
   for (const VerifyLevel level : kLevels) {
     const Problem p = with_sinks({1, 2, 2, 40, 20, 16}, Dtype::kF32, true);

@@ -36,9 +36,11 @@ TEST_P(TwoEndedTest, AlgorithmsOfThePaper) {
       const std::int64_t g = s.kv_head(h);
       std::vector<float> work(
           static_cast<std::size_t>(std::max(forward_workspace(head), backward_workspace(head))));
+      std::vector<float> m(static_cast<std::size_t>(s.q_len)), l(m.size());
+      const RowSoftmax<float> rows = {m.data(), l.data()};
       forward<float>(head, at(in.q, h), at(in.k, g), at(in.v, g), at(out.o, h), at(out.lse, h),
-                     work.data());
-      backward<float>(head, at(in.q, h), at(in.k, g), at(in.v, g), at(out.o, h), at(out.lse, h),
+                     rows, work.data());
+      backward<float>(head, at(in.q, h), at(in.k, g), at(in.v, g), at(out.o, h), rows,
                       at(in.d_o, h), at(out.dq, h), at(out.dk, g), at(out.dv, g), work.data());
     }
   expect_close("o", out.o, expected.o, 2e-5);

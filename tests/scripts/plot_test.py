@@ -59,6 +59,18 @@ class Plots(pictures.PictureTest):
         self.plot(pictures.report(rows))
         self.assertEqual(self.drawn(), {"speed"})
 
+    def test_whole_models_are_bars(self):
+        model = {"model": "Gemma & co", "pass": "forward", "type": "flash", "dtype": "bf16", "b": 1,
+                 "q_len": 4096, "kv_len": 4096, "layers": 42, "seconds": 1.5, "ci95": [1.4, 1.6],
+                 "pct_peak": 81.0, "conclusive": True}
+        report = pictures.report(pictures.sweep())
+        report["summary"]["models"] = [model, {**model, "model": "Phi", "conclusive": False}]
+        self.plot(report, args=["--only", "models"])
+        self.assertEqual(self.drawn(), {"models"})
+        svg = (self.folder / "out/models.svg").read_text()
+        for text in ("Gemma &amp; co", "81 %", "1500 ms, 42 layers", "x: disturbed"):
+            self.assertIn(text, svg)
+
     def test_formats_and_kinds(self):
         done = self.plot(
             pictures.report(pictures.sweep()), args=["--format", "svg", "--only", "roofline"]

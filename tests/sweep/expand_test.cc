@@ -201,11 +201,12 @@ TEST(Expand, AFlagIsIdleOnlyWhereNoZipPointUsesIt) {
 
 TEST(Expand, WhatIsOfTensorsThatNobodyReadsIsRefused) {
   EXPECT_THAT(error_of({{"q_name", "query"}}), HasSubstr("--q_name needs --input"));
-  EXPECT_THAT(error_of({{"mask", "m"}, {"k_name", "key"}}), HasSubstr("--k_name needs --input"));
+  EXPECT_THAT(error_of({{"mask", "m.npy"}, {"k_name", "key"}}),
+              HasSubstr("--k_name needs --input"));
   EXPECT_THAT(error_of({{"mask", "random"}, {"mask_name", "m"}}), HasSubstr("--mask FILE"));
   EXPECT_THAT(error_of({{"do", "random"}, {"pass", "both"}, {"do_name", "g"}}),
               HasSubstr("--do FILE"));
-  EXPECT_THAT(error_of({{"mask", "m"}, {"layout", "bshd"}}), HasSubstr("--layout needs"));
+  EXPECT_THAT(error_of({{"mask", "m.npy"}, {"layout", "bshd"}}), HasSubstr("--layout needs"));
   EXPECT_THAT(error_of({{"do", "random"}, {"pass", "forward"}}),
               HasSubstr("--do is for gradients"));
   EXPECT_EQ(expand_flags({{"do", "random"}, {"pass", "forward,both"}}).size(), 2u)
@@ -215,8 +216,8 @@ TEST(Expand, WhatIsOfTensorsThatNobodyReadsIsRefused) {
 // The line that reproduced a mask of a file read another tensor of it, or none.
 TEST(Expand, ALineThatReproducesACaseIsReadAsThatCase) {
   const std::vector<Given> asked = {
-      {{"mask", "m"}, {"mask_name", "keep"}},
-      {{"do", "g"}, {"pass", "both"}, {"do_name", "grad"}, {"layout", "bshd"}},
+      {{"mask", "m.npy"}, {"mask_name", "keep"}},
+      {{"do", "g.npy"}, {"pass", "both"}, {"do_name", "grad"}, {"layout", "bshd"}},
       {{"input", "b"}, {"q_name", "query"}, {"mask_name", "keep"}, {"do_name", "grad"}},
       {{"q", "a"}, {"k", "b"}, {"v", "c"}, {"v_name", "x"}, {"layout", "bshd"}, {"mask", "random"}},
       {{"mask", "random"}, {"mask_keep", "0.25"}, {"scale", "-0.5"}, {"seed", "7"}},

@@ -1,0 +1,83 @@
+#include "app/check/check_external.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "app/case/routing.h"
+#include "data/input_files.h"
+#include "data/outputs.h"
+#include "report/grid.h"
+#include "sweep/shown.h"
+#include "system/error.h"
+
+namespace flashbench::app {
+namespace {
+
+bool holds_gradients(const Outputs& out) {
+  for (const Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias})
+    if (!gradient->empty()) return true;
+  return false;
+}
+
+/// The problem that an external file answers: with the gradients that it holds.
+Problem external_problem(const CheckRequest& request, const Backends& backends,
+                         const sweep::Case& c, Outputs& out) {
+  sweep::Group group{{c}};
+  const auto& given = request.run.given;
+  const bool pass_given = std::find(given.begin(), given.end(), "pass") != given.end();
+  if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
+  Problem p = route_group(group, given, backends).problem;
+  out = data::read_outputs(request.external, p);
+  const bool gradients = holds_gradients(out);
+  if (pass_given && p.needs_gradients() && !gradients)
+    throw UsageError(
+        fmt::format("{}: --pass {} asks for gradients, but it holds none of dq, dk, "
+                    "dv, dsinks and dbias",
+                    request.external, name(p.pass)));
+  if (p.needs_bias_gradient() && out.dbias.empty())
+    throw UsageError(
+        fmt::format("{}: --bias_grad asks for dbias, which it does not hold", request.external));
+  if (gradients && p.needs_gradients()) {
+    p.bias_grad = !out.dbias.empty();
+    return p;
+  }
+  for (Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias})
+    *gradient = Tensor();
+  group.cases[0].problem.pass = Pass::kForward;
+  return route_group(group, given, backends).problem;
+}
+
+}  // namespace
+
+External read_external(const CheckRequest& request, const Backends& backends) {
+  if (request.run.groups.size() != 1 || request.run.groups[0].cases.size() != 1)
+    throw UsageError("--external judges one case; give every flag one value");
+  External external;
+  external.judged = request.run.groups[0].cases[0];
+  Problem& p = external.judged.problem;
+  p = external_problem(request, backends, external.judged, external.out);
+  data::OpenFiles open;
+  external.warnings = data::unused_tensors(p, open);
+  for (std::string& line : data::unused_tensors(request.external, p.files))
+    external.warnings.push_back(std::move(line));
+  const auto& given = request.run.given;
+  external.ones_for_lack_of_d_o = p.needs_gradients() && p.d_o == GradSource::kOnes &&
+                                  std::find(given.begin(), given.end(), "do") == given.end();
+  return external;
+}
+
+std::string judged_as(const External& external, bool right) {
+  const sweep::CaseRecord record = sweep::record_of(external.judged);
+  const sweep::Workload& w = record.workload;
+  std::string text = fmt::format("judged as: {}, {}, {}, {}, scale {:.4g}", record.pass, w.dtype,
+                                 report::workload_text(w), report::mask_phrase(w), w.scale);
+  if (external.ones_for_lack_of_d_o) text += ", dO ones (no file has another)";
+  if (!right)
+    text +=
+        "\nwas it computed with another mask, scale or dO? --causal, --window_left, --scale, --do, "
+        "... say so";
+  return text + "\n";
+}
+
+}  // namespace flashbench::app
