@@ -36,7 +36,9 @@ std::vector<std::optional<report::Result>> Resume::take_done(RoutedGroup& group)
   if (!earlier_) return kept;
   std::vector<RoutedCase> left;
   for (std::size_t i = 0; i < group.cases.size(); ++i) {
-    kept[i] = earlier_->take(result_of("bench", group.cases[i]), unverified_counts_);
+    const report::Result wanted = result_of("bench", group.cases[i]);
+    kept[i] = earlier_->take(wanted, unverified_counts_);
+    if (kept[i]) kept[i]->part = wanted.part;
     if (!kept[i])
       left.push_back(std::move(group.cases[i]));
     else if (other_setup_)

@@ -88,7 +88,10 @@ std::size_t reference_bytes(const Problem& p) {
   const Shape& s = p.shape;
   const std::int64_t o = s.o_dims().count();
   const std::int64_t gradients = s.q_dims().count() + s.k_dims().count() + s.v_dims().count();
-  return sizeof(double) * static_cast<std::size_t>(p.needs_gradients() ? o + 2 * gradients : o);
+  const std::int64_t of_bias =
+      p.needs_bias_gradient() ? 2 * s.b * s.h * s.q_len * s.kv_len + 3 * p.bias_dims().count() : 0;
+  return sizeof(double) *
+         static_cast<std::size_t>(p.needs_gradients() ? o + 2 * gradients + of_bias : o);
 }
 
 void skip_what_does_not_fit(RoutedGroup& group, const ExtraMemory& extra) {

@@ -6,7 +6,6 @@
 #include <exception>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "app/case/dry_run.h"
@@ -219,10 +218,12 @@ class Check {
 
   /// What judges the gradients is judged itself, once for every formula of a sweep.
   void run_chain_of_workload(const Problem& p, const Inputs& in) {
-    const Formula formula = {
-        p.causal,       p.window_left, p.window_right, p.padding,
-        p.softcap != 0, p.alibi,       p.bias,         p.shape.d_v() == p.shape.d,
-        p.sinks};
+    Formula formula = {p.causal,       p.window_left,
+                       p.window_right, p.padding,
+                       p.softcap != 0, p.alibi,
+                       p.bias,         p.shape.d_v() == p.shape.d,
+                       p.sinks,        {}};
+    if (p.bias != Bias::kNone) formula.bias_shape = p.bias_shape;
     const bool seen = std::find(formulas_.begin(), formulas_.end(), formula) != formulas_.end();
     if (seen || interrupted() || !p.needs_gradients()) return;
     formulas_.push_back(formula);
@@ -230,8 +231,18 @@ class Check {
   }
 
   using Window = std::optional<std::int64_t>;
-  // Causal, left, right, padding, a soft cap, ALiBi, a bias, whether d_v is d, sinks.
-  using Formula = std::tuple<bool, Window, Window, PaddingMask, bool, Alibi, Bias, bool, Sinks>;
+  struct Formula {
+    bool causal;
+    Window window_left, window_right;
+    PaddingMask padding;
+    bool softcap;
+    Alibi alibi;
+    Bias bias;
+    bool one_width;
+    Sinks sinks;
+    std::optional<BiasShape> bias_shape;
+    bool operator==(const Formula&) const = default;
+  };
 
   const CheckRequest& request_;
   measure::Clock& clock_;

@@ -20,9 +20,8 @@ struct External {
 /// Reads --external, with the gradients that it holds. Throws UsageError.
 External read_external(const CheckRequest& request, const Backends& backends);
 
-/// "judged as: both, f32, b2 h4/2 33x50 d24, causal, scale 0.2041": a line. Most that is judged
-/// wrong was computed with another mask, scale or dO; a second line says so where it is not
-/// `right`.
+/// "judged as: both, f32, b2 h4/2 33x50 d24, causal, scale 0.2041"; where that is not `right`, a
+/// second line: most of what is wrong was computed with another mask, scale or dO.
 std::string judged_as(const External& external, bool right);
 
 }  // namespace flashbench::app

@@ -23,6 +23,9 @@ struct Matching {
 /// is paired in the order in which it stands. In base's order.
 Matching match(const report::Report& base, const report::Report& fresh);
 
+struct By {
+  bool and_isa = false;  ///< the ISA level may differ, too
+};
 /// Pairs the results of one report that differ in `field` and in nothing else; the base is the one
 /// that comes first. What follows from a field by default counts as part of it: kv_len of q_len,
 /// h_kv of h, scale of d, mask_keep of mask, isa, threads and device of backend, a kernel's name of

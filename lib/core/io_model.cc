@@ -11,16 +11,18 @@ namespace {
 /// Everything in bytes.
 struct Sizes {
   double q, k, v, o;
-  double row;      ///< one f32 number per query row
-  double matrix;   ///< one f32 matrix of scores over all heads
-  double visible;  ///< share of the pairs that count
-  double keys;     ///< share of the keys that some query sees, but for padding
+  double row;                  ///< one f32 number per query row
+  double matrix;               ///< one f32 matrix of scores over all heads
+  double visible;              ///< share of the pairs that count
+  double keys;                 ///< share of the keys that some query sees, but for padding
+  double bias, bias_gradient;  ///< once for each head, also where heads share them; 0: none
 };
 
 Sizes sizes_of(const Problem& p) {
   const Shape& s = p.shape;
   const TensorBytes t = tensor_bytes(p);
   const double rows = static_cast<double>(s.b * s.h * s.q_len);
+  const double pairs = rows * static_cast<double>(s.kv_len);
   const Work work = count_work(p, expected_visible(p));
   const double key_rows = static_cast<double>(s.b * s.h_kv) * static_cast<double>(s.kv_len);
   return {static_cast<double>(t.q),
@@ -28,9 +30,11 @@ Sizes sizes_of(const Problem& p) {
           static_cast<double>(t.v),
           static_cast<double>(t.o),
           static_cast<double>(t.lse),
-          rows * static_cast<double>(s.kv_len) * 4,
+          pairs * 4,
           work.flop_visible / work.flop_dense,
-          count_visible(p, {}).kv_rows / key_rows};
+          count_visible(p, {}).kv_rows / key_rows,
+          p.bias == Bias::kNone ? 0 : pairs * static_cast<double>(size_bytes(p.bias_dtype())),
+          p.needs_bias_gradient() ? pairs * static_cast<double>(size_bytes(p.bias_dtype())) : 0};
 }
 
 /// How often an inner loop runs over its operand: once per block, less the blocks that nobody sees.
@@ -40,8 +44,8 @@ double passes(double length, double block, double visible, double least = 1) {
 
 double normal_bytes(const Sizes& s, Pass pass) {
   const double tensors = s.q + s.k + s.v + s.o;
-  const double forward = tensors + s.row + 4 * s.matrix;
-  const double backward = 2 * tensors + 7 * s.matrix;
+  const double forward = tensors + s.row + 4 * s.matrix + s.bias;
+  const double backward = 2 * tensors + 7 * s.matrix + s.bias_gradient;
   return of_pass(pass, forward, backward);
 }
 
@@ -50,8 +54,10 @@ double paper_bytes(const Sizes& s, const Problem& p, std::int64_t kv_block) {
   const double n =
       passes(static_cast<double>(p.shape.kv_len), static_cast<double>(kv_block), s.visible);
   // Forward: Q read, O read and written. Backward: Q, O and dO read, dQ read and written.
-  const double forward = group * s.keys * (s.k + s.v) + n * (s.q + 2 * s.o + 4 * s.row);
-  const double backward = 2 * group * s.keys * (s.k + s.v) + n * (3 * s.q + 2 * s.o + 2 * s.row);
+  const double forward =
+      group * s.keys * (s.k + s.v) + n * (s.q + 2 * s.o + 4 * s.row) + s.visible * s.bias;
+  const double backward = 2 * group * s.keys * (s.k + s.v) + n * (3 * s.q + 2 * s.o + 2 * s.row) +
+                          s.visible * s.bias + s.bias_gradient;
   return of_pass(p.pass, forward, backward);
 }
 
@@ -61,11 +67,13 @@ double flash_bytes(const Sizes& s, const Problem& p, std::size_t fast_memory_byt
       std::max(std::floor(static_cast<double>(fast_memory_bytes) / 4 / row_bytes), 1.0);
   const double queries = static_cast<double>(p.shape.group() * p.shape.q_len);
   const double keys = static_cast<double>(p.shape.kv_len);
-  const double forward =
-      s.q + s.o + s.row + passes(queries, block, s.visible, s.keys) * (s.k + s.v);
+  const double forward = s.q + s.o + s.row +
+                         passes(queries, block, s.visible, s.keys) * (s.k + s.v) +
+                         s.visible * s.bias;
   // O and dO once, for D; then Q and dO read, dQ read and written, for every block of keys.
   const double backward = 2 * s.o + 2 * s.keys * (s.k + s.v) +
-                          passes(keys, block, s.visible) * (3 * s.q + s.o + 2 * s.row);
+                          passes(keys, block, s.visible) * (3 * s.q + s.o + 2 * s.row) +
+                          s.visible * s.bias + s.bias_gradient;
   return of_pass(p.pass, forward, backward);
 }
 

@@ -17,6 +17,8 @@ namespace flashbench {
 ///   every block of kv_block keys.
 /// flash (FlashAttention-2, Algorithms 1 and 2): forward Q and O once, K and V once for every block
 ///   of as many query rows as a quarter of the fast memory holds; backward the other way round.
+/// A bias is read once a head by each, of visible pairs alone but by normal (whose backward has P
+/// instead), and its gradient written.
 struct IoBytes {
   double normal = 0, paper = 0, flash = 0;
 };

@@ -128,14 +128,16 @@ std::vector<float> random_sinks(const Problem& p) {
   return sinks;
 }
 
-/// What a score and a bias are together stays finite in f32 below this.
+/// What a score and a bias are together is no +inf in f32 below this. Below the least number it is
+/// -inf, which hides the pair, as masks of that number are meant to.
 constexpr float kMostBias = std::numeric_limits<float>::max() / 2;
+constexpr float kLeastBias = -std::numeric_limits<float>::max();
 
 /// -inf hides a pair, whose key or query another batch element may yet see.
 template <typename T>
 bool is_bad_bias(T stored) {
   const float x = to_f32(stored);
-  return !(x >= -kMostBias && x <= kMostBias) && x != -std::numeric_limits<float>::infinity();
+  return !(x >= kLeastBias && x <= kMostBias) && x != -std::numeric_limits<float>::infinity();
 }
 
 /// Whether a mask lets the pair of this element through, in one of the batch elements that share
@@ -185,7 +187,7 @@ Tensor load_checked_bias(const Problem& p, const Located& from,
       : std::isinf(value) ? "+inf"
                           : fmt::format("{}", value),
       row / (dims.h * dims.rows), row / dims.rows % dims.h, row % dims.rows, at % dims.d,
-      -kMostBias, kMostBias));
+      kLeastBias, kMostBias));
 }
 
 Tensor make_bias(const Problem& p, const LocatedInputs& found,

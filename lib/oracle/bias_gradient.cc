@@ -51,7 +51,7 @@ void add_up(std::vector<Member> members, std::int64_t keys, Dtype dtype, std::si
     rows = combined(rows, alike(m));
   }
   into.excess.data()[n] = mixed_excess(all == 0 ? 1 : common, independent);
-  into.alike.push_back(rows);
+  into.alike[n] = rows;
 }
 
 }  // namespace
@@ -75,8 +75,10 @@ std::vector<BiasPart> expect_bias_gradient(const Definition& def,
     for (const auto& [i, members] : rows)
       if (static_cast<std::int64_t>(members.size()) == heads) part.rows.push_back(i);
     part.expected = Expected(static_cast<std::int64_t>(part.rows.size()), s.kv_len);
+    part.expected.alike.resize(part.rows.size());
+#pragma omp parallel for schedule(dynamic) if (worth_threads(s))
     for (std::size_t n = 0; n < part.rows.size(); ++n)
-      add_up(std::move(rows[part.rows[n]]), s.kv_len, bias.dtype(), n, part.expected);
+      add_up(rows.at(part.rows[n]), s.kv_len, bias.dtype(), n, part.expected);
     sums.push_back(std::move(part));
   }
   return sums;

@@ -16,13 +16,12 @@ struct BiasPart {
   Expected expected;
 };
 
-/// Whether query head h of batch element b takes that one of the bias.
+/// The slice of a bias that a query head of a batch element takes.
 struct BiasSlice {
   std::int64_t b, h;
   static BiasSlice of(const Dims& bias, std::int64_t b, std::int64_t h) {
     return {bias.b == 1 ? 0 : b, bias.h == 1 ? 0 : h};
   }
-  friend bool operator==(const BiasSlice&, const BiasSlice&) = default;
 };
 
 /// dbias = dS, summed over the batch elements and heads that share the bias, of the rows that

@@ -18,8 +18,8 @@ constexpr std::string_view kPartial = ".partial";
 std::string gpu_of(const Report& r) { return r.context.gpu ? r.context.gpu->model : "no GPU"; }
 
 /// Stricter than case_key(): also what the case was asked for in words, deterministic gradients
-/// and block sizes included.
-/// How it was verified makes no other case: what was not shall be.
+/// and block sizes included. Without the level of verification, which stands last: a case that was
+/// not verified then is measured again and verified now.
 std::string request_key(const Result& r) {
   return r.command.substr(0, r.command.find(" --verify ")) + "|" + case_key(r);
 }

@@ -224,6 +224,12 @@ void fields(R& r, V&& visit) {
   visit("b", r.b);
   visit("q_len", r.q_len);
   visit("kv_len", r.kv_len);
+  visit("backend", r.backend);
+  visit("isa", r.isa);
+  visit("threads", r.threads);
+  visit("device", r.device);
+  visit("cache", r.cache);
+  visit("number", r.number);
   visit("layers", r.layers);
   visit("seconds", r.seconds);
   visit("ci95", r.ci95);

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <set>
 #include <tuple>
 
 #include "report/ratio.h"
@@ -16,12 +16,14 @@ namespace {
 /// A sum as it grows.
 struct Sum {
   ModelTime time;
+  std::set<std::string> parts = {};
   double square_of_half_width = 0, at_peak_s = 0;
   bool complete = true, has_peak = true;
 
   void add(const Result& r) {
     const double layers = *r.part->layers;
     time.layers += *r.part->layers;
+    parts.insert(r.part->name);
     if (!r.timing || !numbers_hold(r)) {
       complete = false;
       return;
@@ -43,7 +45,29 @@ struct Sum {
 
 /// What the times of one line have in common.
 auto line_of(const ModelTime& m) {
-  return std::tuple(m.model, m.pass, m.dtype, m.b, m.q_len, m.kv_len, m.layers);
+  return std::tuple(m.model, m.pass, m.dtype, m.b, m.q_len, m.kv_len, m.backend, m.isa, m.threads,
+                    m.device, m.cache, m.number, m.layers);
+}
+/// And those of one sum, but for what sets `number`.
+auto key_of(const ModelTime& m) {
+  return std::tuple(m.model, m.pass, m.dtype, m.b, m.q_len, m.kv_len, m.backend, m.isa, m.threads,
+                    m.device, m.cache, m.type);
+}
+
+/// Where and how a line was computed, of what differs among all of them: ", avx2, 1 threads".
+std::string place_text(const ModelTime& m, const std::vector<ModelTime>& all) {
+  std::string text;
+  const auto add = [&](auto member, const std::string& words) {
+    const auto same = [&](const ModelTime& other) { return other.*member == m.*member; };
+    if (!words.empty() && !std::all_of(all.begin(), all.end(), same)) text += ", " + words;
+  };
+  add(&ModelTime::backend, m.backend);
+  add(&ModelTime::isa, m.isa.value_or(""));
+  add(&ModelTime::threads, m.threads ? fmt::format("threads {}", *m.threads) : "");
+  add(&ModelTime::device, m.device ? "device " + *m.device : "");
+  add(&ModelTime::cache, m.cache);
+  add(&ModelTime::number, fmt::format("case {} of its parts", m.number));
+  return text;
 }
 
 std::string time_text(const ModelTime& m) {
@@ -67,23 +91,23 @@ std::string ratio_to(const ModelTime& normal, const ModelTime& m) {
 }  // namespace
 
 std::vector<ModelTime> model_times(std::span<const Result> results) {
-  using Key = std::tuple<std::string, std::string>;
-  std::map<Key, std::size_t> at;
   std::vector<Sum> sums;
   for (const Result& r : results) {
     if (!r.part || !r.part->layers) continue;
     const Workload& w = r.workload;
-    // Kernels may differ from part to part; where and how they run may not.
-    const std::string place =
-        fmt::format("{}|{}|{}|{}|{}|{}", r.backend, r.isa.value_or(""), r.threads.value_or(0),
-                    r.device.value_or(""), r.cache, r.deterministic);
-    const Key key = {fmt::format("{}|{}|{}|{}", r.part->model, r.pass, r.type, w.dtype),
-                     fmt::format("{}|{}|{}|{}", w.b, w.q_len, w.kv_len, place)};
-    const auto [found, is_new] = at.try_emplace(key, sums.size());
-    if (is_new)
-      sums.push_back(
-          {{r.part->model, r.pass, r.type, w.dtype, w.b, w.q_len, w.kv_len, 0, 0, {}, {}, true}});
-    sums[found->second].add(r);
+    ModelTime time = {r.part->model, r.pass,    r.type, w.dtype,   w.b,      w.q_len,
+                      w.kv_len,      r.backend, r.isa,  r.threads, r.device, r.cache};
+    // A part that comes again differs in something that was swept: it belongs to another sum.
+    const auto takes = [&](const Sum& sum) {
+      return key_of(sum.time) == key_of(time) && !sum.parts.contains(r.part->name);
+    };
+    auto sum = std::find_if(sums.begin(), sums.end(), takes);
+    if (sum == sums.end()) {
+      time.number += static_cast<int>(std::count_if(
+          sums.begin(), sums.end(), [&](const Sum& s) { return key_of(s.time) == key_of(time); }));
+      sum = sums.insert(sum, Sum{std::move(time)});
+    }
+    sum->add(r);
   }
   std::vector<ModelTime> times;
   for (Sum& sum : sums)
@@ -106,9 +130,9 @@ std::vector<std::string> model_lines(const std::vector<ModelTime>& models) {
       times.push_back(time_text(other));
       if (normal != models.end() && other.type != "normal") ratios += ratio_to(*normal, other);
     }
-    lines.push_back(fmt::format("{}, {} layers {}, {}, b{} {}x{}: {}{}", m->model, m->layers,
+    lines.push_back(fmt::format("{}, {} layers {}, {}, b{} {}x{}{}: {}{}", m->model, m->layers,
                                 m->pass, m->dtype, m->b, m->q_len, m->kv_len,
-                                fmt::join(times, ", "), ratios));
+                                place_text(*m, models), fmt::join(times, ", "), ratios));
   }
   return lines;
 }

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 #include <stdexcept>
 
 #include "sweep/axes.h"
@@ -130,10 +130,21 @@ const std::vector<std::string>& workload_names() {
   return names;
 }
 
+/// `again` is one of the group's cases, as another part of the model: its layers count there, too.
+void join_parts(Group& group, const Case& again, std::span<const Field> table) {
+  for (Case& c : group.cases) {
+    if (c.part.name == again.part.name || !c.part.layers || !again.part.layers ||
+        flags(c, table) != flags(again, table))
+      continue;
+    *c.part.layers += *again.part.layers;
+    c.part.name += " + " + again.part.name;
+  }
+}
+
 std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
                           std::span<const Field> table) {
   std::vector<Group> groups;
-  std::set<std::string> seen;
+  std::map<std::string, std::size_t> seen;  // flags, and the group that has them
   std::size_t count = 0;
   const auto add = [&](const Settings& settings, const Settings& own, const Part& part) {
     std::vector<Group> expanded = expand_point(settings, defaults, table);
@@ -141,8 +152,11 @@ std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
       for (Case& c : group.cases) c.part = part;
     refuse_idle(own, expanded, table);
     for (Group& group : expanded) {
-      std::erase_if(group.cases,
-                    [&](const Case& c) { return !seen.insert(flags(c, table)).second; });
+      std::erase_if(group.cases, [&](const Case& c) {
+        const auto [place, is_new] = seen.try_emplace(flags(c, table), groups.size());
+        if (!is_new && place->second < groups.size()) join_parts(groups[place->second], c, table);
+        return !is_new;
+      });
       count += group.cases.size();
       if (count > kMaxCases)
         throw UsageError(

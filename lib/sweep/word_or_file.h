@@ -4,6 +4,9 @@
 
 #include <filesystem>
 #include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "sweep/parse.h"

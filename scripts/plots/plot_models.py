@@ -41,7 +41,8 @@ def draw_bar(axis, y, time, colour):
     text = f"  {time['seconds'] * 1e3:.4g} ms, {time['layers']} layers"
     share = time["pct_peak"]
     if share is None or not time["conclusive"]:
-        axis.annotate("x: disturbed" + text, (0, y), va="center", fontsize=7, color=GREY)
+        why = "no peak known" if time["conclusive"] else "x: disturbed"
+        axis.annotate(why + text, (0, y), va="center", fontsize=7, color=GREY)
         return
     axis.barh(y, share, height=0.7, color=colour, label=time["type"])
     axis.annotate(f"{share:.0f} %" + text, (share, y), xytext=(3, 0), va="center",

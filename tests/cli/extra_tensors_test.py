@@ -69,7 +69,7 @@ class ExtraTensors(CliTest):
         refuse([1, 1, 32, 31], ["so kv_len is 31", "has kv_len 32"])
         refuse([1, 3, 32, 32], ["so h is 3", "has h 2"])
         refuse([1, 1, 32, 32], "holds F16; a bias must be F32", dtype="F16")
-        for value, word in ((math.nan, "a NaN"), (math.inf, "+inf"), (-3e38, "-3e+38")):
+        for value, word in ((math.nan, "a NaN"), (math.inf, "+inf"), (3e38, "3e+38")):
             refuse([1, 2, 32, 32], [f"'bias' holds {word} at [b, h, q, kv] = [0, 1, 2, 3]", "-inf, which hides"],
                    at=32 * 32 + 2 * 32 + 3, value=value)
 

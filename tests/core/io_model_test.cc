@@ -38,6 +38,22 @@ TEST(IoModel, FlashWithAllOfItInFastMemoryMovesEveryOperandOnce) {
   }
 }
 
+TEST(IoModel, ABiasIsReadOnceAHeadAndItsGradientWritten) {
+  for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
+    Problem p = problem(256, 64, pass);
+    p.shape.h = p.shape.h_kv = 3;
+    const IoBytes without = io_bytes(p, 64, kHuge);
+    p.bias = Bias::kRandom, p.bias_shape = BiasShape::kShared;
+    const double once = 3 * 256 * 256 * 4.0;
+    EXPECT_DOUBLE_EQ(io_bytes(p, 64, kHuge).flash - without.flash, once);
+    EXPECT_DOUBLE_EQ(io_bytes(p, 64, kHuge).paper - without.paper, once);
+    p.bias_grad = true;
+    EXPECT_DOUBLE_EQ(io_bytes(p, 64, kHuge).flash - without.flash,
+                     pass == Pass::kForward ? once : 2 * once);
+    EXPECT_DOUBLE_EQ(io_bytes(p, 64, kHuge).normal - without.normal, once);
+  }
+}
+
 TEST(IoModel, ValuesOfAnotherWidthMoveTheirOwnBytes) {
   Problem p = problem(1024, 192);
   p.shape.own_d_v = 128;

@@ -80,5 +80,32 @@ TEST(Models, ThatAreEquallyFastAreSaidToBe) {
               HasSubstr("cannot tell whether flash or normal is faster"));
 }
 
+// Two masks of one part are two models, and not one of twice as many layers.
+TEST(Models, APartThatComesAgainIsOfAnotherSum) {
+  std::vector<Result> results;
+  for (const char* name : {"local", "global"})
+    for (const bool causal : {true, false}) {
+      results.push_back(part(name, 2, "flash", causal ? 0.1 : 0.2));
+      results.back().workload.causal = causal;
+    }
+  const std::vector<ModelTime> times = model_times(results);
+  ASSERT_EQ(times.size(), 2u);
+  EXPECT_EQ(times[0].layers, 4);
+  EXPECT_DOUBLE_EQ(times[0].seconds, 0.4);
+  EXPECT_DOUBLE_EQ(times[1].seconds, 0.8);
+  EXPECT_EQ(times[1].number, 2);
+}
+
+TEST(Models, TypesAreComparedWhereTheyRanAtOnePlace) {
+  std::vector<Result> results = {part("all", 2, "flash", 0.1), part("all", 2, "normal", 0.3),
+                                 part("all", 2, "flash", 0.2), part("all", 2, "normal", 0.4)};
+  for (std::size_t i = 0; i < 4; ++i) results[i].threads = i < 2 ? 1 : 16;
+  const std::vector<std::string> lines = model_lines(model_times(results));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines[0], HasSubstr("64x64, threads 1: flash 200.0"));
+  EXPECT_THAT(lines[1], HasSubstr("64x64, threads 16: flash 400.0"));
+  EXPECT_THAT(lines[1], HasSubstr("flash is 2.00x"));
+}
+
 }  // namespace
 }  // namespace flashbench::report

@@ -143,6 +143,18 @@ TEST(Config, EveryCaseOfAPointIsThatPartOfTheModel) {
   EXPECT_EQ(all.layers, 7);
 }
 
+TEST(Config, PointsThatAFlagMakesEqualKeepTheirLayers) {
+  Settings flags;
+  flags["window_left"] = {{"none"}, "--window_left"};
+  const std::vector<Group> groups = expand(
+      merge(flags, parse(R"({"d": 8, "zip": [{"name": "local", "layers": 5, "window_left": 1},
+                                                    {"name": "global", "layers": 2}]})")),
+      Defaults{});
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].cases[0].part.layers, 7);
+  EXPECT_EQ(groups[0].cases[0].part.name, "local + global");
+}
+
 TEST(Config, OnlyThePointsThatAreAskedFor) {
   const char* const text =
       R"({"zip": [{"name": "prefill", "q_len": 8}, {"name": "decode", "q_len": 1},
