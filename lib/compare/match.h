@@ -31,9 +31,6 @@ struct By {
 /// h_kv of h, scale of d, mask_keep of mask, isa, threads and device of backend, a kernel's name of
 /// type. Throws UsageError for a field that no result has. `and_isa`: the ISA level may differ,
 /// too.
-struct By {
-  bool and_isa = false;
-};
 std::vector<Pair> match_by(const report::Report& report, std::string_view field, By by = {},
                            std::span<const sweep::Field> table = sweep::fields());
 

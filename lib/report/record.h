@@ -244,16 +244,16 @@ struct ModelTime {
   std::string model, pass, type, dtype;
   std::int64_t b = 1, q_len = 1, kv_len = 1;
   std::string backend;  ///< where: one place for all parts
-  std::optional<std::string> isa;
-  std::optional<int> threads;
-  std::optional<std::string> device;
+  std::optional<std::string> isa = {};
+  std::optional<int> threads = {};
+  std::optional<std::string> device = {};
   std::string cache = "warm";
   int number = 1;  ///< of sums that differ in something else that was swept
   std::int64_t layers = 0;
   double seconds = 0;
-  std::array<double, 2> ci95{};    ///< of errors of the parts that are independent
-  std::optional<double> pct_peak;  ///< of each part's own bound; absent where one has none
-  bool conclusive = true;          ///< the results of all parts are
+  std::array<double, 2> ci95 = {};      ///< of errors of the parts that are independent
+  std::optional<double> pct_peak = {};  ///< of each part's own bound; absent where one has none
+  bool conclusive = true;               ///< the results of all parts are
 };
 
 /// Where a type no longer fits into memory as a parameter grows.
