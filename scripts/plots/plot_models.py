@@ -30,7 +30,7 @@ def draw_models(sweep, style, reports):
         ]
         axis.set_yticks(range(len(own)), names, fontsize=8)
         axis.set_ylim(len(own) - 0.4, -0.6)
-        axis.set_xlim(left=0)
+        axis.set_xlim(0, 110)  # room for the words at the ends of bars
         axis.grid(False, axis="y")
         axis.set_xlabel("share of the peak, % (of arithmetic, or of memory where that is the limit)")
     figure.legend()
@@ -38,7 +38,9 @@ def draw_models(sweep, style, reports):
 
 
 def draw_bar(axis, y, time, colour):
-    text = f"  {time['seconds'] * 1e3:.4g} ms, {time['layers']} layers"
+    seconds = time["seconds"]
+    taken = f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+    text = f"  {taken}, {time['layers']} layers"
     share = time["pct_peak"]
     if share is None or not time["conclusive"]:
         why = "no peak known" if time["conclusive"] else "x: disturbed"

@@ -68,7 +68,7 @@ class Plots(pictures.PictureTest):
         self.plot(report, args=["--only", "models"])
         self.assertEqual(self.drawn(), {"models"})
         svg = (self.folder / "out/models.svg").read_text()
-        for text in ("Gemma &amp; co", "81 %", "1500 ms, 42 layers", "x: disturbed"):
+        for text in ("Gemma &amp; co", "81 %", "1.5 s, 42 layers", "x: disturbed"):
             self.assertIn(text, svg)
 
     def test_formats_and_kinds(self):
