@@ -78,9 +78,12 @@ BundleExtras bundle_extras(const InputFiles& files, const std::vector<std::strin
   const std::shared_ptr<const TensorFile> file = open_bundle(open, files.bundle);
   const InputFiles defaults;
   const auto has = [&](const std::string& name, const std::string& usual, std::string_view role) {
-    const std::string flag = fmt::format("{}_name", role);
-    if (name == usual && std::find(given.begin(), given.end(), flag) == given.end())
-      return file->find(name) != nullptr;
+    const auto is_given = [&](const std::string& flag) {
+      return std::find(given.begin(), given.end(), flag) != given.end();
+    };
+    // A tensor that its own flag takes from elsewhere is not looked for here.
+    const bool asked_for = name != usual || is_given(fmt::format("{}_name", role));
+    if (!asked_for || is_given(std::string(role))) return file->find(name) != nullptr;
     find_named(file, name, role);
     return true;
   };

@@ -227,6 +227,8 @@ TEST(Resolve, ANameThatWasAskedForMustBeThere) {
   p = bundle(kData + "tiny_f32.safetensors");
   EXPECT_EQ(resolve(p, {}).sinks, Sinks::kNone);
   expect_usage_error([&] { resolve(p, {"sinks_name"}); }, {"no tensor 'sinks'", "--sinks_name"});
+  // A name that is of the file which --sinks names.
+  EXPECT_EQ(resolve(p, {"sinks", "sinks_name"}).sinks, Sinks::kNone);
 }
 
 }  // namespace
