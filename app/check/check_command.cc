@@ -79,10 +79,12 @@ std::vector<sweep::Group> groups_of(const std::vector<NamedGroup>& named_groups)
   return groups;
 }
 
-/// The chain belongs to the suite unless that is narrowed to some kernels.
+/// The chain belongs to the suite unless that is narrowed to some kernels, which threads do not do.
 std::vector<ChainCase> selected_chain(const CheckRequest& request) {
   std::vector<ChainCase> cases;
-  if (!request.suite || !request.narrow.empty()) return cases;
+  const bool narrowed = std::any_of(request.narrow.begin(), request.narrow.end(),
+                                    [](const auto& setting) { return setting.first != "threads"; });
+  if (!request.suite || narrowed) return cases;
   for (ChainCase& c : chain_suite())
     if (selects(request.filter, c.name)) cases.push_back(std::move(c));
   return cases;

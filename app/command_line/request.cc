@@ -276,6 +276,8 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   request.suite = std::none_of(request.run.given.begin(), request.run.given.end(), names_problem);
   if (!request.external.empty() && !options.find("input") && !options.find("q"))
     throw UsageError("--external needs the tensors that it was computed from; add --input FILE");
+  if (!request.external.empty() && request.run.dry_run)
+    throw UsageError("--external is judged, which --dry_run does not do; leave one of them out");
   if (request.suite) {
     if (!line.plan.zip.empty())
       throw UsageError("a config with 'zip' must name a workload to check");

@@ -129,7 +129,7 @@ Names used_names(const InputFiles& f, const std::string& path) {
         std::pair(&f.d_o, &f.do_name), std::pair(&f.mask, &f.mask_name),
         std::pair(&f.sinks, &f.sinks_name), std::pair(&f.alibi, &f.alibi_name),
         std::pair(&f.bias, &f.bias_name)})
-    if (path == f.bundle || path == *own) names.insert(*name);
+    if (path == *own || (path == f.bundle && own->empty())) names.insert(*name);
   return names;
 }
 
@@ -167,6 +167,10 @@ std::vector<std::string> unused_tensors(const std::string& results, const InputF
   std::vector<std::string> lines;
   InputFiles all = files;
   all.bundle = results;
+  // Inputs may lie beside results, wherever they were read from.
+  for (std::string* own :
+       {&all.q, &all.k, &all.v, &all.d_o, &all.mask, &all.sinks, &all.alibi, &all.bias})
+    own->clear();
   add_unused(lines, open_tensor_file(results), used_names(all, results));
   return lines;
 }

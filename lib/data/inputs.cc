@@ -26,30 +26,38 @@ bool is_finite(T x) {
 
 constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
 
-/// The first flat index with a NaN or infinity in a row that counts, or kNone. `counts(b, row)`.
-template <typename T, typename Counts>
-std::int64_t first_not_finite(const T* data, const Dims& dims, const Counts& counts) {
-  std::int64_t first = kNone;
-  const std::int64_t rows = dims.b * dims.h * dims.rows;
+/// The first flat index of a bad element that counts, or kNone. `counts(r, i)`: of element i of row
+/// r, counted over all heads; asked of bad ones alone.
+template <typename IsBad, typename Counts>
+std::int64_t first_bad(const Tensor& t, const IsBad& is_bad, const Counts& counts) {
+  const Dims& dims = t.dims();
+  return with_dtype(t.dtype(), [&](auto zero) {
+    const auto* data = t.as<decltype(zero)>();
+    std::int64_t first = kNone;
 #pragma omp parallel for schedule(static) reduction(min : first)
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const T* row = data + r * dims.d;
-    unsigned bad = 0;
-    for (std::int64_t i = 0; i < dims.d; ++i) bad |= is_finite(row[i]) ? 0u : 1u;
-    if (bad == 0 || !counts(r / (dims.h * dims.rows), r % dims.rows)) continue;
-    std::int64_t i = 0;
-    while (is_finite(row[i])) ++i;
-    first = std::min(first, r * dims.d + i);
-  }
-  return first;
+    for (std::int64_t r = 0; r < dims.b * dims.h * dims.rows; ++r) {
+      const auto* row = data + r * dims.d;
+      unsigned bad = 0;
+      for (std::int64_t i = 0; i < dims.d; ++i) bad |= is_bad(row[i]) ? 1u : 0u;
+      for (std::int64_t i = 0; bad != 0 && i < dims.d; ++i) {
+        if (!is_bad(row[i]) || !counts(r, i)) continue;
+        first = std::min(first, r * dims.d + i);
+        break;
+      }
+    }
+    return first;
+  });
 }
 
 template <typename Counts>
 void require_finite(const Tensor& t, const Located& from, const Counts& counts,
                     std::string_view hint) {
   const Dims& dims = t.dims();
-  const std::int64_t at = with_dtype(
-      t.dtype(), [&](auto zero) { return first_not_finite(t.as<decltype(zero)>(), dims, counts); });
+  const std::int64_t at = first_bad(
+      t, [](auto x) { return !is_finite(x); },
+      [&](std::int64_t r, std::int64_t) {
+        return counts(r / (dims.h * dims.rows), r % dims.rows);
+      });
   if (at == kNone) return;
   const std::int64_t row = at / dims.d;
   throw UsageError(fmt::format("{} holds {} at [b, h, row, d] = [{}, {}, {}, {}]; {}", from.label(),
@@ -151,31 +159,14 @@ bool is_seen(const std::vector<Visibility>& visible, const Dims& dims, std::int6
   return sees(visible[static_cast<std::size_t>(row / (dims.h * dims.rows))]);
 }
 
-template <typename T>
-std::int64_t first_bad_bias(const T* data, const Dims& dims,
-                            const std::vector<Visibility>& visible) {
-  std::int64_t first = kNone;
-  const std::int64_t rows = dims.b * dims.h * dims.rows;
-#pragma omp parallel for schedule(static) reduction(min : first)
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const T* row = data + r * dims.d;
-    unsigned bad = 0;
-    for (std::int64_t k = 0; k < dims.d; ++k) bad |= is_bad_bias(row[k]) ? 1u : 0u;
-    for (std::int64_t k = 0; bad != 0 && k < dims.d; ++k)
-      if (is_bad_bias(row[k]) && is_seen(visible, dims, r, k))
-        first = std::min(first, r * dims.d + k);
-  }
-  return first;
-}
-
 /// What is added to the score of a pair that no mask lets through changes nothing.
 Tensor load_checked_bias(const Problem& p, const Located& from,
                          const std::vector<Visibility>& visible) {
   Tensor bias = load_bias(from, p);
   const Dims& dims = bias.dims();
-  const std::int64_t at = with_dtype(bias.dtype(), [&](auto zero) {
-    return first_bad_bias(bias.as<decltype(zero)>(), dims, visible);
-  });
+  const std::int64_t at = first_bad(
+      bias, [](auto x) { return is_bad_bias(x); },
+      [&](std::int64_t row, std::int64_t key) { return is_seen(visible, dims, row, key); });
   if (at == kNone) return bias;
   const float value = bias.at(at);
   const std::int64_t row = at / dims.d;

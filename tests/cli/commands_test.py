@@ -285,6 +285,11 @@ class Check(CliTest):
         self.assertRegex(done.stdout, r"(?m)^skipped 1 case: ")
         self.assertNotRegex(done.stdout, r"(?m)^paper.*skipped$", "a row of nothing else")
 
+    def test_threads_leave_the_gradient_chain_in_the_suite_and_kernels_do_not(self):
+        done = self.expect(0, "check", "--threads", "1", "--filter", "gradient_chain/causal")
+        self.assertIn("autodiff of flash = closed form", done.stdout)
+        self.refuse("check", "--backend", "cpu", "--filter", "gradient_chain/causal", says="selects no case")
+
     def test_the_gradient_chain_is_part_of_the_suite_and_of_backward_workloads(self):
         done = self.expect(0, "check", "--filter", "gradient_chain/causal", "--json", "-")
         links = ("autodiff of normal", "autodiff of flash", "paper's backward", "directional derivatives")

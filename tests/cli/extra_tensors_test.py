@@ -87,6 +87,10 @@ class ExtraTensors(CliTest):
         self.assertNotIn("dbias", self.expect(0, *check, "without.safetensors").stdout)
         self.expect(1, *check, "without.safetensors", "--bias", "none")
         self.refuse(*check, "without.safetensors", "--bias_grad", says="--bias_grad asks for dbias")
+        self.refuse(*check, "out.safetensors", "--dry_run", says="--external is judged, which --dry_run does not")
+        write_safetensors(self.folder / "own.safetensors", {"bias": inputs["bias"]})
+        done = self.expect(0, "forward", "--input", "in.safetensors", "--bias", "own.safetensors")
+        self.assertIn("in.safetensors holds 'bias', which is not read", done.stderr)
         for changed in (data[:-4] + struct.pack("<f", 9.0), data[:-4] + struct.pack("<f", math.nan)):
             write_safetensors(self.folder / "changed.safetensors", {**outputs, "dbias": (kind, shape, changed)})
             self.expect(1, *check, "changed.safetensors")

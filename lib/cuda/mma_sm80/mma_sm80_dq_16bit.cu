@@ -1,23 +1,12 @@
-#include "cuda/fragments/entry_points.cuh"
 #include "cuda/mma_sm80/mma_sm80_delta.cuh"
 #include "cuda/mma_sm80/mma_sm80_dq.cuh"
+#include "cuda/mma_sm80/mma_sm80_entries.cuh"
 
-using namespace flashbench::cuda;  // entry points have C names, so that the host finds them
+using namespace flashbench::cuda;
 
 extern "C" __global__ void __launch_bounds__(mma_sm80::kDeltaThreads)
     FLASHBENCH_ENTRY(mma_sm80_delta)(const __grid_constant__ Attention a) {
   mma_sm80::delta<EntryElement>(a);
 }
 
-#define FLASHBENCH_DQ(d)                                                        \
-  extern "C" __global__ void __launch_bounds__(mma_sm80::dq_tile(d).threads())  \
-      FLASHBENCH_ENTRY_D(mma_sm80_dq, d)(const __grid_constant__ Attention a) { \
-    mma_sm80::dq<EntryElement, d, Variant::kPlain>(a);                          \
-  }
-
-FLASHBENCH_DQ(32)
-FLASHBENCH_DQ(64)
-FLASHBENCH_DQ(96)
-FLASHBENCH_DQ(128)
-FLASHBENCH_DQ(192)
-FLASHBENCH_DQ(256)
+FLASHBENCH_DQS(mma_sm80_dq, kPlain)
