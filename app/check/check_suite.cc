@@ -205,8 +205,13 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   const std::string bias = std::string(kVariantDefaults) + "bias=random bias_grad=true ";
   all.add(kBiases, bias + std::string(kFastTypes));
   all.add(kBiases, bias + std::string(kPaperType), "_paper");
-  if (!leaves_no_isas(narrow, backends))
+  const std::string ragged(kRaggedDefaults);
+  all.add(kRaggedBatches, ragged + std::string(kFastTypes));
+  all.add(kRaggedBatches, ragged + std::string(kPaperType), "_paper");
+  if (!leaves_no_isas(narrow, backends)) {
     all.add(kLevels, masks + std::string(kFastTypes) + every_isa(backends));
+    all.add(kRaggedLevels, ragged + std::string(kFastTypes) + every_isa(backends));
+  }
   all.add(kSizes, kFastTypes);
   all.add(kPaperBlocks, masks + std::string(kPaperType));
   return std::move(all).groups();

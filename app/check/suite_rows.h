@@ -195,6 +195,44 @@ inline constexpr Row kValueDims[] = {
      "q_len=90 kv_len=110 d=64 d_v=96 alibi=standard sinks=random causal=true"},
     {"value_dim_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=96 d_v=64 causal=true"},
 };
+// Sequences of their own lengths lie one behind the other: short ones and long ones, more queries
+// than keys and fewer, and such as decode beside such as do not.
+inline constexpr Row kRaggedBatches[] = {
+    {"sequences", "ragged=q33_3q1s70_q64s65_2q130_q5s300 d=64,33 causal=false,true"},
+    {"sequences_forward",
+     "ragged=q33_3q1s70_q64s65_2q130_q5s300 d=64,33 causal=false,true pass=forward,backward"},
+    {"sequences_that_all_decode", "ragged=5q1s257_q3s40_2q1s1100 d=64,33 pass=forward,both"},
+    {"one_sequence", "ragged=q70s90 d=32 causal=false,true pass=forward,both"},
+    {"sequences_of_one_query_and_one_key", "ragged=40q1s1 d=8 pass=forward,both"},
+    {"sequences_with_more_queries_than_keys",
+     "ragged=q100s37_q37s100_q65s1 d=32 causal=true do=ones,random"},
+    {"sequences_over_many_tiles", "ragged=q700_q20_q300s1100 d=64 causal=true"},
+    {"sequences_of_many_heads",
+     "h=12 h_kv=3 ragged=7q20_q90_9q3s60 d=32 causal=true threads=1,3,7"},
+    {"sequences_in_a_fixed_order", "ragged=q200_q31s90_q150 d=64 deterministic=true causal=true"},
+    {"sequences_of_real_tensors",
+     "ragged=q70s150_2q1s90_q150s70 d=64 causal=true "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
+    {"sequences_and_large_scores", "ragged=q70s150_q1s40_q40s60 d=64 scale=-3,0,12,1e8"},
+    {"sequences_and_window",
+     "ragged=q200_3q1s150_q30s130_q90s20 d=64 window_left=none,20 window_right=0,9 "
+     "pass=forward,both"},
+    {"sequences_and_softcap", "ragged=q90_3q1s70_q64s165 d=64 softcap=0.5,20 pass=forward,both"},
+    {"sequences_and_alibi",
+     "ragged=q90_3q1s70_q64s165_q70s30 d=64 alibi=standard pass=forward,both"},
+    {"sequences_and_sinks",
+     "ragged=q90_3q1s70_q64s165_q70s30 d=64 sinks=random causal=true do=ones,random "
+     "pass=forward,both"},
+    {"sequences_and_value_dim", "ragged=q90_3q1s70_q64s165 d=64 d_v=40,96 pass=forward,both"},
+    {"sequences_window_softcap_alibi_sinks_and_value_dim",
+     "ragged=q90_3q1s70_q64s165_q70s30 d=64 d_v=48 softcap=5 alibi=standard sinks=random "
+     "window_left=40 causal=true pass=forward,both"},
+};
+inline constexpr Row kRaggedLevels[] = {
+    {"every_isa_sequences",
+     "ragged=q65_3q1s130_q20s90 d=64,33 causal=false,true pass=forward,both"},
+};
+inline constexpr std::string_view kRaggedDefaults = "h=4 h_kv=2 pass=both do=random ";
 inline constexpr std::string_view kVariantDefaults = "h=2 h_kv=1 pass=both do=random ";
 inline constexpr std::string_view kEdgeDefaults = "h=2 pass=both do=random ";
 

@@ -19,6 +19,7 @@ enum class Feature {
   kSinks,
   kBias,
   kBiasGradient,
+  kRagged,    ///< sequences of their own lengths
   kValueDim,  ///< V and O are as wide as d_v, which is not d
   kKvDtype,   ///< K and V are of another dtype than Q and O
 };
@@ -46,6 +47,8 @@ constexpr std::string_view flag(Feature f) {
       return "--bias";
     case Feature::kBiasGradient:
       return "--bias_grad";
+    case Feature::kRagged:
+      return "--ragged";
     case Feature::kValueDim:
       return "--d_v";
     case Feature::kKvDtype:
@@ -74,6 +77,8 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.bias != Bias::kNone;
     case Feature::kBiasGradient:
       return p.needs_bias_gradient();
+    case Feature::kRagged:
+      return p.ragged != Ragged::kNone;
     case Feature::kValueDim:
       return p.shape.d_v() != p.shape.d;
     case Feature::kKvDtype:

@@ -77,9 +77,22 @@ double flash_bytes(const Sizes& s, const Problem& p, std::size_t fast_memory_byt
   return of_pass(p.pass, forward, backward);
 }
 
+IoBytes sum_of_sequences(const Problem& p, std::int64_t kv_block, std::size_t fast_memory_bytes) {
+  IoBytes sum;
+  for (std::int64_t b = 0; b < p.shape.b; ++b) {
+    if (p.shape.q_len_of(b) == 0 || p.shape.kv_len_of(b) == 0) continue;
+    const IoBytes one = io_bytes(sequence(p, b), kv_block, fast_memory_bytes);
+    sum.normal += one.normal;
+    sum.paper += one.paper;
+    sum.flash += one.flash;
+  }
+  return sum;
+}
+
 }  // namespace
 
 IoBytes io_bytes(const Problem& p, std::int64_t kv_block, std::size_t fast_memory_bytes) {
+  if (p.shape.sequences != nullptr) return sum_of_sequences(p, kv_block, fast_memory_bytes);
   const Sizes s = sizes_of(p);
   return {normal_bytes(s, p.pass), paper_bytes(s, p, kv_block),
           flash_bytes(s, p, fast_memory_bytes)};

@@ -23,7 +23,21 @@ std::string divisors(std::int64_t n) {
 /// Counts and sizes in bytes stay well inside 63 bits.
 constexpr double kMostElements = 0x1p56;
 
+/// What is in the way of a ragged batch.
+std::optional<Rejection> invalid_ragged(const Problem& p) {
+  if (p.shape.sequences == nullptr) return std::nullopt;
+  const auto contradicts = [](const char* flag) {
+    return Rejection{
+        Rejection::Kind::kInvalid,
+        fmt::format("--ragged and --{0} contradict each other; leave --{0} out", flag)};
+  };
+  if (p.padding != PaddingMask::kNone) return contradicts("mask");
+  if (p.bias != Bias::kNone) return contradicts("bias");
+  return std::nullopt;
+}
+
 std::optional<Rejection> too_large(const Shape& s) {
+  // Of a ragged batch as if all were as long as the longest: fewer than anybody has, still.
   const double heads = static_cast<double>(s.b) * static_cast<double>(s.h);
   const double q_len = static_cast<double>(s.q_len), kv_len = static_cast<double>(s.kv_len);
   const double tensor = heads * std::max(q_len, kv_len) * static_cast<double>(s.widest_d());
@@ -81,6 +95,17 @@ std::optional<Rejection> invalid_alibi(const Problem& p) {
 
 }  // namespace
 
+Problem sequence(const Problem& p, std::int64_t b) {
+  Problem one = p;
+  one.ragged = Ragged::kNone;
+  one.shape.sequences = nullptr;
+  one.shape.b = 1;
+  one.shape.q_len = p.shape.q_len_of(b);
+  one.shape.kv_len = p.shape.kv_len_of(b);
+  one.seed += static_cast<std::uint64_t>(b);
+  return one;
+}
+
 void shorten_windows(Problem& p, std::int64_t kv_len) {
   for (std::optional<std::int64_t>* window : {&p.window_left, &p.window_right})
     if (*window) **window = (**window * p.shape.kv_len + kv_len - 1) / kv_len;
@@ -106,6 +131,7 @@ std::optional<Rejection> invalid(const Problem& p) {
     return Rejection{kInvalid, fmt::format("--h_kv {} does not divide --h {}; use one of {}",
                                            s.h_kv, s.h, divisors(s.h))};
   if (const auto rejection = too_large(s)) return rejection;
+  if (const auto rejection = invalid_ragged(p)) return rejection;
   if (const auto rejection = invalid_window(p)) return rejection;
   if (const auto rejection = invalid_softcap(p)) return rejection;
   if (const auto rejection = invalid_alibi(p)) return rejection;

@@ -22,6 +22,7 @@ enum class Alibi { kNone, kStandard, kFile };  ///< where the slopes of the head
 enum class Bias { kNone, kRandom, kFile };
 /// Which axes of a bias are not 1: it is [b or 1, h or 1, q_len, kv_len].
 enum class BiasShape { kShared, kHead, kBatch, kBatchAndHead };
+enum class Ragged { kNone, kLengths, kFile };     ///< where the lengths of sequences come from
 enum class GradSource { kOnes, kRandom, kFile };  ///< where dO comes from; ones: loss = sum(O)
 enum class Layout { kBhsd, kBshd };               ///< axis order in files
 /// What random tensors hold. Real activations are not normal: after a ReLU they are positive,
@@ -108,6 +109,17 @@ constexpr std::string_view name(BiasShape s) {
   }
   no_such_enumerator();
 }
+constexpr std::string_view name(Ragged r) {
+  switch (r) {
+    case Ragged::kNone:
+      return "none";
+    case Ragged::kLengths:
+      return "lengths";
+    case Ragged::kFile:
+      return "file";
+  }
+  no_such_enumerator();
+}
 constexpr std::string_view name(GradSource s) {
   switch (s) {
     case GradSource::kOnes:
@@ -155,8 +167,9 @@ struct InputFiles {
   std::string mask;   ///< with PaddingMask::kFile
   std::string sinks;  ///< with Sinks::kFile
   std::string q_name = "q", k_name = "k", v_name = "v", do_name = "do", mask_name = "mask";
-  std::string alibi;  ///< with Alibi::kFile
-  std::string bias;   ///< with Bias::kFile
+  std::string alibi;   ///< with Alibi::kFile
+  std::string bias;    ///< with Bias::kFile
+  std::string ragged;  ///< with Ragged::kFile
   std::string sinks_name = "sinks", alibi_name = "alibi_slopes", bias_name = "bias";
   Layout layout = Layout::kBhsd;
 
@@ -169,6 +182,9 @@ inline constexpr double kLeastSoftcap = 1e-6, kMostSoftcap = 1e6;
 /// One attention problem: everything that decides the numbers, nothing that decides who computes.
 struct Problem {
   Shape shape;
+  /// Where shape.sequences come from. They are packed without padding; masks by position are
+  /// aligned within each.
+  Ragged ragged = Ragged::kNone;
   Pass pass = Pass::kForward;
   Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
   std::optional<Dtype> own_kv_dtype = {};  ///< absent: as dtype. kv_dtype() is what counts
@@ -212,6 +228,9 @@ struct Problem {
   }
   bool needs_bias_gradient() const { return bias_grad && bias != Bias::kNone && needs_gradients(); }
 };
+
+/// A batch element of a ragged batch as a problem of its own, b = 1. Its lengths may be 0.
+Problem sequence(const Problem& p, std::int64_t b);
 
 /// Makes the windows of a problem, which had `kv_len` keys, as much shorter as it has fewer now: 0
 /// only where they were.

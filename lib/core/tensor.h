@@ -30,22 +30,25 @@ class Tensor {
       : dtype_(dtype),
         dims_(dims),
         buffer_(static_cast<std::size_t>(dims.count()) * size_bytes(dtype)) {}
+  /// Over memory of another one, which must outlive it.
+  Tensor(Dtype dtype, Dims dims, void* borrowed)
+      : dtype_(dtype), dims_(dims), borrowed_(borrowed) {}
 
   Dtype dtype() const { return dtype_; }
   const Dims& dims() const { return dims_; }
   std::int64_t count() const { return dims_.count(); }
-  std::size_t bytes() const { return buffer_.bytes(); }
+  std::size_t bytes() const { return static_cast<std::size_t>(count()) * size_bytes(dtype_); }
   bool empty() const { return count() == 0; }
 
-  void* data() { return buffer_.as<void>(); }
-  const void* data() const { return buffer_.as<void>(); }
+  void* data() { return borrowed_ != nullptr ? borrowed_ : buffer_.as<void>(); }
+  const void* data() const { return borrowed_ != nullptr ? borrowed_ : buffer_.as<void>(); }
   template <typename T>
   T* as() {
-    return buffer_.as<T>();
+    return static_cast<T*>(data());
   }
   template <typename T>
   const T* as() const {
-    return buffer_.as<T>();
+    return static_cast<const T*>(data());
   }
 
   /// The element at a flat index, exact in f32 for every dtype.
@@ -70,9 +73,11 @@ class Tensor {
   Dtype dtype_ = Dtype::kF32;
   Dims dims_{};
   Buffer buffer_;
+  void* borrowed_ = nullptr;
 };
 
-/// What attention reads. `key_mask` is [b, kv_len], 1 = keep; empty when there is no padding mask.
+/// What attention reads. In a ragged batch q_len and kv_len are those of each sequence. `key_mask`
+/// is [b, kv_len], 1 = keep; empty when there is no padding mask.
 struct Inputs {
   Tensor q;    ///< [b, h, q_len, d]
   Tensor k;    ///< [b, h_kv, kv_len, d]

@@ -6,13 +6,15 @@ namespace flashbench {
 namespace {
 
 /// The keys that some query sees, and what lies between them.
-KeyRange seen_by_any(const Visible& v) { return v.keys(0, v.q_len); }
+KeyRange seen_by_any(const Visible& v) {
+  return v.q_len == 0 ? KeyRange{0, 0} : v.keys(0, v.q_len);
+}
 
 }  // namespace
 
-Visible visible_of(const Problem& p) {
-  const auto q_len = static_cast<std::int32_t>(p.shape.q_len);
-  const auto kv_len = static_cast<std::int32_t>(p.shape.kv_len);
+Visible visible_of(const Problem& p, std::int64_t b) {
+  const auto q_len = static_cast<std::int32_t>(p.shape.q_len_of(b));
+  const auto kv_len = static_cast<std::int32_t>(p.shape.kv_len_of(b));
   // What would reach beyond the last key (the first query) from everywhere is no limit.
   const auto limit = [](std::optional<std::int64_t> window, std::int32_t length) {
     return window && *window < length - 1 ? static_cast<std::int32_t>(*window) : Visible::kNoLimit;
@@ -47,10 +49,10 @@ Visibility::Visibility(std::span<const std::uint8_t> mask, const Visible& visibl
 
 std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, const Problem& p) {
   const auto kv_len = static_cast<std::size_t>(p.shape.kv_len);
-  const Visible visible = visible_of(p);
   std::vector<Visibility> all;
   for (std::size_t i = 0; i < static_cast<std::size_t>(p.shape.b); ++i)
-    all.emplace_back(key_mask.empty() ? key_mask : key_mask.subspan(i * kv_len, kv_len), visible);
+    all.emplace_back(key_mask.empty() ? key_mask : key_mask.subspan(i * kv_len, kv_len),
+                     visible_of(p, static_cast<std::int64_t>(i)));
   return all;
 }
 

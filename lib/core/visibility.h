@@ -10,8 +10,9 @@
 
 namespace flashbench {
 
-/// The masks of a problem but for padding.
-Visible visible_of(const Problem& p);
+/// The masks of a problem but for padding, of one batch element: all are alike but in a ragged
+/// batch.
+Visible visible_of(const Problem& p, std::int64_t b = 0);
 
 /// The keys of one batch element that count, numbered in order: kept by the padding mask and seen
 /// by some query. Kernels load only these, so a NaN anywhere else changes nothing, and no tile is
@@ -44,6 +45,8 @@ class Visibility {
  public:
   Visibility(std::span<const std::uint8_t> mask, const Visible& visible);
 
+  std::int64_t q_len() const { return visible_.q_len; }
+  std::int64_t kv_len() const { return visible_.kv_len; }
   const KeptKeys& kept() const { return kept_; }
   KeyRange keys(std::int64_t q) const { return numbers(visible_.keys(index(q))); }
   /// All keys that queries [q, q + rows) see, and what lies between them.

@@ -10,11 +10,17 @@ namespace {
 
 VisibleCount count_unpadded(const Problem& p) {
   const Shape& s = p.shape;
-  const Visible visible = visible_of(p);
-  // The keys of a query begin at the latest where those of the one before it end: no gap is left.
-  const std::int32_t keys = visible.keys(0, visible.q_len).size();
-  return {static_cast<double>(s.b * s.h) * static_cast<double>(visible.pairs()),
-          static_cast<double>(s.b * s.h_kv) * static_cast<double>(std::max(keys, 0))};
+  VisibleCount total;
+  const std::int64_t different = s.sequences == nullptr ? 1 : s.b;
+  const double alike = static_cast<double>(s.b / different);
+  for (std::int64_t b = 0; b < different; ++b) {
+    const Visible visible = visible_of(p, b);
+    // The keys of a query begin at the latest where those of the one before it end: no gap is left.
+    const std::int32_t keys = visible.q_len == 0 ? 0 : visible.keys(0, visible.q_len).size();
+    total.pairs += alike * static_cast<double>(s.h) * static_cast<double>(visible.pairs());
+    total.kv_rows += alike * static_cast<double>(s.h_kv) * static_cast<double>(std::max(keys, 0));
+  }
+  return total;
 }
 
 std::size_t sink_bytes(const Problem& p) {
@@ -32,6 +38,13 @@ std::size_t bias_bytes(const Problem& p) {
 }
 
 }  // namespace
+
+double all_pairs(const Shape& s) {
+  double pairs = 0;
+  for (std::int64_t b = 0; b < s.b; ++b)
+    pairs += static_cast<double>(s.q_len_of(b)) * static_cast<double>(s.kv_len_of(b));
+  return static_cast<double>(s.h) * pairs;
+}
 
 VisibleCount count_visible(const Problem& p, std::span<const std::uint8_t> key_mask) {
   if (key_mask.empty()) return count_unpadded(p);
@@ -60,8 +73,8 @@ VisibleCount expected_visible(const Problem& p) {
 
 Work count_work(const Problem& p, const VisibleCount& visible) {
   const Shape& s = p.shape;
-  const double q_rows = static_cast<double>(s.b * s.h * s.q_len);
-  const double dense_pairs = q_rows * static_cast<double>(s.kv_len);
+  const double q_rows = static_cast<double>(s.lse_dims().count());
+  const double dense_pairs = all_pairs(s);
   const double dims = static_cast<double>(s.d + s.d_v());
   const double q_and_o = q_rows * dims * static_cast<double>(size_bytes(p.dtype));
   const double k_and_v = visible.kv_rows * dims * static_cast<double>(size_bytes(p.kv_dtype()));

@@ -45,6 +45,9 @@ constexpr double flop_per_pair(Pass pass, const Shape& s) {
   return of_pass(pass, 2 * d + 2 * d_v, 6 * d + 4 * d_v);
 }
 
+/// Of (query head, query, key) triples over all batches, as if nothing were masked.
+double all_pairs(const Shape& s);
+
 /// `key_mask` is [b, kv_len], or empty when nothing is padded.
 VisibleCount count_visible(const Problem& p, std::span<const std::uint8_t> key_mask);
 

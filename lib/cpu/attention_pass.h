@@ -58,8 +58,7 @@ struct ScoreFactor {
         outer_(std::abs(p.softmax_scale())),
         alibi_(p.alibi != Alibi::kNone),
         adds_(alibi_ || p.bias != Bias::kNone),
-        heads_(p.shape.h),
-        diagonal_(p.shape.kv_len - p.shape.q_len) {
+        shape_(p.shape) {
     if (p.softcap > 0) {
       constexpr double kMost = std::numeric_limits<float>::max();
       cap = static_cast<float>(std::min(2 * outer_ / p.softcap, kMost));
@@ -83,8 +82,9 @@ struct ScoreFactor {
                BiasRows bias) const {
     if (!adds_) return {cap};
     if (!alibi_) return {.cap = cap, .scale = scale, .bias = bias};
-    const float slope = in.alibi_slopes[static_cast<std::size_t>(b * heads_ + h)];
-    return {cap, keys, scale, slope, static_cast<float>(q + diagonal_), bias};
+    const float slope = in.alibi_slopes[static_cast<std::size_t>(b * shape_.h + h)];
+    const std::int64_t own_key = q + shape_.kv_len_of(b) - shape_.q_len_of(b);
+    return {cap, keys, scale, slope, static_cast<float>(own_key), bias};
   }
 
   /// From the largest product and the sum of 2^(factor·(product - max)); the sink, if there is one,
@@ -110,7 +110,7 @@ struct ScoreFactor {
  private:
   double outer_;  ///< a score is so many products
   bool alibi_, adds_;
-  std::int64_t heads_, diagonal_;
+  Shape shape_;
 };
 
 /// What a forward keeps of each row for the backward that follows: P is computed again as
@@ -131,12 +131,30 @@ class RowMaxima {
 
  private:
   static std::size_t row_floats(const Shape& s) {
-    return static_cast<std::size_t>((s.b * s.h * s.q_len + 15) / 16 * 16);
+    return static_cast<std::size_t>((s.lse_dims().count() + 15) / 16 * 16);
   }
   Buffer buffer_;
   float* data_ = nullptr;
   std::size_t rows_ = 0;
 };
+
+/// Batch elements that have queries, those of most pairs first: in a ragged batch long ones at the
+/// end would leave threads idle.
+inline std::vector<std::int64_t> elements_with_queries(const Shape& s) {
+  std::vector<std::int64_t> elements;
+  for (std::int64_t b = 0; b < s.b; ++b)
+    if (s.q_len_of(b) > 0) elements.push_back(b);
+  const auto pairs = [&](std::int64_t b) { return s.q_len_of(b) * s.kv_len_of(b); };
+  std::stable_sort(elements.begin(), elements.end(),
+                   [&](std::int64_t x, std::int64_t y) { return pairs(x) > pairs(y); });
+  return elements;
+}
+
+inline std::int64_t most_keys(const Shape& s, const std::vector<std::int64_t>& elements) {
+  std::int64_t most = 0;
+  for (const std::int64_t b : elements) most = std::max(most, s.kv_len_of(b));
+  return most;
+}
 
 /// A forward or backward pass of one algorithm, bound to a problem. The constructor only computes
 /// sizes, so that memory can be predicted; allocate() takes it.

@@ -26,7 +26,7 @@ constexpr Blocks blocks_of(const Shape& s) {
 
 /// Keys of a work item; fewer where there would be less than four items a thread.
 std::int64_t choose_kv_block(const Shape& s, const TileOps& ops, int threads) {
-  const std::int64_t per_thread = blocks(s.b * s.h_kv * s.kv_len, 4 * threads);
+  const std::int64_t per_thread = blocks(s.h_kv * s.keys(), 4 * threads);
   return std::min(round_up(std::min(per_thread, blocks_of(s).keys), ops.cols),
                   round_up(s.kv_len, ops.cols));
 }
@@ -42,6 +42,7 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const RowMaxi
 FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps& operations,
                              const RowMaxima& maxima)
     : AttentionPass(p, e, operations),
+      elements_(elements_with_queries(shape)),
       q_block_(std::min(blocks_of(shape).queries, round_up(shape.q_len, ops.rows))),
       kv_block_(choose_kv_block(shape, ops, threads)),
       q_blocks_(blocks(shape.q_len, q_block_)),
@@ -94,7 +95,7 @@ MatrixB FlashBackward::rows_b(const float* data, std::int64_t n, std::int64_t d)
 std::size_t FlashBackward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
-  const std::int64_t queries = shape.b * shape.h * shape.q_len;
+  const std::int64_t queries = shape.lse_dims().count();
   return (2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
          sink_gradient_.bytes() + bias_gradient_.bytes() + positions_.bytes() +
          SharedAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_) +
@@ -102,7 +103,7 @@ std::size_t FlashBackward::workspace_bytes() const {
 }
 
 void FlashBackward::allocate() {
-  const std::int64_t queries = shape.b * shape.h * shape.q_len;
+  const std::int64_t queries = shape.lse_dims().count();
   rows_ = Buffer((2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float));
   Carver pieces(rows_.as<float>());
   delta_ = pieces.take(queries);
@@ -136,7 +137,7 @@ FlashBackward::QueryBlocks FlashBackward::query_blocks(const Visibility& v, std:
                                                        std::int64_t keys) const {
   // Neither end of the keys that a block of queries sees falls from block to block, so the blocks
   // that see some of these keys are consecutive.
-  std::int64_t begin = v.queries(first).begin / q_block_, end = q_blocks_;
+  std::int64_t begin = v.queries(first).begin / q_block_, end = blocks(v.q_len(), q_block_);
   while (begin > 0 && keys_of(v, begin - 1).end > first) --begin;
   while (begin < end && keys_of(v, begin).end <= first) ++begin;
   while (begin < end && keys_of(v, end - 1).begin >= first + keys) --end;
@@ -147,7 +148,7 @@ FlashBackward::QueryBlocks FlashBackward::query_blocks(const Visibility& v, std:
 FlashBackward::QueryTile FlashBackward::query_tile(const Visibility& v, std::int64_t h,
                                                    std::int64_t block, std::int64_t first_key,
                                                    std::int64_t keys, bool count) const {
-  const std::int64_t first = block * q_block_, rows = std::min(q_block_, shape.q_len - first);
+  const std::int64_t first = block * q_block_, rows = std::min(q_block_, v.q_len() - first);
   const std::int64_t columns = std::min(keys, keys_of(v, block).end - first_key);
   QueryTile tile = {h, block, first, rows, columns, {v, first, rows, first_key, columns}};
   if (count) tile.pairs = computed_pairs(ops, tile.sees.seen(), rows, columns);
@@ -161,7 +162,7 @@ std::vector<std::string> FlashBackward::phases() const {
 }
 
 std::vector<std::size_t> FlashBackward::phase_bytes() const {
-  const std::int64_t queries = shape.b * shape.h * shape.q_len;
+  const std::int64_t queries = shape.lse_dims().count();
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   const std::size_t dscores = floats(ops.words(q_block_) * p_stride_);
   const std::size_t copies = pairs() ? 1 : 0;  // of operands that f32 does not need twice
@@ -194,7 +195,7 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
     const std::int64_t keys = std::min(kv_block_, v.kept().count() - first);
     return keys > 0 ? query_blocks(v, first, keys) : QueryBlocks{0, 0};
   });
-  const std::int64_t kv_heads = shape.b * shape.h_kv;
+  const std::int64_t kv_heads = static_cast<std::int64_t>(elements_.size()) * shape.h_kv;
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
@@ -207,7 +208,7 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
 #pragma omp for schedule(monotonic : dynamic, 1)
     for (std::int64_t i = 0; i < key_blocks() * kv_heads; ++i) {
       const std::int64_t kv_head = i / key_blocks(), block = i % key_blocks();
-      const std::int64_t b = kv_head / shape.h_kv;
+      const std::int64_t b = elements_[static_cast<std::size_t>(kv_head / shape.h_kv)];
       const Visibility& v = sees[static_cast<std::size_t>(b)];
       const std::int64_t keys = std::min(kv_block_, v.kept().count() - block * kv_block_);
       if (keys > 0)

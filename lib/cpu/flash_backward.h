@@ -102,15 +102,16 @@ class FlashBackward final : public AttentionPass {
   /// The keys that some row of a block of queries sees.
   KeyRange keys_of(const Visibility& v, std::int64_t q_block) const {
     const std::int64_t first = q_block * q_block_;
-    return v.keys(first, std::min(q_block_, shape.q_len - first));
+    return v.keys(first, std::min(q_block_, v.q_len() - first));
   }
   /// The blocks of queries that see some of the keys [first, first + keys).
   QueryBlocks query_blocks(const Visibility& v, std::int64_t first, std::int64_t keys) const;
   std::int64_t key_blocks() const { return blocks(shape.kv_len, kv_block_); }
   std::int64_t query_row(std::int64_t b, std::int64_t h, std::int64_t q) const {
-    return (b * shape.h + h) * shape.q_len + q;
+    return shape.lse_dims().index(b, h, q, 0);
   }
 
+  std::vector<std::int64_t> elements_;
   std::int64_t q_block_, kv_block_, q_blocks_;
   std::int64_t d_stride_, v_stride_, q_stride_, do_stride_, p_stride_;
   const TileOps& f32_ops_;  ///< for what is no product

@@ -14,7 +14,8 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
   for (std::int64_t block = 0; block < heads * q_blocks_; ++block) {
     const std::int64_t b = block / q_blocks_ / shape.h, h = block / q_blocks_ % shape.h;
     const std::int64_t first = block % q_blocks_ * q_block_;
-    const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+    const std::int64_t rows = std::min(q_block_, shape.q_len_of(b) - first);
+    if (rows <= 0) continue;
     const PhaseTimer timer(profile, thread, kRows,
                            convert(2 * rows * shape.d_v()) + touch(rows * (shape.d + 3)));
     const std::int64_t row = query_row(b, h, first);
@@ -41,11 +42,11 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
   }
 #pragma omp for schedule(static)
   for (std::int64_t i = 0; i < shape.b * shape.h_kv; ++i) {
-    const std::int64_t b = i / shape.h_kv;
-    if (sees[static_cast<std::size_t>(b)].kept().count() == shape.kv_len) continue;
+    const std::int64_t b = i / shape.h_kv, kv_len = shape.kv_len_of(b);
+    if (sees[static_cast<std::size_t>(b)].kept().count() == kv_len) continue;
     for (Tensor* gradient : {&io.out->dk, &io.out->dv})
       std::memset(row_of(*gradient, b, i % shape.h_kv, 0), 0,
-                  static_cast<std::size_t>(shape.kv_len * gradient->dims().d) * size_bytes(dtype));
+                  static_cast<std::size_t>(kv_len * gradient->dims().d) * size_bytes(dtype));
   }
 }
 
@@ -75,7 +76,8 @@ void FlashBackward::store_sums(const Operands& io, PhaseProfile* profile, int th
   for (std::int64_t i = 0; i < shape.b * shape.h * q_blocks_; ++i) {
     const std::int64_t b = i / q_blocks_ / shape.h, h = i / q_blocks_ % shape.h;
     const std::int64_t first = i % q_blocks_ * q_block_;
-    const std::int64_t rows = std::min(q_block_, shape.q_len - first);
+    const std::int64_t rows = std::min(q_block_, shape.q_len_of(b) - first);
+    if (rows <= 0) continue;
     const PhaseTimer timer(profile, thread, kStore, convert(rows * shape.d));
     for (std::int64_t q = first; q < first + rows; ++q)
       ops.row_store(dq_ + query_row(b, h, q) * dq_stride_, shape.d, static_cast<float>(scale),

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "cpu/online_softmax.h"
 #include "cpu/sink_gradient.h"
@@ -28,45 +29,66 @@ std::int64_t choose_keys(const Problem& p) {
   return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes, 16), 32, 256);
 }
 
-/// Four work items a thread, so that threads which finish early find more to do.
-std::int64_t choose_splits(const Shape& s, int threads) {
-  return std::clamp<std::int64_t>(blocks(4 * threads, s.b * s.h_kv), 1,
-                                  blocks(s.kv_len, kMinSplit));
+/// Keys of a split where no head has more of them: four work items a thread, so that threads which
+/// finish early find more to do.
+std::int64_t choose_split(const Shape& s, const std::vector<std::int64_t>& elements, int threads) {
+  std::int64_t keys = 0;
+  for (const std::int64_t b : elements) keys += s.h_kv * s.kv_len_of(b);
+  return std::max(kMinSplit, blocks(keys, 4 * threads));
+}
+
+std::int64_t most_queries(const Shape& s, const std::vector<std::int64_t>& elements) {
+  std::int64_t most = 0;
+  for (const std::int64_t b : elements) most = std::max(most, s.q_len_of(b));
+  return most;
 }
 
 }  // namespace
 
-bool FlashDecode::suits(const Shape& shape) { return shape.group() * shape.q_len <= kMaxRows; }
+bool FlashDecode::suits(const Shape& shape, std::int64_t b) {
+  return shape.group() * shape.q_len_of(b) <= kMaxRows;
+}
 
-FlashDecode::FlashDecode(const Problem& p, const Execution& e)
+FlashDecode::FlashDecode(const Problem& p, const Execution& e, std::vector<std::int64_t> elements)
     : AttentionPass(p, e),
-      rows_(shape.group() * shape.q_len),
+      elements_(std::move(elements)),
+      most_queries_(most_queries(shape, elements_)),
+      most_rows_(shape.group() * most_queries_),
       keys_(choose_keys(p)),
-      splits_(choose_splits(shape, threads)),
       d_stride_(tile_stride(shape.d)),
       o_stride_(tile_stride(shape.d_v())),
       s_stride_(tile_stride(keys_)),
       score_(p),
       positions_(p, ops),
-      bias_(p, e, shape.q_len, keys_, BiasTile::Keys::kKept),
-      share_(std::exp2(-std::ceil(std::log2(static_cast<float>(shape.kv_len))))) {}
+      bias_(p, e, most_queries_, keys_, BiasTile::Keys::kKept),
+      share_(std::exp2(-std::ceil(
+          std::log2(static_cast<float>(std::max<std::int64_t>(most_keys(shape, elements_), 1)))))) {
+  const std::int64_t split = choose_split(shape, elements_, threads);
+  for (const std::int64_t b : elements_)
+    for (std::int64_t h = 0; h < shape.h_kv; ++h) {
+      const std::int64_t splits = std::max<std::int64_t>(1, blocks(shape.kv_len_of(b), split));
+      heads_.push_back({b, h, static_cast<std::int64_t>(splits_.size()), splits});
+      for (std::int64_t i = 0; i < splits; ++i)
+        splits_.push_back({static_cast<std::int64_t>(heads_.size()) - 1, i});
+    }
+}
 
 FlashDecode::Tiles FlashDecode::carve(Carver& carver) const {
   Tiles t{};
-  t.q = carver.take(rows_ * d_stride_);
-  t.s = carver.take(rows_ * s_stride_);
+  t.q = carver.take(most_rows_ * d_stride_);
+  t.s = carver.take(most_rows_ * s_stride_);
   t.kv = carver.take(keys_ * std::max(d_stride_, o_stride_));
   t.bias = bias_.carve(carver);
   return t;
 }
 
-FlashDecode::Part FlashDecode::part(std::int64_t kv_head, std::int64_t split) {
-  const std::size_t size = floats(rows_ * o_stride_) + 2 * floats(rows_);
-  Carver pieces(parts_.as<float>() + static_cast<std::size_t>(kv_head * splits_ + split) * size);
+FlashDecode::Part FlashDecode::part(std::int64_t split) {
+  const std::size_t size = floats(most_rows_ * o_stride_) + 2 * floats(most_rows_);
+  Carver pieces(parts_.as<float>() + static_cast<std::size_t>(split) * size);
   Part p{};
-  p.o = pieces.take(rows_ * o_stride_);
-  p.max = pieces.take(rows_);
-  p.sum = pieces.take(rows_);
+  p.o = pieces.take(most_rows_ * o_stride_);
+  p.max = pieces.take(most_rows_);
+  p.sum = pieces.take(most_rows_);
   return p;
 }
 
@@ -81,11 +103,12 @@ std::vector<std::string> FlashDecode::phases() const {
 
 std::vector<std::size_t> FlashDecode::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
-  return {per_thread * (floats(rows_ * d_stride_) + floats(keys_ * std::max(d_stride_, o_stride_))),
-          per_thread * floats(rows_ * s_stride_),
-          positions_.bytes() + per_thread * floats(bias_.floats()), 0,
-          static_cast<std::size_t>(shape.b * shape.h_kv * splits_) *
-              (floats(rows_ * o_stride_) + 2 * floats(rows_)) * sizeof(float)};
+  return {
+      per_thread *
+          (floats(most_rows_ * d_stride_) + floats(keys_ * std::max(d_stride_, o_stride_))),
+      per_thread * floats(most_rows_ * s_stride_),
+      positions_.bytes() + per_thread * floats(bias_.floats()), 0,
+      splits_.size() * (floats(most_rows_ * o_stride_) + 2 * floats(most_rows_)) * sizeof(float)};
 }
 
 void FlashDecode::allocate() {
@@ -97,14 +120,16 @@ void FlashDecode::allocate() {
 }
 
 double FlashDecode::flop_executed(const std::vector<Visibility>& sees) const {
-  double keys = 0;
-  for (const Visibility& v : sees) keys += v.keys(0, shape.q_len).size();
-  return 2.0 * static_cast<double>((shape.d + shape.d_v()) * shape.h_kv * rows_) * keys;
+  double pairs = 0;
+  for (const std::int64_t b : elements_) {
+    const Visibility& v = sees[static_cast<std::size_t>(b)];
+    pairs += static_cast<double>(rows_of_head(b)) * v.keys(0, v.q_len()).size();
+  }
+  return 2.0 * static_cast<double>((shape.d + shape.d_v()) * shape.h_kv) * pairs;
 }
 
 void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
                       PhaseProfile* profile) {
-  const std::int64_t kv_heads = shape.b * shape.h_kv;
   positions_.load(sees);
 #pragma omp parallel num_threads(threads)
   {
@@ -112,21 +137,25 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
     Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
     const Tiles tiles = carve(carver);
 #pragma omp for schedule(dynamic, 1)
-    for (std::int64_t i = 0; i < kv_heads * splits_; ++i) {
-      const std::int64_t head = i / splits_, b = head / shape.h_kv;
-      const Visibility& v = sees[static_cast<std::size_t>(b)];
-      const KeyRange seen = v.keys(0, shape.q_len);  // by some row
-      const std::int64_t share = round_up(blocks(seen.size(), splits_), keys_);
-      const std::int64_t first = std::min<std::int64_t>(seen.end, seen.begin + i % splits_ * share);
+    for (std::size_t i = 0; i < splits_.size(); ++i) {
+      const Head& head = heads_[static_cast<std::size_t>(splits_[i].head)];
+      const Visibility& v = sees[static_cast<std::size_t>(head.b)];
+      const KeyRange seen = v.keys(0, v.q_len());  // by some row
+      const std::int64_t share = round_up(blocks(seen.size(), head.splits), keys_);
+      const std::int64_t first =
+          std::min<std::int64_t>(seen.end, seen.begin + splits_[i].number * share);
       const std::int64_t last = std::min<std::int64_t>(seen.end, first + share);
-      attend({&io, &v, b, head % shape.h_kv, first, last, profile, thread}, tiles,
-             part(head, i % splits_));
+      attend({&io, &v, head.b, head.kv_head, rows_of_head(head.b), first, last, profile, thread},
+             tiles, part(static_cast<std::int64_t>(i)));
     }
+    const auto rows = static_cast<std::int64_t>(heads_.size()) * most_rows_;
 #pragma omp for schedule(static)
-    for (std::int64_t i = 0; i < kv_heads * rows_; ++i) {
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const Head& head = heads_[static_cast<std::size_t>(i / most_rows_)];
+      if (i % most_rows_ >= rows_of_head(head.b)) continue;
       const PhaseTimer timer(profile, thread, kCombine,
-                             touch(splits_ * shape.d_v()) + convert(shape.d_v()));
-      combine(io, i / rows_, i % rows_);
+                             touch(head.splits * shape.d_v()) + convert(shape.d_v()));
+      combine(io, head, i % most_rows_);
     }
   }
 }
@@ -147,12 +176,12 @@ RowSource FlashDecode::whole_vectors(const RowSource& rows, const Item& item, st
 }
 
 /// FLOP and bytes of a product of [rows, d] (Q or O) with `keys` rows of K or V read in place.
-PhaseCost FlashDecode::product_in_place(const RowSource& source, std::int64_t keys,
-                                        std::int64_t d) const {
+PhaseCost FlashDecode::product_in_place(const RowSource& source, const Item& item,
+                                        std::int64_t keys, std::int64_t d) const {
   const auto elements = static_cast<double>(keys * d);
-  return PhaseCost{2 * static_cast<double>(rows_) * elements,
+  return PhaseCost{2 * static_cast<double>(item.rows) * elements,
                    elements * static_cast<double>(size_bytes(source.dtype))} +
-         touch(rows_ * d);
+         touch(item.rows * d);
 }
 
 /// Fetches the block that begins with kept key `first` while another one is computed with.
@@ -169,31 +198,31 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
   const Operands& io = *item.io;
   {
     const PhaseTimer timer(item.profile, item.thread, kLoad,
-                           convert(rows_ * shape.d) + touch(rows_ * shape.d_v()));
+                           convert(item.rows * shape.d) + touch(item.rows * shape.d_v()));
     // The heads of a group lie next to each other, so that their queries are consecutive rows.
-    ops.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), rows_, shape.d,
+    ops.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), item.rows, shape.d,
                   score_.sign, t.q, d_stride_);
-    std::fill_n(part.o, rows_ * o_stride_, 0.0f);
-    std::fill_n(part.max, rows_, -kInf);
-    std::fill_n(part.sum, rows_, 0.0f);
+    std::fill_n(part.o, item.rows * o_stride_, 0.0f);
+    std::fill_n(part.max, item.rows, -kInf);
+    std::fill_n(part.sum, item.rows, 0.0f);
   }
   KeyRange seen[kMaxRows];
-  for (std::int64_t q = 0; q < shape.q_len; ++q) seen[q] = item.sees->keys(q);
+  for (std::int64_t q = 0; q < item.sees->q_len(); ++q) seen[q] = item.sees->keys(q);
   for (std::int64_t first = item.first_key; first < item.last_key; first += keys_) {
     const std::int64_t keys = std::min(keys_, item.last_key - first);
     const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, shape.d, t.kv);
     {
       const PhaseTimer timer(item.profile, item.thread, kScores,
-                             product_in_place(k, keys, shape.d) + touch(rows_ * keys));
-      ops.dots(rows_, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
+                             product_in_place(k, item, keys, shape.d) + touch(item.rows * keys));
+      ops.dots(item.rows, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
                prefetch(io.in->v, item, first));
     }
     softmax(item, t, part, seen, first, keys);
     const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, shape.d_v(), t.kv);
     const PhaseTimer timer(
         item.profile, item.thread, kAccumulate,
-        product_in_place(v, keys, shape.d_v()) + touch(rows_ * (keys + shape.d_v())));
-    ops.add_rows(rows_, keys, shape.d_v(), {t.s, s_stride_, 1}, v, {part.o, o_stride_},
+        product_in_place(v, item, keys, shape.d_v()) + touch(item.rows * (keys + shape.d_v())));
+    ops.add_rows(item.rows, keys, shape.d_v(), {t.s, s_stride_, 1}, v, {part.o, o_stride_},
                  prefetch(io.in->k, item, first + keys_));
   }
 }
@@ -203,15 +232,15 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
 void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, const KeyRange* seen,
                           std::int64_t first, std::int64_t keys) const {
   const PhaseTimer timer(item.profile, item.thread, kSoftmax,
-                         touch(2 * rows_ * keys) + bias_.cost(rows_, keys));
+                         touch(2 * item.rows * keys) + bias_.cost(item.rows, keys));
   for (std::int64_t g = 0; g < shape.group(); ++g) {
     const Inputs& in = *item.io->in;
     const std::int64_t h = item.kv_head * shape.group() + g;
-    const BiasRows bias = bias_.load(in, item.b, h, 0, shape.q_len,
+    const BiasRows bias = bias_.load(in, item.b, h, 0, item.sees->q_len(),
                                      item.sees->kept().rows().from(first), keys, t.bias);
     const ScoreRow score = score_.row(in, item.b, h, 0, positions_.of(item.b, first), bias);
-    for (std::int64_t q = 0; q < shape.q_len; ++q) {
-      const std::int64_t r = g * shape.q_len + q;
+    for (std::int64_t q = 0; q < item.sees->q_len(); ++q) {
+      const std::int64_t r = g * item.sees->q_len() + q;
       const TileColumns columns = columns_of(seen[q], first, keys);
       absorb_row(
           ops,
@@ -224,17 +253,17 @@ void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, co
 
 /// The splits of one row, weighted by 2^(factor·(their max - the largest max)); O and LSE are
 /// written.
-void FlashDecode::combine(const Operands& io, std::int64_t kv_head, std::int64_t row) {
-  const std::int64_t b = kv_head / shape.h_kv;
-  const std::int64_t h = kv_head % shape.h_kv * shape.group() + row / shape.q_len;
-  const std::int64_t q = row % shape.q_len;
+void FlashDecode::combine(const Operands& io, const Head& head, std::int64_t row) {
+  const std::int64_t q_len = shape.q_len_of(head.b), q = row % q_len;
+  const std::int64_t h = head.kv_head * shape.group() + row / q_len;
+  const auto part_of = [&](std::int64_t split) { return part(head.first_split + split); };
   float max = -kInf;
-  for (std::int64_t i = 0; i < splits_; ++i) max = std::max(max, part(kv_head, i).max[row]);
-  const Part total = part(kv_head, 0);
+  for (std::int64_t i = 0; i < head.splits; ++i) max = std::max(max, part_of(i).max[row]);
+  const Part total = part_of(0);
   float* o = total.o + row * o_stride_;
   float sum = 0;
-  for (std::int64_t i = 0; i < splits_; ++i) {
-    const Part p = part(kv_head, i);
+  for (std::int64_t i = 0; i < head.splits; ++i) {
+    const Part p = part_of(i);
     if (p.sum[row] == 0.0f) continue;  // it saw nothing
     const float weight = std::exp2((p.max[row] - max) * score_.factor);
     sum += weight * p.sum[row];
@@ -244,9 +273,9 @@ void FlashDecode::combine(const Operands& io, std::int64_t kv_head, std::int64_t
   Outputs& out = *io.out;
   const float* sink = sink_of(*io.in, h);
   const RowEnd end = sum == 0.0f ? RowEnd::empty(sink) : score_.end_of_row(max, sum, sink);
-  out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] = end.lse;
+  out.lse.as<float>()[out.lse.dims().index(head.b, h, q, 0)] = end.lse;
   const float factor = end.normalise(ops, o, shape.d_v(), share_);
-  ops.row_store(o, shape.d_v(), factor, dtype, row_of(out.o, b, h, q));
+  ops.row_store(o, shape.d_v(), factor, dtype, row_of(out.o, head.b, h, q));
 }
 
 }  // namespace flashbench::cpu

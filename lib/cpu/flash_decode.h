@@ -15,10 +15,11 @@ namespace flashbench::cpu {
 /// combines their partial results by their maxima (Flash-Decoding).
 class FlashDecode final : public AttentionPass {
  public:
-  FlashDecode(const Problem& p, const Execution& e);
+  /// `elements`: the batch elements that it works on, in the order in which they are begun.
+  FlashDecode(const Problem& p, const Execution& e, std::vector<std::int64_t> elements);
 
-  /// Is this the better forward for the problem?
-  static bool suits(const Shape& shape);
+  /// Is this the better forward for a batch element?
+  static bool suits(const Shape& shape, std::int64_t b);
 
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
@@ -44,25 +45,38 @@ class FlashDecode final : public AttentionPass {
   struct Item {
     const Operands* io;
     const Visibility* sees;
-    std::int64_t b, kv_head, first_key, last_key;
+    std::int64_t b, kv_head;
+    std::int64_t rows;  ///< query heads of a group x queries
+    std::int64_t first_key, last_key;
     PhaseProfile* profile;
     int thread;
   };
+  /// A K/V head of a batch element, its keys in so many splits.
+  struct Head {
+    std::int64_t b, kv_head, first_split, splits;
+  };
+  struct Split {
+    std::int64_t head, number;
+  };
   Tiles carve(Carver& carver) const;
-  Part part(std::int64_t kv_head, std::int64_t split);
+  Part part(std::int64_t split);
+  std::int64_t rows_of_head(std::int64_t b) const { return shape.group() * shape.q_len_of(b); }
   void attend(const Item& item, const Tiles& t, const Part& part) const;
   RowSource source(const Tensor& tensor, const Item& item, std::int64_t first) const;
   RowSource whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
                           std::int64_t d, float* tile) const;
-  PhaseCost product_in_place(const RowSource& source, std::int64_t keys, std::int64_t d) const;
+  PhaseCost product_in_place(const RowSource& source, const Item& item, std::int64_t keys,
+                             std::int64_t d) const;
   Prefetch prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const;
   void softmax(const Item& item, const Tiles& t, const Part& part, const KeyRange* seen,
                std::int64_t first, std::int64_t keys) const;
-  void combine(const Operands& io, std::int64_t kv_head, std::int64_t row);
+  void combine(const Operands& io, const Head& head, std::int64_t row);
 
-  std::int64_t rows_;  ///< query heads of a group x queries
-  std::int64_t keys_;  ///< of a block
-  std::int64_t splits_;
+  std::vector<std::int64_t> elements_;
+  std::int64_t most_queries_, most_rows_;  ///< of one of them, of one of their K/V heads
+  std::int64_t keys_;                      ///< of a block
+  std::vector<Head> heads_;
+  std::vector<Split> splits_;
   std::int64_t d_stride_, o_stride_, s_stride_;
   ScoreFactor score_;
   KeyPositions positions_;

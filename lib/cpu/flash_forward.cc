@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "cpu/caches.h"
 #include "cpu/online_softmax.h"
@@ -46,7 +47,7 @@ std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
   const auto bytes_per_query = floats_per_query * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t fits = static_cast<std::int64_t>(l2_cache_bytes()) / 2 / bytes_per_query;
   const std::int64_t largest = std::clamp(fits / row_group * row_group, kMinQBlock, kMaxQBlock);
-  const std::int64_t per_thread = blocks(s.b * s.h * s.q_len, 4 * threads);
+  const std::int64_t per_thread = blocks(s.h * s.queries(), 4 * threads);
   const std::int64_t block = std::clamp<std::int64_t>(per_thread, ops.rows, largest);
   return std::min(round_up(block, ops.rows), round_up(s.q_len, ops.rows));
 }
@@ -65,8 +66,10 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, RowMaxima* maxi
     : FlashForward(p, e, tile_ops(e.isa, p.dtype), maxima) {}
 
 FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& operations,
-                           RowMaxima* maxima)
+                           RowMaxima* maxima, std::vector<std::int64_t> elements)
     : AttentionPass(p, e, operations),
+      elements_(std::move(elements)),
+      most_keys_(most_keys(shape, elements_)),
       q_block_(choose_q_block(shape, ops, threads)),
       kv_block_(choose_kv_block(shape, ops)),
       row_group_(std::min(round_up(blocks_of(shape).row_group, ops.rows), q_block_)),
@@ -75,14 +78,22 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       s_stride_(tile_stride(kv_block_)),
       k_key_(ops.words(shape.d)),
       v_key_(round_up(shape.d_v(), ops.cols) / ops.per_word),
-      k_floats_(round_up(shape.kv_len, ops.cols) * k_key_),
-      v_floats_(round_up(shape.kv_len, ops.per_word) * v_key_),
+      k_floats_(round_up(most_keys_, ops.cols) * k_key_),
+      v_floats_(round_up(most_keys_, ops.per_word) * v_key_),
       score_(p),
       positions_(p, ops),
       bias_(p, e, row_group_, kv_block_, BiasTile::Keys::kKept),
       maxima_(maxima),
-      pipeline_(shape.b * shape.h_kv, blocks(shape.kv_len, kv_block_),
-                shape.group() * blocks(shape.q_len, q_block_), threads) {}
+      pipeline_(heads(), threads) {}
+
+std::vector<HeadPipeline::Head> FlashForward::heads() const {
+  std::vector<HeadPipeline::Head> all;
+  for (const std::int64_t b : elements_)
+    all.insert(all.end(), static_cast<std::size_t>(shape.h_kv),
+               {blocks(shape.kv_len_of(b), kv_block_),
+                shape.group() * blocks(shape.q_len_of(b), q_block_)});
+  return all;
+}
 
 FlashForward::Tiles FlashForward::carve(Carver& carver) const {
   Tiles t{};
@@ -115,13 +126,15 @@ void FlashForward::allocate() {
 
 double FlashForward::flop_executed(const std::vector<Visibility>& sees) const {
   double products = 0;
-  for (const Visibility& v : sees)
-    for (std::int64_t block = 0; block < shape.q_len; block += q_block_)
-      for_tiles(v, block, std::min(q_block_, shape.q_len - block), true,
+  for (const std::int64_t b : elements_) {
+    const Visibility& v = sees[static_cast<std::size_t>(b)];
+    for (std::int64_t block = 0; block < v.q_len(); block += q_block_)
+      for_tiles(v, block, std::min(q_block_, v.q_len() - block), true,
                 [&](std::int64_t, std::int64_t, const KeyTile& tile) {
                   products += static_cast<double>(shape.d * tile.pairs.elements +
                                                   shape.d_v() * tile.pairs.by_row);
                 });
+  }
   return 2.0 * static_cast<double>(shape.h) * products;
 }
 
@@ -143,7 +156,7 @@ std::vector<std::size_t> FlashForward::phase_bytes() const {
 
 void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
                        PhaseProfile* profile) {
-  const std::int64_t q_blocks = blocks(shape.q_len, q_block_), group = shape.group();
+  const std::int64_t group = shape.group();
   positions_.load(sees);
   pipeline_.start();
 #pragma omp parallel num_threads(threads)
@@ -151,20 +164,25 @@ void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
     const int thread = omp_get_thread_num();
     Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
     const Tiles tiles = carve(carver);
+    const auto element_of = [&](std::int64_t kv_head) {
+      return elements_[static_cast<std::size_t>(kv_head / shape.h_kv)];
+    };
     const auto item = [&](std::int64_t kv_head, std::int64_t h, std::int64_t first_query) {
-      const std::int64_t b = kv_head / shape.h_kv;
+      const std::int64_t b = element_of(kv_head);
       float* k_panels =
           packed_.as<float>() + static_cast<std::size_t>(kv_head % pipeline_.slots()) *
                                     (floats(k_floats_) + floats(v_floats_));
       return Item{&io,         &sees[static_cast<std::size_t>(b)],
                   b,           kv_head % shape.h_kv * group + h,
-                  first_query, std::min(q_block_, shape.q_len - first_query),
+                  first_query, std::min(q_block_, shape.q_len_of(b) - first_query),
                   k_panels,    k_panels + floats(k_floats_),
                   profile,     thread};
     };
     pipeline_.work([&](std::int64_t kv_head,
                        std::int64_t chunk) { pack(item(kv_head, 0, 0), chunk * kv_block_); },
                    [&](std::int64_t kv_head, std::int64_t i) {
+                     const std::int64_t q_blocks =
+                         blocks(shape.q_len_of(element_of(kv_head)), q_block_);
                      // The last block first: under a causal mask it sees the most keys, and short
                      // items at the end even out what the threads have left.
                      attend(item(kv_head, i % group, (q_blocks - 1 - i / group) * q_block_), tiles);
@@ -195,7 +213,7 @@ void FlashForward::attend(Item item, const Tiles& t) const {
   stream_keys(item, t);
   if (overflowed(item, t) || (score_.first_keys_mislead() && underflowed(item, t))) {
     // Less than 1 with one key, too: that is what keeps compute_p from guessing.
-    const auto keys = static_cast<float>(std::max<std::int64_t>(shape.kv_len, 2));
+    const auto keys = static_cast<float>(std::max<std::int64_t>(item.sees->kv_len(), 2));
     item.share = std::exp2(-std::ceil(std::log2(keys)));
     stream_keys(item, t);
   }

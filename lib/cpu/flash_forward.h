@@ -17,7 +17,11 @@ class FlashForward final : public AttentionPass {
   /// `maxima`: where to keep what a backward needs; null where none follows.
   FlashForward(const Problem& p, const Execution& e, RowMaxima* maxima = nullptr);
   /// With the operations of any table: f32 words, or pairs of bf16.
-  FlashForward(const Problem& p, const Execution& e, const TileOps& operations, RowMaxima* maxima);
+  FlashForward(const Problem& p, const Execution& e, const TileOps& operations, RowMaxima* maxima)
+      : FlashForward(p, e, operations, maxima, elements_with_queries(p.shape)) {}
+  /// `elements`: the batch elements that it works on, in the order in which they are begun.
+  FlashForward(const Problem& p, const Execution& e, const TileOps& operations, RowMaxima* maxima,
+               std::vector<std::int64_t> elements);
 
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;
@@ -57,6 +61,7 @@ class FlashForward final : public AttentionPass {
     ComputedPairs pairs = {};  ///< where a profile or a count of FLOP asks for them
   };
 
+  std::vector<HeadPipeline::Head> heads() const;
   Tiles carve(Carver& carver) const;
   std::int64_t block_start(KeyRange keys) const;
   template <typename Visit>
@@ -80,6 +85,8 @@ class FlashForward final : public AttentionPass {
                     const KeyTile& tile) const;
   void finish(const Item& item, const Tiles& t) const;
 
+  std::vector<std::int64_t> elements_;
+  std::int64_t most_keys_;  ///< that one of them has
   std::int64_t q_block_, kv_block_, row_group_;
   std::int64_t q_stride_, o_stride_, s_stride_;
   std::int64_t k_key_, v_key_;        ///< words that a key takes in the panels of K, of V

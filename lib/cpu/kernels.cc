@@ -6,19 +6,30 @@
 #include "cpu/flash_decode.h"
 #include "cpu/flash_forward.h"
 #include "cpu/normal.h"
+#include "kernel/by_sequence.h"
 
 namespace flashbench::cpu {
 namespace {
 
-/// A forward and, where the problem wants gradients, a backward driver.
+/// The drivers of a forward, each for some of the batch elements, and, where the problem wants
+/// gradients, one of a backward.
 struct Drivers {
   std::unique_ptr<RowMaxima> maxima;  ///< from the one to the other; null where they share none
-  std::unique_ptr<AttentionPass> forward, backward;
+  std::vector<std::unique_ptr<AttentionPass>> forward;
+  std::unique_ptr<AttentionPass> backward;
 
   template <typename F>
   void each(F&& f) const {
-    f(*forward);
+    for (const auto& one : forward) f(*one);
     if (backward) f(*backward);
+  }
+  /// Those of a pass, in order.
+  std::vector<AttentionPass*> of(Pass pass) const {
+    std::vector<AttentionPass*> drivers;
+    if (pass != Pass::kBackward)
+      for (const auto& one : forward) drivers.push_back(one.get());
+    if (pass != Pass::kForward) drivers.push_back(backward.get());
+    return drivers;
   }
 };
 
@@ -29,13 +40,18 @@ Drivers make_flash(const Problem& p, const Execution& e) {
   // A backward's products are those of FlashForward to the last bit; FlashDecode sums differently.
   if (p.needs_gradients()) {
     drivers.maxima = std::make_unique<RowMaxima>();
-    drivers.forward = std::make_unique<FlashForward>(p, e, drivers.maxima.get());
+    drivers.forward.push_back(std::make_unique<FlashForward>(p, e, drivers.maxima.get()));
     drivers.backward = std::make_unique<FlashBackward>(p, e, *drivers.maxima);
-  } else if (FlashDecode::suits(p.shape)) {
-    drivers.forward = std::make_unique<FlashDecode>(p, e);
-  } else {
-    drivers.forward = std::make_unique<FlashForward>(p, e);
+    return drivers;
   }
+  std::vector<std::int64_t> of_many_queries, of_few;
+  for (const std::int64_t b : elements_with_queries(p.shape))
+    (FlashDecode::suits(p.shape, b) ? of_few : of_many_queries).push_back(b);
+  if (!of_many_queries.empty())
+    drivers.forward.push_back(std::make_unique<FlashForward>(p, e, tile_ops(e.isa, p.dtype),
+                                                             nullptr, std::move(of_many_queries)));
+  if (!of_few.empty())
+    drivers.forward.push_back(std::make_unique<FlashDecode>(p, e, std::move(of_few)));
   return drivers;
 }
 
@@ -43,8 +59,10 @@ Drivers make_normal(const Problem& p, const Execution& e) {
   // The backward reads P in f32.
   const TileOps& operations = p.needs_gradients() ? tile_ops(e.isa) : tile_ops(e.isa, p.dtype);
   auto forward = std::make_unique<NormalForward>(p, e, operations);
-  auto backward = p.needs_gradients() ? std::make_unique<NormalBackward>(p, e, *forward) : nullptr;
-  return {nullptr, std::move(forward), std::move(backward)};
+  Drivers drivers;
+  if (p.needs_gradients()) drivers.backward = std::make_unique<NormalBackward>(p, e, *forward);
+  drivers.forward.push_back(std::move(forward));
+  return drivers;
 }
 
 /// Bytes of the drivers, of what they share, and of the tables of kept keys.
@@ -68,7 +86,8 @@ class CpuPlan final : public Plan {
   }
 
   void prepare(const Operands& io) override {
-    if (problem_.pass == Pass::kBackward) drivers_.forward->run(io, sees_, nullptr);
+    if (problem_.pass != Pass::kBackward) return;
+    for (AttentionPass* d : drivers_.of(Pass::kForward)) d->run(io, sees_, nullptr);
   }
 
   void launch(const Operands& io) override {
@@ -102,12 +121,7 @@ class CpuPlan final : public Plan {
   }
 
  private:
-  std::vector<AttentionPass*> timed() const {
-    std::vector<AttentionPass*> drivers;
-    if (problem_.pass != Pass::kBackward) drivers.push_back(drivers_.forward.get());
-    if (problem_.pass != Pass::kForward) drivers.push_back(drivers_.backward.get());
-    return drivers;
-  }
+  std::vector<AttentionPass*> timed() const { return drivers_.of(problem_.pass); }
 
   Problem problem_;
   int threads_;
@@ -117,34 +131,46 @@ class CpuPlan final : public Plan {
 
 class CpuKernel final : public Kernel {
  public:
-  CpuKernel(KernelInfo info, MakeDrivers make) : info_(std::move(info)), make_(make) {}
+  /// How it computes a ragged batch: as one list of work, or one sequence after the other.
+  enum class RaggedBatch { kAtOnce, kBySequence };
+
+  CpuKernel(KernelInfo info, MakeDrivers make, RaggedBatch ragged)
+      : info_(std::move(info)), make_(make), ragged_(ragged) {}
 
   const KernelInfo& info() const override { return info_; }
 
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
                          Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kBias,
-                         Feature::kBiasGradient, Feature::kValueDim},
+                         Feature::kBiasGradient, Feature::kRagged, Feature::kValueDim},
             .dtypes = dtypes_of(CpuElements{}),
             .max_d = kMaxHeadDim};
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
-    return workspace_of(make_(p, e), p);
+    const auto bytes = [&](const Problem& one) { return workspace_of(make_(one, e), one); };
+    if (!by_sequence(p)) return bytes(p);
+    return sum_over_plans(p, SharedPlans::kYes, bytes);
   }
 
   double predicted_flop(const Problem& p, const Execution& e) const override {
-    const auto sees = visibilities({}, p);
-    const Drivers drivers = make_(p, e);
-    double flop = 0;
-    if (p.pass != Pass::kBackward) flop += drivers.forward->flop_executed(sees);
-    if (p.pass != Pass::kForward) flop += drivers.backward->flop_executed(sees);
-    return flop;
+    const auto flop = [&](const Problem& one) {
+      const auto sees = visibilities({}, one);
+      const Drivers drivers = make_(one, e);
+      double sum = 0;
+      for (const AttentionPass* d : drivers.of(one.pass)) sum += d->flop_executed(sees);
+      return sum;
+    };
+    return by_sequence(p) ? sum_over_sequences(p, flop) : flop(p);
   }
 
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                              const Inputs& in) const override {
-    return std::make_unique<CpuPlan>(p, e, in, make_(p, e));
+    const auto plan = [this, e](const Problem& one, const Inputs& in_of_one) {
+      return std::make_unique<CpuPlan>(one, e, in_of_one, make_(one, e));
+    };
+    if (by_sequence(p)) return plan_by_sequence(p, in, SharedPlans::kYes, plan);
+    return plan(p, in);
   }
 
  private:
@@ -153,8 +179,13 @@ class CpuKernel final : public Kernel {
     return std::nullopt;
   }
 
+  bool by_sequence(const Problem& p) const {
+    return ragged_ == RaggedBatch::kBySequence && p.shape.sequences != nullptr;
+  }
+
   KernelInfo info_;
   MakeDrivers make_;
+  RaggedBatch ragged_;
 };
 
 }  // namespace
@@ -163,11 +194,11 @@ const std::vector<const Kernel*>& kernels() {
   static const CpuKernel flash(
       {"cpu_flash", AttentionType::kFlash,
        "tiled, online softmax (FlashAttention-2, Algorithms 1 and 2); Highway SIMD, OpenMP"},
-      make_flash);
+      make_flash, CpuKernel::RaggedBatch::kAtOnce);
   static const CpuKernel normal(
       {"cpu_normal", AttentionType::kNormal,
        "materialises S for all heads; the same tile products as cpu_flash"},
-      make_normal);
+      make_normal, CpuKernel::RaggedBatch::kBySequence);
   static const std::vector<const Kernel*> all = {&flash, &normal};
   return all;
 }

@@ -18,8 +18,7 @@ class SinkGradient {
 
   bool wanted() const { return wanted_; }
   std::size_t bytes() const {
-    return wanted_ ? static_cast<std::size_t>(shape_.b * shape_.h * shape_.q_len) * sizeof(double)
-                   : 0;
+    return wanted_ ? static_cast<std::size_t>(shape_.lse_dims().count()) * sizeof(double) : 0;
   }
   void allocate() { terms_ = Buffer(bytes()); }
   /// `row`: of [b, h, q_len]; `share`: the sink's of its softmax.
@@ -31,8 +30,8 @@ class SinkGradient {
     for (std::int64_t h = 0; h < shape_.h; ++h) {
       double sum = 0;
       for (std::int64_t b = 0; b < shape_.b; ++b) {
-        const double* of_head = terms_.as<double>() + (b * shape_.h + h) * shape_.q_len;
-        for (std::int64_t q = 0; q < shape_.q_len; ++q) sum += of_head[q];
+        const double* of_head = terms_.as<double>() + shape_.lse_dims().index(b, h, 0, 0);
+        for (std::int64_t q = 0; q < shape_.q_len_of(b); ++q) sum += of_head[q];
       }
       dsinks.as<float>()[h] = static_cast<float>(sum);
     }

@@ -12,6 +12,7 @@
 #include "cuda/plan.h"
 #include "cuda/probe/peak_probe.h"
 #include "cuda/route.h"
+#include "kernel/by_sequence.h"
 #include "system/error.h"
 
 namespace flashbench::cuda {
@@ -49,14 +50,21 @@ class CudaKernel final : public Kernel {
   }
 
   double predicted_flop(const Problem& p, const Execution&) const override {
-    return flop_executed(family_, p, visibilities({}, p));
+    const auto flop = [this](const Problem& one) {
+      return flop_executed(family_, one, visibilities({}, one));
+    };
+    return p.shape.sequences != nullptr ? sum_over_sequences(p, flop) : flop(p);
   }
 
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                              const Inputs& in) const override {
     Device& on = device(e.device);
     on.begin_orders(e.order_seed);
-    return make_plan(on, family_, p, in);
+    const auto plan = [this, &on](const Problem& one, const Inputs& in_of_one) {
+      return make_plan(on, family_, one, in_of_one);
+    };
+    if (p.shape.sequences != nullptr) return plan_by_sequence(p, in, SharedPlans::kNo, plan);
+    return plan(p, in);
   }
 
  private:
@@ -69,7 +77,14 @@ class CudaKernel final : public Kernel {
   }
 
   DeviceNeed need(const Problem& p, const Device& on) const {
-    return device_need(family_, p, on.product_scratch_bytes(), on.info());
+    if (p.shape.sequences == nullptr)
+      return device_need(family_, p, on.product_scratch_bytes(), on.info());
+    DeviceNeed all;
+    all.tensors = sum_over_plans(p, SharedPlans::kNo,
+                                 [&](const Problem& one) { return need(one, on).tensors; });
+    all.workspace = sum_over_plans(p, SharedPlans::kNo,
+                                   [&](const Problem& one) { return need(one, on).workspace; });
+    return all;
   }
 
   std::optional<Rejection> rejects_on(Device& on, const Problem& p, const Execution& e) const {

@@ -13,6 +13,8 @@ namespace flashbench::data {
 enum class OtherElement {
   kU8,    ///< of a mask
   kBool,  ///< of a mask, one byte each
+  kI32,   ///< of lengths
+  kI64,   ///< likewise
   kUnread
 };
 
@@ -24,21 +26,24 @@ constexpr std::optional<Dtype> dtype_of(const Element& e) {
   return dtype != nullptr ? std::optional(*dtype) : std::nullopt;
 }
 
-/// How files spell the elements of a mask.
-struct MaskElement {
+/// How files spell them.
+struct OtherElementRow {
   OtherElement element;
   std::string_view safetensors, npy;
+  std::size_t bytes;
 };
-inline constexpr MaskElement kMaskElements[] = {{OtherElement::kU8, "U8", "|u1"},
-                                                {OtherElement::kBool, "BOOL", "|b1"}};
+inline constexpr OtherElementRow kOtherElements[] = {{OtherElement::kU8, "U8", "|u1", 1},
+                                                     {OtherElement::kBool, "BOOL", "|b1", 1},
+                                                     {OtherElement::kI32, "I32", "<i4", 4},
+                                                     {OtherElement::kI64, "I64", "<i8", 8}};
 
 constexpr bool is_mask(const Element& e) {
-  for (const MaskElement& mask : kMaskElements)
-    if (e == Element(mask.element)) return true;
-  return false;
+  return e == Element(OtherElement::kU8) || e == Element(OtherElement::kBool);
 }
 
 constexpr std::size_t element_bytes(const Element& e) {
+  for (const OtherElementRow& other : kOtherElements)
+    if (e == Element(other.element)) return other.bytes;
   const std::optional<Dtype> dtype = dtype_of(e);
   return dtype ? size_bytes(*dtype) : 1;
 }

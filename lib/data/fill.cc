@@ -125,7 +125,7 @@ void enlarge(T* x, std::int64_t count, std::int64_t first, std::int64_t run, std
 template <typename T>
 void add_outliers(T* x, const Dims& dims, Values values, TensorId id) {
   if (id != TensorId::kK && id != TensorId::kV) return;
-  const std::int64_t d = dims.d, count = dims.b * dims.h * dims.rows * d;
+  const std::int64_t d = dims.d, count = dims.count();
   const bool key = id == TensorId::kK;
   if (values == Values::kOutlierChannel) enlarge(x, count, d / 3, 1, d, key ? 8.0f : 256.0f);
   if (values == Values::kOutlierRows) enlarge(x, count, 0, d, 16 * d, key ? 8.0f : 64.0f);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <set>
 
@@ -91,8 +92,25 @@ BundleExtras bundle_extras(const InputFiles& files, const std::vector<std::strin
           .d_o = has(files.do_name, defaults.do_name, "do"),
           .sinks = has(files.sinks_name, defaults.sinks_name, "sinks"),
           .alibi = has(files.alibi_name, defaults.alibi_name, "alibi"),
-          .bias = has(files.bias_name, defaults.bias_name, "bias")};
+          .bias = has(files.bias_name, defaults.bias_name, "bias"),
+          .ragged = file->find(kFirstQueryName) != nullptr};
 }
+
+namespace {
+
+void locate_sequences(const std::shared_ptr<const TensorFile>& file, LocatedInputs& found) {
+  const StoredTensor* queries = file->find(kFirstQueryName);
+  if (queries == nullptr)
+    throw UsageError(fmt::format(
+        "{}: no tensor {}; it holds {}; lengths of sequences are in a .safetensors file, "
+        "{} and, where keys are another number, {}",
+        escape(file->path()), quote(kFirstQueryName), file->names(), quote(kFirstQueryName),
+        quote(kFirstKeyName)));
+  found.first_query = {file, *queries};
+  if (const StoredTensor* keys = file->find(kFirstKeyName)) found.first_key = {file, *keys};
+}
+
+}  // namespace
 
 LocatedInputs locate(const Problem& p, OpenFiles& open) {
   check_combination(p);
@@ -113,6 +131,8 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
   if (p.alibi == Alibi::kFile) found.alibi = find(f.alibi, f.alibi_name, "alibi");
   if (p.bias == Bias::kFile) found.bias = find(f.bias, f.bias_name, "bias");
   if (p.sinks == Sinks::kFile) found.sinks = find(f.sinks, f.sinks_name, "sinks");
+  if (p.ragged == Ragged::kFile)
+    locate_sequences(f.ragged.empty() ? bundle : open.open(f.ragged), found);
   return found;
 }
 
@@ -121,7 +141,7 @@ namespace {
 using Names = std::set<std::string, std::less<>>;
 
 /// What is read from one of the files, or may be: results may lie beside inputs.
-Names used_names(const InputFiles& f, const std::string& path) {
+Names used_names(const InputFiles& f, const std::string& path, bool ragged = true) {
   const OutputNames r;
   Names names = {r.o, r.lse, r.dq, r.dk, r.dv, r.dsinks, r.dbias};
   for (const auto& [own, name] :
@@ -130,6 +150,8 @@ Names used_names(const InputFiles& f, const std::string& path) {
         std::pair(&f.sinks, &f.sinks_name), std::pair(&f.alibi, &f.alibi_name),
         std::pair(&f.bias, &f.bias_name)})
     if (path == *own || (path == f.bundle && own->empty())) names.insert(*name);
+  if (ragged && (path == f.ragged || (path == f.bundle && f.ragged.empty())))
+    names.insert({kFirstQueryName, kFirstKeyName});
   return names;
 }
 
@@ -153,12 +175,12 @@ std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
   std::vector<std::string> lines;
   std::set<std::string_view> seen = {""};
   for (const std::string* path :
-       {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask, &f.sinks, &f.alibi, &f.bias}) {
+       {&f.bundle, &f.q, &f.k, &f.v, &f.d_o, &f.mask, &f.sinks, &f.alibi, &f.bias, &f.ragged}) {
     if (!seen.insert(*path).second) continue;
     const std::shared_ptr<const TensorFile> file = open.open(*path);
     // A file given for one tensor may hold it under any name.
     if (path != &f.bundle && file->tensors().size() == 1) continue;
-    add_unused(lines, *file, used_names(f, *path));
+    add_unused(lines, *file, used_names(f, *path, p.ragged == Ragged::kFile));
   }
   return lines;
 }
@@ -168,8 +190,8 @@ std::vector<std::string> unused_tensors(const std::string& results, const InputF
   InputFiles all = files;
   all.bundle = results;
   // Inputs may lie beside results, wherever they were read from.
-  for (std::string* own :
-       {&all.q, &all.k, &all.v, &all.d_o, &all.mask, &all.sinks, &all.alibi, &all.bias})
+  for (std::string* own : {&all.q, &all.k, &all.v, &all.d_o, &all.mask, &all.sinks, &all.alibi,
+                           &all.bias, &all.ragged})
     own->clear();
   add_unused(lines, open_tensor_file(results), used_names(all, results));
   return lines;
@@ -189,34 +211,106 @@ std::string dtype_names() {
 
 }  // namespace
 
-Dims extents(const Located& at, Layout layout) {
+namespace {
+
+void require_axes(const Located& at, std::size_t axes, std::string_view names) {
   const std::vector<std::int64_t>& shape = at.tensor.shape;
   if (!dtype_of(at.tensor.element))
     throw UsageError(fmt::format("{} holds {}; attention reads {}", at.label(),
                                  at.tensor.dtype_text, dtype_names()));
-  if (shape.size() != 4)
-    throw UsageError(fmt::format("{} has shape {}; it must have 4 axes, {}", at.label(),
-                                 shape_text(shape),
-                                 layout == Layout::kBhsd ? "[b, h, len, d]" : "[b, len, h, d]"));
+  if (shape.size() != axes)
+    throw UsageError(fmt::format("{} has shape {}; it must have {} axes, {}", at.label(),
+                                 shape_text(shape), axes, names));
   for (const std::int64_t size : shape)
     if (size == 0)
       throw UsageError(
           fmt::format("{} has shape {}; no axis may be empty", at.label(), shape_text(shape)));
+}
+
+}  // namespace
+
+Dims packed_extents(const Located& at) {
+  require_axes(at, 3, "[len of all sequences, h, d], since the batch is ragged");
+  const std::vector<std::int64_t>& shape = at.tensor.shape;
+  return {1, shape[1], shape[0], shape[2]};
+}
+
+Dims extents(const Located& at, Layout layout) {
+  require_axes(at, 4, layout == Layout::kBhsd ? "[b, h, len, d]" : "[b, len, h, d]");
+  const std::vector<std::int64_t>& shape = at.tensor.shape;
   if (layout == Layout::kBshd) return {shape[0], shape[2], shape[1], shape[3]};
   return {shape[0], shape[1], shape[2], shape[3]};
 }
 
 Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout) {
-  const Dims have = extents(from, layout);
-  if (have != dims || dtype_of(from.tensor.element) != dtype)
+  const bool ragged = dims.first_row != nullptr;
+  const Dims have = ragged ? packed_extents(from) : extents(from, layout);
+  const Dims want = ragged ? Dims{1, dims.h, dims.rows_before(dims.b), dims.d} : dims;
+  if (have != want || dtype_of(from.tensor.element) != dtype)
     throw UsageError(
         fmt::format("{} has {} and shape {} (--layout {}); needed is {} with [b, h, "
                     "len, d] = [{}, {}, {}, {}]",
                     from.label(), from.tensor.dtype_text, shape_text(from.tensor.shape),
-                    name(layout), name(dtype), dims.b, dims.h, dims.rows, dims.d));
+                    name(layout), name(dtype), want.b, want.h, want.rows, want.d));
   Tensor tensor(dtype, dims);
   read_tensor(*from.file, from.tensor, layout, tensor);
   return tensor;
+}
+
+namespace {
+
+/// Where sequences end: [n + 1] numbers that begin with 0 and never fall.
+std::vector<std::int64_t> load_ends(const Located& from) {
+  const Element element = from.tensor.element;
+  if (element != Element(OtherElement::kI32) && element != Element(OtherElement::kI64))
+    throw UsageError(fmt::format("{} holds {}; lengths of sequences must be I32 or I64",
+                                 from.label(), from.tensor.dtype_text));
+  const std::vector<std::int64_t>& shape = from.tensor.shape;
+  if (shape.size() != 1 || shape[0] < 2)
+    throw UsageError(
+        fmt::format("{} has shape {}; it must be [sequences + 1]: 0, and where each ends",
+                    from.label(), shape_text(shape)));
+  std::vector<std::byte> bytes(static_cast<std::size_t>(from.tensor.bytes));
+  from.file->read(from.tensor, 0, bytes);
+  std::vector<std::int64_t> ends;
+  const std::size_t size = element_bytes(element);
+  for (std::size_t at = 0; at < bytes.size(); at += size) {
+    std::int64_t end = 0;
+    std::int32_t short_end = 0;
+    if (size == sizeof end)
+      std::memcpy(&end, bytes.data() + at, size);
+    else
+      std::memcpy(&short_end, bytes.data() + at, size), end = short_end;
+    ends.push_back(end);
+  }
+  if (ends[0] != 0)
+    throw UsageError(
+        fmt::format("{} holds {} at [0]; it must begin with 0", from.label(), ends[0]));
+  for (std::size_t i = 1; i < ends.size(); ++i)
+    if (ends[i] < ends[i - 1])
+      throw UsageError(
+          fmt::format("{} holds {} at [{}], behind {}; where sequences end must not fall",
+                      from.label(), ends[i], i, ends[i - 1]));
+  if (ends.back() == 0 || ends.back() > std::numeric_limits<std::int32_t>::max())
+    throw UsageError(fmt::format("{} holds {} at [{}]; there must be between 1 and {} rows in all",
+                                 from.label(), ends.back(), ends.size() - 1,
+                                 std::numeric_limits<std::int32_t>::max()));
+  return ends;
+}
+
+}  // namespace
+
+std::vector<SequenceLengths> load_sequences(const Located& queries,
+                                            const std::optional<Located>& keys) {
+  const std::vector<std::int64_t> first_query = load_ends(queries);
+  const std::vector<std::int64_t> first_key = keys ? load_ends(*keys) : first_query;
+  if (first_query.size() != first_key.size())
+    throw UsageError(fmt::format("{} is of {} sequences, but {} is of {}", queries.label(),
+                                 first_query.size() - 1, keys->label(), first_key.size() - 1));
+  std::vector<SequenceLengths> lengths;
+  for (std::size_t i = 1; i < first_query.size(); ++i)
+    lengths.push_back({first_query[i] - first_query[i - 1], first_key[i] - first_key[i - 1]});
+  return lengths;
 }
 
 std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::int64_t kv_len) {

@@ -22,7 +22,11 @@ struct Located {
 /// The tensors that a problem takes from files; absent ones are random, ones or nothing.
 struct LocatedInputs {
   std::optional<Located> q, k, v, d_o, mask, sinks, alibi, bias;
+  std::optional<Located> first_query, first_key;  ///< of a ragged batch: its cu_seqlens
 };
+
+/// What the ends of sequences are called in a file.
+inline constexpr const char *kFirstQueryName = "cu_seqlens_q", *kFirstKeyName = "cu_seqlens_k";
 
 /// Opens each path once, however many ask for it: a header may hold 100 000 tensors.
 class OpenFiles {
@@ -37,11 +41,11 @@ class OpenFiles {
 /// Throws UsageError unless the file options go together: a bundle, or q, k and v, or none.
 void check_combination(const Problem& p);
 
-/// The bundle's own `mask`, `do`, `sinks`, `alibi_slopes` and `bias` where it has them. A name
-/// other than the default one, or that a flag gave (`given`: all of them), was asked for, so it
-/// must be there.
+/// The bundle's own `mask`, `do`, `sinks`, `alibi_slopes`, `bias` and cu_seqlens where it has them.
+/// A name other than the default one, or that a flag gave (`given`: all of them), was asked for, so
+/// it must be there.
 struct BundleExtras {
-  bool mask = false, d_o = false, sinks = false, alibi = false, bias = false;
+  bool mask = false, d_o = false, sinks = false, alibi = false, bias = false, ragged = false;
 };
 BundleExtras bundle_extras(const InputFiles& files, const std::vector<std::string>& given,
                            OpenFiles& open);
@@ -55,6 +59,13 @@ LocatedInputs locate(const Problem& p, OpenFiles& open);
 std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open);
 /// The same of a file of results, which may hold the inputs too.
 std::vector<std::string> unused_tensors(const std::string& results, const InputFiles& files);
+
+/// Reads the lengths of sequences from their cu_seqlens, [n + 1] of I32 or I64: 0, and where each
+/// ends; without `keys` each has as many keys as queries. Throws UsageError for another type or
+/// shape, for numbers that fall, named by their index, and where there are no queries or no keys at
+/// all.
+std::vector<SequenceLengths> load_sequences(const Located& queries,
+                                            const std::optional<Located>& keys);
 
 /// Reads q, k, v or dO. Throws UsageError unless it has these extents and this dtype.
 Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout);
@@ -74,7 +85,8 @@ std::vector<float> load_alibi(const Located& from, const Shape& s);
 Tensor load_bias(const Located& from, const Problem& p);
 
 /// The [b, h, row, d] extents of a stored q, k, v, dO. Throws UsageError unless it has four axes,
-/// none empty, and a dtype that attention reads.
+/// none empty, and a dtype that attention reads. Of a ragged batch [row, h, d], with b = 1.
 Dims extents(const Located& at, Layout layout);
+Dims packed_extents(const Located& at);
 
 }  // namespace flashbench::data

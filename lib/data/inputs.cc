@@ -35,7 +35,7 @@ std::int64_t first_bad(const Tensor& t, const IsBad& is_bad, const Counts& count
     const auto* data = t.as<decltype(zero)>();
     std::int64_t first = kNone;
 #pragma omp parallel for schedule(static) reduction(min : first)
-    for (std::int64_t r = 0; r < dims.b * dims.h * dims.rows; ++r) {
+    for (std::int64_t r = 0; r < dims.all_rows(); ++r) {
       const auto* row = data + r * dims.d;
       unsigned bad = 0;
       for (std::int64_t i = 0; i < dims.d; ++i) bad |= is_bad(row[i]) ? 1u : 0u;
@@ -56,14 +56,14 @@ void require_finite(const Tensor& t, const Located& from, const Counts& counts,
   const std::int64_t at = first_bad(
       t, [](auto x) { return !is_finite(x); },
       [&](std::int64_t r, std::int64_t) {
-        return counts(r / (dims.h * dims.rows), r % dims.rows);
+        const Dims::Place place = dims.place(r);
+        return counts(place.b, place.row);
       });
   if (at == kNone) return;
-  const std::int64_t row = at / dims.d;
+  const Dims::Place place = dims.place(at / dims.d);
   throw UsageError(fmt::format("{} holds {} at [b, h, row, d] = [{}, {}, {}, {}]; {}", from.label(),
-                               std::isnan(t.at(at)) ? "a NaN" : "an infinity",
-                               row / (dims.h * dims.rows), row / dims.rows % dims.h,
-                               row % dims.rows, at % dims.d, hint));
+                               std::isnan(t.at(at)) ? "a NaN" : "an infinity", place.b, place.h,
+                               place.row, at % dims.d, hint));
 }
 
 Tensor random_tensor(const Problem& p, Dtype dtype, Dims dims, TensorId id) {
@@ -87,8 +87,10 @@ void clear_others(Tensor& t, const Counts& counts) {
   const Dims& dims = t.dims();
   const auto row_bytes = static_cast<std::size_t>(dims.d) * size_bytes(t.dtype());
   auto* row = static_cast<std::byte*>(t.data());
-  for (std::int64_t r = 0; r < dims.b * dims.h * dims.rows; ++r, row += row_bytes)
-    if (!counts(r / (dims.h * dims.rows), r % dims.rows)) std::memset(row, 0, row_bytes);
+  for (std::int64_t r = 0; r < dims.all_rows(); ++r, row += row_bytes) {
+    const Dims::Place place = dims.place(r);
+    if (!counts(place.b, place.row)) std::memset(row, 0, row_bytes);
+  }
 }
 
 /// Q or dO. A query that sees no key has O = 0 and no gradients, whatever its rows hold. They are
@@ -126,7 +128,7 @@ Tensor make_d_o(const Problem& p, const LocatedInputs& found,
 /// Normal numbers about the LSE of a row of logits near 0, so that a sink has about the weight of
 /// all keys, as trained ones do: 16ths, which every compiler's logarithm gives alike.
 std::vector<float> random_sinks(const Problem& p) {
-  const double rows = static_cast<double>(p.shape.b * p.shape.h * p.shape.q_len);
+  const double rows = static_cast<double>(p.shape.lse_dims().count());
   const double keys = std::max(expected_visible(p).pairs / rows, 1.0);
   const auto center = static_cast<float>(std::round(16 * std::log(keys)) / 16);
   Tensor noise(Dtype::kF32, p.shape.sink_dims());

@@ -7,19 +7,24 @@
 namespace flashbench::data {
 namespace {
 
+/// Heads lie apart in both.
+bool same_order(Layout layout, const Dims& dims) {
+  return layout == Layout::kBhsd && dims.first_row == nullptr;
+}
+
 constexpr std::int64_t kPieceBytes = std::int64_t{4} << 20;
 
 struct Piece {
   std::int64_t b, first_row, rows;
 };
 
-/// The pieces of a [b, row, h, d] file in its order.
+/// The pieces of a [b, row, h, d] file, or of a ragged [row, h, d] one, in its order.
 template <typename F>
 void for_each_piece(const Dims& dims, std::int64_t row_bytes, F&& f) {
   const std::int64_t step = std::max<std::int64_t>(1, kPieceBytes / (dims.h * row_bytes));
   for (std::int64_t b = 0; b < dims.b; ++b)
-    for (std::int64_t row = 0; row < dims.rows; row += step)
-      f(Piece{b, row, std::min(step, dims.rows - row)});
+    for (std::int64_t row = 0; row < dims.rows_of(b); row += step)
+      f(Piece{b, row, std::min(step, dims.rows_of(b) - row)});
 }
 
 /// Copies between a piece in file order [row, h, d] and the tensor [b, h, row, d].
@@ -28,14 +33,14 @@ void for_each_row(const Dims& dims, const Piece& piece, std::int64_t row_bytes, 
   for (std::int64_t r = 0; r < piece.rows; ++r)
     for (std::int64_t h = 0; h < dims.h; ++h)
       copy((r * dims.h + h) * row_bytes,
-           ((piece.b * dims.h + h) * dims.rows + piece.first_row + r) * row_bytes);
+           dims.index(piece.b, h, piece.first_row + r, 0) / dims.d * row_bytes);
 }
 
 }  // namespace
 
 void read_tensor(const TensorFile& file, const StoredTensor& stored, Layout layout, Tensor& to) {
   std::byte* data = static_cast<std::byte*>(to.data());
-  if (layout == Layout::kBhsd) {
+  if (same_order(layout, to.dims())) {
     file.read(stored, 0, {data, to.bytes()});
     return;
   }
@@ -55,7 +60,7 @@ void read_tensor(const TensorFile& file, const StoredTensor& stored, Layout layo
 
 void write_tensor(const Tensor& from, Layout layout, const ByteSink& sink) {
   const std::byte* data = static_cast<const std::byte*>(from.data());
-  if (layout == Layout::kBhsd) {
+  if (same_order(layout, from.dims())) {
     sink({data, from.bytes()});
     return;
   }

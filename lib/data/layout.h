@@ -8,7 +8,8 @@
 namespace flashbench::data {
 
 /// Reads a stored tensor into a [b, h, row, d] one of its dtype and count. A file in Layout::kBshd
-/// holds [b, row, h, d]. Works in pieces of a few MiB: memory for a second tensor is never needed.
+/// holds [b, row, h, d], one of a ragged batch [row, h, d] in any layout. Works in pieces of a few
+/// MiB: memory for a second tensor is never needed.
 void read_tensor(const TensorFile& file, const StoredTensor& stored, Layout layout, Tensor& to);
 
 /// Gives a tensor's bytes to the sink in the order of `layout`.

@@ -209,8 +209,8 @@ std::optional<Element> element(std::string_view descr) {
     if (given == other.name && (!marked || given.size() == 1)) descr = other.descr;
   for (const DtypeRow& row : kDtypeTable)
     if (!row.npy.empty() && row.npy.substr(1) == descr && !big_endian) return row.dtype;
-  for (const MaskElement& mask : kMaskElements)
-    if (mask.npy.substr(1) == descr) return mask.element;  // one byte has no order
+  for (const OtherElementRow& other : kOtherElements)  // of masks: one byte has no order
+    if (is_mask(other.element) && other.npy.substr(1) == descr) return other.element;
   return std::nullopt;
 }
 

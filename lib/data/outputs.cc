@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "data/input_files.h"
 #include "data/layout.h"
 #include "data/safetensors.h"
 #include "sweep/field.h"
@@ -20,11 +21,15 @@ Layout layout_of(const Problem& p, Axes axes) {
   return axes == Axes::kPairs ? Layout::kBhsd : p.files.layout;
 }
 
-/// The shape in a file: [b, h, row, d] or [b, row, h, d], or what `axes` leaves of it.
+/// The shape in a file: [b, h, row, d] or [b, row, h, d], of a ragged batch [row, h, d], or what
+/// `axes` leaves of it.
 std::vector<std::int64_t> file_shape(const Problem& p, const Dims& dims, Axes axes) {
   if (axes == Axes::kHeads) return {dims.h};
   std::vector<std::int64_t> shape = {dims.b, dims.h, dims.rows, dims.d};
-  if (layout_of(p, axes) == Layout::kBshd) std::swap(shape[1], shape[2]);
+  if (dims.first_row != nullptr)
+    shape = {dims.rows_before(dims.b), dims.h, dims.d};
+  else if (layout_of(p, axes) == Layout::kBshd)
+    std::swap(shape[1], shape[2]);
   if (axes == Axes::kRows) shape.pop_back();
   return shape;
 }
@@ -43,12 +48,14 @@ Tensor read_output(const TensorFile& file, const StoredTensor& stored, const Pro
   }
   const std::vector<std::int64_t> want = file_shape(p, dims, axes);
   std::vector<std::int64_t> have = stored.shape;
-  if (axes == Axes::kRows && have.size() == 4 && have.back() == 1) have.pop_back();
+  if (axes == Axes::kRows && have.size() == want.size() + 1 && have.back() == 1) have.pop_back();
   if (have != want)
-    throw UsageError(fmt::format(
-        "{} has shape {}; this problem's must be {}{}", file.label(stored),
-        shape_text(stored.shape), shape_text(want),
-        axes == Axes::kPairs ? "" : fmt::format(" (--layout {})", name(p.files.layout))));
+    throw UsageError(fmt::format("{} has shape {}; this problem's must be {}{}", file.label(stored),
+                                 shape_text(stored.shape), shape_text(want),
+                                 axes == Axes::kPairs ? ""
+                                 : dims.first_row != nullptr
+                                     ? " ([rows of all sequences, h, ...])"
+                                     : fmt::format(" (--layout {})", name(p.files.layout))));
   Tensor t(*dtype, dims);
   read_tensor(file, stored, layout_of(p, axes), t);
   return t;
@@ -84,6 +91,19 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
       tensors.push_back({name, Dtype::kF32, std::move(shape),
                          [&x](const ByteSink& sink) { sink(std::as_bytes(std::span(x))); }});
   };
+  const auto add_ends = [&](const char* name, std::span<const std::int64_t> ends) {
+    tensors.push_back({name,
+                       OtherElement::kI32,
+                       {static_cast<std::int64_t>(ends.size())},
+                       [ends](const ByteSink& sink) {
+                         const std::vector<std::int32_t> x(ends.begin(), ends.end());
+                         sink(std::as_bytes(std::span(x)));
+                       }});
+  };
+  if (const Sequences* sequences = p.shape.sequences) {
+    add_ends(kFirstQueryName, sequences->first_query());
+    add_ends(kFirstKeyName, sequences->first_key());
+  }
   add_numbers("sinks", in.sinks, {p.shape.h});
   add_numbers("alibi_slopes", in.alibi_slopes, {p.shape.b, p.shape.h});
   write_safetensors(path, std::move(tensors),

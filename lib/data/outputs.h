@@ -15,15 +15,15 @@ struct OutputNames {
 
 /// Writes a .safetensors file with o, lse and, unless `pass` is the forward one, dq, dk, dv and
 /// with sinks dsinks (F32, [h]): in their own dtype and in the layout of the problem's input files.
-/// lse is F32, [b, h, q_len], or [b, q_len, h] in Layout::kBshd. dbias, where it was asked for, is
-/// [b or 1, h or 1, q_len, kv_len] in either layout. The header's metadata says which workload it
-/// was. Throws as core/atomic_file.h says.
+/// Those of a ragged batch are [row, h, d] in either. lse is F32, [b, h, q_len], or [b, q_len, h]
+/// in Layout::kBshd. dbias, where it was asked for, is [b or 1, h or 1, q_len, kv_len] in either
+/// layout. The header's metadata says which workload it was. Throws as core/atomic_file.h says.
 void write_outputs(const std::string& path, const Problem& p, const Outputs& out, Pass pass);
 
 /// Writes the inputs of a problem as a .safetensors file that --input reads back: q, k, v, do where
 /// there is one, mask (u8, [b, kv_len]) where keys are masked, sinks (f32, [h]) where there are
-/// some, alibi_slopes (f32, [b, h]) and bias (as the problem's, in either layout) likewise; layout
-/// and metadata as above.
+/// some, cu_seqlens_q and cu_seqlens_k (i32, [n + 1]) of a ragged batch, alibi_slopes (f32, [b, h])
+/// and bias (as the problem's, in either layout) likewise; layout and metadata as above.
 void write_inputs(const std::string& path, const Problem& p, const Inputs& in);
 
 /// Reads another library's results for a resolved problem, as write_outputs() lays them out

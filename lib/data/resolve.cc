@@ -49,13 +49,24 @@ class Claims {
         own_d_v_(p.shape.d_v()),
         d_v_(own_d_v_, "d_v", given) {}
 
-  void q(const Located& at) { four_axes(at, h_, q_len_, d_); }
-  void k(const Located& at) { four_axes(at, h_kv_, kv_len_, d_); }
-  void v(const Located& at) { four_axes(at, h_kv_, kv_len_, d_v_); }
+  /// Before all others.
+  void sequences(const LocatedInputs& found) {
+    for (const Axis* axis : {&b_, &q_len_, &kv_len_})
+      if (axis->given)
+        throw UsageError(
+            fmt::format("{} says how many sequences there are and how long; leave --{} "
+                        "out, or say --ragged none",
+                        found.first_query->label(), axis->flag));
+    problem_.shape.set(Sequences::of(load_sequences(*found.first_query, found.first_key)));
+  }
+
+  void q(const Located& at) { all_axes(at, h_, q_len_, problem_.shape.queries(), d_); }
+  void k(const Located& at) { all_axes(at, h_kv_, kv_len_, problem_.shape.keys(), d_); }
+  void v(const Located& at) { all_axes(at, h_kv_, kv_len_, problem_.shape.keys(), d_v_); }
   /// As wide as V, which is as wide as Q where nothing says otherwise.
   void d_o(const Located& at) {
     const bool v_is_known = d_v_.given || !d_v_.decided_by.empty();
-    four_axes(at, h_, q_len_, v_is_known ? d_v_ : d_);
+    all_axes(at, h_, q_len_, problem_.shape.queries(), v_is_known ? d_v_ : d_);
   }
 
   void mask(const Located& at) {
@@ -117,7 +128,8 @@ class Claims {
   /// The flags' own defaults, for what is still open.
   void finish() {
     if (open(h_kv_) && !open(h_)) *h_kv_.value = *h_.value;
-    if (open(kv_len_) && !open(q_len_)) *kv_len_.value = *q_len_.value;
+    const bool one_length = problem_.shape.sequences == nullptr;
+    if (one_length && open(kv_len_) && !open(q_len_)) *kv_len_.value = *q_len_.value;
     if (d_v_.decided_by.empty()) return;
     problem_.shape.own_d_v.reset();
     if (own_d_v_ != problem_.shape.d) problem_.shape.own_d_v = own_d_v_;
@@ -126,12 +138,24 @@ class Claims {
  private:
   static bool open(const Axis& axis) { return !axis.given && axis.decided_by.empty(); }
 
-  void four_axes(const Located& at, Axis& heads, Axis& length, Axis& width) {
+  /// `rows`: of all sequences, where there are some.
+  void all_axes(const Located& at, Axis& heads, Axis& length, std::int64_t rows, Axis& width) {
+    if (problem_.shape.sequences != nullptr) return packed_axes(at, heads, rows, width);
     const Dims dims = extents(at, problem_.files.layout);
     claim_dtype(at);
     claim(b_, dims.b, at);
     claim(heads, dims.h, at);
     claim(length, dims.rows, at);
+    claim(width, dims.d, at);
+  }
+
+  void packed_axes(const Located& at, Axis& heads, std::int64_t rows, Axis& width) {
+    const Dims dims = packed_extents(at);
+    claim_dtype(at);
+    if (dims.rows != rows)
+      throw UsageError(fmt::format("{} has shape {}, but the sequences have {} rows together",
+                                   at.label(), shape_text(at.tensor.shape), rows));
+    claim(heads, dims.h, at);
     claim(width, dims.d, at);
   }
 
@@ -177,6 +201,7 @@ class Claims {
 Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   check_combination(p);
   const BundleExtras extras = bundle_extras(p.files, given, open);
+  if (!has(given, "ragged") && extras.ragged) p.ragged = Ragged::kFile;
   if (!has(given, "mask") && extras.mask) p.padding = PaddingMask::kFile;
   if (!has(given, "alibi") && extras.alibi) p.alibi = Alibi::kFile;
   if (!has(given, "sinks") && extras.sinks) p.sinks = Sinks::kFile;
@@ -189,6 +214,7 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
 
   const LocatedInputs found = locate(p, open);
   Claims claims(p, given);
+  if (found.first_query) claims.sequences(found);
   if (found.q) claims.q(*found.q);
   if (found.k) claims.k(*found.k);
   if (found.v) claims.v(*found.v);

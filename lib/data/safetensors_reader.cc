@@ -26,18 +26,18 @@ struct StoredType {
 
 /// Others that may lie beside ours in a file dumped from a model.
 constexpr StoredType kUnreadTypes[] = {
-    {"F64", 64},    {"I64", 64},    {"U64", 64},        {"C64", 64},        {"I32", 32},
-    {"U32", 32},    {"I16", 16},    {"U16", 16},        {"I8", 8},          {"F8_E5M2", 8},
-    {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E5M2FNUZ", 8}, {"F8_E4M3FNUZ", 8}, {"F6_E2M3", 6},
-    {"F6_E3M2", 6}, {"F4", 4},
+    {"F64", 64},        {"U64", 64},        {"C64", 64},    {"U32", 32},    {"I16", 16},
+    {"U16", 16},        {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8},
+    {"F8_E5M2FNUZ", 8}, {"F8_E4M3FNUZ", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4},
 };
 
 std::optional<StoredType> stored_type(std::string_view name) {
   for (const DtypeRow& row : kDtypeTable)
     if (row.safetensors == name)
       return StoredType{row.safetensors, static_cast<unsigned>(8 * row.bytes), row.dtype};
-  for (const MaskElement& mask : kMaskElements)
-    if (mask.safetensors == name) return StoredType{mask.safetensors, 8, mask.element};
+  for (const OtherElementRow& other : kOtherElements)
+    if (other.safetensors == name)
+      return StoredType{other.safetensors, static_cast<unsigned>(8 * other.bytes), other.element};
   for (const StoredType& type : kUnreadTypes)
     if (type.name == name) return type;
   return std::nullopt;

@@ -18,8 +18,8 @@ constexpr std::size_t kHeaderAlignment = 8;
 
 std::string_view dtype_name(const Element& e) {
   if (const auto dtype = dtype_of(e)) return row_of(*dtype).safetensors;
-  for (const MaskElement& mask : kMaskElements)
-    if (e == Element(mask.element)) return mask.safetensors;
+  for (const OtherElementRow& other : kOtherElements)
+    if (e == Element(other.element)) return other.safetensors;
   throw std::logic_error("a tensor of this type cannot be written");
 }
 

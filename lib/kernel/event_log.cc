@@ -2,9 +2,8 @@
 
 namespace flashbench {
 
-void EventLog::add(double start_s, double end_s, std::uint32_t phase) {
+void EventLog::add(const Event& next) {
   if (most_ == 0) return;
-  const Event next{start_s, end_s, phase, 1};
   if (events_.size() <= exact_) return events_.push_back(next);
   if (joins(events_.back(), next)) return join(events_.back(), next);
   if (events_.size() >= most_) halve();

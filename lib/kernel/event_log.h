@@ -24,7 +24,8 @@ class EventLog {
   explicit EventLog(std::size_t most = 0) : exact_(most / 2), most_(most) {}
 
   /// Events come in the order of time.
-  void add(double start_s, double end_s, std::uint32_t phase);
+  void add(double start_s, double end_s, std::uint32_t phase) { add({start_s, end_s, phase, 1}); }
+  void add(const Event& next);
 
   const std::vector<Event>& events() const { return events_; }
 

@@ -32,6 +32,17 @@ void PhaseProfile::add(int thread, std::size_t phase, TimePoint start, TimePoint
                static_cast<std::uint32_t>(phase));
 }
 
+void PhaseProfile::add(const PhaseProfile& more) {
+  for (std::size_t t = 0; t < slots_.size(); ++t) {
+    for (std::size_t p = 0; p < phases_.size(); ++p) {
+      slots_[t].cells[p].seconds += more.slots_[t].cells[p].seconds;
+      slots_[t].cells[p].calls += more.slots_[t].cells[p].calls;
+      slots_[t].cells[p].cost += more.slots_[t].cells[p].cost;
+    }
+    for (const EventLog::Event& event : more.slots_[t].log.events()) slots_[t].log.add(event);
+  }
+}
+
 std::vector<PhaseProfile::Row> PhaseProfile::rows() const {
   std::vector<Row> out;
   for (std::size_t p = 0; p < phases_.size(); ++p) {

@@ -51,6 +51,8 @@ class PhaseProfile {
   PhaseProfile(std::vector<std::string> phases, int threads, std::size_t events = 0);
 
   void add(int thread, std::size_t phase, TimePoint start, TimePoint end, const PhaseCost& cost);
+  /// Times, calls and work of another one of the same phases and threads; memory not.
+  void add(const PhaseProfile& more);
   void add_bytes(std::size_t phase, std::size_t bytes) { bytes_[phase] += bytes; }
 
   std::vector<Row> rows() const;

@@ -8,6 +8,7 @@
 #include <random>
 #include <utility>
 
+#include "core/batch_element.h"
 #include "core/work.h"
 #include "oracle/autodiff.h"
 #include "oracle/bias_gradient.h"
@@ -143,7 +144,7 @@ class Case {
       dk.rows.append(part.results.dk);
       dv.rows.append(part.results.dv);
     }
-    dsinks = {sinks.dims, expect_sink_gradients(def_, rows)};
+    dsinks = {sinks.dims, expect_sink_gradients({sink_rows(def_, 0, rows)})};
     dbias.dims = inputs_.bias.dims();
     for (const BiasPart& part : expect_bias_gradient(def_, rows)) dbias.rows.append(part.expected);
   }
@@ -359,6 +360,13 @@ void check_all(const Problem& p, Inputs& in, const std::string& where,
 }  // namespace
 
 std::vector<ChainLink> check_gradient_chain(const Problem& p, const Inputs& in) {
+  if (p.shape.sequences != nullptr) {
+    const std::int64_t b = largest_sequence(p.shape);
+    if (p.shape.q_len_of(b) * p.shape.kv_len_of(b) == 0) return {};
+    std::vector<ChainLink> links = check_gradient_chain(sequence(p, b), batch_element(p, in, b));
+    for (ChainLink& link : links) link.on = fmt::format("sequence {}, {}", b, link.on);
+    return links;
+  }
   std::vector<ChainLink> links;
   const Shape small = tapeable(p.shape);
   const bool whole = small == p.shape;

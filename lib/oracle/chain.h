@@ -30,6 +30,8 @@ struct ChainLink {
 /// double, and directional derivatives (dual numbers through the definition), each against
 /// (4) the fp64 closed form, which in turn judges every kernel (verify.h).
 ///
+/// Of a ragged batch its largest sequence is looked at.
+///
 /// With loss = sum(O) and with a random dO; at the size of the problem, except that automatic
 /// differentiation, which tapes every operation, runs on a copy cut down to what takes a moment
 /// (as do the others then, too). At full size the given dO is used (ones where `in` has none), and

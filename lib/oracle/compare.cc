@@ -162,19 +162,27 @@ void TensorCheck::all_written(const Tensor& got, bool may_be_minus_inf) {
   });
   if (bad == count) return;
   TensorVerdict v = judge(std::numeric_limits<double>::quiet_NaN());
-  v.index = {bad / (dims.h * dims.rows * dims.d), bad / (dims.rows * dims.d) % dims.h,
-             bad / dims.d % dims.rows, bad % dims.d};
+  const Dims::Place place = dims.place(bad / dims.d);
+  v.index = {place.b, place.h, place.row, bad % dims.d};
   v.got = static_cast<double>(got.at(bad));
   v.want = std::numeric_limits<double>::quiet_NaN();  // not computed: it only had to be finite
   keep_worse(v);
 }
 
-void TensorCheck::merge(const TensorCheck& other) {
-  keep_worse(other.worst_);
+void TensorCheck::merge(const TensorCheck& other, std::int64_t first_b) {
+  const auto placed = [first_b](TensorVerdict v) {
+    v.index[0] += first_b;
+    return v;
+  };
+  keep_worse(placed(other.worst_));
   for (const auto& [at, from] : other.heads_) {
-    Head& to = heads_[at];
+    Head& to = heads_[{at.first + first_b, at.second}];
     to.channels.resize(std::max(to.channels.size(), from.channels.size()));
-    for (std::size_t c = 0; c < from.channels.size(); ++c) to.channels[c].add(from.channels[c]);
+    for (std::size_t c = 0; c < from.channels.size(); ++c) {
+      Errors channel = from.channels[c];
+      channel.worst = placed(channel.worst);
+      to.channels[c].add(channel);
+    }
     to.rows.insert(from.rows.begin(), from.rows.end());
     to.values.insert(from.values.begin(), from.values.end());
     to.independent = from.independent;

@@ -55,7 +55,8 @@ class TensorCheck {
   /// (poisoned) element is not. Looks at all of the tensor.
   void all_written(const Tensor& got, bool may_be_minus_inf = false);
 
-  void merge(const TensorCheck& other);
+  /// What another one judged, of batch elements from `first_b` on.
+  void merge(const TensorCheck& other, std::int64_t first_b = 0);
 
   /// The worst of all. That of a row, a channel or a head names the worst element in it.
   TensorVerdict verdict() const;

@@ -73,6 +73,14 @@ Shape tapeable(const Shape& s) {
   return small;
 }
 
+std::int64_t largest_sequence(const Shape& s) {
+  const auto pairs = [&](std::int64_t b) { return s.q_len_of(b) * s.kv_len_of(b); };
+  std::int64_t largest = 0;
+  for (std::int64_t b = 0; b < s.b; ++b)
+    if (pairs(b) > pairs(largest)) largest = b;
+  return largest;
+}
+
 void fill_d_o(const Problem& p, GradSource source, Inputs& in) {
   in.d_o = Tensor(in.q.dtype(), p.shape.o_dims());
   std::mt19937 generator(1);

@@ -19,6 +19,9 @@ OwnedCase cut(const Problem& p, const Inputs& in, const Shape& shape);
 /// form) that automatic differentiation tapes in a moment; `s` itself where it does.
 Shape tapeable(const Shape& s);
 
+/// The sequence of a ragged batch that has the most pairs.
+std::int64_t largest_sequence(const Shape& s);
+
 /// `in` with another dO: ones, or normal numbers of a fixed seed.
 void fill_d_o(const Problem& p, GradSource source, Inputs& in);
 

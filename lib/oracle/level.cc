@@ -26,18 +26,15 @@ double pair_work(const Problem& p, double products) {
 }
 
 /// The share of `all` rows that a sample of the problem looks at.
-double sampled_share(double of_problem, std::int64_t heads, std::int64_t rows) {
+double sampled_share(double of_problem, std::int64_t heads, double rows) {
   const double per_head = std::max(of_problem / static_cast<double>(heads), 2.0);
-  return std::min(per_head / static_cast<double>(rows), 1.0);
+  return std::min(per_head / rows, 1.0);
 }
 
 /// What pairs cost that nobody sees: they are passed over one by one.
 double hidden_work(const Problem& p) {
   constexpr double kOfAPair = 40;
-  const Shape& s = p.shape;
-  const double all =
-      static_cast<double>(s.b * s.h) * static_cast<double>(s.q_len) * static_cast<double>(s.kv_len);
-  return kOfAPair * (all - expected_visible(p).pairs);
+  return kOfAPair * (all_pairs(p.shape) - expected_visible(p).pairs);
 }
 
 }  // namespace
@@ -60,10 +57,11 @@ double verification_s(const Problem& p, VerifyLevel level, int outputs) {
   double columns = gradients ? pair_work(p, kColumnProducts) : 0;
   double hidden = hidden_work(p);
   if (level == VerifyLevel::kSample) {
-    const double share =
-        std::min(1.0, static_cast<double>(sampled_rows(p)) / static_cast<double>(s.q_len));
+    const auto b = static_cast<double>(s.b);
+    const double queries = static_cast<double>(s.queries()) / b;  // of a sequence, in the mean
+    const double share = std::min(1.0, static_cast<double>(sampled_rows(p)) / queries);
     rows *= share;
-    columns *= outputs * sampled_share(32, s.b * s.h_kv, s.kv_len);
+    columns *= outputs * sampled_share(32, s.b * s.h_kv, static_cast<double>(s.keys()) / b);
     hidden *= share;
   }
   const OperandBytes bytes = operand_bytes(p);

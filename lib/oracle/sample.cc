@@ -78,13 +78,13 @@ std::int64_t longest_key(const Definition& def, std::int64_t b, std::int64_t h) 
 
 }  // namespace
 
-std::int64_t sampled_rows(const Problem& p) {
+std::int64_t sampled_rows(const Problem& p, std::int64_t batch) {
   constexpr std::int64_t kRowsOfABias = 8;
-  const std::int64_t rows = per_head(kRowsPerProblem, p.shape.b * p.shape.h);
+  const std::int64_t rows = per_head(kRowsPerProblem, batch * p.shape.h);
   return p.needs_bias_gradient() ? std::max(rows, kRowsOfABias) : rows;
 }
 
-std::vector<HeadSample> sample_rows(const Problem& p) {
+std::vector<HeadSample> sample_rows(const Problem& p, std::int64_t batch) {
   const Shape& s = p.shape;
   std::vector<std::int64_t> also;
   const std::int64_t right = p.causal ? 0 : p.window_right.value_or(s.q_len);
@@ -102,18 +102,18 @@ std::vector<HeadSample> sample_rows(const Problem& p) {
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h; ++h) {
       if (!p.needs_bias_gradient()) {
-        sample.push_back({b, h, pick(s.q_len, sampled_rows(p), also, random)});
+        sample.push_back({b, h, pick(s.q_len, sampled_rows(p, batch), also, random)});
         continue;
       }
       const BiasSlice slice = BiasSlice::of(p.bias_dims(), b, h);
       std::vector<std::int64_t>& rows = of_bias[{slice.b, slice.h}];
-      if (rows.empty()) rows = pick(s.q_len, sampled_rows(p), also, random);
+      if (rows.empty()) rows = pick(s.q_len, sampled_rows(p, batch), also, random);
       sample.push_back({b, h, rows});
     }
   return sample;
 }
 
-std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in) {
+std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in, std::int64_t batch) {
   const Shape& s = p.shape;
   std::vector<HeadSample> sample;
   for (std::int64_t b = 0; b < s.b; ++b)
@@ -126,7 +126,7 @@ std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in) {
   for (std::int64_t n = 0; n < heads; ++n) {
     HeadSample& head = sample[static_cast<std::size_t>(n)];
     Picker random(p.seed + 0x6b657973 + static_cast<std::uint64_t>(n));
-    head.rows = pick(count, 1 + per_head(kKeysPerProblem, heads),
+    head.rows = pick(count, 1 + per_head(kKeysPerProblem, batch * s.h_kv),
                      {longest_key(def, head.b, head.h) - begin}, random);
     for (std::int64_t& j : head.rows) j += begin;
   }

@@ -41,25 +41,31 @@ void SinkGradient::expect(std::size_t n, Expected& into) const {
   into.excess[n] = excess(1);
 }
 
-Expected expect_sink_gradients(const Definition& def, const std::vector<RowStats>& stats) {
-  if (!def.has_sinks() || !def.has_gradients()) return {};
-  const Shape& s = def.shape();
-  Expected all(s.h, 1);
-  for (std::int64_t h = 0; h < s.h; ++h) {
-    SinkGradient gradient(def, h);
-    for (std::int64_t b = 0; b < s.b; ++b)
-      for (std::int64_t i = 0; i < s.q_len; ++i)
-        gradient.add(b, stats[static_cast<std::size_t>((b * s.h + h) * s.q_len + i)]);
+SinkRows sink_rows(const Definition& def, std::int64_t first_b,
+                   const std::vector<RowPart>& all_rows) {
+  SinkRows rows{&def, first_b, {}};
+  for (const RowPart& part : all_rows)
+    rows.stats.insert(rows.stats.end(), part.results.stats.begin(), part.results.stats.end());
+  return rows;
+}
+
+Expected expect_sink_gradients(const std::vector<SinkRows>& of_all) {
+  if (of_all.empty()) return {};
+  const Definition& any = *of_all.front().def;
+  if (!any.has_sinks() || !any.has_gradients()) return {};
+  Expected all(any.shape().h, 1);
+  for (std::int64_t h = 0; h < any.shape().h; ++h) {
+    SinkGradient gradient(any, h);
+    for (const SinkRows& rows : of_all) {
+      const Shape& s = rows.def->shape();
+      for (std::int64_t b = 0; b < s.b; ++b)
+        for (std::int64_t i = 0; i < s.q_len; ++i)
+          gradient.add(rows.first_b + b,
+                       rows.stats[static_cast<std::size_t>((b * s.h + h) * s.q_len + i)]);
+    }
     gradient.expect(static_cast<std::size_t>(h), all);
   }
   return all;
-}
-
-Expected expect_sink_gradients(const Definition& def, const std::vector<RowPart>& all_rows) {
-  std::vector<RowStats> stats;
-  for (const RowPart& part : all_rows)
-    stats.insert(stats.end(), part.results.stats.begin(), part.results.stats.end());
-  return expect_sink_gradients(def, stats);
 }
 
 }  // namespace flashbench::oracle

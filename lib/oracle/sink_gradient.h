@@ -36,8 +36,16 @@ class SinkGradient {
   std::unordered_map<std::uint64_t, double> errors_;
 };
 
-/// Of all heads, [h, 1]; `stats` [b, h, q_len]. Nothing without sinks or without dO.
-Expected expect_sink_gradients(const Definition& def, const std::vector<RowStats>& stats);
-Expected expect_sink_gradients(const Definition& def, const std::vector<RowPart>& all_rows);
+/// The statistics [b, h, q_len] of a problem, or of one sequence of a ragged batch.
+struct SinkRows {
+  const Definition* def;
+  std::int64_t first_b;  ///< its batch elements are those from there on
+  std::vector<RowStats> stats;
+};
+SinkRows sink_rows(const Definition& def, std::int64_t first_b,
+                   const std::vector<RowPart>& all_rows);
+
+/// Of all heads, [h, 1]. Nothing without sinks or without dO.
+Expected expect_sink_gradients(const std::vector<SinkRows>& of_all);
 
 }  // namespace flashbench::oracle

@@ -7,6 +7,7 @@
 
 #include "core/visibility.h"
 #include "core/work.h"
+#include "kernel/by_sequence.h"
 #include "paper/backward.h"
 #include "paper/forward.h"
 
@@ -248,23 +249,31 @@ class PaperKernel final : public Kernel {
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
                          Feature::kSoftcap, Feature::kAlibi, Feature::kBias, Feature::kBiasGradient,
-                         Feature::kSinks, Feature::kValueDim},
+                         Feature::kSinks, Feature::kRagged, Feature::kValueDim},
             .dtypes = {Dtype::kF32},
             .max_d = kMaxHeadDim};
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
+    if (p.shape.sequences != nullptr)
+      return sum_over_plans(p, SharedPlans::kYes,
+                            [&](const Problem& one) { return workspace_bytes(one, e); });
     const auto floats = static_cast<std::size_t>(workers(p, e) * worker_floats(p, e));
     return (floats + softmax_floats(p) + sink_gradients(p) + bias_gradients(p)) * sizeof(float);
   }
 
   double predicted_flop(const Problem& p, const Execution& e) const override {
-    return flop(p, e, {});
+    if (p.shape.sequences == nullptr) return flop(p, e, {});
+    return sum_over_sequences(p, [&](const Problem& one) { return flop(one, e, {}); });
   }
 
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                              const Inputs& in) const override {
-    return std::make_unique<PaperPlan>(p, e, in);
+    const auto plan = [e](const Problem& one, const Inputs& in_of_one) {
+      return std::make_unique<PaperPlan>(one, e, in_of_one);
+    };
+    if (p.shape.sequences != nullptr) return plan_by_sequence(p, in, SharedPlans::kYes, plan);
+    return plan(p, in);
   }
 
  private:

@@ -59,7 +59,7 @@ void reset_what_has_no_effect(Case& c, Varies varies, std::span<const Field> tab
 }
 
 void refuse_invalid(const Problem& p) {
-  if (p.files.any()) return;  // the shape comes from the files
+  if (p.files.any() || p.ragged == Ragged::kFile) return;  // the shape comes from the files
   if (const auto rejection = invalid(p)) throw UsageError(rejection->reason);
 }
 

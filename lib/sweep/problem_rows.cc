@@ -1,7 +1,11 @@
 // What is computed: the shape, the types of numbers, who sees whom.
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <system_error>
+
 #include "sweep/parse.h"
+#include "sweep/ragged.h"
 #include "sweep/rows.h"
 #include "sweep/widths.h"
 #include "sweep/word_or_file.h"
@@ -16,6 +20,8 @@ constexpr auto kQLen = FB_MEMBER(problem.shape.q_len);
 constexpr auto kKvLen = FB_MEMBER(problem.shape.kv_len);
 constexpr auto kD = FB_MEMBER(problem.shape.d);
 constexpr auto kDV = FB_MEMBER(problem.shape.own_d_v);
+constexpr auto kRagged = FB_MEMBER(problem.ragged);
+constexpr auto kRaggedFile = FB_MEMBER(problem.files.ragged);
 constexpr auto kPass = FB_MEMBER(problem.pass);
 constexpr auto kDtype = FB_MEMBER(problem.dtype);
 constexpr auto kCausal = FB_MEMBER(problem.causal);
@@ -37,6 +43,74 @@ constexpr Recorded recorded_window() {
           .absent = kNone,
           .least = 0,
           .value = [](const Case& c) { return value_of(at(c)); }};
+}
+
+// Of a ragged batch the sequences say how many they are and how long.
+
+bool is_ragged(const Case& c) { return c.problem.ragged != Ragged::kNone; }
+bool has_one_length(const Case& c) { return !is_ragged(c); }
+
+Axis parse_ragged_batches(const Asked& a) {
+  Axis axis;
+  for_each_word_or_file(a.setting, [&](const std::string& item) {
+    std::error_code ignored;
+    const bool is_file = std::filesystem::exists(item, ignored);
+    if (!is_file && item == name(Ragged::kNone)) {
+      axis.push_back([](Case&) {});
+      return;
+    }
+    for (const char* lengths : {"b", "q_len", "kv_len"})
+      if (const auto other = a.all.find(lengths); other != a.all.end())
+        throw UsageError(
+            fmt::format("{} says how many sequences there are and how long; leave {} "
+                        "out",
+                        a.setting.where, other->second.where));
+    const auto lengths = is_file ? std::nullopt : parse_ragged(item, a.setting.where);
+    if (lengths) {
+      axis.push_back([of = Sequences::of(*lengths)](Case& c) {
+        kRagged(c) = Ragged::kLengths;
+        c.problem.shape.set(of);
+      });
+      return;
+    }
+    if (!is_file && item.find_first_of("./") == std::string::npos)
+      throw UsageError(
+          fmt::format("{} must be none, lengths such as 2q2k_32q1s1k (two sequences of 2048 "
+                      "queries and keys, 32 of one query and 1024 keys) or a file, got {}",
+                      a.setting.where, quote(item)));
+    axis.push_back([item](Case& c) {
+      kRagged(c) = Ragged::kFile;
+      kRaggedFile(c) = item;
+    });
+  });
+  return axis;
+}
+std::string ragged_lengths(const Case& c) {
+  switch (kRagged(c)) {
+    case Ragged::kNone:
+      return kNone;
+    case Ragged::kLengths:
+      return ragged_text(*c.problem.shape.sequences);
+    case Ragged::kFile:
+      return kRaggedFile(c);
+  }
+  no_such_enumerator();
+}
+bool says_ragged(const Case& c) { return is_ragged(c) && !ragged_lengths(c).empty(); }
+Value recorded_ragged(const Case& c) {
+  return kRagged(c) == Ragged::kFile ? std::string(name(Ragged::kFile)) : ragged_lengths(c);
+}
+constexpr Recorded recorded_lengths() {
+  Recorded r;
+  r.place = Place::kWorkload;
+  r.value = recorded_ragged;
+  return noted(r,
+               "none, the lengths as --ragged takes them, or file; b is the number of "
+               "sequences, q_len and kv_len are the most that one has");
+}
+void erase_lengths(CaseRecord& r) {
+  r.workload.b = r.workload.q_len = r.workload.kv_len = 0;
+  erase_from_input(r, "ragged");
 }
 
 std::string mask_label(const Case& c) {
@@ -83,7 +157,17 @@ void erase_keep(CaseRecord& r) {
 
 // ---- what tables say ----
 
-std::string batch_cell(const CaseRecord& r) { return fmt::format("b{}", r.workload.b); }
+/// Lengths of a ragged batch; "" of another.
+std::string ragged_cell(const CaseRecord& r) {
+  const auto lengths = r.workload.others.find("ragged");
+  if (lengths == r.workload.others.end()) return "";
+  const std::string text = text_of(lengths->second);
+  return text == kNone ? "" : text;
+}
+bool has_own_lengths(const CaseRecord& r) { return !ragged_cell(r).empty(); }
+std::string batch_cell(const CaseRecord& r) {
+  return has_own_lengths(r) ? "" : fmt::format("b{}", r.workload.b);
+}
 std::string heads_cell(const CaseRecord& r) {
   const Workload& w = r.workload;
   return w.h == w.h_kv ? fmt::format("h{}", w.h) : fmt::format("h{}/{}", w.h, w.h_kv);
@@ -91,6 +175,7 @@ std::string heads_cell(const CaseRecord& r) {
 /// Of a series of lengths what does not vary: no keys, and queries where they do not follow.
 std::string lengths_cell(const CaseRecord& r) {
   const Workload& w = r.workload;
+  if (has_own_lengths(r)) return "";
   if (w.kv_len == 0) return w.q_len == 0 ? "" : fmt::format("q_len {}", w.q_len);
   return fmt::format("{}x{}", w.q_len, w.kv_len);
 }
@@ -106,7 +191,7 @@ constexpr std::string_view kSizes = "workload", kMasks = "mask";  // columns
 // clang-format off
 constexpr Field kRows[] = {
     {.name = "b", .value = "N", .help = "batch", .rank = {2, 0, 0, 0}, .parse = parse_sizes<kB>,
-     .text = print<kB>, .said = always,
+     .text = print<kB>, .said = has_one_length,
      .recorded = between(recorded<&Workload::b>(recorded_as<kB>), 1),
      .shown = {.title = "batch", .phrase = "batch {}", .column = kSizes, .cell = batch_cell,
                .axis = 4}},
@@ -123,16 +208,24 @@ constexpr Field kRows[] = {
      .shown = {.title = "key/value heads", .phrase = "{} key/value heads", .abbreviation = "hkv",
                .column = kNoColumn, .axis = 6, .follows = "h"}},
     {.name = "q_len", .value = "N", .help = "queries", .rank = {4, 0, 0, 0},
-     .parse = parse_sizes<kQLen>, .text = print<kQLen>, .said = always,
+     .parse = parse_sizes<kQLen>, .text = print<kQLen>, .said = has_one_length,
      .recorded = erasing(between(recorded<&Workload::q_len>(recorded_as<kQLen>), 1), erase_keys),
      .shown = {.title = "sequence length (queries)", .phrase = "{} queries", .abbreviation = "q",
                .column = kSizes, .cell = lengths_cell, .always = true, .axis = 1}},
     {.name = "kv_len", .value = "N", .help = "keys (default: --q_len)", .rank = {4, 0, 0, 0},
-     .parse = parse_sizes<kKvLen>, .text = print<kKvLen>, .said = always,
+     .parse = parse_sizes<kKvLen>, .text = print<kKvLen>, .said = has_one_length,
      .follows = [](const Case& c) { return kKvLen(c) == kQLen(c); },
      .recorded = between(recorded<&Workload::kv_len>(recorded_as<kKvLen>), 1),
      .shown = {.title = "keys", .phrase = "{} keys", .abbreviation = "kv", .column = kNoColumn,
                .axis = 2, .follows = "q_len"}},
+    {.name = "ragged", .value = "R",
+     .help = "sequences of their own lengths, packed: 2q2k_32q1s1k are two of 2048 queries and keys "
+             "and 32 of one query and 1024 keys; or FILE with cu_seqlens_q and cu_seqlens_k; in place "
+             "of --b, --q_len and --kv_len (default: none)",
+     .rank = {4, 0, 0, 0}, .parse = parse_ragged_batches, .text = ragged_lengths,
+     .said = says_ragged, .label = ragged_lengths, .needs = Feature::kRagged,
+     .recorded = erasing(recorded_lengths(), erase_lengths),
+     .shown = {.title = "sequences", .phrase = "sequences {}", .column = kSizes, .cell = ragged_cell}},
     {.name = "d", .value = "N", .help = "head dimension, up to 1024", .rank = {1, 0, 0, 0},
      .parse = parse_sizes<kD>, .text = print<kD>, .said = always,
      .recorded = erasing(between(recorded<&Workload::d>(recorded_as<kD>), 1),

@@ -69,6 +69,7 @@ Value recorded_input(const Case& c) {
   if (set_and_read<kQName, from_files>(c)) text += "; q_name=" + f.q_name;
   if (set_and_read<kKName, from_files>(c)) text += "; k_name=" + f.k_name;
   if (set_and_read<kVName, from_files>(c)) text += "; v_name=" + f.v_name;
+  if (p.ragged == Ragged::kFile && !f.ragged.empty()) text += "; ragged=" + f.ragged;
   if (p.padding == PaddingMask::kFile && !f.mask.empty()) text += "; mask=" + f.mask;
   if (p.alibi == Alibi::kFile && !f.alibi.empty()) text += "; alibi=" + f.alibi;
   if (p.alibi == Alibi::kFile && is_set<kAlibiName>(c)) text += "; alibi_name=" + f.alibi_name;
@@ -103,7 +104,7 @@ constexpr Field kRows[] = {
      .idle = "needs random tensors, which --input and --q replace",
      .recorded = in_workload<kValues>(words_of<Values>),
      .shown = {.phrase = "{} values"}},
-    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask, sinks, alibi_slopes, bias, do",
+    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask, sinks, alibi_slopes, bias, do, cu_seqlens_q and cu_seqlens_k",
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kInput>,
      .text = print<kInput>, .said = is_set<kInput>,
      .recorded = noted(recorded<&Workload::input>(recorded_input), "'random', or the files")},

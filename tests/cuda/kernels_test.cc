@@ -139,6 +139,31 @@ TEST_P(KernelTest, VariantsAreWithinTheirNoise) {
   }
 }
 
+// One launched behind the other; two have nothing to be launched for.
+TEST_P(KernelTest, SequencesOfTheirOwnLengthsAreWithinTheirNoise) {
+  for (const Pass asked : {pass(), Pass::kForward})
+    for (const bool variants : {false, true}) {
+      Problem p = AttentionCase{"", {1, 4, 2, 1, 1, 40}, true}.problem(Dtype::kBf16, asked);
+      p.ragged = Ragged::kLengths;
+      p.shape.set(Sequences::of({{33, 50}, {1, 70}, {0, 9}, {1, 70}, {40, 20}, {7, 0}}));
+      if (variants) {
+        p.softcap = 2;
+        p.alibi = Alibi::kStandard;
+        p.sinks = Sinks::kRandom;
+        p.shape.own_d_v = 56;
+        p.window_left = 30;
+      }
+      if (const auto why = GetParam()->refuses(p, kEmulated)) {
+        EXPECT_NE(why->reason.find("--ragged"), std::string::npos) << why->reason;
+        continue;
+      }
+      const Inputs in = data::make_inputs(p);
+      const Outputs out = run(*GetParam(), p, in);
+      const Verdict v = oracle::verify(p, in, out, VerifyLevel::kFull);
+      EXPECT_TRUE(v.checked() && v.ok()) << describe(v);
+    }
+}
+
 // exp of such a sink is no number of f32; nor is that of its negative more than 0.
 TEST_P(KernelTest, SinksOfAnySizeGiveFiniteResults) {
   Problem p = AttentionCase{"", {1, 4, 2, 70, 50, 40}, true, 0.7}.problem(Dtype::kBf16, pass());

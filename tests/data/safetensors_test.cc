@@ -185,7 +185,7 @@ TEST(SafetensorsReader, TakesWhatTheFormatAllows) {
       R"({"__metadata__":{"format":"pt"},"b":{"data_offsets":[4,6],"shape":[2,1],"dtype":"U8"},)"
       R"("scalar":{"dtype":"F32","shape":[],"data_offsets":[0,4]},)"
       R"("none":{"dtype":"F16","shape":[0,9223372036854775807],"data_offsets":[6,6]},)"
-      R"("long":{"dtype":"I64","shape":[1],"data_offsets":[6,14],"extra":true}}   )";
+      R"("long":{"dtype":"U64","shape":[1],"data_offsets":[6,14],"extra":true}}   )";
   const TensorFile file = open_safetensors(scratch.put(
       "odd.safetensors", safetensors_bytes(header, std::string("\0\0\x80?ab12345678", 14))));
   EXPECT_EQ(file.tensors().size(), 4u);

@@ -71,6 +71,10 @@ Problem with(Feature f, Problem p) {
       p.bias_grad = true;
       p.pass = Pass::kBackward;
       break;
+    case Feature::kRagged:
+      p.ragged = Ragged::kLengths;
+      p.shape.set(Sequences::of({{3, 5}, {4, 4}}));
+      break;
     case Feature::kValueDim:
       p.shape.own_d_v = p.shape.d / 2;
       break;

@@ -32,7 +32,7 @@ inline constexpr KernelFamily kFamily = {
     .description = "FlashAttention-2 on tensor cores: mma.sync, ldmatrix, cp.async; d up to 256",
     .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
                               Feature::kWindow, Feature::kSoftcap, Feature::kAlibi, Feature::kSinks,
-                              Feature::kValueDim},
+                              Feature::kRagged, Feature::kValueDim},
                  .dtypes = {Dtype::kBf16, Dtype::kF16},
                  .max_d = kMaxHeadDim},
     .min_capability = 80,

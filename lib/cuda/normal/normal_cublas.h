@@ -19,7 +19,7 @@ inline constexpr KernelFamily kFamily = {
     .type = AttentionType::kNormal,
     .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
                               Feature::kWindow, Feature::kSoftcap, Feature::kAlibi, Feature::kSinks,
-                              Feature::kValueDim},
+                              Feature::kRagged, Feature::kValueDim},
                  .dtypes = {Dtype::kF32, Dtype::kBf16, Dtype::kF16},
                  .max_d = 1024},
     .min_capability = 75,

@@ -1,0 +1,38 @@
+#include "core/batch_element.h"
+
+namespace flashbench {
+
+Tensor batch_element(Tensor& t, std::int64_t b) {
+  if (t.empty()) return {};
+  const Dims& dims = t.dims();
+  const auto offset =
+      static_cast<std::size_t>(dims.h * dims.rows_before(b) * dims.d) * size_bytes(t.dtype());
+  return {t.dtype(), {1, dims.h, dims.rows_of(b), dims.d}, t.as<std::byte>() + offset};
+}
+
+Inputs batch_element(const Problem& p, const Inputs& in, std::int64_t b) {
+  const auto element = [b](const Tensor& t) { return batch_element(const_cast<Tensor&>(t), b); };
+  Inputs one;
+  one.q = element(in.q);
+  one.k = element(in.k);
+  one.v = element(in.v);
+  one.d_o = element(in.d_o);
+  one.sinks = in.sinks;
+  if (!in.alibi_slopes.empty()) {
+    const auto first = in.alibi_slopes.begin() + static_cast<std::ptrdiff_t>(b * p.shape.h);
+    one.alibi_slopes.assign(first, first + static_cast<std::ptrdiff_t>(p.shape.h));
+  }
+  return one;
+}
+
+Outputs batch_element(Outputs& out, std::int64_t b) {
+  Outputs one;
+  one.o = batch_element(out.o, b);
+  one.lse = batch_element(out.lse, b);
+  one.dq = batch_element(out.dq, b);
+  one.dk = batch_element(out.dk, b);
+  one.dv = batch_element(out.dv, b);
+  return one;
+}
+
+}  // namespace flashbench

@@ -1,0 +1,123 @@
+"""Ragged batches: lengths as words and in files, packed tensors, what does not fit is named."""
+
+import json
+import struct
+import unittest
+
+from harness import CliTest, FAST, read_safetensors, write_safetensors
+
+HEADS = ["--h", "4", "--h_kv", "2", "--d", "16"]
+
+
+def ends(*numbers, dtype="I32"):
+    return (dtype, [len(numbers)], struct.pack(f"<{len(numbers)}{'i' if dtype == 'I32' else 'q'}", *numbers))
+
+
+class Ragged(CliTest):
+    def bundle(self, queries=9, keys=7, **more):
+        """q, k, v of so many rows together, and what `more` says; its name."""
+        tensors = {"q": ("F32", [queries, 4, 16], bytes(4 * queries * 4 * 16))}
+        tensors |= {name: ("F32", [keys, 2, 16], bytes(4 * keys * 2 * 16)) for name in "kv"}
+        write_safetensors(self.folder / "in.safetensors", {**tensors, **more})
+        return "in.safetensors"
+
+    def test_lengths_are_said_and_told(self):
+        run = ["bench", *HEADS, *FAST, "--type", "flash,normal", "--causal", "--ragged"]
+        self.expect(0, *run, "2q20_3q1s70,q33", "--json", "r.json", "--csv", "r.csv")
+        results = json.loads((self.folder / "r.json").read_text())["results"]
+        self.assertEqual([r["workload"]["ragged"] for r in results], ["2q20_3q1s70"] * 2 + ["q33"] * 2)
+        self.assertEqual([r["workload"]["b"] for r in results], [5, 5, 1, 1])
+        self.assertEqual(results[0]["workload"]["q_len"], 20)
+        self.assertIn("--ragged 2q20_3q1s70", results[0]["command"])
+        self.assertNotIn("--q_len", results[0]["command"])
+        self.assertIn("2q20_3q1s70", (self.folder / "r.csv").read_text())
+        pairs = 4 * (2 * 20 * 21 / 2 + 3 * 70)
+        self.assertEqual(results[0]["flop_visible"], 4 * 16 * pairs)
+        self.expect(0, "compare", "r.json", "r.json")
+
+    def test_what_the_words_may_be(self):
+        for word, says in (("q0", "a count or a length is 0"), ("2q1s0", "a count or a length is 0"),
+                           ("0q1", "a count or a length is 0"), ("q3000000k", "at the most"),
+                           ("99999q1", "at the most"), ("2q", "lengths such as 2q2k_32q1s1k"),
+                           ("nofile.safetensors", ["nofile.safetensors", "cannot be read"])):
+            self.refuse("forward", *HEADS, "--ragged", word, says=says)
+        for flag in ("--b", "--q_len", "--kv_len"):
+            self.refuse("forward", *HEADS, "--ragged", "q5", flag, "3", says=["--ragged", f"leave {flag} out"])
+        self.refuse("forward", *HEADS, "--ragged", "q5", "--mask", "random", says="--ragged and --mask")
+        self.refuse("forward", *HEADS, "--ragged", "q5", "--bias", "random", says="--ragged and --bias")
+
+    def test_files_give_back_what_they_were_given(self):
+        asked = [*HEADS, "--ragged", "2q20_3q1s70_q9s4", "--causal", "--sinks", "random", "--do", "random"]
+        self.expect(0, "backward", *asked, "--save_inputs", "in.safetensors", "--output", "out.safetensors")
+        inputs, outputs = (read_safetensors(self.folder / f"{name}.safetensors") for name in ("in", "out"))
+        self.assertEqual(inputs["q"][:2], ("F32", [52, 4, 16]))
+        self.assertEqual(inputs["k"][:2], ("F32", [254, 2, 16]))
+        self.assertEqual(inputs["cu_seqlens_q"], ends(0, 20, 40, 41, 42, 43, 52))
+        self.assertEqual(inputs["cu_seqlens_k"], ends(0, 20, 40, 110, 180, 250, 254))
+        self.assertEqual(outputs["o"][:2], ("F32", [52, 4, 16]))
+        self.assertEqual(outputs["lse"][:2], ("F32", [52, 4]))
+        self.assertEqual(outputs["dk"][:2], ("F32", [254, 2, 16]))
+        check = ["check", "--input", "in.safetensors", "--external", "out.safetensors"]
+        self.expect(0, *check, "--causal")
+        self.expect(1, *check)
+        self.expect(0, "backward", "--input", "in.safetensors", "--causal", "--output", "again.safetensors")
+        again = read_safetensors(self.folder / "again.safetensors")
+        for name in ("o", "lse"):
+            self.assertEqual(again[name], outputs[name])
+        # The lengths alone, with tensors of their own file.
+        for name in ("q", "k", "v"):
+            write_safetensors(self.folder / f"{name}.safetensors", {name: inputs[name]})
+        lengths = {name: inputs[name] for name in ("cu_seqlens_q", "cu_seqlens_k")}
+        write_safetensors(self.folder / "lengths.safetensors", lengths)
+        files = ["--q", "q.safetensors", "--k", "k.safetensors", "--v", "v.safetensors"]
+        by_file = [*files, "--ragged", "lengths.safetensors"]
+        self.expect(0, "check", *by_file, "--type", "flash", "--json", "r.json")
+        (of_flash, *_) = json.loads((self.folder / "r.json").read_text())["results"]
+        self.assertEqual(of_flash["workload"]["ragged"], "file")
+        self.assertIn("; ragged=lengths.safetensors", of_flash["workload"]["input"])
+        self.assertIn("--ragged lengths.safetensors", of_flash["command"])
+        self.expect(0, "check", *files, "--ragged", "2q20_3q1s70_q9s4", "--type", "flash")
+        self.expect(0, "forward", *HEADS, "--ragged", "lengths.safetensors")
+
+    def test_a_row_of_the_neighbour_is_wrong(self):
+        asked = [*HEADS, "--ragged", "q20_q30"]
+        self.expect(0, "forward", *asked, "--save_inputs", "in.safetensors", "--output", "out.safetensors")
+        inputs = read_safetensors(self.folder / "in.safetensors")
+        inputs["cu_seqlens_q"] = inputs["cu_seqlens_k"] = ends(0, 21, 50)
+        write_safetensors(self.folder / "in.safetensors", inputs)
+        self.expect(1, "check", "--input", "in.safetensors", "--external", "out.safetensors")
+
+    def test_empty_sequences_are_those_of_a_file(self):
+        lengths = {"cu_seqlens_q": ends(0, 0, 9, 9, 9, dtype="I64"), "cu_seqlens_k": ends(0, 3, 3, 7, 7)}
+        for type in ("flash", "normal", "paper"):
+            self.expect(0, "check", "--input", self.bundle(**lengths), "--pass", "backward", "--type", type)
+
+    def test_tables_that_lie_are_named(self):
+        def refuse(says, **tensors):
+            self.refuse("forward", "--input", self.bundle(**tensors), says=says)
+
+        refuse("'cu_seqlens_q' holds 4 at [2], behind 5; where sequences end must not fall",
+               cu_seqlens_q=ends(0, 5, 4, 9), cu_seqlens_k=ends(0, 1, 2, 7))
+        refuse("'cu_seqlens_q' holds 1 at [0]; it must begin with 0",
+               cu_seqlens_q=ends(1, 5, 9), cu_seqlens_k=ends(0, 1, 7))
+        refuse(["'q' has shape [9, 4, 16]", "the sequences have 8 rows together"],
+               cu_seqlens_q=ends(0, 5, 8), cu_seqlens_k=ends(0, 1, 7))
+        refuse(["'v' has shape [7, 2, 16]", "the sequences have 9 rows together"], v=("F32", [7, 2, 16], bytes(896)),
+               k=("F32", [9, 2, 16], bytes(1152)), cu_seqlens_q=ends(0, 5, 9))
+        refuse(["'cu_seqlens_q' is of 2 sequences", "'cu_seqlens_k' is of 1"],
+               cu_seqlens_q=ends(0, 5, 9), cu_seqlens_k=ends(0, 7))
+        refuse("'cu_seqlens_q' has shape [1]", cu_seqlens_q=ends(0), cu_seqlens_k=ends(0))
+        refuse("there must be between 1 and", cu_seqlens_q=ends(0, 0), cu_seqlens_k=ends(0, 7))
+        refuse("'cu_seqlens_q' holds F32", cu_seqlens_q=("F32", [2], bytes(8)))
+        refuse("it must have 3 axes", q=("F32", [1, 4, 9, 16], bytes(4 * 9 * 64)), cu_seqlens_q=ends(0, 9),
+               cu_seqlens_k=ends(0, 7))
+        self.refuse("forward", "--input", self.bundle(), says="it must have 4 axes")
+        named = self.bundle(cu_seqlens_q=ends(0, 9), cu_seqlens_k=ends(0, 7))
+        self.refuse("forward", "--input", named, "--b", "1", says=["'cu_seqlens_q'", "leave --b out"])
+        write_safetensors(self.folder / "other.safetensors", {"lengths": ends(0, 9)})
+        self.refuse("forward", *HEADS, "--ragged", "other.safetensors",
+                    says=["no tensor 'cu_seqlens_q'", "it holds 'lengths'"])
+
+
+if __name__ == "__main__":
+    unittest.main()
