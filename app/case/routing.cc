@@ -127,8 +127,8 @@ RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string
 }
 
 bool has_fixed_lengths(const Problem& p) {
-  return p.files.any() || p.ragged != Ragged::kNone || p.padding == PaddingMask::kFile || p.bias == Bias::kFile ||
-         (p.needs_gradients() && p.d_o == GradSource::kFile);
+  return p.files.any() || p.ragged != Ragged::kNone || p.padding == PaddingMask::kFile ||
+         p.bias == Bias::kFile || (p.needs_gradients() && p.d_o == GradSource::kFile);
 }
 
 std::string reproduce(std::string_view command, const sweep::Case& c) {

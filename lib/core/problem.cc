@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/extents.h"
+#include "core/features.h"
 
 namespace flashbench {
 namespace {
@@ -26,13 +27,11 @@ constexpr double kMostElements = 0x1p56;
 /// What is in the way of a ragged batch.
 std::optional<Rejection> invalid_ragged(const Problem& p) {
   if (p.shape.sequences == nullptr) return std::nullopt;
-  const auto contradicts = [](const char* flag) {
-    return Rejection{
-        Rejection::Kind::kInvalid,
-        fmt::format("--ragged and --{0} contradict each other; leave --{0} out", flag)};
-  };
-  if (p.padding != PaddingMask::kNone) return contradicts("mask");
-  if (p.bias != Bias::kNone) return contradicts("bias");
+  for (const Feature other : {Feature::kKeyMask, Feature::kBias})
+    if (uses(p, other))
+      return Rejection{Rejection::Kind::kInvalid,
+                       fmt::format("{} and {} contradict each other; leave {} out",
+                                   flag(Feature::kRagged), flag(other), flag(other))};
   return std::nullopt;
 }
 
