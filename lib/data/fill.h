@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/problem.h"
@@ -9,7 +10,15 @@
 namespace flashbench::data {
 
 /// Which stream of random numbers a tensor draws from: tensors of one seed are independent.
-enum class TensorId : std::uint32_t { kQ = 0, kK = 1, kV = 2, kDo = 3, kMask = 4, kSinks = 5 };
+enum class TensorId : std::uint32_t {
+  kQ = 0,
+  kK = 1,
+  kV = 2,
+  kDo = 3,
+  kMask = 4,
+  kSinks = 5,
+  kDescales = 7
+};
 
 /// Fills a tensor [b, h, row, d]: a pure function of seed, id, the element's flat index, the dtype
 /// and `values`, computed with integers, so bit-identical for every compiler, ISA level and thread
@@ -21,9 +30,16 @@ enum class TensorId : std::uint32_t { kQ = 0, kK = 1, kV = 2, kDo = 3, kMask = 4
 ///   kOutlierChannel: as kNormal, but channel d/3 of K is 8 times as large and that of V 256 times
 ///   kOutlierRows: as kNormal, but every 16th row, counted over all heads, is 8 times as large in K
 ///   and 64 times in V
-/// `threads`: 0 takes OpenMP's default.
+/// `threads`: 0 takes OpenMP's default. `descales`: of each head, by which the f32 version is
+/// divided before it is rounded.
 void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values = Values::kNormal,
-          int threads = 0);
+          int threads = 0, std::span<const float> descales = {});
+
+/// Descales of K or V for `heads` heads, with which random values fill most of the range of either
+/// 8-bit type: odd multiples of a power of two, another one for each head and for the other tensor,
+/// so that one that is left out or taken from elsewhere is seen.
+std::vector<float> random_descales(std::int64_t heads, std::uint64_t seed, TensorId id,
+                                   Values values = Values::kNormal);
 
 /// A random padding mask [b, kv_len], 1 = keep, each key kept with probability `keep` (0 keeps
 /// none, 1 keeps all). From the same generator; the keys kept at one `keep` are kept at every
