@@ -259,8 +259,7 @@ void check_score_products(const Definition& def, const Outputs& out, const Sampl
       queries.add(group.b, h, def.inputs().q, a, out.dq, b, dq, g * s.q_len, s.q_len, sees,
                   [&](std::int64_t i) { return norm(def.inputs().d_o, group.b, h, i); });
     }
-    with_keys.add(group.b, group.h_kv, def.inputs().k, b, out.dk, a, dk, 0, keys_in_all(def),
-                  counts, one);
+    with_keys.add(group.b, group.h_kv, def.k(), b, out.dk, a, dk, 0, keys_in_all(def), counts, one);
     check.number(with_keys.sum, queries.sum,
                  kDeviations * std::sqrt(queries.with_rounding(b, dq.rounding) +
                                          with_keys.with_rounding(a, dk.rounding)),
@@ -286,8 +285,7 @@ void check_value_products(const Definition& def, const Outputs& out, const Sampl
       const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, h, i); };
       queries.add(group.b, h, def.inputs().d_o, b, out.o, a, o, g * s.q_len, s.q_len, sees, one);
     }
-    with_keys.add(group.b, group.h_kv, def.inputs().v, a, out.dv, b, dv, 0, keys_in_all(def),
-                  counts, one);
+    with_keys.add(group.b, group.h_kv, def.v(), a, out.dv, b, dv, 0, keys_in_all(def), counts, one);
     // P is computed again for dV: what is off in all of a row moves all that it gives to the keys.
     check.number(with_keys.sum, queries.sum,
                  kDeviations * std::sqrt(queries.with_rounding(a, o.rounding) +
