@@ -80,7 +80,8 @@ void NormalPass::scores_product(const Tensor& left, const Tensor& right, float f
     for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
       const std::int64_t first = i % chunks * chunk;
       const std::int64_t keys = std::min(chunk, shape.kv_len - first);
-      const PhaseTimer timer(timing.profile, timing.thread, timing.pack, convert(keys * d));
+      const PhaseTimer timer(timing.profile, timing.thread, timing.pack,
+                             convert(keys * d, right.dtype()));
       float* panels = panels_of(i / chunks);
       ops.pack_panels_transposed(key_rows(right, first_head + i / chunks, first), keys, d, 1.0f,
                                  panels + first * words);
@@ -112,7 +113,8 @@ void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float f
     for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
       const std::int64_t first = i % chunks * kKeyStep;
       const std::int64_t keys = std::min(kKeyStep, shape.kv_len - first);
-      const PhaseTimer timer(timing.profile, timing.thread, timing.pack, convert(keys * d));
+      const PhaseTimer timer(timing.profile, timing.thread, timing.pack,
+                             convert(keys * d, right.dtype()));
       ops.pack_panels(key_rows(right, first_head + i / chunks, first), keys, d,
                       panels_of(i / chunks), first, shape.kv_len);
     }
@@ -198,9 +200,11 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
     const PhaseTimer timer(profile, thread, 2, touch((keeps_slopes_ ? 3 : 2) * kv_len));
     const std::int64_t b = row / (shape.h * shape.q_len);
     const Visibility& v = sees[static_cast<std::size_t>(b)];
+    const std::int64_t h = row / shape.q_len % shape.h, h_kv = h / shape.group();
+    const ScoreFactor head = score_.of_head(*io.in, b, h_kv);
     float* s = p_.data + row * p_.stride;
     float& lse = io.out->lse.as<float>()[row];
-    const float* sink = sink_of(*io.in, row / shape.q_len % shape.h);
+    const float* sink = sink_of(*io.in, h);
     const KeyRange seen = v.keys(row % shape.q_len);
     float* slope = keeps_slopes_ ? slope_.data + row * slope_.stride : nullptr;
     if (seen.empty()) {
@@ -210,11 +214,8 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
       if (keeps_sink_shares_) sink_share_.as<float>()[row] = 1;
       continue;
     }
-    if (score_.changes())
-      ops.row_score(
-          s, kv_len,
-          score_.row(*io.in, b, row / shape.q_len % shape.h, row % shape.q_len, positions_.of(b)),
-          slope);
+    if (head.changes())
+      ops.row_score(s, kv_len, head.row(*io.in, b, h, row % shape.q_len, positions_.of(b)), slope);
     if (const RowMap map = v.kept().rows(); map.rows == nullptr) {
       std::fill(s, s + map.row(seen.begin), -kInf);
       std::fill(s + map.row(seen.end), s + kv_len, -kInf);
@@ -225,13 +226,14 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
       }
     }
     const float max = ops.row_max(s, kv_len);
-    const RowEnd end = score_.end_of_row(max, ops.row_exp2(s, kv_len, max, score_.factor), sink);
-    ops.row_scale(s, kv_len, end.normalise(ops, s, kv_len, 1));
+    const RowEnd end = head.end_of_row(max, ops.row_exp2(s, kv_len, max, head.factor), sink);
+    // A descale of V is in P: O needs nothing of it then.
+    ops.row_scale(s, kv_len, end.normalise(ops, s, kv_len, 1, io.in->v_descale(b, h_kv)));
     ops.row_to_operand(s, kv_len);
     lse = end.lse;
     if (keeps_sink_shares_)
       sink_share_.as<float>()[row] =
-          static_cast<float>(score_.sink_share(*sink, max, end.log2_sum()));
+          static_cast<float>(head.sink_share(*sink, max, end.log2_sum()));
   }
 }
 
