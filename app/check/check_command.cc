@@ -230,8 +230,12 @@ Problem external_problem(const CheckRequest& request, const Backends& backends,
   sweep::Group group{{c}};
   const auto& given = request.run.given;
   const bool pass_given = std::find(given.begin(), given.end(), "pass") != given.end();
-  if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
+  if (!pass_given) group.cases[0].problem.pass = Pass::kForward;
   Problem p = route_group(group, given, backends).problem;
+  if (!pass_given && !p.has_descales()) {  // K and V of 8 bits have no gradients
+    group.cases[0].problem.pass = Pass::kBoth;
+    p = route_group(group, given, backends).problem;
+  }
   out = data::read_outputs(request.external, p);
   const bool gradients =
       !out.dq.empty() || !out.dk.empty() || !out.dv.empty() || !out.dsinks.empty();
@@ -241,6 +245,10 @@ Problem external_problem(const CheckRequest& request, const Backends& backends,
                     "dv and dsinks",
                     request.external, name(p.pass)));
   if (gradients && p.needs_gradients()) return p;
+  Problem with_gradients = p;
+  with_gradients.pass = Pass::kBoth;
+  if (const auto bad = invalid(with_gradients); bad && gradients && !pass_given)
+    throw UsageError(fmt::format("{}: it holds gradients; {}", request.external, bad->reason));
   for (Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks}) *gradient = Tensor();
   group.cases[0].problem.pass = Pass::kForward;
   return route_group(group, given, backends).problem;
