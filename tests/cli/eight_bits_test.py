@@ -17,7 +17,7 @@ class EightBits(CliTest):
         check = ["check", "--external", "out.safetensors", "--input"]
         self.expect(0, *check, "in.safetensors")
         self.expect(0, *check, "in.safetensors", "--kv_dtype", "e4m3", "--pass", "forward")
-        for name, says in (("k_scale", "lse"), ("v_scale", "o")):  # of the neighbour, and none at all
+        for name, says in (("k_scale", "  LSE "), ("v_scale", "  O ")):  # of the neighbour, and none at all
             kind, shape, numbers = inputs[name]
             for changed in ({**inputs, name: (kind, shape, numbers[4:] + numbers[:4])},
                             {n: t for n, t in inputs.items() if n != name}):
