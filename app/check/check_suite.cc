@@ -205,8 +205,12 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   const std::string bias = std::string(kVariantDefaults) + "bias=random bias_grad=true ";
   all.add(kBiases, bias + std::string(kFastTypes));
   all.add(kBiases, bias + std::string(kPaperType), "_paper");
-  if (!leaves_no_isas(narrow, backends))
+  all.add(kKvDtypes, std::string(kKvDtypeDefaults) + std::string(kFastTypes));
+  if (!leaves_no_isas(narrow, backends)) {
     all.add(kLevels, masks + std::string(kFastTypes) + every_isa(backends));
+    all.add(kKvDtypeLevels,
+            std::string(kKvDtypeDefaults) + std::string(kFastTypes) + every_isa(backends));
+  }
   all.add(kSizes, kFastTypes);
   all.add(kPaperBlocks, masks + std::string(kPaperType));
   return std::move(all).groups();

@@ -24,7 +24,7 @@ constexpr std::int64_t kMinSplit = 256;  ///< keys; fewer do not pay for combini
 
 /// Keys of a block.
 std::int64_t choose_keys(const Problem& p) {
-  const auto row_bytes = p.shape.widest_d() * static_cast<std::int64_t>(size_bytes(p.dtype));
+  const auto row_bytes = p.shape.widest_d() * static_cast<std::int64_t>(size_bytes(p.kv_dtype()));
   return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes, 16), 32, 256);
 }
 
@@ -119,8 +119,9 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
       const std::int64_t share = round_up(blocks(seen.size(), splits_), keys_);
       const std::int64_t first = std::min<std::int64_t>(seen.end, seen.begin + i % splits_ * share);
       const std::int64_t last = std::min<std::int64_t>(seen.end, first + share);
-      attend({&io, &v, b, head % shape.h_kv, first, last, profile, thread}, tiles,
-             part(head, i % splits_));
+      attend({&io, &v, b, head % shape.h_kv, first, last, profile, thread,
+              score_.of_head(*io.in, b, head % shape.h_kv)},
+             tiles, part(head, i % splits_));
     }
 #pragma omp for schedule(static)
     for (std::int64_t i = 0; i < kv_heads * rows_; ++i) {
@@ -141,7 +142,7 @@ RowSource FlashDecode::source(const Tensor& tensor, const Item& item, std::int64
 RowSource FlashDecode::whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
                                      std::int64_t d, float* tile) const {
   if (d % ops.lanes == 0) return rows;
-  const PhaseTimer timer(item.profile, item.thread, kLoad, convert(keys * d));
+  const PhaseTimer timer(item.profile, item.thread, kLoad, convert(keys * d, rows.dtype));
   ops.pack_rows(rows, keys, d, 1.0f, tile, tile_stride(d));
   return {tile, Dtype::kF32, tile_stride(d), nullptr};
 }
@@ -159,7 +160,7 @@ PhaseCost FlashDecode::product_in_place(const RowSource& source, std::int64_t ke
 Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const {
   if (first >= item.last_key) return {};
   const RowSource rows = source(tensor, item, first);
-  const auto row_bytes = static_cast<std::int64_t>(size_bytes(dtype)) * rows.row_stride;
+  const auto row_bytes = static_cast<std::int64_t>(size_bytes(rows.dtype)) * rows.row_stride;
   const std::int64_t row = rows.position == nullptr ? 0 : rows.position[0];
   return {static_cast<const std::byte*>(rows.base) + row * row_bytes, 4 * row_bytes};
 }
@@ -172,7 +173,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
                            convert(rows_ * shape.d) + touch(rows_ * shape.d_v()));
     // The heads of a group lie next to each other, so that their queries are consecutive rows.
     ops.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), rows_, shape.d,
-                  score_.sign, t.q, d_stride_);
+                  item.score.sign, t.q, d_stride_);
     std::fill_n(part.o, rows_ * o_stride_, 0.0f);
     std::fill_n(part.max, rows_, -kInf);
     std::fill_n(part.sum, rows_, 0.0f);
@@ -209,13 +210,13 @@ void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, co
     const std::int64_t h = item.kv_head * shape.group() + g;
     const BiasRows bias = bias_.load(in, item.b, h, 0, shape.q_len,
                                      item.sees->kept().rows().from(first), keys, t.bias);
-    const ScoreRow score = score_.row(in, item.b, h, 0, positions_.of(item.b, first), bias);
+    const ScoreRow score = item.score.row(in, item.b, h, 0, positions_.of(item.b, first), bias);
     for (std::int64_t q = 0; q < shape.q_len; ++q) {
       const std::int64_t r = g * shape.q_len + q;
       const TileColumns columns = columns_of(seen[q], first, keys);
       absorb_row(
           ops,
-          {part.max[r], score_.factor, part.sum + r, 1, part.o + r * o_stride_, score.at(q, 0)},
+          {part.max[r], item.score.factor, part.sum + r, 1, part.o + r * o_stride_, score.at(q, 0)},
           shape.d_v(), t.s + r * s_stride_, keys, columns.begin, columns.end);
       ops.row_scale(t.s + r * s_stride_, keys, share_);
     }
@@ -228,6 +229,7 @@ void FlashDecode::combine(const Operands& io, std::int64_t kv_head, std::int64_t
   const std::int64_t b = kv_head / shape.h_kv;
   const std::int64_t h = kv_head % shape.h_kv * shape.group() + row / shape.q_len;
   const std::int64_t q = row % shape.q_len;
+  const ScoreFactor score = score_.of_head(*io.in, b, kv_head % shape.h_kv);
   float max = -kInf;
   for (std::int64_t i = 0; i < splits_; ++i) max = std::max(max, part(kv_head, i).max[row]);
   const Part total = part(kv_head, 0);
@@ -236,16 +238,17 @@ void FlashDecode::combine(const Operands& io, std::int64_t kv_head, std::int64_t
   for (std::int64_t i = 0; i < splits_; ++i) {
     const Part p = part(kv_head, i);
     if (p.sum[row] == 0.0f) continue;  // it saw nothing
-    const float weight = std::exp2((p.max[row] - max) * score_.factor);
+    const float weight = std::exp2((p.max[row] - max) * score.factor);
     sum += weight * p.sum[row];
     ops.row_scale(p.o + row * o_stride_, shape.d_v(), weight);
     if (i > 0) ops.row_add(o, p.o + row * o_stride_, shape.d_v());
   }
   Outputs& out = *io.out;
   const float* sink = sink_of(*io.in, h);
-  const RowEnd end = sum == 0.0f ? RowEnd::empty(sink) : score_.end_of_row(max, sum, sink);
+  const RowEnd end = sum == 0.0f ? RowEnd::empty(sink) : score.end_of_row(max, sum, sink);
   out.lse.as<float>()[out.lse.dims().index(b, h, q, 0)] = end.lse;
-  const float factor = end.normalise(ops, o, shape.d_v(), share_);
+  const float descale = io.in->v_descale(b, kv_head % shape.h_kv);
+  const float factor = end.normalise(ops, o, shape.d_v(), share_, descale);
   ops.row_store(o, shape.d_v(), factor, dtype, row_of(out.o, b, h, q));
 }
 

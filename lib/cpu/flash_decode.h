@@ -47,6 +47,7 @@ class FlashDecode final : public AttentionPass {
     std::int64_t b, kv_head, first_key, last_key;
     PhaseProfile* profile;
     int thread;
+    ScoreFactor score;  ///< of the head
   };
   Tiles carve(Carver& carver) const;
   Part part(std::int64_t kv_head, std::int64_t split);

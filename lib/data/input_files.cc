@@ -32,6 +32,15 @@ Located find_only(std::shared_ptr<const TensorFile> file, const std::string& nam
   return {std::move(file), tensor};
 }
 
+/// Beside K or V that is stored in 8 bits; absent: they are 1.
+std::optional<Located> find_descales(const std::optional<Located>& of, const char* name) {
+  if (!of) return std::nullopt;
+  const std::optional<Dtype> dtype = dtype_of(of->tensor.element);
+  const StoredTensor* tensor = of->file->find(name);
+  if (tensor == nullptr || !dtype || !is_only_stored(*dtype)) return std::nullopt;
+  return Located{of->file, *tensor};
+}
+
 std::shared_ptr<const TensorFile> open_bundle(OpenFiles& open, const std::string& path) {
   std::shared_ptr<const TensorFile> file = open.open(path);
   if (file->tensors().size() == 1 && file->tensors().front().name.empty())
@@ -108,6 +117,8 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
     found.k = find(f.k, f.k_name, "k");
     found.v = find(f.v, f.v_name, "v");
   }
+  found.k_scale = find_descales(found.k, kKScaleName);
+  found.v_scale = find_descales(found.v, kVScaleName);
   if (p.d_o == GradSource::kFile) found.d_o = find(f.d_o, f.do_name, "do");
   if (p.padding == PaddingMask::kFile) found.mask = find(f.mask, f.mask_name, "mask");
   if (p.alibi == Alibi::kFile) found.alibi = find(f.alibi, f.alibi_name, "alibi");
@@ -158,7 +169,9 @@ std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
     const std::shared_ptr<const TensorFile> file = open.open(*path);
     // A file given for one tensor may hold it under any name.
     if (path != &f.bundle && file->tensors().size() == 1) continue;
-    add_unused(lines, *file, used_names(f, *path));
+    Names used = used_names(f, *path);
+    if (p.has_descales()) used.insert({kKScaleName, kVScaleName});
+    add_unused(lines, *file, used);
   }
   return lines;
 }
@@ -167,7 +180,9 @@ std::vector<std::string> unused_tensors(const std::string& results, const InputF
   std::vector<std::string> lines;
   InputFiles all = files;
   all.bundle = results;
-  add_unused(lines, open_tensor_file(results), used_names(all, results));
+  Names used = used_names(all, results);
+  used.insert({kKScaleName, kVScaleName});
+  add_unused(lines, open_tensor_file(results), used);
   return lines;
 }
 
@@ -176,10 +191,12 @@ namespace {
 /// "F32, BF16 and F16"
 std::string dtype_names() {
   std::string text;
-  for (const DtypeRow& row : kDtypeTable) {
-    const bool last = &row == std::end(kDtypeTable) - 1;
-    text += fmt::format("{}{}", text.empty() ? "" : last ? " and " : ", ", row.safetensors);
-  }
+  for (const Dtype t : kDtypes)
+    text += fmt::format("{}{}",
+                        text.empty()          ? ""
+                        : t == kDtypes.back() ? " and "
+                                              : ", ",
+                        row_of(t).safetensors);
   return text;
 }
 
@@ -233,7 +250,7 @@ namespace {
 /// A short vector of one number a head, as f32. `index` says where one is: "[h] = [3]".
 template <typename Index>
 std::vector<float> load_numbers(const Located& from, std::string_view what, const Index& index) {
-  const std::optional<Dtype> dtype = dtype_of(from.tensor.element);
+  const std::optional<Dtype> dtype = number_dtype_of(from.tensor.element);
   if (!dtype)
     throw UsageError(fmt::format("{} holds {}; attention reads {} of {}", from.label(),
                                  from.tensor.dtype_text, what, dtype_names()));
@@ -296,6 +313,36 @@ Tensor load_bias(const Located& from, const Problem& p) {
   Tensor bias(p.bias_dtype(), d);
   read_tensor(*from.file, from.tensor, Layout::kBhsd, bias);
   return bias;
+}
+
+std::vector<float> load_descales(const Located& from, const Problem& p) {
+  const std::int64_t b = p.shape.b, h = p.shape.h_kv;
+  const std::vector<std::int64_t>& shape = from.tensor.shape;
+  if (shape != std::vector{h} && shape != std::vector{b, h} &&
+      shape != std::vector{std::int64_t{1}, h})
+    throw UsageError(
+        fmt::format("{} has shape {}; descales must be [h_kv] = [{}] or [b or 1, "
+                    "h_kv] = [{}, {}]",
+                    from.label(), shape_text(shape), h, b, h));
+  const auto index = [&](std::int64_t i) {
+    return shape.size() == 2 ? fmt::format("[b, h_kv] = [{}, {}]", i / h, i % h)
+                             : fmt::format("[h_kv] = [{}]", i);
+  };
+  std::vector<float> descales = load_numbers(from, "descales", index);
+  const double largest = std::max(row_of(p.kv_dtype()).largest, 2 * std::abs(p.softmax_scale()));
+  for (std::size_t i = 0; i < descales.size(); ++i) {
+    const double descale = static_cast<double>(descales[i]);
+    if (descale > 0 && descale * largest <= static_cast<double>(std::numeric_limits<float>::max()))
+      continue;
+    throw UsageError(
+        fmt::format("{} holds {} at {}; a descale must be positive, and fit f32 times "
+                    "{:.6g}",
+                    from.label(), descales[i], index(static_cast<std::int64_t>(i)), largest));
+  }
+  const std::vector<float> one = descales;
+  while (static_cast<std::int64_t>(descales.size()) < b * h)
+    descales.insert(descales.end(), one.begin(), one.end());
+  return descales;
 }
 
 }  // namespace flashbench::data

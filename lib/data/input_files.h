@@ -22,7 +22,12 @@ struct Located {
 /// The tensors that a problem takes from files; absent ones are random, ones or nothing.
 struct LocatedInputs {
   std::optional<Located> q, k, v, d_o, mask, sinks, alibi, bias;
+  std::optional<Located> k_scale, v_scale;  ///< where K and V are stored in 8 bits
 };
+
+/// The names of descales, in the file that holds K, or V.
+inline constexpr const char* kKScaleName = "k_scale";
+inline constexpr const char* kVScaleName = "v_scale";
 
 /// Opens each path once, however many ask for it: a header may hold 100 000 tensors.
 class OpenFiles {
@@ -72,6 +77,11 @@ std::vector<float> load_alibi(const Located& from, const Shape& s);
 /// The same of a bias of p.bias_dims() and p.bias_dtype(). Values are not looked at: what they may
 /// be depends on who sees whom.
 Tensor load_bias(const Located& from, const Problem& p);
+
+/// Reads the descales of K or V, [b, h_kv], [1, h_kv] or [h_kv]; as [b, h_kv]. They must be
+/// positive, and times the largest number of K's dtype they must fit f32, as must those of K times
+/// --scale.
+std::vector<float> load_descales(const Located& from, const Problem& p);
 
 /// The [b, h, row, d] extents of a stored q, k, v, dO. Throws UsageError unless it has four axes,
 /// none empty, and a dtype that attention reads.

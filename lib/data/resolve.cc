@@ -40,6 +40,7 @@ class Claims {
   Claims(Problem& p, const Given& given)
       : problem_(p),
         dtype_given_(has(given, "dtype")),
+        kv_dtype_given_(has(given, "kv_dtype")),
         b_(p.shape, &Shape::b, given),
         h_(p.shape, &Shape::h, given),
         h_kv_(p.shape, &Shape::h_kv, given),
@@ -49,12 +50,22 @@ class Claims {
         own_d_v_(p.shape.d_v()),
         d_v_(own_d_v_, "d_v", given) {}
 
-  void q(const Located& at) { four_axes(at, h_, q_len_, d_); }
-  void k(const Located& at) { four_axes(at, h_kv_, kv_len_, d_); }
-  void v(const Located& at) { four_axes(at, h_kv_, kv_len_, d_v_); }
+  void q(const Located& at) {
+    claim_dtype(at);
+    four_axes(at, h_, q_len_, d_);
+  }
+  void k(const Located& at) {
+    claim_kv_dtype(at);
+    four_axes(at, h_kv_, kv_len_, d_);
+  }
+  void v(const Located& at) {
+    claim_kv_dtype(at);
+    four_axes(at, h_kv_, kv_len_, d_v_);
+  }
   /// As wide as V, which is as wide as Q where nothing says otherwise.
   void d_o(const Located& at) {
     const bool v_is_known = d_v_.given || !d_v_.decided_by.empty();
+    claim_dtype(at);
     four_axes(at, h_, q_len_, v_is_known ? d_v_ : d_);
   }
 
@@ -114,6 +125,16 @@ class Claims {
     if (dtype != problem_.dtype) problem_.own_bias_dtype = dtype;
   }
 
+  /// Of K or V.
+  void descales(const Located& at) {
+    const std::vector<std::int64_t>& shape = at.tensor.shape;
+    if (shape.empty() || shape.size() > 2 || shape.front() == 0 || shape.back() == 0)
+      throw UsageError(fmt::format("{} has shape {}; descales must be [h_kv] or [b or 1, h_kv]",
+                                   at.label(), shape_text(shape)));
+    if (shape.size() == 2 && shape.front() != 1) claim(b_, shape.front(), at);
+    claim(h_kv_, shape.back(), at);
+  }
+
   /// The flags' own defaults, for what is still open.
   void finish() {
     if (open(h_kv_) && !open(h_)) *h_kv_.value = *h_.value;
@@ -128,7 +149,6 @@ class Claims {
 
   void four_axes(const Located& at, Axis& heads, Axis& length, Axis& width) {
     const Dims dims = extents(at, problem_.files.layout);
-    claim_dtype(at);
     claim(b_, dims.b, at);
     claim(heads, dims.h, at);
     claim(length, dims.rows, at);
@@ -150,12 +170,40 @@ class Claims {
     if (axis.decided_by.empty()) axis.decided_by = at.label();
   }
 
+  /// Of K and V, which may be stored in 8 bits: then they leave the dtype to Q.
+  void claim_kv_dtype(const Located& at) {
+    const std::optional<Dtype> dtype = dtype_of(at.tensor.element);
+    if (!dtype) return;  // extents() says why not
+    const bool stored = is_only_stored(*dtype);
+    if (kv_dtype_given_ && problem_.has_descales() != stored)
+      throw contradiction("kv_dtype", problem_.kv_dtype(), at);
+    const bool either = stored || is_only_stored(kv_dtype_);
+    if (either && !kv_dtype_decided_by_.empty() && kv_dtype_ != *dtype)
+      throw UsageError(fmt::format("{} holds {}, but {} holds {}; K and V must have one dtype",
+                                   at.label(), at.tensor.dtype_text, kv_dtype_decided_by_,
+                                   row_of(kv_dtype_).safetensors));
+    if (kv_dtype_decided_by_.empty()) kv_dtype_decided_by_ = at.label();
+    kv_dtype_ = *dtype;
+    if (!stored) return claim_dtype(at);
+    if (kv_dtype_given_ && problem_.kv_dtype() != *dtype)
+      throw contradiction("kv_dtype", problem_.kv_dtype(), at);
+    problem_.own_kv_dtype = *dtype;
+  }
+
+  static UsageError contradiction(std::string_view flag, Dtype said, const Located& at) {
+    return UsageError(fmt::format("--{} {} contradicts the file: {} holds {}; leave the flag out",
+                                  flag, name(said), at.label(), at.tensor.dtype_text));
+  }
+
   void claim_dtype(const Located& at) {
+    if (!dtype_of(at.tensor.element)) return;  // extents() says why not
     const Dtype dtype = *dtype_of(at.tensor.element);
-    if (dtype_given_ && problem_.dtype != dtype)
+    if (is_only_stored(dtype))
       throw UsageError(
-          fmt::format("--dtype {} contradicts the file: {} holds {}; leave the flag out",
-                      name(problem_.dtype), at.label(), at.tensor.dtype_text));
+          fmt::format("{} holds {}, which only K and V may; it must be one of f32, "
+                      "bf16, f16",
+                      at.label(), at.tensor.dtype_text));
+    if (dtype_given_ && problem_.dtype != dtype) throw contradiction("dtype", problem_.dtype, at);
     if (!dtype_decided_by_.empty() && problem_.dtype != dtype)
       throw UsageError(fmt::format("{} holds {}, but {} holds {}; all tensors must have one dtype",
                                    at.label(), at.tensor.dtype_text, dtype_decided_by_,
@@ -165,8 +213,9 @@ class Claims {
   }
 
   Problem& problem_;
-  bool dtype_given_;
-  std::string dtype_decided_by_;
+  bool dtype_given_, kv_dtype_given_;
+  std::string dtype_decided_by_, kv_dtype_decided_by_;
+  Dtype kv_dtype_ = Dtype::kF32;  ///< what the first of K and V is of
   Axis b_, h_, h_kv_, q_len_, kv_len_, d_;
   std::int64_t own_d_v_;  ///< what d_v_ is of
   Axis d_v_;
@@ -197,6 +246,8 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   if (found.sinks) claims.sinks(*found.sinks);
   if (found.alibi) claims.alibi(*found.alibi);
   if (found.bias) claims.bias(*found.bias), claims.bias_dtype(*found.bias);
+  if (found.k_scale) claims.descales(*found.k_scale);
+  if (found.v_scale) claims.descales(*found.v_scale);
   claims.finish();
 
   if (const std::optional<Rejection> bad = invalid(p); bad && p.files.any())

@@ -19,7 +19,7 @@ CASES = {
     "gemma3_12b": 2 * 4 * 3,
     "gpt2": 2 * 2 * 4,
     "gpt_oss_20b": 2 * 4 * 3,
-    "llama3_8b": 2 * 2 * 4,
+    "llama3_8b": 2 * 3 * 4,
     "mistral_7b": 2 * (3 + 4),
     "origin": 2 * 2,
     "phi3": 2 * (3 + 3),
