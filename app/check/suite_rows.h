@@ -205,11 +205,14 @@ inline constexpr Row kKvDtypes[] = {
      "q_len=1,70 kv_len=150 d=64,129 causal=true "
      "values=uniform,positive,constant,outlier_channel,outlier_rows"},
     {"kv_dtype_and_large_scores", "q_len=1,70 kv_len=150 d=64 scale=-3,0,12,1e8 causal=false,true"},
-    {"kv_dtype_and_value_dim", "q_len=1,65 kv_len=110 d=64 d_v=7,33,128 mask=none,random"},
+    {"kv_dtype_and_value_dim",
+     "q_len=1,65 kv_len=110 d=64 d_v=7,33,128 causal=true mask=none,random"},
     {"kv_dtype_and_window",
-     "q_len=200 kv_len=260 d=64 causal=true window_left=63 mask=none,random"},
-    {"kv_dtype_and_softcap", "q_len=1,90 kv_len=110 d=64 softcap=0.5,20 mask=none,random"},
-    {"kv_dtype_and_alibi", "q_len=1,90 kv_len=110 d=64 alibi=standard mask=none,random"},
+     "q_len=1,7,200 kv_len=260 d=64 window_left=63 window_right=0,9 mask=none,random"},
+    {"kv_dtype_and_softcap",
+     "q_len=1,90 kv_len=110 d=64 softcap=0.5,20 causal=true mask=none,random"},
+    {"kv_dtype_and_alibi",
+     "q_len=1,90 kv_len=110 d=64 alibi=standard causal=true mask=none,random"},
     {"kv_dtype_and_sinks", "q_len=1,90 kv_len=110 d=64 sinks=random causal=true mask=none,random"},
     {"kv_dtype_and_bias",
      "q_len=1,90 kv_len=110 d=64,33 bias=random causal=false,true mask=none,random"},
@@ -218,6 +221,10 @@ inline constexpr Row kKvDtypes[] = {
     {"kv_dtype_alibi_softcap_sinks_and_window",
      "q_len=1,200 kv_len=260 d=64 alibi=standard softcap=5 sinks=random causal=true "
      "window_left=63"},
+    {"kv_dtype_value_dim_bias_alibi_softcap_and_sinks",
+     "q_len=1,90 kv_len=300 d=80 d_v=48 bias=random alibi=standard softcap=5 sinks=random "
+     "causal=true mask=none,random"},
+    {"kv_dtype_of_mla", "q_len=1,90 kv_len=150 d=192 d_v=128 causal=true"},
     {"kv_dtype_and_decode", "h=8 h_kv=2 q_len=1,3 kv_len=257,1100 d=64,33,128 mask=none,random"},
     {"kv_dtype_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=true"},
 };
