@@ -18,8 +18,18 @@ Tensor copy_of(const Tensor& from) {
 }
 
 Inputs copy_of(const Inputs& from) {
-  return {copy_of(from.q), copy_of(from.k), copy_of(from.v),   copy_of(from.d_o),
-          from.key_mask,   from.sinks,      from.alibi_slopes, copy_of(from.bias)};
+  Inputs to;
+  to.q = copy_of(from.q);
+  to.k = copy_of(from.k);
+  to.v = copy_of(from.v);
+  to.d_o = copy_of(from.d_o);
+  to.key_mask = from.key_mask;
+  to.sinks = from.sinks;
+  to.alibi_slopes = from.alibi_slopes;
+  to.bias = copy_of(from.bias);
+  to.k_scale = from.k_scale;
+  to.v_scale = from.v_scale;
+  return to;
 }
 
 }  // namespace

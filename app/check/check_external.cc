@@ -20,14 +20,33 @@ bool holds_gradients(const Outputs& out) {
   return false;
 }
 
+/// With all gradients where no flag says which pass it was; but K and V of 8 bits have none.
+Problem widest_problem(sweep::Group& group, const std::vector<std::string>& given, bool pass_given,
+                       const Backends& backends) {
+  Pass& pass = group.cases[0].problem.pass;
+  if (!pass_given) pass = Pass::kForward;
+  const Problem p = route_group(group, given, backends).problem;
+  if (pass_given || p.has_descales()) return p;
+  pass = Pass::kBoth;
+  return route_group(group, given, backends).problem;
+}
+
+/// Throws where a file of gradients, or --bias_grad, asks for a backward pass that there cannot be.
+void refuse_impossible_gradients(const CheckRequest& request, Problem p, const Outputs& out) {
+  p.pass = Pass::kBoth;
+  const auto bad = invalid(p);
+  if (bad && holds_gradients(out))
+    throw UsageError(fmt::format("{}: it holds gradients; {}", request.external, bad->reason));
+  if (bad && p.bias_grad) throw UsageError(bad->reason);
+}
+
 /// The problem that an external file answers: with the gradients that it holds.
 Problem external_problem(const CheckRequest& request, const Backends& backends,
                          const sweep::Case& c, Outputs& out) {
   sweep::Group group{{c}};
   const auto& given = request.run.given;
   const bool pass_given = std::find(given.begin(), given.end(), "pass") != given.end();
-  if (!pass_given) group.cases[0].problem.pass = Pass::kBoth;
-  Problem p = route_group(group, given, backends).problem;
+  Problem p = widest_problem(group, given, pass_given, backends);
   out = data::read_outputs(request.external, p);
   const bool gradients = holds_gradients(out);
   if (pass_given && p.needs_gradients() && !gradients)
@@ -42,6 +61,7 @@ Problem external_problem(const CheckRequest& request, const Backends& backends,
     p.bias_grad = !out.dbias.empty();
     return p;
   }
+  if (!pass_given) refuse_impossible_gradients(request, p, out);
   for (Tensor* gradient : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias})
     *gradient = Tensor();
   group.cases[0].problem.pass = Pass::kForward;

@@ -208,9 +208,12 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   const std::string ragged(kRaggedDefaults);
   all.add(kRaggedBatches, ragged + std::string(kFastTypes));
   all.add(kRaggedBatches, ragged + std::string(kPaperType), "_paper");
+  all.add(kKvDtypes, std::string(kKvDtypeDefaults) + std::string(kFastTypes));
   if (!leaves_no_isas(narrow, backends)) {
-    all.add(kLevels, masks + std::string(kFastTypes) + every_isa(backends));
-    all.add(kRaggedLevels, ragged + std::string(kFastTypes) + every_isa(backends));
+    const std::string isas = every_isa(backends);
+    all.add(kLevels, masks + std::string(kFastTypes) + isas);
+    all.add(kRaggedLevels, ragged + std::string(kFastTypes) + isas);
+    all.add(kKvDtypeLevels, std::string(kKvDtypeDefaults) + std::string(kFastTypes) + isas);
   }
   all.add(kSizes, kFastTypes);
   all.add(kPaperBlocks, masks + std::string(kPaperType));

@@ -233,6 +233,42 @@ inline constexpr Row kRaggedLevels[] = {
      "ragged=q65_3q1s130_q20s90 d=64,33 causal=false,true pass=forward,both"},
 };
 inline constexpr std::string_view kRaggedDefaults = "h=4 h_kv=2 pass=both do=random ";
+// K and V in 8 bits with a descale a head, other ones in K and V: there are no gradients.
+inline constexpr Row kKvDtypes[] = {
+    {"kv_dtype", "q_len=90 kv_len=110 d=64,33 causal=false,true mask=none,random"},
+    {"kv_dtype_of_grouped_heads_and_batches",
+     "b=2 h=6 h_kv=3 q_len=1,40 kv_len=56 d=32 causal=true"},
+    {"kv_dtype_beside_rows_that_see_nothing", "q_len=100 kv_len=37 d=32 causal=true"},
+    {"kv_dtype_of_real_tensors",
+     "q_len=1,70 kv_len=150 d=64,129 causal=true "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
+    {"kv_dtype_and_large_scores", "q_len=1,70 kv_len=150 d=64 scale=-3,0,12,1e8 causal=false,true"},
+    {"kv_dtype_and_value_dim",
+     "q_len=1,65 kv_len=110 d=64 d_v=7,33,128 causal=true mask=none,random"},
+    {"kv_dtype_and_window",
+     "q_len=1,7,200 kv_len=260 d=64 window_left=63 window_right=0,9 mask=none,random"},
+    {"kv_dtype_and_softcap",
+     "q_len=1,90 kv_len=110 d=64 softcap=0.5,20 causal=true mask=none,random"},
+    {"kv_dtype_and_alibi",
+     "q_len=1,90 kv_len=110 d=64 alibi=standard causal=true mask=none,random"},
+    {"kv_dtype_and_sinks", "q_len=1,90 kv_len=110 d=64 sinks=random causal=true mask=none,random"},
+    {"kv_dtype_and_bias",
+     "q_len=1,90 kv_len=110 d=64,33 bias=random causal=false,true mask=none,random"},
+    {"kv_dtype_bias_alibi_softcap_and_sinks",
+     "q_len=1,90 kv_len=300 d=64 bias=random alibi=standard softcap=5 sinks=random causal=true"},
+    {"kv_dtype_alibi_softcap_sinks_and_window",
+     "q_len=1,200 kv_len=260 d=64 alibi=standard softcap=5 sinks=random causal=true "
+     "window_left=63"},
+    {"kv_dtype_value_dim_bias_alibi_softcap_and_sinks",
+     "q_len=1,90 kv_len=300 d=80 d_v=48 bias=random alibi=standard softcap=5 sinks=random "
+     "causal=true mask=none,random"},
+    {"kv_dtype_of_mla", "q_len=1,90 kv_len=150 d=192 d_v=128 causal=true"},
+    {"kv_dtype_and_decode", "h=8 h_kv=2 q_len=1,3 kv_len=257,1100 d=64,33,128 mask=none,random"},
+    {"kv_dtype_and_sequences",
+     "ragged=q70_3q1s90_q20s150_q30s10 d=64,33 sinks=none,random causal=false,true"},
+    {"kv_dtype_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=true"},
+};
+inline constexpr std::string_view kKvDtypeDefaults = "h=4 h_kv=2 pass=forward kv_dtype=e4m3,e5m2 ";
 inline constexpr std::string_view kVariantDefaults = "h=2 h_kv=1 pass=both do=random ";
 inline constexpr std::string_view kEdgeDefaults = "h=2 pass=both do=random ";
 
@@ -250,6 +286,12 @@ inline constexpr Row kLevels[] = {
      "h=2 h_kv=1 q_len=1 kv_len=200 d=128 bias=random bias_grad=true pass=forward,both"},
     {"every_isa_sinks", "h=2 h_kv=1 q_len=65 kv_len=130 d=64 sinks=random"},
     {"every_isa_decode", "h=2 h_kv=1 q_len=1 kv_len=200 d=128 pass=forward,both"},
+};
+
+// Without gradients: those of 8 bits.
+inline constexpr Row kKvDtypeLevels[] = {
+    {"every_isa_kv_dtype", "q_len=65 kv_len=130 d=64,33 causal=false,true mask=none,random"},
+    {"every_isa_kv_dtype_decode", "q_len=1,3 kv_len=200 d=128,40 causal=true mask=none,random"},
 };
 
 // One size that is no toy: many blocks of both kinds, on all threads.

@@ -1,6 +1,16 @@
 #include "core/batch_element.h"
 
 namespace flashbench {
+namespace {
+
+/// Row b of [b, heads]; nothing of nothing.
+std::vector<float> row_of(const std::vector<float>& all, std::int64_t b, std::int64_t heads) {
+  if (all.empty()) return {};
+  const auto first = all.begin() + static_cast<std::ptrdiff_t>(b * heads);
+  return {first, first + static_cast<std::ptrdiff_t>(heads)};
+}
+
+}  // namespace
 
 Tensor batch_element(Tensor& t, std::int64_t b) {
   if (t.empty()) return {};
@@ -18,10 +28,9 @@ Inputs batch_element(const Problem& p, const Inputs& in, std::int64_t b) {
   one.v = element(in.v);
   one.d_o = element(in.d_o);
   one.sinks = in.sinks;
-  if (!in.alibi_slopes.empty()) {
-    const auto first = in.alibi_slopes.begin() + static_cast<std::ptrdiff_t>(b * p.shape.h);
-    one.alibi_slopes.assign(first, first + static_cast<std::ptrdiff_t>(p.shape.h));
-  }
+  one.alibi_slopes = row_of(in.alibi_slopes, b, p.shape.h);
+  one.k_scale = row_of(in.k_scale, b, p.shape.h_kv);
+  one.v_scale = row_of(in.v_scale, b, p.shape.h_kv);
   return one;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -14,9 +15,8 @@
 // an element is stored and its two conversions. Kernels opt in (Supports::dtypes).
 namespace flashbench {
 
-enum class Dtype { kF32, kBf16, kF16 };
+enum class Dtype { kF32, kBf16, kF16, kE4m3, kE5m2 };
 
-inline constexpr auto kDtypes = kEnumerators<Dtype>;
 using DtypeSet = EnumSet<Dtype>;
 
 struct DtypeRow {
@@ -27,23 +27,41 @@ struct DtypeRow {
   std::size_t bytes;
   double roundoff;  ///< half the distance from 1 to the next number
   double smallest_normal, smallest_subnormal, largest;  ///< finite and positive
+  /// K and V may be stored in it, beside a descale of each head; nothing else has this dtype.
+  bool only_stored = false;
 };
 
 inline constexpr DtypeRow kDtypeTable[] = {
     {Dtype::kF32, "f32", "F32", "<f4", 4, 0x1p-24, 0x1p-126, 0x1p-149, 0x1.fffffep127},
     {Dtype::kBf16, "bf16", "BF16", "", 2, 0x1p-8, 0x1p-126, 0x1p-133, 0x1.fep127},
     {Dtype::kF16, "f16", "F16", "<f2", 2, 0x1p-11, 0x1p-14, 0x1p-24, 65504},
+    {Dtype::kE4m3, "e4m3", "F8_E4M3", "", 1, 0x1p-4, 0x1p-6, 0x1p-9, 448, true},
+    {Dtype::kE5m2, "e5m2", "F8_E5M2", "", 1, 0x1p-3, 0x1p-14, 0x1p-16, 57344, true},
 };
 
 constexpr const DtypeRow& row_of(Dtype t) { return kDtypeTable[static_cast<std::size_t>(t)]; }
 
-static_assert(std::size(kDtypeTable) == kDtypes.size() &&
-                  std::all_of(kDtypes.begin(), kDtypes.end(),
+static_assert(std::size(kDtypeTable) == kEnumerators<Dtype>.size() &&
+                  std::all_of(kEnumerators<Dtype>.begin(), kEnumerators<Dtype>.end(),
                               [](Dtype t) { return row_of(t).dtype == t; }),
               "one row for each dtype, in their order");
 
 constexpr std::string_view name(Dtype t) { return row_of(t).name; }
 constexpr std::size_t size_bytes(Dtype t) { return row_of(t).bytes; }
+constexpr bool is_only_stored(Dtype t) { return row_of(t).only_stored; }
+
+template <bool kOnlyStored>
+constexpr auto list_dtypes() {
+  constexpr auto kListed = [](Dtype t) { return is_only_stored(t) == kOnlyStored; };
+  constexpr auto& kAll = kEnumerators<Dtype>;
+  std::array<Dtype, std::count_if(kAll.begin(), kAll.end(), kListed)> some{};
+  std::copy_if(kAll.begin(), kAll.end(), some.begin(), kListed);
+  return some;
+}
+/// What Q, O and gradients may be of, and K and V with them.
+inline constexpr auto kDtypes = list_dtypes<false>();
+/// What K and V alone may be of.
+inline constexpr auto kStoredDtypes = list_dtypes<true>();
 
 /// 16-bit storage. The conversions below are branch-free where it matters, so that loops over them
 /// vectorise; they round to nearest even and keep NaN.
@@ -52,6 +70,16 @@ struct Bf16 {
 };
 struct F16 {
   std::uint16_t bits;
+};
+
+/// 8-bit storage (Open Compute Project, "OCP 8-bit Floating Point Specification", 2023). E4m3 has
+/// no infinity, and NaN in the last code alone (e4m3fn); E5m2 is the upper half of an f16. What is
+/// too large becomes the largest number, infinity included.
+struct E4m3 {
+  std::uint8_t bits;
+};
+struct E5m2 {
+  std::uint8_t bits;
 };
 
 constexpr float to_f32(float x) { return x; }
@@ -73,6 +101,21 @@ constexpr float to_f32(F16 x) {
                                                     : std::bit_cast<std::uint32_t>(subnormal);
   return std::bit_cast<float>(bits | sign);
 }
+
+/// As of an f16.
+constexpr float to_f32(E4m3 x) {
+  const std::uint32_t magnitude = x.bits & 0x7fu;
+  const std::uint32_t sign = static_cast<std::uint32_t>(x.bits & 0x80u) << 24;
+  const std::uint32_t shifted = magnitude << 20;
+  const std::uint32_t normal = shifted + (120u << 23);
+  const float subnormal = std::bit_cast<float>(shifted + (121u << 23)) - 0x1p-6f;
+  const std::uint32_t bits = magnitude == 0x7fu   ? 0x7fc00000u
+                             : magnitude >= 0x08u ? normal
+                                                  : std::bit_cast<std::uint32_t>(subnormal);
+  return std::bit_cast<float>(bits | sign);
+}
+
+constexpr float to_f32(E5m2 x) { return to_f32(F16{static_cast<std::uint16_t>(x.bits << 8)}); }
 
 constexpr Bf16 to_bf16(float x) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
@@ -98,6 +141,32 @@ constexpr F16 to_f16(float x) {
   return {static_cast<std::uint16_t>(half | sign)};
 }
 
+/// Of that many bits of mantissa and that bias of the exponent; `kLargest`: the code of the largest
+/// number. In order of size codes are integers, so that rounding may carry into the exponent.
+template <unsigned kMantissa, unsigned kBias, std::uint32_t kLargest>
+constexpr std::uint8_t to_8_bits(float x) {
+  constexpr std::uint32_t kDropped = 23 - kMantissa, kRebias = (127 - kBias) << 23;
+  constexpr std::uint32_t kMost = (kLargest << kDropped) + kRebias;
+  constexpr std::uint32_t kSmallestNormal = (128 - kBias) << 23;
+  // A number whose last place is the smallest subnormal: the f32 adder rounds to it.
+  constexpr std::uint32_t kAdded = (127 + 24 - kBias - kMantissa) << 23;
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
+  const std::uint32_t magnitude = bits & 0x7fffffffu, sign = (bits >> 24) & 0x80u;
+  const std::uint32_t size = magnitude < kMost ? magnitude : kMost;
+  const std::uint32_t half = (1u << (kDropped - 1)) - 1 + ((size >> kDropped) & 1u);
+  const std::uint32_t normal = (size - kRebias + half) >> kDropped;
+  const std::uint32_t subnormal =
+      std::bit_cast<std::uint32_t>(std::bit_cast<float>(size) + std::bit_cast<float>(kAdded)) -
+      kAdded;
+  const std::uint32_t code = magnitude > 0x7f800000u   ? 0x7fu  // NaN
+                             : size >= kSmallestNormal ? normal
+                                                       : subnormal;
+  return static_cast<std::uint8_t>(code | sign);
+}
+
+constexpr E4m3 to_e4m3(float x) { return {to_8_bits<3, 7, 0x7e>(x)}; }
+constexpr E5m2 to_e5m2(float x) { return {to_8_bits<2, 15, 0x7b>(x)}; }
+
 template <typename T>
 constexpr T from_f32(float x);
 template <>
@@ -112,11 +181,19 @@ template <>
 constexpr F16 from_f32<F16>(float x) {
   return to_f16(x);
 }
+template <>
+constexpr E4m3 from_f32<E4m3>(float x) {
+  return to_e4m3(x);
+}
+template <>
+constexpr E5m2 from_f32<E5m2>(float x) {
+  return to_e5m2(x);
+}
 
 template <typename... Ts>
 struct ElementTypes {};
 /// How elements are stored, in the order of the dtypes.
-using AllElementTypes = ElementTypes<float, Bf16, F16>;
+using AllElementTypes = ElementTypes<float, Bf16, F16, E4m3, E5m2>;
 
 template <typename T, typename... Ts>
 constexpr Dtype dtype_of_element(ElementTypes<Ts...>) {
@@ -128,7 +205,8 @@ inline constexpr Dtype kDtypeOf = dtype_of_element<T>(AllElementTypes{});
 
 template <typename... Ts>
 constexpr bool one_for_each_dtype(ElementTypes<Ts...>) {
-  return sizeof...(Ts) == kDtypes.size() && ((sizeof(Ts) == size_bytes(kDtypeOf<Ts>)) && ...);
+  return sizeof...(Ts) == kEnumerators<Dtype>.size() &&
+         ((sizeof(Ts) == size_bytes(kDtypeOf<Ts>)) && ...);
 }
 static_assert(one_for_each_dtype(AllElementTypes{}));
 

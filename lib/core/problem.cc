@@ -92,6 +92,27 @@ std::optional<Rejection> invalid_alibi(const Problem& p) {
                                kMost, p.shape.q_len + p.shape.kv_len)};
 }
 
+std::string names_of(const auto& dtypes) {
+  std::string text;
+  for (const Dtype t : dtypes) text += fmt::format("{}{}", text.empty() ? "" : ", ", name(t));
+  return text;
+}
+
+std::optional<Rejection> invalid_kv_dtype(const Problem& p) {
+  const Dtype kv = p.kv_dtype();
+  if (kv == p.dtype) return std::nullopt;
+  if (!is_only_stored(kv))
+    return Rejection{Rejection::Kind::kInvalid,
+                     fmt::format("--kv_dtype {} is not --dtype {}; use one of {}, or leave it out",
+                                 name(kv), name(p.dtype), names_of(kStoredDtypes))};
+  if (p.needs_gradients())
+    return Rejection{Rejection::Kind::kInvalid,
+                     fmt::format("--kv_dtype {} is for a forward pass alone, not for --pass {}; "
+                                 "use forward, or leave --kv_dtype out",
+                                 name(kv), name(p.pass))};
+  return std::nullopt;
+}
+
 }  // namespace
 
 Problem sequence(const Problem& p, std::int64_t b) {
@@ -134,6 +155,7 @@ std::optional<Rejection> invalid(const Problem& p) {
   if (const auto rejection = invalid_window(p)) return rejection;
   if (const auto rejection = invalid_softcap(p)) return rejection;
   if (const auto rejection = invalid_alibi(p)) return rejection;
+  if (const auto rejection = invalid_kv_dtype(p)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,
                      fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};

@@ -218,6 +218,8 @@ struct Problem {
     return scale ? *scale : 1.0 / std::sqrt(static_cast<double>(shape.d));
   }
   constexpr Dtype kv_dtype() const { return own_kv_dtype.value_or(dtype); }  ///< of K and V
+  /// Stored values of K and V are multiplied by a descale of their head.
+  constexpr bool has_descales() const { return is_only_stored(kv_dtype()); }
   constexpr bool windowed() const { return window_left || window_right; }
   bool needs_gradients() const { return pass != Pass::kForward; }
   constexpr Dtype bias_dtype() const { return own_bias_dtype.value_or(dtype); }

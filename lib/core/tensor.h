@@ -87,6 +87,18 @@ struct Inputs {
   std::vector<float> sinks;         ///< [h], natural logits; empty where there are none
   std::vector<float> alibi_slopes;  ///< [b, h]; likewise
   Tensor bias;                      ///< [b or 1, h or 1, q_len, kv_len]; likewise
+  /// [b, h_kv], positive: what the stored values of a head count times; empty where these are
+  /// numbers themselves.
+  std::vector<float> k_scale, v_scale;
+
+  float k_descale(std::int64_t b, std::int64_t h_kv) const { return of_head(k_scale, k, b, h_kv); }
+  float v_descale(std::int64_t b, std::int64_t h_kv) const { return of_head(v_scale, v, b, h_kv); }
+
+ private:
+  static float of_head(const std::vector<float>& scale, const Tensor& t, std::int64_t b,
+                       std::int64_t h_kv) {
+    return scale.empty() ? 1.0f : scale[static_cast<std::size_t>(b * t.dims().h + h_kv)];
+  }
 };
 
 /// What attention writes. Gradients are empty for a forward pass.

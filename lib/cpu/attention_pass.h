@@ -33,14 +33,17 @@ struct RowEnd {
     return {sink == nullptr ? -std::numeric_limits<float>::infinity() : *sink, 1, kInf};
   }
   float log2_sum() const { return static_cast<float>(std::log2(sum)); }
-  /// Scales the keys' part of a row of n by 1 / (share·sum), as far as that may be a subnormal
+  /// Scales the keys' part of a row of n by descale / (share·sum), as far as that may be no normal
   /// number, and returns the rest of the factor.
-  float normalise(const TileOps& ops, float* row, std::int64_t n, float share) const {
-    const double factor = 1 / (sum * static_cast<double>(share));
-    if (factor == 0 || factor >= static_cast<double>(std::numeric_limits<float>::min()))
+  float normalise(const TileOps& ops, float* row, std::int64_t n, float share,
+                  float descale = 1) const {
+    using Limits = std::numeric_limits<float>;
+    const double factor = static_cast<double>(descale) / (sum * static_cast<double>(share));
+    if (factor == 0 || (factor >= static_cast<double>(Limits::min()) &&
+                        factor <= static_cast<double>(Limits::max())))
       return static_cast<float>(factor);
     ops.row_scale(row, n, static_cast<float>(1 / (of_keys * static_cast<double>(share))));
-    return static_cast<float>(of_keys / sum);
+    return static_cast<float>(static_cast<double>(descale) * of_keys / sum);
   }
 };
 
@@ -55,20 +58,27 @@ struct ScoreFactor {
   float scale = 1;
   explicit ScoreFactor(const Problem& p)
       : sign(p.softmax_scale() < 0 ? -1.0f : 1.0f),
-        outer_(std::abs(p.softmax_scale())),
+        softcap_(p.softcap),
         alibi_(p.alibi != Alibi::kNone),
         adds_(alibi_ || p.bias != Bias::kNone),
-        shape_(p.shape) {
-    if (p.softcap > 0) {
-      constexpr double kMost = std::numeric_limits<float>::max();
-      cap = static_cast<float>(std::min(2 * outer_ / p.softcap, kMost));
-    }
-    if (cap > 0) outer_ = p.softcap;
-    if (adds_) scale = static_cast<float>(std::exchange(outer_, 1.0));
-    factor = static_cast<float>(outer_ * std::numbers::log2e);
+        shape_(p.shape),
+        of_product_(std::abs(p.softmax_scale())) {
+    derive();
     if (factor != 0 && scale != 0) return;
     sign = 0;
     factor = adds_ ? factor : 1;
+  }
+  /// Of a K/V head: the descale of its K, which are stored in 8 bits, is a part of the scale. Q is
+  /// multiplied by `sign` alone, so that neither Q nor K is rounded again.
+  ScoreFactor of_head(const Inputs& in, std::int64_t b, std::int64_t h_kv) const {
+    ScoreFactor of = *this;
+    if (in.k_scale.empty() || sign == 0) return of;
+    of.of_product_ *= static_cast<double>(in.k_descale(b, h_kv));
+    of.derive();
+    constexpr float kLeast = std::numeric_limits<float>::min();
+    of.factor = std::max(of.factor, kLeast);
+    of.scale = std::max(of.scale, kLeast);
+    return of;
   }
 
   /// Scores are not products times a factor.
@@ -108,9 +118,22 @@ struct ScoreFactor {
   }
 
  private:
-  double outer_;  ///< a score is so many products
+  void derive() {
+    outer_ = of_product_;
+    if (softcap_ > 0) {
+      constexpr double kMost = std::numeric_limits<float>::max();
+      cap = static_cast<float>(std::min(2 * outer_ / softcap_, kMost));
+    }
+    if (cap > 0) outer_ = softcap_;
+    if (adds_) scale = static_cast<float>(std::exchange(outer_, 1.0));
+    factor = static_cast<float>(outer_ * std::numbers::log2e);
+  }
+
+  double softcap_;
   bool alibi_, adds_;
   Shape shape_;
+  double of_product_;  ///< the scale without its sign
+  double outer_ = 0;   ///< a score is so many products
 };
 
 /// What a forward keeps of each row for the backward that follows: P is computed again as
@@ -165,6 +188,7 @@ class AttentionPass {
   AttentionPass(const Problem& p, const Execution& e, const TileOps& operations)
       : shape(p.shape),
         dtype(p.dtype),
+        kv_dtype(p.kv_dtype()),
         scale(p.softmax_scale()),
         threads(e.threads),
         ops(operations) {}
@@ -198,15 +222,15 @@ class AttentionPass {
            touch(copies * m * ops.words(n));
   }
   /// Conversion of n elements of a tensor to operands, or of n results to elements of a tensor.
-  PhaseCost convert(std::int64_t n) const {
-    return {0,
-            static_cast<double>(n) * (static_cast<double>(size_bytes(dtype)) + 4.0 / ops.per_word)};
+  PhaseCost convert(std::int64_t n) const { return convert(n, dtype); }
+  PhaseCost convert(std::int64_t n, Dtype t) const {
+    return {0, static_cast<double>(n) * (static_cast<double>(size_bytes(t)) + 4.0 / ops.per_word)};
   }
   /// n f32, or words of operands, read or written.
   static PhaseCost touch(std::int64_t n) { return {0, 4.0 * static_cast<double>(n)}; }
 
   const Shape shape;
-  const Dtype dtype;
+  const Dtype dtype, kv_dtype;
   const double scale;
   const int threads;
   const TileOps& ops;

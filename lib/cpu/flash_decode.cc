@@ -25,7 +25,7 @@ constexpr std::int64_t kMinSplit = 256;  ///< keys; fewer do not pay for combini
 
 /// Keys of a block.
 std::int64_t choose_keys(const Problem& p) {
-  const auto row_bytes = p.shape.widest_d() * static_cast<std::int64_t>(size_bytes(p.dtype));
+  const auto row_bytes = p.shape.widest_d() * static_cast<std::int64_t>(size_bytes(p.kv_dtype()));
   return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes, 16), 32, 256);
 }
 
@@ -145,7 +145,8 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
       const std::int64_t first =
           std::min<std::int64_t>(seen.end, seen.begin + splits_[i].number * share);
       const std::int64_t last = std::min<std::int64_t>(seen.end, first + share);
-      attend({&io, &v, head.b, head.kv_head, rows_of_head(head.b), first, last, profile, thread},
+      attend({&io, &v, head.b, head.kv_head, rows_of_head(head.b), first, last, profile, thread,
+              score_.of_head(*io.in, head.b, head.kv_head)},
              tiles, part(static_cast<std::int64_t>(i)));
     }
     const auto rows = static_cast<std::int64_t>(heads_.size()) * most_rows_;
@@ -170,7 +171,7 @@ RowSource FlashDecode::source(const Tensor& tensor, const Item& item, std::int64
 RowSource FlashDecode::whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
                                      std::int64_t d, float* tile) const {
   if (d % ops.lanes == 0) return rows;
-  const PhaseTimer timer(item.profile, item.thread, kLoad, convert(keys * d));
+  const PhaseTimer timer(item.profile, item.thread, kLoad, convert(keys * d, rows.dtype));
   ops.pack_rows(rows, keys, d, 1.0f, tile, tile_stride(d));
   return {tile, Dtype::kF32, tile_stride(d), nullptr};
 }
@@ -188,7 +189,7 @@ PhaseCost FlashDecode::product_in_place(const RowSource& source, const Item& ite
 Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const {
   if (first >= item.last_key) return {};
   const RowSource rows = source(tensor, item, first);
-  const auto row_bytes = static_cast<std::int64_t>(size_bytes(dtype)) * rows.row_stride;
+  const auto row_bytes = static_cast<std::int64_t>(size_bytes(rows.dtype)) * rows.row_stride;
   const std::int64_t row = rows.position == nullptr ? 0 : rows.position[0];
   return {static_cast<const std::byte*>(rows.base) + row * row_bytes, 4 * row_bytes};
 }
@@ -201,7 +202,7 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
                            convert(item.rows * shape.d) + touch(item.rows * shape.d_v()));
     // The heads of a group lie next to each other, so that their queries are consecutive rows.
     ops.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), item.rows, shape.d,
-                  score_.sign, t.q, d_stride_);
+                  item.score.sign, t.q, d_stride_);
     std::fill_n(part.o, item.rows * o_stride_, 0.0f);
     std::fill_n(part.max, item.rows, -kInf);
     std::fill_n(part.sum, item.rows, 0.0f);
@@ -238,13 +239,13 @@ void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, co
     const std::int64_t h = item.kv_head * shape.group() + g;
     const BiasRows bias = bias_.load(in, item.b, h, 0, item.sees->q_len(),
                                      item.sees->kept().rows().from(first), keys, t.bias);
-    const ScoreRow score = score_.row(in, item.b, h, 0, positions_.of(item.b, first), bias);
+    const ScoreRow score = item.score.row(in, item.b, h, 0, positions_.of(item.b, first), bias);
     for (std::int64_t q = 0; q < item.sees->q_len(); ++q) {
       const std::int64_t r = g * item.sees->q_len() + q;
       const TileColumns columns = columns_of(seen[q], first, keys);
       absorb_row(
           ops,
-          {part.max[r], score_.factor, part.sum + r, 1, part.o + r * o_stride_, score.at(q, 0)},
+          {part.max[r], item.score.factor, part.sum + r, 1, part.o + r * o_stride_, score.at(q, 0)},
           shape.d_v(), t.s + r * s_stride_, keys, columns.begin, columns.end);
       ops.row_scale(t.s + r * s_stride_, keys, share_);
     }
@@ -257,6 +258,7 @@ void FlashDecode::combine(const Operands& io, const Head& head, std::int64_t row
   const std::int64_t q_len = shape.q_len_of(head.b), q = row % q_len;
   const std::int64_t h = head.kv_head * shape.group() + row / q_len;
   const auto part_of = [&](std::int64_t split) { return part(head.first_split + split); };
+  const ScoreFactor score = score_.of_head(*io.in, head.b, head.kv_head);
   float max = -kInf;
   for (std::int64_t i = 0; i < head.splits; ++i) max = std::max(max, part_of(i).max[row]);
   const Part total = part_of(0);
@@ -265,16 +267,17 @@ void FlashDecode::combine(const Operands& io, const Head& head, std::int64_t row
   for (std::int64_t i = 0; i < head.splits; ++i) {
     const Part p = part_of(i);
     if (p.sum[row] == 0.0f) continue;  // it saw nothing
-    const float weight = std::exp2((p.max[row] - max) * score_.factor);
+    const float weight = std::exp2((p.max[row] - max) * score.factor);
     sum += weight * p.sum[row];
     ops.row_scale(p.o + row * o_stride_, shape.d_v(), weight);
     if (i > 0) ops.row_add(o, p.o + row * o_stride_, shape.d_v());
   }
   Outputs& out = *io.out;
   const float* sink = sink_of(*io.in, h);
-  const RowEnd end = sum == 0.0f ? RowEnd::empty(sink) : score_.end_of_row(max, sum, sink);
+  const RowEnd end = sum == 0.0f ? RowEnd::empty(sink) : score.end_of_row(max, sum, sink);
   out.lse.as<float>()[out.lse.dims().index(head.b, h, q, 0)] = end.lse;
-  const float factor = end.normalise(ops, o, shape.d_v(), share_);
+  const float descale = io.in->v_descale(head.b, head.kv_head);
+  const float factor = end.normalise(ops, o, shape.d_v(), share_, descale);
   ops.row_store(o, shape.d_v(), factor, dtype, row_of(out.o, head.b, h, q));
 }
 

@@ -50,6 +50,7 @@ class FlashDecode final : public AttentionPass {
     std::int64_t first_key, last_key;
     PhaseProfile* profile;
     int thread;
+    ScoreFactor score;  ///< of the head
   };
   /// A K/V head of a batch element, its keys in so many splits.
   struct Head {

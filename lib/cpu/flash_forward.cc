@@ -172,11 +172,17 @@ void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
       float* k_panels =
           packed_.as<float>() + static_cast<std::size_t>(kv_head % pipeline_.slots()) *
                                     (floats(k_floats_) + floats(v_floats_));
-      return Item{&io,         &sees[static_cast<std::size_t>(b)],
-                  b,           kv_head % shape.h_kv * group + h,
-                  first_query, std::min(q_block_, shape.q_len_of(b) - first_query),
-                  k_panels,    k_panels + floats(k_floats_),
-                  profile,     thread};
+      return Item{&io,
+                  &sees[static_cast<std::size_t>(b)],
+                  b,
+                  kv_head % shape.h_kv * group + h,
+                  first_query,
+                  std::min(q_block_, shape.q_len_of(b) - first_query),
+                  k_panels,
+                  k_panels + floats(k_floats_),
+                  profile,
+                  thread,
+                  score_.of_head(*io.in, b, kv_head % shape.h_kv)};
     };
     pipeline_.work([&](std::int64_t kv_head,
                        std::int64_t chunk) { pack(item(kv_head, 0, 0), chunk * kv_block_); },
@@ -195,7 +201,8 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
   const KeptKeys& kept = item.sees->kept();
   const std::int64_t keys = std::min(kv_block_, kept.count() - first_key);
   if (keys <= 0) return;
-  const PhaseTimer timer(item.profile, item.thread, kPack, convert(keys * (shape.d + shape.d_v())));
+  const PhaseTimer timer(item.profile, item.thread, kPack,
+                         convert(keys * (shape.d + shape.d_v()), kv_dtype));
   const Inputs& in = *item.io->in;
   const std::int64_t h = item.h / shape.group();
   ops.pack_panels_transposed(key_rows(in.k, item.b, h, kept, first_key), keys, shape.d, 1.0f,
@@ -211,7 +218,7 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
 /// seen.
 void FlashForward::attend(Item item, const Tiles& t) const {
   stream_keys(item, t);
-  if (overflowed(item, t) || (score_.first_keys_mislead() && underflowed(item, t))) {
+  if (overflowed(item, t) || (item.score.first_keys_mislead() && underflowed(item, t))) {
     // Less than 1 with one key, too: that is what keeps compute_p from guessing.
     const auto keys = static_cast<float>(std::max<std::int64_t>(item.sees->kv_len(), 2));
     item.share = std::exp2(-std::ceil(std::log2(keys)));
@@ -279,7 +286,7 @@ void FlashForward::load_queries(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ,
                          convert(item.rows * shape.d) + touch(item.rows * shape.d_v()));
   ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, shape.d,
-                score_.sign, t.q, q_stride_);
+                item.score.sign, t.q, q_stride_);
   std::fill_n(t.o, item.rows * o_stride_, 0.0f);
   std::fill_n(t.max, item.rows, kFirstMax);
   std::fill_n(t.sum, item.rows * ops.lanes, 0.0f);
@@ -307,7 +314,8 @@ ScoreRow FlashForward::score_rows(const Item& item, const Tiles& t, std::int64_t
   const std::int64_t query = item.first_query + row;
   const BiasRows bias = bias_.load(*item.io->in, item.b, item.h, query, rows,
                                    item.sees->kept().rows().from(tile.first), tile.count, t.bias);
-  return score_.row(*item.io->in, item.b, item.h, query, positions_.of(item.b, tile.first), bias);
+  return item.score.row(*item.io->in, item.b, item.h, query, positions_.of(item.b, tile.first),
+                        bias);
 }
 
 /// P = 2^(factor·(QKᵀ - max)) of one tile and the sums of its rows, fused into the product. max is
@@ -326,10 +334,11 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
     const PhaseTimer timer(item.profile, item.thread, kP,
                            product_to_operands(rows, keys, shape.d, tile.pairs.elements));
     const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);
-    if (ops.gemm_exp2(rows, keys, k_key_, q, k, s,
-                      {t.max + row, t.block_sum, score_.factor, tile.rows.seen(), nullptr, score},
-                      prefetch) &&
-        (!tile.is_first || score_.first_keys_mislead() || large_enough(t.block_sum, rows))) {
+    if (ops.gemm_exp2(
+            rows, keys, k_key_, q, k, s,
+            {t.max + row, t.block_sum, item.score.factor, tile.rows.seen(), nullptr, score},
+            prefetch) &&
+        (!tile.is_first || item.score.first_keys_mislead() || large_enough(t.block_sum, rows))) {
       ops.row_add(sum, t.block_sum, rows * ops.lanes);
       return;
     }
@@ -341,7 +350,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   for (std::int64_t i = 0; i < rows; ++i) {
     float* s_row = t.s + i * s_stride_;
     absorb_row(ops,
-               {t.max[row + i], score_.factor, sum + i * ops.lanes, ops.lanes,
+               {t.max[row + i], item.score.factor, sum + i * ops.lanes, ops.lanes,
                 t.o + (row + i) * o_stride_, score.at(i, 0)},
                shape.d_v(), s_row, keys, tile.rows[i].begin, tile.rows[i].end);
     if (item.share != 1.0f) ops.row_scale(s_row, keys, item.share);
@@ -376,14 +385,15 @@ void FlashForward::finish(const Item& item, const Tiles& t) const {
                          convert(item.rows * shape.d_v()) + touch(item.rows));
   Outputs& out = *item.io->out;
   const float* sink = sink_of(*item.io->in, item.h);
+  const float descale = item.io->in->v_descale(item.b, item.h / shape.group());
   const std::int64_t first = out.lse.dims().index(item.b, item.h, item.first_query, 0);
   for (std::int64_t r = 0; r < item.rows; ++r) {
     const float sum = ops.row_sum(t.sum + r * ops.lanes, ops.lanes);
     const bool empty = sum == 0.0f;
-    const RowEnd end = empty ? RowEnd::empty(sink) : score_.end_of_row(t.max[r], sum, sink);
+    const RowEnd end = empty ? RowEnd::empty(sink) : item.score.end_of_row(t.max[r], sum, sink);
     out.lse.as<float>()[first + r] = end.lse;
     float* o = t.o + r * o_stride_;
-    const float factor = end.normalise(ops, o, shape.d_v(), item.share);
+    const float factor = end.normalise(ops, o, shape.d_v(), item.share, descale);
     ops.row_store(o, shape.d_v(), factor, dtype,
                   row_of(out.o, item.b, item.h, item.first_query + r));
     if (maxima_ == nullptr) continue;

@@ -49,6 +49,7 @@ class FlashForward final : public AttentionPass {
     float* v_panels;  ///< [keys / kv_block][d / cols][words(kv_block)][cols], the last one shorter
     PhaseProfile* profile;
     int thread;
+    ScoreFactor score;  ///< of the head
     /// What P is multiplied by until O is stored; less than 1 where P·V would overflow.
     float share = 1.0f;
   };

@@ -142,7 +142,8 @@ class CpuKernel final : public Kernel {
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
                          Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kBias,
-                         Feature::kBiasGradient, Feature::kRagged, Feature::kValueDim},
+                         Feature::kBiasGradient, Feature::kRagged, Feature::kValueDim,
+                         Feature::kKvDtype},
             .dtypes = dtypes_of(CpuElements{}),
             .max_d = kMaxHeadDim};
   }

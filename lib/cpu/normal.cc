@@ -80,7 +80,8 @@ void NormalPass::scores_product(const Tensor& left, const Tensor& right, float f
     for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
       const std::int64_t first = i % chunks * chunk;
       const std::int64_t keys = std::min(chunk, shape.kv_len - first);
-      const PhaseTimer timer(timing.profile, timing.thread, timing.pack, convert(keys * d));
+      const PhaseTimer timer(timing.profile, timing.thread, timing.pack,
+                             convert(keys * d, right.dtype()));
       float* panels = panels_of(i / chunks);
       ops.pack_panels_transposed(key_rows(right, first_head + i / chunks, first), keys, d, 1.0f,
                                  panels + first * words);
@@ -112,7 +113,8 @@ void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float f
     for (std::int64_t i = 0; i < waves_.size(wave) * chunks; ++i) {
       const std::int64_t first = i % chunks * kKeyStep;
       const std::int64_t keys = std::min(kKeyStep, shape.kv_len - first);
-      const PhaseTimer timer(timing.profile, timing.thread, timing.pack, convert(keys * d));
+      const PhaseTimer timer(timing.profile, timing.thread, timing.pack,
+                             convert(keys * d, right.dtype()));
       ops.pack_panels(key_rows(right, first_head + i / chunks, first), keys, d,
                       panels_of(i / chunks), first, shape.kv_len);
     }
@@ -206,17 +208,18 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
     const std::int64_t b = row / (shape.h * shape.q_len), h = row / shape.q_len % shape.h;
     const std::int64_t q = row % shape.q_len;
     const Visibility& v = sees[static_cast<std::size_t>(b)];
+    const ScoreFactor head = score_.of_head(*io.in, b, h / shape.group());
     float* s = p_.data + row * p_.stride;
     const KeyRange seen = v.keys(q);
     float* slope = keeps_slopes_ ? slope_.data + row * slope_.stride : nullptr;
     if (seen.empty()) {
       if (slope != nullptr) std::fill_n(slope, kv_len, 0.0f);
-    } else if (score_.changes()) {
+    } else if (head.changes()) {
       const BiasRows bias = bias_.load(*io.in, b, h, q, 1, {}, kv_len, bias_row);
-      ops.row_score(s, kv_len, score_.row(*io.in, b, h, q, positions_.of(b), bias), slope);
+      ops.row_score(s, kv_len, head.row(*io.in, b, h, q, positions_.of(b), bias), slope);
     }
     hide(v, seen, s);
-    store_row(io, row, s);
+    store_row(io, row, head, s);
   }
 }
 
@@ -233,26 +236,28 @@ void NormalForward::hide(const Visibility& v, KeyRange seen, float* s) const {
   }
 }
 
-/// P of a row of scores, as a row of an A operand: 0 where all are -inf. LSE from the maximum and
-/// the sum, sink included.
-void NormalForward::store_row(const Operands& io, std::int64_t row, float* s) {
+/// P of a row of scores, times the descale of V, as a row of an A operand: 0 where all are -inf.
+/// LSE from the maximum and the sum, sink included. `head`: of its head.
+void NormalForward::store_row(const Operands& io, std::int64_t row, const ScoreFactor& head,
+                              float* s) {
   const std::int64_t kv_len = shape.kv_len;
-  const float* sink = sink_of(*io.in, row / shape.q_len % shape.h);
+  const std::int64_t b = row / (shape.h * shape.q_len), h = row / shape.q_len % shape.h;
+  const float* sink = sink_of(*io.in, h);
   const float max = ops.row_max(s, kv_len);
-  const float sum = ops.row_exp2(s, kv_len, max == -kInf ? 0.0f : max, score_.factor);
+  const float sum = ops.row_exp2(s, kv_len, max == -kInf ? 0.0f : max, head.factor);
   if (sum == 0.0f) {
     ops.row_to_operand(s, kv_len);
     io.out->lse.as<float>()[row] = RowEnd::empty(sink).lse;
     if (keeps_sink_shares_) sink_share_.as<float>()[row] = 1;
     return;
   }
-  const RowEnd end = score_.end_of_row(max, sum, sink);
-  ops.row_scale(s, kv_len, end.normalise(ops, s, kv_len, 1));
+  const RowEnd end = head.end_of_row(max, sum, sink);
+  const float descale = io.in->v_descale(b, h / shape.group());
+  ops.row_scale(s, kv_len, end.normalise(ops, s, kv_len, 1, descale));
   ops.row_to_operand(s, kv_len);
   io.out->lse.as<float>()[row] = end.lse;
   if (keeps_sink_shares_)
-    sink_share_.as<float>()[row] =
-        static_cast<float>(score_.sink_share(*sink, max, end.log2_sum()));
+    sink_share_.as<float>()[row] = static_cast<float>(head.sink_share(*sink, max, end.log2_sum()));
 }
 
 }  // namespace flashbench::cpu

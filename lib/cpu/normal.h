@@ -103,7 +103,7 @@ class NormalForward final : public NormalPass {
   void softmax(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile,
                int thread);
   void hide(const Visibility& v, KeyRange seen, float* s) const;
-  void store_row(const Operands& io, std::int64_t row, float* s);
+  void store_row(const Operands& io, std::int64_t row, const ScoreFactor& head, float* s);
 
   /// Of P, and of the slopes that are kept.
   std::size_t matrices_bytes() const { return (keeps_slopes_ ? 2 : 1) * matrix_bytes(); }

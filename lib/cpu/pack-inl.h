@@ -15,6 +15,7 @@
 
 #include "core/shape.h"
 #include "cpu/gemm-inl.h"
+#include "cpu/stored-inl.h"
 #include "cpu/tile_ops.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -181,7 +182,7 @@ HWY_INLINE void pack_panels_transposed_of(const RowSource& src, std::int64_t row
 template <typename Operand>
 inline void pack_rows(const RowSource& src, std::int64_t rows, std::int64_t d, float scale,
                       float* dst, std::int64_t ld) {
-  with_cpu_dtype(src.dtype, [&](auto zero) HWY_ATTR {
+  with_key_dtype(src.dtype, [&](auto zero) HWY_ATTR {
     pack_rows_of<Operand, decltype(zero)>(src, rows, d, scale, dst, ld);
   });
 }
@@ -189,7 +190,7 @@ inline void pack_rows(const RowSource& src, std::int64_t rows, std::int64_t d, f
 template <typename Tile>
 inline void pack_panels(const RowSource& src, std::int64_t rows, std::int64_t d, float* dst,
                         std::int64_t first, std::int64_t total) {
-  with_cpu_dtype(src.dtype, [&](auto zero) HWY_ATTR {
+  with_key_dtype(src.dtype, [&](auto zero) HWY_ATTR {
     pack_panels_of<Tile, decltype(zero)>(src, rows, d, dst, first, total);
   });
 }
@@ -197,7 +198,7 @@ inline void pack_panels(const RowSource& src, std::int64_t rows, std::int64_t d,
 template <typename Tile>
 inline void pack_panels_transposed(const RowSource& src, std::int64_t rows, std::int64_t d,
                                    float scale, float* dst) {
-  with_cpu_dtype(src.dtype, [&](auto zero) HWY_ATTR {
+  with_key_dtype(src.dtype, [&](auto zero) HWY_ATTR {
     pack_panels_transposed_of<Tile, decltype(zero)>(src, rows, d, scale, dst);
   });
 }

@@ -12,9 +12,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
 
 #include "cpu/rows-inl.h"
+#include "cpu/stored-inl.h"
 #include "cpu/tile_ops.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -52,13 +52,13 @@ HWY_INLINE VecF32 block_sums(const VecF32 (&v)[kDotCols]) {
 }
 #endif
 
-/// dst[i·row + j] = sum of the lanes of v[i][j].
-template <int kRows>
+/// dst[i·row + j] = sum of the lanes of v[i][j], which are in units of kUnit<T>.
+template <typename T, int kRows>
 HWY_INLINE void store_sums(const VecF32 (&v)[kRows][kDotCols], float* HWY_RESTRICT dst,
                            std::int64_t row) {
 #if HWY_TARGET == HWY_SCALAR
   for (int i = 0; i < kRows; ++i)
-    for (int j = 0; j < kDotCols; ++j) dst[i * row + j] = hn::GetLane(v[i][j]);
+    for (int j = 0; j < kDotCols; ++j) dst[i * row + j] = kUnit<T> * hn::GetLane(v[i][j]);
 #else
   const hn::ScalableTag<float> f32;
   const hn::FixedTag<float, 4> f32x4;
@@ -71,7 +71,7 @@ HWY_INLINE void store_sums(const VecF32 (&v)[kRows][kDotCols], float* HWY_RESTRI
       const auto sum = hn::Add(hn::ConcatLowerLower(f32, y, x), hn::ConcatUpperUpper(f32, y, x));
       return hn::Add(sum, hn::SwapAdjacentBlocks(sum));  // a a b b
     };
-    hn::Store(hn::OddEvenBlocks(halves(1, 3), halves(0, 2)), f32, blocks);
+    hn::Store(in_units<T>(f32, hn::OddEvenBlocks(halves(1, 3), halves(0, 2))), f32, blocks);
     for (int i = 0; i < kRows; ++i)
       hn::StoreU(hn::Load(f32x4, blocks + 4 * i), f32x4, dst + i * row);
     return;
@@ -83,42 +83,17 @@ HWY_INLINE void store_sums(const VecF32 (&v)[kRows][kDotCols], float* HWY_RESTRI
     auto total = hn::Load(f32x4, blocks);
     for (std::size_t k = 4; k < hn::Lanes(f32); k += 4)
       total = hn::Add(total, hn::Load(f32x4, blocks + k));
-    hn::StoreU(total, f32x4, dst + i * row);
+    hn::StoreU(in_units<T>(f32x4, total), f32x4, dst + i * row);
   }
 #endif
 }
 
 /// The same of one column.
-template <int kRows>
+template <typename T, int kRows>
 HWY_INLINE void store_sums(const VecF32 (&v)[kRows][1], float* HWY_RESTRICT dst, std::int64_t row) {
 #pragma GCC unroll 8
-  for (int i = 0; i < kRows; ++i) dst[i * row] = hn::GetLane(hn::SumOfLanes(F32(), v[i][0]));
-}
-
-template <typename T>
-struct LaneType {
-  using type = float;
-};
-template <>
-struct LaneType<Bf16> {
-  using type = hwy::bfloat16_t;
-};
-template <>
-struct LaneType<F16> {
-  using type = hwy::float16_t;
-};
-
-/// A vector of f32 from elements of type T.
-template <typename T>
-HWY_INLINE hn::Vec<hn::ScalableTag<float>> load_f32(const T* HWY_RESTRICT p) {
-  const hn::ScalableTag<float> f32;
-  if constexpr (std::is_same_v<T, float>) {
-    return hn::LoadU(f32, p);
-  } else {
-    using Lane = typename LaneType<T>::type;
-    const hn::Rebind<Lane, decltype(f32)> narrow;
-    return hn::PromoteTo(f32, hn::LoadU(narrow, reinterpret_cast<const Lane*>(p)));
-  }
+  for (int i = 0; i < kRows; ++i)
+    dst[i * row] = kUnit<T> * hn::GetLane(hn::SumOfLanes(F32(), v[i][0]));
 }
 
 template <typename T>
@@ -163,11 +138,11 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
       }
     }
     if (first == 0) {
-      store_sums(sum, c, row_c);
+      store_sums<T>(sum, c, row_c);
       continue;
     }
     float more[kRows * kCols];
-    store_sums(sum, more, kCols);
+    store_sums<T>(sum, more, kCols);
     for (int i = 0; i < kRows; ++i)
       for (int j = 0; j < kCols; ++j) c[i * row_c + j] += more[i * kCols + j];
   }
@@ -205,7 +180,7 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
 #pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v) {
         float* at = c + i * row_c + v * lanes;
-        hn::StoreU(hn::Add(sum[i][v], hn::LoadU(f32, at)), f32, at);
+        hn::StoreU(hn::Add(in_units<T>(f32, sum[i][v]), hn::LoadU(f32, at)), f32, at);
       }
   }
 }
@@ -270,13 +245,13 @@ HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, Matr
 
 inline void dots(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                  MatrixC c, Prefetch prefetch) {
-  with_cpu_dtype(b.dtype,
+  with_key_dtype(b.dtype,
                  [&](auto zero) HWY_ATTR { dots_of<decltype(zero)>(m, n, d, a, b, c, prefetch); });
 }
 
 inline void add_rows(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                      MatrixC c, Prefetch prefetch) {
-  with_cpu_dtype(b.dtype, [&](auto zero) HWY_ATTR {
+  with_key_dtype(b.dtype, [&](auto zero) HWY_ATTR {
     add_rows_of<decltype(zero)>(m, n, d, a, b, c, prefetch);
   });
 }

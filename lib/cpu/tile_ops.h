@@ -16,6 +16,8 @@ namespace flashbench::cpu {
 
 /// The elements that these kernels read and write.
 using CpuElements = ElementTypes<float, Bf16, F16>;
+/// The elements of which K and V may be.
+using CpuKeyElements = ElementTypes<float, Bf16, F16, E4m3, E5m2>;
 
 /// Rows of a tensor to pack: row r is row position[r], or r itself when position is null. A
 /// position of -1 is a row of zeros.

@@ -26,6 +26,12 @@ constexpr std::optional<Dtype> dtype_of(const Element& e) {
   return dtype != nullptr ? std::optional(*dtype) : std::nullopt;
 }
 
+/// The same, but for what K and V alone may be stored in.
+constexpr std::optional<Dtype> number_dtype_of(const Element& e) {
+  const std::optional<Dtype> dtype = dtype_of(e);
+  return dtype && !is_only_stored(*dtype) ? dtype : std::nullopt;
+}
+
 /// How files spell them.
 struct OtherElementRow {
   OtherElement element;

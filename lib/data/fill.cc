@@ -120,23 +120,56 @@ void enlarge(T* x, std::int64_t count, std::int64_t first, std::int64_t run, std
     for (std::int64_t i = first; i < first + run; ++i) x[i] = from_f32<T>(to_f32(x[i]) * times);
 }
 
+/// How much larger than the others they are. Scores stay below what one key would win alone, and
+/// 16-bit gradients stay finite.
+float outlier_factor(Values values, TensorId id) {
+  if (values == Values::kOutlierChannel && id == TensorId::kV) return 256;
+  if (values == Values::kOutlierRows && id == TensorId::kV) return 64;
+  const bool outliers = values == Values::kOutlierChannel || values == Values::kOutlierRows;
+  return outliers && id == TensorId::kK ? 8 : 1;
+}
+
 /// What trained models do not spare their kernels, in K and V alone: one channel, or some tokens.
-/// Scores stay below what one key would win alone, and 16-bit gradients stay finite.
 template <typename T>
 void add_outliers(T* x, const Dims& dims, Values values, TensorId id) {
   if (id != TensorId::kK && id != TensorId::kV) return;
   const std::int64_t d = dims.d, count = dims.count();
-  const bool key = id == TensorId::kK;
-  if (values == Values::kOutlierChannel) enlarge(x, count, d / 3, 1, d, key ? 8.0f : 256.0f);
-  if (values == Values::kOutlierRows) enlarge(x, count, 0, d, 16 * d, key ? 8.0f : 64.0f);
+  const float times = outlier_factor(values, id);
+  if (values == Values::kOutlierChannel) enlarge(x, count, d / 3, 1, d, times);
+  if (values == Values::kOutlierRows) enlarge(x, count, 0, d, 16 * d, times);
+}
+
+/// The f32 version over the descale of its head, a slice of a head at a time.
+template <typename T>
+void fill_divided(T* out, const Dims& dims, std::span<const float> descales, std::uint64_t seed,
+                  TensorId id, Values values, int threads) {
+  const std::int64_t count = dims.count();
+  const MakeBatch make = batches_of(values);
+  const float times = outlier_factor(values, id);
+  const auto is_outlier = [&](std::int64_t i) {
+    if (values == Values::kOutlierChannel) return i % dims.d == dims.d / 3;
+    return values == Values::kOutlierRows && i / dims.d % 16 == 0;
+  };
+#pragma omp parallel for schedule(static) num_threads(threads)
+  for (std::int64_t first = 0; first < count; first += kBatch) {
+    const std::array<float, kBatch> batch = make(first / kBatch, philox_key(seed), id);
+    for (std::int64_t i = first; i < std::min(first + kBatch, count); ++i) {
+      const float x = batch[static_cast<std::size_t>(i - first)];
+      const Dims::Place place = dims.place(i / dims.d);
+      const float descale = descales[static_cast<std::size_t>(place.b * dims.h + place.h)];
+      out[i] = from_f32<T>((times != 1 && is_outlier(i) ? times * x : x) / descale);
+    }
+  }
 }
 
 }  // namespace
 
-void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values, int threads) {
+void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values, int threads,
+          std::span<const float> descales) {
   const int team = threads > 0 ? threads : omp_get_max_threads();
   with_dtype(tensor.dtype(), [&](auto zero) {
     auto* const x = tensor.as<decltype(zero)>();
+    if (!descales.empty()) return fill_divided(x, tensor.dims(), descales, seed, id, values, team);
     fill_as(x, tensor.count(), batches_of(values), philox_key(seed), id, team);
     add_outliers(x, tensor.dims(), values, id);
   });
@@ -148,6 +181,21 @@ void fill_bias(Tensor& bias, std::uint64_t seed, int threads) {
     fill_as(bias.as<decltype(zero)>(), bias.count(), make_batch<hiding_1_of_16>, philox_key(seed),
             TensorId::kBias, team);
   });
+}
+
+std::vector<float> random_descales(std::int64_t heads, std::uint64_t seed, TensorId id,
+                                   Values values) {
+  // 17 to 61 times 2^-10 to 2^-8: normal values become up to 360, and e4m3 reaches 448.
+  constexpr std::int64_t kFactors = 23, kPowers = 3;
+  const std::int64_t start = philox4x32_10(counter(0, TensorId::kDescales), philox_key(seed))[0];
+  const std::int64_t of_tensor = id == TensorId::kV ? kFactors / 2 : 0;
+  std::vector<float> descales;
+  for (std::int64_t n = 0; n < heads; ++n) {
+    const std::int64_t factor = 17 + 2 * ((start + of_tensor + n) % kFactors);
+    const std::int64_t power = std::int64_t{1} << ((start + of_tensor + n) % kPowers);
+    descales.push_back(static_cast<float>(factor * power) * 0x1p-10f * outlier_factor(values, id));
+  }
+  return descales;
 }
 
 std::vector<std::uint8_t> random_mask(std::int64_t b, std::int64_t kv_len, double keep,

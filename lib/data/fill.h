@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "core/problem.h"
@@ -16,7 +17,8 @@ enum class TensorId : std::uint32_t {
   kDo = 3,
   kMask = 4,
   kSinks = 5,
-  kBias = 6
+  kBias = 6,
+  kDescales = 7
 };
 
 /// Fills a tensor [b, h, row, d]: a pure function of seed, id, the element's flat index, the dtype
@@ -29,9 +31,16 @@ enum class TensorId : std::uint32_t {
 ///   kOutlierChannel: as kNormal, but channel d/3 of K is 8 times as large and that of V 256 times
 ///   kOutlierRows: as kNormal, but every 16th row, counted over all heads, is 8 times as large in K
 ///   and 64 times in V
-/// `threads`: 0 takes OpenMP's default.
+/// `threads`: 0 takes OpenMP's default. `descales`: of each head, by which the f32 version is
+/// divided before it is rounded.
 void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values = Values::kNormal,
-          int threads = 0);
+          int threads = 0, std::span<const float> descales = {});
+
+/// Descales of K or V for `heads` heads, with which random values fill most of the range of either
+/// 8-bit type: odd multiples of a power of two, another one for each head and for the other tensor,
+/// so that one that is left out or taken from elsewhere is seen.
+std::vector<float> random_descales(std::int64_t heads, std::uint64_t seed, TensorId id,
+                                   Values values = Values::kNormal);
 
 /// Fills a bias [b or 1, h or 1, q_len, kv_len] with kNormal, but that it hides one pair in 16 with
 /// -inf. Which ones the flat index decides alone, whatever the dtype.

@@ -3,12 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
 #include <set>
 
-#include "data/layout.h"
 #include "data/outputs.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -31,6 +27,15 @@ Located find_only(std::shared_ptr<const TensorFile> file, const std::string& nam
   if (file->tensors().size() != 1) return find_named(std::move(file), name, role);
   const StoredTensor tensor = file->tensors().front();
   return {std::move(file), tensor};
+}
+
+/// Beside K or V that is stored in 8 bits; absent: they are 1.
+std::optional<Located> find_descales(const std::optional<Located>& of, const char* name) {
+  if (!of) return std::nullopt;
+  const std::optional<Dtype> dtype = dtype_of(of->tensor.element);
+  const StoredTensor* tensor = of->file->find(name);
+  if (tensor == nullptr || !dtype || !is_only_stored(*dtype)) return std::nullopt;
+  return Located{of->file, *tensor};
 }
 
 std::shared_ptr<const TensorFile> open_bundle(OpenFiles& open, const std::string& path) {
@@ -126,6 +131,8 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
     found.k = find(f.k, f.k_name, "k");
     found.v = find(f.v, f.v_name, "v");
   }
+  found.k_scale = find_descales(found.k, kKScaleName);
+  found.v_scale = find_descales(found.v, kVScaleName);
   if (p.d_o == GradSource::kFile) found.d_o = find(f.d_o, f.do_name, "do");
   if (p.padding == PaddingMask::kFile) found.mask = find(f.mask, f.mask_name, "mask");
   if (p.alibi == Alibi::kFile) found.alibi = find(f.alibi, f.alibi_name, "alibi");
@@ -180,7 +187,9 @@ std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
     const std::shared_ptr<const TensorFile> file = open.open(*path);
     // A file given for one tensor may hold it under any name.
     if (path != &f.bundle && file->tensors().size() == 1) continue;
-    add_unused(lines, *file, used_names(f, *path, p.ragged == Ragged::kFile));
+    Names used = used_names(f, *path, p.ragged == Ragged::kFile);
+    if (p.has_descales()) used.insert({kKScaleName, kVScaleName});
+    add_unused(lines, *file, used);
   }
   return lines;
 }
@@ -193,207 +202,10 @@ std::vector<std::string> unused_tensors(const std::string& results, const InputF
   for (std::string* own : {&all.q, &all.k, &all.v, &all.d_o, &all.mask, &all.sinks, &all.alibi,
                            &all.bias, &all.ragged})
     own->clear();
-  add_unused(lines, open_tensor_file(results), used_names(all, results));
+  Names used = used_names(all, results);
+  used.insert({kKScaleName, kVScaleName});
+  add_unused(lines, open_tensor_file(results), used);
   return lines;
-}
-
-namespace {
-
-/// "F32, BF16 and F16"
-std::string dtype_names() {
-  std::string text;
-  for (const DtypeRow& row : kDtypeTable) {
-    const bool last = &row == std::end(kDtypeTable) - 1;
-    text += fmt::format("{}{}", text.empty() ? "" : last ? " and " : ", ", row.safetensors);
-  }
-  return text;
-}
-
-}  // namespace
-
-namespace {
-
-void require_axes(const Located& at, std::size_t axes, std::string_view names) {
-  const std::vector<std::int64_t>& shape = at.tensor.shape;
-  if (!dtype_of(at.tensor.element))
-    throw UsageError(fmt::format("{} holds {}; attention reads {}", at.label(),
-                                 at.tensor.dtype_text, dtype_names()));
-  if (shape.size() != axes)
-    throw UsageError(fmt::format("{} has shape {}; it must have {} axes, {}", at.label(),
-                                 shape_text(shape), axes, names));
-  for (const std::int64_t size : shape)
-    if (size == 0)
-      throw UsageError(
-          fmt::format("{} has shape {}; no axis may be empty", at.label(), shape_text(shape)));
-}
-
-}  // namespace
-
-Dims packed_extents(const Located& at) {
-  require_axes(at, 3, "[len of all sequences, h, d], since the batch is ragged");
-  const std::vector<std::int64_t>& shape = at.tensor.shape;
-  return {1, shape[1], shape[0], shape[2]};
-}
-
-Dims extents(const Located& at, Layout layout) {
-  require_axes(at, 4, layout == Layout::kBhsd ? "[b, h, len, d]" : "[b, len, h, d]");
-  const std::vector<std::int64_t>& shape = at.tensor.shape;
-  if (layout == Layout::kBshd) return {shape[0], shape[2], shape[1], shape[3]};
-  return {shape[0], shape[1], shape[2], shape[3]};
-}
-
-Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout) {
-  const bool ragged = dims.first_row != nullptr;
-  const Dims have = ragged ? packed_extents(from) : extents(from, layout);
-  const Dims want = ragged ? Dims{1, dims.h, dims.rows_before(dims.b), dims.d} : dims;
-  if (have != want || dtype_of(from.tensor.element) != dtype)
-    throw UsageError(
-        fmt::format("{} has {} and shape {} (--layout {}); needed is {} with [b, h, "
-                    "len, d] = [{}, {}, {}, {}]",
-                    from.label(), from.tensor.dtype_text, shape_text(from.tensor.shape),
-                    name(layout), name(dtype), want.b, want.h, want.rows, want.d));
-  Tensor tensor(dtype, dims);
-  read_tensor(*from.file, from.tensor, layout, tensor);
-  return tensor;
-}
-
-namespace {
-
-/// Where sequences end: [n + 1] numbers that begin with 0 and never fall.
-std::vector<std::int64_t> load_ends(const Located& from) {
-  const Element element = from.tensor.element;
-  if (element != Element(OtherElement::kI32) && element != Element(OtherElement::kI64))
-    throw UsageError(fmt::format("{} holds {}; lengths of sequences must be I32 or I64",
-                                 from.label(), from.tensor.dtype_text));
-  const std::vector<std::int64_t>& shape = from.tensor.shape;
-  if (shape.size() != 1 || shape[0] < 2)
-    throw UsageError(
-        fmt::format("{} has shape {}; it must be [sequences + 1]: 0, and where each ends",
-                    from.label(), shape_text(shape)));
-  std::vector<std::byte> bytes(static_cast<std::size_t>(from.tensor.bytes));
-  from.file->read(from.tensor, 0, bytes);
-  std::vector<std::int64_t> ends;
-  const std::size_t size = element_bytes(element);
-  for (std::size_t at = 0; at < bytes.size(); at += size) {
-    std::int64_t end = 0;
-    std::int32_t short_end = 0;
-    if (size == sizeof end)
-      std::memcpy(&end, bytes.data() + at, size);
-    else
-      std::memcpy(&short_end, bytes.data() + at, size), end = short_end;
-    ends.push_back(end);
-  }
-  if (ends[0] != 0)
-    throw UsageError(
-        fmt::format("{} holds {} at [0]; it must begin with 0", from.label(), ends[0]));
-  for (std::size_t i = 1; i < ends.size(); ++i)
-    if (ends[i] < ends[i - 1])
-      throw UsageError(
-          fmt::format("{} holds {} at [{}], behind {}; where sequences end must not fall",
-                      from.label(), ends[i], i, ends[i - 1]));
-  if (ends.back() == 0 || ends.back() > std::numeric_limits<std::int32_t>::max())
-    throw UsageError(fmt::format("{} holds {} at [{}]; there must be between 1 and {} rows in all",
-                                 from.label(), ends.back(), ends.size() - 1,
-                                 std::numeric_limits<std::int32_t>::max()));
-  return ends;
-}
-
-}  // namespace
-
-std::vector<SequenceLengths> load_sequences(const Located& queries,
-                                            const std::optional<Located>& keys) {
-  const std::vector<std::int64_t> first_query = load_ends(queries);
-  const std::vector<std::int64_t> first_key = keys ? load_ends(*keys) : first_query;
-  if (first_query.size() != first_key.size())
-    throw UsageError(fmt::format("{} is of {} sequences, but {} is of {}", queries.label(),
-                                 first_query.size() - 1, keys->label(), first_key.size() - 1));
-  std::vector<SequenceLengths> lengths;
-  for (std::size_t i = 1; i < first_query.size(); ++i)
-    lengths.push_back({first_query[i] - first_query[i - 1], first_key[i] - first_key[i - 1]});
-  return lengths;
-}
-
-std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::int64_t kv_len) {
-  if (!is_mask(from.tensor.element))
-    throw UsageError(fmt::format("{} holds {}; a mask must be U8 or BOOL, 1 = keep", from.label(),
-                                 from.tensor.dtype_text));
-  if (from.tensor.shape != std::vector{b, kv_len})
-    throw UsageError(fmt::format("{} has shape {}; the mask must be [b, kv_len] = [{}, {}]",
-                                 from.label(), shape_text(from.tensor.shape), b, kv_len));
-  std::vector<std::uint8_t> mask(static_cast<std::size_t>(b * kv_len));
-  from.file->read(from.tensor, 0, std::as_writable_bytes(std::span(mask)));
-  for (std::uint8_t& keep : mask) keep = keep != 0 ? 1 : 0;
-  return mask;
-}
-
-namespace {
-
-/// A short vector of one number a head, as f32. `index` says where one is: "[h] = [3]".
-template <typename Index>
-std::vector<float> load_numbers(const Located& from, std::string_view what, const Index& index) {
-  const std::optional<Dtype> dtype = dtype_of(from.tensor.element);
-  if (!dtype)
-    throw UsageError(fmt::format("{} holds {}; attention reads {} of {}", from.label(),
-                                 from.tensor.dtype_text, what, dtype_names()));
-  std::int64_t count = 1;
-  for (const std::int64_t size : from.tensor.shape) count *= size;
-  Tensor stored(*dtype, {1, count, 1, 1});
-  from.file->read(from.tensor, 0,
-                  std::span(static_cast<std::byte*>(stored.data()), stored.bytes()));
-  std::vector<float> numbers;
-  for (std::int64_t i = 0; i < count; ++i) {
-    numbers.push_back(stored.at(i));
-    if (!std::isfinite(numbers.back()))
-      throw UsageError(fmt::format("{} holds {} at {}; every one must be finite", from.label(),
-                                   std::isnan(numbers.back()) ? "a NaN" : "an infinity", index(i)));
-  }
-  return numbers;
-}
-
-}  // namespace
-
-std::vector<float> load_sinks(const Located& from, std::int64_t h) {
-  if (from.tensor.shape != std::vector{h})
-    throw UsageError(fmt::format("{} has shape {}; sinks must be [h] = [{}]", from.label(),
-                                 shape_text(from.tensor.shape), h));
-  return load_numbers(from, "sinks", [](std::int64_t i) { return fmt::format("[h] = [{}]", i); });
-}
-
-std::vector<float> load_alibi(const Located& from, const Shape& s) {
-  const std::int64_t b = s.b, h = s.h;
-  const bool of_batch = from.tensor.shape == std::vector{b, h};
-  if (!of_batch && from.tensor.shape != std::vector{h})
-    throw UsageError(fmt::format("{} has shape {}; slopes must be [h] = [{}] or [b, h] = [{}, {}]",
-                                 from.label(), shape_text(from.tensor.shape), h, b, h));
-  std::vector<float> slopes = load_numbers(from, "slopes", [&](std::int64_t i) {
-    return of_batch ? fmt::format("[b, h] = [{}, {}]", i / h, i % h) : fmt::format("[h] = [{}]", i);
-  });
-  // Twice: kernels add it to a score.
-  const float most = std::numeric_limits<float>::max() / 2 / static_cast<float>(s.q_len + s.kv_len);
-  for (const float slope : slopes)
-    if (std::abs(slope) > most)
-      throw UsageError(
-          fmt::format("{} holds {}; of so many queries and keys no slope may be beyond "
-                      "{:.3g}, since slope times distance must fit f32",
-                      from.label(), slope, most));
-  const std::vector<float> one = slopes;
-  while (static_cast<std::int64_t>(slopes.size()) < b * h)
-    slopes.insert(slopes.end(), one.begin(), one.end());
-  return slopes;
-}
-
-Tensor load_bias(const Located& from, const Problem& p) {
-  const Dims d = p.bias_dims();
-  if (dtype_of(from.tensor.element) != p.bias_dtype() ||
-      from.tensor.shape != std::vector{d.b, d.h, d.rows, d.d})
-    throw UsageError(
-        fmt::format("{} has {} and shape {}; needed is {} with [b or 1, h or 1, q_len, "
-                    "kv_len] = [{}, {}, {}, {}]",
-                    from.label(), from.tensor.dtype_text, shape_text(from.tensor.shape),
-                    name(p.bias_dtype()), d.b, d.h, d.rows, d.d));
-  Tensor bias(p.bias_dtype(), d);
-  read_tensor(*from.file, from.tensor, Layout::kBhsd, bias);
-  return bias;
 }
 
 }  // namespace flashbench::data

@@ -23,10 +23,15 @@ struct Located {
 struct LocatedInputs {
   std::optional<Located> q, k, v, d_o, mask, sinks, alibi, bias;
   std::optional<Located> first_query, first_key;  ///< of a ragged batch: its cu_seqlens
+  std::optional<Located> k_scale, v_scale;        ///< where K and V are stored in 8 bits
 };
 
 /// What the ends of sequences are called in a file.
 inline constexpr const char *kFirstQueryName = "cu_seqlens_q", *kFirstKeyName = "cu_seqlens_k";
+
+/// The names of descales, in the file that holds K, or V.
+inline constexpr const char* kKScaleName = "k_scale";
+inline constexpr const char* kVScaleName = "v_scale";
 
 /// Opens each path once, however many ask for it: a header may hold 100 000 tensors.
 class OpenFiles {
@@ -59,34 +64,5 @@ LocatedInputs locate(const Problem& p, OpenFiles& open);
 std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open);
 /// The same of a file of results, which may hold the inputs too.
 std::vector<std::string> unused_tensors(const std::string& results, const InputFiles& files);
-
-/// Reads the lengths of sequences from their cu_seqlens, [n + 1] of I32 or I64: 0, and where each
-/// ends; without `keys` each has as many keys as queries. Throws UsageError for another type or
-/// shape, for numbers that fall, named by their index, and where there are no queries or no keys at
-/// all.
-std::vector<SequenceLengths> load_sequences(const Located& queries,
-                                            const std::optional<Located>& keys);
-
-/// Reads q, k, v or dO. Throws UsageError unless it has these extents and this dtype.
-Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout);
-
-/// Reads a padding mask [b, kv_len] of U8 or BOOL; anything but zero is a kept key and becomes 1.
-std::vector<std::uint8_t> load_mask(const Located& from, std::int64_t b, std::int64_t kv_len);
-
-/// Reads the sinks [h], of any dtype that attention reads. Throws UsageError for another shape, a
-/// NaN or an infinity.
-std::vector<float> load_sinks(const Located& from, std::int64_t h);
-/// The same of the slopes of ALiBi, [h] or [b, h]; as [b, h]. What they take from a score must be
-/// finite in f32 at every distance.
-std::vector<float> load_alibi(const Located& from, const Shape& s);
-
-/// The same of a bias of p.bias_dims() and p.bias_dtype(). Values are not looked at: what they may
-/// be depends on who sees whom.
-Tensor load_bias(const Located& from, const Problem& p);
-
-/// The [b, h, row, d] extents of a stored q, k, v, dO. Throws UsageError unless it has four axes,
-/// none empty, and a dtype that attention reads. Of a ragged batch [row, h, d], with b = 1.
-Dims extents(const Located& at, Layout layout);
-Dims packed_extents(const Located& at);
 
 }  // namespace flashbench::data

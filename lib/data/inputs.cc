@@ -7,12 +7,14 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 
 #include "core/visibility.h"
 #include "core/work.h"
 #include "data/alibi.h"
 #include "data/fill.h"
 #include "data/input_files.h"
+#include "data/load_tensors.h"
 #include "system/error.h"
 
 namespace flashbench::data {
@@ -66,9 +68,10 @@ void require_finite(const Tensor& t, const Located& from, const Counts& counts,
                                place.row, at % dims.d, hint));
 }
 
-Tensor random_tensor(const Problem& p, Dtype dtype, Dims dims, TensorId id) {
+Tensor random_tensor(const Problem& p, Dtype dtype, Dims dims, TensorId id,
+                     std::span<const float> descales = {}) {
   Tensor t(dtype, dims);
-  fill(t, p.seed, id, p.values);
+  fill(t, p.seed, id, p.values, 0, descales);
   return t;
 }
 
@@ -115,6 +118,16 @@ Tensor load_key_side(const Problem& p, const Dims& dims, const Located& from,
   };
   require_finite(t, from, is_seen, "every row that some query sees must be finite");
   return t;
+}
+
+/// Of K or V; empty where these are no 8-bit numbers.
+std::vector<float> make_descales(const Problem& p, const std::optional<Located>& tensor,
+                                 const std::optional<Located>& descales, TensorId id) {
+  if (!p.has_descales()) return {};
+  const std::int64_t heads = p.shape.b * p.shape.h_kv;
+  if (descales) return load_descales(*descales, p);
+  if (tensor) return std::vector<float>(static_cast<std::size_t>(heads), 1.0f);
+  return random_descales(heads, p.seed, id, p.values);
 }
 
 Tensor make_d_o(const Problem& p, const LocatedInputs& found,
@@ -215,10 +228,12 @@ Inputs make_inputs(const Problem& p) {
   if (found.q || found.d_o || found.bias) visible = visibilities(in.key_mask, p);
   in.q = found.q ? load_query_side(p, s.q_dims(), *found.q, visible)
                  : random_tensor(p, p.dtype, s.q_dims(), TensorId::kQ);
+  in.k_scale = make_descales(p, found.k, found.k_scale, TensorId::kK);
+  in.v_scale = make_descales(p, found.v, found.v_scale, TensorId::kV);
   in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, visible)
-                 : random_tensor(p, p.kv_dtype(), s.k_dims(), TensorId::kK);
+                 : random_tensor(p, p.kv_dtype(), s.k_dims(), TensorId::kK, in.k_scale);
   in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, visible)
-                 : random_tensor(p, p.kv_dtype(), s.v_dims(), TensorId::kV);
+                 : random_tensor(p, p.kv_dtype(), s.v_dims(), TensorId::kV, in.v_scale);
   if (p.bias != Bias::kNone) in.bias = make_bias(p, found, visible);
   if (p.needs_gradients()) in.d_o = make_d_o(p, found, visible);
   return in;

@@ -23,7 +23,8 @@ void write_outputs(const std::string& path, const Problem& p, const Outputs& out
 /// Writes the inputs of a problem as a .safetensors file that --input reads back: q, k, v, do where
 /// there is one, mask (u8, [b, kv_len]) where keys are masked, sinks (f32, [h]) where there are
 /// some, cu_seqlens_q and cu_seqlens_k (i32, [n + 1]) of a ragged batch, alibi_slopes (f32, [b, h])
-/// and bias (as the problem's, in either layout) likewise; layout and metadata as above.
+/// and bias (as the problem's, in either layout) likewise, k_scale and v_scale (f32, [b, h_kv])
+/// where K and V are in 8 bits; layout and metadata as above.
 void write_inputs(const std::string& path, const Problem& p, const Inputs& in);
 
 /// Reads another library's results for a resolved problem, as write_outputs() lays them out

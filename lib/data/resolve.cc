@@ -5,6 +5,7 @@
 #include "core/extents.h"
 #include "data/input_files.h"
 #include "data/inputs.h"
+#include "data/load_tensors.h"
 #include "system/error.h"
 #include "system/quote.h"
 
@@ -40,6 +41,7 @@ class Claims {
   Claims(Problem& p, const Given& given)
       : problem_(p),
         dtype_given_(has(given, "dtype")),
+        kv_dtype_given_(has(given, "kv_dtype")),
         b_(p.shape, &Shape::b, given),
         h_(p.shape, &Shape::h, given),
         h_kv_(p.shape, &Shape::h_kv, given),
@@ -60,12 +62,22 @@ class Claims {
     problem_.shape.set(Sequences::of(load_sequences(*found.first_query, found.first_key)));
   }
 
-  void q(const Located& at) { all_axes(at, h_, q_len_, problem_.shape.queries(), d_); }
-  void k(const Located& at) { all_axes(at, h_kv_, kv_len_, problem_.shape.keys(), d_); }
-  void v(const Located& at) { all_axes(at, h_kv_, kv_len_, problem_.shape.keys(), d_v_); }
+  void q(const Located& at) {
+    claim_dtype(at);
+    all_axes(at, h_, q_len_, problem_.shape.queries(), d_);
+  }
+  void k(const Located& at) {
+    claim_kv_dtype(at);
+    all_axes(at, h_kv_, kv_len_, problem_.shape.keys(), d_);
+  }
+  void v(const Located& at) {
+    claim_kv_dtype(at);
+    all_axes(at, h_kv_, kv_len_, problem_.shape.keys(), d_v_);
+  }
   /// As wide as V, which is as wide as Q where nothing says otherwise.
   void d_o(const Located& at) {
     const bool v_is_known = d_v_.given || !d_v_.decided_by.empty();
+    claim_dtype(at);
     all_axes(at, h_, q_len_, problem_.shape.queries(), v_is_known ? d_v_ : d_);
   }
 
@@ -125,6 +137,16 @@ class Claims {
     if (dtype != problem_.dtype) problem_.own_bias_dtype = dtype;
   }
 
+  /// Of K or V.
+  void descales(const Located& at) {
+    const std::vector<std::int64_t>& shape = at.tensor.shape;
+    if (shape.empty() || shape.size() > 2 || shape.front() == 0 || shape.back() == 0)
+      throw UsageError(fmt::format("{} has shape {}; descales must be [h_kv] or [b or 1, h_kv]",
+                                   at.label(), shape_text(shape)));
+    if (shape.size() == 2 && shape.front() != 1) claim(b_, shape.front(), at);
+    claim(h_kv_, shape.back(), at);
+  }
+
   /// The flags' own defaults, for what is still open.
   void finish() {
     if (open(h_kv_) && !open(h_)) *h_kv_.value = *h_.value;
@@ -142,7 +164,6 @@ class Claims {
   void all_axes(const Located& at, Axis& heads, Axis& length, std::int64_t rows, Axis& width) {
     if (problem_.shape.sequences != nullptr) return packed_axes(at, heads, rows, width);
     const Dims dims = extents(at, problem_.files.layout);
-    claim_dtype(at);
     claim(b_, dims.b, at);
     claim(heads, dims.h, at);
     claim(length, dims.rows, at);
@@ -151,7 +172,6 @@ class Claims {
 
   void packed_axes(const Located& at, Axis& heads, std::int64_t rows, Axis& width) {
     const Dims dims = packed_extents(at);
-    claim_dtype(at);
     if (dims.rows != rows)
       throw UsageError(fmt::format("{} has shape {}, but the sequences have {} rows together",
                                    at.label(), shape_text(at.tensor.shape), rows));
@@ -174,12 +194,40 @@ class Claims {
     if (axis.decided_by.empty()) axis.decided_by = at.label();
   }
 
+  /// Of K and V, which may be stored in 8 bits: then they leave the dtype to Q.
+  void claim_kv_dtype(const Located& at) {
+    const std::optional<Dtype> dtype = dtype_of(at.tensor.element);
+    if (!dtype) return;  // extents() says why not
+    const bool stored = is_only_stored(*dtype);
+    if (kv_dtype_given_ && problem_.has_descales() != stored)
+      throw contradiction("kv_dtype", problem_.kv_dtype(), at);
+    const bool either = stored || is_only_stored(kv_dtype_);
+    if (either && !kv_dtype_decided_by_.empty() && kv_dtype_ != *dtype)
+      throw UsageError(fmt::format("{} holds {}, but {} holds {}; K and V must have one dtype",
+                                   at.label(), at.tensor.dtype_text, kv_dtype_decided_by_,
+                                   row_of(kv_dtype_).safetensors));
+    if (kv_dtype_decided_by_.empty()) kv_dtype_decided_by_ = at.label();
+    kv_dtype_ = *dtype;
+    if (!stored) return claim_dtype(at);
+    if (kv_dtype_given_ && problem_.kv_dtype() != *dtype)
+      throw contradiction("kv_dtype", problem_.kv_dtype(), at);
+    problem_.own_kv_dtype = *dtype;
+  }
+
+  static UsageError contradiction(std::string_view flag, Dtype said, const Located& at) {
+    return UsageError(fmt::format("--{} {} contradicts the file: {} holds {}; leave the flag out",
+                                  flag, name(said), at.label(), at.tensor.dtype_text));
+  }
+
   void claim_dtype(const Located& at) {
+    if (!dtype_of(at.tensor.element)) return;  // extents() says why not
     const Dtype dtype = *dtype_of(at.tensor.element);
-    if (dtype_given_ && problem_.dtype != dtype)
+    if (is_only_stored(dtype))
       throw UsageError(
-          fmt::format("--dtype {} contradicts the file: {} holds {}; leave the flag out",
-                      name(problem_.dtype), at.label(), at.tensor.dtype_text));
+          fmt::format("{} holds {}, which only K and V may; it must be one of f32, "
+                      "bf16, f16",
+                      at.label(), at.tensor.dtype_text));
+    if (dtype_given_ && problem_.dtype != dtype) throw contradiction("dtype", problem_.dtype, at);
     if (!dtype_decided_by_.empty() && problem_.dtype != dtype)
       throw UsageError(fmt::format("{} holds {}, but {} holds {}; all tensors must have one dtype",
                                    at.label(), at.tensor.dtype_text, dtype_decided_by_,
@@ -189,8 +237,9 @@ class Claims {
   }
 
   Problem& problem_;
-  bool dtype_given_;
-  std::string dtype_decided_by_;
+  bool dtype_given_, kv_dtype_given_;
+  std::string dtype_decided_by_, kv_dtype_decided_by_;
+  Dtype kv_dtype_ = Dtype::kF32;  ///< what the first of K and V is of
   Axis b_, h_, h_kv_, q_len_, kv_len_, d_;
   std::int64_t own_d_v_;  ///< what d_v_ is of
   Axis d_v_;
@@ -223,6 +272,8 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   if (found.sinks) claims.sinks(*found.sinks);
   if (found.alibi) claims.alibi(*found.alibi);
   if (found.bias) claims.bias(*found.bias), claims.bias_dtype(*found.bias);
+  if (found.k_scale) claims.descales(*found.k_scale);
+  if (found.v_scale) claims.descales(*found.v_scale);
   claims.finish();
 
   if (const std::optional<Rejection> bad = invalid(p); bad && p.files.any())

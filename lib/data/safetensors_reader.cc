@@ -26,9 +26,9 @@ struct StoredType {
 
 /// Others that may lie beside ours in a file dumped from a model.
 constexpr StoredType kUnreadTypes[] = {
-    {"F64", 64},        {"U64", 64},        {"C64", 64},    {"U32", 32},    {"I16", 16},
-    {"U16", 16},        {"I8", 8},          {"F8_E5M2", 8}, {"F8_E4M3", 8}, {"F8_E8M0", 8},
-    {"F8_E5M2FNUZ", 8}, {"F8_E4M3FNUZ", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4},
+    {"F64", 64},    {"U64", 64},    {"C64", 64},    {"U32", 32},        {"I16", 16},
+    {"U16", 16},    {"I8", 8},      {"F8_E8M0", 8}, {"F8_E5M2FNUZ", 8}, {"F8_E4M3FNUZ", 8},
+    {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4},
 };
 
 std::optional<StoredType> stored_type(std::string_view name) {

@@ -34,9 +34,9 @@ class ColumnBlock {
         dv_(keys_, d_v_) {
     std::vector<std::uint8_t> keep;
     for (const std::int64_t j : which) keep.push_back(def.counts(b, j) ? 1 : 0);
-    k_.gather(def.inputs().k, b, h_kv, which, keep);
+    k_.gather(def.k(), b, h_kv, which, keep);
     k_.derive();
-    v_.gather(def.inputs().v, b, h_kv, which, keep);
+    v_.gather(def.v(), b, h_kv, which, keep);
     v_.derive();
     pq_.assign(repeated_.d_o.size(), Doubles(static_cast<std::size_t>(keys_ * d_), 0.0));
     for (OfKey& key : of_key_) key.dp_noise.assign(repeated_.d_o.size(), 0.0);

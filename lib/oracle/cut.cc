@@ -21,6 +21,15 @@ Tensor first_of(const Tensor& t, Dims dims) {
   return out;
 }
 
+/// Of [b, from] numbers, one a head, those of as many batch elements and heads.
+std::vector<float> first_of(const std::vector<float>& numbers, std::int64_t from, std::int64_t b,
+                            std::int64_t heads) {
+  std::vector<float> out;
+  for (std::int64_t n = 0; n < b * heads && !numbers.empty(); ++n)
+    out.push_back(numbers[static_cast<std::size_t>(n / heads * from + n % heads)]);
+  return out;
+}
+
 double operations(const Shape& s) {
   constexpr std::int64_t kKvBlock = 64;
   return static_cast<double>(s.b * s.h_kv) * tape_operations(s, kKvBlock);
@@ -37,14 +46,10 @@ OwnedCase cut(const Problem& p, const Inputs& in, const Shape& shape) {
   c.inputs.v = first_of(in.v, shape.v_dims());
   c.inputs.d_o = first_of(in.d_o, shape.o_dims());
   c.inputs.bias = first_of(in.bias, c.problem.bias_dims());
-  if (!in.sinks.empty())
-    c.inputs.sinks.assign(in.sinks.begin(),
-                          in.sinks.begin() + static_cast<std::ptrdiff_t>(shape.h));
-  for (std::int64_t b = 0; b < shape.b && !in.alibi_slopes.empty(); ++b) {
-    const auto row = in.alibi_slopes.begin() + static_cast<std::ptrdiff_t>(b * p.shape.h);
-    c.inputs.alibi_slopes.insert(c.inputs.alibi_slopes.end(), row,
-                                 row + static_cast<std::ptrdiff_t>(shape.h));
-  }
+  c.inputs.sinks = first_of(in.sinks, p.shape.h, 1, shape.h);
+  c.inputs.alibi_slopes = first_of(in.alibi_slopes, p.shape.h, shape.b, shape.h);
+  c.inputs.k_scale = first_of(in.k_scale, p.shape.h_kv, shape.b, shape.h_kv);
+  c.inputs.v_scale = first_of(in.v_scale, p.shape.h_kv, shape.b, shape.h_kv);
   for (std::int64_t b = 0; b < shape.b && !in.key_mask.empty(); ++b) {
     const auto row = in.key_mask.begin() + static_cast<std::ptrdiff_t>(b * p.shape.kv_len);
     c.inputs.key_mask.insert(c.inputs.key_mask.end(), row,

@@ -10,6 +10,7 @@
 #include "core/problem.h"
 #include "core/tensor.h"
 #include "oracle/dual.h"
+#include "oracle/tensor_values.h"
 
 namespace flashbench::oracle {
 
@@ -38,6 +39,13 @@ class Definition {
   const Shape& shape() const { return problem_->shape; }
   double scale() const { return problem_->softmax_scale(); }
   bool has_gradients() const { return !inputs_->d_o.empty(); }
+  /// K and V. What is stored in 8 bits counts times the descale of its head.
+  TensorValues k() const { return {inputs_->k, inputs_->k_scale}; }
+  TensorValues v() const { return {inputs_->v, inputs_->v_scale}; }
+  bool has_descales() const { return !inputs_->k_scale.empty(); }
+  /// How often f32 rounds what multiplies all products of a head, and its O: kernels take a descale
+  /// into that factor, or each value times it.
+  double factor_roundings() const { return has_descales() ? 2 : 1; }
 
   bool kept(std::int64_t b, std::int64_t j) const {
     return inputs_->key_mask.empty() ||

@@ -45,7 +45,7 @@ std::int64_t standardise(Panel& p) {
 
 }  // namespace
 
-double directions(const Tensor& x, std::int64_t b, std::int64_t h,
+double directions(const TensorValues& x, std::int64_t b, std::int64_t h,
                   std::span<const std::int64_t> rows) {
   const auto all = static_cast<double>(x.dims().d);
   if (rows.size() < kFewest) return all;
@@ -76,11 +76,11 @@ std::vector<HeadDirections> head_directions(const Definition& def) {
     std::vector<std::int64_t> keys, queries;
     for (std::int64_t j = def.begin_of_all(); j < def.end_of_all(); ++j)
       if (def.counts(b, j)) keys.push_back(j);
-    head.v = directions(in.v, b, h_kv, keys);
+    head.v = directions(def.v(), b, h_kv, keys);
     if (!def.has_gradients()) continue;
     for (std::int64_t i = 0; i < s.q_len; ++i)
       if (!def.empty_row(b, h, i)) queries.push_back(i);
-    head.k = directions(in.k, b, h_kv, keys);
+    head.k = directions(def.k(), b, h_kv, keys);
     head.q = directions(in.q, b, h, queries);
     head.d_o = directions(in.d_o, b, h, queries);
   }

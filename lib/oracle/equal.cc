@@ -32,16 +32,15 @@ std::vector<EqualEntries> equal_entries(const double* x, std::int64_t n) {
   return groups;
 }
 
-void add_up_equal(const Tensor& x, const std::vector<WeightedRow>& rows, const double* centre,
+void add_up_equal(const TensorValues& x, const std::vector<WeightedRow>& rows, const double* centre,
                   double* out) {
   const auto d = static_cast<std::size_t>(x.dims().d);
-  Doubles sum(d, 0.0), apart(d, 0.0);
+  Doubles sum(d, 0.0), apart(d, 0.0), row(d);
   for (const WeightedRow& r : rows) {
     const double w = std::sqrt(r.noise);
-    const std::int64_t first = x.dims().index(r.b, r.h, r.row, 0);
+    x.load(r.b, r.h, r.row, row.data());
     for (std::size_t c = 0; c < d; ++c) {
-      const double at = static_cast<double>(x.at(first + static_cast<std::int64_t>(c)));
-      const double term = w * (centre == nullptr ? at : at - centre[c]);
+      const double term = w * (centre == nullptr ? row[c] : row[c] - centre[c]);
       sum[c] += term;
       apart[c] += term * term;
     }

@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "core/tensor.h"
 #include "oracle/panel.h"
+#include "oracle/tensor_values.h"
 
 namespace flashbench::oracle {
 
@@ -41,7 +41,7 @@ struct WeightedRow {
 
 /// out[c] += max(0, (Σ_n w_n·y_nc)² - Σ_n w_n²·y_nc²), w_n² = noise_n, y = x - centre: errors of
 /// `rows` that add up, where out has the sum of their squares. centre [d]; null: 0.
-void add_up_equal(const Tensor& x, const std::vector<WeightedRow>& rows, const double* centre,
+void add_up_equal(const TensorValues& x, const std::vector<WeightedRow>& rows, const double* centre,
                   double* out);
 
 }  // namespace flashbench::oracle

@@ -152,7 +152,7 @@ void set_softmax(const Definition& def, std::int64_t b, std::int64_t h, std::int
   load_row(def.inputs().q, b, h, i, q);
   for (std::int64_t j = def.begin_of_row(i); j < def.end_of_row(i); ++j) {
     if (!def.visible(b, h, i, j)) continue;
-    load_row(def.inputs().k, b, s.kv_head(h), j, k);
+    load_row(def.k(), b, s.kv_head(h), j, k);
     const double product = std::inner_product(q.begin(), q.end(), k.begin(), 0.0);
     scores.push_back(def.score(def.scale() * product, b, h, i, j));
   }
@@ -285,8 +285,7 @@ void check_score_products(const Definition& def, const Outputs& out, const Sampl
       queries.add(group.b, h, def.inputs().q, a, out.dq, b, dq, g * s.q_len, s.q_len, sees,
                   [&](std::int64_t i) { return norm(def.inputs().d_o, group.b, h, i); });
     }
-    with_keys.add(group.b, group.h_kv, def.inputs().k, b, out.dk, a, dk, 0, keys_in_all(def),
-                  counts, one);
+    with_keys.add(group.b, group.h_kv, def.k(), b, out.dk, a, dk, 0, keys_in_all(def), counts, one);
     check.number(with_keys.sum, queries.sum,
                  kDeviations * std::sqrt(queries.with_rounding(b, dq.rounding) +
                                          with_keys.with_rounding(a, dk.rounding)),
@@ -312,8 +311,7 @@ void check_value_products(const Definition& def, const Outputs& out, const Sampl
       const auto sees = [&](std::int64_t i) { return !def.empty_row(group.b, h, i); };
       queries.add(group.b, h, def.inputs().d_o, b, out.o, a, o, g * s.q_len, s.q_len, sees, one);
     }
-    with_keys.add(group.b, group.h_kv, def.inputs().v, a, out.dv, b, dv, 0, keys_in_all(def),
-                  counts, one);
+    with_keys.add(group.b, group.h_kv, def.v(), a, out.dv, b, dv, 0, keys_in_all(def), counts, one);
     // P is computed again for dV: what is off in all of a row moves all that it gives to the keys.
     check.number(with_keys.sum, queries.sum,
                  kDeviations * std::sqrt(queries.with_rounding(a, o.rounding) +

@@ -142,9 +142,11 @@ inline double Rounding::cut_off(std::int64_t n, double largest_square) const {
 }
 
 /// Expected square of the error of a scaled product raw = scale·(q·k), of d products, in f32;
-/// `squares`: of add_products().
-inline double raw_noise(double scale, std::int64_t d, double qk, double squares) {
-  return square(kF32Roundoff * scale * qk) + square(scale) * sum_noise(d, square(qk), squares);
+/// `squares`: of add_products(), `roundings`: of the scale.
+inline double raw_noise(double scale, std::int64_t d, double qk, double squares,
+                        double roundings = 1) {
+  return roundings * square(kF32Roundoff * scale * qk) +
+         square(scale) * sum_noise(d, square(qk), squares);
 }
 
 /// Expected square of the relative error of exp(s - m), where the score s is made of such a product

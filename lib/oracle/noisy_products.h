@@ -3,28 +3,24 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/tensor.h"
 #include "oracle/noise.h"
 #include "oracle/noise_profile.h"
 #include "oracle/rounded_alike.h"
+#include "oracle/tensor_values.h"
 
 namespace flashbench::oracle {
 
 /// One row of a tensor as doubles.
-inline void load_row(const Tensor& t, std::int64_t b, std::int64_t h, std::int64_t r,
+inline void load_row(const TensorValues& t, std::int64_t b, std::int64_t h, std::int64_t r,
                      Doubles& out) {
-  const std::int64_t d = t.dims().d;
-  out.resize(static_cast<std::size_t>(d));
-  double* to = out.data();
-  with_dtype(t.dtype(), [&](auto zero) {
-    const auto* from = t.as<decltype(zero)>() + t.dims().index(b, h, r, 0);
-    for (std::int64_t c = 0; c < d; ++c) to[c] = static_cast<double>(to_f32(from[c]));
-  });
+  out.resize(static_cast<std::size_t>(t.dims().d));
+  t.load(b, h, r, out.data());
 }
 
 /// x_r·a for all rows of a head that count; 0 elsewhere, where x may hold a NaN.
 template <typename Keep>
-Doubles project(const Tensor& x, std::int64_t b, std::int64_t h, const Doubles& a, Keep keep) {
+Doubles project(const TensorValues& x, std::int64_t b, std::int64_t h, const Doubles& a,
+                Keep keep) {
   Doubles along(static_cast<std::size_t>(x.dims().rows), 0.0), row;
   for (std::int64_t r = 0; r < x.dims().rows; ++r) {
     if (!keep(r)) continue;
@@ -54,7 +50,7 @@ class Products {
 
   /// `noise` has row r of this head as `first` + r; `rows` of them count.
   template <typename Keep, typename Unit>
-  void add(std::int64_t b, std::int64_t h, const Tensor& exact, const Doubles& x,
+  void add(std::int64_t b, std::int64_t h, const TensorValues& exact, const Doubles& x,
            const Tensor& noisy, const Doubles& y, const TensorNoise& noise, std::int64_t first,
            std::int64_t rows, Keep keep, Unit unit) {
     const Doubles along = project(exact, b, h, x, keep), with = project(noisy, b, h, y, keep);

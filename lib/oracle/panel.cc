@@ -6,24 +6,18 @@
 
 namespace flashbench::oracle {
 
-void Panel::gather(const Tensor& t, std::int64_t b, std::int64_t h,
+void Panel::gather(const TensorValues& t, std::int64_t b, std::int64_t h,
                    std::span<const std::int64_t> which, std::span<const std::uint8_t> keep) {
   rows = static_cast<std::int64_t>(which.size());
   d = t.dims().d;
   x.resize(static_cast<std::size_t>(rows * d));
-  with_dtype(t.dtype(), [&](auto zero) {
-    using Element = decltype(zero);
-    for (std::int64_t n = 0; n < rows; ++n) {
-      double* to = x.data() + n * d;
-      if (!keep.empty() && keep[static_cast<std::size_t>(n)] == 0) {
-        std::fill(to, to + d, 0.0);
-        continue;
-      }
-      const Element* from =
-          t.as<Element>() + t.dims().index(b, h, which[static_cast<std::size_t>(n)], 0);
-      for (std::int64_t c = 0; c < d; ++c) to[c] = static_cast<double>(to_f32(from[c]));
-    }
-  });
+  for (std::int64_t n = 0; n < rows; ++n) {
+    double* to = x.data() + n * d;
+    if (!keep.empty() && keep[static_cast<std::size_t>(n)] == 0)
+      std::fill(to, to + d, 0.0);
+    else
+      t.load(b, h, which[static_cast<std::size_t>(n)], to);
+  }
 }
 
 void Panel::transpose() {

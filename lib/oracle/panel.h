@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "core/tensor.h"
+#include "oracle/tensor_values.h"
 
 namespace flashbench::oracle {
 
@@ -23,8 +23,8 @@ struct Panel {
 
   /// Loads rows `which` of head (b, h). A row with keep[n] == 0 is zeros, whatever the tensor holds
   /// there: a NaN in a row that nothing sees must not spread. Empty `keep`: all.
-  void gather(const Tensor& t, std::int64_t b, std::int64_t h, std::span<const std::int64_t> which,
-              std::span<const std::uint8_t> keep = {});
+  void gather(const TensorValues& t, std::int64_t b, std::int64_t h,
+              std::span<const std::int64_t> which, std::span<const std::uint8_t> keep = {});
   void transpose();
   void derive();
   /// Of what row n holds.

@@ -125,7 +125,7 @@ class RowBlock {
   /// Adds up the errors of equal keys in `noise` [d], a sum over keys of noise_of(key)·(x -
   /// centre)²; centre [d], null for 0.
   template <typename NoiseOf>
-  void add_up(const std::vector<EqualEntries>& equal, const Tensor& x, NoiseOf noise_of,
+  void add_up(const std::vector<EqualEntries>& equal, const TensorValues& x, NoiseOf noise_of,
               const double* centre, double* noise) const {
     std::vector<WeightedRow> rows;
     for (const EqualEntries& keys : equal) {

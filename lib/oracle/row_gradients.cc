@@ -137,7 +137,7 @@ void RowBlock::weigh_keys() {
   PartialSums parts(r_.dq.value.size());
   Panel k;
   for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
-    k.gather(def_.inputs().k, b_, kv_head_, keys, keep);
+    k.gather(def_.k(), b_, kv_head_, keys, keep);
     k.derive();
     parts.add(rows_, k.d, k.rows, ds_.data() + j0, kv_len_, k.x.data(), r_.dq.value);
     weigh(weight_, j0, k, k.square, weighed);
@@ -148,7 +148,7 @@ void RowBlock::weigh_keys() {
   for (std::int64_t n = 0; n < rows_; ++n) {
     if (r_.stats[static_cast<std::size_t>(n)].empty) continue;
     add_up(
-        of_row_[static_cast<std::size_t>(n)].equal, def_.inputs().k,
+        of_row_[static_cast<std::size_t>(n)].equal, def_.k(),
         [&](std::int64_t j) { return weight_.data()[n * kv_len_ + j]; }, nullptr,
         weighed.data() + n * d_);
     expect_dq(n, weighed, lost, mean, shift, parts);

@@ -20,7 +20,7 @@ void RowBlock::score() {
   exp_noise_ = matrix(kv_len_);
   Panel k;
   for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
-    k.gather(def_.inputs().k, b_, kv_head_, keys, keep);
+    k.gather(def_.k(), b_, kv_head_, keys, keep);
     k.transpose();
     add_products(q_, k, {p_.data() + j0, kv_len_}, {exp_noise_.data() + j0, kv_len_});
   });
@@ -51,7 +51,8 @@ void RowBlock::softmax_row(std::int64_t n) {
       p[j] = -kInf;
       continue;
     }
-    const double raw = scale_ * p[j], of_raw = raw_noise(scale_, d_, p[j], relative[j]);
+    const double raw = scale_ * p[j];
+    const double of_raw = raw_noise(scale_, d_, p[j], relative[j], def_.factor_roundings());
     const Score score = def_.score_with_slope(raw, b_, h_, i, j);
     relative[j] = exp_noise(raw, of_raw, score);
     p[j] = score.value;
@@ -106,7 +107,8 @@ void RowBlock::expect_lse(std::int64_t n) {
                        return p[j] * std::sqrt(relative[j]);
                      });
   if (def_.has_sinks()) stats.exps_noise += sink * sink_noise(*def_.sink(h_));
-  double products = square(kF32Roundoff) * (square(stats.lse) + square(std::log(terms)));
+  double products = square(kF32Roundoff) *
+                    (def_.factor_roundings() * square(stats.lse) + square(std::log(terms)));
   if (rounding_.of_16_bits()) {
     double size = 0;  // of the scores
     for (std::int64_t j = 0; j < kv_len_; ++j)
@@ -163,7 +165,7 @@ void RowBlock::weigh_values() {
   }
   Panel v;
   for_tiles([&](std::int64_t j0, const auto& keys, const auto& keep) {
-    v.gather(def_.inputs().v, b_, kv_head_, keys, keep);
+    v.gather(def_.v(), b_, kv_head_, keys, keep);
     v.derive();
     parts.add(rows_, v.d, v.rows, p_.data() + j0, kv_len_, v.x.data(), r_.o.value);
     weigh(weight_, j0, v, v.square, weighed);
@@ -180,13 +182,13 @@ void RowBlock::weigh_values() {
 }
 
 void RowBlock::add_alike(std::int64_t n, double* noise) const {
-  const Tensor& v = def_.inputs().v;
+  const TensorValues v = def_.v();
   for (const EqualEntries& keys : of_row_[static_cast<std::size_t>(n)].equal) {
     const double p = p_.data()[n * kv_len_ + keys.front()];
     for (std::int64_t c = 0; c < d_v_; ++c) {
       double total = 0, squares = 0;
       for (const std::int64_t j : keys) {
-        const double term = p * static_cast<double>(v.at(v.dims().index(b_, kv_head_, j, c)));
+        const double term = p * v.at(b_, kv_head_, j, c);
         total += term;
         squares += square(term);
       }
@@ -204,7 +206,7 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
   Doubles equal(static_cast<std::size_t>(d_v_), 0.0);
   const double* own = own_.data() + n * kv_len_;
   const double* weight = weight_.data() + n * kv_len_;
-  const Tensor& v = def_.inputs().v;
+  const TensorValues v = def_.v();
   add_up(
       row.equal, v, [=](std::int64_t j) { return own[j]; }, r_.o.value.data() + n * d_v_,
       equal.data());
@@ -225,8 +227,8 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     const double of_sum =
         sum_noise(row.seen, parts.largest_square(c), squares * row.weights.per_noise()) +
         rounding_.cut_off(row.seen, parts.largest_square(c));
-    const double computed =
-        random + together + square(lost.data()[c]) + square(kF32Roundoff * o) + of_sum;
+    const double computed = random + together + square(lost.data()[c]) +
+                            def_.factor_roundings() * square(kF32Roundoff * o) + of_sum;
     if (!o_sum_.empty()) o_sum_.data()[c] = of_sum + alike.data()[c - n * d_v_];
     r_.o.noise.data()[c] = {rounding_.stored(o), computed};
     all += computed;

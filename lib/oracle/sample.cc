@@ -56,18 +56,15 @@ std::int64_t per_head(std::int64_t of_problem, std::int64_t heads) {
 
 /// Of those that count.
 std::int64_t longest_key(const Definition& def, std::int64_t b, std::int64_t h) {
-  const Tensor& k = def.inputs().k;
-  const Dims& dims = k.dims();
+  const TensorValues k = def.k();
+  Doubles row(static_cast<std::size_t>(k.dims().d));
   std::int64_t longest = def.begin_of_all();
   double largest = -1;
   for (std::int64_t j = def.begin_of_all(); j < def.end_of_all(); ++j) {
     if (!def.kept(b, j)) continue;
     double sum = 0;
-    const std::int64_t first = dims.index(b, h, j, 0);
-    for (std::int64_t c = first; c < first + dims.d; ++c) {
-      const double x = static_cast<double>(k.at(c));
-      sum += x * x;
-    }
+    k.load(b, h, j, row.data());
+    for (const double x : row) sum += x * x;
     if (sum > largest) {
       largest = sum;
       longest = j;

@@ -24,7 +24,7 @@ KeyRanges key_ranges(const Definition& def, std::int64_t b, std::int64_t h_kv) {
   Doubles row;
   for (std::int64_t j = 0; j < def.shape().kv_len; ++j) {
     if (!def.counts(b, j)) continue;
-    load_row(def.inputs().v, b, h_kv, j, row);
+    load_row(def.v(), b, h_kv, j, row);
     for (std::size_t c = 0; c < d; ++c) {
       r.low[c] = std::min(r.low[c], row[c]);
       r.high[c] = std::max(r.high[c], row[c]);

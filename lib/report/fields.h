@@ -221,6 +221,8 @@ void fields(R& r, V&& visit) {
   visit("pass", r.pass);
   visit("type", r.type);
   visit("dtype", r.dtype);
+  visit.added("kv_dtype", r.kv_dtype);
+  visit.added("ragged", r.ragged);
   visit("b", r.b);
   visit("q_len", r.q_len);
   visit("kv_len", r.kv_len);

@@ -45,13 +45,13 @@ struct Sum {
 
 /// What the times of one line have in common.
 auto line_of(const ModelTime& m) {
-  return std::tuple(m.model, m.pass, m.dtype, m.b, m.q_len, m.kv_len, m.backend, m.isa, m.threads,
-                    m.device, m.cache, m.number, m.layers);
+  return std::tuple(m.model, m.pass, m.dtype, m.kv_dtype, m.ragged, m.b, m.q_len, m.kv_len,
+                    m.backend, m.isa, m.threads, m.device, m.cache, m.number, m.layers);
 }
 /// And those of one sum, but for what sets `number`.
 auto key_of(const ModelTime& m) {
-  return std::tuple(m.model, m.pass, m.dtype, m.b, m.q_len, m.kv_len, m.backend, m.isa, m.threads,
-                    m.device, m.cache, m.type);
+  return std::tuple(m.model, m.pass, m.dtype, m.kv_dtype, m.ragged, m.b, m.q_len, m.kv_len,
+                    m.backend, m.isa, m.threads, m.device, m.cache, m.type);
 }
 
 /// Where and how a line was computed, of what differs among all of them: ", avx2, 1 threads".
@@ -68,6 +68,24 @@ std::string place_text(const ModelTime& m, const std::vector<ModelTime>& all) {
   add(&ModelTime::cache, m.cache);
   add(&ModelTime::number, fmt::format("case {} of its parts", m.number));
   return text;
+}
+
+/// A field of the workload where it is not as usual: the dtype of K and V where it is not that of
+/// Q, lengths of sequences.
+std::optional<std::string> own_text(const Workload& w, std::string_view name,
+                                    std::string_view usual) {
+  const auto own = w.others.find(name);
+  if (own == w.others.end()) return std::nullopt;
+  const std::string text = sweep::text_of(own->second);
+  return text == usual ? std::nullopt : std::optional(text);
+}
+
+std::string lengths_text(const ModelTime& m) {
+  return m.ragged.value_or(fmt::format("b{} {}x{}", m.b, m.q_len, m.kv_len));
+}
+
+std::string dtype_text(const ModelTime& m) {
+  return m.kv_dtype ? fmt::format("{}, kv {}", m.dtype, *m.kv_dtype) : m.dtype;
 }
 
 std::string time_text(const ModelTime& m) {
@@ -95,8 +113,20 @@ std::vector<ModelTime> model_times(std::span<const Result> results) {
   for (const Result& r : results) {
     if (!r.part || !r.part->layers) continue;
     const Workload& w = r.workload;
-    ModelTime time = {r.part->model, r.pass,    r.type, w.dtype,   w.b,      w.q_len,
-                      w.kv_len,      r.backend, r.isa,  r.threads, r.device, r.cache};
+    ModelTime time = {r.part->model,
+                      r.pass,
+                      r.type,
+                      w.dtype,
+                      own_text(w, "kv_dtype", ""),
+                      own_text(w, "ragged", "none"),
+                      w.b,
+                      w.q_len,
+                      w.kv_len,
+                      r.backend,
+                      r.isa,
+                      r.threads,
+                      r.device,
+                      r.cache};
     // A part that comes again differs in something that was swept: it belongs to another sum.
     const auto takes = [&](const Sum& sum) {
       return key_of(sum.time) == key_of(time) && !sum.parts.contains(r.part->name);
@@ -130,9 +160,9 @@ std::vector<std::string> model_lines(const std::vector<ModelTime>& models) {
       times.push_back(time_text(other));
       if (normal != models.end() && other.type != "normal") ratios += ratio_to(*normal, other);
     }
-    lines.push_back(fmt::format("{}, {} layers {}, {}, b{} {}x{}{}: {}{}", m->model, m->layers,
-                                m->pass, m->dtype, m->b, m->q_len, m->kv_len,
-                                place_text(*m, models), fmt::join(times, ", "), ratios));
+    lines.push_back(fmt::format("{}, {} layers {}, {}, {}{}: {}{}", m->model, m->layers, m->pass,
+                                dtype_text(*m), lengths_text(*m), place_text(*m, models),
+                                fmt::join(times, ", "), ratios));
   }
   return lines;
 }

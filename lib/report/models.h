@@ -8,8 +8,9 @@
 
 namespace flashbench::report {
 
-/// Of each model, pass, type and pair of lengths the sum over its layers, in the order of the
-/// results. Nothing of where a part has no time: a sum that lacks one is no model's.
+/// Of each model, pass, type, dtype (that of K and V, too) and pair of lengths the sum over its
+/// layers, in the order of the results. Nothing of where a part has no time: a sum that lacks one
+/// is no model's.
 std::vector<ModelTime> model_times(std::span<const Result> results);
 
 /// "Gemma 2 9B, 42 layers forward, bf16, b1 4096x4096: flash 1.021 ± 0.011 s (81 % of peak), normal

@@ -242,6 +242,8 @@ struct Lead {
 /// All layers of a model together: the times of its parts, each as often as there are layers.
 struct ModelTime {
   std::string model, pass, type, dtype;
+  std::optional<std::string> kv_dtype;  ///< absent: as dtype
+  std::optional<std::string> ragged;    ///< lengths of sequences; absent: they have one
   std::int64_t b = 1, q_len = 1, kv_len = 1;
   std::string backend;  ///< where: one place for all parts
   std::optional<std::string> isa = {};

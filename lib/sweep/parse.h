@@ -101,11 +101,20 @@ struct EnumOf<std::optional<T>> {
   using type = T;
 };
 
-/// Every enumerator of the member's type, by name.
+/// The enumerators that rows offer: all, but for the dtypes that K and V alone may be of.
+template <typename T>
+constexpr const auto& offered() {
+  if constexpr (std::is_same_v<T, Dtype>)
+    return kDtypes;
+  else
+    return kEnumerators<T>;
+}
+
+/// Those of the member's type, by name.
 template <typename T>
 Choices<T> enumerators() {
   Choices<T> all;
-  for (const auto e : kEnumerators<typename EnumOf<T>::type>)
+  for (const auto e : offered<typename EnumOf<T>::type>())
     all.emplace_back(std::string(name(e)), e);
   return all;
 }
@@ -114,7 +123,7 @@ Choices<T> enumerators() {
 template <typename T>
 std::vector<std::string> words_of() {
   std::vector<std::string> words;
-  for (const T e : kEnumerators<T>) words.emplace_back(name(e));
+  for (const T e : offered<T>()) words.emplace_back(name(e));
   return words;
 }
 

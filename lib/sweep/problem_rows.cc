@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "sweep/kv_dtype.h"
 #include "sweep/parse.h"
 #include "sweep/ragged.h"
 #include "sweep/rows.h"
@@ -249,6 +250,13 @@ constexpr Field kRows[] = {
      .said = always, .label = no_label,
      .recorded = one_of(recorded<&Workload::dtype>(recorded_as<kDtype>), words_of<Dtype>),
      .shown = {.phrase = "{}", .always = true}},
+    {.name = "kv_dtype", .value = "T",
+     .help = "of K and V: e4m3 or e5m2, 8 bits and a descale a head, forward only (default: --dtype)",
+     .rank = {0, 1, 0, 0}, .parse = parse_kv_dtypes, .text = kv_dtype_text,
+     .said = [](const Case& c) { return !has_one_dtype(c); },
+     .label = [](const Case& c) { return "kv_" + kv_dtype_text(c); }, .follows = has_one_dtype,
+     .needs = Feature::kKvDtype, .recorded = recorded_kv_dtype(),
+     .shown = {.title = "dtype of K and V", .phrase = "kv {}", .follows = "dtype"}},
     {.name = "causal", .help = "query i sees key j only if j <= i + kv_len - q_len",
      .rank = {3, 3, 0, 4}, .parse = parse_switch<kCausal>, .text = print<kCausal>,
      .said = is_set<kCausal>,

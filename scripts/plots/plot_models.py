@@ -8,6 +8,11 @@ def lengths(time):
     return f"{time['q_len']}x{time['kv_len']}"
 
 
+def dtypes(time):
+    own = time.get("kv_dtype")  # of K and V
+    return f"{time['dtype']}, kv {own}" if own else time["dtype"]
+
+
 def draw_models(sweep, style, reports):
     """A panel for each pass, a bar for each model, type and pair of lengths."""
     times = [t for report in reports for t in report.data["summary"].get("models", [])]
@@ -24,10 +29,8 @@ def draw_models(sweep, style, reports):
     for axis, own in zip(figure.axes, passes.values()):
         for y, time in enumerate(own):
             draw_bar(axis, y, time, COLOURS[types.index(time["type"]) % len(COLOURS)])
-        same = len({(t["dtype"], lengths(t)) for t in own}) == 1
-        names = [
-            t["model"] if same else f"{t['model']}, {t['dtype']} {lengths(t)}" for t in own
-        ]
+        same = len({(dtypes(t), lengths(t)) for t in own}) == 1
+        names = [t["model"] if same else f"{t['model']}, {dtypes(t)} {lengths(t)}" for t in own]
         axis.set_yticks(range(len(own)), names, fontsize=8)
         axis.set_ylim(len(own) - 0.4, -0.6)
         axis.set_xlim(0, 110)  # room for the words at the ends of bars

@@ -19,7 +19,7 @@ CASES = {
     "gemma3_12b": 2 * 4 * 3,
     "gpt2": 2 * 2 * 4,
     "gpt_oss_20b": 2 * 4 * 3,
-    "llama3_8b": 2 * 2 * 4,
+    "llama3_8b": 2 * 3 * 4,
     "mistral_7b": 2 * (3 + 4),
     "origin": 2 * 2,
     "phi3": 2 * (3 + 3),
@@ -28,12 +28,13 @@ CASES = {
     "qwen3_8b": 2 * (3 + 4),
     "t5_base": 2 * (2 + 2 + 1 + 2 + 1),
     "vit_l16": 2 * 2,
+    "vllm_mixed_batch": 2 * 6,
     "whisper_large": 2 * 5,
 }
 HAVE_DECODE = {"bloom_7b1", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b", "mistral_7b",
                "phi3", "qwen2_5_7b", "qwen3_8b", "t5_base", "whisper_large"}
 NO_MODELS = {"flash_attention_2", "flash_attention_3", "origin", "quick"}
-ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+))")
+ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+)|h\S+ \S*q\S+ d\d+)")
 
 
 class Configs(CliTest):

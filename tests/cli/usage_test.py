@@ -104,6 +104,12 @@ class Flags(CliTest):
         self.refuse("bench", "--bias", "random", "--bias_shape", "hxb", says="1x1, 1xh, bx1 or bxh, got 'hxb'")
         self.refuse("bench", "--d_v", "0", says="--d_v")
         self.refuse("bench", "--d_v", "2000", says="--d_v 2000 exceeds 1024, the largest head dimension")
+        self.refuse("bench", "--dtype", "e4m3", says="--dtype must be f32, bf16 or f16, got 'e4m3'")
+        self.refuse("bench", "--kv_dtype", "e3m4", says="--kv_dtype must be e4m3, e5m2, f32, bf16 or f16, got 'e3m4'")
+        self.refuse("bench", "--kv_dtype", "bf16",
+                    says="--kv_dtype bf16 is not --dtype f32; use one of e4m3, e5m2, or leave it out")
+        for command in (["backward"], ["bench", "--pass", "both"], ["check", "--pass", "backward"]):
+            self.refuse(*command, *TINY, "--kv_dtype", "e5m2", says="--kv_dtype e5m2 is for a forward pass alone")
         self.refuse("bench", "--softcap", "-1", says="--softcap must be at least 0")
         self.refuse("bench", "--softcap", "1e9", says="--softcap must be 0 (none) or between 1e-06 and 1e+06, got")
         self.refuse("bench", "--scale", "nan", says="--scale")
@@ -152,7 +158,10 @@ class NotHere(CliTest):
         for flags, reason in ((["--type", "paper"], "--backend cpu"), (["--threads", "2"], "--threads 2")):
             says = reason if emulated["available"] else emulated["reason"]
             self.refuse("forward", "--device", "emulated", *flags, code=3, says=says)
-        refused = [(kernel, "--bias", "random") for kernel in ("simt_f32", "mma_sm80", "normal_cublas")]
+        self.refuse("forward", *TINY, "--type", "paper", "--kv_dtype", "e4m3", code=3,
+                    says="paper does not support --kv_dtype")
+        refused = [(kernel, flag, value) for kernel in ("simt_f32", "mma_sm80", "normal_cublas")
+                   for flag, value in (("--bias", "random"), ("--kv_dtype", "e4m3"))]
         refused += [("simt_f32", "--sinks", "random"), ("decode_sm80", "--alibi", "standard")]
         for kernel, flag, value in refused:
             asked = [*TINY, "--dtype", "bf16", "--kernel", kernel, flag, value]

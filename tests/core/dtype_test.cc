@@ -82,7 +82,7 @@ TEST(Dtype, OverflowBecomesInfinityAndNanStaysNan) {
 }
 
 TEST(Dtype, NamesRoundTrip) {
-  for (const Dtype t : kDtypes) EXPECT_EQ(from_name<Dtype>(name(t)), t);
+  for (const Dtype t : kEnumerators<Dtype>) EXPECT_EQ(from_name<Dtype>(name(t)), t);
   EXPECT_EQ(from_name<Dtype>("fp32"), std::nullopt);
 }
 

@@ -55,7 +55,7 @@ TEST(Features, EachIsNoticedByItself) {
   p.shape.own_d_v = p.shape.d / 2;
   EXPECT_EQ(used(p), Features{Feature::kValueDim});
   p = {};
-  p.own_kv_dtype = Dtype::kBf16;
+  p.own_kv_dtype = Dtype::kE4m3;
   EXPECT_EQ(used(p), Features{Feature::kKvDtype});
 }
 

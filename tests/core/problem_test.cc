@@ -40,6 +40,13 @@ TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
                 p.shape.kv_len = 1 << 24;
               }),
               HasSubstr("--alibi takes --q_len and --kv_len of at most 16777216 together"));
+  EXPECT_EQ(reason([](Problem& p) { p.own_kv_dtype = Dtype::kE5m2; }), "accepted");
+  EXPECT_EQ(reason([](Problem& p) { p.own_kv_dtype = p.dtype, p.pass = Pass::kBoth; }), "accepted");
+  EXPECT_EQ(reason([](Problem& p) { p.own_kv_dtype = Dtype::kE4m3, p.pass = Pass::kBackward; }),
+            "--kv_dtype e4m3 is for a forward pass alone, not for --pass backward; use forward, or "
+            "leave --kv_dtype out");
+  EXPECT_EQ(reason([](Problem& p) { p.own_kv_dtype = Dtype::kBf16; }),
+            "--kv_dtype bf16 is not --dtype f32; use one of e4m3, e5m2, or leave it out");
   EXPECT_THAT(reason([](Problem& p) { p.window_left = -1; }),
               HasSubstr("--window_left must be none or between 0 and"));
   EXPECT_THAT(reason([](Problem& p) { p.window_right = std::int64_t{1} << 31; }),

@@ -70,10 +70,10 @@ TEST(Work, ValuesOfAnotherWidthCountWithTheirOwn) {
 
 TEST(Work, KeysAndValuesOfAnotherDtypeTakeItsBytes) {
   Problem p = problem({1, 4, 2, 8, 16, 32});
-  p.own_kv_dtype = Dtype::kBf16;
-  const double q = 4 * 8 * 32 * 4, k = 2 * 16 * 32 * 2, lse = 4 * 8 * 4;
-  EXPECT_EQ(count_work(p, count_visible(p, {})).bytes, 2 * q + 2 * k + lse);
-  EXPECT_EQ(static_cast<double>(operand_bytes(p).total()), 2 * q + 2 * k + lse);
+  p.own_kv_dtype = Dtype::kE4m3;
+  const double q = 4 * 8 * 32 * 4, k = 2 * 16 * 32, lse = 4 * 8 * 4, descales = 2 * 2 * 4;
+  EXPECT_EQ(count_work(p, count_visible(p, {})).bytes, 2 * q + 2 * k + lse + descales);
+  EXPECT_EQ(static_cast<double>(operand_bytes(p).total()), 2 * q + 2 * k + lse + descales);
 }
 
 TEST(Shape, TheWidthOfValuesFollowsD) {

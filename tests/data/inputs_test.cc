@@ -294,8 +294,7 @@ TEST(MakeInputs, KeysAndValuesHaveTheirOwnWidthAndDtype) {
   Problem p;
   p.shape = kTiny;
   p.shape.own_d_v = 3;
-  p.own_kv_dtype = Dtype::kBf16;
-  p.pass = Pass::kBackward;
+  p.own_kv_dtype = Dtype::kE4m3;
   const Inputs in = make_inputs(p);
   const Outputs out = make_outputs(p);
   const auto expect = [](const Tensor& t, Dtype dtype, const Dims& dims) {
@@ -304,12 +303,14 @@ TEST(MakeInputs, KeysAndValuesHaveTheirOwnWidthAndDtype) {
   };
   const Dims q = kTiny.q_dims(), k = kTiny.k_dims();
   expect(in.q, Dtype::kF32, q);
-  expect(in.k, Dtype::kBf16, k);
-  expect(in.v, Dtype::kBf16, {k.b, k.h, k.rows, 3});
-  expect(in.d_o, Dtype::kF32, {q.b, q.h, q.rows, 3});
+  expect(in.k, Dtype::kE4m3, k);
+  expect(in.v, Dtype::kE4m3, {k.b, k.h, k.rows, 3});
   expect(out.o, Dtype::kF32, {q.b, q.h, q.rows, 3});
-  expect(out.dk, Dtype::kBf16, k);
-  expect(out.dv, Dtype::kBf16, {k.b, k.h, k.rows, 3});
+  p.own_kv_dtype.reset();
+  p.pass = Pass::kBackward;
+  expect(make_inputs(p).d_o, Dtype::kF32, {q.b, q.h, q.rows, 3});
+  expect(make_outputs(p).dk, Dtype::kF32, k);
+  expect(make_outputs(p).dv, Dtype::kF32, {k.b, k.h, k.rows, 3});
 }
 
 }  // namespace

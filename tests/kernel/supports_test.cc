@@ -75,7 +75,7 @@ TEST(Refusal, NamesWhatTheKernelDoesNot) {
        "fake takes head dimensions up to 64, not 65"},
       {"values_of_another_width", [](Problem& p) { p.shape.own_d_v = 8; },
        Rejection::Kind::kUnsupported, "fake does not support --d_v"},
-      {"keys_of_another_dtype", [](Problem& p) { p.own_kv_dtype = Dtype::kF16; },
+      {"keys_of_another_dtype", [](Problem& p) { p.own_kv_dtype = Dtype::kE4m3; },
        Rejection::Kind::kUnsupported, "fake does not support --kv_dtype"},
       {"nonsense_comes_first",
        [](Problem& p) { p.shape.h_kv = 3, p.padding = PaddingMask::kRandom; },

@@ -23,7 +23,7 @@ enum class Defect {
   kChannelsSwapped,  ///< the middle channel of each changes places with its neighbour
   kShortWeights,     ///< P and dS are rounded to f16 where f32 is promised
   kStaleTile,        ///< 16 rows of the last head of each are those of the head before
-  // Not in kDefects, since most cases have no soft cap, ALiBi, bias or sinks.
+  // Not in kDefects, since most cases have no soft cap, ALiBi, bias, sinks or descales.
   kSlopeLeftOut,      ///< dS as if scores had no soft cap
   kSinkLeftOut,       ///< of O, LSE and the gradients but its own
   kSinkHasValue,      ///< that of the last key
@@ -38,6 +38,10 @@ enum class Defect {
   kBiasIgnoresInfinity,    ///< what -inf hides is seen
   kBiasGradientOfOneHead,  ///< of those that share a bias, only the last one's
   kBiasGradientSloped,     ///< times the slope of the soft cap
+  kKDescaleLeftOut,
+  kVDescaleLeftOut,
+  kDescalesOfNextHead,  ///< each head takes its neighbour's
+  kDescalesOfTheOther,  ///< K takes V's, and V K's
 };
 
 inline constexpr Defect kDefects[] = {
@@ -78,7 +82,11 @@ inline const char* name(Defect d) {
                                            "bias of the next head",
                                            "-inf of the bias ignored",
                                            "dbias of one of the heads that share it",
-                                           "dbias with the slope of the soft cap"};
+                                           "dbias with the slope of the soft cap",
+                                           "descale of K left out",
+                                           "descale of V left out",
+                                           "descales of the next head",
+                                           "descales of the other tensor"};
   return kNames[static_cast<int>(d)];
 }
 

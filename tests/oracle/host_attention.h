@@ -25,10 +25,21 @@ inline Inputs random_inputs(const Problem& p, float logit_scale = 1) {
     for (std::int64_t i = 0; i < t.count(); ++i) t.set(i, times * normal(generator));
     return t;
   };
+  /// Of 8 bits: as large, but for the descales.
+  const auto fill_stored = [&](Dims dims, float unit, std::vector<float>& descales) {
+    if (!p.has_descales()) return fill(dims, 1);
+    Tensor t(p.kv_dtype(), dims);
+    const std::int64_t head = dims.rows * dims.d;
+    for (std::int64_t n = 0; n < dims.b * dims.h; ++n)
+      descales.push_back(unit * static_cast<float>(3 + 2 * (n % 5)));
+    for (std::int64_t i = 0; i < t.count(); ++i)
+      t.set(i, normal(generator) / descales[static_cast<std::size_t>(i / head)]);
+    return t;
+  };
   Inputs in;
   in.q = fill(s.q_dims(), logit_scale);
-  in.k = fill(s.k_dims(), 1);
-  in.v = fill(s.v_dims(), 1);
+  in.k = fill_stored(s.k_dims(), 0x1p-6f, in.k_scale);
+  in.v = fill_stored(s.v_dims(), 0x5p-9f, in.v_scale);
   if (p.needs_gradients()) {
     in.d_o = fill(s.o_dims(), 1);
     if (p.d_o == GradSource::kOnes)
@@ -83,8 +94,8 @@ class Attention {
     for (std::int64_t b = 0; b < s_.b; ++b)
       for (std::int64_t h_kv = 0; h_kv < s_.h_kv; ++h_kv) {
         const std::int64_t source = defect_ == Defect::kHeadSwapped ? (h_kv + 1) % s_.h_kv : h_kv;
-        k_ = load(in_.k, b, source);
-        v_ = load(in_.v, b, source);
+        k_ = load(in_.k, b, source, descale(in_.k_scale, in_.v_scale, b, source));
+        v_ = load(in_.v, b, source, descale(in_.v_scale, in_.k_scale, b, source));
         dk_.assign(k_.size());
         dv_.assign(v_.size());
         for (std::int64_t h = h_kv * s_.group(); h < (h_kv + 1) * s_.group(); ++h)
@@ -103,11 +114,22 @@ class Attention {
     return to_f32(from_f32<T>(x));
   }
 
-  std::vector<float> load(const Tensor& t, std::int64_t b, std::int64_t h) const {
+  std::vector<float> load(const Tensor& t, std::int64_t b, std::int64_t h, float times) const {
     std::vector<float> x;
     const std::int64_t first = t.dims().index(b, h, 0, 0);
-    for (std::int64_t n = 0; n < t.dims().rows * t.dims().d; ++n) x.push_back(t.at(first + n));
+    for (std::int64_t n = 0; n < t.dims().rows * t.dims().d; ++n)
+      x.push_back(times * t.at(first + n));
     return x;
+  }
+  /// Of a head of the tensor whose descales are `own`.
+  float descale(const std::vector<float>& own, const std::vector<float>& other, std::int64_t b,
+                std::int64_t h) const {
+    const Defect left_out =
+        &own == &in_.k_scale ? Defect::kKDescaleLeftOut : Defect::kVDescaleLeftOut;
+    if (own.empty() || defect_ == left_out) return 1;
+    if (defect_ == Defect::kDescalesOfNextHead) h = (h + 1) % s_.h_kv;
+    const bool swapped = defect_ == Defect::kDescalesOfTheOther;
+    return (swapped ? other : own)[static_cast<std::size_t>(b * s_.h_kv + h)];
   }
   void store(Tensor& t, std::int64_t b, std::int64_t h, const std::vector<float>& x) const {
     const std::int64_t first = t.dims().index(b, h, 0, 0);

@@ -79,7 +79,7 @@ Problem with(Feature f, Problem p) {
       p.shape.own_d_v = p.shape.d / 2;
       break;
     case Feature::kKvDtype:
-      p.own_kv_dtype = p.dtype == Dtype::kBf16 ? Dtype::kF32 : Dtype::kBf16;
+      p.own_kv_dtype = Dtype::kE4m3;
       break;
   }
   return p;

@@ -40,12 +40,13 @@ TEST(Models, PartsCountAsOftenAsTheyHaveLayers) {
 }
 
 TEST(Models, LengthsPassesAndPlacesAreApart) {
-  std::vector<Result> results(5, part("all", 2, "flash", 0.1));
+  std::vector<Result> results(6, part("all", 2, "flash", 0.1));
   results[1].workload.kv_len = 128;
   results[2].pass = "backward";
   results[3].isa = "avx2";
   results[4].part->layers.reset();
-  EXPECT_EQ(model_times(results).size(), 4u);
+  results[5].workload.others["kv_dtype"] = std::string("e4m3");
+  EXPECT_EQ(model_times(results).size(), 5u);
 }
 
 TEST(Models, ASumThatLacksAPartIsNone) {
@@ -64,6 +65,13 @@ TEST(Models, TheLineComparesTypesAndKnowsTheirNoise) {
       ElementsAre("Model, 2 layers forward, f32, b1 64x64: flash 200.0 ± 2.0 ms (50 % of "
                   "peak), normal 600.0 ± 6.0 ms (50 % of peak); flash is 3.00x [2.94, 3.07] "
                   "as fast as normal"));
+}
+
+TEST(Models, TheLineNamesTheDtypeOfKeysAndValues) {
+  std::vector<Result> results = {part("all", 2, "flash", 0.1)};
+  results[0].workload.others["kv_dtype"] = std::string("e4m3");
+  EXPECT_THAT(model_lines(model_times(results)).at(0),
+              HasSubstr("2 layers forward, f32, kv e4m3, b1 64x64: flash 200.0"));
 }
 
 TEST(Models, NothingFollowsFromDisturbedTimes) {

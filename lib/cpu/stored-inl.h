@@ -1,0 +1,76 @@
+// Vectors of f32 from what tensors are stored in, once per Highway target: see tile_ops_simd.cc.
+#if defined(FLASHBENCH_CPU_STORED_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef FLASHBENCH_CPU_STORED_INL_H_
+#undef FLASHBENCH_CPU_STORED_INL_H_
+#else
+#define FLASHBENCH_CPU_STORED_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#include "cpu/rows-inl.h"
+#include "cpu/tile_ops.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace flashbench::cpu {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// As with_dtype(CpuKeyElements{}, t, f), but compiled for this target.
+template <typename F>
+HWY_INLINE void with_key_dtype(Dtype t, F&& f) {
+  with_element(CpuKeyElements{}, t, f);
+}
+
+/// What a vector of load_f32 counts times. In the layout of an f16 an e4m3 is 2^8 times too small:
+/// what is made of it is scaled once, where a sum ends, not each vector.
+template <typename T>
+inline constexpr float kUnit = std::is_same_v<T, E4m3> ? 0x1p8f : 1.0f;
+
+/// A vector of numbers that are made of elements of type T, in the units that count.
+template <typename T, typename D>
+HWY_INLINE hn::Vec<D> in_units(D d, hn::Vec<D> x) {
+  if constexpr (kUnit<T> == 1.0f)
+    return x;
+  else
+    return hn::Mul(x, hn::Set(d, kUnit<T>));
+}
+
+/// 8 bits to the bits of an f16: exact, subnormals included, without a table. The NaN of e4m3
+/// becomes a number, which is as good, since only rows that count for nothing may hold one.
+template <typename T, typename D>
+HWY_INLINE hn::Vec<D> widened(D i16, const T* HWY_RESTRICT p) {
+  const hn::Rebind<std::int8_t, D> i8;
+  const auto wide = hn::PromoteTo(i16, hn::LoadU(i8, reinterpret_cast<const std::int8_t*>(p)));
+  if constexpr (std::is_same_v<T, E5m2>) return hn::ShiftLeft<8>(wide);
+  // The sign, extended, is in the two upper bits; the exponent is one bit shorter.
+  const auto without = hn::Set(i16, static_cast<std::int16_t>(0xbfff));
+  return hn::And(hn::ShiftLeft<7>(wide), without);
+}
+
+/// A vector of f32, in units of kUnit<T>, from elements of type T.
+template <typename T>
+HWY_INLINE VecF32 load_f32(const T* HWY_RESTRICT p) {
+  const F32 f32;
+  if constexpr (std::is_same_v<T, float>) {
+    return hn::LoadU(f32, p);
+  } else if constexpr (std::is_same_v<T, Bf16>) {
+    const hn::Rebind<hwy::bfloat16_t, F32> bf16;
+    return hn::PromoteTo(f32, hn::LoadU(bf16, reinterpret_cast<const hwy::bfloat16_t*>(p)));
+  } else {
+    const hn::Rebind<hwy::float16_t, F32> f16;
+    if constexpr (std::is_same_v<T, F16>)
+      return hn::PromoteTo(f32, hn::LoadU(f16, reinterpret_cast<const hwy::float16_t*>(p)));
+    else
+      return hn::PromoteTo(f32, hn::BitCast(f16, widened(hn::Rebind<std::int16_t, F32>(), p)));
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace flashbench::cpu
+HWY_AFTER_NAMESPACE();
+
+#endif
