@@ -268,6 +268,30 @@ inline constexpr Row kKvDtypes[] = {
      "ragged=q70_3q1s90_q20s150_q30s10 d=64,33 sinks=none,random causal=false,true"},
     {"kv_dtype_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=true"},
 };
+// K and V in pages of a pool, among which NaN lie; pages of one row, of a tile, of more than all.
+inline constexpr Row kPages[] = {
+    {"pages",
+     "q_len=1,90 kv_len=110 d=64,33 page_size=1,16,100 causal=false,true mask=none,random"},
+    {"pages_of_grouped_heads_and_batches",
+     "b=2 h=6 h_kv=3 q_len=1,40 kv_len=56 d=32 page_size=7 causal=true"},
+    {"pages_beside_keys_that_nobody_sees",
+     "q_len=1,37 kv_len=300 d=32 page_size=16 window_left=20 causal=true mask=none,random"},
+    {"pages_and_few_kept", "q_len=1,70 kv_len=500 d=32 page_size=16 mask=random mask_keep=0.01"},
+    {"pages_and_sequences",
+     "ragged=q70_3q1s90_q20s150_q30s10 d=64,33 page_size=16 sinks=none,random causal=false,true"},
+    {"pages_and_kv_dtype",
+     "q_len=1,90 kv_len=110 d=64,33 page_size=16 kv_dtype=e4m3,e5m2 mask=none,random"},
+    {"pages_and_value_dim", "q_len=1,65 kv_len=110 d=64 d_v=7,128 page_size=16 causal=true"},
+    {"pages_and_bias", "q_len=1,90 kv_len=110 d=64 page_size=16 bias=random mask=none,random"},
+    {"pages_softcap_alibi_and_sinks",
+     "q_len=1,90 kv_len=300 d=64 page_size=16 softcap=5 alibi=standard sinks=random causal=true"},
+    {"pages_and_decode", "h=8 h_kv=2 q_len=1,3 kv_len=257,1100 d=64,128 page_size=16,128"},
+    {"pages_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 page_size=16 causal=true"},
+};
+inline constexpr Row kPagesLevels[] = {
+    {"every_isa_pages", "q_len=1,65 kv_len=130 d=64,33 page_size=16 mask=none,random"},
+};
+inline constexpr std::string_view kPagesDefaults = "h=4 h_kv=2 pass=forward ";
 inline constexpr std::string_view kKvDtypeDefaults = "h=4 h_kv=2 pass=forward kv_dtype=e4m3,e5m2 ";
 inline constexpr std::string_view kVariantDefaults = "h=2 h_kv=1 pass=both do=random ";
 inline constexpr std::string_view kEdgeDefaults = "h=2 pass=both do=random ";

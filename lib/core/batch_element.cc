@@ -3,11 +3,12 @@
 namespace flashbench {
 namespace {
 
-/// Row b of [b, heads]; nothing of nothing.
-std::vector<float> row_of(const std::vector<float>& all, std::int64_t b, std::int64_t heads) {
+/// Row b of [b, columns]; nothing of nothing.
+template <typename T>
+std::vector<T> row_of(const std::vector<T>& all, std::int64_t b, std::int64_t columns) {
   if (all.empty()) return {};
-  const auto first = all.begin() + static_cast<std::ptrdiff_t>(b * heads);
-  return {first, first + static_cast<std::ptrdiff_t>(heads)};
+  const auto first = all.begin() + static_cast<std::ptrdiff_t>(b * columns);
+  return {first, first + static_cast<std::ptrdiff_t>(columns)};
 }
 
 }  // namespace
@@ -29,6 +30,13 @@ Inputs batch_element(const Problem& p, const Inputs& in, std::int64_t b) {
   one.d_o = element(in.d_o);
   one.sinks = in.sinks;
   one.alibi_slopes = row_of(in.alibi_slopes, b, p.shape.h);
+  if (!in.pages.empty()) {
+    const auto whole = [](const Tensor& t) {
+      return Tensor(t.dtype(), t.dims(), const_cast<void*>(t.data()));
+    };
+    const auto most = static_cast<std::int64_t>(in.pages.block_table.size()) / p.shape.b;
+    one.pages = {whole(in.pages.k), whole(in.pages.v), row_of(in.pages.block_table, b, most)};
+  }
   one.k_scale = row_of(in.k_scale, b, p.shape.h_kv);
   one.v_scale = row_of(in.v_scale, b, p.shape.h_kv);
   return one;

@@ -19,6 +19,7 @@ enum class Feature {
   kSinks,
   kBias,
   kBiasGradient,
+  kPages,     ///< K and V lie in pages of a pool
   kRagged,    ///< sequences of their own lengths
   kValueDim,  ///< V and O are as wide as d_v, which is not d
   kKvDtype,   ///< K and V are of another dtype than Q and O
@@ -47,6 +48,8 @@ constexpr std::string_view flag(Feature f) {
       return "--bias";
     case Feature::kBiasGradient:
       return "--bias_grad";
+    case Feature::kPages:
+      return "--page_size";
     case Feature::kRagged:
       return "--ragged";
     case Feature::kValueDim:
@@ -77,6 +80,8 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.bias != Bias::kNone;
     case Feature::kBiasGradient:
       return p.needs_bias_gradient();
+    case Feature::kPages:
+      return p.paged();
     case Feature::kRagged:
       return p.ragged != Ragged::kNone;
     case Feature::kValueDim:

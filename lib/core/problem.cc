@@ -113,7 +113,37 @@ std::optional<Rejection> invalid_kv_dtype(const Problem& p) {
   return std::nullopt;
 }
 
+std::optional<Rejection> invalid_pages(const Problem& p) {
+  constexpr auto kInvalid = Rejection::Kind::kInvalid;
+  constexpr std::int64_t kMost = 1 << 20;
+  if (p.page_size < 0 || p.page_size > kMost)
+    return Rejection{kInvalid, fmt::format("{} must be between 0 (none) and {}, got {}",
+                                           flag(Feature::kPages), kMost, p.page_size)};
+  if (!p.paged()) return std::nullopt;
+  if (p.needs_gradients())
+    return Rejection{kInvalid, fmt::format("{0} is for a forward pass alone, not for --pass {1}; "
+                                           "use forward, or leave {0} out",
+                                           flag(Feature::kPages), name(p.pass))};
+  const double rows = static_cast<double>(p.shape.h_kv) * static_cast<double>(pages_in_pool(p)) *
+                      static_cast<double>(p.page_size);
+  constexpr double kMostRows = std::numeric_limits<std::int32_t>::max();
+  if (rows <= kMostRows) return std::nullopt;
+  return Rejection{kInvalid, fmt::format("the pool would have {:.3g} rows, counted over all heads; "
+                                         "{} takes {:.0f} at the most",
+                                         rows, flag(Feature::kPages), kMostRows)};
+}
+
 }  // namespace
+
+std::int64_t pages_of(const Problem& p, std::int64_t b) {
+  return (p.shape.kv_len_of(b) + p.page_size - 1) / p.page_size;
+}
+
+std::int64_t pages_in_pool(const Problem& p) {
+  std::int64_t pages = 0;
+  for (std::int64_t b = 0; b < p.shape.b; ++b) pages += pages_of(p, b);
+  return pages + pages / 8 + 1;
+}
 
 Problem sequence(const Problem& p, std::int64_t b) {
   Problem one = p;
@@ -156,6 +186,7 @@ std::optional<Rejection> invalid(const Problem& p) {
   if (const auto rejection = invalid_softcap(p)) return rejection;
   if (const auto rejection = invalid_alibi(p)) return rejection;
   if (const auto rejection = invalid_kv_dtype(p)) return rejection;
+  if (const auto rejection = invalid_pages(p)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,
                      fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};

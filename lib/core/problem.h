@@ -185,6 +185,9 @@ struct Problem {
   /// Where shape.sequences come from. They are packed without padding; masks by position are
   /// aligned within each.
   Ragged ragged = Ragged::kNone;
+  /// K and V lie in pages of so many rows of a pool, wherever there was room, as servers keep them;
+  /// 0: one row behind the other.
+  std::int64_t page_size = 0;
   Pass pass = Pass::kForward;
   Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
   std::optional<Dtype> own_kv_dtype = {};  ///< absent: as dtype. kv_dtype() is what counts
@@ -228,8 +231,14 @@ struct Problem {
     const bool of_head = bias_shape == BiasShape::kHead || bias_shape == BiasShape::kBatchAndHead;
     return {of_batch ? shape.b : 1, of_head ? shape.h : 1, shape.q_len, shape.kv_len};
   }
+  constexpr bool paged() const { return page_size > 0; }
   bool needs_bias_gradient() const { return bias_grad && bias != Bias::kNone && needs_gradients(); }
 };
+
+/// Pages that the keys of a batch element take, and those of a pool that is made for a problem: for
+/// all of them, and some that nobody uses.
+std::int64_t pages_of(const Problem& p, std::int64_t b);
+std::int64_t pages_in_pool(const Problem& p);
 
 /// A batch element of a ragged batch as a problem of its own, b = 1. Its lengths may be 0.
 Problem sequence(const Problem& p, std::int64_t b);

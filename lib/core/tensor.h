@@ -76,6 +76,16 @@ class Tensor {
   void* borrowed_ = nullptr;
 };
 
+/// K and V as servers keep them: in pages of a pool. Key j of batch element b is row j % page_size
+/// of page block_table[b, j / page_size]; what no key is may be anything.
+struct Pages {
+  Tensor k;                               ///< [pages, h_kv, page_size, d]
+  Tensor v;                               ///< [pages, h_kv, page_size, d_v]
+  std::vector<std::int32_t> block_table;  ///< [b, most], most = block_table.size() / b
+
+  bool empty() const { return k.empty(); }
+};
+
 /// What attention reads. In a ragged batch q_len and kv_len are those of each sequence. `key_mask`
 /// is [b, kv_len], 1 = keep; empty when there is no padding mask.
 struct Inputs {
@@ -90,6 +100,8 @@ struct Inputs {
   /// [b, h_kv], positive: what the stored values of a head count times; empty where these are
   /// numbers themselves.
   std::vector<float> k_scale, v_scale;
+  /// Of a paged problem: the same K and V again, for kernels that read them there. Else empty.
+  Pages pages;
 
   float k_descale(std::int64_t b, std::int64_t h_kv) const { return of_head(k_scale, k, b, h_kv); }
   float v_descale(std::int64_t b, std::int64_t h_kv) const { return of_head(v_scale, v, b, h_kv); }

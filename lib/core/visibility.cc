@@ -44,6 +44,18 @@ std::int64_t KeptKeys::before(std::int64_t k) const {
   return before_[static_cast<std::size_t>(k)];
 }
 
+void KeptKeys::lie_in_pages(std::span<const std::int32_t> table, std::int64_t page_size,
+                            std::int64_t page_rows) {
+  stored_.clear();
+  stored_.reserve(static_cast<std::size_t>(count_));
+  const RowMap keys = rows();
+  for (std::int64_t i = 0; i < count_; ++i) {
+    const std::int64_t key = keys.row(i);
+    const std::int64_t page = table[static_cast<std::size_t>(key / page_size)];
+    stored_.push_back(static_cast<std::int32_t>(page * page_rows + key % page_size));
+  }
+}
+
 Visibility::Visibility(std::span<const std::uint8_t> mask, const Visible& visible)
     : visible_(visible), kept_(mask, seen_by_any(visible)) {}
 
@@ -53,6 +65,17 @@ std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, con
   for (std::size_t i = 0; i < static_cast<std::size_t>(p.shape.b); ++i)
     all.emplace_back(key_mask.empty() ? key_mask : key_mask.subspan(i * kv_len, kv_len),
                      visible_of(p, static_cast<std::int64_t>(i)));
+  return all;
+}
+
+std::vector<Visibility> stored_visibilities(const Inputs& in, const Problem& p) {
+  std::vector<Visibility> all = visibilities(in.key_mask, p);
+  if (in.pages.empty()) return all;
+  const std::span<const std::int32_t> table = in.pages.block_table;
+  const std::size_t most = table.size() / all.size();
+  for (std::size_t b = 0; b < all.size(); ++b)
+    all[b].kept().lie_in_pages(table.subspan(b * most, most), p.page_size,
+                               p.shape.h_kv * p.page_size);
   return all;
 }
 

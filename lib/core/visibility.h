@@ -6,6 +6,7 @@
 
 #include "core/problem.h"
 #include "core/row_map.h"
+#include "core/tensor.h"
 #include "core/visible.h"
 
 namespace flashbench {
@@ -27,6 +28,12 @@ class KeptKeys {
   std::int64_t before(std::int64_t k) const;
   bool holds(std::int64_t k) const { return before(k + 1) != before(k); }
   RowMap rows() const { return {seen_.begin, before_.empty() ? nullptr : position_.data()}; }
+  /// Where they lie: in their tensors, or in a pool, counted from the first row of a head in it.
+  RowMap stored() const { return stored_.empty() ? rows() : RowMap{0, stored_.data()}; }
+  /// They lie in the pages that `table` names, of which each holds `page_size` rows of a head and
+  /// begins `page_rows` rows behind the one before it.
+  void lie_in_pages(std::span<const std::int32_t> table, std::int64_t page_size,
+                    std::int64_t page_rows);
 
   /// Bytes that the tables of one batch element take.
   static constexpr std::size_t bytes(bool padded, std::int64_t kv_len) {
@@ -37,6 +44,7 @@ class KeptKeys {
   KeyRange seen_;
   std::int64_t count_;
   std::vector<std::int32_t> position_, before_;  // empty when all of seen_ are kept
+  std::vector<std::int32_t> stored_;             // empty unless they lie in pages
 };
 
 /// Which kept keys, by their numbers, each query of one batch element sees, and the inverse.
@@ -48,6 +56,7 @@ class Visibility {
   std::int64_t q_len() const { return visible_.q_len; }
   std::int64_t kv_len() const { return visible_.kv_len; }
   const KeptKeys& kept() const { return kept_; }
+  KeptKeys& kept() { return kept_; }
   KeyRange keys(std::int64_t q) const { return numbers(visible_.keys(index(q))); }
   /// All keys that queries [q, q + rows) see, and what lies between them.
   KeyRange keys(std::int64_t q, std::int64_t rows) const {
@@ -68,5 +77,7 @@ class Visibility {
 
 /// One Visibility per batch element of a [b, kv_len] padding mask (empty: nothing is padded).
 std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, const Problem& p);
+/// The same, and where the keys lie that are in pages.
+std::vector<Visibility> stored_visibilities(const Inputs& in, const Problem& p);
 
 }  // namespace flashbench

@@ -36,6 +36,20 @@ std::size_t descale_bytes(const Problem& p) {
   return p.has_descales() ? 2 * heads * sizeof(float) : 0;
 }
 
+/// The pool of K and V beside the tensors, and its table.
+std::size_t page_table_bytes(const Problem& p) {
+  if (!p.paged()) return 0;
+  std::size_t pages = 0;
+  for (std::int64_t b = 0; b < p.shape.b; ++b) pages += static_cast<std::size_t>(pages_of(p, b));
+  return pages * sizeof(std::int32_t);
+}
+std::size_t pool_bytes(const Problem& p) {
+  if (!p.paged()) return 0;
+  const auto rows = static_cast<std::size_t>(pages_in_pool(p) * p.page_size * p.shape.h_kv);
+  return rows * static_cast<std::size_t>(p.shape.d + p.shape.d_v()) * size_bytes(p.kv_dtype()) +
+         page_table_bytes(p);
+}
+
 std::size_t bias_bytes(const Problem& p) {
   return p.bias == Bias::kNone
              ? 0
@@ -88,8 +102,9 @@ Work count_work(const Problem& p, const VisibleCount& visible) {
   // Of a bias what visible pairs have; its gradient is written whole.
   const double bias = static_cast<double>(bias_bytes(p));
   const double seen_bias = dense_pairs > 0 ? bias * visible.pairs / dense_pairs : 0;
-  const double forward = q_and_o + k_and_v + static_cast<double>(descale_bytes(p)) + lse_bytes +
-                         sinks + slopes + seen_bias;
+  const double forward = q_and_o + k_and_v + static_cast<double>(descale_bytes(p)) +
+                         static_cast<double>(page_table_bytes(p)) + lse_bytes + sinks + slopes +
+                         seen_bias;
   // And dQ, dO, dK, dV, dsinks, dbias.
   const double backward = 2 * q_and_o + 2 * k_and_v + lse_bytes + 2 * sinks + slopes + seen_bias +
                           (p.needs_bias_gradient() ? bias : 0);
@@ -115,9 +130,9 @@ OperandBytes operand_bytes(const Problem& p) {
   const TensorBytes t = tensor_bytes(p);
   const std::size_t mask =
       p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(p.shape.b * p.shape.kv_len);
-  OperandBytes all = {
-      t.q + t.k + t.v + mask + sink_bytes(p) + slope_bytes(p) + bias_bytes(p) + descale_bytes(p),
-      t.o + t.lse};
+  OperandBytes all = {t.q + t.k + t.v + mask + sink_bytes(p) + slope_bytes(p) + bias_bytes(p) +
+                          descale_bytes(p) + pool_bytes(p),
+                      t.o + t.lse};
   if (p.needs_gradients()) {
     all.inputs += t.o;  // dO
     all.outputs += t.q + t.k + t.v + sink_bytes(p);

@@ -247,11 +247,17 @@ inline RowSource rows_of(const Tensor& t, std::int64_t b, std::int64_t h, std::i
   return {static_cast<const std::byte*>(t.data()) + offset, t.dtype(), t.dims().d, position};
 }
 
-/// Rows of K or V from kept key number `first` on.
-inline RowSource key_rows(const Tensor& t, std::int64_t b, std::int64_t kv_head,
-                          const KeptKeys& kept, std::int64_t first) {
-  const RowMap map = kept.rows().from(first);
-  return rows_of(t, b, kv_head, map.first, map.rows);
+/// K and V where kernels read them: the tensors themselves, or the pool that their pages are in.
+inline const Tensor& stored_keys(const Inputs& in) { return in.pages.empty() ? in.k : in.pages.k; }
+inline const Tensor& stored_values(const Inputs& in) {
+  return in.pages.empty() ? in.v : in.pages.v;
+}
+
+/// Rows of stored K or V from kept key number `first` on.
+inline RowSource key_rows(const Inputs& in, const Tensor& stored, std::int64_t b,
+                          std::int64_t kv_head, const KeptKeys& kept, std::int64_t first) {
+  const RowMap map = kept.stored().from(first);
+  return rows_of(stored, in.pages.empty() ? b : 0, kv_head, map.first, map.rows);
 }
 
 /// What a row sees of the keys of a tile that begins with key number `first`, counted from there.

@@ -228,8 +228,9 @@ void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
     const PhaseTimer timer(item.profile, item.thread, kPack,
                            convert(item.keys * (2 * d + d_v)) + touch(item.keys * (d + d_v)));
     const KeptKeys& kept = item.sees->kept();
-    const RowSource k = key_rows(item.io->in->k, item.b, item.kv_head, kept, item.first_key);
-    const RowSource v = key_rows(item.io->in->v, item.b, item.kv_head, kept, item.first_key);
+    const Inputs& in = *item.io->in;
+    const RowSource k = key_rows(in, in.k, item.b, item.kv_head, kept, item.first_key);
+    const RowSource v = key_rows(in, in.v, item.b, item.kv_head, kept, item.first_key);
     ops.pack_panels_transposed(k, item.keys, d, score_.sign, t.k_t);
     ops.pack_panels_transposed(v, item.keys, d_v, 1.0f, t.v_t);
     pack_rows_b(k, item.keys, d, t.k_b);

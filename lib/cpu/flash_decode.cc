@@ -163,7 +163,7 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
 
 /// Kept keys [first, ...) of the item's head.
 RowSource FlashDecode::source(const Tensor& tensor, const Item& item, std::int64_t first) const {
-  return key_rows(tensor, item.b, item.kv_head, item.sees->kept(), first);
+  return key_rows(*item.io->in, tensor, item.b, item.kv_head, item.sees->kept(), first);
 }
 
 /// The same rows of d elements where these are a multiple of the vector; else copied to `tile` and
@@ -187,7 +187,7 @@ PhaseCost FlashDecode::product_in_place(const RowSource& source, const Item& ite
 
 /// Fetches the block that begins with kept key `first` while another one is computed with.
 Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const {
-  if (first >= item.last_key) return {};
+  if (first >= item.last_key || !item.io->in->pages.empty()) return {};
   const RowSource rows = source(tensor, item, first);
   const auto row_bytes = static_cast<std::int64_t>(size_bytes(rows.dtype)) * rows.row_stride;
   const std::int64_t row = rows.position == nullptr ? 0 : rows.position[0];
@@ -211,20 +211,22 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
   for (std::int64_t q = 0; q < item.sees->q_len(); ++q) seen[q] = item.sees->keys(q);
   for (std::int64_t first = item.first_key; first < item.last_key; first += keys_) {
     const std::int64_t keys = std::min(keys_, item.last_key - first);
-    const RowSource k = whole_vectors(source(io.in->k, item, first), item, keys, shape.d, t.kv);
+    const RowSource k =
+        whole_vectors(source(stored_keys(*io.in), item, first), item, keys, shape.d, t.kv);
     {
       const PhaseTimer timer(item.profile, item.thread, kScores,
                              product_in_place(k, item, keys, shape.d) + touch(item.rows * keys));
       ops.dots(item.rows, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
-               prefetch(io.in->v, item, first));
+               prefetch(stored_values(*io.in), item, first));
     }
     softmax(item, t, part, seen, first, keys);
-    const RowSource v = whole_vectors(source(io.in->v, item, first), item, keys, shape.d_v(), t.kv);
+    const RowSource v =
+        whole_vectors(source(stored_values(*io.in), item, first), item, keys, shape.d_v(), t.kv);
     const PhaseTimer timer(
         item.profile, item.thread, kAccumulate,
         product_in_place(v, item, keys, shape.d_v()) + touch(item.rows * (keys + shape.d_v())));
     ops.add_rows(item.rows, keys, shape.d_v(), {t.s, s_stride_, 1}, v, {part.o, o_stride_},
-                 prefetch(io.in->k, item, first + keys_));
+                 prefetch(stored_keys(*io.in), item, first + keys_));
   }
 }
 

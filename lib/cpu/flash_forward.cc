@@ -205,9 +205,9 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
                          convert(keys * (shape.d + shape.d_v()), kv_dtype));
   const Inputs& in = *item.io->in;
   const std::int64_t h = item.h / shape.group();
-  ops.pack_panels_transposed(key_rows(in.k, item.b, h, kept, first_key), keys, shape.d, 1.0f,
-                             item.k_panels + first_key * k_key_);
-  ops.pack_panels(key_rows(in.v, item.b, h, kept, first_key), keys, shape.d_v(),
+  ops.pack_panels_transposed(key_rows(in, stored_keys(in), item.b, h, kept, first_key), keys,
+                             shape.d, 1.0f, item.k_panels + first_key * k_key_);
+  ops.pack_panels(key_rows(in, stored_values(in), item.b, h, kept, first_key), keys, shape.d_v(),
                   item.v_panels + first_key * v_key_, 0, keys);
 }
 

@@ -69,6 +69,7 @@ Drivers make_normal(const Problem& p, const Execution& e) {
 std::size_t workspace_of(const Drivers& drivers, const Problem& p) {
   std::size_t bytes = static_cast<std::size_t>(p.shape.b) *
                       KeptKeys::bytes(p.padding != PaddingMask::kNone, p.shape.kv_len);
+  if (p.paged()) bytes += static_cast<std::size_t>(p.shape.keys()) * sizeof(std::int32_t);
   if (drivers.maxima) bytes += RowMaxima::bytes(p.shape);
   drivers.each([&](const AttentionPass& d) { bytes += d.workspace_bytes(); });
   return bytes;
@@ -79,7 +80,7 @@ class CpuPlan final : public Plan {
   CpuPlan(const Problem& p, const Execution& e, const Inputs& in, Drivers drivers)
       : problem_(p),
         threads_(e.threads),
-        sees_(visibilities(in.key_mask, p)),
+        sees_(stored_visibilities(in, p)),
         drivers_(std::move(drivers)) {
     if (drivers_.maxima) drivers_.maxima->allocate(p.shape);
     drivers_.each([](AttentionPass& d) { d.allocate(); });
@@ -142,8 +143,8 @@ class CpuKernel final : public Kernel {
   Supports supports() const override {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
                          Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kBias,
-                         Feature::kBiasGradient, Feature::kRagged, Feature::kValueDim,
-                         Feature::kKvDtype},
+                         Feature::kBiasGradient, Feature::kPages, Feature::kRagged,
+                         Feature::kValueDim, Feature::kKvDtype},
             .dtypes = dtypes_of(CpuElements{}),
             .max_d = kMaxHeadDim};
   }

@@ -25,13 +25,15 @@ NormalPass::NormalPass(const Problem& p, const Execution& e, const TileOps& oper
       head_floats_(std::max(round_up(shape.kv_len, ops.cols) * ops.words(shape.widest_d()),
                             ops.words(shape.kv_len) * round_up(shape.widest_d(), ops.cols))),
       waves_(shape.b * shape.h_kv, shape.group() * q_blocks_, threads),
-      padded_(p.padding != PaddingMask::kNone) {}
+      padded_(p.padding != PaddingMask::kNone),
+      paged_(p.paged()) {}
 
 std::size_t NormalPass::tile_floats() const { return floats(q_block_ * d_stride_); }
 
 std::size_t NormalPass::workspace_bytes() const {
   const std::size_t positions =
-      padded_ ? static_cast<std::size_t>(shape.b * shape.kv_len) * sizeof(std::int32_t) : 0;
+      padded_ || paged_ ? static_cast<std::size_t>(shape.b * shape.kv_len) * sizeof(std::int32_t)
+                        : 0;
   return packed_bytes() + tile_bytes() + positions;
 }
 
@@ -43,13 +45,14 @@ void NormalPass::allocate() {
 void NormalPass::load_positions(const std::vector<Visibility>& sees) {
   position_.clear();
   const auto hides = [&](const Visibility& v) { return v.kept().count() != shape.kv_len; };
-  if (!padded_ && std::none_of(sees.begin(), sees.end(), hides)) return;
+  if (!padded_ && !paged_ && std::none_of(sees.begin(), sees.end(), hides)) return;
   position_.assign(static_cast<std::size_t>(shape.b * shape.kv_len), -1);
   for (std::int64_t b = 0; b < shape.b; ++b) {
     const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
     for (std::int64_t i = 0; i < kept.count(); ++i) {
       const std::int64_t key = kept.rows().row(i);
-      position_[static_cast<std::size_t>(b * shape.kv_len + key)] = static_cast<std::int32_t>(key);
+      position_[static_cast<std::size_t>(b * shape.kv_len + key)] =
+          static_cast<std::int32_t>(kept.stored().row(i));
     }
   }
 }
@@ -57,7 +60,7 @@ void NormalPass::load_positions(const std::vector<Visibility>& sees) {
 RowSource NormalPass::key_rows(const Tensor& t, std::int64_t kv_head, std::int64_t first) const {
   const std::int64_t b = kv_head / shape.h_kv, h = kv_head % shape.h_kv;
   if (position_.empty()) return rows_of(t, b, h, first);
-  return rows_of(t, b, h, 0, position_.data() + b * shape.kv_len + first);
+  return rows_of(t, paged_ ? 0 : b, h, 0, position_.data() + b * shape.kv_len + first);
 }
 
 NormalPass::Block NormalPass::block_of(std::int64_t wave, std::int64_t i) {
@@ -188,9 +191,9 @@ void NormalForward::run(const Operands& io, const std::vector<Visibility>& sees,
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
-    scores_product(io.in->q, io.in->k, score_.sign, p_, {profile, thread, 0, 1});
+    scores_product(io.in->q, stored_keys(*io.in), score_.sign, p_, {profile, thread, 0, 1});
     softmax(io, sees, profile, thread);
-    rows_product(p_, io.in->v, 1.0f, io.out->o, {profile, thread, 0, 3});
+    rows_product(p_, stored_values(*io.in), 1.0f, io.out->o, {profile, thread, 0, 3});
   }
 }
 

@@ -49,8 +49,8 @@ class NormalPass : public AttentionPass {
   /// parallel region.
   void rows_product(const ScoreMatrix& m, const Tensor& right, float factor, Tensor& out,
                     const Timing& timing);
-  /// Positions of all keys, -1 where the padding mask hides one: a hidden row is packed as zeros,
-  /// since 0 · NaN would be NaN.
+  /// Where all keys are stored, -1 where the padding mask hides one: a hidden row is packed as
+  /// zeros, since 0 · NaN would be NaN.
   void load_positions(const std::vector<Visibility>& sees);
 
   float* thread_tile(int thread) { return tiles_[static_cast<std::size_t>(thread)].as<float>(); }
@@ -75,8 +75,8 @@ class NormalPass : public AttentionPass {
   HeadWaves waves_;
   Buffer packed_;
   std::vector<Buffer> tiles_;
-  std::vector<std::int32_t> position_;  ///< [b, kv_len]; empty when nothing is padded
-  bool padded_;
+  std::vector<std::int32_t> position_;  ///< [b, kv_len]; empty when nothing is padded or in pages
+  bool padded_, paged_;
 };
 
 /// S = scale·Q·Kᵀ, perhaps under a soft cap, with ALiBi and a bias; P = softmax(S) in place,

@@ -18,7 +18,8 @@ enum class TensorId : std::uint32_t {
   kMask = 4,
   kSinks = 5,
   kBias = 6,
-  kDescales = 7
+  kDescales = 7,
+  kPages = 8
 };
 
 /// Fills a tensor [b, h, row, d]: a pure function of seed, id, the element's flat index, the dtype

@@ -115,6 +115,24 @@ void locate_sequences(const std::shared_ptr<const TensorFile>& file, LocatedInpu
   if (const StoredTensor* keys = file->find(kFirstKeyName)) found.first_key = {file, *keys};
 }
 
+/// Instead of K and V.
+bool holds_pages(const TensorFile& file, const InputFiles& f) {
+  return file.find(f.k_name) == nullptr && file.find(kKPagesName) != nullptr;
+}
+
+void locate_pages(const std::shared_ptr<const TensorFile>& file, LocatedInputs& found) {
+  for (const auto& [to, name] : {std::pair(&found.k_pages, kKPagesName),
+                                 {&found.v_pages, kVPagesName},
+                                 {&found.block_table, kBlockTableName},
+                                 {&found.kv_lens, kKvLensName}}) {
+    const StoredTensor* tensor = file->find(name);
+    if (tensor == nullptr)
+      throw UsageError(fmt::format("{}: no tensor {} beside {}; it holds {}", escape(file->path()),
+                                   quote(name), quote(kKPagesName), file->names()));
+    *to = {file, *tensor};
+  }
+}
+
 }  // namespace
 
 LocatedInputs locate(const Problem& p, OpenFiles& open) {
@@ -126,13 +144,15 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
   const auto find = [&](const std::string& path, const std::string& name, std::string_view role) {
     return path.empty() ? find_named(bundle, name, role) : find_only(open.open(path), name, role);
   };
-  if (f.any()) {
-    found.q = find(f.q, f.q_name, "q");
+  if (f.any()) found.q = find(f.q, f.q_name, "q");
+  if (bundle && holds_pages(*bundle, f)) {
+    locate_pages(bundle, found);
+  } else if (f.any()) {
     found.k = find(f.k, f.k_name, "k");
     found.v = find(f.v, f.v_name, "v");
   }
-  found.k_scale = find_descales(found.k, kKScaleName);
-  found.v_scale = find_descales(found.v, kVScaleName);
+  found.k_scale = find_descales(found.k ? found.k : found.k_pages, kKScaleName);
+  found.v_scale = find_descales(found.v ? found.v : found.v_pages, kVScaleName);
   if (p.d_o == GradSource::kFile) found.d_o = find(f.d_o, f.do_name, "do");
   if (p.padding == PaddingMask::kFile) found.mask = find(f.mask, f.mask_name, "mask");
   if (p.alibi == Alibi::kFile) found.alibi = find(f.alibi, f.alibi_name, "alibi");
@@ -189,6 +209,8 @@ std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
     if (path != &f.bundle && file->tensors().size() == 1) continue;
     Names used = used_names(f, *path, p.ragged == Ragged::kFile);
     if (p.has_descales()) used.insert({kKScaleName, kVScaleName});
+    if (path == &f.bundle && holds_pages(*file, f))
+      used.insert({kKPagesName, kVPagesName, kBlockTableName, kKvLensName});
     add_unused(lines, *file, used);
   }
   return lines;
@@ -203,7 +225,7 @@ std::vector<std::string> unused_tensors(const std::string& results, const InputF
                            &all.bias, &all.ragged})
     own->clear();
   Names used = used_names(all, results);
-  used.insert({kKScaleName, kVScaleName});
+  used.insert({kKScaleName, kVScaleName, kKPagesName, kVPagesName, kBlockTableName, kKvLensName});
   add_unused(lines, open_tensor_file(results), used);
   return lines;
 }

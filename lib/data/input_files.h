@@ -23,7 +23,9 @@ struct Located {
 struct LocatedInputs {
   std::optional<Located> q, k, v, d_o, mask, sinks, alibi, bias;
   std::optional<Located> first_query, first_key;  ///< of a ragged batch: its cu_seqlens
-  std::optional<Located> k_scale, v_scale;        ///< where K and V are stored in 8 bits
+  /// In the place of k and v: a pool and what says where they lie in it.
+  std::optional<Located> k_pages, v_pages, block_table, kv_lens;
+  std::optional<Located> k_scale, v_scale;  ///< where K and V are stored in 8 bits
 };
 
 /// What the ends of sequences are called in a file.
@@ -32,6 +34,10 @@ inline constexpr const char *kFirstQueryName = "cu_seqlens_q", *kFirstKeyName = 
 /// The names of descales, in the file that holds K, or V.
 inline constexpr const char* kKScaleName = "k_scale";
 inline constexpr const char* kVScaleName = "v_scale";
+
+/// What a pool, its table and the numbers of keys are called in a bundle that has no k.
+inline constexpr const char *kKPagesName = "k_pages", *kVPagesName = "v_pages",
+                            *kBlockTableName = "block_table", *kKvLensName = "kv_lens";
 
 /// Opens each path once, however many ask for it: a header may hold 100 000 tensors.
 class OpenFiles {

@@ -15,6 +15,7 @@
 #include "data/fill.h"
 #include "data/input_files.h"
 #include "data/load_tensors.h"
+#include "data/pages.h"
 #include "system/error.h"
 
 namespace flashbench::data {
@@ -109,14 +110,26 @@ Tensor load_query_side(const Problem& p, const Dims& dims, const Located& from,
   return t;
 }
 
-/// K or V. Rows that no query sees change nothing, whatever they hold.
-Tensor load_key_side(const Problem& p, const Dims& dims, const Located& from,
-                     const std::vector<Visibility>& visible) {
-  Tensor t = load_tensor(from, dims, p.kv_dtype(), p.files.layout);
+/// Rows that no query sees change nothing, whatever they hold.
+void require_finite_keys(const Tensor& t, const Located& from,
+                         const std::vector<Visibility>& visible) {
   const auto is_seen = [&](std::int64_t b, std::int64_t row) {
     return visible[static_cast<std::size_t>(b)].kept().holds(row);
   };
   require_finite(t, from, is_seen, "every row that some query sees must be finite");
+}
+
+/// K or V.
+Tensor load_key_side(const Problem& p, const Dims& dims, const Located& from,
+                     const std::vector<Visibility>& visible) {
+  Tensor t = load_tensor(from, dims, p.kv_dtype(), p.files.layout);
+  require_finite_keys(t, from, visible);
+  return t;
+}
+Tensor gather_key_side(const Problem& p, const Dims& dims, const Pages& pages, const Tensor& pool,
+                       const Located& from, const std::vector<Visibility>& visible) {
+  Tensor t = gathered(p, pages, pool, dims);
+  require_finite_keys(t, from, visible);
   return t;
 }
 
@@ -228,12 +241,19 @@ Inputs make_inputs(const Problem& p) {
   if (found.q || found.d_o || found.bias) visible = visibilities(in.key_mask, p);
   in.q = found.q ? load_query_side(p, s.q_dims(), *found.q, visible)
                  : random_tensor(p, p.dtype, s.q_dims(), TensorId::kQ);
-  in.k_scale = make_descales(p, found.k, found.k_scale, TensorId::kK);
-  in.v_scale = make_descales(p, found.v, found.v_scale, TensorId::kV);
-  in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, visible)
-                 : random_tensor(p, p.kv_dtype(), s.k_dims(), TensorId::kK, in.k_scale);
-  in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, visible)
-                 : random_tensor(p, p.kv_dtype(), s.v_dims(), TensorId::kV, in.v_scale);
+  in.k_scale = make_descales(p, found.k ? found.k : found.k_pages, found.k_scale, TensorId::kK);
+  in.v_scale = make_descales(p, found.v ? found.v : found.v_pages, found.v_scale, TensorId::kV);
+  if (found.k_pages) {
+    in.pages = load_pages(p, found);
+    in.k = gather_key_side(p, s.k_dims(), in.pages, in.pages.k, *found.k_pages, visible);
+    in.v = gather_key_side(p, s.v_dims(), in.pages, in.pages.v, *found.v_pages, visible);
+  } else {
+    in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, visible)
+                   : random_tensor(p, p.kv_dtype(), s.k_dims(), TensorId::kK, in.k_scale);
+    in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, visible)
+                   : random_tensor(p, p.kv_dtype(), s.v_dims(), TensorId::kV, in.v_scale);
+    if (p.paged()) in.pages = make_pages(p, in);
+  }
   if (p.bias != Bias::kNone) in.bias = make_bias(p, found, visible);
   if (p.needs_gradients()) in.d_o = make_d_o(p, found, visible);
   return in;

@@ -68,6 +68,33 @@ TensorToWrite to_write(const char* name, const Problem& p, const Tensor& t, Axes
           [&t, layout](const ByteSink& sink) { write_tensor(t, layout, sink); }};
 }
 
+TensorToWrite integers(const char* name, std::vector<std::int32_t> x,
+                       std::vector<std::int64_t> shape) {
+  return {name, OtherElement::kI32, std::move(shape),
+          [x = std::move(x)](const ByteSink& sink) { sink(std::as_bytes(std::span(x))); }};
+}
+
+/// In the place of K and V.
+void add_pages(const Problem& p, const Inputs& in, std::vector<TensorToWrite>& tensors) {
+  for (const auto& [name, pool] :
+       {std::pair(kKPagesName, &in.pages.k), {kVPagesName, &in.pages.v}}) {
+    const Dims& dims = pool->dims();
+    tensors.push_back(
+        {name,
+         pool->dtype(),
+         {dims.b, dims.rows, dims.h, dims.d},
+         [pool = pool](const ByteSink& sink) { write_tensor(*pool, Layout::kBshd, sink); }});
+  }
+  const std::vector<std::int32_t>& table = in.pages.block_table;
+  const std::int64_t b = p.shape.b;
+  tensors.push_back(
+      integers(kBlockTableName, table, {b, static_cast<std::int64_t>(table.size()) / b}));
+  std::vector<std::int32_t> lengths;
+  for (std::int64_t i = 0; i < b; ++i)
+    lengths.push_back(static_cast<std::int32_t>(p.shape.kv_len_of(i)));
+  tensors.push_back(integers(kKvLensName, std::move(lengths), {b}));
+}
+
 }  // namespace
 
 void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
@@ -76,8 +103,12 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
     if (!t.empty()) tensors.push_back(to_write(name, p, t, axes));
   };
   add("q", in.q);
-  add("k", in.k);
-  add("v", in.v);
+  if (in.pages.empty()) {
+    add("k", in.k);
+    add("v", in.v);
+  } else {
+    add_pages(p, in, tensors);
+  }
   add("do", in.d_o);
   add("bias", in.bias, Axes::kPairs);
   if (!in.key_mask.empty())
@@ -91,19 +122,11 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
       tensors.push_back({name, Dtype::kF32, std::move(shape),
                          [&x](const ByteSink& sink) { sink(std::as_bytes(std::span(x))); }});
   };
-  const auto add_ends = [&](const char* name, std::span<const std::int64_t> ends) {
-    tensors.push_back({name,
-                       OtherElement::kI32,
-                       {static_cast<std::int64_t>(ends.size())},
-                       [ends](const ByteSink& sink) {
-                         const std::vector<std::int32_t> x(ends.begin(), ends.end());
-                         sink(std::as_bytes(std::span(x)));
-                       }});
-  };
-  if (const Sequences* sequences = p.shape.sequences) {
-    add_ends(kFirstQueryName, sequences->first_query());
-    add_ends(kFirstKeyName, sequences->first_key());
-  }
+  if (const Sequences* sequences = p.shape.sequences)
+    for (const auto& [name, ends] : {std::pair(kFirstQueryName, sequences->first_query()),
+                                     {kFirstKeyName, sequences->first_key()}})
+      tensors.push_back(
+          integers(name, {ends.begin(), ends.end()}, {static_cast<std::int64_t>(ends.size())}));
   add_numbers("sinks", in.sinks, {p.shape.h});
   add_numbers("alibi_slopes", in.alibi_slopes, {p.shape.b, p.shape.h});
   add_numbers(kKScaleName, in.k_scale, {p.shape.b, p.shape.h_kv});

@@ -6,6 +6,7 @@
 #include "data/input_files.h"
 #include "data/inputs.h"
 #include "data/load_tensors.h"
+#include "data/pages.h"
 #include "system/error.h"
 #include "system/quote.h"
 
@@ -48,6 +49,7 @@ class Claims {
         q_len_(p.shape, &Shape::q_len, given),
         kv_len_(p.shape, &Shape::kv_len, given),
         d_(p.shape, &Shape::d, given),
+        page_size_(p.page_size, "page_size", given),
         own_d_v_(p.shape.d_v()),
         d_v_(own_d_v_, "d_v", given) {}
 
@@ -59,7 +61,37 @@ class Claims {
             fmt::format("{} says how many sequences there are and how long; leave --{} "
                         "out, or say --ragged none",
                         found.first_query->label(), axis->flag));
-    problem_.shape.set(Sequences::of(load_sequences(*found.first_query, found.first_key)));
+    std::vector<SequenceLengths> lengths = load_sequences(*found.first_query, found.first_key);
+    if (found.kv_lens && !found.first_key) {
+      const std::vector<std::int64_t> keys = load_kv_lens(*found.kv_lens);
+      if (keys.size() != lengths.size())
+        throw UsageError(fmt::format("{} is of {} sequences, but {} is of {}",
+                                     found.first_query->label(), lengths.size(),
+                                     found.kv_lens->label(), keys.size()));
+      for (std::size_t i = 0; i < keys.size(); ++i) lengths[i].keys = keys[i];
+    }
+    problem_.shape.set(Sequences::of(lengths));
+  }
+
+  /// In the place of k and v.
+  void pages(const LocatedInputs& found) {
+    pool(*found.k_pages, d_);
+    pool(*found.v_pages, d_v_);
+    const std::vector<std::int64_t> keys = load_kv_lens(*found.kv_lens);
+    const Shape& s = problem_.shape;
+    if (s.sequences == nullptr) claim(b_, static_cast<std::int64_t>(keys.size()), *found.kv_lens);
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      if (s.sequences == nullptr && keys[i] != keys[0])
+        throw UsageError(fmt::format(
+            "{} holds {} at [0] and {} at [{}]; where lengths differ, q must be [len of all "
+            "sequences, h, d] and {} say where each begins",
+            found.kv_lens->label(), keys[0], keys[i], i, quote(kFirstQueryName)));
+      if (s.sequences != nullptr && (static_cast<std::int64_t>(keys.size()) != s.b ||
+                                     keys[i] != s.kv_len_of(static_cast<std::int64_t>(i))))
+        throw UsageError(fmt::format("{} says otherwise than the lengths of the sequences",
+                                     found.kv_lens->label()));
+    }
+    if (s.sequences == nullptr) claim(kv_len_, keys[0], *found.kv_lens);
   }
 
   void q(const Located& at) {
@@ -170,6 +202,14 @@ class Claims {
     claim(width, dims.d, at);
   }
 
+  void pool(const Located& at, Axis& width) {
+    const Dims dims = extents(at, Layout::kBshd);
+    claim_kv_dtype(at);
+    claim(page_size_, dims.rows, at);
+    claim(h_kv_, dims.h, at);
+    claim(width, dims.d, at);
+  }
+
   void packed_axes(const Located& at, Axis& heads, std::int64_t rows, Axis& width) {
     const Dims dims = packed_extents(at);
     if (dims.rows != rows)
@@ -240,7 +280,7 @@ class Claims {
   bool dtype_given_, kv_dtype_given_;
   std::string dtype_decided_by_, kv_dtype_decided_by_;
   Dtype kv_dtype_ = Dtype::kF32;  ///< what the first of K and V is of
-  Axis b_, h_, h_kv_, q_len_, kv_len_, d_;
+  Axis b_, h_, h_kv_, q_len_, kv_len_, d_, page_size_;
   std::int64_t own_d_v_;  ///< what d_v_ is of
   Axis d_v_;
 };
@@ -265,6 +305,7 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   Claims claims(p, given);
   if (found.first_query) claims.sequences(found);
   if (found.q) claims.q(*found.q);
+  if (found.k_pages) claims.pages(found);
   if (found.k) claims.k(*found.k);
   if (found.v) claims.v(*found.v);
   if (found.d_o) claims.d_o(*found.d_o);

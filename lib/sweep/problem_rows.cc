@@ -23,6 +23,7 @@ constexpr auto kD = FB_MEMBER(problem.shape.d);
 constexpr auto kDV = FB_MEMBER(problem.shape.own_d_v);
 constexpr auto kRagged = FB_MEMBER(problem.ragged);
 constexpr auto kRaggedFile = FB_MEMBER(problem.files.ragged);
+constexpr auto kPageSize = FB_MEMBER(problem.page_size);
 constexpr auto kPass = FB_MEMBER(problem.pass);
 constexpr auto kDtype = FB_MEMBER(problem.dtype);
 constexpr auto kCausal = FB_MEMBER(problem.causal);
@@ -45,6 +46,8 @@ constexpr Recorded recorded_window() {
           .least = 0,
           .value = [](const Case& c) { return value_of(at(c)); }};
 }
+
+constexpr Limits kFromZero{.least = 0};
 
 // Of a ragged batch the sequences say how many they are and how long.
 
@@ -257,6 +260,13 @@ constexpr Field kRows[] = {
      .label = [](const Case& c) { return "kv_" + kv_dtype_text(c); }, .follows = has_one_dtype,
      .needs = Feature::kKvDtype, .recorded = recorded_kv_dtype(),
      .shown = {.title = "dtype of K and V", .phrase = "kv {}", .follows = "dtype"}},
+    {.name = "page_size", .value = "N",
+     .help = "K and V lie in pages of N rows of a pool, in random order, forward only (default: 0, one row "
+             "behind the other)",
+     .rank = {3, 1, 0, 0}, .parse = parse_sizes<kPageSize, kFromZero>, .text = print<kPageSize>,
+     .said = is_set<kPageSize>, .needs = Feature::kPages,
+     .recorded = between(in_workload<kPageSize>(), 0),
+     .shown = {.title = "rows of a page", .phrase = "pages of {}", .abbreviation = "page"}},
     {.name = "causal", .help = "query i sees key j only if j <= i + kv_len - q_len",
      .rank = {3, 3, 0, 4}, .parse = parse_switch<kCausal>, .text = print<kCausal>,
      .said = is_set<kCausal>,

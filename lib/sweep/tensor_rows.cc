@@ -104,7 +104,7 @@ constexpr Field kRows[] = {
      .idle = "needs random tensors, which --input and --q replace",
      .recorded = in_workload<kValues>(words_of<Values>),
      .shown = {.phrase = "{} values"}},
-    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask, sinks, alibi_slopes, bias, do, cu_seqlens_q and cu_seqlens_k",
+    {.name = "input", .value = "FILE", .help = ".safetensors with q, k, v and perhaps mask, sinks, alibi_slopes, bias, do, cu_seqlens_q, cu_seqlens_k; or k_pages, v_pages, block_table, kv_lens",
      .heading = kTensors, .varies = kNever, .rank = {.line = 6}, .parse = parse_single<kInput>,
      .text = print<kInput>, .said = is_set<kInput>,
      .recorded = noted(recorded<&Workload::input>(recorded_input), "'random', or the files")},

@@ -71,6 +71,9 @@ Problem with(Feature f, Problem p) {
       p.bias_grad = true;
       p.pass = Pass::kBackward;
       break;
+    case Feature::kPages:
+      p.page_size = 16;
+      break;
     case Feature::kRagged:
       p.ragged = Ragged::kLengths;
       p.shape.set(Sequences::of({{3, 5}, {4, 4}}));

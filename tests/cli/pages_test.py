@@ -1,0 +1,98 @@
+"""K and V in pages of a pool: what files hold, and tables that lie."""
+
+import json
+import struct
+import unittest
+
+from harness import CliTest, FAST, read_safetensors, write_safetensors
+
+SHAPE = ["--b", "2", "--h", "4", "--h_kv", "2", "--q_len", "3", "--kv_len", "20", "--d", "16"]
+
+
+def integers(*numbers, shape=None):
+    return ("I32", shape or [len(numbers)], struct.pack(f"<{len(numbers)}i", *numbers))
+
+
+class Pages(CliTest):
+    def saved(self, *flags):
+        """The inputs of SHAPE in pages of 8 rows, as they are saved."""
+        self.expect(0, "forward", *(flags or (*SHAPE, "--page_size", "8")), "--save_inputs", "in.safetensors",
+                    "--output", "out.safetensors")
+        return read_safetensors(self.folder / "in.safetensors")
+
+    def test_a_case_with_pages_says_so(self):
+        self.expect(0, "bench", *SHAPE, *FAST, "--type", "flash,normal", "--page_size", "0,8", "--json", "r.json")
+        results = json.loads((self.folder / "r.json").read_text())["results"]
+        self.assertEqual([r["workload"]["page_size"] for r in results], [0, 0, 8, 8])
+        self.assertIn("--page_size 8", results[2]["command"])
+        self.assertEqual({r["check"]["verdict"] for r in results}, {"pass"})
+        skipped = self.run_program("bench", *SHAPE, *FAST, "--type", "paper", "--page_size", "8").stdout
+        self.assertIn("paper does not support --page_size", skipped)
+        self.refuse("backward", *SHAPE, "--page_size", "8", says="--page_size is for a forward pass alone")
+        self.refuse("forward", *SHAPE, "--page_size", "-1", says="--page_size")
+        self.refuse("forward", *SHAPE, "--page_size", "2m", says="--page_size must be between 0 (none) and")
+
+    def test_a_pool_of_a_file_is_read_through_its_table(self):
+        inputs = self.saved()
+        pages = inputs["k_pages"][1][0]
+        self.assertEqual(inputs["k_pages"][1][1:], [8, 2, 16])
+        self.assertGreater(pages, 6)
+        self.assertEqual(inputs["block_table"][1], [2, 3])
+        self.assertEqual(inputs["kv_lens"], integers(20, 20))
+        self.assertNotIn("k", inputs)
+        check = ["check", "--input", "in.safetensors", "--external", "out.safetensors"]
+        self.expect(0, *check)
+        self.expect(0, "check", "--input", "in.safetensors", "--type", "flash,normal")
+        # Pages in another order with the table that says so are the same problem; without it another one.
+        (a, b, *rest) = struct.unpack("<6i", inputs["block_table"][2])
+        write_safetensors(self.folder / "in.safetensors",
+                          {**inputs, "block_table": integers(b, a, *rest, shape=[2, 3])})
+        self.expect(1, *check)
+        for name, size in (("k_pages", 8 * 2 * 16 * 4), ("v_pages", 8 * 2 * 16 * 4)):
+            dtype, shape, data = inputs[name]
+            parts = [data[i * size : (i + 1) * size] for i in range(pages)]
+            parts[a], parts[b] = parts[b], parts[a]
+            inputs[name] = (dtype, shape, b"".join(parts))
+        write_safetensors(self.folder / "in.safetensors",
+                          {**inputs, "block_table": integers(b, a, *rest, shape=[2, 3])})
+        self.expect(0, *check)
+
+    def test_a_servers_decode_of_several_lengths(self):
+        inputs = self.saved("--h", "4", "--h_kv", "2", "--d", "16", "--ragged", "3q1s20_q5s9", "--page_size", "8")
+        self.assertEqual(inputs["kv_lens"], integers(20, 20, 20, 9))
+        inputs.pop("cu_seqlens_k")
+        write_safetensors(self.folder / "in.safetensors", inputs)
+        self.expect(0, "check", "--input", "in.safetensors", "--external", "out.safetensors")
+        inputs["kv_lens"] = integers(20, 20, 20)
+        write_safetensors(self.folder / "in.safetensors", inputs)
+        self.refuse("forward", "--input", "in.safetensors", says=["of 4 sequences", "of 3"])
+
+    def test_tables_that_lie_are_named(self):
+        inputs = self.saved()
+        table = list(struct.unpack("<6i", inputs["block_table"][2]))
+        pages = inputs["k_pages"][1][0]
+
+        def refuse(says, **changed):
+            tensors = {**inputs, **changed}
+            write_safetensors(self.folder / "in.safetensors", {k: v for k, v in tensors.items() if v})
+            self.refuse("forward", "--input", "in.safetensors", says=says)
+
+        refuse(f"'block_table' holds {pages} at [0, 1]; there are pages 0 to {pages - 1}",
+               block_table=integers(table[0], pages, *table[2:], shape=[2, 3]))
+        refuse("'block_table' holds -1 at [1, 2]", block_table=integers(*table[:5], -1, shape=[2, 3]))
+        refuse(f"'block_table' holds {table[3]} at [1, 2] for the second time in its row",
+               block_table=integers(*table[:5], table[3], shape=[2, 3]))
+        refuse(["'block_table' has shape [2, 2]", "take 3 pages of 8"],
+               block_table=integers(*table[:4], shape=[2, 2]))
+        refuse("'block_table' has shape [3, 2]; it must be [2, most pages]", block_table=integers(*table, shape=[3, 2]))
+        refuse("'block_table' holds F32; it must be I32", block_table=("F32", [2, 3], bytes(24)))
+        refuse("'kv_lens' holds -1 at [1]", kv_lens=integers(20, -1))
+        refuse(["'kv_lens' holds 20 at [0] and 9 at [1]", "'cu_seqlens_q'"], kv_lens=integers(20, 9))
+        refuse(["no tensor 'v_pages' beside 'k_pages'"], v_pages=None)
+        refuse(["'v_pages' has shape", "page_size"], v_pages=("F32", [pages, 4, 2, 16], bytes(pages * 4 * 2 * 16 * 4)))
+        write_safetensors(self.folder / "in.safetensors", inputs)
+        self.refuse("forward", "--input", "in.safetensors", "--page_size", "4", says=["--page_size 4", "page_size is 8"])
+
+
+if __name__ == "__main__":
+    unittest.main()
