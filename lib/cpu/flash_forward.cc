@@ -277,11 +277,6 @@ bool FlashForward::underflowed(const Item& item, const Tiles& t) const {
   return false;
 }
 
-/// The first key of the block of keys in which a range begins.
-std::int64_t FlashForward::block_start(KeyRange keys) const {
-  return keys.begin / kv_block_ * kv_block_;
-}
-
 void FlashForward::load_queries(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kLoadQ,
                          convert(item.rows * shape.d) + touch(item.rows * shape.d_v()));

@@ -64,7 +64,8 @@ class FlashForward final : public AttentionPass {
 
   std::vector<HeadPipeline::Head> heads() const;
   Tiles carve(Carver& carver) const;
-  std::int64_t block_start(KeyRange keys) const;
+  /// The first key of the block of keys in which a range begins.
+  std::int64_t block_start(KeyRange keys) const { return keys.begin / kv_block_ * kv_block_; }
   template <typename Visit>
   void for_tiles(const Visibility& sees, std::int64_t first_query, std::int64_t queries, bool count,
                  Visit&& visit) const;

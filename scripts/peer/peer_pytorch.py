@@ -67,8 +67,7 @@ def alibi_bias(case, slopes, sees):
 class TorchJob(Job):
     """Attention of one case; `call` is what is timed."""
 
-    def __init__(self, case, path, device):
-        tensors = load_file(path, device=device)
+    def __init__(self, case, tensors, device):
         self.on_gpu = device != "cpu"
         self.q, self.k, self.v = (tensors[name] for name in "qkv")
         self.do = tensors.get("do")
@@ -200,7 +199,7 @@ class TorchJob(Job):
 class Sdpa(TorchJob):
     """One call of scaled_dot_product_attention."""
 
-    def __init__(self, case, path, device):
+    def __init__(self, case, tensors, device):
         if case["softcap"]:
             raise Unsupported("PyTorch's SDPA has no soft cap; --type normal computes it")
         if case["sinks"] != "none":
@@ -213,7 +212,7 @@ class Sdpa(TorchJob):
             require_memory(scores_bytes(case))
         elif case["alibi"] != "none" or case["bias"] != "none":
             require_memory(bytes_of_added(case))
-        super().__init__(case, path, device)
+        super().__init__(case, tensors, device)
         self.kernel = self.forced or self.chosen()
 
     def options(self):
@@ -251,9 +250,9 @@ class ThreeCalls(TorchJob):
 
     kernel = "three_calls"
 
-    def __init__(self, case, path, device):
+    def __init__(self, case, tensors, device):
         require_memory(scores_bytes(case))
-        super().__init__(case, path, device)
+        super().__init__(case, tensors, device)
         self.spell_causal_out(case, device)
         sees = self.mask if self.added is None else self.added > -torch.inf
         if self.sinks is None and sees is not None and not sees.any(dim=-1).all():
@@ -277,6 +276,54 @@ class ThreeCalls(TorchJob):
             return torch.softmax(scores, dim=-1)
         column = self.sinks[:, None, None].expand(*scores.shape[:-1], 1)
         return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
+
+
+class BySequence(TorchJob):
+    """A ragged batch: a call for each sequence, one after the other."""
+
+    def __init__(self, case, tensors, device, make):
+        self.on_gpu = device != "cpu"
+        ends = [tensors[f"cu_seqlens_{side}"].tolist() for side in "qk"]
+        of_queries, of_keys = (list(itertools.pairwise(side)) for side in ends)
+        lengths = [(q1 - q0, k1 - k0) for (q0, q1), (k0, k1) in zip(of_queries, of_keys)]
+        if any(0 in both for both in lengths):
+            raise Unsupported("PyTorch's attention takes no sequence without queries or keys")
+        self.jobs = []
+        for b, (queries, keys) in enumerate(zip(of_queries, of_keys)):
+            own = case | {"b": 1, "q_len": lengths[b][0], "kv_len": lengths[b][1], "ragged": "none"}
+            parts = {"sinks": tensors["sinks"]} if "sinks" in tensors else {}
+            if "alibi_slopes" in tensors:
+                parts["alibi_slopes"] = tensors["alibi_slopes"][b : b + 1]
+            for name, (begin, end) in {"q": queries, "k": keys, "v": keys, "do": queries}.items():
+                if name in tensors:
+                    parts[name] = tensors[name][begin:end].transpose(0, 1).contiguous()[None]
+            self.jobs.append(make(own, parts, device))
+        kernels = sorted({job.kernel for job in self.jobs})
+        self.kernel = " and ".join(kernels) + ", by sequence"
+
+    def begin(self):
+        for job in self.jobs:
+            job.begin()
+        return self
+
+    def call(self):
+        for job in self.jobs:
+            job.call()
+
+    def save(self, path):
+        def packed(all_of_them):
+            return torch.cat([x[0].transpose(0, 1) for x in all_of_them])
+
+        tensors = {"o": packed([job.o for job in self.jobs])}
+        first = self.jobs[0]
+        if first.gradients is not None:
+            for i, name in enumerate(first.by_gradient()):
+                each = [job.gradients[i] for job in self.jobs]
+                tensors[name] = sum(each) if name == "dsinks" else packed(each)
+            if self.on_gpu:
+                lse = [job.log_sum_exp()[..., None] for job in self.jobs]
+                tensors["lse"] = packed(lse)[..., 0]
+        save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, path)
 
 
 def capped(case, scores):
@@ -310,7 +357,7 @@ class PyTorch(Library):
     flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
     computes = Library.computes + (
-        "d_v window_left window_right softcap sinks alibi bias bias_shape bias_grad".split()
+        "d_v window_left window_right softcap sinks alibi bias bias_shape bias_grad ragged".split()
     )
     kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
@@ -331,7 +378,11 @@ class PyTorch(Library):
         three_calls = case["kernel"] == "three_calls" or (
             case["kernel"] is None and case["type"] == "normal"
         )
-        return (ThreeCalls if three_calls else Sdpa)(case, path, self.device).begin()
+        make = ThreeCalls if three_calls else Sdpa
+        tensors = load_file(path, device=self.device)
+        if case["ragged"] != "none":
+            return BySequence(case, tensors, self.device, make).begin()
+        return make(case, tensors, self.device).begin()
 
 
 if __name__ == "__main__":
