@@ -20,13 +20,14 @@ bool holds_gradients(const Outputs& out) {
   return false;
 }
 
-/// With all gradients where no flag says which pass it was; but K and V of 8 bits have none.
+/// With all gradients where no flag says which pass it was; but K and V of 8 bits, or in
+/// pages, have none.
 Problem widest_problem(sweep::Group& group, const std::vector<std::string>& given, bool pass_given,
                        const Backends& backends) {
   Pass& pass = group.cases[0].problem.pass;
   if (!pass_given) pass = Pass::kForward;
   const Problem p = route_group(group, given, backends).problem;
-  if (pass_given || p.has_descales()) return p;
+  if (pass_given || p.has_descales() || p.paged()) return p;
   pass = Pass::kBoth;
   return route_group(group, given, backends).problem;
 }

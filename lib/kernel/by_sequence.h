@@ -15,8 +15,7 @@ using PlanSequence =
     std::function<std::unique_ptr<Plan>(const Problem& one, const Inputs& in_of_one)>;
 
 /// Whether sequences of equal lengths may be launched with one plan: not where it keeps tensors of
-/// its own, as on a device. (Nor where something stays from prepare() to launch(): that is seen
-/// to.)
+/// its own, as on a device. (Nor where it keeps something else of one sequence: that is seen to.)
 enum class SharedPlans { kNo, kYes };
 
 /// Plans each sequence apart; launches one after the other. A sequence without queries or without
