@@ -154,9 +154,15 @@ def short_text(trait, result):
     return "" if field.is_usual(result) else field.text(result)
 
 
+LENGTHS = ("b", "q_len", "kv_len")  # that sequences of their own lengths stand for
+
+
 def case_text(result):
     """A case in one line: `flash forward f32 b1 h8 hkv2 q512 d64 causal`."""
-    words = [short_text(t, result) for t in TRAITS.values() if t.of == "problem"]
+    lengths = LENGTHS if result["workload"].get("ragged", "none") != "none" else ()
+    words = [
+        short_text(t, result) for t in TRAITS.values() if t.of == "problem" and t.name not in lengths
+    ]
     return " ".join([result["type"], *filter(None, words)])
 
 

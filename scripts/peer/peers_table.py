@@ -39,6 +39,10 @@ def table_rows(length=4096):
     window = "--causal --window_left 511"
     each_d("f32 forward window 512", f"--pass forward {window}", (64, 128), "f32 forward causal")
     each_d("f32 backward window 512", f"--pass backward {window}", (64, 128), "f32 backward causal")
+    for batch in ("2q2k_8q1s1k", "q257_7q1s1057_3q4s2051_2q129s4093"):  # of vLLM's own benchmarks
+        flags = f"--ragged {batch} --h 32 --h_kv 8 --d 128 --causal --pass forward --type flash"
+        for dtype in ("f32", "bf16"):
+            add(f"batch {batch} {dtype}", f"--dtype {dtype} {flags}")
     for heads, label in ((8, "GQA 32/8"), (32, "MHA 32")):
         for dtype in ("f32", "bf16"):
             add(
