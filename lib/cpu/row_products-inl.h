@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "core/shape.h"
 #include "cpu/rows-inl.h"
 #include "cpu/stored-inl.h"
 #include "cpu/tile_ops.h"
@@ -148,40 +149,73 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
   }
 }
 
+/// Of kRows rows of A with row p of B: kVecs vectors are added to the sums. Where T is in pairs,
+/// even elements and odd ones take turns.
+template <int kRows, int kVecs, typename T>
+HWY_INLINE void add_row(const float* HWY_RESTRICT a, std::int64_t row_a, const T* HWY_RESTRICT b,
+                        VecF32 (&sum)[kRows][kVecs]) {
+  const hn::ScalableTag<float> f32;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
+  VecF32 bv[kVecs];
+  if constexpr (kInPairs<T> && kVecs % 2 == 0) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; v += 2) {
+      const Pair<T> pair(b + v * lanes);
+      bv[v] = pair.even;
+      bv[v + 1] = pair.odd;
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) bv[v] = load_f32(b + v * lanes);
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows; ++i) {
+    const auto weight = hn::Set(f32, a[i * row_a]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::MulAdd(weight, bv[v], sum[i][v]);
+  }
+}
+
+/// A row of C += the sums that add_row has made.
+template <typename T, int kVecs>
+HWY_INLINE void add_sums(const VecF32 (&sum)[kVecs], float* HWY_RESTRICT c) {
+  const hn::ScalableTag<float> f32;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
+  if constexpr (kInPairs<T> && kVecs % 2 == 0) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; v += 2) {
+      VecF32 even, odd;
+      hn::LoadInterleaved2(f32, c + v * lanes, even, odd);
+      hn::StoreInterleaved2(hn::Add(in_units<T>(f32, sum[v]), even),
+                            hn::Add(in_units<T>(f32, sum[v + 1]), odd), f32, c + v * lanes);
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVecs; ++v) {
+      float* at = c + v * lanes;
+      hn::StoreU(hn::Add(in_units<T>(f32, sum[v]), hn::LoadU(f32, at)), f32, at);
+    }
+  }
+}
+
 /// kVecs vectors of kRows rows of C += A·B; the sums stay in registers for a chain of rows of B.
 template <int kRows, int kVecs, typename T>
 HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::int64_t row_a,
                               const RowSource& b, std::int64_t column, float* HWY_RESTRICT c,
                               std::int64_t row_c, Prefetch& prefetch) {
-  const hn::ScalableTag<float> f32;
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
   for (std::int64_t first = 0; first < n; first += kLongestChain) {
     VecF32 sum[kRows][kVecs];
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::Zero(f32);
+      for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::Zero(F32());
     const std::int64_t end = std::min(n, first + kLongestChain);
     for (std::int64_t j = first; j < end; ++j) {
       prefetch.fetch_close();
-      const T* HWY_RESTRICT row = row_pointer<T>(b, j) + column;
-      VecF32 bv[kVecs];
-#pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) bv[v] = load_f32(row + v * lanes);
-#pragma GCC unroll 8
-      for (int i = 0; i < kRows; ++i) {
-        const auto weight = hn::Set(f32, a[i * row_a + j]);
-#pragma GCC unroll 8
-        for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::MulAdd(weight, bv[v], sum[i][v]);
-      }
+      add_row(a + j, row_a, row_pointer<T>(b, j) + column, sum);
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i)
-#pragma GCC unroll 8
-      for (int v = 0; v < kVecs; ++v) {
-        float* at = c + i * row_c + v * lanes;
-        hn::StoreU(hn::Add(in_units<T>(f32, sum[i][v]), hn::LoadU(f32, at)), f32, at);
-      }
+    for (int i = 0; i < kRows; ++i) add_sums<T>(sum[i], c + i * row_c);
   }
 }
 
@@ -205,9 +239,85 @@ HWY_INLINE void dots_group(std::int64_t m, std::int64_t j, std::int64_t d, Matri
     dots_tile<1>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row, prefetch);
 }
 
+// One row of A with rows of B that are read in pairs: by one row alone, what conversions and
+// reductions cost is not spread over others.
+
+/// Groups of kDotCols columns that are reduced across lanes together.
+inline constexpr int kDotGroups = HWY_MAX_BYTES / sizeof(float) / kDotCols;
+
+/// A row of A in the order in which row_dots reads those of B.
+template <typename T>
+HWY_INLINE void order_row(std::int64_t d, const float* HWY_RESTRICT a, float* HWY_RESTRICT to) {
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+  std::int64_t p = 0;
+  for (; p + 2 * lanes <= d; p += 2 * lanes) {
+    VecF32 even, odd;
+    hn::LoadInterleaved2(f32, a + p, even, odd);
+    hn::Store(even, f32, to + p);
+    hn::Store(odd, f32, to + p + lanes);
+  }
+  for (; p < d; p += lanes) hn::Store(hn::LoadU(f32, a + p), f32, to + p);
+}
+
+/// sum[j]: lane by lane, products of a row of A, as order_row leaves it, with rows of B.
+template <int kCols, typename T>
+HWY_INLINE void row_dots(std::int64_t d, const float* HWY_RESTRICT a,
+                         const RowPointers<T, kCols>& b, VecF32 (&sum)[kCols], Prefetch& prefetch) {
+  const F32 f32;
+  const std::int64_t lanes = vector_lanes();
+#pragma GCC unroll 4
+  for (int j = 0; j < kCols; ++j) sum[j] = hn::Zero(f32);
+  std::int64_t p = 0;
+  for (; p + 2 * lanes <= d; p += 2 * lanes) {
+    prefetch.fetch_close();
+    const auto even = hn::Load(f32, a + p), odd = hn::Load(f32, a + p + lanes);
+#pragma GCC unroll 4
+    for (int j = 0; j < kCols; ++j) {
+      const Pair<T> pair(b.row[j] + p);
+      sum[j] = hn::MulAdd(odd, pair.odd, hn::MulAdd(even, pair.even, sum[j]));
+    }
+  }
+  for (; p < d; p += lanes) {
+    prefetch.fetch_close();
+    const auto av = hn::Load(f32, a + p);
+#pragma GCC unroll 4
+    for (int j = 0; j < kCols; ++j) sum[j] = hn::MulAdd(av, load_f32(b.row[j] + p), sum[j]);
+  }
+}
+
+/// kGroups·kCols columns from j on.
+template <int kGroups, int kCols, typename T>
+HWY_INLINE void row_dots_group(std::int64_t d, const float* HWY_RESTRICT a, const RowSource& b,
+                               std::int64_t j, float* HWY_RESTRICT c, Prefetch& prefetch) {
+  VecF32 sum[kGroups][kCols];
+#pragma GCC unroll 4
+  for (int g = 0; g < kGroups; ++g)
+    row_dots(d, a, RowPointers<T, kCols>(b, j + g * kCols), sum[g], prefetch);
+  store_sums<T>(sum, c + j, kCols);
+}
+
+/// C[1][n] = A·Bᵀ for a d of one chain.
+template <typename T>
+HWY_INLINE void dots_of_row(std::int64_t n, std::int64_t d, const float* HWY_RESTRICT a,
+                            const RowSource& b, float* HWY_RESTRICT c, Prefetch prefetch) {
+  HWY_ALIGN float ordered[kMaxHeadDim];
+  order_row<T>(d, a, ordered);
+  Prefetch step{prefetch.next, blocks(prefetch.step, blocks(d, 2 * vector_lanes()))};
+  std::int64_t j = 0;
+  for (; j + kDotGroups * kDotCols <= n; j += kDotGroups * kDotCols)
+    row_dots_group<kDotGroups, kDotCols, T>(d, ordered, b, j, c, step);
+  for (; j + kDotCols <= n; j += kDotCols)
+    row_dots_group<1, kDotCols, T>(d, ordered, b, j, c, step);
+  for (; j < n; ++j) row_dots_group<1, 1, T>(d, ordered, b, j, c, step);
+}
+
 template <typename T>
 HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
                         const RowSource& b, MatrixC c, Prefetch prefetch) {
+  if constexpr (kInPairs<T>)
+    if (m == 1 && d <= kLongestChain * vector_lanes())
+      return dots_of_row<T>(n, d, a.data, b, c.data, prefetch);
   Prefetch step = each_step(prefetch, m, d);
   std::int64_t j = 0;
   for (; j + kDotCols <= n; j += kDotCols) dots_group<kDotCols, T>(m, j, d, a, b, c, step);

@@ -51,6 +51,32 @@ HWY_INLINE hn::Vec<D> widened(D i16, const T* HWY_RESTRICT p) {
   return hn::And(hn::ShiftLeft<7>(wide), without);
 }
 
+/// 8-bit elements are best read a pair a word: the odd ones are in place, and none of the
+/// conversions to a wider lane are needed, which cost more than shifts do.
+template <typename T>
+inline constexpr bool kInPairs = HWY_TARGET != HWY_SCALAR &&
+                                 (std::is_same_v<T, E4m3> || std::is_same_v<T, E5m2>);
+
+/// 2·lanes elements, as load_f32 has them: those of even and those of odd index.
+template <typename T>
+struct Pair {
+  VecF32 even, odd;
+  HWY_INLINE explicit Pair(const T* HWY_RESTRICT p) {
+    const hn::Rebind<std::int16_t, F32> i16;
+    const hn::Rebind<hwy::float16_t, F32> f16;
+    const auto words = hn::LoadU(i16, reinterpret_cast<const std::int16_t*>(p));
+    const auto f32_of_upper = [&](hn::Vec<decltype(i16)> w) HWY_ATTR {
+      // Of an e4m3 the exponent is one bit shorter.
+      if constexpr (std::is_same_v<T, E4m3>) w = hn::ShiftRight<1>(w);
+      constexpr std::uint16_t kBits = std::is_same_v<T, E4m3> ? 0xbf80 : 0xff00;
+      w = hn::And(w, hn::Set(i16, static_cast<std::int16_t>(kBits)));
+      return hn::PromoteTo(F32(), hn::BitCast(f16, w));
+    };
+    even = f32_of_upper(hn::ShiftLeft<8>(words));
+    odd = f32_of_upper(words);
+  }
+};
+
 /// A vector of f32, in units of kUnit<T>, from elements of type T.
 template <typename T>
 HWY_INLINE VecF32 load_f32(const T* HWY_RESTRICT p) {
