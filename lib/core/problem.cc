@@ -7,6 +7,7 @@
 
 #include "core/extents.h"
 #include "core/features.h"
+#include "core/work.h"
 
 namespace flashbench {
 namespace {
@@ -36,21 +37,21 @@ std::optional<Rejection> invalid_ragged(const Problem& p) {
 }
 
 std::optional<Rejection> too_large(const Shape& s) {
-  // Of a ragged batch as if all were as long as the longest: fewer than anybody has, still.
-  const double heads = static_cast<double>(s.b) * static_cast<double>(s.h);
-  const double q_len = static_cast<double>(s.q_len), kv_len = static_cast<double>(s.kv_len);
-  const double tensor = heads * std::max(q_len, kv_len) * static_cast<double>(s.widest_d());
+  const char* const fewer =
+      s.sequences == nullptr ? "--b, --h, --q_len, --kv_len or --d" : "--ragged, --h or --d";
+  const double rows = static_cast<double>(std::max(s.queries(), s.keys()));
+  const double tensor = static_cast<double>(s.h) * rows * static_cast<double>(s.widest_d());
   if (tensor > kMostElements)
     return Rejection{Rejection::Kind::kInvalid,
                      fmt::format("the tensors would have {:.3g} elements, more than any machine "
-                                 "addresses; use smaller --b, --h, --q_len, --kv_len or --d",
-                                 tensor)};
-  const double scores = heads * q_len * kv_len;
+                                 "addresses; use smaller {}",
+                                 tensor, fewer)};
+  const double scores = all_pairs(s);
   if (scores > kMostElements)
     return Rejection{Rejection::Kind::kInvalid,
                      fmt::format("there would be {:.3g} scores, more than any machine computes; "
-                                 "use smaller --b, --h, --q_len or --kv_len",
-                                 scores)};
+                                 "use smaller {}",
+                                 scores, fewer)};
   return std::nullopt;
 }
 
@@ -140,6 +141,7 @@ std::int64_t pages_of(const Problem& p, std::int64_t b) {
 }
 
 std::int64_t pages_in_pool(const Problem& p) {
+  if (p.own_pool_pages) return *p.own_pool_pages;
   std::int64_t pages = 0;
   for (std::int64_t b = 0; b < p.shape.b; ++b) pages += pages_of(p, b);
   return pages + pages / 8 + 1;

@@ -188,6 +188,7 @@ struct Problem {
   /// K and V lie in pages of so many rows of a pool, wherever there was room, as servers keep them;
   /// 0: one row behind the other.
   std::int64_t page_size = 0;
+  std::optional<std::int64_t> own_pool_pages = {};  ///< of a file's pool; absent: one is made
   Pass pass = Pass::kForward;
   Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
   std::optional<Dtype> own_kv_dtype = {};  ///< absent: as dtype. kv_dtype() is what counts
@@ -235,8 +236,8 @@ struct Problem {
   bool needs_bias_gradient() const { return bias_grad && bias != Bias::kNone && needs_gradients(); }
 };
 
-/// Pages that the keys of a batch element take, and those of a pool that is made for a problem: for
-/// all of them, and some that nobody uses.
+/// Pages that the keys of a batch element take, and those of the pool: a file's, or one that is
+/// made for all of them and has some that nobody uses.
 std::int64_t pages_of(const Problem& p, std::int64_t b);
 std::int64_t pages_in_pool(const Problem& p);
 

@@ -6,9 +6,8 @@
 
 namespace flashbench {
 
-/// Where the keys of one batch element lie, by their numbers: number i is row(i) of K and V. Today
-/// rows from `first` on, or the rows that a table names (the kept keys of a padding mask). A
-/// sequence within a ragged batch is another `first`; a page table would be a further case.
+/// Where the keys of one batch element lie, by their numbers: number i is row(i) of K and V. Rows
+/// from `first` on, or those that a table names: the kept keys of a padding mask, keys in pages.
 struct RowMap {
   std::int32_t first = 0;
   const std::int32_t* rows = nullptr;  ///< [count]; null: first, first + 1, ...

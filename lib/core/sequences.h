@@ -13,6 +13,8 @@ struct SequenceLengths {
   friend bool operator==(const SequenceLengths&, const SequenceLengths&) = default;
 };
 
+inline constexpr std::int64_t kMostSequences = 1 << 16;
+
 /// The sequences of a ragged batch (FlashAttention's "varlen"): each has lengths of its own, and
 /// the rows of one lie behind those of the one before it. One object for each list of lengths,
 /// which lives as long as the program, so that shapes can point to it and stay plain data.

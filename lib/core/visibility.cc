@@ -68,15 +68,12 @@ std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, con
   return all;
 }
 
-std::vector<Visibility> stored_visibilities(const Inputs& in, const Problem& p) {
-  std::vector<Visibility> all = visibilities(in.key_mask, p);
-  if (in.pages.empty()) return all;
+void look_up_pages(const Inputs& in, const Problem& p, std::vector<Visibility>& sees) {
+  if (in.pages.empty()) return;
   const std::span<const std::int32_t> table = in.pages.block_table;
-  const std::size_t most = table.size() / all.size();
-  for (std::size_t b = 0; b < all.size(); ++b)
-    all[b].kept().lie_in_pages(table.subspan(b * most, most), p.page_size,
-                               p.shape.h_kv * p.page_size);
-  return all;
+  const std::size_t most = table.size() / sees.size();
+  for (std::size_t b = 0; b < sees.size(); ++b)
+    sees[b].lie_in_pages(table.subspan(b * most, most), p.page_size, p.shape.h_kv * p.page_size);
 }
 
 }  // namespace flashbench

@@ -56,7 +56,11 @@ class Visibility {
   std::int64_t q_len() const { return visible_.q_len; }
   std::int64_t kv_len() const { return visible_.kv_len; }
   const KeptKeys& kept() const { return kept_; }
-  KeptKeys& kept() { return kept_; }
+  /// Kept keys lie in pages; see KeptKeys.
+  void lie_in_pages(std::span<const std::int32_t> table, std::int64_t page_size,
+                    std::int64_t page_rows) {
+    kept_.lie_in_pages(table, page_size, page_rows);
+  }
   KeyRange keys(std::int64_t q) const { return numbers(visible_.keys(index(q))); }
   /// All keys that queries [q, q + rows) see, and what lies between them.
   KeyRange keys(std::int64_t q, std::int64_t rows) const {
@@ -77,7 +81,7 @@ class Visibility {
 
 /// One Visibility per batch element of a [b, kv_len] padding mask (empty: nothing is padded).
 std::vector<Visibility> visibilities(std::span<const std::uint8_t> key_mask, const Problem& p);
-/// The same, and where the keys lie that are in pages.
-std::vector<Visibility> stored_visibilities(const Inputs& in, const Problem& p);
+/// Looks up where kept keys lie that are in pages. Nothing where they are not.
+void look_up_pages(const Inputs& in, const Problem& p, std::vector<Visibility>& sees);
 
 }  // namespace flashbench

@@ -31,6 +31,24 @@ std::int64_t choose_kv_block(const Shape& s, const TileOps& ops, int threads) {
                   round_up(s.kv_len, ops.cols));
 }
 
+std::vector<FlashBackward::KeyBlock> key_blocks_of(const Shape& s, std::int64_t kv_block) {
+  std::vector<FlashBackward::KeyBlock> all;
+  for (const std::int64_t b : elements_with_queries(s))
+    for (std::int64_t h = 0; h < s.h_kv; ++h)
+      for (std::int64_t block = 0; block < blocks(s.kv_len_of(b), kv_block); ++block)
+        all.push_back({b, h, block});
+  return all;
+}
+
+/// Where the blocks of queries of each sequence begin, as rows do; nothing of other batches.
+std::vector<std::int64_t> first_blocks(const Shape& s, std::int64_t q_block) {
+  if (s.sequences == nullptr) return {};
+  std::vector<std::int64_t> first = {0};
+  for (std::int64_t b = 0; b < s.b; ++b)
+    first.push_back(first.back() + blocks(s.q_len_of(b), q_block));
+  return first;
+}
+
 }  // namespace
 
 static_assert(std::max({kNarrowHead.queries, kWideHead.queries, kWidestHead.queries}) <=
@@ -42,10 +60,11 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const RowMaxi
 FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps& operations,
                              const RowMaxima& maxima)
     : AttentionPass(p, e, operations),
-      elements_(elements_with_queries(shape)),
       q_block_(std::min(blocks_of(shape).queries, round_up(shape.q_len, ops.rows))),
       kv_block_(choose_kv_block(shape, ops, threads)),
       q_blocks_(blocks(shape.q_len, q_block_)),
+      first_block_(first_blocks(shape, q_block_)),
+      key_blocks_(key_blocks_of(shape, kv_block_)),
       d_stride_(tile_stride(shape.d)),
       v_stride_(tile_stride(shape.d_v())),
       q_stride_(tile_stride(ops.words(shape.d))),
@@ -59,7 +78,7 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
       sink_gradient_(p),
       in_order_(e.deterministic),
       bias_gradient_(p, e, q_block_, kv_block_),
-      accumulator_(shape.b * shape.h * q_blocks_, e.deterministic),
+      accumulator_(query_block_dims().all_rows(), e.deterministic),
       dq_stride_(round_up(shape.d, ops.lanes)) {}
 
 FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
@@ -98,7 +117,7 @@ std::size_t FlashBackward::workspace_bytes() const {
   const std::int64_t queries = shape.lse_dims().count();
   return (2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
          sink_gradient_.bytes() + bias_gradient_.bytes() + positions_.bytes() +
-         SharedAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_) +
+         SharedAccumulator::bytes(query_block_dims().all_rows(), in_order_) +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
@@ -181,7 +200,7 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
       per_thread * floats(kv_block_ * v_stride_),
       per_thread * floats(kv_block_ * d_stride_),
       floats(queries * dq_stride_) * sizeof(float) +
-          SharedAccumulator::bytes(shape.b * shape.h * q_blocks_, in_order_),
+          SharedAccumulator::bytes(query_block_dims().all_rows(), in_order_),
       0};
 }
 
@@ -195,7 +214,6 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
     const std::int64_t keys = std::min(kv_block_, v.kept().count() - first);
     return keys > 0 ? query_blocks(v, first, keys) : QueryBlocks{0, 0};
   });
-  const std::int64_t kv_heads = static_cast<std::int64_t>(elements_.size()) * shape.h_kv;
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
@@ -206,15 +224,13 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
     // first: under a causal mask they are seen by the most queries, and short items at the end even
     // out what the threads have left.
 #pragma omp for schedule(monotonic : dynamic, 1)
-    for (std::int64_t i = 0; i < key_blocks() * kv_heads; ++i) {
-      const std::int64_t kv_head = i / key_blocks(), block = i % key_blocks();
-      const std::int64_t b = elements_[static_cast<std::size_t>(kv_head / shape.h_kv)];
+    for (std::size_t i = 0; i < key_blocks_.size(); ++i) {
+      const auto& [b, kv_head, block] = key_blocks_[i];
       const Visibility& v = sees[static_cast<std::size_t>(b)];
       const std::int64_t keys = std::min(kv_block_, v.kept().count() - block * kv_block_);
       if (keys > 0)
-        compute_key_block(
-            {&io, &v, b, kv_head % shape.h_kv, block, block * kv_block_, keys, profile, thread},
-            tiles);
+        compute_key_block({&io, &v, b, kv_head, block, block * kv_block_, keys, profile, thread},
+                          tiles);
     }
     sink_gradient_.store(io.out->dsinks);
     store_sums(io, profile, thread);
@@ -322,7 +338,7 @@ void FlashBackward::add_bias_gradient(const Item& item, const QueryTile& q, cons
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
 void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Tiles& t) {
   const std::int64_t d = shape.d, d_v = shape.d_v();
-  const std::int64_t block = (item.b * shape.h + q.h) * q_blocks_ + q.block;
+  const std::int64_t block = query_block_dims().index(item.b, q.h, q.block, 0);
   float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   {
     const PhaseTimer timer(item.profile, item.thread, kDv,

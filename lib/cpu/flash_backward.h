@@ -18,6 +18,11 @@ class FlashBackward final : public AttentionPass {
  public:
   static constexpr std::int64_t kMaxQBlock = 192;
 
+  /// What a work item is: a block of keys of a K/V head.
+  struct KeyBlock {
+    std::int64_t b, kv_head, block;
+  };
+
   /// `maxima`: what the forward kept. Its products are summed in the same order as here, so that P
   /// comes out the same.
   FlashBackward(const Problem& p, const Execution& e, const RowMaxima& maxima);
@@ -106,13 +111,17 @@ class FlashBackward final : public AttentionPass {
   }
   /// The blocks of queries that see some of the keys [first, first + keys).
   QueryBlocks query_blocks(const Visibility& v, std::int64_t first, std::int64_t keys) const;
-  std::int64_t key_blocks() const { return blocks(shape.kv_len, kv_block_); }
+  /// A block of queries of a head, and all of them by number.
+  Dims query_block_dims() const {
+    return {shape.b, shape.h, q_blocks_, 1, first_block_.empty() ? nullptr : first_block_.data()};
+  }
   std::int64_t query_row(std::int64_t b, std::int64_t h, std::int64_t q) const {
     return shape.lse_dims().index(b, h, q, 0);
   }
 
-  std::vector<std::int64_t> elements_;
   std::int64_t q_block_, kv_block_, q_blocks_;
+  std::vector<std::int64_t> first_block_;  ///< of each sequence of a ragged batch; see Dims
+  std::vector<KeyBlock> key_blocks_;       ///< in the order in which they are begun
   std::int64_t d_stride_, v_stride_, q_stride_, do_stride_, p_stride_;
   const TileOps& f32_ops_;  ///< for what is no product
   ScoreFactor score_;

@@ -9,13 +9,12 @@ namespace flashbench::cpu {
 /// padding mask hides keys, since no block will write there.
 void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibility>& sees,
                                  const Tiles& t, PhaseProfile* profile, int thread) {
-  const std::int64_t heads = shape.b * shape.h;
+  const Dims all_blocks = query_block_dims();
 #pragma omp for schedule(static) nowait
-  for (std::int64_t block = 0; block < heads * q_blocks_; ++block) {
-    const std::int64_t b = block / q_blocks_ / shape.h, h = block / q_blocks_ % shape.h;
-    const std::int64_t first = block % q_blocks_ * q_block_;
+  for (std::int64_t block = 0; block < all_blocks.all_rows(); ++block) {
+    const auto [b, h, q_block] = all_blocks.place(block);
+    const std::int64_t first = q_block * q_block_;
     const std::int64_t rows = std::min(q_block_, shape.q_len_of(b) - first);
-    if (rows <= 0) continue;
     const PhaseTimer timer(profile, thread, kRows,
                            convert(2 * rows * shape.d_v()) + touch(rows * (shape.d + 3)));
     const std::int64_t row = query_row(b, h, first);
@@ -32,7 +31,7 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
       delta_low_[row + r] = low;
     }
     std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
-    const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], block % q_blocks_);
+    const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], q_block);
     accumulator_.begin_with(block, seen.begin / kv_block_);
   }
 #pragma omp for schedule(static) nowait
@@ -72,12 +71,12 @@ void FlashBackward::store_dk_dv(const Item& item, const Tiles& t) const {
 
 /// dQ, and dbias where it is not f32.
 void FlashBackward::store_sums(const Operands& io, PhaseProfile* profile, int thread) const {
+  const Dims all_blocks = query_block_dims();
 #pragma omp for schedule(static)
-  for (std::int64_t i = 0; i < shape.b * shape.h * q_blocks_; ++i) {
-    const std::int64_t b = i / q_blocks_ / shape.h, h = i / q_blocks_ % shape.h;
-    const std::int64_t first = i % q_blocks_ * q_block_;
+  for (std::int64_t i = 0; i < all_blocks.all_rows(); ++i) {
+    const auto [b, h, q_block] = all_blocks.place(i);
+    const std::int64_t first = q_block * q_block_;
     const std::int64_t rows = std::min(q_block_, shape.q_len_of(b) - first);
-    if (rows <= 0) continue;
     const PhaseTimer timer(profile, thread, kStore, convert(rows * shape.d));
     for (std::int64_t q = first; q < first + rows; ++q)
       ops.row_store(dq_ + query_row(b, h, q) * dq_stride_, shape.d, static_cast<float>(scale),

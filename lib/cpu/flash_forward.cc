@@ -69,7 +69,6 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
                            RowMaxima* maxima, std::vector<std::int64_t> elements)
     : AttentionPass(p, e, operations),
       elements_(std::move(elements)),
-      most_keys_(most_keys(shape, elements_)),
       q_block_(choose_q_block(shape, ops, threads)),
       kv_block_(choose_kv_block(shape, ops)),
       row_group_(std::min(round_up(blocks_of(shape).row_group, ops.rows), q_block_)),
@@ -78,8 +77,6 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       s_stride_(tile_stride(kv_block_)),
       k_key_(ops.words(shape.d)),
       v_key_(round_up(shape.d_v(), ops.cols) / ops.per_word),
-      k_floats_(round_up(most_keys_, ops.cols) * k_key_),
-      v_floats_(round_up(most_keys_, ops.per_word) * v_key_),
       score_(p),
       positions_(p, ops),
       bias_(p, e, row_group_, kv_block_, BiasTile::Keys::kKept),
@@ -89,10 +86,15 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
 std::vector<HeadPipeline::Head> FlashForward::heads() const {
   std::vector<HeadPipeline::Head> all;
   for (const std::int64_t b : elements_)
-    all.insert(all.end(), static_cast<std::size_t>(shape.h_kv),
-               {blocks(shape.kv_len_of(b), kv_block_),
-                shape.group() * blocks(shape.q_len_of(b), q_block_)});
+    all.insert(
+        all.end(), static_cast<std::size_t>(shape.h_kv),
+        {blocks(shape.kv_len_of(b), kv_block_), shape.group() * blocks(shape.q_len_of(b), q_block_),
+         k_floats(b) + floats(round_up(shape.kv_len_of(b), ops.per_word) * v_key_)});
   return all;
+}
+
+std::size_t FlashForward::k_floats(std::int64_t b) const {
+  return floats(round_up(shape.kv_len_of(b), ops.cols) * k_key_);
 }
 
 FlashForward::Tiles FlashForward::carve(Carver& carver) const {
@@ -110,14 +112,12 @@ FlashForward::Tiles FlashForward::carve(Carver& carver) const {
 std::size_t FlashForward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
-  return static_cast<std::size_t>(pipeline_.slots()) * (floats(k_floats_) + floats(v_floats_)) *
-             sizeof(float) +
-         positions_.bytes() + static_cast<std::size_t>(threads) * sizes.bytes();
+  return pipeline_.floats() * sizeof(float) + positions_.bytes() +
+         static_cast<std::size_t>(threads) * sizes.bytes();
 }
 
 void FlashForward::allocate() {
-  packed_ = Buffer(static_cast<std::size_t>(pipeline_.slots()) *
-                   (floats(k_floats_) + floats(v_floats_)) * sizeof(float));
+  packed_ = Buffer(pipeline_.floats() * sizeof(float));
   positions_.allocate();
   Carver sizes;
   carve(sizes);
@@ -169,9 +169,7 @@ void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
     };
     const auto item = [&](std::int64_t kv_head, std::int64_t h, std::int64_t first_query) {
       const std::int64_t b = element_of(kv_head);
-      float* k_panels =
-          packed_.as<float>() + static_cast<std::size_t>(kv_head % pipeline_.slots()) *
-                                    (floats(k_floats_) + floats(v_floats_));
+      float* k_panels = packed_.as<float>() + pipeline_.first_float(kv_head);
       return Item{&io,
                   &sees[static_cast<std::size_t>(b)],
                   b,
@@ -179,7 +177,7 @@ void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
                   first_query,
                   std::min(q_block_, shape.q_len_of(b) - first_query),
                   k_panels,
-                  k_panels + floats(k_floats_),
+                  k_panels + k_floats(b),
                   profile,
                   thread,
                   score_.of_head(*io.in, b, kv_head % shape.h_kv)};

@@ -63,6 +63,7 @@ class FlashForward final : public AttentionPass {
   };
 
   std::vector<HeadPipeline::Head> heads() const;
+  std::size_t k_floats(std::int64_t b) const;  ///< of the panels of K of a head
   Tiles carve(Carver& carver) const;
   /// The first key of the block of keys in which a range begins.
   std::int64_t block_start(KeyRange keys) const { return keys.begin / kv_block_ * kv_block_; }
@@ -88,11 +89,9 @@ class FlashForward final : public AttentionPass {
   void finish(const Item& item, const Tiles& t) const;
 
   std::vector<std::int64_t> elements_;
-  std::int64_t most_keys_;  ///< that one of them has
   std::int64_t q_block_, kv_block_, row_group_;
   std::int64_t q_stride_, o_stride_, s_stride_;
-  std::int64_t k_key_, v_key_;        ///< words that a key takes in the panels of K, of V
-  std::int64_t k_floats_, v_floats_;  ///< of one head's panels
+  std::int64_t k_key_, v_key_;  ///< words that a key takes in the panels of K, of V
   ScoreFactor score_;
   KeyPositions positions_;
   BiasTile bias_;

@@ -20,26 +20,31 @@ namespace flashbench::cpu {
 /// a task costs one atomic addition, an item takes about a millisecond.
 class HeadPipeline {
  public:
-  /// How many tasks a head is.
+  /// How many tasks a head is, and how many floats its packed panels take.
   struct Head {
     std::int64_t chunks, items;
+    std::size_t floats;
   };
 
   HeadPipeline(std::vector<Head> heads, int threads) : heads_(std::move(heads)) {
     const std::vector<std::int64_t> ends = wave_ends(4 * threads);
-    pack_wave(0, ends.front());
+    const auto begin = [&](std::size_t wave) { return wave == 0 ? 0 : ends[wave - 1]; };
+    const auto end = [&](std::size_t wave) { return ends[std::min(wave, ends.size() - 1)]; };
+    place(ends);
+    pack_wave(0, end(0));
     for (std::size_t wave = 0; wave < ends.size(); ++wave) {
-      const std::int64_t first = wave == 0 ? 0 : ends[wave - 1], end = ends[wave];
-      const std::int64_t next_end = wave + 1 < ends.size() ? ends[wave + 1] : end;
-      attend_wave(first, end, Half::kFirst);
-      pack_wave(end, next_end);
-      attend_wave(first, end, Half::kSecond);
-      slots_ = std::max(slots_, next_end - first);
+      attend_wave(begin(wave), end(wave), Half::kFirst);
+      pack_wave(end(wave), end(wave + 1));
+      attend_wave(begin(wave), end(wave), Half::kSecond);
     }
   }
 
-  /// Heads that are packed at one time; head h lies in slot h % slots().
-  std::int64_t slots() const { return slots_; }
+  /// Of the panels of all heads that are packed at one time: two waves.
+  std::size_t floats() const { return region_floats_[0] + region_floats_[1]; }
+  /// Where those of a head begin.
+  std::size_t first_float(std::int64_t head) const {
+    return places_[static_cast<std::size_t>(head)].first_float;
+  }
 
   /// To be called before each parallel region that calls work().
   void start() {
@@ -63,7 +68,8 @@ class HeadPipeline {
       if (drawn >= tasks_.size()) return;
       const Task& task = tasks_[drawn];
       if (task.packs) {
-        if (const std::int64_t before = task.head - slots(); before >= 0)
+        const Place& place = places_[static_cast<std::size_t>(task.head)];
+        for (std::int64_t before = place.from; before < place.until; ++before)
           wait(attended_, before, head(before).items);
         pack(task.head, task.index);
         finish(packed_, task.head);
@@ -83,6 +89,28 @@ class HeadPipeline {
   };
 
   enum class Half { kFirst, kSecond };
+  /// Of a head's panels; heads [from, until), two waves before, lay there.
+  struct Place {
+    std::size_t first_float;
+    std::int64_t from, until;
+  };
+
+  /// Waves take turns in two regions, each as large as the largest that it holds.
+  void place(const std::vector<std::int64_t>& ends) {
+    for (std::size_t wave = 0; wave < ends.size(); ++wave) {
+      const std::int64_t from = wave < 3 ? 0 : ends[wave - 3],
+                         until = wave < 2 ? 0 : ends[wave - 2];
+      std::size_t used = 0;
+      for (std::int64_t h = wave == 0 ? 0 : ends[wave - 1]; h < ends[wave]; ++h) {
+        places_.push_back({used, from, until});
+        used += head(h).floats;
+      }
+      region_floats_[wave % 2] = std::max(region_floats_[wave % 2], used);
+    }
+    for (std::size_t wave = 1; wave < ends.size(); wave += 2)
+      for (std::int64_t h = ends[wave - 1]; h < ends[wave]; ++h)
+        places_[static_cast<std::size_t>(h)].first_float += region_floats_[0];
+  }
 
   const Head& head(std::int64_t h) const { return heads_[static_cast<std::size_t>(h)]; }
   /// The ends of waves of so many items at the least, but for the last one.
@@ -126,7 +154,8 @@ class HeadPipeline {
   }
 
   std::vector<Head> heads_;
-  std::int64_t slots_ = 0;
+  std::vector<Place> places_;  ///< of each head
+  std::size_t region_floats_[2] = {};
   std::vector<Task> tasks_;
   std::atomic<std::size_t> next_ = 0;
   std::unique_ptr<Count[]> packed_, attended_;

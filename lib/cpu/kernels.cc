@@ -80,7 +80,7 @@ class CpuPlan final : public Plan {
   CpuPlan(const Problem& p, const Execution& e, const Inputs& in, Drivers drivers)
       : problem_(p),
         threads_(e.threads),
-        sees_(stored_visibilities(in, p)),
+        sees_(visibilities(in.key_mask, p)),
         drivers_(std::move(drivers)) {
     if (drivers_.maxima) drivers_.maxima->allocate(p.shape);
     drivers_.each([](AttentionPass& d) { d.allocate(); });
@@ -88,10 +88,12 @@ class CpuPlan final : public Plan {
 
   void prepare(const Operands& io) override {
     if (problem_.pass != Pass::kBackward) return;
+    look_up_pages(*io.in, problem_, sees_);
     for (AttentionPass* d : drivers_.of(Pass::kForward)) d->run(io, sees_, nullptr);
   }
 
   void launch(const Operands& io) override {
+    look_up_pages(*io.in, problem_, sees_);
     for (AttentionPass* d : timed()) d->run(io, sees_, nullptr);
   }
 
@@ -112,6 +114,7 @@ class CpuPlan final : public Plan {
 
   std::vector<PhaseProfile> trace(const Operands& io, std::size_t events) override {
     std::vector<PhaseProfile> passes;
+    look_up_pages(*io.in, problem_, sees_);
     for (AttentionPass* d : timed()) {
       PhaseProfile& profile = passes.emplace_back(d->phases(), threads_, events);
       const std::vector<std::size_t> bytes = d->phase_bytes();

@@ -18,38 +18,38 @@ namespace flashbench::cpu {
 class KeyPositions {
  public:
   KeyPositions(const Problem& p, const TileOps& ops)
-      : shape_(p.shape), wanted_(p.alibi != Alibi::kNone), stride_(p.shape.kv_len + ops.cols) {}
+      : shape_(p.shape), wanted_(p.alibi != Alibi::kNone), beyond_(ops.cols) {}
 
   std::size_t bytes() const {
-    return wanted_ ? static_cast<std::size_t>(shape_.b * stride_) * sizeof(float) : 0;
+    return wanted_ ? static_cast<std::size_t>(first(shape_.b)) * sizeof(float) : 0;
   }
   void allocate() { positions_ = Buffer(bytes()); }
   /// Kept keys by their numbers.
   void load(const std::vector<Visibility>& sees) {
     for (std::int64_t b = 0; wanted_ && b < shape_.b; ++b) {
       const KeptKeys& kept = sees[static_cast<std::size_t>(b)].kept();
-      float* to = positions_.as<float>() + b * stride_;
-      std::fill_n(to, stride_, 0.0f);
+      float* to = positions_.as<float>() + first(b);
       for (std::int64_t i = 0; i < kept.count(); ++i)
         to[i] = static_cast<float>(kept.rows().row(i));
+      std::fill(to + kept.count(), positions_.as<float>() + first(b + 1), 0.0f);
     }
   }
   /// All keys, hidden ones too.
   void load_all() {
-    for (std::int64_t b = 0; wanted_ && b < shape_.b; ++b) {
-      float* to = positions_.as<float>() + b * stride_;
-      std::iota(to, to + stride_, 0.0f);
-    }
+    for (std::int64_t b = 0; wanted_ && b < shape_.b; ++b)
+      std::iota(positions_.as<float>() + first(b), positions_.as<float>() + first(b + 1), 0.0f);
   }
-  /// From key number `first` on; null where they are not wanted.
-  const float* of(std::int64_t b, std::int64_t first = 0) const {
-    return wanted_ ? positions_.as<float>() + b * stride_ + first : nullptr;
+  /// From key number `number` on; null where they are not wanted.
+  const float* of(std::int64_t b, std::int64_t number = 0) const {
+    return wanted_ ? positions_.as<float>() + first(b) + number : nullptr;
   }
 
  private:
+  std::int64_t first(std::int64_t b) const { return shape_.k_dims().rows_before(b) + b * beyond_; }
+
   Shape shape_;
   bool wanted_;
-  std::int64_t stride_;
+  std::int64_t beyond_;  ///< the last key of each batch element
   Buffer positions_;
 };
 

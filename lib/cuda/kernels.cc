@@ -76,6 +76,15 @@ class CudaKernel final : public Kernel {
     }
   }
 
+  bool all_grids_fit(const Problem& p) const {
+    if (p.shape.sequences == nullptr) return grid_fits(family_, p);
+    for (std::int64_t b = 0; b < p.shape.b; ++b)
+      if (p.shape.q_len_of(b) > 0 && p.shape.kv_len_of(b) > 0 &&
+          !grid_fits(family_, sequence(p, b)))
+        return false;
+    return true;
+  }
+
   DeviceNeed need(const Problem& p, const Device& on) const {
     if (p.shape.sequences == nullptr)
       return device_need(family_, p, on.product_scratch_bytes(), on.info());
@@ -96,7 +105,7 @@ class CudaKernel final : public Kernel {
     if (family_.type == AttentionType::kNormal)
       if (const auto why = on.products_absent())
         return Rejection{Kind::kAbsent, fmt::format("{} needs cuBLAS: {}", family_.name, *why)};
-    if (!grid_fits(family_, p))
+    if (!all_grids_fit(p))
       return Rejection{Kind::kUnsupported,
                        fmt::format("{}: more blocks than a CUDA grid holds", family_.name)};
     const std::size_t needed = need(p, on).total() + reserve_bytes(on.info());

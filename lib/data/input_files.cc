@@ -117,7 +117,8 @@ void locate_sequences(const std::shared_ptr<const TensorFile>& file, LocatedInpu
 
 /// Instead of K and V.
 bool holds_pages(const TensorFile& file, const InputFiles& f) {
-  return file.find(f.k_name) == nullptr && file.find(kKPagesName) != nullptr;
+  return f.k_name == InputFiles{}.k_name && file.find(f.k_name) == nullptr &&
+         file.find(kKPagesName) != nullptr;
 }
 
 void locate_pages(const std::shared_ptr<const TensorFile>& file, LocatedInputs& found) {

@@ -47,6 +47,12 @@ Dims packed_extents(const Located& at) {
   return {1, shape[1], shape[0], shape[2]};
 }
 
+Dims pool_extents(const Located& at) {
+  require_axes(at, 4, "[pages, rows of a page, h_kv, d]");
+  const std::vector<std::int64_t>& shape = at.tensor.shape;
+  return {shape[0], shape[2], shape[1], shape[3]};
+}
+
 Dims extents(const Located& at, Layout layout) {
   require_axes(at, 4, layout == Layout::kBhsd ? "[b, h, len, d]" : "[b, len, h, d]");
   const std::vector<std::int64_t>& shape = at.tensor.shape;
@@ -60,10 +66,11 @@ Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout) {
   const Dims want = ragged ? Dims{1, dims.h, dims.rows_before(dims.b), dims.d} : dims;
   if (have != want || dtype_of(from.tensor.element) != dtype)
     throw UsageError(
-        fmt::format("{} has {} and shape {} (--layout {}); needed is {} with [b, h, "
-                    "len, d] = [{}, {}, {}, {}]",
+        fmt::format("{} has {} and shape {}{}; needed is {} with {} = [{}, {}, {}, {}]",
                     from.label(), from.tensor.dtype_text, shape_text(from.tensor.shape),
-                    name(layout), name(dtype), want.b, want.h, want.rows, want.d));
+                    ragged ? "" : fmt::format(" (--layout {})", name(layout)), name(dtype),
+                    ragged ? "[1, h, len of all sequences, d]" : "[b, h, len, d]", want.b, want.h,
+                    want.rows, want.d));
   Tensor tensor(dtype, dims);
   read_tensor(*from.file, from.tensor, layout, tensor);
   return tensor;
@@ -78,10 +85,10 @@ std::vector<std::int64_t> load_ends(const Located& from) {
     throw UsageError(fmt::format("{} holds {}; lengths of sequences must be I32 or I64",
                                  from.label(), from.tensor.dtype_text));
   const std::vector<std::int64_t>& shape = from.tensor.shape;
-  if (shape.size() != 1 || shape[0] < 2)
-    throw UsageError(
-        fmt::format("{} has shape {}; it must be [sequences + 1]: 0, and where each ends",
-                    from.label(), shape_text(shape)));
+  if (shape.size() != 1 || shape[0] < 2 || shape[0] > kMostSequences + 1)
+    throw UsageError(fmt::format(
+        "{} has shape {}; it must be [sequences + 1] of 1 to {}: 0, and where each ends",
+        from.label(), shape_text(shape), kMostSequences));
   std::vector<std::byte> bytes(static_cast<std::size_t>(from.tensor.bytes));
   from.file->read(from.tensor, 0, bytes);
   std::vector<std::int64_t> ends;
@@ -89,10 +96,12 @@ std::vector<std::int64_t> load_ends(const Located& from) {
   for (std::size_t at = 0; at < bytes.size(); at += size) {
     std::int64_t end = 0;
     std::int32_t short_end = 0;
-    if (size == sizeof end)
+    if (size == sizeof end) {
       std::memcpy(&end, bytes.data() + at, size);
-    else
-      std::memcpy(&short_end, bytes.data() + at, size), end = short_end;
+    } else {
+      std::memcpy(&short_end, bytes.data() + at, size);
+      end = short_end;
+    }
     ends.push_back(end);
   }
   if (ends[0] != 0)

@@ -44,5 +44,7 @@ std::vector<float> load_descales(const Located& from, const Problem& p);
 /// none empty, and a dtype that attention reads. Of a ragged batch [row, h, d], with b = 1.
 Dims extents(const Located& at, Layout layout);
 Dims packed_extents(const Located& at);
+/// Of a pool, [page, h_kv, row, d].
+Dims pool_extents(const Located& at);
 
 }  // namespace flashbench::data

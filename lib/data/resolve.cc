@@ -53,6 +53,11 @@ class Claims {
         own_d_v_(p.shape.d_v()),
         d_v_(own_d_v_, "d_v", given) {}
 
+  /// How many sequences there are and how long no tensor decides any more.
+  void lengths_are_known(const std::string& by) {
+    for (Axis* axis : {&b_, &q_len_, &kv_len_}) axis->decided_by = by;
+  }
+
   /// Before all others.
   void sequences(const LocatedInputs& found) {
     for (const Axis* axis : {&b_, &q_len_, &kv_len_})
@@ -71,12 +76,18 @@ class Claims {
       for (std::size_t i = 0; i < keys.size(); ++i) lengths[i].keys = keys[i];
     }
     problem_.shape.set(Sequences::of(lengths));
+    lengths_are_known(found.first_query->label());
   }
 
   /// In the place of k and v.
   void pages(const LocatedInputs& found) {
     pool(*found.k_pages, d_);
     pool(*found.v_pages, d_v_);
+    const std::int64_t pages = found.k_pages->tensor.shape[0];
+    if (found.v_pages->tensor.shape[0] != pages)
+      throw UsageError(fmt::format("{} has {} pages, but {} has {}", found.k_pages->label(), pages,
+                                   found.v_pages->label(), found.v_pages->tensor.shape[0]));
+    problem_.own_pool_pages = pages;
     const std::vector<std::int64_t> keys = load_kv_lens(*found.kv_lens);
     const Shape& s = problem_.shape;
     if (s.sequences == nullptr) claim(b_, static_cast<std::int64_t>(keys.size()), *found.kv_lens);
@@ -203,7 +214,7 @@ class Claims {
   }
 
   void pool(const Located& at, Axis& width) {
-    const Dims dims = extents(at, Layout::kBshd);
+    const Dims dims = pool_extents(at);
     claim_kv_dtype(at);
     claim(page_size_, dims.rows, at);
     claim(h_kv_, dims.h, at);
@@ -303,6 +314,7 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
 
   const LocatedInputs found = locate(p, open);
   Claims claims(p, given);
+  if (p.shape.sequences != nullptr) claims.lengths_are_known("--ragged");
   if (found.first_query) claims.sequences(found);
   if (found.q) claims.q(*found.q);
   if (found.k_pages) claims.pages(found);
@@ -317,10 +329,13 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   if (found.v_scale) claims.descales(*found.v_scale);
   claims.finish();
 
-  if (const std::optional<Rejection> bad = invalid(p); bad && p.files.any())
-    throw UsageError(fmt::format("{}: {} (axes read as --layout {})",
-                                 escape(p.files.bundle.empty() ? p.files.q : p.files.bundle),
-                                 bad->reason, name(p.files.layout)));
+  const std::string& bundle = p.files.bundle.empty() ? p.files.q : p.files.bundle;
+  const std::string& file = bundle.empty() ? p.files.ragged : bundle;
+  if (const std::optional<Rejection> bad = invalid(p); bad && !file.empty())
+    throw UsageError(bundle.empty() || p.shape.sequences != nullptr
+                         ? fmt::format("{}: {}", escape(file), bad->reason)
+                         : fmt::format("{}: {} (axes read as --layout {})", escape(file),
+                                       bad->reason, name(p.files.layout)));
   return p;
 }
 

@@ -20,8 +20,8 @@ struct Member {
 
 /// Which plan each sequence that is computed has, in the order of their numbers.
 std::vector<Member> members_of(const Problem& p, SharedPlans shared) {
-  // A backward alone begins with what a forward left; pages lie elsewhere for each sequence.
-  const bool apart = shared == SharedPlans::kNo || p.pass == Pass::kBackward || p.paged();
+  // A backward alone begins with what a forward left.
+  const bool apart = shared == SharedPlans::kNo || p.pass == Pass::kBackward;
   std::vector<Member> members;
   std::map<std::pair<std::int64_t, std::int64_t>, std::size_t> plans;
   for (std::int64_t b = 0; b < p.shape.b; ++b) {

@@ -25,12 +25,6 @@ double pair_work(const Problem& p, double products) {
   return products * static_cast<double>(p.shape.d + p.shape.d_v()) / 2 + kExp + bias;
 }
 
-/// The share of `all` rows that a sample of the problem looks at.
-double sampled_share(double of_problem, std::int64_t heads, double rows) {
-  const double per_head = std::max(of_problem / static_cast<double>(heads), 2.0);
-  return std::min(per_head / rows, 1.0);
-}
-
 /// What pairs cost that nobody sees: they are passed over one by one.
 double hidden_work(const Problem& p) {
   constexpr double kOfAPair = 40;
@@ -49,26 +43,47 @@ VerifyLevel choose_level(VerifyMode mode, const Problem& p) {
   return work <= kOfACore * cores() ? VerifyLevel::kFull : VerifyLevel::kSample;
 }
 
+namespace {
+
+/// Work on pairs at level sample, of a problem or of one sequence of `whole`.
+double sampled_work(const Problem& p, const Shape& whole, int outputs) {
+  const Shape& s = p.shape;
+  const auto share = [](std::int64_t looked_at, std::int64_t all) {
+    return std::min(1.0, static_cast<double>(looked_at) / static_cast<double>(all));
+  };
+  const bool gradients = p.needs_gradients();
+  const double of_rows = share(sampled_rows(p, whole), s.q_len);
+  const double of_keys = share(sampled_keys(p, whole), s.kv_len);
+  const double rows = of_rows * pair_work(p, row_products(gradients));
+  const double columns = gradients ? outputs * of_keys * pair_work(p, kColumnProducts) : 0;
+  return expected_visible(p).pairs * (rows + columns) + of_rows * hidden_work(p);
+}
+
+double sampled_work(const Problem& p, int outputs) {
+  if (p.shape.sequences == nullptr) return sampled_work(p, p.shape, outputs);
+  double work = 0;
+  for (std::int64_t b = 0; b < p.shape.b; ++b)
+    if (p.shape.q_len_of(b) > 0 && p.shape.kv_len_of(b) > 0)
+      work += sampled_work(sequence(p, b), p.shape, outputs);
+  return work;
+}
+
+double full_work(const Problem& p) {
+  const bool gradients = p.needs_gradients();
+  const double columns = gradients ? pair_work(p, kColumnProducts) : 0;
+  return expected_visible(p).pairs * (pair_work(p, row_products(gradients)) + columns) +
+         hidden_work(p);
+}
+
+}  // namespace
+
 double verification_s(const Problem& p, VerifyLevel level, int outputs) {
   if (level == VerifyLevel::kNone) return 0;
-  const Shape& s = p.shape;
-  const bool gradients = p.needs_gradients();
-  double rows = pair_work(p, row_products(gradients));
-  double columns = gradients ? pair_work(p, kColumnProducts) : 0;
-  double hidden = hidden_work(p);
-  if (level == VerifyLevel::kSample) {
-    const auto b = static_cast<double>(s.b);
-    const double queries = static_cast<double>(s.queries()) / b;  // of a sequence, in the mean
-    const double share = std::min(1.0, static_cast<double>(sampled_rows(p)) / queries);
-    rows *= share;
-    columns *= outputs * sampled_share(32, s.b * s.h_kv, static_cast<double>(s.keys()) / b);
-    hidden *= share;
-  }
+  const double on_pairs = level == VerifyLevel::kSample ? sampled_work(p, outputs) : full_work(p);
   const OperandBytes bytes = operand_bytes(p);
   const double elements = static_cast<double>(bytes.inputs + outputs * bytes.outputs) /
                           static_cast<double>(size_bytes(p.dtype));
-  return (expected_visible(p).pairs * (rows + columns) + hidden + elements * kElement) /
-         (kOfACore * cores());
+  return (on_pairs + elements * kElement) / (kOfACore * cores());
 }
 
 }  // namespace flashbench::oracle

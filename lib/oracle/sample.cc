@@ -1,6 +1,7 @@
 #include "oracle/sample.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -50,8 +51,14 @@ std::vector<std::int64_t> pick(std::int64_t rows, std::int64_t count,
   return {picked.begin(), picked.end()};
 }
 
-std::int64_t per_head(std::int64_t of_problem, std::int64_t heads) {
-  return std::max<std::int64_t>(2, (of_problem + heads - 1) / heads);
+/// Of so many of a whole problem those of a head that has `rows` of the `all` rows of as many
+/// heads.
+std::int64_t per_head(std::int64_t of_problem, std::int64_t heads, std::int64_t rows,
+                      std::int64_t all) {
+  const double share = static_cast<double>(rows) / static_cast<double>(heads * all);
+  constexpr std::int64_t kLeast = 3;  // the ends, and one between them
+  return std::max<std::int64_t>(
+      kLeast, static_cast<std::int64_t>(std::ceil(static_cast<double>(of_problem) * share)));
 }
 
 /// Of those that count.
@@ -75,13 +82,17 @@ std::int64_t longest_key(const Definition& def, std::int64_t b, std::int64_t h) 
 
 }  // namespace
 
-std::int64_t sampled_rows(const Problem& p, std::int64_t batch) {
+std::int64_t sampled_rows(const Problem& p, const Shape& whole) {
   constexpr std::int64_t kRowsOfABias = 8;
-  const std::int64_t rows = per_head(kRowsPerProblem, batch * p.shape.h);
+  const std::int64_t rows = per_head(kRowsPerProblem, p.shape.h, p.shape.q_len, whole.queries());
   return p.needs_bias_gradient() ? std::max(rows, kRowsOfABias) : rows;
 }
 
-std::vector<HeadSample> sample_rows(const Problem& p, std::int64_t batch) {
+std::int64_t sampled_keys(const Problem& p, const Shape& whole) {
+  return 1 + per_head(kKeysPerProblem, p.shape.h_kv, p.shape.kv_len, whole.keys());
+}
+
+std::vector<HeadSample> sample_rows(const Problem& p, const Shape& whole) {
   const Shape& s = p.shape;
   std::vector<std::int64_t> also;
   const std::int64_t right = p.causal ? 0 : p.window_right.value_or(s.q_len);
@@ -99,18 +110,18 @@ std::vector<HeadSample> sample_rows(const Problem& p, std::int64_t batch) {
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h; ++h) {
       if (!p.needs_bias_gradient()) {
-        sample.push_back({b, h, pick(s.q_len, sampled_rows(p, batch), also, random)});
+        sample.push_back({b, h, pick(s.q_len, sampled_rows(p, whole), also, random)});
         continue;
       }
       const BiasSlice slice = BiasSlice::of(p.bias_dims(), b, h);
       std::vector<std::int64_t>& rows = of_bias[{slice.b, slice.h}];
-      if (rows.empty()) rows = pick(s.q_len, sampled_rows(p, batch), also, random);
+      if (rows.empty()) rows = pick(s.q_len, sampled_rows(p, whole), also, random);
       sample.push_back({b, h, rows});
     }
   return sample;
 }
 
-std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in, std::int64_t batch) {
+std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in, const Shape& whole) {
   const Shape& s = p.shape;
   std::vector<HeadSample> sample;
   for (std::int64_t b = 0; b < s.b; ++b)
@@ -123,8 +134,8 @@ std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in, std::int
   for (std::int64_t n = 0; n < heads; ++n) {
     HeadSample& head = sample[static_cast<std::size_t>(n)];
     Picker random(p.seed + 0x6b657973 + static_cast<std::uint64_t>(n));
-    head.rows = pick(count, 1 + per_head(kKeysPerProblem, batch * s.h_kv),
-                     {longest_key(def, head.b, head.h) - begin}, random);
+    head.rows =
+        pick(count, sampled_keys(p, whole), {longest_key(def, head.b, head.h) - begin}, random);
     for (std::int64_t& j : head.rows) j += begin;
   }
   return sample;

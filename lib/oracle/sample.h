@@ -14,22 +14,23 @@ struct HeadSample {
   std::vector<std::int64_t> rows;
 };
 
-/// Query rows for O, LSE and dQ: at least 2 of every head and about 64 of a problem, among them
+/// Query rows for O, LSE and dQ: at least 3 of every head and about 64 of a problem, among them
 /// the first and the last row, the first rows that see a key, rows next to likely tile boundaries
 /// and random ones. Decided by the problem and its seed alone. Heads that share a bias whose
-/// gradient is wanted have the same rows, 8 at least. `batch`: how many batch elements there are in
-/// all, where `p` is one sequence of them.
-std::vector<HeadSample> sample_rows(const Problem& p, std::int64_t batch);
-inline std::vector<HeadSample> sample_rows(const Problem& p) { return sample_rows(p, p.shape.b); }
-/// How many of each head.
-std::int64_t sampled_rows(const Problem& p, std::int64_t batch);
-inline std::int64_t sampled_rows(const Problem& p) { return sampled_rows(p, p.shape.b); }
+/// gradient is wanted have the same rows, 8 at least. `whole`: the batch, where `p` is one sequence
+/// of it: of rows it has a share by its length.
+std::vector<HeadSample> sample_rows(const Problem& p, const Shape& whole);
+inline std::vector<HeadSample> sample_rows(const Problem& p) { return sample_rows(p, p.shape); }
+/// How many of each head, of rows and of keys.
+std::int64_t sampled_rows(const Problem& p, const Shape& whole);
+std::int64_t sampled_keys(const Problem& p, const Shape& whole);
+inline std::int64_t sampled_rows(const Problem& p) { return sampled_rows(p, p.shape); }
 
 /// Keys for dK and dV, the same way per K/V head (about 32 of a problem), plus the key of the
 /// largest norm: where logits, and with them errors, are largest.
-std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in, std::int64_t batch);
+std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in, const Shape& whole);
 inline std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in) {
-  return sample_keys(p, in, p.shape.b);
+  return sample_keys(p, in, p.shape);
 }
 
 }  // namespace flashbench::oracle

@@ -17,8 +17,8 @@ namespace {
 /// The reference of a problem, or of one sequence of a ragged batch.
 class BatchReference {
  public:
-  /// `batch`: how many batch elements there are in all; the first here is number `first_b`.
-  BatchReference(const Problem& p, const Inputs& in, VerifyLevel level, std::int64_t batch,
+  /// `whole`: the batch of which p is one sequence, number `first_b`, or all.
+  BatchReference(const Problem& p, const Inputs& in, VerifyLevel level, const Shape& whole,
                  std::int64_t first_b)
       : problem_(p), first_b_(first_b), def_(problem_, in) {
     if (level == VerifyLevel::kFull) {
@@ -26,10 +26,10 @@ class BatchReference {
       columns_ = all_columns(def_, rows_);
     } else if (level == VerifyLevel::kSample) {
       const std::int64_t block = row_block(p.shape);
-      for (const HeadSample& head : sample_rows(p, batch)) add_sampled_rows(head, block);
+      for (const HeadSample& head : sample_rows(p, whole)) add_sampled_rows(head, block);
       heads_ = head_directions(def_);
       compute(def_, heads_, rows_);
-      keys_ = sample_keys(p, in, batch);
+      keys_ = sample_keys(p, in, whole);
     }
     dbias_ = expect_bias_gradient(def_, rows_);
     for (RowPart& part : rows_) part.results.ds = {};  // a matrix of scores
@@ -142,10 +142,10 @@ struct Reference::State {
 
   State(const Problem& p, const Inputs& in, VerifyLevel l) : problem(p), inputs(&in), level(l) {
     if (p.shape.sequences == nullptr)
-      parts.push_back(std::make_unique<BatchReference>(problem, in, level, p.shape.b, 0));
+      parts.push_back(std::make_unique<BatchReference>(problem, in, level, p.shape, 0));
     else
       add_sequences();
-    if (level != VerifyLevel::kFull) return;
+    if (level != VerifyLevel::kFull || in.sinks.empty() || in.d_o.empty()) return;
     std::vector<SinkRows> rows;
     for (const auto& part : parts) rows.push_back(part->sink_rows());
     dsinks = expect_sink_gradients(rows);
@@ -160,7 +160,7 @@ struct Reference::State {
       }
       of_sequences.push_back(std::make_unique<const Inputs>(batch_element(problem, *inputs, b)));
       parts.push_back(std::make_unique<BatchReference>(sequence(problem, b), *of_sequences.back(),
-                                                       level, s.b, b));
+                                                       level, s, b));
     }
   }
 

@@ -27,6 +27,12 @@ struct Series {
   std::vector<Point> points;
 };
 
+/// Of sequences of their own lengths there is no one length.
+bool has_own_lengths(const Workload& w) {
+  const auto ragged = w.others.find("ragged");
+  return ragged != w.others.end() && sweep::text_of(ragged->second) != "none";
+}
+
 /// Where both types have a number, in the order of the results.
 std::vector<Series> all_series(std::span<const Result> results) {
   std::set<std::string> normals;
@@ -35,7 +41,7 @@ std::vector<Series> all_series(std::span<const Result> results) {
   std::vector<Series> all;
   std::map<std::string, std::size_t> place;
   for (const Result& r : results) {
-    if (r.type != "flash" || !numbers_hold(r) || !r.timing) continue;
+    if (r.type != "flash" || !numbers_hold(r) || !r.timing || has_own_lengths(r.workload)) continue;
     if (!normals.contains(key_without_type(r))) continue;
     const auto [at, is_new] = place.emplace(series_key(r), all.size());
     if (is_new) all.push_back({&r, {}});
@@ -136,7 +142,7 @@ std::optional<Lengths> compare_lengths(std::span<const Result> results) {
 std::vector<MemoryLimit> memory_limits(std::span<const Result> results) {
   std::map<std::string, MemoryLimit> limits;
   for (const Result& r : results) {
-    if (r.refusal != Rejection::Kind::kMemory) continue;
+    if (r.refusal != Rejection::Kind::kMemory || has_own_lengths(r.workload)) continue;
     const Length length = length_of(r.workload);
     MemoryLimit& limit = limits[r.type + "|" + series_key(r)];
     if (limit.exceeds != 0 && limit.exceeds <= length.value) continue;

@@ -57,9 +57,7 @@ bool has_one_length(const Case& c) { return !is_ragged(c); }
 Axis parse_ragged_batches(const Asked& a) {
   Axis axis;
   for_each_word_or_file(a.setting, [&](const std::string& item) {
-    std::error_code ignored;
-    const bool is_file = std::filesystem::exists(item, ignored);
-    if (!is_file && item == name(Ragged::kNone)) {
+    if (item == name(Ragged::kNone)) {
       axis.push_back([](Case&) {});
       return;
     }
@@ -69,15 +67,16 @@ Axis parse_ragged_batches(const Asked& a) {
             fmt::format("{} says how many sequences there are and how long; leave {} "
                         "out",
                         a.setting.where, other->second.where));
-    const auto lengths = is_file ? std::nullopt : parse_ragged(item, a.setting.where);
-    if (lengths) {
+    if (const auto lengths = parse_ragged(item, a.setting.where)) {
       axis.push_back([of = Sequences::of(*lengths)](Case& c) {
         kRagged(c) = Ragged::kLengths;
         c.problem.shape.set(of);
       });
       return;
     }
-    if (!is_file && item.find_first_of("./") == std::string::npos)
+    std::error_code ignored;
+    const bool is_path = item.find_first_of("./") != std::string::npos;
+    if (!is_path && !std::filesystem::exists(item, ignored))
       throw UsageError(
           fmt::format("{} must be none, lengths such as 2q2k_32q1s1k (two sequences of 2048 "
                       "queries and keys, 32 of one query and 1024 keys) or a file, got {}",
@@ -100,9 +99,17 @@ std::string ragged_lengths(const Case& c) {
   }
   no_such_enumerator();
 }
-bool says_ragged(const Case& c) { return is_ragged(c) && !ragged_lengths(c).empty(); }
+/// A bundle's own lengths are used without being asked for.
+bool says_ragged(const Case& c) {
+  return is_ragged(c) ? !ragged_lengths(c).empty() : !c.problem.files.bundle.empty();
+}
+/// Of many different lengths how many there are: `input` says which.
 Value recorded_ragged(const Case& c) {
-  return kRagged(c) == Ragged::kFile ? std::string(name(Ragged::kFile)) : ragged_lengths(c);
+  constexpr std::size_t kMost = 100;
+  const Sequences* const sequences = c.problem.shape.sequences;
+  if (sequences == nullptr) return std::string(name(kRagged(c)));
+  std::string text = ragged_text(*sequences);
+  return text.size() <= kMost ? text : fmt::format("{} sequences", sequences->count());
 }
 constexpr Recorded recorded_lengths() {
   Recorded r;

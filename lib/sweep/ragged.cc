@@ -13,7 +13,6 @@ namespace flashbench::sweep {
 namespace {
 
 constexpr std::int64_t kMostRows = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t kMostSequences = 1 << 16;
 
 /// Reads "2k" off the front of a word; -1 where that is more than anybody has.
 std::optional<std::int64_t> take_size(std::string_view& word) {

@@ -5,7 +5,7 @@ from figures import GREY, Figure
 
 
 def lengths(time):
-    return f"{time['q_len']}x{time['kv_len']}"
+    return time.get("ragged") or f"{time['q_len']}x{time['kv_len']}"
 
 
 def dtypes(time):

@@ -92,7 +92,12 @@ class Pages(CliTest):
         refuse(["'kv_lens' holds 20 at [0] and 9 at [1]", "'cu_seqlens_q'"], kv_lens=integers(20, 9))
         refuse(["no tensor 'v_pages' beside 'k_pages'"], v_pages=None)
         refuse(["'v_pages' has shape", "page_size"], v_pages=("F32", [pages, 4, 2, 16], bytes(pages * 4 * 2 * 16 * 4)))
+        dtype, shape, data = inputs["v_pages"]
+        refuse([f"'k_pages' has {pages} pages", "'v_pages' has 2"],
+               v_pages=(dtype, [2, *shape[1:]], data[: 2 * len(data) // pages]))
+        refuse("no tensor 'k'", k_pages=None)
         write_safetensors(self.folder / "in.safetensors", inputs)
+        self.refuse("forward", "--input", "in.safetensors", "--k_name", "kk", says="no tensor 'kk'")
         self.refuse("forward", "--input", "in.safetensors", "--page_size", "4", says=["--page_size 4", "page_size is 8"])
 
 

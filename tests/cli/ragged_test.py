@@ -72,11 +72,53 @@ class Ragged(CliTest):
         by_file = [*files, "--ragged", "lengths.safetensors"]
         self.expect(0, "check", *by_file, "--type", "flash", "--json", "r.json")
         (of_flash, *_) = json.loads((self.folder / "r.json").read_text())["results"]
-        self.assertEqual(of_flash["workload"]["ragged"], "file")
+        self.assertEqual(of_flash["workload"]["ragged"], "2q20_3q1s70_q9s4")
         self.assertIn("; ragged=lengths.safetensors", of_flash["workload"]["input"])
         self.assertIn("--ragged lengths.safetensors", of_flash["command"])
         self.expect(0, "check", *files, "--ragged", "2q20_3q1s70_q9s4", "--type", "flash")
         self.expect(0, "forward", *HEADS, "--ragged", "lengths.safetensors")
+
+    def test_tensors_of_another_number_of_sequences_are_refused(self):
+        slopes = ("F32", [3, 4], struct.pack("<12f", *[0.1] * 12))
+        write_safetensors(self.folder / "slopes.safetensors", {"alibi_slopes": slopes})
+        self.refuse("forward", *HEADS, "--ragged", "2q64", "--alibi", "slopes.safetensors",
+                    says=["'alibi_slopes' has shape [3, 4], so b is 3", "--ragged has b 2"])
+        both = self.bundle(cu_seqlens_q=ends(0, 4, 9), cu_seqlens_k=ends(0, 4, 7), alibi_slopes=slopes)
+        self.refuse("forward", "--input", both, says=["so b is 3", "'cu_seqlens_q' has b 2"])
+        write_safetensors(self.folder / "lengths.safetensors", {"cu_seqlens_q": ends(0, 4, 9)})
+        for flags in (["--mask", "random"], ["--bias", "random"]):
+            for command in ("bench", "check", "forward"):
+                self.refuse(command, *HEADS, "--ragged", "lengths.safetensors", *flags,
+                            says=["lengths.safetensors", f"--ragged and {flags[0]}"])
+
+    def test_a_line_that_reproduces_says_that_a_bundle_is_not_ragged(self):
+        self.expect(0, "forward", *HEADS, "--q_len", "9", "--save_inputs", "in.safetensors")
+        inputs = read_safetensors(self.folder / "in.safetensors")
+        write_safetensors(self.folder / "in.safetensors", {**inputs, "cu_seqlens_q": ends(0, 4, 9)})
+        self.refuse("forward", "--input", "in.safetensors", says="it must have 3 axes")
+        self.expect(0, "check", "--input", "in.safetensors", "--ragged", "none", "--json", "r.json")
+        command = json.loads((self.folder / "r.json").read_text())["results"][0]["command"]
+        self.assertIn("--ragged none", command)
+
+    def test_a_middle_row_of_a_long_sequence_beside_many_short_ones_is_looked_at(self):
+        asked = ["--h", "2", "--d", "16", "--ragged", "q1k_33q1s64", "--causal"]
+        self.expect(0, "forward", *asked, "--save_inputs", "in.safetensors", "--output", "out.safetensors")
+        outputs = read_safetensors(self.folder / "out.safetensors")
+        dtype, shape, data = outputs["o"]
+        numbers = list(struct.unpack(f"<{len(data) // 4}f", data))
+        row = 2 * 16
+        numbers[row : 1023 * row] = [x / 2 for x in numbers[row : 1023 * row]]
+        outputs["o"] = (dtype, shape, struct.pack(f"<{len(numbers)}f", *numbers))
+        write_safetensors(self.folder / "out.safetensors", outputs)
+        for level in ("sample", "full"):
+            self.expect(1, "check", "--input", "in.safetensors", "--external", "out.safetensors", "--causal",
+                        "--verify", level)
+
+    def test_a_folder_of_a_words_name_does_not_hide_the_word(self):
+        (self.folder / "none").mkdir()
+        (self.folder / "q5").mkdir()
+        self.expect(0, "forward", *HEADS, "--ragged", "none", "--q_len", "8")
+        self.expect(0, "forward", *HEADS, "--ragged", "q5")
 
     def test_a_row_of_the_neighbour_is_wrong(self):
         asked = [*HEADS, "--ragged", "q20_q30"]

@@ -79,27 +79,46 @@ TEST_P(RaggedTest, BatchesAreRightAtEveryLevel) {
 // Another sequence's keys, queries and gradients, NaN as they may be, change no bit of one's own.
 TEST_P(RaggedTest, SequencesDoNotMeet) {
   const Problem p = ragged(kBatches[0], Dtype::kF32, GetParam());
+  const Inputs in = data::make_inputs(p);
+  const Execution e = {.isa = available_isas().back(), .threads = 2, .deterministic = true};
   for (const Kernel* kernel : kernels()) {
-    const Inputs in = data::make_inputs(p);
-    Inputs other = data::make_inputs(p);
-    const std::int64_t kept = 2;
-    for (Tensor* t : {&other.q, &other.k, &other.v, &other.d_o})
-      for (std::int64_t r = 0; r < t->dims().all_rows(); ++r)
-        if (t->dims().place(r).b != kept)
-          for (std::int64_t c = 0; c < t->dims().d; ++c) t->set(r * t->dims().d + c, NAN);
-    const Execution e = {.isa = available_isas().back(), .threads = 2, .deterministic = true};
-    Outputs a = run_collected(*kernel, p, e, in), b = run_collected(*kernel, p, e, other);
-    const Outputs of_a = batch_element(a, kept), of_b = batch_element(b, kept);
-    for (const auto& [x, y] : {std::pair(&of_a.o, &of_b.o),
-                               {&of_a.lse, &of_b.lse},
-                               {&of_a.dq, &of_b.dq},
-                               {&of_a.dk, &of_b.dk},
-                               {&of_a.dv, &of_b.dv}}) {
-      ASSERT_EQ(x->bytes(), y->bytes());
-      EXPECT_TRUE(x->bytes() == 0 || std::memcmp(x->data(), y->data(), x->bytes()) == 0)
-          << kernel->info().name;
+    Outputs a = run_collected(*kernel, p, e, in);
+    for (std::int64_t kept = 0; kept < p.shape.b; ++kept) {
+      Inputs other = data::make_inputs(p);
+      for (Tensor* t : {&other.q, &other.k, &other.v, &other.d_o})
+        for (std::int64_t r = 0; r < t->dims().all_rows(); ++r)
+          if (t->dims().place(r).b != kept)
+            for (std::int64_t c = 0; c < t->dims().d; ++c) t->set(r * t->dims().d + c, NAN);
+      Outputs b = run_collected(*kernel, p, e, other);
+      const Outputs of_a = batch_element(a, kept), of_b = batch_element(b, kept);
+      for (const auto& [x, y] : {std::pair(&of_a.o, &of_b.o),
+                                 {&of_a.lse, &of_b.lse},
+                                 {&of_a.dq, &of_b.dq},
+                                 {&of_a.dk, &of_b.dk},
+                                 {&of_a.dv, &of_b.dv}}) {
+        ASSERT_EQ(x->bytes(), y->bytes());
+        EXPECT_TRUE(x->bytes() == 0 || std::memcmp(x->data(), y->data(), x->bytes()) == 0)
+            << kernel->info().name << " " << kept;
+      }
     }
   }
+}
+
+// A hundred short sequences beside a long one take little more memory than it alone.
+TEST(RaggedMemory, IsThatOfTheLongestAndNotAsManyTimes) {
+  for (const Pass pass : {Pass::kForward, Pass::kBoth})
+    for (const int threads : {2, 64}) {
+      const Execution e = {.isa = available_isas().back(), .threads = threads};
+      std::vector<SequenceLengths> lengths = {{8192, 8192}};
+      const auto bytes = [&] {
+        Problem p = ragged(lengths, Dtype::kF32, pass);
+        p.alibi = Alibi::kStandard;
+        return static_cast<double>(kernels()[0]->workspace_bytes(p, e));
+      };
+      const double alone = bytes();
+      lengths.insert(lengths.end(), 100, {20, 20});
+      EXPECT_LT(bytes(), 1.6 * alone) << name(pass) << " " << threads;
+    }
 }
 
 INSTANTIATE_TEST_SUITE_P(Passes, RaggedTest,

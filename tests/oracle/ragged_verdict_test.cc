@@ -122,7 +122,7 @@ Outputs attention(const Problem& p, Inputs& in, Mixed mixed) {
   }
   if (mixed == Mixed::kRowsOfNeighbour)
     for (std::int64_t c = 0; c < p.shape.d; ++c)
-      out.o.set(out.o.dims().index(0, 1, 69, c), out.o.at(3, 1, 0, c));
+      out.o.set(out.o.dims().index(0, 1, 0, c), out.o.at(3, 1, 0, c));
   if (mixed == Mixed::kEmptyNotWritten) out.o.set(out.o.dims().index(4, 2, 8, 3), 1e-30f);
   return out;
 }
