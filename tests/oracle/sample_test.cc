@@ -33,7 +33,7 @@ TEST(Sample, HasTheEndsOfEachHeadOfEachBatchElement) {
     EXPECT_THAT((std::vector<std::int64_t>{0, 89}), IsSubsetOf(head.rows));
   }
   for (const HeadSample& head : sample_rows(problem({10, 20, 5, 100, 90, 4})))
-    EXPECT_THAT(head.rows, SizeIs(2));
+    EXPECT_THAT(head.rows, SizeIs(3));
 }
 
 TEST(Sample, LooksAtBothSidesOfTileBoundariesAllOverALongHead) {
