@@ -187,11 +187,13 @@ PhaseCost FlashDecode::product_in_place(const RowSource& source, const Item& ite
 
 /// Fetches the block that begins with kept key `first` while another one is computed with.
 Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const {
-  if (first >= item.last_key || !item.io->in->pages.empty()) return {};
+  if (first >= item.last_key) return {};
   const RowSource rows = source(tensor, item, first);
   const auto row_bytes = static_cast<std::int64_t>(size_bytes(rows.dtype)) * rows.row_stride;
-  const std::int64_t row = rows.position == nullptr ? 0 : rows.position[0];
-  return {static_cast<const std::byte*>(rows.base) + row * row_bytes, 4 * row_bytes};
+  const auto* const base = static_cast<const std::byte*>(rows.base);
+  if (rows.position == nullptr) return {base, 4 * row_bytes};
+  return {base + rows.position[0] * row_bytes,    4 * row_bytes, rows.position, base, row_bytes,
+          std::min(keys_, item.last_key - first), row_bytes};
 }
 
 /// Algorithm 1 for the rows of one group and the keys of one split.

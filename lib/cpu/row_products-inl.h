@@ -223,7 +223,7 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
 /// a step is better than all of them at once.
 inline Prefetch each_step(Prefetch prefetch, std::int64_t m, std::int64_t d) {
   const std::int64_t tiles = m / kDotRows + m % kDotRows;
-  return {prefetch.next, blocks(prefetch.step, tiles * blocks(d, vector_lanes()))};
+  return prefetch.in_steps(blocks(prefetch.step, tiles * blocks(d, vector_lanes())));
 }
 
 /// All rows of A with rows [j, j + kCols) of B, which stay in L1 meanwhile.
@@ -303,7 +303,7 @@ HWY_INLINE void dots_of_row(std::int64_t n, std::int64_t d, const float* HWY_RES
                             const RowSource& b, float* HWY_RESTRICT c, Prefetch prefetch) {
   HWY_ALIGN float ordered[kMaxHeadDim];
   order_row<T>(d, a, ordered);
-  Prefetch step{prefetch.next, blocks(prefetch.step, blocks(d, 2 * vector_lanes()))};
+  Prefetch step = prefetch.in_steps(blocks(prefetch.step, blocks(d, 2 * vector_lanes())));
   std::int64_t j = 0;
   for (; j + kDotGroups * kDotCols <= n; j += kDotGroups * kDotCols)
     row_dots_group<kDotGroups, kDotCols, T>(d, ordered, b, j, c, step);
@@ -343,7 +343,7 @@ HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, Matr
   const auto strips = [&](int vecs) { return vectors / vecs + vectors % vecs; };
   const std::int64_t steps =
       m / kAddRows * strips(kAddVecs) + m % kAddRows * strips(kAddVecsOfOneRow);
-  Prefetch step{prefetch.next, blocks(prefetch.step, kDotCols * steps)};
+  Prefetch step = prefetch.in_steps(blocks(prefetch.step, kDotCols * steps));
   std::int64_t i = 0;
   for (; i + kAddRows <= m; i += kAddRows)
     add_rows_strips<kAddRows, kAddVecs, T>(n, d, a.data + i * a.row, a.row, b, c.data + i * c.row,
