@@ -102,27 +102,26 @@ HWY_INLINE VecF32 tanh_of_half(VecF32 x) {
   return hn::IfThenElse(hn::Lt(size, hn::Set(f32, kPolynomialBelow)), near, hn::CopySign(far, x));
 }
 
-/// Products under a soft cap: tanh(cap·product / 2), and the derivative by cap·product / 2.
+/// Products under a soft cap: tanh(cap·product / 2).
 HWY_INLINE VecF32 capped(VecF32 product, VecF32 cap) { return tanh_of_half(hn::Mul(product, cap)); }
-HWY_INLINE VecF32 slope_of(VecF32 capped) {
-  return hn::NegMulAdd(capped, capped, hn::Set(F32(), 1.0f));
-}
-
-inline void row_cap(float* s, std::int64_t n, float cap, float* slope) {
+inline void row_cap(float* s, std::int64_t n, float cap) {
   const F32 f32;
   const std::int64_t lanes = vector_lanes();
   const auto factor = hn::Set(f32, cap);
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const auto t = capped(hn::LoadU(f32, s + i), factor);
-    hn::StoreU(t, f32, s + i);
-    if (slope != nullptr) hn::StoreU(slope_of(t), f32, slope + i);
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    const auto x = capped(hn::LoadU(f32, s + i), factor);
+    const auto y = capped(hn::LoadU(f32, s + i + lanes), factor);
+    hn::StoreU(x, f32, s + i);
+    hn::StoreU(y, f32, s + i + lanes);
   }
-  for (; i < n; ++i) {
-    const auto t = capped(hn::Set(f32, s[i]), factor);
-    s[i] = hn::GetLane(t);
-    if (slope != nullptr) slope[i] = hn::GetLane(slope_of(t));
-  }
+  for (; i + lanes <= n; i += lanes) hn::StoreU(capped(hn::LoadU(f32, s + i), factor), f32, s + i);
+  for (; i < n; ++i) s[i] = hn::GetLane(capped(hn::Set(f32, s[i]), factor));
+}
+
+/// The slope of a cap, from what it made of the products.
+inline void row_slope(const float* HWY_RESTRICT s, std::int64_t n, float* HWY_RESTRICT slope) {
+  for (std::int64_t i = 0; i < n; ++i) slope[i] = 1.0f - s[i] * s[i];
 }
 
 /// Products, or what a cap made of them, with ALiBi.
@@ -154,11 +153,17 @@ inline void row_bias(float* s, std::int64_t n, float scale, const float* bias) {
     s[i] = hn::GetLane(hn::MulAdd(factor, hn::Set(f32, s[i]), hn::Set(f32, bias[i])));
 }
 
-inline void row_score(float* s, std::int64_t n, const ScoreRow& row, float* slope) {
+/// Products, or what a cap made of them, with what is added to each: ALiBi, bias.
+inline void row_addends(float* s, std::int64_t n, const ScoreRow& row) {
   const bool alibi = row.key_positions != nullptr;
-  if (row.cap > 0) row_cap(s, n, row.cap, slope);
   if (alibi) row_alibi(s, n, row);
   if (row.bias.data != nullptr) row_bias(s, n, alibi ? 1.0f : row.scale, row.bias.data);
+}
+
+inline void row_score(float* s, std::int64_t n, const ScoreRow& row, float* slope) {
+  if (row.cap > 0) row_cap(s, n, row.cap);
+  if (row.cap > 0 && slope != nullptr) row_slope(s, n, slope);
+  row_addends(s, n, row);
 }
 
 inline float row_max(const float* s, std::int64_t n) {

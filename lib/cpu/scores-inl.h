@@ -29,13 +29,17 @@ enum class Hidden { kNothing, kAfter, kBeforeAndAfter };
 
 /// Products become scores as `rows` says, in place: x[m][n] of rows from i, columns from j on, n a
 /// multiple of the vector; slopes of a cap are stored where that is asked for. Not inlined: it
-/// would be unrolled into every register tile.
+/// would be unrolled into every register tile. The cap, the same for all rows, goes through the
+/// tile as one row: its constants are loaded once.
 inline HWY_NOINLINE void change_products(float* x, std::int64_t m, std::int64_t n,
                                          const SoftmaxRows& rows, std::int64_t i, std::int64_t j) {
-  for (std::int64_t r = 0; r < m; ++r)
-    row_score(
-        x + r * n, n, rows.score.at(i + r, j),
-        rows.slope.data == nullptr ? nullptr : rows.slope.data + (i + r) * rows.slope.row + j);
+  const float cap = rows.score.at(i, j).cap;
+  if (cap > 0) row_cap(x, m * n, cap);
+  for (std::int64_t r = 0; r < m; ++r) {
+    if (cap > 0 && rows.slope.data != nullptr)
+      row_slope(x + r * n, n, rows.slope.data + (i + r) * rows.slope.row + j);
+    row_addends(x + r * n, n, rows.score.at(i + r, j));
+  }
 }
 
 /// A vector of words of an operand that is summed over rows, all 0.
