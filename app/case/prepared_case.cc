@@ -29,6 +29,7 @@ Inputs copy_of(const Inputs& from) {
   to.bias = copy_of(from.bias);
   to.k_scale = from.k_scale;
   to.v_scale = from.v_scale;
+  to.v_in_k = from.v_in_k;
   to.pages = {copy_of(from.pages.k), copy_of(from.pages.v), from.pages.block_table};
   return to;
 }

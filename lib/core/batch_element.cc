@@ -37,6 +37,7 @@ Inputs batch_element(const Problem& p, const Inputs& in, std::int64_t b) {
     const auto most = static_cast<std::int64_t>(in.pages.block_table.size()) / p.shape.b;
     one.pages = {whole(in.pages.k), whole(in.pages.v), row_of(in.pages.block_table, b, most)};
   }
+  one.v_in_k = in.v_in_k;
   one.k_scale = row_of(in.k_scale, b, p.shape.h_kv);
   one.v_scale = row_of(in.v_scale, b, p.shape.h_kv);
   return one;

@@ -23,6 +23,8 @@ enum class Feature {
   kRagged,    ///< sequences of their own lengths
   kValueDim,  ///< V and O are as wide as d_v, which is not d
   kKvDtype,   ///< K and V are of another dtype than Q and O
+  /// V is the first columns of K.
+  kValuesInKeys,
 };
 
 using Features = EnumSet<Feature>;
@@ -56,6 +58,8 @@ constexpr std::string_view flag(Feature f) {
       return "--d_v";
     case Feature::kKvDtype:
       return "--kv_dtype";
+    case Feature::kValuesInKeys:
+      return "--v_in_k";
   }
   no_such_enumerator();
 }
@@ -88,6 +92,8 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.shape.d_v() != p.shape.d;
     case Feature::kKvDtype:
       return p.kv_dtype() != p.dtype;
+    case Feature::kValuesInKeys:
+      return p.v_in_k;
   }
   no_such_enumerator();
 }

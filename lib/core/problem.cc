@@ -114,6 +114,21 @@ std::optional<Rejection> invalid_kv_dtype(const Problem& p) {
   return std::nullopt;
 }
 
+std::optional<Rejection> invalid_v_in_k(const Problem& p) {
+  constexpr auto kInvalid = Rejection::Kind::kInvalid;
+  if (!p.v_in_k) return std::nullopt;
+  if (p.shape.d_v() > p.shape.d)
+    return Rejection{kInvalid, fmt::format("with {} V is the first columns of K, which has {}; "
+                                           "--{} must be at most that, got {}",
+                                           flag(Feature::kValuesInKeys), p.shape.d, kValueDimName,
+                                           p.shape.d_v())};
+  if (p.needs_gradients())
+    return Rejection{kInvalid, fmt::format("{0} is for a forward pass alone, not for --pass {1}; "
+                                           "use forward, or leave {0} out",
+                                           flag(Feature::kValuesInKeys), name(p.pass))};
+  return std::nullopt;
+}
+
 std::optional<Rejection> invalid_pages(const Problem& p) {
   constexpr auto kInvalid = Rejection::Kind::kInvalid;
   constexpr std::int64_t kMost = 1 << 20;
@@ -188,6 +203,7 @@ std::optional<Rejection> invalid(const Problem& p) {
   if (const auto rejection = invalid_softcap(p)) return rejection;
   if (const auto rejection = invalid_alibi(p)) return rejection;
   if (const auto rejection = invalid_kv_dtype(p)) return rejection;
+  if (const auto rejection = invalid_v_in_k(p)) return rejection;
   if (const auto rejection = invalid_pages(p)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,

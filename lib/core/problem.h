@@ -192,6 +192,9 @@ struct Problem {
   Pass pass = Pass::kForward;
   Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
   std::optional<Dtype> own_kv_dtype = {};  ///< absent: as dtype. kv_dtype() is what counts
+  /// V is the first d_v columns of K, as in multi-head latent attention whose projections are
+  /// absorbed into Q and O (DeepSeek-V2, 2024, section 2.1): it has no memory of its own.
+  bool v_in_k = false;
   bool causal = false;
   /// A query sees so many keys before its own and after it; absent: all. Its own is aligned at the
   /// bottom right, that of query i is i + kv_len - q_len. A model's sliding window of W is causal

@@ -80,7 +80,7 @@ class Tensor {
 /// of page block_table[b, j / page_size]; what no key is may be anything.
 struct Pages {
   Tensor k;                               ///< [pages, h_kv, page_size, d]
-  Tensor v;                               ///< [pages, h_kv, page_size, d_v]
+  Tensor v;                               ///< [pages, h_kv, page_size, d_v]; empty: in K
   std::vector<std::int32_t> block_table;  ///< [b, most], most = block_table.size() / b
 
   bool empty() const { return k.empty(); }
@@ -102,6 +102,9 @@ struct Inputs {
   std::vector<float> k_scale, v_scale;
   /// Of a paged problem: the same K and V again, for kernels that read them there. Else empty.
   Pages pages;
+  /// V is the first columns of K: kernels read it there, from the pool where K lies in one. `v` is
+  /// a copy for those that judge; so is v_scale. pages.v is empty.
+  bool v_in_k = false;
 
   float k_descale(std::int64_t b, std::int64_t h_kv) const { return of_head(k_scale, k, b, h_kv); }
   float v_descale(std::int64_t b, std::int64_t h_kv) const { return of_head(v_scale, v, b, h_kv); }

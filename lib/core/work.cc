@@ -36,6 +36,9 @@ std::size_t descale_bytes(const Problem& p) {
   return p.has_descales() ? 2 * heads * sizeof(float) : 0;
 }
 
+/// Of a key and its value together.
+std::int64_t stored_columns(const Problem& p) { return p.shape.d + (p.v_in_k ? 0 : p.shape.d_v()); }
+
 /// The pool of K and V beside the tensors, and its table.
 std::size_t page_table_bytes(const Problem& p) {
   if (!p.paged()) return 0;
@@ -46,7 +49,7 @@ std::size_t page_table_bytes(const Problem& p) {
 std::size_t pool_bytes(const Problem& p) {
   if (!p.paged()) return 0;
   const auto rows = static_cast<std::size_t>(pages_in_pool(p) * p.page_size * p.shape.h_kv);
-  return rows * static_cast<std::size_t>(p.shape.d + p.shape.d_v()) * size_bytes(p.kv_dtype()) +
+  return rows * static_cast<std::size_t>(stored_columns(p)) * size_bytes(p.kv_dtype()) +
          page_table_bytes(p);
 }
 
@@ -96,7 +99,8 @@ Work count_work(const Problem& p, const VisibleCount& visible) {
   const double dense_pairs = all_pairs(s);
   const double dims = static_cast<double>(s.d + s.d_v());
   const double q_and_o = q_rows * dims * static_cast<double>(size_bytes(p.dtype));
-  const double k_and_v = visible.kv_rows * dims * static_cast<double>(size_bytes(p.kv_dtype()));
+  const double k_and_v = visible.kv_rows * static_cast<double>(stored_columns(p)) *
+                         static_cast<double>(size_bytes(p.kv_dtype()));
   const double lse_bytes = q_rows * 4.0, sinks = static_cast<double>(sink_bytes(p));
   const double slopes = static_cast<double>(slope_bytes(p));
   // Of a bias what visible pairs have; its gradient is written whole.
@@ -122,7 +126,7 @@ TensorBytes tensor_bytes(const Problem& p) {
     return static_cast<std::size_t>(dims.count()) * size_bytes(t);
   };
   return {bytes(s.q_dims(), p.dtype), bytes(s.k_dims(), p.kv_dtype()),
-          bytes(s.v_dims(), p.kv_dtype()), bytes(s.o_dims(), p.dtype),
+          p.v_in_k ? 0 : bytes(s.v_dims(), p.kv_dtype()), bytes(s.o_dims(), p.dtype),
           bytes(s.lse_dims(), Dtype::kF32)};
 }
 
@@ -130,7 +134,9 @@ OperandBytes operand_bytes(const Problem& p) {
   const TensorBytes t = tensor_bytes(p);
   const std::size_t mask =
       p.padding == PaddingMask::kNone ? 0 : static_cast<std::size_t>(p.shape.b * p.shape.kv_len);
-  OperandBytes all = {t.q + t.k + t.v + mask + sink_bytes(p) + slope_bytes(p) + bias_bytes(p) +
+  const std::size_t v = static_cast<std::size_t>(p.shape.v_dims().count()) *
+                        size_bytes(p.kv_dtype());  // also where it is a copy
+  OperandBytes all = {t.q + t.k + v + mask + sink_bytes(p) + slope_bytes(p) + bias_bytes(p) +
                           descale_bytes(p) + pool_bytes(p),
                       t.o + t.lse};
   if (p.needs_gradients()) {

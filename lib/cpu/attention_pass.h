@@ -247,9 +247,11 @@ inline RowSource rows_of(const Tensor& t, std::int64_t b, std::int64_t h, std::i
   return {static_cast<const std::byte*>(t.data()) + offset, t.dtype(), t.dims().d, position};
 }
 
-/// K and V where kernels read them: the tensors themselves, or the pool that their pages are in.
+/// K and V where kernels read them: the tensors themselves, or the pool that their pages are in. V
+/// may be the first columns of K: rows of the one are rows of the other.
 inline const Tensor& stored_keys(const Inputs& in) { return in.pages.empty() ? in.k : in.pages.k; }
 inline const Tensor& stored_values(const Inputs& in) {
+  if (in.v_in_k) return stored_keys(in);
   return in.pages.empty() ? in.v : in.pages.v;
 }
 

@@ -218,8 +218,9 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     {
       const PhaseTimer timer(item.profile, item.thread, kScores,
                              product_in_place(k, item, keys, shape.d) + touch(item.rows * keys));
+      // Values within keys are at hand already.
       ops.dots(item.rows, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
-               prefetch(stored_values(*io.in), item, first));
+               io.in->v_in_k ? Prefetch{} : prefetch(stored_values(*io.in), item, first));
     }
     softmax(item, t, part, seen, first, keys);
     const RowSource v =

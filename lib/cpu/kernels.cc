@@ -147,7 +147,7 @@ class CpuKernel final : public Kernel {
     return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
                          Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kBias,
                          Feature::kBiasGradient, Feature::kPages, Feature::kRagged,
-                         Feature::kValueDim, Feature::kKvDtype},
+                         Feature::kValueDim, Feature::kKvDtype, Feature::kValuesInKeys},
             .dtypes = dtypes_of(CpuElements{}),
             .max_d = kMaxHeadDim};
   }

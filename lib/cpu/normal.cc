@@ -107,7 +107,7 @@ void NormalPass::scores_product(const Tensor& left, const Tensor& right, float f
 
 void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float factor, Tensor& out,
                               const Timing& timing) {
-  const std::int64_t d = right.dims().d, group = shape.group();
+  const std::int64_t d = out.dims().d, group = shape.group();
   const std::int64_t chunks = blocks(shape.kv_len, kKeyStep);
   float* c = thread_tile(timing.thread);
   for (std::int64_t wave = 0; wave < waves_.count(); ++wave) {

@@ -60,11 +60,13 @@ std::shared_ptr<const TensorFile> OpenFiles::open(const std::string& path) {
 void check_combination(const Problem& p) {
   const InputFiles& f = p.files;
   const bool some = !f.q.empty() || !f.k.empty() || !f.v.empty();
+  if (p.v_in_k && !f.v.empty())
+    throw UsageError("with --v_in_k V is the first columns of K; leave --v out");
   if (some && !f.bundle.empty())
     throw UsageError("--input already holds q, k and v; leave --q, --k and --v out");
   if (some)
     for (const auto& [flag, path] : {std::pair("--q", &f.q), {"--k", &f.k}, {"--v", &f.v}})
-      if (path->empty())
+      if (path->empty() && !(p.v_in_k && path == &f.v))
         throw UsageError(fmt::format("--q, --k and --v go together; {} is missing", flag));
   if (p.padding == PaddingMask::kFile && f.mask.empty() && f.bundle.empty())
     throw UsageError("a mask from a file needs its name: --mask FILE");
@@ -121,11 +123,13 @@ bool holds_pages(const TensorFile& file, const InputFiles& f) {
          file.find(kKPagesName) != nullptr;
 }
 
-void locate_pages(const std::shared_ptr<const TensorFile>& file, LocatedInputs& found) {
+void locate_pages(const std::shared_ptr<const TensorFile>& file, bool v_in_k,
+                  LocatedInputs& found) {
   for (const auto& [to, name] : {std::pair(&found.k_pages, kKPagesName),
                                  {&found.v_pages, kVPagesName},
                                  {&found.block_table, kBlockTableName},
                                  {&found.kv_lens, kKvLensName}}) {
+    if (v_in_k && to == &found.v_pages) continue;
     const StoredTensor* tensor = file->find(name);
     if (tensor == nullptr)
       throw UsageError(fmt::format("{}: no tensor {} beside {}; it holds {}", escape(file->path()),
@@ -147,13 +151,13 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
   };
   if (f.any()) found.q = find(f.q, f.q_name, "q");
   if (bundle && holds_pages(*bundle, f)) {
-    locate_pages(bundle, found);
+    locate_pages(bundle, p.v_in_k, found);
   } else if (f.any()) {
     found.k = find(f.k, f.k_name, "k");
-    found.v = find(f.v, f.v_name, "v");
+    if (!p.v_in_k) found.v = find(f.v, f.v_name, "v");
   }
   found.k_scale = find_descales(found.k ? found.k : found.k_pages, kKScaleName);
-  found.v_scale = find_descales(found.v ? found.v : found.v_pages, kVScaleName);
+  if (!p.v_in_k) found.v_scale = find_descales(found.v ? found.v : found.v_pages, kVScaleName);
   if (p.d_o == GradSource::kFile) found.d_o = find(f.d_o, f.do_name, "do");
   if (p.padding == PaddingMask::kFile) found.mask = find(f.mask, f.mask_name, "mask");
   if (p.alibi == Alibi::kFile) found.alibi = find(f.alibi, f.alibi_name, "alibi");
@@ -210,8 +214,10 @@ std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
     if (path != &f.bundle && file->tensors().size() == 1) continue;
     Names used = used_names(f, *path, p.ragged == Ragged::kFile);
     if (p.has_descales()) used.insert({kKScaleName, kVScaleName});
+    if (p.v_in_k) used.erase(f.v_name), used.erase(kVScaleName);
     if (path == &f.bundle && holds_pages(*file, f))
       used.insert({kKPagesName, kVPagesName, kBlockTableName, kKvLensName});
+    if (p.v_in_k) used.erase(kVPagesName);
     add_unused(lines, *file, used);
   }
   return lines;

@@ -133,6 +133,18 @@ Tensor gather_key_side(const Problem& p, const Dims& dims, const Pages& pages, c
   return t;
 }
 
+/// V, where it is the first columns of K.
+Tensor first_columns(const Tensor& k, const Dims& dims) {
+  Tensor v(k.dtype(), dims);
+  const std::size_t size = size_bytes(k.dtype());
+  const auto from = static_cast<std::size_t>(k.dims().d) * size;
+  const auto to = static_cast<std::size_t>(dims.d) * size;
+  for (std::int64_t r = 0; r < dims.all_rows(); ++r)
+    std::memcpy(v.as<std::byte>() + static_cast<std::size_t>(r) * to,
+                k.as<std::byte>() + static_cast<std::size_t>(r) * from, to);
+  return v;
+}
+
 /// Of K or V; empty where these are no 8-bit numbers.
 std::vector<float> make_descales(const Problem& p, const std::optional<Located>& tensor,
                                  const std::optional<Located>& descales, TensorId id) {
@@ -217,6 +229,31 @@ Tensor make_bias(const Problem& p, const LocatedInputs& found,
   return bias;
 }
 
+/// K and V, wherever and however they are stored.
+void add_keys_and_values(const Problem& p, const LocatedInputs& found,
+                         const std::vector<Visibility>& visible, Inputs& in) {
+  const Dims k = p.shape.k_dims(), v = p.shape.v_dims();
+  in.v_in_k = p.v_in_k;
+  in.k_scale = make_descales(p, found.k ? found.k : found.k_pages, found.k_scale, TensorId::kK);
+  if (!p.v_in_k)
+    in.v_scale = make_descales(p, found.v ? found.v : found.v_pages, found.v_scale, TensorId::kV);
+  if (found.k_pages) {
+    in.pages = load_pages(p, found);
+    in.k = gather_key_side(p, k, in.pages, in.pages.k, *found.k_pages, visible);
+    if (!p.v_in_k) in.v = gather_key_side(p, v, in.pages, in.pages.v, *found.v_pages, visible);
+  } else {
+    in.k = found.k ? load_key_side(p, k, *found.k, visible)
+                   : random_tensor(p, p.kv_dtype(), k, TensorId::kK, in.k_scale);
+    if (!p.v_in_k)
+      in.v = found.v ? load_key_side(p, v, *found.v, visible)
+                     : random_tensor(p, p.kv_dtype(), v, TensorId::kV, in.v_scale);
+    if (p.paged()) in.pages = make_pages(p, in);
+  }
+  if (!p.v_in_k) return;
+  in.v = first_columns(in.k, v);
+  in.v_scale = in.k_scale;
+}
+
 }  // namespace
 
 Inputs make_inputs(const Problem& p) {
@@ -241,19 +278,7 @@ Inputs make_inputs(const Problem& p) {
   if (found.q || found.d_o || found.bias) visible = visibilities(in.key_mask, p);
   in.q = found.q ? load_query_side(p, s.q_dims(), *found.q, visible)
                  : random_tensor(p, p.dtype, s.q_dims(), TensorId::kQ);
-  in.k_scale = make_descales(p, found.k ? found.k : found.k_pages, found.k_scale, TensorId::kK);
-  in.v_scale = make_descales(p, found.v ? found.v : found.v_pages, found.v_scale, TensorId::kV);
-  if (found.k_pages) {
-    in.pages = load_pages(p, found);
-    in.k = gather_key_side(p, s.k_dims(), in.pages, in.pages.k, *found.k_pages, visible);
-    in.v = gather_key_side(p, s.v_dims(), in.pages, in.pages.v, *found.v_pages, visible);
-  } else {
-    in.k = found.k ? load_key_side(p, s.k_dims(), *found.k, visible)
-                   : random_tensor(p, p.kv_dtype(), s.k_dims(), TensorId::kK, in.k_scale);
-    in.v = found.v ? load_key_side(p, s.v_dims(), *found.v, visible)
-                   : random_tensor(p, p.kv_dtype(), s.v_dims(), TensorId::kV, in.v_scale);
-    if (p.paged()) in.pages = make_pages(p, in);
-  }
+  add_keys_and_values(p, found, visible, in);
   if (p.bias != Bias::kNone) in.bias = make_bias(p, found, visible);
   if (p.needs_gradients()) in.d_o = make_d_o(p, found, visible);
   return in;

@@ -78,6 +78,7 @@ TensorToWrite integers(const char* name, std::vector<std::int32_t> x,
 void add_pages(const Problem& p, const Inputs& in, std::vector<TensorToWrite>& tensors) {
   for (const auto& [name, pool] :
        {std::pair(kKPagesName, &in.pages.k), {kVPagesName, &in.pages.v}}) {
+    if (pool->empty()) continue;
     const Dims& dims = pool->dims();
     tensors.push_back(
         {name,
@@ -105,7 +106,7 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
   add("q", in.q);
   if (in.pages.empty()) {
     add("k", in.k);
-    add("v", in.v);
+    if (!p.v_in_k) add("v", in.v);
   } else {
     add_pages(p, in, tensors);
   }

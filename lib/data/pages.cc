@@ -114,7 +114,7 @@ Pages make_pages(const Problem& p, const Inputs& in) {
     for (std::int64_t n = 0; n < pages_of(p, b); ++n)
       pages.block_table[static_cast<std::size_t>(b * most + n)] = *next++;
   pages.k = pool_of(p, pages, in.k);
-  pages.v = pool_of(p, pages, in.v);
+  if (!p.v_in_k) pages.v = pool_of(p, pages, in.v);
   return pages;
 }
 
@@ -127,7 +127,7 @@ Pages load_pages(const Problem& p, const LocatedInputs& found) {
   pages.block_table = load_integers(table);
   check_table(p, table, pages.block_table, found.k_pages->tensor.shape[0]);
   pages.k = load_pool(p, *found.k_pages, p.shape.d);
-  pages.v = load_pool(p, *found.v_pages, p.shape.d_v());
+  if (!p.v_in_k) pages.v = load_pool(p, *found.v_pages, p.shape.d_v());
   return pages;
 }
 

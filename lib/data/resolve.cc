@@ -82,9 +82,9 @@ class Claims {
   /// In the place of k and v.
   void pages(const LocatedInputs& found) {
     pool(*found.k_pages, d_);
-    pool(*found.v_pages, d_v_);
+    if (found.v_pages) pool(*found.v_pages, d_v_);
     const std::int64_t pages = found.k_pages->tensor.shape[0];
-    if (found.v_pages->tensor.shape[0] != pages)
+    if (found.v_pages && found.v_pages->tensor.shape[0] != pages)
       throw UsageError(fmt::format("{} has {} pages, but {} has {}", found.k_pages->label(), pages,
                                    found.v_pages->label(), found.v_pages->tensor.shape[0]));
     problem_.own_pool_pages = pages;

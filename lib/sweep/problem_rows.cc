@@ -26,6 +26,7 @@ constexpr auto kRaggedFile = FB_MEMBER(problem.files.ragged);
 constexpr auto kPageSize = FB_MEMBER(problem.page_size);
 constexpr auto kPass = FB_MEMBER(problem.pass);
 constexpr auto kDtype = FB_MEMBER(problem.dtype);
+constexpr auto kVInK = FB_MEMBER(problem.v_in_k);
 constexpr auto kCausal = FB_MEMBER(problem.causal);
 constexpr auto kWindowLeft = FB_MEMBER(problem.window_left);
 constexpr auto kWindowRight = FB_MEMBER(problem.window_right);
@@ -250,6 +251,11 @@ constexpr Field kRows[] = {
      .recorded = noted(between(recorded_value_width(), 1), "null or absent: as d"),
      .shown = {.title = "head dimension of values", .phrase = "d_v = {}", .abbreviation = "dv",
                .column = kNoColumn, .axis = 7, .follows = "d"}},
+    {.name = "v_in_k",
+     .help = "V is the first --d_v columns of K, which are read once, forward only",
+     .rank = {3, 1, 0, 0}, .parse = parse_switch<kVInK>, .text = print<kVInK>,
+     .said = is_set<kVInK>, .needs = Feature::kValuesInKeys, .recorded = in_workload<kVInK>(),
+     .shown = {.phrase = "V in K"}},
     {.name = "pass", .value = "P", .help = "{}", .words = choices_of<Pass>, .rank = {0, 2, 0, 5, -2},
      .parse = parse_enumerators<kPass>, .text = print<kPass>, .said = always, .label = print<kPass>,
      .needs = Feature::kGradients,

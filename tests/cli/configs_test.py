@@ -12,7 +12,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.json"))
 CASES = {
     "bert_base": 2 * 2 * 2,  # types x points x lengths
     "bloom_7b1": 2 * 2 * 4,
-    "deepseek_v3": 2 * 3,
+    "deepseek_v3": 2 * (3 + 3),
     "flash_attention_2": 2 * 2 * 2 * 12,  # types x passes x causal x points
     "flash_attention_3": 2 * 2 * 18,
     "gemma2_9b": 2 * 4 * 4,
@@ -31,8 +31,8 @@ CASES = {
     "vllm_mixed_batch": 2 * 6,
     "whisper_large": 2 * 5,
 }
-HAVE_DECODE = {"bloom_7b1", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b", "mistral_7b",
-               "phi3", "qwen2_5_7b", "qwen3_8b", "t5_base", "whisper_large"}
+HAVE_DECODE = {"bloom_7b1", "deepseek_v3", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b",
+               "mistral_7b", "phi3", "qwen2_5_7b", "qwen3_8b", "t5_base", "whisper_large"}
 NO_MODELS = {"flash_attention_2", "flash_attention_3", "origin", "quick"}
 ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+)|h\S+ \S*q\S+ d\d+)")
 

@@ -84,6 +84,9 @@ Problem with(Feature f, Problem p) {
     case Feature::kKvDtype:
       p.own_kv_dtype = Dtype::kE4m3;
       break;
+    case Feature::kValuesInKeys:
+      p.v_in_k = true;
+      break;
   }
   return p;
 }
