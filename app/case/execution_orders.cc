@@ -29,7 +29,7 @@ std::vector<std::uint64_t> order_seeds(const std::vector<std::uint64_t>& given,
   if (!given.empty()) return given;
   const double flop = c.route->kernel->predicted_flop(c.request.problem, c.route->execution);
   if (flop > kRepeatedBelowFlop) return {1};
-  return {1, 2, 3};
+  return {1, 2};
 }
 
 std::string seeds_flag(const std::vector<std::uint64_t>& seeds) {

@@ -8,6 +8,7 @@
 
 #include "app/check/suite_rows.h"
 #include "app/command_line/request.h"
+#include "kernel/execution.h"
 #include "registry/registry.h"
 #include "report/grid.h"
 #include "sweep/expand.h"
@@ -109,16 +110,25 @@ void erase_idle(sweep::Settings& settings, const std::vector<AttentionType>& typ
   }
 }
 
+/// It is asked for, alone.
+bool is_emulated(const sweep::Settings& narrow) {
+  const auto device = narrow.find("device");
+  return device != narrow.end() &&
+         device->second.values == std::vector<std::string>{device_text(kEmulatedDevice)};
+}
+
 class Suite {
  public:
   Suite(const sweep::Settings& narrow, const Backends& backends)
-      : narrow_(narrow), backends_(backends) {}
+      : narrow_(narrow), backends_(backends), emulated_(is_emulated(narrow)) {}
 
   void add(std::span<const Row> rows, std::string_view defaults, std::string_view suffix = "") {
     for (const Row& row : rows) {
       const std::string name = fmt::format("{}{}", row.name, suffix);
       sweep::Settings settings =
-          settings_of(fmt::format("{} {}", defaults, row.settings), row.name);
+          settings_of(fmt::format("{} {} {}", defaults, row.settings,
+                                  emulated_ ? row.emulated : std::string_view{}),
+                      row.name);
       if (!narrow_row(settings, narrow_, backends_)) continue;
       erase_idle(settings, types_of(settings));
       for (sweep::Group& group : sweep::expand({settings, {}}, sweep::Defaults{})) {
@@ -137,6 +147,7 @@ class Suite {
  private:
   const sweep::Settings& narrow_;
   const Backends& backends_;
+  const bool emulated_;
   std::vector<NamedGroup> groups_;
 };
 

@@ -9,7 +9,11 @@ namespace flashbench::app::suite_rows {
 struct Row {
   std::string_view name;
   std::string_view settings;
+  std::string_view emulated = {};  ///< what takes the place of some where seconds are minutes
 };
+
+// Three tiles of queries and four of keys at the least, the last of either not full.
+inline constexpr std::string_view kFewerTiles = "h=2 q_len=290 kv_len=500";
 
 // Every shape is swept over masks and dtypes; each case runs forward and backward with a random dO;
 // what decodes without gradients is a kernel of its own.
@@ -77,7 +81,8 @@ inline constexpr Row kWindows[] = {
      "q_len=100 kv_len=37 d=32 window_left=5 causal=false,true"},
     {"window_beside_keys_that_nobody_sees",
      "q_len=37 kv_len=300 d=32 window_left=20 causal=true mask=none,random"},
-    {"window_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 window_left=300 causal=true"},
+    {"window_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 window_left=300 causal=true",
+     "h=2 q_len=290 kv_len=500 window_left=150"},
     {"window_and_decode",
      "h=4 q_len=1 kv_len=257 d=64 window_left=0,64 causal=false,true mask=none,random "
      "pass=forward,both"},
@@ -98,7 +103,8 @@ inline constexpr Row kSoftcaps[] = {
     {"softcap_and_window",
      "q_len=200 kv_len=260 d=64 softcap=2 causal=true window_left=63 mask=none,random"},
     {"softcap_and_rows_that_see_nothing", "q_len=100 kv_len=37 d=32 softcap=2 causal=true"},
-    {"softcap_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 softcap=3 causal=true"},
+    {"softcap_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 softcap=3 causal=true",
+     kFewerTiles},
     {"softcap_and_decode",
      "h=4 q_len=1 kv_len=257 d=64,33 softcap=2,50 mask=none,random pass=forward,both"},
 };
@@ -116,7 +122,7 @@ inline constexpr Row kSinks[] = {
     {"sinks_and_window",
      "h=4 q_len=200 kv_len=260 d=64 causal=true window_left=63 mask=none,random"},
     {"sinks_and_softcap", "q_len=90 kv_len=110 d=64 softcap=0.5,20 causal=true mask=none,random"},
-    {"sinks_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=true"},
+    {"sinks_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=true", kFewerTiles},
     {"sinks_and_decode",
      "h=4 q_len=1 kv_len=257 d=64,33 mask=none,random window_left=none,64 pass=forward,both"},
 };
@@ -124,7 +130,7 @@ inline constexpr Row kSinks[] = {
 inline constexpr Row kAlibis[] = {
     {"alibi", "q_len=90 kv_len=110 d=64,33 causal=false,true mask=none,random"},
     {"alibi_of_many_heads", "h=12 h_kv=4 q_len=60 kv_len=60 d=32 causal=true"},
-    {"alibi_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=false,true"},
+    {"alibi_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 causal=false,true", kFewerTiles},
     {"alibi_with_more_queries_than_keys", "q_len=300 kv_len=37 d=32 causal=false,true"},
     {"alibi_far_from_all_keys", "q_len=40 kv_len=1500 d=32 mask=random mask_keep=0.01"},
     {"alibi_of_real_tensors",
@@ -193,7 +199,7 @@ inline constexpr Row kValueDims[] = {
     {"value_dim_and_sinks", "q_len=90 kv_len=110 d=64 d_v=40 sinks=random causal=true"},
     {"value_dim_alibi_and_sinks",
      "q_len=90 kv_len=110 d=64 d_v=96 alibi=standard sinks=random causal=true"},
-    {"value_dim_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=96 d_v=64 causal=true"},
+    {"value_dim_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=96 d_v=64 causal=true", kFewerTiles},
 };
 // V is columns of K: wherever K lies, and as it is stored.
 inline constexpr Row kValuesInKeys[] = {
@@ -232,7 +238,8 @@ inline constexpr Row kRaggedBatches[] = {
     {"sequences_of_one_query_and_one_key", "ragged=40q1s1 d=8 pass=forward,both"},
     {"sequences_with_more_queries_than_keys",
      "ragged=q100s37_q37s100_q65s1 d=32 causal=true do=ones,random"},
-    {"sequences_over_many_tiles", "ragged=q700_q20_q300s1100 d=64 causal=true"},
+    {"sequences_over_many_tiles", "ragged=q700_q20_q300s1100 d=64 causal=true",
+     "ragged=q290_q20_q140s500"},
     {"sequences_of_many_heads",
      "h=12 h_kv=3 ragged=7q20_q90_9q3s60 d=32 causal=true threads=1,3,7"},
     {"sequences_in_a_fixed_order", "ragged=q200_q31s90_q150 d=64 deterministic=true causal=true"},
@@ -346,7 +353,8 @@ inline constexpr Row kKvDtypeLevels[] = {
 
 // One size that is no toy: many blocks of both kinds, on all threads.
 inline constexpr Row kSizes[] = {
-    {"real_size", "h=4 h_kv=2 q_len=1k kv_len=1k d=128 causal=true pass=both do=random"},
+    {"real_size", "h=4 h_kv=2 q_len=1k kv_len=1k d=128 causal=true pass=both do=random",
+     "q_len=400 kv_len=400"},
 };
 
 inline constexpr Row kPaperBlocks[] = {

@@ -52,7 +52,7 @@ FlagGroup execution(const FieldFlags& fields) {
   FlagGroup group{"How it is computed", fields.under(sweep::Heading::kExecution)};
   const Flag seeds = {
       "emulated_seeds", "LIST",
-      "orders in which the emulated device executes every case (default: 1,2,3 for small ones)",
+      "orders in which the emulated device executes every case (default: 1,2 for small ones)",
       kCheck};
   const auto device = std::find_if(group.flags.begin(), group.flags.end(),
                                    [](const Flag& f) { return f.name == "device"; });

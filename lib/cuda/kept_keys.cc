@@ -4,9 +4,9 @@
 
 namespace flashbench::cuda {
 
-bool keeps_all(const std::vector<Visibility>& sees, std::int64_t kv_len) {
+bool keeps_all(const std::vector<Visibility>& sees) {
   return std::all_of(sees.begin(), sees.end(),
-                     [&](const Visibility& v) { return v.kept().count() == kv_len; });
+                     [](const Visibility& v) { return v.kept().count() == v.kv_len(); });
 }
 
 std::vector<std::uint8_t> kept_bytes(const std::vector<Visibility>& sees, std::int64_t stride) {

@@ -53,7 +53,7 @@ class CudaKernel final : public Kernel {
     const auto flop = [this](const Problem& one) {
       return flop_executed(family_, one, visibilities({}, one));
     };
-    return p.shape.sequences != nullptr ? sum_over_sequences(p, flop) : flop(p);
+    return by_sequence(p) ? sum_over_sequences(p, flop) : flop(p);
   }
 
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
@@ -63,7 +63,7 @@ class CudaKernel final : public Kernel {
     const auto plan = [this, &on](const Problem& one, const Inputs& in_of_one) {
       return make_plan(on, family_, one, in_of_one);
     };
-    if (p.shape.sequences != nullptr) return plan_by_sequence(p, in, SharedPlans::kNo, plan);
+    if (by_sequence(p)) return plan_by_sequence(p, in, SharedPlans::kNo, plan);
     return plan(p, in);
   }
 
@@ -76,8 +76,13 @@ class CudaKernel final : public Kernel {
     }
   }
 
+  /// The products of normal attention know no lists.
+  bool by_sequence(const Problem& p) const {
+    return p.shape.sequences != nullptr && materialises(family_);
+  }
+
   bool all_grids_fit(const Problem& p) const {
-    if (p.shape.sequences == nullptr) return grid_fits(family_, p);
+    if (!by_sequence(p)) return grid_fits(family_, p);
     for (std::int64_t b = 0; b < p.shape.b; ++b)
       if (p.shape.q_len_of(b) > 0 && p.shape.kv_len_of(b) > 0 &&
           !grid_fits(family_, sequence(p, b)))
@@ -86,8 +91,7 @@ class CudaKernel final : public Kernel {
   }
 
   DeviceNeed need(const Problem& p, const Device& on) const {
-    if (p.shape.sequences == nullptr)
-      return device_need(family_, p, on.product_scratch_bytes(), on.info());
+    if (!by_sequence(p)) return device_need(family_, p, on.product_scratch_bytes(), on.info());
     DeviceNeed all;
     all.tensors = sum_over_plans(p, SharedPlans::kNo,
                                  [&](const Problem& one) { return need(one, on).tensors; });

@@ -5,6 +5,7 @@
 #include "cuda/device/device_tensor.h"
 #include "cuda/normal/normal_products.h"
 #include "cuda/score_operands.h"
+#include "cuda/sequence_lists.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -20,10 +21,10 @@ Extent extent_of(const Problem& p, const DeviceInfo& on) {
 }
 
 /// Pairs in the tiles that a launch visits for one head.
-double tile_pairs(const Launch& launch, const Visibility& sees, const Shape& s) {
-  const std::int64_t q_len = s.q_len;
+double tile_pairs(const Launch& launch, const Visibility& sees) {
+  const std::int64_t q_len = sees.q_len();
   if (launch.product != Product::kNone)
-    return static_cast<double>(q_len) * static_cast<double>(s.kv_len);
+    return static_cast<double>(q_len) * static_cast<double>(sees.kv_len());
   double pairs = 0;
   for (std::int64_t q = 0; q < q_len; q += launch.q_tile) {
     const KeyRange seen = sees.keys(q, std::min<std::int64_t>(launch.q_tile, q_len - q));
@@ -76,6 +77,10 @@ std::vector<Launch> timed_launches(const KernelFamily& f, Pass pass, const Exten
   return all;
 }
 
+std::vector<Launch> all_launches(const KernelFamily& f, const Problem& p, const Extent& e) {
+  return timed_launches(f, p.needs_gradients() ? Pass::kBoth : Pass::kForward, e);
+}
+
 DeviceNeed device_need(const KernelFamily& family, const Problem& p,
                        std::size_t product_scratch_bytes, const DeviceInfo& on) {
   const Shape& s = p.shape;
@@ -94,7 +99,8 @@ DeviceNeed device_need(const KernelFamily& family, const Problem& p,
   }
   need.workspace = static_cast<std::size_t>(s.b) * KeptKeys::bytes(padded(p), s.kv_len) +
                    packed_bytes(family, p) + family_workspace_bytes(family, p, on) +
-                   ScoreOperands::workspace_bytes(family, p);
+                   ScoreOperands::workspace_bytes(family, p) +
+                   SequenceLists::bytes(p.shape, all_launches(family, p, extent_of(p, on)));
   if (p.needs_gradients()) need.workspace += 3 * rows_bytes(p);  // maxima, sums, D
   return need;
 }
@@ -107,7 +113,7 @@ double flop_executed(const KernelFamily& family, const Problem& p,
     if (launch.pair_flop == 0) continue;
     for (const Visibility& v : sees)
       flop += static_cast<double>(launch.pair_flop * (p.shape.h / launch.heads_a_tile)) *
-              tile_pairs(launch, v, p.shape);
+              tile_pairs(launch, v);
   }
   return flop;
 }
@@ -116,6 +122,7 @@ bool grid_fits(const KernelFamily& family, const Problem& p) {
   if (materialises(family) && !gemms_fit(p.shape)) return false;
   // A grid that depends on the device is no larger than its number of multiprocessors.
   const std::vector<Launch> all = timed_launches(family, Pass::kBoth, extent_of(p, DeviceInfo{}));
+  if (p.shape.sequences != nullptr && !SequenceLists::fit(p.shape)) return false;
   return std::all_of(all.begin(), all.end(), [](const Launch& l) {
     return l.grid_x <= 0x7fffffff && l.grid_y <= 0xffff && l.grid_z <= 0xffff;
   });

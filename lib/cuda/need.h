@@ -48,5 +48,7 @@ std::size_t family_workspace_bytes(const KernelFamily& f, const Problem& p, cons
 
 Extent extent_of(const Problem& p, const std::vector<Visibility>& sees, const DeviceInfo& on);
 std::vector<Launch> timed_launches(const KernelFamily& f, Pass pass, const Extent& e);
+/// What a plan launches, timed or before: a backward alone follows a forward.
+std::vector<Launch> all_launches(const KernelFamily& f, const Problem& p, const Extent& e);
 
 }  // namespace flashbench::cuda

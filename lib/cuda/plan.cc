@@ -9,6 +9,7 @@
 #include "cuda/need.h"
 #include "cuda/normal/normal_products.h"
 #include "cuda/score_operands.h"
+#include "cuda/sequence_lists.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -21,10 +22,11 @@ class CudaPlan final : public Plan {
         problem_(p),
         mask_(visible_of(p)),
         sees_(visibilities(in.key_mask, p)),
-        keeps_all_(keeps_all(sees_, p.shape.kv_len)),
+        keeps_all_(keeps_all(sees_)),
         extent_(extent_of(p, sees_, device.info())),
         launches_(timed_launches(family, p.pass, extent_)),
-        score_operands_(device, family, p) {
+        score_operands_(device, family, p),
+        lists_(device, p, all_launches(family, p, extent_)) {
     allocate();
     describe();
   }
@@ -106,6 +108,8 @@ class CudaPlan final : public Plan {
 
  private:
   void run(const Launch& l) {
+    if (l.grid_x == 0) return;  // of sequences that have nothing to launch for
+    if (l.list != ListOf::kNone) return device_.launch(l, lists_.argument(argument_, l));
     if (l.box_keys > 0) return device_.launch(l, boxed(l));
     if (l.product == Product::kNone) return device_.launch(l, argument_);
     Gemm g = gemm_of(l.product, argument_);
@@ -237,6 +241,7 @@ class CudaPlan final : public Plan {
     a.element = element_of(problem_.dtype);
     a.scale = static_cast<float>(problem_.softmax_scale());
     score_operands_.describe(a);
+    if (s.sequences != nullptr) return describe_as_one_sequence(problem_, a);
     if (!materialises(family_) && !padded(problem_)) leave_out_unseen(mask_.keys(0, a.q_len));
   }
 
@@ -270,6 +275,7 @@ class CudaPlan final : public Plan {
   const Extent extent_;
   const std::vector<Launch> launches_;  // of the timed passes
   ScoreOperands score_operands_;
+  const SequenceLists lists_;
   DeviceTensor q_, k_, v_, o_, d_o_, dq_, dk_, dv_, packed_k_, packed_v_;
   DeviceBuffer lse_, row_max_, row_log2_sum_, delta_, kept_, kept_before_;
   DeviceBuffer scores_, score_gradients_, key_mask_, product_scratch_;

@@ -139,7 +139,7 @@ TEST_P(KernelTest, VariantsAreWithinTheirNoise) {
   }
 }
 
-// One launched behind the other; two have nothing to be launched for.
+// Of two sequences there is nothing to compute.
 TEST_P(KernelTest, SequencesOfTheirOwnLengthsAreWithinTheirNoise) {
   for (const Pass asked : {pass(), Pass::kForward})
     for (const bool variants : {false, true}) {

@@ -39,6 +39,7 @@ class MutatedDevice : public Device {
   }
 
   const std::vector<ptx::Finding>& findings() const { return findings_; }
+  int launches() const { return launches_; }
   /// What all launches so far executed.
   const ptx::Counters& counters() const { return counters_; }
 
@@ -75,6 +76,7 @@ class MutatedDevice : public Device {
         std::span(&argument, 1));
     findings_.insert(findings_.end(), result.findings.begin(), result.findings.end());
     counters_ += result.counters;
+    ++launches_;
   }
 
  private:
@@ -98,6 +100,7 @@ class MutatedDevice : public Device {
   std::map<std::string, ptx::Module> modules_;
   std::vector<ptx::Finding> findings_;
   ptx::Counters counters_;
+  int launches_ = 0;
 };
 
 }  // namespace flashbench::cuda

@@ -21,7 +21,8 @@ struct PlantedBug {
   int b = 1;
   int launches = 1;
   std::size_t shared_bytes = 0;  ///< that plans go by; 0: those of the emulated device
-  Features also = {};            ///< of soft cap, ALiBi, sinks and d_v: what the problem has, too
+  /// Of soft cap, ALiBi, sinks and d_v: what the problem has, too; ragged: instead of padding.
+  Features also = {};
 };
 
 inline constexpr int kAll = Mutation::kAll;
@@ -49,6 +50,9 @@ inline const char* const kBandEnd = "const std::int32_t end = above";
 inline const char* const kBandBegin = "const std::int32_t begin = below";
 inline const char* const kHidingKeys = "8 * n + c >= end) s[";
 
+inline const char* const kProblemSource = "mma_sm80/mma_sm80_problem.cuh";
+inline const char* const kEntryAt = R"(mul\.wide\.s32(\s+%rd\d+, %r\d+), 32;)";
+inline const char* const kNextEntryAt = "mad.wide.s32$1, 32, 32;";
 inline const char* const kDifference = R"(sub\.s32\s+(%r\d+), %r\d+, %r\d+;)";
 
 inline const PlantedBug kMmaBugs[] = {
@@ -321,6 +325,27 @@ inline const PlantedBug kMmaBugs[] = {
      .mutation = {kForwardGeneral, kRowsOfHeads, "wide.d = a.d_v",
                   R"(ld\.param\.u32(\s+%r\d+), .*)", "mov.u32$1, 64;", kAll},
      .also = {Feature::kValueDim}},
+    // ---- Ragged batches
+    {.name = "forward_takes_the_entry_of_the_next_tile",
+     .noticed_as = "wrong result",
+     .mutation = {"mma_sm80_forward_ragged_bf16_d64", kProblemSource, "held = x.tiles", kEntryAt,
+                  kNextEntryAt, kAll},
+     .also = {Feature::kRagged}},
+    {.name = "dq_takes_the_entry_of_the_next_tile",
+     .noticed_as = "wrong result",
+     .mutation = {"mma_sm80_dq_ragged_bf16_d64", kProblemSource, "held = x.tiles", kEntryAt,
+                  kNextEntryAt, kAll},
+     .also = {Feature::kRagged}},
+    {.name = "dkdv_takes_the_entry_of_the_next_tile",
+     .noticed_as = "wrong result",
+     .mutation = {"mma_sm80_dkdv_ragged_bf16_d64", kProblemSource, "held = x.tiles", kEntryAt,
+                  kNextEntryAt, kAll},
+     .also = {Feature::kRagged}},
+    {.name = "dq_reads_its_sequence_before_it_is_there",
+     .noticed_as = "race",
+     .mutation = {"mma_sm80_dq_ragged_bf16_d64", kProblemSource, "__syncthreads();",
+                  R"(bar\.sync\s+0;)", "", 0},
+     .also = {Feature::kRagged}},
     // ---- What nobody can notice
     {"dkdv_does_not_hide_queries_beyond_the_last",
      "nothing",

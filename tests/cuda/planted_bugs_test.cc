@@ -38,6 +38,11 @@ Problem problem_for(const KernelFamily& family, const PlantedBug& bug) {
   if (bug.also.has(Feature::kAlibi)) p.alibi = Alibi::kStandard;
   if (bug.also.has(Feature::kSinks)) p.sinks = Sinks::kRandom;
   if (bug.also.has(Feature::kValueDim)) p.shape.own_d_v = bug.d / 2 + 1;
+  if (bug.also.has(Feature::kRagged)) {
+    p.padding = PaddingMask::kNone;
+    p.ragged = Ragged::kLengths;
+    p.shape.set(Sequences::of({{bug.q_len, bug.kv_len}, {40, 70}, {100, 37}}));
+  }
   return p;
 }
 

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/enumerators.h"
 #include "core/features.h"
 #include "core/problem.h"
 #include "cuda/contract/arguments.h"
@@ -25,6 +26,11 @@ enum class Product {
   kKeyGradients,
   kValueGradients
 };
+
+/// What the list of a launch over a ragged batch has an entry for: each tile of the queries of a
+/// sequence, of its keys, or each sequence. kNone: there is no list, and the kernel takes
+/// Attention.
+enum class ListOf { kNone, kQueryTiles, kKeyTiles, kSequences };
 
 /// One kernel launch of a pass, or one product. Entry points are extern "C":
 /// <family>_<what>[_<element>]_d<padded d>, e.g. "simt_f32_forward_d64", "mma_sm80_dq_bf16_d128".
@@ -45,12 +51,14 @@ struct Launch {
   // Of a kernel that takes BoxedAttention: boxes of kBoxQueries queries and box_keys keys.
   int box_keys = 0;                ///< 0: it takes Attention
   std::int64_t heads_at_once = 0;  ///< how many heads' K and V the L2 cache is to hold
+  ListOf list = ListOf::kNone;     ///< kNone: it does not take RaggedAttention
 };
 
 /// The launch that adds up the gradients of sinks: a block a head. D must be known.
-inline Launch sink_gradient(std::string entry, std::int64_t heads) {
+inline Launch sink_gradient(std::string entry, std::int64_t heads, ListOf list = ListOf::kNone) {
   Launch launch;
   launch.entry = std::move(entry);
+  launch.list = list;
   launch.phase = "dsinks";
   launch.grid_x = heads;
   launch.threads = kSinkThreads;
@@ -95,5 +103,28 @@ struct KernelFamily {
 
 /// n / unit, rounded up: how many tiles of `unit` rows cover n.
 constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit; }
+
+/// How many entries the list of a launch has for sequence b. Sequences without queries have none,
+/// nor have those without keys in a list of key tiles: there is nothing to launch for.
+inline std::int64_t entries_of(const Shape& s, std::int64_t b, ListOf list,
+                               std::int64_t tile_rows) {
+  if (s.q_len_of(b) == 0) return 0;
+  switch (list) {
+    case ListOf::kNone:
+      return 0;
+    case ListOf::kQueryTiles:
+      return ceil_div(s.q_len_of(b), tile_rows);
+    case ListOf::kKeyTiles:
+      return ceil_div(s.kv_len_of(b), tile_rows);
+    case ListOf::kSequences:
+      return 1;
+  }
+  no_such_enumerator();
+}
+inline std::int64_t entries(const Shape& s, ListOf list, std::int64_t tile_rows) {
+  std::int64_t sum = 0;
+  for (std::int64_t b = 0; b < s.b; ++b) sum += entries_of(s, b, list, tile_rows);
+  return sum;
+}
 
 }  // namespace flashbench::cuda

@@ -12,9 +12,7 @@ std::size_t row_bytes(Dtype dtype, std::int64_t d) {
   return (packed + kRowAlignment - 1) / kRowAlignment * kRowAlignment;
 }
 
-std::size_t row_count(const Dims& dims) {
-  return static_cast<std::size_t>(dims.b * dims.h * dims.rows);
-}
+std::size_t row_count(const Dims& dims) { return static_cast<std::size_t>(dims.all_rows()); }
 
 }  // namespace
 
@@ -67,7 +65,9 @@ void DeviceTensor::zero() { device_->zero(buffer_.address(), buffer_.bytes()); }
 
 Rows DeviceTensor::rows() const {
   const std::int64_t stride = row_elements(dtype_, dims_.d);
-  return {buffer_.as<void>(), dims_.h * dims_.rows * stride, dims_.rows * stride, stride};
+  const bool is_ragged = dims_.first_row != nullptr;
+  const std::int64_t rows = is_ragged ? dims_.rows_before(dims_.b) : dims_.rows;
+  return {buffer_.as<void>(), dims_.h * rows * stride, rows * stride, stride};
 }
 
 }  // namespace flashbench::cuda

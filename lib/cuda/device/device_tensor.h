@@ -25,6 +25,7 @@ class DeviceTensor {
   void read(Tensor& to) const;
   void poison();
   void zero();
+  /// Of a ragged batch as of one batch element with the rows of all.
   Rows rows() const;
   const DeviceBuffer& buffer() const { return buffer_; }
 

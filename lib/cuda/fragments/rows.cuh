@@ -78,6 +78,7 @@ __device__ __forceinline__ std::int64_t row_offset(const Attention& a, int b, in
 struct KeyBlock {
   int b, h_kv, first_row;
 
+  __device__ KeyBlock(int b, int h_kv, int first_row) : b(b), h_kv(h_kv), first_row(first_row) {}
   __device__ KeyBlock(const Attention& a, int rows) {
     const int heads = a.b * a.h_kv;
     const int blocks = static_cast<int>(gridDim.x) / heads;

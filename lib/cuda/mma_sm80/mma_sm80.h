@@ -10,7 +10,7 @@ namespace flashbench::cuda::mma_sm80 {
 constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
   const int padded = padded_head_dim(static_cast<int>(d));
   std::size_t most = forward_shared_bytes(padded);
-  if (pass == Pass::kForward) return most;
+  if (pass == Pass::kForward) return most + kSequenceBytes;
   const auto at_least = [&](std::size_t bytes) { most = bytes > most ? bytes : most; };
   at_least(dq_shared_bytes(padded));
   if (joint_dkdv(padded)) {
@@ -19,7 +19,7 @@ constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
     at_least(dkdv_shared_bytes(padded, KvGradient::kKeys));
     at_least(dkdv_shared_bytes(padded, KvGradient::kValues));
   }
-  return most;
+  return most + kSequenceBytes;
 }
 
 /// D = rowsum(dO∘O), the first launch of the backward.

@@ -5,6 +5,7 @@
 #include "cuda/fragments/softmax.cuh"
 #include "cuda/fragments/tile.cuh"
 #include "cuda/mma_sm80/mma_sm80_layout.h"
+#include "cuda/mma_sm80/mma_sm80_problem.cuh"
 
 namespace flashbench::cuda::mma_sm80 {
 
@@ -95,15 +96,17 @@ __device__ __forceinline__ void end_ds_transposed(Fragments<kRowTiles, kQueries>
 /// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys, summed over the queries that see them and
 /// the query heads that share them. Sᵀ and dPᵀ are computed, so that P and dS are A operands where
 /// they lie, and nothing but inputs passes through shared memory.
-template <typename T, int kD, KvGradient kWhat, Variant kVariant>
-__device__ __forceinline__ void dkdv(const Attention& a) {
+template <typename T, int kD, KvGradient kWhat, Variant kVariant, typename Argument>
+__device__ __forceinline__ void dkdv(const Argument& x) {
   constexpr TileShape kTile = dkdv_tile(kD, kWhat);
   constexpr int kRowTiles = kTile.row_tiles, kQueries = kTile.columns, kThreads = kTile.threads();
   constexpr bool kWantK = kWhat != KvGradient::kValues, kWantV = kWhat != KvGradient::kKeys;
   extern __shared__ __align__(128) unsigned char shared[];
   const KvShared<kD, kWhat> at{shared_address(shared)};
 
-  const KeyBlock block(a, kTile.rows());
+  const auto& from = of_keys(x);
+  const Attention& a = problem(from);
+  const KeyBlock block = key_block(from, kTile.rows());
   const int keys = kept_count(a, block.b);
   if (block.first_row >= keys) return;
   const int last_key = block.first_row + warp_row<kRowTiles>() + 16 * kRowTiles - 1;

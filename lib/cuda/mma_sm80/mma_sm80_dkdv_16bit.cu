@@ -1,4 +1,4 @@
 #include "cuda/mma_sm80/mma_sm80_dkdv.cuh"
 #include "cuda/mma_sm80/mma_sm80_entries.cuh"
 
-FLASHBENCH_KVS(mma_sm80_dkdv, mma_sm80_dk, mma_sm80_dv, kPlain)
+FLASHBENCH_KVS(mma_sm80_dkdv, mma_sm80_dk, mma_sm80_dv, Attention, kPlain)

@@ -1,4 +1,4 @@
 #include "cuda/mma_sm80/mma_sm80_dkdv.cuh"
 #include "cuda/mma_sm80/mma_sm80_entries.cuh"
 
-FLASHBENCH_KVS(mma_sm80_dkdv_general, mma_sm80_dk_general, mma_sm80_dv_general, kGeneral)
+FLASHBENCH_KVS(mma_sm80_dkdv_general, mma_sm80_dk_general, mma_sm80_dv_general, Attention, kGeneral)

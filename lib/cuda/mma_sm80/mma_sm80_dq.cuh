@@ -4,6 +4,7 @@
 #include "cuda/fragments/softmax.cuh"
 #include "cuda/fragments/tile.cuh"
 #include "cuda/mma_sm80/mma_sm80_layout.h"
+#include "cuda/mma_sm80/mma_sm80_problem.cuh"
 
 /// FlashAttention-2, Algorithm 2, in three kernels without atomics, so that gradients are
 /// bitwise equal from run to run: D, then dQ by blocks of queries, then dK and dV by blocks of
@@ -51,8 +52,8 @@ __device__ __forceinline__ void store_dq(const Attention& a, const QueryBlock& b
 }
 
 /// dQ = scale·dS·K for one block of queries.
-template <typename T, int kD, Variant kVariant>
-__device__ __forceinline__ void dq(const Attention& a) {
+template <typename T, int kD, Variant kVariant, typename Argument>
+__device__ __forceinline__ void dq(const Argument& x) {
   constexpr TileShape kTile = dq_tile(kD);
   constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
   constexpr std::uint32_t kStage = static_cast<std::uint32_t>(tile_bytes(kD, kKeys));
@@ -61,7 +62,9 @@ __device__ __forceinline__ void dq(const Attention& a) {
   const std::uint32_t q_tile = shared_address(shared), do_tile = q_tile + kBlock;
   const std::uint32_t k_tiles = do_tile + kBlock, v_tiles = k_tiles + 2 * kStage;
 
-  const QueryBlock block(a, kTile.rows());
+  const auto& from = of_queries(x);
+  const Attention& a = problem(from);
+  const QueryBlock block = query_block(from, kTile.rows());
   const int h_kv = block.h / a.group;
   const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
   const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
@@ -71,8 +74,9 @@ __device__ __forceinline__ void dq(const Attention& a) {
 
   const auto load_keys = [&](int j) {
     const int b = rematerialized(block.b), h = rematerialized(h_kv);
-    load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
-    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(a, a.v, b, h),
+    const Attention& now = problem(from);
+    load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(now, now.k, b, h), j * kKeys);
+    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(now, now.v, b, h),
                                    j * kKeys);
   };
   if (first_tile < tiles) {
@@ -84,7 +88,7 @@ __device__ __forceinline__ void dq(const Attention& a) {
     commit_copies();
   }
   RowStatistics<kRowTiles> values;
-  values.load(a, block.b, block.h, block.first_row);
+  values.load(problem(from), block.b, block.h, block.first_row);
 
   Fragments<kRowTiles, kD> sum = {};
   for (int j = first_tile; j < tiles; ++j) {
@@ -99,15 +103,15 @@ __device__ __forceinline__ void dq(const Attention& a) {
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(p, q_tile, k_tiles + j % 2 * kStage);
     if constexpr (kVariant == Variant::kGeneral)
       change_scores<RowsAre::kQueries, kRowTiles, kKeys>(
-          p, ds, a, {block.b, block.h, block.first_row, j * kKeys});
+          p, ds, problem(from), {block.b, block.h, block.first_row, j * kKeys});
     exponentiate<kRowTiles, kKeys>(p, values);
     // After exp: the scale may be negative.
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
-      hide_keys<kRowTiles, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
+      hide_keys<kRowTiles, kKeys>(p, problem(from), block.b, block.first_row, j * kKeys, 0.0f);
     end_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, p, values, do_tile, v_tiles + j % 2 * kStage);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(sum, ds, k_tiles + j % 2 * kStage);
   }
-  store_dq<T, kD, kRowTiles>(a, block, sum, q_tile);
+  store_dq<T, kD, kRowTiles>(problem(from), block, sum, q_tile);
 }
 
 }  // namespace flashbench::cuda::mma_sm80

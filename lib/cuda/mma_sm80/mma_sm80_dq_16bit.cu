@@ -9,4 +9,4 @@ extern "C" __global__ void __launch_bounds__(mma_sm80::kDeltaThreads)
   mma_sm80::delta<EntryElement>(a);
 }
 
-FLASHBENCH_DQS(mma_sm80_dq, kPlain)
+FLASHBENCH_DQS(mma_sm80_dq, Attention, kPlain)

@@ -4,6 +4,7 @@
 #include "cuda/fragments/softmax.cuh"
 #include "cuda/fragments/tile.cuh"
 #include "cuda/mma_sm80/mma_sm80_layout.h"
+#include "cuda/mma_sm80/mma_sm80_problem.cuh"
 
 /// FlashAttention-2, Algorithm 1, on the tensor cores of sm_80 and later.
 namespace flashbench::cuda::mma_sm80 {
@@ -43,8 +44,8 @@ __device__ __forceinline__ void finish(const Attention& a, const QueryBlock& blo
 }
 
 /// O and LSE for one block of queries. K and V tile j + 1 arrive while tile j is computed.
-template <typename T, int kD, Variant kVariant>
-__device__ __forceinline__ void forward(const Attention& a) {
+template <typename T, int kD, Variant kVariant, typename Argument>
+__device__ __forceinline__ void forward(const Argument& x) {
   constexpr TileShape kTile = forward_tile(kD);
   constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
   constexpr std::uint32_t kStage = static_cast<std::uint32_t>(tile_bytes(kD, kKeys));
@@ -53,7 +54,9 @@ __device__ __forceinline__ void forward(const Attention& a) {
   const std::uint32_t k_tiles = q_tile + static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()));
   const std::uint32_t v_tiles = k_tiles + 2 * kStage;
 
-  const QueryBlock block(a, kTile.rows());
+  const auto& from = of_queries(x);
+  const Attention& a = problem(from);
+  const QueryBlock block = query_block(from, kTile.rows());
   const int h_kv = block.h / a.group;
   const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
   const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
@@ -64,8 +67,9 @@ __device__ __forceinline__ void forward(const Attention& a) {
 
   const auto load_keys = [&](int j) {
     const int b = rematerialized(block.b), h = rematerialized(h_kv);
-    load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(a, a.k, b, h), j * kKeys);
-    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(a, a.v, b, h),
+    const Attention& now = problem(from);
+    load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(now, now.k, b, h), j * kKeys);
+    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(now, now.v, b, h),
                                    j * kKeys);
   };
   if (first_tile < tiles) {
@@ -74,7 +78,6 @@ __device__ __forceinline__ void forward(const Attention& a) {
     load_keys(first_tile);
     commit_copies();
   }
-
   Fragments<kRowTiles, kD> o = {};
   RunningSoftmax<kRowTiles> state;
   state.reset();
@@ -94,13 +97,13 @@ __device__ __forceinline__ void forward(const Attention& a) {
     multiply_by_transposed<T, kD, kRowTiles, kKeys>(s, q_tile, k_tiles + j % 2 * kStage);
     if constexpr (kVariant == Variant::kGeneral)
       change_scores<RowsAre::kQueries, kRowTiles, kKeys>(
-          s, a, {block.b, block.h, block.first_row, j * kKeys});
+          s, problem(from), {block.b, block.h, block.first_row, j * kKeys});
     if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
-      hide_keys<kRowTiles, kKeys>(s, a, block.b, block.first_row, j * kKeys, -kInf);
+      hide_keys<kRowTiles, kKeys>(s, problem(from), block.b, block.first_row, j * kKeys, -kInf);
     absorb<kRowTiles, kKeys, kD>(s, state, o, scale_log2);
     multiply_from_registers<T, kD, kRowTiles, kKeys>(o, s, v_tiles + j % 2 * kStage);
   }
-  finish<T, kD, kVariant>(a, block, o, state, scale_log2, q_tile);
+  finish<T, kD, kVariant>(problem(from), block, o, state, scale_log2, q_tile);
 }
 
 }  // namespace flashbench::cuda::mma_sm80

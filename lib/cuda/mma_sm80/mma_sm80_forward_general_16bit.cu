@@ -1,4 +1,4 @@
 #include "cuda/mma_sm80/mma_sm80_entries.cuh"
 #include "cuda/mma_sm80/mma_sm80_forward.cuh"
 
-FLASHBENCH_FORWARDS(mma_sm80_forward_general, kGeneral)
+FLASHBENCH_FORWARDS(mma_sm80_forward_general, Attention, kGeneral)

@@ -81,11 +81,15 @@ constexpr std::size_t dkdv_shared_bytes(int d, KvGradient what) {
 /// Whether dK and dV come from one launch; two where their accumulators do not fit side by side.
 constexpr bool joint_dkdv(int d) { return d <= 128; }
 
+/// Before these, where the batch is ragged, a CTA's sequence; what follows is aligned to 128.
+inline constexpr std::size_t kSequenceBytes = 128;
+
 constexpr bool fits(int d) {
-  if (forward_shared_bytes(d) > kSharedLimit || dq_shared_bytes(d) > kSharedLimit) return false;
-  return joint_dkdv(d) ? dkdv_shared_bytes(d, KvGradient::kBoth) <= kSharedLimit
-                       : dkdv_shared_bytes(d, KvGradient::kKeys) <= kSharedLimit &&
-                             dkdv_shared_bytes(d, KvGradient::kValues) <= kSharedLimit;
+  constexpr std::size_t kMost = kSharedLimit - kSequenceBytes;
+  if (forward_shared_bytes(d) > kMost || dq_shared_bytes(d) > kMost) return false;
+  return joint_dkdv(d) ? dkdv_shared_bytes(d, KvGradient::kBoth) <= kMost
+                       : dkdv_shared_bytes(d, KvGradient::kKeys) <= kMost &&
+                             dkdv_shared_bytes(d, KvGradient::kValues) <= kMost;
 }
 
 static_assert(fits(32) && fits(64) && fits(96) && fits(128) && fits(192) && fits(256));

@@ -51,10 +51,20 @@ bool runs(const std::string& arch, const KernelFamily& family) {
   return family.max_capability == 0 && capability >= family.min_capability;
 }
 
-/// Every kernel that the program can launch, by name; products are not its own, nor is what a
-/// family borrows from another one.
+std::vector<Launch> launches_of(const KernelFamily& family, const Extent& extent) {
+  std::vector<Launch> all = family.forward(extent);
+  if (family.backward != nullptr)
+    for (const Launch& launch : family.backward(extent)) all.push_back(launch);
+  return all;
+}
+
+/// Every kernel that the program can launch, by name, those of ragged batches too; products are not
+/// its own, nor is what a family borrows from another one.
 std::map<std::string, FamilyLaunch> launches() {
   std::map<std::string, FamilyLaunch> all;
+  const auto add = [&](const Launch& launch, const KernelFamily& family) {
+    if (launch.entry.starts_with(family.name)) all.insert({launch.entry, {&family, launch}});
+  };
   for (const KernelFamily* family : families())
     for (const Features& features : {Features{}, family->supports.features})
       for (const Dtype dtype : kDtypes)
@@ -62,12 +72,9 @@ std::map<std::string, FamilyLaunch> launches() {
              ++d) {
           Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
           extent.features = features;
-          std::vector<Launch> list = family->forward(extent);
-          if (family->backward != nullptr)
-            for (const Launch& launch : family->backward(extent)) list.push_back(launch);
-          for (const Launch& launch : list)
-            if (launch.entry.starts_with(family->name))
-              all.insert({launch.entry, {family, launch}});
+          for (const Launch& launch : launches_of(*family, extent)) add(launch, *family);
+          extent.shape.set(Sequences::of({{200, 200}}));
+          for (const Launch& launch : launches_of(*family, extent)) add(launch, *family);
         }
   return all;
 }

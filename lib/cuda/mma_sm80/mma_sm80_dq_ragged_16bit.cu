@@ -1,0 +1,4 @@
+#include "cuda/mma_sm80/mma_sm80_dq.cuh"
+#include "cuda/mma_sm80/mma_sm80_entries.cuh"
+
+FLASHBENCH_DQS(mma_sm80_dq_ragged, RaggedAttention, kGeneral)
