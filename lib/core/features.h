@@ -92,6 +92,11 @@ constexpr bool uses(const Problem& p, Feature f) {
   no_such_enumerator();
 }
 
+/// K and V in pages, or stored in 8 bits, are for a forward pass alone.
+constexpr bool can_have_gradients(const Problem& p) {
+  return !uses(p, Feature::kPages) && !p.has_descales();
+}
+
 constexpr Features used(const Problem& p) {
   Features features;
   for (const Feature f : kEnumerators<Feature>)
