@@ -157,5 +157,61 @@ class Pages(CliTest):
             inputs.pop(left, None)
 
 
+class NoGradients(CliTest):
+    """What can have none is checked forward, unless somebody asks for them."""
+
+    SAID = "pass: forward alone where K and V are in pages or of 8 bits, which have no gradients"
+
+    def paged_and_8_bits(self):
+        for flags in (["--page_size", "8"], ["--kv_dtype", "e4m3"]):
+            self.expect(0, "forward", *SHAPE, *flags, "--save_inputs", "in.safetensors")
+            yield [*SHAPE, *flags]
+            yield ["--input", "in.safetensors"]
+            inputs = read_safetensors(self.folder / "in.safetensors")
+            write_safetensors(self.folder / "do.safetensors", {**inputs, "do": inputs["q"]})
+            yield ["--input", "do.safetensors"]
+
+    def test_check_without_a_pass_is_forward_and_says_so(self):
+        for case in self.paged_and_8_bits():
+            done = self.expect(0, "check", *case, "--type", "flash,normal", "--json", "r.json")
+            self.assertEqual(done.stdout.splitlines()[0], self.SAID)
+            self.assertIn("flash, forward", done.stdout)
+            self.assertNotIn("both", done.stdout)
+            results = self.validated((self.folder / "r.json").read_text())["results"]
+            self.assertEqual({r["pass"] for r in results}, {"forward"})
+            for r in results:
+                self.assertIn("--pass forward", r["command"])
+                self.assertIn("--pass forward", r["parameters"]["case"])
+                again = self.expect(0, *r["command"].split()[1:])
+                self.assertNotIn(self.SAID, again.stdout)
+            dry = self.expect(0, "check", *case, "--dry_run")
+            self.assertEqual(dry.stdout.splitlines()[0], self.SAID)
+            self.assertNotIn("both", dry.stdout)
+            for command in ("forward", "bench"):
+                self.assertNotIn(self.SAID, self.expect(0, command, *case, "--dry_run").stdout)
+
+    def test_gradients_that_are_asked_for_are_refused_by_name(self):
+        for case in self.paged_and_8_bits():
+            for name in ("both", "backward"):
+                for command in ("check", "bench"):
+                    self.refuse(command, *case, "--pass", name, says=f"--pass {name}")
+            self.refuse("backward", *case, says="forward pass")
+            self.refuse("check", *case, "--do", "random", says="--do is for gradients")
+
+    def test_other_cases_of_a_sweep_keep_both_passes(self):
+        done = self.expect(0, "check", *SHAPE, "--page_size", "0,8", "--type", "flash", "--json", "r.json")
+        self.assertEqual(done.stdout.splitlines()[0], self.SAID)
+        results = json.loads((self.folder / "r.json").read_text())["results"]
+        passes = {r["workload"]["page_size"]: r["pass"] for r in results if r["type"] == "flash"}
+        self.assertEqual(passes, {0: "both", 8: "forward"})
+
+    def test_other_faults_of_a_file_are_not_hidden(self):
+        self.expect(0, "forward", *SHAPE, "--page_size", "8", "--save_inputs", "in.safetensors")
+        inputs = read_safetensors(self.folder / "in.safetensors")
+        write_safetensors(self.folder / "in.safetensors", {**inputs, "block_table": integers(*[99] * 6, shape=[2, 3])})
+        for flags in ([], ["--pass", "both"]):
+            self.refuse("check", "--input", "in.safetensors", *flags, says="'block_table' holds 99 at [0, 0]")
+
+
 if __name__ == "__main__":
     unittest.main()
