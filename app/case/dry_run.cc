@@ -128,7 +128,7 @@ report::Result unmeasured(const RunRequest& request, const RoutedCase& c) {
 }  // namespace
 
 ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups,
-                      const Runtime& runtime) {
+                      const Runtime& runtime, const std::string& preface) {
   const report::ReportWriter writer(only_stdout(request.reports));
   report::Report report = new_report(request, runtime.backends);
   std::vector<sweep::Case> cases;
@@ -154,7 +154,7 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
   }
   add_parameters(report.results, cases);
   writer.finish(report);
-  const std::string table = report::aligned_text(titles(columns), rows);
+  const std::string table = preface + report::aligned_text(titles(columns), rows);
   if (writer.stdout_taken())
     print_err(table);
   else

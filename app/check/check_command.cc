@@ -79,6 +79,15 @@ std::vector<sweep::Group> groups_of(const std::vector<NamedGroup>& named_groups)
   return groups;
 }
 
+/// Cases of a workload are named by the pass that is run, which its files may decide.
+std::vector<NamedGroup> named_by_pass(const std::vector<NamedGroup>& named_groups,
+                                      const std::vector<RoutedGroup>& routed) {
+  std::vector<sweep::Group> groups = groups_of(named_groups);
+  for (std::size_t i = 0; i < groups.size(); ++i)
+    for (sweep::Case& c : groups[i].cases) c.problem.pass = routed[i].problem.pass;
+  return named(groups);
+}
+
 /// The chain belongs to the suite unless that is narrowed to some kernels, which threads do not do.
 std::vector<ChainCase> selected_chain(const CheckRequest& request) {
   std::vector<ChainCase> cases;
@@ -111,7 +120,7 @@ class Check {
       for (std::size_t i = checked_.size() - first; i < group.cases.size(); ++i) {
         report::Result result = started(group.cases[i]);
         if (group.cases[i].runs()) add_failure(result, e);
-        add(named.cases[i], std::move(result), 0);
+        add(named.cases[i], std::move(result), 0, &group.cases[i].request);
       }
       return;
     }
@@ -312,7 +321,7 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
   require_outputs(request);
-  const std::vector<NamedGroup> named_groups = selected(request, runtime.backends);
+  std::vector<NamedGroup> named_groups = selected(request, runtime.backends);
   size_host_team(groups_of(named_groups), runtime.backends);
   Check check(request, runtime.clock);
   report::Report report = new_report(request.run, runtime.backends);
@@ -336,7 +345,9 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
     if (request.suite) skip_what_is_long_to_emulate(groups.back());
     cases += static_cast<int>(group.cases.size());
   }
-  if (request.run.dry_run) return show_dry_run(request.run, groups, runtime);
+  if (!request.suite) named_groups = named_by_pass(named_groups, groups);
+  check.set_preface(pass_preface(request, groups));
+  if (request.run.dry_run) return show_dry_run(request.run, groups, runtime, check.preface());
   ProgressLine progress(cases, request.run.quiet);
   double updated_s = before_s;
   for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i) {
@@ -369,7 +380,8 @@ const Command& check_command() {
           "the group \"How it is computed\" narrow the suite to what they name.\n"
           "With workload flags it checks that workload, by default --b 1 --h 1 --q_len 2048 --d "
           "512\n"
-          "with every type that takes it.\n"
+          "--pass both (K and V in pages or of 8 bits, V in K: forward), every type that takes "
+          "it.\n"
           "\n"
           "Examples:\n"
           "  flashbench check\n"

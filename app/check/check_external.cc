@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "app/case/routing.h"
+#include "core/features.h"
 #include "data/input_files.h"
 #include "data/outputs.h"
 #include "report/grid.h"
@@ -27,7 +28,7 @@ Problem widest_problem(sweep::Group& group, const std::vector<std::string>& give
   Pass& pass = group.cases[0].problem.pass;
   if (!pass_given) pass = Pass::kForward;
   const Problem p = route_group(group, given, backends).problem;
-  if (pass_given || p.has_descales() || p.paged()) return p;
+  if (pass_given || !can_have_gradients(p)) return p;
   pass = Pass::kBoth;
   return route_group(group, given, backends).problem;
 }

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "core/features.h"
 #include "report/table.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
@@ -156,6 +157,17 @@ std::string check_text(const std::vector<Checked>& checked, double seconds) {
                       all.cases(), all.passed, all.failed, all.skipped);
   if (all.other > 0) text += fmt::format(", {} not verified", all.other);
   return text + fmt::format(", in {}\n", report::human_seconds(seconds));
+}
+
+std::string pass_preface(const CheckRequest& request, const std::vector<RoutedGroup>& groups) {
+  const auto& given = request.run.given;
+  const bool none = std::none_of(groups.begin(), groups.end(), [](const RoutedGroup& group) {
+    return !group.problem.needs_gradients() && !can_have_gradients(group.problem);
+  });
+  if (request.suite || none || std::find(given.begin(), given.end(), "pass") != given.end())
+    return "";
+  return "pass: forward alone where K and V are in pages or of 8 bits, or V in K: these have no "
+         "gradients\n";
 }
 
 std::vector<report::JunitCase> junit_cases(const std::vector<Checked>& checked) {

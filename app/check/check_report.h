@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "app/case/routing.h"
+#include "app/command_line/request.h"
 #include "report/junit.h"
 #include "report/record.h"
 
@@ -21,6 +23,10 @@ struct Checked {
 /// output is from the oracle in units of expected rounding, the verdict. Then every failure with
 /// its verdict and the command that reproduces it, the reasons for what was skipped, and the count.
 std::string check_text(const std::vector<Checked>& checked, double seconds);
+
+/// What stands above that, where cases of a workload are forward ones because they cannot have
+/// gradients, which nobody forbade; else "".
+std::string pass_preface(const CheckRequest& request, const std::vector<RoutedGroup>& groups);
 
 std::vector<report::JunitCase> junit_cases(const std::vector<Checked>& checked);
 

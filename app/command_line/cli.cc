@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "app/command_line/find_config.h"
 #include "app/command_line/help.h"
 #include "app/command_line/request.h"
 #include "report/version.h"
@@ -153,7 +154,7 @@ Invocation parse_command_line(const std::vector<std::string>& argv, const Comman
   sweep::SweepPlan config;
   std::string config_file;
   if (const auto it = flags.find("config"); it != flags.end()) {
-    config_file = it->second.values[0];
+    config_file = find_config(it->second.values[0]);
     config = sweep::read_config(config_file, config_names(command));
     flags.erase(it);
   }

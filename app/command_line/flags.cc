@@ -43,7 +43,9 @@ void append(std::vector<Flag>& flags, const std::vector<Flag>& more) {
 FlagGroup workload(const FieldFlags& fields) {
   FlagGroup group{"Workload", fields.under(sweep::Heading::kWorkload)};
   append(group.flags,
-         {{"config", "FILE", "read flags from JSON; flags given here win", kComputes},
+         {{"config", "FILE",
+           "read flags from JSON, or from one of configs/ by its name; flags given here win",
+           kComputes},
           {"part", "TEXT", "of --config only the points whose name holds TEXT", kComputes}});
   return group;
 }

@@ -122,7 +122,7 @@ std::vector<std::string> files_read(const CommandLine& line, const RunRequest& r
   std::set<std::string> files = {line.config};
   for (const sweep::Group& group : run.groups) {
     const InputFiles& f = group.problem().files;
-    files.insert({f.bundle, f.q, f.k, f.v, f.d_o, f.mask, f.sinks, f.alibi, f.bias});
+    files.insert({f.bundle, f.q, f.k, f.v, f.d_o, f.mask, f.sinks, f.alibi, f.bias, f.ragged});
   }
   return {files.begin(), files.end()};
 }
@@ -178,7 +178,8 @@ SingleRequest single_request(const CommandLine& line, Pass pass, const Backends&
                     name(p.pass)));
   if (!forward && p.pass == Pass::kForward)
     throw UsageError("--pass forward in flashbench backward; use flashbench forward");
-  if (!forward) p.pass = Pass::kBoth;  // one forward and one backward pass, either way
+  if (!forward) p.pass = Pass::kBoth;      // one forward and one backward pass, either way
+  request.run.given.emplace_back("pass");  // by the command
   return request;
 }
 
@@ -289,8 +290,9 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   std::vector<AttentionType> types = {AttentionType::kFlash};
   if (request.external.empty())
     types.assign(kEnumerators<AttentionType>.begin(), kEnumerators<AttentionType>.end());
-  request.run.groups =
-      sweep::expand(line.plan, defaults(Pass::kBoth, types, kCheckShape, backends));
+  sweep::Defaults posed = defaults(Pass::kBoth, types, kCheckShape, backends);
+  posed.pass_follows = true;
+  request.run.groups = sweep::expand(line.plan, posed);
   vet_outputs(line, request);
   return request;
 }

@@ -98,6 +98,11 @@ constexpr bool uses(const Problem& p, Feature f) {
   no_such_enumerator();
 }
 
+/// K and V in pages, or stored in 8 bits, and V within K are for a forward pass alone.
+constexpr bool can_have_gradients(const Problem& p) {
+  return !p.paged() && !p.has_descales() && !p.v_in_k;
+}
+
 constexpr Features used(const Problem& p) {
   Features features;
   for (const Feature f : kEnumerators<Feature>)

@@ -131,10 +131,9 @@ std::optional<Rejection> invalid_v_in_k(const Problem& p) {
 
 std::optional<Rejection> invalid_pages(const Problem& p) {
   constexpr auto kInvalid = Rejection::Kind::kInvalid;
-  constexpr std::int64_t kMost = 1 << 20;
-  if (p.page_size < 0 || p.page_size > kMost)
+  if (p.page_size < 0 || p.page_size > kMostPageSize)
     return Rejection{kInvalid, fmt::format("{} must be between 0 (none) and {}, got {}",
-                                           flag(Feature::kPages), kMost, p.page_size)};
+                                           flag(Feature::kPages), kMostPageSize, p.page_size)};
   if (!p.paged()) return std::nullopt;
   if (p.needs_gradients())
     return Rejection{kInvalid, fmt::format("{0} is for a forward pass alone, not for --pass {1}; "
@@ -181,19 +180,18 @@ void shorten_windows(Problem& p, std::int64_t kv_len) {
 std::optional<Rejection> invalid(const Problem& p) {
   constexpr auto kInvalid = Rejection::Kind::kInvalid;
   const Shape& s = p.shape;
-  const auto out_of_range = [](const char* flag, std::int64_t value) -> std::optional<Rejection> {
-    constexpr std::int32_t kMost = std::numeric_limits<std::int32_t>::max();
-    if (value >= 1 && value <= kMost) return std::nullopt;
+  const auto out_of_range = [](const char* flag, std::int64_t value,
+                               std::int64_t most) -> std::optional<Rejection> {
+    if (value >= 1 && value <= most) return std::nullopt;
     return Rejection{kInvalid,
-                     fmt::format("--{} must be between 1 and {}, got {}", flag, kMost, value)};
+                     fmt::format("--{} must be between 1 and {}, got {}", flag, most, value)};
   };
-  for (const NamedExtent& e : kExtents)
-    if (const auto bad = out_of_range(e.name, s.*e.member)) return bad;
-  if (const auto bad = out_of_range(kValueDimName, s.d_v())) return bad;
-  for (const auto& [flag, value] : {std::pair("d", s.d), std::pair(kValueDimName, s.d_v())})
-    if (value > kMaxHeadDim)
-      return Rejection{kInvalid, fmt::format("--{} {} exceeds {}, the largest head dimension", flag,
-                                             value, kMaxHeadDim)};
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  for (const NamedExtent& e : kExtents) {
+    const std::int64_t most = e.member == &Shape::d ? kMaxHeadDim : kMost;
+    if (const auto bad = out_of_range(e.name, s.*e.member, most)) return bad;
+  }
+  if (const auto bad = out_of_range(kValueDimName, s.d_v(), kMaxHeadDim)) return bad;
   if (s.h % s.h_kv != 0)
     return Rejection{kInvalid, fmt::format("--h_kv {} does not divide --h {}; use one of {}",
                                            s.h_kv, s.h, divisors(s.h))};

@@ -178,6 +178,8 @@ struct InputFiles {
 
 /// A soft cap is 0 or within these.
 inline constexpr double kLeastSoftcap = 1e-6, kMostSoftcap = 1e6;
+/// Rows of a page.
+inline constexpr std::int64_t kMostPageSize = 1 << 20;
 
 /// One attention problem: everything that decides the numbers, nothing that decides who computes.
 struct Problem {

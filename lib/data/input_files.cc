@@ -105,22 +105,46 @@ BundleExtras bundle_extras(const InputFiles& files, const std::vector<std::strin
 
 namespace {
 
+/// What --ragged takes, for messages about a file that is no such.
+std::string takes_lengths() {
+  return fmt::format(
+      "--ragged takes lengths such as 2q2k_32q1s1k, or a .safetensors file that holds {} and, "
+      "where keys are another number, {}",
+      quote(kFirstQueryName), quote(kFirstKeyName));
+}
+
+std::shared_ptr<const TensorFile> open_lengths(OpenFiles& open, const std::string& path) {
+  try {
+    return open.open(path);
+  } catch (const UsageError& e) {
+    throw UsageError(fmt::format("{} ({})", e.what(), takes_lengths()));
+  }
+}
+
 void locate_sequences(const std::shared_ptr<const TensorFile>& file, LocatedInputs& found) {
   const StoredTensor* queries = file->find(kFirstQueryName);
   if (queries == nullptr)
-    throw UsageError(fmt::format(
-        "{}: no tensor {}; it holds {}; lengths of sequences are in a .safetensors file, "
-        "{} and, where keys are another number, {}",
-        escape(file->path()), quote(kFirstQueryName), file->names(), quote(kFirstQueryName),
-        quote(kFirstKeyName)));
+    throw UsageError(fmt::format("{}: no tensor {}; it holds {}; {}", escape(file->path()),
+                                 quote(kFirstQueryName), file->names(), takes_lengths()));
   found.first_query = {file, *queries};
   if (const StoredTensor* keys = file->find(kFirstKeyName)) found.first_key = {file, *keys};
 }
 
-/// Instead of K and V.
+/// Instead of K and V, unless these were asked for by names of their own.
 bool holds_pages(const TensorFile& file, const InputFiles& f) {
-  return f.k_name == InputFiles{}.k_name && file.find(f.k_name) == nullptr &&
-         file.find(kKPagesName) != nullptr;
+  const InputFiles usual;
+  if (f.k_name != usual.k_name || f.v_name != usual.v_name) return false;
+  const StoredTensor* const k_pages = file.find(kKPagesName);
+  return k_pages != nullptr ||
+         (file.find(f.k_name) == nullptr && file.find(kVPagesName) != nullptr);
+}
+
+/// Which of the two counts would be a guess.
+void refuse_both(const TensorFile& file, const InputFiles& f) {
+  for (const auto& [whole, pages] : {std::pair(&f.k_name, kKPagesName), {&f.v_name, kVPagesName}})
+    if (file.find(*whole) != nullptr && file.find(pages) != nullptr)
+      throw UsageError(fmt::format("{}: holds both {} and {}; leave one of them out",
+                                   escape(file.path()), quote(*whole), quote(pages)));
 }
 
 void locate_pages(const std::shared_ptr<const TensorFile>& file, bool v_in_k,
@@ -132,8 +156,9 @@ void locate_pages(const std::shared_ptr<const TensorFile>& file, bool v_in_k,
     if (v_in_k && to == &found.v_pages) continue;
     const StoredTensor* tensor = file->find(name);
     if (tensor == nullptr)
-      throw UsageError(fmt::format("{}: no tensor {} beside {}; it holds {}", escape(file->path()),
-                                   quote(name), quote(kKPagesName), file->names()));
+      throw UsageError(fmt::format(
+          "{}: no tensor {} beside {}; it holds {}", escape(file->path()), quote(name),
+          quote(file->find(kKPagesName) == nullptr ? kVPagesName : kKPagesName), file->names()));
     *to = {file, *tensor};
   }
 }
@@ -151,6 +176,7 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
   };
   if (f.any()) found.q = find(f.q, f.q_name, "q");
   if (bundle && holds_pages(*bundle, f)) {
+    refuse_both(*bundle, f);
     locate_pages(bundle, p.v_in_k, found);
   } else if (f.any()) {
     found.k = find(f.k, f.k_name, "k");
@@ -164,7 +190,7 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
   if (p.bias == Bias::kFile) found.bias = find(f.bias, f.bias_name, "bias");
   if (p.sinks == Sinks::kFile) found.sinks = find(f.sinks, f.sinks_name, "sinks");
   if (p.ragged == Ragged::kFile)
-    locate_sequences(f.ragged.empty() ? bundle : open.open(f.ragged), found);
+    locate_sequences(f.ragged.empty() ? bundle : open_lengths(open, f.ragged), found);
   return found;
 }
 

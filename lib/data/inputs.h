@@ -14,9 +14,10 @@ namespace flashbench::data {
 /// the others: shapes and dtype come from the tensors; without --mask, --sinks, --alibi,
 /// --bias or --do the bundle's own `mask`, `sinks`, `alibi_slopes`, `bias` and `do` (for a backward
 /// pass) are used where it has them. What no tensor decides follows the flags' own defaults: h_kv
-/// follows h, kv_len follows q_len. Reads headers, and the lengths of sequences (cu_seqlens,
-/// kv_lens). Without files the problem comes back as it is. Throws UsageError: a broken file, files
-/// that contradict each other or a flag that was given.
+/// follows h, kv_len follows q_len, and there are no gradients where pages or 8 bits cannot have
+/// them. Reads headers, the lengths of sequences (cu_seqlens, kv_lens) and the block_table, so that
+/// what lies is refused before memory is asked for. Without files the problem comes back as it is.
+/// Throws UsageError: a broken file, files that contradict each other or a flag that was given.
 Problem resolve(Problem p, const std::vector<std::string>& given, OpenFiles& open);
 inline Problem resolve(Problem p, const std::vector<std::string>& given) {
   OpenFiles open;

@@ -9,6 +9,7 @@
 
 #include "data/layout.h"
 #include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::data {
 namespace {
@@ -39,22 +40,31 @@ void require_axes(const Located& at, std::size_t axes, std::string_view names) {
           fmt::format("{} has shape {}; no axis may be empty", at.label(), shape_text(shape)));
 }
 
+constexpr std::size_t kPackedAxes = 3, kPaddedAxes = 4;
+
 }  // namespace
 
 Dims packed_extents(const Located& at) {
-  require_axes(at, 3, "[len of all sequences, h, d], since the batch is ragged");
+  require_axes(at, kPackedAxes,
+               fmt::format("[len of all sequences, h, d], since {} (or --ragged) makes the batch "
+                           "ragged; for one that is not, leave that out",
+                           quote(kFirstQueryName)));
   const std::vector<std::int64_t>& shape = at.tensor.shape;
   return {1, shape[1], shape[0], shape[2]};
 }
 
 Dims pool_extents(const Located& at) {
-  require_axes(at, 4, "[pages, rows of a page, h_kv, d]");
+  require_axes(at, kPaddedAxes, "[pages, rows of a page, h_kv, d]");
   const std::vector<std::int64_t>& shape = at.tensor.shape;
   return {shape[0], shape[2], shape[1], shape[3]};
 }
 
 Dims extents(const Located& at, Layout layout) {
-  require_axes(at, 4, layout == Layout::kBhsd ? "[b, h, len, d]" : "[b, len, h, d]");
+  std::string axes = layout == Layout::kBhsd ? "[b, h, len, d]" : "[b, len, h, d]";
+  if (at.tensor.shape.size() == kPackedAxes)
+    axes += fmt::format("; for a ragged batch, which is packed, {} (or --ragged) is missing",
+                        quote(kFirstQueryName));
+  require_axes(at, kPaddedAxes, axes);
   const std::vector<std::int64_t>& shape = at.tensor.shape;
   if (layout == Layout::kBshd) return {shape[0], shape[2], shape[1], shape[3]};
   return {shape[0], shape[1], shape[2], shape[3]};
@@ -112,14 +122,22 @@ std::vector<std::int64_t> load_ends(const Located& from) {
       throw UsageError(
           fmt::format("{} holds {} at [{}], behind {}; where sequences end must not fall",
                       from.label(), ends[i], i, ends[i - 1]));
-  if (ends.back() == 0 || ends.back() > std::numeric_limits<std::int32_t>::max())
-    throw UsageError(fmt::format("{} holds {} at [{}]; there must be between 1 and {} rows in all",
-                                 from.label(), ends.back(), ends.size() - 1,
-                                 std::numeric_limits<std::int32_t>::max()));
+  require_rows(from, ends, 1);
   return ends;
 }
 
 }  // namespace
+
+void require_rows(const Located& from, const std::vector<std::int64_t>& ends, std::size_t first) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  std::size_t i = 1;
+  while (i + 1 < ends.size() && ends[i] <= kMost) ++i;
+  if (ends[i] >= 1 && ends[i] <= kMost) return;
+  throw UsageError(
+      fmt::format("{} comes to {} rows at [{}]; there must be between 1 and {} in all (a sequence "
+                  "may be empty, not every one)",
+                  from.label(), ends[i], i - 1 + first, kMost));
+}
 
 std::vector<SequenceLengths> load_sequences(const Located& queries,
                                             const std::optional<Located>& keys) {

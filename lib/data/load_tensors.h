@@ -18,6 +18,11 @@ namespace flashbench::data {
 std::vector<SequenceLengths> load_sequences(const Located& queries,
                                             const std::optional<Located>& keys);
 
+/// Throws UsageError, with the index where it is so, unless all sequences together have between 1
+/// and 2^31 - 1 rows; one of them may be empty. `ends`: 0, and where each ends; `first`: where the
+/// tensor has the number of the first one.
+void require_rows(const Located& from, const std::vector<std::int64_t>& ends, std::size_t first);
+
 /// Reads q, k, v or dO. Throws UsageError unless it has these extents and this dtype.
 Tensor load_tensor(const Located& from, Dims dims, Dtype dtype, Layout layout);
 

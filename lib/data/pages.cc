@@ -12,6 +12,7 @@
 #include "data/load_tensors.h"
 #include "data/philox.h"
 #include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::data {
 namespace {
@@ -74,14 +75,19 @@ std::vector<std::int32_t> load_integers(const Located& from) {
   return x;
 }
 
-void check_table(const Problem& p, const Located& from, const std::vector<std::int32_t>& table,
-                 std::int64_t pages) {
-  const std::int64_t most = from.tensor.shape[1];
+std::vector<std::int32_t> load_table(const Problem& p, const LocatedInputs& found) {
+  const Located& from = *found.block_table;
+  if (from.tensor.shape.size() != 2 || from.tensor.shape[0] != p.shape.b)
+    throw UsageError(fmt::format("{} has shape {}; it must be [{}, most pages]", from.label(),
+                                 shape_text(from.tensor.shape), p.shape.b));
+  const std::vector<std::int32_t> table = load_integers(from);
+  const std::int64_t most = from.tensor.shape[1], pages = found.k_pages->tensor.shape[0];
   for (std::int64_t b = 0; b < p.shape.b; ++b) {
     if (pages_of(p, b) > most)
-      throw UsageError(fmt::format("{} has shape {}; the {} keys of [{}] take {} pages of {}",
-                                   from.label(), shape_text(from.tensor.shape),
-                                   p.shape.kv_len_of(b), b, pages_of(p, b), p.page_size));
+      throw UsageError(
+          fmt::format("{} has shape {}; the {} keys that {} holds at [{}] take {} pages of {}",
+                      from.label(), shape_text(from.tensor.shape), p.shape.kv_len_of(b),
+                      quote(kKvLensName), b, pages_of(p, b), p.page_size));
     std::set<std::int32_t> used;
     for (std::int64_t n = 0; n < pages_of(p, b); ++n) {
       const std::int32_t page = table[static_cast<std::size_t>(b * most + n)];
@@ -93,6 +99,7 @@ void check_table(const Problem& p, const Located& from, const std::vector<std::i
                                      from.label(), page, b, n));
     }
   }
+  return table;
 }
 
 Tensor load_pool(const Problem& p, const Located& from, std::int64_t d) {
@@ -118,14 +125,11 @@ Pages make_pages(const Problem& p, const Inputs& in) {
   return pages;
 }
 
+void check_block_table(const Problem& p, const LocatedInputs& found) { load_table(p, found); }
+
 Pages load_pages(const Problem& p, const LocatedInputs& found) {
-  const Located& table = *found.block_table;
-  if (table.tensor.shape.size() != 2 || table.tensor.shape[0] != p.shape.b)
-    throw UsageError(fmt::format("{} has shape {}; it must be [{}, most pages]", table.label(),
-                                 shape_text(table.tensor.shape), p.shape.b));
   Pages pages;
-  pages.block_table = load_integers(table);
-  check_table(p, table, pages.block_table, found.k_pages->tensor.shape[0]);
+  pages.block_table = load_table(p, found);
   pages.k = load_pool(p, *found.k_pages, p.shape.d);
   if (!p.v_in_k) pages.v = load_pool(p, *found.v_pages, p.shape.d_v());
   return pages;
@@ -148,10 +152,14 @@ std::vector<std::int64_t> load_kv_lens(const Located& from) {
     throw UsageError(fmt::format("{} has shape {}; it must be [sequences]", from.label(),
                                  shape_text(from.tensor.shape)));
   const std::vector<std::int32_t> lengths = load_integers(from);
-  for (std::size_t i = 0; i < lengths.size(); ++i)
+  std::vector<std::int64_t> ends = {0};
+  for (std::size_t i = 0; i < lengths.size(); ++i) {
     if (lengths[i] < 0)
       throw UsageError(
           fmt::format("{} holds {} at [{}]; no length is negative", from.label(), lengths[i], i));
+    ends.push_back(ends.back() + lengths[i]);
+  }
+  require_rows(from, ends, 0);
   return {lengths.begin(), lengths.end()};
 }
 

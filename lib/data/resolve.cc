@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/extents.h"
+#include "core/features.h"
 #include "data/input_files.h"
 #include "data/inputs.h"
 #include "data/load_tensors.h"
@@ -75,8 +76,10 @@ class Claims {
                                      found.kv_lens->label(), keys.size()));
       for (std::size_t i = 0; i < keys.size(); ++i) lengths[i].keys = keys[i];
     }
+    keys_follow_queries_ = !found.first_key && !found.kv_lens;
     problem_.shape.set(Sequences::of(lengths));
     lengths_are_known(found.first_query->label());
+    if (found.first_key) kv_len_.decided_by = found.first_key->label();
   }
 
   /// In the place of k and v.
@@ -89,20 +92,15 @@ class Claims {
                                    found.v_pages->label(), found.v_pages->tensor.shape[0]));
     problem_.own_pool_pages = pages;
     const std::vector<std::int64_t> keys = load_kv_lens(*found.kv_lens);
-    const Shape& s = problem_.shape;
-    if (s.sequences == nullptr) claim(b_, static_cast<std::int64_t>(keys.size()), *found.kv_lens);
-    for (std::size_t i = 0; i < keys.size(); ++i) {
-      if (s.sequences == nullptr && keys[i] != keys[0])
+    if (problem_.shape.sequences != nullptr) return same_lengths(*found.kv_lens, keys);
+    claim(b_, static_cast<std::int64_t>(keys.size()), *found.kv_lens);
+    for (std::size_t i = 0; i < keys.size(); ++i)
+      if (keys[i] != keys[0])
         throw UsageError(fmt::format(
             "{} holds {} at [0] and {} at [{}]; where lengths differ, q must be [len of all "
             "sequences, h, d] and {} say where each begins",
             found.kv_lens->label(), keys[0], keys[i], i, quote(kFirstQueryName)));
-      if (s.sequences != nullptr && (static_cast<std::int64_t>(keys.size()) != s.b ||
-                                     keys[i] != s.kv_len_of(static_cast<std::int64_t>(i))))
-        throw UsageError(fmt::format("{} says otherwise than the lengths of the sequences",
-                                     found.kv_lens->label()));
-    }
-    if (s.sequences == nullptr) claim(kv_len_, keys[0], *found.kv_lens);
+    claim(kv_len_, keys[0], *found.kv_lens);
   }
 
   void q(const Located& at) {
@@ -213,6 +211,19 @@ class Claims {
     claim(width, dims.d, at);
   }
 
+  /// kv_lens beside the lengths of a ragged batch, which are known.
+  void same_lengths(const Located& at, const std::vector<std::int64_t>& keys) const {
+    const Shape& s = problem_.shape;
+    if (static_cast<std::int64_t>(keys.size()) != s.b)
+      throw UsageError(fmt::format("{} is of {} sequences, but {} is of {}", at.label(),
+                                   keys.size(), kv_len_.decided_by, s.b));
+    for (std::int64_t i = 0; i < s.b; ++i)
+      if (keys[static_cast<std::size_t>(i)] != s.kv_len_of(i))
+        throw UsageError(fmt::format("{} holds {} at [{}], but by {} that sequence has {} keys",
+                                     at.label(), keys[static_cast<std::size_t>(i)], i,
+                                     kv_len_.decided_by, s.kv_len_of(i)));
+  }
+
   void pool(const Located& at, Axis& width) {
     const Dims dims = pool_extents(at);
     claim_kv_dtype(at);
@@ -224,8 +235,12 @@ class Claims {
   void packed_axes(const Located& at, Axis& heads, std::int64_t rows, Axis& width) {
     const Dims dims = packed_extents(at);
     if (dims.rows != rows)
-      throw UsageError(fmt::format("{} has shape {}, but the sequences have {} rows together",
-                                   at.label(), shape_text(at.tensor.shape), rows));
+      throw UsageError(fmt::format(
+          "{} has shape {}, but the sequences have {} rows together{}", at.label(),
+          shape_text(at.tensor.shape), rows,
+          &heads == &h_kv_ && keys_follow_queries_
+              ? fmt::format("; without {} each has as many keys as queries", quote(kFirstKeyName))
+              : ""));
     claim(heads, dims.h, at);
     claim(width, dims.d, at);
   }
@@ -289,6 +304,7 @@ class Claims {
 
   Problem& problem_;
   bool dtype_given_, kv_dtype_given_;
+  bool keys_follow_queries_ = false;  ///< of a ragged batch
   std::string dtype_decided_by_, kv_dtype_decided_by_;
   Dtype kv_dtype_ = Dtype::kF32;  ///< what the first of K and V is of
   Axis b_, h_, h_kv_, q_len_, kv_len_, d_, page_size_;
@@ -296,10 +312,8 @@ class Claims {
   Axis d_v_;
 };
 
-}  // namespace
-
-Problem resolve(Problem p, const Given& given, OpenFiles& open) {
-  check_combination(p);
+/// What a bundle holds is used unless a flag says otherwise.
+void take_extras(Problem& p, const Given& given, OpenFiles& open) {
   const BundleExtras extras = bundle_extras(p.files, given, open);
   if (!has(given, "ragged") && extras.ragged) p.ragged = Ragged::kFile;
   if (!has(given, "mask") && extras.mask) p.padding = PaddingMask::kFile;
@@ -311,8 +325,55 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
         fmt::format("--bias_grad needs a bias; give --bias, or an --input that holds {}",
                     quote(p.files.bias_name)));
   if (!has(given, "do") && extras.d_o && p.needs_gradients()) p.d_o = GradSource::kFile;
+}
 
-  const LocatedInputs found = locate(p, open);
+/// What has none, of the problem or of its files.
+std::string_view without_gradients(const Problem& p) {
+  return p.v_in_k ? "V in K" : "K and V in pages or of 8 bits";
+}
+
+bool holds_8_bits(const std::optional<Located>& at) {
+  return at && dtype_of(at->tensor.element) && is_only_stored(*dtype_of(at->tensor.element));
+}
+
+/// Gradients that nobody asked for are left out where there are none.
+void leave_out_impossible_gradients(Problem& p, const Given& given, LocatedInputs& found) {
+  if (has(given, "pass") || !p.needs_gradients()) return;
+  if (can_have_gradients(p) && !found.k_pages && !holds_8_bits(found.k) && !holds_8_bits(found.v))
+    return;
+  for (const auto& [flag, asked] :
+       {std::pair("do", has(given, "do")), std::pair("bias_grad", p.bias_grad)})
+    if (asked)
+      throw UsageError(
+          fmt::format("--{} is for gradients, of which there are none with {}; leave it out", flag,
+                      without_gradients(p)));
+  p.pass = Pass::kForward;
+  p.d_o = Problem{}.d_o;
+  found.d_o.reset();
+}
+
+/// Of the file that says most.
+void refuse_invalid(const Problem& p) {
+  const std::string& bundle = p.files.bundle.empty() ? p.files.q : p.files.bundle;
+  const std::string& file = bundle.empty() ? p.files.ragged : bundle;
+  if (p.needs_gradients() && !can_have_gradients(p) && !bundle.empty())
+    throw UsageError(
+        fmt::format("{}: with {} there is a forward pass alone, not --pass {}; use forward",
+                    escape(file), without_gradients(p), name(p.pass)));
+  if (const std::optional<Rejection> bad = invalid(p); bad && !file.empty())
+    throw UsageError(bundle.empty() || p.shape.sequences != nullptr
+                         ? fmt::format("{}: {}", escape(file), bad->reason)
+                         : fmt::format("{}: {} (axes read as --layout {})", escape(file),
+                                       bad->reason, name(p.files.layout)));
+}
+
+}  // namespace
+
+Problem resolve(Problem p, const Given& given, OpenFiles& open) {
+  check_combination(p);
+  take_extras(p, given, open);
+  LocatedInputs found = locate(p, open);
+  leave_out_impossible_gradients(p, given, found);
   Claims claims(p, given);
   if (p.shape.sequences != nullptr) claims.lengths_are_known("--ragged");
   if (found.first_query) claims.sequences(found);
@@ -328,14 +389,8 @@ Problem resolve(Problem p, const Given& given, OpenFiles& open) {
   if (found.k_scale) claims.descales(*found.k_scale);
   if (found.v_scale) claims.descales(*found.v_scale);
   claims.finish();
-
-  const std::string& bundle = p.files.bundle.empty() ? p.files.q : p.files.bundle;
-  const std::string& file = bundle.empty() ? p.files.ragged : bundle;
-  if (const std::optional<Rejection> bad = invalid(p); bad && !file.empty())
-    throw UsageError(bundle.empty() || p.shape.sequences != nullptr
-                         ? fmt::format("{}: {}", escape(file), bad->reason)
-                         : fmt::format("{}: {} (axes read as --layout {})", escape(file),
-                                       bad->reason, name(p.files.layout)));
+  if (found.block_table) check_block_table(p, found);
+  refuse_invalid(p);
   return p;
 }
 

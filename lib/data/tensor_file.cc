@@ -77,6 +77,7 @@ std::string TensorFile::label(const StoredTensor& tensor) const {
 }
 
 std::string TensorFile::names() const {
+  if (tensors_.size() == 1 && tensors_[0].name.empty()) return "one tensor without a name";
   std::vector<std::string_view> names;
   for (const StoredTensor& t : tensors_) names.push_back(t.name);
   return names_text(names);

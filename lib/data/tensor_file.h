@@ -55,7 +55,7 @@ class TensorFile {
 
   /// "qkv.safetensors: tensor 'q'", or "q.npy": how messages begin.
   std::string label(const StoredTensor& tensor) const;
-  std::string names() const;  ///< names_text() of all
+  std::string names() const;  ///< names_text() of all, or that the one of a .npy has none
 
   /// Fills `to` from byte `offset` of the tensor's data on.
   void read(const StoredTensor& tensor, std::uint64_t offset, std::span<std::byte> to) const;

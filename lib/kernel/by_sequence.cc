@@ -37,27 +37,6 @@ void fill_zero(Tensor t) {
   if (!t.empty()) std::memset(t.data(), 0, t.bytes());
 }
 
-void add_row(PhaseProfile::Row& to, const PhaseProfile::Row& row, bool with_memory) {
-  to.seconds += row.seconds;
-  to.calls += row.calls;
-  to.cost += row.cost;
-  if (with_memory) to.bytes += row.bytes;
-  to.threads.resize(std::max(to.threads.size(), row.threads.size()));
-  for (std::size_t t = 0; t < row.threads.size(); ++t) {
-    to.threads[t].seconds += row.threads[t].seconds;
-    to.threads[t].calls += row.threads[t].calls;
-    to.threads[t].cost += row.threads[t].cost;
-  }
-  for (const auto& [name, count] : row.counts) {
-    const auto known = std::find_if(to.counts.begin(), to.counts.end(),
-                                    [&](const auto& counted) { return counted.first == name; });
-    if (known != to.counts.end())
-      known->second += count;
-    else
-      to.counts.emplace_back(name, count);
-  }
-}
-
 /// Phases of one name are one.
 void add_rows(std::vector<PhaseProfile::Row>& total, const std::vector<PhaseProfile::Row>& rows,
               bool with_memory) {
@@ -68,7 +47,8 @@ void add_rows(std::vector<PhaseProfile::Row>& total, const std::vector<PhaseProf
       total.push_back({.phase = row.phase});
       same = total.end() - 1;
     }
-    add_row(*same, row, with_memory);
+    same->add(row);
+    if (with_memory) same->bytes += row.bytes;
   }
 }
 

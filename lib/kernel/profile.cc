@@ -10,7 +10,28 @@ double seconds(std::chrono::steady_clock::duration d) {
   return std::chrono::duration<double>(d).count();
 }
 
+/// Of rows and of shares.
+void add_numbers(auto& to, const auto& more) {
+  to.seconds += more.seconds;
+  to.calls += more.calls;
+  to.cost += more.cost;
+}
+
 }  // namespace
+
+void PhaseProfile::Row::add(const Row& more) {
+  add_numbers(*this, more);
+  threads.resize(std::max(threads.size(), more.threads.size()));
+  for (std::size_t t = 0; t < more.threads.size(); ++t) add_numbers(threads[t], more.threads[t]);
+  for (const auto& [name, count] : more.counts) {
+    const auto known = std::find_if(counts.begin(), counts.end(),
+                                    [&](const auto& counted) { return counted.first == name; });
+    if (known != counts.end())
+      known->second += count;
+    else
+      counts.emplace_back(name, count);
+  }
+}
 
 PhaseProfile::PhaseProfile(std::vector<std::string> phases, int threads, std::size_t events)
     : phases_(std::move(phases)),
@@ -34,11 +55,8 @@ void PhaseProfile::add(int thread, std::size_t phase, TimePoint start, TimePoint
 
 void PhaseProfile::add(const PhaseProfile& more) {
   for (std::size_t t = 0; t < slots_.size(); ++t) {
-    for (std::size_t p = 0; p < phases_.size(); ++p) {
-      slots_[t].cells[p].seconds += more.slots_[t].cells[p].seconds;
-      slots_[t].cells[p].calls += more.slots_[t].cells[p].calls;
-      slots_[t].cells[p].cost += more.slots_[t].cells[p].cost;
-    }
+    for (std::size_t p = 0; p < phases_.size(); ++p)
+      add_numbers(slots_[t].cells[p], more.slots_[t].cells[p]);
     for (const EventLog::Event& event : more.slots_[t].log.events()) slots_[t].log.add(event);
   }
 }
@@ -48,9 +66,7 @@ std::vector<PhaseProfile::Row> PhaseProfile::rows() const {
   for (std::size_t p = 0; p < phases_.size(); ++p) {
     Row row{phases_[p], 0, 0, bytes_[p]};
     for (const Slot& s : slots_) {
-      row.seconds += s.cells[p].seconds;
-      row.calls += s.cells[p].calls;
-      row.cost += s.cells[p].cost;
+      add_numbers(row, s.cells[p]);
       row.threads.push_back(s.cells[p]);
     }
     out.push_back(std::move(row));

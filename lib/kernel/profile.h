@@ -45,6 +45,9 @@ class PhaseProfile {
     std::vector<Share> threads = {};  ///< one per thread
     /// What an emulated device executed in it: name and number. Empty where nothing counts.
     std::vector<std::pair<std::string, std::uint64_t>> counts = {};
+
+    /// Times, calls, work and counts of another row of the phase; memory not.
+    void add(const Row& more);
   };
 
   /// `events`: how many of its calls each thread remembers one by one, for a trace.

@@ -40,9 +40,11 @@ std::size_t combinations(const std::vector<Axis>& axes) {
 }
 
 /// What was left out follows what was given.
-void fill_what_follows(Problem& p) {
+void fill_what_follows(Problem& p, const Settings& settings, const Defaults& defaults) {
   if (p.shape.h_kv == 0) p.shape.h_kv = p.shape.h;
   if (p.shape.kv_len == 0) p.shape.kv_len = p.shape.q_len;
+  if (defaults.pass_follows && !settings.contains("pass") && !can_have_gradients(p))
+    p.pass = Pass::kForward;
 }
 
 /// One problem has one name: to see no key after one's own is causal.
@@ -102,7 +104,7 @@ std::vector<Group> expand_point(const Settings& settings, const Defaults& defaul
     throw UsageError(fmt::format("the sweep has more than {} cases; use shorter lists", kMaxCases));
   std::vector<Group> groups;
   for_each_combination(problems, base_case(settings, defaults, table), [&](Case c) {
-    fill_what_follows(c.problem);
+    fill_what_follows(c.problem, settings, defaults);
     name_as_causal(c.problem);
     reset_what_has_no_effect(c, Varies::kBetweenGroups, table);
     refuse_invalid(c.problem);

@@ -18,6 +18,8 @@ namespace flashbench::sweep {
 struct Defaults {
   Shape shape;
   Pass pass = Pass::kForward;
+  /// Whether --pass, where it was left out, is forward for cases that cannot have gradients.
+  bool pass_follows = false;
   std::vector<AttentionType> types = {AttentionType::kFlash};
 
   /// Those that --backend may name; empty: it may name any.

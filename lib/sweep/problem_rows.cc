@@ -48,7 +48,7 @@ constexpr Recorded recorded_window() {
           .value = [](const Case& c) { return value_of(at(c)); }};
 }
 
-constexpr Limits kFromZero{.least = 0};
+constexpr Limits kWidths{.most = kMaxHeadDim}, kPageSizes{.least = 0, .most = kMostPageSize};
 
 // Of a ragged batch the sequences say how many they are and how long.
 
@@ -80,7 +80,7 @@ Axis parse_ragged_batches(const Asked& a) {
     if (!is_path && !std::filesystem::exists(item, ignored))
       throw UsageError(
           fmt::format("{} must be none, lengths such as 2q2k_32q1s1k (two sequences of 2048 "
-                      "queries and keys, 32 of one query and 1024 keys) or a file, got {}",
+                      "queries and keys, 32 of one query and 1024 keys) or a file; {} is no file",
                       a.setting.where, quote(item)));
     axis.push_back([item](Case& c) {
       kRagged(c) = Ragged::kFile;
@@ -239,13 +239,13 @@ constexpr Field kRows[] = {
      .recorded = erasing(recorded_lengths(), erase_lengths),
      .shown = {.title = "sequences", .phrase = "sequences {}", .column = kSizes, .cell = ragged_cell}},
     {.name = "d", .value = "N", .help = "head dimension, up to 1024", .rank = {1, 0, 0, 0},
-     .parse = parse_sizes<kD>, .text = print<kD>, .said = always,
+     .parse = parse_sizes<kD, kWidths>, .text = print<kD>, .said = always,
      .recorded = erasing(between(recorded<&Workload::d>(recorded_as<kD>), 1),
                          erase_usual_scale_and_values),
      .shown = {.title = "head dimension", .phrase = "d = {}", .column = kSizes, .cell = width_cell,
                .always = true, .axis = 3}},
     {.name = "d_v", .value = "N", .help = "head dimension of V and O, up to 1024 (default: --d)",
-     .rank = {1, 0, 0, 0}, .parse = parse_sizes<kDV>, .text = value_width_text,
+     .rank = {1, 0, 0, 0}, .parse = parse_sizes<kDV, kWidths>, .text = value_width_text,
      .said = [](const Case& c) { return !has_one_width(c); }, .follows = has_one_width,
      .needs = Feature::kValueDim,
      .recorded = noted(between(recorded_value_width(), 1), "null or absent: as d"),
@@ -276,7 +276,7 @@ constexpr Field kRows[] = {
     {.name = "page_size", .value = "N",
      .help = "K and V lie in pages of N rows of a pool, in random order, forward only (default: 0, one row "
              "behind the other)",
-     .rank = {3, 1, 0, 0}, .parse = parse_sizes<kPageSize, kFromZero>, .text = print<kPageSize>,
+     .rank = {3, 1, 0, 0}, .parse = parse_sizes<kPageSize, kPageSizes>, .text = print<kPageSize>,
      .said = is_set<kPageSize>, .needs = Feature::kPages,
      .recorded = between(in_workload<kPageSize>(), 0),
      .shown = {.title = "rows of a page", .phrase = "pages of {}", .abbreviation = "page"}},

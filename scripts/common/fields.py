@@ -62,11 +62,26 @@ class Field:
         return BY_NAME[self.follows].value(result) if follows else value
 
     def text(self, result):
-        """`4 heads`, `causal`; "" for null and for a switch that is off."""
+        """`4 heads`, `causal`, `no sinks`; "" for null, for a switch that is off and for lengths of
+        sequences that have their own. What is null and follows another field is said with that
+        one's value."""
+        if self.name in LENGTHS and is_ragged(result):
+            return ""
         value = self.value(result)
+        if value is None and self.follows:
+            value = BY_NAME[self.follows].value(result)
         if value is None or value is False:
             return ""
-        return self.name if self.is_switch else said(self.phrase, value)
+        return self.name if self.is_switch else self.said(value)
+
+    def said(self, value):
+        """`none` of a flag, and a 0 that stands for it, are no number or name of anything."""
+        if value == NONE:
+            begins = self.phrase.startswith("{}")
+            return self.phrase.format("no") if begins else f"not {self.name}"
+        if value == self.default == 0:
+            return f"{self.name} 0"
+        return said(self.phrase, value)
 
     def is_usual(self, result):
         """Whether it goes without saying. What follows by a rule, as a scale, always does."""
@@ -75,6 +90,14 @@ class Field:
         if self.follows:
             return not self.axis or self.value(result) == BY_NAME[self.follows].value(result)
         return self.value(result) == self.default
+
+
+NONE = "none"
+LENGTHS = ("b", "q_len", "kv_len")  # that sequences of their own lengths stand for
+
+
+def is_ragged(result):
+    return result["workload"].get("ragged", NONE) != NONE
 
 
 def said(phrase, value):
@@ -154,12 +177,9 @@ def short_text(trait, result):
     return "" if field.is_usual(result) else field.text(result)
 
 
-LENGTHS = ("b", "q_len", "kv_len")  # that sequences of their own lengths stand for
-
-
 def case_text(result):
     """A case in one line: `flash forward f32 b1 h8 hkv2 q512 d64 causal`."""
-    lengths = LENGTHS if result["workload"].get("ragged", "none") != "none" else ()
+    lengths = LENGTHS if is_ragged(result) else ()
     words = [
         short_text(t, result) for t in TRAITS.values() if t.of == "problem" and t.name not in lengths
     ]

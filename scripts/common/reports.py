@@ -121,6 +121,8 @@ PANEL_TRAITS = tuple(name for name in TRAITS if name not in LINE_TRAITS)
 def telling(results, names, given=lambda r: None):
     """Those traits, in order, that tell results apart where `given` and those before do not."""
     kept, groups = [], len({given(r) for r in results})
+    if any(map(fields.is_ragged, results)):  # whose sequences say more than lengths they have not
+        names = sorted(names, key=lambda name: name in fields.LENGTHS)
     for name in names:
         finer = len({(given(r), *(TRAITS[n].text(r) for n in (*kept, name))) for r in results})
         if finer > groups:
@@ -141,9 +143,15 @@ def shared(results, names):
     return label(results[0], [name for name in kept if not TRAITS[name].is_usual(results[0])])
 
 
+def axes_of(results):
+    """The sizes along which results may be drawn: sequences of their own lengths have no one."""
+    ragged = any(map(fields.is_ragged, results))
+    return [f for f in fields.AXES if not (ragged and f.name in fields.LENGTHS)]
+
+
 def swept(results):
     """The size along which results are drawn: the first that varies; None where none does."""
-    return next((f for f in fields.AXES if len({f.value(r) for r in results}) > 1), None)
+    return next((f for f in axes_of(results) if len({f.value(r) for r in results}) > 1), None)
 
 
 class Sweep:
@@ -263,7 +271,7 @@ def two_parameters(results):
     if axis is None:
         return None
     values = len({axis.value(r) for r in results})
-    for size in fields.AXES:
+    for size in axes_of(results):
         pairs = len({(axis.value(r), size.value(r)) for r in results})
         if size is not axis and pairs > values and len({size.value(r) for r in results}) > 1:
             return axis, size

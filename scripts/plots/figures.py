@@ -76,14 +76,22 @@ class Figure:
         inch = 1 / self.figure.get_figheight()
         width = int(self.figure.get_figwidth() * 15)  # characters of this size in a line
         lines = textwrap.wrap(machine, width)
+        title = balanced(self.title, int(self.figure.get_figwidth() * 9.5))
+        below = 0.08 + 0.24 * len(title)  # inches
         self.figure.get_layout_engine().set(
-            h_pad=0.1, rect=(0, 0, 1, 1 - (0.4 + 0.15 * len(lines)) * inch)
+            h_pad=0.1, rect=(0, 0, 1, 1 - (below + 0.08 + 0.15 * len(lines)) * inch)
         )
         self.figure.text(
-            0.5, 1 - 0.08 * inch, self.title, ha="center", va="top", fontsize=12, fontweight="bold"
+            0.5,
+            1 - 0.08 * inch,
+            "\n".join(title),
+            ha="center",
+            va="top",
+            fontsize=12,
+            fontweight="bold",
         )
         self.figure.text(
-            0.5, 1 - 0.32 * inch, "\n".join(lines), ha="center", va="top", fontsize=8, color=GREY
+            0.5, 1 - below * inch, "\n".join(lines), ha="center", va="top", fontsize=8, color=GREY
         )
         paths = [folder / f"{name}.{kind}" for kind in formats]
         for path in paths:
@@ -105,6 +113,17 @@ def length_axis(axis, values, title):
     axis.set_xticks(thin(values), [rp.size_text(v) for v in thin(values)])
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlabel(title)
+
+
+def balanced(text, width):
+    """Lines of about one length: none ends in a word alone."""
+    lines = textwrap.wrap(text, width)
+    return textwrap.wrap(text, min(width, len(text) // len(lines) + 8)) if lines else []
+
+
+def spans_decades(values):
+    """Whether a logarithmic axis has a number beside it."""
+    return min(values) > 0 and max(values) >= 10 * min(values)
 
 
 def plain_numbers(axis):

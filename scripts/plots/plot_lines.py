@@ -11,6 +11,7 @@ from figures import (
     length_axis,
     mark_missing,
     plain_numbers,
+    spans_decades,
 )
 
 PANELS_IN_FIGURE = 12
@@ -197,8 +198,12 @@ def draw_memory(sweep, style):
             length_axis(
                 axis, [sweep.x(r) for line in lines.values() for r in line], sweep.axis_title()
             )
-            axis.set_yscale("log")
-            plain_numbers(axis.yaxis)
+            shown = [r["memory_bytes"] for line in lines.values() for r in has(line, "memory_bytes")]
+            if shown and spans_decades(shown):
+                axis.set_yscale("log")
+                plain_numbers(axis.yaxis)
+            else:
+                axis.set_ylim(bottom=0)
             axis.set_ylabel(f"{unit}, inputs included")
         figure.legend()
         yield f"memory{part}", figure

@@ -260,6 +260,8 @@ def memory_plots(sweep):
                 }
             )
         ticks = lengths(sweep.x(r) for line in lines.values() for r in line)
+        sizes = [y for trace in traces for y in trace["y"]]
+        wide = bool(sizes) and 0 < 10 * min(sizes) <= max(sizes)
         plots.append(
             plot(
                 title or sweep.caption,
@@ -267,7 +269,7 @@ def memory_plots(sweep):
                 sweep.axis_title(),
                 unit,
                 xaxis=ticks,
-                yaxis={"type": "log", "dtick": 1},
+                yaxis={"type": "log", "dtick": 1} if wide else {"rangemode": "tozero"},
             )
         )
     return plots

@@ -4,7 +4,7 @@ import json
 import struct
 import unittest
 
-from harness import CliTest, FAST, read_safetensors, write_safetensors
+from harness import CliTest, DATA, FAST, read_safetensors, write_safetensors
 
 HEADS = ["--h", "4", "--h_kv", "2", "--d", "16"]
 
@@ -38,12 +38,31 @@ class Ragged(CliTest):
         for word, says in (("q0", "a count or a length is 0"), ("2q1s0", "a count or a length is 0"),
                            ("0q1", "a count or a length is 0"), ("q3000000k", "at the most"),
                            ("99999q1", "at the most"), ("2q", "lengths such as 2q2k_32q1s1k"),
+                           ("nofile", "'nofile' is no file"),
                            ("nofile.safetensors", ["nofile.safetensors", "cannot be read"])):
             self.refuse("forward", *HEADS, "--ragged", word, says=says)
         for flag in ("--b", "--q_len", "--kv_len"):
             self.refuse("forward", *HEADS, "--ragged", "q5", flag, "3", says=["--ragged", f"leave {flag} out"])
         self.refuse("forward", *HEADS, "--ragged", "q5", "--mask", "random", says="--ragged and --mask")
         self.refuse("forward", *HEADS, "--ragged", "q5", "--bias", "random", says="--ragged and --bias")
+
+    def test_a_file_without_lengths_is_told_what_would_be_right(self):
+        (self.folder / "folder").mkdir()
+        (self.folder / "empty").write_bytes(b"")
+        (self.folder / "text").write_text("2q3\n")
+        (self.folder / "noise").write_bytes(bytes(range(200, 256)) * 20)
+        write_safetensors(self.folder / "keys.safetensors", {"cu_seqlens_k": ends(0, 5)})
+        for file, says in ((DATA / "tiny_q.npy", "no tensor 'cu_seqlens_q'; it holds one tensor without a name"),
+                           ("keys.safetensors", "no tensor 'cu_seqlens_q'; it holds 'cu_seqlens_k'"),
+                           ("folder", "is a folder"), ("empty", "is empty"), ("text", "has only 4 bytes"),
+                           ("noise", "is this a .safetensors file?"), ("no.safetensors", "No such file")):
+            line = self.refuse("forward", *HEADS, "--ragged", file, says=[str(file), says])
+            self.assertIn("--ragged takes lengths such as 2q2k_32q1s1k, or a .safetensors file that holds", line)
+
+    def test_lengths_are_no_output(self):
+        write_safetensors(self.folder / "lengths.safetensors", {"cu_seqlens_q": ends(0, 4, 9)})
+        self.refuse("forward", *HEADS, "--ragged", "lengths.safetensors", "--output", "lengths.safetensors",
+                    says="replace an input")
 
     def test_files_give_back_what_they_were_given(self):
         asked = [*HEADS, "--ragged", "2q20_3q1s70_q9s4", "--causal", "--sinks", "random", "--do", "random"]
@@ -149,6 +168,16 @@ class Ragged(CliTest):
                cu_seqlens_q=ends(0, 5, 9), cu_seqlens_k=ends(0, 7))
         refuse("'cu_seqlens_q' has shape [1]", cu_seqlens_q=ends(0), cu_seqlens_k=ends(0))
         refuse("there must be between 1 and", cu_seqlens_q=ends(0, 0), cu_seqlens_k=ends(0, 7))
+        refuse("'cu_seqlens_q' comes to 9000000000 rows at [2]; there must be between 1 and 2147483647 in all",
+               cu_seqlens_q=ends(0, 9, 9 * 10**9, 10**10, dtype="I64"), cu_seqlens_k=ends(0, 7, 7, 7))
+        # What is missing, or too much, is named.
+        refuse(["'q' has shape [9, 4, 16]", "'cu_seqlens_q' (or --ragged) is missing"], cu_seqlens_k=ends(0, 7))
+        refuse(["'k' has shape [7, 2, 16]", "'cu_seqlens_q' (or --ragged) is missing"],
+               q=("F32", [1, 4, 9, 16], bytes(4 * 9 * 64)))
+        refuse(["'k' has shape [7, 2, 16]", "without 'cu_seqlens_k' each has as many keys as queries"],
+               cu_seqlens_q=ends(0, 9))
+        refuse(["'q' has shape [1, 4, 9, 16]", "since 'cu_seqlens_q' (or --ragged) makes the batch ragged"],
+               q=("F32", [1, 4, 9, 16], bytes(4 * 9 * 64)), cu_seqlens_q=ends(0, 9), cu_seqlens_k=ends(0, 7))
         refuse("'cu_seqlens_q' holds F32", cu_seqlens_q=("F32", [2], bytes(8)))
         refuse("it must have 3 axes", q=("F32", [1, 4, 9, 16], bytes(4 * 9 * 64)), cu_seqlens_q=ends(0, 9),
                cu_seqlens_k=ends(0, 7))

@@ -1,9 +1,11 @@
 """Bad input on the command line and in configs: exit code 2, one line, nothing touched."""
 
 import json
+import shutil
+import subprocess
 import unittest
 
-from harness import ROOT, TINY, CliTest
+from harness import PROGRAM, ROOT, TINY, CliTest
 
 COMMANDS = ["forward", "backward", "bench", "check", "info"]
 
@@ -102,8 +104,9 @@ class Flags(CliTest):
         self.refuse("bench", "--alibi", "yes", says="--alibi must be none, standard or a file, got 'yes'")
         self.refuse("bench", "--bias", "rnadom", says="did you mean 'random'?")
         self.refuse("bench", "--bias", "random", "--bias_shape", "hxb", says="1x1, 1xh, bx1 or bxh, got 'hxb'")
-        self.refuse("bench", "--d_v", "0", says="--d_v")
-        self.refuse("bench", "--d_v", "2000", says="--d_v 2000 exceeds 1024, the largest head dimension")
+        for flag in ("--d", "--d_v"):
+            for value in ("0", "2000", "3000m"):
+                self.refuse("bench", flag, value, says=f"{flag} must be between 1 and 1024, got '{value}'")
         self.refuse("bench", "--dtype", "e4m3", says="--dtype must be f32, bf16 or f16, got 'e4m3'")
         self.refuse("bench", "--kv_dtype", "e3m4", says="--kv_dtype must be e4m3, e5m2, f32, bf16 or f16, got 'e3m4'")
         self.refuse("bench", "--kv_dtype", "bf16",
@@ -230,6 +233,37 @@ class Configs(CliTest):
     def test_no_such_file_a_folder_and_an_endless_file(self):
         for path in ("missing.json", self.folder, "/dev/zero"):
             self.refuse("bench", "--config", path, says=str(path))
+
+    def test_configs_that_come_with_the_program_go_by_their_names(self):
+        by_path = self.run_program("bench", "--config", ROOT / "configs/gemma2_9b.json", "--dry_run")
+        for name in ("gemma2_9b", "gemma2_9b.json", ROOT / "configs/gemma2_9b"):
+            done = self.run_program("bench", "--config", name, "--dry_run")
+            self.assertEqual((done.returncode, done.stderr), (by_path.returncode, by_path.stderr))
+            cases = [[line.split()[:4] for line in run.stdout.splitlines()] for run in (done, by_path)]
+            self.assertEqual(*cases)
+        # One of the working folder goes first, and a folder of that name does not hide it.
+        (self.folder / "configs").mkdir()
+        (self.folder / "gemma2_9b").mkdir()
+        (self.folder / "configs/gemma2_9b.json").write_text('{"b": 1, "h": 2, "q_len": 24, "d": 8}')
+        self.assertIn("b1 h2 24x24 d8", self.expect(0, "bench", "--config", "gemma2_9b", "--dry_run").stdout)
+
+    def test_an_installed_program_finds_its_configs(self):
+        (self.folder / "prefix/bin").mkdir(parents=True)
+        program = self.folder / "prefix/bin/flashbench"
+        shutil.copy(PROGRAM, program)
+        share = self.folder / "prefix/share/flashbench/configs"
+        share.mkdir(parents=True)
+        (share / "mine.json").write_text('{"b": 1, "h": 2, "q_len": 24, "d": 8}')
+        for name, code, says in (("mine", 0, "b1 h2 24x24 d8"), ("other", 2, f"in {share}; there are mine")):
+            done = subprocess.run([program, "bench", "--config", name, "--dry_run"], capture_output=True, text=True,
+                                  cwd=self.folder)
+            self.assertEqual(done.returncode, code, done.stderr)
+            self.assertIn(says, done.stdout + done.stderr)
+
+    def test_a_config_that_there_is_not_is_told_where_configs_are(self):
+        self.refuse("bench", "--config", "gemma2_9", says=["--config gemma2_9: no such", "configs", "'gemma2_9b'"])
+        self.refuse("bench", "--config", "nothing_like_it.json", says=["configs; there are bert_base, ", "quick"])
+        self.refuse("bench", "--config", "some/where/gemma2_9b", says=["no such file", "'gemma2_9b'"])
 
     def test_flags_override_the_file(self):
         config = self.config(json.dumps({"name": "t", "b": 1, "h": 2, "q_len": [16, 32], "d": 8}))

@@ -33,7 +33,7 @@ class ValuesInKeys(CliTest):
         files = ["--q", "q.safetensors", "--k", "k.safetensors"]
         self.refuse("forward", *files, "--v", "v.safetensors", "--v_in_k", says="leave --v out")
         self.refuse("forward", *files, says="--v is missing")
-        self.expect(0, "check", *files, "--v_in_k", "--d_v", "12", "--pass", "forward", "--type", "flash,normal")
+        self.expect(0, "check", *files, "--v_in_k", "--d_v", "12", "--type", "flash,normal")
 
     def test_a_file_needs_no_v_and_results_are_judged_by_the_columns_that_were_asked_for(self):
         for pages in ([], ["--page_size", "8"], ["--kv_dtype", "e4m3"]):
@@ -41,12 +41,13 @@ class ValuesInKeys(CliTest):
             self.assertNotIn("v", inputs)
             self.assertNotIn("v_pages", inputs)
             check = ["check", "--input", "in.safetensors", "--external", "out.safetensors", "--v_in_k"]
-            self.expect(0, *check, "--d_v", "12", "--pass", "forward")
-            self.refuse(*check, "--pass", "forward", says="o")  # 16 columns
+            self.expect(0, *check, "--d_v", "12")
+            self.refuse(*check, says="o")  # 16 columns
             dtype, shape, data = inputs["k_pages" if "k_pages" in inputs else "k"]
             inputs["v"] = (dtype, shape, data)
             write_safetensors(self.folder / "in.safetensors", inputs)
-            text = self.expect(0, *check, "--d_v", "12", "--pass", "forward")
+            text = self.expect(0, *check, "--d_v", "12")
+            self.assertIn("pass: forward alone", text.stdout + text.stderr)
             self.assertIn("unused tensor", text.stdout + text.stderr)
 
 

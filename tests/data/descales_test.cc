@@ -142,7 +142,10 @@ TEST(EightBits, AreForKAndVAloneAndForAForwardPass) {
                            const std::vector<std::string>& parts) {
     expect_usage_error([&] { make_inputs(resolve(p, given)); }, parts);
   };
-  refused(bundle(bundle_with(scratch, {})), {}, {"in.safetensors", "forward pass alone"});
+  const std::string file = bundle_with(scratch, {});
+  refused(bundle(file), {"pass"}, {"in.safetensors", "forward pass alone"});
+  refused(bundle(file), {"do"}, {"--do is for gradients"});
+  EXPECT_EQ(resolve(bundle(file), {}).pass, Pass::kForward) << "nobody asked for gradients";
   refused(forward(bundle_with(scratch, {}, Dtype::kE4m3, Dtype::kE5m2)), {},
           {"'v'", "holds F8_E5M2", "'k'", "holds F8_E4M3; K and V must have one dtype"});
   refused(forward(bundle_with(scratch, {}, Dtype::kE4m3, Dtype::kBf16)), {},

@@ -21,6 +21,7 @@ import fields, reports
 results = reports.results_of(reports.load(sys.argv[2:]))
 arranged = reports.Sweep(results)
 print(json.dumps({"panels": list(arranged.panels()), "caption": arranged.caption,
+                  "axis": arranged.axis and arranged.axis.name,
                   "names": [fields.case_text(r) for r in results],
                   "cell": reports.TRAITS["dropout"].cell(results[-1])
                           if "dropout" in reports.TRAITS else None}))
@@ -67,6 +68,38 @@ class OpenField(pictures.PictureTest):
         self.assertNotIn("dropout", said["names"][0])
         self.assertIn("dropout 128", self.said(scripts, [128])["caption"])
         self.assertNotIn("dropout", self.said(scripts, [0])["caption"])
+
+    def variants(self, values, **changes):
+        """What is said of results of two lengths that differ in a member of the workload."""
+        results = [pictures.result(q_len=n, kv_len=n, **changes) for n in (256, 512) for _ in values]
+        for result, value in zip(results, values * 2):
+            result["workload"].update(value)
+        return self.said_of(SCRIPTS, results)
+
+    def test_none_and_what_follows_are_no_labels(self):
+        for values, panels in (
+            ([{"alibi": "none"}, {"alibi": "standard"}], ["no ALiBi", "standard ALiBi"]),
+            ([{"sinks": "none"}, {"sinks": "random"}], ["no sinks", "random sinks"]),
+            ([{"bias": "none"}, {"bias": "random"}], ["no bias", "random bias"]),
+            ([{"page_size": 0}, {"page_size": 16}], ["page_size 0", "pages of 16"]),
+            ([{"softcap": 0.0}, {"softcap": 50.0}], ["softcap 0", "softcap 50"]),
+            ([{"kv_dtype": None}, {"kv_dtype": "e4m3"}], ["kv f32", "kv e4m3"]),
+            ([{}, {"kv_dtype": "e4m3"}], ["kv f32", "kv e4m3"]),
+        ):
+            self.assertEqual(self.variants(values)["panels"], panels)
+            for word in ("none", "ALiBi", "sinks", "bias", "page", "kv ", "softcap"):
+                self.assertNotIn(word, self.variants([values[0]])["caption"])
+
+    def test_sequences_of_their_own_lengths_are_no_length(self):
+        ragged = [{"ragged": "2q256_8q1s128", "b": 10, "q_len": 256}, {"ragged": "4q128", "b": 4, "q_len": 128}]
+        said = self.variants(ragged)
+        self.assertIsNone(said["axis"])
+        self.assertEqual(said["panels"], ["sequences 2q256_8q1s128", "sequences 4q128"])
+        said = self.variants(ragged[:1])
+        self.assertIn("sequences 2q256_8q1s128", said["caption"])
+        for word in ("batch", "queries", "keys"):
+            self.assertNotIn(word, said["caption"].replace("key/value", ""))
+        self.assertEqual(self.variants([ragged[0], {}])["panels"][:2], ["sequences 2q256_8q1s128", "not ragged, 256 queries"])
 
     def test_one_is_no_plural(self):
         decode = [pictures.result(q_len=1, kv_len=n, h=1, h_kv=1) for n in (256, 512)]
