@@ -74,10 +74,23 @@ Operands PreparedCase::operands(std::size_t copy) {
   return {copy == 0 ? shared_ : &copies_[copy].own, &copies_[copy].out};
 }
 
+namespace {
+
+/// Of tensors that are there for the oracle alone: kernels read pages, and V in K.
+std::size_t unread_bytes(const Problem& p) {
+  const std::size_t v =
+      static_cast<std::size_t>(p.shape.v_dims().count()) * size_bytes(p.kv_dtype());
+  if (p.paged()) return tensor_bytes(p).k + v;
+  return p.v_in_k ? v : 0;
+}
+
+}  // namespace
+
 std::size_t copies_for(const RoutedCase& c, std::size_t last_cache_bytes) {
   if (c.request.cache == sweep::CacheState::kWarm || c.traits().flushes_caches) return 1;
   const MemoryNeed need = memory_need(c);
-  const std::size_t operands = std::max<std::size_t>(need.inputs + need.outputs, 1);
+  const std::size_t operands =
+      std::max<std::size_t>(need.inputs + need.outputs - unread_bytes(c.request.problem), 1);
   return std::clamp<std::size_t>(2 * last_cache_bytes / operands + 1, 2, kMaxCopies);
 }
 

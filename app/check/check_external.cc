@@ -21,8 +21,7 @@ bool holds_gradients(const Outputs& out) {
   return false;
 }
 
-/// With all gradients where no flag says which pass it was; but K and V of 8 bits, or in
-/// pages, have none.
+/// With all gradients where no flag says which pass it was, and there can be any.
 Problem widest_problem(sweep::Group& group, const std::vector<std::string>& given, bool pass_given,
                        const Backends& backends) {
   Pass& pass = group.cases[0].problem.pass;

@@ -11,6 +11,7 @@ namespace {
 /// Everything in bytes.
 struct Sizes {
   double q, k, v, o;
+  double values;               ///< as v, but also where V lies in K
   double row;                  ///< one f32 number per query row
   double matrix;               ///< one f32 matrix of scores over all heads
   double visible;              ///< share of the pairs that count
@@ -25,16 +26,18 @@ Sizes sizes_of(const Problem& p) {
   const double pairs = rows * static_cast<double>(s.kv_len);
   const Work work = count_work(p, expected_visible(p));
   const double key_rows = static_cast<double>(s.b * s.h_kv) * static_cast<double>(s.kv_len);
-  return {static_cast<double>(t.q),
-          static_cast<double>(t.k),
-          static_cast<double>(t.v),
-          static_cast<double>(t.o),
-          static_cast<double>(t.lse),
-          pairs * 4,
-          work.flop_visible / work.flop_dense,
-          count_visible(p, {}).kv_rows / key_rows,
-          p.bias == Bias::kNone ? 0 : pairs * static_cast<double>(size_bytes(p.bias_dtype())),
-          p.needs_bias_gradient() ? pairs * static_cast<double>(size_bytes(p.bias_dtype())) : 0};
+  return {
+      static_cast<double>(t.q),
+      static_cast<double>(t.k),
+      static_cast<double>(t.v),
+      static_cast<double>(t.o),
+      static_cast<double>(static_cast<std::size_t>(s.v_dims().count()) * size_bytes(p.kv_dtype())),
+      static_cast<double>(t.lse),
+      pairs * 4,
+      work.flop_visible / work.flop_dense,
+      count_visible(p, {}).kv_rows / key_rows,
+      p.bias == Bias::kNone ? 0 : pairs * static_cast<double>(size_bytes(p.bias_dtype())),
+      p.needs_bias_gradient() ? pairs * static_cast<double>(size_bytes(p.bias_dtype())) : 0};
 }
 
 /// How often an inner loop runs over its operand: once per block, less the blocks that nobody sees.
@@ -43,7 +46,7 @@ double passes(double length, double block, double visible, double least = 1) {
 }
 
 double normal_bytes(const Sizes& s, Pass pass) {
-  const double tensors = s.q + s.k + s.v + s.o;
+  const double tensors = s.q + s.k + s.values + s.o;  // a step that reads V reads it again
   const double forward = tensors + s.row + 4 * s.matrix + s.bias;
   const double backward = 2 * tensors + 7 * s.matrix + s.bias_gradient;
   return of_pass(pass, forward, backward);

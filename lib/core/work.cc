@@ -33,7 +33,8 @@ std::size_t slope_bytes(const Problem& p) {
 
 std::size_t descale_bytes(const Problem& p) {
   const auto heads = static_cast<std::size_t>(p.shape.b * p.shape.h_kv);
-  return p.has_descales() ? 2 * heads * sizeof(float) : 0;
+  const std::size_t a_head = p.v_in_k ? 1 : 2;
+  return p.has_descales() ? a_head * heads * sizeof(float) : 0;
 }
 
 /// Of a key and its value together.

@@ -225,9 +225,10 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     softmax(item, t, part, seen, first, keys);
     const RowSource v =
         whole_vectors(source(stored_values(*io.in), item, first), item, keys, shape.d_v(), t.kv);
-    const PhaseTimer timer(
-        item.profile, item.thread, kAccumulate,
-        product_in_place(v, item, keys, shape.d_v()) + touch(item.rows * (keys + shape.d_v())));
+    PhaseCost cost = product_in_place(v, item, keys, shape.d_v());
+    if (io.in->v_in_k) cost.bytes = 0;  // the scores' product has read them
+    const PhaseTimer timer(item.profile, item.thread, kAccumulate,
+                           cost + touch(item.rows * (keys + shape.d_v())));
     ops.add_rows(item.rows, keys, shape.d_v(), {t.s, s_stride_, 1}, v, {part.o, o_stride_},
                  prefetch(stored_keys(*io.in), item, first + keys_));
   }

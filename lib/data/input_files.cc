@@ -140,9 +140,11 @@ bool holds_pages(const TensorFile& file, const InputFiles& f) {
 }
 
 /// Which of the two counts would be a guess.
-void refuse_both(const TensorFile& file, const InputFiles& f) {
+void refuse_both(const TensorFile& file, const Problem& p) {
+  const InputFiles& f = p.files;
   for (const auto& [whole, pages] : {std::pair(&f.k_name, kKPagesName), {&f.v_name, kVPagesName}})
-    if (file.find(*whole) != nullptr && file.find(pages) != nullptr)
+    if (!(p.v_in_k && whole == &f.v_name) && file.find(*whole) != nullptr &&
+        file.find(pages) != nullptr)
       throw UsageError(fmt::format("{}: holds both {} and {}; leave one of them out",
                                    escape(file.path()), quote(*whole), quote(pages)));
 }
@@ -176,7 +178,7 @@ LocatedInputs locate(const Problem& p, OpenFiles& open) {
   };
   if (f.any()) found.q = find(f.q, f.q_name, "q");
   if (bundle && holds_pages(*bundle, f)) {
-    refuse_both(*bundle, f);
+    refuse_both(*bundle, p);
     locate_pages(bundle, p.v_in_k, found);
   } else if (f.any()) {
     found.k = find(f.k, f.k_name, "k");
@@ -213,6 +215,13 @@ Names used_names(const InputFiles& f, const std::string& path, bool ragged = tru
   return names;
 }
 
+/// Where V lies in K, nothing else of it is read.
+void leave_out_values(const InputFiles& f, Names& used) {
+  if (f.v_name != f.k_name) used.erase(f.v_name);
+  used.erase(kVScaleName);
+  used.erase(kVPagesName);
+}
+
 void add_unused(std::vector<std::string>& lines, const TensorFile& file, const Names& used) {
   std::vector<std::string_view> unused;
   for (const StoredTensor& t : file.tensors())
@@ -240,10 +249,9 @@ std::vector<std::string> unused_tensors(const Problem& p, OpenFiles& open) {
     if (path != &f.bundle && file->tensors().size() == 1) continue;
     Names used = used_names(f, *path, p.ragged == Ragged::kFile);
     if (p.has_descales()) used.insert({kKScaleName, kVScaleName});
-    if (p.v_in_k) used.erase(f.v_name), used.erase(kVScaleName);
     if (path == &f.bundle && holds_pages(*file, f))
       used.insert({kKPagesName, kVPagesName, kBlockTableName, kKvLensName});
-    if (p.v_in_k) used.erase(kVPagesName);
+    if (p.v_in_k) leave_out_values(f, used);
     add_unused(lines, *file, used);
   }
   return lines;

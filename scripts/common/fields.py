@@ -88,7 +88,9 @@ class Field:
         if self.always:
             return False
         if self.follows:
-            return not self.axis or self.value(result) == BY_NAME[self.follows].value(result)
+            value = self.value(result)
+            comparable = self.axis or isinstance(value, str)  # a scale follows by a rule
+            return not comparable or value == BY_NAME[self.follows].value(result)
         return self.value(result) == self.default
 
 

@@ -91,6 +91,10 @@ TEST(ValuesInKeys, AreBytesThatAreMovedOnce) {
   EXPECT_EQ(with_v - in_k, 2.0 * 2 * 300 * kValueDim * 4);
   EXPECT_EQ(count_work(p, expected_visible(p)).flop_visible,
             count_work(apart(p), expected_visible(p)).flop_visible);
+  p.own_kv_dtype = Dtype::kE4m3;
+  const double of_8_bits = count_work(p, expected_visible(p)).bytes;
+  const double with_descale = count_work(apart(p), expected_visible(p)).bytes;
+  EXPECT_EQ(with_descale - of_8_bits, 2.0 * 2 * 300 * kValueDim + 2 * 2 * 4);
 }
 
 TEST(ValuesInKeys, AreNoMoreColumnsThanKeysHaveAndHaveNoGradients) {
