@@ -41,6 +41,7 @@ class Field:
         self.name = name
         self.in_workload = in_workload
         self.is_switch = says["type"] == "boolean"
+        self.may_be_null = "null" in says["type"]
         self.default = says.get("default")
         self.title = says.get("title", name)
         self.of = says["x-of"]  # "problem", "execution" or "timing"
@@ -84,13 +85,14 @@ class Field:
         return said(self.phrase, value)
 
     def is_usual(self, result):
-        """Whether it goes without saying. What follows by a rule, as a scale, always does."""
+        """Whether it goes without saying. What follows by a rule, as a scale, always does; null is
+        what it follows."""
         if self.always:
             return False
         if self.follows:
-            value = self.value(result)
-            comparable = self.axis or isinstance(value, str)  # a scale follows by a rule
-            return not comparable or value == BY_NAME[self.follows].value(result)
+            if self.axis:
+                return self.value(result) == BY_NAME[self.follows].value(result)
+            return not self.may_be_null or self.value(result) is None
         return self.value(result) == self.default
 
 

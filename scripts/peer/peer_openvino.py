@@ -2,10 +2,11 @@
 """Measures OpenVINO's scaled-dot-product attention on the CPU as flashbench measures its own.
 
     build/peers/bin/pip install numpy safetensors openvino
-    build/peers/bin/python scripts/peer/peer_openvino.py --h 8 --d 64 --type flash --json openvino.json
+    build/peers/bin/python scripts/peer/peer_openvino.py --h 8 --d 64 --type flash --json o.json
 
-The operator is ScaledDotProductAttention of opset 13: forward, no grouped heads. OpenVINO may
-compute f32 models in bf16; here the precision is that of the inputs. Inputs, FLOP rules,
+The operator is ScaledDotProductAttention of opset 13: forward, no grouped heads, no soft cap; ALiBi
+and a bias are a mask of floats, sinks an operand of their own. OpenVINO may compute f32 models in
+bf16; here the precision is that of the inputs. Inputs, FLOP rules,
 verification and report are those of scripts/peer/peer_pytorch.py.
 """
 
@@ -13,13 +14,14 @@ import sys
 
 import peerlib
 from library import Job, Library
-from sampling import Unsupported
+from sampling import Unsupported, require_memory
 
 try:
     import numpy as np
     import openvino as ov
     import openvino.opset13 as ops
-    from masks import band, is_plain_causal
+    from masks import added, bytes_of_added, hidden_or_seen, is_plain_causal
+    from openvino.utils.node_factory import NodeFactory
     from safetensors import safe_open
     from safetensors.numpy import save_file
 except ImportError as missing:
@@ -31,15 +33,6 @@ TYPES = {"f32": (ov.Type.f32, np.float32), "f16": (ov.Type.f16, np.float16)}
 def load(path):
     with safe_open(path, framework="numpy") as file:
         return {name: file.get_tensor(name) for name in file.keys()}
-
-
-def visible(case, keep):
-    """The mask as an array that broadcasts to [b, h, q_len, kv_len], or None. True = sees."""
-    mask = None if keep is None else keep.astype(bool)[:, None, None, :]
-    sees = None if is_plain_causal(case) else band(case)
-    if sees is None:
-        return mask
-    return sees[None, None] if mask is None else mask & sees
 
 
 def refuse(case):
@@ -54,6 +47,10 @@ def refuse(case):
         )
     if case["h"] != case["h_kv"]:
         raise Unsupported("OpenVINO's ScaledDotProductAttention has no grouped heads")
+    if case["softcap"]:
+        raise Unsupported("OpenVINO's ScaledDotProductAttention has no soft cap")
+    if case["alibi"] != "none" or case["bias"] != "none":
+        require_memory(bytes_of_added(case))
 
 
 class ScaledDotProductAttention(Job):
@@ -62,18 +59,25 @@ class ScaledDotProductAttention(Job):
     def __init__(self, core, case, path, threads):
         tensors = load(path)
         kind, self.dtype = TYPES[case["dtype"]]
-        mask = visible(case, tensors.get("mask"))
-        feeds = [tensors[name] for name in "qkv"]
-        inputs = [ops.parameter(list(x.shape), kind) for x in feeds]
-        operands = list(inputs)
-        if mask is not None:
-            feeds.append(mask)
-            inputs.append(ops.parameter(list(mask.shape), ov.Type.boolean))
-            operands.append(inputs[-1])
-        else:
+        causal = is_plain_causal(case) and "mask" not in tensors
+        mask = added(case, tensors, self.dtype)
+        if mask is None and not causal:
+            mask = hidden_or_seen(case, tensors)
+        causal = causal and mask is None
+        feeds = [np.ascontiguousarray(tensors[name]) for name in "qkv"]
+        sinks = tensors.get("sinks")
+        extra = [mask, None if sinks is None else sinks.astype(self.dtype)[None, :, None, None]]
+        feeds += [np.ascontiguousarray(x) for x in extra if x is not None]
+        inputs = [ops.parameter(list(x.shape), ov.Type(x.dtype)) for x in feeds]
+        operands = inputs[: 3 + (mask is not None)]
+        if mask is None:
             operands.append(ops.constant(np.zeros((), self.dtype)))
         operands.append(ops.constant(np.array(case["scale"], self.dtype)))
-        node = ops.scaled_dot_product_attention(*operands, causal=is_plain_causal(case))
+        if sinks is not None:
+            operands.append(inputs[-1])
+        node = NodeFactory("opset13").create(
+            "ScaledDotProductAttention", [x.output(0) for x in operands], {"causal": causal}
+        )
         settings = {
             "INFERENCE_PRECISION_HINT": kind.to_string(),
             "INFERENCE_NUM_THREADS": threads,
@@ -98,7 +102,9 @@ class OpenVino(Library):
     version = ov.__version__.split("-")[0]
     compiler = "OpenVINO's wheel"
     flags = ov.__version__
-    computes = Library.computes + ["window_left", "window_right"]
+    computes = Library.computes + (
+        "d_v window_left window_right softcap sinks alibi bias bias_shape".split()
+    )
     kernels = {"scaled_dot_product_attention": "flash"}
 
     def __init__(self):

@@ -11,7 +11,9 @@ in a timed launch is judged by `flashbench check --external`, and a number witho
 --type flash   scaled_dot_product_attention; PyTorch picks the backend, the report names it. It
                takes ALiBi and a bias as a mask of floats, and has neither soft caps nor sinks
 --type normal  q k^T, softmax and the product with v as three calls; all of these
---kernel       sdpa_flash, sdpa_efficient, sdpa_cudnn or sdpa_math force one SDPA backend by name
+--kernel       sdpa_flash, sdpa_efficient, sdpa_cudnn or sdpa_math force one SDPA backend by name;
+               flex_attention is FlexAttention, compiled for the processor: all of these and
+               pages, forward only. Compiling takes a C++ compiler and some 10 s a case, untimed
 
 A backward is timed alone: autograd of an output whose forward ran before. PyTorch allocates its
 results in every call; that is part of what its users wait for, and of these times.
@@ -26,6 +28,7 @@ from library import Job, Library
 from sampling import Unsupported, require_memory
 
 try:
+    import flex
     import torch
     from masks import band, is_plain_causal
     from safetensors.torch import load_file, save_file
@@ -357,9 +360,11 @@ class PyTorch(Library):
     flags = f"PyTorch's binary, CPU capability {torch.backends.cpu.get_cpu_capability()}"
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
     computes = Library.computes + (
-        "d_v window_left window_right softcap sinks alibi bias bias_shape bias_grad ragged".split()
+        "d_v window_left window_right softcap sinks alibi bias bias_shape bias_grad ragged "
+        "page_size".split()
     )
-    kernels = dict.fromkeys(BACKENDS, "flash") | {"sdpa_math": "normal", "three_calls": "normal"}
+    kernels = dict.fromkeys([*BACKENDS, flex.NAME], "flash")
+    kernels |= {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     device = "cpu"
 
@@ -375,6 +380,11 @@ class PyTorch(Library):
     def prepare(self, case, path):
         if case["type"] == "paper":
             raise Unsupported("PyTorch has no kernel of type paper")
+        if case["kernel"] == flex.NAME:
+            flex.refuse(case, self.device)
+            return flex.Flex(case, load_file(path)).begin()
+        if case["page_size"]:
+            raise Unsupported(f"PyTorch's attention takes no pages but by --kernel {flex.NAME}")
         three_calls = case["kernel"] == "three_calls" or (
             case["kernel"] is None and case["type"] == "normal"
         )

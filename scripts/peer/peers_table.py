@@ -57,6 +57,30 @@ def table_rows(length=4096):
         )
     for which in ("forward", "backward"):
         add(f"small N=128 {which}", f"--b 1 --h 8 --q_len 128 --d 64 --pass {which} --type flash")
+    return rows + variant_rows(length)
+
+
+def variant_rows(length):
+    """What today's models add: a row for each that a library has, in f32 and as one of them has it.
+    No library here multiplies K and V of 8 bits."""
+    added = {  # by name: flags, and what of it a library has besides flash forward
+        "ALiBi d=128": ("--d 128 --causal --alibi standard", ("flash backward",)),
+        "bias d=128": ("--d 128 --bias random", ("flash backward",)),
+        "d=192, d_v=128": ("--d 192 --d_v 128 --causal", ("flash backward",)),
+        "softcap 50 d=128": ("--d 128 --causal --softcap 50", ("normal forward",)),
+        "sinks window 128 d=64": (
+            "--d 64 --causal --window_left 127 --sinks random",
+            ("normal forward",),
+        ),
+    }
+    rows = []
+    for name, (flags, more) in added.items():
+        for kind, which in map(str.split, ("flash forward", *more)):
+            label = f"{'normal ' * (kind == 'normal')}f32 {which} {name}"
+            what = f"--b 1 --h 4 --q_len {length} {flags} --pass {which} --type {kind}"
+            rows.append((label, what.split(), None))
+    decode = "--b 1 --h 32 --h_kv 8 --q_len 1 --kv_len 8192 --d 128 --page_size 16 --pass forward"
+    rows.append(("decode GQA 32/8 pages of 16 f32", [*decode.split(), "--type", "flash"], None))
     return rows
 
 

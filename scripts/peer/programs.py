@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
+KERNELS = {"pytorch:flex_attention": "flash"}  # measured unasked, in rows of their type
 SCRIPTS = {name: HERE / f"peer_{name}.py" for name in ("pytorch", "onnxruntime", "openvino")}
 
 
@@ -87,15 +88,19 @@ class Server:
 
 
 class Served(Program):
-    """A library, or one kernel of it: LIBRARY:KERNEL. Kernels of a library share its server."""
+    """A library, or one kernel of it: LIBRARY:KERNEL. Kernels of a library share its server.
+    `only`: the type of rows that it stands in; None: a kernel decides the type."""
 
-    def __init__(self, name, server, flags):
+    def __init__(self, name, server, flags, only=None):
         super().__init__(name)
+        self.only = only
         self.server = server
         kernel = name.partition(":")[2]
         self.flags = [*flags, *(["--kernel", kernel] if kernel else [])]
 
     def measure(self, flags):
+        if self.only and flags[flags.index("--type") + 1] != self.only:
+            return None, f"only where the type is {self.only}"
         answer = self.server.ask([*flags, *self.flags])
         self.wrong = answer.get("wrong")
         return answer.get("report"), answer.get("refused")

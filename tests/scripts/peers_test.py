@@ -5,6 +5,7 @@ import re
 import statistics
 import sys
 import unittest
+from unittest import mock
 
 from harness import PROGRAM, ScriptTest, missing, require
 
@@ -109,10 +110,29 @@ class Peers(ScriptTest):
             self.assertEqual(len(said), 1, said)
             self.assertIn(says, said[0])
 
+    def test_a_kernel_measured_unasked_stands_in_rows_of_its_type_only(self):
+        """Or a normal flashbench would be compared with a fused FlexAttention."""
+        import programs
+
+        server = mock.Mock()
+        server.ask.return_value = {"report": "measured"}
+        row, kernel = ["--type", "normal"], "pytorch:flex_attention"
+        unasked = programs.Served(kernel, server, [], programs.KERNELS[kernel])
+        self.assertEqual(unasked.measure(row), (None, "only where the type is flash"))
+        self.assertEqual(unasked.measure(["--type", "flash"]), ("measured", None))
+        self.assertEqual(programs.Served(kernel, server, []).measure(row), ("measured", None))
+
+    def test_a_row_for_each_variant(self):
+        """A variant without a row would be compared with nobody."""
+        listed = self.peers("--list").stdout
+        for flag in "window_left softcap alibi bias sinks d_v ragged page_size".split():
+            self.assertIn(f"--{flag} ", listed)
+
     def test_rows_by_name(self):
         listed = self.peers("--list", "--rows", "decode").stdout.splitlines()
-        self.assertEqual(len(listed), 4)
+        self.assertEqual(len(listed), 5)
         self.assertTrue(all("--q_len 1 " in line for line in listed))
+        self.assertIn("--page_size 16", listed[-1])
         self.assertIn("no row matches", self.peers("--rows", "nonsense", code=2).stderr)
 
 
