@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "app/case/memory.h"
+#include "core/work.h"
 #include "data/inputs.h"
 
 namespace flashbench::app {

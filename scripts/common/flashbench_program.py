@@ -57,6 +57,8 @@ class Flashbench:
         for side in ("window_left", "window_right"):
             if workload.get(side) is not None:
                 flags += [f"--{side}", str(workload[side])]
+        if workload.get("v_in_k"):
+            flags += ["--v_in_k", "--d_v", str(workload["d_v"] or workload["d"])]
         if workload.get("softcap"):
             flags += ["--softcap", repr(workload["softcap"])]
         for tensor in ("sinks", "alibi", "bias"):  # which lie in the file, whatever they were made of

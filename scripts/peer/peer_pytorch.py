@@ -31,7 +31,8 @@ try:
     import flex
     import torch
     from masks import band, is_plain_causal
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
+    from saved_tensors import loaded
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.nn.functional import scaled_dot_product_attention
 except ImportError as missing:
@@ -361,7 +362,7 @@ class PyTorch(Library):
     isa = ISA.get(torch.backends.cpu.get_cpu_capability())
     computes = Library.computes + (
         "d_v window_left window_right softcap sinks alibi bias bias_shape bias_grad ragged "
-        "page_size".split()
+        "page_size v_in_k".split()
     )
     kernels = dict.fromkeys([*BACKENDS, flex.NAME], "flash")
     kernels |= {"sdpa_math": "normal", "three_calls": "normal"}
@@ -382,14 +383,14 @@ class PyTorch(Library):
             raise Unsupported("PyTorch has no kernel of type paper")
         if case["kernel"] == flex.NAME:
             flex.refuse(case, self.device)
-            return flex.Flex(case, load_file(path)).begin()
+            return flex.Flex(case, loaded(case, path, "cpu")).begin()
         if case["page_size"]:
             raise Unsupported(f"PyTorch's attention takes no pages but by --kernel {flex.NAME}")
         three_calls = case["kernel"] == "three_calls" or (
             case["kernel"] is None and case["type"] == "normal"
         )
         make = ThreeCalls if three_calls else Sdpa
-        tensors = load_file(path, device=self.device)
+        tensors = loaded(case, path, self.device)
         if case["ragged"] != "none":
             return BySequence(case, tensors, self.device, make).begin()
         return make(case, tensors, self.device).begin()

@@ -81,6 +81,8 @@ def variant_rows(length):
             rows.append((label, what.split(), None))
     decode = "--b 1 --h 32 --h_kv 8 --q_len 1 --kv_len 8192 --d 128 --page_size 16 --pass forward"
     rows.append(("decode GQA 32/8 pages of 16 f32", [*decode.split(), "--type", "flash"], None))
+    absorbed = "--b 1 --h 128 --h_kv 1 --q_len 1 --kv_len 4096 --d 576 --d_v 512 --v_in_k --pass forward"
+    rows.append(("decode absorbed MLA 128/1 f32", [*absorbed.split(), "--type", "flash"], None))
     return rows
 
 
