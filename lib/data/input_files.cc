@@ -12,12 +12,16 @@
 namespace flashbench::data {
 namespace {
 
+/// What a file without V may mean.
+constexpr std::string_view kOrInK = ", or that it lies in K with --v_in_k";
+
 Located find_named(std::shared_ptr<const TensorFile> file, const std::string& name,
                    std::string_view role) {
   const StoredTensor* tensor = file->find(name);
   if (tensor == nullptr)
-    throw UsageError(fmt::format("{}: no tensor {}; it holds {}; say which with --{}_name",
-                                 escape(file->path()), quote(name), file->names(), role));
+    throw UsageError(fmt::format("{}: no tensor {}; it holds {}; say which with --{}_name{}",
+                                 escape(file->path()), quote(name), file->names(), role,
+                                 role == "v" ? kOrInK : ""));
   return {std::move(file), *tensor};
 }
 
@@ -159,8 +163,9 @@ void locate_pages(const std::shared_ptr<const TensorFile>& file, bool v_in_k,
     const StoredTensor* tensor = file->find(name);
     if (tensor == nullptr)
       throw UsageError(fmt::format(
-          "{}: no tensor {} beside {}; it holds {}", escape(file->path()), quote(name),
-          quote(file->find(kKPagesName) == nullptr ? kVPagesName : kKPagesName), file->names()));
+          "{}: no tensor {} beside {}; it holds {}{}", escape(file->path()), quote(name),
+          quote(file->find(kKPagesName) == nullptr ? kVPagesName : kKPagesName), file->names(),
+          to == &found.v_pages ? fmt::format("; say{}", kOrInK.substr(4)) : ""));
     *to = {file, *tensor};
   }
 }

@@ -131,7 +131,7 @@ void write_inputs(const std::string& path, const Problem& p, const Inputs& in) {
   add_numbers("sinks", in.sinks, {p.shape.h});
   add_numbers("alibi_slopes", in.alibi_slopes, {p.shape.b, p.shape.h});
   add_numbers(kKScaleName, in.k_scale, {p.shape.b, p.shape.h_kv});
-  add_numbers(kVScaleName, in.v_scale, {p.shape.b, p.shape.h_kv});
+  if (!p.v_in_k) add_numbers(kVScaleName, in.v_scale, {p.shape.b, p.shape.h_kv});
   write_safetensors(path, std::move(tensors),
                     {{"producer", "flashbench"}, {"workload", sweep::flags(p)}});
 }

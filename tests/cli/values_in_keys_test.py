@@ -40,6 +40,8 @@ class ValuesInKeys(CliTest):
             inputs = self.saved(*pages)
             self.assertNotIn("v", inputs)
             self.assertNotIn("v_pages", inputs)
+            self.assertNotIn("v_scale", inputs)
+            self.refuse("forward", "--input", "in.safetensors", says="--v_in_k")
             check = ["check", "--input", "in.safetensors", "--external", "out.safetensors", "--v_in_k"]
             self.expect(0, *check, "--d_v", "12")
             self.refuse(*check, says=["'o' has shape [2, 4, 3, 12]", "must be [2, 4, 3, 16]"])
@@ -47,7 +49,7 @@ class ValuesInKeys(CliTest):
             inputs["v"] = (dtype, shape, data)
             write_safetensors(self.folder / "in.safetensors", inputs)
             text = self.expect(0, *check, "--d_v", "12")
-            self.assertIn("pass: forward alone", text.stdout + text.stderr)
+            self.assertIn("judged as: forward", text.stdout + text.stderr)
             self.assertIn("unused tensor", text.stdout + text.stderr)
 
 

@@ -33,7 +33,7 @@ TEST(CheckSuite, RowsOfManyTilesAreShorterOnTheEmulatedDeviceAlone) {
     EXPECT_LT(s.keys(), of_gpu.keys()) << on_gpu[i].name;
     EXPECT_GE(s.q_len, 257) << on_gpu[i].name << ": three tiles of 128 queries";
     EXPECT_GE(s.keys(), 385) << on_gpu[i].name << ": four tiles of 128 keys";
-    shorter.insert(on_gpu[i].row);
+    shorter.insert(on_gpu[i].row.substr(0, on_gpu[i].row.find("_paper")));
   }
   for (const char* row :
        {"real_size", "window_over_many_tiles", "softcap_over_many_tiles", "sinks_over_many_tiles",
