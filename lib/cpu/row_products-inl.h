@@ -127,7 +127,7 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
       for (int j = 0; j < kCols; ++j) sum[i][j] = hn::Zero(f32);
     const std::int64_t end = std::min(d, first + kLongestChain * lanes);
     for (std::int64_t p = first; p < end; p += lanes) {
-      prefetch.fetch_close();
+      prefetch.fetch_rows();
       VecF32 bv[kCols];
 #pragma GCC unroll 4
       for (int j = 0; j < kCols; ++j) bv[j] = load_f32(b.row[j] + p);
@@ -211,7 +211,7 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
       for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::Zero(F32());
     const std::int64_t end = std::min(n, first + kLongestChain);
     for (std::int64_t j = first; j < end; ++j) {
-      prefetch.fetch_close();
+      prefetch.fetch_rows();
       add_row(a + j, row_a, row_pointer<T>(b, j) + column, sum);
     }
 #pragma GCC unroll 8
@@ -270,7 +270,7 @@ HWY_INLINE void row_dots(std::int64_t d, const float* HWY_RESTRICT a,
   for (int j = 0; j < kCols; ++j) sum[j] = hn::Zero(f32);
   std::int64_t p = 0;
   for (; p + 2 * lanes <= d; p += 2 * lanes) {
-    prefetch.fetch_close();
+    prefetch.fetch_rows();
     const auto even = hn::Load(f32, a + p), odd = hn::Load(f32, a + p + lanes);
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) {
@@ -279,7 +279,7 @@ HWY_INLINE void row_dots(std::int64_t d, const float* HWY_RESTRICT a,
     }
   }
   for (; p < d; p += lanes) {
-    prefetch.fetch_close();
+    prefetch.fetch_rows();
     const auto av = hn::Load(f32, a + p);
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) sum[j] = hn::MulAdd(av, load_f32(b.row[j] + p), sum[j]);
