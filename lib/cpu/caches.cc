@@ -12,6 +12,11 @@
 
 namespace flashbench::cpu {
 
+std::size_t l1_cache_bytes() {
+  const long size = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  return size > 0 ? static_cast<std::size_t>(size) : std::size_t{32} << 10;
+}
+
 std::size_t l2_cache_bytes() {
   const long size = sysconf(_SC_LEVEL2_CACHE_SIZE);
   return size > 0 ? static_cast<std::size_t>(size) : std::size_t{512} << 10;

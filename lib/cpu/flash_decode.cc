@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "cpu/caches.h"
 #include "cpu/online_softmax.h"
 #include "cpu/sink_gradient.h"
 
@@ -21,6 +22,10 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr std::int64_t kBlockBytes = 32 << 10;
 /// With more query rows than this per K/V head, packing pays: FlashForward takes over.
 constexpr std::int64_t kMaxRows = 16;
+/// L1 that holds the next block of rows in order beside what is computed with: there it is fetched
+/// into L1 (Zen 5, 48 KiB: f32 .81 of the time), else into L2 (Zen 4, 32 KiB: .73). Rows of pages
+/// always go into L2, which waits for more lines at once.
+constexpr std::size_t kCloseL1Bytes = 48 << 10;
 constexpr std::int64_t kMinSplit = 256;  ///< keys; fewer do not pay for combining
 
 /// Keys of a block.
@@ -61,6 +66,7 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e, std::vector<std::
       score_(p),
       positions_(p, ops),
       bias_(p, e, most_queries_, keys_, BiasTile::Keys::kKept),
+      fetches_close_(l1_cache_bytes() >= kCloseL1Bytes),
       share_(std::exp2(-std::ceil(
           std::log2(static_cast<float>(std::max<std::int64_t>(most_keys(shape, elements_), 1)))))) {
   const std::int64_t split = choose_split(shape, elements_, threads);
@@ -191,7 +197,11 @@ Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int6
   const RowSource rows = source(tensor, item, first);
   const auto row_bytes = static_cast<std::int64_t>(size_bytes(rows.dtype)) * rows.row_stride;
   const auto* const base = static_cast<const std::byte*>(rows.base);
-  if (rows.position == nullptr) return {base, 4 * row_bytes};
+  if (rows.position == nullptr) {
+    Prefetch in_order{base, 4 * row_bytes};
+    in_order.close = fetches_close_;
+    return in_order;
+  }
   return {base + rows.position[0] * row_bytes,    4 * row_bytes, rows.position, base, row_bytes,
           std::min(keys_, item.last_key - first), row_bytes};
 }

@@ -82,6 +82,7 @@ class FlashDecode final : public AttentionPass {
   ScoreFactor score_;
   KeyPositions positions_;
   BiasTile bias_;
+  bool fetches_close_;
   float share_;  ///< what P is multiplied by until O is stored: P·V does not overflow
   Buffer parts_;
   std::vector<Buffer> tiles_;

@@ -143,8 +143,7 @@ inline constexpr std::int64_t kShortChain = 48;  ///< half of a block of 96 quer
 /// Software prefetch of what the next product will read, so that memory is busy while this one
 /// computes: `step` bytes from `next` on for each register tile (dots, add_rows: for each four rows
 /// of B), less where the tile is summed over fewer words than k. Prefetching beyond an allocation
-/// is harmless. Into L2: it waits for more lines at once than L1, where decode took up to 1.4 times
-/// as long from rows in order, and twice as long from pages (Zen 4).
+/// is harmless. Into L2, unless `close`.
 struct Prefetch {
   const std::byte* next = nullptr;
   std::int64_t step = 0;
@@ -154,6 +153,7 @@ struct Prefetch {
   const std::byte* base = nullptr;
   std::int64_t row_bytes = 0, rows = 0;
   std::int64_t left = 0;  ///< bytes of the row at hand that are not yet fetched
+  bool close = false;     ///< rows that lie one behind the other are fetched into L1
 
   /// The same in other steps.
   Prefetch in_steps(std::int64_t of) const {
@@ -167,6 +167,11 @@ struct Prefetch {
   }
   /// Through the table where rows do not lie one behind the other.
   void fetch_rows() {
+    if (close) {
+      for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
+      next += step;
+      return;
+    }
     fetch();
     if (position != nullptr && (left -= step) <= 0) turn_to_next_row();
   }
