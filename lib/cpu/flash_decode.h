@@ -79,6 +79,7 @@ class FlashDecode final : public AttentionPass {
   std::vector<Head> heads_;
   std::vector<Split> splits_;
   std::int64_t d_stride_, o_stride_, s_stride_;
+  const TileOps& dots_;  ///< packs the queries and multiplies them with keys
   ScoreFactor score_;
   KeyPositions positions_;
   BiasTile bias_;

@@ -88,6 +88,13 @@ struct Bf16Pair {
     const __m512i high_words = _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow(high)), 16);
     return VecF32{_mm512_castsi512_ps(_mm512_or_si512(low_words, high_words))};
   }
+  /// 2·lanes elements.
+  static HWY_INLINE VecF32 load_pairs(const Bf16* p) { return VecF32{_mm512_loadu_ps(p)}; }
+  /// lanes elements, then zeros.
+  static HWY_INLINE VecF32 load_half(const Bf16* p) {
+    const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+    return VecF32{_mm512_castsi512_ps(_mm512_zextsi256_si512(half))};
+  }
 #else
   static HWY_INLINE VecF32 multiply_add(VecF32 a, VecF32 b, VecF32 sum) {
     return hn::MulAdd(high_half(a), high_half(b), hn::MulAdd(low_half(a), low_half(b), sum));
@@ -101,6 +108,13 @@ struct Bf16Pair {
     const std::uint32_t low_bits = to_bf16(hn::GetLane(low)).bits;
     const std::uint32_t high_bits = to_bf16(hn::GetLane(high)).bits;
     return hn::Set(F32(), std::bit_cast<float>(low_bits | high_bits << 16));
+  }
+  static HWY_INLINE VecF32 load_pairs(const Bf16* p) {
+    return hn::Set(F32(), std::bit_cast<float>(std::uint32_t{p[0].bits} |
+                                               static_cast<std::uint32_t>(p[1].bits) << 16));
+  }
+  static HWY_INLINE VecF32 load_half(const Bf16* p) {
+    return hn::Set(F32(), std::bit_cast<float>(std::uint32_t{p[0].bits}));
   }
 #endif
   static constexpr int kRowsPerWord = 2;

@@ -9,6 +9,7 @@
 #include "cpu/gemm-inl.h"
 #include "cpu/operand-inl.h"
 #include "cpu/pack-inl.h"
+#include "cpu/row_dots-inl.h"
 #include "cpu/row_products-inl.h"
 #include "cpu/rows-inl.h"
 #include "cpu/scores-inl.h"
@@ -32,7 +33,7 @@ inline TileOps make_tile_ops(Isa isa) {
           .gemm_exp2 = gemm_exp2<Tile, SumOver::kColumns>,
           .gemm_exp2_rows = gemm_exp2<Tile, SumOver::kRows>,
           .gemm_dscores = gemm_dscores<Tile>,
-          .dots = dots,
+          .dots = dots<Operand>,
           .add_rows = add_rows,
           .row_to_operand = Operand::row_to_operand,
           .row_max = row_max,

@@ -242,11 +242,12 @@ struct TileOps {
                        MatrixC ds, MatrixC ds_rows, const float* p, RowDeltas delta,
                        SeenColumns seen, DscoresSlope slope);
 
-  /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, B read where it lies in a tensor: no position is -1, and
-  /// rows are readable up to round_up(d, lanes), where A or B holds zeros.
+  /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, A as pack_rows leaves it, B read where it lies in a tensor:
+  /// of any dtype, bf16 alone where words are pairs; no position is -1, and rows are readable up to
+  /// round_up(d, lanes), where A or B holds zeros.
   void (*dots)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                MatrixC c, Prefetch prefetch);
-  /// C[m][d] += A[m][n]·B[n][d], B likewise.
+  /// C[m][d] += A[m][n]·B[n][d], A in f32, B of any dtype and likewise.
   void (*add_rows)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                    MatrixC c, Prefetch prefetch);
 

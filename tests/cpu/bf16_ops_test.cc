@@ -67,6 +67,42 @@ TEST_P(Bf16OpsTest, ProductsOfRowsAreExactButForTheirF32SumAndOddEndsAddNothing)
       }
 }
 
+TEST_P(Bf16OpsTest, ScoresOfRowsAsTheyLieAgreeForEveryTailAndPositionAndReadNoPairBeyond) {
+  for (const std::int64_t vectors : {1, 2, 3, 8, 300})
+    for (const auto& [m, n] :
+         {std::pair<std::int64_t, std::int64_t>{1, 1}, {3, 4}, {4, 7}, {9, 33}}) {
+      const std::int64_t d = vectors * ops.lanes, stride = d + ops.lanes;
+      auto a = random_values(m * d, 1), b = random_values(2 * n * stride, 2);
+      const std::vector<float> operand_a = rows_operand(a, m, d);
+      for (std::int64_t i = 0; i < 2 * n * stride; ++i) {
+        float& v = b[static_cast<std::size_t>(i)];
+        v = i % stride < d ? to_f32(to_bf16(v)) : NAN;
+      }
+      std::vector<Bf16> stored(b.size());
+      ops.row_store(b.data(), std::ssize(b), 1.0f, Dtype::kBf16, stored.data());
+      std::vector<std::int32_t> position;
+      for (std::int32_t j = 0; j < n; ++j) position.push_back(2 * j + j % 2);
+      std::vector<float> c(static_cast<std::size_t>(m * (n + 1)), 0.5f);
+      ops.dots(m, n, d, {operand_a.data(), row_stride(d), 1},
+               {stored.data(), Dtype::kBf16, stride, position.data()}, {c.data(), n + 1}, {});
+      for (std::int64_t i = 0; i < m; ++i) {
+        for (std::int64_t j = 0; j < n; ++j) {
+          const float* row =
+              &b[static_cast<std::size_t>(position[static_cast<std::size_t>(j)] * stride)];
+          double want = 0, size = 1;
+          for (std::int64_t p = 0; p < d; ++p) {
+            const double product = double{a[static_cast<std::size_t>(i * d + p)]} * double{row[p]};
+            want += product;
+            size += std::fabs(product);
+          }
+          ASSERT_NEAR(c[static_cast<std::size_t>(i * (n + 1) + j)], want, 4e-7 * size)
+              << m << "x" << n << " d " << d;
+        }
+        ASSERT_EQ(c[static_cast<std::size_t>(i * (n + 1) + n)], 0.5f) << "beyond the last column";
+      }
+    }
+}
+
 TEST_P(Bf16OpsTest, ProbabilitiesAreRoundedToAnOperandAndTheirSumsAreNot) {
   for (const auto& [m, n, k] : kPairCases) {
     auto a = random_values(m * k, 1), b = random_values(n * k, 2);

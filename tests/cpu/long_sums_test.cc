@@ -57,11 +57,16 @@ TEST_P(LongSumsTest, TheDotProductOfEqualRows) {
 TEST_P(LongSumsTest, ScoresOfWideRowsReadInPlaceWithEveryTail) {
   const std::int64_t d = (15 * kLongestChain + 2) * ops.lanes;
   for (const std::int64_t rows : {1, 4, 7}) {
-    const std::vector<float> x = equal(rows * d, 0.1f);
-    std::vector<float> c = equal(rows * rows, NAN);
-    ops.dots(rows, rows, d, {x.data(), d, 1}, {x.data(), Dtype::kF32, d, nullptr}, {c.data(), rows},
+    const Dtype dtype = ops.per_word == 2 ? Dtype::kBf16 : Dtype::kF32;
+    const float x = dtype == Dtype::kBf16 ? to_f32(to_bf16(0.1f)) : 0.1f;
+    std::vector<std::byte> b(static_cast<std::size_t>(rows * d) * size_bytes(dtype));
+    ops.row_store(equal(rows * d, x).data(), rows * d, 1.0f, dtype, b.data());
+    const std::int64_t stride = round_up(ops.words(d), ops.lanes);
+    std::vector<float> a = equal(rows * stride, NAN), c = equal(rows * rows, NAN);
+    ops.pack_rows({b.data(), dtype, d, nullptr}, rows, d, 1.0f, a.data(), stride);
+    ops.dots(rows, rows, d, {a.data(), stride, 1}, {b.data(), dtype, d, nullptr}, {c.data(), rows},
              {});
-    for (const float dot : c) expect_sum(dot, static_cast<double>(d) * double{0.1f} * 0.1f);
+    for (const float dot : c) expect_sum(dot, static_cast<double>(d) * double{x} * double{x});
   }
 }
 
