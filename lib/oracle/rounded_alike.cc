@@ -22,13 +22,18 @@ void RoundedAlike::add(const Doubles& row, double weight) {
   weight_squares_ += square(weight);
 }
 
-double RoundedAlike::noise(std::size_t c, const Rounding& rounding) const {
-  const double coherent = square(weights_) - weight_squares_;
-  if (rows_ < 2 || coherent <= 0) return 0;
+double RoundedAlike::share(std::size_t c, const Rounding& rounding) const {
+  if (rows_ < 2) return 0;
   const double mean = sums_[c] / rows_;
   const double stored = rounding.stored(first_[c] + mean);
   const double variance = std::max(0.0, squares_[c] / rows_ - square(mean));
-  return share_rounded_alike(variance / (12 * stored)) * stored * coherent;
+  return stored > 0 ? share_rounded_alike(variance / (12 * stored)) : 0;
+}
+
+double RoundedAlike::noise(std::size_t c, const Rounding& rounding) const {
+  const double coherent = square(weights_) - weight_squares_;
+  if (rows_ < 2 || coherent <= 0) return 0;
+  return share(c, rounding) * rounding.stored(first_[c] + sums_[c] / rows_) * coherent;
 }
 
 // Next to the middle between two numbers some values become the lower and some the higher one: with

@@ -15,6 +15,9 @@ class RoundedAlike {
   /// One more row, as it was stored.
   void add(const Doubles& row, double weight);
 
+  /// Of channel c: the share of the expected square of a row's error that all rows have in common.
+  double share(std::size_t c, const Rounding& rounding) const;
+
   /// Of channel c: expected square of Σ weight·error, beyond what independent errors give it.
   double noise(std::size_t c, const Rounding& rounding) const;
 

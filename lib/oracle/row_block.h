@@ -8,6 +8,7 @@
 
 #include "oracle/dense.h"
 #include "oracle/equal.h"
+#include "oracle/rounded_alike.h"
 #include "oracle/rows.h"
 #include "oracle/sums.h"
 
@@ -71,6 +72,7 @@ class RowBlock {
     double own = 0;                   ///< sum of own_
     double sink = 0, of_sink = 0;     ///< share of the sink, and its noise as in own_
     double d_noise = 0;               ///< of D, in this row
+    double d_alike = 0;               ///< the part of that which rows of O that round alike share
     double dp_noise = 0;              ///< the part of `weights` (dS) that dO·v has
     double overlap = 0;               ///< share of all keys that other rows' P see, too
     Weights weights;                  ///< P, then dS
@@ -144,8 +146,9 @@ class RowBlock {
                  out.data(), tile.d);
   }
 
-  /// The share of the other rows of the block that have the same dO as row n.
-  double same_gradient(std::int64_t n) const;
+  /// How alike errors are of products of one vector with dO of row n and of others: the mean square
+  /// of the cosine between them, which is 1 where dO is the same, whatever its sign.
+  double alike_gradient(std::int64_t n) const;
 
   void score();
   void softmax();
@@ -156,6 +159,8 @@ class RowBlock {
   void expect_o(std::int64_t n, const Doubles& weighed, const Doubles& mean, const Doubles& lost,
                 const PartialSums& parts);
   void score_gradient();
+  /// Looks at how alike the rows of O are, as stored.
+  void note_rows_of_o();
   void expect_d(std::int64_t n);
   void weigh_gradient(std::int64_t n);
   void expect_score_gradient(std::int64_t n);
@@ -182,6 +187,7 @@ class RowBlock {
   Doubles slope_noise_;  // [rows, kv_len]: of slopes; only where they vary
   Doubles ds_;           // [rows, kv_len]: dP, then dS
   Doubles dp_noise_;     // [rows, kv_len]: of add_products
+  RoundedAlike o_rows_;  // with gradients, in 16 bits
   Doubles o_sum_;        // [rows, d_v]: noise of O from adding up P·V; only with gradients
   bool any_lost_ = false;
   double keys_in_all_ = 0;  // that some row may see; only with gradients

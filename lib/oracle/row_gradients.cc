@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <span>
 #include <utility>
 
 #include "oracle/row_block.h"
@@ -14,6 +16,7 @@ void RowBlock::score_gradient() {
     for (std::int64_t n = 0; n < rows_; ++n)
       r_.ds.alike.push_back(combined(q_.hash(n), do_.hash(n)));
   }
+  if (rounding_.of_16_bits()) note_rows_of_o();
   for (std::int64_t n = 0; n < rows_; ++n) {
     RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
     if (stats.empty) continue;
@@ -22,6 +25,18 @@ void RowBlock::score_gradient() {
     expect_d(n);
     if (def_.wants_bias_gradient()) expect_score_gradient(n);
     weigh_gradient(n);
+  }
+}
+
+void RowBlock::note_rows_of_o() {
+  Doubles row(static_cast<std::size_t>(d_v_));
+  for (std::int64_t n = 0; n < rows_; ++n) {
+    if (r_.stats[static_cast<std::size_t>(n)].empty) continue;
+    for (std::size_t c = 0; c < row.size(); ++c) {
+      const double o = r_.o.value[static_cast<std::size_t>(n * d_v_) + c];
+      row[c] = o + rounding_.error(o);
+    }
+    o_rows_.add(row, 1);
   }
 }
 
@@ -43,6 +58,8 @@ void RowBlock::expect_d(std::int64_t n) {
     last = o;
     noise += (square(run) - before) * (rounding_.stored(o) + square(kF32Roundoff * o));
     of_rounding += (square(run) - before) * rounding_.stored(o);
+    row.d_alike += square(d_o) * rounding_.stored(o) *
+                   o_rows_.share(static_cast<std::size_t>(c - n * d_v_), rounding_);
     of_o += (square(run) - before) * o_sum_.data()[c];
     if (rounding_.of_16_bits()) stats.d_shift += d_o * rounding_.error(o);
   }
@@ -122,10 +139,23 @@ void RowBlock::weigh_gradient(std::int64_t n) {
   row.equal = equal_entries(ds_.data() + n * kv_len_, kv_len_);
 }
 
-double RowBlock::same_gradient(std::int64_t n) const {
-  double same = 0;
-  for (std::int64_t m = 0; m < rows_; ++m) same += m != n && do_.hash(m) == do_.hash(n) ? 1 : 0;
-  return same / std::max<double>(1, static_cast<double>(rows_ - 1));
+double RowBlock::alike_gradient(std::int64_t n) const {
+  constexpr std::int64_t kCompared = 16;
+  const auto row = [&](std::int64_t m) {
+    return std::span(do_.x.data() + m * d_v_, static_cast<std::size_t>(d_v_));
+  };
+  const auto dot = [](std::span<const double> x, std::span<const double> y) {
+    return std::inner_product(x.begin(), x.end(), y.begin(), 0.0);
+  };
+  const double own = dot(row(n), row(n));
+  double alike = 0, others = 0;
+  for (std::int64_t m = 0; m < rows_; m += (rows_ - 1) / kCompared + 1) {
+    if (m == n) continue;
+    const double lengths = own * dot(row(m), row(m));
+    alike += lengths > 0 ? square(dot(row(n), row(m))) / lengths : 0;
+    ++others;
+  }
+  return std::min(1.0, alike / std::max(1.0, others));
 }
 
 /// dQ = scale·dS·K.
@@ -160,11 +190,11 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
   const double again = returns(n);
-  // Where P and dO are the same, so is what products dO·v are off by; and D, where rows of O are
-  // rounded alike.
+  // Where P and dO are alike, so is what products dO·v are off by; and D, where rows of O are
+  // rounded alike, be it because P is one number or because O is much the same for all queries.
   const double same_d = rounding_.of_16_bits() ? stats.alike / rounding_.alike() : 0;
   const double same_dp = row.weights.noise > 0 ? row.dp_noise / row.weights.noise : 0;
-  double all = 0, common = 0, shared = 0;
+  double all = 0, common = 0, shared = 0, means = 0;
   for (std::int64_t c = n * d_; c < (n + 1) * d_; ++c) {
     const double dq = r_.dq.value.data()[c], random = weighed.data()[c];
     const double of_row = row.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq) +
@@ -177,10 +207,12 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
     r_.dq.noise.data()[c] = {rounding_.stored(scale_ * dq), square(scale_) * computed};
     all += computed;
     shared += same_dp * random + same_d * row.d_noise * square(mean.data()[c]);
+    means += square(mean.data()[c]);
     common += std::min(computed, of_row + square(mean.data()[c]) * row.weights.noise);
   }
   if (all > 0)
-    r_.dq.shared.data()[n] = row.overlap * same_gradient(n) * std::min(1.0, shared / all);
+    r_.dq.shared.data()[n] = alike_gradient(n) * std::max(row.overlap * std::min(1.0, shared / all),
+                                                          std::min(1.0, row.d_alike * means / all));
   r_.dq.excess.data()[n] = mixed_excess(
       all == 0 ? 1 : common / all,
       std::min({independent(n), r_.dq.distinct(static_cast<std::size_t>(n)), directions_.k}));

@@ -74,6 +74,19 @@ TEST(RoundedAlike, IsWhatTheVarianceOfRoundedNumbersSays) {
   }
 }
 
+// Keys around one vector, and O much the same for all queries: each row of dQ has the error of D in
+// all channels, and rounding O makes it alike in all rows.
+TEST(RoundedAlike, RowsOfOThatRoundAlikeMakeOneErrorOfDqWhereKeysHaveAMean) {
+  for (const std::uint64_t seed : {1, 2, 3, 4}) {
+    Problem p;
+    p.shape = {1, 1, 1, 300, 500, 64};
+    p.pass = Pass::kBackward;
+    p.dtype = Dtype::kBf16;
+    p.seed = seed;
+    expect_room_to_spare(p, inputs_of(p, "products come and go"), "products come and go");
+  }
+}
+
 // P next to the maximum are all rounded up to 1, in every row: O is short by the same share
 // everywhere, and so is the mean of a channel.
 TEST(RoundedAlike, PThatIsNearlyEqualInAllRowsIsNoErrorOfAChannel) {
