@@ -10,6 +10,7 @@
 
 #include "app/case/peaks.h"
 #include "app/case/results.h"
+#include "app/info_routes.h"
 #include "app/terminal/streams.h"
 #include "registry/registry.h"
 #include "report/environment.h"
@@ -304,9 +305,30 @@ ordered_json info_json(const report::Report& report, const Backends& backends) {
   return json;
 }
 
+/// The text, and where --json says so the same as JSON.
+ExitCode write_info(const InfoRequest& request, const std::string& text, const ordered_json& json) {
+  if (request.json.empty()) {
+    print_out(text);
+    return ExitCode::kOk;
+  }
+  const std::string data = json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  if (request.json == "-") {
+    print_err(text);
+    print_data(data);
+  } else {
+    write_file_atomically(request.json, data);
+    print_out(text);
+  }
+  return ExitCode::kOk;
+}
+
 ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
   const Backends& backends = runtime.backends;
   require_isa(request, backends);
+  if (!request.as.empty()) {
+    const RouteTable table = find_routes(backends, request.as);
+    return write_info(request, routes_text(table), routes_json(table));
+  }
   if (!request.json.empty() && request.json != "-") require_writable(request.json);
   report::Report report;
   report.tool = report::tool();
@@ -319,21 +341,7 @@ ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
                            levels_text(backends) + backends_text(backends) +
                            devices_text(backends) + kernels_text(backends) +
                            peaks_text(report.peaks, backends);
-  if (request.json.empty()) {
-    print_out(text);
-    return ExitCode::kOk;
-  }
-  const std::string json =
-      info_json(report, backends).dump(2, ' ', false, ordered_json::error_handler_t::replace) +
-      "\n";
-  if (request.json == "-") {
-    print_err(text);
-    print_data(json);
-  } else {
-    write_file_atomically(request.json, json);
-    print_out(text);
-  }
-  return ExitCode::kOk;
+  return write_info(request, text, info_json(report, backends));
 }
 
 }  // namespace
@@ -345,8 +353,9 @@ const Command& info_command() {
                                .more =
                                    "Examples:\n"
                                    "  flashbench info\n"
-                                   "  flashbench info --json -\n",
-                               .takes = {kEvery, kMachine},
+                                   "  flashbench info --json -\n"
+                                   "  flashbench info --as sm_80\n",
+                               .takes = {kEvery, kMachine, kInfo},
                                .run = [](const CommandLine& line, const Runtime& runtime) {
                                  return run_info(info_request(line, runtime.backends), runtime);
                                }};

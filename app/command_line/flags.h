@@ -21,6 +21,7 @@ enum class FlagSet {
   kBench,
   kCheck,
   kCompare,
+  kInfo,
 };
 
 /// One flag of the command line, which is also one key of a config.

@@ -385,6 +385,10 @@ InfoRequest info_request(const CommandLine& line, const Backends& backends) {
           .cases.at(0);
   request.isa = c.isa;
   request.threads = c.threads;
+  request.as = options.text("as");
+  if (!request.as.empty() && !plan.base.empty())
+    throw UsageError(fmt::format("--as prints routes alone, which {} does not change",
+                                 plan.base.begin()->second.where));
   return request;
 }
 

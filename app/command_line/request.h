@@ -63,6 +63,7 @@ struct InfoRequest {
   std::vector<std::string> argv;
   std::optional<Isa> isa;
   int threads = 0;
+  std::string as;  ///< a kind of device whose routes are wanted, or ""
   std::string json;
 };
 

@@ -8,6 +8,7 @@
 #include "cuda/kernels.h"
 #include "cuda/probe/peak_probe.h"
 #include "cuda/route.h"
+#include "cuda/route_table.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -62,6 +63,9 @@ std::vector<DeviceStatus> CudaBackend::devices() {
   all.push_back(status_of_emulated());
   return all;
 }
+
+std::vector<std::string> CudaBackend::device_kinds() { return cuda::device_kinds(); }
+RouteTable CudaBackend::routes(const std::string& kind) { return route_table(kind); }
 
 Execution CudaBackend::execution(const ExecutionRequest& asked, Dtype) {
   return {.device = asked.device.value_or(0), .deterministic = asked.deterministic};

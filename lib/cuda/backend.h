@@ -11,6 +11,8 @@ class CudaBackend final : public Backend {
   const std::vector<const Kernel*>& kernels() override;
   std::optional<std::string> absent(std::optional<int> device) override;
   std::vector<DeviceStatus> devices() override;
+  std::vector<std::string> device_kinds() override;
+  RouteTable routes(const std::string& kind) override;
   Execution execution(const ExecutionRequest& asked, Dtype dtype) override;
   Place place(const Execution& e) override;
   ExecutionTraits traits(const Execution& e) override;

@@ -11,6 +11,7 @@
 #include "core/dtype.h"
 #include "kernel/execution.h"
 #include "kernel/kernel.h"
+#include "kernel/routes.h"
 
 namespace flashbench {
 
@@ -91,6 +92,11 @@ class Backend {
   virtual std::optional<std::string> absent(std::optional<int> device) = 0;
   /// The devices that --device can name, absent ones included.
   virtual std::vector<DeviceStatus> devices() { return {}; }
+  /// Kinds of devices whose routes are known without one, as `info --as` takes them: "sm_80".
+  virtual std::vector<std::string> device_kinds() { return {}; }
+  /// What such a device would be routed to. `kind`: one of these.
+  virtual RouteTable routes(const std::string& kind);
+
   /// The levels that --isa can name, absent ones included.
   virtual std::vector<IsaStatus> isas() { return {}; }
 

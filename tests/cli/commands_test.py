@@ -306,6 +306,18 @@ class Check(CliTest):
 
 
 class Info(CliTest):
+    def test_info_tells_the_routes_of_a_gpu_that_is_not_here(self):
+        text = self.expect(0, "info", "--as", "sm_80").stdout
+        self.assertRegex(text, r"flash +forward +bf16, f16 +1 to 16 +1 to 256 +decode_sm80\n")
+        self.assertRegex(text, r"flash +backward +bf16, f16 +any +1 to 256 +mma_sm80\n")
+        self.assertRegex(text, r"\n  mma_sm80 .*--softcap")
+        self.assertNotIn("wgmma_sm90a", text)
+        told = json.loads(self.expect(0, "info", "--as", "sm_90", "--json", "-").stdout)
+        self.assertIn({"type": "flash", "pass": "backward", "dtypes": ["bf16", "f16"], "rows": [1, None],
+                       "d": [1, 256], "kernel": "wgmma_sm90a"}, told["routes"])
+        self.refuse("info", "--as", "sm_42", says="sm_80")
+        self.refuse("info", "--as", "sm_80", "--threads", "1", says="--threads")
+
     def test_text_and_json(self):
         text = self.expect(0, "info").stdout
         for word in ("processor", "cgroup", "OpenMP", "ISA levels", "avx512", "cuda", "cpu_flash", "GFLOP/s"):

@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/enumerators.h"
 #include "cuda/decode_sm80/decode_sm80.h"
+#include "cuda/mma_sm80/mma_sm80.h"
+#include "cuda/route_table.h"
 #include "cuda/simt_f32/simt_f32.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a.h"
 
@@ -183,6 +186,56 @@ TEST(Route, WgmmaStaysOnItsMultiprocessors) {
 TEST(Route, NoKeyKeptIsNoTileOfKeys) {
   const Extent e{{1, 1, 1, 5, 7, 8}, Dtype::kF32, 0};
   for (const Launch& launch : simt_f32::backward(e)) EXPECT_NE(launch.phase, "dkdv");
+}
+
+/// The kernel of the lines that a problem is in: none, or one line's.
+std::vector<std::string> routed(const RouteTable& table, AttentionType type, Pass pass, Dtype dtype,
+                                std::int64_t rows, std::int64_t d) {
+  std::vector<std::string> kernels;
+  for (const Route& r : table.routes)
+    if (r.type == type && r.pass == pass && r.first_d <= d && d <= r.last_d &&
+        r.first_rows <= rows && (r.last_rows == 0 || rows <= r.last_rows) &&
+        std::find(r.dtypes.begin(), r.dtypes.end(), dtype) != r.dtypes.end())
+      kernels.push_back(r.kernel);
+  return kernels;
+}
+
+TEST(RouteTable, GivesEveryProblemToOneKernelWhichIsTheOneThatTheRouteGivesItTo) {
+  const RouteTable hopper = route_table("sm_90");
+  for (const Pass pass : {Pass::kForward, Pass::kBackward})
+    for (const Dtype dtype : kDtypes)
+      for (const std::int64_t rows : {1, 16, 17, 100000})
+        for (const std::int64_t d : {1, 64, 256, 257, 512, 1024}) {
+          RouteQuery query{{{}, dtype, d, d}, pass, 90, kShared227K, false, rows};
+          if (pass == Pass::kBackward) query.demand.features.add(Feature::kGradients);
+          const auto takes = [&](const KernelFamily* f) {
+            return f->type == AttentionType::kFlash && refusal(*f, query) == Refusal::kNone;
+          };
+          const auto first = std::find_if(families().begin(), families().end(), takes);
+          EXPECT_THAT(routed(hopper, AttentionType::kFlash, pass, dtype, rows, d),
+                      testing::ElementsAre(std::string((*first)->name)))
+              << name(pass) << " " << name(dtype) << " rows " << rows << " d " << d;
+          EXPECT_EQ(routed(hopper, AttentionType::kNormal, pass, dtype, rows, d).size(), 1u);
+        }
+}
+
+TEST(RouteTable, NamesWhatTakesTheVariantsThatTheFirstKernelLacks) {
+  const RouteTable hopper = route_table("sm_90");
+  const auto mma = std::find_if(hopper.kernels.begin(), hopper.kernels.end(),
+                                [](const auto& k) { return k.kernel == mma_sm80::kFamily.name; });
+  ASSERT_NE(mma, hopper.kernels.end());
+  EXPECT_TRUE(mma->features.has(Feature::kSoftcap));
+  for (const RouteTable::Taker& k : route_table("sm_75").kernels)
+    EXPECT_NE(k.kernel, mma_sm80::kFamily.name);
+}
+
+TEST(RouteTable, IsThereForEveryKindThatIsListed) {
+  for (const std::string& kind : device_kinds()) {
+    const RouteTable table = route_table(kind);
+    EXPECT_THAT(table.device, HasSubstr(kind));
+    EXPECT_FALSE(
+        routed(table, AttentionType::kFlash, Pass::kBackward, Dtype::kBf16, 64, 64).empty());
+  }
 }
 
 }  // namespace

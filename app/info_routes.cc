@@ -1,0 +1,79 @@
+#include "app/info_routes.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <vector>
+
+#include "core/enumerators.h"
+#include "system/error.h"
+#include "system/quote.h"
+
+namespace flashbench::app {
+namespace {
+
+using nlohmann::ordered_json;
+
+std::string range_text(std::int64_t first, std::int64_t last) {
+  if (last == 0) return first == 1 ? "any" : fmt::format("{} and more", first);
+  return fmt::format("{} to {}", first, last);
+}
+
+std::vector<std::string_view> names(const std::vector<Dtype>& dtypes) {
+  std::vector<std::string_view> all;
+  for (const Dtype dtype : dtypes) all.push_back(name(dtype));
+  return all;
+}
+
+/// Without dashes, as fields of a case are called.
+std::vector<std::string> variants(Features features) {
+  std::vector<std::string> all;
+  for (const Feature f : kEnumerators<Feature>)
+    if (features.has(f)) all.emplace_back(flag(f));
+  return all;
+}
+
+}  // namespace
+
+RouteTable find_routes(const Backends& backends, const std::string& kind) {
+  std::vector<std::string> known;
+  for (Backend* b : backends)
+    for (const std::string& one : b->device_kinds()) {
+      if (one == kind) return b->routes(kind);
+      known.push_back(one);
+    }
+  throw UsageError(
+      fmt::format("--as must be one of {}, got {}", fmt::join(known, ", "), quote(kind)));
+}
+
+std::string routes_text(const RouteTable& table) {
+  std::string text = fmt::format("Routes on {}\n  {:<8}{:<10}{:<16}{:<17}{:<14}{}\n", table.device,
+                                 "type", "pass", "dtype", "rows a K/V head", "d", "kernel");
+  for (const Route& r : table.routes)
+    text += fmt::format("  {:<8}{:<10}{:<16}{:<17}{:<14}{}\n", name(r.type), name(r.pass),
+                        fmt::format("{}", fmt::join(names(r.dtypes), ", ")),
+                        range_text(r.first_rows, r.last_rows), range_text(r.first_d, r.last_d),
+                        r.kernel);
+  text +=
+      "\nWhat they take, in the order in which they are tried; what one lacks goes to the next\n";
+  for (const RouteTable::Taker& k : table.kernels)
+    text += fmt::format("  {:<14}{}\n", k.kernel, fmt::join(variants(k.features), ", "));
+  return text;
+}
+
+ordered_json routes_json(const RouteTable& table) {
+  ordered_json routes = ordered_json::array(), kernels = ordered_json::array();
+  for (const Route& r : table.routes)
+    routes.push_back(
+        {{"type", name(r.type)},
+         {"pass", name(r.pass)},
+         {"dtypes", names(r.dtypes)},
+         {"rows", {r.first_rows, r.last_rows == 0 ? ordered_json() : ordered_json(r.last_rows)}},
+         {"d", {r.first_d, r.last_d}},
+         {"kernel", r.kernel}});
+  for (const RouteTable::Taker& k : table.kernels)
+    kernels.push_back({{"name", k.kernel}, {"takes", variants(k.features)}});
+  return {{"device", table.device}, {"routes", routes}, {"kernels", kernels}};
+}
+
+}  // namespace flashbench::app
