@@ -11,19 +11,12 @@
 namespace flashbench::oracle {
 namespace {
 
-/// Measured with AVX2: 8e9 multiply-adds a second for each core, and an exp costs about 100.
-constexpr double kOfACore = 8e9, kExp = 100;
+/// Measured with AVX2: multiply-adds a second for each core.
+constexpr double kOfACore = 8e9;
 /// What looking at one element of an output costs in the same unit.
 constexpr double kElement = 24;
 
 double cores() { return omp_get_max_threads(); }
-
-/// Multiply-adds of a pair of a query and a key, for that many products.
-double pair_work(const Problem& p, double products) {
-  constexpr double kBias = 100;  // read element by element; its gradient is kept, too
-  const double bias = (p.bias == Bias::kNone ? 0 : kBias) + (p.needs_bias_gradient() ? kBias : 0);
-  return products * static_cast<double>(p.shape.d + p.shape.d_v()) / 2 + kExp + bias;
-}
 
 /// What pairs cost that nobody sees: they are passed over one by one.
 double hidden_work(const Problem& p) {

@@ -3,15 +3,22 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 #include <set>
 
+#include "core/work.h"
 #include "oracle/bias_gradient.h"
+#include "oracle/columns.h"
 #include "oracle/definition.h"
+#include "oracle/rows.h"
 
 namespace flashbench::oracle {
 namespace {
 
 constexpr std::int64_t kRowsPerProblem = 64, kKeysPerProblem = 32;
+/// Multiply-adds that may go into rows, and into keys, where that is more of them: single wrong
+/// rows of a small problem are not left to chance. 50 ms of a core.
+constexpr double kBudget = 4e8;
 constexpr std::int64_t kTiles[] = {16, 32, 48, 64, 96, 128, 192, 256};
 
 /// SplitMix64 (Steele, Lea, Flood 2014): enough to pick rows.
@@ -34,6 +41,11 @@ class Picker {
 /// near the start (where causal rows are short) and any row.
 std::vector<std::int64_t> pick(std::int64_t rows, std::int64_t count,
                                const std::vector<std::int64_t>& also, Picker& random) {
+  if (count >= rows) {
+    std::vector<std::int64_t> all(static_cast<std::size_t>(rows));
+    std::iota(all.begin(), all.end(), 0);
+    return all;
+  }
   std::set<std::int64_t> picked;
   const auto take = [&](std::int64_t r) {
     if (r >= 0 && r < rows && static_cast<std::int64_t>(picked.size()) < count) picked.insert(r);
@@ -41,8 +53,7 @@ std::vector<std::int64_t> pick(std::int64_t rows, std::int64_t count,
   take(rows - 1);
   take(0);
   for (const std::int64_t r : also) take(r);
-  const std::int64_t wanted = std::min(count, rows);
-  while (static_cast<std::int64_t>(picked.size()) < wanted) {
+  while (static_cast<std::int64_t>(picked.size()) < count) {
     const std::int64_t tile = kTiles[random(std::size(kTiles))];
     take(tile * (1 + random(rows / tile + 1)) - random(2));
     take(random(std::int64_t{1} << random(20)));
@@ -59,6 +70,19 @@ std::int64_t per_head(std::int64_t of_problem, std::int64_t heads, std::int64_t 
   constexpr std::int64_t kLeast = 3;  // the ends, and one between them
   return std::max<std::int64_t>(
       kLeast, static_cast<std::int64_t>(std::ceil(static_cast<double>(of_problem) * share)));
+}
+
+/// How many of `rows` of a head the budget pays for; `share`: of the budget, where `p` is a part of
+/// a batch.
+std::int64_t affordable(const Problem& p, std::int64_t rows, double share, double products) {
+  const double work = expected_visible(p).pairs * pair_work(p, products);
+  return static_cast<std::int64_t>(static_cast<double>(rows) *
+                                   std::min(1.0, share * kBudget / std::max(work, 1.0)));
+}
+
+/// Of all rows that `all` counts.
+double share(std::int64_t rows, std::int64_t all) {
+  return static_cast<double>(rows) / static_cast<double>(all);
 }
 
 /// Of those that count.
@@ -82,14 +106,27 @@ std::int64_t longest_key(const Definition& def, std::int64_t b, std::int64_t h) 
 
 }  // namespace
 
+double pair_work(const Problem& p, double products) {
+  constexpr double kExp = 100;
+  constexpr double kBias = 100;  // read element by element; its gradient is kept, too
+  const double bias = (p.bias == Bias::kNone ? 0 : kBias) + (p.needs_bias_gradient() ? kBias : 0);
+  return products * static_cast<double>(p.shape.d + p.shape.d_v()) / 2 + kExp + bias;
+}
+
 std::int64_t sampled_rows(const Problem& p, const Shape& whole) {
+  const Shape& s = p.shape;
   constexpr std::int64_t kRowsOfABias = 8;
-  const std::int64_t rows = per_head(kRowsPerProblem, p.shape.h, p.shape.q_len, whole.queries());
+  const std::int64_t paid = affordable(p, s.q_len, share(s.queries(), whole.queries()),
+                                       row_products(p.needs_gradients()));
+  const std::int64_t rows =
+      std::max(paid, per_head(kRowsPerProblem, s.h, s.q_len, whole.queries()));
   return p.needs_bias_gradient() ? std::max(rows, kRowsOfABias) : rows;
 }
 
 std::int64_t sampled_keys(const Problem& p, const Shape& whole) {
-  return 1 + per_head(kKeysPerProblem, p.shape.h_kv, p.shape.kv_len, whole.keys());
+  const Shape& s = p.shape;
+  const std::int64_t paid = affordable(p, s.kv_len, share(s.keys(), whole.keys()), kColumnProducts);
+  return 1 + std::max(paid, per_head(kKeysPerProblem, s.h_kv, s.kv_len, whole.keys()));
 }
 
 std::vector<HeadSample> sample_rows(const Problem& p, const Shape& whole) {
