@@ -48,12 +48,13 @@ std::int64_t most_queries(const Shape& s, const std::vector<std::int64_t>& eleme
   return most;
 }
 
-/// Where Q and K are bf16 as they lie, products of pairs of them, if the processor has these: half
-/// of the work, and as exact.
-const TileOps& choose_dots(const Problem& p, const Execution& e, const TileOps& ops) {
+/// What reads K and V in place. Where Q is bf16, and K is so or of 8 bits, which bf16 holds, that
+/// is by products of pairs, if the processor has these: half of the multiply-adds, and as exact.
+const TileOps& choose_in_place(const Problem& p, const Execution& e, const TileOps& ops) {
   const TileOps& pairs = tile_ops(e.isa, p.dtype);
-  const bool in_place = p.kv_dtype() == p.dtype && p.shape.d % ops.lanes == 0;
-  return in_place && pairs.per_word == 2 ? pairs : ops;
+  const bool holds_keys = p.kv_dtype() == p.dtype || pairs.reads_8_bits;
+  const bool whole_vectors = p.shape.d % ops.lanes == 0;
+  return pairs.per_word == 2 && holds_keys && whole_vectors ? pairs : ops;
 }
 
 }  // namespace
@@ -71,7 +72,7 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e, std::vector<std::
       d_stride_(tile_stride(shape.d)),
       o_stride_(tile_stride(shape.d_v())),
       s_stride_(tile_stride(keys_)),
-      dots_(choose_dots(p, e, ops)),
+      in_place_(choose_in_place(p, e, ops)),
       score_(p),
       positions_(p, ops),
       bias_(p, e, most_queries_, keys_, BiasTile::Keys::kKept),
@@ -222,8 +223,8 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     const PhaseTimer timer(item.profile, item.thread, kLoad,
                            convert(item.rows * shape.d) + touch(item.rows * shape.d_v()));
     // The heads of a group lie next to each other, so that their queries are consecutive rows.
-    dots_.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), item.rows, shape.d,
-                    item.score.sign, t.q, d_stride_);
+    in_place_.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), item.rows, shape.d,
+                        item.score.sign, t.q, d_stride_);
     std::fill_n(part.o, item.rows * o_stride_, 0.0f);
     std::fill_n(part.max, item.rows, -kInf);
     std::fill_n(part.sum, item.rows, 0.0f);
@@ -238,8 +239,8 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       const PhaseTimer timer(item.profile, item.thread, kScores,
                              product_in_place(k, item, keys, shape.d) + touch(item.rows * keys));
       // Values within keys are at hand already.
-      dots_.dots(item.rows, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
-                 io.in->v_in_k ? Prefetch{} : prefetch(stored_values(*io.in), item, first));
+      in_place_.dots(item.rows, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
+                     io.in->v_in_k ? Prefetch{} : prefetch(stored_values(*io.in), item, first));
     }
     softmax(item, t, part, seen, first, keys);
     const RowSource v =
@@ -248,8 +249,8 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
     if (io.in->v_in_k) cost.bytes = 0;  // the scores' product has read them
     const PhaseTimer timer(item.profile, item.thread, kAccumulate,
                            cost + touch(item.rows * (keys + shape.d_v())));
-    ops.add_rows(item.rows, keys, shape.d_v(), {t.s, s_stride_, 1}, v, {part.o, o_stride_},
-                 prefetch(stored_keys(*io.in), item, first + keys_));
+    in_place_.add_rows(item.rows, keys, shape.d_v(), {t.s, s_stride_, 1}, v, {part.o, o_stride_},
+                       prefetch(stored_keys(*io.in), item, first + keys_));
   }
 }
 

@@ -79,7 +79,7 @@ class FlashDecode final : public AttentionPass {
   std::vector<Head> heads_;
   std::vector<Split> splits_;
   std::int64_t d_stride_, o_stride_, s_stride_;
-  const TileOps& dots_;  ///< packs the queries and multiplies them with keys
+  const TileOps& in_place_;  ///< packs the queries, and reads keys and values
   ScoreFactor score_;
   KeyPositions positions_;
   BiasTile bias_;

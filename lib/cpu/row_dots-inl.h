@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "core/shape.h"
+#include "cpu/eight_bit_pairs-inl.h"
 #include "cpu/operand-inl.h"
 #include "cpu/row_products-inl.h"
 #include "cpu/rows-inl.h"
@@ -25,15 +26,18 @@ namespace flashbench::cpu {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// How rows of A and B are multiplied. In f32, each element of B converted:
+/// How rows of A and B are multiplied, `elements()` a step. In f32, each element of B converted:
 template <typename Operand, typename T>
 struct DotForm {
+  using Sum = T;  ///< in whose units sums are
+  static constexpr int kVectors = 1;
   static HWY_INLINE std::int64_t elements() { return vector_lanes(); }
-  static HWY_INLINE VecF32 load_a(const float* row, std::int64_t p) {
+  static HWY_INLINE VecF32 load_a(const float* row, std::int64_t p, int /*vector*/) {
     return hn::LoadU(F32(), row + p);
   }
-  static HWY_INLINE VecF32 load_b(const T* row, std::int64_t p, std::int64_t /*readable*/) {
-    return load_f32(row + p);
+  static HWY_INLINE void load_b(const T* row, std::int64_t p, std::int64_t /*readable*/,
+                                VecF32 (&b)[1]) {
+    b[0] = load_f32(row + p);
   }
   static HWY_INLINE VecF32 multiply_add(VecF32 a, VecF32 b, VecF32 sum) {
     return hn::MulAdd(a, b, sum);
@@ -44,14 +48,51 @@ struct DotForm {
 /// Pairs of bf16 as they lie: half of the multiply-adds, and nothing is converted.
 template <>
 struct DotForm<Bf16Pair, Bf16> : Bf16Pair {
+  using Sum = Bf16;
+  static constexpr int kVectors = 1;
   static HWY_INLINE std::int64_t elements() { return 2 * vector_lanes(); }
-  static HWY_INLINE VecF32 load_a(const float* row, std::int64_t p) {
+  static HWY_INLINE VecF32 load_a(const float* row, std::int64_t p, int /*vector*/) {
     return hn::LoadU(F32(), row + p / 2);
   }
-  static HWY_INLINE VecF32 load_b(const Bf16* row, std::int64_t p, std::int64_t readable) {
-    return p + elements() <= readable ? load_pairs(row + p) : load_half(row + p);
+  static HWY_INLINE void load_b(const Bf16* row, std::int64_t p, std::int64_t readable,
+                                VecF32 (&b)[1]) {
+    b[0] = p + elements() <= readable ? load_pairs(row + p) : load_half(row + p);
   }
 };
+
+/// Elements of 8 bits as such pairs; A in the order of Bf16Words.
+template <typename T>
+struct EightBitDotForm : Bf16Pair {
+  using Sum = Bf16;
+#if HWY_TARGET == HWY_AVX3
+  static constexpr int kVectors = 2;
+  static HWY_INLINE std::int64_t elements() { return 64; }
+  static HWY_INLINE VecF32 load_a(const float* row, std::int64_t p, int vector) {
+    return hn::LoadU(F32(), row + p / 2 + 16 * vector);
+  }
+  static HWY_INLINE void load_b(const T* row, std::int64_t p, std::int64_t readable,
+                                VecF32 (&b)[2]) {
+    const Bf16Words<T> words(row + p, readable - p);
+    b[0] = words.lower;
+    b[1] = words.upper;
+  }
+#else
+  static constexpr int kVectors = 1;
+  static HWY_INLINE std::int64_t elements() { return 2; }
+  static HWY_INLINE VecF32 load_a(const float* row, std::int64_t p, int /*vector*/) {
+    return hn::LoadU(F32(), row + p / 2);
+  }
+  static HWY_INLINE void load_b(const T* row, std::int64_t p, std::int64_t readable,
+                                VecF32 (&b)[1]) {
+    const float second = p + 1 < readable ? to_f32(row[p + 1]) : 0;
+    b[0] = pair(hn::Set(F32(), to_f32(row[p])), hn::Set(F32(), second));
+  }
+#endif
+};
+template <>
+struct DotForm<Bf16Pair, E4m3> : EightBitDotForm<E4m3> {};
+template <>
+struct DotForm<Bf16Pair, E5m2> : EightBitDotForm<E5m2> {};
 #endif
 
 #if HWY_TARGET != HWY_SCALAR
@@ -133,24 +174,26 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
     const std::int64_t end = std::min(d, first + chain);
     for (std::int64_t p = first; p < end; p += Form::elements()) {
       prefetch.fetch_rows();
-      if (kRowsAhead<T> != 0 && ahead != nullptr && p % kLineElements<T> == 0)
+      if (kRowsAhead<Operand, T> != 0 && ahead != nullptr && p % kLineElements<T> == 0)
         for (const T* row : ahead->row) __builtin_prefetch(row + p, 0, 2);
-      VecF32 bv[kCols];
+      VecF32 bv[kCols][Form::kVectors];
 #pragma GCC unroll 4
-      for (int j = 0; j < kCols; ++j) bv[j] = Form::load_b(b.row[j], p, readable);
+      for (int j = 0; j < kCols; ++j) Form::load_b(b.row[j], p, readable, bv[j]);
+#pragma GCC unroll 2
+      for (int v = 0; v < Form::kVectors; ++v)
 #pragma GCC unroll 8
-      for (int i = 0; i < kRows; ++i) {
-        const auto av = Form::load_a(a + i * row_a, p);
+        for (int i = 0; i < kRows; ++i) {
+          const auto av = Form::load_a(a + i * row_a, p, v);
 #pragma GCC unroll 4
-        for (int j = 0; j < kCols; ++j) sum[i][j] = Form::multiply_add(av, bv[j], sum[i][j]);
-      }
+          for (int j = 0; j < kCols; ++j) sum[i][j] = Form::multiply_add(av, bv[j][v], sum[i][j]);
+        }
     }
     if (first == 0) {
-      store_sums<T>(sum, c, row_c);
+      store_sums<typename Form::Sum>(sum, c, row_c);
       continue;
     }
     float more[kRows * kCols];
-    store_sums<T>(sum, more, kCols);
+    store_sums<typename Form::Sum>(sum, more, kCols);
     for (int i = 0; i < kRows; ++i)
       for (int j = 0; j < kCols; ++j) c[i * row_c + j] += more[i * kCols + j];
   }
@@ -168,7 +211,7 @@ inline Prefetch each_step(Prefetch prefetch, std::int64_t m, std::int64_t d) {
 template <typename Operand, int kCols, typename T>
 HWY_INLINE void dots_group(std::int64_t m, std::int64_t n, std::int64_t j, std::int64_t d,
                            MatrixA a, const RowSource& b, MatrixC c, Prefetch& prefetch) {
-  const RowPointers<T, kCols> rows(b, j), ahead(b, std::min(j + kRowsAhead<T>, n - kCols));
+  const RowPointers<T, kCols> rows(b, j), ahead(b, std::min(j + kRowsAhead<Operand, T>, n - kCols));
   const RowPointers<T, kCols>* fetched = prefetch.close ? nullptr : &ahead;
   std::int64_t i = 0;
   for (; i + kDotRows <= m; i += kDotRows)
@@ -252,12 +295,10 @@ HWY_INLINE void dots_of_row(std::int64_t n, std::int64_t d, const float* HWY_RES
   for (; j < n; ++j) row_dots_group<1, 1, T>(d, ordered, b, j, c, step);
 }
 
+/// All rows of A with all of B.
 template <typename Operand, typename T>
-HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
-                        const RowSource& b, MatrixC c, Prefetch prefetch) {
-  if constexpr (kInPairs<T>)
-    if (m == 1 && d <= kLongestChain * vector_lanes())
-      return dots_of_row<T>(n, d, a.data, b, c.data, prefetch);
+HWY_INLINE void dots_of_rows(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
+                             const RowSource& b, MatrixC c, Prefetch prefetch) {
   Prefetch step = each_step<DotForm<Operand, T>>(prefetch, m, d);
   std::int64_t j = 0;
   for (; j + kDotCols <= n; j += kDotCols)
@@ -265,16 +306,36 @@ HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA 
   for (; j < n; ++j) dots_group<Operand, 1, T>(m, n, j, d, a, b, c, step);
 }
 
-/// The A of pairs is multiplied with bf16 alone.
+template <typename Operand, typename T>
+HWY_INLINE void dots_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
+                        const RowSource& b, MatrixC c, Prefetch prefetch) {
+  if constexpr (kByTable<Operand, T>) {
+    constexpr std::int64_t kMostRows = 16, kMostWords = kMaxHeadDim / 2;
+    HWY_ALIGN float ordered[kMostRows * kMostWords];
+    for (std::int64_t i = 0; i < m; i += kMostRows) {
+      const std::int64_t rows = std::min(m - i, kMostRows);
+      for (std::int64_t r = 0; r < rows; ++r)
+        order_pairs(d, a.data + (i + r) * a.row, ordered + r * kMostWords);
+      dots_of_rows<Operand, T>(rows, n, d, {ordered, kMostWords, 1}, b, {c.data + i * c.row, c.row},
+                               prefetch);
+    }
+    return;
+  }
+  if constexpr (kInPairs<T>)
+    if (m == 1 && d <= kLongestChain * vector_lanes())
+      return dots_of_row<T>(n, d, a.data, b, c.data, prefetch);
+  dots_of_rows<Operand, T>(m, n, d, a, b, c, prefetch);
+}
+
+/// The A of pairs is multiplied with bf16 and what bf16 holds exactly.
 template <typename Operand>
 inline void dots(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                  MatrixC c, Prefetch prefetch) {
-  if constexpr (kPerWord<Operand> == 2)
-    dots_of<Operand, Bf16>(m, n, d, a, b, c, prefetch);
-  else
-    with_key_dtype(b.dtype, [&](auto zero) HWY_ATTR {
-      dots_of<Operand, decltype(zero)>(m, n, d, a, b, c, prefetch);
-    });
+  with_key_dtype(b.dtype, [&](auto zero) HWY_ATTR {
+    using T = decltype(zero);
+    constexpr bool kExact = std::is_same_v<T, Bf16> || sizeof(T) == 1;
+    if constexpr (kPerWord<Operand> == 1 || kExact) dots_of<Operand, T>(m, n, d, a, b, c, prefetch);
+  });
 }
 
 }  // namespace HWY_NAMESPACE

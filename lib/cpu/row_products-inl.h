@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "core/shape.h"
+#include "cpu/eight_bit_pairs-inl.h"
 #include "cpu/rows-inl.h"
 #include "cpu/stored-inl.h"
 #include "cpu/tile_ops.h"
@@ -54,24 +55,30 @@ struct RowPointers {
 
 /// So many rows ahead, what a product reads is fetched into L2 once more: of what a Prefetch asks
 /// for, a core drops what comes quicker than its memory answers (Zen 4: a third at 9 cycles a line,
-/// nothing at 12). 0 where that costs more than it brings: products of 256 bits and 8-bit rows take
-/// longer than memory does, and f32 rows come no sooner. bf16 of Zen 4, time in pages of 16 rows:
-/// groups of four .77, single heads .85; in order .98 and .91.
-template <typename T>
-inline constexpr std::int64_t kRowsAhead = HWY_TARGET == HWY_AVX3 && sizeof(T) == 2 ? 16 : 0;
+/// nothing at 12). 0 where that costs more than it brings: products of 256 bits, and 8 bits without
+/// tables, take longer than memory does, and f32 rows come no sooner. Zen 4, time in pages of 16
+/// rows: bf16 groups of four .77, single heads .85, e4m3 .70 and .69; in order .98, .91, .97, 1.02.
+template <typename Operand, typename T>
+inline constexpr std::int64_t kRowsAhead = HWY_TARGET != HWY_AVX3 ? 0
+                                           : sizeof(T) == 2       ? 16
+                                           : kByTable<Operand, T> ? 32
+                                                                  : 0;
 
 template <typename T>
 inline constexpr std::int64_t kLineElements = 64 / static_cast<std::int64_t>(sizeof(T));
 
 /// Of kRows rows of A with row p of B: kVecs vectors are added to the sums. Where T is in pairs,
 /// even elements and odd ones take turns.
-template <int kRows, int kVecs, typename T>
+template <typename Operand, int kRows, int kVecs, typename T>
 HWY_INLINE void add_row(const float* HWY_RESTRICT a, std::int64_t row_a, const T* HWY_RESTRICT b,
                         VecF32 (&sum)[kRows][kVecs]) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
   VecF32 bv[kVecs];
-  if constexpr (kInPairs<T> && kVecs % 2 == 0) {
+  if constexpr (kByTable<Operand, T> && kVecs % 4 == 0) {
+#pragma GCC unroll 2
+    for (int v = 0; v < kVecs; v += 4) load_words(b + v * lanes, bv + v);
+  } else if constexpr (kInPairs<T> && kVecs % 2 == 0) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVecs; v += 2) {
       const Pair<T> pair(b + v * lanes);
@@ -91,11 +98,13 @@ HWY_INLINE void add_row(const float* HWY_RESTRICT a, std::int64_t row_a, const T
 }
 
 /// A row of C += the sums that add_row has made.
-template <typename T, int kVecs>
+template <typename Operand, typename T, int kVecs>
 HWY_INLINE void add_sums(const VecF32 (&sum)[kVecs], float* HWY_RESTRICT c) {
   const hn::ScalableTag<float> f32;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(f32));
-  if constexpr (kInPairs<T> && kVecs % 2 == 0) {
+  if constexpr (kByTable<Operand, T> && kVecs % 4 == 0) {
+    for (int v = 0; v < kVecs; v += 4) add_words(sum + v, c + v * lanes);
+  } else if constexpr (kInPairs<T> && kVecs % 2 == 0) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVecs; v += 2) {
       VecF32 even, odd;
@@ -113,7 +122,7 @@ HWY_INLINE void add_sums(const VecF32 (&sum)[kVecs], float* HWY_RESTRICT c) {
 }
 
 /// kVecs vectors of kRows rows of C += A·B; the sums stay in registers for a chain of rows of B.
-template <int kRows, int kVecs, typename T>
+template <typename Operand, int kRows, int kVecs, typename T>
 HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::int64_t row_a,
                               const RowSource& b, std::int64_t column, float* HWY_RESTRICT c,
                               std::int64_t row_c, Prefetch& prefetch) {
@@ -126,31 +135,32 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
     const std::int64_t end = std::min(n, first + kLongestChain);
     for (std::int64_t j = first; j < end; ++j) {
       prefetch.fetch_rows();
-      if (kRowsAhead<T> != 0 && !prefetch.close) {
-        const T* ahead = row_pointer<T>(b, std::min(j + kRowsAhead<T>, n - 1)) + column;
+      if (kRowsAhead<Operand, T> != 0 && !prefetch.close) {
+        const T* ahead = row_pointer<T>(b, std::min(j + kRowsAhead<Operand, T>, n - 1)) + column;
         for (std::int64_t p = 0; p < kVecs * vector_lanes(); p += kLineElements<T>)
           __builtin_prefetch(ahead + p, 0, 2);
       }
-      add_row(a + j, row_a, row_pointer<T>(b, j) + column, sum);
+      add_row<Operand>(a + j, row_a, row_pointer<T>(b, j) + column, sum);
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < kRows; ++i) add_sums<T>(sum[i], c + i * row_c);
+    for (int i = 0; i < kRows; ++i) add_sums<Operand, T>(sum[i], c + i * row_c);
   }
 }
 
 /// kRows rows of C, kVecs vectors at a time, then one.
-template <int kRows, int kVecs, typename T>
+template <typename Operand, int kRows, int kVecs, typename T>
 HWY_INLINE void add_rows_strips(std::int64_t n, std::int64_t d, const float* a, std::int64_t row_a,
                                 const RowSource& b, float* c, std::int64_t row_c,
                                 Prefetch& prefetch) {
   const std::int64_t lanes = vector_lanes();
   std::int64_t p = 0;
   for (; p + kVecs * lanes <= d; p += kVecs * lanes)
-    add_rows_tile<kRows, kVecs, T>(n, a, row_a, b, p, c + p, row_c, prefetch);
-  for (; p < d; p += lanes) add_rows_tile<kRows, 1, T>(n, a, row_a, b, p, c + p, row_c, prefetch);
+    add_rows_tile<Operand, kRows, kVecs, T>(n, a, row_a, b, p, c + p, row_c, prefetch);
+  for (; p < d; p += lanes)
+    add_rows_tile<Operand, kRows, 1, T>(n, a, row_a, b, p, c + p, row_c, prefetch);
 }
 
-template <typename T>
+template <typename Operand, typename T>
 HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
                             const RowSource& b, MatrixC c, Prefetch prefetch) {
   const std::int64_t vectors = blocks(d, vector_lanes());
@@ -160,17 +170,18 @@ HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, Matr
   Prefetch step = prefetch.in_steps(blocks(prefetch.step, kDotCols * steps));
   std::int64_t i = 0;
   for (; i + kAddRows <= m; i += kAddRows)
-    add_rows_strips<kAddRows, kAddVecs, T>(n, d, a.data + i * a.row, a.row, b, c.data + i * c.row,
-                                           c.row, step);
+    add_rows_strips<Operand, kAddRows, kAddVecs, T>(n, d, a.data + i * a.row, a.row, b,
+                                                    c.data + i * c.row, c.row, step);
   for (; i < m; ++i)
-    add_rows_strips<1, kAddVecsOfOneRow, T>(n, d, a.data + i * a.row, a.row, b, c.data + i * c.row,
-                                            c.row, step);
+    add_rows_strips<Operand, 1, kAddVecsOfOneRow, T>(n, d, a.data + i * a.row, a.row, b,
+                                                     c.data + i * c.row, c.row, step);
 }
 
+template <typename Operand>
 inline void add_rows(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                      MatrixC c, Prefetch prefetch) {
   with_key_dtype(b.dtype, [&](auto zero) HWY_ATTR {
-    add_rows_of<decltype(zero)>(m, n, d, a, b, c, prefetch);
+    add_rows_of<Operand, decltype(zero)>(m, n, d, a, b, c, prefetch);
   });
 }
 

@@ -23,6 +23,7 @@ inline TileOps make_tile_ops(Isa isa) {
   using Operand = typename Tile::Operand;
   return {.isa = isa,
           .per_word = static_cast<int>(kPerWord<Operand>),
+          .reads_8_bits = kPerWord<Operand> == 1 || HWY_TARGET == HWY_SCALAR,
           .lanes = static_cast<int>(vector_lanes()),
           .rows = Tile::kTileRows,
           .cols = static_cast<int>(panel_cols<Tile>()),
@@ -34,7 +35,7 @@ inline TileOps make_tile_ops(Isa isa) {
           .gemm_exp2_rows = gemm_exp2<Tile, SumOver::kRows>,
           .gemm_dscores = gemm_dscores<Tile>,
           .dots = dots<Operand>,
-          .add_rows = add_rows,
+          .add_rows = add_rows<Operand>,
           .row_to_operand = Operand::row_to_operand,
           .row_max = row_max,
           .row_exp2 = row_exp2,

@@ -194,10 +194,11 @@ struct Prefetch {
 /// for the shape of the register tile and choose their blocks by it.
 struct TileOps {
   Isa isa;
-  int per_word;  ///< elements in a word of an operand: 1 (f32) or 2 (bf16)
-  int lanes;     ///< f32 per vector
-  int rows;      ///< of the register tile; block sizes in rows are multiples of it
-  int cols;      ///< of the register tile, and the width of a packed panel
+  int per_word;       ///< elements in a word of an operand: 1 (f32) or 2 (bf16)
+  bool reads_8_bits;  ///< do dots and add_rows, here
+  int lanes;          ///< f32 per vector
+  int rows;           ///< of the register tile; block sizes in rows are multiples of it
+  int cols;           ///< of the register tile, and the width of a packed panel
 
   /// Words that n elements take.
   std::int64_t words(std::int64_t n) const { return blocks(n, per_word); }
@@ -243,8 +244,8 @@ struct TileOps {
                        SeenColumns seen, DscoresSlope slope);
 
   /// C[m][n] = A[m][d]·B[n][d]ᵀ in f32, A as pack_rows leaves it, B read where it lies in a tensor:
-  /// of any dtype, bf16 alone where words are pairs; no position is -1, and rows are readable up to
-  /// round_up(d, lanes), where A or B holds zeros.
+  /// of any dtype; where words are pairs, of bf16 or, with reads_8_bits, of 8 bits; no position is
+  /// -1, and rows are readable up to round_up(d, lanes), where A or B holds zeros.
   void (*dots)(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a, const RowSource& b,
                MatrixC c, Prefetch prefetch);
   /// C[m][d] += A[m][n]·B[n][d], A in f32, B of any dtype and likewise.

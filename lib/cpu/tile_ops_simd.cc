@@ -43,8 +43,9 @@ std::vector<TileOps> simd_tile_ops(Isa isa) {
   if (isa == Isa::kAvx512Bf16) {
     std::vector<TileOps> forms = simd_tile_ops(Isa::kAvx512);  // for the other dtypes
     for (TileOps& form : forms) form.isa = isa;
-    const TileOps tall = N_AVX3::make_tile_ops<N_AVX3::TallPairTile>(isa);
-    const TileOps wide = N_AVX3::make_tile_ops<N_AVX3::WidePairTile>(isa);
+    TileOps tall = N_AVX3::make_tile_ops<N_AVX3::TallPairTile>(isa);
+    TileOps wide = N_AVX3::make_tile_ops<N_AVX3::WidePairTile>(isa);
+    tall.reads_8_bits = wide.reads_8_bits = __builtin_cpu_supports("avx512vbmi") != 0;
     forms.push_back(prefers_wide_tiles() ? wide : tall);
     forms.push_back(prefers_wide_tiles() ? tall : wide);
     return forms;
