@@ -57,7 +57,8 @@ TEST(Sample, LooksAtBothSidesOfTileBoundariesAllOverALongHead) {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     Problem p = problem({1, 1, 1, 1 << 20, 64, 4});
     p.seed = seed;
-    for (const std::int64_t r : sample_rows(p)[0].rows) {
+    const std::vector<HeadSample> sample = sample_rows(p);
+    for (const std::int64_t r : sample[0].rows) {
       if (r < 1 << 16) continue;
       ++far;
       before += r % 16 == 15 ? 1 : 0;
