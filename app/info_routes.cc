@@ -25,7 +25,7 @@ std::vector<std::string_view> names(const std::vector<Dtype>& dtypes) {
   return all;
 }
 
-/// Without dashes, as fields of a case are called.
+/// The flags that ask for them.
 std::vector<std::string> variants(Features features) {
   std::vector<std::string> all;
   for (const Feature f : kEnumerators<Feature>)

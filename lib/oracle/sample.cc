@@ -37,11 +37,11 @@ class Picker {
   std::uint64_t state_;
 };
 
-/// `count` of [0, rows): the ends and `also`, then by turns a row next to a tile boundary, a row
-/// near the start (where causal rows are short) and any row.
+/// `count` of [0, rows), or all where that is half of them: the ends and `also`, then by turns a
+/// row next to a tile boundary, a row near the start (where causal rows are short) and any row.
 std::vector<std::int64_t> pick(std::int64_t rows, std::int64_t count,
                                const std::vector<std::int64_t>& also, Picker& random) {
-  if (count >= rows) {
+  if (2 * count >= rows) {  // picking the last ones of many would take longest
     std::vector<std::int64_t> all(static_cast<std::size_t>(rows));
     std::iota(all.begin(), all.end(), 0);
     return all;
@@ -141,18 +141,19 @@ std::vector<HeadSample> sample_rows(const Problem& p, const Shape& whole) {
     for (const std::int64_t more : {1, 0}) also.push_back(*p.window_left - diagonal + more);
   if (p.window_right)  // the last row that does not see the last key, and the first that does
     for (const std::int64_t less : {1, 2}) also.push_back(s.q_len - *p.window_right - less);
+  const std::int64_t of_head = sampled_rows(p, whole);
   Picker random(p.seed);
   std::map<std::pair<std::int64_t, std::int64_t>, std::vector<std::int64_t>> of_bias;
   std::vector<HeadSample> sample;
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h; ++h) {
       if (!p.needs_bias_gradient()) {
-        sample.push_back({b, h, pick(s.q_len, sampled_rows(p, whole), also, random)});
+        sample.push_back({b, h, pick(s.q_len, of_head, also, random)});
         continue;
       }
       const BiasSlice slice = BiasSlice::of(p.bias_dims(), b, h);
       std::vector<std::int64_t>& rows = of_bias[{slice.b, slice.h}];
-      if (rows.empty()) rows = pick(s.q_len, sampled_rows(p, whole), also, random);
+      if (rows.empty()) rows = pick(s.q_len, of_head, also, random);
       sample.push_back({b, h, rows});
     }
   return sample;
@@ -164,6 +165,7 @@ std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in, const Sh
   for (std::int64_t b = 0; b < s.b; ++b)
     for (std::int64_t h = 0; h < s.h_kv; ++h) sample.push_back({b, h, {}});
   const auto heads = static_cast<std::int64_t>(sample.size());
+  const std::int64_t of_head = sampled_keys(p, whole);
   const Definition def(p, in);
   // What nobody sees is exactly 0, which is looked at elsewhere, all of it.
   const std::int64_t begin = def.begin_of_all(), count = def.end_of_all() - begin;
@@ -171,8 +173,7 @@ std::vector<HeadSample> sample_keys(const Problem& p, const Inputs& in, const Sh
   for (std::int64_t n = 0; n < heads; ++n) {
     HeadSample& head = sample[static_cast<std::size_t>(n)];
     Picker random(p.seed + 0x6b657973 + static_cast<std::uint64_t>(n));
-    head.rows =
-        pick(count, sampled_keys(p, whole), {longest_key(def, head.b, head.h) - begin}, random);
+    head.rows = pick(count, of_head, {longest_key(def, head.b, head.h) - begin}, random);
     for (std::int64_t& j : head.rows) j += begin;
   }
   return sample;
