@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "cpu/caches.h"
+#include "cpu/flushed_pairs.h"
 #include "cpu/online_softmax.h"
 #include "cpu/sink_gradient.h"
 
@@ -216,15 +217,22 @@ Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int6
           std::min(keys_, item.last_key - first), row_bytes};
 }
 
+/// What reads K in place for these queries.
+const TileOps& FlashDecode::for_scores(const RowSource& q, std::int64_t rows) const {
+  const bool in_pairs = in_place_.per_word == 2;
+  return in_pairs && pairs_lose(q, rows, shape.d, scale) ? ops : in_place_;
+}
+
 /// Algorithm 1 for the rows of one group and the keys of one split.
 void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) const {
   const Operands& io = *item.io;
+  // The heads of a group lie next to each other, so that their queries are consecutive rows.
+  const RowSource queries = rows_of(io.in->q, item.b, item.kv_head * shape.group());
+  const TileOps& scores = for_scores(queries, item.rows);
   {
     const PhaseTimer timer(item.profile, item.thread, kLoad,
                            convert(item.rows * shape.d) + touch(item.rows * shape.d_v()));
-    // The heads of a group lie next to each other, so that their queries are consecutive rows.
-    in_place_.pack_rows(rows_of(io.in->q, item.b, item.kv_head * shape.group()), item.rows, shape.d,
-                        item.score.sign, t.q, d_stride_);
+    scores.pack_rows(queries, item.rows, shape.d, item.score.sign, t.q, d_stride_);
     std::fill_n(part.o, item.rows * o_stride_, 0.0f);
     std::fill_n(part.max, item.rows, -kInf);
     std::fill_n(part.sum, item.rows, 0.0f);
@@ -239,8 +247,8 @@ void FlashDecode::attend(const Item& item, const Tiles& t, const Part& part) con
       const PhaseTimer timer(item.profile, item.thread, kScores,
                              product_in_place(k, item, keys, shape.d) + touch(item.rows * keys));
       // Values within keys are at hand already.
-      in_place_.dots(item.rows, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
-                     io.in->v_in_k ? Prefetch{} : prefetch(stored_values(*io.in), item, first));
+      scores.dots(item.rows, keys, shape.d, {t.q, d_stride_, 1}, k, {t.s, s_stride_},
+                  io.in->v_in_k ? Prefetch{} : prefetch(stored_values(*io.in), item, first));
     }
     softmax(item, t, part, seen, first, keys);
     const RowSource v =

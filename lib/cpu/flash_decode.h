@@ -68,6 +68,7 @@ class FlashDecode final : public AttentionPass {
                           std::int64_t d, float* tile) const;
   PhaseCost product_in_place(const RowSource& source, const Item& item, std::int64_t keys,
                              std::int64_t d) const;
+  const TileOps& for_scores(const RowSource& q, std::int64_t rows) const;
   Prefetch prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const;
   void softmax(const Item& item, const Tiles& t, const Part& part, const KeyRange* seen,
                std::int64_t first, std::int64_t keys) const;
@@ -79,7 +80,8 @@ class FlashDecode final : public AttentionPass {
   std::vector<Head> heads_;
   std::vector<Split> splits_;
   std::int64_t d_stride_, o_stride_, s_stride_;
-  const TileOps& in_place_;  ///< packs the queries, and reads keys and values
+  const TileOps&
+      in_place_;  ///< packs the queries, and reads keys and values, where pairs lose nothing
   ScoreFactor score_;
   KeyPositions positions_;
   BiasTile bias_;
