@@ -72,6 +72,9 @@ class Block {
                  sum(slopes(n, m, p_, way_.v)), sum(slopes(n, m, along_bias_, group_.v)),
                  sum(slopes(n, m, along_sinks_, group_.v))};
     const Doubles common = slopes(n, m, p_, group_.v);  // D
+    all.noise = {sums_noise(n, m, along_q_, group_.v), sums_noise(n, m, along_k_, group_.v),
+                 sums_noise(n, m, p_, way_.v), sums_noise(n, m, along_bias_, group_.v),
+                 sums_noise(n, m, along_sinks_, group_.v)};
     for (std::size_t r = 0; r < common.size(); ++r) {
       all.noise.q += rounding_[r][kAlongQ] * square(common[r]);
       all.noise.k += rounding_[r][kAlongK] * square(common[r]);
@@ -103,6 +106,9 @@ class Block {
       max = std::max(max, row_.data()[j]);
     }
     if (sink != nullptr) max = std::max(max, *sink);
+    // Whatever slope is subtracted cancels; that of a sink would leave its share of P to what 1 - P
+    // of all keys is off by.
+    max.slope[kAlongSinks] = 0;
     Dual sum = sink == nullptr ? Dual() : exp(*sink - max);
     std::array<double, Dual::kDirections> sizes{}, squares{};  // of the terms of its slopes
     for (std::int64_t j = 0; j < keys; ++j) {
@@ -138,6 +144,22 @@ class Block {
     for (std::int64_t i = 0; i < m * d; ++i)
       rows.data()[i / d] += group_.d_o[n * d + i] * o_.data()[i];
     return rows;
+  }
+  /// Expected square of the error of these rows' sum, from the sums over keys: products of weights
+  /// and the largest x, of either sign.
+  double sums_noise(std::int64_t n, std::int64_t m, const Doubles& weights, const double* x) const {
+    const std::int64_t d = group_.shape().d_v(), keys = group_.shape().kv_len;
+    const double largest = std::abs(*std::max_element(
+        x, x + keys * d, [](double a, double b) { return std::abs(a) < std::abs(b); }));
+    double noise = 0;
+    for (std::int64_t r = 0; r < m; ++r) {
+      const auto norm = [](const double* from, std::int64_t count) {
+        return std::inner_product(from, from + count, from, 0.0);
+      };
+      const double squares = square(largest) * norm(weights.data() + r * keys, keys);
+      noise += sum_noise(keys, 0, squares) * norm(group_.d_o + (n + r) * d, d);
+    }
+    return noise;
   }
   static double sum(const Doubles& x) { return std::accumulate(x.begin(), x.end(), 0.0); }
 

@@ -176,7 +176,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
     const std::int64_t h = group.h_kv * s.group() + g;
     const Doubles mean_error = mean_rounding(def, group, h);
     const double shortfall = lse_shortfall(def, out, group, h);
-    Profile exps, d_noise;  // that of D as a share of |dO|²
+    Profile exps, d_noise, d_of_o, p_rounded;  // that of D as a share of |dO|²; its part
     for (const RowPart* part : group.rows)
       for (std::size_t n = 0; part->h == h && n < part->rows.size(); ++n) {
         const RowStats& known = part->results.stats[n];
@@ -184,6 +184,8 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
         exps.set(part->rows[n], known.exps_noise);
         const double size = norm(def.inputs().d_o, group.b, h, part->rows[n]);
         d_noise.set(part->rows[n], size == 0 ? 0 : known.d_noise / square(size));
+        d_of_o.set(part->rows[n], known.d_noise == 0 ? 0 : known.d_of_o / known.d_noise);
+        p_rounded.set(part->rows[n], known.p_rounded);
       }
     for (std::int64_t i = 0; i < s.q_len; ++i) {
       RowStats& r = stats[static_cast<std::size_t>(g * s.q_len + i)];
@@ -208,6 +210,8 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
       r.alike = all.alike;
       r.lse_noise = 2 * square(kF32Roundoff * r.lse) + r.exps_noise;
       r.d_noise = std::max(stored, d_noise(i) * size);
+      r.d_of_o = d_of_o(i) * r.d_noise;
+      r.p_rounded = p_rounded(i);
     }
   }
   return stats;

@@ -58,9 +58,11 @@ class Rounding {
   StoreError of(double p) const { return of(p, t_); }
 
   /// ds = p·(dP - D), or |scale|·ds in its stead, as an operand; p itself may have been flushed.
-  StoreError of_gradient(double ds, double p, double scale) const {
+  /// `moved`: expected square of what an error of D moves ds by, which is rounded with it: dP = D
+  /// leaves nothing else.
+  StoreError of_gradient(double ds, double p, double scale, double moved) const {
     if (p < kF32Tiny) return {0, std::abs(ds)};
-    return of(ds, t_ / std::min(1.0, std::abs(scale)));
+    return of(std::sqrt(square(ds) + moved), t_ / std::min(1.0, std::abs(scale)));
   }
 
   /// Expected square of the relative error of weights that all lie in one cell of the dtype, so
@@ -102,9 +104,17 @@ class Rounding {
 /// bit: they round alike while the exponent stays, which adds up. Matrix products of GPU
 /// libraries add up 1024 terms in one chain and more; beyond, long sums have to be summed in parts:
 /// in one chain, 16k equal terms may be off by 4096 units.
+inline constexpr double kAllAlike = 1.0 / 6, kLongestChain = 1024;
 inline double alike_sum_noise(double n) {
-  constexpr double kAllAlike = 1.0 / 6, kChain = 1024;
-  return square(kAllAlike * kF32Roundoff * (1 + std::min(n, kChain) + n / kChain));
+  return square(kAllAlike * kF32Roundoff * (1 + std::min(n, kLongestChain) + n / kLongestChain));
+}
+
+/// Expected square of what `count` equal ones among n terms add to the error of their sum, in which
+/// others lie between them: each time, the sum takes as much of the term's last digits as fits. In
+/// units of the square of what the sum reaches.
+inline double returning_noise(double count, double n) {
+  const double in_chain = count * std::min(1.0, kLongestChain / n);
+  return in_chain > 1 ? square(kAllAlike * kF32Roundoff) * (square(in_chain) - in_chain) : 0;
 }
 
 /// The same in absolute terms, as far as the terms are alike: 1 for equal ones, and its power

@@ -35,8 +35,10 @@ void Panel::derive() {
 
 std::uint64_t row_hash(const double* x, std::int64_t n) {
   std::uint64_t h = 0;
-  for (std::int64_t c = 0; c < n; ++c)
+  for (std::int64_t c = 0; c < n; ++c) {
     h = (h ^ std::bit_cast<std::uint64_t>(x[c] + 0.0)) * 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;  // a product moves bits up alone, and two signs would cancel
+  }
   return h;
 }
 

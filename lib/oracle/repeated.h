@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "oracle/definition.h"
+#include "oracle/panel.h"
 #include "oracle/rows.h"
 
 namespace flashbench::oracle {
@@ -33,6 +35,21 @@ struct Repeated {
   /// dO that many of the queries have that see something, up to eight kinds: all of the loss
   /// sum(O), or of one that leaves some of them out.
   std::vector<std::uint64_t> d_o;
+
+  /// Rows whose Q are so alike that they have one O, with all that it is off by: equal ones, and in
+  /// 16 bits those whose P nearly all round alike.
+  struct Kind {
+    Doubles q;    ///< of one of them; empty: they are equal
+    Doubles d_o;  ///< the sum of theirs
+  };
+  std::unordered_map<std::uint64_t, Kind> of_one_o;
+  double near = 0;  ///< squared distance of the Q of two such rows
+
+  /// Of a row of Q the key in of_one_o; 0: others are not like it.
+  std::uint64_t kind(std::span<const double> row) const;
+  /// The cosine between row, of dO, and the mean of those that others of its kind have: what O is
+  /// off by, D is off by alike where dO are alike. 0 where there are no others.
+  double alignment(std::uint64_t kind, std::span<const double> row) const;
 };
 Repeated find_repeated(const Definition& def, std::int64_t b, std::int64_t h_kv,
                        std::span<const RowStats> stats);

@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <unordered_map>
 #include <vector>
 
+#include "oracle/cells.h"
 #include "oracle/dense.h"
 #include "oracle/equal.h"
 #include "oracle/rounded_alike.h"
@@ -75,8 +77,10 @@ class RowBlock {
     double d_alike = 0;               ///< the part of that which rows of O that round alike share
     double dp_noise = 0;              ///< the part of `weights` (dS) that dO·v has
     double overlap = 0;               ///< share of all keys that other rows' P see, too
+    double alike = 0;                 ///< of P in cells that are not common
     Weights weights;                  ///< P, then dS
     std::vector<EqualEntries> equal;  ///< keys of equal P, then dS
+    std::vector<EqualEntries> cells;  ///< keys whose P, then dS, lie in one common cell
   };
 
   /// Calls step(first key, keys of the tile, which of them some query sees) for every tile
@@ -136,9 +140,21 @@ class RowBlock {
       add_up_equal(x, rows, centre, noise);
     }
   }
+  /// The same of keys whose weights are rounded: `noise_of` as such, or alike if they lie in one
+  /// cell.
+  template <typename NoiseOf>
+  Doubles add_up_rounded(const OfRow& row, const TensorValues& x, NoiseOf noise_of) const {
+    Doubles exact(static_cast<std::size_t>(x.dims().d), 0.0), of_cells = exact;
+    add_up(row.equal, x, noise_of, nullptr, exact.data());
+    add_up(row.cells, x, noise_of, nullptr, of_cells.data());
+    for (std::size_t c = 0; c < exact.size(); ++c) exact[c] = std::max(exact[c], of_cells[c]);
+    return exact;
+  }
   /// Adds to `noise` [d_v] what the terms P·V of equal keys of row n are off by if their V are
   /// equal, too: tokens that repeat are added up with the same rounding each time.
-  void add_alike(std::int64_t n, double* noise) const;
+  void add_alike(std::int64_t n, const PartialSums& parts, double* noise);
+  /// returning_noise() of the sum P·V of row n.
+  double returning(std::int64_t n);
   /// out[rows, :] += left[rows, keys of this tile]·right[keys of this tile, tile.d]
   void weigh(const Doubles& left, std::int64_t j0, const Panel& tile, const Doubles& right,
              Doubles& out) const {
@@ -154,6 +170,8 @@ class RowBlock {
   void softmax();
   void softmax_row(std::int64_t n);
   void expect_lse(std::int64_t n);
+  /// Finds the keys of common cells of n's weights.
+  Cells find_cells(const double* weights, OfRow& row) const;
   void weigh_row(std::int64_t n);
   void weigh_values();
   void expect_o(std::int64_t n, const Doubles& weighed, const Doubles& mean, const Doubles& lost,
@@ -166,7 +184,7 @@ class RowBlock {
   void expect_score_gradient(std::int64_t n);
   void weigh_keys();
   void expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& lost, const Doubles& mean,
-                 const Doubles& shift, const PartialSums& parts);
+                 const Doubles& shift, const Doubles& rounded, const PartialSums& parts);
 
   const Definition& def_;
   const HeadDirections& directions_;
@@ -189,6 +207,7 @@ class RowBlock {
   Doubles dp_noise_;     // [rows, kv_len]: of add_products
   RoundedAlike o_rows_;  // with gradients, in 16 bits
   Doubles o_sum_;        // [rows, d_v]: noise of O from adding up P·V; only with gradients
+  std::vector<std::uint64_t> values_;  // hashes of the rows of V, once they are asked for
   bool any_lost_ = false;
   double keys_in_all_ = 0;  // that some row may see; only with gradients
   std::vector<OfRow> of_row_;

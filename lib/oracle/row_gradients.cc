@@ -73,12 +73,19 @@ void RowBlock::expect_d(std::int64_t n) {
   // full.
   noise += noise_of_sum(kv_len_, row.equal,
                         [&](std::int64_t j) { return std::sqrt(own[j]) * (dp[j] - stats.d); });
-  noise += noise_of_sum(kv_len_, row.equal, [&](std::int64_t j) {
-    return std::sqrt(std::max(0.0, weight[j] - own[j])) * dp[j];
-  });
-  stats.d_noise = noise + (stats.alike + row.total_alike + row.of_sink) * square(stats.d) +
-                  std::max(sum_noise(d_v_, square(sum), products + reach - square(sum)) + of_o,
-                           sum_noise(row.seen, square(stats.d), terms));
+  const auto rounding_of = [&](auto factor) {
+    const auto deviation = [&](std::int64_t j) {
+      return std::sqrt(std::max(0.0, weight[j] - own[j])) * factor(j);
+    };
+    return std::max(noise_of_sum(kv_len_, row.equal, deviation),
+                    noise_of_sum(kv_len_, row.cells, deviation));
+  };
+  noise += rounding_of([&](std::int64_t j) { return dp[j]; });
+  stats.p_rounded = rounding_of([](std::int64_t) { return 1.0; }) + row.alike;
+  stats.d_of_o = noise + of_o + (row.alike + row.total_alike + row.of_sink) * square(stats.d);
+  const double of_products = sum_noise(d_v_, square(sum), products + reach - square(sum));
+  stats.d_noise =
+      stats.d_of_o + std::max(of_products, sum_noise(row.seen, square(stats.d), terms) - of_o);
   row.d_noise =
       stats.d_noise + std::max(0.0, square(stats.d_shift) / excess_of_largest(1) - of_rounding);
 }
@@ -92,11 +99,12 @@ void RowBlock::expect_score_gradient(std::int64_t n) {
   for (std::int64_t j = n * kv_len_; j < (n + 1) * kv_len_; ++j) {
     const double p = p_.data()[j], dp = ds_.data()[j], before = dp - stats.d, ds = p * before;
     if (p == 0) continue;
-    const StoreError error = rounding_.of_gradient(ds, p, 1);
+    const double of_d = square(p) * row.d_noise;
+    const StoreError error = rounding_.of_gradient(ds, p, 1, of_d);
     const double of_p = exp_noise_.data()[j] + rounding_.of(p).random + square(kF32Roundoff * p);
     const double own = square(before) * of_p + error.random + square(error.lost) +
                        square(p) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
-    const double with_all = square(p) * row.d_noise + square(ds) * stats.from_lse();
+    const double with_all = of_d + square(ds) * stats.from_lse();
     r_.ds.value.data()[j] = ds;
     r_.ds.noise.data()[j] = own + with_all;
     weights.add(ds, own);
@@ -120,14 +128,16 @@ void RowBlock::weigh_gradient(std::int64_t n) {
     ds_.data()[j] = ds;
     weight_.data()[j] = lost_.data()[j] = 0;
     if (p == 0) continue;
-    const StoreError error = rounding_.of_gradient(ds, p, scale_);
+    const double of_d = square(felt_slope(slope)) * row.d_noise;
+    const StoreError error = rounding_.of_gradient(ds, p, scale_, square(p) * of_d);
     // Some kernels multiply by P as it was rounded for P·V.
     const double stored = rounding_.of(p).random;
     const double of_slope = slope_noise_.empty() ? 0 : slope_noise_.data()[j];
     const double of_p = square(slope) * (exp_noise_.data()[j] + stored) + square(kF32Roundoff * p);
     const double of_dp =
         square(p * felt_slope(slope)) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
-    const double noise = square(before) * (of_p + square(p) * of_slope) + error.random + of_dp;
+    const double noise =
+        square(before) * (of_p + square(p) * of_slope) + of_d * stored + error.random + of_dp;
     row.dp_noise += of_dp;
     slope_.data()[j] = p * before * slope_shift(slope);
     p *= felt_slope(slope);  // all that P is needed for below
@@ -137,6 +147,7 @@ void RowBlock::weigh_gradient(std::int64_t n) {
     row.weights.add(ds, noise);
   }
   row.equal = equal_entries(ds_.data() + n * kv_len_, kv_len_);
+  find_cells(ds_.data() + n * kv_len_, row);
 }
 
 double RowBlock::alike_gradient(std::int64_t n) const {
@@ -177,16 +188,23 @@ void RowBlock::weigh_keys() {
   });
   for (std::int64_t n = 0; n < rows_; ++n) {
     if (r_.stats[static_cast<std::size_t>(n)].empty) continue;
+    const OfRow& row = of_row_[static_cast<std::size_t>(n)];
     add_up(
-        of_row_[static_cast<std::size_t>(n)].equal, def_.k(),
-        [&](std::int64_t j) { return weight_.data()[n * kv_len_ + j]; }, nullptr,
-        weighed.data() + n * d_);
-    expect_dq(n, weighed, lost, mean, shift, parts);
+        row.equal, def_.k(), [&](std::int64_t j) { return weight_.data()[n * kv_len_ + j]; },
+        nullptr, weighed.data() + n * d_);
+    Doubles rounded(static_cast<std::size_t>(d_), 0.0);
+    // What of that is rounding is there already where dS are equal.
+    add_up(
+        row.cells, def_.k(),
+        [&](std::int64_t j) { return rounding_.alike() * square(ds_.data()[n * kv_len_ + j]); },
+        nullptr, rounded.data());
+    expect_dq(n, weighed, lost, mean, shift, rounded, parts);
   }
 }
 
 void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& lost,
-                         const Doubles& mean, const Doubles& shift, const PartialSums& parts) {
+                         const Doubles& mean, const Doubles& shift, const Doubles& rounded,
+                         const PartialSums& parts) {
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   const RowStats& stats = r_.stats[static_cast<std::size_t>(n)];
   const double again = returns(n);
@@ -199,16 +217,17 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
     const double dq = r_.dq.value.data()[c], random = weighed.data()[c];
     const double of_row = row.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq) +
                           square(shift.data()[c]);
+    const double in_cells = rounded.data()[c - n * d_];
     const double computed =
-        random + of_row + square(lost.data()[c]) + square(kF32Roundoff * dq) +
+        random + in_cells + of_row + square(lost.data()[c]) + square(kF32Roundoff * dq) +
         rounding_.cut_off(row.seen, parts.largest_square(c)) +
         again * sum_noise(row.seen, parts.largest_square(c), random * row.weights.per_noise());
     r_.dq.value.data()[c] = scale_ * dq;
     r_.dq.noise.data()[c] = {rounding_.stored(scale_ * dq), square(scale_) * computed};
     all += computed;
-    shared += same_dp * random + same_d * row.d_noise * square(mean.data()[c]);
+    shared += same_dp * random + in_cells + same_d * row.d_noise * square(mean.data()[c]);
     means += square(mean.data()[c]);
-    common += std::min(computed, of_row + square(mean.data()[c]) * row.weights.noise);
+    common += std::min(computed, in_cells + of_row + square(mean.data()[c]) * row.weights.noise);
   }
   if (all > 0)
     r_.dq.shared.data()[n] = alike_gradient(n) * std::max(row.overlap * std::min(1.0, shared / all),

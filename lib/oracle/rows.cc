@@ -122,6 +122,22 @@ void RowBlock::expect_lse(std::int64_t n) {
   stats.lse_noise = r_.lse.noise[at].variance();
 }
 
+Cells RowBlock::find_cells(const double* weights, OfRow& row) const {
+  Cells cells(rounding_);
+  row.cells.clear();
+  if (!rounding_.of_16_bits()) return cells;
+  constexpr std::int64_t kNoted = 256;
+  for (const std::int64_t j : some_of(kv_len_, kNoted))
+    if (weights[j] != 0) cells.note(weights[j]);
+  cells.choose();
+  if (cells.any_common()) row.cells.resize(Cells::kMostCommon);
+  for (std::int64_t j = 0; j < kv_len_; ++j) {
+    const int slot = weights[j] == 0 ? -1 : cells.add(weights[j]);
+    if (slot >= 0) row.cells[static_cast<std::size_t>(slot)].push_back(j);
+  }
+  return cells;
+}
+
 /// Noise of P: of exp(S - m) alone, with the sum of all of them, and of P as an operand of P·V.
 void RowBlock::weigh_row(std::int64_t n) {
   OfRow& row = of_row_[static_cast<std::size_t>(n)];
@@ -136,7 +152,6 @@ void RowBlock::weigh_row(std::int64_t n) {
     stats.p_noise += exp_error(row.sink, log_p, noise_of_sink + stats.exps_noise);
     row.of_sink = exp_error(row.sink, log_p, noise_of_sink);
   }
-  Cells cells(rounding_);
   for (std::int64_t j = 0; j < kv_len_; ++j) {
     const StoreError error = rounding_.of(p[j]);
     const double own = p[j] > 0 ? exp_error(p[j], std::log(p[j]), noise[j]) : 0;
@@ -147,9 +162,10 @@ void RowBlock::weigh_row(std::int64_t n) {
     any_lost_ |= error.lost > 0;
     row.own += own;
     row.weights.add(p[j], own + error.random);
-    cells.add(p[j]);
   }
-  stats.alike = cells.alike();
+  const Cells cells = find_cells(p, row);
+  stats.alike = cells.alike_of_all();
+  row.alike = cells.alike();
 }
 
 /// O = P·V, and dP = dO·Vᵀ on the way.
@@ -181,8 +197,30 @@ void RowBlock::weigh_values() {
   }
 }
 
-void RowBlock::add_alike(std::int64_t n, double* noise) const {
+double RowBlock::returning(std::int64_t n) {
+  const OfRow& row = of_row_[static_cast<std::size_t>(n)];
+  if (row.equal.empty()) return 0;
+  if (values_.empty()) {
+    Doubles v(static_cast<std::size_t>(d_v_));
+    for (std::int64_t j = 0; j < kv_len_; ++j) {
+      def_.v().load(b_, kv_head_, j, v.data());
+      values_.push_back(row_hash(v.data(), d_v_));
+    }
+  }
+  double noise = 0;
+  std::unordered_map<std::uint64_t, double> counts;
+  for (const EqualEntries& keys : row.equal) {
+    counts.clear();
+    for (const std::int64_t j : keys) ++counts[values_[static_cast<std::size_t>(j)]];
+    for (const auto& [value, count] : counts)
+      noise += returning_noise(count, static_cast<double>(row.seen));
+  }
+  return noise;
+}
+
+void RowBlock::add_alike(std::int64_t n, const PartialSums& parts, double* noise) {
   const TensorValues v = def_.v();
+  const double of_reach = returning(n);
   for (const EqualEntries& keys : of_row_[static_cast<std::size_t>(n)].equal) {
     const double p = p_.data()[n * kv_len_ + keys.front()];
     for (std::int64_t c = 0; c < d_v_; ++c) {
@@ -195,6 +233,8 @@ void RowBlock::add_alike(std::int64_t n, double* noise) const {
       noise[c] += alike_noise(static_cast<double>(keys.size()), square(total), squares);
     }
   }
+  for (std::int64_t c = 0; c < d_v_; ++c)
+    noise[c] = std::max(noise[c], of_reach * parts.largest_square(n * d_v_ + c));
 }
 
 /// An error of one exp(S - m) is in the sum of all of them, too: it moves O by V_j - O, not by V_j.
@@ -211,19 +251,20 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
       row.equal, v, [=](std::int64_t j) { return own[j]; }, r_.o.value.data() + n * d_v_,
       equal.data());
   Doubles alike(static_cast<std::size_t>(d_v_), 0.0);
-  add_alike(n, alike.data());
+  add_alike(n, parts, alike.data());
   for (std::size_t c = 0; c < alike.size(); ++c) equal[c] += alike[c];
   const double stored = row.weights.noise - row.own;
-  if (rounding_.alike() > 0)
-    add_up(
-        row.equal, v, [=](std::int64_t j) { return std::max(0.0, weight[j] - own[j]); }, nullptr,
-        equal.data());
+  Doubles rounded(static_cast<std::size_t>(d_v_), 0.0);
+  if (rounding_.of_16_bits())
+    rounded =
+        add_up_rounded(row, v, [=](std::int64_t j) { return std::max(0.0, weight[j] - own[j]); });
   double all = 0, common = 0, shared = 0;
   for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
     const double o = r_.o.value.data()[c], squares = weighed.data()[c];
     const double apart = squares - 2 * o * mean.data()[c] + o * o * row.own;
     const double random = std::max(apart, 0.0) + equal.data()[c - n * d_v_];
-    const double together = (r_.stats.data()[n].alike + row.total + row.of_sink) * square(o);
+    const double alike_in_all = rounded.data()[c - n * d_v_] + row.alike * square(o);
+    const double together = alike_in_all + (row.total + row.of_sink) * square(o);
     const double of_sum =
         sum_noise(row.seen, parts.largest_square(c), squares * row.weights.per_noise()) +
         rounding_.cut_off(row.seen, parts.largest_square(c));
@@ -233,7 +274,7 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     r_.o.noise.data()[c] = {rounding_.stored(o), computed};
     all += computed;
     common += std::min(computed, together + square(o) * stored);
-    shared += r_.stats.data()[n].alike * square(o);
+    shared += alike_in_all;
   }
   // P that all lie in one cell do so in other rows: of all of them O may be off by the same share.
   r_.o.shared.data()[n] = shared / all;

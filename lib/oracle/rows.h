@@ -28,6 +28,8 @@ struct RowStats {
   /// not; at level sample, where D is made of the result's O, from the mean of the sampled rows.
   double d_shift = 0;
   double exps_noise = 0;  ///< of log Σ exp(S - m), from the scores
+  double d_of_o = 0;      ///< the part of d_noise that comes from errors of O
+  double p_rounded = 0;   ///< of ΣP, from rounding each P to 16 bits; with gradients
   double alike = 0;       ///< relative, of what one rounding to the dtype does to all P alike
   /// Of all P of the row together, without their rounding to the dtype.
   double p_noise = std::numeric_limits<double>::infinity();
@@ -39,6 +41,12 @@ struct RowStats {
   /// What a sink has of the row.
   double sink_share(const std::optional<double>& sink) const {
     return sink ? std::exp(log_p(*sink)) : 0;
+  }
+  /// Deviation of D that rounding P gives it, with its sign: a ΣP that is off moves O, and D, as
+  /// much.
+  double d_of_rounded_p() const {
+    const double size = std::min(std::sqrt(d_of_o), std::sqrt(p_rounded) * std::abs(d));
+    return d < 0 ? -size : size;
   }
   double log_p(double score) const { return score - max - log_sum; }
   /// Of P = exp(log_p) whose score has the noise `of_score`. P sum to 1: the largest of a row

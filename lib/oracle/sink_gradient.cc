@@ -22,7 +22,7 @@ void SinkGradient::add(std::int64_t b, const RowStats& row) {
   squares_ += square(term);
   shift_ += p * row.d_shift;
   alike_ += term * std::sqrt(row.alike);
-  const StoreError stored = rounding_.of_gradient(term, p, 1);
+  const StoreError stored = rounding_.of_gradient(term, p, 1, square(p) * row.d_noise);
   lost_ += stored.lost;
   const double noise = row.noise_of(p, log_p, sink_noise(sink_)) + square(p) * row.from_lse() +
                        rounding_.of(p).random;

@@ -1,8 +1,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <cstdint>
 
 #include "oracle/dense.h"
@@ -47,34 +45,6 @@ struct Weights {
   double per_noise() const { return noise < 1e-290 ? 0 : squares / noise; }
   /// How many independent errors theirs are as good as.
   double independent() const { return noise_squares == 0 ? 1 : noise * noise / noise_squares; }
-};
-
-/// Weights by the cell of the dtype that they are rounded in: weights of one cell that is narrow
-/// next to them are rounded alike.
-class Cells {
- public:
-  explicit Cells(const Rounding& rounding) : rounding_(rounding) {}
-
-  void add(double p) {
-    if (rounding_.alike() == 0) return;
-    sums_[rounding_.cell(p) * 0x9e3779b97f4a7c15u >> (64 - kLog2)] += p;
-    squares_ += p * p;
-    total_ += std::abs(p);
-  }
-  /// Expected square of the relative error that this gives to a sum with weights of equal value. Of
-  /// dS, those of either sign are apart.
-  double alike() const {
-    double together = -squares_;
-    for (const double sum : sums_) together += sum * sum;
-    // Weights whose squares underflow are nothing.
-    return square(total_) == 0 ? 0 : rounding_.alike() * std::max(0.0, together) / square(total_);
-  }
-
- private:
-  static constexpr int kLog2 = 9;
-  const Rounding& rounding_;
-  std::array<double, 1 << kLog2> sums_{};  // cells that share an entry are taken for one
-  double squares_ = 0, total_ = 0;
 };
 
 }  // namespace flashbench::oracle

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "oracle/cells.h"
 #include "oracle/directions.h"
 #include "oracle/equal.h"
 #include "oracle/expected.h"

@@ -43,11 +43,18 @@ TEST(Rounding, OfWeightsIsAQuarterOfTheWorstUnlessUnderflowTakesThem) {
 
 TEST(Rounding, OfScoreGradientsKnowsThatAKernelMayScaleThemFirst) {
   const Rounding f16(Dtype::kF16);
-  EXPECT_EQ(f16.of_gradient(1e-6, 0.5, 1).lost, 0);
-  EXPECT_DOUBLE_EQ(f16.of_gradient(1e-6, 0.5, 0.01).lost, 1e-6);
-  EXPECT_DOUBLE_EQ(f16.of_gradient(1e-6, 0.5, -0.01).lost, 1e-6);
-  EXPECT_EQ(f16.of_gradient(1e-6, 0.5, 100).lost, 0);
-  EXPECT_DOUBLE_EQ(f16.of_gradient(-3, 1e-39, 1).lost, 3);  // P itself was flushed
+  EXPECT_EQ(f16.of_gradient(1e-6, 0.5, 1, 0).lost, 0);
+  EXPECT_DOUBLE_EQ(f16.of_gradient(1e-6, 0.5, 0.01, 0).lost, 1e-6);
+  EXPECT_DOUBLE_EQ(f16.of_gradient(1e-6, 0.5, -0.01, 0).lost, 1e-6);
+  EXPECT_EQ(f16.of_gradient(1e-6, 0.5, 100, 0).lost, 0);
+  EXPECT_DOUBLE_EQ(f16.of_gradient(-3, 1e-39, 1, 0).lost, 3);  // P itself was flushed
+}
+
+TEST(Rounding, OfScoreGradientsThatAreZeroIsOfWhatAnErrorOfDMakesOfThem) {
+  const Rounding bf16(Dtype::kBf16);
+  EXPECT_EQ(bf16.of_gradient(0, 0.5, 1, 0).random, 0);
+  EXPECT_DOUBLE_EQ(bf16.of_gradient(0, 0.5, 1, square(0.01)).random, square(0x1p-8 * 0.01) / 4);
+  EXPECT_DOUBLE_EQ(bf16.of_gradient(3, 0.5, 1, 16).random, square(0x1p-8 * 5) / 4);
 }
 
 TEST(Rounding, CellsAreWhatTheDtypeCannotTellApart) {
