@@ -17,20 +17,13 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 
+from durations import seconds  # noqa: E402
 from fields import case_text  # noqa: E402
 from flashbench_program import Refused  # noqa: E402
 from measuring import ROOT, Peer, join  # noqa: E402
 from reports import flop_rate, write_text  # noqa: E402
 
 TIMING_DEFAULTS = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.5, "timeout": 20.0}
-
-
-def seconds(text):
-    """`500ms`, `2s` or `1m` as flashbench writes durations."""
-    for unit, size in (("ms", 1e-3), ("s", 1.0), ("m", 60.0)):
-        if text.endswith(unit):
-            return float(text[: -len(unit)]) * size
-    raise argparse.ArgumentTypeError(f"{text!r} is no time; write 500ms, 2s or 1m")
 
 
 def default_binary():

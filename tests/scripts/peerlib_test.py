@@ -268,5 +268,22 @@ class Rules(ScriptTest):
         self.assertEqual(result["reason"], "pytorch here takes no --causal")
 
 
+class KernelsOfFlashbench(ScriptTest):
+    def test_one_that_is_forced_is_a_peer_of_the_one_that_is_chosen(self):
+        """What scripts/gpu races candidates with; no library is needed for it."""
+        rows = "--b 1 --h 2 --q_len 32 --d 16 --pass forward --type flash".split()
+        quick = ["--rounds", "1", "--min_time", "1ms", "--timeout", "100ms", "--binary", PROGRAM]
+        forced = "flashbench:cpu_flash,flashbench:nonesuch"
+        done = self.run_script("peers", *quick, "--peers", forced, "--json", "p.json", "--", *rows)
+        self.assertIn(
+            "| flashbench | of peak | flashbench:cpu_flash | flashbench:none", done.stdout
+        )
+        (row,) = json.loads((self.folder / "p.json").read_text())["rows"]
+        (result,) = row["rounds"]["flashbench:cpu_flash"]
+        self.assertEqual((result["status"], result["kernel"]), ("ok", "cpu_flash"))
+        (result,) = row["rounds"]["flashbench:nonesuch"]
+        self.assertIn("unknown kernel 'nonesuch'", result["reason"])
+
+
 if __name__ == "__main__":
     unittest.main()
