@@ -134,7 +134,8 @@ void ColumnBlock::weights() {
       const std::array<double, 2>& of_d = tile_common_d_[i].deviations;
       const double in_common = square(ds_of_dp) * (square(of_d[0]) + square(of_d[1]));
       ds_.rest[m] =
-          square(of.before * of.p) * (square(kF32Roundoff) + slope_noise(of_raw, of.score)) +
+          square(of.p) * (square(kF32Roundoff * of.before) +
+                          (square(of.before) + row.d_noise) * slope_noise(of_raw, of.score)) +
           ds_error.random + square(ds_of_dp) * (row.d_noise + dp_noise) - in_common;
       ds_.noise[m] = square(ds_.of_score[m]) + in_common + ds_.rest[m];
       ds_of_rounded_o_[m] = ds_of_dp * row.d_shift;

@@ -82,7 +82,7 @@ void RowBlock::expect_d(std::int64_t n) {
   };
   noise += rounding_of([&](std::int64_t j) { return dp[j]; });
   stats.p_rounded = rounding_of([](std::int64_t) { return 1.0; }) + row.alike;
-  stats.d_of_o = noise + of_o + (row.alike + row.total_alike + row.of_sink) * square(stats.d);
+  stats.d_of_o = noise + of_o + (row.alike + row.total + row.of_sink) * square(stats.d);
   const double of_products = sum_noise(d_v_, square(sum), products + reach - square(sum));
   stats.d_noise =
       stats.d_of_o + std::max(of_products, sum_noise(row.seen, square(stats.d), terms) - of_o);
@@ -136,8 +136,9 @@ void RowBlock::weigh_gradient(std::int64_t n) {
     const double of_p = square(slope) * (exp_noise_.data()[j] + stored) + square(kF32Roundoff * p);
     const double of_dp =
         square(p * felt_slope(slope)) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
-    const double noise =
-        square(before) * (of_p + square(p) * of_slope) + of_d * stored + error.random + of_dp;
+    const double noise = square(before) * of_p +
+                         (square(before) + row.d_noise) * square(p) * of_slope + of_d * stored +
+                         error.random + of_dp;
     row.dp_noise += of_dp;
     slope_.data()[j] = p * before * slope_shift(slope);
     p *= felt_slope(slope);  // all that P is needed for below

@@ -71,6 +71,29 @@ inline void wave_of_channels(Inputs& in) {
     }
   }
 }
+/// Every other row is the negative of the one before, but for `spread` times what it held.
+inline void alternate(Tensor& t, float size, float spread) {
+  const Dims& dims = t.dims();
+  for (std::int64_t i = 0; i < t.count(); ++i) {
+    const float sign = i / dims.d % dims.rows % 2 == 0 ? 1.0f : -1.0f;
+    t.set(i, sign * size * (1 + spread * t.at(i)));
+  }
+}
+/// Each row is 1 in one channel, and 0.
+inline void one_hot(Tensor& t) {
+  const Dims& dims = t.dims();
+  for (std::int64_t i = 0; i < t.count(); ++i)
+    t.set(i, i / dims.d % dims.rows % dims.d == i % dims.d ? 1.0f : 0.0f);
+}
+/// Grows from the first row to the last, and from the first channel to the last.
+inline void ramp(Tensor& t) {
+  const Dims& dims = t.dims();
+  for (std::int64_t i = 0; i < t.count(); ++i) {
+    const auto row = static_cast<float>(i / dims.d % dims.rows);
+    const auto channel = static_cast<float>(i % dims.d);
+    t.set(i, row / static_cast<float>(dims.rows) + channel / static_cast<float>(dims.d));
+  }
+}
 /// Largest so that sums of a few still fit.
 inline float large(const Tensor& t) { return static_cast<float>(row_of(t.dtype()).largest) / 64; }
 
@@ -144,6 +167,23 @@ inline constexpr Flavour kFlavours[] = {
      }},
     {"dO x0.001", GradSource::kRandom,
      [](Inputs& in) { each(in.d_o, [](float x) { return x * 1e-3f; }); }},
+    {"queries and dO of two kinds", GradSource::kRandom,
+     [](Inputs& in) {
+       alternate(in.q, 0.1f, 0.01f);
+       if (!in.d_o.empty()) alternate(in.d_o, 1, 0.01f);
+     }},
+    {"keys of two kinds", GradSource::kRandom,
+     [](Inputs& in) {
+       alternate(in.k, 0.1f, 0.01f);
+       alternate(in.v, 1, 0.01f);
+     }},
+    {"one-hot V", GradSource::kOnes, [](Inputs& in) { one_hot(in.v); }},
+    {"eight queries and a ramp of dO", GradSource::kRandom,
+     [](Inputs& in) {
+       repeat_rows(in.q, 8);
+       each(in.v, [](float x) { return std::abs(x); });
+       if (!in.d_o.empty()) ramp(in.d_o);
+     }},
 };
 
 }  // namespace flashbench::host

@@ -199,7 +199,10 @@ TEST(Tolerance, IsNotMuchMoreThanAPlainKernelNeeds) {
                                          "Q x0.001",
                                          "V = 1",
                                          "V near the largest",
-                                         "V subnormal"};
+                                         "V subnormal",
+                                         "keys of two kinds",
+                                         "one-hot V",
+                                         "eight queries and a ramp of dO"};
   int judged = 0;
   for (const host::Flavour& flavour : host::kFlavours)
     for (const Dtype dtype : kDtypes) {
