@@ -60,16 +60,6 @@ void skip_what_is_long_to_emulate(RoutedGroup& group) {
   }
 }
 
-std::vector<NamedGroup> selected(const CheckRequest& request, const Backends& backends) {
-  std::vector<NamedGroup> groups =
-      request.suite ? suite(request.narrow, backends) : named(request.run.groups);
-  for (NamedGroup& group : groups)
-    std::erase_if(group.cases,
-                  [&](const NamedCase& c) { return !selects(request.filter, c.name); });
-  std::erase_if(groups, [](const NamedGroup& group) { return group.cases.empty(); });
-  return groups;
-}
-
 std::vector<sweep::Group> groups_of(const std::vector<NamedGroup>& named_groups) {
   std::vector<sweep::Group> groups;
   for (const NamedGroup& named_group : named_groups) {
@@ -79,13 +69,14 @@ std::vector<sweep::Group> groups_of(const std::vector<NamedGroup>& named_groups)
   return groups;
 }
 
-/// Cases of a workload are named by the pass that is run, which its files may decide.
-std::vector<NamedGroup> named_by_pass(const std::vector<NamedGroup>& named_groups,
-                                      const std::vector<RoutedGroup>& routed) {
-  std::vector<sweep::Group> groups = groups_of(named_groups);
-  for (std::size_t i = 0; i < groups.size(); ++i)
-    for (sweep::Case& c : groups[i].cases) c.problem.pass = routed[i].problem.pass;
-  return named(groups);
+std::vector<NamedGroup> selected(const CheckRequest& request, const Backends& backends) {
+  std::vector<NamedGroup> groups = request.suite ? suite(request.narrow, backends)
+                                                 : named(request.run.groups, request.run.given);
+  for (NamedGroup& group : groups)
+    std::erase_if(group.cases,
+                  [&](const NamedCase& c) { return !selects(request.filter, c.name); });
+  std::erase_if(groups, [](const NamedGroup& group) { return group.cases.empty(); });
+  return groups;
 }
 
 /// The chain belongs to the suite unless that is narrowed to some kernels, which threads do not do.
@@ -345,7 +336,6 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
     if (request.suite) skip_what_is_long_to_emulate(groups.back());
     cases += static_cast<int>(group.cases.size());
   }
-  if (!request.suite) named_groups = named_by_pass(named_groups, groups);
   check.set_preface(pass_preface(request, groups));
   if (request.run.dry_run) return show_dry_run(request.run, groups, runtime, check.preface());
   ProgressLine progress(cases, request.run.quiet);

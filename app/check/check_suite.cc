@@ -8,6 +8,7 @@
 
 #include "app/check/suite_rows.h"
 #include "app/command_line/request.h"
+#include "data/inputs.h"
 #include "kernel/execution.h"
 #include "registry/registry.h"
 #include "report/grid.h"
@@ -236,12 +237,18 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   return std::move(all).groups();
 }
 
-std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups) {
+std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups,
+                              const std::vector<std::string>& given) {
   std::vector<NamedGroup> out;
   for (const sweep::Group& group : groups) {
+    data::OpenFiles open;
+    const Problem problem = data::resolve(group.problem(), given, open);
     NamedGroup named_group;
-    for (const sweep::Case& c : group.cases)
-      named_group.cases.push_back({short_name(c), sweep::flags(c), c});
+    for (const sweep::Case& c : group.cases) {
+      sweep::Case resolved = c;
+      resolved.problem = problem;
+      named_group.cases.push_back({short_name(resolved), sweep::flags(resolved), c});
+    }
     out.push_back(std::move(named_group));
   }
   return out;

@@ -27,8 +27,11 @@ struct NamedGroup {
 /// take the place of what the suite says. Throws UsageError where a value of `narrow` is bad.
 std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& backends);
 
-/// Names for the cases of a workload from the command line.
-std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups);
+/// The cases of a workload from the command line, where the user gave the flags `given`, by the
+/// names of what their files make of them: lengths, and the pass. Throws UsageError as
+/// data::resolve().
+std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups,
+                              const std::vector<std::string>& given);
 
 /// Whether `filter` selects a name: a glob over all of it where it has * or ?, else a part of it;
 /// "" selects all.

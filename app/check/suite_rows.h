@@ -203,28 +203,27 @@ inline constexpr Row kValueDims[] = {
 };
 // V is columns of K: wherever K lies, and as it is stored.
 inline constexpr Row kValuesInKeys[] = {
-    {"values_in_keys", "q_len=65 kv_len=110 d=64,33 d_v=1,33 causal=false,true mask=none,random"},
-    {"values_that_are_the_keys", "q_len=1,65 kv_len=110 d=40 causal=true"},
-    {"values_in_keys_of_absorbed_mla", "h=16 h_kv=1 q_len=1,2 kv_len=300 d=576 d_v=512"},
-    {"values_in_keys_and_decode",
-     "h=4 q_len=1,3 kv_len=257,1100 d=64,33 d_v=32,20 mask=none,random"},
-    {"values_in_keys_over_many_tiles", "q_len=300 kv_len=1100 d=96 d_v=64 causal=true"},
-    {"values_in_keys_of_real_tensors",
+    {"v_in_k", "q_len=65 kv_len=110 d=64,33 d_v=1,33 causal=false,true mask=none,random"},
+    {"v_in_k_all_of_it", "q_len=1,65 kv_len=110 d=40 causal=true"},
+    {"v_in_k_of_absorbed_mla", "h=16 h_kv=1 q_len=1,2 kv_len=300 d=576 d_v=512"},
+    {"v_in_k_and_decode", "h=4 q_len=1,3 kv_len=257,1100 d=64,33 d_v=32,20 mask=none,random"},
+    {"v_in_k_over_many_tiles", "q_len=300 kv_len=1100 d=96 d_v=64 causal=true"},
+    {"v_in_k_of_real_tensors",
      "q_len=1,70 kv_len=150 d=48 d_v=40 causal=true "
      "values=uniform,positive,constant,outlier_channel,outlier_rows"},
-    {"values_in_keys_and_window", "q_len=1,200 kv_len=260 d=64 d_v=32 causal=true window_left=63"},
-    {"values_in_keys_and_softcap", "q_len=1,90 kv_len=110 d=64 d_v=48 softcap=2 causal=true"},
-    {"values_in_keys_alibi_and_sinks",
+    {"v_in_k_and_window", "q_len=1,200 kv_len=260 d=64 d_v=32 causal=true window_left=63"},
+    {"v_in_k_and_softcap", "q_len=1,90 kv_len=110 d=64 d_v=48 softcap=2 causal=true"},
+    {"v_in_k_alibi_and_sinks",
      "q_len=1,90 kv_len=110 d=64 d_v=48 alibi=standard sinks=random causal=true"},
-    {"values_in_keys_and_bias", "q_len=1,90 kv_len=110 d=64 d_v=48 bias=random causal=true"},
-    {"values_in_keys_and_pages", "q_len=1,90 kv_len=110 d=64,33 d_v=32 page_size=7,16 causal=true"},
-    {"values_in_keys_of_8_bits",
+    {"v_in_k_and_bias", "q_len=1,90 kv_len=110 d=64 d_v=48 bias=random causal=true"},
+    {"v_in_k_and_pages", "q_len=1,90 kv_len=110 d=64,33 d_v=32 page_size=7,16 causal=true"},
+    {"v_in_k_of_8_bits",
      "q_len=1,90 kv_len=110 d=64,33 d_v=32 kv_dtype=e4m3,e5m2 page_size=0,16 causal=true"},
-    {"values_in_keys_and_sequences",
+    {"v_in_k_and_sequences",
      "ragged=q33_3q1s70_q64s65_q5s300 d=64,33 d_v=32 page_size=0,16 causal=false,true"},
 };
 inline constexpr Row kValuesInKeysLevels[] = {
-    {"every_isa_values_in_keys", "q_len=1,65 kv_len=130 d=64,33 d_v=33 page_size=0,16 causal=true"},
+    {"every_isa_v_in_k", "q_len=1,65 kv_len=130 d=64,33 d_v=33 page_size=0,16 causal=true"},
 };
 inline constexpr std::string_view kValuesInKeysDefaults = "h=4 h_kv=2 pass=forward v_in_k=true ";
 // Sequences of their own lengths lie one behind the other: short ones and long ones, more queries

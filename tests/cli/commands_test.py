@@ -258,6 +258,18 @@ class Check(CliTest):
         self.assertEqual(part, [n for n in names if "one_key" in n])
         self.refuse("check", "--filter", "no_such_case", says=["no_such_case", "--list"])
 
+    def test_cases_of_a_file_are_listed_and_selected_by_what_the_file_says(self):
+        self.expect(0, "forward", *TINY, "--dtype", "bf16", "--kv_len", "48", "--save_inputs", "in.safetensors",
+                    "--output", "out.safetensors")
+        names = self.expect(0, "check", "--input", "in.safetensors", "--list").stdout.splitlines()
+        for name in names:
+            for flag in ("--q_len 32", "--kv_len 48", "--d 16", "--dtype bf16"):
+                self.assertIn(flag + " ", name + " ")
+        done = self.expect(0, "check", "--input", "in.safetensors", "--pass", "forward", "--filter",
+                           "*kv_len 48*normal", "--json", "-")
+        self.assertEqual({r["type"] for r in json.loads(done.stdout)["results"]}, {"normal"})
+        self.refuse("check", "--input", "in.safetensors", "--filter", "*kv_len 2048*", says="selects no case")
+
     def test_execution_flags_narrow_the_suite(self):
         names = self.expect(0, "check", "--list", "--type", "paper").stdout.splitlines()
         self.assertTrue(names and all("/paper" in name for name in names))
