@@ -56,11 +56,27 @@ void PreparedCase::launch() {
   next_ = (next_ + 1) % copies_.size();
 }
 
+void PreparedCase::poison_results() {
+  const bool reads_forward = case_->request.problem.pass == Pass::kBackward;
+  for (Copy& copy : copies_) {
+    Outputs& out = copy.out;
+    for (Tensor* t : {&out.o, &out.lse})
+      if (!reads_forward) t->poison();
+    for (Tensor* t : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias}) t->poison();
+  }
+}
+
 void PreparedCase::wait() { copies_[last_].plan->wait(); }
 
 const Outputs& PreparedCase::collect() {
   copies_[last_].plan->collect(operands(last_));
   return copies_[last_].out;
+}
+
+Outputs PreparedCase::copy_outputs() const {
+  const Outputs& out = outputs();
+  return {copy_of(out.o),  copy_of(out.lse),    copy_of(out.dq),   copy_of(out.dk),
+          copy_of(out.dv), copy_of(out.dsinks), copy_of(out.dbias)};
 }
 
 std::vector<PhaseProfile::Row> PreparedCase::profile() {

@@ -19,6 +19,8 @@ class PreparedCase {
   PreparedCase(const RoutedCase& c, const Inputs& shared, std::size_t copies = 1);
 
   void launch();
+  /// Untimed: poisons what a launch writes, so that nothing of the last one is taken for the next.
+  void poison_results();
   /// Untimed: returns when the last launch is done.
   void wait();
   /// Untimed: what the last launch wrote, brought back from where it ran.
@@ -26,6 +28,8 @@ class PreparedCase {
   const RoutedCase& routed() const { return *case_; }
   /// What the last launch wrote, once collected.
   const Outputs& outputs() const { return copies_[last_].out; }
+  /// A copy of that.
+  Outputs copy_outputs() const;
   /// The same, given away: this case has none afterwards.
   Outputs take_outputs() { return std::move(copies_[last_].out); }
   std::size_t workspace_bytes() const { return copies_[0].plan->workspace_bytes(); }

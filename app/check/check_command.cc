@@ -9,14 +9,13 @@
 #include <vector>
 
 #include "app/case/dry_run.h"
-#include "app/case/execution_orders.h"
 #include "app/case/memory.h"
-#include "app/case/prepared_case.h"
 #include "app/case/results.h"
 #include "app/check/check_chain.h"
 #include "app/check/check_external.h"
 #include "app/check/check_report.h"
 #include "app/check/check_suite.h"
+#include "app/check/verify_case.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/streams.h"
@@ -99,6 +98,9 @@ class Check {
     const VerifyLevel level = level_of(request_.run.verify, group.problem);
     ExtraMemory extra;
     if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
+    // What the first launch wrote is kept beside the next.
+    if (request_.repeat > 1)
+      extra.own = [](const RoutedCase& c) { return operand_bytes(c.request.problem).outputs; };
     skip_what_does_not_fit(group, extra);
     Inputs in;
     const std::size_t first = checked_.size();
@@ -160,58 +162,9 @@ class Check {
       const double before_s = clock_.now_s();
       report::Result result = started(group.cases[i]);
       add_work(result, work);
-      if (group.cases[i].runs()) verify_case(group.cases[i], in, reference, result);
+      if (group.cases[i].runs()) verify_case(request_, group.cases[i], in, reference, result);
       add(named.cases[i], std::move(result), clock_.now_s() - before_s, &group.cases[i].request);
     }
-  }
-
-  void verify_case(const RoutedCase& c, const Inputs& in, const oracle::Reference& reference,
-                   report::Result& result) {
-    if (c.traits().seeded_order)
-      verify_orders(c, in, reference, result);
-    else
-      launch_and_verify(c, in, reference, result);
-  }
-
-  /// In one order of execution after the other, until something fails.
-  void verify_orders(RoutedCase c, const Inputs& in, const oracle::Reference& reference,
-                     report::Result& result) {
-    const std::string command = result.command;
-    const std::vector<std::uint64_t> seeds = order_seeds(request_.emulated_seeds, c);
-    std::optional<Outputs> first;
-    for (const std::uint64_t seed : seeds) {
-      c.route->execution.order_seed = seed;
-      result.command = command + " " + seeds_flag({seed});
-      Outputs out = launch_and_verify(c, in, reference, result);
-      if (result.status != report::Status::kOk) return;
-      if (!first) {
-        first = std::move(out);
-      } else if (const auto why = broken_promise(c, *first, out)) {
-        result.command = command + " " + seeds_flag({seeds[0], seed});
-        result.status = report::Status::kFailed;
-        result.reason = fmt::format("{}; reproduce: {}", *why, result.command);
-        return;
-      }
-    }
-    result.command = command;
-  }
-
-  /// What the launch wrote; nothing where it failed.
-  Outputs launch_and_verify(const RoutedCase& c, const Inputs& in,
-                            const oracle::Reference& reference, report::Result& result) {
-    try {
-      PreparedCase prepared(c, in);
-      prepared.launch();
-      result.flop_executed = prepared.flop_executed();
-      add_verdict(result, reference.verify(prepared.collect()), result.command);
-      if (request_.run.profile) add_phases(result, prepared.profile(), request_.run.profile_sort);
-      return prepared.take_outputs();
-    } catch (const UsageError&) {
-      throw;
-    } catch (const std::exception& e) {
-      add_failure(result, e);
-    }
-    return {};
   }
 
   report::Result started(const RoutedCase& c) const {

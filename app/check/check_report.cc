@@ -131,6 +131,21 @@ std::string skips(const std::vector<Checked>& checked) {
   return text;
 }
 
+/// With --repeat: of how many cases all launches gave the same bits.
+std::string repeated(const std::vector<Checked>& checked) {
+  int cases = 0, same = 0, launches = 0;
+  for (const Checked& c : checked) {
+    if (!c.result.repeats) continue;
+    ++cases;
+    launches = std::max(launches, c.result.repeats->launches);
+    same += std::all_of(c.result.repeats->tensors.begin(), c.result.repeats->tensors.end(),
+                        [](const report::RepeatedTensor& t) { return t.different == 0; });
+  }
+  if (cases == 0) return "";
+  return fmt::format("{} launches of each: the same bits in {} of {} case{}\n", launches, same,
+                     cases, cases == 1 ? "" : "s");
+}
+
 std::string phases(const std::vector<Checked>& checked) {
   std::string text;
   for (const Checked& c : checked)
@@ -149,7 +164,8 @@ std::string check_text(const std::vector<Checked>& checked, double seconds) {
                   [](const Checked& c) { return c.rounding == "fp64"; }))
     text += "against the closed form: in units of the rounding of fp64\n";
   text += "\n";
-  text += table(rows_of(checked)) + phases(checked) + failures(checked) + "\n" + skips(checked);
+  text += table(rows_of(checked)) + phases(checked) + failures(checked) + "\n" + skips(checked) +
+          repeated(checked);
   text += fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
                       all.failed > 0   ? "FAIL"
                       : all.passed > 0 ? "pass"

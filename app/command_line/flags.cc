@@ -59,6 +59,10 @@ FlagGroup execution(const FieldFlags& fields) {
   const auto device = std::find_if(group.flags.begin(), group.flags.end(),
                                    [](const Flag& f) { return f.name == "device"; });
   group.flags.insert(device == group.flags.end() ? device : device + 1, seeds);
+  group.flags.push_back({"repeat", "N",
+                         "launch each case N times on the same inputs; all must give the same bits"
+                         " (default: 1)",
+                         kCheck});
   group.flags.push_back({"as", "KIND",
                          "only which kernels compute what on such a GPU, which need not be here:"
                          " sm_80, sm_90, ...",

@@ -248,6 +248,20 @@ std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const Co
   return seeds;
 }
 
+int parse_repeat(const Options& options) {
+  const Setting* setting = options.find("repeat");
+  if (setting == nullptr) return 1;
+  constexpr std::pair<const char*, const char*> kOthers[] = {
+      {"external", "launches kernels, and --external has none"},
+      {"emulated_seeds", "takes as many orders by itself"},
+      {"list", "launches what --list only names"}};
+  for (const auto& [other, why] : kOthers)
+    if (options.find(other) != nullptr)
+      throw UsageError(fmt::format("{} {}; leave out --{}", setting->where, why, other));
+  constexpr std::int64_t kMost = 10000;
+  return static_cast<int>(sweep::parse_count(setting->values[0], setting->where, {.most = kMost}));
+}
+
 void vet_outputs(const CommandLine& line, const CheckRequest& request) {
   std::vector<std::string> inputs = files_read(line, request.run);
   inputs.push_back(request.external);
@@ -271,6 +285,7 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   request.junit = options.text("junit");
   request.external = options.text("external");
   request.emulated_seeds = parse_emulated_seeds(options, line, backends);
+  request.repeat = parse_repeat(options);
   const auto names_problem = [](const std::string& name) {
     return Options::is_workload(name) && !names_execution(name);
   };

@@ -178,6 +178,22 @@ void fields(R& r, V&& visit) {
   visit("worst", r.worst);
 }
 
+template <RecordOf<RepeatedTensor> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("tensor", r.tensor);
+  visit("different", r.different);
+  visit("index", r.index);
+  visit("launch", r.launch);
+  visit("first", r.first);
+  visit("then", r.then);
+}
+
+template <RecordOf<Repeats> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("launches", r.launches);
+  visit("tensors", r.tensors);
+}
+
 template <RecordOf<Crossover> R, typename V>
 void fields(R& r, V&& visit) {
   visit("pass", r.pass);
@@ -297,6 +313,7 @@ void fields(R& r, V&& visit) {
   visit.added("speedup_ci95", r.speedup_ci95);
   visit("phases", r.phases);
   visit.added("phase_timer_s", r.phase_timer_s);
+  visit.added("repeats", r.repeats);
   visit("check", r.check);
 }
 

@@ -172,6 +172,23 @@ struct Check {
   std::string level = "none";            ///< "none", "sample", "full"
   std::vector<Worst> worst;              ///< one per checked output
 };
+/// One output of several launches on the same inputs.
+struct RepeatedTensor {
+  std::string tensor;
+  std::uint64_t different = 0;  ///< elements whose bits some launch had otherwise than the first
+  /// The first of these, [b, h, row, d]; absent where there are none, as what follows.
+  std::optional<std::array<std::int64_t, 4>> index = {};
+  std::optional<int> launch = {};  ///< the first that has it otherwise; the first launch is 1
+  std::optional<double> first = {},
+                        then = {};  ///< in the first launch, and in that; absent for NaN
+};
+
+/// Whether launches of the same case give the same bits.
+struct Repeats {
+  int launches = 0;
+  std::vector<RepeatedTensor> tensors;  ///< one per output
+};
+
 Worst worst_of(const TensorVerdict& verdict);
 Check check_of(const Verdict& verdict);
 
@@ -216,6 +233,7 @@ struct Result : sweep::CaseRecord {
   /// By type, what holds that ratio with 95 % or more.
   std::optional<std::map<std::string, std::array<double, 2>>> speedup_ci95;
   std::optional<std::vector<Phase>> phases;
+  std::optional<Repeats> repeats;       ///< with --repeat
   std::optional<double> phase_timer_s;  ///< what clocking one call of a phase took, in its seconds
   Check check;
 };

@@ -25,6 +25,7 @@ struct Script {
   std::optional<std::size_t> slow_after;  ///< launches; those after them take 500 times as long
 
   std::set<std::string> wrong;             ///< kernels whose O has one wrong element
+  std::set<std::string> restless;          ///< whose later launches turn the last bit of one of O
   std::optional<std::int64_t> fails_at_d;  ///< launches of this d fail, and no other
   std::optional<std::int64_t> ends_at_d;   ///< a launch of this d ends the device
   std::optional<std::string> absent;       ///< why there is no device at all
@@ -64,6 +65,10 @@ class FakePlan final : public Plan {
     if (problem_.shape.d == script_.fails_at_d) throw DeviceError("the launch was refused");
     computes_->launch(io);
     if (script_.wrong.contains(kernel_)) io.out->o.set(0, 100.0f);
+    if (launches_++ > 0 && script_.restless.contains(kernel_)) {
+      Tensor& o = io.out->o;
+      o.set(o.count() - 1, std::nextafter(o.at(o.count() - 1), 100.0f));
+    }
     const bool slow = script_.slow_after && script_.launches.size() > *script_.slow_after;
     script_.clock.advance(slow ? 500 * script_.call_s : script_.call_s);
   }
@@ -82,6 +87,7 @@ class FakePlan final : public Plan {
   std::string kernel_;
   Problem problem_;
   std::unique_ptr<Plan> computes_;
+  int launches_ = 0;
 };
 
 class FakeKernel final : public Kernel {

@@ -270,6 +270,20 @@ class Check(CliTest):
         self.assertEqual({r["type"] for r in json.loads(done.stdout)["results"]}, {"normal"})
         self.refuse("check", "--input", "in.safetensors", "--filter", "*kv_len 2048*", says="selects no case")
 
+    def test_launches_are_compared_bit_by_bit(self):
+        done = self.expect(0, "check", *TINY, "--dtype", "f32,bf16", "--type", "flash,normal", "--pass", "both",
+                           "--repeat", "3", "--json", "r.json")
+        self.assertIn("3 launches of each: the same bits in 4 of 4 cases", done.stdout)
+        results = self.validated((self.folder / "r.json").read_text())["results"]
+        repeated = [r for r in results if r["repeats"]]
+        self.assertEqual(len(repeated), 4)
+        for result in repeated:
+            self.assertEqual([t["tensor"] for t in result["repeats"]["tensors"]], ["o", "lse", "dq", "dk", "dv"])
+        self.refuse("check", *TINY, "--repeat", "0", says="--repeat")
+        self.refuse("check", *TINY, "--repeat", "2", "--list", says=["--repeat", "--list"])
+        self.refuse("check", "--input", "in.safetensors", "--external", "o.safetensors", "--repeat", "2",
+                    says=["--repeat", "--external"])
+
     def test_execution_flags_narrow_the_suite(self):
         names = self.expect(0, "check", "--list", "--type", "paper").stdout.splitlines()
         self.assertTrue(names and all("/paper" in name for name in names))

@@ -39,6 +39,45 @@ TEST_F(CheckOnFakes, AWrongResultIsExitOneWithTheLineThatReproducesIt) {
   EXPECT_THAT(out, HasSubstr("reproduce: flashbench check"));
 }
 
+TEST_F(CheckOnFakes, OneBitThatALaterLaunchHasOtherwiseIsExitOne) {
+  script.restless = {"slate_flash"};
+  EXPECT_EQ(check({"--d", "4"}), ExitCode::kOk) << "one launch is not compared";
+  EXPECT_FALSE(result().repeats);
+  EXPECT_EQ(check({"--d", "4", "--repeat", "3"}), ExitCode::kFailed);
+  const report::Result r = result();
+  EXPECT_EQ(r.check.verdict, "pass") << "it is within the noise";
+  EXPECT_EQ(r.status, Status::kFailed);
+  EXPECT_THAT(r.reason.value_or(""),
+              HasSubstr("O is not the same in 3 launches: 1 element differs, "
+                        "first [0,0,7,3]"));
+  EXPECT_THAT(r.reason.value_or(""), HasSubstr("in launch 2"));
+  EXPECT_THAT(r.command, HasSubstr("--repeat 3"));
+  ASSERT_TRUE(r.repeats);
+  EXPECT_EQ(r.repeats->launches, 3);
+  ASSERT_EQ(r.repeats->tensors.size(), 2u);
+  EXPECT_EQ(r.repeats->tensors[0].different, 1u);
+  EXPECT_EQ(r.repeats->tensors[0].launch, 2);
+  EXPECT_EQ(r.repeats->tensors[1].tensor, "lse");
+  EXPECT_EQ(r.repeats->tensors[1].different, 0u);
+  EXPECT_FALSE(r.repeats->tensors[1].index);
+  EXPECT_THAT(out, HasSubstr("3 launches of each: the same bits in 0 of 1 case"));
+}
+
+TEST_F(CheckOnFakes, EqualBitsOfManyLaunchesPass) {
+  EXPECT_EQ(check({"--d", "4", "--repeat", "4"}), ExitCode::kOk);
+  EXPECT_EQ(script.launches.size(), 4u);
+  EXPECT_THAT(out, HasSubstr("4 launches of each: the same bits in 1 of 1 case"));
+}
+
+// A launch of an emulator in the same order says nothing: each takes another one.
+TEST_F(CheckOnFakes, AnEmulatorIsRepeatedInAnOrderEach) {
+  script.traits.seeded_order = true;
+  EXPECT_EQ(check({"--d", "4", "--repeat", "3"}), ExitCode::kOk);
+  EXPECT_THAT(script.seeds, ElementsAre(1u, 2u, 3u));
+  ASSERT_TRUE(result().repeats);
+  EXPECT_EQ(result().repeats->launches, 3);
+}
+
 TEST_F(CheckOnFakes, NothingThatCanRunIsExitThree) {
   script.absent = "no slate was found";
   EXPECT_EQ(check({"--d", "4", "--backend", "slate"}), ExitCode::kUnavailable);
