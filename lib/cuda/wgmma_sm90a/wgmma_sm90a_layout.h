@@ -10,8 +10,10 @@
 /// compiled with, and proves them.
 namespace flashbench::cuda::wgmma_sm90a {
 
-inline constexpr int kHeadDims[] = {64, 128, 192, 256};
-inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kHeadDims[] = {64, 128, 192, 256, 384, 512};
+inline constexpr int kMaxHeadDim = 512;
+/// Up to here O of 64 rows, d/2 registers a thread, is one consumer's. Beyond, two share it.
+inline constexpr int kMaxWholeHeadDim = 256;
 inline constexpr int kGroupThreads = 128;                ///< a warpgroup
 inline constexpr int kGroupRows = kBoxQueries;           ///< of A in one wgmma
 inline constexpr std::size_t kSharedLimit = 227 * 1024;  ///< compute capability 9.0
@@ -54,14 +56,15 @@ struct TileShape {
 constexpr TileShape forward_tile(int d) {
   if (d <= 64) return {3, 128, 4, 160, 32, true, true};
   if (d <= 128) return {2, 128, 2, 232, 40, false, true};
-  return {2, d <= 192 ? 112 : 80, 2, 232, 40};
+  if (d <= kMaxWholeHeadDim) return {2, d <= 192 ? 112 : 80, 2, 232, 40};
+  return {2, d <= 384 ? 80 : 64, 1, 232, 40, false, false, true};
 }
 
 /// Columns of d that one consumer multiplies.
 constexpr int own_columns(int d, TileShape t) { return d / t.parts(); }
 
 /// Beyond this head dimension gradients are those of mma_sm80: the sums of dK and dV would take 192
-/// registers and more.
+/// registers and more. Beyond mma_sm80's they are those of simt_f32.
 inline constexpr int kMaxGradientDim = 128;
 // Measured as well: as many stages as shared memory holds, and fewer keys a tile to make room for
 // them.
@@ -152,7 +155,8 @@ constexpr bool gradients_are_sound(int d) {
          is_sound(dkdv_tile(d), d, gradient_shared_bytes(d, dkdv_tile(d)));
 }
 static_assert(forward_is_sound(64) && forward_is_sound(128) && forward_is_sound(192) &&
-              forward_is_sound(256) && gradients_are_sound(64) && gradients_are_sound(128));
+              forward_is_sound(256) && forward_is_sound(384) && forward_is_sound(512) &&
+              gradients_are_sound(64) && gradients_are_sound(128));
 
 /// A wgmma operand in shared memory with the 128-byte swizzle (PTX manual, "Matrix descriptor"):
 /// its address, and the bytes to the next 64 columns (`leading`, of an operand that is read
