@@ -340,7 +340,7 @@ class Info(CliTest):
         self.assertNotIn("wgmma_sm90a", text)
         told = json.loads(self.expect(0, "info", "--as", "sm_90", "--json", "-").stdout)
         self.assertIn({"type": "flash", "pass": "backward", "dtypes": ["bf16", "f16"], "rows": [1, None],
-                       "d": [1, 256], "kernel": "wgmma_sm90a"}, told["routes"])
+                       "d": [1, 512], "kernel": "wgmma_sm90a"}, told["routes"])
         self.refuse("info", "--as", "sm_42", says="sm_80")
         self.refuse("info", "--as", "sm_80", "--threads", "1", says="--threads")
 

@@ -53,6 +53,7 @@ constexpr AttentionCase kCases[] = {
 // Beyond what tensor cores are used for; many instructions, so few of them.
 constexpr AttentionCase kWide[] = {
     {"d_320", {1, 1, 1, 35, 70, 320}, true},
+    {"d_300_and_scores_of_1e9", {1, 1, 1, 20, 70, 300}, true, 1.0, 1e8},
     {"d_1024", {1, 1, 1, 18, 70, 1024}},
 };
 

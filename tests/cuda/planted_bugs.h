@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/features.h"
+#include "core/problem.h"
 #include "tests/cuda/mutation.h"
 
 // Bugs planted into the kernels' PTX, and by what each is noticed. A problem with a causal and a
@@ -23,6 +24,7 @@ struct PlantedBug {
   std::size_t shared_bytes = 0;  ///< that plans go by; 0: those of the emulated device
   /// Of soft cap, ALiBi, sinks and d_v: what the problem has, too; ragged: instead of padding.
   Features also = {};
+  std::optional<Pass> pass = {};  ///< absent: all that the family has
 };
 
 inline constexpr int kAll = Mutation::kAll;

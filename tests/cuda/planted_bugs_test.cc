@@ -16,6 +16,7 @@
 #include "tests/cuda/emulated_run.h"
 #include "tests/cuda/normal/planted_normal_bugs.h"
 #include "tests/cuda/simt_f32/planted_simt_bugs.h"
+#include "tests/cuda/wgmma_sm90a/planted_split_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_wgmma_bugs.h"
 
 namespace flashbench::cuda {
@@ -31,8 +32,9 @@ const KernelFamily& family_of(const std::string& entry) {
 
 Problem problem_for(const KernelFamily& family, const PlantedBug& bug) {
   const Shape shape = {bug.b, 2, 1, bug.q_len, bug.kv_len, bug.d};
-  Problem p = AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(
-      Dtype::kBf16, family.backward != nullptr ? Pass::kBoth : Pass::kForward);
+  const Pass all = family.backward != nullptr ? Pass::kBoth : Pass::kForward;
+  Problem p = AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(Dtype::kBf16,
+                                                                           bug.pass.value_or(all));
   p.window_left = bug.window_left;
   if (bug.also.has(Feature::kSoftcap)) p.softcap = 2;
   if (bug.also.has(Feature::kAlibi)) p.alibi = Alibi::kStandard;
@@ -89,6 +91,9 @@ INSTANTIATE_TEST_SUITE_P(SimtF32, PlantedBugTest, testing::ValuesIn(kSimtBugs),
 INSTANTIATE_TEST_SUITE_P(WgmmaSm90a, PlantedBugTest, testing::ValuesIn(kWgmmaBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(WgmmaSm90aSplit, PlantedBugTest, testing::ValuesIn(kSplitBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(NormalCublas, PlantedBugTest, testing::ValuesIn(kNormalBugs),
                          [](const auto& bug) { return bug.param.name; });
 
@@ -102,6 +107,7 @@ TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   for (const PlantedBug& bug : kMmaBugs) check(bug);
   for (const PlantedBug& bug : kSimtBugs) check(bug);
   for (const PlantedBug& bug : kWgmmaBugs) check(bug);
+  for (const PlantedBug& bug : kSplitBugs) check(bug);
   for (const PlantedBug& bug : kNormalBugs) check(bug);
   for (const PlantedBug& bug : kDecodeBugs) check(bug);
 }

@@ -52,7 +52,7 @@ static_assert(refusal(decode_sm80::kFamily, query(Dtype::kBf16, 64, 80)) == Refu
 
 // wgmma_sm90a runs on 9.0 alone, whose blocks may have 227 KB.
 constexpr std::size_t kShared227K = 227 * 1024;
-static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 256, 90, kShared227K)) ==
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 512, 90, kShared227K)) ==
               Refusal::kNone);
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF16, 1, 90, kShared227K)) ==
               Refusal::kNone);
@@ -62,7 +62,7 @@ static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF16, 64, 100, kShared2
               Refusal::kCapabilityTooNew);
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF32, 64, 90, kShared227K)) ==
               Refusal::kSupports);
-static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 257, 90, kShared227K)) ==
+static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 513, 90, kShared227K)) ==
               Refusal::kSupports);
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 128, 90)) == Refusal::kShared);
 
@@ -151,7 +151,9 @@ TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   };
   EXPECT_EQ(first(query(Dtype::kBf16, 128, 90, kShared227K)), "wgmma_sm90a");
   EXPECT_EQ(first(query(Dtype::kBf16, 128, 100, kShared227K)), "mma_sm80");
-  EXPECT_EQ(first(query(Dtype::kF16, 300, 90, kShared227K)), "simt_f32");
+  EXPECT_EQ(first(query(Dtype::kF16, 512, 90, kShared227K)), "wgmma_sm90a");
+  EXPECT_EQ(first(query(Dtype::kF16, 513, 90, kShared227K)), "simt_f32");
+  EXPECT_EQ(first(query(Dtype::kF16, 300, 89, kShared227K)), "simt_f32");
   EXPECT_EQ(first(query(Dtype::kF32, 64, 90, kShared227K)), "simt_f32");
   EXPECT_EQ(first(decode(16)), "decode_sm80");
   EXPECT_EQ(first(decode(17)), "mma_sm80");
@@ -183,6 +185,22 @@ TEST(Route, WgmmaStaysOnItsMultiprocessors) {
   EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "mma_sm80_dq_bf16_d192");
 }
 
+// Beyond d = 256 both consumers of a CTA have the same 64 queries.
+TEST(Route, WgmmaSplitsWideHeads) {
+  Extent e{{2, 6, 3, 130, 70, 257}, Dtype::kF16, 65, false, 1000};
+  const Launch narrow = wgmma_sm90a::forward(e)[0];
+  EXPECT_EQ(narrow.entry, "wgmma_sm90a_forward_f16_d384");
+  EXPECT_EQ(narrow.grid_x, 3 * 12);  // blocks of 64 queries
+  EXPECT_EQ(narrow.q_tile, 64);
+  e.shape.d = 385;
+  EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "wgmma_sm90a_forward_f16_d512");
+  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "simt_f32_dq_d512");
+  e.scale = -1e4;
+  EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "wgmma_sm90a_forward_f16_d512");
+  e.gradients = true;  // of scores whose last bits show in P
+  EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "simt_f32_forward_d512");
+}
+
 TEST(Route, NoKeyKeptIsNoTileOfKeys) {
   const Extent e{{1, 1, 1, 5, 7, 8}, Dtype::kF32, 0};
   for (const Launch& launch : simt_f32::backward(e)) EXPECT_NE(launch.phase, "dkdv");
@@ -205,7 +223,7 @@ TEST(RouteTable, GivesEveryProblemToOneKernelWhichIsTheOneThatTheRouteGivesItTo)
   for (const Pass pass : {Pass::kForward, Pass::kBackward})
     for (const Dtype dtype : kDtypes)
       for (const std::int64_t rows : {1, 16, 17, 100000})
-        for (const std::int64_t d : {1, 64, 256, 257, 512, 1024}) {
+        for (const std::int64_t d : {1, 64, 256, 257, 512, 513, 1024}) {
           RouteQuery query{{{}, dtype, d, d}, pass, 90, kShared227K, false, rows};
           if (pass == Pass::kBackward) query.demand.features.add(Feature::kGradients);
           const auto takes = [&](const KernelFamily* f) {

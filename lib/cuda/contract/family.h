@@ -74,6 +74,8 @@ struct Extent {
   int multiprocessors = 0;       ///< of the device; 0 where it does not matter
   std::size_t shared_bytes = 0;  ///< that one block of the device may have; 0: no matter
   Features features = {};        ///< that the problem uses
+  bool gradients = false;        ///< a backward follows the forward
+  double scale = 1;              ///< of the scores
 };
 
 /// Everything that the route table and the plan need of a family; every limit is plain data, so

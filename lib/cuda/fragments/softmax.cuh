@@ -127,6 +127,18 @@ __device__ __forceinline__ void finish_row_with_sink(const Attention& a, std::in
   a.row_log2_sum[at] = log2_sum + effect.log2_rise;
 }
 
+/// The factor for O of a row whose exponentials have that sum: 0 where it saw nothing.
+__device__ __forceinline__ float inverse_of(float sum) { return sum == 0.0f ? 0.0f : 1.0f / sum; }
+
+/// The factors for O of the two rows that a thread holds of row tile `t`.
+template <int kRowTiles>
+__device__ __forceinline__ void inverse_sums(const RunningSoftmax<kRowTiles>& state, int t,
+                                             float (&inverse)[2]) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half)
+    inverse[half] = inverse_of(sum_of_four_lanes(state.sum[t][half]));
+}
+
 /// Of the two rows that a thread holds of row tile `t`, the first of which is row `row` of the
 /// block: LSE = ln 2·(max·scale_log2 + log2_sum), -inf for a row that saw nothing; what the
 /// backward needs of the row; and the factors for O, 1 / sum or 0.
@@ -138,7 +150,7 @@ __device__ __forceinline__ void finish_rows(const Attention& a, const QueryBlock
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const float sum = sum_of_four_lanes(state.sum[t][half]);
-    inverse[half] = sum == 0.0f ? 0.0f : 1.0f / sum;
+    inverse[half] = inverse_of(sum);
     const int q = block.first_row + row + fragment_row(half);
     if constexpr (kVariant == Variant::kGeneral)
       if (a.sinks != nullptr) {

@@ -2,11 +2,13 @@
 
 #include "cuda/contract/family.h"
 #include "cuda/mma_sm80/mma_sm80.h"
+#include "cuda/simt_f32/simt_f32.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_layout.h"
 
 // wgmma_sm90a: bf16 and f16 by what compute capability 9.0 alone has: wgmma, TMA, and registers
 // that are moved from one warpgroup to another (setmaxnreg). Beyond d = 128 gradients are those of
-// mma_sm80. See wgmma_sm90a_*.cuh for the algorithms and wgmma_sm90a_layout.h for the tiles.
+// mma_sm80, beyond its 256 those of simt_f32. See wgmma_sm90a_*.cuh for the algorithms and
+// wgmma_sm90a_layout.h for the tiles.
 namespace flashbench::cuda::wgmma_sm90a {
 
 constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
@@ -14,7 +16,8 @@ constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
   const std::size_t forward = forward_shared_bytes(padded);
   if (pass == Pass::kForward) return forward;
   if (padded > kMaxGradientDim) {
-    const std::size_t gradients = mma_sm80::shared_bytes(pass, d);
+    const std::size_t gradients = d > mma_sm80::kMaxHeadDim ? simt_f32::shared_bytes(pass, d)
+                                                            : mma_sm80::shared_bytes(pass, d);
     return forward > gradients ? forward : gradients;
   }
   const std::size_t dq = gradient_shared_bytes(padded, dq_tile(padded));
@@ -30,7 +33,7 @@ std::vector<Launch> backward(const Extent& e);
 
 inline constexpr KernelFamily kFamily = {
     .name = "wgmma_sm90a",
-    .description = "FlashAttention-3: wgmma, TMA, a producer warpgroup; on 9.0 alone, d up to 256",
+    .description = "FlashAttention-3: wgmma, TMA, a producer warpgroup; on 9.0 alone, d up to 512",
     .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
                               Feature::kWindow},
                  .dtypes = {Dtype::kBf16, Dtype::kF16},

@@ -10,8 +10,10 @@
 /// compiled with, and proves them.
 namespace flashbench::cuda::wgmma_sm90a {
 
-inline constexpr int kHeadDims[] = {64, 128, 192, 256};
-inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kHeadDims[] = {64, 128, 192, 256, 384, 512};
+inline constexpr int kMaxHeadDim = 512;
+/// Up to here O of 64 rows, d/2 registers a thread, is one consumer's. Beyond, two share it.
+inline constexpr int kMaxWholeHeadDim = 256;
 inline constexpr int kGroupThreads = 128;                ///< a warpgroup
 inline constexpr int kGroupRows = kBoxQueries;           ///< of A in one wgmma
 inline constexpr std::size_t kSharedLimit = 227 * 1024;  ///< compute capability 9.0
@@ -25,9 +27,9 @@ constexpr int padded_head_dim(int d) {
   return 0;
 }
 
-/// One CTA: `consumers` warpgroups multiply 64 rows each (queries, or keys for dK and dV); one
-/// more, the producer, streams tiles of `columns` rows of the other operands through `stages`
-/// stages.
+/// One CTA: `consumers` warpgroups multiply 64 rows each (queries, or keys for dK and dV), or share
+/// 64; one more, the producer, streams tiles of `columns` rows of the other operands through
+/// `stages` stages.
 struct TileShape {
   int consumers, columns, stages;
   int consumer_registers, producer_registers;  ///< a thread, as setmaxnreg deals them out
@@ -36,8 +38,13 @@ struct TileShape {
   bool intra_warpgroup_overlap = false;
   /// FlashAttention-3's ping-pong: one warpgroup's softmax runs under another one's products.
   bool ping_pong = false;
+  /// The consumers have the same 64 rows, and each a part of the columns of d: they add up their
+  /// partial scores through shared memory.
+  bool splits_d = false;
 
-  FB_HD constexpr int rows() const { return consumers * kGroupRows; }
+  /// Of the columns of d, each of which has stages of its own.
+  FB_HD constexpr int parts() const { return splits_d ? consumers : 1; }
+  FB_HD constexpr int rows() const { return consumers / parts() * kGroupRows; }
   FB_HD constexpr int threads() const { return (consumers + 1) * kGroupThreads; }
   FB_HD constexpr int registers() const {
     return kGroupThreads * (consumers * consumer_registers + producer_registers);
@@ -49,11 +56,15 @@ struct TileShape {
 constexpr TileShape forward_tile(int d) {
   if (d <= 64) return {3, 128, 4, 160, 32, true, true};
   if (d <= 128) return {2, 128, 2, 232, 40, false, true};
-  return {2, d <= 192 ? 112 : 80, 2, 232, 40};
+  if (d <= kMaxWholeHeadDim) return {2, d <= 192 ? 112 : 80, 2, 232, 40};
+  return {2, d <= 384 ? 80 : 64, 1, 232, 40, false, false, true};
 }
 
+/// Columns of d that one consumer multiplies.
+constexpr int own_columns(int d, TileShape t) { return d / t.parts(); }
+
 /// Beyond this head dimension gradients are those of mma_sm80: the sums of dK and dV would take 192
-/// registers and more.
+/// registers and more. Beyond mma_sm80's they are those of simt_f32.
 inline constexpr int kMaxGradientDim = 128;
 // Measured as well: as many stages as shared memory holds, and fewer keys a tile to make room for
 // them.
@@ -71,27 +82,36 @@ constexpr std::uint32_t tile_bytes(int d, int rows) {
 /// scores of this block and so have read their mail.
 inline constexpr int kMailboxSlots = 2;
 
-/// Where things lie in a CTA's shared memory, in bytes from a multiple of 1024: Q (64 rows for each
-/// consumer), the stages of K, those of V, O on its way out where there is room, the mbarriers, the
-/// mailbox.
+/// Where things lie in a CTA's shared memory, in bytes from a multiple of 1024: Q (what each
+/// consumer has of it), the stages of K, those of V, O on its way out where there is room, partial
+/// scores where there are, the mbarriers, the mailbox.
 struct SharedPlan {
-  std::uint32_t k, v, o, barriers, mailbox, end;
+  std::uint32_t k, v, o, partial, barriers, mailbox, end;
 };
 
 /// Whether O is stored through shared memory, 16 bytes at a time. Beyond d = 128, Q and the stages
 /// of K and V take all of it, and O is stored from registers, 4 bytes at a time.
 constexpr bool stages_output(int d) { return d <= 128; }
 
+/// Bytes of the f32 partial scores of one consumer.
+constexpr std::uint32_t partial_bytes(TileShape t) {
+  return static_cast<std::uint32_t>(t.splits_d ? 4 * kGroupRows * t.columns : 0);
+}
+
 /// Full and empty of Q of each consumer, of each stage of K and of V; full of each slot of the
 /// mailbox.
-constexpr int barrier_count(TileShape t) { return 2 * t.consumers + 4 * t.stages + kMailboxSlots; }
+constexpr int barrier_count(TileShape t) {
+  return 2 * t.consumers + 4 * t.stages * t.parts() + kMailboxSlots;
+}
 
 constexpr SharedPlan shared_plan(int d, TileShape t) {
   const std::uint32_t stages = static_cast<std::uint32_t>(t.stages) * tile_bytes(d, t.columns);
   const std::uint32_t k = tile_bytes(d, t.rows()), v = k + stages, o = v + stages;
-  const std::uint32_t barriers = o + (stages_output(d) ? tile_bytes(d, t.rows()) : 0u);
+  const std::uint32_t partial = o + (stages_output(d) ? tile_bytes(d, t.rows()) : 0u);
+  const std::uint32_t barriers =
+      partial + static_cast<std::uint32_t>(t.consumers) * partial_bytes(t);
   const std::uint32_t mailbox = barriers + 8u * static_cast<std::uint32_t>(barrier_count(t));
-  return {k, v, o, barriers, mailbox, mailbox + 4u * kMailboxSlots};
+  return {k, v, o, partial, barriers, mailbox, mailbox + 4u * kMailboxSlots};
 }
 
 /// The swizzle repeats every 8 rows of 128 bytes; dynamic shared memory may start anywhere in 1024.
@@ -123,7 +143,8 @@ constexpr std::size_t forward_shared_bytes(int d) {
 
 constexpr bool is_sound(TileShape t, int d, std::size_t shared_bytes) {
   return shared_bytes <= kSharedLimit && t.registers() <= kRegisterFile && t.columns % 16 == 0 &&
-         d % kBoxColumns == 0 && kGroupRows * 2 * kBoxColumns % kSwizzlePeriod == 0 &&
+         own_columns(d, t) % kBoxColumns == 0 &&
+         kGroupRows * 2 * kBoxColumns % kSwizzlePeriod == 0 &&
          t.columns * 2 * kBoxColumns % kSwizzlePeriod == 0;
 }
 constexpr bool forward_is_sound(int d) {
@@ -134,7 +155,8 @@ constexpr bool gradients_are_sound(int d) {
          is_sound(dkdv_tile(d), d, gradient_shared_bytes(d, dkdv_tile(d)));
 }
 static_assert(forward_is_sound(64) && forward_is_sound(128) && forward_is_sound(192) &&
-              forward_is_sound(256) && gradients_are_sound(64) && gradients_are_sound(128));
+              forward_is_sound(256) && forward_is_sound(384) && forward_is_sound(512) &&
+              gradients_are_sound(64) && gradients_are_sound(128));
 
 /// A wgmma operand in shared memory with the 128-byte swizzle (PTX manual, "Matrix descriptor"):
 /// its address, and the bytes to the next 64 columns (`leading`, of an operand that is read

@@ -13,11 +13,20 @@ template <int kD>
 struct Shared {
   static constexpr TileShape kTile = forward_tile(kD);
   static constexpr SharedPlan kPlan = shared_plan(kD, kTile);
-  static constexpr std::uint32_t kStage = tile_bytes(kD, kTile.columns);
+  static constexpr int kOwn = own_columns(kD, kTile);
+  /// Of the columns of one part: a tile of K or V takes as many stages as there are parts.
+  static constexpr int kStages = kTile.stages * kTile.parts();
+  static constexpr std::uint32_t kStage = tile_bytes(kOwn, kTile.columns);
   std::uint32_t base;
 
+  /// What a consumer has of a block of queries begins in this row and in this column.
+  static constexpr FB_HD int first_row(int group) {
+    return kTile.splits_d ? 0 : group * kGroupRows;
+  }
+  static constexpr FB_HD int first_column(int group) { return kTile.splits_d ? group * kOwn : 0; }
+
   __device__ __forceinline__ std::uint32_t q(int group) const {
-    return base + group * tile_bytes(kD, kGroupRows);
+    return base + group * tile_bytes(kOwn, kGroupRows);
   }
   __device__ __forceinline__ std::uint32_t k(int stage) const {
     return base + kPlan.k + stage * kStage;
@@ -26,6 +35,9 @@ struct Shared {
     return base + kPlan.v + stage * kStage;
   }
   __device__ __forceinline__ std::uint32_t o() const { return base + kPlan.o; }
+  __device__ __forceinline__ std::uint32_t partial(int group) const {
+    return base + kPlan.partial + group * partial_bytes(kTile);
+  }
   __device__ __forceinline__ std::uint32_t mailbox(int slot) const {
     return base + kPlan.mailbox + 4 * slot;
   }
@@ -45,12 +57,12 @@ struct Shared {
 
   /// By one thread, before anyone uses them.
   __device__ void init_barriers() const {
-    constexpr int kConsumerWarps = kTile.consumers * kGroupThreads / 32;
+    constexpr int kConsumerWarps = kTile.consumers / kTile.parts() * kGroupThreads / 32;
     for (int g = 0; g < kTile.consumers; ++g) {
       init_barrier(q_full(g), 1);
       init_barrier(q_empty(g), kGroupThreads / 32);
     }
-    for (int s = 0; s < kTile.stages; ++s) {
+    for (int s = 0; s < kStages; ++s) {
       init_barrier(k_full(s), 1);
       init_barrier(v_full(s), 1);
       init_barrier(k_empty(s), kConsumerWarps);
@@ -65,7 +77,7 @@ struct Shared {
     return base + kPlan.barriers + 8 * number;
   }
   __device__ __forceinline__ std::uint32_t of_stage(int kind, int stage) const {
-    return barrier(2 * kTile.consumers + kind * kTile.stages + stage);
+    return barrier(2 * kTile.consumers + kind * kStages + stage);
   }
 };
 
@@ -82,23 +94,25 @@ __device__ __forceinline__ QueryBlock block_of(const BoxedAttention& x, int work
   return {item.head / x.a.h, item.head % x.a.h, item.block * forward_tile(kD).rows()};
 }
 
-/// Requests rows first .. first + kRows of a head. One thread calls it.
-template <int kD, int kRows>
+/// Requests kColumns columns of rows first .. first + kRows of a head. One thread calls it.
+template <int kColumns, int kRows>
 __device__ __forceinline__ void load_tile(std::uint32_t to, const TensorMap& from, int first,
-                                          int head, int batch, std::uint32_t barrier) {
-  arrive_and_expect_tx(barrier, tile_bytes(kD, kRows));
-  load_boxes<kD, kRows>(to, from, first, head, batch, barrier);
+                                          int first_column, int head, int batch,
+                                          std::uint32_t barrier) {
+  arrive_and_expect_tx(barrier, tile_bytes(kColumns, kRows));
+  load_boxes<kColumns, kRows>(to, from, first, head, batch, barrier, first_column);
 }
 
-/// Requests each consumer's 64 rows of the block's Q.
+/// Requests what each consumer has of the block's Q.
 template <int kD>
 __device__ __forceinline__ void load_queries(const BoxedAttention& x, const Shared<kD>& shared,
                                              const QueryBlock& block, std::uint32_t empty_parity) {
 #pragma unroll 1
   for (int g = 0; g < forward_tile(kD).consumers; ++g) {
     wait(shared.q_empty(g), empty_parity);
-    load_tile<kD, kGroupRows>(shared.q(g), x.q, block.first_row + g * kGroupRows, block.h, block.b,
-                              shared.q_full(g));
+    load_tile<Shared<kD>::kOwn, kGroupRows>(shared.q(g), x.q, block.first_row + shared.first_row(g),
+                                            shared.first_column(g), block.h, block.b,
+                                            shared.q_full(g));
   }
 }
 
@@ -110,7 +124,8 @@ template <int kD>
 __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD>& shared) {
   constexpr TileShape kTile = forward_tile(kD);
   const int work_items = schedule_of<kD>(x).count();
-  PipelineState<kTile.stages> pipe;
+  constexpr int kOwn = Shared<kD>::kOwn, kParts = kTile.parts();
+  PipelineState<Shared<kD>::kStages> pipe;
   PipelineState<kMailboxSlots> mailbox;
   PipelineState<1> queries;
   int work = static_cast<int>(blockIdx.x);
@@ -124,18 +139,26 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
     const KeyTiles tiles(x.a, block, kTile);
     const int h_kv = block.h / x.a.group;
 #pragma unroll 1
-    for (int j = 0; j < tiles.count; ++j, ++pipe.count) {
+    for (int j = 0; j < tiles.count; ++j, pipe.count += kParts) {
       const int key = (tiles.first + j) * kTile.columns;
-      wait(shared.k_empty(pipe.stage()), pipe.parity() ^ 1);
-      load_tile<kD, kTile.columns>(shared.k(pipe.stage()), x.k, key, h_kv, block.b,
-                                   shared.k_full(pipe.stage()));
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+        const PipelineState<Shared<kD>::kStages> to = {pipe.count + part};
+        wait(shared.k_empty(to.stage()), to.parity() ^ 1);
+        load_tile<kOwn, kTile.columns>(shared.k(to.stage()), x.k, key, part * kOwn, h_kv, block.b,
+                                       shared.k_full(to.stage()));
+      }
       if (j == 0) {
         load_queries<kD>(x, shared, block, queries.parity() ^ 1);
         ++queries.count;
       }
-      wait(shared.v_empty(pipe.stage()), pipe.parity() ^ 1);
-      load_tile<kD, kTile.columns>(shared.v(pipe.stage()), x.v, key, h_kv, block.b,
-                                   shared.v_full(pipe.stage()));
+#pragma unroll
+      for (int part = 0; part < kParts; ++part) {
+        const PipelineState<Shared<kD>::kStages> to = {pipe.count + part};
+        wait(shared.v_empty(to.stage()), to.parity() ^ 1);
+        load_tile<kOwn, kTile.columns>(shared.v(to.stage()), x.v, key, part * kOwn, h_kv, block.b,
+                                       shared.v_full(to.stage()));
+      }
     }
     auto* const taken = static_cast<std::int32_t*>(x.a.workspace);
     const int before = atomicAdd(taken, 1);

@@ -66,6 +66,28 @@ __device__ __forceinline__ void sync_warpgroup(int group) {
   asm volatile("bar.sync %0, 128;" ::"r"(group + 4) : "memory");
 }
 
+/// Where warp i of each of two warpgroups that share rows meet: named barriers kPartialWritten + i
+/// and kPartialRead + i.
+inline constexpr int kPartialWritten = 1, kPartialRead = 5;
+__device__ __forceinline__ void sync_warps_of_half_rows(int barrier) {
+  asm volatile("bar.sync %0, 64;" ::"r"(barrier) : "memory");
+}
+
+__device__ __forceinline__ void store_shared(std::uint32_t to, const float (&values)[4]) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to), "f"(values[0]), "f"(values[1]),
+               "f"(values[2]), "f"(values[3])
+               : "memory");
+}
+
+__device__ __forceinline__ float4 load_shared_float4(std::uint32_t from) {
+  float4 v;
+  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+               : "r"(from)
+               : "memory");
+  return v;
+}
+
 __device__ __forceinline__ void store_shared(std::uint32_t to, float value) {
   asm volatile("st.shared.f32 [%0], %1;" ::"r"(to), "f"(value) : "memory");
 }

@@ -35,13 +35,16 @@ struct PipelineState {
   __device__ __forceinline__ PipelineState previous() const { return {count - 1}; }
 };
 
-/// Requests rows first .. first + kRows of a head, in d / 64 boxes whose bytes count at `barrier`.
-template <int kD, int kRows>
+/// Requests kColumns columns, from `first_column` on, of rows first .. first + kRows of a head, in
+/// boxes of 64 whose bytes count at `barrier`.
+template <int kColumns, int kRows>
 __device__ __forceinline__ void load_boxes(std::uint32_t to, const TensorMap& from, int first,
-                                           int head, int batch, std::uint32_t barrier) {
+                                           int head, int batch, std::uint32_t barrier,
+                                           int first_column = 0) {
 #pragma unroll 1
-  for (int column = 0; column < kD; column += kBoxColumns)
-    load_box(to + inner_step(kRows, column), from, column, first, head, batch, barrier);
+  for (int column = 0; column < kColumns; column += kBoxColumns)
+    load_box(to + inner_step(kRows, column), from, first_column + column, first, head, batch,
+             barrier);
 }
 
 /// The tiles of keys that a block visits, `first` .. first + count; one, all of it hidden, where

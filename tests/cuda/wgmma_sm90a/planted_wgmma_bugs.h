@@ -9,6 +9,7 @@ namespace flashbench::cuda {
 
 inline const char* const kWgmma = "wgmma_sm90a_forward_bf16_d64";
 inline const char* const kWgmmaSource = "wgmma_sm90a/wgmma_sm90a_forward.cuh";
+inline const char* const kWgmmaRows = "wgmma_sm90a/wgmma_sm90a_rows.cuh";
 inline const char* const kWgmmaProducer = "wgmma_sm90a/wgmma_sm90a_producer.cuh";
 inline const char* const kWgmmaSoftmax = "wgmma_sm90a/wgmma_sm90a_softmax.cuh";
 inline const char* const kWgmmaPtx = "wgmma_sm90a/wgmma_sm90a_ptx.cuh";
@@ -62,12 +63,14 @@ inline const PlantedBug kWgmmaBugs[] = {
 
     // ---- Stages that are filled and emptied
     in_wgmma("scores_do_not_wait_for_keys", "race", no_wait("wait(shared.k_full(of.stage())")),
-    in_wgmma("scores_do_not_wait_for_queries", "race", no_wait("wait(shared.q_full(group)")),
-    in_wgmma("output_does_not_wait_for_values", "race", no_wait("wait(shared.v_full(of.stage())")),
+    in_wgmma("scores_do_not_wait_for_queries", "race",
+             no_wait("wait(shared.q_full(group)", kWgmmaRows)),
+    in_wgmma("output_does_not_wait_for_values", "race",
+             no_wait("wait(rows.shared.v_full(of.stage())")),
     in_wgmma("keys_overwrite_what_is_in_use", "barrier",
-             no_wait("wait(shared.k_empty(pipe.stage())", kWgmmaProducer)),
+             no_wait("wait(shared.k_empty(to.stage())", kWgmmaProducer)),
     in_wgmma("values_overwrite_what_is_in_use", "race",
-             no_wait("wait(shared.v_empty(pipe.stage())", kWgmmaProducer)),
+             no_wait("wait(shared.v_empty(to.stage())", kWgmmaProducer)),
     in_wgmma("queries_overwrite_what_is_in_use", "race",
              no_wait("wait(shared.q_empty(g)", kWgmmaProducer)),
     in_wgmma("the_first_keys_of_a_block_are_not_freed", "deadlock", no_release(0)),
@@ -76,7 +79,7 @@ inline const PlantedBug kWgmmaBugs[] = {
     in_wgmma("queries_are_not_freed", "deadlock", no_release(3)),
     in_wgmma("the_last_values_of_a_block_are_not_freed", "deadlock", no_release(4)),
     in_wgmma("producer_begins_with_the_wrong_parity", "deadlock",
-             {kWgmma, kWgmmaProducer, "wait(shared.v_empty(pipe.stage())",
+             {kWgmma, kWgmmaProducer, "wait(shared.v_empty(to.stage())",
               R"((mbarrier\.try_wait.* done, \[%r\d+\]), %r\d+;)", "$1, 0;", kAll}),
     in_wgmma(
         "a_stage_wants_fewer_bytes_than_come", "deadlock",
@@ -90,7 +93,7 @@ inline const PlantedBug kWgmmaBugs[] = {
              without(R"(bar\.sync\s+0;)", 0)),
     // ---- Mailbox and ping-pong
     in_wgmma("the_mailbox_is_read_before_it_is_written", "race",
-             no_wait("wait(shared.mailbox_full(mailbox.stage())")),
+             no_wait("wait(shared.mailbox_full(mailbox.stage())", kWgmmaRows)),
     in_wgmma("the_ping_pong_never_arrives", "deadlock", without(R"(bar\.arrive.*;)")),
     in_wgmma("blocks_are_taken_twice", "race",
              {kWgmma, kWgmmaProducer, "atomicAdd(taken, 1)", R"(atom\.global\.add\.u32(.*), 1;)",
@@ -115,10 +118,10 @@ inline const PlantedBug kWgmmaBugs[] = {
              {kWgmma, kWgmmaTile, "load_box(to", R"(\{(%r\d+), (%r\d+), (%r\d+), (%r\d+)\})",
               "{$1, $2, $4, $4}", 1}),
     in_wgmma("tiles_across_the_diagonal_are_not_masked", "wrong result",
-             {kWgmma, kWgmmaSource, "<= seen_by_all) return",
+             {kWgmma, kWgmmaRows, "<= seen_by_all) return",
               R"(setp\.(gt|le)\.s32(\s+%p\d+), (%r\d+), %r\d+;)", "setp.$1.s32$2, 0, 1;", kAll}),
     in_wgmma("o_is_not_rescaled", "wrong result",
-             {kWgmma, kWgmmaSource, "c] *= rescale[", R"(mul\.f32(\s+%f\d+), (%f\d+), (%f\d+);)",
+             {kWgmma, kWgmmaRows, "c] *= rescale[", R"(mul\.f32(\s+%f\d+), (%f\d+), (%f\d+);)",
               "mov.f32$1, $3;", kAll}),
     in_wgmma("forward_rescales_by_the_old_shift_alone", "wrong result",
              {kWgmma, kSoftmaxOfTiles, "exp2_fast(old.shift",

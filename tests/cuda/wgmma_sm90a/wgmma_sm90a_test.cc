@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <span>
+
 #include "tests/attention_case.h"
 #include "tests/cuda/emulated_run.h"
 
@@ -26,6 +28,25 @@ constexpr AttentionCase kCases[] = {
 };
 constexpr const AttentionCase& kManyTiles = kCases[3];
 
+// Beyond d = 256 tiles have 64 rows and 64 or 80 columns, and one stage. Fewer and shorter: every
+// pair is several times the work.
+constexpr AttentionCase kWideCases[] = {
+    {"one_of_everything", {1, 1, 1, 1, 1, 0}},
+    {"ragged_rows_and_columns", {1, 2, 1, 65, 130, 0}, true},
+    {"several_blocks_for_a_cta", {1, 3, 1, 130, 33, 0}},
+    {"rows_that_see_nothing", {1, 2, 1, 150, 67, 0}, true},
+    {"more_tiles_than_stages", {1, 1, 1, 20, 400, 0}},
+    {"padding_and_group_of_four", {2, 4, 1, 30, 190, 0}, false, 0.5},
+    {"padding_and_causal", {1, 2, 2, 100, 250, 0}, true, 0.5},
+    {"padding_keeps_nothing", {2, 1, 1, 9, 20, 0}, false, 0.0},
+};
+constexpr const AttentionCase& kWideTiles = kWideCases[6];
+
+std::span<const AttentionCase> cases_of(int d) {
+  if (d <= 256) return kCases;
+  return kWideCases;
+}
+
 void expect_right(const Problem& p, std::uint64_t seed, const std::string& what) {
   const EmulatedRun run(wgmma_sm90a::kFamily, p, seed, {.nan_in_hidden_keys = true});
   EXPECT_EQ(run.findings_text(), "") << what;
@@ -37,7 +58,7 @@ class WgmmaSm90a : public NeedsKernels {};
 
 TEST_P(WgmmaSm90aTest, EveryCaseIsWithinItsNoise) {
   std::uint64_t seed = 0;
-  for (const AttentionCase& c : kCases)
+  for (const AttentionCase& c : cases_of(GetParam()))
     for (const Dtype dtype : {Dtype::kBf16, Dtype::kF16})
       expect_right(c.with_d(GetParam()).problem(dtype, Pass::kForward), ++seed,
                    fmt::format("{} {}", c.guards_against, name(dtype)));
@@ -46,7 +67,8 @@ TEST_P(WgmmaSm90aTest, EveryCaseIsWithinItsNoise) {
 // Large logits: maxima rise from tile to tile, so that O is rescaled.
 TEST_P(WgmmaSm90aTest, AnyScaleIsWithinItsNoise) {
   for (const double scale : {-0.5, 0.0, 2.0}) {
-    Problem p = kManyTiles.with_d(GetParam()).problem(Dtype::kBf16, Pass::kForward);
+    const AttentionCase& tiles = GetParam() <= 256 ? kManyTiles : kWideTiles;
+    Problem p = tiles.with_d(GetParam()).problem(Dtype::kBf16, Pass::kForward);
     p.scale = scale;
     expect_right(p, 1, fmt::format("scale {}", scale));
   }
@@ -54,7 +76,8 @@ TEST_P(WgmmaSm90aTest, AnyScaleIsWithinItsNoise) {
 
 // The padded sizes, one that fills no 16 bytes, and one that leaves whole boxes half empty.
 INSTANTIATE_TEST_SUITE_P(HeadDim, WgmmaSm90aTest,
-                         testing::Values(1, 40, 64, 80, 111, 128, 160, 192, 256),
+                         testing::Values(1, 40, 64, 80, 111, 128, 160, 192, 256, 257, 320, 384, 392,
+                                         512),
                          [](const auto& d) { return fmt::format("d{}", d.param); });
 
 // Beyond d = 128 they are another family's, which follow this one's forward.
@@ -68,7 +91,21 @@ TEST_F(WgmmaSm90a, GradientsAreWithinTheirNoise) {
     }
 }
 
+// Beyond d = 256 they are ordinary multiply-adds, which follow tensor cores.
+TEST_F(WgmmaSm90a, GradientsOfWideHeadsAreWithinTheirNoise) {
+  const AttentionCase c = {"padding_and_causal", {1, 2, 1, 70, 100, 264}, true, 0.7};
+  std::uint64_t seed = 0;
+  for (const double scale : {0.06, 3.0, -3.0, 1e4}) {
+    Problem p = c.problem(++seed % 2 == 0 ? Dtype::kF16 : Dtype::kBf16);
+    p.scale = scale;
+    expect_right(p, seed, fmt::format("scale {}", scale));
+  }
+}
+
 TEST_F(WgmmaSm90a, ResultsAreBitwiseEqualInEveryOrder) {
+  const Problem wide = kWideTiles.with_d(264).problem(Dtype::kBf16, Pass::kForward);
+  const EmulatedRun c(wgmma_sm90a::kFamily, wide, 1), d(wgmma_sm90a::kFamily, wide, 2);
+  EXPECT_TRUE(c.same_bits_as(d));
   const Problem p = kManyTiles.with_d(64).problem(Dtype::kBf16);
   const EmulatedRun a(wgmma_sm90a::kFamily, p, 1), b(wgmma_sm90a::kFamily, p, 2);
   EXPECT_TRUE(a.same_bits_as(b));
@@ -93,7 +130,7 @@ TEST_F(WgmmaSm90a, ALaunchFindsWhatTheOneBeforeLeft) {
 }
 
 TEST(WgmmaSm90aLayout, EveryHeadDimensionFitsTheSharedMemoryOfHopper) {
-  for (std::int64_t d = 1; d <= 256; ++d)
+  for (std::int64_t d = 1; d <= 512; ++d)
     EXPECT_LE(wgmma_sm90a::shared_bytes(Pass::kBoth, d), 227u * 1024) << d;
 }
 
