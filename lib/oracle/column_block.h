@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -40,8 +41,8 @@ class ColumnBlock {
     k_.derive();
     v_.gather(def.v(), b, h_kv, which, keep);
     v_.derive();
-    pq_.assign(repeated_.d_o.size(), Doubles(static_cast<std::size_t>(keys_ * d_), 0.0));
-    for (OfKey& key : of_key_) key.dp_noise.assign(repeated_.d_o.size(), 0.0);
+    pq_.assign(repeated_.d_o.kinds(), Doubles(static_cast<std::size_t>(keys_ * d_), 0.0));
+    for (OfKey& key : of_key_) key.dp_noise.assign(repeated_.d_o.kinds(), 0.0);
   }
 
   ColumnResults run() {
@@ -74,7 +75,7 @@ class ColumnBlock {
   /// What D of a query is off by as others of its kind are (Repeated), with its sign: of P's
   /// rounding, which takes all of O with it, and of the rest of O, as far as their dO are alike.
   struct CommonD {
-    std::uint64_t kind = 0;
+    std::optional<std::uint64_t> kind = {};
     std::array<double, 2> deviations{};
   };
   /// A query and a key.
@@ -118,7 +119,7 @@ class ColumnBlock {
     Doubles
         slope_shift;  ///< [keys, d]: likewise, of slopes that are off alike; of dK, where they vary
     PartialSums parts;
-    ByRow<CommonErrors> of_scores;  ///< by what a row of Q holds: equal ones have equal scores
+    ByRow<CommonErrors> of_scores;  ///< by what a row of Q holds, or by the kind that it is of
     std::array<ByRow<CommonErrors>, 2> of_d;  ///< of D, by kind of row
     ByRow<CommonErrors> of_rows;              ///< by what the rows of Q and dO hold: all is equal
     ByRow<EqualTerms> terms;                  ///< likewise
@@ -134,6 +135,8 @@ class ColumnBlock {
 
   /// Some queries say which cells of P and dS are common.
   void find_common_cells();
+  /// Does this query see some of the keys?
+  bool sees_some(std::int64_t h, std::int64_t i) const;
   bool load(std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows);
   CommonD common_d(std::int64_t i) const;
   void count();
@@ -146,14 +149,14 @@ class ColumnBlock {
   void add_up_cells(const Tile& tile, const Panel& x, Weights OfKey::*weights, Sums& sums) const;
   void add_up_equal(const Tile& tile, const Panel& x, Sums& sums) const;
   void add_equal_terms(const Tile& tile, const Panel& x, std::int64_t i, EqualTerms& equal) const;
+  /// [keys, d]: errors that add up, beyond the sum of their squares.
+  Doubles in_common(const Sums& sums, Weights OfKey::*weights) const;
   /// Adds what equal terms are off by alike to the noise [keys, d] of their sums.
   void add_returning(const Sums& sums, Doubles& noise) const;
   /// Adds up errors of D of query i.
   void add_up_d(std::int64_t i, Sums& sums) const;
-  /// Expected square of what rounding does to element c of key n through weights that it moves
-  /// alike.
-  double rounded_alike(const Sums& sums, Weights OfKey::*weights, std::int64_t n,
-                       std::int64_t c) const;
+  /// [keys, d]: expected squares of what rounding does through weights of common cells.
+  Doubles rounded_alike(const Sums& sums, Weights OfKey::*weights) const;
   Expected expect(Sums& sums, Weights OfKey::*weights, double factor, double directions) const;
 
   const Definition& def_;
@@ -171,7 +174,7 @@ class ColumnBlock {
   std::vector<CommonD> tile_common_d_;
   std::int64_t tile_h_ = 0, loaded_ = 0;  // loaded: rows so far
   std::vector<std::int64_t> tile_rows_;
-  std::vector<int> tile_kinds_;  // of their dO, in repeated_.d_o; -1: none of these
+  std::vector<MostlyEqual::Place> tile_d_o_, tile_q_;  // of their dO and Q
   Tile p_, ds_;
   Doubles ds_of_dp_;         // [keys, rows of the tile]: P·slope, by which dP and D move dS
   Doubles ds_of_rounded_o_;  // [keys, rows of the tile]: what rounding O gives to dS, through D

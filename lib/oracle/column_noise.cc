@@ -22,15 +22,18 @@ void ColumnBlock::add_up_cells(const Tile& tile, const Panel& x, Weights OfKey::
   }
 }
 
-double ColumnBlock::rounded_alike(const Sums& sums, Weights OfKey::*weights, std::int64_t n,
-                                  std::int64_t c) const {
-  const Cells& cells = of_key_[static_cast<std::size_t>(n)].cells(weights);
-  double noise = 0;
-  if (cells.any_common() && !sums.in_cells.empty())
-    for (std::int64_t slot = 0; slot < Cells::kMostCommon; ++slot)
-      noise += cells.alike(static_cast<std::size_t>(slot)) *
-               square(sums.in_cells[static_cast<std::size_t>(
-                   (n * Cells::kMostCommon + slot) * sums.total.d + c)]);
+Doubles ColumnBlock::rounded_alike(const Sums& sums, Weights OfKey::*weights) const {
+  Doubles noise(sums.total.value.size(), 0.0);
+  if (sums.in_cells.empty()) return noise;
+  const std::int64_t d = sums.total.d;
+  for (std::int64_t n = 0; n < keys_; ++n)
+    for (std::int64_t slot = 0; slot < Cells::kMostCommon; ++slot) {
+      const Cells& cells = of_key_[static_cast<std::size_t>(n)].cells(weights);
+      const double alike = cells.alike(static_cast<std::size_t>(slot));
+      if (alike == 0) continue;
+      const double* const sum = sums.in_cells.data() + (n * Cells::kMostCommon + slot) * d;
+      for (std::int64_t c = 0; c < d; ++c) noise.data()[n * d + c] += alike * square(sum[c]);
+    }
   return noise;
 }
 
@@ -45,14 +48,18 @@ void ColumnBlock::add_up_equal(const Tile& tile, const Panel& x, Sums& sums) con
         for (std::int64_t c = 0; c < x.d; ++c)
           add(n * x.d + c, weight.data()[n * x.rows + i], x.x.data()[i * x.d + c]);
     };
-    if (const std::uint64_t row = q_.hash(i); repeated_.q.contains(row)) {
-      CommonErrors& errors = sums.of_scores[row];
+    const MostlyEqual::Place& place = tile_q_[static_cast<std::size_t>(i)];
+    const std::uint64_t hash = q_.hash(i);
+    if (place.kind >= 0 || repeated_.q.contains(hash)) {
+      CommonErrors& errors =
+          sums.of_scores[place.kind >= 0 ? static_cast<std::uint64_t>(place.kind) + 1 : hash];
+      const double alike = place.kind >= 0 ? std::sqrt(place.share) : 1;
       for (Doubles* m : {&errors.sum, &errors.apart}) m->resize(size);
       for_terms(tile.of_score,
-                [&](std::int64_t at, double w, double term) { errors.add(at, w * term); });
+                [&](std::int64_t at, double w, double term) { errors.add(at, alike * w * term); });
     }
     if (&sums == &dk_) add_up_d(i, sums);
-    const std::uint64_t row = combined(q_.hash(i), do_.hash(i));
+    const std::uint64_t row = combined(hash, do_.hash(i));
     if (!repeated_.rows.contains(row)) continue;
     add_equal_terms(tile, x, i, sums.terms[row]);
     if (tile.rest.empty()) continue;
@@ -71,7 +78,9 @@ void ColumnBlock::add_equal_terms(const Tile& tile, const Panel& x, std::int64_t
     const double weight = tile.weight.data()[n * x.rows + i];
     double &first = equal.first.data()[n], &count = equal.count.data()[n];
     if (count == 0) first = weight;
-    if (weight == 0 || weight != first) continue;
+    // At level sample they come from what a kernel wrote, which is rounded.
+    constexpr double kSame = 4 * kF32Roundoff;
+    if (weight == 0 || std::abs(weight - first) > kSame * std::abs(first)) continue;
     ++count;
     for (std::int64_t c = 0; c < x.d; ++c)
       equal.sum.data()[n * x.d + c] += weight * x.x.data()[i * x.d + c];
@@ -80,9 +89,10 @@ void ColumnBlock::add_equal_terms(const Tile& tile, const Panel& x, std::int64_t
 
 void ColumnBlock::add_up_d(std::int64_t i, Sums& sums) const {
   const auto& [kind, of_d] = tile_common_d_[static_cast<std::size_t>(i)];
+  if (!kind) return;
   for (std::size_t which = 0; which < of_d.size(); ++which) {
     if (of_d[which] == 0) continue;
-    CommonErrors& errors = sums.of_d[which][kind];
+    CommonErrors& errors = sums.of_d[which][*kind];
     for (Doubles* m : {&errors.sum, &errors.apart}) m->resize(sums.weighed.size());
     for (std::int64_t n = 0; n < keys_; ++n)
       for (std::int64_t c = 0; c < q_.d; ++c)
@@ -108,19 +118,32 @@ void ColumnBlock::add_returning(const Sums& sums, Doubles& noise) const {
         std::max(alike.data()[at], returning.data()[at / d] * sums.parts.largest_square(at));
 }
 
+Doubles ColumnBlock::in_common(const Sums& sums, Weights OfKey::*weights) const {
+  const auto size = sums.total.value.size();
+  const auto add = [&](const ByRow<CommonErrors>& common, Doubles& to) {
+    for (const auto& [row, errors] : common)
+      for (std::size_t at = 0; at < size; ++at)
+        to[at] += std::max(0.0, square(errors.sum[at]) - errors.apart[at]);
+  };
+  Doubles together(size, 0.0);
+  add(sums.of_scores, together);
+  add(sums.of_rows, together);
+  // What rounding does to equal rows is there already, and in the cells that they are in.
+  const Doubles rounded = rounded_alike(sums, weights);
+  for (std::size_t at = 0; at < size; ++at) together[at] = std::max(together[at], rounded[at]);
+  for (const ByRow<CommonErrors>& of_d : sums.of_d) add(of_d, together);
+  add_returning(sums, together);
+  return together;
+}
+
 /// The sums with the noise of each element: `factor` times the sum over queries.
 Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
                              double directions) const {
   Expected& total = sums.total;
   const std::int64_t d = total.d;
   total.shared.assign(static_cast<std::size_t>(keys_), 0.0);
-  Weights shared;                             // by all keys: an error of D, of LSE, of a row's P
-  Doubles together(total.value.size(), 0.0);  // errors that add up, beyond the sum of squares
-  for (const auto* common : {&sums.of_scores, &sums.of_d[0], &sums.of_d[1], &sums.of_rows})
-    for (const auto& [row, errors] : *common)
-      for (std::size_t at = 0; at < together.size(); ++at)
-        together[at] += std::max(0.0, square(errors.sum[at]) - errors.apart[at]);
-  add_returning(sums, together);
+  Weights shared;  // by all keys: an error of D, of LSE, of a row's P
+  const Doubles together = in_common(sums, weights);
   for (std::int64_t n = 0; n < keys_; ++n) {
     const OfKey& key = of_key_[static_cast<std::size_t>(n)];
     const Weights& w = key.*weights;
@@ -133,11 +156,9 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
       const std::int64_t at = n * d + c;
       double& x = total.value.data()[at];
       const double random = sums.weighed.data()[at];
-      double of_all = alike * square(x) +
-                      std::max(rounded_alike(sums, weights, n, c), together.data()[at]) +
-                      square(sums.shift.data()[at]);
+      double of_all = alike * square(x) + together.data()[at] + square(sums.shift.data()[at]);
       if (!sums.slope_shift.empty()) of_all += square(sums.slope_shift.data()[at]);
-      for (std::size_t kind = 0; weights == &OfKey::ds && kind < repeated_.d_o.size(); ++kind)
+      for (std::size_t kind = 0; weights == &OfKey::ds && kind < repeated_.d_o.kinds(); ++kind)
         of_all += key.dp_noise[kind] * square(pq_[kind].data()[at]);
       const double computed =
           random + of_all + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +

@@ -14,8 +14,13 @@ void ColumnBlock::find_common_cells() {
   constexpr std::int64_t kQueries = 64;
   const std::int64_t group = def_.shape().group(), q_len = def_.shape().q_len;
   std::vector<std::vector<std::int64_t>> rows_of(static_cast<std::size_t>(group));
-  for (const std::int64_t row : some_of(group * q_len, kQueries))
+  std::vector<std::int64_t> seeing;
+  for (std::int64_t row = 0; row < group * q_len; ++row)
+    if (sees_some(h_kv_ * group + row / q_len, row % q_len)) seeing.push_back(row);
+  for (const std::int64_t n : some_of(static_cast<std::int64_t>(seeing.size()), kQueries)) {
+    const std::int64_t row = seeing[static_cast<std::size_t>(n)];
     rows_of[static_cast<std::size_t>(row / q_len)].push_back(row % q_len);
+  }
   for (std::int64_t g = 0; g < group; ++g) {
     const std::vector<std::int64_t>& rows = rows_of[static_cast<std::size_t>(g)];
     if (rows.empty() || !load(g, h_kv_ * group + g, rows)) continue;
@@ -32,13 +37,15 @@ void ColumnBlock::find_common_cells() {
     for (Cells* cells : {&key.p_cells, &key.ds_cells}) cells->choose();
 }
 
+bool ColumnBlock::sees_some(std::int64_t h, std::int64_t i) const {
+  return std::any_of(which_.begin(), which_.end(),
+                     [&](std::int64_t j) { return def_.visible(b_, h, i, j); });
+}
+
 /// Loads a tile of queries; false when none of the keys is visible to any of them.
 bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
-  const auto sees_some = [&](std::int64_t i) {
-    return std::any_of(which_.begin(), which_.end(),
-                       [&](std::int64_t j) { return def_.visible(b_, h, i, j); });
-  };
-  if (std::none_of(rows.begin(), rows.end(), sees_some)) return false;
+  if (std::none_of(rows.begin(), rows.end(), [&](std::int64_t i) { return sees_some(h, i); }))
+    return false;
   tile_h_ = h;
   tile_rows_ = rows;
   tile_stats_.clear();
@@ -54,23 +61,22 @@ bool ColumnBlock::load(std::int64_t g, std::int64_t h, const std::vector<std::in
   }
   tile_common_d_.clear();
   for (std::int64_t i = 0; i < q_.rows; ++i) tile_common_d_.push_back(common_d(i));
-  tile_kinds_.clear();
-  for (std::int64_t i = 0; i < do_.rows; ++i) {
-    const auto kind = std::find(repeated_.d_o.begin(), repeated_.d_o.end(), do_.hash(i));
-    tile_kinds_.push_back(
-        kind == repeated_.d_o.end() ? -1 : static_cast<int>(kind - repeated_.d_o.begin()));
+  tile_d_o_.clear();
+  tile_q_.clear();
+  for (std::int64_t i = 0; i < q_.rows; ++i) {
+    tile_d_o_.push_back(repeated_.d_o.of(do_.row(i)));
+    tile_q_.push_back(repeated_.mostly_q.of(q_.row(i)));
   }
   return true;
 }
 
 ColumnBlock::CommonD ColumnBlock::common_d(std::int64_t i) const {
-  const std::uint64_t kind = repeated_.kind({q_.x.data() + i * d_, static_cast<std::size_t>(d_)});
-  if (kind == 0) return {};
+  const auto kind = repeated_.kind(q_.row(i));
+  if (!kind) return {};
   const RowStats& stats = tile_stats_[static_cast<std::size_t>(i)];
   const double rounded = stats.d_of_rounded_p();
   const double rest = std::sqrt(std::max(0.0, stats.d_of_o - square(rounded)));
-  const std::span d_o(do_.x.data() + i * d_v_, static_cast<std::size_t>(d_v_));
-  return {kind, {rounded, rest * repeated_.alignment(kind, d_o)}};
+  return {kind, {rounded, rest * repeated_.alignment(*kind, do_.row(i))}};
 }
 
 void ColumnBlock::count() {
@@ -123,7 +129,7 @@ void ColumnBlock::weights() {
       const double of_raw = raw_noise(scale_, d_, p_.weight[m], p_.noise[m]);
       const double of_score = exp_noise(of.raw, of_raw, of.score);
       const double dp_noise = sum_noise(d_v_, square(dp), ds_.noise[m]);
-      if (const int kind = tile_kinds_[i]; kind >= 0)
+      if (const int kind = tile_d_o_[i].kind; kind >= 0)
         of_key_[n].dp_noise[static_cast<std::size_t>(kind)] = dp_noise;
       const double noise = row.noise_of(of.p, of.log_p, of_score) + square(of.p) * row.from_lse();
       // Some kernels multiply by P as it was rounded for Pᵀ·dO.
@@ -136,7 +142,8 @@ void ColumnBlock::weights() {
       ds_.rest[m] =
           square(of.p) * (square(kF32Roundoff * of.before) +
                           (square(of.before) + row.d_noise) * slope_noise(of_raw, of.score)) +
-          ds_error.random + square(ds_of_dp) * (row.d_noise + dp_noise) - in_common;
+          ds_error.random + square(of.score.slope) * p_error.random * row.d_noise +
+          square(ds_of_dp) * (row.d_noise + dp_noise) - in_common;
       ds_.noise[m] = square(ds_.of_score[m]) + in_common + ds_.rest[m];
       ds_of_rounded_o_[m] = ds_of_dp * row.d_shift;
       if (!ds_of_slope_.empty()) ds_of_slope_[m] = of.p * of.before * slope_shift(of.score.slope);
@@ -171,10 +178,12 @@ void ColumnBlock::accumulate() {
     multiply_add(keys_, d_, q_.rows, ds_of_slope_.data(), q_.rows, q_.x.data(), d_,
                  dk_.slope_shift.data(), d_);
   }
-  for (std::size_t kind = 0; kind < repeated_.d_o.size(); ++kind) {
+  for (std::size_t kind = 0; kind < repeated_.d_o.kinds(); ++kind) {
     Doubles p = ds_of_dp_;
-    for (std::size_t m = 0; m < p.size(); ++m)
-      if (tile_kinds_[m % tile_kinds_.size()] != static_cast<int>(kind)) p[m] = 0;
+    for (std::size_t m = 0; m < p.size(); ++m) {
+      const MostlyEqual::Place& place = tile_d_o_[m % tile_d_o_.size()];
+      p[m] *= place.kind == static_cast<int>(kind) ? std::sqrt(place.share) : 0;
+    }
     multiply_add(keys_, d_, q_.rows, p.data(), q_.rows, q_.x.data(), d_, pq_[kind].data(), d_);
   }
 }

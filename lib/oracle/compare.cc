@@ -19,6 +19,17 @@ double error(double got, double want, double tolerance, Dtype dtype) {
   return std::abs(got - want);
 }
 
+/// How many independent errors rows have of which `counts` of a kind err alike: as many as kinds,
+/// where these are of one size.
+double independent_kinds(const std::unordered_map<std::uint64_t, double>& counts) {
+  double all = 0, squares = 0;
+  for (const auto& [kind, count] : counts) {
+    all += count;
+    squares += square(count);
+  }
+  return squares == 0 ? 0 : square(all) / squares;
+}
+
 TensorVerdict judge(double error_over_noise, Scope scope = Scope::kElement) {
   TensorVerdict v;
   v.limit = kNoiseLimit;
@@ -87,8 +98,8 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
   Head& head = heads_[{index[0], index[1]}];
   head.channels.resize(static_cast<std::size_t>(want.d));
   const std::uint64_t values = want.values_hash(n);
-  head.rows.insert(want.alike.empty() ? values : want.alike[n]);
-  head.values.insert(values);
+  ++head.rows[want.alike.empty() ? values : want.alike[n]];
+  ++head.values[values];
   head.independent = want.independent;
   head.shared += want.shared.empty() ? 0 : want.shared[n];
   head.shared_excess = want.shared_excess;
@@ -183,8 +194,8 @@ void TensorCheck::merge(const TensorCheck& other, std::int64_t first_b) {
       channel.worst = placed(channel.worst);
       to.channels[c].add(channel);
     }
-    to.rows.insert(from.rows.begin(), from.rows.end());
-    to.values.insert(from.values.begin(), from.values.end());
+    for (const auto& [row, count] : from.rows) to.rows[row] += count;
+    for (const auto& [row, count] : from.values) to.values[row] += count;
     to.independent = from.independent;
     to.shared += from.shared;
     to.judged += from.judged;
@@ -196,8 +207,8 @@ TensorVerdict TensorCheck::verdict() const {
   TensorCheck all = *this;
   Errors total;
   for (const auto& [at, head] : heads_) {
-    const std::size_t rows = std::min(head.rows.size(), head.values.size());
-    const double independent = std::min(static_cast<double>(rows), head.independent);
+    const double rows = std::min(independent_kinds(head.rows), independent_kinds(head.values));
+    const double independent = std::min(rows, head.independent);
     const double shared = rows > 1 ? head.shared / head.judged : 0;
     const double apart = std::min(excess(independent), excess_of_largest_);
     const double together = std::min(head.shared_excess, excess_of_largest_);

@@ -5,7 +5,7 @@
 #include <limits>
 #include <map>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 
 #include "core/tensor.h"
@@ -76,7 +76,7 @@ class TensorCheck {
     std::vector<Errors> channels;
     // Rows that err alike: those that Expected says, and those of equal values (all of O, where
     // the scale is 0).
-    std::unordered_set<std::uint64_t> rows, values;
+    std::unordered_map<std::uint64_t, double> rows, values;        ///< how many of each
     double independent = std::numeric_limits<double>::infinity();  ///< Expected::independent
     double shared = 0, judged = 0;  ///< Σ Expected::shared over so many rows
     double shared_excess = 0;       ///< Expected::shared_excess

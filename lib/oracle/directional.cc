@@ -49,7 +49,16 @@ class Block {
  public:
   Block(const Group& group, const TransposedTiles& k, const TransposedTiles& k_way,
         const Directions& way)
-      : group_(group), k_(k), k_way_(k_way), way_(way) {}
+      : group_(group), k_(k), k_way_(k_way), way_(way) {
+    const auto largest = [&](const double* x) {
+      double size = 0;
+      const std::int64_t count = group.shape().kv_len * group.shape().d_v();
+      for (std::int64_t i = 0; i < count; ++i) size = std::max(size, std::abs(x[i]));
+      return size;
+    };
+    largest_v_ = largest(group.v);
+    largest_way_ = largest(way.v);
+  }
 
   /// Rows [n, n + m) of the group; n counts through its query heads, all rows in one head.
   DirectionalDerivatives derivative(std::int64_t n, std::int64_t m) {
@@ -149,16 +158,14 @@ class Block {
   /// and the largest x, of either sign.
   double sums_noise(std::int64_t n, std::int64_t m, const Doubles& weights, const double* x) const {
     const std::int64_t d = group_.shape().d_v(), keys = group_.shape().kv_len;
-    const double largest = std::abs(*std::max_element(
-        x, x + keys * d, [](double a, double b) { return std::abs(a) < std::abs(b); }));
+    const auto squares = [](const double* from, std::int64_t count) {
+      return std::inner_product(from, from + count, from, 0.0);
+    };
+    const double largest = x == group_.v ? largest_v_ : largest_way_;
     double noise = 0;
-    for (std::int64_t r = 0; r < m; ++r) {
-      const auto norm = [](const double* from, std::int64_t count) {
-        return std::inner_product(from, from + count, from, 0.0);
-      };
-      const double squares = square(largest) * norm(weights.data() + r * keys, keys);
-      noise += sum_noise(keys, 0, squares) * norm(group_.d_o + (n + r) * d, d);
-    }
+    for (std::int64_t r = 0; r < m; ++r)
+      noise += sum_noise(keys, 0, square(largest) * squares(weights.data() + r * keys, keys)) *
+               squares(group_.d_o + (n + r) * d, d);
     return noise;
   }
   static double sum(const Doubles& x) { return std::accumulate(x.begin(), x.end(), 0.0); }
@@ -166,6 +173,7 @@ class Block {
   const Group& group_;
   const TransposedTiles &k_, &k_way_;
   Directions way_;
+  double largest_v_ = 0, largest_way_ = 0;
   Doubles p_, along_q_, along_k_, along_bias_, along_sinks_, o_;
   std::vector<Dual> row_;
   std::vector<std::array<double, Dual::kDirections>>

@@ -27,6 +27,7 @@ std::uint64_t Expected::values_hash(std::size_t n) const {
     const bool zero = square(value[c]) < 1e-6 * noise[c].variance();  // but for fp64's rounding
     const float x = zero ? 0.0f : static_cast<float>(value[c]);
     h = (h ^ std::bit_cast<std::uint32_t>(x)) * 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;
   }
   return h;
 }

@@ -46,6 +46,7 @@ class Rounding {
   explicit Rounding(Dtype dtype)
       : u_(row_of(dtype).roundoff),
         t_(std::max(row_of(dtype).smallest_subnormal / 2, kF32Tiny)),
+        below_cell_(53 + std::ilogb(u_)),
         rounds_weights_(dtype != Dtype::kF32) {}
 
   /// Expected square of the error of a result x: half a unit in its last place, uniform.
@@ -62,7 +63,8 @@ class Rounding {
   /// leaves nothing else.
   StoreError of_gradient(double ds, double p, double scale, double moved) const {
     if (p < kF32Tiny) return {0, std::abs(ds)};
-    return of(std::sqrt(square(ds) + moved), t_ / std::min(1.0, std::abs(scale)));
+    const double flush = t_ / std::min(1.0, std::abs(scale));
+    return {of(std::sqrt(square(ds) + moved), flush).random, of(ds, flush).lost};
   }
 
   /// Expected square of the relative error of weights that all lie in one cell of the dtype, so
@@ -83,9 +85,7 @@ class Rounding {
   }
 
   /// A number that is the same for what the dtype cannot tell apart.
-  std::uint64_t cell(double x) const {
-    return std::bit_cast<std::uint64_t>(x) >> (53 + static_cast<int>(std::log2(u_)));
-  }
+  std::uint64_t cell(double x) const { return std::bit_cast<std::uint64_t>(x) >> below_cell_; }
 
  private:
   StoreError of(double x, double flush) const {
@@ -97,6 +97,7 @@ class Rounding {
   }
 
   double u_, t_;
+  int below_cell_;  // bits of a double that tell numbers of one cell apart
   bool rounds_weights_;
 };
 
@@ -117,8 +118,8 @@ inline double returning_noise(double count, double n) {
   return in_chain > 1 ? square(kAllAlike * kF32Roundoff) * (square(in_chain) - in_chain) : 0;
 }
 
-/// The same in absolute terms, as far as the terms are alike: 1 for equal ones, and its power
-/// forgets what varies by a few percent. total, squares: as below.
+/// alike_sum_noise() in absolute terms, as far as the terms are alike: 1 for equal ones, and its
+/// power forgets what varies by a few percent. total, squares: as below.
 inline double alike_noise(double n, double total, double squares) {
   double alike = squares == 0 ? 0 : total / (n * squares);
   if (alike <= 0.8) return 0;

@@ -27,6 +27,9 @@ struct Panel {
               std::span<const std::int64_t> which, std::span<const std::uint8_t> keep = {});
   void transpose();
   void derive();
+  std::span<const double> row(std::int64_t n) const {
+    return {x.data() + n * d, static_cast<std::size_t>(d)};
+  }
   /// Of what row n holds.
   std::uint64_t hash(std::int64_t n) const { return row_hash(x.data() + n * d, d); }
 };

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstdint>
 #include <numeric>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "oracle/definition.h"
+#include "oracle/mostly_equal.h"
 #include "oracle/panel.h"
 #include "oracle/rows.h"
 
@@ -32,23 +34,25 @@ void for_query_tiles(const Shape& shape, std::int64_t h_kv, Step step) {
 struct Repeated {
   std::unordered_set<std::uint64_t> q, rows;  ///< of Q; of Q and dO
   double different_q = 0, different_rows = 0;
-  /// dO that many of the queries have that see something, up to eight kinds: all of the loss
-  /// sum(O), or of one that leaves some of them out.
-  std::vector<std::uint64_t> d_o;
+  /// Rows of dO of queries that see something, as of the loss sum(O), or of one that leaves some of
+  /// them out; and in f32 rows of Q.
+  MostlyEqual d_o, mostly_q;
 
   /// Rows whose Q are so alike that they have one O, with all that it is off by: equal ones, and in
-  /// 16 bits those whose P nearly all round alike.
+  /// 16 bits those whose P nearly all round alike. That they may not see the same keys is not
+  /// looked at: where they do not, this allows for more than there is.
   struct Kind {
-    Doubles q;    ///< of one of them; empty: they are equal
-    Doubles d_o;  ///< the sum of theirs
+    Doubles d_o;         ///< the sum of theirs
+    double squares = 0;  ///< the sum of its squares
   };
   std::unordered_map<std::uint64_t, Kind> of_one_o;
-  double near = 0;  ///< squared distance of the Q of two such rows
+  std::vector<Doubles> near_q;  ///< of each kind of rows that are alike, Q of one
+  double near = 0;              ///< squared distance of the Q of two such rows
 
-  /// Of a row of Q the key in of_one_o; 0: others are not like it.
-  std::uint64_t kind(std::span<const double> row) const;
-  /// The cosine between row, of dO, and the mean of those that others of its kind have: what O is
-  /// off by, D is off by alike where dO are alike. 0 where there are no others.
+  /// Of a row of Q the key in of_one_o; nullopt: others are not like it.
+  std::optional<std::uint64_t> kind(std::span<const double> row) const;
+  /// How far a row of dO goes the way of those of its kind, [-1, 1]: what O is off by, D is off by
+  /// alike where dO are alike. 0 where these cancel.
   double alignment(std::uint64_t kind, std::span<const double> row) const;
 };
 Repeated find_repeated(const Definition& def, std::int64_t b, std::int64_t h_kv,

@@ -82,10 +82,12 @@ void RowBlock::expect_d(std::int64_t n) {
   };
   noise += rounding_of([&](std::int64_t j) { return dp[j]; });
   stats.p_rounded = rounding_of([](std::int64_t) { return 1.0; }) + row.alike;
-  stats.d_of_o = noise + of_o + (row.alike + row.total + row.of_sink) * square(stats.d);
+  const double of_sums = noise + of_o + (row.alike + row.total + row.of_sink) * square(stats.d);
+  // In 16 bits rounding O is d_shift, as it happens to be.
+  stats.d_of_o = of_sums - (rounding_.of_16_bits() ? of_rounding : 0);
   const double of_products = sum_noise(d_v_, square(sum), products + reach - square(sum));
   stats.d_noise =
-      stats.d_of_o + std::max(of_products, sum_noise(row.seen, square(stats.d), terms) - of_o);
+      of_sums + std::max(of_products, sum_noise(row.seen, square(stats.d), terms) - of_o);
   row.d_noise =
       stats.d_noise + std::max(0.0, square(stats.d_shift) / excess_of_largest(1) - of_rounding);
 }
@@ -102,7 +104,8 @@ void RowBlock::expect_score_gradient(std::int64_t n) {
     const double of_d = square(p) * row.d_noise;
     const StoreError error = rounding_.of_gradient(ds, p, 1, of_d);
     const double of_p = exp_noise_.data()[j] + rounding_.of(p).random + square(kF32Roundoff * p);
-    const double own = square(before) * of_p + error.random + square(error.lost) +
+    const double own = square(before) * of_p + row.d_noise * rounding_.of(p).random + error.random +
+                       square(error.lost) +
                        square(p) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
     const double with_all = of_d + square(ds) * stats.from_lse();
     r_.ds.value.data()[j] = ds;
@@ -193,12 +196,15 @@ void RowBlock::weigh_keys() {
     add_up(
         row.equal, def_.k(), [&](std::int64_t j) { return weight_.data()[n * kv_len_ + j]; },
         nullptr, weighed.data() + n * d_);
-    Doubles rounded(static_cast<std::size_t>(d_), 0.0);
-    // What of that is rounding is there already where dS are equal.
-    add_up(
-        row.cells, def_.k(),
-        [&](std::int64_t j) { return rounding_.alike() * square(ds_.data()[n * kv_len_ + j]); },
-        nullptr, rounded.data());
+    const auto rounding_of = [&](std::int64_t j) {
+      return rounding_.alike() * square(ds_.data()[n * kv_len_ + j]);
+    };
+    Doubles rounded(static_cast<std::size_t>(d_), 0.0), counted = rounded;
+    add_up(row.cells, def_.k(), rounding_of, nullptr, rounded.data());
+    // Where dS are equal, rounding is in what was added up above.
+    if (!row.cells.empty()) add_up(row.equal, def_.k(), rounding_of, nullptr, counted.data());
+    for (std::size_t c = 0; c < rounded.size(); ++c)
+      rounded[c] = std::max(0.0, rounded[c] - counted[c]);
     expect_dq(n, weighed, lost, mean, shift, rounded, parts);
   }
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 #include "oracle/products.h"
@@ -127,8 +128,11 @@ Cells RowBlock::find_cells(const double* weights, OfRow& row) const {
   row.cells.clear();
   if (!rounding_.of_16_bits()) return cells;
   constexpr std::int64_t kNoted = 256;
-  for (const std::int64_t j : some_of(kv_len_, kNoted))
-    if (weights[j] != 0) cells.note(weights[j]);
+  std::vector<double> seen;
+  std::copy_if(weights, weights + kv_len_, std::back_inserter(seen),
+               [](double weight) { return weight != 0; });
+  for (const std::int64_t n : some_of(static_cast<std::int64_t>(seen.size()), kNoted))
+    cells.note(seen[static_cast<std::size_t>(n)]);
   cells.choose();
   if (cells.any_common()) row.cells.resize(Cells::kMostCommon);
   for (std::int64_t j = 0; j < kv_len_; ++j) {

@@ -8,7 +8,9 @@
 
 #include "oracle/cells.h"
 #include "oracle/chain.h"
+#include "oracle/mostly_equal.h"
 #include "oracle/panel.h"
+#include "oracle/repeated.h"
 #include "oracle/verify.h"
 #include "tests/oracle/flavours.h"
 #include "tests/oracle/host_attention.h"
@@ -28,11 +30,14 @@ double alternating(std::int64_t row) { return row % 2 == 0 ? 1 : -1; }
 
 void expect_accepted(const Problem& p, const Inputs& in, const char* what) {
   const Outputs out = host::attention(p, in);
-  for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample})
-    for (const TensorVerdict& t : Reference(p, in, level).verify(out).tensors)
+  for (const VerifyLevel level : {VerifyLevel::kFull, VerifyLevel::kSample}) {
+    const Verdict v = Reference(p, in, level).verify(out);
+    EXPECT_GE(v.tensors.size(), 2u);
+    for (const TensorVerdict& t : v.tensors)
       EXPECT_LE(t.error_over_noise, 1.6)
           << what << ", seed " << p.seed << ", " << flashbench::name(p.dtype) << ", " << t.tensor
           << ", " << flashbench::name(t.scope) << ", " << name(level);
+  }
 }
 
 /// The same, and that errors next to the noise are noticed.
@@ -88,6 +93,70 @@ TEST(CommonErrors, AreFoundWhateverTheDistanceOfEqualRows) {
   EXPECT_EQ(some_of(5, 256).size(), 5u);
 }
 
+TEST(CommonErrors, OfMostlyEqualRowsAreOnesShareOfTheirSquare) {
+  MostlyEqual kinds;
+  const Doubles ones(8, 1), twos(8, 2);
+  Doubles other = ones, sparse(8, 0), sparse_too = sparse;
+  other[0] = 1.5;
+  sparse[0] = sparse_too[1] = 1;
+  for (int n = 0; n < 4; ++n)
+    for (const Doubles& row : {ones, other, sparse, sparse_too}) kinds.note(row);
+  kinds.note(twos);
+  kinds.choose();
+  EXPECT_EQ(kinds.kinds(), 3u) << "zeros are nothing that rows have in common";
+  EXPECT_EQ(kinds.of(ones).share, 1);
+  EXPECT_EQ(kinds.of(other).kind, kinds.of(ones).kind);
+  EXPECT_DOUBLE_EQ(kinds.of(other).share, 7 / (7 + 2.25));
+  EXPECT_NE(kinds.of(sparse).kind, kinds.of(sparse_too).kind);
+  EXPECT_EQ(kinds.of(twos).kind, -1) << "there was one of it";
+}
+
+TEST(CommonErrors, OfOneOAreInDAsFarAsRowsOfDoGoOneWay) {
+  Repeated repeated;
+  repeated.of_one_o[7] = {{4, 0}, 4};  // of four equal rows
+  repeated.of_one_o[8] = {{0, 0}, 4};  // of two and their negatives
+  const Doubles along = {1, 0}, across = {0, 1}, against = {-1, 0};
+  EXPECT_DOUBLE_EQ(repeated.alignment(7, along), std::sqrt(0.75)) << "but for its own part";
+  EXPECT_DOUBLE_EQ(repeated.alignment(7, against), -std::sqrt(0.75));
+  EXPECT_EQ(repeated.alignment(7, across), 0);
+  EXPECT_EQ(repeated.alignment(8, along), 0) << "they cancel";
+  EXPECT_EQ(repeated.alignment(9, along), 0) << "there is no such kind";
+}
+
+TEST(CommonErrors, OfTermsThatReturnGrowAsTheirNumberAndStopAtAChain) {
+  EXPECT_EQ(returning_noise(1, 100), 0);
+  EXPECT_EQ(returning_noise(0, 100), 0);
+  const double twice = returning_noise(2, 100);
+  EXPECT_DOUBLE_EQ(twice, square(kAllAlike * kF32Roundoff) * 2);
+  EXPECT_DOUBLE_EQ(returning_noise(10, 100), 45 * twice);
+  EXPECT_DOUBLE_EQ(returning_noise(40, 4096), 45 * twice) << "ten of them in a chain of 1024";
+}
+
+// dO of one row but for a channel: dO·v is added up with the same rounding for all queries.
+TEST(CommonErrors, OfProductsWithMostlyEqualDoAddUpInDk) {
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    Problem p = problem({1, 1, 1, 200, 40, 64});
+    p.seed = seed;
+    Inputs in = host::random_inputs(p);
+    fill(in.q, [](std::int64_t, std::int64_t, double x) { return 1 + 0.1 * x; });
+    fill(in.k, [](std::int64_t, std::int64_t, double x) { return 0.01 * x; });
+    fill(in.d_o,
+         [](std::int64_t, std::int64_t c, double x) { return c == 0 ? 1 + std::abs(x) : 1; });
+    expect_judged(p, in, {host::Defect::kScaleOff, host::Defect::kDDropped}, "dO mostly equal");
+  }
+}
+
+// Half of the queries are one token: its error is one, however often it is counted.
+TEST(CommonErrors, OfRowsThatAreOneTokenAreNoneOfTheMean) {
+  for (std::uint64_t seed = 0; seed < 6; ++seed) {
+    Problem p = problem({1, 1, 1, 100, 200, 64}, Dtype::kF32, false, Pass::kForward);
+    p.seed = seed;
+    Inputs in = host::random_inputs(p);
+    fill(in.q, [](std::int64_t r, std::int64_t, double x) { return r < 50 ? 9 + 3 * x : 9; });
+    expect_judged(p, in, {host::Defect::kScaleOff, host::Defect::kRowUnnormalised}, "one token");
+  }
+}
+
 // dP = D for every pair: all that dS holds is what D is off by, and that is rounded.
 TEST(CommonErrors, OfDAreRoundedInDqWhereDpIsD) {
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
@@ -98,6 +167,9 @@ TEST(CommonErrors, OfDAreRoundedInDqWhereDpIsD) {
     fill(in.v, [](std::int64_t r, std::int64_t c, double) { return r % 16 == c ? 1 : 0; });
     fill(in.d_o, [](std::int64_t, std::int64_t, double) { return 1; });
     expect_accepted(p, in, "one-hot V");
+    const Verdict v = Reference(p, in, VerifyLevel::kFull)
+                          .verify(host::attention(p, in, host::Defect::kDDropped));
+    EXPECT_FALSE(of(v, "dq").ok);
   }
 }
 
@@ -185,7 +257,9 @@ TEST(CommonErrors, OfTheSumAreNoneOfTheSlopeAlongASink) {
     fill(in.d_o, [](std::int64_t, std::int64_t c, double) {
       return std::sin(1.0 + 2.0 * static_cast<double>(c));
     });
-    for (const ChainLink& link : check_gradient_chain(p, in))
+    const std::vector<ChainLink> links = check_gradient_chain(p, in);
+    EXPECT_GE(links.size(), 4u);
+    for (const ChainLink& link : links)
       for (const TensorVerdict& t : link.tensors)
         EXPECT_LE(t.error_over_noise, 1.0) << link.name << ", " << link.on << ", " << t.tensor;
   }
