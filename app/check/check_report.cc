@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include "app/check/repetition.h"
 #include "core/features.h"
 #include "report/table.h"
 #include "report/units.h"
@@ -131,19 +132,23 @@ std::string skips(const std::vector<Checked>& checked) {
   return text;
 }
 
-/// With --repeat: of how many cases all launches gave the same bits.
+/// With --repeat: of how many cases all launches gave the same bits, and what others did.
 std::string repeated(const std::vector<Checked>& checked) {
   int cases = 0, same = 0, launches = 0;
+  std::string others;
   for (const Checked& c : checked) {
     if (!c.result.repeats) continue;
     ++cases;
     launches = std::max(launches, c.result.repeats->launches);
-    same += std::all_of(c.result.repeats->tensors.begin(), c.result.repeats->tensors.end(),
-                        [](const report::RepeatedTensor& t) { return t.different == 0; });
+    const auto differs = difference(*c.result.repeats, Promise::kAll);
+    if (!differs)
+      ++same;
+    else if (c.result.status != Status::kFailed)
+      others += fmt::format("  {}: {}; --deterministic promises equal bits\n", c.name, *differs);
   }
   if (cases == 0) return "";
-  return fmt::format("{} launches of each: the same bits in {} of {} case{}\n", launches, same,
-                     cases, cases == 1 ? "" : "s");
+  return fmt::format("{} launches of each: the same bits in {} of {} case{}\n{}", launches, same,
+                     cases, cases == 1 ? "" : "s", others);
 }
 
 std::string phases(const std::vector<Checked>& checked) {

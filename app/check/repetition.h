@@ -19,13 +19,18 @@ class Repetition {
   void add(const Outputs& again);
 
   const report::Repeats& result() const { return result_; }
-  /// "dq differs between launches: ..."; nullopt where all bits are the same.
-  std::optional<std::string> difference() const;
 
  private:
   Outputs first_;
   report::Repeats result_;
   std::vector<std::vector<bool>> different_;  // of each output, by element
 };
+
+/// Which bits must be the same: O, LSE and dsinks always, other gradients where that is asked for.
+enum class Promise { kAll, kWithoutGradients };
+
+/// "dQ is not the same in 3 launches: ..." of the first output that is promised to be; nullopt
+/// where they are.
+std::optional<std::string> difference(const report::Repeats& repeats, Promise promise);
 
 }  // namespace flashbench::app

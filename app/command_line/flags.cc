@@ -60,7 +60,7 @@ FlagGroup execution(const FieldFlags& fields) {
                                    [](const Flag& f) { return f.name == "device"; });
   group.flags.insert(device == group.flags.end() ? device : device + 1, seeds);
   group.flags.push_back({"repeat", "N",
-                         "launch each case N times on the same inputs; all must give the same bits"
+                         "launch each case N times on the same inputs and compare the bits"
                          " (default: 1)",
                          kCheck});
   group.flags.push_back({"as", "KIND",

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "app/command_line/options.h"
 #include "core/enumerators.h"
-#include "measure/budget.h"
 #include "registry/registry.h"
 #include "report/earlier_run.h"
 #include "sweep/number.h"
@@ -27,48 +27,6 @@ bool names_execution(std::string_view name) {
   const sweep::Field* field = sweep::find_field(sweep::fields(), name);
   return field != nullptr && field->varies == sweep::Varies::kWithinGroup;
 }
-
-/// The settings that are no workload: one value each, never inside of `zip`.
-class Options {
- public:
-  explicit Options(const CommandLine& line) : base_(line.plan.base) {
-    for (const Settings& point : line.plan.zip)
-      for (const auto& [name, setting] : point)
-        if (!is_workload(name))
-          throw UsageError(fmt::format("{} cannot vary inside 'zip'", setting.where));
-  }
-
-  std::string text(std::string_view name) const {
-    const Setting* setting = find(name);
-    if (setting == nullptr) return "";
-    if (setting->values[0].empty())
-      throw UsageError(fmt::format("{} needs a value", setting->where));
-    return setting->values[0];
-  }
-  bool on(std::string_view name) const {
-    const Setting* setting = find(name);
-    return setting != nullptr && sweep::parse_bool(setting->values[0], setting->where);
-  }
-  double duration(std::string_view name, double otherwise) const {
-    const Setting* setting = find(name);
-    return setting == nullptr ? otherwise
-                              : measure::parse_duration_s(setting->values[0], setting->where);
-  }
-  const Setting* find(std::string_view name) const {
-    const auto it = base_.find(name);
-    if (it == base_.end()) return nullptr;
-    if (it->second.values.size() != 1)
-      throw UsageError(fmt::format("{} takes one value", it->second.where));
-    return &it->second;
-  }
-
-  static bool is_workload(std::string_view name) {
-    return sweep::find_field(sweep::fields(), name) != nullptr;
-  }
-
- private:
-  const Settings& base_;
-};
 
 VerifyMode verify_mode(const Options& options) {
   const std::string text = options.text("verify");
@@ -251,15 +209,9 @@ std::vector<std::uint64_t> parse_emulated_seeds(const Options& options, const Co
 int parse_repeat(const Options& options) {
   const Setting* setting = options.find("repeat");
   if (setting == nullptr) return 1;
-  constexpr std::pair<const char*, const char*> kOthers[] = {
-      {"external", "launches kernels, and --external has none"},
-      {"emulated_seeds", "takes as many orders by itself"},
-      {"list", "launches what --list only names"}};
-  for (const auto& [other, why] : kOthers)
-    if (options.find(other) != nullptr)
-      throw UsageError(fmt::format("{} {}; leave out --{}", setting->where, why, other));
-  constexpr std::int64_t kMost = 10000;
-  return static_cast<int>(sweep::parse_count(setting->values[0], setting->where, {.most = kMost}));
+  if (options.find("emulated_seeds") != nullptr)
+    throw UsageError("--repeat takes as many orders by itself; leave out --emulated_seeds");
+  return static_cast<int>(sweep::parse_count(setting->values[0], setting->where, {.most = 10000}));
 }
 
 void vet_outputs(const CommandLine& line, const CheckRequest& request) {
@@ -267,9 +219,10 @@ void vet_outputs(const CommandLine& line, const CheckRequest& request) {
   inputs.push_back(request.external);
   const std::vector<report::NamedOutput> junit = {{"--junit", request.junit}};
   report::require_distinct(request.run.reports, junit, inputs);
-  for (const char* flag : {"json", "csv", "md", "junit"})
+  for (const char* flag : {"json", "csv", "md", "junit", "repeat"})
     if (request.list && line.plan.base.contains(flag))
-      throw UsageError(fmt::format("--list runs nothing that --{} could hold; leave it out", flag));
+      throw UsageError(
+          fmt::format("--list runs nothing, so that --{} has nothing to do; leave it out", flag));
 }
 
 }  // namespace
@@ -292,8 +245,11 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   request.suite = std::none_of(request.run.given.begin(), request.run.given.end(), names_problem);
   if (!request.external.empty() && !options.find("input") && !options.find("q"))
     throw UsageError("--external needs the tensors that it was computed from; add --input FILE");
-  if (!request.external.empty() && request.run.dry_run)
-    throw UsageError("--external is judged, which --dry_run does not do; leave one of them out");
+  for (const char* other : {"dry_run", "list", "filter", "repeat"})
+    if (!request.external.empty() && options.find(other) != nullptr)
+      throw UsageError(fmt::format(
+          "--external is one result to judge, which --{} does not do; leave one of them out",
+          other));
   if (request.suite) {
     if (!line.plan.zip.empty())
       throw UsageError("a config with 'zip' must name a workload to check");

@@ -56,7 +56,7 @@ struct CheckRequest {
   sweep::Settings narrow;  ///< for the suite: the flags that name how to compute
   bool list = false;
   std::vector<std::uint64_t> emulated_seeds;  ///< empty: as many as the size of a case allows
-  int repeat = 1;  ///< launches of each case, whose bits must be the same
+  int repeat = 1;                             ///< launches of each case, whose bits are compared
   std::string filter, junit, external;
 };
 

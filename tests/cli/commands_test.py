@@ -272,7 +272,7 @@ class Check(CliTest):
 
     def test_launches_are_compared_bit_by_bit(self):
         done = self.expect(0, "check", *TINY, "--dtype", "f32,bf16", "--type", "flash,normal", "--pass", "both",
-                           "--repeat", "3", "--json", "r.json")
+                           "--deterministic", "--repeat", "3", "--json", "r.json")
         self.assertIn("3 launches of each: the same bits in 4 of 4 cases", done.stdout)
         results = self.validated((self.folder / "r.json").read_text())["results"]
         repeated = [r for r in results if r["repeats"]]

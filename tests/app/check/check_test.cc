@@ -1,6 +1,7 @@
 // check, from its words to its report, on a backend, kernels and a clock that do as they are told.
 #include <gmock/gmock.h>
 
+#include "app/check/repetition.h"
 #include "tests/app/run.h"
 
 namespace flashbench::app {
@@ -67,6 +68,20 @@ TEST_F(CheckOnFakes, EqualBitsOfManyLaunchesPass) {
   EXPECT_EQ(check({"--d", "4", "--repeat", "4"}), ExitCode::kOk);
   EXPECT_EQ(script.launches.size(), 4u);
   EXPECT_THAT(out, HasSubstr("4 launches of each: the same bits in 1 of 1 case"));
+}
+
+// Threads may add gradients in any order, unless they are asked not to.
+TEST(Repetition, GradientsMustBeTheSameWhereThatIsPromised) {
+  report::Repeats repeats{4, {{.tensor = "o"}, {.tensor = "dq"}}};
+  EXPECT_FALSE(difference(repeats, Promise::kAll));
+  repeats.tensors[1] = {"dq", 2, {{0, 1, 2, 3}}, 3, 0.5, {}};
+  EXPECT_FALSE(difference(repeats, Promise::kWithoutGradients));
+  EXPECT_EQ(
+      difference(repeats, Promise::kAll),
+      "dQ is not the same in 4 launches: 2 elements differ, first [0,1,2,3]: 0.5, in launch 3 "
+      "not a finite number");
+  repeats.tensors[0] = {"o", 1, {{0, 0, 0, 0}}, 2, 1, 2};
+  EXPECT_TRUE(difference(repeats, Promise::kWithoutGradients));
 }
 
 // A launch of an emulator in the same order says nothing: each takes another one.
