@@ -3,9 +3,9 @@
 import json
 import os
 import shlex
-import subprocess
 
 import fields
+from commands import answer
 from refused import Refused
 
 # For what computes no attention: a GPU takes half a second to open, and its memory.
@@ -18,22 +18,21 @@ class Flashbench:
     def __init__(self, path):
         self.path = path
 
-    def run(self, *arguments, codes=(0,)):
-        """The JSON that it writes if its exit code is one of `codes`. Its refusals become ours."""
+    def run(self, *arguments, codes=(0,), timeout_s=None):
+        """The JSON that it writes if its exit code is one of `codes`. Its refusals become ours, and
+        NoAnswer that it took longer."""
         command = [self.path, *arguments, "--json", "-"]
         try:
-            done = subprocess.run(
-                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
+            code, out, err = answer(command, timeout_s)
         except OSError as error:
             raise Refused(
                 f"{self.path}: {error.strerror}; "
                 "build it with scripts/bench, or name it with --flashbench"
             ) from error
-        if done.returncode not in codes or not done.stdout:
-            lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        if code not in codes or not out:
+            lines = err.strip().splitlines() or [f"exit code {code}"]
             raise Refused(f"{' '.join(command[:2])}: {lines[-1].removeprefix('flashbench: ')}")
-        return json.loads(done.stdout)
+        return json.loads(out)
 
     def cases(self, flags):
         """One unmeasured result for each case that the flags of `bench` name."""

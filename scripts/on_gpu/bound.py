@@ -26,8 +26,9 @@ def clocks_hz(result, gpu):
     """(lowest, highest) SM clock while it was sampled, or None where nobody knows."""
     highest = gpu.get("max_sm_clock_hz")
     for warning in result["warnings"]:
-        if warning.startswith("throttled: the GPU") and (found := CLOCKS.search(warning)):
-            return float(found[1]) * 1e9, float(found[2]) * 1e9
+        if warning.startswith("throttled: the GPU"):
+            found = CLOCKS.search(warning)  # not where the driver tells limits but no clocks
+            return (float(found[1]) * 1e9, float(found[2]) * 1e9) if found else None
     return (UNHELD * highest, highest) if highest else None
 
 

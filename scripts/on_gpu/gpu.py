@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Minutes on an NVIDIA GPU, all of them used: what each kernel reaches and what bounds it.
+"""Minutes on an NVIDIA GPU, all of them used: is every kernel right, which is the fastest, and what
+bounds the flash kernels that take 4096 queries on tensor cores?
 
     scripts/gpu [FOLDER]               # builds what is missing; results in build/gpu/<time>
     scripts/gpu --dry_run              # the plan, with commands and seconds; needs no GPU
@@ -16,7 +17,7 @@ built. FLASHBENCH_PEERS_PYTHON=PYTHON, which has PyTorch (default: that of build
 """
 
 import argparse
-import dataclasses
+import contextlib
 import fnmatch
 import functools
 import os
@@ -24,13 +25,13 @@ import pathlib
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "common"))
 
+import asking  # noqa: E402
 import plan  # noqa: E402
 import results  # noqa: E402
 import runner  # noqa: E402
@@ -39,7 +40,9 @@ from durations import seconds  # noqa: E402
 from flashbench_program import Flashbench  # noqa: E402
 from refused import Refused  # noqa: E402
 
-HAS_PYTORCH = "import sys, torch; sys.exit(not torch.cuda.is_available())"
+# Those of a step that has gone wrong.
+BAD = ("failed", "stopped", summary.NOT_UNDERSTOOD)
+OF_A_STEP = (".json", ".json.partial", ".md", ".xml", ".txt")  # the files
 
 
 class Terminated(BaseException):
@@ -89,51 +92,25 @@ def peers_python():
     return named or str(plan.ROOT / "build/peers/bin/python")
 
 
-def takes_on(flashbench, kernels, device):
-    """Which kernels take some case of these flags there, as a dry run says; all, in doubt."""
-
-    @functools.cache
-    def takes(flags):
-        where = ["--backend", "cuda", *device, "--kernel", ",".join(kernels), "--dry_run"]
-        try:
-            report = flashbench.run("check", *flags.split(), *where, codes=(0, 3))
-        except Refused:
-            return list(kernels)
-        possible = [r for r in report["results"] if r.get("refusal") != "unsupported"]
-        return {r["kernel_request"] for r in possible}
-
-    return takes
-
-
-def cuda_kernels(info, named):
-    """{name: type} of CUDA, in order; the candidates must be among them."""
-    kernels = {k["name"]: k["type"] for k in info["kernels"] if k["backend"] == "cuda"}
-    for name in named:
-        if name not in kernels:
-            raise Refused(f"--candidates {name}: the program has {', '.join(kernels)}")
-    return kernels
-
-
-def instruments(options, info, device=()):
-    """Of the machine that the steps will run on; `info` None: no program to ask."""
+def candidates(options, kernels):
+    """Those that are named, which must be among these."""
     named = tuple(options.candidates.split(",")) if options.candidates else ()
-    kernels = cuda_kernels(info, named) if info else dict.fromkeys(named, "flash")
-    takes = takes_on(Flashbench(program()), kernels, device)
-    return plan.Instruments(program(), kernels, named, takes, peers_python())
+    for name in named:
+        if kernels and name not in kernels:
+            raise Refused(f"--candidates {name}: the program has {', '.join(kernels)}")
+    return named
 
 
-def missing_pytorch(python):
-    """Why there is nothing to compare with; "" where there is."""
-    try:
-        done = subprocess.run([python, "-c", HAS_PYTORCH], capture_output=True, timeout=60)
-        found = done.returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        found = False
-    return "" if found else f"{python} has no PyTorch with CUDA (scripts/peers --install)"
-
-
-def missing_sanitizer():
-    return "" if shutil.which("compute-sanitizer") else "compute-sanitizer is not on the PATH"
+def planned(options, kernels, questions, device=(), **missing):
+    """The steps that are asked for; `kernels` empty: no program to ask."""
+    named = candidates(options, kernels)
+    takes = questions.takes(tuple(kernels), device) if kernels else lambda flags: named
+    kernels = kernels or dict.fromkeys(named, "flash")
+    with_ = plan.Instruments(program(), kernels, named, takes, peers_python(), **missing)
+    steps = selected([plan.info_step(program()), *plan.steps(with_)], options.only)
+    for doubt in questions.doubts:
+        say(doubt)
+    return steps
 
 
 def selected(steps, only):
@@ -149,15 +126,19 @@ def selected(steps, only):
 
 def show_plan(options):
     """What would be done on a GPU of today's making, which the emulated device stands for."""
+    flashbench, kernels = Flashbench(program()), {}
     try:
-        info = Flashbench(program()).run("info", "--isa", "scalar", "--threads", "1")
-    except Refused:
-        say(f"there is no {program()}: the plan names kernels when it is built (--build_only)")
-        info = None
-    if info and not cuda_kernels(info, ()):
-        say(f"{program()} has no CUDA kernels: {info['backends']['cuda']['reason']}")
-    with_ = instruments(options, info, ("--device", "emulated"))
-    steps = selected([plan.info_step(program()), *plan.steps(with_)], options.only)
+        scalar = ("--isa", "scalar", "--threads", "1")
+        info = flashbench.run("info", *scalar, timeout_s=asking.MOST_S)
+        kernels = results.cuda_kernels(info)
+        if not kernels:
+            say(f"{program()} has no CUDA kernels: {results.unusable(info)}")
+    except Refused as why:
+        if shutil.which(program()):
+            say(f"the plan names no kernels: {why}")
+        else:
+            say(f"there is no {program()}: the plan names kernels when it is built (--build_only)")
+    steps = planned(options, kernels, asking.Questions(flashbench), ("--device", "emulated"))
     if options.list:
         for step in steps:
             print(f"{step.name:42} {step.answers}")
@@ -190,7 +171,7 @@ class Run:
         self.folder = pathlib.Path(options.folder or plan.ROOT / "build/gpu" / stamp).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.watch = runner.Watch(options.budget)
-        self.outcomes, self.dropped = [], []
+        self.outcomes, self.dropped, self.known = [], [], None
 
     def note(self, step, state, reason="", **more):
         outcome = {"name": step.name, "kind": step.kind, "answers": step.answers}
@@ -199,30 +180,43 @@ class Run:
         self.outcomes.append(outcome)
         return outcome
 
-    def run(self, step, share_s):
-        """Its outcome, noted and summarized, even when interrupted."""
-        limit = runner.limit_s(share_s, self.watch.left_s())
-        words = step.words(share_s, self.folder)
-        for old in (f"{step.name}.json", f"{step.name}.json.partial"):  # of an earlier run
-            (self.folder / old).unlink(missing_ok=True)
-        say(f"{step.name}, {share_s:.0f} s: {shlex.join(words)}")
-        outcome = self.note(step, "interrupted", command=shlex.join(words))
+    @contextlib.contextmanager
+    def noted(self, step, **more):
+        """The outcome of what is done meanwhile, summarized even when that is interrupted."""
+        outcome = self.note(step, "interrupted", **more)
         began = self.watch.spent_s()
         try:
-            state, reason, code = runner.run(words, self.folder / f"{step.name}.txt", limit)
-            outcome.update(state=state, reason=reason, exit_code=code)
-            if state != "ok":
-                say(f"{step.name}: {state}: {reason}")
+            yield outcome
         finally:
             outcome["seconds"] = round(self.watch.spent_s() - began, 1)
-            known = self.write()
-        for row in known["utilisation"]:
+            self.write()
+
+    def run(self, step, share_s):
+        """Its state and reason."""
+        limit = runner.limit_s(share_s, self.watch.left_s())
+        words = step.words(share_s, self.folder)
+        self.forget(step)
+        say(f"{step.name}, {share_s:.0f} s: {shlex.join(words)}")
+        with self.noted(step, command=shlex.join(words)) as outcome:
+            state, reason, code = runner.run(words, self.folder / f"{step.name}.txt", limit)
+            outcome.update(state=state, reason=reason, exit_code=code)
+        (known,) = (s for s in self.known["steps"] if s["name"] == step.name)
+        if known["state"] != "ok":
+            say(f"{step.name}: {known['state']}: {known['reason']}")
+        for row in self.known["utilisation"]:
             if row["step"] == step.name:
                 say(f"{row['case']}, {row['kernel']}: {row['verdict']}")
-        return outcome
+        return known["state"], known["reason"]
+
+    def forget(self, step):
+        """What it has left in the folder in an earlier run."""
+        for ending in OF_A_STEP:
+            (self.folder / f"{step.name}{ending}").unlink(missing_ok=True)
 
     def run_all(self, steps):
         """In order, with what is left shared out again before each."""
+        for step in steps:  # those that will not run as well
+            self.forget(step)
         for number, step in enumerate(steps):
             waiting = [other for other in steps[number:] if not other.missing]
             shares = plan.share(waiting, self.watch.left_s() - runner.GRACE_S)
@@ -237,17 +231,18 @@ class Run:
     def write(self):
         spent_s = self.watch.spent_s()
         of = (self.folder, self.outcomes, self.options.budget, spent_s, self.dropped)
-        known = summary.collect(*of)
-        summary.write(self.folder, known)
-        return known
+        self.known = summary.collect(*of)
+        summary.write(self.folder, self.known)
 
     def names(self, *states):
-        return [o["name"] for o in self.outcomes if o["state"] in states]
+        return [step["name"] for step in self.known["steps"] if step["state"] in states]
 
     def exit_code(self):
-        """As flashbench: 1 where something failed, 3 where nothing of what was asked could run."""
-        bad = self.names("failed", "stopped")
-        all_of, ok = len(self.outcomes) + len(self.dropped), self.names("ok")
+        """As flashbench: 1 where something failed, 3 where nothing of what was asked has run: it
+        cannot here, or there was no time."""
+        bad, first = self.names(*BAD), ("info", "plan")
+        asked = [o["name"] for o in self.outcomes if o["name"] not in first] + self.dropped
+        ok = set(self.names("ok")).difference(first)
         for reason in dict.fromkeys(o["reason"] for o in self.outcomes if o["state"] == "left out"):
             say(f"left out: {reason}")
         for what, names in (
@@ -259,22 +254,44 @@ class Run:
                 say(f"{what}: {', '.join(names)}")
         print((self.folder / "summary.md").read_text())
         say(f"summary.md and all reports are in {self.folder}")
-        return 1 if bad else 3 if all_of > 1 and ok == ["info"] else 0
+        return 1 if bad else 3 if asked and not ok else 0
 
 
 def usable_info(run):
     """What `info` says of a machine whose GPU can be used; else the exit code."""
     step = plan.info_step(program())
-    outcome = run.run(step, 2 * step.most_s)  # without it there is nothing
-    info = results.read(run.folder, "info")
-    if outcome["state"] != "ok" or not info:
-        say(f"nothing is known of the GPU: {outcome['reason']}")
+    state, reason = run.run(step, 2 * step.most_s)  # without it there is nothing
+    if state != "ok":
+        say(f"nothing is known of the GPU: {reason}")
         return None, 1
-    cuda = info["backends"]["cuda"]
-    if not cuda["available"]:
-        say(f"the GPU cannot be used: {cuda['reason']}")
+    info = results.read(run.folder, "info")
+    if why := results.unusable(info):
+        say(f"the GPU cannot be used: {why}")
         return None, 3
     return info, 0
+
+
+def plan_of(run, info):
+    """Its steps; asking for them takes of the budget as a step does."""
+    with run.noted(plan.planning_step()) as outcome:
+        limit = functools.partial(left_for_a_question, run.watch)
+        questions = asking.Questions(Flashbench(program()), limit)
+        missing = {
+            "pytorch": questions.missing_pytorch(peers_python()),
+            "sanitizer": asking.missing_sanitizer(),
+        }
+        try:
+            steps = planned(run.options, results.cuda_kernels(info), questions, **missing)
+        except Refused as why:
+            outcome.update(state="failed", reason=str(why))
+            raise
+        doubts = "; ".join(questions.doubts)
+        outcome.update(state="in doubt" if doubts else "ok", reason=doubts)
+    return [step for step in steps if step.name != "info"]
+
+
+def left_for_a_question(watch):
+    return asking.limit_s(watch.left_s() - runner.GRACE_S)
 
 
 def measure(options):
@@ -283,12 +300,7 @@ def measure(options):
         info, code = usable_info(run)
         if info is None:
             return code
-        with_ = instruments(options, info)
-        absent = {"pytorch": missing_pytorch(with_.python), "sanitizer": missing_sanitizer()}
-        with_ = dataclasses.replace(with_, **absent)
-        info_step, *others = [plan.info_step(program()), *plan.steps(with_)]
-        chosen = selected([info_step, *others], options.only)
-        run.run_all([step for step in chosen if step is not info_step])
+        run.run_all(plan_of(run, info))
     except (KeyboardInterrupt, Terminated) as why:
         run.write()
         run.exit_code()

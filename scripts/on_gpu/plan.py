@@ -89,9 +89,9 @@ def check_steps(with_):
             what,
             f"is {name or 'every kernel'} right in every case of the suite?",
             (*command, "--json", f"{{folder}}/{what}.json", "--junit", f"{{folder}}/{what}.xml"),
-            6,
-            12,
-            "check",
+            least_s=6,
+            most_s=12,
+            kind="check",
         )
 
 
@@ -124,13 +124,13 @@ def utilisation_steps(with_, others=False):
                     what,
                     f"{which} at d = {d}: bound by cycles or by power?",
                     (*command, "--json", f"{{folder}}/{what}.json"),
-                    4,
-                    4,
-                    "utilisation",
+                    least_s=4,
+                    most_s=4,
+                    kind="utilisation",
                 )
 
 
-def bench_step(with_, what, answers, flags, how, least_s, most_s, sampling=BRIEF):
+def bench_step(with_, what, answers, flags, how, *, least_s, most_s, sampling=BRIEF):
     """Cases of `bench`; the kernels that `how` forces are sampled in turns. Without --budget: a
     bench that foretells more than that measures nothing, one that is stopped keeps what it has."""
     return Step(
@@ -141,9 +141,9 @@ def bench_step(with_, what, answers, flags, how, least_s, most_s, sampling=BRIEF
             *sampling.split(),
             *("--json", f"{{folder}}/{what}.json", "--md", f"{{folder}}/{what}.md"),
         ),
-        least_s,
-        most_s,
-        "bench",
+        least_s=least_s,
+        most_s=most_s,
+        kind="bench",
     )
 
 
@@ -153,7 +153,8 @@ def turns_steps(with_, which):
     kernels = tensor_kernels(with_, which)
     others = f"{', '.join(kernels)} in turns" if kernels else "the kernel that is chosen"
     question = f"{which}, 1k and 4k: {others}"
-    yield bench_step(with_, which, question, f"{flags} --q_len 1k,4k", forced(kernels), 25, 45)
+    lengths, how = f"{flags} --q_len 1k,4k", forced(kernels)
+    yield bench_step(with_, which, question, lengths, how, least_s=25, most_s=45)
     peers = [*(f"flashbench:{name}" for name in kernels[1:]), *PYTORCH]
     what = f"{which}_pytorch"
     command = [with_.python, str(ROOT / "scripts/peers"), "--python", with_.python]
@@ -165,39 +166,39 @@ def turns_steps(with_, which):
         what,
         f"{which}, 4k: faster than PyTorch's backends?",
         (*command, "--", *flags.split(), "--type", "flash", "--q_len", "4k"),
-        turns * TURN_S,
-        2 * turns * TURN_S,
-        "peers",
-        with_.pytorch,
-        turns,
+        least_s=turns * TURN_S,
+        most_s=2 * turns * TURN_S,
+        kind="peers",
+        missing=with_.pytorch,
+        turns=turns,
     )
 
 
 def other_shapes(with_):
     """What the README has tables of beside tensor cores at d <= 256."""
-    for what, answers, flags, least_s, most_s in (
+    for what, answers, flags, time in (
         (
             "d512",
             "d = 512: flash against normal",
             f"--b 4 --h 4 --dtype bf16 --q_len 4k --d 512 {BOTH} --causal false,true",
-            *(10, 20),
+            {"least_s": 10, "most_s": 20},
         ),
         (
             "decode",
             "one query on 8192 keys, 33 and 268 MB of K and V: how much of the read bandwidth?",
             "--b 1,8 --h 32 --h_kv 8 --dtype bf16 --q_len 1 --kv_len 8k --d 128 --pass forward",
-            *(6, 15),
+            {"least_s": 6, "most_s": 15},
         ),
         (
             "f32",
             "f32: flash against normal",
             f"--b 1 --h 16 --dtype f32 --q_len 4k --d 64,128,512 {BOTH}",
-            *(12, 20),
+            {"least_s": 12, "most_s": 20},
         ),
     ):
         kernels = with_.flash(flags) + with_.of_type("normal", flags)
         how = forced(kernels, "flash,normal")
-        yield bench_step(with_, what, answers, flags, how, least_s, most_s)
+        yield bench_step(with_, what, answers, flags, how, **time)
 
 
 def sanitizer_steps(with_):
@@ -218,10 +219,10 @@ def sanitizer_steps(with_):
                 f"{tool}_{dtype}",
                 f"does {tool} of compute-sanitizer find something?",
                 (*command, *forced(kernels)),
-                8,
-                12,
-                "",
-                with_.sanitizer,
+                least_s=8,
+                most_s=12,
+                kind="",
+                missing=with_.sanitizer,
             )
 
 
@@ -235,7 +236,9 @@ def sweep_steps(with_):
             f"the sweep of the FlashAttention papers in {dtype}: N = 512 to 16k, flash and normal",
             f"--config {config} {BOTH} --dtype {dtype}",
             [],
-            *(240, 1200, "--budget {budget}"),
+            least_s=240,
+            most_s=1200,
+            sampling="--budget {budget}",
         )
         yield dataclasses.replace(step, spare=True)
 
@@ -245,7 +248,14 @@ def info_step(program):
     and those of the GPU are in every report."""
     command = (program, "info", "--isa", "scalar", "--threads", "1")
     command += ("--json", "{folder}/info.json")
-    return Step("info", "which card, which kernels?", command, 5, 10, "info")
+    what = "which card, which kernels?"
+    return Step("info", what, command, least_s=5, most_s=10, kind="info")
+
+
+def planning_step():
+    """What goes before all others but `info`: asking.py. It gets no share."""
+    what = "which kernels take which cases, is PyTorch here?"
+    return Step("plan", what, (), least_s=0, most_s=0, kind="")
 
 
 def steps(with_):

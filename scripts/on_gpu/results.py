@@ -10,13 +10,17 @@ from ratios import doubt, faster, time_ratio
 
 
 def read(folder, name):
-    """A step's JSON, or what it had finished when it was stopped; None where there is none."""
+    """A step's JSON, or what it had finished when it was stopped; None where there is none.
+    ValueError where it is no report."""
     path = pathlib.Path(folder, f"{name}.json")
     for file in (path, path.with_name(path.name + ".partial")):
         try:
-            return json.loads(file.read_text())
-        except (OSError, ValueError):
+            report = json.loads(file.read_text())
+        except OSError:
             continue
+        if not isinstance(report, dict):
+            raise ValueError("it is no object")
+        return report
     return None
 
 
@@ -125,5 +129,20 @@ def check_counts(report):
 
 
 def card(info):
-    """The GPU, as `flashbench info` describes it; None where it has none."""
-    return info["context"]["gpu"] if info else None
+    """The GPU, as `flashbench info` describes it, None where it has none; and who describes it."""
+    return {
+        "card": info["context"]["gpu"],
+        "tool": info["tool"],
+        "started_at": info["started_at"],
+    }
+
+
+def unusable(info):
+    """Why no kernel can run on it; "" where one can."""
+    cuda = info["backends"]["cuda"]
+    return "" if cuda["available"] else str(cuda["reason"] or "it does not say why")
+
+
+def cuda_kernels(info):
+    """{name: type}, in order."""
+    return {k["name"]: k["type"] for k in info["kernels"] if k["backend"] == "cuda"}

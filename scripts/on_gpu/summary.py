@@ -20,46 +20,92 @@ PARTS = {
     "bench": ("in_turns", results.bench_rows),
     "peers": ("peers", results.peer_rows),
 }
+FAILED = ("failed", "stopped", "interrupted")  # what a step keeps, whatever its report is like
+NOT_UNDERSTOOD = "not understood"
 
 
 def collect(folder, outcomes, budget_s, spent_s, dropped):
-    """All that the folder holds of these outcomes: [{name, kind, state, ...}]."""
-    info = results.read(folder, "info")
-    whole = {
-        "card": results.card(info),
+    """All that is known of these outcomes: [{name, kind, state, command, ...}]. The reports of
+    those that ran; the folder may have others, of an earlier run."""
+    whole = nothing()
+    whole.update(budget_s=budget_s, spent_s=round(spent_s, 1), dropped=list(dropped))
+    whole["steps"] = [dict(outcome) for outcome in outcomes]
+    for step in whole["steps"]:
+        if step["kind"] and step["command"]:
+            add_step(whole, folder, step)
+    return whole
+
+
+def nothing():
+    return {
+        "card": None,
         "peaks": [],
-        "tool": info["tool"] if info else None,
-        "started_at": info["started_at"] if info else None,
-        "budget_s": budget_s,
-        "spent_s": round(spent_s, 1),
-        "steps": outcomes,
-        "dropped": dropped,
+        "tool": None,
+        "started_at": None,
+        "budget_s": 0,
+        "spent_s": 0,
+        "steps": [],
+        "dropped": [],
         "checks": {},
         "utilisation": [],
         "in_turns": [],
         "peers": [],
     }
-    for outcome in outcomes:
-        name, kind = outcome["name"], outcome["kind"]
-        report = results.read(folder, name)
-        if report is None or kind == "info":
-            continue
-        try:
-            add_peaks(whole["peaks"], report)
-            if kind == "check":
-                whole["checks"][name] = results.check_counts(report)
-                continue
-            part, rows = PARTS[kind]
-            whole[part] += [dict(row, step=name) for row in rows(report)]
-        except (KeyError, TypeError, ValueError, IndexError) as why:  # must not cost later steps
-            outcome["reason"] = f"its report is not understood: {type(why).__name__}: {why}"
-    return whole
 
 
-def add_peaks(known, report):
+def add_step(whole, folder, step):
+    """Its report; where there is none that is understood, its outcome says so."""
+    why = "it wrote no report" if step["state"] == "ok" else ""
+    try:
+        report = results.read(folder, step["name"])
+        if report is not None:
+            add(whole, understood(step, report))
+            why = ""
+    except Exception as error:  # whichever it is, it must not cost what other steps have measured
+        why = f"its report is not understood: {type(error).__name__}: {error}"
+    if why:
+        step["reason"] = "; ".join(filter(None, (step["reason"], why)))
+        step["state"] = step["state"] if step["state"] in FAILED else NOT_UNDERSTOOD
+
+
+def understood(step, report):
+    """What one report adds, which can be written down as well."""
+    part = nothing()
+    name, kind = step["name"], step["kind"]
+    if kind == "info":
+        results.unusable(report)  # the plan needs that
+        results.cuda_kernels(report)
+        part.update(results.card(report))
+    else:
+        add_peaks(part["peaks"], report.get("peaks") or ())
+    if kind == "check":
+        part["checks"][name] = results.check_counts(report)
+    elif kind in PARTS:
+        into, rows = PARTS[kind]
+        part[into] = [dict(row, step=name) for row in rows(report)]
+    as_written(part)
+    return part
+
+
+def as_written(whole):
+    """All the texts; what has none is an error."""
+    peaks = [peak_text(peak) for peak in whole["peaks"]]  # which no card line has without a card
+    return json.dumps(whole, indent=1, allow_nan=False) + "\n", markdown(whole), peaks
+
+
+def add(whole, part):
+    add_peaks(whole["peaks"], part["peaks"])
+    whole["checks"].update(part["checks"])
+    for rows in ("utilisation", "in_turns", "peers"):
+        whole[rows] += part[rows]
+    for name in ("card", "tool", "started_at"):
+        whole[name] = part[name] or whole[name]
+
+
+def add_peaks(known, peaks):
     """Of the GPU, of each dtype and of reading, as the first report has them."""
     dtypes = {peak["dtype"] for peak in known}
-    for peak in report.get("peaks", ()):
+    for peak in peaks:
         if peak.get("device") and peak["dtype"] not in dtypes:
             known.append(peak)
 
@@ -101,7 +147,7 @@ def speed(row):
 def card_lines(whole):
     gpu = whole["card"]
     if not gpu:
-        return ["No card is known: `info` did not end."]
+        return ["No card is known: `info` has told of none."]
     parts = [
         f"compute capability {gpu['compute_capability']}",
         f"{gpu['multiprocessors']} multiprocessors",
@@ -222,6 +268,6 @@ def markdown(whole):
 
 def write(folder, whole):
     """Both files, each whole or not at all."""
-    text = json.dumps(whole, indent=1, allow_nan=False) + "\n"
+    text, markdown_text, _ = as_written(whole)
     write_text(text, str(pathlib.Path(folder, "summary.json")))
-    write_text(markdown(whole), str(pathlib.Path(folder, "summary.md")))
+    write_text(markdown_text, str(pathlib.Path(folder, "summary.md")))

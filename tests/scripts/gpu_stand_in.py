@@ -2,8 +2,9 @@
 """Stands for flashbench, the Python of scripts/peers, compute-sanitizer: writes down how it was
 called and does what a file beside it says of the step that it is called for.
 
-`answers.json`: {step: {"sleep", "code", "says", "report"}}; the step is what the JSON file or the
-tool of the call is named after."""
+`answers.json`: {"steps": {step: {"sleep", "code", "says", "report"}}}; the step is what the JSON
+file or the tool of the call is named after, "dry_run" what asks which kernels take which cases, and
+"pytorch" what asks whether it is here."""
 
 import json
 import pathlib
@@ -30,6 +31,10 @@ def info(answers):
     }
 
 
+def nothing_measured(answers):
+    return {"results": [], "rows": [], "context": {"gpu": answers["gpu"]}}
+
+
 def dry_run():
     """old_sm80 takes no d of 512."""
     refused = {"old_sm80"} if value("--d") == "512" else set()
@@ -45,20 +50,22 @@ def main():
     with open(HERE / "calls", "a") as calls:
         calls.write(json.dumps(sys.argv[1:]) + "\n")
     answers = json.loads((HERE / "answers.json").read_text())
-    if sys.argv[1] == "-c":  # is PyTorch here?
-        return answers["pytorch"]
-    if "--dry_run" in sys.argv:
-        print(json.dumps(dry_run()))
-        return 0
     out = value("--json")
-    step = "info" if sys.argv[1] == "info" else value("--tool") or pathlib.Path(out).stem
+    if sys.argv[1] == "-c":
+        step, report = "pytorch", None
+    elif "--dry_run" in sys.argv:
+        step, report = "dry_run", dry_run()
+    elif sys.argv[1] == "info":
+        step, report = "info", info(answers)
+    else:
+        step, report = value("--tool") or pathlib.Path(out).stem, nothing_measured(answers)
     answer = answers["steps"].get(step, {})
     if answer.get("says"):
-        print(answer["says"], flush=True)
-    report = info(answers) if step == "info" else answer.get("report")
-    if report and out == "-":
+        print(answer["says"], flush=True, file=sys.stderr if out == "-" else sys.stdout)
+    report = answer.get("report", report)
+    if report is not None and out == "-":
         print(json.dumps(report))
-    elif report:
+    elif report is not None and out:
         pathlib.Path(out).write_text(json.dumps(report))
     time.sleep(answer.get("sleep", 0))
     return answer.get("code", 0)

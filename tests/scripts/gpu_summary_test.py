@@ -23,7 +23,7 @@ class Summaries(ScriptTest):
         for name, (kind, content) in of_steps.items():
             (self.folder / f"{name}.json").write_text(json.dumps(content))
             outcome = {"name": name, "kind": kind, "state": "ok", "reason": "", "seconds": 2.0}
-            outcomes.append(dict(outcome, answers=f"what {name} asks"))
+            outcomes.append(dict(outcome, answers=f"what {name} asks", command=f"run {name}"))
         whole = summary.collect(self.folder, outcomes, 600, 12.3, ["late_step"])
         summary.write(self.folder, whole)
         self.text = (self.folder / "summary.md").read_text()
@@ -74,9 +74,35 @@ class Summaries(ScriptTest):
         self.summary()
         (self.folder / "d512.json.partial").write_text(json.dumps(report(kernel("x", FAST))))
         outcome = {"name": "d512", "kind": "bench", "state": "stopped", "reason": "did not end"}
-        outcome.update(seconds=9.0, answers="")
+        outcome.update(seconds=9.0, answers="", command="flashbench")
         whole = summary.collect(self.folder, [outcome], 600, 9, [])
         self.assertEqual([row["kernel"] for row in whole["in_turns"]], ["x"])
+
+    def test_a_report_of_a_step_that_did_not_run_is_of_another_run(self):
+        path = self.folder / "f32.json"
+        path.write_text(json.dumps(report(kernel("x", FAST))))
+        outcome = {"name": "f32", "kind": "bench", "state": "left out", "reason": "not here"}
+        outcome.update(seconds=None, answers="", command=None)
+        self.assertEqual(summary.collect(self.folder, [outcome], 600, 9, [])["in_turns"], [])
+
+    def test_what_cannot_be_written_is_not_understood(self):
+        for changes in ({"tflops": None}, {"tflops": "many"}, {"gb_s": float("nan")}):
+            broken = report(kernel("x", FAST), dict(kernel("y", FAST), **changes))
+            whole = self.summary(d512=("bench", broken), f32=("bench", report(kernel("z", FAST))))
+            self.assertEqual([row["kernel"] for row in whole["in_turns"]], ["z"], changes)
+            states = [step["state"] for step in whole["steps"]]
+            self.assertEqual(states, ["not understood", "ok"])
+            self.assertIn("its report is not understood", self.line("| d512 |"))
+
+    def test_an_outcome_is_told_the_same_however_often_it_is_summarized(self):
+        (self.folder / "f32.json").write_text("[")
+        outcome = {"name": "f32", "kind": "bench", "state": "stopped", "reason": "too slow"}
+        outcome.update(seconds=9.0, answers="", command="flashbench")
+        for _ in range(2):
+            (step,) = summary.collect(self.folder, [outcome], 600, 9, [])["steps"]
+            self.assertEqual(step["state"], "stopped")
+            self.assertEqual(step["reason"].count("not understood"), 1)
+            self.assertTrue(step["reason"].startswith("too slow; its report is not understood: "))
 
     def test_beside_pytorch_the_rounds_are_those_of_peers(self):
         name = "flash forward bf16 d128"
@@ -92,7 +118,8 @@ class Summaries(ScriptTest):
     def test_checks_are_counted_and_the_card_is_named(self):
         failed = dict(kernel("old_sm80", FAST), status="failed")
         suite = report(kernel("old_sm80", FAST), failed, kernel("old_sm80", FAST))
-        info = dict(report(), kernels=[])
+        cuda = {"available": True, "reason": None}
+        info = dict(report(), kernels=[], backends={"cuda": cuda})
         whole = self.summary(info=("info", info), check_old_sm80=("check", suite))
         self.assertEqual(whole["checks"], {"check_old_sm80": {"ok": 2, "failed": 1}})
         self.assertEqual(whole["card"]["model"], "Example GPU")
@@ -133,6 +160,14 @@ class CyclesOrPower(ScriptTest):
     def test_a_clock_that_is_hardly_held_costs_less_than_cycles(self):
         warning = POWER.replace("1.60 to 1.70", "1.82 to 1.88")
         self.assertEqual(self.row(450, warnings=[warning])["verdict"], "bound by cycles")
+
+    def test_a_clock_that_is_held_down_to_nobody_knows_what(self):
+        warning = POWER.replace(", SM clock 1.60 to 1.70 GHz", "")
+        self.assertNotEqual(warning, POWER)
+        row = self.row(500, warnings=[warning])
+        self.assertEqual((row["sm_clock_hz"], row["held_by"]), (None, "power limit"))
+        self.assertIsNone(row["pipe_executed"])
+        self.assertEqual(row["verdict"], "cannot tell: the clock is unknown")
 
     def test_heat_is_not_power(self):
         warning = POWER.replace("power limit", "temperature")
