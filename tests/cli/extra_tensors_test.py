@@ -87,7 +87,9 @@ class ExtraTensors(CliTest):
         self.assertNotIn("dbias", self.expect(0, *check, "without.safetensors").stdout)
         self.expect(1, *check, "without.safetensors", "--bias", "none")
         self.refuse(*check, "without.safetensors", "--bias_grad", says="--bias_grad asks for dbias")
-        self.refuse(*check, "out.safetensors", "--dry_run", says="--external is judged, which --dry_run does not")
+        for flag in (["--dry_run"], ["--list"], ["--filter", "x*"], ["--repeat", "2"]):
+            self.refuse(*check, "out.safetensors", *flag,
+                        says=f"--external is one result to judge, which {flag[0]} does not do")
         write_safetensors(self.folder / "own.safetensors", {"bias": inputs["bias"]})
         done = self.expect(0, "forward", "--input", "in.safetensors", "--bias", "own.safetensors")
         self.assertIn("in.safetensors holds 'bias', which is not read", done.stderr)
