@@ -18,6 +18,7 @@
 #include "tests/cuda/simt_f32/planted_simt_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_split_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_wgmma_bugs.h"
+#include "tests/cuda/wgmma_sm90a/planted_wide_gradient_bugs.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -94,6 +95,10 @@ INSTANTIATE_TEST_SUITE_P(WgmmaSm90a, PlantedBugTest, testing::ValuesIn(kWgmmaBug
 INSTANTIATE_TEST_SUITE_P(WgmmaSm90aSplit, PlantedBugTest, testing::ValuesIn(kSplitBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(WgmmaSm90aWideGradients, PlantedBugTest,
+                         testing::ValuesIn(kWideGradientBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(NormalCublas, PlantedBugTest, testing::ValuesIn(kNormalBugs),
                          [](const auto& bug) { return bug.param.name; });
 
@@ -108,6 +113,7 @@ TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   for (const PlantedBug& bug : kSimtBugs) check(bug);
   for (const PlantedBug& bug : kWgmmaBugs) check(bug);
   for (const PlantedBug& bug : kSplitBugs) check(bug);
+  for (const PlantedBug& bug : kWideGradientBugs) check(bug);
   for (const PlantedBug& bug : kNormalBugs) check(bug);
   for (const PlantedBug& bug : kDecodeBugs) check(bug);
 }

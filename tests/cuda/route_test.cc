@@ -164,7 +164,7 @@ TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
 }
 
 // As many CTAs as there are multiprocessors, or blocks; a padding mask is packed first; beyond d =
-// 128 gradients are another family's.
+// 128 two consumers have the same 64 keys.
 TEST(Route, WgmmaStaysOnItsMultiprocessors) {
   Extent e{{2, 6, 3, 130, 70, 100}, Dtype::kBf16, 65, false, 5};
   const int rows = wgmma_sm90a::forward_tile(128).rows();
@@ -182,7 +182,19 @@ TEST(Route, WgmmaStaysOnItsMultiprocessors) {
   EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "wgmma_sm90a_dq_bf16_d128");
   EXPECT_EQ(wgmma_sm90a::backward(e)[2].grid_x, 2 * 3 * 1);  // tiles of 128 kept keys
   e.shape.d = 129;
-  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "mma_sm80_dq_bf16_d192");
+  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "wgmma_sm90a_dq_bf16_d192");
+  EXPECT_EQ(wgmma_sm90a::backward(e)[2].entry, "wgmma_sm90a_dkdv_bf16_d192");
+  EXPECT_EQ(wgmma_sm90a::backward(e)[2].grid_x, 2 * 3 * 2);  // tiles of 64 kept keys
+  e.shape.d = 193;
+  const std::vector<Launch> backward = wgmma_sm90a::backward(e);
+  ASSERT_EQ(backward.size(), 3u);
+  EXPECT_EQ(backward[0].entry, "mma_sm80_delta_bf16");
+  EXPECT_EQ(backward[1].entry, "wgmma_sm90a_dq_bf16_d256");
+  EXPECT_EQ(backward[1].grid_x, 2 * 6 * 2);  // tiles of 128 queries
+  EXPECT_EQ(backward[2].entry, "wgmma_sm90a_dkdv_bf16_d256");
+  EXPECT_EQ(backward[2].kv_tile, 64);
+  e.shape.d = 257;
+  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "simt_f32_dq_d512");
 }
 
 // Beyond d = 256 both consumers of a CTA have the same 64 queries.

@@ -25,6 +25,7 @@ const BandCase kBands[] = {
     {"more_tiles_than_stages", {1, 1, 1, 900, 900, 64}, 300, 0},
     {"hidden_tiles_on_both_sides", {1, 1, 1, 700, 700, 128}, 60, 40},
     {"gradients_of_a_wide_head", {1, 1, 1, 200, 260, 160}, 45, 0},
+    {"padding_and_keys_of_a_wide_head_that_no_query_sees", {1, 2, 1, 70, 300, 200}, 50, 0, 0.6},
 };
 
 // Beyond d = 256, where wgmma_sm90a alone has tensor cores do the forward, and none the gradients.

@@ -29,7 +29,7 @@ SUB_ROOMS = {
         "simt_f32": ["contract", "fragments"],
         "decode_sm80": ["contract", "fragments"],
         "mma_sm80": ["contract", "fragments"],
-        "wgmma_sm90a": ["contract", "fragments", "mma_sm80", "simt_f32"],  # gradients beyond d = 128 and 256
+        "wgmma_sm90a": ["contract", "fragments", "mma_sm80", "simt_f32"],  # delta, gradients beyond d = 256
         "normal": ["contract", "device", "fragments"],
         "probe": ["contract", "device", "fragments", "wgmma_sm90a"],
         ".": ["contract", "decode_sm80", "device", "mma_sm80", "normal", "probe", "simt_f32", "wgmma_sm90a"],

@@ -49,7 +49,7 @@ Launch tiles_of(const Extent& e, const char* phase, TileShape tile, int products
 /// show it, its own forward comes before them.
 bool scores_are_too_large(const Extent& e) {
   constexpr double kLargestDeviation = 64;  // of the scores of normal inputs; by default it is 1
-  return e.gradients && e.shape.d > mma_sm80::kMaxHeadDim &&
+  return e.gradients && e.shape.d > kMaxGradientDim &&
          std::abs(e.scale) * std::sqrt(static_cast<double>(e.shape.d)) > kLargestDeviation;
 }
 
@@ -70,9 +70,8 @@ std::vector<Launch> forward(const Extent& e) {
 }
 
 std::vector<Launch> backward(const Extent& e) {
-  if (e.shape.d > mma_sm80::kMaxHeadDim) return simt_f32::backward(e);
+  if (e.shape.d > kMaxGradientDim) return simt_f32::backward(e);
   const int d = padded_head_dim(static_cast<int>(e.shape.d));
-  if (d > kMaxGradientDim) return mma_sm80::backward(e);
   const TileShape q_tile = dq_tile(d), kv_tile = dkdv_tile(d);
   Launch dq = tiles_of(e, "dq", q_tile, 3);
   dq.grid_x = ceil_div(e.shape.q_len, q_tile.rows()) * e.shape.h * e.shape.b;

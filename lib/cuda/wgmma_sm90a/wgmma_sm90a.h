@@ -6,8 +6,8 @@
 #include "cuda/wgmma_sm90a/wgmma_sm90a_layout.h"
 
 // wgmma_sm90a: bf16 and f16 by what compute capability 9.0 alone has: wgmma, TMA, and registers
-// that are moved from one warpgroup to another (setmaxnreg). Beyond d = 128 gradients are those of
-// mma_sm80, beyond its 256 those of simt_f32. See wgmma_sm90a_*.cuh for the algorithms and
+// that are moved from one warpgroup to another (setmaxnreg). Beyond d = 256 gradients are those of
+// simt_f32. See wgmma_sm90a_*.cuh for the algorithms and
 // wgmma_sm90a_layout.h for the tiles.
 namespace flashbench::cuda::wgmma_sm90a {
 
@@ -16,8 +16,7 @@ constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
   const std::size_t forward = forward_shared_bytes(padded);
   if (pass == Pass::kForward) return forward;
   if (padded > kMaxGradientDim) {
-    const std::size_t gradients = d > mma_sm80::kMaxHeadDim ? simt_f32::shared_bytes(pass, d)
-                                                            : mma_sm80::shared_bytes(pass, d);
+    const std::size_t gradients = simt_f32::shared_bytes(pass, d);
     return forward > gradients ? forward : gradients;
   }
   const std::size_t dq = gradient_shared_bytes(padded, dq_tile(padded));

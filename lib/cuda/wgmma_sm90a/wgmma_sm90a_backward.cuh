@@ -3,8 +3,8 @@
 #include "cuda/fragments/masks.cuh"
 #include "cuda/fragments/softmax.cuh"
 #include "cuda/fragments/tile.cuh"
+#include "cuda/wgmma_sm90a/wgmma_sm90a_backward_tile.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_softmax.cuh"
-#include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
 
 /// Gradients on compute capability 9.0: mma_sm80's division into dQ by blocks of queries, and dK
 /// and dV by blocks of keys, with their products as wgmma. Nothing is added from two blocks.
@@ -12,135 +12,6 @@ namespace flashbench::cuda::wgmma_sm90a {
 
 using fragments::KeyBlock;
 using fragments::QueryTiles;
-
-/// Addresses in the shared memory of a CTA of dQ or of dK and dV. Q and K are the operands of S, dO
-/// and V those of dP. Of each pair the CTA's own rows are resident, 64 for each consumer (of Q and
-/// dO, or of K and V); the other operand is streamed through the stages.
-template <int kD, TileShape kTile>
-struct GradientShared {
-  static constexpr GradientPlan kPlan = gradient_plan(kD, kTile);
-  std::uint32_t base;
-
-  __device__ __forceinline__ std::uint32_t resident_s(int group) const {
-    return base + group * tile_bytes(kD, kGroupRows);
-  }
-  __device__ __forceinline__ std::uint32_t resident_dp(int group) const {
-    return resident_s(group) + kPlan.own;
-  }
-  __device__ __forceinline__ std::uint32_t streamed_s(int stage) const {
-    return base + 2 * kPlan.own + 2 * stage * kPlan.stage;
-  }
-  __device__ __forceinline__ std::uint32_t streamed_dp(int stage) const {
-    return streamed_s(stage) + kPlan.stage;
-  }
-  /// Of the streamed rows: -(max·scale_log2 + log2_sum), D, the maximum and log2 of the sum; and
-  /// whether some row's maximum and sum have to stay apart.
-  __device__ __forceinline__ std::uint32_t shift(int stage) const {
-    return base + kPlan.values + stage * (16 * kTile.columns + 16);
-  }
-  __device__ __forceinline__ std::uint32_t delta(int stage) const {
-    return shift(stage) + 4 * kTile.columns;
-  }
-  __device__ __forceinline__ std::uint32_t max(int stage) const {
-    return delta(stage) + 4 * kTile.columns;
-  }
-  __device__ __forceinline__ std::uint32_t log2_sum(int stage) const {
-    return max(stage) + 4 * kTile.columns;
-  }
-  __device__ __forceinline__ std::uint32_t apart(int stage) const {
-    return log2_sum(stage) + 4 * kTile.columns;
-  }
-  __device__ __forceinline__ std::uint32_t resident_full() const { return base + kPlan.barriers; }
-  __device__ __forceinline__ std::uint32_t full(int stage) const {
-    return resident_full() + 8 + 8 * stage;
-  }
-  __device__ __forceinline__ std::uint32_t empty(int stage) const {
-    return full(kTile.stages) + 8 * stage;
-  }
-
-  /// By one thread, before anyone uses them.
-  __device__ void init_barriers() const {
-    init_barrier(resident_full(), 1);
-    for (int s = 0; s < kTile.stages; ++s) {
-      init_barrier(full(s), 1);
-      init_barrier(empty(s), kTile.consumers * kGroupThreads / 32);
-    }
-    fence_barrier_init();
-  }
-
-  /// Both operands of the CTA's own rows, by one thread.
-  __device__ void load_resident(const TensorMap& first, const TensorMap& second, int row, int head,
-                                int batch) const {
-    arrive_and_expect_tx(resident_full(), 2 * kPlan.own);
-#pragma unroll 1
-    for (int g = 0; g < kTile.consumers; ++g) {
-      load_boxes<kD, kGroupRows>(resident_s(g), first, row + g * kGroupRows, head, batch,
-                                 resident_full());
-      load_boxes<kD, kGroupRows>(resident_dp(g), second, row + g * kGroupRows, head, batch,
-                                 resident_full());
-    }
-  }
-
-  /// A tile of both streamed operands, by one thread.
-  __device__ void load_stage(int stage, const TensorMap& first_map, const TensorMap& second_map,
-                             int row, int head, int batch) const {
-    arrive_and_expect_tx(full(stage), 2 * kPlan.stage);
-    load_boxes<kD, kTile.columns>(streamed_s(stage), first_map, row, head, batch, full(stage));
-    load_boxes<kD, kTile.columns>(streamed_dp(stage), second_map, row, head, batch, full(stage));
-  }
-};
-
-/// Initialises the mbarriers and moves registers from the producer to the consumers. True for
-/// consumers.
-template <TileShape kTile, typename Shared>
-__device__ __forceinline__ bool begin_cta(const Shared& shared) {
-  if (threadIdx.x == 0) shared.init_barriers();
-  __syncthreads();
-  const bool consumes = fragments::warp() < kTile.consumers * 4;
-  if (consumes)
-    raise_registers<kTile.consumer_registers>();
-  else
-    lower_registers<kTile.producer_registers>();
-  return consumes;
-}
-
-/// Pins the sums in their registers here (CUTLASS: warpgroup_fence_operand): nvcc may otherwise put
-/// copies of them behind wgmma.fence.
-template <int kColumns>
-__device__ __forceinline__ void fence_operand(Fragments<1, kColumns>& sums) {
-#pragma unroll
-  for (auto& columns : sums[0])
-#pragma unroll
-    for (float& sum : columns) asm volatile("" : "+f"(sum)::"memory");
-}
-
-/// Issues sum = A·Bᵀ: 64 resident rows times a streamed tile.
-template <typename T, int kD, int kColumns>
-__device__ __forceinline__ void start_by_transposed(Fragments<1, kColumns>& sum, std::uint32_t own,
-                                                    std::uint32_t streamed) {
-  const std::uint64_t a = operand(own, 0), b = operand(streamed, 0);
-  fence_operand<kColumns>(sum);
-  begin_products();
-#pragma unroll
-  for (int i = 0; i < kD; i += 16)
-    multiply_by_transposed<T, kColumns>(sum[0], advanced(a, inner_step(kGroupRows, i)),
-                                        advanced(b, inner_step(kColumns, i)), i != 0);
-  commit_products();
-}
-
-/// Issues sum += A·B: A from registers, B a streamed tile.
-template <typename T, int kD, int kColumns>
-__device__ __forceinline__ void start_from_registers(Fragments<1, kD>& sum,
-                                                     const Rounded<kColumns>& a,
-                                                     std::uint32_t streamed) {
-  const std::uint64_t b = operand(streamed, tile_bytes(kBoxColumns, kColumns));
-  fence_operand<kD>(sum);
-  begin_products();
-#pragma unroll
-  for (int i = 0; i < kColumns / 16; ++i)
-    multiply_from_registers<T, kD>(sum[0], a[i], advanced(b, tile_bytes(kBoxColumns, 16 * i)));
-  commit_products();
-}
 
 /// The producer of dQ, one thread: Q and dO once, then tiles of K and V.
 template <int kD, TileShape kTile>
@@ -259,6 +130,21 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
   }
 }
 
+/// Sᵀ of a consumer's tile becomes Pᵀ: zero where a query does not see a key, or is none.
+template <int kQueries, typename KeyConsumer>
+__device__ __forceinline__ void make_weights_transposed(Fragments<1, kQueries>& s,
+                                                        const KeyConsumer& of) {
+  const int stage = of.pipe.stage();
+  if (load_shared(of.shared().apart(stage)) == 0)
+    recompute_p_transposed<kQueries>(s, of.shared().shift(stage), of.a.scale_log2);
+  else
+    fragments::recompute_large_p_transposed<1, kQueries>(
+        s, of.shared().max(stage), of.shared().log2_sum(stage), of.a.scale_log2);
+  if (of.tile.query < of.seen_by_all || of.tile.query + kQueries > of.a.q_len ||
+      rows_begin_later(of.a))
+    fragments::hide_pairs<1, kQueries>(s, of.a, of.block.b, of.block.first_row, of.tile.query);
+}
+
 /// A warpgroup's 64 keys of dK and dV. Sᵀ and dPᵀ are computed, so that P and dS are A operands
 /// where they lie.
 template <typename T, int kD>
@@ -300,13 +186,7 @@ struct KeyConsumer {
     start_by_transposed<T, kD, kQueries>(ds, shared().resident_dp(group()),
                                          shared().streamed_dp(pipe.stage()));
     wait_for_products<1>();
-    if (load_shared(shared().apart(pipe.stage())) == 0)
-      recompute_p_transposed<kQueries>(p, shared().shift(pipe.stage()), a.scale_log2);
-    else
-      fragments::recompute_large_p_transposed<1, kQueries>(
-          p, shared().max(pipe.stage()), shared().log2_sum(pipe.stage()), a.scale_log2);
-    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
-      fragments::hide_pairs<1, kQueries>(p, a, block.b, block.first_row, tile.query);
+    make_weights_transposed<kQueries>(p, *this);
     round<T, kQueries>(rounded_p, p);
     start_from_registers<T, kD, kQueries>(dv, rounded_p, shared().streamed_dp(pipe.stage()));
     wait_for_products<1>();
@@ -354,11 +234,12 @@ struct KeyConsumer {
 };
 
 /// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys: K and V stay, Q and dO are streamed.
-template <typename T, int kD>
-__device__ __forceinline__ void dkdv(const BoxedAttention& x) {
+/// consume(block, tile, seen_by_all) is what a consumer does: see KeyConsumer.
+template <int kD, typename Consume>
+__device__ __forceinline__ void for_block_of_keys(const BoxedAttention& x,
+                                                  const GradientShared<kD, dkdv_tile(kD)>& shared,
+                                                  const Consume& consume) {
   constexpr TileShape kTile = dkdv_tile(kD);
-  extern __shared__ __align__(1024) unsigned char dynamic[];
-  const GradientShared<kD, kTile> shared{aligned_shared(dynamic)};
   const Attention& a = x.a;
   const KeyBlock block(a, kTile.rows());
   const int keys = kept_count(a, block.b);
@@ -368,17 +249,28 @@ __device__ __forceinline__ void dkdv(const BoxedAttention& x) {
     if (fragments::warp() == kTile.consumers * 4) stream_queries<kD, kTile>(x, shared, block, tile);
     return;
   }
-  const int last_key = block.first_row + fragments::warp_row<1>() + 15;
+  const int row = fragments::warp_row<1>();
+  const int last_key = block.first_row + (kTile.splits_gradients ? row % kGroupRows : row) + 15;
   // Ragged keys always need a mask.
   const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
-  KeyConsumer<T, kD> consumer{a, shared.base, block, seen_by_all, tile};
   wait(shared.resident_full(), 0);
-  if (tile.done())
-    consumer.clear();
-  else
-    consumer.add_tiles();
-  sync_warpgroup(consumer.group());
-  consumer.store();
+  consume(block, tile, seen_by_all);
+}
+
+template <typename T, int kD>
+__device__ __forceinline__ void dkdv(const BoxedAttention& x) {
+  using Tiles = QueryTiles<dkdv_tile(kD).columns>;
+  extern __shared__ __align__(1024) unsigned char dynamic[];
+  const GradientShared<kD, dkdv_tile(kD)> shared{aligned_shared(dynamic)};
+  for_block_of_keys<kD>(x, shared, [&](const KeyBlock& block, const Tiles& tile, int seen_by_all) {
+    KeyConsumer<T, kD> consumer{x.a, shared.base, block, seen_by_all, tile};
+    if (tile.done())
+      consumer.clear();
+    else
+      consumer.add_tiles();
+    sync_warpgroup(consumer.group());
+    consumer.store();
+  });
 }
 
 }  // namespace flashbench::cuda::wgmma_sm90a

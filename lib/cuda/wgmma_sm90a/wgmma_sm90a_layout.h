@@ -41,10 +41,15 @@ struct TileShape {
   /// The consumers have the same 64 rows, and each a part of the columns of d: they add up their
   /// partial scores through shared memory.
   bool splits_d = false;
+  /// The consumers have the same 64 keys: one makes Pᵀ, the other dSᵀ, and each adds up a part of
+  /// the columns of dV and dK.
+  bool splits_gradients = false;
 
   /// Of the columns of d, each of which has stages of its own.
   FB_HD constexpr int parts() const { return splits_d ? consumers : 1; }
-  FB_HD constexpr int rows() const { return consumers / parts() * kGroupRows; }
+  FB_HD constexpr int rows() const {
+    return (splits_d || splits_gradients ? 1 : consumers) * kGroupRows;
+  }
   FB_HD constexpr int threads() const { return (consumers + 1) * kGroupThreads; }
   FB_HD constexpr int registers() const {
     return kGroupThreads * (consumers * consumer_registers + producer_registers);
@@ -63,13 +68,32 @@ constexpr TileShape forward_tile(int d) {
 /// Columns of d that one consumer multiplies.
 constexpr int own_columns(int d, TileShape t) { return d / t.parts(); }
 
-/// Beyond this head dimension gradients are those of mma_sm80: the sums of dK and dV would take 192
-/// registers and more. Beyond mma_sm80's they are those of simt_f32.
-inline constexpr int kMaxGradientDim = 128;
-// Measured as well: as many stages as shared memory holds, and fewer keys a tile to make room for
-// them.
-constexpr TileShape dq_tile(int d) { return {2, d <= 64 ? 128 : 64, 3, 232, 40}; }
-constexpr TileShape dkdv_tile(int d) { return {2, kBoxQueries, d <= 64 ? 4 : 3, 240, 24}; }
+/// Beyond this head dimension gradients are those of simt_f32.
+inline constexpr int kMaxGradientDim = 256;
+/// Up to here dK and dV of 64 keys, d registers a thread, are one consumer's. Beyond, two share
+/// them.
+inline constexpr int kMaxWholeGradientDim = 128;
+// Measured up to d = 128, as well: as many stages as shared memory holds, and fewer keys a tile to
+// make room for them. Beyond: as many keys as two stages have room for.
+constexpr TileShape dq_tile(int d) {
+  if (d <= kMaxWholeGradientDim) return {2, d <= 64 ? 128 : 64, 3, 232, 40};
+  return {2, d <= 192 ? 80 : 48, 2, 232, 40};
+}
+constexpr TileShape dkdv_tile(int d) {
+  if (d <= kMaxWholeGradientDim) return {2, kBoxQueries, d <= 64 ? 4 : 3, 240, 24};
+  return {2, kBoxQueries, d <= 192 ? 3 : 2, 240, 24, false, false, false, true};
+}
+
+/// The columns of dV and of dK that one of two consumers adds up: in whole boxes, and of both
+/// together the same number each.
+struct GradientColumns {
+  int first_dv, dv, first_dk, dk;
+};
+constexpr GradientColumns gradient_columns(int d, int group) {
+  constexpr int kMany = 128;
+  if (group == 0) return {0, kMany, 0, d - kMany};
+  return {kMany, d - kMany, d - kMany, kMany};
+}
 
 /// Bytes of `rows` rows of d elements: d / 64 boxes, one behind the other.
 constexpr std::uint32_t tile_bytes(int d, int rows) {
@@ -119,18 +143,22 @@ inline constexpr std::uint32_t kSwizzlePeriod = 1024;
 
 /// The same for gradients: two operands of the CTA's own rows; stages of two streamed ones, each
 /// with each streamed row's (query's) shift, maximum, sum and D in f32 and one word for all of
-/// them; one mbarrier, and two of each stage.
+/// them; one mbarrier, and two of each stage. Where two consumers share their keys: Pᵀ and dSᵀ of a
+/// tile in 16 bits, as A operands, and Pᵀ in f32, the first half of which lies in dSᵀ's place.
 struct GradientPlan {
-  std::uint32_t own, stage, values, barriers, end;
+  std::uint32_t own, stage, weights, score_gradients, values, barriers, end;
 };
 
 constexpr GradientPlan gradient_plan(int d, TileShape t) {
   const auto stages = static_cast<std::uint32_t>(t.stages);
   const std::uint32_t own = tile_bytes(d, t.rows()), stage = tile_bytes(d, t.columns);
-  const std::uint32_t values = 2 * own + 2 * stages * stage;
+  const std::uint32_t exchanged = t.splits_gradients ? tile_bytes(kGroupRows, t.columns) : 0u;
+  const std::uint32_t weights = 2 * own + 2 * stages * stage;
+  const std::uint32_t score_gradients = weights + exchanged;
+  const std::uint32_t values = score_gradients + 2 * exchanged;
   const std::uint32_t barriers =
       values + stages * (16 * static_cast<std::uint32_t>(t.columns) + 16);
-  return {own, stage, values, barriers, barriers + 8 * (1 + 2 * stages)};
+  return {own, stage, weights, score_gradients, values, barriers, barriers + 8 * (1 + 2 * stages)};
 }
 
 constexpr std::size_t gradient_shared_bytes(int d, TileShape t) {
@@ -156,7 +184,8 @@ constexpr bool gradients_are_sound(int d) {
 }
 static_assert(forward_is_sound(64) && forward_is_sound(128) && forward_is_sound(192) &&
               forward_is_sound(256) && forward_is_sound(384) && forward_is_sound(512) &&
-              gradients_are_sound(64) && gradients_are_sound(128));
+              gradients_are_sound(64) && gradients_are_sound(128) && gradients_are_sound(192) &&
+              gradients_are_sound(256));
 
 /// A wgmma operand in shared memory with the 128-byte swizzle (PTX manual, "Matrix descriptor"):
 /// its address, and the bytes to the next 64 columns (`leading`, of an operand that is read

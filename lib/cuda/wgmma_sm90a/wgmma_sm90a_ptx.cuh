@@ -73,6 +73,24 @@ __device__ __forceinline__ void sync_warps_of_half_rows(int barrier) {
   asm volatile("bar.sync %0, 64;" ::"r"(barrier) : "memory");
 }
 
+/// __syncthreads() of two consumers of gradients that share their keys; see Meeting.
+__device__ __forceinline__ void sync_consumers(int barrier) {
+  asm volatile("bar.sync %0, 256;" ::"r"(barrier) : "memory");
+}
+
+/// What this thread wrote to shared memory becomes visible to wgmma (the async proxy).
+__device__ __forceinline__ void fence_proxy_async() {
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/// Four 8 x 8 matrices; lane i passes the address of row i % 8 of matrix i / 8, and in r[m] what
+/// fragments::load_matrices would read.
+__device__ __forceinline__ void store_matrices(std::uint32_t row, const std::uint32_t (&r)[4]) {
+  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row),
+               "r"(r[0]), "r"(r[1]), "r"(r[2]), "r"(r[3])
+               : "memory");
+}
+
 __device__ __forceinline__ void store_shared(std::uint32_t to, const float (&values)[4]) {
   asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(to), "f"(values[0]), "f"(values[1]),
                "f"(values[2]), "f"(values[3])

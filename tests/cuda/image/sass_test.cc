@@ -160,12 +160,15 @@ TEST_F(Sass, WarpsOfDecodeSm80StreamAlone) {
 /// wgmma that stand in a kernel: each product is one for every 16 of its sum. In the forward,
 /// scores and output stand three times: where a block begins, in the loop over tiles, and where it
 /// ends, alone or beside the next one's first scores; in the backward, twice: the first tile, the
-/// loop. Beyond d = 256 the forward has one loop, each of whose two consumers has half of d.
+/// loop. Beyond d = 256 the forward has one loop, each of whose two consumers has half of d. Beyond
+/// d = 128 dK and dV have a consumer that makes P, whose first tile stands before the loop, and one
+/// that makes dS, which has the loop alone; each has half of the columns.
 int wgmma_of(const Launch& launch) {
   const int inner = launch.padded_d / 16;
   if (launch.phase == "forward" && launch.padded_d > 256) return inner / 2 + launch.kv_tile / 16;
   if (launch.phase == "forward") return 3 * (inner + launch.kv_tile / 16);
   if (launch.phase == "dq") return 2 * (2 * inner + launch.kv_tile / 16);
+  if (launch.padded_d > 128) return 3 * (inner + 2 * launch.q_tile / 16);
   return 2 * (2 * inner + 2 * launch.q_tile / 16);
 }
 

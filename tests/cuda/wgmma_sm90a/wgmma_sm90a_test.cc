@@ -80,14 +80,55 @@ INSTANTIATE_TEST_SUITE_P(HeadDim, WgmmaSm90aTest,
                                          512),
                          [](const auto& d) { return fmt::format("d{}", d.param); });
 
-// Beyond d = 128 they are another family's, which follow this one's forward.
 TEST_F(WgmmaSm90a, GradientsAreWithinTheirNoise) {
   std::uint64_t seed = 0;
-  for (const int d : {40, 64, 111, 128, 160})
+  for (const int d : {40, 64, 111, 128})
     for (const AttentionCase& c : kCases) {
       ++seed;
       expect_right(c.with_d(d).problem(seed % 2 == 0 ? Dtype::kF16 : Dtype::kBf16), seed,
                    fmt::format("{} d{}", c.guards_against, d));
+    }
+}
+
+// Beyond d = 128 two consumers share 64 keys, whose tiles of queries have two or three stages; dQ
+// has tiles of 48 or 80 keys in two. d = 129 leaves the second consumer one
+// column of dV.
+constexpr AttentionCase kSharedKeys[] = {
+    {"one_of_everything", {1, 1, 1, 1, 1, 0}},
+    {"ragged_rows_and_columns", {1, 2, 1, 65, 130, 0}, true},
+    {"rows_that_see_nothing", {1, 2, 1, 150, 67, 0}, true},
+    {"more_tiles_than_stages", {1, 1, 1, 330, 70, 0}},
+    {"more_tiles_of_keys_than_stages", {1, 1, 1, 30, 270, 0}},
+    {"keys_that_few_queries_see", {1, 1, 1, 100, 200, 0}, true},
+    {"padding_and_group_of_four", {2, 4, 1, 70, 130, 0}, false, 0.5},
+    {"padding_and_causal", {1, 2, 2, 100, 250, 0}, true, 0.5},
+    {"padding_keeps_nothing", {2, 1, 1, 9, 20, 0}, false, 0.0},
+};
+
+class WgmmaSm90aWideGradients : public NeedsKernels, public testing::WithParamInterface<int> {};
+
+TEST_P(WgmmaSm90aWideGradients, AreWithinTheirNoise) {
+  std::uint64_t seed = static_cast<std::uint64_t>(GetParam());
+  for (const AttentionCase& c : kSharedKeys) {
+    ++seed;
+    expect_right(c.with_d(GetParam()).problem(seed % 2 == 0 ? Dtype::kF16 : Dtype::kBf16), seed,
+                 c.guards_against);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(HeadDim, WgmmaSm90aWideGradients,
+                         testing::Values(129, 136, 160, 192, 200, 256),
+                         [](const auto& d) { return fmt::format("d{}", d.param); });
+
+// Large scores keep maximum and sum apart.
+TEST_F(WgmmaSm90a, GradientsOfSharedKeysOfAnyScaleAreWithinTheirNoise) {
+  std::uint64_t seed = 0;
+  for (const int d : {160, 200})
+    for (const double scale : {-0.5, 0.0, 2.0, 1e5}) {
+      const AttentionCase c = {"padding_and_causal", {1, 2, 1, 70, 100, d}, true, 0.7};
+      Problem p = c.problem(++seed % 2 == 0 ? Dtype::kF16 : Dtype::kBf16);
+      p.scale = scale;
+      expect_right(p, seed, fmt::format("scale {} d{}", scale, d));
     }
 }
 
@@ -106,6 +147,9 @@ TEST_F(WgmmaSm90a, ResultsAreBitwiseEqualInEveryOrder) {
   const Problem wide = kWideTiles.with_d(264).problem(Dtype::kBf16, Pass::kForward);
   const EmulatedRun c(wgmma_sm90a::kFamily, wide, 1), d(wgmma_sm90a::kFamily, wide, 2);
   EXPECT_TRUE(c.same_bits_as(d));
+  const Problem shared = kSharedKeys[6].with_d(200).problem(Dtype::kBf16);
+  const EmulatedRun e(wgmma_sm90a::kFamily, shared, 1), f(wgmma_sm90a::kFamily, shared, 2);
+  EXPECT_TRUE(e.same_bits_as(f));
   const Problem p = kManyTiles.with_d(64).problem(Dtype::kBf16);
   const EmulatedRun a(wgmma_sm90a::kFamily, p, 1), b(wgmma_sm90a::kFamily, p, 2);
   EXPECT_TRUE(a.same_bits_as(b));
