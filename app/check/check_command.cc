@@ -265,8 +265,11 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   const report::ReportWriter writer(request.run.reports);
   require_outputs(request);
-  std::vector<NamedGroup> named_groups = selected(request, runtime.backends);
-  size_host_team(groups_of(named_groups), runtime.backends);
+  // What --external holds says more of its case than the flags and --input do.
+  std::vector<NamedGroup> named_groups;
+  if (request.external.empty()) named_groups = selected(request, runtime.backends);
+  size_host_team(request.external.empty() ? groups_of(named_groups) : request.run.groups,
+                 runtime.backends);
   Check check(request, runtime.clock);
   report::Report report = new_report(request.run, runtime.backends);
   const double before_s = check.clock().now_s();
