@@ -53,7 +53,7 @@ class CliTest(unittest.TestCase):
         env.setdefault("OMP_WAIT_POLICY", "passive")  # tests share their cores
         return env
 
-    def run_program(self, *args, timeout=120, env=None, **kwargs):
+    def run_program(self, *args, timeout=600, env=None, **kwargs):
         return subprocess.run(
             [PROGRAM, *map(str, args)],
             stdout=kwargs.pop("stdout", subprocess.PIPE),
