@@ -26,6 +26,7 @@ double seconds_since(Clock::time_point start) {
 constexpr std::uint64_t kLeastBuffer = std::uint64_t{128} << 20;
 constexpr std::uint64_t kMostBuffer = std::uint64_t{2} << 30;
 constexpr std::uint64_t kShareOfMemory = 4;  // one part in so many of what is available
+constexpr std::uint64_t kSmallShare = 16;    // a buffer below one part in so many is kept
 constexpr std::int64_t kChunk = 1 << 18;     // floats: 1 MiB
 
 /// Every page is written by the thread that reads it.
@@ -37,6 +38,20 @@ Buffer touched_buffer(std::size_t bytes, int threads) {
   for (std::int64_t i = 0; i < n; i += kChunk) std::fill_n(data + i, std::min(kChunk, n - i), 1.0f);
   return buffer;
 }
+
+/// The buffer of the last reading. The system takes a second and more to give a gigabyte, and a
+/// reading that others disturbed is taken six times.
+struct KeptBuffer {
+  Buffer buffer;
+  int threads = 0;  ///< that touched it
+
+  void require(std::size_t bytes, int by) {
+    if (buffer.bytes() == bytes && threads == by) return;
+    buffer = Buffer();
+    buffer = touched_buffer(bytes, by);
+    threads = by;
+  }
+};
 
 void read_all(const Buffer& buffer, const Execution& e) {
   const TileOps& ops = tile_ops(e.isa);
@@ -88,12 +103,17 @@ std::size_t bandwidth_buffer_bytes(std::uint64_t last_caches_bytes,
 
 double measure_read_bandwidth(const Execution& e) {
   static const std::size_t caches = last_caches_bytes();
-  const Buffer buffer =
-      touched_buffer(bandwidth_buffer_bytes(caches, machine::available_memory_bytes()), e.threads);
-  read_all(buffer, e);  // what filling it left in the caches is written back meanwhile
+  static KeptBuffer kept;
+  std::optional<std::uint64_t> available = machine::available_memory_bytes();
+  if (available) *available += kept.buffer.bytes();
+  kept.require(bandwidth_buffer_bytes(caches, available), e.threads);
+  const auto bytes = static_cast<double>(kept.buffer.bytes());
+  read_all(kept.buffer, e);  // what filling it left in the caches is written back meanwhile
   const auto start = Clock::now();
-  read_all(buffer, e);
-  return static_cast<double>(buffer.bytes()) / seconds_since(start);
+  read_all(kept.buffer, e);
+  const double rate = bytes / seconds_since(start);
+  if (!available || kSmallShare * kept.buffer.bytes() > *available) kept = {};
+  return rate;
 }
 
 }  // namespace flashbench::cpu

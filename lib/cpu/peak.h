@@ -20,9 +20,10 @@ double measure_peak_flops(const Execution& e, Dtype dtype);
 std::size_t bandwidth_buffer_bytes(std::uint64_t last_caches_bytes,
                                    std::optional<std::uint64_t> available_bytes);
 
-/// Read bandwidth of these threads in bytes/s, from a buffer beyond the last caches that is taken
-/// for this one reading. One reading of the whole buffer, after one that is not timed. Throws
-/// OutOfMemoryError where there is too little memory for such a buffer now.
+/// Read bandwidth of these threads in bytes/s, from a buffer beyond the last caches, which is
+/// kept for the next one where it is a small part of the memory. Not thread-safe. One reading of
+/// the whole buffer, after one that is not timed. Throws OutOfMemoryError where there is too little
+/// memory for such a buffer now.
 double measure_read_bandwidth(const Execution& e);
 
 }  // namespace flashbench::cpu

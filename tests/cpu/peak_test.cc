@@ -1,8 +1,13 @@
 #include "cpu/peak.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <fstream>
+
+#include "cpu/caches.h"
 #include "system/error.h"
+#include "system/machine.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -27,6 +32,27 @@ TEST(BandwidthBuffer, IsRefusedWhereTheCachesWouldHoldMostOfIt) {
   EXPECT_EQ(bandwidth_buffer_bytes(64 * kMiB, 512 * kMiB), 128 * kMiB);
   EXPECT_THROW(bandwidth_buffer_bytes(64 * kMiB, 511 * kMiB), OutOfMemoryError);
   EXPECT_THROW(bandwidth_buffer_bytes(64 * kMiB, 0), OutOfMemoryError);
+}
+
+// A reading that others disturb is taken several times: the system may take seconds to give a
+// buffer.
+TEST(ReadBandwidth, KeepsItsBufferForTheNextReadingOfAsManyThreads) {
+  const auto resident = [] {
+    std::ifstream statm("/proc/self/statm");
+    std::size_t pages = 0, resident_pages = 0;
+    statm >> pages >> resident_pages;
+    return resident_pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  };
+  const std::size_t before = resident();
+  const std::size_t bytes =
+      bandwidth_buffer_bytes(last_caches_bytes(), machine::available_memory_bytes());
+  if (16 * bytes > machine::available_memory_bytes().value_or(0))
+    GTEST_SKIP() << "a machine of so little memory keeps none";
+  for (const int threads : {1, 1, 2, 2}) {
+    measure_read_bandwidth({.isa = Isa::kScalar, .threads = threads});
+    EXPECT_GT(resident(), before + bytes * 9 / 10) << threads;
+    EXPECT_LT(resident(), before + bytes * 11 / 10) << threads << ": one at a time";
+  }
 }
 
 TEST(ReadBandwidth, IsThatOfAMemory) {
