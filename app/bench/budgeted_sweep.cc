@@ -44,12 +44,12 @@ void BudgetedSweep::refuse_what_cannot_be_kept() {
   }
   const measure::Need all = later();
   if (longest == nullptr || !budget_.exceeded_by(all.total_s())) return;
-  const double spent_s = budget_.total_s() - budget_.left_s();
+  const double spent_s = budget_.spent_s();
   throw UnavailableError(fmt::format(
-      "--budget {}: {} take about {} at the least, of which {} takes {}; use --budget {} or more, "
-      "or leave out what is long",
-      report::human_seconds(budget_.total_s()),
-      all.cases == 1 ? "the case" : fmt::format("the {} cases", all.cases),
+      "--budget {}: peaks and a look at the cases took {}, {} about {} at the least, of which {} "
+      "takes {}; use --budget {} or more, or leave out what is long",
+      report::human_seconds(budget_.total_s()), report::human_seconds(spent_s),
+      all.cases == 1 ? "the case takes" : fmt::format("the {} cases take", all.cases),
       report::human_seconds(all.total_s()),
       report::workload_text(report::workload_of(longest->problem)),
       report::human_seconds(longest_s), duration(1.1 * (all.total_s() + spent_s))));

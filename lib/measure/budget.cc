@@ -40,6 +40,8 @@ double parse_duration_s(std::string_view text, std::string_view flag) {
       flag, quote(text)));
 }
 
+double Budget::spent_s() const { return total_s_ - (end_s_ - clock_->now_s()); }
+
 double Budget::left_s() const { return std::max(end_s_ - clock_->now_s(), 0.0); }
 
 bool Budget::exceeded_by(double needed_s) const {

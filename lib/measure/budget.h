@@ -30,6 +30,7 @@ class Budget {
 
   double total_s() const { return total_s_; }
   double left_s() const;
+  double spent_s() const;  ///< since it began, beyond its end as well
 
   /// What needs that much time would end later than a tenth after the budget.
   bool exceeded_by(double needed_s) const;

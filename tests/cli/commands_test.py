@@ -194,8 +194,8 @@ class Bench(CliTest):
         import time
 
         before = time.monotonic()
-        self.expect(0, "bench", "--h", "2", "--d", "16", "--q_len", "16:128:+16", "--budget", "4s")
-        self.assertLess(time.monotonic() - before, 30)
+        self.expect(0, "bench", "--h", "2", "--d", "16", "--q_len", "16:128:+16", "--budget", "12s")
+        self.assertLess(time.monotonic() - before, 40)
 
     def test_a_dry_run_gives_its_cases_to_other_programs(self):
         done = self.expect(0, "bench", "--q_len", "32,64", "--d", "16", "--dry_run", "--json", "-")

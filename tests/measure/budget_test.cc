@@ -39,6 +39,14 @@ Need times(const Need& one, int n) {
   return all;
 }
 
+TEST(Budget, KnowsWhatWasSpentBeyondItsEnd) {
+  FakeClock clock;
+  const Budget budget(15, clock);
+  clock.advance(73);
+  EXPECT_DOUBLE_EQ(budget.spent_s(), 73);
+  EXPECT_DOUBLE_EQ(budget.left_s(), 0);
+}
+
 TEST(Budget, SharesTheTimeThatIsLeft) {
   FakeClock clock;
   const Budget budget(60, clock);
