@@ -5,9 +5,6 @@
 
 namespace flashbench::app {
 
-/// The exit code of a program that cannot be executed, as shells have it; its `err` says why.
-inline constexpr int kCannotExecute = 127;
-
 /// What a program left behind.
 struct ChildResult {
   int exit_code = 0;  ///< 128 + the number of the signal that ended it

@@ -8,6 +8,7 @@
 #include "app/process/child.h"
 #include "report/json.h"
 #include "system/error.h"
+#include "system/process.h"
 #include "system/quote.h"
 
 namespace flashbench::app {
@@ -38,7 +39,8 @@ report::Report fresh_run(const std::string& program, const std::vector<std::stri
   const std::string said = code == ExitCode::kOk ? "but no report" : last_line(child.err);
   const std::string what = fmt::format("{}: exit {}{}", command_line(argv), child.exit_code,
                                        said.empty() ? "" : fmt::format(", {}", said));
-  if (code == ExitCode::kUsage || child.exit_code == kCannotExecute) throw UsageError(what);
+  if (code == ExitCode::kUsage || child.exit_code == process::kCannotExecute)
+    throw UsageError(what);
   if (code == ExitCode::kUnavailable) throw UnavailableError(what);
   throw DeviceError(what);
 }
