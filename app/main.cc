@@ -8,8 +8,12 @@
 
 #include "app/command_line/cli.h"
 #include "app/commands.h"
+#include "app/guests.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
+#include "guest/guest_backend.h"
+#include "guest/protocol.h"
+#include "guest/serve.h"
 #include "registry/registry.h"
 #include "system/error.h"
 
@@ -27,10 +31,15 @@ ExitCode complain(std::string message, ExitCode code) {
 
 ExitCode run(const std::vector<std::string>& argv) {
   flashbench::measure::SteadyClock clock;
+  if (argv.size() == 3 && argv[1] == flashbench::guest::kServePlugin)
+    return static_cast<ExitCode>(flashbench::guest::serve_plugin(argv[2]));
   const flashbench::app::Runtime runtime{flashbench::registry::backends(), clock};
   const flashbench::app::Invocation call =
       flashbench::app::parse_command_line(argv, flashbench::app::commands(), runtime.backends);
-  if (call.run) return call.run->command->run(*call.run, runtime);
+  if (call.run) {
+    flashbench::app::configure_guests(*call.run, flashbench::registry::guest_backend());
+    return call.run->command->run(*call.run, runtime);
+  }
   flashbench::app::print_out(call.text);
   return ExitCode::kOk;
 }
@@ -53,5 +62,8 @@ int main(int argc, char** argv) {
   } catch (const std::exception& e) {
     code = complain(e.what(), ExitCode::kFailed);
   }
+  // What an interrupted worker said on its way is no failure of this program.
+  if (code != ExitCode::kOk && flashbench::app::interrupted())
+    code = flashbench::app::interrupted_code();
   return static_cast<int>(code);
 }

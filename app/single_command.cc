@@ -52,8 +52,8 @@ std::string check_lines(const report::Result& r) {
 /// What computed it: "avx512, 8 threads", "device 0".
 std::string where_text(const report::Result& r) {
   if (r.device) return "device " + *r.device;
-  return fmt::format("{}, {} thread{}", r.isa.value_or(""), r.threads.value_or(1),
-                     r.threads.value_or(1) == 1 ? "" : "s");
+  return fmt::format("{}, {} thread{}", r.plugin || r.worker ? r.backend : r.isa.value_or(""),
+                     r.threads.value_or(1), r.threads.value_or(1) == 1 ? "" : "s");
 }
 
 std::string summary(const report::Result& r, const PreparedCase& prepared, double seconds) {

@@ -13,11 +13,12 @@
 #include <string>
 #include <utility>
 
+#include "app/bench/fair_play.h"
+#include "app/bench/running_case.h"
 #include "app/case/memory.h"
 #include "app/case/prepared_case.h"
 #include "app/case/results.h"
 #include "app/process/interrupt.h"
-#include "core/device_reading.h"
 #include "core/io_model.h"
 #include "core/work.h"
 #include "data/inputs.h"
@@ -34,23 +35,6 @@
 
 namespace flashbench::app {
 namespace {
-
-/// A case of the group that runs.
-struct RunningCase {
-  const RoutedCase* routed = nullptr;
-  report::Result* result = nullptr;
-  std::unique_ptr<PreparedCase> prepared;
-  std::vector<double> ideal_s;        ///< seconds at the peaks, one per probe
-  std::vector<DeviceReading> clocks;  ///< of what it runs on, between the rounds
-
-  Backend& backend() const { return *routed->route->backend; }
-  const Execution& execution() const { return routed->route->execution; }
-  ExecutionTraits traits() const { return routed->traits(); }
-  bool cold() const { return routed->request.cache == sweep::CacheState::kCold; }
-  bool same_peaks(const RunningCase& other) const {
-    return &backend() == &other.backend() && backend().same_peaks(execution(), other.execution());
-  }
-};
 
 /// A reading of a device's energy counter takes some milliseconds. More work than that is queued
 /// behind it, or the device would idle meanwhile, and the calls would pay for it.
@@ -90,7 +74,7 @@ std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) 
     prepared.launch();
     prepared.wait();
   };
-  if (c.traits().own_memory) {  // which is not this process's
+  if (c.traits().own_memory || c.traits().times_itself) {  // not this process's
     first_run();
     return std::nullopt;
   }
@@ -128,6 +112,7 @@ class Group {
       describe("inputs");
       in_ = data::make_inputs(group_.problem);
       work_ = count_work(group_.problem, count_visible(group_.problem, in_.key_mask));
+      if (fair_play_.applies()) fair_play_.change();
       prepare_cases();
       if (!interrupted()) measure();
       if (!interrupted()) trace();
@@ -163,7 +148,7 @@ class Group {
     for (std::size_t i = 0; i < group_.cases.size() && !interrupted(); ++i) {
       const RoutedCase& c = group_.cases[i];
       if (!c.runs()) continue;
-      RunningCase running{&c, &results_[i], nullptr, {}, {}};
+      RunningCase running{.routed = &c, .result = &results_[i]};
       add_work(*running.result, work_);
       describe(std::string(name(c.request.type)));
       try {
@@ -202,11 +187,13 @@ class Group {
       if (same != running_.begin() + static_cast<long>(i)) {
         if (same->ideal_s.empty()) continue;
         r.ideal_s.push_back(same->ideal_s.back());
+        r.peak_flop_s = same->peak_flop_s;
         continue;
       }
       const auto rates =
           context_.peaks.try_measure(r.backend(), r.execution(), group_.problem.dtype);
       if (!rates) continue;
+      r.peak_flop_s = std::max(r.peak_flop_s, rates->flop_s);
       // Others that took a processor from the probe made it slow, not the machine.
       r.ideal_s.push_back(rates->disturbed ? std::numeric_limits<double>::quiet_NaN()
                                            : report::ideal_s(work_.flop_visible, work_.bytes,
@@ -217,12 +204,14 @@ class Group {
   void measure() {
     describe("sampling");
     std::vector<measure::Subject> subjects;
+    const bool fair = fair_play_.applies();
     for (RunningCase& r : running_) subjects.push_back(subject_of(r));
     measure::Hooks hooks;
     hooks.each_round = [this](int) {
       probe();
       read_clocks();
     };
+    if (fair) hooks.before_round = [this] { return fair_play_.change_now_and_then(); };
     hooks.stop_requested = [] { return interrupted(); };
     hooks.progress = [this](const measure::Progress& p) { context_.progress.update(p); };
     const std::vector<int> cpus = machine::affinity();
@@ -241,6 +230,7 @@ class Group {
     conditions.after = measure::take_snapshot(context_.clock, cpus);
     if (interrupted()) return;
     describe("verifying");
+    if (fair) fair_play_.restore();
     const oracle::Reference reference(group_.problem, in_, level_);
     for (std::size_t i = 0; i < running_.size() && !interrupted(); ++i) {
       RunningCase& r = running_[i];
@@ -258,9 +248,14 @@ class Group {
   }
 
   /// Where launches are queued, the clock of the device counts.
-  static measure::Subject subject_of(RunningCase& r) {
+  measure::Subject subject_of(RunningCase& r) {
     measure::Subject subject;
+    if (fair_play_.applies()) subject.settle = [this, &r] { fair_play_.settle(r); };
     subject.launch = [&r] { r.prepared->launch(); };
+    if (r.traits().times_itself) {
+      subject.lost_share = lost_share_in(r.prepared->threads_folder());
+      subject.timed = [this, &r](std::int64_t n) { return fair_play_.timed(r, n); };
+    }
     if (r.traits().queues)
       subject.timed = [&r](std::int64_t iterations) {
         return r.backend().queued_s(r.execution(), [&] {
@@ -301,8 +296,15 @@ class Group {
       result.warnings.push_back(
           "no share of the peak: others had a processor whenever that was read; stop other "
           "programs");
+    std::optional<std::string> not_credible;
+    if (fair_play_.applies())
+      not_credible = fair_play_.launch_alone(
+          r, result.timing ? std::optional(result.timing->median) : std::nullopt);
     add_verdict(result, reference.verify(r.prepared->collect()),
                 reproduce("check", r.routed->request));
+    if (auto warning = fair_play_.warning(r)) result.warnings.push_back(std::move(*warning));
+    if (not_credible && result.status == report::Status::kOk)
+      add_failure(result, DeviceError(*result.kernel + ": " + *not_credible));
     add_energy(r, samples.iterations_per_sample);
     if (context_.request.run.profile)
       add_phases(result, r.prepared->profile(), context_.request.run.profile_sort);
@@ -360,6 +362,7 @@ class Group {
   Work work_;
   std::vector<report::Result> results_;
   std::vector<RunningCase> running_;
+  FairPlay fair_play_{group_, running_, in_, context_.clock};
   std::vector<const report::Result*> finished_;
   double sampling_s_ = 0;
 };

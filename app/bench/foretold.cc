@@ -71,6 +71,8 @@ double moved_bytes(const RoutedCase& c) {
     case AttentionType::kNormal:
       return io.normal;
     case AttentionType::kFlash:
+    case AttentionType::kPlugin:
+    case AttentionType::kWorker:
       return io.flash;
     case AttentionType::kPaper:
       return io.paper;

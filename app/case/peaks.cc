@@ -23,7 +23,9 @@ bool is_of(const auto& kept, Backend& backend, const Execution& e) {
 
 }  // namespace
 
-std::optional<PeakRates> PeakLog::try_measure(Backend& backend, const Execution& e, Dtype dtype) {
+std::optional<PeakRates> PeakLog::try_measure(Backend& of, const Execution& asked, Dtype dtype) {
+  const auto [source, e] = of.peak_source(asked);
+  Backend& backend = *source;
   PeakRates rates;
   const bool read = attempt(backend, e, [&] {
     const Reading flop_s = add(backend, e, dtype, [&] { return backend.peak_flop_s(e, dtype); });
@@ -58,15 +60,18 @@ std::optional<PeakLog::Reading> PeakLog::last_undisturbed(const Series& series) 
   return last;
 }
 
-std::string PeakLog::missing(Backend& backend, const Execution& e) const {
+std::string PeakLog::missing(Backend& of, const Execution& asked) const {
+  const auto [source, e] = of.peak_source(asked);
+  Backend& backend = *source;
   for (const Missing& m : missing_)
     if (is_of(m, backend, e)) return m.why;
   return "";
 }
 
-bool PeakLog::knows(Backend& backend, const Execution& e) const {
+bool PeakLog::knows(Backend& of, const Execution& asked) const {
+  const PeakSource source = of.peak_source(asked);
   return std::any_of(series_.begin(), series_.end(),
-                     [&](const Series& s) { return is_of(s, backend, e); });
+                     [&](const Series& s) { return is_of(s, *source.backend, source.execution); });
 }
 
 std::vector<report::Peak> PeakLog::report() const {

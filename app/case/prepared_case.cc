@@ -56,10 +56,19 @@ void PreparedCase::launch() {
   next_ = (next_ + 1) % copies_.size();
 }
 
+void PreparedCase::renew() {
+  for (std::size_t i = 0; i < copies_.size(); ++i) {
+    if (i > 0) copies_[i].own = copy_of(*shared_);
+    copies_[i].out.poison();
+    copies_[i].plan->prepare(operands(i));
+  }
+}
+
 void PreparedCase::poison_results() {
   const bool reads_forward = case_->request.problem.pass == Pass::kBackward;
   for (Copy& copy : copies_) {
     Outputs& out = copy.out;
+    copy.plan->poison_results();
     for (Tensor* t : {&out.o, &out.lse})
       if (!reads_forward) t->poison();
     for (Tensor* t : {&out.dq, &out.dk, &out.dv, &out.dsinks, &out.dbias}) t->poison();

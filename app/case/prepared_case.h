@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,8 @@ class PreparedCase {
   PreparedCase(const RoutedCase& c, const Inputs& shared, std::size_t copies = 1);
 
   void launch();
+  /// Untimed: the inputs hold other numbers now; what was computed from them is gone.
+  void renew();
   /// Untimed: poisons what a launch writes, so that nothing of the last one is taken for the next.
   void poison_results();
   /// Untimed: returns when the last launch is done.
@@ -33,6 +36,8 @@ class PreparedCase {
   /// The same, given away: this case has none afterwards.
   Outputs take_outputs() { return std::move(copies_[last_].out); }
   std::size_t workspace_bytes() const { return copies_[0].plan->workspace_bytes(); }
+  /// As Plan::threads_folder().
+  std::string threads_folder() const { return copies_[0].plan->threads_folder(); }
   double flop_executed() const { return copies_[0].plan->flop_executed(); }
   std::vector<PhaseProfile::Row> profile();
   std::vector<PhaseProfile> trace(std::size_t events);

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
 #include "report/environment.h"
 #include "report/grid.h"
@@ -105,6 +106,8 @@ report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMo
   if (c.route) {
     const auto& [backend, kernel, execution] = *c.route;
     r.kernel = kernel->info().name;
+    if (const auto guest = kernel->guest())
+      r.guest = {kernel->info().description, guest->build, guest->abi, guest->isolated};
     if (c.traits().own_memory) r.device_bytes = kernel->device_bytes(request.problem, execution);
     r.workspace_bytes = kernel->workspace_bytes(request.problem, execution);
   }
@@ -139,6 +142,11 @@ void add_verdict(report::Result& result, const Verdict& verdict, const std::stri
 void add_failure(report::Result& result, const std::exception& error) {
   const bool no_memory = dynamic_cast<const std::bad_alloc*>(&error) != nullptr;
   const bool unavailable = dynamic_cast<const UnavailableError*>(&error) != nullptr;
+  if (interrupted()) {
+    result.status = report::Status::kInterrupted;
+    result.reason = "interrupted before it was verified";
+    return;
+  }
   result.status = report::Status::kFailed;
   result.reason = no_memory ? "not enough memory" : error.what();
   if (!no_memory && !unavailable) return;

@@ -18,10 +18,17 @@
 namespace flashbench::app {
 namespace {
 
+std::optional<GuestSource> guest_of(const sweep::Case& c) {
+  if (c.type == AttentionType::kPlugin) return GuestSource{GuestSource::Kind::kPlugin, c.plugin};
+  if (c.type == AttentionType::kWorker) return GuestSource{GuestSource::Kind::kWorker, c.worker};
+  return std::nullopt;
+}
+
 registry::Request registry_request(const sweep::Case& c) {
   return {.type = c.type,
           .backend = c.backend,
           .kernel = c.kernel,
+          .guest = guest_of(c),
           .execution = {.isa = c.isa,
                         .threads = c.threads,
                         .device = c.device,

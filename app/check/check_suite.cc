@@ -63,6 +63,21 @@ std::string case_name(std::string_view row, const sweep::Settings& settings, con
   return text;
 }
 
+/// The types of the guests that the user names.
+std::vector<std::string> guest_types(const sweep::Settings& narrow) {
+  std::vector<std::string> types;
+  for (const AttentionType type : kEnumerators<AttentionType>)
+    if (is_guest(type) && narrow.contains(name(type))) types.emplace_back(name(type));
+  return types;
+}
+
+/// Guests compute what flash does.
+void add_guests(sweep::Setting& types, const std::vector<std::string>& guests) {
+  const std::vector<std::string> own = sweep::split_list(types.values[0], types.where);
+  if (std::find(own.begin(), own.end(), name(AttentionType::kFlash)) == own.end()) return;
+  for (const std::string& guest : guests) types.values[0] += "," + guest;
+}
+
 /// Overlays what the user narrows; false where nothing of the row is left.
 bool narrow_row(sweep::Settings& row, const sweep::Settings& narrow, const Backends& backends) {
   std::vector<std::string> wanted;
@@ -78,8 +93,11 @@ bool narrow_row(sweep::Settings& row, const sweep::Settings& narrow, const Backe
     for (const std::string& value : kernel->second.values)
       for (const std::string& item : sweep::split_list(value, kernel->second.where))
         wanted.emplace_back(name(type_of_kernel(item, backends)));
+  const std::vector<std::string> guests = guest_types(narrow);
+  if (wanted.empty()) wanted = guests;
   if (wanted.empty()) return true;
   sweep::Setting& types = row.at("type");
+  add_guests(types, guests);
   std::string left;
   for (const std::string& item : sweep::split_list(types.values[0], types.where))
     if (std::find(wanted.begin(), wanted.end(), item) != wanted.end())
@@ -184,7 +202,7 @@ std::string every_isa(const Backends& backends) {
 
 /// Whatever `narrow` leaves computes without ISA levels.
 bool leaves_no_isas(const sweep::Settings& narrow, const Backends& backends) {
-  if (narrow.contains("device")) return true;
+  if (narrow.contains("device") || !guest_types(narrow).empty()) return true;
   const auto setting = narrow.find("backend");
   if (setting == narrow.end()) return false;
   const Backend* only = registry::find(backends, {setting->second.values[0]});

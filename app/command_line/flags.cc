@@ -63,6 +63,14 @@ FlagGroup execution(const FieldFlags& fields) {
                          "launch each case N times on the same inputs and compare the bits"
                          " (default: 1)",
                          kCheck});
+  group.flags.push_back(
+      {"isolate", "BOOL",
+       "plug-ins in a process of their own (default: true); false: in this one, for"
+       " debuggers and profilers",
+       kComputes});
+  group.flags.push_back({"patience", "TIME",
+                         "how long a plug-in or worker may take to answer (default: 2m)",
+                         kComputes});
   group.flags.push_back({"as", "KIND",
                          "only which kernels compute what on such a GPU, which need not be here:"
                          " sm_80, sm_90, ...",

@@ -75,6 +75,26 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   return run;
 }
 
+/// These types, and behind them those of the guests that the plan names.
+std::vector<AttentionType> with_guests(const sweep::SweepPlan& plan,
+                                       std::vector<AttentionType> types) {
+  const auto names = [&](AttentionType type) {
+    return plan.base.contains(name(type)) ||
+           std::any_of(plan.zip.begin(), plan.zip.end(),
+                       [&](const Settings& point) { return point.contains(name(type)); });
+  };
+  for (const AttentionType type : kEnumerators<AttentionType>)
+    if (is_guest(type) && names(type)) types.push_back(type);
+  return types;
+}
+
+/// The guests that it names, or what is computed where it names none.
+std::vector<AttentionType> guests_or(const sweep::SweepPlan& plan,
+                                     std::vector<AttentionType> types) {
+  std::vector<AttentionType> guests = with_guests(plan, {});
+  return guests.empty() ? types : guests;
+}
+
 /// The files that a command reads before it writes any.
 std::vector<std::string> files_read(const CommandLine& line, const RunRequest& run) {
   std::set<std::string> files = {line.config};
@@ -93,7 +113,8 @@ sweep::Defaults defaults(Pass pass, std::vector<AttentionType> types, Shape shap
   all.shape = shape;
   all.pass = pass;
   all.types = std::move(types);
-  for (const Backend* b : backends) all.backends.push_back(b->info());
+  for (const Backend* b : backends)
+    if (!b->info().of_guests) all.backends.push_back(b->info());
   all.type_of_kernel = [&backends](const std::string& kernel) {
     return std::optional<AttentionType>(type_of_kernel(kernel, backends));
   };
@@ -121,8 +142,8 @@ SingleRequest single_request(const CommandLine& line, Pass pass, const Backends&
     if (path->ends_with(".npy"))
       throw UsageError(fmt::format("--{} writes several tensors, a .safetensors file; got {}", flag,
                                    quote(*path)));
-  request.run.groups =
-      sweep::expand(line.plan, defaults(pass, {AttentionType::kFlash}, {}, backends));
+  request.run.groups = sweep::expand(
+      line.plan, defaults(pass, guests_or(line.plan, {AttentionType::kFlash}), {}, backends));
   report::require_distinct(request.run.reports,
                            {{"--output", request.output},
                             {"--save_inputs", request.save_inputs},
@@ -146,8 +167,9 @@ BenchRequest bench_request(const CommandLine& line, const Backends& backends) {
   BenchRequest request;
   request.run = run_request(line, options);
   request.run.groups = sweep::expand(
-      line.plan,
-      defaults(Pass::kForward, {AttentionType::kFlash, AttentionType::kNormal}, {}, backends));
+      line.plan, defaults(Pass::kForward,
+                          with_guests(line.plan, {AttentionType::kFlash, AttentionType::kNormal}),
+                          {}, backends));
   measure::Limits& limits = request.limits;
   if (const Setting* s = options.find("max_noise"))
     limits.max_noise = sweep::parse_real(s->values[0], s->where, 1e-6, 1);
@@ -260,7 +282,8 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   }
   std::vector<AttentionType> types = {AttentionType::kFlash};
   if (request.external.empty())
-    types.assign(kEnumerators<AttentionType>.begin(), kEnumerators<AttentionType>.end());
+    types = guests_or(line.plan,
+                      {AttentionType::kFlash, AttentionType::kNormal, AttentionType::kPaper});
   sweep::Defaults posed = defaults(Pass::kBoth, types, kCheckShape, backends);
   posed.pass_follows = true;
   request.run.groups = sweep::expand(line.plan, posed);

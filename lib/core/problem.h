@@ -15,7 +15,8 @@ namespace flashbench {
 
 /// kBoth times a forward and a backward call as one.
 enum class Pass { kForward, kBackward, kBoth };
-enum class AttentionType { kFlash, kNormal, kPaper };
+/// kPlugin and kWorker: somebody else's kernel, see is_guest().
+enum class AttentionType { kFlash, kNormal, kPaper, kPlugin, kWorker };
 enum class PaddingMask { kNone, kRandom, kFile };
 enum class Sinks { kNone, kRandom, kFile };
 enum class Alibi { kNone, kStandard, kFile };  ///< where the slopes of the heads come from
@@ -49,8 +50,16 @@ constexpr std::string_view name(AttentionType t) {
       return "normal";
     case AttentionType::kPaper:
       return "paper";
+    case AttentionType::kPlugin:
+      return "plugin";
+    case AttentionType::kWorker:
+      return "worker";
   }
   no_such_enumerator();
+}
+/// The kernel comes from a library or a program that the user names.
+constexpr bool is_guest(AttentionType t) {
+  return t == AttentionType::kPlugin || t == AttentionType::kWorker;
 }
 constexpr std::string_view name(PaddingMask m) {
   switch (m) {

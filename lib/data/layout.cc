@@ -39,9 +39,15 @@ void for_each_row(const Dims& dims, const Piece& piece, std::int64_t row_bytes, 
 }  // namespace
 
 void read_tensor(const TensorFile& file, const StoredTensor& stored, Layout layout, Tensor& to) {
+  read_tensor(
+      [&](std::uint64_t offset, std::span<std::byte> into) { file.read(stored, offset, into); },
+      layout, to);
+}
+
+void read_tensor(const ByteSource& stored, Layout layout, Tensor& to) {
   std::byte* data = static_cast<std::byte*>(to.data());
   if (same_order(layout, to.dims())) {
-    file.read(stored, 0, {data, to.bytes()});
+    stored(0, {data, to.bytes()});
     return;
   }
   const Dims& dims = to.dims();
@@ -50,7 +56,7 @@ void read_tensor(const TensorFile& file, const StoredTensor& stored, Layout layo
   std::uint64_t offset = 0;
   for_each_piece(dims, row_bytes, [&](const Piece& piece) {
     buffer.resize(static_cast<std::size_t>(piece.rows * dims.h * row_bytes));
-    file.read(stored, offset, buffer);
+    stored(offset, buffer);
     offset += buffer.size();
     for_each_row(dims, piece, row_bytes, [&](std::int64_t in_piece, std::int64_t in_tensor) {
       std::memcpy(data + in_tensor, buffer.data() + in_piece, static_cast<std::size_t>(row_bytes));

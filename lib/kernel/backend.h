@@ -22,6 +22,7 @@ struct BackendInfo {
   std::string device_noun = {};  ///< what --device chooses: "GPU"; empty where it chooses nothing
   bool takes_isa = false;
   bool takes_threads = false;
+  bool of_guests = false;  ///< has no kernel but those that users bring, and no name of its own
 
   bool takes_device() const { return !device_noun.empty(); }
 };
@@ -64,7 +65,9 @@ struct ExecutionTraits {
   bool seeded_order = false;  ///< executes in an order that follows from Execution::order_seed
   bool queues = false;        ///< launch() only queues its work; queued_s() times it
   bool flushes_caches =
-      false;                ///< flush_caches() works; elsewhere cold calls rotate their operands
+      false;  ///< flush_caches() works; elsewhere cold calls rotate their operands
+  /// launch() is timed where it runs, in another process: queued_s() tells.
+  bool times_itself = false;
   bool own_memory = false;  ///< operands lie in memory that free_bytes() tells about
   int host_threads = 1;     ///< threads of this machine that a launch keeps busy
 };
@@ -73,6 +76,14 @@ struct ExecutionTraits {
 struct PeakSubject {
   std::string instruction;  ///< the ISA level, or the instruction of a device
   int threads = 1;          ///< that a reading keeps busy
+};
+
+class Backend;
+
+/// Whose peaks are those of an execution.
+struct PeakSource {
+  Backend* backend;
+  Execution execution;
 };
 
 /// A way to compute: its kernels, its devices, and what measuring needs of them. Everything that
@@ -87,6 +98,10 @@ class Backend {
 
   /// In the order that routing tries them.
   virtual const std::vector<const Kernel*>& kernels() = 0;
+
+  /// With of_guests: the kernels that somebody else's library or program has, which is loaded for
+  /// it. Throws UsageError where it cannot be.
+  virtual std::vector<const Kernel*> kernels_of(const GuestSource&) { return {}; }
 
   /// Why nothing runs on that device; without one, on the device that it would choose itself.
   virtual std::optional<std::string> absent(std::optional<int> device) = 0;
@@ -114,12 +129,15 @@ class Backend {
   virtual void flush_caches(const Execution&) {}
 
   /// With `queues`: seconds on the device's clock that what `work` queues takes, from when the
-  /// device is through with what was queued before. Waits for it.
+  /// device is through with what was queued before. Waits for it. With `times_itself`: seconds that
+  /// what it launches takes, by the clock where it runs.
   virtual double queued_s(const Execution& e, const std::function<void()>& work);
   /// With `queues`: waits until the device is through with what was in the queue at the call of
   /// this before this one. What was queued since keeps it busy.
   virtual void wait_for_previous(const Execution&) {}
 
+  /// Another backend's, where this one computes with its means.
+  virtual PeakSource peak_source(const Execution& e) { return {this, e}; }
   /// Every execution that has peaks of its own and that the request allows.
   virtual std::vector<Execution> with_own_peaks(const ExecutionRequest& asked) = 0;
   /// Both executions have the same peaks.

@@ -49,6 +49,15 @@ inline std::string device_text(int device) {
   return device == kEmulatedDevice ? "emulated" : std::to_string(device);
 }
 
+/// A library or a program that the user brings, with kernels in it.
+struct GuestSource {
+  enum class Kind { kPlugin, kWorker };
+  Kind kind = Kind::kPlugin;
+  std::string text;  ///< the file, or the command
+
+  friend bool operator==(const GuestSource&, const GuestSource&) = default;
+};
+
 /// What a user asks of how a problem is computed; what is absent, the backend chooses.
 struct ExecutionRequest {
   std::optional<Isa> isa;

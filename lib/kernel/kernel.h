@@ -40,6 +40,13 @@ class Plan {
   /// Untimed: waits, and brings what the last launch wrote into `io.out`.
   virtual void collect(const Operands&) {}
 
+  /// Untimed: what a launch writes is unknown from here on, where a plan keeps results apart from
+  /// `io.out`; those of the forward stay for a backward pass that reads them.
+  virtual void poison_results() {}
+
+  /// The folder in /proc of the threads that compute; "" where they are this process's.
+  virtual std::string threads_folder() const { return ""; }
+
   /// Bytes that plan() allocated; what Kernel::workspace_bytes() predicted.
   virtual std::size_t workspace_bytes() const = 0;
 
@@ -60,6 +67,13 @@ struct KernelInfo {
   std::string description;  ///< one line, with its source (paper, algorithm)
 };
 
+/// Who made a kernel that is not of this program, as he says, and how it is called.
+struct GuestFacts {
+  std::string build;
+  std::string abi;  ///< "flashbench_kernel 1"
+  bool isolated = true;
+};
+
 /// An implementation of attention. Stateless; it refuses with a reason and never aborts.
 class Kernel {
  public:
@@ -67,6 +81,9 @@ class Kernel {
   virtual const KernelInfo& info() const = 0;
 
   virtual Supports supports() const = 0;
+
+  /// Of a guest; nullopt of the program's own.
+  virtual std::optional<GuestFacts> guest() const { return std::nullopt; }
 
   /// Why it does not compute a problem: first what nobody could, then what supports() does not
   /// name, then what only the kernel knows. nullopt: it does.

@@ -141,4 +141,22 @@ std::optional<double> lost_share(const std::function<ThreadTimes()>& read,
   return took_s > 0 ? std::clamp(*lost / took_s, 0.0, 1.0) : 0;
 }
 
+std::optional<double> lost_share_of_others(const std::function<ThreadTimes()>& read,
+                                           const std::function<double()>& work) {
+  const ThreadTimes before = read();
+  const double took_s = work();
+  const ThreadTimes after = read();
+  if (after.threads.empty()) return std::nullopt;
+  double lost = 0;
+  bool counts = false;  // a kernel without these counters says 0 of everything
+  for (const auto& [thread, now] : after.threads) {
+    const auto known = before.threads.find(thread);
+    const ThreadTime then = known == before.threads.end() ? ThreadTime{} : known->second;
+    lost = std::max(lost, now.waited_s - then.waited_s);
+    counts = counts || now.runs > 0;
+  }
+  if (!counts) return std::nullopt;
+  return took_s > 0 ? std::clamp(lost / took_s, 0.0, 1.0) : 0;
+}
+
 }  // namespace flashbench::measure

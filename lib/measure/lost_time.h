@@ -62,4 +62,8 @@ std::optional<double> lost_s(const ThreadTimes& before, const ThreadTimes& after
 std::optional<double> lost_share(const std::function<ThreadTimes()>& read,
                                  const std::function<double()>& work);
 
+/// The same of another process, whose threads `read` reads and none of which is the reader.
+std::optional<double> lost_share_of_others(const std::function<ThreadTimes()>& read,
+                                           const std::function<double()>& work);
+
 }  // namespace flashbench::measure

@@ -95,8 +95,13 @@ class Session {
   /// Seconds of that many launches, and what others took of them.
   double launched_watching(State& s, std::int64_t iterations, CpuTime* cpu) {
     s.last_lost.reset();
-    if (!hooks_->thread_times || s.subject->timed) return launched(*s.subject, iterations, cpu);
     double took_s = 0;
+    if (s.subject->lost_share) {
+      s.last_lost =
+          s.subject->lost_share([&] { return took_s = launched(*s.subject, iterations, cpu); });
+      return took_s;
+    }
+    if (!hooks_->thread_times || s.subject->timed) return launched(*s.subject, iterations, cpu);
     s.last_lost = lost_share(hooks_->thread_times,
                              [&] { return took_s = launched(*s.subject, iterations, cpu); });
     return took_s;
@@ -122,6 +127,7 @@ class Session {
   }
 
   void prepare_sample(State& s) {
+    if (s.evicted && s.subject->settle) s.subject->settle();
     const bool ahead = s.evicted || s.subject->timed;
     if (s.subject->before_sample)
       s.subject->before_sample();
@@ -186,6 +192,7 @@ class Session {
       probe_took_s_ = probed_s_ - began_s;
       mark_evicted(nullptr);
     }
+    if (hooks_->before_round && hooks_->before_round()) mark_evicted(nullptr);
     const std::size_t n = states_.size();
     for (std::size_t i = 0; i < n; ++i) {
       State& s = states_[(static_cast<std::size_t>(rounds_) + i) % n];
@@ -233,7 +240,7 @@ class Session {
   }
 
   void mark_window(State& s, double share) {
-    if (s.subject->timed) return;
+    if (s.subject->timed && !s.subject->lost_share) return;
     s.told = true;
     for (std::size_t i = s.judged; i < s.out.lost.size(); ++i)
       s.out.lost[i] = std::max(s.out.lost[i], share);

@@ -26,11 +26,20 @@ struct Subject {
   /// The launch is left out for calls above a second, where refilling a cache is lost in the noise.
   std::function<void()> before_sample = {};
 
+  /// Untimed, before all else where something else ran since the last launch: waits for what that
+  /// left behind.
+  std::function<void()> settle = {};
+
   /// Seconds that `iterations` launches take, where the wall clock cannot tell: on a device that
   /// works through a queue of its own. Absent: launch() on the sampler's clock. Such a subject gets
   /// the untimed launch in any case: it keeps the device busy while the timed ones are queued, so
   /// that no sample has the time in it that the first of them takes to arrive.
   std::function<double(std::int64_t iterations)> timed = {};
+
+  /// Runs `work`, which returns its seconds, and says which share of them a thread lost to others;
+  /// nullopt where the system does not tell. Absent: Hooks::thread_times is asked, unless a device
+  /// times the subject.
+  std::function<std::optional<double>(const std::function<double()>& work)> lost_share = {};
 
   /// Never batch: before_sample must precede every single call (a flushed cache).
   bool one_call_per_sample = false;
@@ -69,6 +78,8 @@ struct Hooks {
   /// Before the first round, and again once Limits::probe_interval_s has gone by: peak probes. Its
   /// argument counts its own calls from 0; Samples::probe refers to it.
   std::function<void(int probe)> each_round;
+  /// Before every round; true where it did what evicts the operands of all.
+  std::function<bool()> before_round;
   std::function<bool()> stop_requested;  ///< asked before every launch and batch
   std::function<void(const Progress&)> progress;
 

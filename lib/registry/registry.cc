@@ -8,6 +8,7 @@
 
 #include "cpu/backend.h"
 #include "cuda/backend.h"
+#include "guest/guest_backend.h"
 #include "paper/paper_kernel.h"
 #include "system/error.h"
 
@@ -58,6 +59,24 @@ std::optional<Rejection> absent_isa(Backend& backend, const ExecutionRequest& as
   return std::nullopt;
 }
 
+/// Flags that a guest has no use for.
+std::optional<Rejection> refusal_of_guest(const Request& r) {
+  const std::string type(name(r.type));
+  if (r.backend && *r.backend != kProcessor)
+    return Rejection{Kind::kUnsupported,
+                     fmt::format("--type {} computes on the processor; leave out --backend {}",
+                                 type, name(*r.backend))};
+  if (r.execution.device)
+    return Rejection{Kind::kUnsupported,
+                     fmt::format("--type {} computes on the processor; leave out --device {}", type,
+                                 device_text(*r.execution.device))};
+  if (r.execution.isa)
+    return Rejection{Kind::kUnsupported,
+                     fmt::format("--isa {} is of the program's own kernels, not of --type {}",
+                                 name(*r.execution.isa), type)};
+  return std::nullopt;
+}
+
 /// Why a backend does not compute what was asked, whatever its kernels say.
 std::optional<Rejection> refusal(Backend& backend, const ExecutionRequest& asked) {
   const std::string where = asked.device ? fmt::format("--device {}", device_text(*asked.device))
@@ -77,6 +96,13 @@ std::variant<Execution, Rejection> execution_of(Backend& backend, const Executio
   }
 }
 
+/// Who loads guests. A request for one names no backend but the processor, where they compute.
+Backend& backend_of_guests(const Backends& backends) {
+  for (Backend* b : backends)
+    if (b->info().of_guests) return *b;
+  return *backends.front();
+}
+
 /// The backend of a request that names none.
 Backend& choose_backend(const Backends& backends, const Request& r) {
   // A device is named for whoever has devices, present or not: its reason is what the user needs.
@@ -85,7 +111,7 @@ Backend& choose_backend(const Backends& backends, const Request& r) {
       if (b->info().takes_device()) return *b;
   if (!r.kernel.empty()) return owner(backends, kernel_named(backends, r.kernel));
   for (Backend* b : std::views::reverse(backends))
-    if (!refusal(*b, r.execution) && computes(*b, r.type)) return *b;
+    if (!b->info().of_guests && !refusal(*b, r.execution) && computes(*b, r.type)) return *b;
   return *backends.front();
 }
 
@@ -113,13 +139,39 @@ std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, 
   return Route{&backend, &forced, execution};
 }
 
+guest::GuestBackend& guest_backend_of(Backend& processor) {
+  static guest::GuestBackend guests(processor);
+  return guests;
+}
+
+/// The kernel of the guest that takes the problem; where none does, what the first says.
+std::variant<Route, Rejection> route_guest(const Problem& p, const Request& r, Backend& backend) {
+  if (!r.guest || r.guest->text.empty())
+    throw UsageError(fmt::format("--type {} needs --{} {}", name(r.type), name(r.type),
+                                 r.type == AttentionType::kPlugin ? "FILE" : "COMMAND"));
+  if (auto idle = refusal_of_guest(r)) return *idle;
+  const std::variant<Execution, Rejection> chosen = execution_of(backend, r.execution, p.dtype);
+  if (const auto* why = std::get_if<Rejection>(&chosen)) return *why;
+  std::optional<Rejection> first;
+  for (const Kernel* k : backend.kernels_of(*r.guest)) {
+    auto why = k->refuses(p, std::get<Execution>(chosen));
+    if (!why) return Route{&backend, k, std::get<Execution>(chosen)};
+    if (!first) first = std::move(why);
+  }
+  return *first;
+}
+
 }  // namespace
 
 const Backends& backends() {
   static cpu::CpuBackend processor({&paper::paper_kernel()});
   static cuda::CudaBackend cuda;
-  static const Backends all = {&processor, &cuda};
+  static const Backends all = {&processor, &cuda, &guest_backend_of(processor)};
   return all;
+}
+
+guest::GuestBackend& guest_backend() {
+  return static_cast<guest::GuestBackend&>(backend_of_guests(backends()));
 }
 
 std::vector<const Kernel*> kernels(const Backends& backends) {
@@ -142,6 +194,7 @@ Backend& owner(const Backends& backends, const Kernel& kernel) {
 }
 
 Backend& backend_of(const Request& r, const Backends& backends) {
+  if (is_guest(r.type)) return backend_of_guests(backends);
   if (!r.backend) return choose_backend(backends, r);
   if (Backend* named = find(backends, *r.backend)) return *named;
   throw UsageError(fmt::format("unknown backend '{}'", name(*r.backend)));
@@ -149,6 +202,7 @@ Backend& backend_of(const Request& r, const Backends& backends) {
 
 std::variant<Route, Rejection> route(const Problem& p, const Request& r, const Backends& backends) {
   Backend& backend = backend_of(r, backends);
+  if (is_guest(r.type)) return route_guest(p, r, backend);
   if (auto why = refusal(backend, r.execution)) return *why;
   const std::variant<Execution, Rejection> chosen = execution_of(backend, r.execution, p.dtype);
   if (const auto* why = std::get_if<Rejection>(&chosen)) return *why;

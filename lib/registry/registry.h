@@ -8,11 +8,18 @@
 #include "core/rejection.h"
 #include "kernel/backend.h"
 
+namespace flashbench::guest {
+class GuestBackend;
+}
+
 namespace flashbench::registry {
 
 /// The backends of this program, the processor first. Later ones are accelerators: a request that
 /// names no backend goes to the last one that is here and takes it.
 const Backends& backends();
+
+/// The backend among them for guests, of which backends() has one.
+guest::GuestBackend& guest_backend();
 
 /// Every kernel of `backends`, the fast ones first, the papers' algorithm as written last.
 std::vector<const Kernel*> kernels(const Backends& backends = registry::backends());
@@ -26,7 +33,8 @@ Backend& owner(const Backends& backends, const Kernel& kernel);
 struct Request {
   AttentionType type = AttentionType::kFlash;
   std::optional<BackendId> backend = {};
-  std::string kernel = {};  ///< force one by name; empty: routed
+  std::string kernel = {};                ///< force one by name; empty: routed
+  std::optional<GuestSource> guest = {};  ///< of the types that are guests'
   ExecutionRequest execution = {};
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "measure/statistics.h"
 #include "report/explain.h"
@@ -17,6 +18,8 @@ std::string key_without_type(const Result& r) {
   Result other = r;
   other.type.clear();
   other.kernel_request.reset();
+  other.plugin.reset();
+  other.worker.reset();
   return case_key(other);
 }
 
@@ -66,19 +69,32 @@ double ideal_s(double flop_visible, double bytes, double peak_flop_s, double pea
   return std::max(flop_visible / peak_flop_s, bytes / peak_bytes_s);
 }
 
+std::string subject_of(const Result& r) {
+  return r.plugin || r.worker ? r.kernel.value_or(r.type) : r.type;
+}
+
+std::vector<std::string> rivals_of(const Result& r) {
+  if (r.plugin || r.worker) return {"flash", "normal"};
+  return r.type == "normal" ? std::vector<std::string>{} : std::vector<std::string>{"normal"};
+}
+
 void derive_speedups(std::span<Result> results) {
-  std::map<std::string, const Result*> normals;
+  std::map<std::pair<std::string, std::string>, const Result*> by_type;
   for (const Result& r : results)
-    if (r.type == "normal" && r.timing && conclusive(r)) normals[key_without_type(r)] = &r;
+    if (r.timing && conclusive(r)) by_type[{r.type, key_without_type(r)}] = &r;
   for (Result& r : results) {
     r.speedup_over.reset();
     r.speedup_ci95.reset();
-    const auto normal = normals.find(key_without_type(r));
-    if (r.type == "normal" || !r.timing || !conclusive(r) || normal == normals.end()) continue;
-    const std::optional<Ratio> ratio = time_ratio(*normal->second->timing, *r.timing);
-    if (!ratio) continue;
-    r.speedup_over = {{"normal", ratio->value}};
-    r.speedup_ci95 = {{"normal", ratio->interval}};
+    if (!r.timing || !conclusive(r)) continue;
+    for (const std::string& type : rivals_of(r)) {
+      const auto rival = by_type.find({type, key_without_type(r)});
+      if (rival == by_type.end()) continue;
+      const std::optional<Ratio> ratio = time_ratio(*rival->second->timing, *r.timing);
+      if (!ratio) continue;
+      if (!r.speedup_over) r.speedup_over.emplace(), r.speedup_ci95.emplace();
+      r.speedup_over->emplace(type, ratio->value);
+      r.speedup_ci95->emplace(type, ratio->interval);
+    }
   }
 }
 

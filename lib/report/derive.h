@@ -22,8 +22,14 @@ void derive_rates(Result& result);
 /// measured in the same run.
 double ideal_s(double flop_visible, double bytes, double peak_flop_s, double peak_bytes_s);
 
-/// Everything of case_key() but type and kernel.
+/// Everything of case_key() but type, kernel and guest.
 std::string key_without_type(const Result& r);
+
+/// The type, or the kernel of a guest, of which there may be several.
+std::string subject_of(const Result& r);
+
+/// The types that a result is compared with: normal, and a guest also with flash.
+std::vector<std::string> rivals_of(const Result& r);
 
 /// Gives every result whose workload, pass, backend, isa, threads, device and cache were also
 /// measured with the `normal` type the ratio of the medians and its interval, where both are

@@ -188,6 +188,14 @@ void fields(R& r, V&& visit) {
   visit("then", r.then);
 }
 
+template <RecordOf<Guest> R, typename V>
+void fields(R& r, V&& visit) {
+  visit("description", r.description);
+  visit("build", r.build);
+  visit("abi", r.abi);
+  visit("isolated", r.isolated);
+}
+
 template <RecordOf<Repeats> R, typename V>
 void fields(R& r, V&& visit) {
   visit("launches", r.launches);
@@ -314,6 +322,7 @@ void fields(R& r, V&& visit) {
   visit("phases", r.phases);
   visit.added("phase_timer_s", r.phase_timer_s);
   visit.added("repeats", r.repeats);
+  visit.added("guest", r.guest);
   visit("check", r.check);
 }
 

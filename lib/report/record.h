@@ -189,6 +189,13 @@ struct Repeats {
   std::vector<RepeatedTensor> tensors;  ///< one per output
 };
 
+/// Who made the kernel of a plug-in or worker.
+struct Guest {
+  std::string description, build;  ///< as it says itself; "" where it does not
+  std::string abi;                 ///< what it is called through
+  bool isolated = true;            ///< in a process of its own
+};
+
 Worst worst_of(const TensorVerdict& verdict);
 Check check_of(const Verdict& verdict);
 
@@ -234,6 +241,7 @@ struct Result : sweep::CaseRecord {
   std::optional<std::map<std::string, std::array<double, 2>>> speedup_ci95;
   std::optional<std::vector<Phase>> phases;
   std::optional<Repeats> repeats;       ///< with --repeat
+  std::optional<Guest> guest;           ///< of the types plugin and worker
   std::optional<double> phase_timer_s;  ///< what clocking one call of a phase took, in its seconds
   Check check;
 };

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "report/derive.h"
 #include "report/explain.h"
@@ -63,34 +64,35 @@ void explain_wrong(Lines& lines, const Report& report, const Label& label) {
 
 // ---- who is faster ----
 
-/// A result beside `normal` on the same case.
+/// A result beside another type on the same case.
 struct Pair {
   const Result* result;
-  const Result* normal;
-  std::optional<Ratio> ratio;  ///< times as fast as normal; absent where nothing is concluded
+  const Result* rival;
+  std::optional<Ratio> ratio;  ///< times as fast as the rival; absent where nothing is concluded
 
   Faster who() const { return ratio ? faster(*ratio) : Faster::kUnknown; }
 };
 
-/// By type.
-std::map<std::string, std::vector<Pair>> pairs_of(const Report& report) {
-  std::map<std::string, const Result*> normals;
+/// By who is compared with whom.
+std::map<std::pair<std::string, std::string>, std::vector<Pair>> pairs_of(const Report& report) {
+  std::map<std::pair<std::string, std::string>, const Result*> by_type;
   for (const Result& r : report.results)
-    if (r.type == "normal" && r.timing && numbers_hold(r)) normals[key_without_type(r)] = &r;
-  std::map<std::string, std::vector<Pair>> pairs;
+    if (r.timing && numbers_hold(r)) by_type[{r.type, key_without_type(r)}] = &r;
+  std::map<std::pair<std::string, std::string>, std::vector<Pair>> pairs;
   for (const Result& r : report.results) {
-    if (r.type == "normal" || !r.timing || !numbers_hold(r)) continue;
-    const auto normal = normals.find(key_without_type(r));
-    if (normal != normals.end())
-      pairs[r.type].push_back({&r, normal->second, speedup_over(r, "normal")});
+    if (!r.timing || !numbers_hold(r)) continue;
+    for (const std::string& type : rivals_of(r))
+      if (const auto rival = by_type.find({type, key_without_type(r)}); rival != by_type.end())
+        pairs[{subject_of(r), type}].push_back({&r, rival->second, speedup_over(r, type)});
   }
   return pairs;
 }
 
 /// Why nobody knows which one is faster.
 std::string why_unknown(const Pair& p) {
-  for (const Result* r : {p.result, p.normal})
-    if (const std::string why = doubt(*r); !why.empty()) return fmt::format("{}: {}", r->type, why);
+  for (const Result* r : {p.result, p.rival})
+    if (const std::string why = doubt(*r); !why.empty())
+      return fmt::format("{}: {}", subject_of(*r), why);
   if (!p.ratio) return "too few samples to know their noise; raise --timeout";
   if (practically_equal(*p.ratio))
     return fmt::format("they take the same time within 2 %, {}", ratio_text(*p.ratio));
@@ -100,15 +102,15 @@ std::string why_unknown(const Pair& p) {
 }
 
 std::string pair_line(const Pair& p, const Label& label) {
-  const std::string& type = p.result->type;
+  const std::string subject = subject_of(*p.result);
   if (p.who() == Faster::kUnknown)
-    return fmt::format("cannot tell whether {} or normal is faster{}: {}", type,
+    return fmt::format("cannot tell whether {} or {} is faster{}: {}", subject, p.rival->type,
                        in_brackets(label(*p.result)), why_unknown(p));
-  return fmt::format("{} is {} than normal{}: {} as fast, {} against {}", type,
-                     p.who() == Faster::kDenominator ? "faster" : "slower",
+  return fmt::format("{} is {} than {}{}: {} as fast, {} against {}", subject,
+                     p.who() == Faster::kDenominator ? "faster" : "slower", p.rival->type,
                      in_brackets(label(*p.result)), ratio_text(*p.ratio),
                      human_seconds(p.result->timing->median),
-                     human_seconds(p.normal->timing->median));
+                     human_seconds(p.rival->timing->median));
 }
 
 /// "flash is faster than normal in 6 of 8 cases: 1.10x [1.05, 1.15] (...) to 2.30x [...] (...)".
@@ -117,8 +119,8 @@ std::string tally_line(std::vector<Pair> group, std::size_t all, const Label& la
   const std::string cases = group.size() == all ? fmt::format("all {} cases", all)
                                                 : fmt::format("{} of {} cases", group.size(), all);
   if (some.who() == Faster::kUnknown)
-    return fmt::format("cannot tell whether {} or normal is faster in {}; {}: {}",
-                       some.result->type,
+    return fmt::format("cannot tell whether {} or {} is faster in {}; {}: {}",
+                       subject_of(*some.result), some.rival->type,
                        group.size() == all ? fmt::format("any of {} cases", all) : cases,
                        label(*some.result), why_unknown(some));
   std::sort(group.begin(), group.end(),
@@ -126,16 +128,16 @@ std::string tally_line(std::vector<Pair> group, std::size_t all, const Label& la
   const auto extreme = [&](const Pair& p) {
     return ratio_text(*p.ratio) + in_brackets(label(*p.result));
   };
-  std::string text = fmt::format("{} is {} than normal in {}: {}", some.result->type,
-                                 some.who() == Faster::kDenominator ? "faster" : "slower", cases,
-                                 extreme(group.front()));
+  std::string text = fmt::format("{} is {} than {} in {}: {}", subject_of(*some.result),
+                                 some.who() == Faster::kDenominator ? "faster" : "slower",
+                                 some.rival->type, cases, extreme(group.front()));
   if (group.size() > 1) text += " to " + extreme(group.back());
   return text + " as fast";
 }
 
 Lines comparison_lines(const Report& report, const Label& label) {
   Lines lines;
-  for (const auto& [type, pairs] : pairs_of(report)) {
+  for (const auto& [who, pairs] : pairs_of(report)) {
     if (pairs.size() == 1) {
       lines.push_back(pair_line(pairs.front(), label));
       continue;
@@ -203,7 +205,7 @@ std::string share_line(const Report& report) {
   std::set<std::string> bounds;
   for (const Result& r : report.results)
     if (r.pct_peak && conclusive(r)) {
-      shares[r.type].push_back(*r.pct_peak);
+      shares[subject_of(r)].push_back(*r.pct_peak);
       bounds.insert(r.bound.value_or(""));
     }
   if (shares.empty()) return "";
@@ -244,6 +246,8 @@ Lines legend(const Report& report) {
   };
   add("flash", "never stores the scores of all queries and keys");
   add("normal", "stores them");
+  add("plugin", "is a plug-in's kernel in a process of its own");
+  add("worker", "is another program's");
   add("paper", "is FlashAttention-1 as published, in plain C++");
   return {
       "how to read it: ±, and [ ], are 95 % intervals; \"of peak\" is of the fastest arithmetic "
@@ -275,7 +279,7 @@ std::vector<std::string> summary_lines(const Report& report, const Label& label)
 std::vector<std::string> explanation_lines(const Report& report, const Label& label) {
   Lines lines;
   explain_wrong(lines, report, label);
-  for (const auto& [type, pairs] : pairs_of(report))
+  for (const auto& [names, pairs] : pairs_of(report))
     if (pairs.size() > 1)
       for (const Pair& p : pairs) lines.push_back(pair_line(p, label));
   for (const Lines& more : {comparison_lines(report, label), crossover_lines(report.summary),

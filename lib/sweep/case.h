@@ -34,6 +34,7 @@ struct Case {
   std::optional<BackendId> backend;  ///< absent: whichever takes it
   std::optional<Isa> isa;            ///< absent: the best that runs here
   std::string kernel;                ///< force one by name; empty: routed
+  std::string plugin, worker;        ///< the guest of the types of these names
   int threads = 0;                   ///< 0: all that this process may use
   std::optional<int> device;         ///< index of a GPU, or kEmulatedDevice
   bool deterministic = false;

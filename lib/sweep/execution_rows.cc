@@ -13,6 +13,8 @@ constexpr auto kType = FB_MEMBER(type);
 constexpr auto kBackend = FB_MEMBER(backend);
 constexpr auto kDevice = FB_MEMBER(device);
 constexpr auto kIsa = FB_MEMBER(isa);
+constexpr auto kPlugin = FB_MEMBER(plugin);
+constexpr auto kWorker = FB_MEMBER(worker);
 constexpr auto kThreads = FB_MEMBER(threads);
 constexpr auto kKernel = FB_MEMBER(kernel);
 constexpr auto kDeterministic = FB_MEMBER(deterministic);
@@ -90,12 +92,37 @@ std::string deterministic_label(const Case& c) {
   return c.deterministic ? "deterministic" : "free";
 }
 
+/// Files, commas and all, or lists of them.
+Axis parse_plugin(const Asked& a) {
+  Axis axis;
+  for_each_word_or_file(a.setting, [&](const std::string& item) {
+    axis.push_back([item](Case& c) { c.plugin = item; });
+  });
+  return axis;
+}
+/// One command each: it has commas of its own.
+Axis parse_worker(const Asked& a) {
+  Axis axis;
+  for (const std::string& value : a.setting.values)
+    axis.push_back([value](Case& c) { c.worker = value; });
+  return axis;
+}
+bool is_plugin(const Case& c) { return c.type == AttentionType::kPlugin; }
+bool is_worker(const Case& c) { return c.type == AttentionType::kWorker; }
+std::string worker_text(const Case& c) { return c.worker; }
+Value recorded_plugin(const Case& c) { return c.plugin.empty() ? Value() : Value(c.plugin); }
+Value recorded_worker(const Case& c) { return c.worker.empty() ? Value() : Value(c.worker); }
+
 bool is_paper(const Case& c) { return c.type == AttentionType::kPaper; }
 constexpr std::string_view kNeedsPaper = "is for --type paper";
 
 // ---- what follows from a field by default, for compare --by ----
 
-void erase_request(CaseRecord& r) { r.kernel_request.reset(); }
+void erase_kernel(CaseRecord& r) {
+  r.kernel_request.reset();
+  r.plugin.reset();
+  r.worker.reset();
+}
 void erase_processor(CaseRecord& r) {
   r.isa.reset();
   r.threads.reset();
@@ -104,8 +131,14 @@ void erase_processor(CaseRecord& r) {
 
 // ---- what tables say ----
 
+/// Which kernel of which guest: its name says more than its file.
+std::string guest_cell(const CaseRecord& r) {
+  return r.plugin || r.worker ? r.kernel.value_or(r.plugin ? *r.plugin : *r.worker) : "";
+}
+
 /// What computed it: the ISA level, the device, or else the backend.
 std::string where_cell(const CaseRecord& r) {
+  if (r.plugin || r.worker) return r.backend;
   return r.isa ? *r.isa : r.device ? "device " + *r.device : r.backend;
 }
 
@@ -121,7 +154,7 @@ constexpr Field kRows[] = {
      .parse = parse_enumerators<kType>, .unset = default_types, .text = print<kType>,
      .said = always, .label = no_label,
      .recorded = erasing(one_of(recorded<&CaseRecord::type>(recorded_as<kType>),
-                                words_of<AttentionType>), erase_request),
+                                words_of<AttentionType>), erase_kernel),
      .shown = {.phrase = "{}", .column = kNoColumn, .always = true}},  // a column in any case
     {.name = "backend", .value = "B", .help = "{} (default: auto)",
      .words = backend_choices, .heading = kExecution, .varies = kWithin, .rank = {0, 7, 0, 0}, .parse = parse_backend,
@@ -146,7 +179,7 @@ constexpr Field kRows[] = {
      .shown = {.phrase = "{} threads"}},
     // The kernel that ran is in the report beside the one that was asked for, and is no flag.
     {.name = "kernel", .heading = kExecution, .rank = {.column = 1},
-     .recorded = not_in_key(erasing(recorded<&CaseRecord::kernel>(nullptr), erase_request)),
+     .recorded = not_in_key(erasing(recorded<&CaseRecord::kernel>(nullptr), erase_kernel)),
      .shown = {.column = kNoColumn}},
     // Inside of the types, because a kernel brings its own.
     {.name = "kernel", .value = "NAME", .help = "force one kernel; `flashbench info` lists them",
@@ -154,6 +187,20 @@ constexpr Field kRows[] = {
      .text = print<kKernel>, .said = is_set<kKernel>, .label = no_label,
      .recorded = recorded<&CaseRecord::kernel_request>(recorded_kernel, "kernel_request"),
      .shown = {.title = "kernel", .phrase = "kernel {}", .column = "kernel"}},
+    {.name = "plugin", .value = "FILE",
+     .help = "somebody's kernels in a library behind flashbench_kernel.h; FILE:NAME chooses one",
+     .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_plugin,
+     .text = print<kPlugin>, .said = is_set<kPlugin>, .label = no_label, .has_effect = is_plugin,
+     .reset = reset_to_default<kPlugin>, .idle = "is for --type plugin",
+     .recorded = recorded<&CaseRecord::plugin>(recorded_plugin),
+     .shown = {.title = "guest", .phrase = "{}", .column = "guest", .cell = guest_cell}},
+    {.name = "worker", .value = "COMMAND",
+     .help = "somebody's kernels in a program that speaks flashbench's protocol for workers",
+     .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_worker,
+     .text = worker_text, .said = is_set<kWorker>, .label = no_label, .has_effect = is_worker,
+     .reset = reset_to_default<kWorker>, .idle = "is for --type worker",
+     .recorded = recorded<&CaseRecord::worker>(recorded_worker),
+     .shown = {.title = "worker", .phrase = "{}", .column = kNoColumn}},
     {.name = "deterministic", .help = "bitwise equal gradients from run to run",
      .heading = kExecution, .varies = kWithin, .rank = {2, 12, 5, 7, 2},
      .parse = parse_switch<kDeterministic>, .text = print<kDeterministic>,

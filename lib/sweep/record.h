@@ -48,6 +48,7 @@ struct CaseRecord {
   std::string pass, type, backend;
   std::optional<std::string> kernel;          ///< that ran; absent when none was found
   std::optional<std::string> kernel_request;  ///< --kernel
+  std::optional<std::string> plugin, worker;  ///< the guest, of these types
   std::optional<std::string> isa;             ///< absent on a GPU
   std::optional<int> threads;
   std::optional<std::string> device;  ///< absent on the CPU

@@ -51,7 +51,7 @@ std::vector<std::string> environment_with(const std::vector<std::string>& own) {
                          pid_t parent, const machine::CpuSet& cpus) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::signal(SIGXFSZ, SIG_DFL);  // ignored signals stay so across exec
-  if (start.ignores_interrupts) ::signal(SIGINT, SIG_IGN);
+  if (start.own_group) ::setpgid(0, 0);
   cpus.apply();
   if (::getppid() != parent) ::_exit(kCannotExecute);
   if (start.kept >= 0) ::fcntl(start.kept, F_SETFD, 0);
@@ -75,7 +75,7 @@ void Descriptor::reset() {
   fd_ = -1;
 }
 
-Process::Process(const Start& start) {
+Process::Process(const Start& start) : own_group_(start.own_group) {
   const Words argv(start.argv), environment(environment_with(start.environment));
   const pid_t parent = ::getpid();
   // OpenMP may have bound this thread to one processor, which the program would inherit.
@@ -86,6 +86,7 @@ Process::Process(const Start& start) {
         fmt::format("cannot start a process: {}; raise the limits on them (ulimit -u, the control "
                     "group's pids)",
                     std::strerror(errno)));
+  if (own_group_ && pid_ > 0) ::setpgid(pid_, pid_);  // whoever comes first
   if (pid_ == 0) become(start, argv.get(), environment.get(), parent, cpus);
   // glibc 2.36 declares pidfd_open() for C only.
   try {
@@ -100,6 +101,7 @@ Process::Process(const Start& start) {
 
 Process::~Process() {
   if (pid_ < 0) return;
+  if (own_group_) ::kill(-pid_, SIGKILL);
   ::kill(pid_, SIGKILL);
   reap();
 }
@@ -115,6 +117,7 @@ int Process::reap() {
   int status = 0;
   while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
+  if (own_group_) ::kill(-pid_, SIGKILL);  // what it left behind
   pid_ = -1;
   return status;
 }

@@ -40,8 +40,10 @@ struct Start {
   int in = -1, out = -1, err = -1;
   int kept = -1;  ///< one more descriptor that it has under this number
   std::vector<std::string> environment =
-      {};                           ///< "NAME=value": added to this process's, or in its place
-  bool ignores_interrupts = false;  ///< SIGINT, which a terminal sends to both
+      {};  ///< "NAME=value": added to this process's, or in its place
+  /// A group of its own, with whatever it starts: it ends as one, and what a terminal sends with
+  /// Ctrl-C is not for it.
+  bool own_group = false;
 };
 
 /// A process that this one started. Should this one die, it dies too; it is killed and reaped with
@@ -66,6 +68,7 @@ class Process {
 
  private:
   pid_t pid_ = -1;
+  bool own_group_ = false;
   Descriptor pidfd_;
 };
 

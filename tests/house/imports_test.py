@@ -15,7 +15,7 @@ SUB_ROOMS = {
         "terminal": [],
         "process": [],
         "command_line": [],
-        "case": ["command_line", "terminal"],
+        "case": ["command_line", "process", "terminal"],
         "bench": ["case", "command_line", "process", "terminal"],
         "check": ["case", "command_line", "process", "terminal"],
         "compare": ["command_line", "process", "terminal"],

@@ -166,7 +166,8 @@ TEST(JsonRead, EveryFieldIsVetted) {
       {"/results/0/workload/q_len", -5, "'results[0].workload.q_len' must be at least 1, got -5"},
       {"/results/0/workload/mask_keep", 1.5, "must be at most 1, got 1.5"},
       {"/results/0/workload/dtype", "fp8", "must be f32, bf16 or f16, got \"fp8\""},
-      {"/results/0/type", "sparse", "must be flash, normal or paper, got \"sparse\""},
+      {"/results/0/type", "sparse",
+       "must be flash, normal, paper, plugin or worker, got \"sparse\""},
       {"/results/0/threads", 0, "'results[0].threads' must be at least 1, got 0"},
   };
   for (const Mutation& m : mutations) {

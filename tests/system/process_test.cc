@@ -76,6 +76,19 @@ TEST(Process, IsGoneWithItsOwner) {
   EXPECT_EQ(::kill(id, 0), -1) << "reaped, too";
 }
 
+TEST(Process, TakesItsChildrenWithIt) {
+  const Streams run;
+  {
+    Start start = run.shell("sleep 100 & echo $!; wait");
+    start.own_group = true;
+    const Process process(start);
+    for (int i = 0; i < 1000 && run.said().empty(); ++i) process.ended(10);
+  }
+  const pid_t child = static_cast<pid_t>(std::stol(run.said()));
+  for (int i = 0; i < 1000 && ::kill(child, 0) == 0; ++i) ::usleep(10'000);  // init reaps it
+  EXPECT_EQ(::kill(child, 0), -1);
+}
+
 TEST(Process, WhatCannotBeExecutedIs127) {
   const Streams run;
   Process process({.argv = {"/nowhere/at/all"},

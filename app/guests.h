@@ -1,0 +1,11 @@
+#pragma once
+
+#include "app/command_line/command.h"
+#include "guest/guest_backend.h"
+
+namespace flashbench::app {
+
+/// How the command line wants guests kept: --isolate, --patience. Throws UsageError.
+void configure_guests(const CommandLine& line, guest::GuestBackend& guests);
+
+}  // namespace flashbench::app

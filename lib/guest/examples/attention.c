@@ -1,0 +1,106 @@
+/* A plug-in for flashbench: forward attention in f32, one query at a time, with the running maximum
+ * of FlashAttention (Dao et al. 2022, Algorithm 1).
+ *
+ *     cc -O3 -march=native -shared -fPIC attention.c -o attention.so -lm
+ *     flashbench check --plugin ./attention.so
+ *     flashbench bench --plugin ./attention.so --q_len 1k --d 64 --causal
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "flashbench_kernel.h"
+
+struct fbk_plan {
+  const fbk_host* host;
+  fbk_problem problem;
+};
+
+static fbk_status plan(const fbk_host* host, const fbk_problem* p, fbk_plan** out,
+                       size_t* workspace_bytes, char* why, size_t bytes) {
+  const uint32_t known = FBK_CAUSAL | FBK_KEY_MASK;
+  if ((p->features & ~known) != 0 || p->pass != FBK_FORWARD) {
+    snprintf(why, bytes, "forward alone, with a causal or a key mask at most");
+    return FBK_UNSUPPORTED;
+  }
+  if (p->dtype.code != FBK_FLOAT || p->dtype.bits != 32) {
+    snprintf(why, bytes, "f32 alone");
+    return FBK_UNSUPPORTED;
+  }
+  fbk_plan* own = malloc(sizeof *own);
+  if (own == NULL) return FBK_NO_MEMORY;
+  own->host = host;
+  own->problem = *p;
+  *workspace_bytes = 0;
+  *out = own;
+  return FBK_OK;
+}
+
+struct work {
+  const fbk_problem* p;
+  const fbk_call* call;
+};
+
+/* Row number n of all heads' query rows. */
+static void one_query(void* context, int64_t n) {
+  const struct work* w = context;
+  const fbk_problem* p = w->p;
+  const int64_t i = n % p->q_len, head = n / p->q_len, b = head / p->h;
+  const int64_t kv_head = b * p->h_kv + (head % p->h) / (p->h / p->h_kv);
+  const float* q = (const float*)w->call->q->data + n * p->d;
+  const float* k = (const float*)w->call->k->data + kv_head * p->kv_len * p->d;
+  const float* v = (const float*)w->call->v->data + kv_head * p->kv_len * p->d;
+  float* o = (float*)w->call->o->data + n * p->d;
+  const uint8_t* keep = NULL;
+  if (p->features & FBK_KEY_MASK) keep = (const uint8_t*)w->call->key_mask->data + b * p->kv_len;
+  int64_t last = p->kv_len;
+  if ((p->features & FBK_CAUSAL) && i + p->kv_len - p->q_len + 1 < last)
+    last = i + p->kv_len - p->q_len + 1;
+
+  float most = -HUGE_VALF, sum = 0;
+  for (int64_t e = 0; e < p->d; ++e) o[e] = 0;
+  for (int64_t j = 0; j < last; ++j) {
+    if (keep != NULL && !keep[j]) continue;
+    float s = 0;
+    for (int64_t e = 0; e < p->d; ++e) s += q[e] * k[j * p->d + e];
+    s *= p->scale;
+    if (s > most) {
+      const float shrink = sum == 0 ? 0 : expf(most - s);
+      for (int64_t e = 0; e < p->d; ++e) o[e] *= shrink;
+      sum *= shrink;
+      most = s;
+    }
+    const float weight = expf(s - most);
+    for (int64_t e = 0; e < p->d; ++e) o[e] += weight * v[j * p->d + e];
+    sum += weight;
+  }
+  for (int64_t e = 0; e < p->d && sum > 0; ++e) o[e] /= sum;
+  ((float*)w->call->lse->data)[n] = sum > 0 ? most + logf(sum) : -INFINITY;
+}
+
+static fbk_status run(fbk_plan* own, const fbk_call* call, char* why, size_t bytes) {
+  struct work work = {&own->problem, call};
+  (void)why, (void)bytes;
+  own->host->parallel(own->host->self, own->problem.b * own->problem.h * own->problem.q_len,
+                      one_query, &work);
+  return FBK_OK;
+}
+
+static void destroy(fbk_plan* own) { free(own); }
+
+static const fbk_kernel kernel = {sizeof(fbk_kernel),
+                                  FBK_VERSION,
+                                  "online_softmax",
+                                  "one query at a time, f32",
+                                  NULL,
+                                  FBK_WRITES_LSE,
+                                  0,
+                                  plan,
+                                  NULL,
+                                  run,
+                                  destroy,
+                                  NULL};
+
+const fbk_kernel* flashbench_kernel(uint32_t host_version, uint32_t i) {
+  return host_version == FBK_VERSION && i == 0 ? &kernel : NULL;
+}

@@ -1,0 +1,163 @@
+#include "guest/guest_backend.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <system_error>
+
+#include "guest/plugin.h"
+#include "guest/protocol.h"
+#include "guest/worker.h"
+#include "system/error.h"
+#include "system/quote.h"
+#include "system/team.h"
+
+namespace flashbench::guest {
+namespace {
+
+/// "./mine.so:fast" names the kernel of the library that is wanted; a file may have a colon.
+std::pair<std::string, std::string> split_name(const std::string& text) {
+  std::error_code ignored;
+  if (std::filesystem::exists(text, ignored)) return {text, ""};
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || text.find('/', colon) != std::string::npos) return {text, ""};
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
+/// A guest that hangs is not asked for ever: a suite has thousands of problems.
+constexpr int kMostHangs = 3;
+
+const Worker* worker_of(const std::shared_ptr<Guest>& guest) {
+  return dynamic_cast<const Worker*>(guest.get());
+}
+
+bool alive(const std::shared_ptr<Guest>& guest) {
+  const Worker* worker = worker_of(guest);
+  return guest && (worker == nullptr || worker->alive());
+}
+
+}  // namespace
+
+const BackendInfo& GuestBackend::info() const {
+  static const BackendInfo info{
+      .id = kProcessor, .title = "guests", .takes_threads = true, .of_guests = true};
+  return info;
+}
+
+std::vector<const Kernel*> GuestBackend::kernels_of(const GuestSource& source) {
+  const bool plugin = source.kind == GuestSource::Kind::kPlugin;
+  const auto [text, wanted] =
+      plugin ? split_name(source.text) : std::pair(source.text, std::string());
+  Loaded& from = loaded({source.kind, text});
+  std::vector<const Kernel*> found;
+  std::string names;
+  for (const auto& kernel : from.kernels) {
+    names += (names.empty() ? "" : ", ") + kernel->info().name;
+    if (wanted.empty() || wanted == kernel->info().name) found.push_back(kernel.get());
+  }
+  if (found.empty())
+    throw UsageError(
+        fmt::format("--plugin {} has no kernel {}; it has {}", quote(text), quote(wanted), names));
+  return found;
+}
+
+GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
+  for (const auto& known : loaded_)
+    if (known->source == source) return *known;
+  auto fresh = std::make_unique<Loaded>();
+  fresh->source = source;
+  Loaded& of = *fresh;
+  const int threads = team::default_threads();
+  const std::shared_ptr<Guest> first = guest(of, threads);
+  const bool plugin = source.kind == GuestSource::Kind::kPlugin;
+  const Host host{[this, &of](int n) { return guest(of, n); },
+                  [this](const Problem& p, const Execution& e, const flashbench::Operands& io) {
+                    forward(p, e, io);
+                  },
+                  &queue_,
+                  plugin ? fmt::format("flashbench_kernel {}", FBK_VERSION)
+                         : fmt::format("worker {}", kProtocol),
+                  !plugin || !settings_.program.empty()};
+  const AttentionType type = plugin ? AttentionType::kPlugin : AttentionType::kWorker;
+  for (std::size_t i = 0; i < first->kernels().size(); ++i) {
+    of.kernels.push_back(std::make_unique<GuestKernel>(type, i, first->kernels()[i], host));
+    kernels_.push_back(of.kernels.back().get());
+  }
+  loaded_.push_back(std::move(fresh));
+  return of;
+}
+
+std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, int threads) {
+  std::shared_ptr<Guest>& kept = of.guests[threads];
+  if (alive(kept)) return kept;
+  if (settings_.stop_requested && settings_.stop_requested()) throw DeviceError("interrupted");
+  if (const Worker* last = worker_of(kept); last != nullptr && last->hung()) ++of.hangs;
+  kept.reset();
+  if (of.hangs >= kMostHangs)
+    throw DeviceError(fmt::format("it has hung {} times and is not asked any more", of.hangs));
+  kept = load(of.source, threads);
+  return kept;
+}
+
+std::shared_ptr<Guest> GuestBackend::load(const GuestSource& source, int threads) const {
+  WorkerSettings worker;
+  worker.threads = threads;
+  worker.patience_s = settings_.patience_s;
+  worker.stop_requested = settings_.stop_requested;
+  if (source.kind == GuestSource::Kind::kPlugin) {
+    if (settings_.program.empty()) return std::make_shared<Plugin>(source.text);
+    worker.argv = {settings_.program, kServePlugin, source.text};
+    worker.shown = fmt::format("--plugin {}", quote(source.text));
+  } else {
+    worker.argv = {"/bin/sh", "-c", source.text};
+    worker.shown = fmt::format("--worker {}", quote(source.text));
+  }
+  return std::make_shared<Worker>(std::move(worker));
+}
+
+/// By the first kernel of the processor that takes it.
+void GuestBackend::forward(const Problem& p, const Execution& e, const flashbench::Operands& io) {
+  Problem forward = p;
+  forward.pass = Pass::kForward;
+  ExecutionRequest asked;
+  asked.threads = e.threads;
+  const Execution execution = processor_.execution(asked, p.dtype);
+  for (const Kernel* k : processor_.kernels()) {
+    if (k->refuses(forward, execution)) continue;
+    const std::unique_ptr<flashbench::Plan> plan = k->plan(forward, execution, *io.in);
+    plan->prepare(io);
+    plan->launch(io);
+    return;
+  }
+  throw UnavailableError("no kernel of this program gives the forward that it takes as given");
+}
+
+Execution GuestBackend::execution(const ExecutionRequest& asked, Dtype dtype) {
+  return processor_.execution(asked, dtype);
+}
+
+Place GuestBackend::place(const Execution& e) {
+  return processor_.place(e);  // the ISA level is that of the peaks that it is measured by
+}
+
+ExecutionTraits GuestBackend::traits(const Execution& e) {
+  return {.times_itself = true, .host_threads = e.threads};
+}
+
+double GuestBackend::queued_s(const Execution&, const std::function<void()>& work) {
+  return queue_.collect(work);
+}
+
+bool GuestBackend::same_peaks(const Execution& a, const Execution& b) {
+  return processor_.same_peaks(a, b);
+}
+double GuestBackend::peak_flop_s(const Execution& e, Dtype dtype) {
+  return processor_.peak_flop_s(e, dtype);
+}
+double GuestBackend::peak_bytes_s(const Execution& e) { return processor_.peak_bytes_s(e); }
+PeakSubject GuestBackend::peak_subject(const Execution& e, std::optional<Dtype> dtype) {
+  return processor_.peak_subject(e, dtype);
+}
+std::optional<double> GuestBackend::energy_j(const Execution& e) { return processor_.energy_j(e); }
+
+}  // namespace flashbench::guest

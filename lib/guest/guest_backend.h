@@ -1,0 +1,66 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "guest/guest_kernel.h"
+#include "kernel/backend.h"
+
+namespace flashbench::guest {
+
+/// How guests are kept.
+struct GuestSettings {
+  std::string program;  ///< this one, which serves plug-ins as a worker; "": they are loaded here
+  double patience_s = 120;
+  std::function<bool()> stop_requested = {};
+};
+
+/// Other people's kernels on the processor: they have its memory and its peaks.
+class GuestBackend final : public Backend {
+ public:
+  explicit GuestBackend(Backend& processor) : processor_(processor) {}
+
+  /// To be called before any guest is loaded.
+  void configure(GuestSettings settings) { settings_ = std::move(settings); }
+
+  const BackendInfo& info() const override;
+  const std::vector<const Kernel*>& kernels() override { return kernels_; }
+  std::vector<const Kernel*> kernels_of(const GuestSource& source) override;
+  std::optional<std::string> absent(std::optional<int>) override { return std::nullopt; }
+  Execution execution(const ExecutionRequest& asked, Dtype dtype) override;
+  Place place(const Execution& e) override;
+  ExecutionTraits traits(const Execution& e) override;
+  double queued_s(const Execution& e, const std::function<void()>& work) override;
+  PeakSource peak_source(const Execution& e) override { return {&processor_, e}; }
+  std::vector<Execution> with_own_peaks(const ExecutionRequest&) override { return {}; }
+  bool same_peaks(const Execution& a, const Execution& b) override;
+  double peak_flop_s(const Execution& e, Dtype dtype) override;
+  double peak_bytes_s(const Execution& e) override;
+  PeakSubject peak_subject(const Execution& e, std::optional<Dtype> dtype) override;
+  std::optional<double> energy_j(const Execution& e) override;
+
+ private:
+  /// One library or program.
+  struct Loaded {
+    GuestSource source;
+    std::map<int, std::shared_ptr<Guest>> guests;  ///< by threads
+    std::vector<std::unique_ptr<GuestKernel>> kernels;
+    int hangs = 0;
+  };
+  Loaded& loaded(const GuestSource& source);
+  std::shared_ptr<Guest> guest(Loaded& of, int threads);
+  std::shared_ptr<Guest> load(const GuestSource& source, int threads) const;
+  void forward(const Problem& p, const Execution& e, const flashbench::Operands& io);
+
+  Backend& processor_;
+  GuestSettings settings_;
+  LaunchQueue queue_;
+  std::vector<std::unique_ptr<Loaded>> loaded_;
+  std::vector<const Kernel*> kernels_;
+};
+
+}  // namespace flashbench::guest

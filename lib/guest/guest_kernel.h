@@ -1,0 +1,71 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "guest/guest.h"
+#include "kernel/backend.h"
+#include "kernel/kernel.h"
+
+namespace flashbench::guest {
+
+class GuestPlan;
+
+/// Launches that are to be timed together, while somebody collects them.
+class LaunchQueue {
+ public:
+  /// True where the launch waits in the queue now; else it is to be done at once.
+  bool take(GuestPlan& plan);
+  /// Runs what `work` launches, and returns the seconds that it took by the guest's clock.
+  double collect(const std::function<void()>& work);
+
+ private:
+  bool collecting_ = false;
+  std::vector<GuestPlan*> launches_;
+};
+
+/// What the kernels of one guest share with the backend that they belong to.
+struct Host {
+  /// The guest, alive: loaded for so many threads, again where it has crashed.
+  std::function<std::shared_ptr<Guest>(int threads)> guest;
+  /// Writes o and lse, for guests that have a backward and no forward of their own.
+  std::function<void(const Problem&, const Execution&, const flashbench::Operands&)> forward;
+  LaunchQueue* queue;
+  std::string abi;
+  bool isolated = true;
+};
+
+/// A kernel of a guest. What it computes only it knows: supports() names everything, and every
+/// problem is put to it.
+class GuestKernel final : public Kernel {
+ public:
+  GuestKernel(AttentionType type, std::size_t index, const KernelFacts& facts, Host host);
+
+  const KernelInfo& info() const override { return info_; }
+  Supports supports() const override;
+  std::optional<GuestFacts> guest() const override {
+    return GuestFacts{build_, host_.abi, host_.isolated};
+  }
+  std::size_t workspace_bytes(const Problem& p, const Execution& e) const override;
+  std::size_t host_bytes(const Problem& p, const Execution& e) const override;
+  double predicted_flop(const Problem& p, const Execution& e) const override;
+  std::unique_ptr<flashbench::Plan> plan(const Problem& p, const Execution& e,
+                                         const Inputs& in) const override;
+
+ private:
+  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override;
+  /// What it says to a problem, which it is asked once. nullopt where it crashed over it: plan()
+  /// will, too.
+  const std::optional<Answer>& asked(const Problem& p, const Execution& e) const;
+
+  KernelInfo info_;
+  std::string build_;
+  std::size_t index_;
+  Host host_;
+  mutable std::map<std::string, std::optional<Answer>> answers_;
+};
+
+}  // namespace flashbench::guest

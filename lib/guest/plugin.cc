@@ -1,0 +1,228 @@
+#include "guest/plugin.h"
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+#include <utility>
+
+#include "guest/call.h"
+#include "guest/faults.h"
+#include "guest/marks.h"
+#include "system/error.h"
+#include "system/quote.h"
+
+namespace flashbench::guest {
+namespace {
+
+constexpr std::size_t kWhyBytes = 512;
+constexpr std::uint32_t kMostKernels = 1000;
+
+void log_line(void*, const char* line) { std::fprintf(stderr, "%s\n", escape(line).c_str()); }
+
+void run_parallel(void*, std::int64_t n, void (*f)(void* context, std::int64_t i), void* context) {
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t i = 0; i < n; ++i) f(context, i);
+}
+
+Status status_of(fbk_status status) {
+  switch (status) {
+    case FBK_OK:
+      return Status::kOk;
+    case FBK_UNSUPPORTED:
+      return Status::kUnsupported;
+    case FBK_NO_MEMORY:
+      return Status::kNoMemory;
+    case FBK_DEVICE_ERROR:
+      return Status::kDeviceError;
+    case FBK_FAILED:
+      return Status::kFailed;
+  }
+  return Status::kFailed;  // another library's number
+}
+
+/// The first line of a reason.
+std::string line_of(const std::array<char, kWhyBytes>& why, std::string_view otherwise) {
+  const auto end =
+      std::find_if(why.begin(), why.end(), [](char c) { return c == '\0' || c == '\n'; });
+  return end == why.begin() ? std::string(otherwise) : std::string(why.begin(), end);
+}
+
+/// Calls a function of the plug-in; what it throws is its failure.
+template <typename F>
+Answer answer_to(F&& call) {
+  std::array<char, kWhyBytes> why{};
+  Answer answer;
+  try {
+    answer.status = status_of(call(why.data(), why.size() - 1));
+  } catch (const std::exception& e) {
+    return {.status = Status::kFailed, .why = fmt::format("it threw: {}", e.what())};
+  } catch (...) {
+    return {.status = Status::kFailed, .why = "it threw what is no std::exception"};
+  }
+  if (answer.status != Status::kOk) answer.why = line_of(why, "it gives no reason");
+  return answer;
+}
+
+std::string text(const char* t) { return t == nullptr ? "" : t; }
+
+std::string broken(const fbk_kernel& k, std::uint32_t i) {
+  if (k.struct_size < offsetof(fbk_kernel, flop_executed))
+    return fmt::format("kernel {} says that fbk_kernel has {} bytes", i, k.struct_size);
+  if (k.version != FBK_VERSION)
+    return fmt::format("kernel {} is of version {} of the interface; this program serves {}", i,
+                       k.version, FBK_VERSION);
+  if (k.plan == nullptr || k.run == nullptr || k.destroy == nullptr)
+    return fmt::format("kernel {} lacks plan, run or destroy", quote(k.name));
+  return "";
+}
+
+using Symbol = const fbk_kernel* (*)(std::uint32_t, std::uint32_t);
+
+Symbol load(const std::string& path) {
+  const std::string shown = fmt::format("--plugin {}", quote(path));
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored))
+    throw UsageError(fmt::format("{}: there is no such file", shown));
+  // A path without a slash would be looked for elsewhere.
+  const std::string where = std::filesystem::absolute(path, ignored).string();
+  void* library = ::dlopen(where.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr)
+    throw UsageError(
+        fmt::format("{} is no library that can be loaded here: {}", shown, ::dlerror()));
+  const auto symbol = reinterpret_cast<Symbol>(::dlsym(library, "flashbench_kernel"));
+  if (symbol == nullptr)
+    throw UsageError(fmt::format(
+        "{} exports no flashbench_kernel; flashbench_kernel.h says what a plug-in is (in C++ it is "
+        "extern \"C\")",
+        shown));
+  return symbol;
+}
+
+}  // namespace
+
+struct Plugin::Plan {
+  const fbk_kernel* kernel = nullptr;
+  fbk_problem problem{};
+  fbk_plan* own = nullptr;
+  GuardedMemory workspace;
+  std::size_t workspace_bytes = 0;
+  Operands operands{};
+  Tensors tensors;
+  Marks marks;
+  fbk_call call{};
+
+  Plan() = default;
+  Plan(const Plan&) = delete;
+  Plan& operator=(const Plan&) = delete;
+  ~Plan() {
+    if (own != nullptr) kernel->destroy(own);
+  }
+};
+
+Plugin::Plugin(const std::string& path) {
+  host_ = {sizeof(fbk_host), FBK_VERSION, nullptr, log_line, run_parallel};
+  const Symbol symbol = load(path);
+  for (std::uint32_t i = 0; i < kMostKernels; ++i) {
+    const fbk_kernel* k = symbol(FBK_VERSION, i);
+    if (k == nullptr) break;
+    if (const std::string why = broken(*k, i); !why.empty())
+      throw UsageError(fmt::format("--plugin {}: {}", quote(path), why));
+    kernels_.push_back(k);
+    facts_.push_back({text(k->name), text(k->description), text(k->build)});
+  }
+  vet_names(facts_, fmt::format("--plugin {}", quote(path)));
+  if (kernels_.empty())
+    throw UsageError(fmt::format("--plugin {} has no kernel for version {} of the interface",
+                                 quote(path), FBK_VERSION));
+}
+
+Plugin::~Plugin() = default;
+
+Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
+                         std::unique_ptr<Plan>& plan) {
+  plan = std::make_unique<Plan>();
+  plan->kernel = kernels_.at(kernel);
+  plan->problem = problem_of(problem);
+  std::size_t workspace_bytes = 0;
+  Answer answer = answer_to([&](char* why, std::size_t bytes) {
+    return plan->kernel->plan(&host_, &plan->problem, &plan->own, &workspace_bytes, why, bytes);
+  });
+  if (answer.status == Status::kOk && plan->own == nullptr)
+    answer = {.status = Status::kFailed, .why = "its plan is null"};
+  answer.workspace_bytes = workspace_bytes;
+  answer.prepares = plan->kernel->prepare != nullptr;
+  answer.writes_lse = (plan->kernel->writes & FBK_WRITES_LSE) != 0;
+  const fbk_kernel& k = *plan->kernel;
+  const bool tells = k.struct_size > offsetof(fbk_kernel, flop_executed);
+  if (answer.status == Status::kOk && tells && k.flop_executed != nullptr)
+    answer.flop_executed = k.flop_executed(plan->own);
+  if (answer.flop_executed && !std::isfinite(*answer.flop_executed))
+    return {.status = Status::kFailed, .why = "its flop_executed is no number"};
+  return answer;
+}
+
+Answer Plugin::ask(std::size_t kernel, const nlohmann::json& problem) {
+  std::unique_ptr<Plan> plan;
+  return make_plan(kernel, problem, plan);
+}
+
+Answer Plugin::plan(std::size_t kernel, int id, const nlohmann::json& problem,
+                    const Operands& operands) {
+  std::unique_ptr<Plan> plan;
+  const Answer answer = make_plan(kernel, problem, plan);
+  if (answer.status != Status::kOk) return answer;
+  plan->workspace = GuardedMemory(answer.workspace_bytes);
+  plan->tensors = Tensors(operands);
+  plan->marks = Marks(operands, problem.at("pass") == "backward");
+  plan->call = plan->tensors.call();
+  plan->call.workspace = plan->workspace.data();
+  plan->operands = operands;
+  plan->workspace_bytes = answer.workspace_bytes;
+  plans_.insert_or_assign(id, std::move(plan));
+  return answer;
+}
+
+Answer Plugin::prepare(int id) {
+  Plan& plan = *plans_.at(id);
+  if (plan.kernel->prepare == nullptr) return {};
+  explain_faults_in(plan.operands, plan.workspace.data(), plan.workspace_bytes);
+  fbk_call call = plan.call;
+  call.d_o = nullptr;
+  return answer_to([&](char* why, std::size_t bytes) {
+    return plan.kernel->prepare(plan.own, &call, why, bytes);
+  });
+}
+
+void Plugin::drop(int id) { plans_.erase(id); }
+
+Answer Plugin::run(std::span<const int> ids, std::int64_t calls) {
+  std::vector<Plan*> plans;
+  for (const int id : ids) plans.push_back(plans_.at(id).get());
+  const Plan& first = *plans.front();
+  explain_faults_in(first.operands, first.workspace.data(), first.workspace_bytes);
+  fbk_status status = FBK_OK;
+  double seconds = 0;
+  Answer answer = answer_to([&](char* why, std::size_t bytes) {
+    const auto start = std::chrono::steady_clock::now();
+    std::size_t next = 0;
+    for (std::int64_t i = 0; i < calls && status == FBK_OK; ++i) {
+      Plan& plan = *plans[next];
+      plan.marks.set();
+      status = plan.kernel->run(plan.own, &plan.call, why, bytes);
+      if (++next == plans.size()) next = 0;
+    }
+    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return status;
+  });
+  answer.seconds = seconds;
+  return answer;
+}
+
+}  // namespace flashbench::guest

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "guest/flashbench_kernel.h"
+#include "guest/guest.h"
+
+namespace flashbench::guest {
+
+/// A shared library with kernels behind flashbench_kernel.h, loaded into this process.
+class Plugin final : public Guest {
+ public:
+  /// Throws UsageError: no such file, no library of this machine, no flashbench_kernel in it, no
+  /// kernel for this version, or one whose facts are broken.
+  explicit Plugin(const std::string& path);
+  ~Plugin() override;
+
+  const std::vector<KernelFacts>& kernels() const override { return facts_; }
+  Answer ask(std::size_t kernel, const nlohmann::json& problem) override;
+  Answer plan(std::size_t kernel, int id, const nlohmann::json& problem,
+              const Operands& operands) override;
+  Answer prepare(int id) override;
+  Answer run(std::span<const int> ids, std::int64_t calls) override;
+  void drop(int id) override;
+
+ private:
+  struct Plan;
+
+  Answer make_plan(std::size_t kernel, const nlohmann::json& problem, std::unique_ptr<Plan>& plan);
+
+  fbk_host host_{};
+  std::vector<const fbk_kernel*> kernels_;
+  std::vector<KernelFacts> facts_;
+  std::map<int, std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace flashbench::guest

@@ -1,0 +1,183 @@
+#include "guest/protocol.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "core/enumerators.h"
+#include "core/features.h"
+#include "system/quote.h"
+
+namespace flashbench::guest {
+namespace {
+
+constexpr std::size_t kMostBytes = 1 << 20;
+constexpr std::size_t kMostDescriptors = 2;
+constexpr std::size_t kLongestWhy = 500;
+constexpr double kMostFlop = 1e30;
+
+struct Word {
+  Feature feature;
+  std::string_view word;  ///< of `features`; "": another member says it
+};
+/// A feature that has none is refused for all guests.
+constexpr Word kWords[] = {{Feature::kGradients, ""},
+                           {Feature::kCausal, "causal"},
+                           {Feature::kKeyMask, "key_mask"},
+                           {Feature::kWindow, "window"},
+                           {Feature::kSoftcap, "softcap"},
+                           {Feature::kAlibi, "alibi"},
+                           {Feature::kSinks, "sinks"},
+                           {Feature::kBias, "bias"},
+                           {Feature::kBiasGradient, "bias_gradient"},
+                           {Feature::kPages, "pages"},
+                           {Feature::kRagged, "ragged"},
+                           {Feature::kValueDim, "value_dim"},
+                           {Feature::kKvDtype, "kv_dtype"},
+                           {Feature::kValuesInKeys, "values_in_keys"}};
+
+}  // namespace
+
+std::string_view name(Status status) {
+  switch (status) {
+    case Status::kOk:
+      return "ok";
+    case Status::kUnsupported:
+      return "unsupported";
+    case Status::kNoMemory:
+      return "no_memory";
+    case Status::kDeviceError:
+      return "device_error";
+    case Status::kFailed:
+      return "failed";
+  }
+  no_such_enumerator();
+}
+
+Features spoken_features() {
+  Features all;
+  for (const Word& w : kWords) all.add(w.feature);
+  return all;
+}
+
+nlohmann::json problem_message(const Problem& p, const Execution& e) {
+  const Shape& s = p.shape;
+  nlohmann::json features = nlohmann::json::array();
+  for (const Word& w : kWords)
+    if (uses(p, w.feature) && !w.word.empty()) features.push_back(w.word);
+  if (e.deterministic) features.push_back("deterministic");
+  const Dims bias = p.bias == Bias::kNone ? Dims{1, 1, 0, 0} : p.bias_dims();
+  return {{"pass", name(p.pass)},
+          {"features", features},
+          {"threads", e.threads},
+          {"device", "cpu"},
+          {"dtype", name(p.dtype)},
+          {"kv_dtype", name(p.kv_dtype())},
+          {"bias_dtype", name(p.bias_dtype())},
+          {"b", s.b},
+          {"h", s.h},
+          {"h_kv", s.h_kv},
+          {"q_len", s.q_len},
+          {"kv_len", s.kv_len},
+          {"d", s.d},
+          {"d_v", s.d_v()},
+          {"window_left", p.window_left.value_or(-1)},
+          {"window_right", p.window_right.value_or(-1)},
+          {"page_size", p.page_size},
+          {"bias_b", bias.b},
+          {"bias_h", bias.h},
+          {"scale", p.softmax_scale()},
+          {"softcap", p.softcap}};
+}
+
+nlohmann::json to_message(const Answer& a) {
+  nlohmann::json message = {{"status", name(a.status)}, {"seconds", a.seconds}};
+  if (a.status != Status::kOk) message["why"] = a.why;
+  if (a.workspace_bytes != 0) message["workspace_bytes"] = a.workspace_bytes;
+  if (a.flop_executed) message["flop_executed"] = *a.flop_executed;
+  if (a.prepares) message["prepares"] = true;
+  if (a.writes_lse) message["writes_lse"] = *a.writes_lse;
+  return message;
+}
+
+Answer answer_of(const nlohmann::json& message) {
+  Answer a;
+  const std::optional<Status> status = from_name<Status>(message.at("status").get<std::string>());
+  if (!status) throw std::runtime_error("an unknown status");
+  a.status = *status;
+  a.why = escape(message.value("why", "").substr(0, kLongestWhy));
+  a.workspace_bytes = message.value("workspace_bytes", std::size_t{0});
+  if (message.contains("flop_executed")) a.flop_executed = message["flop_executed"].get<double>();
+  a.prepares = message.value("prepares", false);
+  if (message.contains("writes_lse")) a.writes_lse = message["writes_lse"].get<bool>();
+  a.seconds = message.value("seconds", 0.0);
+  if (!(std::isfinite(a.seconds) && a.seconds >= 0)) throw std::runtime_error("seconds are none");
+  if (a.flop_executed && !(*a.flop_executed >= 0 && *a.flop_executed <= kMostFlop))
+    throw std::runtime_error("flop_executed is no number of FLOP");
+  return a;
+}
+
+bool Channel::send(const nlohmann::json& message, const std::vector<int>& descriptors) {
+  std::string text = message.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  iovec bytes{text.data(), text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostDescriptors * sizeof(int))> control{};
+  msghdr header{};
+  header.msg_iov = &bytes;
+  header.msg_iovlen = 1;
+  if (!descriptors.empty()) {
+    const std::size_t size = descriptors.size() * sizeof(int);
+    header.msg_control = control.data();
+    header.msg_controllen = CMSG_SPACE(size);
+    cmsghdr* rights = CMSG_FIRSTHDR(&header);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(size);
+    std::memcpy(CMSG_DATA(rights), descriptors.data(), size);
+  }
+  ssize_t sent = -1;
+  do {
+    sent = ::sendmsg(socket_.get(), &header, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  return sent >= 0;
+}
+
+std::optional<Channel::Packet> Channel::receive() {
+  Packet packet;
+  packet.text.resize(kMostBytes);
+  iovec bytes{packet.text.data(), packet.text.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostDescriptors * sizeof(int))> control{};
+  msghdr header{};
+  header.msg_iov = &bytes;
+  header.msg_iovlen = 1;
+  header.msg_control = control.data();
+  header.msg_controllen = control.size();
+  ssize_t got = -1;
+  do {
+    got = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
+  } while (got < 0 && errno == EINTR);
+  if (got <= 0) return std::nullopt;
+  if ((header.msg_flags & MSG_TRUNC) != 0) return Packet{"a packet beyond 1 MiB", {}};
+  packet.text.resize(static_cast<std::size_t>(got));
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof fd);
+      packet.descriptors.emplace_back(fd, "a worker's descriptor");
+    }
+  }
+  return packet;
+}
+
+bool Channel::readable(int patience_ms) const {
+  pollfd p{socket_.get(), POLLIN, 0};
+  return ::poll(&p, 1, patience_ms) > 0;
+}
+
+}  // namespace flashbench::guest

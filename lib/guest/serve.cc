@@ -1,0 +1,115 @@
+#include "guest/serve.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "guest/faults.h"
+#include "guest/plugin.h"
+#include "guest/protocol.h"
+#include "system/error.h"
+#include "system/strict_json.h"
+
+namespace flashbench::guest {
+namespace {
+
+/// Tensors of a plan, mapped from the descriptors that came with it.
+struct Mapped {
+  Placement in_place, out_place;
+  SharedMemory in, out;
+
+  Operands operands() { return {&in_place, &in, &out_place, &out}; }
+};
+
+std::unique_ptr<Mapped> map(const nlohmann::json& message, Channel::Packet& packet) {
+  auto mapped = std::make_unique<Mapped>();
+  message.at("inputs").get_to(mapped->in_place);
+  message.at("outputs").get_to(mapped->out_place);
+  mapped->in = {std::move(packet.descriptors.at(0)), mapped->in_place.bytes, Access::kReadOnly};
+  mapped->out = {std::move(packet.descriptors.at(1)), mapped->out_place.bytes, Access::kReadWrite};
+  return mapped;
+}
+
+class Server {
+ public:
+  Server(Plugin& plugin, Channel& channel) : plugin_(plugin), channel_(channel) {}
+
+  void run() {
+    while (std::optional<Channel::Packet> packet = channel_.receive()) {
+      const Answer answer = answer_to(*packet);
+      if (!channel_.send(to_message(answer))) return;
+    }
+  }
+
+ private:
+  Answer answer_to(Channel::Packet& packet) {
+    try {
+      const nlohmann::json message = parse_strict_json(packet.text, {.array_items = 100'000});
+      return dispatch(message.at("op"), message, packet);
+    } catch (const OutOfMemoryError& e) {
+      return {.status = Status::kNoMemory, .why = e.what()};
+    } catch (const std::exception& e) {
+      return {.status = Status::kFailed, .why = e.what()};
+    }
+  }
+
+  Answer dispatch(const std::string& op, const nlohmann::json& message, Channel::Packet& packet) {
+    if (op == "ask") return plugin_.ask(message.at("kernel"), message.at("problem"));
+    if (op == "plan") {
+      const int id = message.at("plan");
+      std::unique_ptr<Mapped> mapped = map(message, packet);
+      const Answer answer =
+          plugin_.plan(message.at("kernel"), id, message.at("problem"), mapped->operands());
+      if (answer.status == Status::kOk) mapped_.insert_or_assign(id, std::move(mapped));
+      return answer;
+    }
+    if (op == "prepare") return plugin_.prepare(message.at("plan"));
+    if (op == "run")
+      return plugin_.run(message.at("plans").get<std::vector<int>>(), message.at("calls"));
+    if (op == "drop") {
+      plugin_.drop(message.at("plan"));
+      mapped_.erase(message.at("plan").get<int>());
+      return {};
+    }
+    return {.status = Status::kFailed, .why = fmt::format("an unknown op '{}'", op)};
+  }
+
+  Plugin& plugin_;
+  Channel& channel_;
+  std::map<int, std::unique_ptr<Mapped>> mapped_;
+};
+
+nlohmann::json hello(const Plugin& plugin) {
+  nlohmann::json kernels = nlohmann::json::array();
+  for (const KernelFacts& k : plugin.kernels())
+    kernels.push_back({{"name", k.name}, {"description", k.description}, {"build", k.build}});
+  return {{"protocol", kProtocol}, {"kernels", kernels}};
+}
+
+}  // namespace
+
+int serve_plugin(const std::string& path) {
+  const char* number = std::getenv(kSocketVariable);
+  if (number == nullptr) {
+    std::fprintf(stderr, "flashbench: a worker is started by flashbench bench --plugin FILE\n");
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  const int socket = std::atoi(number);
+  Channel channel(process::Descriptor(socket, "the worker's socket"));
+  explain_faults(socket);
+  std::unique_ptr<Plugin> plugin;
+  try {
+    plugin = std::make_unique<Plugin>(path);
+  } catch (const std::exception& e) {
+    channel.send({{"protocol", kProtocol}, {"error", e.what()}});
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  if (channel.send(hello(*plugin))) Server(*plugin, channel).run();
+  return 0;
+}
+
+}  // namespace flashbench::guest

@@ -1,0 +1,175 @@
+#include "guest/worker.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstring>
+#include <stdexcept>
+
+#include "system/error.h"
+#include "system/quote.h"
+#include "system/strict_json.h"
+
+namespace flashbench::guest {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+/// Between two looks at what the user wants.
+constexpr int kLook_ms = 100;
+/// What a worker may take to end, once its socket is closed.
+constexpr int kFarewell_ms = 500;
+constexpr int kLastBreath_ms = 100;
+/// Exit codes beyond are signals.
+constexpr int kSignalled = 128;
+
+/// What a library could not do names it already.
+std::string with_name(const std::string& why, const std::string& shown) {
+  return why.starts_with(shown) ? why : fmt::format("{}: {}", shown, why);
+}
+
+constexpr JsonLimits kLimits{.depth = 16, .array_items = 4096, .values = 100'000};
+
+}  // namespace
+
+Worker::Worker(WorkerSettings settings) : settings_(std::move(settings)) {
+  start();
+  greet();
+}
+
+Worker::~Worker() {
+  channel_.reset();
+  if (process_ && alive()) process_->ended(kFarewell_ms);
+}
+
+void Worker::start() {
+  int ends[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    throw UnavailableError(fmt::format("no socket for a worker: {}", std::strerror(errno)));
+  const process::Descriptor theirs(ends[1], "socket");
+  channel_ = std::make_unique<Channel>(process::Descriptor(ends[0], "socket"));
+  const process::Descriptor in(::open("/dev/null", O_RDONLY | O_CLOEXEC), "/dev/null");
+  const std::string threads = fmt::format("OMP_NUM_THREADS={}", settings_.threads);
+  // What a guest prints is no report: it goes where messages go.
+  process_ = std::make_unique<process::Process>(
+      process::Start{.argv = settings_.argv,
+                     .in = in.get(),
+                     .out = STDERR_FILENO,
+                     .err = STDERR_FILENO,
+                     .kept = theirs.get(),
+                     .environment = {threads, fmt::format("{}={}", kSocketVariable, theirs.get())},
+                     .own_group = true});
+}
+
+void Worker::greet() {
+  nlohmann::json hello;
+  try {
+    hello = receive();
+  } catch (const DeviceError& e) {
+    throw UsageError(fmt::format("{}: {}", settings_.shown, e.what()));
+  }
+  try {
+    for (const char* reason : {"error", "why"})  // the second of what crashed as it was loaded
+      if (hello.contains(reason))
+        throw UsageError(with_name(escape(hello[reason].get<std::string>()), settings_.shown));
+    if (hello.at("protocol") != kProtocol)
+      throw UsageError(fmt::format("{} speaks version {} of the workers' protocol; this program {}",
+                                   settings_.shown, hello["protocol"].dump(), kProtocol));
+    for (const nlohmann::json& k : hello.at("kernels"))
+      facts_.push_back({k.at("name"), k.value("description", ""), k.value("build", "")});
+  } catch (const nlohmann::json::exception& e) {
+    throw UsageError(fmt::format("{}: its greeting is none: {}", settings_.shown, e.what()));
+  }
+  vet_names(facts_, settings_.shown);
+  if (facts_.empty()) throw UsageError(fmt::format("{} has no kernel", settings_.shown));
+}
+
+Answer Worker::ask(std::size_t kernel, const nlohmann::json& problem) {
+  return request({{"op", "ask"}, {"kernel", kernel}, {"problem", problem}});
+}
+
+Answer Worker::plan(std::size_t kernel, int id, const nlohmann::json& problem,
+                    const Operands& operands) {
+  return request({{"op", "plan"},
+                  {"kernel", kernel},
+                  {"plan", id},
+                  {"problem", problem},
+                  {"inputs", *operands.in_place},
+                  {"outputs", *operands.out_place}},
+                 {operands.in->descriptor(), operands.out->descriptor()});
+}
+
+Answer Worker::prepare(int id) { return request({{"op", "prepare"}, {"plan", id}}); }
+
+Answer Worker::run(std::span<const int> ids, std::int64_t calls) {
+  return request(
+      {{"op", "run"}, {"plans", std::vector<int>(ids.begin(), ids.end())}, {"calls", calls}});
+}
+
+void Worker::drop(int id) {
+  if (alive()) request({{"op", "drop"}, {"plan", id}});
+}
+
+std::string Worker::tasks() const {
+  return alive() ? fmt::format("/proc/{}/task", process_->id()) : "";
+}
+
+Answer Worker::request(const nlohmann::json& message, const std::vector<int>& descriptors) {
+  if (!alive()) throw DeviceError(ended_);
+  if (!channel_->send(message, descriptors)) give_up(how_it_ended());
+  const nlohmann::json reply = receive();
+  Answer answer;
+  try {
+    answer = answer_of(reply);
+  } catch (const std::exception& e) {
+    give_up(fmt::format("its worker's answer is none: {}", e.what()));
+  }
+  // A fault is told with the last breath.
+  if (answer.status == Status::kDeviceError && process_->ended(kLastBreath_ms)) give_up(answer.why);
+  return answer;
+}
+
+nlohmann::json Worker::receive() {
+  const auto began = Clock::now();
+  while (!channel_->readable(kLook_ms)) {
+    if (settings_.stop_requested && settings_.stop_requested()) give_up("interrupted");
+    const double waited_s = std::chrono::duration<double>(Clock::now() - began).count();
+    if (waited_s <= settings_.patience_s) continue;
+    hung_ = true;
+    give_up(
+        fmt::format("its worker gave no answer within {:.3g} s and was ended; --patience says how "
+                    "long is too long",
+                    settings_.patience_s));
+  }
+  const std::optional<Channel::Packet> packet = channel_->receive();
+  if (!packet) give_up(how_it_ended());
+  try {
+    return parse_strict_json(packet->text, kLimits);
+  } catch (const std::exception& e) {
+    give_up(fmt::format("its worker's answer is none: {}", e.what()));
+  }
+}
+
+std::string Worker::how_it_ended() {
+  if (!process_->ended(kFarewell_ms)) return "its worker closed the connection";
+  const int code = process::exit_code(process_->reap());
+  process_.reset();
+  if (code > kSignalled)  // a shell says it so, too
+    return fmt::format("its worker was ended by signal {} ({})", code - kSignalled,
+                       ::strsignal(code - kSignalled));
+  if (code == process::kCannotExecute) return "it cannot be executed";
+  return fmt::format("its worker ended with exit code {} in the middle of its work", code);
+}
+
+void Worker::give_up(std::string why) {
+  ended_ = std::move(why);
+  process_.reset();  // killed
+  throw DeviceError(ended_);
+}
+
+}  // namespace flashbench::guest

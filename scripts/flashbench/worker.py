@@ -1,0 +1,331 @@
+"""Serves a Python function as an attention kernel to flashbench.
+
+    flashbench check --worker 'python3 -m flashbench.worker mine:attention'
+    flashbench bench --worker 'python3 -m flashbench.worker ./mine.py:attention'
+
+The function is called as `attention(q, k, v, *, causal, scale, ...)` with q [b, h, q_len, d] and k, v
+[b, h_kv, kv_len, d], and returns o, or (o, lse) with the natural log-sum-exp [b, h, q_len]. Whatever else a problem uses
+is a keyword of its own (key_mask, window, softcap, alibi_slopes, bias, sinks, k_scale, v_scale, cu_seqlens_q,
+cu_seqlens_k, block_table, page_size): a function without that keyword is not asked such problems. NotImplementedError
+skips a problem, with its text.
+
+Gradients: a function `attention_backward(q, k, v, o, lse, do, *, causal, scale, ...)` beside it returns (dq, dk, dv); with
+PyTorch autograd is used where there is none. Tensors are NumPy arrays, or PyTorch's where the module imports torch
+(`--as numpy|torch` says it). They must not be written.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import inspect
+import json
+import math
+import mmap
+import os
+import pathlib
+import socket
+import sys
+import time
+import traceback
+
+PROTOCOL = 1
+SOCKET = "FLASHBENCH_WORKER_SOCKET"
+MOST_BYTES = 1 << 20
+
+# What a feature needs, as keywords of the function.
+KEYWORDS = {
+    "causal": ["causal"],
+    "key_mask": ["key_mask"],
+    "window": ["window"],
+    "softcap": ["softcap"],
+    "alibi": ["alibi_slopes"],
+    "bias": ["bias"],
+    "sinks": ["sinks"],
+    "value_dim": [],
+    "kv_dtype": ["k_scale", "v_scale"],
+    "ragged": ["cu_seqlens_q", "cu_seqlens_k"],
+    "pages": ["block_table", "page_size"],
+    "deterministic": ["deterministic"],
+}
+TENSORS = ["key_mask", "alibi_slopes", "bias", "sinks", "k_scale", "v_scale", "cu_seqlens_q", "cu_seqlens_k",
+           "block_table"]
+
+
+class Unsupported(Exception):
+    """The problem is not for this function."""
+
+
+class Numpy:
+    """Tensors as NumPy arrays over shared memory."""
+
+    autograd = False
+
+    def __init__(self):
+        import numpy
+
+        self.np = numpy
+        self.dtypes = {"f32": numpy.float32, "f16": numpy.float16, "u8": numpy.uint8, "i32": numpy.int32}
+        try:
+            import ml_dtypes
+        except ImportError:
+            return
+        self.dtypes |= {"bf16": ml_dtypes.bfloat16, "e4m3": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
+
+    def view(self, memory, tensor):
+        if tensor["dtype"] not in self.dtypes:
+            raise Unsupported(f"NumPy has no {tensor['dtype']}; install ml_dtypes")
+        dtype = self.np.dtype(self.dtypes[tensor["dtype"]])
+        strides = [n * dtype.itemsize for n in tensor["strides"]]
+        return self.np.ndarray(tensor["shape"], dtype, memory, tensor["offset"], strides)
+
+    def store(self, into, result):
+        result = self.np.asarray(result)
+        if result.shape != into.shape:
+            raise ValueError(f"shape {list(result.shape)} where {list(into.shape)} is wanted")
+        into[...] = result
+
+    def wait(self):
+        pass
+
+
+class Torch(Numpy):
+    """Tensors as PyTorch's, on the processor, over the same memory."""
+
+    autograd = True
+
+    def __init__(self):
+        super().__init__()
+        import torch
+
+        self.torch = torch
+        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
+        self.torch_dtypes = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "u8": torch.uint8,
+                             "i32": torch.int32, "e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
+
+    def view(self, memory, tensor):
+        count = math.prod(tensor["shape"])
+        flat = self.torch.frombuffer(memory, dtype=self.torch_dtypes[tensor["dtype"]], count=count,
+                                     offset=tensor["offset"])
+        return flat.as_strided(tensor["shape"], tensor["strides"])
+
+    def store(self, into, result):
+        if tuple(result.shape) != tuple(into.shape):
+            raise ValueError(f"shape {list(result.shape)} where {list(into.shape)} is wanted")
+        into.copy_(result.detach())
+
+
+def load(name):
+    """'package.module:function' or './file.py:function': the function, its backward or None, its file."""
+    module_name, _, function = name.rpartition(":")
+    if not module_name:
+        raise SystemExit(f"say MODULE:FUNCTION or FILE.py:FUNCTION, not {name!r}")
+    if module_name.endswith(".py"):
+        sys.path.insert(0, str(pathlib.Path(module_name).resolve().parent))
+        spec = importlib.util.spec_from_file_location(pathlib.Path(module_name).stem, module_name)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+    else:
+        sys.path.insert(0, os.getcwd())
+        module = importlib.import_module(module_name)
+    return getattr(module, function), getattr(module, function + "_backward", None)
+
+
+class Kernel:
+    """The function of the user, and what it can be asked."""
+
+    def __init__(self, function, backward, arrays):
+        self.function, self.backward, self.arrays = function, backward, arrays
+        self.name = getattr(function, "__name__", type(function).__name__)
+        parameters = inspect.signature(function).parameters
+        self.takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self.takes = set(parameters)
+
+    def refuse(self, problem):
+        """Throws where the function cannot be asked."""
+        if problem["pass"] != "forward" and self.backward is None and not self.arrays.autograd:
+            raise Unsupported(f"there is no {self.name}_backward, and NumPy has no gradients")
+        if problem["pass"] != "forward" and "sinks" in problem["features"]:
+            raise Unsupported("workers of this version cannot return the gradient of sinks")
+        for feature in problem["features"]:
+            if feature not in KEYWORDS:
+                raise Unsupported(f"workers of this version know nothing of {feature}")
+            for keyword in KEYWORDS[feature]:
+                if keyword not in self.takes and not self.takes_all:
+                    raise Unsupported(f"{self.name}() takes no {keyword}")
+
+    def keywords(self, problem, tensors):
+        words = {"causal": "causal" in problem["features"], "scale": problem["scale"]}
+        if "window" in problem["features"]:
+            words["window"] = (problem["window_left"], problem["window_right"])
+        if "softcap" in problem["features"]:
+            words["softcap"] = problem["softcap"]
+        if "pages" in problem["features"]:
+            words["page_size"] = problem["page_size"]
+        if "deterministic" in problem["features"]:
+            words["deterministic"] = True
+        words |= {name: tensors[name] for name in TENSORS if name in tensors}
+        return {name: value for name, value in words.items() if self.takes_all or name in self.takes}
+
+
+class Plan:
+    """A problem over its tensors."""
+
+    def __init__(self, kernel, message, descriptors):
+        self.kernel, self.arrays = kernel, kernel.arrays
+        self.problem = message["problem"]
+        sizes = (message["inputs"]["bytes"], message["outputs"]["bytes"])
+        accesses = (mmap.ACCESS_READ, mmap.ACCESS_WRITE)
+        self.maps = [mmap.mmap(fd, size, access=access)
+                     for fd, size, access in zip(descriptors, sizes, accesses)]
+        for fd in descriptors:
+            os.close(fd)
+        self.given = self.views(message["inputs"], self.maps[0])
+        self.wanted = self.views(message["outputs"], self.maps[1])
+        self.words = kernel.keywords(self.problem, self.given)
+        self.q, self.k, self.v = (self.given.get(name) for name in "qkv")
+        self.kept = None  # of a backward pass: what its forward gave
+
+    def views(self, placement, memory):
+        return {t["name"]: self.arrays.view(memory, t) for t in placement["tensors"]}
+
+    def forward(self):
+        q, k, v = self.q, self.k, self.v
+        if self.problem["pass"] != "forward" and self.kernel.backward is None:
+            q, k, v = (t.detach().requires_grad_() for t in (q, k, v))
+        result = self.kernel.function(q, k, v, **self.words)
+        o, lse = result if isinstance(result, tuple) else (result, None)
+        return q, k, v, o, lse
+
+    def gradients(self, kept):
+        q, k, v, o, lse = kept
+        do = self.given["do"]
+        if self.kernel.backward is not None:
+            return self.kernel.backward(q, k, v, o, lse, do, **self.words)
+        return self.arrays.torch.autograd.grad(o, (q, k, v), do, retain_graph=True)
+
+    def prepare(self):
+        self.kept = self.forward()
+        self.store(self.kept)
+
+    def call(self):
+        """What is timed: (what the forward gave, gradients or None)."""
+        if self.problem["pass"] == "backward":
+            return None, self.gradients(self.kept)
+        kept = self.forward()
+        return kept, None if self.problem["pass"] == "forward" else self.gradients(kept)
+
+    def store(self, kept, gradients=None):
+        results = {}
+        if kept is not None:
+            results |= {"o": kept[3], "lse": kept[4]}
+        if gradients is not None:
+            results |= dict(zip(("dq", "dk", "dv"), gradients))
+        for name, result in results.items():
+            if result is None:
+                continue
+            try:
+                self.arrays.store(self.wanted[name], result)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{self.kernel.name}: {name}: {error}") from None
+
+
+class Worker:
+    """Answers what the program asks."""
+
+    def __init__(self, kernel):
+        self.kernel, self.plans = kernel, {}
+
+    def answer(self, message, descriptors):
+        op = message["op"]
+        if op == "ask":
+            return self.ask(message["problem"])
+        if op == "plan":
+            reply = self.ask(message["problem"])
+            self.plans[message["plan"]] = Plan(self.kernel, message, descriptors)
+            return reply
+        if op == "prepare":
+            plan = self.plans[message["plan"]]
+            plan.prepare()
+            return {"writes_lse": plan.kept[4] is not None}
+        if op == "run":
+            return self.run([self.plans[n] for n in message["plans"]], message["calls"])
+        if op == "drop":
+            self.plans.pop(message["plan"], None)
+            return {}
+        raise ValueError(f"an unknown op {op!r}")
+
+    def ask(self, problem):
+        self.kernel.refuse(problem)
+        return {"prepares": True}
+
+    def run(self, plans, calls):
+        arrays = self.kernel.arrays
+        results = [None] * len(plans)
+        start = time.perf_counter()
+        for i in range(calls):
+            results[i % len(plans)] = plans[i % len(plans)].call()
+        arrays.wait()
+        seconds = time.perf_counter() - start
+        for plan, result in zip(plans, results):
+            if result is not None:
+                plan.store(*result)
+        forward = next((kept for kept, _ in filter(None, results) if kept is not None), None)
+        lse = {} if forward is None else {"writes_lse": forward[4] is not None}
+        return {"seconds": seconds} | lse
+
+
+def last_line(error):
+    """'ValueError: no (mine.py:12)'."""
+    where = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in where if frame.filename != __file__] or where
+    place = f" ({pathlib.Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}{place}"
+
+
+def serve(connection, kernel):
+    worker = Worker(kernel)
+    while True:
+        packet, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 2)
+        if not packet:
+            return
+        try:
+            reply = {"status": "ok"} | worker.answer(json.loads(packet), descriptors)
+        except (Unsupported, NotImplementedError) as error:
+            reply = {"status": "unsupported", "why": str(error) or last_line(error)}
+        except MemoryError as error:
+            reply = {"status": "no_memory", "why": last_line(error)}
+        except Exception as error:  # of the user's function, whatever it is
+            traceback.print_exc()
+            reply = {"status": "failed", "why": last_line(error)}
+        connection.send(json.dumps(reply).encode())
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python3 -m flashbench.worker", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("function", help="MODULE:FUNCTION or FILE.py:FUNCTION")
+    parser.add_argument("--as", dest="arrays", choices=["numpy", "torch"], help="what tensors are")
+    asked = parser.parse_args()
+    if SOCKET not in os.environ:
+        parser.error("it is started by flashbench: flashbench check --worker 'python3 -m flashbench.worker ...'")
+    connection = socket.socket(fileno=int(os.environ[SOCKET]))
+    try:
+        function, backward = load(asked.function)
+        chosen = asked.arrays or ("torch" if "torch" in sys.modules else "numpy")
+        kernel = Kernel(function, backward, Torch() if chosen == "torch" else Numpy())
+    except (Exception, SystemExit) as error:
+        hello = {"protocol": PROTOCOL, "error": f"worker of {asked.function}: {last_line(error)}"}
+        connection.send(json.dumps(hello).encode())
+        return 2
+    build = f"Python {sys.version.split()[0]}, {chosen} {sys.modules[chosen].__version__}"
+    description = (inspect.getdoc(function) or "").partition("\n")[0]
+    kernels = [{"name": kernel.name, "description": description, "build": build}]
+    connection.send(json.dumps({"protocol": PROTOCOL, "kernels": kernels}).encode())
+    serve(connection, kernel)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

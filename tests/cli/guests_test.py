@@ -1,0 +1,260 @@
+"""Other people's kernels: plug-ins and workers, those that are right, those that crash, and those that cheat."""
+
+import importlib.util
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import unittest
+
+from harness import FAST, PROGRAM, ROOT, CliTest
+
+PLUGINS = pathlib.Path(os.environ.get("FLASHBENCH_PLUGINS", "."))
+SMALL = ["--b", "1", "--h", "2", "--q_len", "40,24", "--d", "16", "--pass", "forward"]
+EXAMPLES = ROOT / "lib/guest/examples"
+HEADER = ROOT / "lib/guest/flashbench_kernel.h"
+
+
+def plugin(name):
+    return str(PLUGINS / f"{name}.so")
+
+
+class GuestTest(CliTest):
+    def attack(self, what, *args, code=1, **kwargs):
+        return self.expect(code, *args, "--plugin", plugin("attacks"), "--quiet", env={"ATTACK": what}, **kwargs)
+
+    def check_json(self, *args, code=0, **kwargs):
+        return self.validated(self.expect(code, "check", *args, "--quiet", "--json", "-", **kwargs).stdout)
+
+
+class Plugins(GuestTest):
+    def test_the_example_is_judged_like_a_kernel_of_the_program(self):
+        report = self.check_json("--plugin", plugin("attention"), "--b", "2", "--h", "4", "--h_kv", "2", "--q_len", "33",
+                                 "--kv_len", "50", "--d", "24", "--causal", "true,false", "--mask", "none,random",
+                                 "--pass", "forward")
+        self.assertEqual(len(report["results"]), 4)
+        for result in report["results"]:
+            self.assertEqual((result["type"], result["kernel"], result["backend"]), ("plugin", "online_softmax", "cpu"))
+            self.assertEqual(result["check"]["verdict"], "pass")
+            self.assertEqual(result["plugin"], plugin("attention"))
+            self.assertEqual(result["guest"], {"description": "one query at a time, f32", "build": "",
+                                               "abi": "flashbench_kernel 1", "isolated": True})
+            again = self.run_program(*shlex.split(result["command"])[1:])
+            self.assertEqual(again.returncode, 0, again.stderr)
+
+    def test_what_it_does_not_compute_is_skipped_with_its_words(self):
+        done = self.expect(3, "check", "--plugin", plugin("attention"), "--q_len", "16", "--d", "8", "--softcap", "30")
+        self.assertIn("online_softmax: forward alone, with a causal or a key mask at most", done.stdout)
+        done = self.expect(3, "forward", "--plugin", plugin("attention"), "--q_len", "16", "--d", "8", "--dtype", "bf16")
+        self.assertIn("online_softmax: f32 alone", done.stderr)
+
+    def test_it_stands_beside_flash_and_normal_in_one_table(self):
+        report = self.bench_json("--plugin", plugin("own_kernel"), "--h", "2", "--q_len", "128", "--d", "32",
+                                 "--pass", "forward,backward,both")
+        self.assertEqual([r["type"] for r in report["results"]], ["flash", "normal", "plugin"] * 3)
+        for result in report["results"]:
+            self.assertEqual(result["status"], "ok", result["reason"])
+            self.assertEqual(result["check"]["verdict"], "pass")
+        for peak in report["peaks"]:
+            same = [p for p in report["peaks"] if (p["isa"], p["dtype"]) == (peak["isa"], peak["dtype"])]
+            self.assertEqual(len(same), 1, "a guest has the processor's peaks")
+
+    def test_compare_puts_it_beside_flash(self):
+        self.bench_json("--plugin", plugin("own_kernel"), "--type", "flash,plugin", "--h", "2", "--q_len", "64", "--d", "32")
+        done = self.run_program("compare", "--by", "type", "validated.json")
+        self.assertIn("flash -> plugin", done.stdout, done.stderr)
+        self.assertIn(done.returncode, (0, 3))
+
+    def test_forward_and_backward_take_it(self):
+        for command in ("forward", "backward"):
+            done = self.expect(0, command, "--plugin", plugin("own_kernel"), "--q_len", "64", "--d", "32", "--profile",
+                               "--output", f"{command}.safetensors")
+            self.assertRegex(done.stdout, r"kernel +own_flash, cpu, \d+ threads?\n")
+            self.assertRegex(done.stdout, "verdict +pass")
+        self.assertTrue((self.folder / "backward.safetensors").stat().st_size > 0)
+
+    # Every feature passes through the interface: masks, windows, sinks, sequences, pages, 8 bits, ...
+    def test_our_own_kernels_pass_the_suite_as_a_plugin(self):
+        done = self.expect(0, "check", "--plugin", plugin("own_kernel"), "--quiet")
+        self.assertRegex(done.stdout.splitlines()[-1], r"^pass: \d{4} cases, \d{4} passed, 0 failed, 0 skipped")
+
+    def test_without_isolation_it_runs_in_the_process(self):
+        report = self.check_json("--plugin", plugin("attention"), *SMALL, "--isolate", "false")
+        self.assertTrue(all(r["check"]["verdict"] == "pass" for r in report["results"]))
+        self.assertFalse(report["results"][0]["guest"]["isolated"])
+
+    def test_a_kernel_is_chosen_by_name(self):
+        self.expect(0, "check", "--plugin", plugin("attention") + ":online_softmax", *SMALL)
+        self.refuse("check", "--plugin", plugin("attention") + ":other", *SMALL,
+                    says=["no kernel 'other'", "it has online_softmax"])
+
+    def test_files_that_are_no_plugin_are_named(self):
+        (self.folder / "text.so").write_text("no library")
+        for path, says in (("nowhere.so", "there is no such file"), ("text.so", "no library that can be loaded here"),
+                           (".", "no library that can be loaded here"), (self.library(), "exports no flashbench_kernel")):
+            for more in ([], ["--isolate", "false"]):
+                self.refuse("check", "--plugin", path, *SMALL, *more, says=["--plugin '", says])
+        self.refuse("check", "--type", "plugin", *SMALL, says="--type plugin needs --plugin FILE")
+        self.refuse("bench", "--type", "flash", "--plugin", plugin("attention"), *SMALL, says="is for --type plugin")
+        self.refuse("check", "--plugin", plugin("attacks"), *SMALL, env={"ATTACK": "no_kernel"},
+                    says="no kernel for version 1")
+        done = self.expect(3, "check", "--plugin", plugin("attention"), *SMALL, "--isa", "avx2")
+        self.assertIn("--isa avx2 is of the program's own kernels", done.stdout)
+        done = self.expect(3, "check", "--plugin", plugin("attention"), *SMALL, "--backend", "cuda")
+        self.assertIn("leave out --backend cuda", done.stdout)
+
+    def library(self):
+        """A shared library without the symbol: the C library of Python."""
+        return re.search(r"(/\S*/libc\.so\.6|/\S*/libc-[\d.]+\.so)$", pathlib.Path("/proc/self/maps").read_text(), re.M)[1]
+
+
+class Crashes(GuestTest):
+    # case 1 fails with what happened, case 2 gets a fresh worker, the run and the report go on.
+    def expect_failures(self, what, why, *more):
+        done = self.attack(what, "check", *SMALL, "--json", "r.json", *more)
+        report = self.validated((self.folder / "r.json").read_text())
+        self.assertEqual([r["status"] for r in report["results"]], ["failed", "failed"], done.stdout)
+        for result in report["results"]:
+            self.assertRegex(result["reason"], why)
+
+    def test_each_way_to_end_is_told(self):
+        for what, why in (("crash", "signal 11"), ("abort", r"signal 6 \(Aborted\)"),
+                          ("exit", "exit code 0 in the middle of its work"), ("crash_in_plan", "signal 11"),
+                          ("fail", "attack: the third tile is missing"), ("no_reason", "it gives no reason"),
+                          ("write_input", "it wrote to q, which is an input"),
+                          ("write_behind_output", "outside of its outputs, behind the end of o"),
+                          ("small_workspace", "beyond the workspace that its plan asked for"),
+                          ("nothing", "O NaN"), ("zeros", "wrong result")):
+            with self.subTest(what):
+                self.expect_failures(what, why)
+
+    def test_a_hang_ends_by_patience(self):
+        self.expect_failures("hang", "no answer within 1 s and was ended", "--patience", "1s")
+
+    def test_the_others_of_a_bench_go_on(self):
+        done = self.attack("crash", "bench", *FAST, "--h", "2", "--q_len", "32,48", "--d", "16", "--json", "r.json")
+        report = self.validated((self.folder / "r.json").read_text())
+        self.assertEqual([r["status"] for r in report["results"]], ["ok", "ok", "failed"] * 2, done.stdout)
+
+
+class Cheats(GuestTest):
+    def expect_caught(self, what, why):
+        self.attack(what, "bench", *FAST, "--h", "2", "--q_len", "256", "--d", "32", "--json", "r.json")
+        report = self.validated((self.folder / "r.json").read_text())
+        flash, normal, cheat = report["results"]
+        self.assertEqual((flash["status"], normal["status"], cheat["status"]), ("ok", "ok", "failed"))
+        self.assertRegex(cheat["reason"], why)
+        self.assertIsNone(cheat["median"], "no number")
+
+    def test_the_honest_one_has_its_number(self):
+        self.attack("none", "bench", *FAST, "--h", "2", "--q_len", "256", "--d", "32", code=0)
+
+    def test_who_computes_once_and_repeats_it_is_wrong(self):
+        self.expect_caught("replay", "wrong result")
+
+    def test_who_leaves_what_is_there_already_is_not_credible(self):
+        self.expect_caught("stale", "not credible")
+
+    def test_who_works_on_after_the_call_is_wrong(self):
+        self.expect_caught("late", "wrong result|in the middle of its work|ended by signal")
+
+    def test_who_reads_do_in_prepare_finds_none(self):
+        done = self.attack("early_do", "check", "--h", "2", "--q_len", "40", "--d", "16", "--pass", "backward")
+        self.assertIn("there is no dO yet", done.stdout)
+
+    def test_a_clock_that_goes_slow_is_noticed(self):
+        worker = self.folder / "slow.py"
+        worker.write_text("import time, numpy as np\n"
+                          "real = time.perf_counter\n"
+                          "time.perf_counter = lambda: real() / 10\n"
+                          + (EXAMPLES / "attention.py").read_text().split('"""', 2)[2])
+        done = self.expect(1, "bench", *FAST, "--h", "2", "--q_len", "256", "--d", "32", "--quiet", "--worker",
+                           f"{sys.executable} {ROOT}/scripts/flashbench/worker.py slow.py:attention")
+        self.assertRegex(done.stdout, "not credible: its clock shows .* of the .* that passed here")
+
+
+@unittest.skipUnless(importlib.util.find_spec("numpy"), "needs NumPy")
+class Workers(GuestTest):
+    def worker(self, function="attention.py:attention", *more):
+        return shlex.join([sys.executable, str(ROOT / "scripts/flashbench/worker.py"), function, *more])
+
+    def setUp(self):
+        super().setUp()
+        shutil.copy(EXAMPLES / "attention.py", self.folder)
+
+    def write(self, text):
+        (self.folder / "mine.py").write_text("import numpy as np\nfrom attention import attention as right\n" + text)
+        return self.worker("mine.py:f")
+
+    def environment(self, **extra):
+        return super().environment(**{"PYTHONPATH": str(self.folder)} | extra)
+
+    def test_numpy_is_judged_forward_and_backward(self):
+        report = self.check_json("--worker", self.worker(), "--h", "4", "--h_kv", "2", "--q_len", "30", "--kv_len", "41",
+                                 "--d", "16", "--causal", "true,false", "--mask", "none,random", "--pass", "both,backward")
+        results = [r for r in report["results"] if r["type"] == "worker"]
+        self.assertEqual(len(results), 8)
+        for result in results:
+            self.assertEqual(result["check"]["verdict"], "pass", result["reason"])
+            self.assertEqual(result["guest"]["abi"], "worker 1")
+            self.assertRegex(result["guest"]["build"], "Python 3.*numpy")
+
+    def test_the_module_can_be_started_by_name(self):
+        command = f"{sys.executable} -m flashbench.worker attention:attention"
+        self.expect(0, "check", "--worker", command, *SMALL,
+                    env={"PYTHONPATH": f"{ROOT / 'scripts'}:{self.folder}"})
+
+    def test_it_is_sampled_beside_flash(self):
+        report = self.bench_json("--worker", self.worker(), "--h", "2", "--q_len", "64", "--d", "16", "--type", "flash,worker")
+        self.assertEqual([r["status"] for r in report["results"]], ["ok", "ok"], report["results"][1]["reason"])
+
+    def test_bad_functions_are_told_in_a_line(self):
+        for body, why in (
+            ("def f(q, k, v, *, causal, scale):\n    return right(q, k, v, causal=causal, scale=2 * scale)\n", r"O [\d.e+]+x of expected"),
+            ("def f(q, k, v, *, causal, scale):\n    return q[..., :3]\n", r"o: shape \[1, 2, 40, 3\] where \[1, 2, 40, 16\]"),
+            ("def f(q, k, v, *, causal, scale):\n    if q.size > 8: raise KeyError('tile 7')\n    return q\n",
+             r"KeyError: 'tile 7' \(mine.py:4\)"),
+            ("def f(q, k, v, *, causal, scale):\n    q[...] = 0\n    return q\n", "ValueError: .*read-only"),
+            ("import os\ndef f(q, k, v, *, causal, scale):\n    if q.size > 8: os._exit(3)\n    return q\n",
+             "exit code 3 in the middle"),
+        ):
+            with self.subTest(why):
+                worker = self.write(body)
+                done = self.expect(1, "check", "--worker", worker, "--h", "2", "--q_len", "40", "--d", "16",
+                                   "--pass", "forward", "--quiet")
+                self.assertRegex(done.stdout, why)
+
+    def test_what_the_function_does_not_take_is_skipped(self):
+        worker = self.write("def f(q, k, v, *, causal, scale):\n    return right(q, k, v, causal=causal, scale=scale)\n")
+        done = self.expect(3, "check", "--worker", worker, "--q_len", "16", "--d", "8", "--softcap", "5", "--pass", "forward")
+        self.assertIn("f() takes no softcap", done.stdout)
+        done = self.expect(3, "check", "--worker", worker, "--q_len", "16", "--d", "8", "--pass", "both", "--type", "worker")
+        self.assertIn("there is no f_backward", done.stdout)
+
+    def test_what_is_no_worker_is_named(self):
+        self.refuse("check", "--worker", self.worker("nowhere.py:f"), *SMALL, says="nowhere.py")
+        self.refuse("check", "--worker", "true", *SMALL, says="--worker 'true': its worker ended with exit code 0")
+        self.refuse("check", "--type", "worker", *SMALL, says="--type worker needs --worker COMMAND")
+        done = self.expect(2, "check", "--worker", "./no_such_program", *SMALL)
+        self.assertIn("--worker './no_such_program': it cannot be executed", done.stderr)
+
+
+class InAFolderOfItsOwn(GuestTest):
+    # The header and the page are all that somebody has.
+    def test_the_page_is_enough(self):
+        compiler = shutil.which("cc") or shutil.which("gcc")
+        if not compiler:
+            self.skipTest("no C compiler")
+        shutil.copy(HEADER, self.folder)
+        shutil.copy(EXAMPLES / "attention.c", self.folder)
+        (line,) = re.findall(r"^ \*     (cc .*)$", (EXAMPLES / "attention.c").read_text(), re.M)
+        subprocess.run(line.replace("cc", compiler, 1), shell=True, check=True, cwd=self.folder)
+        done = self.expect(0, "bench", *FAST, "--plugin", "./attention.so", "--q_len", "64", "--d", "16", "--causal")
+        self.assertRegex(done.stdout, r"plugin +\S+ +cpu .*pass|plugin +cpu .*pass")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,45 @@
+#include "guest/shared_memory.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace flashbench::guest {
+namespace {
+
+TEST(SharedMemory, NobodyElseCanMapItWritable) {
+  SharedMemory memory(5000);
+  memory.seal(Access::kReadOnly);
+  memory.data()[4999] = std::byte{7};
+  EXPECT_EQ(::mmap(nullptr, 5000, PROT_READ | PROT_WRITE, MAP_SHARED, memory.descriptor(), 0),
+            MAP_FAILED);
+  const SharedMemory theirs(process::Descriptor(::dup(memory.descriptor()), "dup"), 5000,
+                            Access::kReadOnly);
+  EXPECT_EQ(theirs.data()[4999], std::byte{7});
+}
+
+// The program would die of what it looks at.
+TEST(SharedMemory, NobodyCanTakeItAway) {
+  for (const Access access : {Access::kReadOnly, Access::kReadWrite}) {
+    SharedMemory memory(5000);
+    memory.seal(access);
+    EXPECT_NE(::ftruncate(memory.descriptor(), 0), 0);
+    memory.close();
+    EXPECT_EQ(memory.data()[4999], std::byte{0});
+  }
+}
+
+TEST(GuardedMemoryDeathTest, ItsEndIsTheEnd) {
+  for (const std::size_t bytes : {1u, 256u, 5000u, 1u << 20}) {
+    const GuardedMemory memory(bytes);
+    auto* data = static_cast<volatile char*>(memory.data());
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.data()) % 256, 0u);
+    data[0] = 1;
+    data[bytes - 1] = 1;
+    EXPECT_EXIT(data[(bytes + 255) / 256 * 256] = 1, testing::KilledBySignal(SIGSEGV), "") << bytes;
+  }
+  EXPECT_EQ(GuardedMemory(0).data(), nullptr);
+}
+
+}  // namespace
+}  // namespace flashbench::guest

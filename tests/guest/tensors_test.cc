@@ -1,0 +1,123 @@
+#include "guest/tensors.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "data/inputs.h"
+#include "system/error.h"
+
+namespace flashbench::guest {
+namespace {
+
+Problem problem() {
+  Problem p;
+  p.shape = {2, 4, 2, 5, 7, 8};
+  p.pass = Pass::kBoth;
+  p.d_o = GradSource::kRandom;
+  p.padding = PaddingMask::kRandom;
+  return p;
+}
+
+const Placed& tensor(const Placement& placement, std::string_view name) {
+  for (const Placed& t : placement.tensors)
+    if (t.name == name) return t;
+  throw std::runtime_error("no such tensor");
+}
+
+TEST(GuestTensors, StandApartAndAligned) {
+  const Problem p = problem();
+  const Placement places[] = {place_inputs(p, data::make_inputs(p)), place_outputs(p)};
+  for (const Placement& placement : places) {
+    std::size_t end = 0;
+    for (const Placed& t : placement.tensors) {
+      EXPECT_EQ(t.offset % 256, 0u) << t.name;
+      EXPECT_TRUE(end == 0 || t.offset >= end + 256) << t.name;
+      end = t.offset + t.bytes;
+    }
+    EXPECT_GE(placement.bytes, end + 256) << "behind the last one, too, nobody may write";
+  }
+}
+
+TEST(GuestTensors, InputsArriveAsTheyAre) {
+  const Problem p = problem();
+  const Inputs in = data::make_inputs(p);
+  const Placement placement = place_inputs(p, in);
+  SharedMemory memory(placement.bytes);
+  copy_inputs(in, placement, memory, Given::kForward);
+  const auto at = [&](std::string_view name) {
+    return memory.data() + tensor(placement, name).offset;
+  };
+  EXPECT_EQ(std::memcmp(at("q"), in.q.data(), in.q.bytes()), 0);
+  EXPECT_EQ(std::memcmp(at("k"), in.k.data(), in.k.bytes()), 0);
+  EXPECT_EQ(std::memcmp(at("v"), in.v.data(), in.v.bytes()), 0);
+  EXPECT_EQ(std::memcmp(at("key_mask"), in.key_mask.data(), in.key_mask.size()), 0);
+  EXPECT_TRUE(std::isnan(*reinterpret_cast<const float*>(at("do")))) << "not before its time";
+  copy_inputs(in, placement, memory, Given::kGradient);
+  EXPECT_EQ(std::memcmp(at("do"), in.d_o.data(), in.d_o.bytes()), 0);
+}
+
+// Heads of a sequence lie one behind the other here, rows one behind the other there.
+TEST(GuestTensors, RaggedBatchesAreRowsOfAllHeads) {
+  Problem p;
+  p.ragged = Ragged::kLengths;
+  p.shape = {1, 2, 2, 1, 1, 4};
+  p.shape.set(Sequences::of({{3, 2}, {1, 4}}));
+  const Inputs in = data::make_inputs(p);
+  const Placement placement = place_inputs(p, in);
+  SharedMemory memory(placement.bytes);
+  copy_inputs(in, placement, memory, Given::kForward);
+  const Placed& q = tensor(placement, "q");
+  EXPECT_EQ(q.shape, (std::vector<std::int64_t>{1, 2, 4, 4}));
+  EXPECT_EQ(q.strides, (std::vector<std::int64_t>{32, 4, 8, 1}));
+  const auto* rows = reinterpret_cast<const float*>(memory.data() + q.offset);
+  for (std::int64_t b = 0, first = 0; b < 2; first += p.shape.q_len_of(b++))
+    for (std::int64_t h = 0; h < 2; ++h)
+      for (std::int64_t r = 0; r < p.shape.q_len_of(b); ++r)
+        for (std::int64_t d = 0; d < 4; ++d)
+          EXPECT_EQ(rows[(first + r) * q.strides[2] + h * q.strides[1] + d], in.q.at(b, h, r, d));
+  const auto* lengths = reinterpret_cast<const std::int32_t*>(
+      memory.data() + tensor(placement, "cu_seqlens_k").offset);
+  EXPECT_EQ(lengths[1], 2);
+  EXPECT_EQ(lengths[2], 6);
+}
+
+TEST(GuestTensors, WhatStandsBetweenOutputsIsLookedAt) {
+  const Problem p = problem();
+  const Placement placement = place_outputs(p);
+  SharedMemory memory(placement.bytes);
+  for (const Placed& t : placement.tensors) {
+    poison(memory);
+    Outputs out = data::make_outputs(p);
+    EXPECT_NO_THROW(collect_outputs(memory, placement, out));
+    memory.data()[t.offset + t.bytes] = std::byte{0};
+    EXPECT_THROW(collect_outputs(memory, placement, out), DeviceError) << t.name;
+  }
+}
+
+TEST(GuestTensors, PoisonLeavesTheForwardToABackward) {
+  const Problem p = problem();
+  const Placement placement = place_outputs(p);
+  SharedMemory memory(placement.bytes);
+  std::memset(memory.data(), 0, memory.bytes());
+  poison(memory, &placement);
+  for (const Placed& t : placement.tensors)
+    EXPECT_EQ(memory.data()[t.offset] == std::byte{0xFF}, t.name.starts_with("d")) << t.name;
+}
+
+TEST(GuestTensors, PlacementsGoThroughMessages) {
+  const Problem p = problem();
+  const Placement sent = place_outputs(p);
+  const Placement got = nlohmann::json::parse(nlohmann::json(sent).dump()).get<Placement>();
+  ASSERT_EQ(got.tensors.size(), sent.tensors.size());
+  EXPECT_EQ(got.bytes, sent.bytes);
+  for (std::size_t i = 0; i < got.tensors.size(); ++i) {
+    EXPECT_EQ(got.tensors[i].name, sent.tensors[i].name);
+    EXPECT_EQ(got.tensors[i].strides, sent.tensors[i].strides);
+    EXPECT_EQ(got.tensors[i].offset, sent.tensors[i].offset);
+  }
+}
+
+}  // namespace
+}  // namespace flashbench::guest
