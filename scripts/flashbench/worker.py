@@ -27,6 +27,7 @@ import socket
 import sys
 import time
 import traceback
+import warnings
 
 PROTOCOL = 1
 SOCKET = "FLASHBENCH_WORKER_SOCKET"
@@ -97,6 +98,8 @@ class Torch(Numpy):
         super().__init__()
         import torch
 
+        # Inputs are mapped without write permission, which is meant.
+        warnings.filterwarnings("ignore", message="The given buffer is not writable")
         self.torch = torch
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
         self.torch_dtypes = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "u8": torch.uint8,

@@ -242,6 +242,17 @@ class Workers(GuestTest):
         self.assertIn("--worker './no_such_program': it cannot be executed", done.stderr)
 
 
+@unittest.skipUnless(importlib.util.find_spec("torch"), "needs PyTorch")
+class PyTorch(GuestTest):
+    def test_autograd_gives_the_gradients(self):
+        worker = shlex.join([sys.executable, str(ROOT / "scripts/flashbench/worker.py"), str(EXAMPLES / "sdpa.py") + ":attention"])
+        report = self.check_json("--worker", worker, "--h", "4", "--h_kv", "2", "--q_len", "40", "--d", "32", "--dtype",
+                                 "f32,bf16", "--causal", "true,false", "--pass", "both,backward", "--do", "random")
+        results = [r for r in report["results"] if r["type"] == "worker"]
+        self.assertEqual([r["check"]["verdict"] for r in results], ["pass"] * 8)
+        self.assertEqual({w["tensor"] for r in results for w in r["check"]["worst"]}, {"o", "dq", "dk", "dv"})
+
+
 class InAFolderOfItsOwn(GuestTest):
     # The header and the page are all that somebody has.
     def test_the_page_is_enough(self):
