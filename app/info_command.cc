@@ -215,6 +215,7 @@ std::string levels_text(const Backends& backends) {
 std::string backends_text(const Backends& backends) {
   std::string text = "\nBackends\n";
   for (Backend* b : backends) {
+    if (b->info().of_guests) continue;
     const auto absent = b->absent(std::nullopt);
     text += fmt::format("  {:<14}{}\n", name(b->info().id),
                         absent ? "absent: " + *absent : "available");
@@ -285,6 +286,7 @@ ordered_json info_json(const report::Report& report, const Backends& backends) {
   json.erase("summary");
   ordered_json isas = ordered_json::object(), availabilities = ordered_json::object();
   for (Backend* b : backends) {
+    if (b->info().of_guests) continue;
     availabilities[b->info().id.text] = availability(b->absent(std::nullopt));
     for (const IsaStatus& s : b->isas()) {
       ordered_json& isa = isas[std::string(name(s.isa))] = availability(s.absent);

@@ -222,12 +222,14 @@ class Group {
     conditions.usable_cpus = machine::usable_cpus();
     conditions.waiting = waiting_of(context_.machine.omp);
     conditions.before = measure::take_snapshot(context_.clock, cpus);
+    conditions.before.own_cpu_s += fair_play_.guests_cpu_s();
     const double before_s = context_.clock.now_s();
     const std::vector<measure::Samples> samples =
         measure::sample_interleaved(subjects, context_.limits, context_.clock, hooks);
     sampling_s_ = context_.clock.now_s() - before_s;
     read_clocks();
     conditions.after = measure::take_snapshot(context_.clock, cpus);
+    conditions.after.own_cpu_s += fair_play_.guests_cpu_s();
     if (interrupted()) return;
     describe("verifying");
     if (fair) fair_play_.restore();

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <set>
 
 #include "measure/disturbance.h"
 #include "measure/idle.h"
@@ -67,6 +68,17 @@ std::optional<std::string> slower_alone(double alone_s, double median_s) {
                   report::human_seconds(alone_s), report::human_seconds(median_s)));
 }
 
+/// Others are verified by the inputs as they were.
+class Restored {
+ public:
+  explicit Restored(ChangingInputs& inputs) : inputs_(inputs) {}
+  Restored(const Restored&) = delete;
+  ~Restored() { inputs_.restore(); }
+
+ private:
+  ChangingInputs& inputs_;
+};
+
 }  // namespace
 
 WatchLost lost_share_in(const std::string& threads_folder) {
@@ -88,7 +100,8 @@ bool FairPlay::change() {
   changing_.change();
   for (RunningCase& r : running_) try {
       if (r.prepared) r.prepared->renew();
-    } catch (const std::exception&) {  // a guest is no more: its next launch says so
+    } catch (const std::exception&) {  // which is its failure alone
+      r.broken = std::current_exception();
     }
   spent_s_ += clock_.now_s() - before_s;
   return true;
@@ -100,6 +113,7 @@ bool FairPlay::change_now_and_then() {
 }
 
 void FairPlay::settle(const RunningCase& next) {
+  if (next.broken) std::rethrow_exception(next.broken);
   const std::string own = next.prepared->threads_folder();
   if (!own.empty()) measure::wait_until_idle("/proc/self/task");
   for (RunningCase& r : running_) {
@@ -127,6 +141,8 @@ double FairPlay::timed(RunningCase& r, std::int64_t launches) {
 }
 
 std::optional<std::string> FairPlay::launch_alone(RunningCase& r, std::optional<double> median_s) {
+  changing_.restore();
+  const Restored whatever_happens(changing_);
   if (!r.traits().times_itself) {
     r.prepared->renew();
     r.prepared->launch();
@@ -140,6 +156,15 @@ std::optional<std::string> FairPlay::launch_alone(RunningCase& r, std::optional<
   if (!median_s) return std::nullopt;
   if (auto why = above_peak(r, *median_s)) return why;
   return slower_alone(alone_s, *median_s);
+}
+
+double FairPlay::guests_cpu_s() const {
+  double all_s = 0;
+  std::set<std::string> counted;
+  for (const RunningCase& r : running_)
+    if (const std::string folder = r.prepared->threads_folder(); counted.insert(folder).second)
+      all_s += measure::ran_s(folder);
+  return all_s;
 }
 
 double FairPlay::shortest_alone_s(RunningCase& r) {

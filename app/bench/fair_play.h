@@ -43,6 +43,8 @@ class FairPlay {
   /// Launches on them what is to be verified. Why the times of the case are not credible; nullopt
   /// where they are.
   std::optional<std::string> launch_alone(RunningCase& r, std::optional<double> median_s);
+  /// Seconds of processor time that guests took so far, in their own processes.
+  double guests_cpu_s() const;
   /// What a case did to the others.
   std::optional<std::string> warning(const RunningCase& r) const;
 

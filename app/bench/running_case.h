@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct RunningCase {
   // often ours were too many.
   double own_s = 0, our_s = 0;
   std::int64_t timed = 0, late = 0;
+  std::exception_ptr broken = nullptr;     ///< what new inputs made of it
   std::int64_t awaited = 0, restless = 0;  ///< others waited for its threads; in vain
 
   Backend& backend() const { return *routed->route->backend; }

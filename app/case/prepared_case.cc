@@ -35,6 +35,20 @@ Inputs copy_of(const Inputs& from) {
   return to;
 }
 
+void copy_values(const Tensor& from, Tensor& to) {
+  if (from.bytes() != 0) std::memcpy(to.data(), from.data(), from.bytes());
+}
+
+/// What changes between calls; plans may point to where it lies.
+void copy_values(const Inputs& from, Inputs& to) {
+  copy_values(from.q, to.q);
+  copy_values(from.k, to.k);
+  copy_values(from.v, to.v);
+  copy_values(from.d_o, to.d_o);
+  copy_values(from.pages.k, to.pages.k);
+  copy_values(from.pages.v, to.pages.v);
+}
+
 }  // namespace
 
 PreparedCase::PreparedCase(const RoutedCase& c, const Inputs& shared, std::size_t copies)
@@ -58,7 +72,7 @@ void PreparedCase::launch() {
 
 void PreparedCase::renew() {
   for (std::size_t i = 0; i < copies_.size(); ++i) {
-    if (i > 0) copies_[i].own = copy_of(*shared_);
+    if (i > 0) copy_values(*shared_, copies_[i].own);
     copies_[i].out.poison();
     copies_[i].plan->prepare(operands(i));
   }

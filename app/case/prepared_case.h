@@ -20,7 +20,8 @@ class PreparedCase {
   PreparedCase(const RoutedCase& c, const Inputs& shared, std::size_t copies = 1);
 
   void launch();
-  /// Untimed: the inputs hold other numbers now; what was computed from them is gone.
+  /// Untimed: the tensors of the inputs hold other numbers now; what was computed from them is
+  /// gone.
   void renew();
   /// Untimed: poisons what a launch writes, so that nothing of the last one is taken for the next.
   void poison_results();

@@ -202,7 +202,8 @@ std::string every_isa(const Backends& backends) {
 
 /// Whatever `narrow` leaves computes without ISA levels.
 bool leaves_no_isas(const sweep::Settings& narrow, const Backends& backends) {
-  if (narrow.contains("device") || !guest_types(narrow).empty()) return true;
+  if (narrow.contains("device")) return true;
+  if (!guest_types(narrow).empty() && !narrow.contains("type")) return true;  // guests alone
   const auto setting = narrow.find("backend");
   if (setting == narrow.end()) return false;
   const Backend* only = registry::find(backends, {setting->second.values[0]});

@@ -85,7 +85,8 @@ typedef struct {
 } fbk_problem;
 
 /* The tensors of one call; null where the problem has none. Inputs cannot be written: to try ends
- * the case. Every byte of an output is 0xFF before, which is NaN.
+ * the case. Every byte of an output is 0xFF, which is NaN, before the first call on new inputs, and
+ * some bytes are before every call.
  *
  * Between calls of run() the numbers in the inputs change; where they lie does not, nor do
  * cu_seqlens and block_table.
@@ -140,7 +141,8 @@ typedef struct {
   const char *name, *description, *build; /* "mine_v2"; one line; "git 3f2a1c, gcc 14" or null */
   uint32_t writes, reserved;
   /* Whether it computes this problem, and how much workspace that takes. Tensors are not there yet.
-   * Called for every problem, also to ask only. */
+   * Called for every problem, also to ask only. With FBK_OK `out` is destroyed by destroy(), else
+   * it is not looked at. */
   fbk_status (*plan)(const fbk_host *, const fbk_problem *, fbk_plan **out, size_t *workspace_bytes,
                      char *why, size_t bytes);
   /* Untimed, with FBK_BACKWARD alone: a forward call, which writes o and lse and keeps what the

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <stdexcept>
 #include <system_error>
 
 #include "guest/plugin.h"
@@ -95,7 +96,12 @@ std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, int threads) {
   kept.reset();
   if (of.hangs >= kMostHangs)
     throw DeviceError(fmt::format("it has hung {} times and is not asked any more", of.hangs));
-  kept = load(of.source, threads);
+  try {
+    kept = load(of.source, threads);
+  } catch (const std::runtime_error& e) {
+    if (of.kernels.empty()) throw;  // it was never there
+    throw DeviceError(fmt::format("its worker cannot be started again: {}", e.what()));
+  }
   return kept;
 }
 

@@ -154,6 +154,7 @@ Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
   Answer answer = answer_to([&](char* why, std::size_t bytes) {
     return plan->kernel->plan(&host_, &plan->problem, &plan->own, &workspace_bytes, why, bytes);
   });
+  if (answer.status != Status::kOk) plan->own = nullptr;  // nothing to destroy
   if (answer.status == Status::kOk && plan->own == nullptr)
     answer = {.status = Status::kFailed, .why = "its plan is null"};
   answer.workspace_bytes = workspace_bytes;

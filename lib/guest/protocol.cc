@@ -148,8 +148,8 @@ bool Channel::send(const nlohmann::json& message, const std::vector<int>& descri
 
 std::optional<Channel::Packet> Channel::receive() {
   Packet packet;
-  packet.text.resize(kMostBytes);
-  iovec bytes{packet.text.data(), packet.text.size()};
+  buffer_.resize(kMostBytes);
+  iovec bytes{buffer_.data(), buffer_.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMostDescriptors * sizeof(int))> control{};
   msghdr header{};
   header.msg_iov = &bytes;
@@ -162,7 +162,7 @@ std::optional<Channel::Packet> Channel::receive() {
   } while (got < 0 && errno == EINTR);
   if (got <= 0) return std::nullopt;
   if ((header.msg_flags & MSG_TRUNC) != 0) return Packet{"a packet beyond 1 MiB", {}};
-  packet.text.resize(static_cast<std::size_t>(got));
+  packet.text.assign(buffer_.data(), static_cast<std::size_t>(got));
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
     const std::size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);

@@ -53,6 +53,7 @@ class Channel {
 
  private:
   process::Descriptor socket_;
+  std::string buffer_;  ///< of packets; clearing a new one each time would cost a cache
 };
 
 }  // namespace flashbench::guest

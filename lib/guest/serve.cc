@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include "guest/faults.h"
@@ -29,8 +30,11 @@ std::unique_ptr<Mapped> map(const nlohmann::json& message, Channel::Packet& pack
   auto mapped = std::make_unique<Mapped>();
   message.at("inputs").get_to(mapped->in_place);
   message.at("outputs").get_to(mapped->out_place);
+  if (packet.descriptors.size() != 2) throw std::runtime_error("no memory came with the plan");
   mapped->in = {std::move(packet.descriptors.at(0)), mapped->in_place.bytes, Access::kReadOnly};
   mapped->out = {std::move(packet.descriptors.at(1)), mapped->out_place.bytes, Access::kReadWrite};
+  mapped->in.close();
+  mapped->out.close();
   return mapped;
 }
 

@@ -62,7 +62,7 @@ class Placer {
     placement_.tensors.push_back(std::move(placed));
   }
 
-  Placement placement_;
+  Placement placement_{{}, kAlignment};
 };
 
 const Placed* find(const Placement& placement, std::string_view name) {
@@ -186,6 +186,9 @@ void copy_forward(const Outputs& from, const Placement& placement, SharedMemory&
 }
 
 void collect_outputs(const SharedMemory& from, const Placement& placement, Outputs& out) {
+  if (std::any_of(from.data(), from.data() + kAlignment,
+                  [](std::byte b) { return b != std::byte{kPoison}; }))
+    throw DeviceError("it writes outside of its outputs, before the first");
   for (std::size_t i = 0; i < placement.tensors.size(); ++i) {
     const Placed& placed = placement.tensors[i];
     const std::size_t end =

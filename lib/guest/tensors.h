@@ -20,8 +20,8 @@ struct Placed {
   std::size_t offset = 0, bytes = 0;
 };
 
-/// Tensors one behind the other, each aligned to 256 bytes, with 256 and more between them that
-/// nobody may write.
+/// Tensors one behind the other, each aligned to 256 bytes, with 256 and more between them, before
+/// the first and behind the last, that nobody may write.
 struct Placement {
   std::vector<Placed> tensors;
   std::size_t bytes = 0;

@@ -22,12 +22,21 @@ bool runs(const fs::path& thread) {
   return bracket != std::string::npos && bracket + 2 < text.size() && text[bracket + 2] == 'R';
 }
 
+/// The process may end meanwhile.
+template <typename F>
+void for_each_thread(const std::string& threads_folder, F&& f) {
+  std::error_code gone;
+  for (fs::directory_iterator at(threads_folder, gone), end; !gone && at != end; at.increment(gone))
+    f(at->path());
+}
+
 bool any_runs(const std::string& threads_folder) {
   const std::string own = std::to_string(::gettid());
-  std::error_code gone;
-  for (const fs::directory_entry& entry : fs::directory_iterator(threads_folder, gone))
-    if (entry.path().filename() != own && runs(entry.path())) return true;
-  return false;
+  bool any = false;
+  for_each_thread(threads_folder, [&](const fs::path& thread) {
+    any = any || (thread.filename() != own && runs(thread));
+  });
+  return any;
 }
 
 }  // namespace
@@ -39,6 +48,16 @@ bool wait_until_idle(const std::string& threads_folder, double patience_s) {
     std::this_thread::sleep_for(std::chrono::microseconds(500));
   }
   return true;
+}
+
+double ran_s(const std::string& threads_folder) {
+  double all_ns = 0;
+  for_each_thread(threads_folder, [&](const fs::path& thread) {
+    std::ifstream file(thread / "schedstat");
+    double ran_ns = 0;
+    if (file >> ran_ns) all_ns += ran_ns;
+  });
+  return 1e-9 * all_ns;
 }
 
 }  // namespace flashbench::measure

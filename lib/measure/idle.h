@@ -9,4 +9,7 @@ namespace flashbench::measure {
 /// "/proc/self/task". False once `patience_s` is over; true at once where the system does not tell.
 bool wait_until_idle(const std::string& threads_folder, double patience_s = 0.2);
 
+/// Seconds that the threads that there are have been on a processor; 0 where nobody tells.
+double ran_s(const std::string& threads_folder);
+
 }  // namespace flashbench::measure

@@ -146,7 +146,7 @@ std::optional<double> lost_share_of_others(const std::function<ThreadTimes()>& r
   const ThreadTimes before = read();
   const double took_s = work();
   const ThreadTimes after = read();
-  if (after.threads.empty()) return std::nullopt;
+  if (before.threads.empty() || after.threads.empty()) return std::nullopt;
   double lost = 0;
   bool counts = false;  // a kernel without these counters says 0 of everything
   for (const auto& [thread, now] : after.threads) {

@@ -111,7 +111,9 @@ bool Process::ended(int patience_ms) const {
   return ::poll(&p, 1, patience_ms) > 0;
 }
 
-void Process::signal(int number) const { ::kill(pid_, number); }
+void Process::signal(int number) const {
+  if (pid_ > 0) ::kill(pid_, number);
+}
 
 int Process::reap() {
   int status = 0;

@@ -118,7 +118,7 @@ class Torch(Numpy):
 
 
 def load(name):
-    """'package.module:function' or './file.py:function': the function, its backward or None, its file."""
+    """'package.module:function' or './file.py:function': the function, and its backward or None."""
     module_name, _, function = name.rpartition(":")
     if not module_name:
         raise SystemExit(f"say MODULE:FUNCTION or FILE.py:FUNCTION, not {name!r}")

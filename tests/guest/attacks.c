@@ -46,7 +46,6 @@ static fbk_status bad_run(fbk_plan* plan, const fbk_call* call, char* why, size_
   if (is("abort")) abort();
   if (is("write_input")) ((float*)call->q->data)[0] = 1;
   if (is("write_behind_output")) ((char*)call->o->data)[bytes_of(call->o)] = 7;
-  if (is("use_more_workspace")) ((char*)call->workspace)[8192] = 7;
   if (is("small_workspace")) memset(call->workspace, 0, 65536);
   if (is("fail")) {
     snprintf(why, bytes, "the third tile is missing");

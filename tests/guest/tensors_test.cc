@@ -93,6 +93,9 @@ TEST(GuestTensors, WhatStandsBetweenOutputsIsLookedAt) {
     EXPECT_NO_THROW(collect_outputs(memory, placement, out));
     memory.data()[t.offset + t.bytes] = std::byte{0};
     EXPECT_THROW(collect_outputs(memory, placement, out), DeviceError) << t.name;
+    poison(memory);
+    memory.data()[placement.tensors.front().offset - 1] = std::byte{0};
+    EXPECT_THROW(collect_outputs(memory, placement, out), DeviceError);
   }
 }
 
