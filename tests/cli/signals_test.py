@@ -24,7 +24,7 @@ class Signals(CliTest):
         self.addCleanup(process.kill)
         return process
 
-    def wait_for(self, path, seconds=60):
+    def wait_for(self, path, seconds=300):
         deadline = time.monotonic() + seconds
         while not path.exists():
             self.assertLess(time.monotonic(), deadline, f"{path} did not appear")
