@@ -225,7 +225,7 @@ def box_end(result):
 def case_of(result):
     """What makes results of different programs or builds the same case."""
     same = fields.key_fields("isa", "kernel_request")  # which every program has its own words for
-    return json.dumps([result[name] for name in same], sort_keys=True)
+    return json.dumps([result.get(name) for name in same], sort_keys=True)
 
 
 def speedups(sweep):

@@ -61,7 +61,7 @@ def measured(result):
 def same_problem(result):
     """What results of kernels that were sampled in turns share."""
     same = fields.key_fields("isa", "kernel_request", "type")
-    return json.dumps([result[name] for name in same], sort_keys=True)
+    return json.dumps([result.get(name) for name in same], sort_keys=True)
 
 
 def as_fast(ratio):

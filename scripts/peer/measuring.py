@@ -195,7 +195,7 @@ def add_speedups(results):
 
     def key(result):
         same = fields.key_fields("type", "kernel_request")
-        return json.dumps([result[name] for name in same], sort_keys=True)
+        return json.dumps([result.get(name) for name in same], sort_keys=True)
 
     normal = {key(r): r for r in results if r["type"] == "normal" and r["median"]}
     for result in results:
