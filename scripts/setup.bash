@@ -5,7 +5,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=$root/build/release
 
 program_packages=(g++ cmake ninja-build pkg-config git libcli11-dev libfmt-dev nlohmann-json3-dev
-  libhwy-dev libadolc-dev)
+  libhwy-dev libadolc-dev libmd-dev)
 test_packages=(libgtest-dev libgmock-dev libvalijson-dev python3 python3-venv)
 
 say() { printf 'setup: %s\n' "$*" >&2; }

@@ -2,12 +2,14 @@
 
 #include <fmt/format.h>
 
+#include <set>
 #include <utility>
 
 #include "app/case/results.h"
 #include "app/terminal/streams.h"
 #include "report/json.h"
 #include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::app {
 
@@ -34,6 +36,7 @@ Resume::Resume(const BenchRequest& request, const report::Report& now)
 std::vector<std::optional<report::Result>> Resume::take_done(RoutedGroup& group) {
   std::vector<std::optional<report::Result>> kept(group.cases.size());
   if (!earlier_) return kept;
+  const std::set<std::string> told = earlier_->replaced();
   std::vector<RoutedCase> left;
   for (std::size_t i = 0; i < group.cases.size(); ++i) {
     const report::Result wanted = result_of("bench", group.cases[i]);
@@ -45,6 +48,12 @@ std::vector<std::optional<report::Result>> Resume::take_done(RoutedGroup& group)
       kept[i]->warnings.push_back(fmt::format(
           "measured elsewhere ({}); this report mixes machines or builds", earlier_->setup()));
   }
+  for (const std::string& guest : earlier_->replaced())
+    if (!told.contains(guest))
+      print_err(
+          fmt::format("flashbench: --resume: {} is another one than then, so that its cases "
+                      "are measured again\n",
+                      quote(guest)));
   group.cases = std::move(left);
   return kept;
 }

@@ -9,6 +9,7 @@
 
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
+#include "kernel/late_refusal.h"
 #include "report/environment.h"
 #include "report/grid.h"
 #include "report/verdict_line.h"
@@ -107,7 +108,8 @@ report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMo
     const auto& [backend, kernel, execution] = *c.route;
     r.kernel = kernel->info().name;
     if (const auto guest = kernel->guest())
-      r.guest = {kernel->info().description, guest->build, guest->abi, guest->isolated};
+      r.guest = {kernel->info().description, guest->build, guest->abi, guest->sha256,
+                 guest->isolated};
     if (c.traits().own_memory) r.device_bytes = kernel->device_bytes(request.problem, execution);
     r.workspace_bytes = kernel->workspace_bytes(request.problem, execution);
   }
@@ -151,9 +153,12 @@ void add_failure(report::Result& result, const std::exception& error) {
   result.reason = no_memory ? "not enough memory" : error.what();
   if (!no_memory && !unavailable) return;
   result.status = report::Status::kSkipped;
-  result.refusal = no_memory || dynamic_cast<const OutOfMemoryError*>(&error) != nullptr
-                       ? Rejection::Kind::kMemory
-                       : Rejection::Kind::kAbsent;
+  if (no_memory || dynamic_cast<const OutOfMemoryError*>(&error) != nullptr)
+    result.refusal = Rejection::Kind::kMemory;
+  else if (dynamic_cast<const LateRefusal*>(&error) != nullptr)
+    result.refusal = Rejection::Kind::kUnsupported;
+  else
+    result.refusal = Rejection::Kind::kAbsent;
 }
 
 void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,

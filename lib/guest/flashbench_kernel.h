@@ -134,12 +134,16 @@ typedef struct {
 /* Bits of fbk_kernel.writes. */
 enum { FBK_WRITES_LSE = 1 };
 
+/* Values of fbk_kernel.layout: how q, k, v, o and what belongs to them (d_o, gradients, pages) lie
+ * in memory. Shapes are the same: strides tell. What is packed has one layout alone. */
+enum { FBK_BHSD, FBK_BSHD };
+
 /* A kernel, in static storage. Every function that fails leaves the reason in `why`, one line of at
  * most `bytes` with its zero. C++ exceptions must not leave them. */
 typedef struct {
   uint32_t struct_size, version;          /* sizeof(fbk_kernel), FBK_VERSION */
   const char *name, *description, *build; /* "mine_v2"; one line; "git 3f2a1c, gcc 14" or null */
-  uint32_t writes, reserved;
+  uint32_t writes, layout;
   /* Whether it computes this problem, and how much workspace that takes. Tensors are not there yet.
    * Called for every problem, also to ask only. With FBK_OK `out` is destroyed by destroy(), else
    * it is not looked at. */

@@ -22,6 +22,7 @@ struct Answer {
   std::size_t workspace_bytes = 0;
   std::optional<double> flop_executed = {};
   bool prepares = false;                ///< of a backward pass: it runs its own forward
+  Layout layout = Layout::kBhsd;        ///< in which it wants its tensors, but for packed ones
   std::optional<bool> writes_lse = {};  ///< else LSE is not judged; to a plan, or to its calls
   double seconds = 0;                   ///< of calls, by its own clock
 };

@@ -11,6 +11,7 @@
 #include "guest/worker.h"
 #include "system/error.h"
 #include "system/quote.h"
+#include "system/sha256.h"
 #include "system/team.h"
 
 namespace flashbench::guest {
@@ -27,6 +28,16 @@ std::pair<std::string, std::string> split_name(const std::string& text) {
 
 /// A guest that hangs is not asked for ever: a suite has thousands of problems.
 constexpr int kMostHangs = 3;
+
+/// Of a plug-in's file; what a command runs only it knows.
+std::optional<std::string> sha256_of(const GuestSource& source) {
+  if (source.kind != GuestSource::Kind::kPlugin) return std::nullopt;
+  try {
+    return sha256_of_file(source.text);
+  } catch (const UsageError& e) {
+    throw UsageError(fmt::format("--plugin {}: {}", quote(source.text), e.what()));
+  }
+}
 
 const Worker* worker_of(const std::shared_ptr<Guest>& guest) {
   return dynamic_cast<const Worker*>(guest.get());
@@ -67,6 +78,7 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
     if (known->source == source) return *known;
   auto fresh = std::make_unique<Loaded>();
   fresh->source = source;
+  fresh->sha256 = sha256_of(source);
   Loaded& of = *fresh;
   const int threads = team::default_threads();
   const std::shared_ptr<Guest> first = guest(of, threads);
@@ -78,6 +90,7 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
                   &queue_,
                   plugin ? fmt::format("flashbench_kernel {}", FBK_VERSION)
                          : fmt::format("worker {}", kProtocol),
+                  of.sha256,
                   !plugin || !settings_.program.empty()};
   const AttentionType type = plugin ? AttentionType::kPlugin : AttentionType::kWorker;
   for (std::size_t i = 0; i < first->kernels().size(); ++i) {
@@ -97,6 +110,8 @@ std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, int threads) {
   if (of.hangs >= kMostHangs)
     throw DeviceError(fmt::format("it has hung {} times and is not asked any more", of.hangs));
   try {
+    if (!of.kernels.empty() && sha256_of(of.source) != of.sha256)
+      throw std::runtime_error("its file is another one than when the run began");
     kept = load(of.source, threads);
   } catch (const std::runtime_error& e) {
     if (of.kernels.empty()) throw;  // it was never there

@@ -47,6 +47,7 @@ class GuestBackend final : public Backend {
   /// One library or program.
   struct Loaded {
     GuestSource source;
+    std::optional<std::string> sha256;             ///< of the file of a plug-in, as the run began
     std::map<int, std::shared_ptr<Guest>> guests;  ///< by threads
     std::vector<std::unique_ptr<GuestKernel>> kernels;
     int hangs = 0;

@@ -91,7 +91,9 @@ double GuestKernel::predicted_flop(const Problem& p, const Execution& e) const {
 
 std::unique_ptr<flashbench::Plan> GuestKernel::plan(const Problem& p, const Execution& e,
                                                     const Inputs& in) const {
-  return std::make_unique<GuestPlan>(info_.name, index_, p, e, in, host_);
+  const std::optional<Answer>& answer = asked(p, e);
+  const Layout layout = answer ? answer->layout : Layout::kBhsd;
+  return std::make_unique<GuestPlan>(info_.name, index_, p, e, in, layout, host_);
 }
 
 }  // namespace flashbench::guest

@@ -35,6 +35,7 @@ struct Host {
   std::function<void(const Problem&, const Execution&, const flashbench::Operands&)> forward;
   LaunchQueue* queue;
   std::string abi;
+  std::optional<std::string> sha256;
   bool isolated = true;
 };
 
@@ -47,7 +48,7 @@ class GuestKernel final : public Kernel {
   const KernelInfo& info() const override { return info_; }
   Supports supports() const override;
   std::optional<GuestFacts> guest() const override {
-    return GuestFacts{build_, host_.abi, host_.isolated};
+    return GuestFacts{build_, host_.abi, host_.sha256, host_.isolated};
   }
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override;
   std::size_t host_bytes(const Problem& p, const Execution& e) const override;

@@ -6,6 +6,7 @@
 
 #include "core/work.h"
 #include "guest/protocol.h"
+#include "kernel/late_refusal.h"
 #include "system/error.h"
 
 namespace flashbench::guest {
@@ -31,7 +32,7 @@ Answer GuestPlan::told(F&& call) const {
     case Status::kOk:
       return answer;
     case Status::kUnsupported:
-      throw UnavailableError(what);
+      throw LateRefusal(what);
     case Status::kNoMemory:
       throw OutOfMemoryError(what);
     case Status::kDeviceError:
@@ -42,19 +43,20 @@ Answer GuestPlan::told(F&& call) const {
 }
 
 GuestPlan::GuestPlan(const std::string& name, std::size_t kernel, const Problem& p,
-                     const Execution& e, const Inputs& in, const Host& host)
+                     const Execution& e, const Inputs& in, Layout layout, const Host& host)
     : name_(name),
       problem_(p),
       execution_(e),
       host_(host),
       inputs_(&in),
-      in_place_(place_inputs(p, in)),
-      out_place_(place_outputs(p)),
+      in_place_(place_inputs(p, in, layout)),
+      out_place_(place_outputs(p, layout)),
       in_(in_place_.bytes),
       out_(out_place_.bytes),
       id_(next_id()) {
   in_.seal(Access::kReadOnly);
   out_.seal(Access::kReadWrite);
+  copy_inputs(in, in_place_, in_, Given::kFixed);
   answer_ = told([&] {
     guest_ = host_.guest(e.threads);
     return guest_->plan(kernel, id_, problem_message(p, e), {&in_place_, &in_, &out_place_, &out_});

@@ -14,7 +14,7 @@ namespace flashbench::guest {
 class GuestPlan final : public flashbench::Plan {
  public:
   GuestPlan(const std::string& name, std::size_t kernel, const Problem& p, const Execution& e,
-            const Inputs& in, const Host& host);
+            const Inputs& in, Layout layout, const Host& host);
   ~GuestPlan() override;
 
   void prepare(const flashbench::Operands& io) override;

@@ -80,6 +80,9 @@ std::string broken(const fbk_kernel& k, std::uint32_t i) {
                        k.version, FBK_VERSION);
   if (k.plan == nullptr || k.run == nullptr || k.destroy == nullptr)
     return fmt::format("kernel {} lacks plan, run or destroy", quote(k.name));
+  if (k.layout > FBK_BSHD)
+    return fmt::format("kernel {} wants layout {}, which this program does not know", quote(k.name),
+                       k.layout);
   return "";
 }
 
@@ -159,6 +162,7 @@ Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
     answer = {.status = Status::kFailed, .why = "its plan is null"};
   answer.workspace_bytes = workspace_bytes;
   answer.prepares = plan->kernel->prepare != nullptr;
+  answer.layout = plan->kernel->layout == FBK_BSHD ? Layout::kBshd : Layout::kBhsd;
   answer.writes_lse = (plan->kernel->writes & FBK_WRITES_LSE) != 0;
   const fbk_kernel& k = *plan->kernel;
   const bool tells = k.struct_size > offsetof(fbk_kernel, flop_executed);

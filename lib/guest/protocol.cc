@@ -101,6 +101,7 @@ nlohmann::json to_message(const Answer& a) {
   if (a.workspace_bytes != 0) message["workspace_bytes"] = a.workspace_bytes;
   if (a.flop_executed) message["flop_executed"] = *a.flop_executed;
   if (a.prepares) message["prepares"] = true;
+  if (a.layout != Layout::kBhsd) message["layout"] = name(a.layout);
   if (a.writes_lse) message["writes_lse"] = *a.writes_lse;
   return message;
 }
@@ -114,6 +115,11 @@ Answer answer_of(const nlohmann::json& message) {
   a.workspace_bytes = message.value("workspace_bytes", std::size_t{0});
   if (message.contains("flop_executed")) a.flop_executed = message["flop_executed"].get<double>();
   a.prepares = message.value("prepares", false);
+  if (message.contains("layout")) {
+    const auto layout = from_name<Layout>(message["layout"].get<std::string>());
+    if (!layout) throw std::runtime_error("an unknown layout");
+    a.layout = *layout;
+  }
   if (message.contains("writes_lse")) a.writes_lse = message["writes_lse"].get<bool>();
   a.seconds = message.value("seconds", 0.0);
   if (!(std::isfinite(a.seconds) && a.seconds >= 0)) throw std::runtime_error("seconds are none");

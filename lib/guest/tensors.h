@@ -18,6 +18,7 @@ struct Placed {
   std::string dtype;  ///< "f32", ..., "u8", "i32"
   std::vector<std::int64_t> shape, strides;
   std::size_t offset = 0, bytes = 0;
+  Layout layout = Layout::kBhsd;  ///< what the strides say, of the shape [b, h, rows, d]
 };
 
 /// Tensors one behind the other, each aligned to 256 bytes, with 256 and more between them, before
@@ -27,13 +28,14 @@ struct Placement {
   std::size_t bytes = 0;
 };
 
-/// What a problem gives to guests, and what it wants of them.
-Placement place_inputs(const Problem& p, const Inputs& in);
-Placement place_outputs(const Problem& p);
+/// What a problem gives to guests, and what it wants of them. `layout`: how q, k, v, o and their
+/// gradients lie in memory, pages as well.
+Placement place_inputs(const Problem& p, const Inputs& in, Layout layout = Layout::kBhsd);
+Placement place_outputs(const Problem& p, Layout layout = Layout::kBhsd);
 
-/// What a call is given: dO, or all but that. A forward that is to run alone has no business with
-/// dO: until it is given, that is NaN.
-enum class Given { kForward, kGradient };
+/// What is given: masks and all else that stays from plan to drop; Q, K and V; dO. A forward that
+/// is to run alone has no business with dO: until it is given, that is NaN.
+enum class Given { kFixed, kForward, kGradient };
 void copy_inputs(const Inputs& in, const Placement& placement, SharedMemory& to, Given which);
 
 /// Every byte of outputs, and between them, becomes 0xFF; with `gradients` only theirs.

@@ -70,7 +70,8 @@ struct KernelInfo {
 /// Who made a kernel that is not of this program, as he says, and how it is called.
 struct GuestFacts {
   std::string build;
-  std::string abi;  ///< "flashbench_kernel 1"
+  std::string abi;                    ///< "flashbench_kernel 1"
+  std::optional<std::string> sha256;  ///< of its file; nullopt of a command
   bool isolated = true;
 };
 

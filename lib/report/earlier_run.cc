@@ -24,6 +24,11 @@ std::string request_key(const Result& r) {
   return r.command.substr(0, r.command.find(" --verify ")) + "|" + case_key(r);
 }
 
+/// Whether the guest of the case is another one by now: its file, or what it says of its build.
+bool another_guest(const std::optional<Guest>& then, const std::optional<Guest>& now) {
+  return then && now && (then->sha256 != now->sha256 || then->build != now->build);
+}
+
 }  // namespace
 
 std::vector<std::string> setup_differences(const Report& then, const Report& now) {
@@ -60,6 +65,10 @@ std::optional<Result> EarlierRun::take(const Result& wanted, bool unverified_cou
   const bool done = result.status == Status::kOk &&
                     ((numbers_hold(result) && result.timing) || (unverified && unverified_counts));
   if (!done) return std::nullopt;
+  if (another_guest(result.guest, wanted.guest)) {
+    replaced_.insert(wanted.plugin.value_or(wanted.worker.value_or("")));
+    return std::nullopt;
+  }
   return result;
 }
 

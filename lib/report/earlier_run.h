@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,10 @@ class EarlierRun {
   /// the new run, and rest() no longer has it.
   std::optional<Result> take(const Result& wanted, bool unverified_counts);
 
+  /// The plug-ins and workers that were something else then, as far as take() has been asked: their
+  /// results are not done.
+  const std::set<std::string>& replaced() const { return replaced_; }
+
   /// The results that nobody asked for yet, in their order.
   const std::vector<Result>& rest() const { return report_.results; }
 
@@ -38,6 +43,7 @@ class EarlierRun {
 
  private:
   Report report_;
+  std::set<std::string> replaced_;
 };
 
 /// FILE.partial if there is one, which is younger than FILE, else FILE. Throws UsageError when

@@ -193,6 +193,7 @@ void fields(R& r, V&& visit) {
   visit("description", r.description);
   visit("build", r.build);
   visit("abi", r.abi);
+  visit("sha256", r.sha256);
   visit("isolated", r.isolated);
 }
 

@@ -191,9 +191,10 @@ struct Repeats {
 
 /// Who made the kernel of a plug-in or worker.
 struct Guest {
-  std::string description, build;  ///< as it says itself; "" where it does not
-  std::string abi;                 ///< what it is called through
-  bool isolated = true;            ///< in a process of its own
+  std::string description, build;     ///< as it says itself; "" where it does not
+  std::string abi;                    ///< what it is called through
+  std::optional<std::string> sha256;  ///< of a plug-in's file
+  bool isolated = true;               ///< in a process of its own
 };
 
 Worst worst_of(const TensorVerdict& verdict);

@@ -11,10 +11,12 @@ skips a problem, with its text.
 
 Gradients: a function `attention_backward(q, k, v, o, lse, do, *, causal, scale, ...)` beside it returns (dq, dk, dv); with
 PyTorch autograd is used where there is none. Tensors are NumPy arrays, or PyTorch's where the module imports torch
-(`--as numpy|torch` says it). They must not be written.
+(`--as numpy|torch` says it). They must not be written. Their memory is that of [b, h, rows, d]; with
+`attention.layout = "bshd"` behind the function, that of [b, rows, h, d], of which the same shape is a view.
 """
 
 import argparse
+import hashlib
 import importlib
 import importlib.util
 import inspect
@@ -85,9 +87,6 @@ class Numpy:
             raise ValueError(f"shape {list(result.shape)} where {list(into.shape)} is wanted")
         into[...] = result
 
-    def wait(self):
-        pass
-
 
 class Torch(Numpy):
     """Tensors as PyTorch's, on the processor, over the same memory."""
@@ -117,8 +116,34 @@ class Torch(Numpy):
         into.copy_(result.detach())
 
 
+class Shared:
+    """The tensors of a plan, in memory that the program maps, too."""
+
+    def __init__(self, arrays, message, descriptors):
+        self.arrays = arrays
+        sizes = (message["inputs"]["bytes"], message["outputs"]["bytes"])
+        accesses = (mmap.ACCESS_READ, mmap.ACCESS_WRITE)
+        maps = [mmap.mmap(fd, size, access=access) for fd, size, access in zip(descriptors, sizes, accesses)]
+        for fd in descriptors:
+            os.close(fd)
+        self.given, self.wanted = (
+            {t["name"]: arrays.view(memory, t) for t in message[side]["tensors"]}
+            for side, memory in zip(("inputs", "outputs"), maps)
+        )
+
+    def store(self, who, results):
+        """Results by name; those that are None are not there."""
+        for name, result in results.items():
+            if result is None:
+                continue
+            try:
+                self.arrays.store(self.wanted[name], result)
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{who}: {name}: {error}") from None
+
+
 def load(name):
-    """'package.module:function' or './file.py:function': the function, and its backward or None."""
+    """'package.module:function' or './file.py:function': the module, the function, and its backward or None."""
     module_name, _, function = name.rpartition(":")
     if not module_name:
         raise SystemExit(f"say MODULE:FUNCTION or FILE.py:FUNCTION, not {name!r}")
@@ -131,7 +156,7 @@ def load(name):
     else:
         sys.path.insert(0, os.getcwd())
         module = importlib.import_module(module_name)
-    return getattr(module, function), getattr(module, function + "_backward", None)
+    return module, getattr(module, function), getattr(module, function + "_backward", None)
 
 
 class Kernel:
@@ -140,6 +165,7 @@ class Kernel:
     def __init__(self, function, backward, arrays):
         self.function, self.backward, self.arrays = function, backward, arrays
         self.name = getattr(function, "__name__", type(function).__name__)
+        self.layout = getattr(function, "layout", "bhsd")
         parameters = inspect.signature(function).parameters
         self.takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         self.takes = set(parameters)
@@ -170,27 +196,23 @@ class Kernel:
         words |= {name: tensors[name] for name in TENSORS if name in tensors}
         return {name: value for name, value in words.items() if self.takes_all or name in self.takes}
 
+    def layout_of(self, problem):
+        return self.layout
+
+    def plan(self, message, descriptors):
+        return Plan(self, message, descriptors)
+
 
 class Plan:
     """A problem over its tensors."""
 
     def __init__(self, kernel, message, descriptors):
-        self.kernel, self.arrays = kernel, kernel.arrays
-        self.problem = message["problem"]
-        sizes = (message["inputs"]["bytes"], message["outputs"]["bytes"])
-        accesses = (mmap.ACCESS_READ, mmap.ACCESS_WRITE)
-        self.maps = [mmap.mmap(fd, size, access=access)
-                     for fd, size, access in zip(descriptors, sizes, accesses)]
-        for fd in descriptors:
-            os.close(fd)
-        self.given = self.views(message["inputs"], self.maps[0])
-        self.wanted = self.views(message["outputs"], self.maps[1])
-        self.words = kernel.keywords(self.problem, self.given)
-        self.q, self.k, self.v = (self.given.get(name) for name in "qkv")
+        self.kernel, self.problem = kernel, message["problem"]
+        self.shared = Shared(kernel.arrays, message, descriptors)
+        self.words = kernel.keywords(self.problem, self.shared.given)
+        self.q, self.k, self.v = (self.shared.given.get(name) for name in "qkv")
         self.kept = None  # of a backward pass: what its forward gave
-
-    def views(self, placement, memory):
-        return {t["name"]: self.arrays.view(memory, t) for t in placement["tensors"]}
+        self.gave = None, None  # what the last call gave: of the forward, gradients
 
     def forward(self):
         q, k, v = self.q, self.k, self.v
@@ -202,35 +224,34 @@ class Plan:
 
     def gradients(self, kept):
         q, k, v, o, lse = kept
-        do = self.given["do"]
+        do = self.shared.given["do"]
         if self.kernel.backward is not None:
             return self.kernel.backward(q, k, v, o, lse, do, **self.words)
-        return self.arrays.torch.autograd.grad(o, (q, k, v), do, retain_graph=True)
+        return self.kernel.arrays.torch.autograd.grad(o, (q, k, v), do, retain_graph=True)
 
     def prepare(self):
+        """The untimed forward of a backward pass."""
         self.kept = self.forward()
-        self.store(self.kept)
+        self.gave = self.kept, None
+        return self.finish()
 
     def call(self):
-        """What is timed: (what the forward gave, gradients or None)."""
+        """What is timed."""
         if self.problem["pass"] == "backward":
-            return None, self.gradients(self.kept)
+            self.gave = None, self.gradients(self.kept)
+            return
         kept = self.forward()
-        return kept, None if self.problem["pass"] == "forward" else self.gradients(kept)
+        self.gave = kept, None if self.problem["pass"] == "forward" else self.gradients(kept)
 
-    def store(self, kept, gradients=None):
-        results = {}
-        if kept is not None:
-            results |= {"o": kept[3], "lse": kept[4]}
+    def finish(self):
+        """Stores what the last call gave; what is to be told of it."""
+        kept, gradients = self.gave
+        self.gave = None, None
+        results = {} if kept is None else {"o": kept[3], "lse": kept[4]}
         if gradients is not None:
             results |= dict(zip(("dq", "dk", "dv"), gradients))
-        for name, result in results.items():
-            if result is None:
-                continue
-            try:
-                self.arrays.store(self.wanted[name], result)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{self.kernel.name}: {name}: {error}") from None
+        self.shared.store(self.kernel.name, results)
+        return {} if kept is None else {"writes_lse": kept[4] is not None}
 
 
 class Worker:
@@ -245,12 +266,10 @@ class Worker:
             return self.ask(message["problem"])
         if op == "plan":
             reply = self.ask(message["problem"])
-            self.plans[message["plan"]] = Plan(self.kernel, message, descriptors)
+            self.plans[message["plan"]] = self.kernel.plan(message, descriptors)
             return reply
         if op == "prepare":
-            plan = self.plans[message["plan"]]
-            plan.prepare()
-            return {"writes_lse": plan.kept[4] is not None}
+            return self.plans[message["plan"]].prepare()
         if op == "run":
             return self.run([self.plans[n] for n in message["plans"]], message["calls"])
         if op == "drop":
@@ -260,22 +279,16 @@ class Worker:
 
     def ask(self, problem):
         self.kernel.refuse(problem)
-        return {"prepares": True}
+        return {"prepares": True, "layout": self.kernel.layout_of(problem)}
 
     def run(self, plans, calls):
-        arrays = self.kernel.arrays
-        results = [None] * len(plans)
         start = time.perf_counter()
         for i in range(calls):
-            results[i % len(plans)] = plans[i % len(plans)].call()
-        arrays.wait()
-        seconds = time.perf_counter() - start
-        for plan, result in zip(plans, results):
-            if result is not None:
-                plan.store(*result)
-        forward = next((kept for kept, _ in filter(None, results) if kept is not None), None)
-        lse = {} if forward is None else {"writes_lse": forward[4] is not None}
-        return {"seconds": seconds} | lse
+            plans[i % len(plans)].call()
+        reply = {"seconds": time.perf_counter() - start}
+        for plan in plans[:calls]:
+            reply |= plan.finish()
+        return reply
 
 
 def last_line(error):
@@ -305,6 +318,32 @@ def serve(connection, kernel):
         connection.send(json.dumps(reply).encode())
 
 
+def build_of(module, arrays):
+    """What a report tells it by: versions, and the digest of the module's file."""
+    build = f"Python {sys.version.split()[0]}, {arrays} {sys.modules[arrays].__version__}"
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return build
+    digest = hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest()
+    return f"{build}, {pathlib.Path(file).name} {digest[:12]}"
+
+
+def run(who, make):
+    """The life of a worker; `make` gives (kernel, description, build). Its exit code."""
+    connection = socket.socket(fileno=int(os.environ[SOCKET]))
+    hello = {"protocol": PROTOCOL}
+    try:
+        kernel, description, build = make()
+    except (Exception, SystemExit) as error:
+        hello["error"] = f"worker of {who}: {last_line(error)}"
+        connection.send(json.dumps(hello).encode())
+        return 2
+    hello["kernels"] = [{"name": kernel.name, "description": description, "build": build}]
+    connection.send(json.dumps(hello).encode())
+    serve(connection, kernel)
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python3 -m flashbench.worker", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -313,21 +352,15 @@ def main():
     asked = parser.parse_args()
     if SOCKET not in os.environ:
         parser.error("it is started by flashbench: flashbench check --worker 'python3 -m flashbench.worker ...'")
-    connection = socket.socket(fileno=int(os.environ[SOCKET]))
-    try:
-        function, backward = load(asked.function)
+
+    def make():
+        module, function, backward = load(asked.function)
         chosen = asked.arrays or ("torch" if "torch" in sys.modules else "numpy")
         kernel = Kernel(function, backward, Torch() if chosen == "torch" else Numpy())
-    except (Exception, SystemExit) as error:
-        hello = {"protocol": PROTOCOL, "error": f"worker of {asked.function}: {last_line(error)}"}
-        connection.send(json.dumps(hello).encode())
-        return 2
-    build = f"Python {sys.version.split()[0]}, {chosen} {sys.modules[chosen].__version__}"
-    description = (inspect.getdoc(function) or "").partition("\n")[0]
-    kernels = [{"name": kernel.name, "description": description, "build": build}]
-    connection.send(json.dumps({"protocol": PROTOCOL, "kernels": kernels}).encode())
-    serve(connection, kernel)
-    return 0
+        description = (inspect.getdoc(function) or "").partition("\n")[0]
+        return kernel, description, build_of(module, chosen)
+
+    return run(asked.function, make)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,12 @@ class Job:
             self.call()
         return time.perf_counter() - start
 
-    def save(self, path):
-        """Writes o and, for a backward pass, dq, dk and dv of the last launch as .safetensors."""
+    def begin(self):
+        """What comes before launches and is not timed; again, where inputs have changed. Returns self."""
+        return self
+
+    def results(self):
+        """o and, for a backward pass, dq, dk and dv of the last launch, by name."""
         raise NotImplementedError
 
     def peak_bytes(self):
@@ -47,6 +51,29 @@ class Library:
         """Before the first case and whenever these change; the name of the GPU, if it is one."""
         raise NotImplementedError
 
-    def prepare(self, case, path):
-        """The Job of a case whose inputs are in the .safetensors file, or raises Unsupported."""
+    def load(self, case, path):
+        """The tensors of a .safetensors file, by name, as prepare() takes them."""
+        raise NotImplementedError
+
+    def save(self, results, path):
+        """Writes what Job.results() gave as .safetensors."""
+        raise NotImplementedError
+
+    def prepare(self, case, tensors):
+        """The Job of a case, ready to run, or raises Unsupported. It reads the tensors where they lie; with
+        `in_place` the case says that q, k, v and do change there between launches."""
+        raise NotImplementedError
+
+    # ---- as a worker of flashbench -----------------------------------------------------------------
+
+    def arrays(self):
+        """What tensors in shared memory are: worker.Numpy() or worker.Torch()."""
+        raise NotImplementedError
+
+    def layout(self, case):
+        """bhsd or bshd: how q, k, v and do have to lie in memory to be read there."""
+        return "bhsd"
+
+    def description(self, kind, kernel):
+        """What computes attention of this type, or this kernel, in a line."""
         raise NotImplementedError

@@ -61,13 +61,11 @@ class Peer:
         report["context"].update(compiler=self.library.compiler, flags=self.library.flags)
         try:
             refuse_unknown(result, self.library)
-            job = self.library.prepare(
-                dict(
-                    result["workload"],
-                    **{"pass": case["pass"], "type": case["type"], "kernel": self.options.kernel},
-                ),
-                path,
+            asked = dict(
+                result["workload"],
+                **{"pass": case["pass"], "type": case["type"], "kernel": self.options.kernel},
             )
+            job = self.library.prepare(asked, self.library.load(asked, path))
             result["kernel"] = job.kernel
             self.fill(result, job, path)
         except Unsupported as reason:
@@ -86,7 +84,7 @@ class Peer:
         peak = self.peaks[case]
         fields, warnings = sample(job, self.options.limits)
         outputs = str(self.folder / "outputs.safetensors")
-        job.save(outputs)
+        self.library.save(job.results(), outputs)
         result["check"], reason = self.judge(path, outputs, result["workload"])
         if result["check"]["verdict"] != "pass":
             if reason is not None:

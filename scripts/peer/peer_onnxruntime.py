@@ -23,14 +23,15 @@ import peerlib
 from library import Job, Library
 from sampling import Unsupported, require_memory
 
+from flashbench import worker
+
 try:
     import numpy as np
     import onnx
     import onnxruntime
     from masks import added, bytes_of_added, ends, hidden_or_seen, is_plain_causal
+    from numpy_files import by_numpy, save_as_contiguous
     from onnx import helper
-    from safetensors import safe_open
-    from safetensors.numpy import save_file
 except ImportError as missing:
     sys.exit(
         f"{sys.argv[0]}: {missing.name} is missing: pip install numpy safetensors onnx onnxruntime"
@@ -39,11 +40,6 @@ except ImportError as missing:
 MICROSOFT = "com.microsoft"
 FLOATS = {"f32": np.float32, "f16": np.float16}
 IR_VERSION = 10  # of files with opset 23
-
-
-def load(path):
-    with safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}
 
 
 def rows_first(x):
@@ -73,6 +69,7 @@ class Operator(Job):
     out."""
 
     kernel = domain = name = ""
+    layout = "bshd"
 
     def __init__(self, case, tensors, threads):
         self.case, self.tensors = case, tensors
@@ -147,8 +144,8 @@ class Operator(Job):
         o = self.outputs["output"].numpy()
         return o.reshape(c["b"], c["q_len"], c["h"], c["d"]).transpose(0, 2, 1, 3)
 
-    def save(self, path):
-        save_file({"o": np.ascontiguousarray(self.result())}, path)
+    def results(self):
+        return {"o": self.result()}
 
 
 class MultiHeadAttention(Operator):
@@ -199,6 +196,8 @@ class GroupQueryAttention(Operator):
             return "values of another width"
         if case["mask"] != "none":
             return "padding"
+        if one and case.get("in_place") and case["kv_len"] > 1:
+            return "cache but one of its own, which it fills"
         return ""
 
     def make_outputs(self):
@@ -240,6 +239,7 @@ class GroupQueryAttention(Operator):
 
 class Attention(Operator):
     kernel, name = "attention", "Attention"
+    layout = "bhsd"
 
     @classmethod
     def lacks(cls, case):
@@ -297,9 +297,28 @@ class OnnxRuntime(Library):
     def set_up(self, backend, device, threads):
         self.threads = threads
 
-    def prepare(self, case, path):
+    def load(self, case, path):
+        return by_numpy(path)
+
+    def save(self, results, path):
+        save_as_contiguous(results, path)
+
+    def arrays(self):
+        return worker.Numpy()
+
+    def layout(self, case):
+        try:
+            refuse(case)
+            return chosen(case).layout
+        except Unsupported:  # prepare() says it
+            return "bhsd"
+
+    def description(self, kind, kernel):
+        return OPERATORS[kernel].name if kernel else "the first operator that has all of the case"
+
+    def prepare(self, case, tensors):
         refuse(case)
-        return chosen(case)(case, load(path), self.threads)
+        return chosen(case)(case, tensors, self.threads)
 
 
 if __name__ == "__main__":

@@ -16,23 +16,19 @@ import peerlib
 from library import Job, Library
 from sampling import Unsupported, require_memory
 
+from flashbench import worker
+
 try:
     import numpy as np
     import openvino as ov
     import openvino.opset13 as ops
     from masks import added, bytes_of_added, hidden_or_seen, is_plain_causal
+    from numpy_files import by_numpy, save_as_contiguous
     from openvino.utils.node_factory import NodeFactory
-    from safetensors import safe_open
-    from safetensors.numpy import save_file
 except ImportError as missing:
     sys.exit(f"{sys.argv[0]}: {missing.name} is missing: pip install numpy safetensors openvino")
 
 TYPES = {"f32": (ov.Type.f32, np.float32), "f16": (ov.Type.f16, np.float16)}
-
-
-def load(path):
-    with safe_open(path, framework="numpy") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}
 
 
 def refuse(case):
@@ -56,8 +52,7 @@ def refuse(case):
 class ScaledDotProductAttention(Job):
     kernel = "scaled_dot_product_attention"
 
-    def __init__(self, core, case, path, threads):
-        tensors = load(path)
+    def __init__(self, core, case, tensors, threads):
         kind, self.dtype = TYPES[case["dtype"]]
         causal = is_plain_causal(case) and "mask" not in tensors
         mask = added(case, tensors, self.dtype)
@@ -93,8 +88,8 @@ class ScaledDotProductAttention(Job):
     def call(self):
         self.request.infer()
 
-    def save(self, path):
-        save_file({"o": np.ascontiguousarray(self.request.get_output_tensor(0).data)}, path)
+    def results(self):
+        return {"o": self.request.get_output_tensor(0).data}
 
 
 class OpenVino(Library):
@@ -114,9 +109,21 @@ class OpenVino(Library):
     def set_up(self, backend, device, threads):
         self.threads = threads
 
-    def prepare(self, case, path):
+    def load(self, case, path):
+        return by_numpy(path)
+
+    def save(self, results, path):
+        save_as_contiguous(results, path)
+
+    def arrays(self):
+        return worker.Numpy()
+
+    def description(self, kind, kernel):
+        return "ScaledDotProductAttention of opset 13"
+
+    def prepare(self, case, tensors):
         refuse(case)
-        return ScaledDotProductAttention(self.core, case, path, self.threads)
+        return ScaledDotProductAttention(self.core, case, tensors, self.threads)
 
 
 if __name__ == "__main__":

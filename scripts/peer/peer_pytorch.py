@@ -24,12 +24,16 @@ import sys
 import warnings
 
 import peerlib
-from library import Job, Library
+from library import Library
 from sampling import Unsupported, require_memory
+
+from flashbench import worker
 
 try:
     import flex
     import torch
+    from by_sequence import BySequence
+    from device_job import DeviceJob
     from masks import band, is_plain_causal
     from safetensors.torch import save_file
     from saved_tensors import loaded
@@ -68,7 +72,7 @@ def alibi_bias(case, slopes, sees):
     return bias if sees is None else bias.masked_fill_(~sees, float("-inf"))
 
 
-class TorchJob(Job):
+class TorchJob(DeviceJob):
     """Attention of one case; `call` is what is timed."""
 
     def __init__(self, case, tensors, device):
@@ -147,27 +151,6 @@ class TorchJob(Job):
             self.o, self.differentiable(), self.do, retain_graph=keep
         )
 
-    def timed(self, iterations):
-        if not self.on_gpu:
-            return super().timed(iterations)
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        self.call()  # as flashbench does: the GPU is busy until the timed launches are queued
-        start.record()
-        for _ in range(iterations):
-            self.call()
-        end.record()
-        end.synchronize()
-        return 1e-3 * start.elapsed_time(end)
-
-    def peak_bytes(self):
-        if not self.on_gpu:
-            return super().peak_bytes()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        self.call()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
-
     @torch.no_grad()
     def log_sum_exp(self):
         """Of scores in f32, head by head: scaled_dot_product_attention keeps it to itself, and a
@@ -191,13 +174,13 @@ class TorchJob(Job):
             lse[i, head] = torch.logsumexp(scores, dim=-1)
         return lse if self.sinks is None else torch.logaddexp(lse, self.sinks[:, None])
 
-    def save(self, path):
-        tensors = {"o": self.o}
+    def results(self):
+        tensors = {"o": self.o.detach()}
         if self.gradients is not None:
             tensors.update(zip(self.by_gradient(), self.gradients))
             if self.on_gpu:  # where the processor would take long to judge all of the gradients
                 tensors["lse"] = self.log_sum_exp()
-        save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, path)
+        return tensors
 
 
 class Sdpa(TorchJob):
@@ -282,54 +265,6 @@ class ThreeCalls(TorchJob):
         return torch.softmax(torch.cat([scores, column], dim=-1), dim=-1)[..., :-1]
 
 
-class BySequence(TorchJob):
-    """A ragged batch: a call for each sequence, one after the other."""
-
-    def __init__(self, case, tensors, device, make):
-        self.on_gpu = device != "cpu"
-        ends = [tensors[f"cu_seqlens_{side}"].tolist() for side in "qk"]
-        of_queries, of_keys = (list(itertools.pairwise(side)) for side in ends)
-        lengths = [(q1 - q0, k1 - k0) for (q0, q1), (k0, k1) in zip(of_queries, of_keys)]
-        if any(0 in both for both in lengths):
-            raise Unsupported("PyTorch's attention takes no sequence without queries or keys")
-        self.jobs = []
-        for b, (queries, keys) in enumerate(zip(of_queries, of_keys)):
-            own = case | {"b": 1, "q_len": lengths[b][0], "kv_len": lengths[b][1], "ragged": "none"}
-            parts = {"sinks": tensors["sinks"]} if "sinks" in tensors else {}
-            if "alibi_slopes" in tensors:
-                parts["alibi_slopes"] = tensors["alibi_slopes"][b : b + 1]
-            for name, (begin, end) in {"q": queries, "k": keys, "v": keys, "do": queries}.items():
-                if name in tensors:
-                    parts[name] = tensors[name][begin:end].transpose(0, 1).contiguous()[None]
-            self.jobs.append(make(own, parts, device))
-        kernels = sorted({job.kernel for job in self.jobs})
-        self.kernel = " and ".join(kernels) + ", by sequence"
-
-    def begin(self):
-        for job in self.jobs:
-            job.begin()
-        return self
-
-    def call(self):
-        for job in self.jobs:
-            job.call()
-
-    def save(self, path):
-        def packed(all_of_them):
-            return torch.cat([x[0].transpose(0, 1) for x in all_of_them])
-
-        tensors = {"o": packed([job.o for job in self.jobs])}
-        first = self.jobs[0]
-        if first.gradients is not None:
-            for i, name in enumerate(first.by_gradient()):
-                each = [job.gradients[i] for job in self.jobs]
-                tensors[name] = sum(each) if name == "dsinks" else packed(each)
-            if self.on_gpu:
-                lse = [job.log_sum_exp()[..., None] for job in self.jobs]
-                tensors["lse"] = packed(lse)[..., 0]
-        save_file({name: x.detach().cpu().contiguous() for name, x in tensors.items()}, path)
-
-
 def capped(case, scores):
     """Scaled scores under the case's soft cap, if it has one."""
     cap = case["softcap"]
@@ -378,19 +313,34 @@ class PyTorch(Library):
             return torch.cuda.get_device_name(device)
         return None
 
-    def prepare(self, case, path):
+    def load(self, case, path):
+        return loaded(case, path, self.device)
+
+    def save(self, results, path):
+        save_file({name: x.cpu().contiguous() for name, x in results.items()}, path)
+
+    def arrays(self):
+        return worker.Torch()
+
+    def description(self, kind, kernel):
+        if kernel == flex.NAME:
+            return "flex_attention, compiled"
+        if kernel == "three_calls" or (kernel is None and kind == "normal"):
+            return "q k^T, softmax and the product with v as three calls"
+        return f"scaled_dot_product_attention, {kernel or 'the kernel that PyTorch picks'}"
+
+    def prepare(self, case, tensors):
         if case["type"] == "paper":
             raise Unsupported("PyTorch has no kernel of type paper")
         if case["kernel"] == flex.NAME:
             flex.refuse(case, self.device)
-            return flex.Flex(case, loaded(case, path, "cpu")).begin()
+            return flex.Flex(case, tensors).begin()
         if case["page_size"]:
             raise Unsupported(f"PyTorch's attention takes no pages but by --kernel {flex.NAME}")
         three_calls = case["kernel"] == "three_calls" or (
             case["kernel"] is None and case["type"] == "normal"
         )
         make = ThreeCalls if three_calls else Sdpa
-        tensors = loaded(case, path, self.device)
         if case["ragged"] != "none":
             return BySequence(case, tensors, self.device, make).begin()
         return make(case, tensors, self.device).begin()

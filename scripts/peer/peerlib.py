@@ -17,11 +17,14 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 
+import peer_worker  # noqa: E402
 from durations import seconds  # noqa: E402
 from fields import case_text  # noqa: E402
 from flashbench_program import Refused  # noqa: E402
 from measuring import ROOT, Peer, join  # noqa: E402
 from reports import flop_rate, write_text  # noqa: E402
+
+from flashbench import worker  # noqa: E402
 
 TIMING_DEFAULTS = {"max_noise": 0.01, "min_samples": 10, "min_time": 0.5, "timeout": 20.0}
 
@@ -132,6 +135,8 @@ def serve(library, parser, folder):
 def main(library, documentation):
     parser = make_parser(library, documentation)
     options, flags = parser.parse_known_args()
+    if worker.SOCKET in os.environ:
+        return peer_worker.serve(library, options)
     complete(options, library)
     with tempfile.TemporaryDirectory(prefix="flashbench_peer_") as folder:
         try:

@@ -1,5 +1,6 @@
 """Other people's kernels: plug-ins and workers, those that are right, those that crash, and those that cheat."""
 
+import hashlib
 import importlib.util
 import os
 import pathlib
@@ -16,6 +17,10 @@ PLUGINS = pathlib.Path(os.environ.get("FLASHBENCH_PLUGINS", "."))
 SMALL = ["--b", "1", "--h", "2", "--q_len", "40,24", "--d", "16", "--pass", "forward"]
 EXAMPLES = ROOT / "lib/guest/examples"
 HEADER = ROOT / "lib/guest/flashbench_kernel.h"
+
+
+def digest(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
 def plugin(name):
@@ -41,7 +46,8 @@ class Plugins(GuestTest):
             self.assertEqual(result["check"]["verdict"], "pass")
             self.assertEqual(result["plugin"], plugin("attention"))
             self.assertEqual(result["guest"], {"description": "one query at a time, f32", "build": "",
-                                               "abi": "flashbench_kernel 1", "isolated": True})
+                                               "abi": "flashbench_kernel 1", "sha256": digest(plugin("attention")),
+                                               "isolated": True})
             again = self.run_program(*shlex.split(result["command"])[1:])
             self.assertEqual(again.returncode, 0, again.stderr)
 
@@ -86,6 +92,12 @@ class Plugins(GuestTest):
         self.assertTrue(all(r["check"]["verdict"] == "pass" for r in report["results"]))
         self.assertFalse(report["results"][0]["guest"]["isolated"])
 
+    # One that is read in the other layout computes something else.
+    def test_rows_of_a_token_lie_together_where_a_plugin_wants_that(self):
+        problem = ["--b", "2", "--h", "4", "--h_kv", "2", "--q_len", "33", "--kv_len", "50", "--d", "24", "--pass", "forward"]
+        for name in ("attention", "attention_of_tokens"):
+            self.expect(0, "check", "--plugin", plugin(name), *problem, "--mask", "none,random")
+
     def test_a_kernel_is_chosen_by_name(self):
         self.expect(0, "check", "--plugin", plugin("attention") + ":online_softmax", *SMALL)
         self.refuse("check", "--plugin", plugin("attention") + ":other", *SMALL,
@@ -93,8 +105,9 @@ class Plugins(GuestTest):
 
     def test_files_that_are_no_plugin_are_named(self):
         (self.folder / "text.so").write_text("no library")
+        os.mkfifo(self.folder / "pipe.so")
         for path, says in (("nowhere.so", "there is no such file"), ("text.so", "no library that can be loaded here"),
-                           (".", "no library that can be loaded here"), (self.library(), "exports no flashbench_kernel")):
+                           (".", "it is no regular file"), ("pipe.so", "it is no regular file"), (self.library(), "exports no flashbench_kernel")):
             for more in ([], ["--isolate", "false"]):
                 self.refuse("check", "--plugin", path, *SMALL, *more, says=["--plugin '", says])
         self.refuse("check", "--type", "plugin", *SMALL, says="--type plugin needs --plugin FILE")
@@ -105,6 +118,22 @@ class Plugins(GuestTest):
         self.assertIn("--isa avx2 is of the program's own kernels", done.stdout)
         done = self.expect(3, "check", "--plugin", plugin("attention"), *SMALL, "--backend", "cuda")
         self.assertIn("leave out --backend cuda", done.stdout)
+
+    def test_resume_does_not_take_numbers_of_another_file(self):
+        mine = shutil.copy(plugin("attention"), self.folder / "mine.so")
+        run = ["bench", *FAST, "--q_len", "64", "--d", "16", "--pass", "forward", "--type", "flash,plugin", "--plugin",
+               str(mine)]
+        self.expect(0, *run, "--json", "r.json")
+        self.assertIn("has 2 of 2 cases", self.expect(0, *run, "--resume", "r.json").stderr)
+        before = self.validated((self.folder / "r.json").read_text())["results"]
+        with open(mine, "ab") as file:
+            file.write(b"\0")
+        done = self.expect(0, *run, "--resume", "r.json")
+        self.assertEqual(done.stderr.count(f"--resume: '{mine}' is another one than then"), 1, done.stderr)
+        after = self.validated((self.folder / "r.json").read_text())["results"]
+        self.assertEqual(before[0], after[0])
+        self.assertEqual(after[1]["guest"]["sha256"], digest(mine))
+        self.assertNotEqual(before[1]["times"], after[1]["times"])
 
     def library(self):
         """A shared library without the symbol: the C library of Python."""
@@ -130,6 +159,14 @@ class Crashes(GuestTest):
                           ("nothing", "O NaN"), ("zeros", "wrong result")):
             with self.subTest(what):
                 self.expect_failures(what, why)
+
+    # Numbers of two builds under one name would be worse than a failure.
+    def test_a_file_that_is_replaced_while_the_run_goes_on_is_told(self):
+        mine = shutil.copy(plugin("attacks"), self.folder / "mine.so")
+        done = self.expect(1, "check", *SMALL, "--plugin", str(mine), "--quiet",
+                           env={"ATTACK": "new_file", "ATTACK_FILE": str(mine)})
+        self.assertIn("signal 6", done.stdout)
+        self.assertIn("its file is another one than when the run began", done.stdout)
 
     def test_a_hang_ends_by_patience(self):
         self.expect_failures("hang", "no answer within 1 s and was ended", "--patience", "1s")
@@ -195,6 +232,13 @@ class Workers(GuestTest):
     def environment(self, **extra):
         return super().environment(**{"PYTHONPATH": str(self.folder)} | extra)
 
+    def test_a_report_tells_which_python_function_it_was(self):
+        worker = f"{sys.executable} {ROOT}/scripts/flashbench/worker.py {EXAMPLES}/attention.py:attention"
+        report = self.check_json("--worker", worker, *SMALL)
+        guest = report["results"][0]["guest"]
+        self.assertTrue(guest["build"].endswith(f"attention.py {digest(EXAMPLES / 'attention.py')[:12]}"), guest["build"])
+        self.assertIsNone(guest["sha256"])
+
     def test_numpy_is_judged_forward_and_backward(self):
         report = self.check_json("--worker", self.worker(), "--h", "4", "--h_kv", "2", "--q_len", "30", "--kv_len", "41",
                                  "--d", "16", "--causal", "true,false", "--mask", "none,random", "--pass", "both,backward")
@@ -213,6 +257,16 @@ class Workers(GuestTest):
     def test_it_is_sampled_beside_flash(self):
         report = self.bench_json("--worker", self.worker(), "--h", "2", "--q_len", "64", "--d", "16", "--type", "flash,worker")
         self.assertEqual([r["status"] for r in report["results"]], ["ok", "ok"], report["results"][1]["reason"])
+
+    def test_rows_of_a_token_lie_together_where_a_function_wants_that(self):
+        command = self.write("def f(q, k, v, *, causal, scale):\n"
+                             "    assert q.swapaxes(1, 2).flags.c_contiguous and not q.flags.c_contiguous\n"
+                             "    return right(q, k, v, causal=causal, scale=scale)\n"
+                             "f.layout = 'bshd'\n")
+        self.expect(0, "check", "--worker", command, "--b", "2", "--h", "3", "--q_len", "20", "--d", "8", "--pass", "forward")
+        done = self.expect(1, "check", "--worker", self.write("def f(q, k, v, *, causal, scale): pass\nf.layout = 'hbsd'\n"),
+                           *SMALL)
+        self.assertIn("an unknown layout", done.stdout)
 
     def test_bad_functions_are_told_in_a_line(self):
         for body, why in (

@@ -43,6 +43,11 @@ static fbk_status bad_run(fbk_plan* plan, const fbk_call* call, char* why, size_
   if (is("hang"))
     for (;;) pause();
   if (is("exit")) _exit(0);
+  if (is("new_file")) { /* somebody compiles while the run goes on */
+    FILE* own = fopen(getenv("ATTACK_FILE"), "ab");
+    if (own != NULL) fputc(0, own), fclose(own);
+    abort();
+  }
   if (is("abort")) abort();
   if (is("write_input")) ((float*)call->q->data)[0] = 1;
   if (is("write_behind_output")) ((char*)call->o->data)[bytes_of(call->o)] = 7;
@@ -111,7 +116,7 @@ static fbk_status dispatch(fbk_plan* plan, const fbk_call* call, char* why, size
 static void bad_destroy(fbk_plan* plan) { honest()->destroy(plan); }
 
 static const fbk_kernel attack = {
-    sizeof(fbk_kernel), FBK_VERSION, "attack", "what must not pass", NULL, FBK_WRITES_LSE, 0,
+    sizeof(fbk_kernel), FBK_VERSION, "attack", "what must not pass", NULL, FBK_WRITES_LSE, FBK_BHSD,
     bad_plan,           early,       dispatch, bad_destroy,          NULL};
 
 const fbk_kernel* flashbench_kernel(uint32_t host_version, uint32_t i) {

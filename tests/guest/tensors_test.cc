@@ -40,11 +40,40 @@ TEST(GuestTensors, StandApartAndAligned) {
   }
 }
 
+/// Or a library whose rows of a token lie together would have to copy within its time.
+TEST(GuestTensors, RowsOfATokenLieTogetherWhereThatIsWanted) {
+  Problem p = problem();
+  p.shape.q_len = p.shape.kv_len;
+  const Inputs in = data::make_inputs(p);
+  const Placement given = place_inputs(p, in, Layout::kBshd);
+  const Placement wanted = place_outputs(p, Layout::kBshd);
+  SharedMemory memory(given.bytes), results(wanted.bytes);
+  copy_inputs(in, given, memory, Given::kForward);
+  poison(results);
+  const Placed& k = tensor(given, "k");
+  EXPECT_EQ(k.shape, (std::vector<std::int64_t>{2, 2, 7, 8}));
+  EXPECT_EQ(k.strides, (std::vector<std::int64_t>{7 * 2 * 8, 8, 2 * 8, 1}));
+  EXPECT_EQ(tensor(wanted, "lse").strides, (std::vector<std::int64_t>{4 * 7, 7, 1}));
+  const auto* stored = reinterpret_cast<const float*>(memory.data() + k.offset);
+  for (std::int64_t b = 0; b < 2; ++b)
+    for (std::int64_t h = 0; h < 2; ++h)
+      for (std::int64_t row = 0; row < 7; ++row)
+        EXPECT_EQ(stored[((b * 7 + row) * 2 + h) * 8 + 3],
+                  in.k.at(in.k.dims().index(b, h, row, 3)));
+  // O is q, as it lies: what comes back is q in the program's order.
+  std::memcpy(results.data() + tensor(wanted, "o").offset,
+              memory.data() + tensor(given, "q").offset, in.q.bytes());
+  Outputs out = data::make_outputs(p);
+  collect_outputs(results, wanted, out);
+  EXPECT_EQ(std::memcmp(out.o.data(), in.q.data(), in.q.bytes()), 0);
+}
+
 TEST(GuestTensors, InputsArriveAsTheyAre) {
   const Problem p = problem();
   const Inputs in = data::make_inputs(p);
   const Placement placement = place_inputs(p, in);
   SharedMemory memory(placement.bytes);
+  copy_inputs(in, placement, memory, Given::kFixed);
   copy_inputs(in, placement, memory, Given::kForward);
   const auto at = [&](std::string_view name) {
     return memory.data() + tensor(placement, name).offset;
@@ -67,6 +96,7 @@ TEST(GuestTensors, RaggedBatchesAreRowsOfAllHeads) {
   const Inputs in = data::make_inputs(p);
   const Placement placement = place_inputs(p, in);
   SharedMemory memory(placement.bytes);
+  copy_inputs(in, placement, memory, Given::kFixed);
   copy_inputs(in, placement, memory, Given::kForward);
   const Placed& q = tensor(placement, "q");
   EXPECT_EQ(q.shape, (std::vector<std::int64_t>{1, 2, 4, 4}));

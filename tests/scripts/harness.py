@@ -38,10 +38,13 @@ class ScriptTest(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
 
     def run_script(self, name, *args, code=0, timeout=500):
+        return self.run_command(sys.executable, SCRIPTS / name, *args, code=code, timeout=timeout)
+
+    def run_command(self, *words, code=0, timeout=500):
         env = dict(os.environ, FLASHBENCH=PROGRAM)
         env.setdefault("OMP_WAIT_POLICY", "passive")  # tests share their cores
         done = subprocess.run(
-            [sys.executable, SCRIPTS / name, *map(str, args)],
+            [*map(str, words)],
             capture_output=True,
             text=True,
             cwd=self.folder,
@@ -49,7 +52,7 @@ class ScriptTest(unittest.TestCase):
             timeout=timeout,
         )
         self.assertEqual(
-            done.returncode, code, f"{name} {args}\nstdout: {done.stdout}\nstderr: {done.stderr}"
+            done.returncode, code, f"{words}\nstdout: {done.stdout}\nstderr: {done.stderr}"
         )
         return done
 

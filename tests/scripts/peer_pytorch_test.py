@@ -181,10 +181,11 @@ class PyTorchPeer(ScriptTest):
             program.pose(problem_flags(case), True, inputs)
             library = peer_pytorch.PyTorch()
             asked = {"pass": "backward", "type": case["type"], "kernel": None}
-            job = library.prepare(dict(case["workload"], **asked), inputs)
+            asked |= case["workload"]
+            job = library.prepare(asked, library.load(asked, inputs))
             job.call()
             job.on_gpu = True
-            job.save(outputs)
+            library.save(job.results(), outputs)
             check, reason = program.judge(inputs, outputs, case["workload"], "sample")
             self.assertEqual((check["verdict"], check["level"]), ("pass", "sample"), reason)
             self.assertIn("lse", {t["tensor"] for t in check["worst"]})

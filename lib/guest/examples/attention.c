@@ -11,6 +11,10 @@
 
 #include "flashbench_kernel.h"
 
+#ifndef LAYOUT
+#define LAYOUT FBK_BHSD /* how tensors lie in memory; FBK_BSHD: the rows of a token together */
+#endif
+
 struct fbk_plan {
   const fbk_host* host;
   fbk_problem problem;
@@ -41,16 +45,19 @@ struct work {
   const fbk_call* call;
 };
 
+/* Row i of a head: strides say where it lies. */
+static float* row(const fbk_tensor* t, int64_t b, int64_t h, int64_t i) {
+  return (float*)t->data + b * t->strides[0] + h * t->strides[1] + i * t->strides[2];
+}
+
 /* Row number n of all heads' query rows. */
 static void one_query(void* context, int64_t n) {
   const struct work* w = context;
   const fbk_problem* p = w->p;
-  const int64_t i = n % p->q_len, head = n / p->q_len, b = head / p->h;
-  const int64_t kv_head = b * p->h_kv + (head % p->h) / (p->h / p->h_kv);
-  const float* q = (const float*)w->call->q->data + n * p->d;
-  const float* k = (const float*)w->call->k->data + kv_head * p->kv_len * p->d;
-  const float* v = (const float*)w->call->v->data + kv_head * p->kv_len * p->d;
-  float* o = (float*)w->call->o->data + n * p->d;
+  const int64_t i = n % p->q_len, h = n / p->q_len % p->h, b = n / p->q_len / p->h;
+  const int64_t kv_head = h / (p->h / p->h_kv);
+  const float* q = row(w->call->q, b, h, i);
+  float* o = row(w->call->o, b, h, i);
   const uint8_t* keep = NULL;
   if (p->features & FBK_KEY_MASK) keep = (const uint8_t*)w->call->key_mask->data + b * p->kv_len;
   int64_t last = p->kv_len;
@@ -61,8 +68,9 @@ static void one_query(void* context, int64_t n) {
   for (int64_t e = 0; e < p->d; ++e) o[e] = 0;
   for (int64_t j = 0; j < last; ++j) {
     if (keep != NULL && !keep[j]) continue;
+    const float *k = row(w->call->k, b, kv_head, j), *v = row(w->call->v, b, kv_head, j);
     float s = 0;
-    for (int64_t e = 0; e < p->d; ++e) s += q[e] * k[j * p->d + e];
+    for (int64_t e = 0; e < p->d; ++e) s += q[e] * k[e];
     s *= p->scale;
     if (s > most) {
       const float shrink = sum == 0 ? 0 : expf(most - s);
@@ -71,7 +79,7 @@ static void one_query(void* context, int64_t n) {
       most = s;
     }
     const float weight = expf(s - most);
-    for (int64_t e = 0; e < p->d; ++e) o[e] += weight * v[j * p->d + e];
+    for (int64_t e = 0; e < p->d; ++e) o[e] += weight * v[e];
     sum += weight;
   }
   for (int64_t e = 0; e < p->d && sum > 0; ++e) o[e] /= sum;
@@ -94,7 +102,7 @@ static const fbk_kernel kernel = {sizeof(fbk_kernel),
                                   "one query at a time, f32",
                                   NULL,
                                   FBK_WRITES_LSE,
-                                  0,
+                                  LAYOUT,
                                   plan,
                                   NULL,
                                   run,

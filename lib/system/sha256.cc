@@ -1,0 +1,29 @@
+#include "system/sha256.h"
+
+#include <sys/types.h>
+// Wants what stands above.
+#include <sha2.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "system/error.h"
+
+namespace flashbench {
+
+std::string sha256_of_file(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (status.type() == std::filesystem::file_type::not_found)
+    throw UsageError("there is no such file");
+  if (error) throw UsageError(error.message());
+  // A pipe or a device might never end.
+  if (!std::filesystem::is_regular_file(status)) throw UsageError("it is no regular file");
+  std::array<char, SHA256_DIGEST_STRING_LENGTH> digits{};
+  if (::SHA256File(path.c_str(), digits.data()) == nullptr) throw UsageError(std::strerror(errno));
+  return digits.data();
+}
+
+}  // namespace flashbench
