@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <limits>
 #include <map>
 
 #include "app/command_line/find_config.h"
@@ -87,7 +88,8 @@ sweep::Settings parse_flags(const Command& command, const Commands& commands, co
       if (flag.value.empty()) option->expected(0, 1);
       if (value_count(flag) > 1) option->expected(value_count(flag));
       options.emplace(flag.name, option);
-      most_values.emplace(flag.name, std::max(1, value_count(flag)));
+      most_values.emplace(flag.name, flag.repeats ? std::numeric_limits<int>::max()
+                                                  : std::max(1, value_count(flag)));
     }
   try {
     Args reversed(args.rbegin(), args.rend());

@@ -31,7 +31,8 @@ struct FieldFlags {
     std::vector<Flag> flags;
     for (const sweep::Field& f : table)
       if (f.parse != nullptr && f.heading == heading)
-        flags.push_back({f.name, f.value, sweep::help_text(f, defaults), commands(f.scope)});
+        flags.push_back(
+            {f.name, f.value, sweep::help_text(f, defaults), commands(f.scope), f.repeats});
     return flags;
   }
 };

@@ -31,6 +31,7 @@ struct Flag {
   std::string_view value;
   std::string help;
   FlagSet set;
+  bool repeats = false;  ///< it may be given again, for another value
 };
 
 /// Flags under one heading of the help.

@@ -93,6 +93,7 @@ struct Shown {
 struct Field {
   std::string_view name;        ///< without dashes
   std::string_view value = "";  ///< what the help calls its value; "" for a switch
+  bool repeats = false;         ///< the flag may be given again, for another value
   std::string_view help = "";   ///< {} stands for its words
   /// Those that the flag takes, where they are few.
   std::vector<std::string> (*words)(const Defaults&) = nullptr;

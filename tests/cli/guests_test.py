@@ -268,6 +268,17 @@ class Workers(GuestTest):
                            *SMALL)
         self.assertIn("an unknown layout", done.stdout)
 
+    # A command has commas of its own, so that a list would not do.
+    def test_several_stand_in_one_table(self):
+        (self.folder / "mine.py").write_text("from attention import attention\ndef slower(q, k, v, *, causal, scale):\n"
+                                             "    return attention(q, k, v, causal=causal, scale=scale)\n")
+        report = self.bench_json("--worker", self.worker(), "--worker", self.worker("mine.py:slower"), "--plugin",
+                                 plugin("attention"), "--plugin", plugin("attention_of_tokens"), "--h", "2", "--q_len",
+                                 "64", "--d", "16", "--pass", "forward")
+        self.assertEqual([r["kernel"] for r in report["results"] if r["type"] in ("plugin", "worker")],
+                         ["online_softmax", "online_softmax", "attention", "slower"])
+        self.assertTrue(all(r["status"] == "ok" for r in report["results"]), report["results"])
+
     def test_bad_functions_are_told_in_a_line(self):
         for body, why in (
             ("def f(q, k, v, *, causal, scale):\n    return right(q, k, v, causal=causal, scale=2 * scale)\n", r"O [\d.e+]+x of expected"),
