@@ -135,7 +135,8 @@ def peer_cell(peer, own):
     timed = [(a, b) for a, b in zip(peer, own) if a["median"] and b["median"]]
     if not timed:
         return shorten(speed(peer))
-    wrong = " (wrong)" if peer[0]["status"] == "failed" else ""
+    judged_wrong = peer[0]["status"] == "failed" and peer[0]["median"]  # of a GPU's servers alone
+    wrong = " (wrong)" if judged_wrong else ""
     values = ratios(peer, own)
     if not values:
         return f"{speed(peer)}, cannot tell: {why_unknown(timed)}{wrong}"

@@ -84,7 +84,7 @@ class Peers(ScriptTest):
             report = self.validated(path.read_text())
             for result in report["results"]:
                 if result["status"] == "ok":
-                    self.assertGreaterEqual(len(result["times"]), 9, path)
+                    self.assertGreaterEqual(len(result["times"]), 3, path)  # a round that nobody disturbed
 
     def test_kernels_of_a_library_are_peers_of_their_own(self):
         if missing("torch"):
@@ -130,9 +130,9 @@ class Peers(ScriptTest):
 
     def test_rows_by_name(self):
         listed = self.peers("--list", "--rows", "decode").stdout.splitlines()
-        self.assertEqual(len(listed), 5)
+        self.assertEqual(len(listed), 6)
         self.assertTrue(all("--q_len 1 " in line for line in listed))
-        self.assertIn("--page_size 16", listed[-1])
+        self.assertIn("--page_size 16", listed[-2])
         self.assertIn("no row matches", self.peers("--rows", "nonsense", code=2).stderr)
 
 
