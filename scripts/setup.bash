@@ -40,14 +40,15 @@ install_missing() {
     "${missing[@]}" >&2
 }
 
-# install_python VENV PACKAGE...: PyPI packages into a virtual environment, only when one is missing.
+# install_python VENV PACKAGE...: PyPI packages into a virtual environment, only when one is missing. MODULE=PACKAGE where
+# Python knows it by another name.
 install_python() {
   local venv=$1 package
   shift
   for package in "$@"; do
-    "$venv/bin/python" -c "import $package" 2>/dev/null && continue
-    say "about to install $* (PyPI) into $venv"
-    python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check "$@"
+    "$venv/bin/python" -c "import ${package%%=*}" 2>/dev/null && continue
+    say "about to install ${*#*=} (PyPI) into $venv"
+    python3 -m venv "$venv" && "$venv/bin/pip" install -q --disable-pip-version-check "${@#*=}"
     return
   done
 }
