@@ -18,7 +18,9 @@
 extern "C" {
 #endif
 
-/* Raised when a struct changes other than by growing at its end. */
+/* Raised when a struct changes other than by growing at its end. A struct that has grown says by
+ * its struct_size which fields its maker knows: look at it before you read a field that came later,
+ * and do not copy a struct of the program, which may be smaller than yours. */
 #define FBK_VERSION 1u
 
 typedef enum {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <utility>
@@ -72,18 +73,29 @@ Answer answer_to(F&& call) {
 
 std::string text(const char* t) { return t == nullptr ? "" : t; }
 
-std::string broken(const fbk_kernel& k, std::uint32_t i) {
-  if (k.struct_size < offsetof(fbk_kernel, flop_executed))
-    return fmt::format("kernel {} says that fbk_kernel has {} bytes", i, k.struct_size);
-  if (k.version != FBK_VERSION)
-    return fmt::format("kernel {} is of version {} of the interface; this program serves {}", i,
-                       k.version, FBK_VERSION);
-  if (k.plan == nullptr || k.run == nullptr || k.destroy == nullptr)
-    return fmt::format("kernel {} lacks plan, run or destroy", quote(k.name));
-  if (k.layout > FBK_BSHD)
-    return fmt::format("kernel {} wants layout {}, which this program does not know", quote(k.name),
-                       k.layout);
-  return "";
+/// Of fbk_kernel, as version 1 began.
+constexpr std::size_t kLeastKernelBytes =
+    offsetof(fbk_kernel, flop_executed) + sizeof(fbk_kernel::flop_executed);
+
+/// What both the plug-in and this program know of its kernel number i; what it does not know is
+/// null. Throws UsageError.
+fbk_kernel known_part(const fbk_kernel& theirs, std::uint32_t i, const std::string& shown) {
+  if (theirs.version != FBK_VERSION)  // first: of another version this may be all that holds
+    throw UsageError(
+        fmt::format("{}: kernel {} is of version {} of the interface; this program serves {}",
+                    shown, i, theirs.version, FBK_VERSION));
+  if (theirs.struct_size < kLeastKernelBytes)
+    throw UsageError(fmt::format("{}: kernel {} says that fbk_kernel has {} bytes", shown, i,
+                                 theirs.struct_size));
+  fbk_kernel known{};
+  std::memcpy(&known, &theirs, std::min<std::size_t>(theirs.struct_size, sizeof known));
+  if (known.plan == nullptr || known.run == nullptr || known.destroy == nullptr)
+    throw UsageError(
+        fmt::format("{}: kernel {} lacks plan, run or destroy", shown, quote(text(known.name))));
+  if (known.layout > FBK_BSHD)
+    throw UsageError(fmt::format("{}: kernel {} wants layout {}, which this program does not know",
+                                 shown, quote(text(known.name)), known.layout));
+  return known;
 }
 
 using Symbol = const fbk_kernel* (*)(std::uint32_t, std::uint32_t);
@@ -130,20 +142,22 @@ struct Plugin::Plan {
 };
 
 Plugin::Plugin(const std::string& path) {
-  host_ = {sizeof(fbk_host), FBK_VERSION, nullptr, log_line, run_parallel};
+  host_.struct_size = sizeof host_;
+  host_.version = FBK_VERSION;
+  host_.log = log_line;
+  host_.parallel = run_parallel;
+  const std::string shown = fmt::format("--plugin {}", quote(path));
   const Symbol symbol = load(path);
   for (std::uint32_t i = 0; i < kMostKernels; ++i) {
-    const fbk_kernel* k = symbol(FBK_VERSION, i);
-    if (k == nullptr) break;
-    if (const std::string why = broken(*k, i); !why.empty())
-      throw UsageError(fmt::format("--plugin {}: {}", quote(path), why));
-    kernels_.push_back(k);
-    facts_.push_back({text(k->name), text(k->description), text(k->build)});
+    const fbk_kernel* theirs = symbol(FBK_VERSION, i);
+    if (theirs == nullptr) break;
+    const fbk_kernel& k = kernels_.emplace_back(known_part(*theirs, i, shown));
+    facts_.push_back({text(k.name), text(k.description), text(k.build)});
   }
-  vet_names(facts_, fmt::format("--plugin {}", quote(path)));
+  vet_names(facts_, shown);
   if (kernels_.empty())
-    throw UsageError(fmt::format("--plugin {} has no kernel for version {} of the interface",
-                                 quote(path), FBK_VERSION));
+    throw UsageError(
+        fmt::format("{} has no kernel for version {} of the interface", shown, FBK_VERSION));
 }
 
 Plugin::~Plugin() = default;
@@ -151,7 +165,7 @@ Plugin::~Plugin() = default;
 Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
                          std::unique_ptr<Plan>& plan) {
   plan = std::make_unique<Plan>();
-  plan->kernel = kernels_.at(kernel);
+  plan->kernel = &kernels_.at(kernel);
   plan->problem = problem_of(problem);
   std::size_t workspace_bytes = 0;
   Answer answer = answer_to([&](char* why, std::size_t bytes) {
@@ -165,8 +179,7 @@ Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
   answer.layout = plan->kernel->layout == FBK_BSHD ? Layout::kBshd : Layout::kBhsd;
   answer.writes_lse = (plan->kernel->writes & FBK_WRITES_LSE) != 0;
   const fbk_kernel& k = *plan->kernel;
-  const bool tells = k.struct_size > offsetof(fbk_kernel, flop_executed);
-  if (answer.status == Status::kOk && tells && k.flop_executed != nullptr)
+  if (answer.status == Status::kOk && k.flop_executed != nullptr)
     answer.flop_executed = k.flop_executed(plan->own);
   if (answer.flop_executed && !std::isfinite(*answer.flop_executed))
     return {.status = Status::kFailed, .why = "its flop_executed is no number"};

@@ -32,7 +32,7 @@ class Plugin final : public Guest {
   Answer make_plan(std::size_t kernel, const nlohmann::json& problem, std::unique_ptr<Plan>& plan);
 
   fbk_host host_{};
-  std::vector<const fbk_kernel*> kernels_;
+  std::vector<fbk_kernel> kernels_;  ///< as far as this program knows the struct
   std::vector<KernelFacts> facts_;
   std::map<int, std::unique_ptr<Plan>> plans_;
 };

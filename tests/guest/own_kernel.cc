@@ -198,8 +198,14 @@ fbk_status failed(const std::exception& e, char* why, std::size_t bytes) {
   return FBK_FAILED;
 }
 
+constexpr std::uint32_t kLastFeature = FBK_DETERMINISTIC, kFeatures = 2 * kLastFeature - 1;
+
 fbk_status plan(const fbk_host*, const fbk_problem* p, fbk_plan** out, std::size_t* workspace_bytes,
                 char* why, std::size_t bytes) try {
+  if ((p->features & ~kFeatures) != 0) {
+    std::strncpy(why, "a feature that came later", bytes - 1);
+    return FBK_UNSUPPORTED;
+  }
   auto plan = std::make_unique<fbk_plan>();
   plan->asked = *p;
   plan->problem = problem_of(*p);

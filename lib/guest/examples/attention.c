@@ -17,7 +17,7 @@
 
 struct fbk_plan {
   const fbk_host* host;
-  fbk_problem problem;
+  const fbk_problem* problem; /* which stays; a copy would have the size that this header knows */
 };
 
 static fbk_status plan(const fbk_host* host, const fbk_problem* p, fbk_plan** out,
@@ -34,7 +34,7 @@ static fbk_status plan(const fbk_host* host, const fbk_problem* p, fbk_plan** ou
   fbk_plan* own = malloc(sizeof *own);
   if (own == NULL) return FBK_NO_MEMORY;
   own->host = host;
-  own->problem = *p;
+  own->problem = p;
   *workspace_bytes = 0;
   *out = own;
   return FBK_OK;
@@ -87,10 +87,9 @@ static void one_query(void* context, int64_t n) {
 }
 
 static fbk_status run(fbk_plan* own, const fbk_call* call, char* why, size_t bytes) {
-  struct work work = {&own->problem, call};
+  struct work work = {own->problem, call};
   (void)why, (void)bytes;
-  own->host->parallel(own->host->self, own->problem.b * own->problem.h * own->problem.q_len,
-                      one_query, &work);
+  own->host->parallel(own->host->self, work.p->b * work.p->h * work.p->q_len, one_query, &work);
   return FBK_OK;
 }
 
