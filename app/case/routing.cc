@@ -19,8 +19,10 @@ namespace flashbench::app {
 namespace {
 
 std::optional<GuestSource> guest_of(const sweep::Case& c) {
-  if (c.type == AttentionType::kPlugin) return GuestSource{GuestSource::Kind::kPlugin, c.plugin};
-  if (c.type == AttentionType::kWorker) return GuestSource{GuestSource::Kind::kWorker, c.worker};
+  if (c.type == AttentionType::kPlugin)
+    return GuestSource{GuestSource::Kind::kPlugin, c.plugin, c.abi};
+  if (c.type == AttentionType::kWorker)
+    return GuestSource{.kind = GuestSource::Kind::kWorker, .text = c.worker};
   return std::nullopt;
 }
 

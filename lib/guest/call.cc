@@ -56,6 +56,13 @@ fbk_dtype dtype_of(const std::string& name) {
 
 }  // namespace
 
+std::string feature_words(std::uint32_t bits) {
+  std::string words;
+  for (const FeatureBit& f : kFeatureBits)
+    if ((bits & f.bit) != 0) words += fmt::format("{}{}", words.empty() ? "" : ", ", f.word);
+  return words;
+}
+
 fbk_problem problem_of(const nlohmann::json& m) {
   fbk_problem p{};
   p.struct_size = sizeof p;

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "guest/flashbench_kernel.h"
 #include "guest/guest.h"
@@ -11,6 +13,9 @@ namespace flashbench::guest {
 /// What problem_message() says, as plug-ins take it. Throws std::exception for what is no such
 /// message.
 fbk_problem problem_of(const nlohmann::json& message);
+
+/// Their words, "causal, window", as problem_message() has them.
+std::string feature_words(std::uint32_t bits);
 
 /// The tensors of a plan, as plug-ins take them.
 class Tensors {

@@ -2,10 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <stdexcept>
-#include <system_error>
 
+#include "guest/library.h"
 #include "guest/plugin.h"
 #include "guest/protocol.h"
 #include "guest/worker.h"
@@ -17,13 +16,16 @@
 namespace flashbench::guest {
 namespace {
 
-/// "./mine.so:fast" names the kernel of the library that is wanted; a file may have a colon.
-std::pair<std::string, std::string> split_name(const std::string& text) {
-  std::error_code ignored;
-  if (std::filesystem::exists(text, ignored)) return {text, ""};
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos || text.find('/', colon) != std::string::npos) return {text, ""};
-  return {text.substr(0, colon), text.substr(colon + 1)};
+/// As reports say it.
+std::string abi_of(const GuestSource& source) {
+  if (source.kind == GuestSource::Kind::kWorker) return fmt::format("worker {}", kProtocol);
+  switch (source.abi) {
+    case PluginAbi::kFlashbenchKernel:
+      return fmt::format("{} {}", name(source.abi), FBK_VERSION);
+    case PluginAbi::kTvmFfi:
+      return std::string(name(source.abi));
+  }
+  no_such_enumerator();
 }
 
 /// A guest that hangs is not asked for ever: a suite has thousands of problems.
@@ -57,10 +59,12 @@ const BackendInfo& GuestBackend::info() const {
 }
 
 std::vector<const Kernel*> GuestBackend::kernels_of(const GuestSource& source) {
-  const bool plugin = source.kind == GuestSource::Kind::kPlugin;
+  // Of tvm-ffi the name is a symbol's, without which there is nothing to load.
+  const bool has_names =
+      source.kind == GuestSource::Kind::kPlugin && source.abi == PluginAbi::kFlashbenchKernel;
   const auto [text, wanted] =
-      plugin ? split_name(source.text) : std::pair(source.text, std::string());
-  Loaded& from = loaded({source.kind, text});
+      has_names ? split_name(source.text) : std::pair(source.text, std::string());
+  Loaded& from = loaded({source.kind, text, source.abi});
   std::vector<const Kernel*> found;
   std::string names;
   for (const auto& kernel : from.kernels) {
@@ -88,8 +92,7 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
                     forward(p, e, io);
                   },
                   &queue_,
-                  plugin ? fmt::format("flashbench_kernel {}", FBK_VERSION)
-                         : fmt::format("worker {}", kProtocol),
+                  abi_of(source),
                   of.sha256,
                   !plugin || !settings_.program.empty()};
   const AttentionType type = plugin ? AttentionType::kPlugin : AttentionType::kWorker;
@@ -126,8 +129,8 @@ std::shared_ptr<Guest> GuestBackend::load(const GuestSource& source, int threads
   worker.patience_s = settings_.patience_s;
   worker.stop_requested = settings_.stop_requested;
   if (source.kind == GuestSource::Kind::kPlugin) {
-    if (settings_.program.empty()) return std::make_shared<Plugin>(source.text);
-    worker.argv = {settings_.program, kServePlugin, source.text};
+    if (settings_.program.empty()) return std::make_shared<Plugin>(source.text, source.abi);
+    worker.argv = {settings_.program, kServePlugin, std::string(name(source.abi)), source.text};
     worker.shown = fmt::format("--plugin {}", quote(source.text));
   } else {
     worker.argv = {"/bin/sh", "-c", source.text};

@@ -10,11 +10,11 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
-#include <filesystem>
 #include <utility>
 
 #include "guest/call.h"
 #include "guest/faults.h"
+#include "guest/library.h"
 #include "guest/marks.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -71,7 +71,7 @@ Answer answer_to(F&& call) {
   return answer;
 }
 
-std::string text(const char* t) { return t == nullptr ? "" : t; }
+std::string or_empty(const char* t) { return t == nullptr ? "" : t; }
 
 /// Of fbk_kernel, as version 1 began.
 constexpr std::size_t kLeastKernelBytes =
@@ -90,35 +90,15 @@ fbk_kernel known_part(const fbk_kernel& theirs, std::uint32_t i, const std::stri
   fbk_kernel known{};
   std::memcpy(&known, &theirs, std::min<std::size_t>(theirs.struct_size, sizeof known));
   if (known.plan == nullptr || known.run == nullptr || known.destroy == nullptr)
-    throw UsageError(
-        fmt::format("{}: kernel {} lacks plan, run or destroy", shown, quote(text(known.name))));
+    throw UsageError(fmt::format("{}: kernel {} lacks plan, run or destroy", shown,
+                                 quote(or_empty(known.name))));
   if (known.layout > FBK_BSHD)
     throw UsageError(fmt::format("{}: kernel {} wants layout {}, which this program does not know",
-                                 shown, quote(text(known.name)), known.layout));
+                                 shown, quote(or_empty(known.name)), known.layout));
   return known;
 }
 
 using Symbol = const fbk_kernel* (*)(std::uint32_t, std::uint32_t);
-
-Symbol load(const std::string& path) {
-  const std::string shown = fmt::format("--plugin {}", quote(path));
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored))
-    throw UsageError(fmt::format("{}: there is no such file", shown));
-  // A path without a slash would be looked for elsewhere.
-  const std::string where = std::filesystem::absolute(path, ignored).string();
-  void* library = ::dlopen(where.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr)
-    throw UsageError(
-        fmt::format("{} is no library that can be loaded here: {}", shown, ::dlerror()));
-  const auto symbol = reinterpret_cast<Symbol>(::dlsym(library, "flashbench_kernel"));
-  if (symbol == nullptr)
-    throw UsageError(fmt::format(
-        "{} exports no flashbench_kernel; flashbench_kernel.h says what a plug-in is (in C++ it is "
-        "extern \"C\")",
-        shown));
-  return symbol;
-}
 
 }  // namespace
 
@@ -141,20 +121,41 @@ struct Plugin::Plan {
   }
 };
 
-Plugin::Plugin(const std::string& path) {
+Plugin::Plugin(const std::string& text, PluginAbi abi) {
   host_.struct_size = sizeof host_;
   host_.version = FBK_VERSION;
   host_.log = log_line;
   host_.parallel = run_parallel;
+  switch (abi) {
+    case PluginAbi::kFlashbenchKernel:
+      load_kernels(text);
+      break;
+    case PluginAbi::kTvmFfi:
+      function_ = std::make_unique<TvmFfiFunction>(text);
+      host_.self = function_.get();
+      kernels_.push_back(function_->kernel());
+      break;
+  }
+  const std::string shown = fmt::format("--plugin {}", quote(text));
+  for (const fbk_kernel& k : kernels_)
+    facts_.push_back({or_empty(k.name), or_empty(k.description), or_empty(k.build)});
+  vet_names(facts_, shown);
+}
+
+void Plugin::load_kernels(const std::string& path) {
   const std::string shown = fmt::format("--plugin {}", quote(path));
-  const Symbol symbol = load(path);
+  const auto symbol =
+      reinterpret_cast<Symbol>(::dlsym(open_library(path, shown), "flashbench_kernel"));
+  if (symbol == nullptr)
+    throw UsageError(fmt::format(
+        "{} exports no flashbench_kernel; flashbench_kernel.h says what a plug-in is (in C++ it is "
+        "extern \"C\")",
+        shown));
   for (std::uint32_t i = 0; i < kMostKernels; ++i) {
     const fbk_kernel* theirs = symbol(FBK_VERSION, i);
     if (theirs == nullptr) break;
-    const fbk_kernel& k = kernels_.emplace_back(known_part(*theirs, i, shown));
-    facts_.push_back({text(k.name), text(k.description), text(k.build)});
+    kernels_.push_back(known_part(*theirs, i, shown));
   }
-  vet_names(facts_, shown);
   if (kernels_.empty())
     throw UsageError(
         fmt::format("{} has no kernel for version {} of the interface", shown, FBK_VERSION));

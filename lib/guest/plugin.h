@@ -7,15 +7,18 @@
 
 #include "guest/flashbench_kernel.h"
 #include "guest/guest.h"
+#include "guest/tvm_ffi.h"
+#include "kernel/execution.h"
 
 namespace flashbench::guest {
 
-/// A shared library with kernels behind flashbench_kernel.h, loaded into this process.
+/// A shared library with kernels, loaded into this process.
 class Plugin final : public Guest {
  public:
-  /// Throws UsageError: no such file, no library of this machine, no flashbench_kernel in it, no
-  /// kernel for this version, or one whose facts are broken.
-  explicit Plugin(const std::string& path);
+  /// `text`: the file, or what TvmFfiFunction takes. Throws UsageError: no such file, no library of
+  /// this machine, not what this ABI looks for in it, no kernel for this version, or one whose
+  /// facts are broken.
+  Plugin(const std::string& text, PluginAbi abi);
   ~Plugin() override;
 
   const std::vector<KernelFacts>& kernels() const override { return facts_; }
@@ -31,6 +34,9 @@ class Plugin final : public Guest {
 
   Answer make_plan(std::size_t kernel, const nlohmann::json& problem, std::unique_ptr<Plan>& plan);
 
+  void load_kernels(const std::string& path);
+
+  std::unique_ptr<TvmFfiFunction> function_;  ///< of its ABI
   fbk_host host_{};
   std::vector<fbk_kernel> kernels_;  ///< as far as this program knows the struct
   std::vector<KernelFacts> facts_;

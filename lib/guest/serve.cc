@@ -96,9 +96,10 @@ nlohmann::json hello(const Plugin& plugin) {
 
 }  // namespace
 
-int serve_plugin(const std::string& path) {
+int serve_plugin(const std::string& abi, const std::string& text) {
   const char* number = std::getenv(kSocketVariable);
-  if (number == nullptr) {
+  const std::optional<PluginAbi> known = from_name<PluginAbi>(abi);
+  if (number == nullptr || !known) {
     std::fprintf(stderr, "flashbench: a worker is started by flashbench bench --plugin FILE\n");
     return static_cast<int>(ExitCode::kUsage);
   }
@@ -107,7 +108,7 @@ int serve_plugin(const std::string& path) {
   explain_faults(socket);
   std::unique_ptr<Plugin> plugin;
   try {
-    plugin = std::make_unique<Plugin>(path);
+    plugin = std::make_unique<Plugin>(text, *known);
   } catch (const std::exception& e) {
     channel.send({{"protocol", kProtocol}, {"error", e.what()}});
     return static_cast<int>(ExitCode::kUsage);

@@ -49,11 +49,25 @@ inline std::string device_text(int device) {
   return device == kEmulatedDevice ? "emulated" : std::to_string(device);
 }
 
+/// How kernels in a library are called: flashbench_kernel.h, or the C interface of Apache TVM FFI.
+enum class PluginAbi { kFlashbenchKernel, kTvmFfi };
+
+constexpr std::string_view name(PluginAbi abi) {
+  switch (abi) {
+    case PluginAbi::kFlashbenchKernel:
+      return "flashbench_kernel";
+    case PluginAbi::kTvmFfi:
+      return "tvm-ffi";
+  }
+  no_such_enumerator();
+}
+
 /// A library or a program that the user brings, with kernels in it.
 struct GuestSource {
   enum class Kind { kPlugin, kWorker };
   Kind kind = Kind::kPlugin;
   std::string text;  ///< the file, or the command
+  PluginAbi abi = PluginAbi::kFlashbenchKernel;
 
   friend bool operator==(const GuestSource&, const GuestSource&) = default;
 };

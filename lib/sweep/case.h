@@ -35,8 +35,9 @@ struct Case {
   std::optional<Isa> isa;            ///< absent: the best that runs here
   std::string kernel;                ///< force one by name; empty: routed
   std::string plugin, worker;        ///< the guest of the types of these names
-  int threads = 0;                   ///< 0: all that this process may use
-  std::optional<int> device;         ///< index of a GPU, or kEmulatedDevice
+  PluginAbi abi = PluginAbi::kFlashbenchKernel;
+  int threads = 0;            ///< 0: all that this process may use
+  std::optional<int> device;  ///< index of a GPU, or kEmulatedDevice
   bool deterministic = false;
   std::int64_t q_block = 64, kv_block = 64;  ///< of the `paper` type
   CacheState cache = CacheState::kWarm;

@@ -15,6 +15,7 @@ constexpr auto kDevice = FB_MEMBER(device);
 constexpr auto kIsa = FB_MEMBER(isa);
 constexpr auto kPlugin = FB_MEMBER(plugin);
 constexpr auto kWorker = FB_MEMBER(worker);
+constexpr auto kAbi = FB_MEMBER(abi);
 constexpr auto kThreads = FB_MEMBER(threads);
 constexpr auto kKernel = FB_MEMBER(kernel);
 constexpr auto kDeterministic = FB_MEMBER(deterministic);
@@ -190,10 +191,16 @@ constexpr Field kRows[] = {
     {.name = "plugin", .value = "FILE", .repeats = true,
      .help = "somebody's kernels in a library behind flashbench_kernel.h; FILE:NAME chooses one",
      .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_plugin,
-     .text = print<kPlugin>, .said = is_set<kPlugin>, .label = no_label, .has_effect = is_plugin,
-     .reset = reset_to_default<kPlugin>, .idle = "is for --type plugin",
+     .text = print<kPlugin>, .said = is_set<kPlugin>, .label = print<kPlugin>,
+     .has_effect = is_plugin, .reset = reset_to_default<kPlugin>, .idle = "is for --type plugin",
      .recorded = recorded<&CaseRecord::plugin>(recorded_plugin),
      .shown = {.title = "guest", .phrase = "{}", .column = "guest", .cell = guest_cell}},
+    {.name = "abi", .value = "A",
+     .help = "how a plug-in is called: {} (default: flashbench_kernel); of tvm-ffi FILE:NAME is a function",
+     .words = choices_of<PluginAbi>, .heading = kExecution, .varies = kWithin,
+     .rank = {5, 9, 6, 0, 2}, .parse = parse_enumerators<kAbi>, .text = print<kAbi>,
+     .said = is_set<kAbi>, .label = no_label, .has_effect = is_plugin,
+     .reset = reset_to_default<kAbi>, .idle = "is for --type plugin"},
     {.name = "worker", .value = "COMMAND", .repeats = true,
      .help = "somebody's kernels in a program that speaks flashbench's protocol for workers; again for another",
      .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_worker,

@@ -139,7 +139,7 @@ enum { FBK_WRITES_LSE = 1 };
 typedef struct {
   uint32_t struct_size, version;          /* sizeof(fbk_kernel), FBK_VERSION */
   const char *name, *description, *build; /* "mine_v2"; one line; "git 3f2a1c, gcc 14" or null */
-  uint32_t writes, reserved;
+  uint32_t writes, layout;
   /* Whether it computes this problem, and how much workspace that takes. Tensors are not there yet.
    * Called for every problem, also to ask only. With FBK_OK `out` is destroyed by destroy(), else
    * it is not looked at. */

@@ -101,7 +101,7 @@ STAYS(fbk_kernel, name);
 STAYS(fbk_kernel, description);
 STAYS(fbk_kernel, build);
 STAYS(fbk_kernel, writes);
-STAYS(fbk_kernel, reserved);
+STAYS(fbk_kernel, layout);
 STAYS(fbk_kernel, plan);
 STAYS(fbk_kernel, prepare);
 STAYS(fbk_kernel, run);

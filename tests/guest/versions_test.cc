@@ -62,7 +62,7 @@ TEST_P(ServedPlugin, ComputesWhatItIsAsked) {
   copy_inputs(in, in_place, in_memory, Given::kForward);
   poison(out_memory);
 
-  Plugin plugin(library(GetParam()));
+  Plugin plugin(library(GetParam()), PluginAbi::kFlashbenchKernel);
   ASSERT_EQ(plugin.kernels().size(), 1u);
   EXPECT_EQ(plugin.kernels()[0].name, "online_softmax");
   const nlohmann::json asked = problem_message(p, one_thread());
@@ -110,7 +110,7 @@ INSTANTIATE_TEST_SUITE_P(, ServedPlugin,
                          [](const auto& param) { return std::string(param.param); });
 
 std::string refusal(const std::string& name) try {
-  const Plugin plugin(library(name));
+  const Plugin plugin(library(name), PluginAbi::kFlashbenchKernel);
   return "none";
 } catch (const UsageError& e) {
   return e.what();
