@@ -5,6 +5,7 @@
 
 #include "app/command_line/options.h"
 #include "app/process/interrupt.h"
+#include "app/terminal/streams.h"
 
 namespace flashbench::app {
 namespace {
@@ -26,6 +27,7 @@ void configure_guests(const CommandLine& line, guest::GuestBackend& guests) {
   settings.program = alone ? own_file(line) : "";
   settings.patience_s = options.duration("patience", settings.patience_s);
   settings.stop_requested = interrupted;
+  settings.warn = [](const std::string& text) { print_err("flashbench: " + text + "\n"); };
   guests.configure(std::move(settings));
 }
 

@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <set>
 #include <span>
 
 #include "app/check/suite_rows.h"
@@ -170,11 +171,24 @@ class Suite {
   std::vector<NamedGroup> groups_;
 };
 
+/// Of several a row says whose it is.
+enum class Guests { kAtMostOne, kSeveral };
+
+Guests count_guests(const sweep::Group& group) {
+  std::set<std::string> guests;
+  for (const sweep::Case& c : group.cases)
+    if (is_guest(c.type)) guests.insert(c.plugin + c.worker);
+  return guests.size() > 1 ? Guests::kSeveral : Guests::kAtMostOne;
+}
+
 /// "flash, both, f32, b1 h2 4096x4096 d512, causal"; files decide what it leaves out.
-std::string short_name(const sweep::Case& c) {
+std::string short_name(const sweep::Case& c, Guests guests) {
   const Problem& p = c.problem;
   const sweep::CaseRecord record = sweep::record_of(c);
-  std::string text = fmt::format("{}, {}", name(c.type), name(p.pass));
+  std::string text(name(c.type));
+  if (guests == Guests::kSeveral && is_guest(c.type))
+    text += fmt::format(" {}{}", c.plugin, c.worker);
+  text += fmt::format(", {}", name(p.pass));
   if (!p.files.any())
     text += fmt::format(", {}, {}", name(p.dtype), report::workload_text(record.workload));
   if (const std::string mask = report::mask_text(record.workload); mask != "none")
@@ -263,10 +277,11 @@ std::vector<NamedGroup> named(const std::vector<sweep::Group>& groups,
     data::OpenFiles open;
     const Problem problem = data::resolve(group.problem(), given, open);
     NamedGroup named_group;
+    const Guests guests = count_guests(group);
     for (const sweep::Case& c : group.cases) {
       sweep::Case resolved = c;
       resolved.problem = problem;
-      named_group.cases.push_back({short_name(resolved), sweep::flags(resolved), c});
+      named_group.cases.push_back({short_name(resolved, guests), sweep::flags(resolved), c});
     }
     out.push_back(std::move(named_group));
   }

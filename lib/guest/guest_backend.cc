@@ -4,8 +4,8 @@
 
 #include <stdexcept>
 
+#include "guest/in_process.h"
 #include "guest/library.h"
-#include "guest/plugin.h"
 #include "guest/protocol.h"
 #include "guest/worker.h"
 #include "system/error.h"
@@ -94,7 +94,8 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
                   &queue_,
                   abi_of(source),
                   of.sha256,
-                  !plugin || !settings_.program.empty()};
+                  !plugin || !settings_.program.empty(),
+                  [this](const std::string& line) { warn(line); }};
   const AttentionType type = plugin ? AttentionType::kPlugin : AttentionType::kWorker;
   for (std::size_t i = 0; i < first->kernels().size(); ++i) {
     of.kernels.push_back(std::make_unique<GuestKernel>(type, i, first->kernels()[i], host));
@@ -102,6 +103,12 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
   }
   loaded_.push_back(std::move(fresh));
   return of;
+}
+
+/// Once: a plan is made for each run of a case.
+void GuestBackend::warn(const std::string& line) {
+  if (settings_.stop_requested && settings_.stop_requested()) return;
+  if (settings_.warn && warned_.insert(line).second) settings_.warn(line);
 }
 
 std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, int threads) {
@@ -129,7 +136,8 @@ std::shared_ptr<Guest> GuestBackend::load(const GuestSource& source, int threads
   worker.patience_s = settings_.patience_s;
   worker.stop_requested = settings_.stop_requested;
   if (source.kind == GuestSource::Kind::kPlugin) {
-    if (settings_.program.empty()) return std::make_shared<Plugin>(source.text, source.abi);
+    if (settings_.program.empty())
+      return std::make_shared<InProcess>(source.text, source.abi, threads);
     worker.argv = {settings_.program, kServePlugin, std::string(name(source.abi)), source.text};
     worker.shown = fmt::format("--plugin {}", quote(source.text));
   } else {

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,8 @@ struct GuestSettings {
   std::string program;  ///< this one, which serves plug-ins as a worker; "": they are loaded here
   double patience_s = 120;
   std::function<bool()> stop_requested = {};
+  /// Takes a line for the user about what is no case's failure.
+  std::function<void(const std::string& line)> warn = {};
 };
 
 /// Other people's kernels on the processor: they have its memory and its peaks.
@@ -55,11 +58,13 @@ class GuestBackend final : public Backend {
   Loaded& loaded(const GuestSource& source);
   std::shared_ptr<Guest> guest(Loaded& of, int threads);
   std::shared_ptr<Guest> load(const GuestSource& source, int threads) const;
+  void warn(const std::string& line);
   void forward(const Problem& p, const Execution& e, const flashbench::Operands& io);
 
   Backend& processor_;
   GuestSettings settings_;
   LaunchQueue queue_;
+  std::set<std::string> warned_;
   std::vector<std::unique_ptr<Loaded>> loaded_;
   std::vector<const Kernel*> kernels_;
 };

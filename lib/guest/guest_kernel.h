@@ -37,6 +37,7 @@ struct Host {
   std::string abi;
   std::optional<std::string> sha256;
   bool isolated = true;
+  std::function<void(const std::string& line)> warn = {};  ///< the user
 };
 
 /// A kernel of a guest. What it computes only it knows: supports() names everything, and every

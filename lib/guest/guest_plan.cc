@@ -69,7 +69,8 @@ GuestPlan::~GuestPlan() {
   if (!guest_) return;
   try {
     guest_->drop(id_);
-  } catch (const DeviceError&) {  // it has crashed over it, and nobody waits for anything now
+  } catch (const DeviceError& e) {  // its results are judged; the next case has a fresh process
+    host_.warn(fmt::format("{}: as its plan was destroyed: {}", name_, e.what()));
   }
 }
 

@@ -181,9 +181,9 @@ std::optional<Channel::Packet> Channel::receive() {
   return packet;
 }
 
-bool Channel::readable(int patience_ms) const {
-  pollfd p{socket_.get(), POLLIN, 0};
-  return ::poll(&p, 1, patience_ms) > 0;
+bool Channel::readable(int patience_ms, int other) const {
+  std::array<pollfd, 2> either = {{{socket_.get(), POLLIN, 0}, {other, POLLIN, 0}}};
+  return ::poll(either.data(), either.size(), patience_ms) > 0 && either[0].revents != 0;
 }
 
 }  // namespace flashbench::guest

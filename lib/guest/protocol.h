@@ -48,8 +48,9 @@ class Channel {
   bool send(const nlohmann::json& message, const std::vector<int>& descriptors = {});
   /// Waits; nullopt where the other end is gone.
   std::optional<Packet> receive();
-  /// Waits at most so long, or for a signal.
-  bool readable(int patience_ms) const;
+  /// Whether there is something to receive. Waits at most so long, for a signal, or until `other`,
+  /// a descriptor, can be read.
+  bool readable(int patience_ms, int other = -1) const;
 
  private:
   process::Descriptor socket_;

@@ -136,7 +136,9 @@ Answer Worker::request(const nlohmann::json& message, const std::vector<int>& de
 
 nlohmann::json Worker::receive() {
   const auto began = Clock::now();
-  while (!channel_->readable(kLook_ms)) {
+  while (!channel_->readable(kLook_ms, process_->watched())) {
+    // A process that it started may hold the socket, which then stays open.
+    if (process_->ended(0) && !channel_->readable(0)) give_up(how_it_ended());
     if (settings_.stop_requested && settings_.stop_requested()) give_up("interrupted");
     const double waited_s = std::chrono::duration<double>(Clock::now() - began).count();
     if (waited_s <= settings_.patience_s) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "measure/statistics.h"
@@ -71,6 +72,19 @@ double ideal_s(double flop_visible, double bytes, double peak_flop_s, double pea
 
 std::string subject_of(const Result& r) {
   return r.plugin || r.worker ? r.kernel.value_or(r.type) : r.type;
+}
+
+void tell_guests_apart(std::span<Result> results) {
+  const auto guest = [](const Result& r) { return r.plugin ? r.plugin : r.worker; };
+  std::map<std::string, std::set<std::string>> guests;  // by the kernel's name
+  for (const Result& r : results)
+    if (r.kernel && guest(r)) guests[*r.kernel].insert(*guest(r));
+  for (Result& r : results) {
+    if (!r.kernel || !guest(r) || guests[*r.kernel].size() < 2) continue;
+    const std::string named = ":" + *r.kernel;
+    const bool says_it = guest(r)->find(named) != std::string::npos;
+    r.kernel = *guest(r) + (says_it ? "" : named);
+  }
 }
 
 std::vector<std::string> rivals_of(const Result& r) {

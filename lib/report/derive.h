@@ -28,6 +28,10 @@ std::string key_without_type(const Result& r);
 /// The type, or the kernel of a guest, of which there may be several.
 std::string subject_of(const Result& r);
 
+/// Where kernels of two guests have the same name, it becomes GUEST:KERNEL: for tables and
+/// sentences.
+void tell_guests_apart(std::span<Result> results);
+
 /// The types that a result is compared with: normal, and a guest also with flash.
 std::vector<std::string> rivals_of(const Result& r);
 

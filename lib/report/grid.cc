@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "report/derive.h"
 #include "report/models.h"
 #include "report/ratio.h"
 #include "report/shares.h"
@@ -142,6 +143,7 @@ std::string mask_phrase(const Workload& w) {
 Grid make_grid(const Report& report, std::span<const sweep::Field> table) {
   std::vector<Result> results = report.results;
   for (Result& r : results) r = published(std::move(r));
+  tell_guests_apart(results);
 
   Grid grid;
   grid.machine = machine_text(report);

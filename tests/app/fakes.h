@@ -35,6 +35,15 @@ struct Script {
   std::size_t host_bytes = 0;          ///< workspace that every kernel asks for
   std::optional<double> power_w;       ///< makes the energy counter run
   std::vector<std::string> throttled;  ///< what its clocks are held down by
+  double peak_flop_s = 1e9;
+
+  // Of what times itself.
+  double own_clock = 1;          ///< what its clock shows of every second
+  double first_call_s = 0;       ///< that the first call on new inputs takes more
+  std::set<std::string> repeat;  ///< kernels that compute once and give that again
+  std::optional<int> renewals;   ///< of slate_flash; it fails at the next one
+  std::string threads_folder;    ///< of slate_normal
+
   ExecutionTraits traits{.queues = true, .flushes_caches = true, .own_memory = true};
 
   std::vector<std::string> launches;  ///< the kernel of each, in order
@@ -55,7 +64,12 @@ class FakePlan final : public Plan {
     require_device();
   }
 
-  void prepare(const Operands& io) override { computes_->prepare(io); }
+  void prepare(const Operands& io) override {
+    fresh_ = true;
+    if (kernel_ == "slate_flash" && script_.renewals && prepared_++ > *script_.renewals)
+      throw DeviceError("the new inputs were refused");
+    computes_->prepare(io);
+  }
   void launch(const Operands& io) override {
     require_device();
     script_.launches.push_back(kernel_);
@@ -63,7 +77,12 @@ class FakePlan final : public Plan {
     if (problem_.shape.d == script_.ends_at_d) script_.lost = "the fake device burnt down";
     if (!script_.lost.empty()) throw DeviceError(script_.lost);
     if (problem_.shape.d == script_.fails_at_d) throw DeviceError("the launch was refused");
-    computes_->launch(io);
+    if (kept_.empty())
+      computes_->launch(io);
+    else
+      std::copy_n(kept_.begin(), kept_.size(), io.out->o.as<float>());
+    if (script_.repeat.contains(kernel_) && kept_.empty())
+      kept_.assign(io.out->o.as<float>(), io.out->o.as<float>() + io.out->o.count());
     if (script_.wrong.contains(kernel_)) io.out->o.set(0, 100.0f);
     if (launches_++ > 0 && script_.restless.contains(kernel_)) {
       Tensor& o = io.out->o;
@@ -71,6 +90,10 @@ class FakePlan final : public Plan {
     }
     const bool slow = script_.slow_after && script_.launches.size() > *script_.slow_after;
     script_.clock.advance(slow ? 500 * script_.call_s : script_.call_s);
+    if (std::exchange(fresh_, false)) script_.clock.advance(script_.first_call_s);
+  }
+  std::string threads_folder() const override {
+    return kernel_ == "slate_normal" ? script_.threads_folder : "";
   }
   std::size_t workspace_bytes() const override { return 0; }
   double flop_executed() const override { return computes_->flop_executed(); }
@@ -87,7 +110,9 @@ class FakePlan final : public Plan {
   std::string kernel_;
   Problem problem_;
   std::unique_ptr<Plan> computes_;
-  int launches_ = 0;
+  std::vector<float> kept_;
+  int launches_ = 0, prepared_ = 0;
+  bool fresh_ = true;
 };
 
 class FakeKernel final : public Kernel {
@@ -149,14 +174,14 @@ class FakeBackend final : public Backend {
   double queued_s(const Execution&, const std::function<void()>& work) override {
     const double before_s = script_.clock.now_s();
     work();
-    return script_.clock.now_s() - before_s;
+    return script_.own_clock * (script_.clock.now_s() - before_s);
   }
   void wait_for_previous(const Execution&) override { ++script_.waits; }
   std::vector<Execution> with_own_peaks(const ExecutionRequest&) override { return {Execution{}}; }
   bool same_peaks(const Execution& a, const Execution& b) override { return a.device == b.device; }
   double peak_flop_s(const Execution&, Dtype) override {
     if (!script_.peaks_fail.empty()) throw DeviceError(script_.peaks_fail);
-    return 1e9;
+    return script_.peak_flop_s;
   }
   double peak_bytes_s(const Execution&) override {
     if (script_.bandwidths_that_fit && bandwidths_++ >= *script_.bandwidths_that_fit)

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 import unittest
 
 from harness import FAST, PROGRAM, ROOT, CliTest
@@ -98,6 +99,53 @@ class Plugins(GuestTest):
         for name in ("attention", "attention_of_tokens"):
             self.expect(0, "check", "--plugin", plugin(name), *problem, "--mask", "none,random")
 
+    # Kernels of equal names are told apart by their files.
+    def test_two_plugins_stand_in_one_table_and_both_are_judged(self):
+        shutil.copy(plugin("attention"), self.folder / "first.so")
+        shutil.copy(plugin("attacks"), self.folder / "wrong.so")
+        shutil.copy(plugin("attention"), self.folder / "second.so")
+        guests = ["--plugin", "./first.so,./second.so,./wrong.so"]
+        done = self.expect(1, "bench", *FAST, *guests, "--q_len", "32,48", "--d", "16", "--quiet", "--explain", "--json",
+                           "r.json", env={"ATTACK": "zeros"})
+        report = self.validated((self.folder / "r.json").read_text())
+        self.assertEqual([(r["type"], r["plugin"]) for r in report["results"][:5]],
+                         [("flash", None), ("normal", None), ("plugin", "./first.so"), ("plugin", "./second.so"),
+                          ("plugin", "./wrong.so")])
+        self.assertEqual([r["status"] for r in report["results"]], ["ok", "ok", "ok", "ok", "failed"] * 2, done.stdout)
+        for name in ("./first.so", "./second.so"):
+            self.assertEqual(len(re.findall(rf"^plugin .* {name}:online_softmax ", done.stdout, re.M)), 2, done.stdout)
+            self.assertIn(f"{name}:online_softmax", done.stdout.split("\n\n", 2)[2], "and in sentences")
+        self.assertRegex(done.stdout, "(?m)^plugin .* attack ")
+
+        done = self.expect(1, "check", *guests, "--q_len", "32", "--d", "16", "--pass", "forward", "--quiet",
+                           env={"ATTACK": "zeros"})
+        for name, verdict in (("first", "pass"), ("second", "pass"), ("wrong", "FAIL")):
+            self.assertRegex(done.stdout, rf"(?m)^plugin ./{name}.so, forward, .* {verdict}")
+        done = self.expect(0, "check", *guests, "--list")
+        names = [line.split()[0] for line in done.stdout.splitlines()]
+        self.assertEqual(len(set(names)), len(names), "no two cases have one name")
+
+    def test_operands_that_no_cache_holds(self):
+        report = self.bench_json("--plugin", plugin("own_kernel"), "--q_len", "64", "--d", "32", "--cache", "cold",
+                                 "--pass", "forward,both")
+        for result in report["results"]:
+            self.assertEqual((result["status"], result["cache"]), ("ok", "cold"), result["reason"])
+            self.assertEqual(result["check"]["verdict"], "pass")
+
+    # Reports on stdout are nothing but reports, and threads are those of the case.
+    def test_what_it_prints_in_this_process_goes_to_stderr(self):
+        done = self.expect(0, "check", "--plugin", plugin("attacks"), *SMALL, "--isolate", "false", "--quiet", "--json", "-",
+                           env={"ATTACK": "prints"})
+        self.assertEqual(len(self.validated(done.stdout)["results"]), 2)
+        self.assertIn("of the plug-in", done.stderr)
+
+    def test_in_this_process_too_it_has_the_threads_of_the_case(self):
+        for threads in ("1", "3"):
+            for isolate in ("true", "false"):
+                done = self.expect(1, "check", "--plugin", plugin("attacks"), "--q_len", "40", "--d", "16", "--pass", "forward",
+                                   "--isolate", isolate, "--threads", threads, env={"ATTACK": "count_threads"})
+                self.assertIn(f"it has {threads} threads", done.stdout)
+
     def test_a_kernel_is_chosen_by_name(self):
         self.expect(0, "check", "--plugin", plugin("attention") + ":online_softmax", *SMALL)
         self.refuse("check", "--plugin", plugin("attention") + ":other", *SMALL,
@@ -170,6 +218,32 @@ class Crashes(GuestTest):
 
     def test_a_hang_ends_by_patience(self):
         self.expect_failures("hang", "no answer within 1 s and was ended", "--patience", "1s")
+
+    def test_after_three_hangs_it_is_not_asked_any_more(self):
+        done = self.attack("hang", "check", "--q_len", "40,39,38,37,36", "--d", "16", "--pass", "forward", "--patience",
+                           "3s", "--json", "r.json")
+        report = self.validated((self.folder / "r.json").read_text())
+        reasons = [r["reason"] for r in report["results"]]
+        self.assertEqual([("no answer within" in r, "it has hung 3 times and is not asked any more" in r) for r in reasons],
+                         [(True, False)] * 3 + [(False, True)] * 2, done.stdout)
+
+    # The socket of a worker stays open where somebody else holds it.
+    def test_an_end_is_noticed_whoever_holds_the_socket(self):
+        began = time.monotonic()
+        self.expect_failures("leaves_a_child", "exit code 0 in the middle of its work", "--patience", "10m")
+        self.assertLess(time.monotonic() - began, 120)
+
+    # Its results are right; that it is ill is told, once, and the next case has a process that is well.
+    def test_an_end_while_a_plan_is_destroyed_is_told(self):
+        for what, why in (("crash_in_destroy", "its worker was ended by signal 11"),
+                          ("hang_in_destroy", "its worker gave no answer within 3 s")):
+            with self.subTest(what):
+                done = self.attack(what, "check", *SMALL, "--patience", "3s", "--json", "r.json", code=0)
+                report = self.validated((self.folder / "r.json").read_text())
+                self.assertEqual([r["check"]["verdict"] for r in report["results"]], ["pass"] * 2)
+                said = [line for line in done.stderr.splitlines() if "destroyed" in line]
+                self.assertEqual(len(said), 1, done.stderr)
+                self.assertIn(f"flashbench: attack: as its plan was destroyed: {why}", said[0])
 
     def test_the_others_of_a_bench_go_on(self):
         done = self.attack("crash", "bench", *FAST, "--h", "2", "--q_len", "32,48", "--d", "16", "--json", "r.json")

@@ -3,6 +3,7 @@
 #include "examples/attention.c"
 #undef flashbench_kernel
 
+#include <omp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -35,8 +36,9 @@ static size_t bytes_of(const fbk_tensor* t) {
   return n;
 }
 
+static int calls = 0;
+
 static fbk_status bad_run(fbk_plan* plan, const fbk_call* call, char* why, size_t bytes) {
-  static int calls = 0;
   static void* replay = NULL;
   ++calls;
   if (is("crash")) raise(SIGSEGV);
@@ -48,10 +50,19 @@ static fbk_status bad_run(fbk_plan* plan, const fbk_call* call, char* why, size_
     if (own != NULL) fputc(0, own), fclose(own);
     abort();
   }
+  if (is("leaves_a_child")) { /* which has the socket open */
+    if (fork() != 0) _exit(0);
+    for (;;) pause();
+  }
+  if (is("prints")) printf("{\"of the plug-in\": true}\n");
   if (is("abort")) abort();
   if (is("write_input")) ((float*)call->q->data)[0] = 1;
   if (is("write_behind_output")) ((char*)call->o->data)[bytes_of(call->o)] = 7;
   if (is("small_workspace")) memset(call->workspace, 0, 65536);
+  if (is("count_threads")) {
+    snprintf(why, bytes, "it has %d threads", omp_get_max_threads());
+    return FBK_FAILED;
+  }
   if (is("fail")) {
     snprintf(why, bytes, "the third tile is missing");
     return FBK_FAILED;
@@ -113,7 +124,12 @@ static fbk_status dispatch(fbk_plan* plan, const fbk_call* call, char* why, size
   return bad_run(plan, call, why, bytes);
 }
 
-static void bad_destroy(fbk_plan* plan) { honest()->destroy(plan); }
+static void bad_destroy(fbk_plan* plan) {
+  if (is("crash_in_destroy") && calls > 0) raise(SIGSEGV); /* not that of a question */
+  if (is("hang_in_destroy") && calls > 0)
+    for (;;) pause();
+  honest()->destroy(plan);
+}
 
 static const fbk_kernel attack = {
     sizeof(fbk_kernel), FBK_VERSION, "attack", "what must not pass", NULL, FBK_WRITES_LSE, FBK_BHSD,

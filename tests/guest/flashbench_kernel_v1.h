@@ -134,6 +134,10 @@ typedef struct {
 /* Bits of fbk_kernel.writes. */
 enum { FBK_WRITES_LSE = 1 };
 
+/* Values of fbk_kernel.layout: how q, k, v, o and what belongs to them (d_o, gradients, pages) lie
+ * in memory. Shapes are the same: strides tell. What is packed has one layout alone. */
+enum { FBK_BHSD, FBK_BSHD };
+
 /* A kernel, in static storage. Every function that fails leaves the reason in `why`, one line of at
  * most `bytes` with its zero. C++ exceptions must not leave them. */
 typedef struct {

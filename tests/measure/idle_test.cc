@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <ctime>
 #include <thread>
 
 namespace flashbench::measure {
@@ -22,6 +23,19 @@ TEST(WaitUntilIdle, WaitsForThreadsThatSpin) {
 }
 
 TEST(WaitUntilIdle, SaysSoWhereNobodyTells) { EXPECT_TRUE(wait_until_idle("/nowhere", 5)); }
+
+TEST(RanS, CountsWhatThreadsRanAndNotWhatTheySlept) {
+  const double before_s = ran_s("/proc/self/task");
+  if (before_s == 0) GTEST_SKIP() << "this system does not tell";
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  const double slept_s = ran_s("/proc/self/task");
+  EXPECT_LT(slept_s - before_s, 0.1);
+  const std::clock_t begin = std::clock();
+  while (std::clock() - begin < CLOCKS_PER_SEC / 5) {
+  }
+  EXPECT_GT(ran_s("/proc/self/task") - slept_s, 0.15);
+  EXPECT_EQ(ran_s("/nowhere"), 0);
+}
 
 }  // namespace
 }  // namespace flashbench::measure
