@@ -42,7 +42,7 @@ class CudaKernel final : public Kernel {
 
   std::size_t host_bytes(const Problem& p, const Execution& e) const override {
     if (e.device != kEmulatedDevice) return 0;
-    return EmulatedDevice::kHostBytesPerByte * need(p, device(e.device)).total();
+    return ptx::Device::kHostBytesPerByte * need(p, device(e.device)).total();
   }
 
   std::size_t device_bytes(const Problem& p, const Execution& e) const override {

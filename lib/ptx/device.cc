@@ -1,6 +1,7 @@
 #include "ptx/device.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cstring>
@@ -19,7 +20,7 @@ struct Device::State {
   const Kernel& decoded(const Module& module, std::string_view name) {
     const auto it = module->kernels.find(name);
     if (it != module->kernels.end()) return *it->second;
-    auto kernel = Decoder(*module, global).run(name);
+    auto kernel = Decoder(*module, global, options.dynamic_shared).run(name);
     return *(module->kernels[std::string(name)] = std::move(kernel));
   }
   Allocation& at(Address address, std::size_t bytes) {
@@ -48,6 +49,13 @@ void check_shape(const DeviceOptions& options, const Kernel& kernel, Dim3 grid, 
   if (threads == 0 || threads > 1024 || block.z > 64) {
     refuse(fmt::format("a block of {} x {} x {} threads", block.x, block.y, block.z));
   }
+  const std::vector<std::uint32_t>& required =
+      kernel.program->syntax.functions.at(kernel.name).required_block;
+  const std::uint32_t given[] = {block.x, block.y, block.z};
+  for (std::size_t i = 0; i < std::min<std::size_t>(required.size(), 3); ++i)
+    if (required[i] != given[i])
+      refuse(fmt::format("a block of {} x {} x {} threads; its .reqntid is {}", block.x, block.y,
+                         block.z, fmt::join(required, ", ")));
   const std::size_t shared = kernel.static_shared_end - kSharedBase + dynamic_bytes;
   if (shared > options.shared_bytes_per_block) {
     refuse(fmt::format("{} bytes of shared memory; the device has {} per block", shared,
@@ -103,6 +111,8 @@ void run_grid(LaunchState& launch, std::uint32_t& next_cta) {
 
 }  // namespace
 
+int target_of(std::string_view text, std::string_view name) { return parse(text, name).target; }
+
 Device::Device(DeviceOptions options) : state_(std::make_unique<State>()) {
   state_->options = options;
 }
@@ -138,7 +148,8 @@ KernelInfo Device::kernel(const Module& module, std::string_view kernel_name) {
   const Kernel& k = state_->decoded(module, kernel_name);
   KernelInfo info;
   info.name = k.name;
-  info.parameter_bytes.assign(k.parameter_bytes.begin(), k.parameter_bytes.end());
+  for (const Variable& p : module->syntax.functions.at(k.name).parameters)
+    info.parameters.push_back({p.name, p.type, p.size});
   info.static_shared_bytes = k.static_shared_end - kSharedBase;
   info.local_bytes = k.local_bytes;
   return info;

@@ -12,12 +12,20 @@
 #include "ptx/machine/finding.h"
 #include "ptx/machine/options.h"
 #include "ptx/text/ptx_error.h"
+#include "ptx/text/syntax.h"
 
 namespace flashbench::ptx {
 
+/// As PTX declares it: `type` is of an element.
+struct ParameterInfo {
+  std::string name;
+  Type type = Type::kNone;
+  std::size_t bytes = 0;
+};
+
 struct KernelInfo {
   std::string name;
-  std::vector<std::size_t> parameter_bytes;
+  std::vector<ParameterInfo> parameters;
   std::size_t static_shared_bytes = 0;
   std::size_t local_bytes = 0;  ///< of one thread
 };
@@ -29,6 +37,9 @@ struct LaunchResult {
   bool completed = true;  ///< false: a fatal finding stopped it
 };
 
+/// The compute capability that a module is for: 80 of .target sm_80. Throws PtxError.
+int target_of(std::string_view text, std::string_view name);
+
 struct Program;  // A loaded module.
 
 /// A handle of PTX text loaded into a device; cheap to copy, keeps the program alive.
@@ -39,6 +50,9 @@ using Module = std::shared_ptr<Program>;
 /// outside an allocation) throw DeviceError; what a kernel does wrong is a Finding.
 class Device {
  public:
+  /// Host memory per byte of device memory: the byte, and what is known about it.
+  static constexpr std::size_t kHostBytesPerByte = 4;
+
   explicit Device(DeviceOptions options = {});
   ~Device();
   Device(Device&&) noexcept;

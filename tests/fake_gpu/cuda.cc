@@ -120,8 +120,8 @@ Result execute(const Function& function, ptx::Dim3 grid, ptx::Dim3 block, std::s
   ptx::Device& device = current->device;
   const ptx::KernelInfo about = device.kernel(function.module->code, function.name);
   std::vector<std::span<const std::byte>> arguments;
-  for (std::size_t i = 0; i < about.parameter_bytes.size(); ++i)
-    arguments.emplace_back(static_cast<const std::byte*>(parameters[i]), about.parameter_bytes[i]);
+  for (std::size_t i = 0; i < about.parameters.size(); ++i)
+    arguments.emplace_back(static_cast<const std::byte*>(parameters[i]), about.parameters[i].bytes);
   const ptx::LaunchResult result =
       device.launch(function.module->code, function.name, grid, block, shared, arguments);
   for (const ptx::Finding& finding : result.findings)

@@ -153,7 +153,9 @@ TEST(Launch, ErrorsOfUse) {
               HasSubstr("is for compute capability 90; this device has 80"));
   const KernelInfo info = d.kernel(m, "k");
   EXPECT_EQ(info.static_shared_bytes, 512u);
-  EXPECT_THAT(info.parameter_bytes, testing::ElementsAre(8u, 4u));
+  ASSERT_EQ(info.parameters.size(), 2u);
+  EXPECT_EQ(info.parameters[0].bytes, 8u);
+  EXPECT_EQ(info.parameters[1].bytes, 4u);
 }
 
 TEST(Launch, ParametersByValueAreReachedThroughTheirAddress) {
@@ -216,6 +218,40 @@ TEST(Launch, DynamicSharedMemoryFollowsStaticAndKeepsItsAlignment) {
                                      ".extern .shared .align 128 .b8 dynamic[];\n");
   ASSERT_EQ(over.findings.size(), 1u);
   EXPECT_EQ(over.findings[0].kind, FindingKind::kOutOfBounds);
+}
+
+// The first byte of dynamic shared memory, of a declaration behind others.
+U32 dynamic_base(DynamicShared where, const std::string& declarations) {
+  Device d({.dynamic_shared = where});
+  const Address out = d.alloc(4, "out");
+  const LaunchResult r = run_body(d, "mov.u32 %r0, dynamic; st.global.u32 [%p0], %r0;", {out},
+                                  {{}, {1}, 256}, declarations);
+  EXPECT_TRUE(r.findings.empty()) << texts(r);
+  return get<U32>(d, out, 1)[0];
+}
+
+TEST(Launch, ForeignKernelsGetTheDynamicSharedMemoryOfAGpu) {
+  const std::string dynamic = ".extern .shared .align 16 .b8 dynamic[];\n";
+  const std::string odd = ".shared .align 4 .b8 fixed[36];\n";
+  const std::string aligned = ".extern .shared .align 128 .b8 dynamic[];\n";
+  using enum DynamicShared;
+  EXPECT_EQ(dynamic_base(kAsOnGpus, dynamic) % 1024, 0u);
+  EXPECT_EQ(dynamic_base(kAsOnGpus, odd + dynamic) % 1024, 48u);
+  EXPECT_EQ(dynamic_base(kAsOnGpus, odd + aligned) % 1024, 128u);
+  // Our own must not rely on it.
+  EXPECT_EQ(dynamic_base(kAsDeclared, dynamic) % 32, 16u);
+  EXPECT_EQ(dynamic_base(kAsDeclared, odd + dynamic) % 32, 16u);
+}
+
+TEST(Launch, ABlockIsTheOneThatTheKernelRequires) {
+  Device d;
+  const Module m =
+      d.load(std::string(kHeader) + ".visible .entry k() .reqntid 64, 2\n{ ret; }\n", "m");
+  const auto launch = [&](Dim3 block) {
+    return message_of<DeviceError>([&] { (void)d.launch(m, "k", {}, block, 0, {}); });
+  };
+  EXPECT_EQ(launch({64, 2}), "no error");
+  EXPECT_THAT(launch({128}), HasSubstr("a block of 128 x 1 x 1 threads; its .reqntid is 64, 2"));
 }
 
 TEST(Memory, PoisonAndUnwrittenBytes) {

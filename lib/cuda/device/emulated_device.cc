@@ -14,37 +14,6 @@
 #include "system/machine.h"
 
 namespace flashbench::cuda {
-namespace {
-
-std::string findings_text(const std::vector<ptx::Finding>& findings) {
-  std::string text = "the emulated device found: " + findings.front().text();
-  if (findings.size() > 1) text += fmt::format("; and {} more", findings.size() - 1);
-  return text;
-}
-
-/// The counters as --profile shows them; what never happened is left out.
-std::vector<std::pair<std::string, std::uint64_t>> named(const ptx::Counters& c) {
-  std::vector<std::pair<std::string, std::uint64_t>> all = {
-      {"thread_instructions", c.thread_instructions}};
-  for (std::size_t i = 0; i < c.by_class.size(); ++i)
-    all.emplace_back(fmt::format("instructions: {}", name(static_cast<ptx::InstructionClass>(i))),
-                     c.by_class[i]);
-  const std::pair<const char*, std::uint64_t> rest[] = {
-      {"bytes: global read", c.global_read_bytes},
-      {"bytes: global written", c.global_written_bytes},
-      {"bytes: shared read", c.shared_read_bytes},
-      {"bytes: shared written", c.shared_written_bytes},
-      {"bytes: local read", c.local_read_bytes},
-      {"bytes: local written", c.local_written_bytes},
-      {"barriers", c.barriers},
-      {"matrix FLOP", c.matrix_flop},
-      {"blocks", c.ctas}};
-  all.insert(all.end(), std::begin(rest), std::end(rest));
-  std::erase_if(all, [](const auto& entry) { return entry.second == 0; });
-  return all;
-}
-
-}  // namespace
 
 TensorMap emulated_tensor_map(const BoxedTensor& t) {
   const std::uint16_t box[] = {kBoxColumns, static_cast<std::uint16_t>(t.box_rows), 1, 1};
@@ -65,7 +34,8 @@ EmulatedDevice::EmulatedDevice(const ptx::DeviceOptions& options) : device_(opti
 std::size_t EmulatedDevice::free_bytes() {
   const std::size_t left = info_.memory_bytes - device_.allocated_bytes();
   const auto available = machine::available_memory_bytes();
-  return available ? std::min<std::size_t>(left, *available / kHostBytesPerByte) : left;
+  return available ? std::min<std::size_t>(left, *available / ptx::Device::kHostBytesPerByte)
+                   : left;
 }
 
 Address EmulatedDevice::allocate(std::size_t bytes, const std::string& what) {
@@ -100,7 +70,7 @@ void EmulatedDevice::enqueue(const Launch& launch, std::span<const std::byte> ar
                      {static_cast<std::uint32_t>(launch.threads), 1, 1}, launch.dynamic_bytes,
                      std::span(&argument, 1));
   counters_of(launch.phase) += result.counters;
-  if (!result.findings.empty()) throw DeviceError(findings_text(result.findings));
+  if (!result.findings.empty()) throw DeviceError(ptx::text(result.findings));
 }
 
 TensorMap EmulatedDevice::tensor_map(const BoxedTensor& tensor) {
@@ -146,7 +116,7 @@ std::vector<double> EmulatedDevice::intervals_s() {
 std::vector<PhaseProfile::Row> EmulatedDevice::take_counts() {
   std::vector<PhaseProfile::Row> rows;
   for (const auto& [phase, counters] : std::exchange(counts_, {}))
-    rows.push_back({.phase = phase, .calls = 1, .counts = named(counters)});
+    rows.push_back({.phase = phase, .calls = 1, .counts = ptx::named(counters)});
   return rows;
 }
 

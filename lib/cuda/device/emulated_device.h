@@ -38,9 +38,6 @@ class EmulatedDevice final : public Device {
   void flush_l2() override {}
   std::vector<PhaseProfile::Row> take_counts() override;
 
-  /// Host memory per byte of device memory: the byte, and what is known about it.
-  static constexpr std::size_t kHostBytesPerByte = 4;
-
  private:
   ptx::Counters& counters_of(const std::string& phase);
   const ptx::Module& module_with(const std::string& entry);

@@ -2,7 +2,10 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace flashbench::ptx {
 
@@ -42,5 +45,8 @@ struct Counters {
 
   Counters& operator+=(const Counters& other);
 };
+
+/// The counters as --profile shows them; what never happened is left out.
+std::vector<std::pair<std::string, std::uint64_t>> named(const Counters& c);
 
 }  // namespace flashbench::ptx

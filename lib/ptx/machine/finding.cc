@@ -55,12 +55,39 @@ std::string Finding::text() const {
   return s;
 }
 
+std::string text(const std::vector<Finding>& findings) {
+  std::string text = "the emulated device found: " + findings.front().text();
+  if (findings.size() > 1) text += fmt::format("; and {} more", findings.size() - 1);
+  return text;
+}
+
 std::string_view name(InstructionClass c) {
   constexpr std::array<std::string_view, static_cast<std::size_t>(InstructionClass::kCount)>
       kNames = {"integer",    "f32/f64", "f16/bf16", "special function", "convert", "move",
                 "compare",    "control", "memory",   "atomic",           "warp",    "barrier",
                 "async copy", "matrix"};
   return kNames[static_cast<std::size_t>(c)];
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> named(const Counters& c) {
+  std::vector<std::pair<std::string, std::uint64_t>> all = {
+      {"thread_instructions", c.thread_instructions}};
+  for (std::size_t i = 0; i < c.by_class.size(); ++i)
+    all.emplace_back(fmt::format("instructions: {}", name(static_cast<InstructionClass>(i))),
+                     c.by_class[i]);
+  const std::pair<const char*, std::uint64_t> rest[] = {
+      {"bytes: global read", c.global_read_bytes},
+      {"bytes: global written", c.global_written_bytes},
+      {"bytes: shared read", c.shared_read_bytes},
+      {"bytes: shared written", c.shared_written_bytes},
+      {"bytes: local read", c.local_read_bytes},
+      {"bytes: local written", c.local_written_bytes},
+      {"barriers", c.barriers},
+      {"matrix FLOP", c.matrix_flop},
+      {"blocks", c.ctas}};
+  all.insert(all.end(), std::begin(rest), std::end(rest));
+  std::erase_if(all, [](const auto& entry) { return entry.second == 0; });
+  return all;
 }
 
 Counters& Counters::operator+=(const Counters& other) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace flashbench::ptx {
 
@@ -48,5 +49,8 @@ struct Finding {
   /// One line: "race in mma_forward (forward.cu:120), CTA (0,1,0), warp 2, lane 7: ...".
   std::string text() const;
 };
+
+/// What a launch that found these, at least one, fails with.
+std::string text(const std::vector<Finding>& findings);
 
 }  // namespace flashbench::ptx

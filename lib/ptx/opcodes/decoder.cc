@@ -36,6 +36,13 @@ const OpcodeTable& opcodes() {
 
 }  // namespace
 
+std::vector<std::string> known_opcodes() {
+  std::vector<std::string> all;
+  for (const auto& [name, decode] : opcodes()) all.emplace_back(name);
+  std::sort(all.begin(), all.end());
+  return all;
+}
+
 std::unique_ptr<Kernel> Decoder::run(std::string_view entry) {
   const auto it = program_.syntax.functions.find(entry);
   if (it == program_.syntax.functions.end() || !it->second.entry) {
@@ -92,7 +99,8 @@ void Decoder::lay_out_shared() {
   kernel_->static_shared_end = end;
   kernel_->dynamic_shared = round_up(end, dynamic_align);
   // A kernel that needs more than 16 must say so: it gets no more by accident.
-  if (dynamic_align == 16) kernel_->dynamic_shared += kernel_->dynamic_shared % 32 == 0 ? 16 : 0;
+  if (dynamic_shared_ == DynamicShared::kAsDeclared && dynamic_align == 16)
+    kernel_->dynamic_shared += kernel_->dynamic_shared % 32 == 0 ? 16 : 0;
 }
 
 void Decoder::decode_function(const Function& f, int index) {

@@ -11,6 +11,7 @@
 
 #include "ptx/machine/global_memory.h"
 #include "ptx/machine/kernel.h"
+#include "ptx/machine/options.h"
 
 namespace flashbench::ptx {
 
@@ -19,7 +20,8 @@ namespace flashbench::ptx {
 /// knows is an error, never ignored.
 class Decoder {
  public:
-  Decoder(Program& program, GlobalMemory& global) : program_(program), global_(global) {}
+  Decoder(Program& program, GlobalMemory& global, DynamicShared dynamic_shared)
+      : program_(program), global_(global), dynamic_shared_(dynamic_shared) {}
 
   /// Throws DeviceError if there is no such kernel, PtxError if it cannot be executed.
   std::unique_ptr<Kernel> run(std::string_view entry);
@@ -90,6 +92,7 @@ class Decoder {
 
   Program& program_;
   GlobalMemory& global_;
+  DynamicShared dynamic_shared_;
   std::unique_ptr<Kernel> kernel_;
   const Function* function_ = nullptr;
   int function_index_ = 0;
@@ -117,6 +120,9 @@ inline void nothing(Cta&, Warp&, const Instruction&, LaneMask) {}
 /// Decodes a statement into `ins`. False: not an instruction of this family.
 using DecodeFunction = bool (*)(Decoder&, const Statement&, Instruction&);
 using OpcodeTable = std::unordered_map<std::string_view, DecodeFunction>;
+
+/// The opcodes that some family decodes, sorted.
+std::vector<std::string> known_opcodes();
 
 void add_integer_opcodes(OpcodeTable& table);
 void add_bit_opcodes(OpcodeTable& table);

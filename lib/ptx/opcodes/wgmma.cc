@@ -7,9 +7,9 @@
 #include <cstring>
 
 #include "ptx/machine/cta.h"
-#include "ptx/machine/tensor_map.h"
 #include "ptx/opcodes/decoder.h"
 #include "ptx/opcodes/fragments.h"
+#include "ptx/opcodes/matrix_descriptor.h"
 #include "ptx/opcodes/number_formats.h"
 
 namespace flashbench::ptx {
@@ -18,41 +18,14 @@ namespace {
 constexpr std::uint32_t kPoison = 0x7FC0DEAD;  // a NaN
 enum Transposed : std::uint8_t { kA = 1, kB = 2 };
 
-// Matrix descriptor: 9.7.15.5.1.1. Only the 128-byte swizzle is known.
-struct Descriptor {
-  std::uint32_t start, leading, stride;
-};
-
-Descriptor decode(Cta& cta, const Site& at, std::uint64_t d) {
-  if (d >> 62 != 1)
-    cta.fail(FindingKind::kInvalid, at, "only descriptors with the 128-byte swizzle are known");
-  if ((d >> 49 & 7) != 0) cta.fail(FindingKind::kInvalid, at, "a descriptor with a base offset");
-  const auto field = [&](int shift) {
-    return static_cast<std::uint32_t>(d >> shift & 0x3FFF) << 4;
-  };
-  return {field(0), field(16), field(32)};
+Major major_of(const Instruction& ins, Transposed operand) {
+  return (ins.mode & operand) != 0 ? Major::kRows : Major::kK;
 }
 
-// Calls f(shared offset, row, k) for the 16-byte chunks of rows [first, first + rows) x k_size of
-// an operand of 16-bit elements. A chunk runs along k, or along rows if the operand is transposed.
-template <class F>
-void for_chunks(Descriptor d, std::uint32_t first, std::uint32_t rows, std::uint32_t k_size,
-                bool transposed, F f) {
-  if (!transposed) {
-    for (std::uint32_t r = first; r < first + rows; ++r) {
-      for (std::uint32_t k = 0; k < k_size; k += 8) {
-        f(swizzled(d.start + r / 8 * d.stride + r % 8 * 128 + k * 2, Swizzle::k128), r, k);
-      }
-    }
-    return;
-  }
-  for (std::uint32_t k = 0; k < k_size; ++k) {
-    for (std::uint32_t r = first; r < first + rows; r += 8) {
-      f(swizzled(d.start + r / 64 * d.leading + k / 8 * d.stride + k % 8 * 128 + r % 64 * 2,
-                 Swizzle::k128),
-        r, k);
-    }
-  }
+MatrixDescriptor decode(Cta& cta, const Site& at, std::uint64_t bits) {
+  const MatrixDescriptor d = decode_descriptor(bits);
+  if (d.base_offset != 0) cta.fail(FindingKind::kInvalid, at, "a descriptor with a base offset");
+  return d;
 }
 
 float value_of(std::uint16_t v, bool bf16) { return bf16 ? bf16_to_float(v) : f16_to_float(v); }
@@ -101,11 +74,19 @@ void mma_async(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
     cta.shared_bytes(at, offset, 16);
     cta.check_async_read(at, offset, 16);
   };
+  // Of a matrix of `all` rows this warp reads some.
+  const auto look_at = [&](std::uint64_t bits, std::uint32_t all, std::uint32_t first,
+                           std::uint32_t rows, Major major) {
+    const MatrixDescriptor d = decode(cta, at, bits);
+    if (auto why = misaligned(d, all, major))
+      cta.report(FindingKind::kMisaligned, at, [&] { return *why; });
+    for_chunks(d, first, rows, major, check);
+  };
   if (ins.rows_a.empty()) {
     op.a_descriptor = w.get<std::uint64_t>(ins.a, 0);
-    for_chunks(decode(cta, at, op.a_descriptor), first_row(w), 16, 16, (ins.mode & kA) != 0, check);
+    look_at(op.a_descriptor, 64, first_row(w), 16, major_of(ins, kA));
   }
-  for_chunks(decode(cta, at, op.b_descriptor), 0, ins.n, 16, (ins.mode & kB) != 0, check);
+  look_at(op.b_descriptor, ins.n, 0, ins.n, major_of(ins, kB));
   for (const Row row : ins.rows_a) {
     for (int i = 0; i < kWarpSize; ++i) op.a_registers.push_back(w.get<std::uint32_t>(row, i));
   }
@@ -129,7 +110,7 @@ void load_a(Cta& cta, Warp& w, const WgmmaOperation& op, float (&a)[16][16]) {
   if (!ins.rows_a.empty()) return;
   const bool transposed = (ins.mode & kA) != 0;
   const Site at{w, ins, -1};
-  for_chunks(decode(cta, at, op.a_descriptor), first_row(w), 16, 16, transposed,
+  for_chunks(decode(cta, at, op.a_descriptor), first_row(w), 16, major_of(ins, kA),
              [&](std::uint32_t offset, std::uint32_t row, std::uint32_t k) {
                std::uint16_t chunk[8];
                cta.check_async_read(at, offset, 16);
@@ -148,7 +129,7 @@ void multiply(Cta& cta, Warp& w, const WgmmaOperation& op) {
   float a[16][16];
   thread_local float b[256][16];
   load_a(cta, w, op, a);
-  for_chunks(decode(cta, at, op.b_descriptor), 0, ins.n, 16, transposed,
+  for_chunks(decode(cta, at, op.b_descriptor), 0, ins.n, major_of(ins, kB),
              [&](std::uint32_t offset, std::uint32_t row, std::uint32_t k) {
                std::uint16_t chunk[8];
                cta.check_async_read(at, offset, 16);

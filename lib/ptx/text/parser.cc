@@ -138,6 +138,7 @@ class Parser {
     v.name = std::string(take());
     if (type == Type::kNone) fail(fmt::format("'{}' has no type", v.name));
     const auto element = static_cast<std::uint32_t>(size_of(type));
+    v.type = type;
     v.size = element;
     while (accept("[")) {
       if (accept("]")) {
@@ -205,8 +206,12 @@ class Parser {
     f.name = std::string(take());
     if (peek() == "(") f.parameters = parameter_list();
     if (entry) check_kernel_parameters(f);
-    while (peek() != "{" && peek() != ";") take();  // .maxntid, .minnctapersm, .noreturn
-    if (accept(";")) return;                        // a declaration
+    while (peek() != "{" && peek() != ";") {  // .maxntid, .minnctapersm, .noreturn
+      if (take() != ".reqntid") continue;
+      do f.required_block.push_back(number());
+      while (accept(","));
+    }
+    if (accept(";")) return;  // a declaration
     expect("{");
     f.scopes.emplace_back();
     int scope = 0;

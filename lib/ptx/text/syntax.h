@@ -90,6 +90,7 @@ struct Statement {
 struct Variable {
   std::string name;
   Space space = Space::kGlobal;
+  Type type = Type::kNone;  ///< of an element
   std::uint32_t align = 1, size = 0;
   std::vector<std::uint8_t> initial;  ///< may be shorter than size: the rest is zero
   bool external = false;              ///< of dynamic shared memory
@@ -115,6 +116,7 @@ struct Function {
   std::string name;
   bool entry = false;
   std::vector<Variable> parameters, returns;
+  std::vector<std::uint32_t> required_block;  ///< .reqntid: x, y, z as far as it says
   std::vector<Statement> body;
   std::vector<Scope> scopes;
 };

@@ -186,6 +186,40 @@ TEST(TensorMap, BoxesAreSwizzledAndFilledWithZeros) {
   }
 }
 
+TEST(Bulk, SharedAddressesOfBoxesAreAligned) {
+  for (const auto& [swizzle, offset, legal] : {std::tuple{Swizzle::kNone, 128, true},
+                                               {Swizzle::kNone, 64, false},
+                                               {Swizzle::k32, 256, true},
+                                               {Swizzle::k32, 128, false},
+                                               {Swizzle::k64, 512, true},
+                                               {Swizzle::k64, 256, false},
+                                               {Swizzle::k128, 1024, true},
+                                               {Swizzle::k128, 512, false}}) {
+    Device d;
+    const Address in = put(d, std::vector<U16>(64, 1), "tensor");
+    const std::vector<U32> size{8, 8};
+    const std::vector<std::uint64_t> stride{16};
+    const std::vector<U16> box{8, 8};
+    const TensorMap map = encode_tensor_map(in, 2, size, stride, box, swizzle);
+    const std::string text =
+        std::string(kMapHeader) +
+        ".visible .entry k(.param .align 64 .b8 from[128]) {\n"
+        ".reg .pred %q<3>; .reg .b32 %r<9>; .reg .b64 %rd<9>;\n"
+        "mov.b64 %rd0, from; cvta.param.u64 %rd0, %rd0; mov.u32 %r1, tile+" +
+        std::to_string(offset) +
+        "; mov.u32 %r2, full; mov.u32 %r3, 0;\n"
+        "mbarrier.init.shared::cta.b64 [full], 1; fence.mbarrier_init.release.cluster;\n"
+        "mbarrier.arrive.expect_tx.release.cta.shared::cta.b64 _, [full], 128;\n"
+        "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%r1], "
+        "[%rd0, {%r3, %r3}], [%r2];\n"
+        "wait: mbarrier.try_wait.parity.shared::cta.b64 %q1, [full], 0; @!%q1 bra wait; ret; }\n";
+    const std::vector<std::span<const std::byte>> arguments{raw(map)};
+    const LaunchResult r = d.launch(d.load(text, "map"), "k", {}, {1}, 0, arguments);
+    EXPECT_EQ(r.findings.empty(), legal) << offset << texts(r);
+    for (const Finding& f : r.findings) EXPECT_EQ(f.kind, FindingKind::kMisaligned) << f.text();
+  }
+}
+
 TEST(TensorMap, RefusesWhatTheDriverRefuses) {
   const std::vector<U32> size{64, 8};
   const std::vector<U16> box{64, 8}, wide{128, 8}, big{64, 257};
@@ -200,6 +234,7 @@ TEST(TensorMap, RefusesWhatTheDriverRefuses) {
 // D = A * B of 64 x 8 x 16: A from registers (all ones times row), B in shared memory, 8 columns of
 // k = 16, each row of 128 bytes holding one column, K-major with the 128-byte swizzle.
 struct WgmmaText {
+  std::string tile = "tile";  ///< where the descriptor begins
   std::string proxy_fence = "fence.proxy.async.shared::cta;";
   std::string fence = "wgmma.fence.sync.aligned;";
   std::string wait = "wgmma.wait_group.sync.aligned 0;";
@@ -214,8 +249,8 @@ struct WgmmaText {
            "%r13, %r15;"
            "and.b32 %r16, %r11, 7; shl.b32 %r16, %r16, 1; add.u32 %r13, %r13, %r16; st.shared.b16 "
            "[%r13], %h0;" +
-           proxy_fence +
-           "bar.sync 0; mov.u32 %r20, tile; shr.u32 %r20, %r20, 4; cvt.u64.u32 %rd10, %r20; or.b64 "
+           proxy_fence + "bar.sync 0; mov.u32 %r20, " + tile +
+           "; shr.u32 %r20, %r20, 4; cvt.u64.u32 %rd10, %r20; or.b64 "
            "%rd10, %rd10, 0x4000004000010000;"
            "shr.u32 %r21, %lane, 2; shr.u32 %r22, %tid, 5; mad.lo.u32 %r21, %r22, 16, %r21; "
            "add.u32 %r23, %r21, 8;"
@@ -265,6 +300,24 @@ TEST(Wgmma, PlantedFaults) {
   EXPECT_THAT(kinds({.wait = "", .before_wait = ""}), Contains(FindingKind::kWgmma));
   EXPECT_THAT(kinds({.before_wait = "add.f32 %f20, %f1, %f1;"}), Contains(FindingKind::kWgmma));
   EXPECT_THAT(kinds({.before_wait = "mov.f32 %f2, 0f00000000;"}), Contains(FindingKind::kWgmma));
+  EXPECT_THAT(kinds({.tile = "tile+512", .before_wait = ""}), Contains(FindingKind::kMisaligned));
+  EXPECT_THAT(kinds({.tile = "tile+16", .before_wait = ""}), Contains(FindingKind::kMisaligned));
+}
+
+// A descriptor that goes on inside a row reads other numbers, which here nobody wrote; it is legal.
+TEST(Wgmma, StepsAlongKAreNotMisaligned) {
+  Device d;
+  const LaunchResult r = run_wgmma(d, {.tile = "tile+32", .before_wait = ""}, d.alloc(2048, "out"));
+  for (const Finding& f : r.findings) EXPECT_NE(f.kind, FindingKind::kMisaligned) << f.text();
+}
+
+TEST(Wgmma, AMisalignedTileIsNamedWithItsLine) {
+  Device d;
+  const LaunchResult r =
+      run_wgmma(d, {.tile = "tile+512", .before_wait = ""}, d.alloc(2048, "out"));
+  EXPECT_THAT(texts(r), testing::HasSubstr("a descriptor with the 128-byte swizzle at shared "
+                                           "offset 512: its tile must be aligned to 1024 bytes"));
+  EXPECT_THAT(texts(r), testing::ContainsRegex("PTX line [0-9]+: wgmma.mma_async"));
 }
 
 }  // namespace
