@@ -26,11 +26,19 @@ std::optional<GuestSource> guest_of(const sweep::Case& c) {
   return std::nullopt;
 }
 
+std::optional<PtxSource> ptx_of(const sweep::Case& c) {
+  if (c.type != AttentionType::kPlugin) return std::nullopt;
+  if (!sweep::is_ptx(c) && !c.launch.empty()) throw UsageError("--launch is for --ptx");
+  if (!sweep::is_ptx(c)) return std::nullopt;
+  return PtxSource{c.plugin, sweep::launch_of(c)};
+}
+
 registry::Request registry_request(const sweep::Case& c) {
   return {.type = c.type,
           .backend = c.backend,
           .kernel = c.kernel,
           .guest = guest_of(c),
+          .ptx = ptx_of(c),
           .execution = {.isa = c.isa,
                         .threads = c.threads,
                         .device = c.device,

@@ -68,7 +68,7 @@ std::string case_name(std::string_view row, const sweep::Settings& settings, con
 std::vector<std::string> guest_types(const sweep::Settings& narrow) {
   std::vector<std::string> types;
   for (const AttentionType type : kEnumerators<AttentionType>)
-    if (is_guest(type) && narrow.contains(name(type))) types.emplace_back(name(type));
+    if (sweep::names_guest(narrow, type)) types.emplace_back(name(type));
   return types;
 }
 

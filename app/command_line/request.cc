@@ -79,12 +79,12 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
 std::vector<AttentionType> with_guests(const sweep::SweepPlan& plan,
                                        std::vector<AttentionType> types) {
   const auto names = [&](AttentionType type) {
-    return plan.base.contains(name(type)) ||
+    return sweep::names_guest(plan.base, type) ||
            std::any_of(plan.zip.begin(), plan.zip.end(),
-                       [&](const Settings& point) { return point.contains(name(type)); });
+                       [&](const Settings& point) { return sweep::names_guest(point, type); });
   };
   for (const AttentionType type : kEnumerators<AttentionType>)
-    if (is_guest(type) && names(type)) types.push_back(type);
+    if (names(type)) types.push_back(type);
   return types;
 }
 

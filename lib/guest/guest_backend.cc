@@ -7,6 +7,7 @@
 #include "guest/in_process.h"
 #include "guest/library.h"
 #include "guest/protocol.h"
+#include "guest/ptx_kernel.h"
 #include "guest/worker.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -75,6 +76,17 @@ std::vector<const Kernel*> GuestBackend::kernels_of(const GuestSource& source) {
     throw UsageError(
         fmt::format("--plugin {} has no kernel {}; it has {}", quote(text), quote(wanted), names));
   return found;
+}
+
+std::vector<const Kernel*> GuestBackend::kernels_of(const PtxSource& source) {
+  for (const auto& [known, kernel] : ptx_)
+    if (known == source) return {kernel.get()};
+  ptx_.emplace_back(source, std::make_unique<PtxKernel>(
+                                source.file, source.launch,
+                                [this](const Problem& p, const Execution& e,
+                                       const flashbench::Operands& io) { forward(p, e, io); }));
+  kernels_.push_back(ptx_.back().second.get());
+  return {kernels_.back()};
 }
 
 GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
@@ -152,7 +164,7 @@ void GuestBackend::forward(const Problem& p, const Execution& e, const flashbenc
   Problem forward = p;
   forward.pass = Pass::kForward;
   ExecutionRequest asked;
-  asked.threads = e.threads;
+  asked.threads = e.device == kEmulatedDevice ? 0 : e.threads;
   const Execution execution = processor_.execution(asked, p.dtype);
   for (const Kernel* k : processor_.kernels()) {
     if (k->refuses(forward, execution)) continue;
@@ -165,14 +177,19 @@ void GuestBackend::forward(const Problem& p, const Execution& e, const flashbenc
 }
 
 Execution GuestBackend::execution(const ExecutionRequest& asked, Dtype dtype) {
+  if (asked.device == kEmulatedDevice)
+    return {.device = kEmulatedDevice, .deterministic = asked.deterministic};
   return processor_.execution(asked, dtype);
 }
 
 Place GuestBackend::place(const Execution& e) {
+  if (e.device == kEmulatedDevice)
+    return {.isa = {}, .threads = {}, .device = device_text(e.device)};
   return processor_.place(e);  // the ISA level is that of the peaks that it is measured by
 }
 
 ExecutionTraits GuestBackend::traits(const Execution& e) {
+  if (e.device == kEmulatedDevice) return {.has_speed = false, .seeded_order = true};
   return {.times_itself = true, .host_threads = e.threads};
 }
 

@@ -22,7 +22,8 @@ struct GuestSettings {
   std::function<void(const std::string& line)> warn = {};
 };
 
-/// Other people's kernels on the processor: they have its memory and its peaks.
+/// Other people's kernels on the processor: they have its memory and its peaks. Those in PTX run on
+/// an emulated GPU, which is the processor too.
 class GuestBackend final : public Backend {
  public:
   explicit GuestBackend(Backend& processor) : processor_(processor) {}
@@ -33,6 +34,7 @@ class GuestBackend final : public Backend {
   const BackendInfo& info() const override;
   const std::vector<const Kernel*>& kernels() override { return kernels_; }
   std::vector<const Kernel*> kernels_of(const GuestSource& source) override;
+  std::vector<const Kernel*> kernels_of(const PtxSource& source) override;
   std::optional<std::string> absent(std::optional<int>) override { return std::nullopt; }
   Execution execution(const ExecutionRequest& asked, Dtype dtype) override;
   Place place(const Execution& e) override;
@@ -66,6 +68,7 @@ class GuestBackend final : public Backend {
   LaunchQueue queue_;
   std::set<std::string> warned_;
   std::vector<std::unique_ptr<Loaded>> loaded_;
+  std::vector<std::pair<PtxSource, std::unique_ptr<Kernel>>> ptx_;
   std::vector<const Kernel*> kernels_;
 };
 

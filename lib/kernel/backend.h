@@ -27,6 +27,13 @@ struct BackendInfo {
   bool takes_device() const { return !device_noun.empty(); }
 };
 
+/// Somebody's kernels as PTX, and the file that describes how they are launched.
+struct PtxSource {
+  std::string file, launch;
+
+  friend bool operator==(const PtxSource&, const PtxSource&) = default;
+};
+
 /// A device as the program tells its user. Absent, empty or 0: it does not say.
 struct DeviceStatus {
   int index = 0;                      ///< as --device takes it; see device_text()
@@ -102,6 +109,8 @@ class Backend {
   /// With of_guests: the kernels that somebody else's library or program has, which is loaded for
   /// it. Throws UsageError where it cannot be.
   virtual std::vector<const Kernel*> kernels_of(const GuestSource&) { return {}; }
+  /// Likewise those in PTX, which an emulated device executes.
+  virtual std::vector<const Kernel*> kernels_of(const PtxSource&) { return {}; }
 
   /// Why nothing runs on that device; without one, on the device that it would choose itself.
   virtual std::optional<std::string> absent(std::optional<int> device) = 0;

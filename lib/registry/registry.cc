@@ -62,6 +62,11 @@ std::optional<Rejection> absent_isa(Backend& backend, const ExecutionRequest& as
 /// Flags that a guest has no use for.
 std::optional<Rejection> refusal_of_guest(const Request& r) {
   const std::string type(name(r.type));
+  if (r.ptx) {
+    if (r.execution.device == kEmulatedDevice) return std::nullopt;
+    return Rejection{Kind::kUnsupported, "--ptx runs on the emulated device alone; add --device " +
+                                             device_text(kEmulatedDevice)};
+  }
   if (r.backend && *r.backend != kProcessor)
     return Rejection{Kind::kUnsupported,
                      fmt::format("--type {} computes on the processor; leave out --backend {}",
@@ -146,14 +151,14 @@ guest::GuestBackend& guest_backend_of(Backend& processor) {
 
 /// The kernel of the guest that takes the problem; where none does, what the first says.
 std::variant<Route, Rejection> route_guest(const Problem& p, const Request& r, Backend& backend) {
-  if (!r.guest || r.guest->text.empty())
+  if (!r.ptx && (!r.guest || r.guest->text.empty()))
     throw UsageError(fmt::format("--type {} needs --{} {}", name(r.type), name(r.type),
                                  r.type == AttentionType::kPlugin ? "FILE" : "COMMAND"));
   if (auto idle = refusal_of_guest(r)) return *idle;
   const std::variant<Execution, Rejection> chosen = execution_of(backend, r.execution, p.dtype);
   if (const auto* why = std::get_if<Rejection>(&chosen)) return *why;
   std::optional<Rejection> first;
-  for (const Kernel* k : backend.kernels_of(*r.guest)) {
+  for (const Kernel* k : r.ptx ? backend.kernels_of(*r.ptx) : backend.kernels_of(*r.guest)) {
     auto why = k->refuses(p, std::get<Execution>(chosen));
     if (!why) return Route{&backend, k, std::get<Execution>(chosen)};
     if (!first) first = std::move(why);

@@ -35,6 +35,7 @@ struct Request {
   std::optional<BackendId> backend = {};
   std::string kernel = {};                ///< force one by name; empty: routed
   std::optional<GuestSource> guest = {};  ///< of the types that are guests'
+  std::optional<PtxSource> ptx = {};      ///< a guest of type plugin that is PTX
   ExecutionRequest execution = {};
 };
 

@@ -36,6 +36,7 @@ struct Case {
   std::string kernel;                ///< force one by name; empty: routed
   std::string plugin, worker;        ///< the guest of the types of these names
   PluginAbi abi = PluginAbi::kFlashbenchKernel;
+  std::string launch;         ///< of PTX: how it is launched; empty: see launch_of()
   int threads = 0;            ///< 0: all that this process may use
   std::optional<int> device;  ///< index of a GPU, or kEmulatedDevice
   bool deterministic = false;
@@ -44,6 +45,15 @@ struct Case {
 
   Part part = {};  ///< decides nothing
 };
+
+/// Its plug-in is a file of PTX, and the file that describes its launches: unless one is named,
+/// FILE.json beside FILE.ptx.
+inline constexpr std::string_view kPtxSuffix = ".ptx";
+inline bool is_ptx(const Case& c) { return c.plugin.ends_with(kPtxSuffix); }
+inline std::string launch_of(const Case& c) {
+  if (!c.launch.empty()) return c.launch;
+  return c.plugin.substr(0, c.plugin.size() - kPtxSuffix.size()) + ".json";
+}
 
 /// Cases that differ in how they are computed only: they share their inputs and are measured
 /// interleaved, round by round.

@@ -1,13 +1,8 @@
 #include "sweep/config.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
 #include "sweep/field.h"
@@ -16,43 +11,17 @@
 #include "system/error.h"
 #include "system/quote.h"
 #include "system/strict_json.h"
+#include "system/text_file.h"
 
 namespace flashbench::sweep {
 namespace {
 
 using nlohmann::json;
 
-constexpr std::size_t kMaxConfigBytes = std::size_t{4} << 20;
-
 bool is_comment(std::string_view key) { return key == "name" || key == "source"; }
 
 std::string at(const std::string& path, std::string_view key) {
   return fmt::format("{}: {}", path, quote(key));
-}
-
-/// Reads at most kMaxConfigBytes, so that /dev/zero ends too. Pipes are fine.
-std::string read_text(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw UsageError(fmt::format("--config {}: {}", path, std::strerror(errno)));
-  struct Closer {
-    int fd;
-    ~Closer() { ::close(fd); }
-  } closer{fd};
-  struct stat status {};
-  if (::fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
-    throw UsageError(fmt::format("--config {}: is a folder; name a JSON file", path));
-  std::string text;
-  char block[65536];
-  while (true) {
-    const ssize_t got = ::read(fd, block, sizeof block);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) throw UsageError(fmt::format("--config {}: {}", path, std::strerror(errno)));
-    if (got == 0) return text;
-    text.append(block, static_cast<std::size_t>(got));
-    if (text.size() > kMaxConfigBytes)
-      throw UsageError(fmt::format("--config {}: larger than {} MiB, which no config is", path,
-                                   kMaxConfigBytes >> 20));
-  }
 }
 
 json parse_config(std::string_view text, const std::string& path) {
@@ -205,7 +174,7 @@ SweepPlan parse_config(std::string_view text, const std::string& path,
 }
 
 SweepPlan read_config(const std::string& path, const std::vector<std::string>& known) {
-  return parse_config(read_text(path), path, known);
+  return parse_config(read_text({path, "--config", "config", "a JSON file"}), path, known);
 }
 
 void keep_parts(SweepPlan& plan, const std::string& text, const std::string& path) {

@@ -16,6 +16,7 @@ constexpr auto kIsa = FB_MEMBER(isa);
 constexpr auto kPlugin = FB_MEMBER(plugin);
 constexpr auto kWorker = FB_MEMBER(worker);
 constexpr auto kAbi = FB_MEMBER(abi);
+constexpr auto kLaunch = FB_MEMBER(launch);
 constexpr auto kThreads = FB_MEMBER(threads);
 constexpr auto kKernel = FB_MEMBER(kernel);
 constexpr auto kDeterministic = FB_MEMBER(deterministic);
@@ -101,6 +102,26 @@ Axis parse_plugin(const Asked& a) {
   });
   return axis;
 }
+/// The same for files of PTX.
+Axis parse_ptx(const Asked& a) {
+  if (a.all.contains("plugin"))
+    throw UsageError(
+        fmt::format("{} and --plugin name two guests; leave one of them out", a.setting.where));
+  for_each_word_or_file(a.setting, [&](const std::string& item) {
+    if (!item.ends_with(kPtxSuffix))
+      throw UsageError(fmt::format("{} takes files whose names end in {}, got {}", a.setting.where,
+                                   kPtxSuffix, quote(item)));
+  });
+  return parse_plugin(a);
+}
+Axis parse_launch(const Asked& a) {
+  Axis axis;
+  for_each_word_or_file(a.setting, [&](const std::string& item) {
+    axis.push_back([item](Case& c) { c.launch = item; });
+  });
+  return axis;
+}
+bool says_library(const Case& c) { return !c.plugin.empty() && !is_ptx(c); }
 /// One command each: it has commas of its own.
 Axis parse_worker(const Asked& a) {
   Axis axis;
@@ -139,7 +160,7 @@ std::string guest_cell(const CaseRecord& r) {
 
 /// What computed it: the ISA level, the device, or else the backend.
 std::string where_cell(const CaseRecord& r) {
-  if (r.plugin || r.worker) return r.backend;
+  if ((r.plugin || r.worker) && !r.device) return r.backend;
   return r.isa ? *r.isa : r.device ? "device " + *r.device : r.backend;
 }
 
@@ -191,7 +212,7 @@ constexpr Field kRows[] = {
     {.name = "plugin", .value = "FILE", .repeats = true,
      .help = "somebody's kernels in a library behind flashbench_kernel.h; FILE:NAME chooses one",
      .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_plugin,
-     .text = print<kPlugin>, .said = is_set<kPlugin>, .label = print<kPlugin>,
+     .text = print<kPlugin>, .said = says_library, .label = print<kPlugin>,
      .has_effect = is_plugin, .reset = reset_to_default<kPlugin>, .idle = "is for --type plugin",
      .recorded = recorded<&CaseRecord::plugin>(recorded_plugin),
      .shown = {.title = "guest", .phrase = "{}", .column = "guest", .cell = guest_cell}},
@@ -201,6 +222,16 @@ constexpr Field kRows[] = {
      .rank = {5, 9, 6, 0, 2}, .parse = parse_enumerators<kAbi>, .text = print<kAbi>,
      .said = is_set<kAbi>, .label = no_label, .has_effect = is_plugin,
      .reset = reset_to_default<kAbi>, .idle = "is for --type plugin"},
+    {.name = "ptx", .value = "FILE",
+     .help = "somebody's kernels as PTX, for --device emulated",
+     .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_ptx,
+     .text = print<kPlugin>, .said = is_ptx, .label = no_label, .has_effect = is_plugin,
+     .reset = reset_to_default<kPlugin>, .idle = "is for --type plugin"},
+    {.name = "launch", .value = "JSON",
+     .help = "how --ptx is launched (default: FILE.json beside FILE.ptx)",
+     .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_launch,
+     .text = print<kLaunch>, .said = is_set<kLaunch>, .label = no_label, .has_effect = is_plugin,
+     .reset = reset_to_default<kLaunch>, .idle = "is for --ptx"},
     {.name = "worker", .value = "COMMAND", .repeats = true,
      .help = "somebody's kernels in a program that speaks flashbench's protocol for workers; again for another",
      .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_worker,

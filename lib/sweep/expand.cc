@@ -122,6 +122,12 @@ std::vector<Group> expand_point(const Settings& settings, const Defaults& defaul
 
 }  // namespace
 
+bool names_guest(const Settings& settings, AttentionType type) {
+  if (!is_guest(type)) return false;
+  return settings.contains(name(type)) ||
+         (type == AttentionType::kPlugin && settings.contains("ptx"));
+}
+
 const std::vector<std::string>& workload_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all;

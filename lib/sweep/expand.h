@@ -41,6 +41,9 @@ const std::vector<std::string>& workload_names();
 std::vector<Group> expand(const SweepPlan& plan, const Defaults& defaults,
                           std::span<const Field> table = fields());
 
+/// Whether settings name a guest of that type.
+bool names_guest(const Settings& settings, AttentionType type);
+
 /// Throws UsageError when `plan` says more than one thing about anything: for commands that compute
 /// one case.
 void require_single(const SweepPlan& plan, std::string_view command);

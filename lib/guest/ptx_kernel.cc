@@ -1,0 +1,156 @@
+#include "guest/ptx_kernel.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/work.h"
+#include "guest/guest.h"
+#include "guest/ptx_plan.h"
+#include "system/error.h"
+#include "system/quote.h"
+#include "system/text_file.h"
+
+namespace flashbench::guest {
+namespace {
+
+constexpr std::size_t kMostPtxBytes = std::size_t{64} << 20;
+/// Shared memory that a block may opt into, static and dynamic together.
+std::size_t shared_bytes_of(int capability) {
+  switch (capability) {
+    case 75:
+      return 64 * 1024;
+    case 80:
+    case 87:
+      return 163 * 1024;
+    case 86:
+    case 89:
+    case 120:
+    case 121:
+      return 99 * 1024;
+    default:
+      return (capability < 75 ? 48 : 227) * 1024;
+  }
+}
+
+std::shared_ptr<EmulatedModule> loaded(const std::string& path, const std::string& text) {
+  const int target = ptx::target_of(text, path);
+  auto emulated = std::make_shared<EmulatedModule>(
+      EmulatedModule{ptx::Device({.compute_capability = target,
+                                  .shared_bytes_per_block = shared_bytes_of(target),
+                                  .dynamic_shared = ptx::DynamicShared::kAsOnGpus}),
+                     {}});
+  emulated->module = emulated->device.load(text, path);
+  return emulated;
+}
+
+void check_argument(const LaunchArgument& a, const ptx::ParameterInfo& p) {
+  const auto fail = [&](const std::string& got) {
+    throw UsageError(fmt::format("{}: the kernel's parameter {} is {} of {} bytes, not {}", a.where,
+                                 p.name, ptx::is_float(p.type) ? "a float" : "an integer", p.bytes,
+                                 got));
+  };
+  const bool is_array = p.bytes != static_cast<std::size_t>(ptx::size_of(p.type));
+  if (is_array)
+    throw UsageError(
+        fmt::format("{}: the kernel's parameter {} is a struct of {} bytes, which a "
+                    "launch description cannot give",
+                    a.where, p.name, p.bytes));
+  if (!a.number) {
+    if (p.bytes != 8 || ptx::is_float(p.type)) fail("an address");
+    return;
+  }
+  const bool is_real = ptx::is_float(a.type);
+  const bool any_bits = p.type == ptx::Type::kB32 || p.type == ptx::Type::kB64;
+  if (p.bytes != static_cast<std::size_t>(ptx::size_of(a.type)) ||
+      (!any_bits && is_real != ptx::is_float(p.type)))
+    fail(fmt::format("{} of {} bytes", is_real ? "a float" : "an integer", ptx::size_of(a.type)));
+}
+
+void check_entry(EmulatedModule& emulated, const LaunchStep& step, const std::string& path) {
+  if (!step.zero.empty()) return;
+  const std::vector<std::string> entries = emulated.device.kernels(emulated.module);
+  if (std::find(entries.begin(), entries.end(), step.entry) == entries.end())
+    throw UsageError(
+        fmt::format("{}: {} has no entry {}; it has {}", step.where, path, quote(step.entry),
+                    entries.empty() ? "none" : fmt::format("{}", fmt::join(entries, ", "))));
+  const ptx::KernelInfo info = emulated.device.kernel(emulated.module, step.entry);
+  if (info.parameters.size() != step.arguments.size())
+    throw UsageError(fmt::format("{}: {} arguments for the {} parameters of {}", step.where,
+                                 step.arguments.size(), info.parameters.size(), step.entry));
+  for (std::size_t i = 0; i < info.parameters.size(); ++i)
+    check_argument(step.arguments[i], info.parameters[i]);
+}
+
+std::string name_of(const LaunchDescription& d) {
+  if (!d.name.empty()) return d.name;
+  const std::vector<LaunchStep>& steps = d.forward.empty() ? d.backward : d.forward;
+  for (const LaunchStep& s : steps)
+    if (s.zero.empty()) return s.entry;
+  return "kernel";
+}
+
+}  // namespace
+
+PtxKernel::PtxKernel(const std::string& path, const std::string& launch, Forward forward)
+    : forward_(std::move(forward)) {
+  const std::string where = fmt::format("--launch {}", launch);
+  const std::string text = read_text({path, "--ptx", "PTX", "a .ptx file", kMostPtxBytes});
+  description_ = read_launch_description(
+      read_text({launch, "--launch", "launch description", "a JSON file"}), where);
+  try {
+    emulated_ = loaded(path, text);
+    for (const auto* steps : {&description_.forward, &description_.backward})
+      for (const LaunchStep& s : *steps) check_entry(*emulated_, s, path);
+  } catch (const ptx::PtxError& e) {
+    throw UsageError(fmt::format("--ptx {}", e.what()));
+  }
+  std::vector<KernelFacts> facts = {{name_of(description_), description_.description, ""}};
+  vet_names(facts, where);
+  info_ = {facts[0].name, AttentionType::kPlugin, facts[0].description};
+  build_ = fmt::format("PTX for sm_{}", emulated_->device.options().compute_capability);
+}
+
+Supports PtxKernel::supports() const {
+  return {description_.features, description_.dtypes, kMaxHeadDim};
+}
+
+std::optional<GuestFacts> PtxKernel::guest() const {
+  return GuestFacts{build_, "launch description", false};
+}
+
+std::optional<Rejection> PtxKernel::rejects(const Problem& p, const Execution& e) const {
+  const auto because = [&](const std::string& why) {
+    return Rejection{Rejection::Kind::kUnsupported, fmt::format("{}: {}", info_.name, why)};
+  };
+  if (e.deterministic) return because("nothing says that it is deterministic");
+  if (description_.causal_alone && !p.causal) return because("it is causal");
+  if (description_.forward.empty() && p.pass != Pass::kBackward)
+    return because("it has no forward");
+  for (const Condition& c : description_.conditions)
+    if (!c.holds(variables_of(p))) return because(fmt::format("it requires {}", c.text));
+  return std::nullopt;
+}
+
+std::size_t PtxKernel::workspace_bytes(const Problem& p, const Execution&) const {
+  return description_.workspace_bytes(variables_of(p));
+}
+
+std::size_t PtxKernel::host_bytes(const Problem& p, const Execution& e) const {
+  std::size_t sum = workspace_bytes(p, e);
+  for (const auto& [name, bytes] : launch_tensors(p)) sum += bytes;
+  return ptx::Device::kHostBytesPerByte * sum;
+}
+
+double PtxKernel::predicted_flop(const Problem& p, const Execution&) const {
+  return count_work(p, expected_visible(p)).flop_visible;
+}
+
+std::unique_ptr<flashbench::Plan> PtxKernel::plan(const Problem& p, const Execution& e,
+                                                  const Inputs& in) const {
+  return std::make_unique<PtxPlan>(info_.name, description_, emulated_, p, e, in, forward_);
+}
+
+}  // namespace flashbench::guest

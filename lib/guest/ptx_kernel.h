@@ -1,0 +1,51 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "guest/launch_description.h"
+#include "kernel/kernel.h"
+#include "ptx/device.h"
+
+namespace flashbench::guest {
+
+/// A module on an emulated GPU of the architecture that it is for.
+struct EmulatedModule {
+  ptx::Device device;
+  ptx::Module module;
+};
+
+/// Somebody's PTX with a description of its launches, executed by lib/ptx in this process: all that
+/// it can touch is the emulated device's memory.
+class PtxKernel final : public Kernel {
+ public:
+  /// Writes o and lse, for kernels that have a backward alone.
+  using Forward =
+      std::function<void(const Problem&, const Execution&, const flashbench::Operands&)>;
+
+  /// Reads both files. Throws UsageError: no such file, no PTX, no description, entries that are
+  /// not there, arguments that are not those of the kernel, instructions that nobody knows.
+  PtxKernel(const std::string& path, const std::string& launch, Forward forward);
+
+  const KernelInfo& info() const override { return info_; }
+  Supports supports() const override;
+  std::optional<GuestFacts> guest() const override;
+  std::size_t workspace_bytes(const Problem& p, const Execution& e) const override;
+  std::size_t host_bytes(const Problem& p, const Execution& e) const override;
+  double predicted_flop(const Problem& p, const Execution& e) const override;
+  std::unique_ptr<flashbench::Plan> plan(const Problem& p, const Execution& e,
+                                         const Inputs& in) const override;
+
+ private:
+  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override;
+
+  LaunchDescription description_;
+  KernelInfo info_;
+  std::string build_;
+  std::shared_ptr<EmulatedModule> emulated_;
+  Forward forward_;
+};
+
+}  // namespace flashbench::guest

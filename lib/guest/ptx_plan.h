@@ -1,0 +1,68 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "guest/launch_description.h"
+#include "guest/ptx_kernel.h"
+#include "kernel/kernel.h"
+
+namespace flashbench::guest {
+
+/// The tensors that a problem has, by the names of launch descriptions, and their bytes.
+std::vector<std::pair<std::string, std::size_t>> launch_tensors(const Problem& p);
+
+/// A problem in the emulated device's memory, its launches ready.
+class PtxPlan final : public flashbench::Plan {
+ public:
+  PtxPlan(std::string name, const LaunchDescription& description,
+          std::shared_ptr<EmulatedModule> emulated, const Problem& p, const Execution& e,
+          const Inputs& in, PtxKernel::Forward forward);
+  ~PtxPlan() override;
+
+  void prepare(const flashbench::Operands& io) override;
+  void launch(const flashbench::Operands& io) override;
+  void collect(const flashbench::Operands& io) override;
+  std::size_t workspace_bytes() const override { return description_.workspace_bytes(variables_); }
+  double flop_executed() const override;
+  std::vector<PhaseProfile::Row> profile(const flashbench::Operands& io) override;
+
+ private:
+  struct Memory {
+    std::string name;
+    ptx::Address address;
+    std::size_t bytes;
+  };
+  /// A step with its numbers.
+  struct Launch {
+    std::string zero, entry;
+    ptx::Dim3 grid, block;
+    std::size_t shared_bytes = 0;
+    std::vector<std::vector<std::byte>> arguments;
+  };
+
+  const Memory* find(std::string_view name) const;
+  void allocate(const Problem& p, const Inputs& in);
+  std::vector<Launch> launches(const std::vector<LaunchStep>& steps) const;
+  std::vector<std::byte> argument(const LaunchArgument& a) const;
+  void write(std::string_view name, const Tensor& from);
+  void read(std::string_view name, Tensor& to) const;
+  void run(const std::vector<Launch>& launches);
+
+  std::string name_;
+  const LaunchDescription& description_;
+  std::shared_ptr<EmulatedModule> emulated_;
+  Problem problem_;
+  Execution execution_;
+  Inputs const* inputs_;
+  PtxKernel::Forward forward_given_;
+  Variables variables_;
+  std::vector<Memory> memory_;
+  std::vector<Launch> forward_, backward_;
+  std::uint64_t seed_;  ///< of the next launch
+  std::vector<PhaseProfile::Row> counted_;
+};
+
+}  // namespace flashbench::guest

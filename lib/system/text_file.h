@@ -1,0 +1,20 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace flashbench {
+
+/// What a user names, for errors.
+struct TextFile {
+  std::string path;
+  std::string flag;  ///< "--config"
+  std::string noun;  ///< what no larger file is: "config"
+  std::string kind;  ///< what the flag takes: "a JSON file"
+  std::size_t most_bytes = std::size_t{4} << 20;
+};
+
+/// Reads at most so many bytes, so that /dev/zero ends too. Pipes are fine. Throws UsageError.
+std::string read_text(const TextFile& file);
+
+}  // namespace flashbench
