@@ -254,6 +254,24 @@ TEST(Launch, ABlockIsTheOneThatTheKernelRequires) {
   EXPECT_THAT(launch({128}), HasSubstr("a block of 128 x 1 x 1 threads; its .reqntid is 64, 2"));
 }
 
+// Copies of one value, as Triton's layouts have them, harm nobody; two values do, and so do copies
+// that are stored while somebody reads.
+TEST(Race, WarpsMayStoreCopiesOfOneValueByOneInstruction) {
+  const auto found = [](const std::string& body) {
+    Device d;
+    return run_body(d, body, {}, {{}, {64}}, ".shared .align 4 .b8 word[4];\n").findings;
+  };
+  EXPECT_TRUE(found("mov.u32 %r0, 7; st.shared.u32 [word], %r0;").empty());
+  const auto two_values = found("shr.u32 %r0, %tid, 5; st.shared.u32 [word], %r0;");
+  ASSERT_FALSE(two_values.empty());
+  EXPECT_EQ(two_values[0].kind, FindingKind::kRace);
+  EXPECT_FALSE(found("setp.lt.u32 %q0, %tid, 32; @%q0 st.shared.u32 [word], 7;"
+                     "@!%q0 st.shared.u32 [word], 7;")
+                   .empty());
+  EXPECT_FALSE(
+      found("st.shared.u32 [word], 7; ld.shared.u32 %r1, [word]; add.u32 %r2, %r1, 1;").empty());
+}
+
 TEST(Memory, PoisonAndUnwrittenBytes) {
   Device d;
   const Address a = d.alloc(256, "a");

@@ -110,8 +110,14 @@ void Cta::check_write_after_write(const Site& at, std::uint32_t word, std::uint3
                                   const void* value, std::uint8_t mask) {
   const SharedWord& s = shared_.words[word];
   const auto me = static_cast<std::size_t>(at.warp.id);
+  const auto bytes = static_cast<std::size_t>(std::popcount(mask));
+  const bool same_value =
+      value != nullptr && std::memcmp(shared_.data.data() + first, value, bytes) == 0;
   if (s.writer != me) {
     if (s.write_clock <= at.warp.clock[s.writer]) return;
+    // Warps that hold copies of one value store it all the same (Triton's do where a tile is
+    // smaller than the block).
+    if (same_value && !s.async && s.write_line == at.ins.line) return;
     report(FindingKind::kRace, at, [&] {
       return fmt::format(
           "writes shared offset {} that {} wrote (PTX line {}) without synchronisation",
@@ -121,8 +127,7 @@ void Cta::check_write_after_write(const Site& at, std::uint32_t word, std::uint3
   }
   if (s.write_clock != at.warp.clock[me] || s.lane == lane_code(at) || s.async) return;
   // Lanes that write the same value do not harm each other.
-  const auto bytes = static_cast<std::size_t>(std::popcount(mask));
-  if (value == nullptr || std::memcmp(shared_.data.data() + first, value, bytes) == 0) return;
+  if (value == nullptr || same_value) return;
   report(FindingKind::kRace, at, [&] {
     return fmt::format(
         "writes shared offset {} that another lane of this warp wrote (PTX line {}) without a warp "
