@@ -68,14 +68,11 @@ PtxPlan::PtxPlan(std::string name, const LaunchDescription& description,
   if (p.needs_gradients()) backward_ = launches(description_.backward);
 }
 
-PtxPlan::~PtxPlan() {
-  for (const Memory& m : memory_) emulated_->device.free(m.address);
-}
-
 void PtxPlan::allocate(const Problem& p, const Inputs& in) {
   const auto add = [&](const std::string& name, std::size_t bytes) {
-    memory_.push_back(
-        {name, emulated_->device.alloc(std::max<std::size_t>(bytes, 1), name), bytes});
+    const ptx::Address address = emulated_->device.alloc(std::max<std::size_t>(bytes, 1), name);
+    const auto give_back = [from = emulated_, address](void*) { from->device.free(address); };
+    memory_.push_back({name, address, bytes, std::shared_ptr<void>(nullptr, give_back)});
   };
   for (const auto& [name, bytes] : launch_tensors(p)) add(name, bytes);
   for (const auto& [name, bytes] : description_.workspaces)

@@ -20,7 +20,6 @@ class PtxPlan final : public flashbench::Plan {
   PtxPlan(std::string name, const LaunchDescription& description,
           std::shared_ptr<EmulatedModule> emulated, const Problem& p, const Execution& e,
           const Inputs& in, PtxKernel::Forward forward);
-  ~PtxPlan() override;
 
   void prepare(const flashbench::Operands& io) override;
   void launch(const flashbench::Operands& io) override;
@@ -34,6 +33,7 @@ class PtxPlan final : public flashbench::Plan {
     std::string name;
     ptx::Address address;
     std::size_t bytes;
+    std::shared_ptr<void> owner;  ///< gives it back
   };
   /// A step with its numbers.
   struct Launch {

@@ -159,6 +159,27 @@ st.global.u32 [%rd1], %r3;
 ret;
 }
 """
+# The one row of V to every query, in the order [b, rows, h, d].
+SPREAD = COPY.replace(".param .f32 unused", ".param .f32 unused, .param .u32 inner, .param .u32 outer").replace(
+    "add.s64 %rd0, %rd0, %rd2;",
+    """ld.param.u32 %r3, [inner];
+ld.param.u32 %r4, [outer];
+div.u32 %r4, %r1, %r4;
+rem.u32 %r2, %r1, %r3;
+mad.lo.u32 %r3, %r4, %r3, %r2;
+mul.wide.u32 %rd3, %r3, 4;
+add.s64 %rd0, %rd0, %rd3;""")
+# V where the key is kept, else 0.
+MASKED = COPY.replace(".param .f32 unused", ".param .f32 unused, .param .u64 mask, .param .u32 inner").replace(
+    "st.global.u32",
+    """ld.param.u64 %rd3, [mask];
+ld.param.u32 %r4, [inner];
+div.u32 %r4, %r1, %r4;
+cvt.u64.u32 %rd4, %r4;
+add.s64 %rd3, %rd3, %rd4;
+ld.global.u8 %r4, [%rd3];
+mul.lo.u32 %r3, %r3, %r4;
+st.global.u32""")
 ONE_KEY = ["--b", "2", "--h", "3", "--q_len", "1", "--kv_len", "1", "--d", "20"]
 
 
@@ -201,8 +222,19 @@ class Launches(PtxTest):
             self.verdict(launch, "--pass", name)
 
     def test_another_order_of_axes(self):
-        launch = one_key(layout="bshd")
-        self.verdict(launch, "--pass", "forward")
+        launch = one_key(layout="bshd", requires=["kv_len == 1"], forward=copies("v", "o", "b * h * q_len * d"))
+        launch["forward"]["arguments"] += [{"u32": "h * d"}, {"u32": "q_len * h * d"}]
+        problem = ["--b", "2", "--h", "3", "--q_len", "4", "--kv_len", "1", "--d", "20", "--pass", "forward"]
+        self.check(self.write("spread", SPREAD, launch), *problem)
+        self.check(self.write("spread", SPREAD, launch | {"layout": "bhsd"}), *problem, code=1)
+
+    def test_a_kernel_with_a_key_mask_is_given_one(self):
+        launch = one_key()
+        launch["forward"]["arguments"] += ["key_mask", {"u32": "h * d"}]
+        problem = ["--b", "16", *ONE_KEY[2:], "--pass", "forward"]
+        self.check(self.write("masked", MASKED, launch), *problem, "--mask", "none,random")
+        done = self.check(self.write("copy", COPY, one_key()), *problem, "--mask", "random", code=3)
+        self.assertIn("copy does not support --mask", done.stdout)
 
     def test_a_wrong_result_fails(self):
         done = self.check(self.write("copy", COPY, one_key(forward=copies("k", "o"))), *ONE_KEY, "--pass", "forward", code=1)
