@@ -141,6 +141,8 @@ void add_wgmma_opcodes(OpcodeTable& table);
 
 /// f16 and bf16 forms of add, sub, mul, fma, min, max, neg, abs, ex2, tanh.
 bool decode_half(Decoder& d, const Statement& s, Instruction& ins);
+/// f32x2 forms of add, sub, mul, fma.
+bool decode_float_pair(Decoder& d, const Statement& s, Instruction& ins);
 /// f32 and f64 forms of add, sub, mul, mad, fma, div, min, max, neg, abs.
 bool decode_float(Decoder& d, const Statement& s, Instruction& ins);
 /// and, or, xor, not of predicates.

@@ -251,6 +251,7 @@ bool rounded(Decoder& d, const Statement& s, Instruction& ins, Handler nearest,
 }
 
 bool decode_fma(Decoder& d, const Statement& s, Instruction& ins) {
+  if (d.has("f32x2")) return decode_float_pair(d, s, ins);
   if (is_half(s.type())) return decode_half(d, s, ins);
   if (!is_float(s.type())) return false;
   ins.kind = InstructionClass::kFloat;

@@ -180,6 +180,7 @@ bool decode_unary(Decoder& d, const Statement& s, Instruction& ins) {
 template <class F, class Saturated>
 bool decode_add(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kInteger;
+  if (d.has("f32x2")) return decode_float_pair(d, s, ins);
   if (is_half(s.type())) return decode_half(d, s, ins);
   if (is_float(s.type())) return decode_float(d, s, ins);
   if (d.has("cc")) return decode_carry(d, s, ins, true);
@@ -199,6 +200,7 @@ bool decode_addc(Decoder& d, const Statement& s, Instruction& ins) {
 
 bool decode_mul(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kInteger;
+  if (d.has("f32x2")) return decode_float_pair(d, s, ins);
   if (is_half(s.type())) return decode_half(d, s, ins);
   if (is_float(s.type())) return decode_float(d, s, ins);
   if (d.has("lo")) return decode_binary<MulLo>(d, s, ins);

@@ -212,5 +212,19 @@ TEST(Compare, PredicateLogicAndSelection) {
             (std::vector<U32>{20, 20, 10, 10}));
 }
 
+// Triton's code for 12.0: two f32 in 64 bits.
+TEST(FloatPair, BothHalvesAreComputed) {
+  const auto pair = [](float low, float high) {
+    return std::uint64_t{std::bit_cast<std::uint32_t>(high)} << 32 |
+           std::bit_cast<std::uint32_t>(low);
+  };
+  using U64 = std::uint64_t;
+  const std::vector<U64> a{pair(1.5f, -2)}, b{pair(4, 0.25f)}, c{pair(10, 3)};
+  EXPECT_EQ((apply<U64>("add.f32x2 %d, %a, %b;", a, b)[0]), pair(5.5f, -1.75f));
+  EXPECT_EQ((apply<U64>("sub.rn.f32x2 %d, %a, %b;", a, b)[0]), pair(-2.5f, -2.25f));
+  EXPECT_EQ((apply<U64>("mul.f32x2 %d, %a, %b;", a, b)[0]), pair(6, -0.5f));
+  EXPECT_EQ((apply<U64>("fma.rn.f32x2 %d, %a, %b, %c;", a, b, c)[0]), pair(16, 2.5f));
+}
+
 }  // namespace
 }  // namespace flashbench::ptx
