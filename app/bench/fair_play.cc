@@ -22,7 +22,7 @@ constexpr double kShareForChanges = 0.1;
 
 /// A call alone may take that much more than one among many: caches hold other things, threads
 /// sleep.
-constexpr double kAloneFactor = 2.5, kAloneSlack_s = 150e-6;
+constexpr double kAloneFactor = 2.5, kAloneSlack_s = 300e-6;
 constexpr int kCallsAlone = 5, kMostAlone = 40;
 constexpr double kMostAlone_s = 0.3;
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <set>
 
 #include "core/work.h"
@@ -11,11 +12,13 @@
 #include "guest/ptx_plan.h"
 #include "system/error.h"
 #include "system/quote.h"
+#include "system/sha256.h"
 #include "system/text_file.h"
 
 namespace flashbench::guest {
 namespace {
 
+constexpr std::size_t kDigits = 12;  // of a description, which is told in passing
 constexpr std::size_t kMostPtxBytes = std::size_t{64} << 20;
 /// Shared memory that a block may opt into, static and dynamic together.
 std::size_t shared_bytes_of(int capability) {
@@ -98,8 +101,9 @@ PtxKernel::PtxKernel(const std::string& path, const std::string& launch, Forward
     : forward_(std::move(forward)) {
   const std::string where = fmt::format("--launch {}", launch);
   const std::string text = read_text({path, "--ptx", "PTX", "a .ptx file", kMostPtxBytes});
-  description_ = read_launch_description(
-      read_text({launch, "--launch", "launch description", "a JSON file"}), where);
+  const std::string launch_text =
+      read_text({launch, "--launch", "launch description", "a JSON file"});
+  description_ = read_launch_description(launch_text, where);
   try {
     emulated_ = loaded(path, text);
     for (const auto* steps : {&description_.forward, &description_.backward})
@@ -110,7 +114,10 @@ PtxKernel::PtxKernel(const std::string& path, const std::string& launch, Forward
   std::vector<KernelFacts> facts = {{name_of(description_), description_.description, ""}};
   vet_names(facts, where);
   info_ = {facts[0].name, AttentionType::kPlugin, facts[0].description};
-  build_ = fmt::format("PTX for sm_{}", emulated_->device.options().compute_capability);
+  sha256_ = sha256_of(text);
+  build_ = fmt::format(
+      "PTX for sm_{}, launched by {} {}", emulated_->device.options().compute_capability,
+      std::filesystem::path(launch).filename().string(), sha256_of(launch_text).substr(0, kDigits));
 }
 
 Supports PtxKernel::supports() const {
@@ -118,7 +125,7 @@ Supports PtxKernel::supports() const {
 }
 
 std::optional<GuestFacts> PtxKernel::guest() const {
-  return GuestFacts{build_, "launch description", false};
+  return GuestFacts{build_, "launch description", sha256_, false};
 }
 
 std::optional<Rejection> PtxKernel::rejects(const Problem& p, const Execution& e) const {

@@ -43,7 +43,7 @@ class PtxKernel final : public Kernel {
 
   LaunchDescription description_;
   KernelInfo info_;
-  std::string build_;
+  std::string build_, sha256_;
   std::shared_ptr<EmulatedModule> emulated_;
   Forward forward_;
 };

@@ -6,12 +6,19 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 
 #include "system/error.h"
 
 namespace flashbench {
+
+std::string sha256_of(std::string_view bytes) {
+  std::array<char, SHA256_DIGEST_STRING_LENGTH> digits{};
+  return ::SHA256Data(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size(),
+                      digits.data());
+}
 
 std::string sha256_of_file(const std::string& path) {
   std::error_code error;

@@ -58,7 +58,8 @@ class Cuda(PtxTest):
         for r in results:
             self.assertEqual((r["status"], r["check"]["verdict"]), ("ok", "pass"), r["reason"])
             self.assertEqual((r["type"], r["kernel"], r["device"]), ("plugin", "attention", "emulated"))
-            self.assertEqual(r["guest"]["build"], "PTX for sm_80")
+            self.assertRegex(r["guest"]["build"], r"^PTX for sm_80, launched by \w+\.json [0-9a-f]{12}$")
+            self.assertRegex(r["guest"]["sha256"], "^[0-9a-f]{64}$")
         done = self.expect(0, *shlex.split(results[0]["command"])[1:])
         self.assertIn("1 passed, 0 failed", done.stdout)
 

@@ -3,7 +3,7 @@
 import shlex
 import unittest
 
-from guests_test import plugin
+from guest_harness import digest, plugin
 from harness import FAST, CliTest
 
 LIBRARY = plugin("tvm_ffi_function")
@@ -25,7 +25,7 @@ class TvmFfi(CliTest):
             self.assertEqual({w["tensor"] for w in result["check"]["worst"]}, {"o", "lse"})
             self.assertEqual((result["type"], result["kernel"]), ("plugin", "attention"))
             self.assertEqual(result["guest"], {"description": "q k v o lse scale causal", "build": "", "abi": "tvm-ffi",
-                                               "isolated": True})
+                                               "sha256": digest(LIBRARY), "isolated": True})
             words = shlex.split(result["command"])
             self.assertEqual(words[words.index("--abi") + 1], "tvm-ffi")
             self.expect(0, *words[1:])

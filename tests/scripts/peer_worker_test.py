@@ -1,6 +1,5 @@
 """A library as a worker: the problem of a message is the case that its script knows, and is judged in turns with flash."""
 
-import json
 import shlex
 import sys
 import unittest

@@ -31,6 +31,7 @@ class Sha256 : public testing::Test {
 TEST_F(Sha256, DigestsAreThoseOfTheStandard) {
   EXPECT_EQ(sha256_of_file(file("abc")),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_of("abc"), sha256_of_file(file("abc")));
   EXPECT_EQ(sha256_of_file(file("")),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(sha256_of_file(file(std::string(1'000'000, 'a'))),

@@ -1,0 +1,119 @@
+"""Other people's kernels in programs of their own, served by flashbench.worker."""
+
+import importlib.util
+import shlex
+import shutil
+import sys
+import unittest
+
+from guest_harness import EXAMPLES, SMALL, GuestTest, digest, plugin
+from harness import ROOT
+
+
+@unittest.skipUnless(importlib.util.find_spec("numpy"), "needs NumPy")
+class Workers(GuestTest):
+    def worker(self, function="attention.py:attention", *more):
+        return shlex.join([sys.executable, str(ROOT / "scripts/flashbench/worker.py"), function, *more])
+
+    def setUp(self):
+        super().setUp()
+        shutil.copy(EXAMPLES / "attention.py", self.folder)
+
+    def write(self, text):
+        (self.folder / "mine.py").write_text("import numpy as np\nfrom attention import attention as right\n" + text)
+        return self.worker("mine.py:f")
+
+    def environment(self, **extra):
+        return super().environment(**{"PYTHONPATH": str(self.folder)} | extra)
+
+    def test_a_report_tells_which_python_function_it_was(self):
+        worker = f"{sys.executable} {ROOT}/scripts/flashbench/worker.py {EXAMPLES}/attention.py:attention"
+        report = self.check_json("--worker", worker, *SMALL)
+        guest = report["results"][0]["guest"]
+        self.assertTrue(guest["build"].endswith(f"attention.py {digest(EXAMPLES / 'attention.py')[:12]}"), guest["build"])
+        self.assertIsNone(guest["sha256"])
+
+    def test_numpy_is_judged_forward_and_backward(self):
+        report = self.check_json("--worker", self.worker(), "--h", "4", "--h_kv", "2", "--q_len", "30", "--kv_len", "41",
+                                 "--d", "16", "--causal", "true,false", "--mask", "none,random", "--pass", "both,backward")
+        results = [r for r in report["results"] if r["type"] == "worker"]
+        self.assertEqual(len(results), 8)
+        for result in results:
+            self.assertEqual(result["check"]["verdict"], "pass", result["reason"])
+            self.assertEqual(result["guest"]["abi"], "worker 1")
+            self.assertRegex(result["guest"]["build"], "Python 3.*numpy")
+
+    def test_the_module_can_be_started_by_name(self):
+        command = f"{sys.executable} -m flashbench.worker attention:attention"
+        self.expect(0, "check", "--worker", command, *SMALL,
+                    env={"PYTHONPATH": f"{ROOT / 'scripts'}:{self.folder}"})
+
+    def test_it_is_sampled_beside_flash(self):
+        report = self.bench_json("--worker", self.worker(), "--h", "2", "--q_len", "64", "--d", "16", "--type", "flash,worker")
+        self.assertEqual([r["status"] for r in report["results"]], ["ok", "ok"], report["results"][1]["reason"])
+
+    def test_rows_of_a_token_lie_together_where_a_function_wants_that(self):
+        command = self.write("def f(q, k, v, *, causal, scale):\n"
+                             "    assert q.swapaxes(1, 2).flags.c_contiguous and not q.flags.c_contiguous\n"
+                             "    return right(q, k, v, causal=causal, scale=scale)\n"
+                             "f.layout = 'bshd'\n")
+        self.expect(0, "check", "--worker", command, "--b", "2", "--h", "3", "--q_len", "20", "--d", "8", "--pass", "forward")
+        done = self.expect(1, "check", "--worker", self.write("def f(q, k, v, *, causal, scale): pass\nf.layout = 'hbsd'\n"),
+                           *SMALL)
+        self.assertIn("an unknown layout", done.stdout)
+
+    # A command has commas of its own, so that a list would not do.
+    def test_several_stand_in_one_table(self):
+        (self.folder / "mine.py").write_text("from attention import attention\ndef slower(q, k, v, *, causal, scale):\n"
+                                             "    return attention(q, k, v, causal=causal, scale=scale)\n")
+        report = self.bench_json("--worker", self.worker(), "--worker", self.worker("mine.py:slower"), "--plugin",
+                                 plugin("attention"), "--plugin", plugin("attention_of_tokens"), "--h", "2", "--q_len",
+                                 "64", "--d", "16", "--pass", "forward")
+        self.assertEqual([r["kernel"] for r in report["results"] if r["type"] in ("plugin", "worker")],
+                         ["online_softmax", "online_softmax", "attention", "slower"])
+        self.assertTrue(all(r["status"] == "ok" for r in report["results"]), report["results"])
+
+    def test_bad_functions_are_told_in_a_line(self):
+        for body, why in (
+            ("def f(q, k, v, *, causal, scale):\n    return right(q, k, v, causal=causal, scale=2 * scale)\n", r"O [\d.e+]+x of expected"),
+            ("def f(q, k, v, *, causal, scale):\n    return q[..., :3]\n", r"o: shape \[1, 2, 40, 3\] where \[1, 2, 40, 16\]"),
+            ("def f(q, k, v, *, causal, scale):\n    if q.size > 8: raise KeyError('tile 7')\n    return q\n",
+             r"KeyError: 'tile 7' \(mine.py:4\)"),
+            ("def f(q, k, v, *, causal, scale):\n    q[...] = 0\n    return q\n", "ValueError: .*read-only"),
+            ("import os\ndef f(q, k, v, *, causal, scale):\n    if q.size > 8: os._exit(3)\n    return q\n",
+             "exit code 3 in the middle"),
+        ):
+            with self.subTest(why):
+                worker = self.write(body)
+                done = self.expect(1, "check", "--worker", worker, "--h", "2", "--q_len", "40", "--d", "16",
+                                   "--pass", "forward", "--quiet")
+                self.assertRegex(done.stdout, why)
+
+    def test_what_the_function_does_not_take_is_skipped(self):
+        worker = self.write("def f(q, k, v, *, causal, scale):\n    return right(q, k, v, causal=causal, scale=scale)\n")
+        done = self.expect(3, "check", "--worker", worker, "--q_len", "16", "--d", "8", "--softcap", "5", "--pass", "forward")
+        self.assertIn("f() takes no softcap", done.stdout)
+        done = self.expect(3, "check", "--worker", worker, "--q_len", "16", "--d", "8", "--pass", "both", "--type", "worker")
+        self.assertIn("there is no f_backward", done.stdout)
+
+    def test_what_is_no_worker_is_named(self):
+        self.refuse("check", "--worker", self.worker("nowhere.py:f"), *SMALL, says="nowhere.py")
+        self.refuse("check", "--worker", "true", *SMALL, says="--worker 'true': its worker ended with exit code 0")
+        self.refuse("check", "--type", "worker", *SMALL, says="--type worker needs --worker COMMAND")
+        done = self.expect(2, "check", "--worker", "./no_such_program", *SMALL)
+        self.assertIn("--worker './no_such_program': it cannot be executed", done.stderr)
+
+
+@unittest.skipUnless(importlib.util.find_spec("torch"), "needs PyTorch")
+class PyTorch(GuestTest):
+    def test_autograd_gives_the_gradients(self):
+        worker = shlex.join([sys.executable, str(ROOT / "scripts/flashbench/worker.py"), str(EXAMPLES / "sdpa.py") + ":attention"])
+        report = self.check_json("--worker", worker, "--h", "4", "--h_kv", "2", "--q_len", "40", "--d", "32", "--dtype",
+                                 "f32,bf16", "--causal", "true,false", "--pass", "both,backward", "--do", "random")
+        results = [r for r in report["results"] if r["type"] == "worker"]
+        self.assertEqual([r["check"]["verdict"] for r in results], ["pass"] * 8)
+        self.assertEqual({w["tensor"] for r in results for w in r["check"]["worst"]}, {"o", "dq", "dk", "dv"})
+
+
+if __name__ == "__main__":
+    unittest.main()
