@@ -36,7 +36,7 @@ constexpr int kMostHangs = 3;
 std::optional<std::string> sha256_of(const GuestSource& source) {
   if (source.kind != GuestSource::Kind::kPlugin) return std::nullopt;
   try {
-    return sha256_of_file(source.text);
+    return sha256_of_file(split_name(source.text).first);
   } catch (const UsageError& e) {
     throw UsageError(fmt::format("--plugin {}: {}", quote(source.text), e.what()));
   }
