@@ -51,8 +51,8 @@ std::vector<std::optional<report::Result>> Resume::take_done(RoutedGroup& group)
   for (const std::string& guest : earlier_->replaced())
     if (!told.contains(guest))
       print_err(
-          fmt::format("flashbench: --resume: {} is another one than then, so that its cases "
-                      "are measured again\n",
+          fmt::format("flashbench: --resume: {} is not the same as then, as far as is known; its "
+                      "cases are measured again\n",
                       quote(guest)));
   group.cases = std::move(left);
   return kept;

@@ -90,8 +90,9 @@ typedef struct {
  * the case. Every byte of an output is 0xFF, which is NaN, before the first call on new inputs, and
  * some bytes are before every call.
  *
- * Between calls of run() the numbers in the inputs change; where they lie does not, nor do
- * cu_seqlens and block_table.
+ * Between calls of run() the numbers in q, k, v, d_o and the o and lse that a backward call takes
+ * as given change; where they lie does not, nor does anything else: masks, slopes, bias, sinks,
+ * scales, cu_seqlens, block_table.
  *
  * FBK_RAGGED: b sequences of their own lengths, one behind the other: rows cu_seqlens_q[n] to
  * cu_seqlens_q[n + 1] of q, do, o, lse and dq are those of sequence n, rows of cu_seqlens_k those

@@ -223,20 +223,22 @@ fbk_status TvmFfiFunction::run(const Half& half, const fbk_problem& p, const fbk
       half.call(nullptr, arguments.data(), static_cast<std::int32_t>(arguments.size()), &result);
   if (result.type_index >= kObject && release_ != nullptr) release_(result.v_ptr);
   if (code == 0) return FBK_OK;
-  explain(code, why, bytes);
-  return FBK_FAILED;
+  return failure(code, why, bytes);
 }
 
-void TvmFfiFunction::explain(int code, char* why, std::size_t bytes) const {
+fbk_status TvmFfiFunction::failure(int code, char* why, std::size_t bytes) const {
   void* raised = nullptr;
   if (move_raised_ != nullptr) move_raised_(&raised);
+  fbk_status status = FBK_FAILED;
   std::string text = fmt::format("it returned {} and says nothing of it", code);
   if (raised != nullptr) {
     const auto& error = *static_cast<const Error*>(raised);
     text = fmt::format("{}: {}", error.kind.text(), error.message.text());
+    if (error.kind.text() == "NotImplementedError") status = FBK_UNSUPPORTED;
     if (release_ != nullptr) release_(raised);
   }
   text.copy(why, bytes - 1);
+  return status;
 }
 
 }  // namespace flashbench::guest

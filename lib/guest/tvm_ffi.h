@@ -62,8 +62,8 @@ class TvmFfiFunction {
   std::string refusal(const fbk_problem& p) const;
   fbk_status run(const Half& half, const fbk_problem& p, const fbk_call& call, char* why,
                  std::size_t bytes) const;
-  /// Leaves the message of the error that a call has raised.
-  void explain(int code, char* why, std::size_t bytes) const;
+  /// What a call that returned `code` ends with, and the message of the error that it has raised.
+  fbk_status failure(int code, char* why, std::size_t bytes) const;
 
   static fbk_status plan(const fbk_host* host, const fbk_problem* p, fbk_plan** out,
                          std::size_t* workspace_bytes, char* why, std::size_t bytes);

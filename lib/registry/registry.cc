@@ -63,9 +63,18 @@ std::optional<Rejection> absent_isa(Backend& backend, const ExecutionRequest& as
 std::optional<Rejection> refusal_of_guest(const Request& r) {
   const std::string type(name(r.type));
   if (r.ptx) {
-    if (r.execution.device == kEmulatedDevice) return std::nullopt;
-    return Rejection{Kind::kUnsupported, "--ptx runs on the emulated device alone; add --device " +
-                                             device_text(kEmulatedDevice)};
+    if (r.execution.device != kEmulatedDevice)
+      return Rejection{
+          Kind::kUnsupported,
+          "--ptx runs on the emulated device alone; add --device " + device_text(kEmulatedDevice)};
+    const auto leave_out = [](const std::string& flag) {
+      return Rejection{Kind::kUnsupported,
+                       fmt::format("--ptx is executed as a GPU would; leave out {}", flag)};
+    };
+    if (r.backend) return leave_out(fmt::format("--backend {}", name(*r.backend)));
+    if (r.execution.isa) return leave_out(fmt::format("--isa {}", name(*r.execution.isa)));
+    if (r.execution.threads > 0) return leave_out(fmt::format("--threads {}", r.execution.threads));
+    return std::nullopt;
   }
   if (r.backend && *r.backend != kProcessor)
     return Rejection{Kind::kUnsupported,

@@ -1,6 +1,8 @@
 // How it is computed, and how it is timed.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "sweep/expand.h"
 #include "sweep/parse.h"
 #include "sweep/rows.h"
@@ -132,6 +134,12 @@ Axis parse_worker(const Asked& a) {
 bool is_plugin(const Case& c) { return c.type == AttentionType::kPlugin; }
 bool is_worker(const Case& c) { return c.type == AttentionType::kWorker; }
 std::string worker_text(const Case& c) { return c.worker; }
+/// A name is one word.
+std::string worker_label(const Case& c) {
+  std::string label = c.worker;
+  std::replace(label.begin(), label.end(), ' ', '_');
+  return label;
+}
 Value recorded_plugin(const Case& c) { return c.plugin.empty() ? Value() : Value(c.plugin); }
 Value recorded_worker(const Case& c) { return c.worker.empty() ? Value() : Value(c.worker); }
 
@@ -220,8 +228,8 @@ constexpr Field kRows[] = {
      .help = "how a plug-in is called: {} (default: flashbench_kernel); of tvm-ffi FILE:NAME is a function",
      .words = choices_of<PluginAbi>, .heading = kExecution, .varies = kWithin,
      .rank = {5, 9, 6, 0, 2}, .parse = parse_enumerators<kAbi>, .text = print<kAbi>,
-     .said = is_set<kAbi>, .label = no_label, .has_effect = is_plugin,
-     .reset = reset_to_default<kAbi>, .idle = "is for --type plugin"},
+     .said = is_set<kAbi>, .label = no_label, .has_effect = says_library,
+     .reset = reset_to_default<kAbi>, .idle = "is for --plugin"},
     {.name = "ptx", .value = "FILE",
      .help = "somebody's kernels as PTX, for --device emulated",
      .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_ptx,
@@ -230,12 +238,12 @@ constexpr Field kRows[] = {
     {.name = "launch", .value = "JSON",
      .help = "how --ptx is launched (default: FILE.json beside FILE.ptx)",
      .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_launch,
-     .text = print<kLaunch>, .said = is_set<kLaunch>, .label = no_label, .has_effect = is_plugin,
+     .text = print<kLaunch>, .said = is_set<kLaunch>, .label = print<kLaunch>, .has_effect = is_ptx,
      .reset = reset_to_default<kLaunch>, .idle = "is for --ptx"},
     {.name = "worker", .value = "COMMAND", .repeats = true,
      .help = "somebody's kernels in a program that speaks flashbench's protocol for workers; again for another",
      .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_worker,
-     .text = worker_text, .said = is_set<kWorker>, .label = no_label, .has_effect = is_worker,
+     .text = worker_text, .said = is_set<kWorker>, .label = worker_label, .has_effect = is_worker,
      .reset = reset_to_default<kWorker>, .idle = "is for --type worker",
      .recorded = recorded<&CaseRecord::worker>(recorded_worker),
      .shown = {.title = "worker", .phrase = "{}", .column = kNoColumn}},

@@ -265,7 +265,12 @@ class Worker:
         if op == "ask":
             return self.ask(message["problem"])
         if op == "plan":
-            reply = self.ask(message["problem"])
+            try:
+                reply = self.ask(message["problem"])
+            except BaseException:
+                for fd in descriptors:
+                    os.close(fd)
+                raise
             self.plans[message["plan"]] = self.kernel.plan(message, descriptors)
             return reply
         if op == "prepare":

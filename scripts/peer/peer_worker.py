@@ -130,10 +130,12 @@ class PeerPlan:
         return {"writes_lse": "lse" in results}
 
 
-def serve(library, options):
-    """The exit code of a worker."""
+def serve(library, options, ignored):
+    """The exit code of a worker. `ignored`: words that it has no use for, of which it tells."""
 
     def make():
+        if ignored:
+            raise SystemExit(f"a worker takes --type or --kernel; the case says the rest, not {' '.join(ignored)}")
         library.set_up("cpu", 0, int(os.environ["OMP_NUM_THREADS"]))
         kind = library.kernels[options.kernel] if options.kernel else options.type.partition(",")[0]
         kernel = PeerKernel(library, kind, options.kernel)

@@ -132,11 +132,21 @@ def serve(library, parser, folder):
         print(json.dumps(answer, allow_nan=False), flush=True)
 
 
+def ignored(parser, options, flags):
+    """What a worker is given beside a type or a kernel, in words: the case says everything else."""
+    given = [
+        f"--{name}"
+        for name, value in vars(options).items()
+        if name not in ("type", "kernel") and value != parser.get_default(name)
+    ]
+    return [*given, *flags]
+
+
 def main(library, documentation):
     parser = make_parser(library, documentation)
     options, flags = parser.parse_known_args()
     if worker.SOCKET in os.environ:
-        return peer_worker.serve(library, options)
+        return peer_worker.serve(library, options, ignored(parser, options, flags))
     complete(options, library)
     with tempfile.TemporaryDirectory(prefix="flashbench_peer_") as folder:
         try:

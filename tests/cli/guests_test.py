@@ -155,7 +155,7 @@ class Plugins(GuestTest):
         with open(mine, "ab") as file:
             file.write(b"\0")
         done = self.expect(0, *run, "--resume", "r.json")
-        self.assertEqual(done.stderr.count(f"--resume: '{mine}' is another one than then"), 1, done.stderr)
+        self.assertEqual(done.stderr.count(f"--resume: '{mine}' is not the same as then"), 1, done.stderr)
         after = self.validated((self.folder / "r.json").read_text())["results"]
         self.assertEqual(before[0], after[0])
         self.assertEqual(after[1]["guest"]["sha256"], digest(mine))

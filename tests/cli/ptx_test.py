@@ -306,6 +306,10 @@ class Launches(PtxTest):
         self.refuse("check", "--ptx", ptx, "--plugin", "x.so", *ONE_KEY, says="name two guests")
         done = self.expect(3, "check", "--ptx", ptx, *ONE_KEY)
         self.assertIn("--ptx runs on the emulated device alone; add --device emulated", done.stdout)
+        for flag in ("--backend cuda", "--isa avx2", "--threads 1"):
+            done = self.check(ptx, *ONE_KEY, "--pass", "forward", *flag.split(), code=3)
+            self.assertIn(f"leave out {flag}", done.stdout)
+        self.refuse("check", *EMULATED, "--ptx", ptx, *ONE_KEY, "--abi", "tvm-ffi", says="--abi is for --plugin")
         shutil.copy(self.folder / "copy.json", self.folder / "elsewhere.json")
         self.check(ptx, "--launch", "elsewhere.json", *ONE_KEY, "--pass", "forward")
 

@@ -71,6 +71,12 @@ class TvmFfi(CliTest):
                 self.assertIn(why, done.stdout)
                 self.assertNotIn("in two lines", done.stdout)
 
+    # As a Python function's NotImplementedError does.
+    def test_what_is_not_implemented_is_skipped(self):
+        (result,) = self.check(*self.with_function(), *SMALL, env={"TVM_FFI_MODE": "refuse"}, code=3)
+        self.assertEqual((result["status"], result["refusal"]), ("skipped", "unsupported"))
+        self.assertIn("NotImplementedError: another GPU", result["reason"])
+
     def test_cheats_are_caught(self):
         done = self.expect(1, "bench", *FAST, *self.with_function(), "--h", "2", "--q_len", "64", "--d", "16", "--quiet",
                            env={"TVM_FFI_MODE": "nothing"})

@@ -73,6 +73,12 @@ class Workers(GuestTest):
                          ["online_softmax", "online_softmax", "attention", "slower"])
         self.assertTrue(all(r["status"] == "ok" for r in report["results"]), report["results"])
 
+    def test_no_two_cases_have_one_name(self):
+        shutil.copy(EXAMPLES / "attention.py", self.folder / "other.py")
+        done = self.expect(0, "check", "--worker", self.worker(), "--worker", self.worker("other.py:attention"), "--list")
+        names = [line.split()[0] for line in done.stdout.splitlines()]
+        self.assertEqual(len(set(names)), len(names))
+
     def test_bad_functions_are_told_in_a_line(self):
         for body, why in (
             ("def f(q, k, v, *, causal, scale):\n    return right(q, k, v, causal=causal, scale=2 * scale)\n", r"O [\d.e+]+x of expected"),

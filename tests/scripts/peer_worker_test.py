@@ -121,6 +121,12 @@ class Workers(ScriptTest):
         self.assertIn("bynumpy 7", theirs["guest"]["build"])
         self.assertEqual(theirs["guest"]["description"], "softmax of type flash")
 
+    # It would be measured on another device, or with other threads, than its user believes.
+    def test_flags_of_a_worker_that_change_nothing_are_told(self):
+        for more in ("--backend cpu --threads 17", "--dtype bf16"):
+            done = self.run_command(PROGRAM, "check", "--worker", f"{self.worker()} {more}", "--h", 1, "--q_len", 8, code=2)
+            self.assertIn("a worker takes --type or --kernel", done.stderr)
+
     def test_a_kernel_is_named_by_its_flag(self):
         (r,) = self.check(*"--h 1 --q_len 8 --d 8 --pass forward".split(), worker=self.worker() + " --kernel softmax")
         self.assertEqual(r["kernel"], "bynumpy_softmax")

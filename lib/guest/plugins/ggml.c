@@ -166,7 +166,7 @@ static void fill_row(const fbk_plan* plan, int64_t i, const uint8_t* keep, uint1
   for (int64_t j = end; j < p->kv_len; ++j) row[j] = HIDDEN;
 }
 
-/* In every call where keys are masked, since that mask may change; else in the first one alone. */
+/* In the first call, which is no sample: masks stay. */
 static void fill_mask(fbk_plan* plan, const fbk_call* call) {
   const fbk_problem* p = &plan->problem;
   if (!makes_mask(p) || plan->mask_is_ready) return;
@@ -176,7 +176,7 @@ static void fill_mask(fbk_plan* plan, const fbk_call* call) {
     if (uses(p, FBK_KEY_MASK)) keep = (const uint8_t*)call->key_mask->data + b * p->kv_len;
     for (int64_t i = 0; i < p->q_len; ++i, row += p->kv_len) fill_row(plan, i, keep, row);
   }
-  plan->mask_is_ready = !uses(p, FBK_KEY_MASK);
+  plan->mask_is_ready = true;
 }
 
 /* Gives a tensor its memory. */
