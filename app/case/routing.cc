@@ -30,6 +30,7 @@ std::optional<PtxSource> ptx_of(const sweep::Case& c) {
   if (c.type != AttentionType::kPlugin) return std::nullopt;
   if (!sweep::is_ptx(c) && !c.launch.empty()) throw UsageError("--launch is for --ptx");
   if (!sweep::is_ptx(c)) return std::nullopt;
+  if (c.abi != PluginAbi::kFlashbenchKernel) throw UsageError("--abi is for --plugin");
   return PtxSource{c.plugin, sweep::launch_of(c)};
 }
 
