@@ -11,6 +11,12 @@
 #include "system/quote.h"
 
 namespace flashbench::guest {
+namespace {
+
+/// More than anybody writes; a sum is evaluated a call deeper with each of its terms.
+constexpr std::size_t kMostLength = 1000;
+
+}  // namespace
 
 class ExpressionParser {
  public:
@@ -134,6 +140,9 @@ class ExpressionParser {
 Expression::Expression(std::string_view text, const std::vector<std::string>& names,
                        std::string where)
     : where_(std::move(where)), text_(text) {
+  if (text.size() > kMostLength)
+    throw UsageError(fmt::format("{}: a formula of {} characters; at most {} are read", where_,
+                                 text.size(), kMostLength));
   ExpressionParser(*this, names).run();
 }
 
@@ -147,6 +156,12 @@ std::int64_t Expression::integer(const Variables& variables) const {
 
 double Expression::real(const Variables& variables) const {
   return real(nodes_.size() - 1, variables);
+}
+
+std::uint64_t Expression::count(const Variables& variables) const {
+  const std::int64_t n = integer(variables);
+  if (n < 0) fail(fmt::format("it is {}, and counts something", n));
+  return static_cast<std::uint64_t>(n);
 }
 
 std::int64_t Expression::integer(std::size_t node, const Variables& variables) const {

@@ -23,6 +23,8 @@ class Expression {
   /// name stands for a fraction.
   std::int64_t integer(const Variables& variables) const;
   double real(const Variables& variables) const;
+  /// integer() of what is counted. Throws UsageError where it is negative, too.
+  std::uint64_t count(const Variables& variables) const;
 
  private:
   enum class Op : std::uint8_t {

@@ -84,7 +84,8 @@ std::vector<const Kernel*> GuestBackend::kernels_of(const PtxSource& source) {
   ptx_.emplace_back(source, std::make_unique<PtxKernel>(
                                 source.file, source.launch,
                                 [this](const Problem& p, const Execution& e,
-                                       const flashbench::Operands& io) { forward(p, e, io); }));
+                                       const flashbench::Operands& io) { forward(p, e, io); },
+                                settings_.stop_requested));
   kernels_.push_back(ptx_.back().second.get());
   return {kernels_.back()};
 }

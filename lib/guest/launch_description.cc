@@ -193,7 +193,10 @@ LaunchDescription description(const Node& file) {
   if (file.has("backward")) d.backward = steps(file.at("backward"), d);
   if (d.forward.empty() && d.backward.empty()) file.fail("'forward' or 'backward' is missing");
   if (!d.backward.empty()) d.features.add(Feature::kGradients);
-  if (d.names("key_mask")) d.features.add(Feature::kKeyMask);
+  const auto masks = [](const std::vector<LaunchStep>& pass) {
+    return pass.empty() || names(pass, "key_mask");
+  };
+  if (masks(d.forward) && masks(d.backward)) d.features.add(Feature::kKeyMask);
   return d;
 }
 
@@ -208,25 +211,18 @@ bool Condition::holds(const Variables& variables) const {
   return comparison == "<" ? x < y : x > y;
 }
 
-std::size_t LaunchDescription::bytes_of(const Expression& workspace, const Variables& variables) {
-  return static_cast<std::size_t>(std::max<std::int64_t>(workspace.integer(variables), 0));
-}
-
 std::size_t LaunchDescription::workspace_bytes(const Variables& variables) const {
   std::size_t sum = 0;
-  for (const auto& [workspace, bytes] : workspaces) sum += bytes_of(bytes, variables);
+  for (const auto& [workspace, bytes] : workspaces) sum += bytes.count(variables);
   return sum;
 }
 
-bool LaunchDescription::names(std::string_view memory) const {
-  const auto in = [&](const std::vector<LaunchStep>& steps) {
-    return std::any_of(steps.begin(), steps.end(), [&](const LaunchStep& s) {
-      return s.zero == memory ||
-             std::any_of(s.arguments.begin(), s.arguments.end(),
-                         [&](const LaunchArgument& a) { return a.memory == memory; });
-    });
-  };
-  return in(forward) || in(backward);
+bool names(const std::vector<LaunchStep>& steps, std::string_view memory) {
+  return std::any_of(steps.begin(), steps.end(), [&](const LaunchStep& s) {
+    return s.zero == memory ||
+           std::any_of(s.arguments.begin(), s.arguments.end(),
+                       [&](const LaunchArgument& a) { return a.memory == memory; });
+  });
 }
 
 LaunchDescription read_launch_description(std::string_view json, const std::string& where) {

@@ -52,12 +52,12 @@ struct LaunchDescription {
   std::vector<std::pair<std::string, Expression>> workspaces;  ///< name and bytes
   std::vector<LaunchStep> forward, backward;
 
-  /// Of one workspace, and of all. Throw UsageError.
-  static std::size_t bytes_of(const Expression& workspace, const Variables& variables);
+  /// Of all workspaces. Throws UsageError.
   std::size_t workspace_bytes(const Variables& variables) const;
-  /// Whether a kernel is given the address of a tensor.
-  bool names(std::string_view memory) const;
 };
+
+/// Whether one of the steps is given the address of a tensor.
+bool names(const std::vector<LaunchStep>& steps, std::string_view memory);
 
 /// `where` names the file in errors. Throws UsageError: what, where in the file, what would be
 /// right.

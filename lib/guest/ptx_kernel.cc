@@ -33,17 +33,23 @@ std::size_t shared_bytes_of(int capability) {
     case 120:
     case 121:
       return 99 * 1024;
+    case 70:
+    case 72:
+      return 96 * 1024;
     default:
-      return (capability < 75 ? 48 : 227) * 1024;
+      return (capability < 70 ? 48 : 227) * 1024;
   }
 }
 
-std::shared_ptr<EmulatedModule> loaded(const std::string& path, const std::string& text) {
+std::shared_ptr<EmulatedModule> loaded(const std::string& path, const std::string& text,
+                                       std::function<bool()> stop_requested) {
   const int target = ptx::target_of(text, path);
   auto emulated = std::make_shared<EmulatedModule>(
       EmulatedModule{ptx::Device({.compute_capability = target,
                                   .shared_bytes_per_block = shared_bytes_of(target),
-                                  .dynamic_shared = ptx::DynamicShared::kAsOnGpus}),
+                                  .dynamic_shared = ptx::DynamicShared::kAsOnGpus,
+                                  .copies_race = false,
+                                  .stop_requested = std::move(stop_requested)}),
                      {}});
   emulated->module = emulated->device.load(text, path);
   return emulated;
@@ -97,7 +103,8 @@ std::string name_of(const LaunchDescription& d) {
 
 }  // namespace
 
-PtxKernel::PtxKernel(const std::string& path, const std::string& launch, Forward forward)
+PtxKernel::PtxKernel(const std::string& path, const std::string& launch, Forward forward,
+                     std::function<bool()> stop_requested)
     : forward_(std::move(forward)) {
   const std::string where = fmt::format("--launch {}", launch);
   const std::string text = read_text({path, "--ptx", "PTX", "a .ptx file", kMostPtxBytes});
@@ -105,7 +112,7 @@ PtxKernel::PtxKernel(const std::string& path, const std::string& launch, Forward
       read_text({launch, "--launch", "launch description", "a JSON file"});
   description_ = read_launch_description(launch_text, where);
   try {
-    emulated_ = loaded(path, text);
+    emulated_ = loaded(path, text, std::move(stop_requested));
     for (const auto* steps : {&description_.forward, &description_.backward})
       for (const LaunchStep& s : *steps) check_entry(*emulated_, s, path);
   } catch (const ptx::PtxError& e) {
@@ -136,8 +143,35 @@ std::optional<Rejection> PtxKernel::rejects(const Problem& p, const Execution& e
   if (description_.causal_alone && !p.causal) return because("it is causal");
   if (description_.forward.empty() && p.pass != Pass::kBackward)
     return because("it has no forward");
-  for (const Condition& c : description_.conditions)
-    if (!c.holds(variables_of(p))) return because(fmt::format("it requires {}", c.text));
+  try {
+    const Variables v = variables_of(p);
+    for (const Condition& c : description_.conditions)
+      if (!c.holds(v)) return because(fmt::format("it requires {}", c.text));
+    const auto no_address = [](const std::string&) { return ptx::Address{0}; };
+    launches(description_.forward, v, no_address);
+    if (p.needs_gradients()) launches(description_.backward, v, no_address);
+    if (const auto too_much = does_not_fit(p, v)) return too_much;
+  } catch (const UsageError& error) {  // a formula that has no value here
+    return because(error.what());
+  }
+  return std::nullopt;
+}
+
+std::optional<Rejection> PtxKernel::does_not_fit(const Problem& p, const Variables& v) const {
+  std::vector<std::size_t> all;
+  for (const auto& [name, bytes] : launch_tensors(p)) all.push_back(bytes);
+  for (const auto& [name, bytes] : description_.workspaces) all.push_back(bytes.count(v));
+  const std::size_t most = emulated_->device.options().memory_bytes;
+  std::size_t left = most;
+  for (const std::size_t bytes : all) {
+    if (bytes > left)
+      return Rejection{
+          Rejection::Kind::kMemory,
+          fmt::format("{}: its tensors and workspaces do not fit into the {} bytes of the emulated "
+                      "device",
+                      info_.name, most)};
+    left -= bytes;
+  }
   return std::nullopt;
 }
 

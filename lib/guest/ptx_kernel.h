@@ -27,7 +27,9 @@ class PtxKernel final : public Kernel {
 
   /// Reads both files. Throws UsageError: no such file, no PTX, no description, entries that are
   /// not there, arguments that are not those of the kernel, instructions that nobody knows.
-  PtxKernel(const std::string& path, const std::string& launch, Forward forward);
+  /// `stop_requested` ends a launch.
+  PtxKernel(const std::string& path, const std::string& launch, Forward forward,
+            std::function<bool()> stop_requested = {});
 
   const KernelInfo& info() const override { return info_; }
   Supports supports() const override;
@@ -40,6 +42,7 @@ class PtxKernel final : public Kernel {
 
  private:
   std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override;
+  std::optional<Rejection> does_not_fit(const Problem& p, const Variables& v) const;
 
   LaunchDescription description_;
   KernelInfo info_;

@@ -3,8 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
 #include <span>
 
 #include "core/work.h"
@@ -14,19 +12,13 @@
 namespace flashbench::guest {
 namespace {
 
-std::uint32_t extent(const std::vector<Expression>& of, std::size_t axis, const Variables& v) {
-  if (axis >= of.size()) return 1;
-  const std::int64_t n = of[axis].integer(v);
-  // A grid of 0 is the device's to refuse; what does not fit into its numbers is refused with it.
-  const std::int64_t most = std::numeric_limits<std::uint32_t>::max();
-  return static_cast<std::uint32_t>(std::clamp<std::int64_t>(n, 0, most));
-}
+/// Warp instructions of one launch: ten for each FLOP of the problem, if every lane does the same,
+/// and what small problems have beside them. An endless loop ends there.
+constexpr double kMostPerFlop = 10, kMostBeside = 1e8;
 
-template <typename T>
-std::vector<std::byte> bytes_of(T value) {
-  std::vector<std::byte> bytes(sizeof value);
-  std::memcpy(bytes.data(), &value, sizeof value);
-  return bytes;
+std::uint64_t most_warp_instructions(const Problem& p) {
+  const double most = kMostBeside + kMostPerFlop * count_work(p, expected_visible(p)).flop_dense;
+  return static_cast<std::uint64_t>(std::min(most, 1e18));
 }
 
 }  // namespace
@@ -64,19 +56,26 @@ PtxPlan::PtxPlan(std::string name, const LaunchDescription& description,
       variables_(variables_of(p)),
       seed_(e.order_seed << 32) {
   allocate(p, in);
-  forward_ = launches(description_.forward);
-  if (p.needs_gradients()) backward_ = launches(description_.backward);
+  const auto address_of = [this](const std::string& memory) {
+    const Memory* m = find(memory);
+    return m == nullptr ? ptx::Address{0} : m->address;
+  };
+  forward_ = launches(description_.forward, variables_, address_of);
+  if (p.needs_gradients()) backward_ = launches(description_.backward, variables_, address_of);
 }
 
 void PtxPlan::allocate(const Problem& p, const Inputs& in) {
   const auto add = [&](const std::string& name, std::size_t bytes) {
+    const std::size_t all = emulated_->device.options().memory_bytes;
+    if (bytes > all - std::min(emulated_->device.allocated_bytes(), all))
+      throw OutOfMemoryError(
+          fmt::format("{}: the emulated device has no {} bytes for {}", name_, bytes, name));
     const ptx::Address address = emulated_->device.alloc(std::max<std::size_t>(bytes, 1), name);
     const auto give_back = [from = emulated_, address](void*) { from->device.free(address); };
     memory_.push_back({name, address, bytes, std::shared_ptr<void>(nullptr, give_back)});
   };
   for (const auto& [name, bytes] : launch_tensors(p)) add(name, bytes);
-  for (const auto& [name, bytes] : description_.workspaces)
-    add(name, LaunchDescription::bytes_of(bytes, variables_));
+  for (const auto& [name, bytes] : description_.workspaces) add(name, bytes.count(variables_));
   const Memory& mask = *find("key_mask");
   if (in.key_mask.empty())
     emulated_->device.fill(mask.address, std::byte{1}, mask.bytes);
@@ -88,37 +87,6 @@ const PtxPlan::Memory* PtxPlan::find(std::string_view name) const {
   const auto at =
       std::find_if(memory_.begin(), memory_.end(), [&](const Memory& m) { return m.name == name; });
   return at == memory_.end() ? nullptr : &*at;
-}
-
-std::vector<std::byte> PtxPlan::argument(const LaunchArgument& a) const {
-  if (!a.number) {
-    const Memory* memory = find(a.memory);
-    return bytes_of(memory == nullptr ? ptx::Address{0} : memory->address);
-  }
-  if (a.type == ptx::Type::kF32) return bytes_of(static_cast<float>(a.number->real(variables_)));
-  if (a.type == ptx::Type::kF64) return bytes_of(a.number->real(variables_));
-  const std::int64_t n = a.number->integer(variables_);
-  if (ptx::size_of(a.type) == 8) return bytes_of(n);
-  const bool fits = a.type == ptx::Type::kS32 ? n == static_cast<std::int32_t>(n)
-                                              : n == static_cast<std::uint32_t>(n);
-  if (!fits) throw UsageError(fmt::format("{}: {} does not fit into 32 bits", a.where, n));
-  return bytes_of(static_cast<std::uint32_t>(n));
-}
-
-std::vector<PtxPlan::Launch> PtxPlan::launches(const std::vector<LaunchStep>& steps) const {
-  std::vector<Launch> all;
-  for (const LaunchStep& s : steps) {
-    Launch& l = all.emplace_back();
-    l.zero = s.zero;
-    l.entry = s.entry;
-    l.grid = {extent(s.grid, 0, variables_), extent(s.grid, 1, variables_),
-              extent(s.grid, 2, variables_)};
-    l.block = {extent(s.block, 0, variables_), extent(s.block, 1, variables_),
-               extent(s.block, 2, variables_)};
-    if (s.shared_bytes) l.shared_bytes = LaunchDescription::bytes_of(*s.shared_bytes, variables_);
-    for (const LaunchArgument& a : s.arguments) l.arguments.push_back(argument(a));
-  }
-  return all;
 }
 
 void PtxPlan::write(std::string_view name, const Tensor& from) {
@@ -136,6 +104,37 @@ void PtxPlan::read(std::string_view name, Tensor& to) const {
         emulated_->device.copy_out(piece, from + offset);
       },
       description_.layout, to);
+}
+
+void PtxPlan::check_unchanged(std::string_view name, const Tensor& input) const {
+  const Memory& memory = *find(name);
+  std::vector<std::byte> now(memory.bytes);
+  emulated_->device.copy_out(now, memory.address);
+  std::size_t at = 0;
+  data::write_tensor(input, description_.layout, [&](std::span<const std::byte> piece) {
+    if (!std::equal(piece.begin(), piece.end(), now.begin() + static_cast<std::ptrdiff_t>(at)))
+      wrote_to(name);
+    at += piece.size();
+  });
+}
+
+void PtxPlan::check_inputs(const Inputs& in) const {
+  check_unchanged("q", in.q);
+  check_unchanged("k", in.k);
+  check_unchanged("v", in.v);
+  if (problem_.needs_gradients()) check_unchanged("do", in.d_o);
+  const Memory& mask = *find("key_mask");
+  std::vector<std::uint8_t> now(mask.bytes);
+  emulated_->device.copy_out(std::as_writable_bytes(std::span(now)), mask.address);
+  const bool same =
+      in.key_mask.empty()
+          ? std::all_of(now.begin(), now.end(), [](std::uint8_t keep) { return keep == 1; })
+          : std::equal(now.begin(), now.end(), in.key_mask.begin(), in.key_mask.end());
+  if (!same) wrote_to(mask.name);
+}
+
+void PtxPlan::wrote_to(std::string_view input) const {
+  throw DeviceError(fmt::format("{}: it wrote to {}, which is an input", name_, input));
 }
 
 void PtxPlan::prepare(const flashbench::Operands& io) {
@@ -172,6 +171,7 @@ void PtxPlan::run(const std::vector<Launch>& launches) {
     }
     const std::vector<std::span<const std::byte>> arguments(l.arguments.begin(), l.arguments.end());
     emulated_->device.set_seed(seed_++);
+    emulated_->device.set_max_warp_instructions(most_warp_instructions(problem_));
     ptx::LaunchResult result;
     try {
       result = emulated_->device.launch(emulated_->module, l.entry, l.grid, l.block, l.shared_bytes,
@@ -186,9 +186,10 @@ void PtxPlan::run(const std::vector<Launch>& launches) {
 }
 
 void PtxPlan::collect(const flashbench::Operands& io) {
+  check_inputs(*io.in);
   read("o", io.out->o);
   const bool given = problem_.pass == Pass::kBackward && forward_.empty();
-  if (!given && !description_.names("lse")) {
+  if (!given && !names(description_.forward, "lse")) {
     io.out->lse = {};
   } else {
     const Memory& lse = *find("lse");

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "guest/launch.h"
 #include "guest/launch_description.h"
 #include "guest/ptx_kernel.h"
 #include "kernel/kernel.h"
@@ -35,21 +36,16 @@ class PtxPlan final : public flashbench::Plan {
     std::size_t bytes;
     std::shared_ptr<void> owner;  ///< gives it back
   };
-  /// A step with its numbers.
-  struct Launch {
-    std::string zero, entry;
-    ptx::Dim3 grid, block;
-    std::size_t shared_bytes = 0;
-    std::vector<std::vector<std::byte>> arguments;
-  };
 
   const Memory* find(std::string_view name) const;
   void allocate(const Problem& p, const Inputs& in);
-  std::vector<Launch> launches(const std::vector<LaunchStep>& steps) const;
-  std::vector<std::byte> argument(const LaunchArgument& a) const;
   void write(std::string_view name, const Tensor& from);
   void read(std::string_view name, Tensor& to) const;
   void run(const std::vector<Launch>& launches);
+  /// Throw DeviceError where the device's copy is another one than what was written there.
+  void check_inputs(const Inputs& in) const;
+  void check_unchanged(std::string_view name, const Tensor& input) const;
+  [[noreturn]] void wrote_to(std::string_view input) const;
 
   std::string name_;
   const LaunchDescription& description_;

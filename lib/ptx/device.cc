@@ -49,13 +49,19 @@ void check_shape(const DeviceOptions& options, const Kernel& kernel, Dim3 grid, 
   if (threads == 0 || threads > 1024 || block.z > 64) {
     refuse(fmt::format("a block of {} x {} x {} threads", block.x, block.y, block.z));
   }
-  const std::vector<std::uint32_t>& required =
-      kernel.program->syntax.functions.at(kernel.name).required_block;
+  const Function& entry = kernel.program->syntax.functions.at(kernel.name);
+  const std::vector<std::uint32_t>& required = entry.required_block;
   const std::uint32_t given[] = {block.x, block.y, block.z};
   for (std::size_t i = 0; i < std::min<std::size_t>(required.size(), 3); ++i)
     if (required[i] != given[i])
       refuse(fmt::format("a block of {} x {} x {} threads; its .reqntid is {}", block.x, block.y,
                          block.z, fmt::join(required, ", ")));
+  // Of .maxntid the product alone counts (PTX ISA 9.0, "Performance-Tuning Directives").
+  std::uint64_t most = 1;
+  for (const std::uint32_t n : entry.largest_block) most = std::min<std::uint64_t>(most * n, 1024);
+  if (!entry.largest_block.empty() && threads > most)
+    refuse(fmt::format("a block of {} x {} x {} threads; its .maxntid is {}", block.x, block.y,
+                       block.z, fmt::join(entry.largest_block, ", ")));
   const std::size_t shared = kernel.static_shared_end - kSharedBase + dynamic_bytes;
   if (shared > options.shared_bytes_per_block) {
     refuse(fmt::format("{} bytes of shared memory; the device has {} per block", shared,
@@ -106,6 +112,8 @@ void run_grid(LaunchState& launch, std::uint32_t& next_cta) {
       ++launch.counters.ctas;
     }
     std::erase_if(resident, [](const auto& cta) { return !cta->round(); });
+    if (launch.options.stop_requested && launch.options.stop_requested())
+      throw DeviceError(fmt::format("launch of {}: interrupted", launch.kernel.name));
   }
 }
 
@@ -122,6 +130,9 @@ Device& Device::operator=(Device&&) noexcept = default;
 
 const DeviceOptions& Device::options() const { return state_->options; }
 void Device::set_seed(std::uint64_t seed) { state_->options.seed = seed; }
+void Device::set_max_warp_instructions(std::uint64_t most) {
+  state_->options.max_warp_instructions = most;
+}
 
 Module Device::load(std::string_view text, std::string name) {
   auto program = std::make_shared<Program>();

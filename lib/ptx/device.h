@@ -60,6 +60,8 @@ class Device {
 
   const DeviceOptions& options() const;
   void set_seed(std::uint64_t seed);
+  /// Of each launch from here on; 0: no limit.
+  void set_max_warp_instructions(std::uint64_t most);
 
   /// Parses `text`. `name` appears in errors and findings. Throws PtxError. Kernels are decoded
   /// when they are first asked for, so that an unknown instruction fails that kernel only.
@@ -82,7 +84,8 @@ class Device {
   std::size_t unwritten(Address from, std::size_t bytes) const;
   std::size_t allocated_bytes() const;
 
-  /// Runs a whole grid. `arguments` are the kernel's parameters in order, each as its bytes.
+  /// Runs a whole grid. `arguments` are the kernel's parameters in order, each as its bytes. Throws
+  /// DeviceError where the device refuses it, and once stop_requested says so.
   LaunchResult launch(const Module& module, std::string_view kernel_name, Dim3 grid, Dim3 block,
                       std::size_t dynamic_shared_bytes,
                       std::span<const std::span<const std::byte>> arguments);

@@ -7,11 +7,12 @@ import pathlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
 
-from harness import ROOT, CliTest
+from harness import PROGRAM, ROOT, CliTest
 
 BUILT = pathlib.Path(os.environ.get("FLASHBENCH_PLUGINS", "."))  # of tests/guest, by nvcc
 TRITON = ROOT / "tests/guest/triton"  # what lib/guest/examples/attention_triton.py wrote
@@ -181,11 +182,16 @@ add.s64 %rd3, %rd3, %rd4;
 ld.global.u8 %r4, [%rd3];
 mul.lo.u32 %r3, %r3, %r4;
 st.global.u32""")
+# Runs for ever, with a barrier in its loop, so that barriers complete all the time.
+ENDLESS = COPY.replace("mov.u32 %r1, %ctaid.x;", "again: bar.sync 0;\nbra again;\nmov.u32 %r1, %ctaid.x;")
+# Beside copy another one, which writes zeros to what it has read.
+CLEARS = COPY + COPY[COPY.index(".visible"):].replace("entry copy", "entry clear").replace(
+    "ret;\n}", "mov.u32 %r3, 0;\nst.global.u32 [%rd0], %r3;\nret;\n}")
 ONE_KEY = ["--b", "2", "--h", "3", "--q_len", "1", "--kv_len", "1", "--d", "20"]
 
 
-def copies(source, target, n="b * h * d"):
-    return {"entry": "copy", "grid": [f"ceil_div({n}, 32)"], "block": [32],
+def copies(source, target, n="b * h * d", entry="copy"):
+    return {"entry": entry, "grid": [f"ceil_div({n}, 32)"], "block": [32],
             "arguments": [source, target, {"u32": n}, {"f32": "scale / 2"}]}
 
 
@@ -251,6 +257,84 @@ class Launches(PtxTest):
         launch["forward"]["grid"] = ["q_len - 1"]
         done = self.check(self.write("copy", COPY, launch), *ONE_KEY, "--pass", "forward", code=1)
         self.assertIn("launch of copy: a grid of 0 x 1 x 1 CTAs", done.stdout)
+
+    def test_an_endless_loop_ends_with_its_line(self):
+        done = self.check(self.write("endless", ENDLESS, one_key()), *ONE_KEY, "--emulated_seeds", "1", "--pass", "forward",
+                          code=1)
+        self.assertRegex(done.stdout, r"livelock in copy.* warp instructions is reached.*\[PTX line \d+: (again|bra)")
+
+    def test_an_interrupt_ends_an_endless_loop(self):
+        ptx = self.write("endless", ENDLESS, one_key(requires=[], forward=copies("v", "o") | {"grid": 1}))
+        problem = ["--b", "1", "--h", "32", "--q_len", "1k", "--kv_len", "1k", "--d", "64", "--pass", "forward"]
+        running = subprocess.Popen([PROGRAM, "check", *EMULATED, "--ptx", ptx, *problem], cwd=self.folder, text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        with self.assertRaises(subprocess.TimeoutExpired):
+            running.wait(timeout=5)
+        running.send_signal(signal.SIGINT)
+        try:
+            running.communicate(timeout=60)
+        finally:
+            running.kill()
+        self.assertEqual(running.returncode, 130)
+
+    def test_what_does_not_fit_into_the_devices_memory_is_skipped(self):
+        """The second one is 0 bytes in 64 bits where it is multiplied by four."""
+        for size in ("9 * 1024 * 1024 * 1024", "4194304 * 1099511627776"):
+            launch = one_key(workspace={"huge": size, "huge_too": size})
+            (result,) = self.check_json(self.write("huge", COPY, launch), *ONE_KEY, "--pass", "forward", code=3)
+            self.assertEqual((result["status"], result["refusal"]), ("skipped", "memory"))
+            self.assertIn("do not fit into the 8589934592 bytes of the emulated device", result["reason"])
+
+    def test_a_formula_without_a_value_skips_that_problem_alone(self):
+        negative = ["v", "o", {"u32": "b * h * d + (b - 2) * 1000"}, {"f32": "scale"}]
+        for more, says in (
+            ({"requires": ["d / (b - 1) > 0", "q_len == 1", "kv_len == 1"]}, "it divides by 0"),
+            ({"workspace": {"between": "16 / (b - 1)"}}, "workspace: between: '16 / (b - 1)': it divides by 0"),
+            ({"workspace": {"between": "b - 2"}}, "it is -1, and counts something"),
+            ({"forward": copies("v", "o") | {"grid": ["ceil_div(b * h * d, 32)", "ceil_div(1, b - 1)"]}}, "it divides by 0"),
+            ({"forward": copies("v", "o") | {"block": "ceil_div(32, b - 1)"}}, "it divides by 0"),
+            ({"forward": copies("v", "o") | {"shared_bytes": "b - 2"}}, "it is -1, and counts something"),
+            ({"forward": copies("v", "o") | {"arguments": negative}}, "-940 does not fit into 32 bits"),
+        ):
+            with self.subTest(says=says, more=more):
+                ptx = self.write("copy", COPY, one_key(**more))
+                results = self.check_json(ptx, "--b", "1,2", *ONE_KEY[2:], "--pass", "forward")
+                self.assertEqual([r["status"] for r in results], ["skipped", "ok"])
+                self.assertEqual(results[0]["refusal"], "unsupported")
+                self.assertIn(says, results[0]["reason"])
+
+    def test_an_input_that_it_writes_is_named(self):
+        forward, zero = [copies("v", "o")], [{"zero": "dq"}, {"zero": "dk"}]
+        clear = {name: copies(name, "o", entry="clear") for name in ("q", "k", "v")}
+        clear |= {"do": copies("do", "dq", entry="clear"), "key_mask": copies("key_mask", "o", "b / 4", entry="clear")}
+        for name, gives, launch in (
+            ("q", "forward", one_key(forward=[clear["q"], *forward])),
+            ("k", "forward", one_key(forward=[clear["k"], *forward], layout="bshd")),
+            ("v", "forward", one_key(forward=[*forward, copies("v", "between", entry="clear")],
+                                     workspace={"between": "4 * b * h * d"})),
+            ("key_mask", "forward", one_key(forward=[clear["key_mask"], *forward])),
+            ("do", "both", one_key(backward=[copies("do", "dv"), clear["do"], *zero])),
+        ):
+            with self.subTest(name=name):
+                ptx = self.write("clears", CLEARS, launch)
+                done = self.check(ptx, "--b", "8", *ONE_KEY[2:], "--pass", gives, code=1)
+                self.assertIn(f"it wrote to {name}, which is an input", done.stdout)
+
+    def test_a_forward_without_lse_is_judged_by_o_whatever_its_backward_takes(self):
+        backward = [copies("lse", "dq", "b * h"), {"zero": "dq"}, {"zero": "dk"}, copies("do", "dv")]
+        self.assertEqual(self.verdict(one_key(backward=backward), "--pass", "forward")["check"]["verdict"], "pass")
+
+    def test_a_mask_is_for_kernels_whose_every_pass_takes_it(self):
+        launch = one_key(backward=[copies("do", "dv"), {"zero": "dq"}, {"zero": "dk"}])
+        launch["forward"]["arguments"] += ["key_mask", {"u32": "h * d"}]
+        launch["backward"][0]["arguments"] += ["v", {"u32": "h * d"}]
+        ptx = self.write("masked", MASKED, launch)
+        done = self.check(ptx, *ONE_KEY, "--pass", "backward", "--mask", "random", code=3)
+        self.assertIn("does not support --mask", done.stdout)
+
+    def test_volta_has_96_kib_of_shared_memory(self):
+        launch = one_key(forward=copies("v", "o") | {"shared_bytes": 96 * 1024})
+        self.check(self.write("volta", COPY.replace("sm_75", "sm_70"), launch), *ONE_KEY, "--pass", "forward")
 
     def test_what_is_wrong_with_a_description_is_one_line(self):
         def forward(**more):

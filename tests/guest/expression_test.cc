@@ -25,6 +25,12 @@ std::string refusal(F&& f) {
   return "no error";
 }
 
+std::string sum_of(const std::string& first, int ones) {
+  std::string all = first;
+  for (int i = 0; i < ones; ++i) all += "+1";
+  return all;
+}
+
 TEST(Expression, IntegersFollowThePrecedenceOfArithmetic) {
   EXPECT_EQ(integer("7"), 7);
   EXPECT_EQ(integer("1 + 2*3 - 4/3"), 6);
@@ -55,15 +61,23 @@ TEST(Expression, WhatIsNoneIsNamed) {
       {"1 2", "unexpected '2'"},
       {std::string(100, '('), "nested too deeply"},
       {std::string(100, '-') + "1", "nested too deeply"},
+      {sum_of("1", 500), "here: a formula of 1001 characters; at most 1000 are read"},
   };
   for (const auto& [text, says] : rows)
     EXPECT_THAT(refusal([&] { Expression(text, kNames, "here"); }), testing::HasSubstr(says))
         << text;
 }
 
+TEST(Expression, TheLongestOnesAreEvaluated) {
+  EXPECT_EQ(integer(sum_of("10", 499)), 509);
+  EXPECT_DOUBLE_EQ(Expression(sum_of("10", 499), kNames, "here").real(kValues), 509);
+}
+
 TEST(Expression, WhatCannotBeComputedIsNamed) {
   EXPECT_THAT(refusal([] { integer("h / (h - 6)"); }), testing::HasSubstr("it divides by 0"));
   EXPECT_THAT(refusal([] { integer("ceil_div(h, 0)"); }), testing::HasSubstr("it divides by 0"));
+  EXPECT_THAT(refusal([] { Expression("h - 7", kNames, "here").count(kValues); }),
+              testing::HasSubstr("here: 'h - 7': it is -1, and counts something"));
   EXPECT_THAT(refusal([] { integer("scale"); }), testing::HasSubstr("scale is no integer"));
   EXPECT_THAT(refusal([] { integer("1.5"); }), testing::HasSubstr("1.5 is no integer"));
   EXPECT_THAT(refusal([] { integer("4000000000000 * 4000000000000"); }),

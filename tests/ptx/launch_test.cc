@@ -254,13 +254,45 @@ TEST(Launch, ABlockIsTheOneThatTheKernelRequires) {
   EXPECT_THAT(launch({128}), HasSubstr("a block of 128 x 1 x 1 threads; its .reqntid is 64, 2"));
 }
 
-// Copies of one value, as Triton's layouts have them, harm nobody; two values do, and so do copies
-// that are stored while somebody reads.
-TEST(Race, WarpsMayStoreCopiesOfOneValueByOneInstruction) {
-  const auto found = [](const std::string& body) {
-    Device d;
-    return run_body(d, body, {}, {{}, {64}}, ".shared .align 4 .b8 word[4];\n").findings;
+TEST(Launch, ABlockHasNoMoreThreadsThanTheKernelAllows) {
+  Device d;
+  const Module m =
+      d.load(std::string(kHeader) + ".visible .entry k() .maxntid 64, 2\n{ ret; }\n", "m");
+  const auto launch = [&](Dim3 block) {
+    return message_of<DeviceError>([&] { (void)d.launch(m, "k", {}, block, 0, {}); });
   };
+  EXPECT_EQ(launch({64, 2}), "no error");
+  EXPECT_EQ(launch({128}), "no error") << "the product alone counts";
+  EXPECT_THAT(launch({129}), HasSubstr("a block of 129 x 1 x 1 threads; its .maxntid is 64, 2"));
+}
+
+TEST(Launch, ClustersOfBlocksAreRefusedByName) {
+  for (const std::string directive :
+       {".reqnctapercluster 2, 1, 1", ".explicitcluster", ".blocksareclusters"})
+    EXPECT_THAT(load_error(std::string(kHeader) + ".visible .entry k()\n.maxntid 64\n" + directive +
+                           "\n{ ret; }\n"),
+                HasSubstr("bad.ptx: PTX line 6: clusters of blocks are not emulated: '" +
+                          directive.substr(0, directive.find(' ')) + "'"));
+}
+
+TEST(Launch, AnEndlessOneEndsOnceSomebodyAsksForIt) {
+  int asked = 0;
+  Device d({.stop_requested = [&asked] { return ++asked > 3; }});
+  EXPECT_THAT(message_of<DeviceError>([&] { (void)run_body(d, "again: bra again;", {}); }),
+              HasSubstr("launch of k: interrupted"));
+}
+
+std::vector<Finding> race_of_copies(const std::string& body, bool copies_race,
+                                    std::uint64_t seed = 1) {
+  Device d({.seed = seed, .copies_race = copies_race});
+  return run_body(d, body, {}, {{}, {96}}, ".shared .align 4 .b8 word[4];\n").findings;
+}
+
+// Copies of one value, as Triton's layouts have them, harm nobody; two values do, and so do copies
+// that are stored while somebody reads. Our own kernels have none.
+TEST(Race, WarpsOfOthersMayStoreCopiesOfOneValueByOneInstruction) {
+  const auto found = [](const std::string& body) { return race_of_copies(body, false); };
+  EXPECT_FALSE(race_of_copies("mov.u32 %r0, 7; st.shared.u32 [word], %r0;", true).empty());
   EXPECT_TRUE(found("mov.u32 %r0, 7; st.shared.u32 [word], %r0;").empty());
   const auto two_values = found("shr.u32 %r0, %tid, 5; st.shared.u32 [word], %r0;");
   ASSERT_FALSE(two_values.empty());
@@ -270,6 +302,35 @@ TEST(Race, WarpsMayStoreCopiesOfOneValueByOneInstruction) {
                    .empty());
   EXPECT_FALSE(
       found("st.shared.u32 [word], 7; ld.shared.u32 %r1, [word]; add.u32 %r2, %r1, 1;").empty());
+}
+
+// Warps 0 and 1 store the same value, then warps 1 and 2 meet and one of them stores another value:
+// nothing orders it against the store of warp 0, whichever of the two came last.
+TEST(Race, AnotherValueAfterCopiesRacesWithEachOfThem) {
+  const auto found = [](const std::string& first_to_meet, int storer, std::uint64_t seed) {
+    const std::string body = fmt::format(
+        "shr.u32 %r0, %tid, 5; setp.lt.u32 %q0, %r0, 2; setp.eq.u32 %q1, %r0, {};"
+        "setp.ge.u32 %q2, %r0, {}; @%q0 st.shared.u32 [word], 7; @%q2 bar.sync 1, {};"
+        "@%q1 st.shared.u32 [word], 8;",
+        storer, first_to_meet, first_to_meet == "0" ? 96 : 64);
+    return race_of_copies(body, false, seed);
+  };
+  for (std::uint64_t seed = 1; seed <= 20; ++seed)
+    for (const int storer : {1, 2}) {
+      EXPECT_TRUE(found("0", storer, seed).empty());
+      const auto race = found("1", storer, seed);
+      ASSERT_FALSE(race.empty()) << "seed " << seed << ", warp " << storer;
+      EXPECT_EQ(race[0].kind, FindingKind::kRace);
+    }
+}
+
+// In every round of a loop anew, with a barrier between the values.
+TEST(Race, CopiesInALoopHarmNobody) {
+  EXPECT_TRUE(race_of_copies("mov.u32 %r0, 0; again: st.shared.u32 [word], %r0; bar.sync 0;"
+                             "ld.shared.u32 %r1, [word]; bar.sync 0; add.u32 %r0, %r1, 1;"
+                             "setp.lt.u32 %q0, %r0, 5; @%q0 bra again;",
+                             false)
+                  .empty());
 }
 
 TEST(Memory, PoisonAndUnwrittenBytes) {

@@ -3,8 +3,7 @@
 // short enough to read. Nothing but nvcc is needed to make PTX of it:
 //
 //     nvcc -ptx -arch=compute_80 -lineinfo attention.cu -o attention.ptx
-//     flashbench check --device emulated --ptx attention.ptx --q_len 40 --d 64 --causal --pass
-//     forward
+//     flashbench check --device emulated --ptx attention.ptx --q_len 40 --d 64 --pass forward
 //
 // attention.json says how it is launched.
 #ifndef BARRIER  // tests build it once without: a race, which check finds although O is right

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace flashbench::ptx {
 
@@ -25,6 +26,11 @@ struct DeviceOptions {
   std::uint32_t slice_instructions = 2000;  ///< a warp's turn
   std::uint64_t max_warp_instructions = 0;  ///< of one launch; 0: no limit
   bool detect_races = true;
+  /// Whether warps that store the same value by the same instruction to the same place race. Ours
+  /// may not; Triton's hold copies of a value where a tile is smaller than the block.
+  bool copies_race = true;
+  /// Asked between slices; true ends a launch with DeviceError. Empty: nobody stops one.
+  std::function<bool()> stop_requested = {};
   int max_findings = 20;  ///< distinct ones of a launch that are kept
 };
 

@@ -27,7 +27,10 @@ void Cta::run_slice(Warp& w) {
   const std::uint64_t limit = launch_.options.max_warp_instructions;
   if (limit != 0 && launch_.counters.warp_instructions > limit) {
     const Instruction nowhere;
-    fail(FindingKind::kLivelock, {w, nowhere},
+    const auto lane = static_cast<std::size_t>(std::countr_zero(w.alive));
+    const Instruction& at =
+        w.alive == 0 ? nowhere : kernel_.code[static_cast<std::size_t>(w.pc[lane])];
+    fail(FindingKind::kLivelock, {w, at},
          fmt::format("the limit of {} warp instructions is reached: {}", limit, who_waits_where()));
   }
 }

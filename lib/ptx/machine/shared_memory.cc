@@ -27,6 +27,14 @@ void SharedMemory::add_in_flight(std::uint32_t offset, std::uint32_t bytes, int 
   }
 }
 
+void SharedMemory::keep_writer(std::uint32_t word) {
+  std::vector<SharedWord>& of = copies[word];
+  const SharedWord& s = words[word];
+  std::erase_if(of,
+                [&](const SharedWord& c) { return c.writer == s.writer && c.bytes == s.bytes; });
+  of.push_back(s);
+}
+
 std::uint8_t* Cta::shared_bytes(const Site& at, std::uint32_t offset, std::uint32_t bytes) {
   if (!shared_.holds(offset, bytes)) {
     fail(FindingKind::kOutOfBounds, at,
@@ -113,17 +121,27 @@ void Cta::check_write_after_write(const Site& at, std::uint32_t word, std::uint3
   const auto bytes = static_cast<std::size_t>(std::popcount(mask));
   const bool same_value =
       value != nullptr && std::memcmp(shared_.data.data() + first, value, bytes) == 0;
-  if (s.writer != me) {
-    if (s.write_clock <= at.warp.clock[s.writer]) return;
-    // Warps that hold copies of one value store it all the same (Triton's do where a tile is
-    // smaller than the block).
-    if (same_value && !s.async && s.write_line == at.ins.line) return;
+  const auto ordered = [&](const SharedWord& w) {
+    return w.writer == me || w.write_clock <= at.warp.clock[w.writer];
+  };
+  const auto race = [&](const SharedWord& w) {
     report(FindingKind::kRace, at, [&] {
       return fmt::format(
           "writes shared offset {} that {} wrote (PTX line {}) without synchronisation",
-          word * 4 - kSharedBase, agent_name(s.writer), s.write_line);
+          word * 4 - kSharedBase, agent_name(w.writer), w.write_line);
     });
-    return;
+  };
+  const bool copy =
+      !launch_.options.copies_race && same_value && !s.async && s.write_line == at.ins.line;
+  const auto copies = copy ? shared_.copies.end() : shared_.copies.find(word);
+  if (copies != shared_.copies.end()) {  // another value: theirs may arrive after it
+    for (const SharedWord& c : copies->second)
+      if ((c.bytes & mask) != 0 && !ordered(c)) race(c);
+    std::erase_if(copies->second, [&](const SharedWord& c) { return (c.bytes & mask) != 0; });
+  }
+  if (s.writer != me) {
+    if (ordered(s)) return;
+    return copy ? shared_.keep_writer(word) : race(s);
   }
   if (s.write_clock != at.warp.clock[me] || s.lane == lane_code(at) || s.async) return;
   // Lanes that write the same value do not harm each other.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 #include "ptx/machine/warp.h"
@@ -46,11 +47,15 @@ struct SharedMemory {
     return reads[word * static_cast<std::uint32_t>(warps) + static_cast<std::uint32_t>(warp)];
   }
   void add_in_flight(std::uint32_t offset, std::uint32_t bytes, int change);
+  /// Another warp stores the word's value once more, see DeviceOptions::copies_race.
+  void keep_writer(std::uint32_t word);
 
   int warps;
   std::vector<std::uint8_t> data, written;  ///< written: one flag per byte
   std::vector<SharedWord> words;
   std::vector<SharedRead> reads;
+  /// By word: those who stored its value too, before its last writer did.
+  std::unordered_map<std::uint32_t, std::vector<SharedWord>> copies;
 };
 
 }  // namespace flashbench::ptx

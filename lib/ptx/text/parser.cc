@@ -206,11 +206,7 @@ class Parser {
     f.name = std::string(take());
     if (peek() == "(") f.parameters = parameter_list();
     if (entry) check_kernel_parameters(f);
-    while (peek() != "{" && peek() != ";") {  // .maxntid, .minnctapersm, .noreturn
-      if (take() != ".reqntid") continue;
-      do f.required_block.push_back(number());
-      while (accept(","));
-    }
+    while (peek() != "{" && peek() != ";") directive(f);
     if (accept(";")) return;  // a declaration
     expect("{");
     f.scopes.emplace_back();
@@ -227,6 +223,20 @@ class Parser {
       }
     }
     out_.functions[f.name] = std::move(f);
+  }
+
+  // Between a function's head and its body; .minnctapersm, .maxnreg, .noreturn are for ptxas alone.
+  void directive(Function& f) {
+    const std::string_view word = take();
+    if (word == ".explicitcluster" || word == ".reqnctapercluster" ||
+        word == ".blocksareclusters") {
+      --next_;
+      fail(fmt::format("clusters of blocks are not emulated: '{}'", word));
+    }
+    if (word != ".reqntid" && word != ".maxntid") return;
+    std::vector<std::uint32_t>& block = word == ".reqntid" ? f.required_block : f.largest_block;
+    do block.push_back(number());
+    while (accept(","));
   }
 
   void body_item(Function& f, int scope) {

@@ -117,6 +117,7 @@ struct Function {
   bool entry = false;
   std::vector<Variable> parameters, returns;
   std::vector<std::uint32_t> required_block;  ///< .reqntid: x, y, z as far as it says
+  std::vector<std::uint32_t> largest_block;   ///< .maxntid, likewise
   std::vector<Statement> body;
   std::vector<Scope> scopes;
 };

@@ -337,6 +337,7 @@ TEST(Findings, ALimitOfInstructionsStopsAnEndlessLoop) {
   const LaunchResult r = run_body(d, "again: bra again;", {});
   ASSERT_EQ(r.findings.size(), 1u);
   EXPECT_EQ(r.findings[0].kind, FindingKind::kLivelock);
+  EXPECT_EQ(r.findings[0].instruction, "again: bra again;");
   EXPECT_FALSE(r.completed);
 }
 
