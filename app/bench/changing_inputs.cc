@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <random>
+#include <vector>
 
 namespace flashbench::app {
 namespace {
@@ -15,6 +17,21 @@ void negate(Tensor& t) {
   const std::int64_t count = t.count();
 #pragma omp parallel for
   for (std::int64_t i = 0; i < count; ++i) words[i] = static_cast<Word>(words[i] ^ kSign);
+}
+
+/// Half of the columns, which `drawn` chooses, change their sign.
+template <typename Word>
+void negate_columns(Tensor& t, std::uint64_t drawn) {
+  constexpr auto kSign = static_cast<Word>(Word{1} << (8 * sizeof(Word) - 1));
+  const std::int64_t d = t.dims().d, rows = t.count() / d;
+  std::vector<Word> signs(static_cast<std::size_t>(d));
+  std::mt19937_64 random(drawn);
+  for (Word& sign : signs) sign = (random() & 1u) != 0 ? kSign : Word{0};
+  Word* words = t.as<Word>();
+#pragma omp parallel for
+  for (std::int64_t r = 0; r < rows; ++r)
+    for (std::int64_t i = 0; i < d; ++i)
+      words[r * d + i] = static_cast<Word>(words[r * d + i] ^ signs[static_cast<std::size_t>(i)]);
 }
 
 /// Row r of each head becomes row r + by, round the end.
@@ -45,10 +62,11 @@ void with_words(Tensor& t, F&& f) {
   });
 }
 
-void change(Tensor& t, std::uint64_t rows, bool sign, bool back) {
+void change(Tensor& t, std::uint64_t rows, std::uint64_t columns, bool sign, bool back) {
   with_words(t, [&](auto word) {
     using Word = decltype(word);
     if (sign) negate<Word>(t);
+    if (columns != 0) negate_columns<Word>(t, columns);
     if (rows != 0) move_rows<Word>(t, rows, back);
   });
 }
@@ -68,10 +86,10 @@ std::uint64_t rows_to_move(const Tensor& t, std::uint64_t random) {
 void ChangingInputs::apply(const Change& c, Way way) {
   const bool back = way == Way::kBack;
   const bool paged = !in_.pages.empty();
-  app::change(in_.q, c.q_rows, c.negate_scores, back);
-  app::change(paged ? in_.pages.k : in_.k, c.k_rows, c.negate_scores, back);
-  app::change(paged ? in_.pages.v : in_.v, c.v_rows, c.negate_v, back);
-  app::change(in_.d_o, c.do_rows, c.negate_do, back);
+  app::change(in_.q, c.q_rows, c.q_columns, false, back);
+  app::change(paged ? in_.pages.k : in_.k, c.k_rows, c.k_columns, false, back);
+  app::change(paged ? in_.pages.v : in_.v, c.v_rows, 0, c.negate_v, back);
+  app::change(in_.d_o, c.do_rows, 0, c.negate_do, back);
 }
 
 void ChangingInputs::change() {
@@ -81,7 +99,8 @@ void ChangingInputs::change() {
           rows_to_move(paged ? in_.pages.k : in_.k, random_()),
           rows_to_move(paged ? in_.pages.v : in_.v, random_()),
           rows_to_move(in_.d_o, random_()),
-          toss(),
+          random_(),
+          random_(),
           toss(),
           toss()};
   // What is the same in all rows changes by its sign alone: so the first change has it, which is

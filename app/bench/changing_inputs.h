@@ -6,9 +6,10 @@
 
 namespace flashbench::app {
 
-/// Inputs that change in place and come back: rows of every head move round, Q and K change their
-/// sign together, V and dO each for itself. What is computed is as much work and as hard, and has
-/// another result: who computes once and repeats that is wrong. Which change comes when, no kernel
+/// Inputs that change in place and come back: rows of every head move round, V and dO change their
+/// sign, and some columns of Q and of K, so that other scores come out: of rows and signs alone P
+/// would be what it was, and who keeps it would compute half. As much work and as hard, and another
+/// result: who computes once and repeats that is wrong. Which change comes when, no kernel
 /// can know. Masks, tables and biases stay.
 class ChangingInputs {
  public:
@@ -26,7 +27,8 @@ class ChangingInputs {
  private:
   struct Change {
     std::uint64_t q_rows = 0, k_rows = 0, v_rows = 0, do_rows = 0;
-    bool negate_scores = false, negate_v = false, negate_do = false;
+    std::uint64_t q_columns = 0, k_columns = 0;  ///< by what their signs are drawn; 0: all stay
+    bool negate_v = false, negate_do = false;
   };
   enum class Way { kThere, kBack };
   void apply(const Change& change, Way way);

@@ -15,6 +15,7 @@
 #include "app/check/check_external.h"
 #include "app/check/check_report.h"
 #include "app/check/check_suite.h"
+#include "app/check/forward_alone.h"
 #include "app/check/verify_case.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/progress.h"
@@ -292,11 +293,14 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
     if (request.suite) skip_what_is_long_to_emulate(groups.back());
     cases += static_cast<int>(group.cases.size());
   }
+  if (request.suite)
+    ask_guests_for_forward_alone(named_groups, groups, request.run.given, runtime.backends);
   check.set_preface(pass_preface(request, groups));
   if (request.run.dry_run) return show_dry_run(request.run, groups, runtime, check.preface());
   ProgressLine progress(cases, request.run.quiet);
   double updated_s = before_s;
   for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i) {
+    if (groups[i].cases.empty()) continue;  // asked for the forward alone
     check.run(named_groups[i], groups[i], progress);
     if (check.clock().now_s() - updated_s < kPartialEvery_s) continue;
     report.results = check.results();

@@ -119,8 +119,8 @@ typedef struct {
   fbk_tensor *dq, *dk, *dv; /* with FBK_BACKWARD, of the shapes of q, k, v */
   fbk_tensor *dsinks;       /* [h] f32, with FBK_BACKWARD and FBK_SINKS */
   fbk_tensor *dbias;        /* as bias, with FBK_BIAS_GRADIENT */
-  void *workspace;          /* of the bytes that plan() asked for, 256-byte aligned */
-  void *stream;             /* FBK_CUDA: the CUstream on which run() queues; it waits for nothing */
+  void *workspace; /* of the bytes that plan() asked for, 256-byte aligned; anything may be in it */
+  void *stream;    /* FBK_CUDA: the CUstream on which run() queues; it waits for nothing */
 } fbk_call;
 
 typedef struct fbk_plan fbk_plan; /* the kernel's own */

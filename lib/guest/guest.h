@@ -27,6 +27,12 @@ struct Answer {
   double seconds = 0;                   ///< of calls, by its own clock
 };
 
+/// Of workspace: beyond what any machine has, and far from where sums of bytes overflow.
+inline constexpr std::size_t kMostWorkspace = std::size_t{1} << 56;
+
+/// Whether it can be FLOP that one call executes.
+constexpr bool is_flop(double n) { return n >= 0 && n <= 1e30; }
+
 /// A kernel of a guest.
 struct KernelFacts {
   std::string name, description, build;

@@ -33,10 +33,10 @@ std::string abi_of(const GuestSource& source) {
 constexpr int kMostHangs = 3;
 
 /// Of a plug-in's file; what a command runs only it knows.
-std::optional<std::string> sha256_of(const GuestSource& source) {
+std::optional<std::string> sha256_of(const GuestSource& source, const GuestSettings& settings) {
   if (source.kind != GuestSource::Kind::kPlugin) return std::nullopt;
   try {
-    return sha256_of_file(split_name(source.text).first);
+    return sha256_of_file(split_name(source.text).first, settings.stop_requested);
   } catch (const UsageError& e) {
     throw UsageError(fmt::format("--plugin {}: {}", quote(source.text), e.what()));
   }
@@ -95,7 +95,7 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
     if (known->source == source) return *known;
   auto fresh = std::make_unique<Loaded>();
   fresh->source = source;
-  fresh->sha256 = sha256_of(source);
+  fresh->sha256 = sha256_of(source, settings_);
   Loaded& of = *fresh;
   const int threads = team::default_threads();
   const std::shared_ptr<Guest> first = guest(of, threads);
@@ -133,7 +133,7 @@ std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, int threads) {
   if (of.hangs >= kMostHangs)
     throw DeviceError(fmt::format("it has hung {} times and is not asked any more", of.hangs));
   try {
-    if (!of.kernels.empty() && sha256_of(of.source) != of.sha256)
+    if (!of.kernels.empty() && sha256_of(of.source, settings_) != of.sha256)
       throw std::runtime_error("its file is another one than when the run began");
     kept = load(of.source, threads);
   } catch (const std::runtime_error& e) {

@@ -1,5 +1,7 @@
 #include "guest/guest_kernel.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "core/work.h"
@@ -46,26 +48,25 @@ Supports GuestKernel::supports() const {
   return all;
 }
 
-const std::optional<Answer>& GuestKernel::asked(const Problem& p, const Execution& e) const {
+const Answer& GuestKernel::asked(const Problem& p, const Execution& e) const {
   const nlohmann::json problem = problem_message(p, e);
   const auto [place, is_new] = answers_.try_emplace(problem.dump());
   if (!is_new) return place->second;
   try {
     place->second = host_.guest(e.threads)->ask(index_, problem);
-  } catch (const DeviceError&) {
-    place->second = std::nullopt;
+  } catch (const DeviceError& ended) {
+    place->second = {.status = Status::kDeviceError, .why = ended.what()};
   }
   return place->second;
 }
 
 std::optional<Rejection> GuestKernel::rejects(const Problem& p, const Execution& e) const {
-  const std::optional<Answer>& answer = asked(p, e);
-  if (!answer) return std::nullopt;
-  switch (answer->status) {
+  const Answer& answer = asked(p, e);
+  switch (answer.status) {
     case Status::kUnsupported:
-      return Rejection{Rejection::Kind::kUnsupported, info_.name + ": " + answer->why};
+      return Rejection{Rejection::Kind::kUnsupported, info_.name + ": " + answer.why};
     case Status::kNoMemory:
-      return Rejection{Rejection::Kind::kMemory, info_.name + ": " + answer->why};
+      return Rejection{Rejection::Kind::kMemory, info_.name + ": " + answer.why};
     case Status::kOk:
     case Status::kDeviceError:
     case Status::kFailed:
@@ -75,8 +76,7 @@ std::optional<Rejection> GuestKernel::rejects(const Problem& p, const Execution&
 }
 
 std::size_t GuestKernel::workspace_bytes(const Problem& p, const Execution& e) const {
-  const std::optional<Answer>& answer = asked(p, e);
-  return answer ? answer->workspace_bytes : 0;
+  return asked(p, e).workspace_bytes;
 }
 
 std::size_t GuestKernel::host_bytes(const Problem& p, const Execution& e) const {
@@ -84,16 +84,16 @@ std::size_t GuestKernel::host_bytes(const Problem& p, const Execution& e) const 
 }
 
 double GuestKernel::predicted_flop(const Problem& p, const Execution& e) const {
-  const std::optional<Answer>& answer = asked(p, e);
-  if (answer && answer->flop_executed) return *answer->flop_executed;
+  if (const Answer& answer = asked(p, e); answer.flop_executed) return *answer.flop_executed;
   return count_work(p, expected_visible(p)).flop_visible;
 }
 
 std::unique_ptr<flashbench::Plan> GuestKernel::plan(const Problem& p, const Execution& e,
                                                     const Inputs& in) const {
-  const std::optional<Answer>& answer = asked(p, e);
-  const Layout layout = answer ? answer->layout : Layout::kBhsd;
-  return std::make_unique<GuestPlan>(info_.name, index_, p, e, in, layout, host_);
+  const Answer& answer = asked(p, e);
+  if (answer.status == Status::kDeviceError)
+    throw DeviceError(fmt::format("{}: {}", info_.name, answer.why));
+  return std::make_unique<GuestPlan>(info_.name, index_, p, e, in, answer.layout, host_);
 }
 
 }  // namespace flashbench::guest

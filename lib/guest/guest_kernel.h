@@ -59,15 +59,15 @@ class GuestKernel final : public Kernel {
 
  private:
   std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override;
-  /// What it says to a problem, which it is asked once. nullopt where it crashed over it: plan()
-  /// will, too.
-  const std::optional<Answer>& asked(const Problem& p, const Execution& e) const;
+  /// What it says to a problem, which it is asked once. Where it crashed over that: kDeviceError
+  /// with what happened, which plan() fails with.
+  const Answer& asked(const Problem& p, const Execution& e) const;
 
   KernelInfo info_;
   std::string build_;
   std::size_t index_;
   Host host_;
-  mutable std::map<std::string, std::optional<Answer>> answers_;
+  mutable std::map<std::string, Answer> answers_;
 };
 
 }  // namespace flashbench::guest

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cstring>
 #include <utility>
 
 #include "core/work.h"
@@ -56,6 +57,8 @@ GuestPlan::GuestPlan(const std::string& name, std::size_t kernel, const Problem&
       id_(next_id()) {
   in_.seal(Access::kReadOnly);
   out_.seal(Access::kReadWrite);
+  // NaN between the inputs, too: who reads beyond one finds out.
+  std::memset(in_.data(), 0xFF, in_.bytes());
   copy_inputs(in, in_place_, in_, Given::kFixed);
   answer_ = told([&] {
     guest_ = host_.guest(e.threads);

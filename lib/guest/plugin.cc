@@ -67,7 +67,7 @@ Answer answer_to(F&& call) {
   } catch (...) {
     return {.status = Status::kFailed, .why = "it threw what is no std::exception"};
   }
-  if (answer.status != Status::kOk) answer.why = line_of(why, "it gives no reason");
+  if (answer.status != Status::kOk) answer.why = escape(line_of(why, "it gives no reason"));
   return answer;
 }
 
@@ -182,8 +182,11 @@ Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
   const fbk_kernel& k = *plan->kernel;
   if (answer.status == Status::kOk && k.flop_executed != nullptr)
     answer.flop_executed = k.flop_executed(plan->own);
-  if (answer.flop_executed && !std::isfinite(*answer.flop_executed))
-    return {.status = Status::kFailed, .why = "its flop_executed is no number"};
+  if (answer.flop_executed && !is_flop(*answer.flop_executed))
+    return {.status = Status::kFailed, .why = "its flop_executed is no number of FLOP"};
+  if (workspace_bytes > kMostWorkspace)
+    return {.status = Status::kNoMemory,
+            .why = fmt::format("it wants {} bytes of workspace", workspace_bytes)};
   return answer;
 }
 

@@ -19,7 +19,6 @@ namespace {
 constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kMostDescriptors = 2;
 constexpr std::size_t kLongestWhy = 500;
-constexpr double kMostFlop = 1e30;
 
 struct Word {
   Feature feature;
@@ -112,7 +111,12 @@ Answer answer_of(const nlohmann::json& message) {
   if (!status) throw std::runtime_error("an unknown status");
   a.status = *status;
   a.why = escape(message.value("why", "").substr(0, kLongestWhy));
-  a.workspace_bytes = message.value("workspace_bytes", std::size_t{0});
+  if (message.contains("workspace_bytes")) {
+    const nlohmann::json& bytes = message["workspace_bytes"];
+    if (!bytes.is_number_unsigned() || bytes.get<std::uint64_t>() > kMostWorkspace)
+      throw std::runtime_error("workspace_bytes is no number of bytes");
+    a.workspace_bytes = bytes.get<std::size_t>();
+  }
   if (message.contains("flop_executed")) a.flop_executed = message["flop_executed"].get<double>();
   a.prepares = message.value("prepares", false);
   if (message.contains("layout")) {
@@ -123,7 +127,7 @@ Answer answer_of(const nlohmann::json& message) {
   if (message.contains("writes_lse")) a.writes_lse = message["writes_lse"].get<bool>();
   a.seconds = message.value("seconds", 0.0);
   if (!(std::isfinite(a.seconds) && a.seconds >= 0)) throw std::runtime_error("seconds are none");
-  if (a.flop_executed && !(*a.flop_executed >= 0 && *a.flop_executed <= kMostFlop))
+  if (a.flop_executed && !is_flop(*a.flop_executed))
     throw std::runtime_error("flop_executed is no number of FLOP");
   return a;
 }
@@ -167,7 +171,6 @@ std::optional<Channel::Packet> Channel::receive() {
     got = ::recvmsg(socket_.get(), &header, MSG_CMSG_CLOEXEC);
   } while (got < 0 && errno == EINTR);
   if (got <= 0) return std::nullopt;
-  if ((header.msg_flags & MSG_TRUNC) != 0) return Packet{"a packet beyond 1 MiB", {}};
   packet.text.assign(buffer_.data(), static_cast<std::size_t>(got));
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
@@ -178,6 +181,7 @@ std::optional<Channel::Packet> Channel::receive() {
       packet.descriptors.emplace_back(fd, "a worker's descriptor");
     }
   }
+  if ((header.msg_flags & MSG_TRUNC) != 0) throw std::runtime_error("a packet beyond 1 MiB");
   return packet;
 }
 

@@ -86,6 +86,7 @@ GuardedMemory::GuardedMemory(std::size_t bytes) {
   mapped_bytes_ = whole + page;
   if (::mprotect(static_cast<std::byte*>(mapped) + whole, page, PROT_NONE) != 0) refuse(bytes);
   ::madvise(mapped, whole, MADV_HUGEPAGE);
+  std::memset(mapped, 0xFF, whole);
   data_ = static_cast<std::byte*>(mapped) + (whole - used);
 }
 

@@ -47,7 +47,7 @@ class SharedMemory {
 class GuardedMemory {
  public:
   GuardedMemory() = default;
-  /// Throws OutOfMemoryError.
+  /// Filled with 0xFF: nobody may count on zeros. Throws OutOfMemoryError.
   explicit GuardedMemory(std::size_t bytes);
   GuardedMemory(GuardedMemory&& other) noexcept;
   GuardedMemory& operator=(GuardedMemory&& other) noexcept;

@@ -148,7 +148,12 @@ nlohmann::json Worker::receive() {
                     "long is too long",
                     settings_.patience_s));
   }
-  const std::optional<Channel::Packet> packet = channel_->receive();
+  std::optional<Channel::Packet> packet;
+  try {
+    packet = channel_->receive();
+  } catch (const std::runtime_error& e) {
+    give_up(fmt::format("its worker's answer is none: {}", e.what()));
+  }
   if (!packet) give_up(how_it_ended());
   try {
     return parse_strict_json(packet->text, kLimits);

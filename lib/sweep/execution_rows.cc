@@ -123,6 +123,7 @@ Axis parse_launch(const Asked& a) {
   });
   return axis;
 }
+std::string ptx_text(const Case& c) { return is_ptx(c) ? c.plugin : ""; }
 bool says_library(const Case& c) { return !c.plugin.empty() && !is_ptx(c); }
 /// One command each: it has commas of its own.
 Axis parse_worker(const Asked& a) {
@@ -233,7 +234,7 @@ constexpr Field kRows[] = {
     {.name = "ptx", .value = "FILE",
      .help = "somebody's kernels as PTX, for --device emulated",
      .heading = kExecution, .varies = kWithin, .rank = {5, 9, 6, 0, 2}, .parse = parse_ptx,
-     .text = print<kPlugin>, .said = is_ptx, .label = no_label, .has_effect = is_plugin,
+     .text = ptx_text, .said = is_ptx, .label = no_label, .has_effect = is_plugin,
      .reset = reset_to_default<kPlugin>, .idle = "is for --type plugin"},
     {.name = "launch", .value = "JSON",
      .help = "how --ptx is launched (default: FILE.json beside FILE.ptx)",

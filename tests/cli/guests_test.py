@@ -117,6 +117,11 @@ class Plugins(GuestTest):
         self.assertEqual(len(self.validated(done.stdout)["results"]), 2)
         self.assertIn("of the plug-in", done.stderr)
 
+    # With code 0 it would look as if all had passed.
+    def test_who_ends_this_process_is_told(self):
+        done = self.expect(1, "check", "--plugin", plugin("attacks"), *SMALL, "--isolate", "false", env={"ATTACK": "polite_exit"})
+        self.assertIn("the plug-in has called exit()", done.stderr)
+
     def test_in_this_process_too_it_has_the_threads_of_the_case(self):
         for threads in ("1", "3"):
             for isolate in ("true", "false"):
@@ -144,6 +149,16 @@ class Plugins(GuestTest):
         self.assertIn("--isa avx2 is of the program's own kernels", done.stdout)
         done = self.expect(3, "check", "--plugin", plugin("attention"), *SMALL, "--backend", "cuda")
         self.assertIn("leave out --backend cuda", done.stdout)
+
+    # A kernel without gradients would be called right after a hundredth of the suite.
+    def test_the_suite_asks_for_the_forward_where_there_are_no_gradients(self):
+        done = self.expect(0, "check", "--plugin", plugin("attention"), "--filter", "*grouped_heads*", "--json", "r.json")
+        results = self.validated((self.folder / "r.json").read_text())["results"]
+        ok = [r for r in results if r["status"] == "ok"]
+        self.assertGreater(len(ok), 3, done.stdout)
+        self.assertEqual({r["pass"] for r in ok}, {"forward"})
+        self.assertIn("--pass forward", ok[0]["command"])
+        self.expect(0, *shlex.split(ok[0]["command"])[1:])
 
     def test_resume_does_not_take_numbers_of_another_file(self):
         mine = shutil.copy(plugin("attention"), self.folder / "mine.so")

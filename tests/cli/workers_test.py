@@ -73,6 +73,17 @@ class Workers(GuestTest):
                          ["online_softmax", "online_softmax", "attention", "slower"])
         self.assertTrue(all(r["status"] == "ok" for r in report["results"]), report["results"])
 
+    # Its answer was forgotten, and the case passed.
+    def test_who_ends_when_it_is_asked_fails(self):
+        (self.folder / "asked.py").write_text(
+            "import json, os, socket\n"
+            "s = socket.socket(fileno=int(os.environ['FLASHBENCH_WORKER_SOCKET']))\n"
+            "s.send(json.dumps({'protocol': 1, 'kernels': [{'name': 'w'}]}).encode())\n"
+            "s.recv(1 << 20)\n"
+            "os._exit(9)\n")
+        done = self.expect(1, "check", "--worker", f"{sys.executable} asked.py", *SMALL)
+        self.assertIn("w: its worker ended with exit code 9", done.stdout)
+
     def test_no_two_cases_have_one_name(self):
         shutil.copy(EXAMPLES / "attention.py", self.folder / "other.py")
         done = self.expect(0, "check", "--worker", self.worker(), "--worker", self.worker("other.py:attention"), "--list")
