@@ -20,17 +20,15 @@ calls. Inputs, FLOP rules, verification and report are those of scripts/peer/pee
 import sys
 
 import peerlib
-from library import Job, Library
+from library import Job
 from sampling import Unsupported, require_memory
-
-from flashbench import worker
 
 try:
     import numpy as np
     import onnx
     import onnxruntime
     from masks import added, bytes_of_added, ends, hidden_or_seen, is_plain_causal
-    from numpy_files import by_numpy, save_as_contiguous
+    from numpy_library import NumpyLibrary
     from onnx import helper
 except ImportError as missing:
     sys.exit(
@@ -283,12 +281,12 @@ def chosen(case):
     raise Unsupported("ONNX Runtime: " + "; ".join(lacking))
 
 
-class OnnxRuntime(Library):
+class OnnxRuntime(NumpyLibrary):
     name = "onnxruntime"
     version = onnxruntime.__version__
     compiler = "ONNX Runtime's wheel"
     flags = f"onnx {onnx.__version__}"
-    computes = Library.computes + (
+    computes = NumpyLibrary.computes + (
         "d_v window_left window_right softcap sinks alibi bias bias_shape".split()
     )
     kernels = dict.fromkeys(OPERATORS, "flash")
@@ -296,15 +294,6 @@ class OnnxRuntime(Library):
 
     def set_up(self, backend, device, threads):
         self.threads = threads
-
-    def load(self, case, path):
-        return by_numpy(path)
-
-    def save(self, results, path):
-        save_as_contiguous(results, path)
-
-    def arrays(self):
-        return worker.Numpy()
 
     def layout(self, case):
         try:

@@ -14,17 +14,15 @@ import ctypes
 import sys
 
 import peerlib
-from library import Job, Library
+from library import Job
 from sampling import Unsupported, require_memory
-
-from flashbench import worker
 
 try:
     import numpy as np
     import openvino as ov
     import openvino.opset13 as ops
     from masks import added, bytes_of_added, hidden_or_seen, is_plain_causal
-    from numpy_files import by_numpy, save_as_contiguous
+    from numpy_library import NumpyLibrary
     from openvino.utils.node_factory import NodeFactory
 except ImportError as missing:
     sys.exit(f"{sys.argv[0]}: {missing.name} is missing: pip install numpy safetensors openvino")
@@ -101,12 +99,12 @@ class ScaledDotProductAttention(Job):
         return {"o": self.request.get_output_tensor(0).data}
 
 
-class OpenVino(Library):
+class OpenVino(NumpyLibrary):
     name = "openvino"
     version = ov.__version__.split("-")[0]
     compiler = "OpenVINO's wheel"
     flags = ov.__version__
-    computes = Library.computes + (
+    computes = NumpyLibrary.computes + (
         "d_v window_left window_right softcap sinks alibi bias bias_shape".split()
     )
     kernels = {"scaled_dot_product_attention": "flash"}
@@ -117,15 +115,6 @@ class OpenVino(Library):
 
     def set_up(self, backend, device, threads):
         self.threads = threads
-
-    def load(self, case, path):
-        return by_numpy(path)
-
-    def save(self, results, path):
-        save_as_contiguous(results, path)
-
-    def arrays(self):
-        return worker.Numpy()
 
     def description(self, kind, kernel):
         return "ScaledDotProductAttention of opset 13"
