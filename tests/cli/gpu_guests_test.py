@@ -56,6 +56,11 @@ class Plugins(OnTheFakeGpu):
         self.assertRegex(done.stdout, "verdict +pass")
 
 
+    def test_the_example_of_the_runtime_says_what_it_is_for(self):
+        done = self.expect(3, "check", "--plugin", plugin("attention_gpu"), "--q_len", "16", "--d", "8", "--pass", "forward")
+        self.assertIn("attention_gpu: for GPUs: add --backend cuda", done.stdout)
+
+
 class Caught(OnTheFakeGpu):
     def test_a_fault_of_its_launch_fails_that_case_alone(self):
         report = self.check_json(*CASE, "--type", "flash,plugin", "--kv_len", "20,30", code=1,
