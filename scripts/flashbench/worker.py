@@ -13,6 +13,9 @@ Gradients: a function `attention_backward(q, k, v, o, lse, do, *, causal, scale,
 PyTorch autograd is used where there is none. Tensors are NumPy arrays, or PyTorch's where the module imports torch
 (`--as numpy|torch` says it). They must not be written. Their memory is that of [b, h, rows, d]; with
 `attention.layout = "bshd"` behind the function, that of [b, rows, h, d], of which the same shape is a view.
+
+With `--backend cuda` PyTorch's tensors are on that GPU, which is the current device, and its events tell the time. What
+the function queues on the current stream is timed and waited for.
 """
 
 import argparse
@@ -21,15 +24,18 @@ import importlib
 import importlib.util
 import inspect
 import json
-import math
-import mmap
 import os
 import pathlib
 import socket
 import sys
-import time
 import traceback
-import warnings
+
+HERE = pathlib.Path(__file__).resolve().parent
+if not __package__:  # started as a file
+    sys.path[:] = [str(HERE.parent), *(folder for folder in sys.path if folder != str(HERE))]
+
+from flashbench.arrays import Failed, Numpy, Torch, Unsupported  # noqa: E402
+from flashbench.shared import operands  # noqa: E402
 
 PROTOCOL = 1
 SOCKET = "FLASHBENCH_WORKER_SOCKET"
@@ -49,97 +55,10 @@ KEYWORDS = {
     "ragged": ["cu_seqlens_q", "cu_seqlens_k"],
     "pages": ["block_table", "page_size"],
     "deterministic": ["deterministic"],
+    "gpu": [],
 }
 TENSORS = ["key_mask", "alibi_slopes", "bias", "sinks", "k_scale", "v_scale", "cu_seqlens_q", "cu_seqlens_k",
            "block_table"]
-
-
-class Unsupported(Exception):
-    """The problem is not for this function."""
-
-
-class Numpy:
-    """Tensors as NumPy arrays over shared memory."""
-
-    autograd = False
-
-    def __init__(self):
-        import numpy
-
-        self.np = numpy
-        self.dtypes = {"f32": numpy.float32, "f16": numpy.float16, "u8": numpy.uint8, "i32": numpy.int32}
-        try:
-            import ml_dtypes
-        except ImportError:
-            return
-        self.dtypes |= {"bf16": ml_dtypes.bfloat16, "e4m3": ml_dtypes.float8_e4m3fn, "e5m2": ml_dtypes.float8_e5m2}
-
-    def view(self, memory, tensor):
-        if tensor["dtype"] not in self.dtypes:
-            raise Unsupported(f"NumPy has no {tensor['dtype']}; install ml_dtypes")
-        dtype = self.np.dtype(self.dtypes[tensor["dtype"]])
-        strides = [n * dtype.itemsize for n in tensor["strides"]]
-        return self.np.ndarray(tensor["shape"], dtype, memory, tensor["offset"], strides)
-
-    def store(self, into, result):
-        result = self.np.asarray(result)
-        if result.shape != into.shape:
-            raise ValueError(f"shape {list(result.shape)} where {list(into.shape)} is wanted")
-        into[...] = result
-
-
-class Torch(Numpy):
-    """Tensors as PyTorch's, on the processor, over the same memory."""
-
-    autograd = True
-
-    def __init__(self):
-        super().__init__()
-        import torch
-
-        # Inputs are mapped without write permission, which is meant.
-        warnings.filterwarnings("ignore", message="The given buffer is not writable")
-        self.torch = torch
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or torch.get_num_threads())
-        self.torch_dtypes = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "u8": torch.uint8,
-                             "i32": torch.int32, "e4m3": torch.float8_e4m3fn, "e5m2": torch.float8_e5m2}
-
-    def view(self, memory, tensor):
-        count = math.prod(tensor["shape"])
-        flat = self.torch.frombuffer(memory, dtype=self.torch_dtypes[tensor["dtype"]], count=count,
-                                     offset=tensor["offset"])
-        return flat.as_strided(tensor["shape"], tensor["strides"])
-
-    def store(self, into, result):
-        if tuple(result.shape) != tuple(into.shape):
-            raise ValueError(f"shape {list(result.shape)} where {list(into.shape)} is wanted")
-        into.copy_(result.detach())
-
-
-class Shared:
-    """The tensors of a plan, in memory that the program maps, too."""
-
-    def __init__(self, arrays, message, descriptors):
-        self.arrays = arrays
-        sizes = (message["inputs"]["bytes"], message["outputs"]["bytes"])
-        accesses = (mmap.ACCESS_READ, mmap.ACCESS_WRITE)
-        maps = [mmap.mmap(fd, size, access=access) for fd, size, access in zip(descriptors, sizes, accesses)]
-        for fd in descriptors:
-            os.close(fd)
-        self.given, self.wanted = (
-            {t["name"]: arrays.view(memory, t) for t in message[side]["tensors"]}
-            for side, memory in zip(("inputs", "outputs"), maps)
-        )
-
-    def store(self, who, results):
-        """Results by name; those that are None are not there."""
-        for name, result in results.items():
-            if result is None:
-                continue
-            try:
-                self.arrays.store(self.wanted[name], result)
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{who}: {name}: {error}") from None
 
 
 def load(name):
@@ -182,6 +101,8 @@ class Kernel:
             for keyword in KEYWORDS[feature]:
                 if keyword not in self.takes and not self.takes_all:
                     raise Unsupported(f"{self.name}() takes no {keyword}")
+        if "gpu" in problem["features"]:
+            self.arrays.require(problem["device"])
 
     def keywords(self, problem, tensors):
         words = {"causal": "causal" in problem["features"], "scale": problem["scale"]}
@@ -208,7 +129,7 @@ class Plan:
 
     def __init__(self, kernel, message, descriptors):
         self.kernel, self.problem = kernel, message["problem"]
-        self.shared = Shared(kernel.arrays, message, descriptors)
+        self.shared = operands(kernel.arrays, message, descriptors)
         self.words = kernel.keywords(self.problem, self.shared.given)
         self.q, self.k, self.v = (self.shared.given.get(name) for name in "qkv")
         self.kept = None  # of a backward pass: what its forward gave
@@ -231,6 +152,7 @@ class Plan:
 
     def prepare(self):
         """The untimed forward of a backward pass."""
+        self.kept = None  # its memory is free for the next
         self.kept = self.forward()
         self.gave = self.kept, None
         return self.finish()
@@ -252,6 +174,10 @@ class Plan:
             results |= dict(zip(("dq", "dk", "dv"), gradients))
         self.shared.store(self.kernel.name, results)
         return {} if kept is None else {"writes_lse": kept[4] is not None}
+
+    def collect(self):
+        """On a GPU: the results come to the program's memory."""
+        self.shared.collect()
 
 
 class Worker:
@@ -277,8 +203,15 @@ class Worker:
             return self.plans[message["plan"]].prepare()
         if op == "run":
             return self.run([self.plans[n] for n in message["plans"]], message["calls"])
+        if op == "give":
+            self.plans[message["plan"]].shared.give(message["inputs"], message["outputs"])
+            return {}
+        if op == "collect":
+            self.plans[message["plan"]].collect()
+            return {}
         if op == "drop":
             self.plans.pop(message["plan"], None)
+            self.kernel.arrays.release()
             return {}
         raise ValueError(f"an unknown op {op!r}")
 
@@ -287,19 +220,31 @@ class Worker:
         return {"prepares": True, "layout": self.kernel.layout_of(problem)}
 
     def run(self, plans, calls):
-        start = time.perf_counter()
-        for i in range(calls):
-            plans[i % len(plans)].call()
-        reply = {"seconds": time.perf_counter() - start}
+        def work():
+            for i in range(calls):
+                plans[i % len(plans)].call()
+
+        reply = {"seconds": plans[0].shared.timed(work)}
         for plan in plans[:calls]:
             reply |= plan.finish()
         return reply
+
+    def failure(self, error):
+        """What is answered instead."""
+        if isinstance(error, (Unsupported, NotImplementedError)):
+            return {"status": "unsupported", "why": str(error) or last_line(error)}
+        if isinstance(error, self.kernel.arrays.no_memory):
+            return {"status": "no_memory", "why": last_line(error)}
+        if isinstance(error, Failed):
+            return {"status": "failed", "why": str(error)}
+        traceback.print_exc()  # of the user's function, whatever it is
+        return {"status": "device_error" if self.kernel.arrays.lost() else "failed", "why": last_line(error)}
 
 
 def last_line(error):
     """'ValueError: no (mine.py:12)'."""
     where = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in where if frame.filename != __file__] or where
+    own = [frame for frame in where if pathlib.Path(frame.filename).parent != HERE] or where
     place = f" ({pathlib.Path(own[-1].filename).name}:{own[-1].lineno})" if own else ""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:300]}{place}"
@@ -313,13 +258,10 @@ def serve(connection, kernel):
             return
         try:
             reply = {"status": "ok"} | worker.answer(json.loads(packet), descriptors)
-        except (Unsupported, NotImplementedError) as error:
-            reply = {"status": "unsupported", "why": str(error) or last_line(error)}
-        except MemoryError as error:
-            reply = {"status": "no_memory", "why": last_line(error)}
-        except Exception as error:  # of the user's function, whatever it is
-            traceback.print_exc()
-            reply = {"status": "failed", "why": last_line(error)}
+        except Exception as error:
+            reply = worker.failure(error)
+        if reply["status"] == "no_memory":
+            kernel.arrays.release()  # now that nobody holds what there was
         connection.send(json.dumps(reply).encode())
 
 

@@ -40,16 +40,22 @@ class BySequence(DeviceJob):
             job.call()
 
     def results(self):
-        def packed(all_of_them):
-            return torch.cat([x[0].transpose(0, 1) for x in all_of_them])
-
         tensors = {"o": packed([job.o.detach() for job in self.jobs])}
         first = self.jobs[0]
         if first.gradients is not None:
             for i, name in enumerate(first.by_gradient()):
                 each = [job.gradients[i] for job in self.jobs]
                 tensors[name] = sum(each) if name == "dsinks" else packed(each)
-            if self.on_gpu:
-                lse = [job.log_sum_exp()[..., None] for job in self.jobs]
-                tensors["lse"] = packed(lse)[..., 0]
         return tensors
+
+    @property
+    def gives_lse(self):
+        return self.jobs[0].gives_lse
+
+    def log_sum_exp(self):
+        return packed([job.log_sum_exp()[..., None] for job in self.jobs])[..., 0]
+
+
+def packed(by_sequence):
+    """[rows, h, d] of [1, h, rows, d] of each."""
+    return torch.cat([x[0].transpose(0, 1) for x in by_sequence])

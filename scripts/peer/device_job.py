@@ -3,6 +3,8 @@
 import torch
 from library import Job
 
+from flashbench.shared import device_seconds
+
 
 class DeviceJob(Job):
     """A job of PyTorch; `on_gpu` says which."""
@@ -10,14 +12,7 @@ class DeviceJob(Job):
     def timed(self, iterations):
         if not self.on_gpu:
             return super().timed(iterations)
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        self.call()  # as flashbench does: the GPU is busy until the timed launches are queued
-        start.record()
-        for _ in range(iterations):
-            self.call()
-        end.record()
-        end.synchronize()
-        return 1e-3 * start.elapsed_time(end)
+        return device_seconds(torch, lambda: [self.call() for _ in range(iterations)])
 
     def peak_bytes(self):
         if not self.on_gpu:

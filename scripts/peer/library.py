@@ -10,6 +10,7 @@ class Job:
 
     on_gpu = False  # whether a device times it, which no program here disturbs
     kernel = ""  # what computes it, as the report names it
+    gives_lse = False  # whether log_sum_exp() can be asked for, which is not timed
 
     def call(self):
         """One launch of what is timed."""
@@ -28,6 +29,10 @@ class Job:
 
     def results(self):
         """o and, for a backward pass, dq, dk and dv of the last launch, by name."""
+        raise NotImplementedError
+
+    def log_sum_exp(self):
+        """Of the inputs as they are; what is judged alone goes without."""
         raise NotImplementedError
 
     def peak_bytes(self):

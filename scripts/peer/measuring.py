@@ -84,7 +84,10 @@ class Peer:
         peak = self.peaks[case]
         fields, warnings = sample(job, self.options.limits)
         outputs = str(self.folder / "outputs.safetensors")
-        self.library.save(job.results(), outputs)
+        results = job.results()
+        if job.gives_lse:
+            results["lse"] = job.log_sum_exp()
+        self.library.save(results, outputs)
         result["check"], reason = self.judge(path, outputs, result["workload"])
         if result["check"]["verdict"] != "pass":
             if reason is not None:

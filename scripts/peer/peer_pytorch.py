@@ -93,6 +93,7 @@ class TorchJob(DeviceJob):
         self.gqa = case["h"] != case["h_kv"]
         self.o = self.gradients = None
         self.wants = case["pass"]
+        self.gives_lse = self.on_gpu and self.wants != "forward"
         if self.wants != "forward":
             for x in self.differentiable():
                 x.requires_grad_(True)
@@ -154,7 +155,8 @@ class TorchJob(DeviceJob):
     @torch.no_grad()
     def log_sum_exp(self):
         """Of scores in f32, head by head: scaled_dot_product_attention keeps it to itself, and a
-        sample of the gradients is judged with it. It is judged, too."""
+        sample of the gradients is judged with it, where the processor would take long to judge all
+        of them. It is judged, too."""
         b, h, n, m = (self.case[name] for name in ("b", "h", "q_len", "kv_len"))
         lse = torch.empty(b, h, n, device=self.q.device)
         mask = self.mask
@@ -178,8 +180,6 @@ class TorchJob(DeviceJob):
         tensors = {"o": self.o.detach()}
         if self.gradients is not None:
             tensors.update(zip(self.by_gradient(), self.gradients))
-            if self.on_gpu:  # where the processor would take long to judge all of the gradients
-                tensors["lse"] = self.log_sum_exp()
         return tensors
 
 

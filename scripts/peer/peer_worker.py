@@ -11,7 +11,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from sampling import TooLarge, Unsupported  # noqa: E402
+from sampling import TooLarge  # noqa: E402
 
 from flashbench import worker  # noqa: E402
 
@@ -30,6 +30,7 @@ FIELDS = {
     "values_in_keys": "v_in_k",
     "ragged": "ragged",
     "pages": "page_size",
+    "gpu": "gpu",
 }
 # Tensors by another name than in files.
 NAMES = {"key_mask": "mask"}
@@ -82,12 +83,23 @@ class PeerKernel:
     def __init__(self, library, kind, kernel):
         self.library, self.kind, self.forced = library, kind, kernel
         self.arrays = library.arrays()
+        self.device = "cpu"  # that the library is set up for
         self.name = "_".join([library.name, *([kernel] if kernel else [kind] * (kind != "flash"))])
 
     def refuse(self, problem):
         for feature in problem["features"]:
-            if FIELDS.get(feature) not in self.library.computes:
+            if FIELDS.get(feature) not in (*self.library.computes, "gpu"):
                 raise worker.Unsupported(f"{self.library.name} here takes no {feature.replace('_', ' ')}")
+        if "gpu" in problem["features"]:
+            if "cuda" not in self.library.backends:
+                raise worker.Unsupported(f"{self.library.name} {self.library.version} here has no GPU to compute on")
+            self.arrays.require(problem["device"])
+
+    def set_up(self, device):
+        if device != self.device:
+            backend, _, index = device.partition(":")
+            self.library.set_up(backend, int(index or 0), threads())
+            self.device = device
 
     def case_of(self, problem):
         return case_of(problem, self.kind, self.forced)
@@ -96,12 +108,11 @@ class PeerKernel:
         return self.library.layout(self.case_of(problem))
 
     def plan(self, message, descriptors):
+        self.set_up(message["problem"]["device"])
         try:
             return PeerPlan(self, message, descriptors)
         except TooLarge as why:
             raise MemoryError(str(why)) from None
-        except Unsupported as why:
-            raise worker.Unsupported(str(why)) from None
 
 
 class PeerPlan:
@@ -109,7 +120,7 @@ class PeerPlan:
 
     def __init__(self, kernel, message, descriptors):
         self.name = kernel.name
-        self.shared = worker.Shared(kernel.arrays, message, descriptors)
+        self.shared = worker.operands(kernel.arrays, message, descriptors)
         self.case = kernel.case_of(message["problem"])
         self.job = kernel.library.prepare(self.case, tensors_of(self.shared.given, self.case))
 
@@ -122,12 +133,23 @@ class PeerPlan:
         self.job.call()
 
     def finish(self):
-        results = self.job.results()
+        self.store(self.job.results())
+        return {"writes_lse": self.job.gives_lse}
+
+    def collect(self):
+        if self.job.gives_lse:
+            self.store({"lse": self.job.log_sum_exp()})
+        self.shared.collect()
+
+    def store(self, results):
         if self.case["ragged"] != "none":
-            rows = ("o", "dq", "dk", "dv")
+            rows = ("o", "lse", "dq", "dk", "dv")
             results = {name: swapped(x, 0, 1)[None] if name in rows else x for name, x in results.items()}
         self.shared.store(self.name, results)
-        return {"writes_lse": "lse" in results}
+
+
+def threads():
+    return int(os.environ["OMP_NUM_THREADS"])
 
 
 def serve(library, options, ignored):
@@ -136,7 +158,7 @@ def serve(library, options, ignored):
     def make():
         if ignored:
             raise SystemExit(f"a worker takes --type or --kernel; the case says the rest, not {' '.join(ignored)}")
-        library.set_up("cpu", 0, int(os.environ["OMP_NUM_THREADS"]))
+        library.set_up("cpu", 0, threads())
         kind = library.kernels[options.kernel] if options.kernel else options.type.partition(",")[0]
         kernel = PeerKernel(library, kind, options.kernel)
         about = [f"{library.name} {library.version}", library.flags, f"Python {sys.version.split()[0]}"]

@@ -22,8 +22,8 @@ REMEDIES = {  # of noise, by what stopped the samples
 }
 
 
-class Unsupported(Exception):
-    """The library cannot compute a case; the case is skipped with this reason."""
+class Unsupported(NotImplementedError):
+    """The library cannot compute a case; the case is skipped with this reason, a worker's too."""
 
     refusal = "unsupported"  # the report's word for the kind of reason
 

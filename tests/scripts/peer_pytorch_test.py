@@ -184,8 +184,7 @@ class PyTorchPeer(ScriptTest):
             asked |= case["workload"]
             job = library.prepare(asked, library.load(asked, inputs))
             job.call()
-            job.on_gpu = True
-            library.save(job.results(), outputs)
+            library.save(job.results() | {"lse": job.log_sum_exp()}, outputs)
             check, reason = program.judge(inputs, outputs, case["workload"], "sample")
             self.assertEqual((check["verdict"], check["level"]), ("pass", "sample"), reason)
             self.assertIn("lse", {t["tensor"] for t in check["worst"]})
