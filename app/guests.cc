@@ -17,6 +17,17 @@ std::string own_file(const CommandLine& line) {
   return hidden ? line.argv.front() : self.string();
 }
 
+/// Beside the program as it was built, or as it was installed.
+std::string emulated_driver(const std::string& program) {
+  const std::filesystem::path folder = std::filesystem::path(program).parent_path();
+  for (const char* where : {"lib/emulated_driver", "../lib/flashbench/emulated_driver"}) {
+    std::error_code hidden;
+    const std::filesystem::path file = folder / where / "libcuda.so.1";
+    if (std::filesystem::exists(file, hidden)) return file.string();
+  }
+  return "";
+}
+
 }  // namespace
 
 void configure_guests(const CommandLine& line, const std::vector<guest::GuestBackend*>& guests) {
@@ -25,6 +36,7 @@ void configure_guests(const CommandLine& line, const std::vector<guest::GuestBac
   const bool alone = isolate == nullptr || sweep::parse_bool(isolate->values[0], isolate->where);
   guest::GuestSettings settings;
   settings.program = alone ? own_file(line) : "";
+  settings.emulated_driver = emulated_driver(own_file(line));
   settings.patience_s = options.duration("patience", settings.patience_s);
   settings.stop_requested = interrupted;
   settings.warn = [](const std::string& text) { print_err("flashbench: " + text + "\n"); };

@@ -31,8 +31,8 @@ ExitCode complain(std::string message, ExitCode code) {
 
 ExitCode run(const std::vector<std::string>& argv) {
   flashbench::measure::SteadyClock clock;
-  if (argv.size() == 4 && argv[1] == flashbench::guest::kServePlugin)
-    return static_cast<ExitCode>(flashbench::guest::serve_plugin(argv[2], argv[3]));
+  if (argv.size() == 5 && argv[1] == flashbench::guest::kServePlugin)
+    return static_cast<ExitCode>(flashbench::guest::serve_plugin(argv[2], argv[3], argv[4]));
   const flashbench::app::Runtime runtime{flashbench::registry::backends(), clock};
   const flashbench::app::Invocation call =
       flashbench::app::parse_command_line(argv, flashbench::app::commands(), runtime.backends);

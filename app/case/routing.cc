@@ -20,7 +20,7 @@ namespace {
 
 std::optional<GuestSource> guest_of(const sweep::Case& c) {
   if (c.type == AttentionType::kPlugin)
-    return GuestSource{GuestSource::Kind::kPlugin, c.plugin, c.abi};
+    return GuestSource{GuestSource::Kind::kPlugin, c.plugin, c.abi, c.device == kEmulatedDevice};
   if (c.type == AttentionType::kWorker)
     return GuestSource{.kind = GuestSource::Kind::kWorker, .text = c.worker};
   return std::nullopt;

@@ -99,26 +99,28 @@ fbk_problem problem_of(const nlohmann::json& m) {
   return p;
 }
 
-Tensors::Tensors(const Operands& operands)
-    : Tensors(operands, {FBK_CPU, 0}, operands.in->data(), operands.out->data()) {}
-
-Tensors::Tensors(const Operands& operands, fbk_device device, std::byte* in, std::byte* out)
-    : device_(device) {
-  add(*operands.in_place, in);
-  add(*operands.out_place, out);
+Tensors::Tensors(const Operands& operands) {
+  for (const Placed& t : operands.in_place->tensors)
+    add(t, {FBK_CPU, 0}, operands.in->data() + t.offset);
+  for (const Placed& t : operands.out_place->tensors)
+    add(t, {FBK_CPU, 0}, operands.out->data() + t.offset);
 }
 
-void Tensors::add(const Placement& placement, std::byte* base) {
-  for (const Placed& placed : placement.tensors) {
-    Named& named = tensors_.emplace_back(Named{placed, {}});
-    named.tensor = {base + placed.offset,
-                    device_,
-                    static_cast<std::int32_t>(placed.shape.size()),
-                    dtype_of(placed.dtype),
-                    named.placed.shape.data(),
-                    named.placed.strides.data(),
-                    0};
-  }
+Tensors::Tensors(const Operands& operands, fbk_device device,
+                 const std::function<void*(const std::string& name)>& find) {
+  for (const Placement* placement : {operands.in_place, operands.out_place})
+    for (const Placed& t : placement->tensors) add(t, device, find(t.name));
+}
+
+void Tensors::add(const Placed& placed, fbk_device device, void* data) {
+  Named& named = tensors_.emplace_back(Named{placed, {}});
+  named.tensor = {data,
+                  device,
+                  static_cast<std::int32_t>(placed.shape.size()),
+                  dtype_of(placed.dtype),
+                  named.placed.shape.data(),
+                  named.placed.strides.data(),
+                  0};
 }
 
 fbk_tensor* Tensors::find(std::string_view name) {

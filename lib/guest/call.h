@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -23,8 +24,9 @@ class Tensors {
   Tensors() = default;
   /// Of the processor, in shared memory.
   explicit Tensors(const Operands& operands);
-  /// In the device's own memory: of inputs from `in` on, of outputs from `out` on.
-  Tensors(const Operands& operands, fbk_device device, std::byte* in, std::byte* out);
+  /// In the device's own memory; `find` tells where.
+  Tensors(const Operands& operands, fbk_device device,
+          const std::function<void*(const std::string& name)>& find);
 
   /// Points into this object.
   fbk_call call();
@@ -34,10 +36,9 @@ class Tensors {
     Placed placed;
     fbk_tensor tensor{};
   };
-  void add(const Placement& placement, std::byte* base);
+  void add(const Placed& placed, fbk_device device, void* data);
   fbk_tensor* find(std::string_view name);
 
-  fbk_device device_{FBK_CPU, 0};
   std::deque<Named> tensors_;  // which nobody moves
 };
 

@@ -4,59 +4,94 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace flashbench::guest {
 namespace {
 
-/// Behind the workspace, and looked at like what lies between tensors.
 constexpr std::size_t kGuard_bytes = 256;
 constexpr std::byte kUntouched{0xFF};
+
+bool holds(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
 }  // namespace
 
 DeviceCopies::DeviceCopies(cuda::Device& device, const Operands& operands,
                            std::size_t workspace_bytes)
     : device_(device),
-      operands_(operands),
-      workspace_bytes_(workspace_bytes),
-      in_(device, operands.in->bytes(), "a guest's inputs"),
-      out_(device, operands.out->bytes(), "a guest's outputs"),
-      workspace_(device, workspace_bytes + kGuard_bytes, "a guest's workspace") {
-  device_.write(in_.address(), operands.in->data(), in_.bytes());
-  device_.write(out_.address(), operands.out->data(), out_.bytes());
-  device_.poison(workspace_.address(), workspace_.bytes());
+      guard_bytes_(device.info().emulated ? 0 : kGuard_bytes),
+      inputs_(all_of(*operands.in_place, *operands.in)),
+      outputs_(all_of(*operands.out_place, *operands.out)) {
+  workspace_.bytes = workspace_bytes;
+  if (workspace_bytes > 0) workspace_ = guarded("workspace", workspace_bytes, nullptr);
+}
+
+std::vector<DeviceCopies::Guarded> DeviceCopies::all_of(const Placement& placement,
+                                                        SharedMemory& memory) {
+  std::vector<Guarded> all;
+  for (const Placed& t : placement.tensors)
+    all.push_back(guarded(t.name, t.bytes, memory.data() + t.offset));
+  return all;
+}
+
+DeviceCopies::Guarded DeviceCopies::guarded(const std::string& name, std::size_t bytes,
+                                            std::byte* host) {
+  Guarded g{name, bytes, host, {device_, bytes + 2 * guard_bytes_, name}};
+  if (guard_bytes_ > 0) device_.poison(g.buffer.address(), g.buffer.bytes());
+  if (host != nullptr) device_.write(g.buffer.address() + guard_bytes_, host, bytes);
+  return g;
+}
+
+void* DeviceCopies::start(const Guarded& g) const {
+  return g.buffer.as<std::byte>() + guard_bytes_;
+}
+
+void* DeviceCopies::find(std::string_view name) const {
+  for (const auto* all : {&inputs_, &outputs_})
+    for (const Guarded& g : *all)
+      if (g.name == name) return start(g);
+  return nullptr;
 }
 
 void DeviceCopies::give(const Names& tensors) {
-  write(*operands_.in_place, *operands_.in, in_, tensors.inputs);
-  write(*operands_.out_place, *operands_.out, out_, tensors.outputs);
-}
-
-void DeviceCopies::write(const Placement& placement, const SharedMemory& from,
-                         const cuda::DeviceBuffer& to, const std::vector<std::string>& names) {
-  for (const Placed& t : placement.tensors)
-    if (std::find(names.begin(), names.end(), t.name) != names.end())
-      device_.write(to.address() + t.offset, from.data() + t.offset, t.bytes);
+  for (const auto& [all, names] :
+       {std::pair(&inputs_, &tensors.inputs), std::pair(&outputs_, &tensors.outputs)})
+    for (const Guarded& g : *all)
+      if (holds(*names, g.name)) device_.write(g.buffer.address() + guard_bytes_, g.host, g.bytes);
 }
 
 void DeviceCopies::collect() {
   device_.wait();
-  device_.read(operands_.out->data(), out_.address(), out_.bytes());
+  for (const Guarded& g : outputs_)
+    device_.read(g.host, g.buffer.address() + guard_bytes_, g.bytes);
+}
+
+bool DeviceCopies::is_whole(const Guarded& g) {
+  std::vector<std::byte> guard(guard_bytes_);
+  for (const std::size_t at : {std::size_t{0}, guard_bytes_ + g.bytes}) {
+    device_.read(guard.data(), g.buffer.address() + at, guard_bytes_);
+    if (std::any_of(guard.begin(), guard.end(), [](std::byte b) { return b != kUntouched; }))
+      return false;
+  }
+  return true;
 }
 
 std::string DeviceCopies::trespass() {
   device_.wait();
   std::vector<std::byte> there;
-  for (const Placed& t : operands_.in_place->tensors) {
-    there.resize(t.bytes);
-    device_.read(there.data(), in_.address() + t.offset, t.bytes);
-    if (std::memcmp(there.data(), operands_.in->data() + t.offset, t.bytes) != 0)
-      return fmt::format("it wrote to its input {}", t.name);
+  for (const Guarded& g : inputs_) {
+    there.resize(g.bytes);
+    device_.read(there.data(), g.buffer.address() + guard_bytes_, g.bytes);
+    if (std::memcmp(there.data(), g.host, g.bytes) != 0)
+      return fmt::format("it wrote to its input {}", g.name);
   }
-  there.resize(kGuard_bytes);
-  device_.read(there.data(), workspace_.address() + workspace_bytes_, kGuard_bytes);
-  if (std::any_of(there.begin(), there.end(), [](std::byte b) { return b != kUntouched; }))
-    return "it writes behind the end of its workspace";
+  if (guard_bytes_ == 0) return "";
+  for (const auto* all : {&inputs_, &outputs_})
+    for (const Guarded& g : *all)
+      if (!is_whole(g)) return fmt::format("it writes outside of {}", g.name);
+  if (workspace_.bytes > 0 && !is_whole(workspace_)) return "it writes outside of its workspace";
   return "";
 }
 

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cuda/device/device.h"
@@ -10,32 +11,42 @@
 
 namespace flashbench::guest {
 
-/// The tensors of a plan on a GPU: inputs and outputs lie there as they do in shared memory, and
-/// the workspace is there alone. Methods throw what cuda::Device throws.
+/// The tensors of a plan on a GPU, each in memory of its own, and its workspace, which is there
+/// alone. Methods throw what cuda::Device throws.
 class DeviceCopies {
  public:
-  /// `operands` outlive this. Everything is copied once; the workspace is 0xFF.
+  /// `operands` outlive this. Everything is copied once. What nobody gives is 0xFF; on the emulated
+  /// device, which knows that, nothing was ever written there.
   DeviceCopies(cuda::Device& device, const Operands& operands, std::size_t workspace_bytes);
 
-  std::byte* in() const { return in_.as<std::byte>(); }
-  std::byte* out() const { return out_.as<std::byte>(); }
-  void* workspace() const { return workspace_bytes_ == 0 ? nullptr : workspace_.as<void>(); }
+  /// Null where there is no such tensor.
+  void* find(std::string_view name) const;
+  void* workspace() const { return workspace_.bytes == 0 ? nullptr : start(workspace_); }
 
   /// These tensors become what shared memory has.
   void give(const Names& tensors);
-  /// Waits. Shared memory gets the outputs, and what lies between them.
+  /// Waits. Shared memory gets the outputs.
   void collect();
   /// What somebody wrote that he must not: "it wrote to its input q"; "" where all is well. Waits.
   std::string trespass();
 
  private:
-  void write(const Placement& placement, const SharedMemory& from, const cuda::DeviceBuffer& to,
-             const std::vector<std::string>& names);
+  /// Between guards, which are looked at; the emulated device looks itself.
+  struct Guarded {
+    std::string name;
+    std::size_t bytes = 0;
+    std::byte* host = nullptr;  ///< in shared memory
+    cuda::DeviceBuffer buffer;
+  };
+  Guarded guarded(const std::string& name, std::size_t bytes, std::byte* host);
+  std::vector<Guarded> all_of(const Placement& placement, SharedMemory& memory);
+  void* start(const Guarded& g) const;
+  bool is_whole(const Guarded& g);
 
   cuda::Device& device_;
-  Operands operands_;
-  std::size_t workspace_bytes_;
-  cuda::DeviceBuffer in_, out_, workspace_;
+  std::size_t guard_bytes_;
+  std::vector<Guarded> inputs_, outputs_;
+  Guarded workspace_;
 };
 
 }  // namespace flashbench::guest

@@ -59,6 +59,15 @@ GuestBackend::GuestBackend(Backend& own) : own_(own), info_(own.info()) {
   info_.of_guests = true;
 }
 
+std::optional<std::string> GuestBackend::absent(std::optional<int> device) {
+  if (device != kEmulatedDevice) return own_.absent(device);
+  if (settings_.program.empty())
+    return "plug-ins find its driver in a process of their own alone; leave out --isolate false";
+  if (settings_.emulated_driver.empty())
+    return "the library of its driver, libcuda.so.1, is not where this program was installed";
+  return std::nullopt;
+}
+
 const BackendInfo& GuestBackend::info() const { return info_; }
 
 std::vector<const Kernel*> GuestBackend::kernels_of(const GuestSource& source) {
@@ -67,7 +76,7 @@ std::vector<const Kernel*> GuestBackend::kernels_of(const GuestSource& source) {
       source.kind == GuestSource::Kind::kPlugin && source.abi == PluginAbi::kFlashbenchKernel;
   const auto [text, wanted] =
       has_names ? split_name(source.text) : std::pair(source.text, std::string());
-  Loaded& from = loaded({source.kind, text, source.abi});
+  Loaded& from = loaded({source.kind, text, source.abi, source.emulated});
   std::vector<const Kernel*> found;
   std::string names;
   for (const auto& kernel : from.kernels) {
@@ -101,6 +110,7 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
   Loaded& of = *fresh;
   Execution any;
   any.threads = team::default_threads();
+  if (source.emulated) any.device = kEmulatedDevice;
   const std::shared_ptr<Guest> first = guest(of, any);
   const bool plugin = source.kind == GuestSource::Kind::kPlugin;
   const Host host{[this, &of](const Execution& e) { return guest(of, e); },
@@ -112,7 +122,7 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
                   of.sha256,
                   !plugin || !settings_.program.empty(),
                   [this](const std::string& line) { warn(line); },
-                  on_gpu()};
+                  [this](const Execution& e) { return has_copies(e); }};
   const AttentionType type = plugin ? AttentionType::kPlugin : AttentionType::kWorker;
   for (std::size_t i = 0; i < first->kernels().size(); ++i) {
     of.kernels.push_back(std::make_unique<GuestKernel>(type, i, first->kernels()[i], host));
@@ -131,7 +141,7 @@ void GuestBackend::warn(const std::string& line) {
 std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, const Execution& e) {
   // One for all problems of a GPU, so that a fault there ends what no other GPU needs.
   std::shared_ptr<Guest>& kept =
-      of.guests[on_gpu() ? guest::on_gpu(e.device) : std::to_string(e.threads)];
+      of.guests[has_copies(e) ? guest::on_gpu(e.device) : std::to_string(e.threads)];
   if (alive(kept)) return kept;
   if (settings_.stop_requested && settings_.stop_requested()) throw DeviceError("interrupted");
   if (const Worker* last = worker_of(kept); last != nullptr && last->hung()) ++of.hangs;
@@ -150,16 +160,18 @@ std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, const Execution& e) {
 }
 
 std::shared_ptr<Guest> GuestBackend::load(const GuestSource& source, const Execution& e) const {
-  const int threads = on_gpu() ? team::default_threads() : e.threads;
+  const int threads = has_copies(e) ? team::default_threads() : e.threads;
+  const bool emulated = e.device == kEmulatedDevice;
   WorkerSettings worker;
   worker.threads = threads;
-  worker.device = on_gpu() ? guest::on_gpu(e.device) : kOnProcessor;
+  worker.device = has_copies(e) ? guest::on_gpu(std::max(e.device, 0)) : kOnProcessor;
   worker.patience_s = settings_.patience_s;
   worker.stop_requested = settings_.stop_requested;
   if (source.kind == GuestSource::Kind::kPlugin) {
     if (settings_.program.empty())
       return std::make_shared<InProcess>(source.text, source.abi, threads);
-    worker.argv = {settings_.program, kServePlugin, std::string(name(source.abi)), source.text};
+    worker.argv = {settings_.program, kServePlugin, std::string(name(source.abi)), source.text,
+                   emulated ? settings_.emulated_driver : ""};
     worker.shown = fmt::format("--plugin {}", quote(source.text));
   } else {
     worker.argv = {"/bin/sh", "-c", source.text};

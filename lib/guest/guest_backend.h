@@ -16,6 +16,7 @@ namespace flashbench::guest {
 /// How guests are kept.
 struct GuestSettings {
   std::string program;  ///< this one, which serves plug-ins as a worker; "": they are loaded here
+  std::string emulated_driver;  ///< the library of lib/emulated_driver; "": it was not found
   double patience_s = 120;
   std::function<bool()> stop_requested = {};
   /// Takes a line for the user about what is no case's failure.
@@ -36,9 +37,7 @@ class GuestBackend final : public Backend {
   const std::vector<const Kernel*>& kernels() override { return kernels_; }
   std::vector<const Kernel*> kernels_of(const GuestSource& source) override;
   std::vector<const Kernel*> kernels_of(const PtxSource& source) override;
-  std::optional<std::string> absent(std::optional<int> device) override {
-    return own_.absent(device);
-  }
+  std::optional<std::string> absent(std::optional<int> device) override;
   Execution execution(const ExecutionRequest& asked, Dtype dtype) override;
   Place place(const Execution& e) override;
   ExecutionTraits traits(const Execution& e) override;
@@ -69,6 +68,8 @@ class GuestBackend final : public Backend {
   };
   Loaded& loaded(const GuestSource& source);
   bool on_gpu() const { return info_.takes_device(); }
+  /// As on_gpu(), and on the emulated device, where a plug-in's calls of the driver are executed.
+  bool has_copies(const Execution& e) const { return on_gpu() || e.device == kEmulatedDevice; }
   std::shared_ptr<Guest> guest(Loaded& of, const Execution& e);
   std::shared_ptr<Guest> load(const GuestSource& source, const Execution& e) const;
   void warn(const std::string& line);

@@ -80,11 +80,11 @@ std::size_t GuestKernel::workspace_bytes(const Problem& p, const Execution& e) c
 }
 
 std::size_t GuestKernel::host_bytes(const Problem& p, const Execution& e) const {
-  return operand_bytes(p).total() + (host_.on_gpu ? 0 : workspace_bytes(p, e));
+  return operand_bytes(p).total() + (host_.on_gpu(e) ? 0 : workspace_bytes(p, e));
 }
 
 std::size_t GuestKernel::device_bytes(const Problem& p, const Execution& e) const {
-  return host_.on_gpu ? operand_bytes(p).total() + workspace_bytes(p, e) : 0;
+  return host_.on_gpu(e) ? operand_bytes(p).total() + workspace_bytes(p, e) : 0;
 }
 
 double GuestKernel::predicted_flop(const Problem& p, const Execution& e) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -39,10 +40,12 @@ struct Host {
   std::optional<std::string> sha256;
   bool isolated = true;
   std::function<void(const std::string& line)> warn = {};  ///< the user
-  bool on_gpu = false;  ///< tensors lie on the GPU that the execution names, beside those here
+  /// Whether tensors lie on the GPU that the execution names, beside those here.
+  std::function<bool(const Execution&)> on_gpu = {};
 
+  /// As messages say it: the emulated device is the only one of its process.
   std::string device(const Execution& e) const {
-    return on_gpu ? guest::on_gpu(e.device) : kOnProcessor;
+    return on_gpu(e) ? guest::on_gpu(std::max(e.device, 0)) : kOnProcessor;
   }
 };
 

@@ -110,7 +110,7 @@ void GuestPlan::prepare(const flashbench::Operands& io) {
 }
 
 void GuestPlan::give(const Names& tensors) {
-  if (host_.on_gpu) told([&] { return guest_->give(id_, tensors); });
+  if (host_.on_gpu(execution_)) told([&] { return guest_->give(id_, tensors); });
 }
 
 void GuestPlan::launch(const flashbench::Operands&) {
@@ -130,7 +130,7 @@ double GuestPlan::run(const std::vector<GuestPlan*>& plans, std::int64_t calls) 
 }
 
 void GuestPlan::collect(const flashbench::Operands& io) {
-  if (host_.on_gpu) told([&] { return guest_->collect(id_); });
+  if (host_.on_gpu(execution_)) told([&] { return guest_->collect(id_); });
   told([&] {
     collect_outputs(out_, out_place_, *io.out);
     return Answer{};
@@ -154,6 +154,7 @@ double GuestPlan::flop_executed() const {
 }
 
 std::vector<PhaseProfile::Row> GuestPlan::profile(const flashbench::Operands&) {
+  if (execution_.device == kEmulatedDevice) return {};  // which has no speed
   PhaseProfile::Row row;
   row.phase = "call";
   row.seconds = run({this}, 1);

@@ -12,11 +12,11 @@
 #include <exception>
 #include <utility>
 
-#include "cuda/devices.h"
 #include "cuda/probe/busy.h"
 #include "guest/call.h"
 #include "guest/device_copies.h"
 #include "guest/faults.h"
+#include "guest/gpu.h"
 #include "guest/library.h"
 #include "guest/marks.h"
 #include "system/error.h"
@@ -108,13 +108,16 @@ class Stopwatch {
 
   void start() {
     if (gpu_ != nullptr) {
-      cuda::keep_busy(*gpu_);
+      if (!gpu_->info().emulated) cuda::keep_busy(*gpu_);
       gpu_->mark_first();
     }
     began_ = Clock::now();
   }
   void stop() {
-    if (gpu_ != nullptr) gpu_->mark();
+    if (gpu_ != nullptr) {
+      if (gpu_->info().emulated) gpu_->wait();  // a finding is that of the launches, not of the mark
+      gpu_->mark();
+    }
     seconds_ = std::chrono::duration<double>(Clock::now() - began_).count();
   }
   /// Waits for a GPU. Throws DeviceError for what its launches did.
@@ -154,7 +157,8 @@ struct Plugin::Plan {
 
   void place_on_gpu() {
     copies = std::make_unique<DeviceCopies>(*gpu, operands, workspace_bytes);
-    tensors = Tensors(operands, problem.device, copies->in(), copies->out());
+    tensors = Tensors(operands, problem.device,
+                      [this](const std::string& name) { return copies->find(name); });
     call = tensors.call();
     call.workspace = copies->workspace();
   }
@@ -222,8 +226,9 @@ Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
   plan->kernel = &kernels_.at(kernel);
   plan->problem = problem_of(problem);
   if ((plan->problem.features & FBK_GPU) != 0) {
-    plan->gpu = &cuda::gpu(plan->problem.device.device_id);
+    plan->gpu = &gpu(plan->problem.device.device_id);
     plan->gpu->wait();
+    set_order(problem.value("order_seed", std::uint64_t{1}));
   }
   std::size_t workspace_bytes = 0;
   Answer answer = answer_to([&](char* why, std::size_t bytes) {

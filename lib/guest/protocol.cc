@@ -92,27 +92,29 @@ nlohmann::json problem_message(const Problem& p, const Execution& e, const std::
   if (e.deterministic) features.push_back("deterministic");
   if (device != kOnProcessor) features.push_back("gpu");
   const Dims bias = p.bias == Bias::kNone ? Dims{1, 1, 0, 0} : p.bias_dims();
-  return {{"pass", name(p.pass)},
-          {"features", features},
-          {"threads", e.threads},
-          {"device", device},
-          {"dtype", name(p.dtype)},
-          {"kv_dtype", name(p.kv_dtype())},
-          {"bias_dtype", name(p.bias_dtype())},
-          {"b", s.b},
-          {"h", s.h},
-          {"h_kv", s.h_kv},
-          {"q_len", s.q_len},
-          {"kv_len", s.kv_len},
-          {"d", s.d},
-          {"d_v", s.d_v()},
-          {"window_left", p.window_left.value_or(-1)},
-          {"window_right", p.window_right.value_or(-1)},
-          {"page_size", p.page_size},
-          {"bias_b", bias.b},
-          {"bias_h", bias.h},
-          {"scale", p.softmax_scale()},
-          {"softcap", p.softcap}};
+  nlohmann::json message = {{"pass", name(p.pass)},
+                            {"features", features},
+                            {"threads", e.threads},
+                            {"device", device},
+                            {"dtype", name(p.dtype)},
+                            {"kv_dtype", name(p.kv_dtype())},
+                            {"bias_dtype", name(p.bias_dtype())},
+                            {"b", s.b},
+                            {"h", s.h},
+                            {"h_kv", s.h_kv},
+                            {"q_len", s.q_len},
+                            {"kv_len", s.kv_len},
+                            {"d", s.d},
+                            {"d_v", s.d_v()},
+                            {"window_left", p.window_left.value_or(-1)},
+                            {"window_right", p.window_right.value_or(-1)},
+                            {"page_size", p.page_size},
+                            {"bias_b", bias.b},
+                            {"bias_h", bias.h},
+                            {"scale", p.softmax_scale()},
+                            {"softcap", p.softcap}};
+  if (e.device == kEmulatedDevice) message["order_seed"] = e.order_seed;
+  return message;
 }
 
 nlohmann::json to_message(const Answer& a) {

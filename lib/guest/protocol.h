@@ -31,7 +31,8 @@ std::string on_gpu(int index);
 /// Which GPU; nullopt for the processor. Throws std::exception for what is neither.
 std::optional<int> gpu_of(const std::string& device);
 
-/// Everything that a problem and an execution ask of a kernel, but for the tensors.
+/// Everything that a problem and an execution ask of a kernel, but for the tensors. Of the emulated
+/// device also `order_seed`.
 nlohmann::json problem_message(const Problem& p, const Execution& e,
                                const std::string& device = kOnProcessor);
 

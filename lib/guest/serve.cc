@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "guest/faults.h"
+#include "guest/gpu.h"
 #include "guest/plugin.h"
 #include "guest/protocol.h"
 #include "system/error.h"
@@ -56,6 +57,8 @@ class Server {
       return dispatch(message.at("op"), message, packet);
     } catch (const OutOfMemoryError& e) {
       return {.status = Status::kNoMemory, .why = e.what()};
+    } catch (const UnavailableError& e) {
+      return {.status = Status::kUnsupported, .why = e.what()};
     } catch (const DeviceError& e) {
       return {.status = Status::kDeviceError, .why = e.what()};
     } catch (const std::exception& e) {
@@ -103,7 +106,7 @@ nlohmann::json hello(const Plugin& plugin) {
 
 }  // namespace
 
-int serve_plugin(const std::string& abi, const std::string& text) {
+int serve_plugin(const std::string& abi, const std::string& text, const std::string& driver) {
   const char* number = std::getenv(kSocketVariable);
   const std::optional<PluginAbi> known = from_name<PluginAbi>(abi);
   if (number == nullptr || !known) {
@@ -115,6 +118,7 @@ int serve_plugin(const std::string& abi, const std::string& text) {
   explain_faults(socket);
   std::unique_ptr<Plugin> plugin;
   try {
+    if (!driver.empty()) use_emulated_driver(driver);
     plugin = std::make_unique<Plugin>(text, *known);
   } catch (const std::exception& e) {
     channel.send({{"protocol", kProtocol}, {"error", e.what()}});

@@ -68,6 +68,7 @@ struct GuestSource {
   Kind kind = Kind::kPlugin;
   std::string text;  ///< the file, or the command
   PluginAbi abi = PluginAbi::kFlashbenchKernel;
+  bool emulated = false;  ///< its GPU is the emulated device
 
   friend bool operator==(const GuestSource&, const GuestSource&) = default;
 };

@@ -59,6 +59,22 @@ std::optional<Rejection> absent_isa(Backend& backend, const ExecutionRequest& as
   return std::nullopt;
 }
 
+/// Of a plug-in whose calls of the driver are executed by the emulated device.
+std::optional<Rejection> refusal_of_emulated(const Request& r) {
+  const auto refuse = [](const std::string& why) {
+    return Rejection{Kind::kUnsupported,
+                     fmt::format("--device {} {}", device_text(kEmulatedDevice), why)};
+  };
+  if (r.type == AttentionType::kWorker)
+    return refuse(
+        "executes the PTX of --ptx FILE, and what a --plugin launches; a --worker wants a GPU");
+  if (r.backend && *r.backend == kProcessor)
+    return refuse(fmt::format("stands for a GPU; leave out --backend {}", name(kProcessor)));
+  if (r.execution.threads > 0)
+    return refuse(fmt::format("has no threads; leave out --threads {}", r.execution.threads));
+  return std::nullopt;
+}
+
 /// Flags that a guest has no use for.
 std::optional<Rejection> refusal_of_guest(const Request& r) {
   const std::string type(name(r.type));
@@ -76,10 +92,7 @@ std::optional<Rejection> refusal_of_guest(const Request& r) {
     if (r.execution.threads > 0) return leave_out(fmt::format("--threads {}", r.execution.threads));
     return std::nullopt;
   }
-  if (r.execution.device == kEmulatedDevice)
-    return Rejection{Kind::kUnsupported,
-                     fmt::format("--device {} executes the PTX of --ptx FILE, not --type {}",
-                                 device_text(kEmulatedDevice), type)};
+  if (r.execution.device == kEmulatedDevice) return refusal_of_emulated(r);
   if (r.execution.isa)
     return Rejection{Kind::kUnsupported,
                      fmt::format("--isa {} is of the program's own kernels, not of --type {}",
@@ -106,10 +119,12 @@ std::variant<Execution, Rejection> execution_of(Backend& backend, const Executio
   }
 }
 
-/// Who loads guests: for the processor, unless a request names a GPU. PTX runs on the processor.
+/// Who loads guests: for the processor, unless a request names a GPU. The emulated device is one of
+/// the processor.
 Backend& backend_of_guests(const Request& r, const Backends& backends) {
+  const bool emulated = r.ptx || r.execution.device == kEmulatedDevice;
   const bool on_device =
-      !r.ptx && (r.backend ? *r.backend != kProcessor : r.execution.device.has_value());
+      !emulated && (r.backend ? *r.backend != kProcessor : r.execution.device.has_value());
   for (Backend* b : backends)
     if (b->info().of_guests && b->info().takes_device() == on_device) return *b;
   return *backends.front();

@@ -17,8 +17,11 @@
 
 namespace flashbench::cuda {
 
+/// The name of an emulated device.
+inline constexpr const char* kEmulatedName = "emulated";
+
 struct DeviceInfo {
-  std::string name;       ///< "NVIDIA H200", "emulated"
+  std::string name;       ///< "NVIDIA H200", kEmulatedName
   bool emulated = false;  ///< executes PTX on the processor: right or wrong, but no speed
   int capability = 0;     ///< 90 is compute capability 9.0
   std::size_t memory_bytes = 0;

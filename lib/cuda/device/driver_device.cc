@@ -34,6 +34,7 @@ DeviceInfo DriverDevice::describe(const DriverApi& api, int index) {
   require(api, api.driver_version(&version), "cuDriverGetVersion");
   DeviceInfo about;
   about.name = name.data();
+  about.emulated = about.name == kEmulatedName;
   about.capability =
       10 * attribute(api, device, kCapabilityMajor) + attribute(api, device, kCapabilityMinor);
   require(api, api.device_memory(&about.memory_bytes, device), "cuDeviceTotalMem");

@@ -1,0 +1,188 @@
+#include <cstdio>
+#include <cstring>
+#include <map>
+
+#include "emulated_driver/state.h"
+
+// The driver's functions of devices, contexts and memory. Every one is synchronous: streams and
+// asynchronous copies are done when the call returns.
+using namespace flashbench::emulated_driver;
+using flashbench::cuda::DevicePointer;
+
+#pragma GCC visibility push(default)
+extern "C" {
+
+/// Of this driver alone: see ptx::Device::set_seed.
+void flashbench_emulated_order(std::uint64_t seed) {
+  for (const auto& gpu : gpus()) gpu->device.set_seed(seed);
+}
+
+Result cuInit(unsigned) { return init_result(); }
+
+Result cuDriverGetVersion(int* version) {
+  *version = driver_version();
+  return kSuccess;
+}
+
+Result cuDeviceGetCount(int* count) {
+  *count = static_cast<int>(gpus().size());
+  return kSuccess;
+}
+
+Result cuDeviceGet(int* device, int index) {
+  *device = index;
+  return index >= 0 && index < static_cast<int>(gpus().size()) ? kSuccess : kInvalidValue;
+}
+
+Result cuDeviceGetName(char* name, int bytes, int) {
+  std::snprintf(name, static_cast<std::size_t>(bytes), "%s", gpu_name());
+  return kSuccess;
+}
+
+Result cuDeviceGetPCIBusId(char* id, int bytes, int device) {
+  std::snprintf(id, static_cast<std::size_t>(bytes), "0000:%02X:00.0", 0x3a + device);
+  return kSuccess;
+}
+
+Result cuDeviceGetAttribute(int* value, int attribute, int) {
+  using namespace flashbench::cuda;
+  constexpr int kMaxThreadsPerBlock = 1, kSharedBytes = 8, kWarpSize = 10, kMaxRegisters = 12,
+                kMaxThreadsPerMultiprocessor = 39, kSharedBytesOfMultiprocessor = 81;
+  const std::map<int, int> values = {{kMultiprocessorCount, 1},
+                                     {kL2CacheSize, 1 << 20},
+                                     {kCapabilityMajor, 9},
+                                     {kCapabilityMinor, 0},
+                                     {kSharedBytesOptin, 227 << 10},
+                                     {kMaxThreadsPerBlock, 1024},
+                                     {kSharedBytes, 48 << 10},
+                                     {kWarpSize, 32},
+                                     {kMaxRegisters, 65536},
+                                     {kMaxThreadsPerMultiprocessor, 2048},
+                                     {kSharedBytesOfMultiprocessor, 228 << 10}};
+  const auto found = values.find(attribute);
+  if (found == values.end()) return kInvalidValue;
+  *value = found->second;
+  return kSuccess;
+}
+
+Result cuDeviceTotalMem_v2(std::size_t* bytes, int) {
+  *bytes = memory_bytes();
+  return kSuccess;
+}
+
+Result cuDevicePrimaryCtxRetain(void** context, int device) {
+  *context = gpus().at(static_cast<std::size_t>(device)).get();
+  return kSuccess;
+}
+
+Result cuDevicePrimaryCtxRelease_v2(int) { return kSuccess; }
+
+Result cuCtxSetCurrent(void* context) {
+  current() = static_cast<Gpu*>(context);
+  return kSuccess;
+}
+
+Result cuCtxGetCurrent(void** context) {
+  *context = current();
+  return kSuccess;
+}
+
+Result cuCtxGetDevice(int* device) {
+  if (current() == nullptr) return kInvalidContext;
+  for (std::size_t i = 0; i < gpus().size(); ++i)
+    if (gpus()[i].get() == current()) *device = static_cast<int>(i);
+  return kSuccess;
+}
+
+Result cuCtxSynchronize() { return state(); }
+
+Result cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
+  return guarded([&] {
+    *total = memory_bytes();
+    const std::size_t left = *total - std::min(*total, current()->device.allocated_bytes());
+    *free = claimed_free_bytes().value_or(left);
+    return kSuccess;
+  });
+}
+
+Result cuMemAlloc_v2(DevicePointer* address, std::size_t bytes) {
+  return guarded([&] {
+    if (bytes == 0) return kInvalidValue;
+    if (current()->device.allocated_bytes() + bytes > memory_bytes()) return kOutOfMemory;
+    *address = current()->device.alloc(bytes, "GPU memory");
+    current()->allocations.insert(*address);
+    return kSuccess;
+  });
+}
+
+Result cuMemAllocAsync(DevicePointer* address, std::size_t bytes, void*) {
+  return cuMemAlloc_v2(address, bytes);
+}
+
+Result cuMemFree_v2(DevicePointer address) {
+  return guarded([&] {
+    if (current()->allocations.erase(address) == 0) return kInvalidValue;
+    current()->device.free(address);
+    return kSuccess;
+  });
+}
+
+Result cuMemFreeAsync(DevicePointer address, void*) { return cuMemFree_v2(address); }
+
+Result cuMemcpyHtoD_v2(DevicePointer to, const void* from, std::size_t bytes) {
+  return guarded([&] {
+    current()->device.copy_in(to, {static_cast<const std::byte*>(from), bytes});
+    return kSuccess;
+  });
+}
+
+Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, std::size_t bytes, void*) {
+  return cuMemcpyHtoD_v2(to, from, bytes);
+}
+
+Result cuMemcpyDtoH_v2(void* to, DevicePointer from, std::size_t bytes) {
+  return guarded([&] {
+    current()->device.copy_out({static_cast<std::byte*>(to), bytes}, from);
+    return kSuccess;
+  });
+}
+
+Result cuMemcpyDtoHAsync_v2(void* to, DevicePointer from, std::size_t bytes, void*) {
+  return cuMemcpyDtoH_v2(to, from, bytes);
+}
+
+Result cuMemcpyDtoD_v2(DevicePointer to, DevicePointer from, std::size_t bytes) {
+  return guarded([&] {
+    std::vector<std::byte> copy(bytes);
+    current()->device.copy_out(copy, from);
+    current()->device.copy_in(to, copy);
+    return kSuccess;
+  });
+}
+
+Result cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, std::size_t bytes, void*) {
+  return cuMemcpyDtoD_v2(to, from, bytes);
+}
+
+Result cuMemsetD8_v2(DevicePointer to, unsigned char value, std::size_t bytes) {
+  return guarded([&] {
+    current()->device.fill(to, std::byte{value}, bytes);
+    return kSuccess;
+  });
+}
+
+Result cuMemsetD8Async(DevicePointer to, unsigned char value, std::size_t bytes, void*) {
+  return cuMemsetD8_v2(to, value, bytes);
+}
+
+Result cuMemsetD32_v2(DevicePointer to, unsigned value, std::size_t count) {
+  const std::vector<unsigned> values(count, value);
+  return cuMemcpyHtoD_v2(to, values.data(), 4 * count);
+}
+
+Result cuMemsetD32Async(DevicePointer to, unsigned value, std::size_t count, void*) {
+  return cuMemsetD32_v2(to, value, count);
+}
+
+}  // extern "C"
+#pragma GCC visibility pop

@@ -1,0 +1,218 @@
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <span>
+
+#include "emulated_driver/state.h"
+#include "ptx/machine/tensor_map.h"
+
+// The driver's functions of modules, launches, streams and events.
+using namespace flashbench::emulated_driver;
+namespace ptx = flashbench::ptx;
+
+namespace {
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+/// A finding is the end of the context, as an illegal address is: it is told with the error.
+Result execute(const Function& function, ptx::Dim3 grid, ptx::Dim3 block, std::size_t shared,
+               void** parameters) {
+  ptx::Device& device = current()->device;
+  const ptx::KernelInfo about = device.kernel(function.module->code, function.name);
+  std::vector<std::span<const std::byte>> arguments;
+  for (std::size_t i = 0; i < about.parameters.size(); ++i)
+    arguments.emplace_back(static_cast<const std::byte*>(parameters[i]), about.parameters[i].bytes);
+  const ptx::LaunchResult result =
+      device.launch(function.module->code, function.name, grid, block, shared, arguments);
+  if (!result.findings.empty()) {
+    last_failure() = result.findings.front().text();
+    current()->fault = kLaunchFailed;
+  }
+  return kSuccess;
+}
+
+/// Streams are places in memory that nobody looks at.
+char a_stream;
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+extern "C" {
+
+Result cuModuleLoadData(void** module, const void* image) {
+  return guarded([&] {
+    const auto code = ptx_of(image);
+    if (!code) {
+      last_failure() = "it is no PTX, which is what the emulated device executes";
+      return kInvalidImage;
+    }
+    *module = new Module{current(), current()->device.load(code->first, code->second)};
+    return kSuccess;
+  });
+}
+
+Result cuModuleLoadDataEx(void** module, const void* image, unsigned, int*, void**) {
+  return cuModuleLoadData(module, image);
+}
+
+Result cuModuleUnload(void*) { return state(); }
+
+Result cuModuleGetFunction(void** function, void* module, const char* name) {
+  return guarded([&] {
+    Module* const from = static_cast<Module*>(module);
+    const std::vector<std::string> names = from->gpu->device.kernels(from->code);
+    if (std::find(names.begin(), names.end(), name) == names.end()) return kNotFound;
+    *function = new Function{from, name};
+    return kSuccess;
+  });
+}
+
+Result cuFuncSetAttribute(void*, int, int) { return state(); }
+Result cuFuncSetCacheConfig(void*, int) { return state(); }
+
+Result cuFuncGetAttribute(int* value, int attribute, void* function) {
+  return guarded([&] {
+    constexpr int kMaxThreads = 0, kSharedBytes = 1, kLocalBytes = 3, kRegisters = 4;
+    const Function& of = *static_cast<Function*>(function);
+    const ptx::KernelInfo about = current()->device.kernel(of.module->code, of.name);
+    const std::map<int, int> values = {{kMaxThreads, 1024},
+                                       {kSharedBytes, static_cast<int>(about.static_shared_bytes)},
+                                       {kLocalBytes, static_cast<int>(about.local_bytes)},
+                                       {kRegisters, 64}};
+    const auto found = values.find(attribute);
+    *value = found == values.end() ? 0 : found->second;
+    return kSuccess;
+  });
+}
+
+Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                      unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                      void*, void** parameters, void**) {
+  return guarded([&] {
+    const Function& what = *static_cast<Function*>(function);
+    if (what.module->gpu != current()) return kInvalidHandle;
+    const Fate fate = fate_of(what.name);
+    if (fate.refused != kSuccess) return fate.refused;
+    current()->fault = fate.fault;  // the launch was queued; what it did is seen later
+    if (fate.fault != kSuccess || fate.idle) return kSuccess;
+    if (parameters == nullptr) {
+      last_failure() = "parameters come as an array of pointers (kernelParams) on this device";
+      return kInvalidValue;
+    }
+    return execute(what, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes,
+                   parameters);
+  });
+}
+
+Result cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
+                              const std::uint64_t* size, const std::uint64_t* stride,
+                              const std::uint32_t* box, const std::uint32_t*, int, int swizzle, int,
+                              int) {
+  using namespace flashbench::cuda;
+  if (type != kMap16Bits || rank != 4 || swizzle != kMapSwizzle128) return kInvalidValue;
+  std::uint32_t sizes[4];
+  std::uint16_t boxes[4];
+  for (int i = 0; i < 4; ++i) {
+    sizes[i] = static_cast<std::uint32_t>(size[i]);
+    boxes[i] = static_cast<std::uint16_t>(box[i]);
+  }
+  try {
+    const ptx::TensorMap made =
+        ptx::encode_tensor_map(reinterpret_cast<ptx::Address>(address), 2, sizes,
+                               std::span(stride, 3), boxes, ptx::Swizzle::k128);
+    std::memcpy(map, &made, sizeof made);
+  } catch (const std::exception&) {
+    return kInvalidValue;
+  }
+  return kSuccess;
+}
+
+Result cuStreamCreate(void** stream, unsigned) {
+  *stream = &a_stream;
+  return state();
+}
+Result cuStreamDestroy_v2(void*) { return state(); }
+Result cuStreamSynchronize(void*) { return state(); }
+Result cuStreamWaitEvent(void*, void*, unsigned) { return state(); }
+
+Result cuEventCreate(void** event, unsigned) {
+  return guarded([&] {
+    *event = new Event{current()};
+    return kSuccess;
+  });
+}
+
+Result cuEventDestroy_v2(void* event) {
+  return guarded([&] {
+    delete static_cast<Event*>(event);
+    return kSuccess;
+  });
+}
+
+Result cuEventRecord(void* event, void*) {
+  return guarded([&] {
+    Event& what = *static_cast<Event*>(event);
+    if (what.gpu != current()) return kInvalidHandle;
+    what.recorded_s = now_s();
+    return kSuccess;
+  });
+}
+
+Result cuEventSynchronize(void*) { return state(); }
+
+Result cuEventElapsedTime(float* milliseconds, void* start, void* end) {
+  return guarded([&] {
+    const double from_s = static_cast<Event*>(start)->recorded_s;
+    const double to_s = static_cast<Event*>(end)->recorded_s;
+    *milliseconds = static_cast<float>(1e3 * (to_s - from_s));
+    return from_s < 0 || to_s < 0 ? kInvalidHandle : kSuccess;
+  });
+}
+
+Result cuGetErrorName(Result error, const char** name) {
+  const std::map<Result, const char*> names = {{kInvalidValue, "CUDA_ERROR_INVALID_VALUE"},
+                                               {kOutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"},
+                                               {100, "CUDA_ERROR_NO_DEVICE"},
+                                               {kInvalidImage, "CUDA_ERROR_INVALID_IMAGE"},
+                                               {kInvalidContext, "CUDA_ERROR_INVALID_CONTEXT"},
+                                               {214, "CUDA_ERROR_ECC_UNCORRECTABLE"},
+                                               {kInvalidHandle, "CUDA_ERROR_INVALID_HANDLE"},
+                                               {kNotFound, "CUDA_ERROR_NOT_FOUND"},
+                                               {700, "CUDA_ERROR_ILLEGAL_ADDRESS"},
+                                               {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
+                                               {kLaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"}};
+  const auto found = names.find(error);
+  *name = found == names.end() ? nullptr : found->second;
+  return found == names.end() ? kInvalidValue : kSuccess;
+}
+
+Result cuGetErrorString(Result, const char** text) {
+  const std::string_view told = told_of_errors();
+  *text = told.empty() ? last_failure().c_str() : told.data();
+  return kSuccess;
+}
+
+/// By the names that <cuda.h> gives them, of which some are those of a second version.
+Result cuGetProcAddress_v2(const char* name, void** function, int, std::uint64_t, int* found) {
+  Dl_info own{};
+  ::dladdr(&a_stream, &own);
+  void* const library = ::dlopen(own.dli_fname, RTLD_NOW | RTLD_NOLOAD);
+  for (const std::string& symbol : {std::string(name) + "_v2", std::string(name)}) {
+    void* const at = ::dlsym(library, symbol.c_str());
+    if (at == nullptr) continue;
+    *function = at;
+    if (found != nullptr) *found = 0;
+    return kSuccess;
+  }
+  *function = nullptr;
+  if (found != nullptr) *found = 1;
+  return kNotFound;
+}
+
+}  // extern "C"
+#pragma GCC visibility pop

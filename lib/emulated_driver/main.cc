@@ -1,0 +1,29 @@
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "cuda/device/device.h"
+#include "emulated_driver/behaviour.h"
+
+// One GPU that never fails by itself.
+namespace flashbench::emulated_driver {
+
+std::size_t gpu_count() { return 1; }
+const char* gpu_name() { return cuda::kEmulatedName; }
+std::size_t memory_bytes() { return std::size_t{8} << 30; }
+std::optional<std::size_t> claimed_free_bytes() { return std::nullopt; }
+Result init_result() { return cuda::kSuccess; }
+int driver_version() { return 13000; }
+Fate fate_of(const std::string&) { return {}; }
+std::string_view told_of_errors() { return ""; }
+
+std::optional<std::pair<std::string_view, std::string>> ptx_of(const void* image) {
+  // Machine code and fat binaries begin with numbers, PTX with a comment, a directive or a space.
+  const std::string_view text(static_cast<const char*>(image), 1);
+  if (std::string_view("/. \t\r\n").find(text[0]) == std::string_view::npos) return std::nullopt;
+  return std::pair(std::string_view(static_cast<const char*>(image)), std::string("PTX"));
+}
+
+}  // namespace flashbench::emulated_driver
