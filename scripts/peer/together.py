@@ -1,13 +1,16 @@
-"""A round of scripts/peers on the processor: one `flashbench bench` of all rows, in which other libraries are workers
-(peer_worker.py). They are sampled in turns with flashbench, sample by sample, on the same inputs, and judged alike."""
+"""A round of scripts/peers: one `flashbench bench` of all rows, in which other libraries are workers (peer_worker.py).
+They are sampled in turns with flashbench, sample by sample, on the same inputs, and judged alike."""
 
 import json
+import pathlib
 import shlex
 import subprocess
 import tempfile
 
 from flashbench_program import Refused
 from programs import KERNELS, SCRIPTS
+
+INTERRUPTED = 130  # its exit code
 
 
 class Peer:
@@ -55,33 +58,52 @@ class Round:
         self.binary, self.timing, self.peers = binary, timing, peers
 
     def measure(self, rows):
-        """{row's name: {program: (report, reason)}}"""
+        """({row's name: {program: (report, reason)}}, whether it was interrupted: then of the rows that were done)"""
         points = {name: as_point(flags, self.peers) for name, flags, _ in rows}
-        report = self.bench([point for point, _, _ in points.values()])
-        results = iter(report["results"])
-        return {name: self.of_row(report, results, *points[name][1:]) for name, _, _ in rows}
+        report, interrupted = self.bench([point for point, _, _ in points.values()])
+        results = [r for r in report["results"] if not interrupted or r["status"] != "interrupted"]
+        measured = {}
+        for name, (_, kind, commands) in points.items():
+            own, results = results[: 1 + len(commands)], results[1 + len(commands) :]
+            if interrupted and len(own) < 1 + len(commands):
+                break
+            measured[name] = self.of_row(report, own, kind, commands)
+        return measured, interrupted
 
     def bench(self, points):
-        with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
-            json.dump({"zip": points}, config)
-            config.flush()
-            command = [self.binary, "bench", "--config", config.name, *self.timing, "--json", "-"]
-            done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if not done.stdout:
-            raise Refused(f"flashbench bench ended with code {done.returncode}")
-        return json.loads(done.stdout)
+        """(its report, whether it was interrupted)"""
+        with tempfile.TemporaryDirectory(prefix="flashbench_peers_") as folder:
+            config, path = (pathlib.Path(folder, name) for name in ("rows.json", "report.json"))
+            config.write_text(json.dumps({"zip": points}))
+            command = [self.binary, "bench", "--config", str(config), *self.timing, "--json", str(path)]
+            code, interrupted = run_through(command)
+            if path.exists():
+                return json.loads(path.read_text()), interrupted
+        if interrupted:
+            return {"results": []}, True
+        raise Refused(f"flashbench bench ended with code {code}")
 
     def of_row(self, report, results, kind, commands):
-        """The results of a row are the next of the report: flashbench's own, then each worker's."""
-        found = {"flashbench": (alone(report, next(results)), None)}
-        for command, peer in commands.items():
-            result = next(results)
-            if result["worker"] != command:
-                raise Refused(f"flashbench bench measured {result['worker']!r} where {command!r} was asked for")
+        """`results`: flashbench's own, then each worker's."""
+        workers = [result["worker"] for result in results]
+        if workers != [None, *commands]:
+            raise Refused(f"flashbench bench measured {workers} where {[None, *commands]} was asked for")
+        found = {"flashbench": (alone(report, results[0]), None)}
+        for peer, result in zip(commands.values(), results[1:]):
             found[peer.name] = (as_library(report, result, peer, kind), None)
         for peer in self.peers:
             found.setdefault(peer.name, (None, f"only where the type is {peer.only}"))
         return found
+
+
+def run_through(command):
+    """(exit code, whether it was interrupted). Ctrl-C is for the command, too, which ends with what it has."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        code = process.wait()
+    except KeyboardInterrupt:
+        return process.wait(), True
+    return code, code == INTERRUPTED
 
 
 def alone(report, result):

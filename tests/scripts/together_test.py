@@ -1,6 +1,11 @@
 """A round of scripts/peers: which result of a bench belongs to which row and library. No package needed."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
 import unittest
 from unittest import mock
 
@@ -8,8 +13,9 @@ import harness  # puts the scripts' folder on the path
 
 import together
 from flashbench_program import Refused
+from peers_table import as_json, markdown
 from pictures import report, result
-from rounds import rounds_together
+from rounds import measure_rounds
 
 ROWS = [
     ("one", "--h 2 --q_len 64 --causal --type flash".split(), None),
@@ -36,9 +42,19 @@ class Together(harness.ScriptTest):
         (three_calls, _) = self.commands("normal")
         return [result(), of_worker(sdpa), of_worker(flex), result(type="normal"), of_worker(three_calls)]
 
-    def measure(self, results):
-        with mock.patch.object(self.round, "bench", return_value=report(results)):
-            return self.round.measure(ROWS)
+    def measure(self, results, interrupted=False):
+        with mock.patch.object(self.round, "bench", return_value=(report(results), interrupted)):
+            return self.round.measure(ROWS)[0]
+
+    def measure_rounds(self, results, others, rounds, interrupted=False):
+        """(what was seen, the states that were finished)"""
+        finished = []
+        with mock.patch.object(self.round, "bench", return_value=(report(results), interrupted)):
+            try:
+                measure_rounds(ROWS, self.round, others, rounds, lambda *state: finished.append(state))
+            except KeyboardInterrupt:
+                finished.append("interrupted")
+        return finished
 
     def test_a_row_becomes_a_point_with_the_workers_of_its_type(self):
         point, kind, commands = together.as_point(ROWS[0][1], self.peers)
@@ -72,14 +88,66 @@ class Together(harness.ScriptTest):
         other = mock.Mock()
         other.name = "flashbench:old"
         other.measure.return_value = (report([result()]), None)
-        finished = []
-        with mock.patch.object(self.round, "bench", return_value=report(self.results())):
-            seen = rounds_together(ROWS, self.round, [other], 3, lambda *state: finished.append(state))
+        finished = self.measure_rounds(self.results(), [other], 3)
         self.assertEqual([number for number, _, _ in finished], [1, 2, 3])
+        _, seen, reports = finished[-1]
         for name in ("flashbench", "pytorch", "flashbench:old"):
             self.assertEqual(len(seen["one"][name]), 3, name)
-        self.assertEqual(len(finished[-1][2]["pytorch"]), 6)
+        self.assertEqual(len(reports["pytorch"]), 6)
         self.assertEqual(seen["two"]["pytorch:flex_attention"][0]["reason"], "only where the type is flash")
+
+    # Half an hour of a GPU would be lost, or a row of some programs be compared with that of others.
+    def test_rows_that_are_done_count_where_a_round_is_interrupted(self):
+        results = self.results()[:4]
+        results[3] = dict(results[3], status="interrupted", median=None)
+        other = mock.Mock()
+        other.name = "flashbench:old"
+        finished = self.measure_rounds(results, [other], 3, interrupted=True)
+        self.assertEqual((len(finished), finished[1]), (2, "interrupted"))
+        number, seen, reports = finished[0]
+        self.assertEqual(number, 1)
+        self.assertEqual(len(seen["one"]["pytorch"]), 1)
+        self.assertEqual(seen["two"]["flashbench"], [])
+        other.measure.assert_not_called()
+        table = markdown(ROWS, seen, self.round.peers, "")
+        self.assertRegex(table, r"\| one \| [0-9.]+ .*FLOP/s")
+        self.assertIn("| two | not run |", table)
+        as_json(ROWS, seen, number, "", reports)
+
+    def test_other_kernels_that_are_interrupted_do_not_cost_the_bench_before(self):
+        other = mock.Mock()
+        other.name = "flashbench:old"
+        other.measure.side_effect = [(report([result()]), None), KeyboardInterrupt]
+        finished = self.measure_rounds(self.results(), [other], 3)
+        self.assertEqual((len(finished), finished[1]), (2, "interrupted"))
+        _, seen, _ = finished[0]
+        self.assertEqual([len(seen[row][p]) for p in ("pytorch", "flashbench:old") for row in seen], [1, 1, 1, 0])
+
+    def test_nothing_is_done_where_nothing_was(self):
+        self.assertEqual(self.measure_rounds([], [], 3, interrupted=True), ["interrupted"])
+
+
+class Bench(harness.ScriptTest):
+    """The real one."""
+
+    def test_it_is_interrupted_once_and_tells_what_it_has(self):
+        args = "--rounds 2 --min_time 1s --timeout 2s --peers flashbench:cpu_flash --json p.json".split()
+        rows = "--h 1 --q_len 64,128,256,512 --d 16 --pass forward --type flash".split()
+        words = [sys.executable, "-B", str(harness.SCRIPTS / "peers"), "--binary", harness.PROGRAM, *args, "--", *rows]
+        started = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder, start_new_session=True
+        )
+        self.addCleanup(started.stdout.close)
+        for line in started.stderr:
+            if line.startswith("2/4"):
+                break
+        os.killpg(started.pid, signal.SIGINT)  # as a terminal does, and scripts/gpu
+        out = started.communicate(timeout=60)[0]
+        self.assertEqual(started.returncode, 130, out)
+        rows = json.loads((self.folder / "p.json").read_text())["rows"]
+        self.assertEqual([len(row["rounds"]["flashbench"]) for row in rows[:1] + rows[3:]], [1, 0])
+        missing = re.findall(r"^\| [^|]+ \| not run \|", out, re.M)
+        self.assertEqual(len(missing), sum(not row["rounds"]["flashbench"] for row in rows))
 
 
 if __name__ == "__main__":
