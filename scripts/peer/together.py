@@ -59,7 +59,19 @@ class Round:
 
     def measure(self, rows):
         """({row's name: {program: (report, reason)}}, whether it was interrupted: then of the rows that were done)"""
-        points = {name: as_point(flags, self.peers) for name, flags, _ in rows}
+        of_kinds = {}  # a bench each: it measures no case twice, and a kernel is the same one in rows of both types
+        for name, flags, _ in rows:
+            point = as_point(flags, self.peers)
+            of_kinds.setdefault(point[1], {})[name] = point
+        measured, interrupted = {}, False
+        for points in of_kinds.values():
+            if not interrupted:
+                found, interrupted = self.measure_alike(points)
+                measured |= found
+        return measured, interrupted
+
+    def measure_alike(self, points):
+        """Rows of one type, {name: what as_point() gives}; the same of these."""
         report, interrupted = self.bench([point for point, _, _ in points.values()])
         results = [r for r in report["results"] if not interrupted or r["status"] != "interrupted"]
         measured = {}

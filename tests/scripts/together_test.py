@@ -38,18 +38,25 @@ class Together(harness.ScriptTest):
         return [peer.command(kind) for peer in self.peers]
 
     def results(self):
+        """Of a bench for each type."""
         sdpa, flex = self.commands("flash")
         (three_calls, _) = self.commands("normal")
-        return [result(), of_worker(sdpa), of_worker(flex), result(type="normal"), of_worker(three_calls)]
+        return [result(), of_worker(sdpa), of_worker(flex)], [result(type="normal"), of_worker(three_calls)]
 
-    def measure(self, results, interrupted=False):
-        with mock.patch.object(self.round, "bench", return_value=(report(results), interrupted)):
+    def benches(self, *results, rounds=1, interrupted=False):
+        """Stands for those of so many rounds; the last one is interrupted."""
+        each = [(report(of_one), False) for of_one in results] * rounds
+        each[-1] = (each[-1][0], interrupted)
+        return mock.patch.object(self.round, "bench", side_effect=each)
+
+    def measure(self, *results):
+        with self.benches(*results):
             return self.round.measure(ROWS)[0]
 
-    def measure_rounds(self, results, others, rounds, interrupted=False):
-        """(what was seen, the states that were finished)"""
+    def measure_rounds(self, *results, others, rounds=3, interrupted=False):
+        """The states that were finished."""
         finished = []
-        with mock.patch.object(self.round, "bench", return_value=(report(results), interrupted)):
+        with self.benches(*results, rounds=1 if interrupted else rounds, interrupted=interrupted):
             try:
                 measure_rounds(ROWS, self.round, others, rounds, lambda *state: finished.append(state))
             except KeyboardInterrupt:
@@ -67,7 +74,7 @@ class Together(harness.ScriptTest):
         self.assertIn("--type normal", point["worker"][0])
 
     def test_each_result_goes_to_its_row_and_library(self):
-        measured = self.measure(self.results())
+        measured = self.measure(*self.results())
         self.assertEqual(set(measured["one"]), {"flashbench", "pytorch", "pytorch:flex_attention"})
         theirs = measured["one"]["pytorch:flex_attention"][0]
         self.validated(json.dumps(theirs))
@@ -79,16 +86,29 @@ class Together(harness.ScriptTest):
 
     # Or every ratio behind it would be that of two other programs.
     def test_a_result_that_is_not_there_is_noticed(self):
-        results = self.results()
-        del results[1]
+        flash, normal = self.results()
         with self.assertRaisesRegex(Refused, "was asked for"):
-            self.measure(results)
+            self.measure(flash[:2], normal)
+
+    # A bench leaves out what it has measured already.
+    def test_a_kernel_that_stands_in_rows_of_both_types_is_measured_in_both(self):
+        peers = together.peers_of(["pytorch:sdpa_math"], "python", asked=True)
+        asked = []
+
+        def bench(points):
+            asked.append([point["type"] for point in points])
+            return report([result(), of_worker(peers[0].command(""))]), False
+
+        measured = together.Round("flashbench", [], peers)
+        with mock.patch.object(measured, "bench", bench):
+            self.assertEqual(set(measured.measure(ROWS)[0]), {"one", "two"})
+        self.assertEqual(asked, [["flash,worker"], ["normal,worker"]])
 
     def test_every_round_counts_and_other_kernels_are_measured_beside(self):
         other = mock.Mock()
         other.name = "flashbench:old"
         other.measure.return_value = (report([result()]), None)
-        finished = self.measure_rounds(self.results(), [other], 3)
+        finished = self.measure_rounds(*self.results(), others=[other])
         self.assertEqual([number for number, _, _ in finished], [1, 2, 3])
         _, seen, reports = finished[-1]
         for name in ("flashbench", "pytorch", "flashbench:old"):
@@ -98,11 +118,11 @@ class Together(harness.ScriptTest):
 
     # Half an hour of a GPU would be lost, or a row of some programs be compared with that of others.
     def test_rows_that_are_done_count_where_a_round_is_interrupted(self):
-        results = self.results()[:4]
-        results[3] = dict(results[3], status="interrupted", median=None)
+        flash, normal = self.results()
+        normal = [dict(normal[0], status="interrupted", median=None)]
         other = mock.Mock()
         other.name = "flashbench:old"
-        finished = self.measure_rounds(results, [other], 3, interrupted=True)
+        finished = self.measure_rounds(flash, normal, others=[other], interrupted=True)
         self.assertEqual((len(finished), finished[1]), (2, "interrupted"))
         number, seen, reports = finished[0]
         self.assertEqual(number, 1)
@@ -118,13 +138,13 @@ class Together(harness.ScriptTest):
         other = mock.Mock()
         other.name = "flashbench:old"
         other.measure.side_effect = [(report([result()]), None), KeyboardInterrupt]
-        finished = self.measure_rounds(self.results(), [other], 3)
+        finished = self.measure_rounds(*self.results(), others=[other])
         self.assertEqual((len(finished), finished[1]), (2, "interrupted"))
         _, seen, _ = finished[0]
         self.assertEqual([len(seen[row][p]) for p in ("pytorch", "flashbench:old") for row in seen], [1, 1, 1, 0])
 
     def test_nothing_is_done_where_nothing_was(self):
-        self.assertEqual(self.measure_rounds([], [], 3, interrupted=True), ["interrupted"])
+        self.assertEqual(self.measure_rounds([], others=[], interrupted=True), ["interrupted"])
 
 
 class Bench(harness.ScriptTest):
