@@ -19,7 +19,7 @@ std::string own_file(const CommandLine& line) {
 
 }  // namespace
 
-void configure_guests(const CommandLine& line, guest::GuestBackend& guests) {
+void configure_guests(const CommandLine& line, const std::vector<guest::GuestBackend*>& guests) {
   const Options options(line);
   const sweep::Setting* isolate = options.find("isolate");
   const bool alone = isolate == nullptr || sweep::parse_bool(isolate->values[0], isolate->where);
@@ -28,7 +28,7 @@ void configure_guests(const CommandLine& line, guest::GuestBackend& guests) {
   settings.patience_s = options.duration("patience", settings.patience_s);
   settings.stop_requested = interrupted;
   settings.warn = [](const std::string& text) { print_err("flashbench: " + text + "\n"); };
-  guests.configure(std::move(settings));
+  for (guest::GuestBackend* backend : guests) backend->configure(settings);
 }
 
 }  // namespace flashbench::app

@@ -255,7 +255,8 @@ class Group {
     if (fair_play_.applies()) subject.settle = [this, &r] { fair_play_.settle(r); };
     subject.launch = [&r] { r.prepared->launch(); };
     if (r.traits().times_itself) {
-      subject.lost_share = lost_share_in(r.prepared->threads_folder());
+      if (!r.traits().own_memory)  // else a device times it, which nobody here disturbs
+        subject.lost_share = lost_share_in(r.prepared->threads_folder());
       subject.timed = [this, &r](std::int64_t n) { return fair_play_.timed(r, n); };
     }
     if (r.traits().queues)
@@ -334,9 +335,15 @@ class Group {
     if (!read_j()) return;  // the report's context says why
     describe("energy");
     report::Result& result = *r.result;
-    if (traits.queues && result.timing) iterations = calls_in(kQueued_s, result.timing->median);
-    const auto launch = [&] {
+    if (traits.own_memory && result.timing) iterations = calls_in(kQueued_s, result.timing->median);
+    const auto launch_all = [&] {
       for (std::int64_t i = 0; i < iterations; ++i) r.prepared->launch();
+    };
+    const auto launch = [&] {
+      if (traits.times_itself)
+        r.backend().queued_s(r.execution(), launch_all);  // as one request
+      else
+        launch_all();
       if (traits.queues) r.backend().wait_for_previous(r.execution());
     };
     result.energy_j = measure::energy_per_call_j(read_j, launch, context_.limits.min_time_s,

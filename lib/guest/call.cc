@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <optional>
 #include <stdexcept>
 #include <string>
+
+#include "guest/protocol.h"
 
 namespace flashbench::guest {
 namespace {
@@ -25,7 +28,8 @@ constexpr FeatureBit kFeatureBits[] = {{"causal", FBK_CAUSAL},
                                        {"values_in_keys", FBK_VALUES_IN_KEYS},
                                        {"ragged", FBK_RAGGED},
                                        {"pages", FBK_PAGES},
-                                       {"deterministic", FBK_DETERMINISTIC}};
+                                       {"deterministic", FBK_DETERMINISTIC},
+                                       {"gpu", FBK_GPU}};
 
 std::uint32_t bit_of(const std::string& word) {
   for (const FeatureBit& f : kFeatureBits)
@@ -54,6 +58,11 @@ fbk_dtype dtype_of(const std::string& name) {
   throw std::runtime_error(fmt::format("an unknown dtype '{}'", name));
 }
 
+fbk_device device_of(const nlohmann::json& problem) {
+  const std::optional<int> gpu = gpu_of(problem.at("device"));
+  return gpu ? fbk_device{FBK_CUDA, *gpu} : fbk_device{FBK_CPU, 0};
+}
+
 }  // namespace
 
 std::string feature_words(std::uint32_t bits) {
@@ -69,7 +78,7 @@ fbk_problem problem_of(const nlohmann::json& m) {
   for (const nlohmann::json& word : m.at("features")) p.features |= bit_of(word);
   p.pass = pass_bits(m.at("pass"));
   p.threads = m.at("threads");
-  p.device = {FBK_CPU, 0};
+  p.device = device_of(m);
   p.dtype = dtype_of(m.at("dtype"));
   p.kv_dtype = dtype_of(m.at("kv_dtype"));
   p.bias_dtype = dtype_of(m.at("bias_dtype"));
@@ -90,16 +99,20 @@ fbk_problem problem_of(const nlohmann::json& m) {
   return p;
 }
 
-Tensors::Tensors(const Operands& operands) {
-  add(*operands.in_place, operands.in->data());
-  add(*operands.out_place, operands.out->data());
+Tensors::Tensors(const Operands& operands)
+    : Tensors(operands, {FBK_CPU, 0}, operands.in->data(), operands.out->data()) {}
+
+Tensors::Tensors(const Operands& operands, fbk_device device, std::byte* in, std::byte* out)
+    : device_(device) {
+  add(*operands.in_place, in);
+  add(*operands.out_place, out);
 }
 
 void Tensors::add(const Placement& placement, std::byte* base) {
   for (const Placed& placed : placement.tensors) {
     Named& named = tensors_.emplace_back(Named{placed, {}});
     named.tensor = {base + placed.offset,
-                    {FBK_CPU, 0},
+                    device_,
                     static_cast<std::int32_t>(placed.shape.size()),
                     dtype_of(placed.dtype),
                     named.placed.shape.data(),

@@ -21,7 +21,10 @@ std::string feature_words(std::uint32_t bits);
 class Tensors {
  public:
   Tensors() = default;
+  /// Of the processor, in shared memory.
   explicit Tensors(const Operands& operands);
+  /// In the device's own memory: of inputs from `in` on, of outputs from `out` on.
+  Tensors(const Operands& operands, fbk_device device, std::byte* in, std::byte* out);
 
   /// Points into this object.
   fbk_call call();
@@ -34,6 +37,7 @@ class Tensors {
   void add(const Placement& placement, std::byte* base);
   fbk_tensor* find(std::string_view name);
 
+  fbk_device device_{FBK_CPU, 0};
   std::deque<Named> tensors_;  // which nobody moves
 };
 

@@ -50,7 +50,8 @@ enum {
   FBK_VALUES_IN_KEYS = 1 << 10, /* V is the first d_v columns of K; v is null */
   FBK_RAGGED = 1 << 11,         /* see fbk_call */
   FBK_PAGES = 1 << 12,          /* see fbk_call */
-  FBK_DETERMINISTIC = 1 << 13   /* gradients are to be the same bits in every call */
+  FBK_DETERMINISTIC = 1 << 13,  /* gradients are to be the same bits in every call */
+  FBK_GPU = 1 << 14             /* tensors and workspace are in the memory of problem.device */
 };
 
 /* DLPack's tensor (1.1), field by field: a DLTensor is one of these. */
@@ -94,6 +95,11 @@ typedef struct {
  * as given change; where they lie does not, nor does anything else: masks, slopes, bias, sinks,
  * scales, cu_seqlens, block_table.
  *
+ * FBK_GPU: every pointer to data, workspace too, is the GPU's. Its primary context is current in
+ * every function of the kernel, so that the runtime's calls and the driver's meet; time is that of
+ * the stream. Inputs can be written there, which is seen afterwards, as is what lies behind the
+ * workspace; nothing becomes 0xFF between two calls.
+ *
  * FBK_RAGGED: b sequences of their own lengths, one behind the other: rows cu_seqlens_q[n] to
  * cu_seqlens_q[n + 1] of q, do, o, lse and dq are those of sequence n, rows of cu_seqlens_k those
  * of k, v, dk and dv. These tensors are [1, heads, all rows, d] with strides that make them [all
@@ -120,7 +126,7 @@ typedef struct {
   fbk_tensor *dsinks;       /* [h] f32, with FBK_BACKWARD and FBK_SINKS */
   fbk_tensor *dbias;        /* as bias, with FBK_BIAS_GRADIENT */
   void *workspace; /* of the bytes that plan() asked for, 256-byte aligned; anything may be in it */
-  void *stream;    /* FBK_CUDA: the CUstream on which run() queues; it waits for nothing */
+  void *stream;    /* FBK_GPU: the CUstream on which run() queues; it waits for nothing */
 } fbk_call;
 
 typedef struct fbk_plan fbk_plan; /* the kernel's own */

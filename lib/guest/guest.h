@@ -50,6 +50,11 @@ struct Operands {
   SharedMemory* out;
 };
 
+/// Some tensors of a plan.
+struct Names {
+  std::vector<std::string> inputs, outputs;
+};
+
 /// Somebody else's kernels: a library or a program that was loaded, in a process of its own or in
 /// this one. Methods throw DeviceError where it crashes, hangs or breaks its promises.
 class Guest {
@@ -66,6 +71,12 @@ class Guest {
   /// `calls` timed calls, the first of plan ids[0], the next of ids[1], ... and round again.
   virtual Answer run(std::span<const int> ids, std::int64_t calls) = 0;
   virtual void drop(int id) = 0;
+
+  // Where tensors are on a GPU, beside those in shared memory:
+  /// There they become what shared memory has.
+  virtual Answer give(int id, const Names& tensors) = 0;
+  /// Shared memory gets the outputs. Fails where the guest has written inputs.
+  virtual Answer collect(int id) = 0;
 
   /// The folder in /proc of the threads that compute; "" where they are this process's.
   virtual std::string tasks() const { return ""; }

@@ -53,11 +53,13 @@ bool alive(const std::shared_ptr<Guest>& guest) {
 
 }  // namespace
 
-const BackendInfo& GuestBackend::info() const {
-  static const BackendInfo info{
-      .id = kProcessor, .title = "guests", .takes_threads = true, .of_guests = true};
-  return info;
+GuestBackend::GuestBackend(Backend& own) : own_(own), info_(own.info()) {
+  info_.title = "guests";
+  info_.takes_isa = false;
+  info_.of_guests = true;
 }
+
+const BackendInfo& GuestBackend::info() const { return info_; }
 
 std::vector<const Kernel*> GuestBackend::kernels_of(const GuestSource& source) {
   // Of tvm-ffi the name is a symbol's, without which there is nothing to load.
@@ -97,10 +99,11 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
   fresh->source = source;
   fresh->sha256 = sha256_of(source, settings_);
   Loaded& of = *fresh;
-  const int threads = team::default_threads();
-  const std::shared_ptr<Guest> first = guest(of, threads);
+  Execution any;
+  any.threads = team::default_threads();
+  const std::shared_ptr<Guest> first = guest(of, any);
   const bool plugin = source.kind == GuestSource::Kind::kPlugin;
-  const Host host{[this, &of](int n) { return guest(of, n); },
+  const Host host{[this, &of](const Execution& e) { return guest(of, e); },
                   [this](const Problem& p, const Execution& e, const flashbench::Operands& io) {
                     forward(p, e, io);
                   },
@@ -108,7 +111,8 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
                   abi_of(source),
                   of.sha256,
                   !plugin || !settings_.program.empty(),
-                  [this](const std::string& line) { warn(line); }};
+                  [this](const std::string& line) { warn(line); },
+                  on_gpu()};
   const AttentionType type = plugin ? AttentionType::kPlugin : AttentionType::kWorker;
   for (std::size_t i = 0; i < first->kernels().size(); ++i) {
     of.kernels.push_back(std::make_unique<GuestKernel>(type, i, first->kernels()[i], host));
@@ -124,8 +128,10 @@ void GuestBackend::warn(const std::string& line) {
   if (settings_.warn && warned_.insert(line).second) settings_.warn(line);
 }
 
-std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, int threads) {
-  std::shared_ptr<Guest>& kept = of.guests[threads];
+std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, const Execution& e) {
+  // One for all problems of a GPU, so that a fault there ends what no other GPU needs.
+  std::shared_ptr<Guest>& kept =
+      of.guests[on_gpu() ? guest::on_gpu(e.device) : std::to_string(e.threads)];
   if (alive(kept)) return kept;
   if (settings_.stop_requested && settings_.stop_requested()) throw DeviceError("interrupted");
   if (const Worker* last = worker_of(kept); last != nullptr && last->hung()) ++of.hangs;
@@ -135,17 +141,19 @@ std::shared_ptr<Guest> GuestBackend::guest(Loaded& of, int threads) {
   try {
     if (!of.kernels.empty() && sha256_of(of.source, settings_) != of.sha256)
       throw std::runtime_error("its file is another one than when the run began");
-    kept = load(of.source, threads);
-  } catch (const std::runtime_error& e) {
+    kept = load(of.source, e);
+  } catch (const std::runtime_error& why) {
     if (of.kernels.empty()) throw;  // it was never there
-    throw DeviceError(fmt::format("its worker cannot be started again: {}", e.what()));
+    throw DeviceError(fmt::format("its worker cannot be started again: {}", why.what()));
   }
   return kept;
 }
 
-std::shared_ptr<Guest> GuestBackend::load(const GuestSource& source, int threads) const {
+std::shared_ptr<Guest> GuestBackend::load(const GuestSource& source, const Execution& e) const {
+  const int threads = on_gpu() ? team::default_threads() : e.threads;
   WorkerSettings worker;
   worker.threads = threads;
+  worker.device = on_gpu() ? guest::on_gpu(e.device) : kOnProcessor;
   worker.patience_s = settings_.patience_s;
   worker.stop_requested = settings_.stop_requested;
   if (source.kind == GuestSource::Kind::kPlugin) {
@@ -160,18 +168,22 @@ std::shared_ptr<Guest> GuestBackend::load(const GuestSource& source, int threads
   return std::make_shared<Worker>(std::move(worker));
 }
 
-/// By the first kernel of the processor that takes it.
+/// By the first kernel of this program that takes it there.
 void GuestBackend::forward(const Problem& p, const Execution& e, const flashbench::Operands& io) {
   Problem forward = p;
   forward.pass = Pass::kForward;
   ExecutionRequest asked;
-  asked.threads = e.device == kEmulatedDevice ? 0 : e.threads;
-  const Execution execution = processor_.execution(asked, p.dtype);
-  for (const Kernel* k : processor_.kernels()) {
+  if (on_gpu())
+    asked.device = e.device;
+  else
+    asked.threads = e.device == kEmulatedDevice ? 0 : e.threads;
+  const Execution execution = own_.execution(asked, p.dtype);
+  for (const Kernel* k : own_.kernels()) {
     if (k->refuses(forward, execution)) continue;
     const std::unique_ptr<flashbench::Plan> plan = k->plan(forward, execution, *io.in);
     plan->prepare(io);
     plan->launch(io);
+    plan->collect(io);
     return;
   }
   throw UnavailableError("no kernel of this program gives the forward that it takes as given");
@@ -180,18 +192,31 @@ void GuestBackend::forward(const Problem& p, const Execution& e, const flashbenc
 Execution GuestBackend::execution(const ExecutionRequest& asked, Dtype dtype) {
   if (asked.device == kEmulatedDevice)
     return {.device = kEmulatedDevice, .deterministic = asked.deterministic};
-  return processor_.execution(asked, dtype);
+  return own_.execution(asked, dtype);
 }
 
 Place GuestBackend::place(const Execution& e) {
   if (e.device == kEmulatedDevice)
     return {.isa = {}, .threads = {}, .device = device_text(e.device)};
-  return processor_.place(e);  // the ISA level is that of the peaks that it is measured by
+  return own_.place(e);  // the ISA level is that of the peaks that it is measured by
 }
 
 ExecutionTraits GuestBackend::traits(const Execution& e) {
   if (e.device == kEmulatedDevice) return {.has_speed = false, .seeded_order = true};
+  if (on_gpu()) return {.flushes_caches = true, .times_itself = true, .own_memory = true};
   return {.times_itself = true, .host_threads = e.threads};
+}
+
+/// The guest's process queues its work elsewhere: it must not begin before this is done.
+void GuestBackend::flush_caches(const Execution& e) {
+  own_.queued_s(e, [&] { own_.flush_caches(e); });
+}
+
+std::optional<DeviceReading> GuestBackend::read(const Execution& e) {
+  return on_gpu() ? own_.read(e) : std::nullopt;
+}
+std::optional<DeviceReading> GuestBackend::read_clocks(const Execution& e) {
+  return on_gpu() ? own_.read_clocks(e) : std::nullopt;
 }
 
 double GuestBackend::queued_s(const Execution&, const std::function<void()>& work) {
@@ -199,15 +224,15 @@ double GuestBackend::queued_s(const Execution&, const std::function<void()>& wor
 }
 
 bool GuestBackend::same_peaks(const Execution& a, const Execution& b) {
-  return processor_.same_peaks(a, b);
+  return own_.same_peaks(a, b);
 }
 double GuestBackend::peak_flop_s(const Execution& e, Dtype dtype) {
-  return processor_.peak_flop_s(e, dtype);
+  return own_.peak_flop_s(e, dtype);
 }
-double GuestBackend::peak_bytes_s(const Execution& e) { return processor_.peak_bytes_s(e); }
+double GuestBackend::peak_bytes_s(const Execution& e) { return own_.peak_bytes_s(e); }
 PeakSubject GuestBackend::peak_subject(const Execution& e, std::optional<Dtype> dtype) {
-  return processor_.peak_subject(e, dtype);
+  return own_.peak_subject(e, dtype);
 }
-std::optional<double> GuestBackend::energy_j(const Execution& e) { return processor_.energy_j(e); }
+std::optional<double> GuestBackend::energy_j(const Execution& e) { return own_.energy_j(e); }
 
 }  // namespace flashbench::guest

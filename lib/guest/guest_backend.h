@@ -22,11 +22,12 @@ struct GuestSettings {
   std::function<void(const std::string& line)> warn = {};
 };
 
-/// Other people's kernels on the processor: they have its memory and its peaks. Those in PTX run on
-/// an emulated GPU, which is the processor too.
+/// Other people's kernels beside those of a backend of this program, whose memory, clocks and peaks
+/// they have: the processor's, or that of GPUs. Those in PTX run on an emulated GPU, which is the
+/// processor too.
 class GuestBackend final : public Backend {
  public:
-  explicit GuestBackend(Backend& processor) : processor_(processor) {}
+  explicit GuestBackend(Backend& own);
 
   /// To be called before any guest is loaded.
   void configure(GuestSettings settings) { settings_ = std::move(settings); }
@@ -35,35 +36,46 @@ class GuestBackend final : public Backend {
   const std::vector<const Kernel*>& kernels() override { return kernels_; }
   std::vector<const Kernel*> kernels_of(const GuestSource& source) override;
   std::vector<const Kernel*> kernels_of(const PtxSource& source) override;
-  std::optional<std::string> absent(std::optional<int>) override { return std::nullopt; }
+  std::optional<std::string> absent(std::optional<int> device) override {
+    return own_.absent(device);
+  }
   Execution execution(const ExecutionRequest& asked, Dtype dtype) override;
   Place place(const Execution& e) override;
   ExecutionTraits traits(const Execution& e) override;
+  std::uint64_t free_bytes(const Execution& e) override { return own_.free_bytes(e); }
+  std::optional<std::uint64_t> cache_bytes(const Execution& e) override {
+    return own_.cache_bytes(e);
+  }
+  void flush_caches(const Execution& e) override;
   double queued_s(const Execution& e, const std::function<void()>& work) override;
-  PeakSource peak_source(const Execution& e) override { return {&processor_, e}; }
+  PeakSource peak_source(const Execution& e) override { return {&own_, e}; }
   std::vector<Execution> with_own_peaks(const ExecutionRequest&) override { return {}; }
   bool same_peaks(const Execution& a, const Execution& b) override;
   double peak_flop_s(const Execution& e, Dtype dtype) override;
   double peak_bytes_s(const Execution& e) override;
   PeakSubject peak_subject(const Execution& e, std::optional<Dtype> dtype) override;
+  std::optional<DeviceReading> read(const Execution& e) override;
+  std::optional<DeviceReading> read_clocks(const Execution& e) override;
   std::optional<double> energy_j(const Execution& e) override;
 
  private:
   /// One library or program.
   struct Loaded {
     GuestSource source;
-    std::optional<std::string> sha256;             ///< of the file of a plug-in, as the run began
-    std::map<int, std::shared_ptr<Guest>> guests;  ///< by threads
+    std::optional<std::string> sha256;  ///< of the file of a plug-in, as the run began
+    std::map<std::string, std::shared_ptr<Guest>> guests;  ///< by threads, or by GPU
     std::vector<std::unique_ptr<GuestKernel>> kernels;
     int hangs = 0;
   };
   Loaded& loaded(const GuestSource& source);
-  std::shared_ptr<Guest> guest(Loaded& of, int threads);
-  std::shared_ptr<Guest> load(const GuestSource& source, int threads) const;
+  bool on_gpu() const { return info_.takes_device(); }
+  std::shared_ptr<Guest> guest(Loaded& of, const Execution& e);
+  std::shared_ptr<Guest> load(const GuestSource& source, const Execution& e) const;
   void warn(const std::string& line);
   void forward(const Problem& p, const Execution& e, const flashbench::Operands& io);
 
-  Backend& processor_;
+  Backend& own_;
+  BackendInfo info_;
   GuestSettings settings_;
   LaunchQueue queue_;
   std::set<std::string> warned_;

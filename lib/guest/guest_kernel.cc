@@ -49,11 +49,11 @@ Supports GuestKernel::supports() const {
 }
 
 const Answer& GuestKernel::asked(const Problem& p, const Execution& e) const {
-  const nlohmann::json problem = problem_message(p, e);
+  const nlohmann::json problem = problem_message(p, e, host_.device(e));
   const auto [place, is_new] = answers_.try_emplace(problem.dump());
   if (!is_new) return place->second;
   try {
-    place->second = host_.guest(e.threads)->ask(index_, problem);
+    place->second = host_.guest(e)->ask(index_, problem);
   } catch (const DeviceError& ended) {
     place->second = {.status = Status::kDeviceError, .why = ended.what()};
   }
@@ -80,7 +80,11 @@ std::size_t GuestKernel::workspace_bytes(const Problem& p, const Execution& e) c
 }
 
 std::size_t GuestKernel::host_bytes(const Problem& p, const Execution& e) const {
-  return workspace_bytes(p, e) + operand_bytes(p).total();
+  return operand_bytes(p).total() + (host_.on_gpu ? 0 : workspace_bytes(p, e));
+}
+
+std::size_t GuestKernel::device_bytes(const Problem& p, const Execution& e) const {
+  return host_.on_gpu ? operand_bytes(p).total() + workspace_bytes(p, e) : 0;
 }
 
 double GuestKernel::predicted_flop(const Problem& p, const Execution& e) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "guest/guest.h"
+#include "guest/protocol.h"
 #include "kernel/backend.h"
 #include "kernel/kernel.h"
 
@@ -30,7 +31,7 @@ class LaunchQueue {
 /// What the kernels of one guest share with the backend that they belong to.
 struct Host {
   /// The guest, alive: loaded for so many threads, again where it has crashed.
-  std::function<std::shared_ptr<Guest>(int threads)> guest;
+  std::function<std::shared_ptr<Guest>(const Execution&)> guest;
   /// Writes o and lse, for guests that have a backward and no forward of their own.
   std::function<void(const Problem&, const Execution&, const flashbench::Operands&)> forward;
   LaunchQueue* queue;
@@ -38,6 +39,11 @@ struct Host {
   std::optional<std::string> sha256;
   bool isolated = true;
   std::function<void(const std::string& line)> warn = {};  ///< the user
+  bool on_gpu = false;  ///< tensors lie on the GPU that the execution names, beside those here
+
+  std::string device(const Execution& e) const {
+    return on_gpu ? guest::on_gpu(e.device) : kOnProcessor;
+  }
 };
 
 /// A kernel of a guest. What it computes only it knows: supports() names everything, and every
@@ -53,6 +59,7 @@ class GuestKernel final : public Kernel {
   }
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override;
   std::size_t host_bytes(const Problem& p, const Execution& e) const override;
+  std::size_t device_bytes(const Problem& p, const Execution& e) const override;
   double predicted_flop(const Problem& p, const Execution& e) const override;
   std::unique_ptr<flashbench::Plan> plan(const Problem& p, const Execution& e,
                                          const Inputs& in) const override;

@@ -18,6 +18,16 @@ int next_id() {
   return ++last;
 }
 
+/// What holds other numbers in every sample.
+Names changing(const Placement& inputs, const Placement& outputs) {
+  Names names;
+  for (const Placed& t : inputs.tensors)
+    for (const char* name : {"q", "k", "v", "do"})
+      if (t.name == name) names.inputs.push_back(t.name);
+  for (const Placed& t : outputs.tensors) names.outputs.push_back(t.name);
+  return names;
+}
+
 }  // namespace
 
 template <typename F>
@@ -52,6 +62,7 @@ GuestPlan::GuestPlan(const std::string& name, std::size_t kernel, const Problem&
       inputs_(&in),
       in_place_(place_inputs(p, in, layout)),
       out_place_(place_outputs(p, layout)),
+      changing_(changing(in_place_, out_place_)),
       in_(in_place_.bytes),
       out_(out_place_.bytes),
       id_(next_id()) {
@@ -59,10 +70,12 @@ GuestPlan::GuestPlan(const std::string& name, std::size_t kernel, const Problem&
   out_.seal(Access::kReadWrite);
   // NaN between the inputs, too: who reads beyond one finds out.
   std::memset(in_.data(), 0xFF, in_.bytes());
+  poison(out_);
   copy_inputs(in, in_place_, in_, Given::kFixed);
   answer_ = told([&] {
-    guest_ = host_.guest(e.threads);
-    return guest_->plan(kernel, id_, problem_message(p, e), {&in_place_, &in_, &out_place_, &out_});
+    guest_ = host_.guest(e);
+    return guest_->plan(kernel, id_, problem_message(p, e, host_.device(e)),
+                        {&in_place_, &in_, &out_place_, &out_});
   });
   in_.close();  // a process may have a thousand of them open, and copies for a cold cache are many
   out_.close();
@@ -80,16 +93,24 @@ GuestPlan::~GuestPlan() {
 void GuestPlan::prepare(const flashbench::Operands& io) {
   poison(out_);
   copy_inputs(*io.in, in_place_, in_, Given::kForward);
+  Names late = changing_;
   if (problem_.pass == Pass::kBackward) {
     if (answer_.prepares) {
+      give(changing_);
       const Answer prepared = told([&] { return guest_->prepare(id_); });
       if (prepared.writes_lse) answer_.writes_lse = prepared.writes_lse;
+      late = {{"do"}, {}};
     } else {
       host_.forward(problem_, execution_, io);
       copy_forward(*io.out, out_place_, out_);
     }
   }
   copy_inputs(*io.in, in_place_, in_, Given::kGradient);
+  give(late);
+}
+
+void GuestPlan::give(const Names& tensors) {
+  if (host_.on_gpu) told([&] { return guest_->give(id_, tensors); });
 }
 
 void GuestPlan::launch(const flashbench::Operands&) {
@@ -109,6 +130,7 @@ double GuestPlan::run(const std::vector<GuestPlan*>& plans, std::int64_t calls) 
 }
 
 void GuestPlan::collect(const flashbench::Operands& io) {
+  if (host_.on_gpu) told([&] { return guest_->collect(id_); });
   told([&] {
     collect_outputs(out_, out_place_, *io.out);
     return Answer{};
@@ -118,7 +140,12 @@ void GuestPlan::collect(const flashbench::Operands& io) {
 }
 
 void GuestPlan::poison_results() {
-  poison(out_, problem_.pass == Pass::kBackward ? &out_place_ : nullptr);
+  const bool keeps_forward = problem_.pass == Pass::kBackward;
+  poison(out_, keeps_forward ? &out_place_ : nullptr);
+  Names results{{}, changing_.outputs};
+  if (keeps_forward)
+    std::erase_if(results.outputs, [](const std::string& n) { return n == "o" || n == "lse"; });
+  give(results);
 }
 
 double GuestPlan::flop_executed() const {

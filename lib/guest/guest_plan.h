@@ -33,6 +33,8 @@ class GuestPlan final : public flashbench::Plan {
   /// Calls the guest; what it says is this kernel's, by name.
   template <typename F>
   Answer told(F&& call) const;
+  /// A GPU's tensors become what is in shared memory.
+  void give(const Names& tensors);
 
   std::string name_;
   Problem problem_;
@@ -41,6 +43,7 @@ class GuestPlan final : public flashbench::Plan {
   Inputs const* inputs_;
   std::shared_ptr<Guest> guest_;
   Placement in_place_, out_place_;
+  Names changing_;  ///< q, k, v and dO, and every output
   SharedMemory in_, out_;
   int id_;
   Answer answer_;

@@ -21,6 +21,8 @@ class InProcess final : public Guest {
   Answer prepare(int id) override;
   Answer run(std::span<const int> ids, std::int64_t calls) override;
   void drop(int id) override;
+  Answer give(int id, const Names& tensors) override { return plugin_->give(id, tensors); }
+  Answer collect(int id) override { return plugin_->collect(id); }
 
  private:
   int threads_;

@@ -12,7 +12,10 @@
 #include <exception>
 #include <utility>
 
+#include "cuda/devices.h"
+#include "cuda/probe/busy.h"
 #include "guest/call.h"
+#include "guest/device_copies.h"
 #include "guest/faults.h"
 #include "guest/library.h"
 #include "guest/marks.h"
@@ -98,6 +101,33 @@ fbk_kernel known_part(const fbk_kernel& theirs, std::uint32_t i, const std::stri
   return known;
 }
 
+/// Of calls: on the processor's clock, or on a GPU's, behind what the calls have queued.
+class Stopwatch {
+ public:
+  explicit Stopwatch(cuda::Device* gpu) : gpu_(gpu) {}
+
+  void start() {
+    if (gpu_ != nullptr) {
+      cuda::keep_busy(*gpu_);
+      gpu_->mark_first();
+    }
+    began_ = Clock::now();
+  }
+  void stop() {
+    if (gpu_ != nullptr) gpu_->mark();
+    seconds_ = std::chrono::duration<double>(Clock::now() - began_).count();
+  }
+  /// Waits for a GPU. Throws DeviceError for what its launches did.
+  double seconds() const { return gpu_ != nullptr ? gpu_->intervals_s().at(0) : seconds_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  cuda::Device* gpu_;
+  Clock::time_point began_;
+  double seconds_ = 0;
+};
+
 using Symbol = const fbk_kernel* (*)(std::uint32_t, std::uint32_t);
 
 }  // namespace
@@ -106,7 +136,9 @@ struct Plugin::Plan {
   const fbk_kernel* kernel = nullptr;
   fbk_problem problem{};
   fbk_plan* own = nullptr;
-  GuardedMemory workspace;
+  cuda::Device* gpu = nullptr;           ///< null: the processor
+  std::unique_ptr<DeviceCopies> copies;  ///< on the GPU
+  GuardedMemory workspace;               ///< of the processor
   std::size_t workspace_bytes = 0;
   Operands operands{};
   Tensors tensors;
@@ -118,6 +150,27 @@ struct Plugin::Plan {
   Plan& operator=(const Plan&) = delete;
   ~Plan() {
     if (own != nullptr) kernel->destroy(own);
+  }
+
+  void place_on_gpu() {
+    copies = std::make_unique<DeviceCopies>(*gpu, operands, workspace_bytes);
+    tensors = Tensors(operands, problem.device, copies->in(), copies->out());
+    call = tensors.call();
+    call.workspace = copies->workspace();
+  }
+
+  void place_here() {
+    workspace = GuardedMemory(workspace_bytes);
+    tensors = Tensors(operands);
+    marks = Marks(operands, problem.pass == FBK_BACKWARD);
+    call = tensors.call();
+    call.workspace = workspace.data();
+  }
+
+  /// What the guest's functions may count on as they are called.
+  void get_ready() const {
+    if (gpu != nullptr) return gpu->wait();  // which makes its context current, too
+    explain_faults_in(operands, workspace.data(), workspace_bytes);
   }
 };
 
@@ -168,6 +221,10 @@ Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
   plan = std::make_unique<Plan>();
   plan->kernel = &kernels_.at(kernel);
   plan->problem = problem_of(problem);
+  if ((plan->problem.features & FBK_GPU) != 0) {
+    plan->gpu = &cuda::gpu(plan->problem.device.device_id);
+    plan->gpu->wait();
+  }
   std::size_t workspace_bytes = 0;
   Answer answer = answer_to([&](char* why, std::size_t bytes) {
     return plan->kernel->plan(&host_, &plan->problem, &plan->own, &workspace_bytes, why, bytes);
@@ -200,13 +257,12 @@ Answer Plugin::plan(std::size_t kernel, int id, const nlohmann::json& problem,
   std::unique_ptr<Plan> plan;
   const Answer answer = make_plan(kernel, problem, plan);
   if (answer.status != Status::kOk) return answer;
-  plan->workspace = GuardedMemory(answer.workspace_bytes);
-  plan->tensors = Tensors(operands);
-  plan->marks = Marks(operands, problem.at("pass") == "backward");
-  plan->call = plan->tensors.call();
-  plan->call.workspace = plan->workspace.data();
   plan->operands = operands;
   plan->workspace_bytes = answer.workspace_bytes;
+  if (plan->gpu != nullptr)
+    plan->place_on_gpu();
+  else
+    plan->place_here();
   plans_.insert_or_assign(id, std::move(plan));
   return answer;
 }
@@ -214,25 +270,40 @@ Answer Plugin::plan(std::size_t kernel, int id, const nlohmann::json& problem,
 Answer Plugin::prepare(int id) {
   Plan& plan = *plans_.at(id);
   if (plan.kernel->prepare == nullptr) return {};
-  explain_faults_in(plan.operands, plan.workspace.data(), plan.workspace_bytes);
+  plan.get_ready();
   fbk_call call = plan.call;
   call.d_o = nullptr;
-  return answer_to([&](char* why, std::size_t bytes) {
+  Answer answer = answer_to([&](char* why, std::size_t bytes) {
     return plan.kernel->prepare(plan.own, &call, why, bytes);
   });
+  if (plan.gpu != nullptr) plan.gpu->wait();
+  return answer;
 }
 
 void Plugin::drop(int id) { plans_.erase(id); }
+
+Answer Plugin::give(int id, const Names& tensors) {
+  plans_.at(id)->copies->give(tensors);
+  return {};
+}
+
+Answer Plugin::collect(int id) {
+  DeviceCopies& copies = *plans_.at(id)->copies;
+  copies.collect();
+  const std::string trespass = copies.trespass();
+  if (trespass.empty()) return {};
+  return {.status = Status::kFailed, .why = trespass};
+}
 
 Answer Plugin::run(std::span<const int> ids, std::int64_t calls) {
   std::vector<Plan*> plans;
   for (const int id : ids) plans.push_back(plans_.at(id).get());
   const Plan& first = *plans.front();
-  explain_faults_in(first.operands, first.workspace.data(), first.workspace_bytes);
-  fbk_status status = FBK_OK;
-  double seconds = 0;
+  first.get_ready();
+  Stopwatch stopwatch(first.gpu);
+  stopwatch.start();
   Answer answer = answer_to([&](char* why, std::size_t bytes) {
-    const auto start = std::chrono::steady_clock::now();
+    fbk_status status = FBK_OK;
     std::size_t next = 0;
     for (std::int64_t i = 0; i < calls && status == FBK_OK; ++i) {
       Plan& plan = *plans[next];
@@ -240,10 +311,10 @@ Answer Plugin::run(std::span<const int> ids, std::int64_t calls) {
       status = plan.kernel->run(plan.own, &plan.call, why, bytes);
       if (++next == plans.size()) next = 0;
     }
-    seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     return status;
   });
-  answer.seconds = seconds;
+  stopwatch.stop();
+  answer.seconds = stopwatch.seconds();
   return answer;
 }
 

@@ -28,6 +28,8 @@ class Plugin final : public Guest {
   Answer prepare(int id) override;
   Answer run(std::span<const int> ids, std::int64_t calls) override;
   void drop(int id) override;
+  Answer give(int id, const Names& tensors) override;
+  Answer collect(int id) override;
 
  private:
   struct Plan;

@@ -1,10 +1,12 @@
 #include "guest/protocol.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -64,17 +66,36 @@ Features spoken_features() {
   return all;
 }
 
-nlohmann::json problem_message(const Problem& p, const Execution& e) {
+namespace {
+constexpr std::string_view kGpuPrefix = "cuda:";
+}
+
+std::string on_gpu(int index) { return fmt::format("{}{}", kGpuPrefix, index); }
+
+std::optional<int> gpu_of(const std::string& device) {
+  if (device == kOnProcessor) return std::nullopt;
+  int index = -1;
+  if (device.starts_with(kGpuPrefix)) {
+    const char* const end = device.data() + device.size();
+    const auto [rest, error] = std::from_chars(device.data() + kGpuPrefix.size(), end, index);
+    if (rest != end || error != std::errc()) index = -1;
+  }
+  if (index < 0) throw std::runtime_error(fmt::format("an unknown device '{}'", device));
+  return index;
+}
+
+nlohmann::json problem_message(const Problem& p, const Execution& e, const std::string& device) {
   const Shape& s = p.shape;
   nlohmann::json features = nlohmann::json::array();
   for (const Word& w : kWords)
     if (uses(p, w.feature) && !w.word.empty()) features.push_back(w.word);
   if (e.deterministic) features.push_back("deterministic");
+  if (device != kOnProcessor) features.push_back("gpu");
   const Dims bias = p.bias == Bias::kNone ? Dims{1, 1, 0, 0} : p.bias_dims();
   return {{"pass", name(p.pass)},
           {"features", features},
           {"threads", e.threads},
-          {"device", "cpu"},
+          {"device", device},
           {"dtype", name(p.dtype)},
           {"kv_dtype", name(p.kv_dtype())},
           {"bias_dtype", name(p.bias_dtype())},

@@ -25,8 +25,15 @@ inline constexpr const char* kSocketVariable = "FLASHBENCH_WORKER_SOCKET";
 /// What problems can say. A new feature is refused for guests until it has a word here.
 Features spoken_features();
 
+/// Where tensors are, as messages say it: here, or on that GPU ("cuda:0").
+inline const std::string kOnProcessor = "cpu";
+std::string on_gpu(int index);
+/// Which GPU; nullopt for the processor. Throws std::exception for what is neither.
+std::optional<int> gpu_of(const std::string& device);
+
 /// Everything that a problem and an execution ask of a kernel, but for the tensors.
-nlohmann::json problem_message(const Problem& p, const Execution& e);
+nlohmann::json problem_message(const Problem& p, const Execution& e,
+                               const std::string& device = kOnProcessor);
 
 nlohmann::json to_message(const Answer& answer);
 /// Throws std::exception for what is no answer.

@@ -56,6 +56,8 @@ class Server {
       return dispatch(message.at("op"), message, packet);
     } catch (const OutOfMemoryError& e) {
       return {.status = Status::kNoMemory, .why = e.what()};
+    } catch (const DeviceError& e) {
+      return {.status = Status::kDeviceError, .why = e.what()};
     } catch (const std::exception& e) {
       return {.status = Status::kFailed, .why = e.what()};
     }
@@ -74,6 +76,11 @@ class Server {
     if (op == "prepare") return plugin_.prepare(message.at("plan"));
     if (op == "run")
       return plugin_.run(message.at("plans").get<std::vector<int>>(), message.at("calls"));
+    if (op == "give") {
+      const Names tensors{message.at("inputs"), message.at("outputs")};
+      return plugin_.give(message.at("plan"), tensors);
+    }
+    if (op == "collect") return plugin_.collect(message.at("plan"));
     if (op == "drop") {
       plugin_.drop(message.at("plan"));
       mapped_.erase(message.at("plan").get<int>());

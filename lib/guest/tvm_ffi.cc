@@ -88,7 +88,7 @@ constexpr const char* kForward = "q k v o lse scale causal";
 constexpr const char* kBackward = "q k v o lse do dq dk dv scale causal";
 
 /// What tensors say by their shapes, and causal.
-constexpr std::uint32_t kFeatures = FBK_CAUSAL | FBK_VALUE_DIM;
+constexpr std::uint32_t kFeatures = FBK_CAUSAL | FBK_VALUE_DIM | FBK_GPU;
 
 std::vector<const TvmFfiArgument*> arguments_of(const std::string& words,
                                                 const std::string& shown) {

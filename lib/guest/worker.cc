@@ -115,6 +115,13 @@ void Worker::drop(int id) {
   if (alive()) request({{"op", "drop"}, {"plan", id}});
 }
 
+Answer Worker::give(int id, const Names& tensors) {
+  return request(
+      {{"op", "give"}, {"plan", id}, {"inputs", tensors.inputs}, {"outputs", tensors.outputs}});
+}
+
+Answer Worker::collect(int id) { return request({{"op", "collect"}, {"plan", id}}); }
+
 std::string Worker::tasks() const {
   return alive() ? fmt::format("/proc/{}/task", process_->id()) : "";
 }
@@ -129,8 +136,11 @@ Answer Worker::request(const nlohmann::json& message, const std::vector<int>& de
   } catch (const std::exception& e) {
     give_up(fmt::format("its worker's answer is none: {}", e.what()));
   }
-  // A fault is told with the last breath.
-  if (answer.status == Status::kDeviceError && process_->ended(kLastBreath_ms)) give_up(answer.why);
+  // A fault is told with the last breath. One of a GPU is the end of all that its process has
+  // there.
+  if (answer.status == Status::kDeviceError &&
+      (settings_.device != kOnProcessor || process_->ended(kLastBreath_ms)))
+    give_up(answer.why);
   return answer;
 }
 

@@ -16,6 +16,7 @@ struct WorkerSettings {
   std::vector<std::string> argv;
   std::string shown;  ///< in messages: "--plugin ./mine.so"
   int threads = 1;
+  std::string device = kOnProcessor;          ///< where its tensors are
   double patience_s = 120;                    ///< of any answer
   std::function<bool()> stop_requested = {};  ///< asked while an answer is waited for
 };
@@ -36,6 +37,8 @@ class Worker final : public Guest {
   Answer prepare(int id) override;
   Answer run(std::span<const int> ids, std::int64_t calls) override;
   void drop(int id) override;
+  Answer give(int id, const Names& tensors) override;
+  Answer collect(int id) override;
   std::string tasks() const override;
 
   bool alive() const { return ended_.empty(); }

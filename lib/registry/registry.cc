@@ -76,14 +76,10 @@ std::optional<Rejection> refusal_of_guest(const Request& r) {
     if (r.execution.threads > 0) return leave_out(fmt::format("--threads {}", r.execution.threads));
     return std::nullopt;
   }
-  if (r.backend && *r.backend != kProcessor)
+  if (r.execution.device == kEmulatedDevice)
     return Rejection{Kind::kUnsupported,
-                     fmt::format("--type {} computes on the processor; leave out --backend {}",
-                                 type, name(*r.backend))};
-  if (r.execution.device)
-    return Rejection{Kind::kUnsupported,
-                     fmt::format("--type {} computes on the processor; leave out --device {}", type,
-                                 device_text(*r.execution.device))};
+                     fmt::format("--device {} executes the PTX of --ptx FILE, not --type {}",
+                                 device_text(kEmulatedDevice), type)};
   if (r.execution.isa)
     return Rejection{Kind::kUnsupported,
                      fmt::format("--isa {} is of the program's own kernels, not of --type {}",
@@ -110,10 +106,12 @@ std::variant<Execution, Rejection> execution_of(Backend& backend, const Executio
   }
 }
 
-/// Who loads guests. A request for one names no backend but the processor, where they compute.
-Backend& backend_of_guests(const Backends& backends) {
+/// Who loads guests: for the processor, unless a request names a GPU. PTX runs on the processor.
+Backend& backend_of_guests(const Request& r, const Backends& backends) {
+  const bool on_device =
+      !r.ptx && (r.backend ? *r.backend != kProcessor : r.execution.device.has_value());
   for (Backend* b : backends)
-    if (b->info().of_guests) return *b;
+    if (b->info().of_guests && b->info().takes_device() == on_device) return *b;
   return *backends.front();
 }
 
@@ -122,7 +120,7 @@ Backend& choose_backend(const Backends& backends, const Request& r) {
   // A device is named for whoever has devices, present or not: its reason is what the user needs.
   if (r.execution.device)
     for (Backend* b : std::views::reverse(backends))
-      if (b->info().takes_device()) return *b;
+      if (b->info().takes_device() && !b->info().of_guests) return *b;
   if (!r.kernel.empty()) return owner(backends, kernel_named(backends, r.kernel));
   for (Backend* b : std::views::reverse(backends))
     if (!b->info().of_guests && !refusal(*b, r.execution) && computes(*b, r.type)) return *b;
@@ -153,17 +151,14 @@ std::variant<Route, Rejection> route_forced(const Problem& p, const Request& r, 
   return Route{&backend, &forced, execution};
 }
 
-guest::GuestBackend& guest_backend_of(Backend& processor) {
-  static guest::GuestBackend guests(processor);
-  return guests;
-}
-
 /// The kernel of the guest that takes the problem; where none does, what the first says.
 std::variant<Route, Rejection> route_guest(const Problem& p, const Request& r, Backend& backend) {
   if (!r.ptx && (!r.guest || r.guest->text.empty()))
     throw UsageError(fmt::format("--type {} needs --{} {}", name(r.type), name(r.type),
                                  r.type == AttentionType::kPlugin ? "FILE" : "COMMAND"));
   if (auto idle = refusal_of_guest(r)) return *idle;
+  if (!r.ptx)
+    if (auto why = refusal(backend, r.execution)) return *why;
   const std::variant<Execution, Rejection> chosen = execution_of(backend, r.execution, p.dtype);
   if (const auto* why = std::get_if<Rejection>(&chosen)) return *why;
   std::optional<Rejection> first;
@@ -180,12 +175,16 @@ std::variant<Route, Rejection> route_guest(const Problem& p, const Request& r, B
 const Backends& backends() {
   static cpu::CpuBackend processor({&paper::paper_kernel()});
   static cuda::CudaBackend cuda;
-  static const Backends all = {&processor, &cuda, &guest_backend_of(processor)};
+  static guest::GuestBackend guests(processor), guests_on_gpus(cuda);
+  static const Backends all = {&processor, &cuda, &guests, &guests_on_gpus};
   return all;
 }
 
-guest::GuestBackend& guest_backend() {
-  return static_cast<guest::GuestBackend&>(backend_of_guests(backends()));
+std::vector<guest::GuestBackend*> guest_backends() {
+  std::vector<guest::GuestBackend*> all;
+  for (Backend* b : backends())
+    if (b->info().of_guests) all.push_back(static_cast<guest::GuestBackend*>(b));
+  return all;
 }
 
 std::vector<const Kernel*> kernels(const Backends& backends) {
@@ -208,7 +207,7 @@ Backend& owner(const Backends& backends, const Kernel& kernel) {
 }
 
 Backend& backend_of(const Request& r, const Backends& backends) {
-  if (is_guest(r.type)) return backend_of_guests(backends);
+  if (is_guest(r.type)) return backend_of_guests(r, backends);
   if (!r.backend) return choose_backend(backends, r);
   if (Backend* named = find(backends, *r.backend)) return *named;
   throw UsageError(fmt::format("unknown backend '{}'", name(*r.backend)));

@@ -18,8 +18,8 @@ namespace flashbench::registry {
 /// names no backend goes to the last one that is here and takes it.
 const Backends& backends();
 
-/// The backend among them for guests, of which backends() has one.
-guest::GuestBackend& guest_backend();
+/// Those among them for guests: on the processor, and on GPUs.
+std::vector<guest::GuestBackend*> guest_backends();
 
 /// Every kernel of `backends`, the fast ones first, the papers' algorithm as written last.
 std::vector<const Kernel*> kernels(const Backends& backends = registry::backends());

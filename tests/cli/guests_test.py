@@ -147,8 +147,6 @@ class Plugins(GuestTest):
                     says="no kernel for version 1")
         done = self.expect(3, "check", "--plugin", plugin("attention"), *SMALL, "--isa", "avx2")
         self.assertIn("--isa avx2 is of the program's own kernels", done.stdout)
-        done = self.expect(3, "check", "--plugin", plugin("attention"), *SMALL, "--backend", "cuda")
-        self.assertIn("leave out --backend cuda", done.stdout)
 
     # A kernel without gradients would be called right after a hundredth of the suite.
     def test_the_suite_asks_for_the_forward_where_there_are_no_gradients(self):

@@ -198,7 +198,7 @@ fbk_status failed(const std::exception& e, char* why, std::size_t bytes) {
   return FBK_FAILED;
 }
 
-constexpr std::uint32_t kLastFeature = FBK_DETERMINISTIC, kFeatures = 2 * kLastFeature - 1;
+constexpr std::uint32_t kFeatures = 2 * FBK_DETERMINISTIC - 1;  // but for GPUs
 
 fbk_status plan(const fbk_host*, const fbk_problem* p, fbk_plan** out, std::size_t* workspace_bytes,
                 char* why, std::size_t bytes) try {

@@ -95,7 +95,7 @@ TEST_P(ServedPlugin, RefusesAFeatureThatItDoesNotKnow) {
   host.struct_size = sizeof host;
   for (int bit = 0; bit < 32; ++bit) {
     p.features = 1u << bit;
-    if (p.features <= FBK_DETERMINISTIC) continue;
+    if (p.features <= FBK_DETERMINISTIC) continue;  // a GPU is a later one to them, too
     fbk_plan* plan = nullptr;
     std::size_t workspace = 0;
     std::array<char, 200> why{};

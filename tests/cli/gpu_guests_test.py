@@ -1,0 +1,111 @@
+"""Other people's kernels on a GPU: the one of tests/fake_gpu, which executes their PTX."""
+
+import os
+import unittest
+
+from cuda_test import OnAFakeGpu, fake
+from guest_harness import PLUGINS, GuestTest, plugin
+
+PTX = str(PLUGINS / "attention_cuda.ptx")
+CASE = ["--backend", "cuda", "--plugin", plugin("gpu_guest"), "--h", "2", "--q_len", "20", "--d", "32", "--pass", "forward"]
+
+
+class OnTheFakeGpu(GuestTest, OnAFakeGpu):
+    def setUp(self):
+        super().setUp()
+        if not os.path.exists(PTX):
+            self.skipTest("no PTX of the example: a build without nvcc")
+
+    def check_there(self, *args, attack="", code=0):
+        return self.check_json(*CASE, *args, code=code, env=fake(GUEST_PTX=PTX, ATTACK=attack))
+
+    def caught(self, attack, why):
+        (result,) = self.check_there(attack=attack, code=1)["results"]
+        self.assertEqual(result["status"], "failed")
+        self.assertIn(why, result["reason"])
+
+
+class Plugins(OnTheFakeGpu):
+    def test_a_kernel_that_calls_the_driver_is_judged_like_ours(self):
+        results = self.check_there("--causal", "true,false", "--kv_len", "20,45", "--h_kv", "1")["results"]
+        self.assertEqual(len(results), 4)
+        for result in results:
+            self.assertEqual((result["kernel"], result["backend"], result["device"]), ("gpu_guest", "cuda", "0"))
+            self.assertEqual(result["check"]["verdict"], "pass")
+            self.assertGreater(result["device_bytes"], result["workspace_bytes"])
+            self.assertEqual(result["workspace_bytes"], 1000)
+
+    def test_it_is_sampled_in_turns_with_flash_of_that_gpu(self):
+        for cache in ("warm", "cold"):
+            report = self.bench_json(*CASE, "--type", "flash,plugin", "--cache", cache, env=fake(GUEST_PTX=PTX))
+            flash, guest = report["results"]
+            self.assertEqual((flash["backend"], guest["backend"]), ("cuda", "cuda"))
+            self.assertEqual(guest["check"]["verdict"], "pass")
+            self.assertGreater(guest["median"], 0)
+            self.assertEqual(len(guest["times"]), len(flash["times"]))
+            self.assertGreater(guest["pct_peak"], 0)
+
+    def test_it_runs_in_the_program_without_isolation(self):
+        (result,) = self.check_there("--isolate", "false")["results"]
+        self.assertEqual(result["check"]["verdict"], "pass")
+        self.assertFalse(result["guest"]["isolated"])
+
+    def test_forward_takes_it_and_profiles_it(self):
+        done = self.expect(0, "forward", *CASE[:-2], "--profile", env=fake(GUEST_PTX=PTX))
+        self.assertRegex(done.stdout, "kernel +gpu_guest, device 0\n")
+        self.assertRegex(done.stdout, "verdict +pass")
+
+
+    def test_the_example_of_the_runtime_says_what_it_is_for(self):
+        done = self.expect(3, "check", "--plugin", plugin("attention_gpu"), "--q_len", "16", "--d", "8", "--pass", "forward")
+        self.assertIn("attention_gpu: for GPUs: add --backend cuda", done.stdout)
+
+
+class Caught(OnTheFakeGpu):
+    def test_a_fault_of_its_launch_fails_that_case_alone(self):
+        report = self.check_json(*CASE, "--type", "flash,plugin", "--kv_len", "20,30", code=1,
+                                 env=fake(GUEST_PTX=PTX, ATTACK="fault"))
+        for result in report["results"]:
+            if result["type"] == "flash":
+                self.assertEqual(result["status"], "ok", "our context is another one")
+            else:
+                self.assertIn("CUDA_ERROR_LAUNCH_FAILED", result["reason"])
+
+    def test_a_written_input_is_seen(self):
+        self.caught("write_input", "it wrote to its input k")
+
+    def test_a_write_behind_the_workspace_is_seen(self):
+        self.caught("write_behind_the_workspace", "it writes behind the end of its workspace")
+
+    def test_a_write_between_outputs_is_seen(self):
+        self.caught("write_between_outputs", "it writes outside of its outputs, behind the end of o")
+
+    def test_a_crash_costs_its_process(self):
+        self.caught("crash", "its worker was ended by signal 6")
+
+    def test_results_of_the_call_before_are_not_taken_for_new_ones(self):
+        report = self.bench_json(*CASE, "--type", "plugin", code=1, env=fake(GUEST_PTX=PTX, ATTACK="replay"))
+        self.assertEqual(report["results"][0]["status"], "failed")
+
+    def test_a_plugin_of_the_processor_is_told_about_the_gpu(self):
+        done = self.expect(3, "check", "--backend", "cuda", "--plugin", plugin("attention"), "--q_len", "16", "--d", "8",
+                           "--pass", "forward", env=fake())
+        self.assertIn("skipped 1 case: online_softmax: forward alone, with a causal or a key mask at most", done.stdout)
+
+    def test_a_plugin_of_gpus_is_told_about_the_processor(self):
+        done = self.expect(3, "check", *CASE[2:], env=fake(GUEST_PTX=PTX))
+        self.assertIn("gpu_guest: for GPUs: add --backend cuda", done.stdout)
+
+    def test_a_gpu_that_is_not_there_is_named(self):
+        done = self.expect(3, "check", *CASE[2:], "--device", "4", env=fake(GUEST_PTX=PTX))
+        self.assertIn("there is no GPU 4; this machine has GPU 0", done.stdout)
+        done = self.expect(3, "check", *CASE, env={"LD_LIBRARY_PATH": ""})
+        self.assertIn("--backend cuda is not available: no CUDA driver", done.stdout)
+
+    def test_flags_of_the_processor_are_refused(self):
+        done = self.expect(3, "check", *CASE, "--threads", "1", env=fake(GUEST_PTX=PTX))
+        self.assertIn("--threads 1 is of the processor; --backend cuda has none", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
