@@ -65,7 +65,7 @@ class Peer:
             self.fill(result, job, path)
         except Unsupported as reason:
             result.update(status="skipped", reason=str(reason), refusal=reason.refusal)
-        except MemoryError:
+        except self.library.no_memory:
             result.update(status="skipped", reason="out of memory", refusal="memory")
         except RuntimeError as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
