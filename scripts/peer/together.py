@@ -11,6 +11,7 @@ from flashbench_program import Refused
 from programs import KERNELS, SCRIPTS
 
 INTERRUPTED = 130  # its exit code
+FAREWELL_S = 3.0  # for it to end after Ctrl-C; scripts/gpu kills everybody after 5
 
 
 class Peer:
@@ -85,12 +86,15 @@ class Round:
     def bench(self, points):
         """(its report, whether it was interrupted)"""
         with tempfile.TemporaryDirectory(prefix="flashbench_peers_") as folder:
-            config, path = (pathlib.Path(folder, name) for name in ("rows.json", "report.json"))
+            config, path, partial = (
+                pathlib.Path(folder, name) for name in ("rows.json", "report.json", "report.json.partial")
+            )
             config.write_text(json.dumps({"zip": points}))
             command = [self.binary, "bench", "--config", str(config), *self.timing, "--json", str(path)]
             code, interrupted = run_through(command)
-            if path.exists():
-                return json.loads(path.read_text()), interrupted
+            written = partial if interrupted and not path.exists() else path
+            if written.exists():
+                return json.loads(written.read_text()), interrupted
         if interrupted:
             return {"results": []}, True
         raise Refused(f"flashbench bench ended with code {code}")
@@ -109,11 +113,16 @@ class Round:
 
 
 def run_through(command):
-    """(exit code, whether it was interrupted). Ctrl-C is for the command, too, which ends with what it has."""
+    """(exit code, whether it was interrupted). Ctrl-C is for the command, too, which ends with what it has, unless it
+    judges something for long."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         code = process.wait()
     except KeyboardInterrupt:
+        try:
+            process.wait(FAREWELL_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
         return process.wait(), True
     return code, code == INTERRUPTED
 

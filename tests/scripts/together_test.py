@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+import threading
+import time
 import unittest
 from unittest import mock
 
@@ -148,7 +150,25 @@ class Together(harness.ScriptTest):
 
 
 class Bench(harness.ScriptTest):
-    """The real one."""
+    """The real one, and one that does not end."""
+
+    def test_of_one_that_goes_on_after_an_interrupt_its_rows_on_disk_count(self):
+        bench, begun = self.folder / "bench", self.folder / "begun"
+        bench.write_text(
+            f"#!{sys.executable}\nimport pathlib, signal, sys, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+            "pathlib.Path(sys.argv[-1] + '.partial').write_text('{\"results\": [1]}')\n"
+            f"pathlib.Path({str(begun)!r}).touch()\ntime.sleep(60)\n"
+        )
+        bench.chmod(0o755)
+
+        def interrupt():
+            while not begun.exists():
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=interrupt).start()
+        with mock.patch.object(together, "FAREWELL_S", 0.1):
+            self.assertEqual(together.Round(str(bench), [], []).bench([]), ({"results": [1]}, True))
 
     def test_it_is_interrupted_once_and_tells_what_it_has(self):
         args = "--rounds 2 --min_time 1s --timeout 2s --peers flashbench:cpu_flash --json p.json".split()
