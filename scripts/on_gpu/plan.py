@@ -24,7 +24,9 @@ UNKNOWN_TO_RACECHECK = "sm90a"
 BRIEF = "--min_time 300ms --timeout 1500ms"  # of the samples of a case
 SANITIZERS = ("memcheck", "racecheck", "synccheck", "initcheck")
 PYTORCH = ("pytorch:sdpa_cudnn", "pytorch:sdpa_flash", "pytorch:sdpa_efficient")
-TURN_S = 2.0  # of one program in scripts/peers: starting it, inputs, samples, verification
+# In a round of scripts/peers: of one program in one row (samples of 1 s at most, inputs that change,
+# verification), and of each library that has to be loaded first.
+TURN_S, LOAD_S = 3.0, 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +40,12 @@ class Step:
     most_s: float
     kind: str  # what its JSON is: info, check, utilisation, bench, peers; "" where it has none
     missing: str = ""  # why it cannot be run here
-    turns: int = 0  # of programs in a round of scripts/peers
+    round_s: float = 0  # of scripts/peers
     spare: bool = False  # only where all others have what they can make use of
 
     def words(self, seconds, folder):
         """The command, for that time."""
-        rounds = max(1, min(5, int(seconds / (self.turns * TURN_S)))) if self.turns else 0
+        rounds = max(1, min(5, int(seconds / self.round_s))) if self.round_s else 0
         words = [word.replace("{folder}", str(folder)) for word in self.command]
         words = [word.replace("{budget}", f"{0.9 * seconds:.1f}s") for word in words]
         return [word.replace("{rounds}", str(rounds)) for word in words]
@@ -161,16 +163,17 @@ def turns_steps(with_, which):
     command += ["--binary", with_.program, "--backend", "cuda", "--rounds", "{rounds}"]
     command += ["--min_time", "200ms", "--timeout", "1s", "--peers", ",".join(peers)]
     command += ["--json", f"{{folder}}/{what}.json", "--reports", f"{{folder}}/{what}"]
-    turns = len(WIDTHS) * 2 * (1 + len(peers))
+    rows = len(WIDTHS) * 2
+    round_s = len(PYTORCH) * LOAD_S + rows * (1 + len(peers)) * TURN_S
     yield Step(
         what,
         f"{which}, 4k: faster than PyTorch's backends?",
         (*command, "--", *flags.split(), "--type", "flash", "--q_len", "4k"),
-        least_s=turns * TURN_S,
-        most_s=2 * turns * TURN_S,
+        least_s=round_s,
+        most_s=2 * round_s,
         kind="peers",
         missing=with_.pytorch,
-        turns=turns,
+        round_s=round_s,
     )
 
 

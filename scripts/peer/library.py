@@ -51,6 +51,7 @@ class Library:
     isa = None
     kernels = {}
     backends = ("cpu",)
+    no_memory = (MemoryError,)  # what it raises where there is not enough
 
     def set_up(self, backend, device, threads):
         """Before the first case and whenever these change; the name of the GPU, if it is one."""

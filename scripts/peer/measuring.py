@@ -1,7 +1,6 @@
 """Measures cases with a library as flashbench measures itself, and makes its report of them."""
 
 import copy
-import hashlib
 import json
 import math
 import os
@@ -32,13 +31,9 @@ class Peer:
         self.folder = pathlib.Path(folder)
         self.flashbench = Flashbench(options.flashbench)
         self.posed = {}  # case's flags -> (inputs' path, report)
-        self.wrong = None  # median, ci95, times of the last case, if its outputs were judged wrong
-        self.peaks = {}  # inputs' path, pass and kernel -> bytes
-        self.verdicts = {}  # digest of inputs' name and outputs -> (check, reason)
 
     def measure(self, case):
         """A report with the one result of this case."""
-        self.wrong = None
         flags = problem_flags(case)
         key = shlex.join(flags)
         if key not in self.posed:
@@ -70,7 +65,7 @@ class Peer:
             self.fill(result, job, path)
         except Unsupported as reason:
             result.update(status="skipped", reason=str(reason), refusal=reason.refusal)
-        except MemoryError:
+        except self.library.no_memory:
             result.update(status="skipped", reason="out of memory", refusal="memory")
         except RuntimeError as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -78,41 +73,26 @@ class Peer:
         return report
 
     def fill(self, result, job, path):
-        case = (path, result["pass"], result["kernel"])
-        if case not in self.peaks:
-            self.peaks[case] = job.peak_bytes()
-        peak = self.peaks[case]
+        peak = job.peak_bytes()
         fields, warnings = sample(job, self.options.limits)
         outputs = str(self.folder / "outputs.safetensors")
         results = job.results()
         if job.gives_lse:
             results["lse"] = job.log_sum_exp()
         self.library.save(results, outputs)
-        result["check"], reason = self.judge(path, outputs, result["workload"])
+        result["check"], reason = self.flashbench.judge(
+            path, outputs, result["workload"], self.options.verify
+        )
         if result["check"]["verdict"] != "pass":
             if reason is not None:
                 reason = reason.split("; reproduce:")[0] + f"; reproduce: {result['command']}"
                 result.update(status="failed", reason=reason)
-                self.wrong = {name: fields[name] for name in ("median", "ci95", "stddev", "times")}
             return
         result.update(fields, warnings=warnings)
         add_rates(result)
         if peak is not None:
             where = "peak_rss_bytes" if self.options.backend == "cpu" else "device_bytes"
             result[where] = peak + tensor_bytes(path)
-
-    def judge(self, inputs, outputs, workload):
-        """Outputs with the very bits of ones that were judged before need no second look."""
-        digest = hashlib.blake2b(inputs.encode())
-        with open(outputs, "rb") as file:
-            for block in iter(lambda: file.read(1 << 22), b""):
-                digest.update(block)
-        key = digest.digest()
-        if key not in self.verdicts:
-            self.verdicts[key] = self.flashbench.judge(
-                inputs, outputs, workload, self.options.verify
-            )
-        return self.verdicts[key]
 
     def tool(self):
         library = self.library

@@ -196,9 +196,9 @@ class Sdpa(TorchJob):
         # the rest to sdpa_math.
         unfused = case["d_v"] != case["d"] or case["bias_grad"]
         if self.forced == "sdpa_math" or case["type"] == "normal" or unfused:
-            require_memory(scores_bytes(case))
+            require_memory(scores_bytes(case), device)
         elif case["alibi"] != "none" or case["bias"] != "none":
-            require_memory(bytes_of_added(case))
+            require_memory(bytes_of_added(case), device)
         super().__init__(case, tensors, device)
         self.kernel = self.forced or self.chosen()
 
@@ -238,7 +238,7 @@ class ThreeCalls(TorchJob):
     kernel = "three_calls"
 
     def __init__(self, case, tensors, device):
-        require_memory(scores_bytes(case))
+        require_memory(scores_bytes(case), device)
         super().__init__(case, tensors, device)
         self.spell_causal_out(case, device)
         sees = self.mask if self.added is None else self.added > -torch.inf
@@ -303,6 +303,7 @@ class PyTorch(Library):
     kernels |= {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)
     device = "cpu"
+    no_memory = (MemoryError, torch.cuda.OutOfMemoryError)
 
     def set_up(self, backend, device, threads):
         torch.set_num_threads(threads)

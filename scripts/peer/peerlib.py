@@ -71,11 +71,6 @@ def make_parser(library, documentation):
     parser.add_argument(
         "--flashbench", default=default_binary(), metavar="PATH", help="the program"
     )
-    parser.add_argument(
-        "--serve",
-        action="store_true",
-        help="read lines of flags (a JSON list each) and answer each with a report on one line",
-    )
     return parser
 
 
@@ -114,24 +109,6 @@ def result_line(result):
     )
 
 
-def serve(library, parser, folder):
-    """Answers requests until stdin ends. Inputs and verdicts are kept between them. An answer holds
-    a report and, when the last case was wrong, its times beside it: never in the report."""
-    peer = None
-    for line in sys.stdin:
-        try:
-            options, flags = parser.parse_known_args(json.loads(line))
-            complete(options, library)
-            peer = peer or Peer(library, options, folder)
-            peer.options = options
-            cases = peer.flashbench.problems([*flags, "--type", options.type])
-            reports = [peer.measure(c) for c in cases]
-            answer = {"report": join(reports), "wrong": peer.wrong}
-        except Refused as why:
-            answer = {"refused": str(why)}
-        print(json.dumps(answer, allow_nan=False), flush=True)
-
-
 def ignored(parser, options, flags):
     """What a worker is given beside a type or a kernel, in words: the case says everything else."""
     given = [
@@ -150,8 +127,6 @@ def main(library, documentation):
     complete(options, library)
     with tempfile.TemporaryDirectory(prefix="flashbench_peer_") as folder:
         try:
-            if options.serve:
-                return serve(library, parser, folder)
             to_stderr = options.json == "-"
             out = sys.stderr if to_stderr else sys.stdout
             report = measure_all(

@@ -135,14 +135,12 @@ def peer_cell(peer, own):
     timed = [(a, b) for a, b in zip(peer, own) if a["median"] and b["median"]]
     if not timed:
         return shorten(speed(peer))
-    judged_wrong = peer[0]["status"] == "failed" and peer[0]["median"]  # of a GPU's servers alone
-    wrong = " (wrong)" if judged_wrong else ""
     values = ratios(peer, own)
     if not values:
-        return f"{speed(peer)}, cannot tell: {why_unknown(timed)}{wrong}"
+        return f"{speed(peer)}, cannot tell: {why_unknown(timed)}"
     ratio = over_rounds(values)
     text = ratio_text(ratio)
-    return f"{speed(peer)}, {f'**{text}**' if faster(ratio) else text}{wrong}"
+    return f"{speed(peer)}, {f'**{text}**' if faster(ratio) else text}"
 
 
 def why_unknown(timed):
@@ -156,7 +154,7 @@ def shorten(text, width=60):
 
 
 def markdown(rows, seen, programs, heading):
-    peers = [p.name for p in programs if p.name != "flashbench"]
+    peers = [p.name for p in programs]
     lines = [
         heading,
         "",
@@ -175,17 +173,7 @@ def markdown(rows, seen, programs, heading):
             lines += [""] if lines[-1].startswith("|") else []
             text = ratio_text(over_rounds(values))
             lines.append(f"flashbench: {name} takes {text} the time of {against}  ")
-    return "\n".join(lines + wrong_lines(rows, seen)) + "\n"
-
-
-def wrong_lines(rows, seen):
-    """What `check` says of the results whose times stand in the table all the same."""
-    lines = []
-    for name, _, _ in rows:
-        for program, results in seen[name].items():
-            if results and results[0]["status"] == "failed" and results[0]["median"]:
-                lines += ["", f"{program}, {name}: {results[0]['reason'].split('; reproduce')[0]}"]
-    return lines
+    return "\n".join(lines) + "\n"
 
 
 def heading(reports, rounds, threads):

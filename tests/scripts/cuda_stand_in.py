@@ -6,6 +6,7 @@ processor, and events tell the processor's time. Nothing else is another than on
 LOG gets a line for each call of torch.cuda. A function that raises `torch.cuda.Lost` has lost its device.
 """
 
+import os
 import runpy
 import sys
 import time
@@ -13,7 +14,7 @@ import time
 import torch
 from torch.overrides import TorchFunctionMode
 
-LEAD_S = 0.2
+LEAD_S = float(os.environ.get("STAND_IN_LEAD_S", "1e-4"))  # how long it sleeps
 NAME = "cuda:0"
 log = open(sys.argv[1], "a", buffering=1, encoding="utf-8")
 
@@ -37,7 +38,7 @@ class OnProcessor(TorchFunctionMode):
 
 
 class Event:
-    """A device that is busy until `busy` begins to work then."""
+    """What is queued on a device that sleeps begins after that."""
 
     def __init__(self, enable_timing=False):
         assert enable_timing

@@ -11,7 +11,7 @@ class OneLibrary(ScriptTest):
     library = None  # of the whole test, made once
 
     def measured(self, flags, library=None):
-        """[(result, what was wrong of it)] of the cases of fused attention that the flags name."""
+        """The results of the cases of fused attention that the flags name."""
         library = library or self.library
         parser = peerlib.make_parser(library, "")
         arguments = [*FAST, "--type", "flash", "--flashbench", PROGRAM, *flags.split()]
@@ -19,11 +19,11 @@ class OneLibrary(ScriptTest):
         peerlib.complete(options, library)
         peer = Peer(library, options, self.folder)
         cases = peer.flashbench.problems([*rest, "--type", options.type])
-        return [(peer.measure(case)["results"][0], peer.wrong) for case in cases]
+        return [peer.measure(case)["results"][0] for case in cases]
 
     def passed(self, flags, *kernels, library=None):
         """Every case passes, by these kernels, where they are named."""
-        results = [result for result, _ in self.measured(flags, library)]
+        results = self.measured(flags, library)
         for r in results:
             verdict = r["check"] and r["check"]["verdict"]
             self.assertEqual((r["status"], verdict), ("ok", "pass"), (flags, r["reason"]))
@@ -32,6 +32,6 @@ class OneLibrary(ScriptTest):
             self.assertEqual({r["kernel"] for r in results}, set(kernels), flags)
 
     def skipped(self, flags, says, library=None):
-        for r, _ in self.measured(flags, library):
+        for r in self.measured(flags, library):
             self.assertEqual((r["status"], r["refusal"]), ("skipped", "unsupported"), flags)
             self.assertIn(says, r["reason"])

@@ -58,15 +58,15 @@ class DeviceTest(ScriptTest):
         self.log.touch()
         (self.folder / "mine.py").write_text(MINE)
 
-    def start(self, script, *words):
+    def start(self, script, *words, **environment):
         stand_in = [str(ROOT / "tests/scripts/cuda_stand_in.py"), str(self.log)]
-        worker = worker_program.Worker([sys.executable, "-B", *stand_in, str(ROOT / script), *words], self.folder)
+        worker = worker_program.Worker([sys.executable, "-B", *stand_in, str(ROOT / script), *words], self.folder, **environment)
         self.addCleanup(worker.close)
         self.assertIn("kernels", worker.hello)
         return worker
 
-    def function(self, name):
-        return self.start("scripts/flashbench/worker.py", f"mine.py:{name}")
+    def function(self, name, **environment):
+        return self.start("scripts/flashbench/worker.py", f"mine.py:{name}", **environment)
 
     def calls(self):
         return self.log.read_text().splitlines()
@@ -190,7 +190,7 @@ class Functions(DeviceTest):
 
     # The function's first call would be as long as the processor needs to queue it.
     def test_the_device_is_busy_until_calls_are_queued(self):
-        plan = self.planned("right")
+        plan = self.planned("right", worker=self.function("right", STAND_IN_LEAD_S="0.2"))
         self.give(plan, 1)
         answer = self.ok(plan.ask("run", calls=2))
         calls = self.calls()

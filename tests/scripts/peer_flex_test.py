@@ -42,11 +42,10 @@ class Flex(OneLibrary):
             return right(left + 1, right_end, rows)
 
         with mock.patch.object(flex, "window", wrong):
-            ((result, times),) = self.measured(f"{GROUPED} --window_left 7")
+            (result,) = self.measured(f"{GROUPED} --window_left 7")
         self.assertEqual((result["status"], result["check"]["verdict"]), ("failed", "fail"))
         self.assertIsNone(result["median"])
         self.assertIn("O ", result["reason"])
-        self.assertGreater(times["median"], 0)  # beside the report, never in it
 
     def test_a_score_is_capped_before_alibi_and_a_bias_are_added(self):
         self.passed(f"{GROUPED} --softcap 0.5 --alibi standard --bias random --bias_shape 1xh")
@@ -62,7 +61,7 @@ class Flex(OneLibrary):
         self.passed(f"{decode} --d 24 --d_v 16 --sinks random --bias random --bias_shape bx1")
 
     def test_nothing_is_compiled_while_it_is_timed(self):
-        ((case, _),) = self.measured("--h 2 --q_len 24 --d 16")
+        (case,) = self.measured("--h 2 --q_len 24 --d 16")
         path = str(next(self.folder.glob("inputs*.safetensors")))
         asked = {"pass": "forward", "type": "flash", "kernel": "flex_attention"}
         asked |= case["workload"]

@@ -1,11 +1,8 @@
 """PyTorch computes the very problem that the flags pose, and says so in flashbench's schema."""
 
-import json
-import subprocess
-import sys
 import unittest
 
-from harness import PROGRAM, SCRIPTS, ScriptTest, require
+from harness import PROGRAM, ScriptTest, require
 
 require("torch", "numpy", "safetensors")
 
@@ -202,19 +199,6 @@ class PyTorchPeer(ScriptTest):
         done = self.run_script("peer/peer_pytorch.py", "--h", "4", "--h_kv", "3", code=2)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
         self.assertIn("--h_kv 3 does not divide", done.stderr)
-
-    def test_serving_answers_each_line(self):
-        server = subprocess.Popen(
-            [sys.executable, SCRIPTS / "peer/peer_pytorch.py", "--serve", "--flashbench", PROGRAM],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        lines = [[*SQUARE, *FAST, "--type", "flash", "--flashbench", PROGRAM], ["--q_len", "no"]]
-        out, _ = server.communicate("".join(json.dumps(line) + "\n" for line in lines), timeout=120)
-        first, second = map(json.loads, out.splitlines())
-        self.assertGreater(first["report"]["results"][0]["median"], 0)
-        self.assertIn("--q_len", second["refused"])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import re
 import statistics
 import sys
 import unittest
-from unittest import mock
 
 from harness import PROGRAM, ScriptTest, missing, require
 
@@ -109,18 +108,6 @@ class Peers(ScriptTest):
             said = self.peers(*args, code=2).stderr.splitlines()
             self.assertEqual(len(said), 1, said)
             self.assertIn(says, said[0])
-
-    def test_a_kernel_measured_unasked_stands_in_rows_of_its_type_only(self):
-        """Or a normal flashbench would be compared with a fused FlexAttention."""
-        import programs
-
-        server = mock.Mock()
-        server.ask.return_value = {"report": "measured"}
-        row, kernel = ["--type", "normal"], "pytorch:flex_attention"
-        unasked = programs.Served(kernel, server, [], programs.KERNELS[kernel])
-        self.assertEqual(unasked.measure(row), (None, "only where the type is flash"))
-        self.assertEqual(unasked.measure(["--type", "flash"]), ("measured", None))
-        self.assertEqual(programs.Served(kernel, server, []).measure(row), ("measured", None))
 
     def test_a_row_for_each_variant(self):
         """A variant without a row would be compared with nobody."""
