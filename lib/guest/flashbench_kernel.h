@@ -50,7 +50,8 @@ enum {
   FBK_VALUES_IN_KEYS = 1 << 10, /* V is the first d_v columns of K; v is null */
   FBK_RAGGED = 1 << 11,         /* see fbk_call */
   FBK_PAGES = 1 << 12,          /* see fbk_call */
-  FBK_DETERMINISTIC = 1 << 13   /* gradients are to be the same bits in every call */
+  FBK_DETERMINISTIC = 1 << 13,  /* gradients are to be the same bits in every call */
+  FBK_GPU = 1 << 14             /* tensors and workspace are in the memory of problem.device */
 };
 
 /* DLPack's tensor (1.1), field by field: a DLTensor is one of these. */
