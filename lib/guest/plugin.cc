@@ -115,7 +115,8 @@ class Stopwatch {
   }
   void stop() {
     if (gpu_ != nullptr) {
-      if (gpu_->info().emulated) gpu_->wait();  // a finding is that of the launches, not of the mark
+      if (gpu_->info().emulated)
+        gpu_->wait();  // a finding is that of the launches, not of the mark
       gpu_->mark();
     }
     seconds_ = std::chrono::duration<double>(Clock::now() - began_).count();

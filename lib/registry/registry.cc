@@ -68,8 +68,6 @@ std::optional<Rejection> refusal_of_emulated(const Request& r) {
   if (r.type == AttentionType::kWorker)
     return refuse(
         "executes the PTX of --ptx FILE, and what a --plugin launches; a --worker wants a GPU");
-  if (r.backend && *r.backend == kProcessor)
-    return refuse(fmt::format("stands for a GPU; leave out --backend {}", name(kProcessor)));
   if (r.execution.threads > 0)
     return refuse(fmt::format("has no threads; leave out --threads {}", r.execution.threads));
   return std::nullopt;
