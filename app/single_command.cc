@@ -8,6 +8,7 @@
 #include "app/case/dry_run.h"
 #include "app/case/memory.h"
 #include "app/case/prepared_case.h"
+#include "app/case/references.h"
 #include "app/case/results.h"
 #include "app/case/trace.h"
 #include "app/process/interrupt.h"
@@ -130,7 +131,7 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
   stop_if_interrupted();
   report::Report report = new_report(request.run, runtime.backends);
   report::Result result = timed_result(*prepared, in, seconds, request.run.verify);
-  add_verdict(result, oracle::verify(group.problem, in, prepared->collect(), level),
+  add_verdict(result, References(group.problem, in, level).of(c).verify(prepared->collect()),
               result_of("check", c, request.run.verify).command);
   stop_if_interrupted();
   std::string text = summary(result, *prepared, seconds);

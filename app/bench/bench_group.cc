@@ -17,6 +17,7 @@
 #include "app/bench/running_case.h"
 #include "app/case/memory.h"
 #include "app/case/prepared_case.h"
+#include "app/case/references.h"
 #include "app/case/results.h"
 #include "app/process/interrupt.h"
 #include "core/io_model.h"
@@ -233,14 +234,14 @@ class Group {
     if (interrupted()) return;
     describe("verifying");
     if (fair) fair_play_.restore();
-    const oracle::Reference reference(group_.problem, in_, level_);
+    References references(group_.problem, in_, level_);
     for (std::size_t i = 0; i < running_.size() && !interrupted(); ++i) {
       RunningCase& r = running_[i];
       conditions.threads = r.traits().host_threads;
       conditions.device = r.clocks;
       try {
         if (samples[i].failure) std::rethrow_exception(samples[i].failure);
-        finish(r, samples[i], conditions, reference);
+        finish(r, samples[i], conditions, references.of(*r.routed));
       } catch (const UsageError&) {
         throw;
       } catch (const std::exception& e) {  // of this case; a device may have survived it

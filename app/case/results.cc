@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "app/case/references.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
 #include "kernel/late_refusal.h"
@@ -86,6 +87,24 @@ std::string best_isa(const Backends& backends) {
 
 std::optional<double> positive(double v) { return v > 0 ? std::optional(v) : std::nullopt; }
 
+std::vector<std::string> names_of(const ExtraRoundings& rounds) {
+  std::vector<std::string> names;
+  for (const ExtraRounding r : kExtraRoundings)
+    if (rounds.has(r)) names.emplace_back(name(r));
+  return names;
+}
+
+/// So that nobody takes its limits for those of the others.
+std::string limits_of(const std::string& kernel, ExtraRounding r) {
+  switch (r) {
+    case ExtraRounding::kQueryHeads:
+      return fmt::format(
+          "limits of {}: with one more rounding, of what each query head adds to dK and dV",
+          kernel);
+  }
+  no_such_enumerator();
+}
+
 }  // namespace
 
 report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMode verify) {
@@ -108,12 +127,16 @@ report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMo
     const auto& [backend, kernel, execution] = *c.route;
     r.kernel = kernel->info().name;
     if (const auto guest = kernel->guest())
-      r.guest = {kernel->info().description, guest->build, guest->abi, guest->sha256,
-                 guest->isolated};
+      r.guest = {
+          kernel->info().description, guest->build, guest->abi, guest->sha256, guest->isolated,
+          names_of(guest->rounds)};
     if (c.traits().own_memory) r.device_bytes = kernel->device_bytes(request.problem, execution);
     r.workspace_bytes = kernel->workspace_bytes(request.problem, execution);
   }
   r.warnings = c.warnings;
+  for (const ExtraRounding rounds : kExtraRoundings)
+    if (extra_roundings(c, request.problem).has(rounds))
+      r.warnings.push_back(limits_of(*r.kernel, rounds));
   add_work(r, count_work(request.problem, expected_visible(request.problem)));
   return r;
 }

@@ -10,6 +10,7 @@
 
 #include "app/case/dry_run.h"
 #include "app/case/memory.h"
+#include "app/case/references.h"
 #include "app/case/results.h"
 #include "app/check/check_chain.h"
 #include "app/check/check_external.h"
@@ -158,12 +159,13 @@ class Check {
       return;
     }
     const Work work = count_work(group.problem, count_visible(group.problem, in.key_mask));
-    const oracle::Reference reference(group.problem, in, level);
+    References references(group.problem, in, level);
     for (std::size_t i = 0; i < group.cases.size() && !interrupted(); ++i) {
       const double before_s = clock_.now_s();
       report::Result result = started(group.cases[i]);
       add_work(result, work);
-      if (group.cases[i].runs()) verify_case(request_, group.cases[i], in, reference, result);
+      if (group.cases[i].runs())
+        verify_case(request_, group.cases[i], in, references.of(group.cases[i]), result);
       add(named.cases[i], std::move(result), clock_.now_s() - before_s, &group.cases[i].request);
     }
   }

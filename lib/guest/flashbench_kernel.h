@@ -143,6 +143,10 @@ typedef struct {
 /* Bits of fbk_kernel.writes. */
 enum { FBK_WRITES_LSE = 1 };
 
+/* Bits of fbk_kernel.rounds: what the kernel rounds to the tensors' dtype beyond what every kernel
+ * must (results, P and dS). Its limits count that, and reports say so. Unknown bits are refused. */
+enum { FBK_ROUNDS_QUERY_HEADS = 1 /* dK, dV of each query head, before its group's are added */ };
+
 /* Values of fbk_kernel.layout: how q, k, v, o and what belongs to them (d_o, gradients, pages) lie
  * in memory. Shapes are the same: strides tell. What is packed has one layout alone. */
 enum { FBK_BHSD, FBK_BSHD };
@@ -167,6 +171,7 @@ typedef struct {
   void (*destroy)(fbk_plan *);
   /* FLOP that run() executes, masked tiles and recomputation included; null: not known. */
   double (*flop_executed)(const fbk_plan *);
+  uint32_t rounds, reserved;
 } fbk_kernel;
 
 /* The one symbol that a plug-in exports: its kernel number i for a program of that version; null

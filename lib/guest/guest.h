@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/roundings.h"
 #include "guest/shared_memory.h"
 #include "guest/tensors.h"
 
@@ -36,6 +37,7 @@ constexpr bool is_flop(double n) { return n >= 0 && n <= 1e30; }
 /// A kernel of a guest.
 struct KernelFacts {
   std::string name, description, build;
+  ExtraRoundings rounds = {};
 };
 
 /// Throws UsageError, which begins with `who`, unless each has a name of its own that is a word,

@@ -37,6 +37,7 @@ double LaunchQueue::collect(const std::function<void()>& work) {
 GuestKernel::GuestKernel(AttentionType type, std::size_t index, const KernelFacts& facts, Host host)
     : info_{facts.name, type, facts.description},
       build_(facts.build),
+      rounds_(facts.rounds),
       index_(index),
       host_(std::move(host)) {}
 

@@ -58,7 +58,7 @@ class GuestKernel final : public Kernel {
   const KernelInfo& info() const override { return info_; }
   Supports supports() const override;
   std::optional<GuestFacts> guest() const override {
-    return GuestFacts{build_, host_.abi, host_.sha256, host_.isolated};
+    return GuestFacts{build_, host_.abi, host_.sha256, host_.isolated, rounds_};
   }
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override;
   std::size_t host_bytes(const Problem& p, const Execution& e) const override;
@@ -75,6 +75,7 @@ class GuestKernel final : public Kernel {
 
   KernelInfo info_;
   std::string build_;
+  ExtraRoundings rounds_;
   std::size_t index_;
   Host host_;
   mutable std::map<std::string, Answer> answers_;

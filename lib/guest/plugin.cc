@@ -74,6 +74,16 @@ Answer answer_to(F&& call) {
   return answer;
 }
 
+/// Throws UsageError for a bit that this program does not know.
+ExtraRoundings roundings_of(std::uint32_t bits, const std::string& who) {
+  ExtraRoundings rounds;
+  if ((bits & FBK_ROUNDS_QUERY_HEADS) != 0) rounds.add(ExtraRounding::kQueryHeads);
+  if ((bits & ~std::uint32_t{FBK_ROUNDS_QUERY_HEADS}) != 0)
+    throw UsageError(
+        fmt::format("{} rounds what this program knows nothing of ({:#x})", who, bits));
+  return rounds;
+}
+
 std::string or_empty(const char* t) { return t == nullptr ? "" : t; }
 
 /// Of fbk_kernel, as version 1 began.
@@ -196,7 +206,9 @@ Plugin::Plugin(const std::string& text, PluginAbi abi) {
   }
   const std::string shown = fmt::format("--plugin {}", quote(text));
   for (const fbk_kernel& k : kernels_)
-    facts_.push_back({or_empty(k.name), or_empty(k.description), or_empty(k.build)});
+    facts_.push_back(
+        {or_empty(k.name), or_empty(k.description), or_empty(k.build),
+         roundings_of(k.rounds, fmt::format("{}: kernel {}", shown, or_empty(k.name)))});
   vet_names(facts_, shown);
 }
 

@@ -117,6 +117,24 @@ nlohmann::json problem_message(const Problem& p, const Execution& e, const std::
   return message;
 }
 
+nlohmann::json to_message(const KernelFacts& k) {
+  nlohmann::json rounds = nlohmann::json::array();
+  for (const ExtraRounding r : kExtraRoundings)
+    if (k.rounds.has(r)) rounds.push_back(name(r));
+  return {{"name", k.name}, {"description", k.description}, {"build", k.build}, {"rounds", rounds}};
+}
+
+KernelFacts kernel_of(const nlohmann::json& m) {
+  KernelFacts facts{m.at("name"), m.value("description", ""), m.value("build", "")};
+  for (const std::string word : m.value("rounds", nlohmann::json::array())) {
+    const auto known = from_name<ExtraRounding>(word);
+    if (!known)
+      throw std::runtime_error(fmt::format("it rounds {}, which is not known", quote(word)));
+    facts.rounds.add(*known);
+  }
+  return facts;
+}
+
 nlohmann::json to_message(const Answer& a) {
   nlohmann::json message = {{"status", name(a.status)}, {"seconds", a.seconds}};
   if (a.status != Status::kOk) message["why"] = a.why;

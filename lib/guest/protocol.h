@@ -36,6 +36,11 @@ std::optional<int> gpu_of(const std::string& device);
 nlohmann::json problem_message(const Problem& p, const Execution& e,
                                const std::string& device = kOnProcessor);
 
+/// As a worker greets with it.
+nlohmann::json to_message(const KernelFacts& kernel);
+/// Throws std::exception for what is no such message.
+KernelFacts kernel_of(const nlohmann::json& message);
+
 nlohmann::json to_message(const Answer& answer);
 /// Throws std::exception for what is no answer.
 Answer answer_of(const nlohmann::json& message);

@@ -99,8 +99,7 @@ class Server {
 
 nlohmann::json hello(const Plugin& plugin) {
   nlohmann::json kernels = nlohmann::json::array();
-  for (const KernelFacts& k : plugin.kernels())
-    kernels.push_back({{"name", k.name}, {"description", k.description}, {"build", k.build}});
+  for (const KernelFacts& k : plugin.kernels()) kernels.push_back(to_message(k));
   return {{"protocol", kProtocol}, {"kernels", kernels}};
 }
 

@@ -80,9 +80,10 @@ void Worker::greet() {
     if (hello.at("protocol") != kProtocol)
       throw UsageError(fmt::format("{} speaks version {} of the workers' protocol; this program {}",
                                    settings_.shown, hello["protocol"].dump(), kProtocol));
-    for (const nlohmann::json& k : hello.at("kernels"))
-      facts_.push_back({k.at("name"), k.value("description", ""), k.value("build", "")});
-  } catch (const nlohmann::json::exception& e) {
+    for (const nlohmann::json& k : hello.at("kernels")) facts_.push_back(kernel_of(k));
+  } catch (const UsageError&) {
+    throw;
+  } catch (const std::exception& e) {
     throw UsageError(fmt::format("{}: its greeting is none: {}", settings_.shown, e.what()));
   }
   vet_names(facts_, settings_.shown);

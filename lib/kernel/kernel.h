@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/problem.h"
+#include "core/roundings.h"
 #include "core/tensor.h"
 #include "kernel/execution.h"
 #include "kernel/profile.h"
@@ -73,6 +74,7 @@ struct GuestFacts {
   std::string abi;                    ///< "flashbench_kernel 1"
   std::optional<std::string> sha256;  ///< of its file; nullopt of a command
   bool isolated = true;
+  ExtraRoundings rounds = {};
 };
 
 /// An implementation of attention. Stateless; it refuses with a reason and never aborts.

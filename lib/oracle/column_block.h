@@ -49,12 +49,14 @@ class ColumnBlock {
     if (rounding_.of_16_bits()) find_common_cells();
     for_query_tiles(def_.shape(), h_kv_,
                     [&](std::int64_t g, std::int64_t h, const std::vector<std::int64_t>& rows) {
+                      if (rows.front() == 0 && g > 0) round_head();
                       if (!load(g, h, rows)) return;
                       count();
                       products();
                       weights();
                       accumulate();
                     });
+    round_head();
     for (Doubles* mean : {&dk_.mean, &dv_.mean})
       for (double& x : *mean) x /= std::max(static_cast<double>(loaded_), 1.0);
     ColumnResults results;
@@ -124,6 +126,9 @@ class ColumnBlock {
     ByRow<CommonErrors> of_rows;              ///< by what the rows of Q and dO hold: all is equal
     ByRow<EqualTerms> terms;                  ///< likewise
     Doubles in_cells;  ///< [keys, common cells, d]; empty where there are none
+    /// [keys, d]: the sum as the query head before ended, and the noise of rounding what each of
+    /// them gave; empty where that is not rounded.
+    Doubles at_last_head, of_heads;
     Sums(std::int64_t keys, std::int64_t d)
         : total(keys, d),
           weighed(total.value.size(), 0.0),
@@ -145,6 +150,9 @@ class ColumnBlock {
   Pair pair(std::size_t n, std::size_t i) const;
   void weights();
   void accumulate();
+  /// The rows of a query head have been added up: see ExtraRounding::kQueryHeads.
+  void round_head();
+  void round_head(Sums& sums, double factor) const;
   void accumulate(const Tile& tile, const Panel& x, Weights OfKey::*weights, Sums& sums) const;
   void add_up_cells(const Tile& tile, const Panel& x, Weights OfKey::*weights, Sums& sums) const;
   void add_up_equal(const Tile& tile, const Panel& x, Sums& sums) const;

@@ -160,8 +160,9 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
       if (!sums.slope_shift.empty()) of_all += square(sums.slope_shift.data()[at]);
       for (std::size_t kind = 0; weights == &OfKey::ds && kind < repeated_.d_o.kinds(); ++kind)
         of_all += key.dp_noise[kind] * square(pq_[kind].data()[at]);
+      const double of_heads = sums.of_heads.empty() ? 0 : sums.of_heads.data()[at];
       const double computed =
-          random + of_all + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +
+          random + of_all + of_heads + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +
           rounding_.cut_off(key.seen, sums.parts.largest_square(at)) +
           sum_noise(key.seen, sums.parts.largest_square(at), random * w.per_noise());
       all += computed;

@@ -188,6 +188,25 @@ void ColumnBlock::accumulate() {
   }
 }
 
+void ColumnBlock::round_head() {
+  const bool rounds = def_.rounds(ExtraRounding::kQueryHeads) && rounding_.of_16_bits();
+  if (!rounds || def_.shape().group() == 1) return;
+  round_head(dv_, 1.0);
+  round_head(dk_, scale_);
+}
+
+void ColumnBlock::round_head(Sums& sums, double factor) const {
+  const Doubles& now = sums.total.value;
+  sums.at_last_head.resize(now.size(), 0.0);
+  sums.of_heads.resize(now.size(), 0.0);
+  if (factor == 0) return;
+  for (std::size_t at = 0; at < now.size(); ++at) {
+    const double of_head = factor * (now[at] - sums.at_last_head[at]);
+    sums.of_heads[at] += rounding_.stored(of_head) / square(factor);
+    sums.at_last_head[at] = now[at];
+  }
+}
+
 void ColumnBlock::accumulate(const Tile& tile, const Panel& x, Weights OfKey::*weights,
                              Sums& sums) const {
   const auto add = [&](const Doubles& left, const Doubles& right, Doubles& out) {

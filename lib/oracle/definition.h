@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/problem.h"
+#include "core/roundings.h"
 #include "core/tensor.h"
 #include "oracle/dual.h"
 #include "oracle/tensor_values.h"
@@ -32,12 +33,15 @@ struct Score {
 /// Refers to the problem and the inputs; they must outlive it.
 class Definition {
  public:
-  Definition(const Problem& problem, const Inputs& inputs) : problem_(&problem), inputs_(&inputs) {}
+  Definition(const Problem& problem, const Inputs& inputs, ExtraRoundings rounds = {})
+      : problem_(&problem), inputs_(&inputs), rounds_(rounds) {}
 
   const Problem& problem() const { return *problem_; }
   const Inputs& inputs() const { return *inputs_; }
   const Shape& shape() const { return problem_->shape; }
   double scale() const { return problem_->softmax_scale(); }
+  /// What the kernel that is judged rounds besides.
+  bool rounds(ExtraRounding r) const { return rounds_.has(r); }
   bool has_gradients() const { return !inputs_->d_o.empty(); }
   /// K and V. What is stored in 8 bits counts times the descale of its head.
   TensorValues k() const { return {inputs_->k, inputs_->k_scale}; }
@@ -150,6 +154,7 @@ class Definition {
 
   const Problem* problem_;
   const Inputs* inputs_;
+  ExtraRoundings rounds_;
 };
 
 }  // namespace flashbench::oracle

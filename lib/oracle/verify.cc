@@ -18,9 +18,9 @@ namespace {
 class BatchReference {
  public:
   /// `whole`: the batch of which p is one sequence, number `first_b`, or all.
-  BatchReference(const Problem& p, const Inputs& in, VerifyLevel level, const Shape& whole,
-                 std::int64_t first_b)
-      : problem_(p), first_b_(first_b), def_(problem_, in) {
+  BatchReference(const Problem& p, const Inputs& in, VerifyLevel level, ExtraRoundings rounds,
+                 const Shape& whole, std::int64_t first_b)
+      : problem_(p), first_b_(first_b), def_(problem_, in, rounds) {
     if (level == VerifyLevel::kFull) {
       rows_ = all_rows(def_);
       columns_ = all_columns(def_, rows_);
@@ -135,14 +135,16 @@ struct Reference::State {
   Problem problem;
   const Inputs* inputs;
   VerifyLevel level;
+  ExtraRoundings rounds;
   std::vector<std::unique_ptr<const Inputs>> of_sequences;
   std::vector<std::unique_ptr<BatchReference>> parts;
   std::vector<std::int64_t> empty_sequences;
   Expected dsinks;  // level full
 
-  State(const Problem& p, const Inputs& in, VerifyLevel l) : problem(p), inputs(&in), level(l) {
+  State(const Problem& p, const Inputs& in, VerifyLevel l, ExtraRoundings r)
+      : problem(p), inputs(&in), level(l), rounds(r) {
     if (p.shape.sequences == nullptr)
-      parts.push_back(std::make_unique<BatchReference>(problem, in, level, p.shape, 0));
+      parts.push_back(std::make_unique<BatchReference>(problem, in, level, rounds, p.shape, 0));
     else
       add_sequences();
     if (level != VerifyLevel::kFull || in.sinks.empty() || in.d_o.empty()) return;
@@ -160,7 +162,7 @@ struct Reference::State {
       }
       of_sequences.push_back(std::make_unique<const Inputs>(batch_element(problem, *inputs, b)));
       parts.push_back(std::make_unique<BatchReference>(sequence(problem, b), *of_sequences.back(),
-                                                       level, s, b));
+                                                       level, rounds, s, b));
     }
   }
 
@@ -194,8 +196,8 @@ Checks Reference::State::judge(const Outputs& out) const {
   return total;
 }
 
-Reference::Reference(const Problem& p, const Inputs& in, VerifyLevel level)
-    : state_(std::make_unique<State>(p, in, level)) {}
+Reference::Reference(const Problem& p, const Inputs& in, VerifyLevel level, ExtraRoundings rounds)
+    : state_(std::make_unique<State>(p, in, level, rounds)) {}
 Reference::Reference(Reference&&) noexcept = default;
 Reference& Reference::operator=(Reference&&) noexcept = default;
 Reference::~Reference() = default;
@@ -208,12 +210,13 @@ Verdict Reference::verify(const Outputs& out) const {
   reject_misfits(s.problem, *s.inputs, out);
   const bool columns = !out.dk.empty() || !out.dv.empty() || !out.dsinks.empty();
   if (s.level == VerifyLevel::kSample && columns && (out.o.empty() || out.lse.empty()))
-    return Reference(s.problem, *s.inputs, VerifyLevel::kFull).verify(out);
+    return Reference(s.problem, *s.inputs, VerifyLevel::kFull, s.rounds).verify(out);
   return s.judge(out).verdict(out, s.level);
 }
 
-Verdict verify(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level) {
-  return Reference(p, in, level).verify(out);
+Verdict verify(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level,
+               ExtraRoundings rounds) {
+  return Reference(p, in, level, rounds).verify(out);
 }
 
 }  // namespace flashbench::oracle

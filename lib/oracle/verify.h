@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "core/problem.h"
+#include "core/roundings.h"
 #include "core/tensor.h"
 #include "core/verdict.h"
 
@@ -25,7 +26,9 @@ double verification_s(const Problem& p, VerifyLevel level, int outputs);
 class Reference {
  public:
   /// `in` must outlive this. Gradients are covered when in.d_o is not empty.
-  Reference(const Problem& p, const Inputs& in, VerifyLevel level);
+  /// `rounds`: what the kernel that is judged rounds beyond what every kernel must; the results
+  /// stay the same, their noise grows.
+  Reference(const Problem& p, const Inputs& in, VerifyLevel level, ExtraRoundings rounds = {});
   Reference(Reference&&) noexcept;
   Reference& operator=(Reference&&) noexcept;
   ~Reference();
@@ -43,7 +46,8 @@ class Reference {
   std::unique_ptr<State> state_;
 };
 
-/// Reference(p, in, level).verify(out).
-Verdict verify(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level);
+/// Reference(p, in, level, rounds).verify(out).
+Verdict verify(const Problem& p, const Inputs& in, const Outputs& out, VerifyLevel level,
+               ExtraRoundings rounds = {});
 
 }  // namespace flashbench::oracle

@@ -195,6 +195,7 @@ struct Guest {
   std::string abi;                    ///< what it is called through
   std::optional<std::string> sha256;  ///< of a plug-in's file
   bool isolated = true;               ///< in a process of its own
+  std::vector<std::string> rounds;    ///< beyond what every kernel must, as it says itself
 };
 
 Worst worst_of(const TensorVerdict& verdict);

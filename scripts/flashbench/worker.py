@@ -85,6 +85,7 @@ class Kernel:
         self.function, self.backward, self.arrays = function, backward, arrays
         self.name = getattr(function, "__name__", type(function).__name__)
         self.layout = getattr(function, "layout", "bhsd")
+        self.rounds = getattr(function, "rounds", [])
         parameters = inspect.signature(function).parameters
         self.takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         self.takes = set(parameters)
@@ -285,7 +286,7 @@ def run(who, make):
         hello["error"] = f"worker of {who}: {last_line(error)}"
         connection.send(json.dumps(hello).encode())
         return 2
-    hello["kernels"] = [{"name": kernel.name, "description": description, "build": build}]
+    hello["kernels"] = [{"name": kernel.name, "description": description, "build": build, "rounds": kernel.rounds}]
     connection.send(json.dumps(hello).encode())
     serve(connection, kernel)
     return 0

@@ -50,6 +50,7 @@ class Library:
     compiler = flags = ""
     isa = None
     kernels = {}
+    rounds = ()  # as fbk_kernel.rounds: what it rounds beyond what every kernel must
     backends = ("cpu",)
     no_memory = (MemoryError,)  # what it raises where there is not enough
 

@@ -299,6 +299,7 @@ class PyTorch(Library):
         "d_v window_left window_right softcap sinks alibi bias bias_shape bias_grad ragged "
         "page_size v_in_k".split()
     )
+    rounds = ("gradients_of_query_heads",)  # autograd of repeat_interleave, and cuDNN itself
     kernels = dict.fromkeys([*BACKENDS, flex.NAME], "flash")
     kernels |= {"sdpa_math": "normal", "three_calls": "normal"}
     backends = ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",)

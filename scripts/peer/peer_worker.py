@@ -84,6 +84,7 @@ class PeerKernel:
         self.library, self.kind, self.forced = library, kind, kernel
         self.arrays = library.arrays()
         self.device = "cpu"  # that the library is set up for
+        self.rounds = list(library.rounds)
         self.name = "_".join([library.name, *([kernel] if kernel else [kind] * (kind != "flash"))])
 
     def refuse(self, problem):

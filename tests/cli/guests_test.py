@@ -26,7 +26,7 @@ class Plugins(GuestTest):
             self.assertEqual(result["plugin"], plugin("attention"))
             self.assertEqual(result["guest"], {"description": "one query at a time, f32", "build": "",
                                                "abi": "flashbench_kernel 1", "sha256": digest(plugin("attention")),
-                                               "isolated": True})
+                                               "isolated": True, "rounds": []})
             again = self.run_program(*shlex.split(result["command"])[1:])
             self.assertEqual(again.returncode, 0, again.stderr)
 
@@ -76,6 +76,13 @@ class Plugins(GuestTest):
         problem = ["--b", "2", "--h", "4", "--h_kv", "2", "--q_len", "33", "--kv_len", "50", "--d", "24", "--pass", "forward"]
         for name in ("attention", "attention_of_tokens"):
             self.expect(0, "check", "--plugin", plugin(name), *problem, "--mask", "none,random")
+
+    def test_what_it_rounds_besides_is_in_the_report(self):
+        result = self.check_json("--plugin", plugin("attacks"), *SMALL, env={"ATTACK": "rounds_heads"})["results"][0]
+        self.assertEqual(result["guest"]["rounds"], ["gradients_of_query_heads"])
+        self.assertEqual(result["warnings"], [], "a forward of equal heads has no such rounding")
+        self.refuse("check", "--plugin", plugin("attacks"), *SMALL, env={"ATTACK": "rounds_more"},
+                    says="rounds what this program knows nothing of (0x6)")
 
     # Kernels of equal names are told apart by their files.
     def test_two_plugins_stand_in_one_table_and_both_are_judged(self):

@@ -25,7 +25,7 @@ class TvmFfi(CliTest):
             self.assertEqual({w["tensor"] for w in result["check"]["worst"]}, {"o", "lse"})
             self.assertEqual((result["type"], result["kernel"]), ("plugin", "attention"))
             self.assertEqual(result["guest"], {"description": "q k v o lse scale causal", "build": "", "abi": "tvm-ffi",
-                                               "sha256": digest(LIBRARY), "isolated": True})
+                                               "sha256": digest(LIBRARY), "isolated": True, "rounds": []})
             words = shlex.split(result["command"])
             self.assertEqual(words[words.index("--abi") + 1], "tvm-ffi")
             self.expect(0, *words[1:])

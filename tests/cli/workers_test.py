@@ -62,6 +62,19 @@ class Workers(GuestTest):
                            *SMALL)
         self.assertIn("an unknown layout", done.stdout)
 
+    # A right kernel that rounds once more would be refused; one that has not said so stays judged as before.
+    def test_what_a_function_rounds_besides_is_told_with_its_limits(self):
+        says = "from attention import attention_backward as f_backward\ndef f(q, k, v, *, causal, scale): " \
+               "return right(q, k, v, causal=causal, scale=scale)\nf.rounds = ['gradients_of_query_heads']\n"
+        case = ["--q_len", "20", "--d", "8", "--dtype", "f16", "--pass", "both", "--verify", "full"]
+        for heads, told in (("2", ["limits of f: with one more rounding, of what each query head adds to dK and dV"]), ("4", [])):
+            report = self.check_json("--worker", self.write(says), "--h", "4", "--h_kv", heads, *case)
+            (result,) = [r for r in report["results"] if r["type"] == "worker"]
+            self.assertEqual(result["guest"]["rounds"], ["gradients_of_query_heads"])
+            self.assertEqual(result["warnings"], told)
+        self.refuse("check", "--worker", self.write(says.replace("gradients", "results")), "--h", "4", *case,
+                    says="it rounds 'results_of_query_heads', which is not known")
+
     # A command has commas of its own, so that a list would not do.
     def test_several_stand_in_one_table(self):
         (self.folder / "mine.py").write_text("from attention import attention\ndef slower(q, k, v, *, causal, scale):\n"

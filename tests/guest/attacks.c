@@ -132,11 +132,26 @@ static void bad_destroy(fbk_plan* plan) {
   honest()->destroy(plan);
 }
 
-static const fbk_kernel attack = {
-    sizeof(fbk_kernel), FBK_VERSION, "attack", "what must not pass", NULL, FBK_WRITES_LSE, FBK_BHSD,
-    bad_plan,           early,       dispatch, bad_destroy,          NULL};
+static const fbk_kernel attack = {sizeof(fbk_kernel),
+                                  FBK_VERSION,
+                                  "attack",
+                                  "what must not pass",
+                                  NULL,
+                                  FBK_WRITES_LSE,
+                                  FBK_BHSD,
+                                  bad_plan,
+                                  early,
+                                  dispatch,
+                                  bad_destroy,
+                                  NULL,
+                                  0,
+                                  0};
 
 const fbk_kernel* flashbench_kernel(uint32_t host_version, uint32_t i) {
   if (is("no_kernel")) return NULL;
-  return host_version == FBK_VERSION && i == 0 ? &attack : NULL;
+  if (host_version != FBK_VERSION || i > 0) return NULL;
+  static fbk_kernel with_roundings;
+  with_roundings = attack;
+  with_roundings.rounds = is("rounds_heads") ? FBK_ROUNDS_QUERY_HEADS : is("rounds_more") ? 6 : 0;
+  return &with_roundings;
 }

@@ -106,18 +106,14 @@ static fbk_status run(fbk_plan* plan, const fbk_call* call, char* why, size_t by
 
 static void destroy(fbk_plan* plan) { free(plan); }
 
-static const fbk_kernel kernel = {sizeof(fbk_kernel),
-                                  FBK_VERSION,
-                                  "gpu_guest",
-                                  "one warp a query, by the driver",
-                                  NULL,
-                                  FBK_WRITES_LSE,
-                                  FBK_BHSD,
-                                  plan,
-                                  NULL,
-                                  run,
-                                  destroy,
-                                  NULL};
+static const fbk_kernel kernel = {.struct_size = sizeof(fbk_kernel),
+                                  .version = FBK_VERSION,
+                                  .name = "gpu_guest",
+                                  .description = "one warp a query, by the driver",
+                                  .writes = FBK_WRITES_LSE,
+                                  .plan = plan,
+                                  .run = run,
+                                  .destroy = destroy};
 
 const fbk_kernel* flashbench_kernel(uint32_t host_version, uint32_t i) {
   return host_version == FBK_VERSION && i == 0 ? &kernel : NULL;

@@ -262,7 +262,9 @@ constexpr fbk_kernel kKernel = {sizeof(fbk_kernel),
                                 prepare,
                                 run,
                                 destroy,
-                                nullptr};
+                                nullptr,
+                                0,
+                                0};
 
 }  // namespace
 

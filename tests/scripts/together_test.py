@@ -26,7 +26,8 @@ ROWS = [
 
 
 def of_worker(command, **changes):
-    guest = {"description": "", "build": "pytorch 9.8, flags", "abi": "worker 1", "sha256": None, "isolated": True}
+    guest = {"description": "", "build": "pytorch 9.8, flags", "abi": "worker 1", "sha256": None, "isolated": True,
+             "rounds": []}
     return result(type="worker", worker=command, guest=guest, kernel="pytorch", **changes)
 
 

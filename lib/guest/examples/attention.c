@@ -95,18 +95,15 @@ static fbk_status run(fbk_plan* own, const fbk_call* call, char* why, size_t byt
 
 static void destroy(fbk_plan* own) { free(own); }
 
-static const fbk_kernel kernel = {sizeof(fbk_kernel),
-                                  FBK_VERSION,
-                                  "online_softmax",
-                                  "one query at a time, f32",
-                                  NULL,
-                                  FBK_WRITES_LSE,
-                                  LAYOUT,
-                                  plan,
-                                  NULL,
-                                  run,
-                                  destroy,
-                                  NULL};
+static const fbk_kernel kernel = {.struct_size = sizeof(fbk_kernel),
+                                  .version = FBK_VERSION,
+                                  .name = "online_softmax",
+                                  .description = "one query at a time, f32",
+                                  .writes = FBK_WRITES_LSE,
+                                  .layout = LAYOUT,
+                                  .plan = plan,
+                                  .run = run,
+                                  .destroy = destroy};
 
 const fbk_kernel* flashbench_kernel(uint32_t host_version, uint32_t i) {
   return host_version == FBK_VERSION && i == 0 ? &kernel : NULL;

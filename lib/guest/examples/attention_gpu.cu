@@ -60,7 +60,9 @@ const fbk_kernel kernel = {sizeof(fbk_kernel),
                            nullptr,
                            run,
                            [](fbk_plan* plan) { delete plan; },
-                           nullptr};
+                           nullptr,
+                           0,
+                           0};
 
 }  // namespace
 

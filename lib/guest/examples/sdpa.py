@@ -13,3 +13,6 @@ def attention(q, k, v, *, causal, scale, key_mask=None):
     mask = None if key_mask is None else key_mask.bool()[:, None, None, :]
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal, scale=scale,
                                           enable_gqa=q.shape[1] != k.shape[1])
+
+
+attention.rounds = ["gradients_of_query_heads"]  # of enable_gqa

@@ -292,6 +292,8 @@ const fbk_kernel* flashbench_kernel(std::uint32_t host_version, std::uint32_t i)
                                     prepare,
                                     run,
                                     destroy,
-                                    nullptr};
+                                    nullptr,
+                                    FBK_ROUNDS_QUERY_HEADS,
+                                    0};
   return &kernel;
 }

@@ -320,7 +320,7 @@ static void describe_build(void) {
 #define KERNEL(description, plan)                                                                \
   {                                                                                              \
     sizeof(fbk_kernel), FBK_VERSION, "ggml", description, build, 0, 0, plan, NULL, run, destroy, \
-        NULL                                                                                     \
+        NULL, 0, 0                                                                               \
   }
 
 const fbk_kernel* flashbench_kernel(uint32_t host_version, uint32_t i) {

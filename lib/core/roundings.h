@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string_view>
+
+#include "core/enum_set.h"
+#include "core/enumerators.h"
+
+namespace flashbench {
+
+/// What a kernel rounds to the tensors' dtype beyond what every kernel must, as its maker says.
+enum class ExtraRounding {
+  /// dK and dV of each query head, before they are added over its group.
+  kQueryHeads,
+};
+
+inline constexpr auto kExtraRoundings = kEnumerators<ExtraRounding>;
+
+constexpr std::string_view name(ExtraRounding r) {
+  switch (r) {
+    case ExtraRounding::kQueryHeads:
+      return "gradients_of_query_heads";
+  }
+  no_such_enumerator();
+}
+
+using ExtraRoundings = EnumSet<ExtraRounding>;
+
+}  // namespace flashbench
