@@ -135,12 +135,45 @@ float operand_value(std::uint32_t reg, int part, Type type) {
   return type == Type::kBf16 ? bf16_to_float(half) : f16_to_float(half);
 }
 
-// D = A * B + C, 16 x 8 x n. Products are exact; they are added in f32 in the order of k. (The
-// order and the truncation inside a tensor core are not documented.)
+using Sums = float[16][8];
+
+/// C, of f32 or of f16, two in a register.
+void load_sums(const Warp& w, const std::vector<Row>& rows, Sums& c) {
+  const int in_register = 4 / static_cast<int>(rows.size());
+  for (int r = 0; r < 4; ++r) {
+    for (int lane = 0; lane < kWarpSize; ++lane) {
+      const Element e = c_element(lane, r);
+      const auto v = w.get<std::uint32_t>(rows[static_cast<std::size_t>(r / in_register)], lane);
+      c[e.row][e.column] =
+          in_register == 1 ? std::bit_cast<float>(v) : operand_value(v, r % 2, Type::kF16);
+    }
+  }
+}
+
+void store_sums(Warp& w, const std::vector<Row>& rows, const Sums& c) {
+  const bool of_f16 = rows.size() == 2;
+  for (int r = 0; r < static_cast<int>(rows.size()); ++r) {
+    for (int lane = 0; lane < kWarpSize; ++lane) {
+      const Element e = c_element(lane, of_f16 ? 2 * r : r);
+      const Row to = rows[static_cast<std::size_t>(r)];
+      const float* const sums = &c[e.row][e.column];
+      if (of_f16)
+        w.set<std::uint32_t>(to, lane,
+                             float_to_f16(sums[0]) | std::uint32_t{float_to_f16(sums[1])} << 16);
+      else
+        w.set<float>(to, lane, sums[0]);
+    }
+  }
+}
+
+// D = A * B + C, 16 x 8 x n. Products are exact; they are added in f32 in the order of k, and the
+// sum is rounded once where D is f16. (The order and the truncation inside a tensor core are not
+// documented.)
 void mma(Cta& cta, Warp& w, const Instruction& ins, LaneMask) {
   const Type type = static_cast<Type>(ins.from);
   const int k_size = ins.n, per_register = type == Type::kTf32 ? 1 : 2;
-  float a[16][16], b[16][8], c[16][8];
+  float a[16][16], b[16][8];
+  Sums c;
   for (int r = 0; r < static_cast<int>(ins.rows_a.size()); ++r) {
     for (int lane = 0; lane < kWarpSize; ++lane) {
       const auto v = w.get<std::uint32_t>(ins.rows_a[static_cast<std::size_t>(r)], lane);
@@ -159,23 +192,13 @@ void mma(Cta& cta, Warp& w, const Instruction& ins, LaneMask) {
       }
     }
   }
-  for (int r = 0; r < 4; ++r) {
-    for (int lane = 0; lane < kWarpSize; ++lane) {
-      const Element e = c_element(lane, r);
-      c[e.row][e.column] = w.get<float>(ins.rows_c[static_cast<std::size_t>(r)], lane);
-    }
-  }
+  load_sums(w, ins.rows_c, c);
   for (int i = 0; i < 16; ++i) {
     for (int k = 0; k < k_size; ++k) {
       for (int j = 0; j < 8; ++j) c[i][j] += a[i][k] * b[k][j];
     }
   }
-  for (int r = 0; r < 4; ++r) {
-    for (int lane = 0; lane < kWarpSize; ++lane) {
-      const Element e = c_element(lane, r);
-      w.set<float>(ins.rows_d[static_cast<std::size_t>(r)], lane, c[e.row][e.column]);
-    }
-  }
+  store_sums(w, ins.rows_d, c);
   cta.counters().matrix_flop += 2u * 16 * 8 * static_cast<unsigned>(k_size);
 }
 
@@ -185,8 +208,9 @@ bool decode_mma(Decoder& d, const Statement& s, Instruction& ins) {
   if (!d.has("sync") || !d.has("aligned") || !d.has("row") || !d.has("col")) return false;
   ins.n = d.has("m16n8k16") ? 16 : d.has("m16n8k8") ? 8 : d.has("m16n8k4") ? 4 : 0;
   const auto& t = s.types;
-  if (ins.n == 0 || t.size() != 4 || t[0] != Type::kF32 || t[3] != Type::kF32 || t[1] != t[2])
-    return false;
+  if (ins.n == 0 || t.size() != 4 || t[0] != t[3] || t[1] != t[2]) return false;
+  const bool in_f16 = t[0] == Type::kF16 && t[1] == Type::kF16;
+  if (t[0] != Type::kF32 && !in_f16) return false;
   const bool tf32 = t[1] == Type::kTf32;
   if (!tf32 && t[1] != Type::kBf16 && t[1] != Type::kF16) return false;
   if (tf32 ? ins.n == 16 : ins.n == 4) return false;
@@ -195,11 +219,12 @@ bool decode_mma(Decoder& d, const Statement& s, Instruction& ins) {
   ins.rows_d = d.destinations(s.operands[0]);
   ins.rows_a = d.sources(s.operands[1], Type::kB32);
   ins.rows_b = d.sources(s.operands[2], Type::kB32);
-  ins.rows_c = d.sources(s.operands[3], Type::kF32);
+  ins.rows_c = d.sources(s.operands[3], in_f16 ? Type::kB32 : Type::kF32);
   ins.execute = mma;
   const std::size_t a_registers = ins.n * (tf32 ? 2u : 1u) / 4;
-  return ins.rows_d.size() == 4 && ins.rows_c.size() == 4 && ins.rows_a.size() == a_registers &&
-         ins.rows_b.size() == a_registers / 2;
+  const std::size_t sums = in_f16 ? 2 : 4;
+  return ins.rows_d.size() == sums && ins.rows_c.size() == sums &&
+         ins.rows_a.size() == a_registers && ins.rows_b.size() == a_registers / 2;
 }
 
 }  // namespace

@@ -196,5 +196,50 @@ TEST(Matrix, MmaOf16BitOperands) {
   expect_mma("f16", 8, float_to_f16, f16_to_float);
 }
 
+// Two f16 of a row lie in a register: the manual's figure of D for .f16 (9.7.14.5.8).
+TEST(Matrix, MmaWithSumsInF16RoundsThemOnce) {
+  std::vector<U32> registers(32 * 8);
+  const auto value = [](int row, int column, int salt) {
+    return static_cast<float>((row * 7 + column * 3 + salt) % 11 - 5) / 4;
+  };
+  const auto pair = [](float low, float high) {
+    return U32{float_to_f16(low)} | U32{float_to_f16(high)} << 16;
+  };
+  for (int lane = 0; lane < 32; ++lane) {
+    U32* const own = registers.data() + lane * 8;
+    const int group = lane / 4, t = lane % 4;
+    for (int i = 0; i < 4; ++i) {
+      const int row = group + 8 * (i % 2), column = 2 * t + 8 * (i / 2);
+      own[i] = pair(value(row, column, 1), value(row, column + 1, 1));
+    }
+    for (int i = 0; i < 2; ++i) {
+      own[4 + i] = pair(value(2 * t + 8 * i, group, 2), value(2 * t + 8 * i + 1, group, 2));
+      const int row = group + 8 * i;  // of C: large, so that the sum has to be rounded
+      own[6 + i] = pair(2048 + 4 * value(row, 2 * t, 3), 2048 + 4 * value(row, 2 * t + 1, 3));
+    }
+  }
+  Device d;
+  const Address in = put(d, registers, "in"), out = d.alloc(256, "out");
+  const LaunchResult r = run_body(
+      d,
+      "mad.wide.u32 %rd0, %lane, 32, %p0; ld.global.v4.u32 {%r0, %r1, %r2, %r3}, [%rd0];"
+      "ld.global.v4.u32 {%r4, %r5, %r6, %r7}, [%rd0+16];"
+      "mma.sync.aligned.m16n8k16.row.col.f16.f16.f16.f16 {%r8, %r9}, {%r0, %r1, %r2, %r3}, "
+      "{%r4, %r5}, {%r6, %r7};"
+      "mad.wide.u32 %rd1, %lane, 8, %p1; st.global.v2.u32 [%rd1], {%r8, %r9};",
+      {in, out});
+  EXPECT_TRUE(r.findings.empty()) << texts(r);
+  EXPECT_EQ(r.counters.matrix_flop, 2u * 16 * 8 * 16);
+  const auto v = get<U16>(d, out, 128);
+  for (int lane = 0; lane < 32; ++lane)
+    for (int i = 0; i < 4; ++i) {
+      const int row = lane / 4 + 8 * (i / 2), column = 2 * (lane % 4) + i % 2;
+      float sum = f16_to_float(float_to_f16(2048 + 4 * value(row, column, 3)));
+      for (int k = 0; k < 16; ++k) sum += value(row, k, 1) * value(k, column, 2);
+      ASSERT_EQ(v[static_cast<std::size_t>(lane * 4 + i)], float_to_f16(sum))
+          << row << " " << column;
+    }
+}
+
 }  // namespace
 }  // namespace flashbench::ptx
