@@ -32,7 +32,7 @@ class Shared:
         work()
         return time.perf_counter() - start
 
-    def store(self, who, results):
+    def store(self, results):
         """Results by name; those that are None are not there."""
         for name, result in results.items():
             if result is None:
@@ -40,7 +40,7 @@ class Shared:
             try:
                 self.arrays.store(self.wanted[name], result)
             except (TypeError, ValueError) as error:
-                raise ValueError(f"{who}: {name}: {error}") from None
+                raise Failed(f"{name}: {error}") from None
 
 
 class OnDevice(Shared):

@@ -142,6 +142,8 @@ class Plan:
             q, k, v = (t.detach().requires_grad_() for t in (q, k, v))
         result = self.kernel.function(q, k, v, **self.words)
         o, lse = result if isinstance(result, tuple) else (result, None)
+        if o is None:
+            raise Failed(f"{self.kernel.name}() returned no o")
         return q, k, v, o, lse
 
     def gradients(self, kept):
@@ -173,7 +175,7 @@ class Plan:
         results = {} if kept is None else {"o": kept[3], "lse": kept[4]}
         if gradients is not None:
             results |= dict(zip(("dq", "dk", "dv"), gradients))
-        self.shared.store(self.kernel.name, results)
+        self.shared.store(results)
         return {} if kept is None else {"writes_lse": kept[4] is not None}
 
     def collect(self):

@@ -92,7 +92,7 @@ def check_steps(with_):
             f"is {name or 'every kernel'} right in every case of the suite?",
             (*command, "--json", f"{{folder}}/{what}.json", "--junit", f"{{folder}}/{what}.xml"),
             least_s=6,
-            most_s=12,
+            most_s=25,  # an H200 beside 16 cores took 3 to 23 s, of which most is the oracle's
             kind="check",
         )
 
@@ -184,7 +184,7 @@ def other_shapes(with_):
             "d512",
             "d = 512: flash against normal",
             f"--b 4 --h 4 --dtype bf16 --q_len 4k --d 512 {BOTH} --causal false,true",
-            {"least_s": 10, "most_s": 20},
+            {"least_s": 10, "most_s": 40},
         ),
         (
             "decode",

@@ -120,7 +120,6 @@ class PeerPlan:
     """A case of the library over shared tensors."""
 
     def __init__(self, kernel, message, descriptors):
-        self.name = kernel.name
         self.shared = worker.operands(kernel.arrays, message, descriptors)
         self.case = kernel.case_of(message["problem"])
         self.job = kernel.library.prepare(self.case, tensors_of(self.shared.given, self.case))
@@ -146,7 +145,7 @@ class PeerPlan:
         if self.case["ragged"] != "none":
             rows = ("o", "lse", "dq", "dk", "dv")
             results = {name: swapped(x, 0, 1)[None] if name in rows else x for name, x in results.items()}
-        self.shared.store(self.name, results)
+        self.shared.store(results)
 
 
 def threads():

@@ -62,6 +62,14 @@ class Workers(GuestTest):
                            *SMALL)
         self.assertIn("an unknown layout", done.stdout)
 
+    def test_results_of_the_wrong_shape_are_one_line(self):
+        for result, why in (("None", "f() returned no o"), ("q[:, :, :-1]", "o: shape [1, 2, 39, 16] where [1, 2, 40, 16] is wanted")):
+            command = self.write(f"def f(q, k, v, *, causal, scale): return {result}\n")
+            done = self.expect(1, "check", "--worker", command, *SMALL, "--json", "r.json")
+            self.assertNotIn("Traceback", done.stderr)
+            reason = self.validated((self.folder / "r.json").read_text())["results"][0]["reason"]
+            self.assertTrue(reason.startswith(f"f: {why}"), reason)
+
     # A right kernel that rounds once more would be refused; one that has not said so stays judged as before.
     def test_what_a_function_rounds_besides_is_told_with_its_limits(self):
         says = "from attention import attention_backward as f_backward\ndef f(q, k, v, *, causal, scale): " \
