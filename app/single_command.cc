@@ -78,6 +78,14 @@ std::string summary(const report::Result& r, const PreparedCase& prepared, doubl
   return text + check_lines(r);
 }
 
+/// What becomes of --profile.
+std::string phases(report::Result& result, PreparedCase& prepared, PhaseOrder sort) {
+  add_phases(result, prepared.profile(), sort);
+  if (result.phases->empty())
+    return line("phases", "none: nobody counts what a plug-in launches here");
+  return fmt::format("\n{}", report::phases_text(result));
+}
+
 /// The one case, ready to run, or UnavailableError with the reason.
 RoutedGroup ready(const SingleRequest& request, const Backends& backends, VerifyLevel& level) {
   size_host_team(request.run.groups, backends);
@@ -140,10 +148,7 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
     text += line("written", output);
   }
   if (!request.save_inputs.empty()) text += line("inputs", request.save_inputs);
-  if (request.run.profile) {
-    add_phases(result, prepared->profile(), request.run.profile_sort);
-    text += fmt::format("\n{}", report::phases_text(result));
-  }
+  if (request.run.profile) text += phases(result, *prepared, request.run.profile_sort);
   prepared.reset();
   if (trace.wanted()) {
     const std::string missing = trace.add(c, in);

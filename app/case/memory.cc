@@ -30,7 +30,9 @@ class DeviceMemory {
 
  private:
   double& left_on(const registry::Route& route) {
-    const auto key = std::make_pair(route.backend, route.execution.device);
+    // Guests stand on a backend of this program, and have the memory of its devices.
+    Backend* const owner = route.backend->peak_source(route.execution).backend;
+    const auto key = std::make_pair(owner, route.execution.device);
     const auto known = left_.find(key);
     if (known != left_.end()) return known->second;
     const auto free = static_cast<double>(route.backend->free_bytes(route.execution));

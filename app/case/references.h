@@ -1,8 +1,6 @@
 #pragma once
 
-#include <memory>
-#include <utility>
-#include <vector>
+#include <optional>
 
 #include "app/case/routing.h"
 #include "core/tensor.h"
@@ -14,20 +12,23 @@ namespace flashbench::app {
 /// matters to the problem. Its results are judged with that in their noise.
 ExtraRoundings extra_roundings(const RoutedCase& c, const Problem& p);
 
-/// The references of one problem: one for all kernels that round alike, made when it is asked for.
+/// The references of one problem: one for all kernels that round alike, made when it is asked for,
+/// in the place of the last one, since a whole one is large.
 class References {
  public:
   /// `p` and `in` must outlive this.
   References(const Problem& p, const Inputs& in, VerifyLevel level)
       : problem_(p), inputs_(in), level_(level) {}
 
+  /// Holds until the next call.
   const oracle::Reference& of(const RoutedCase& c);
 
  private:
   const Problem& problem_;
   const Inputs& inputs_;
   VerifyLevel level_;
-  std::vector<std::pair<ExtraRoundings, std::unique_ptr<oracle::Reference>>> made_;
+  ExtraRoundings rounds_;
+  std::optional<oracle::Reference> made_;
 };
 
 }  // namespace flashbench::app

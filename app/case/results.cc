@@ -135,7 +135,7 @@ report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMo
   }
   r.warnings = c.warnings;
   for (const ExtraRounding rounds : kExtraRoundings)
-    if (extra_roundings(c, request.problem).has(rounds))
+    if (verify != VerifyMode::kNone && c.runs() && extra_roundings(c, request.problem).has(rounds))
       r.warnings.push_back(limits_of(*r.kernel, rounds));
   add_work(r, count_work(request.problem, expected_visible(request.problem)));
   return r;

@@ -161,12 +161,13 @@ class Check {
     const Work work = count_work(group.problem, count_visible(group.problem, in.key_mask));
     References references(group.problem, in, level);
     for (std::size_t i = 0; i < group.cases.size() && !interrupted(); ++i) {
+      const RoutedCase& c = group.cases[i];
+      const oracle::Reference* const reference = c.runs() ? &references.of(c) : nullptr;
       const double before_s = clock_.now_s();
-      report::Result result = started(group.cases[i]);
+      report::Result result = started(c);
       add_work(result, work);
-      if (group.cases[i].runs())
-        verify_case(request_, group.cases[i], in, references.of(group.cases[i]), result);
-      add(named.cases[i], std::move(result), clock_.now_s() - before_s, &group.cases[i].request);
+      if (reference != nullptr) verify_case(request_, c, in, *reference, result);
+      add(named.cases[i], std::move(result), clock_.now_s() - before_s, &c.request);
     }
   }
 
@@ -262,7 +263,9 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
   else
     print_out(text);
   print_warnings(report);
-  return interrupted() ? interrupted_code() : exit_code(report.results);
+  if (interrupted()) return interrupted_code();
+  const ExitCode code = exit_code(report.results);
+  return code == ExitCode::kOk && only_the_oracle(check.checked()) ? ExitCode::kUnavailable : code;
 }
 
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {

@@ -19,6 +19,9 @@ struct Checked {
   std::string rounding;  ///< the dtype whose rounding is the unit
 };
 
+/// Whether all that passed judges the oracle itself, and every case of a kernel was skipped.
+bool only_the_oracle(const std::vector<Checked>& checked);
+
 /// One line a row of the suite (or a case of a workload): how many cases, how far the worst of each
 /// output is from the oracle in units of expected rounding, the verdict. Then every failure with
 /// its verdict and the command that reproduces it, the reasons for what was skipped, and the count.

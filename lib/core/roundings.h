@@ -4,6 +4,7 @@
 
 #include "core/enum_set.h"
 #include "core/enumerators.h"
+#include "core/problem.h"
 
 namespace flashbench {
 
@@ -24,5 +25,14 @@ constexpr std::string_view name(ExtraRounding r) {
 }
 
 using ExtraRoundings = EnumSet<ExtraRounding>;
+
+/// Whether a kernel that does so computes this problem otherwise than one that does not.
+inline bool matters(ExtraRounding r, const Problem& p) {
+  switch (r) {
+    case ExtraRounding::kQueryHeads:
+      return p.needs_gradients() && p.shape.group() > 1 && size_bytes(p.dtype) == 2;
+  }
+  no_such_enumerator();
+}
 
 }  // namespace flashbench

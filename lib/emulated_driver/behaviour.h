@@ -35,7 +35,10 @@ struct Fate {
 };
 Fate fate_of(const std::string& kernel);
 
-/// What cuGetErrorString says of any error; empty: what happened last, as the driver knows it.
+/// What cuGetErrorString says of any error; empty: what the driver knows of it.
 std::string_view told_of_errors();
+
+/// Seconds that work of other streams than the default one is there after that is done.
+double late_s();
 
 }  // namespace flashbench::emulated_driver

@@ -9,6 +9,12 @@
 using namespace flashbench::emulated_driver;
 using flashbench::cuda::DevicePointer;
 
+namespace {
+
+bool is_gpu(int device) { return device >= 0 && device < static_cast<int>(gpus().size()); }
+
+}  // namespace
+
 #pragma GCC visibility push(default)
 extern "C" {
 
@@ -31,20 +37,23 @@ Result cuDeviceGetCount(int* count) {
 
 Result cuDeviceGet(int* device, int index) {
   *device = index;
-  return index >= 0 && index < static_cast<int>(gpus().size()) ? kSuccess : kInvalidValue;
+  return is_gpu(index) ? kSuccess : kInvalidDevice;
 }
 
-Result cuDeviceGetName(char* name, int bytes, int) {
+Result cuDeviceGetName(char* name, int bytes, int device) {
+  if (!is_gpu(device)) return kInvalidDevice;
   std::snprintf(name, static_cast<std::size_t>(bytes), "%s", gpu_name());
   return kSuccess;
 }
 
 Result cuDeviceGetPCIBusId(char* id, int bytes, int device) {
+  if (!is_gpu(device)) return kInvalidDevice;
   std::snprintf(id, static_cast<std::size_t>(bytes), "0000:%02X:00.0", 0x3a + device);
   return kSuccess;
 }
 
-Result cuDeviceGetAttribute(int* value, int attribute, int) {
+Result cuDeviceGetAttribute(int* value, int attribute, int device) {
+  if (!is_gpu(device)) return kInvalidDevice;
   using namespace flashbench::cuda;
   constexpr int kMaxThreadsPerBlock = 1, kSharedBytes = 8, kWarpSize = 10, kMaxRegisters = 12,
                 kMaxThreadsPerMultiprocessor = 39, kSharedBytesOfMultiprocessor = 81;
@@ -65,12 +74,14 @@ Result cuDeviceGetAttribute(int* value, int attribute, int) {
   return kSuccess;
 }
 
-Result cuDeviceTotalMem_v2(std::size_t* bytes, int) {
+Result cuDeviceTotalMem_v2(std::size_t* bytes, int device) {
+  if (!is_gpu(device)) return kInvalidDevice;
   *bytes = memory_bytes();
   return kSuccess;
 }
 
 Result cuDevicePrimaryCtxRetain(void** context, int device) {
+  if (!is_gpu(device)) return kInvalidDevice;
   *context = gpus().at(static_cast<std::size_t>(device)).get();
   return kSuccess;
 }
@@ -94,7 +105,23 @@ Result cuCtxGetDevice(int* device) {
   return kSuccess;
 }
 
-Result cuCtxSynchronize() { return state(); }
+Result cuCtxPushCurrent_v2(void* context) {
+  stack().push_back(current());
+  return cuCtxSetCurrent(context);
+}
+
+Result cuCtxPopCurrent_v2(void** context) {
+  if (stack().empty()) return kInvalidContext;
+  if (context != nullptr) *context = current();
+  current() = stack().back();
+  stack().pop_back();
+  return kSuccess;
+}
+
+Result cuCtxSynchronize() {
+  finish_streams();
+  return state();
+}
 
 Result cuMemGetInfo_v2(std::size_t* free, std::size_t* total) {
   return guarded([&] {
@@ -130,7 +157,7 @@ Result cuMemFree_v2(DevicePointer address) {
 Result cuMemFreeAsync(DevicePointer address, void*) { return cuMemFree_v2(address); }
 
 Result cuMemcpyHtoD_v2(DevicePointer to, const void* from, std::size_t bytes) {
-  return guarded([&] {
+  return accessing([&] {
     current()->device.copy_in(to, {static_cast<const std::byte*>(from), bytes});
     return kSuccess;
   });
@@ -141,7 +168,7 @@ Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, std::size_t byte
 }
 
 Result cuMemcpyDtoH_v2(void* to, DevicePointer from, std::size_t bytes) {
-  return guarded([&] {
+  return accessing([&] {
     current()->device.copy_out({static_cast<std::byte*>(to), bytes}, from);
     return kSuccess;
   });
@@ -152,7 +179,7 @@ Result cuMemcpyDtoHAsync_v2(void* to, DevicePointer from, std::size_t bytes, voi
 }
 
 Result cuMemcpyDtoD_v2(DevicePointer to, DevicePointer from, std::size_t bytes) {
-  return guarded([&] {
+  return accessing([&] {
     std::vector<std::byte> copy(bytes);
     current()->device.copy_out(copy, from);
     current()->device.copy_in(to, copy);
@@ -165,7 +192,7 @@ Result cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, std::size_t by
 }
 
 Result cuMemsetD8_v2(DevicePointer to, unsigned char value, std::size_t bytes) {
-  return guarded([&] {
+  return accessing([&] {
     current()->device.fill(to, std::byte{value}, bytes);
     return kSuccess;
   });

@@ -1,4 +1,6 @@
 #include <dlfcn.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <chrono>
@@ -27,12 +29,14 @@ Result execute(const Function& function, ptx::Dim3 grid, ptx::Dim3 block, std::s
   std::vector<std::span<const std::byte>> arguments;
   for (std::size_t i = 0; i < about.parameters.size(); ++i)
     arguments.emplace_back(static_cast<const std::byte*>(parameters[i]), about.parameters[i].bytes);
-  const ptx::LaunchResult result =
-      device.launch(function.module->code, function.name, grid, block, shared, arguments);
-  if (!result.findings.empty()) {
-    last_failure() = result.findings.front().text();
-    current()->fault = kLaunchFailed;
+  ptx::LaunchResult result;
+  try {
+    result = device.launch(function.module->code, function.name, grid, block, shared, arguments);
+  } catch (const std::exception& e) {  // what it does not execute
+    return failed(kInvalidValue, e.what());
   }
+  if (!result.findings.empty())
+    current()->fault = failed(kLaunchFailed, result.findings.front().text());
   return kSuccess;
 }
 
@@ -47,11 +51,13 @@ extern "C" {
 Result cuModuleLoadData(void** module, const void* image) {
   return guarded([&] {
     const auto code = ptx_of(image);
-    if (!code) {
-      last_failure() = "it is no PTX, which is what the emulated device executes";
-      return kInvalidImage;
+    if (!code)
+      return failed(kInvalidImage, "it is no PTX, which is what the emulated device executes");
+    try {
+      *module = new Module{current(), current()->device.load(code->first, code->second)};
+    } catch (const std::exception& e) {
+      return failed(kInvalidPtx, e.what());
     }
-    *module = new Module{current(), current()->device.load(code->first, code->second)};
     return kSuccess;
   });
 }
@@ -66,13 +72,21 @@ Result cuModuleGetFunction(void** function, void* module, const char* name) {
   return guarded([&] {
     Module* const from = static_cast<Module*>(module);
     const std::vector<std::string> names = from->gpu->device.kernels(from->code);
-    if (std::find(names.begin(), names.end(), name) == names.end()) return kNotFound;
+    if (std::find(names.begin(), names.end(), name) == names.end())
+      return failed(kNotFound, fmt::format("the PTX has no entry '{}'; it has {}", name,
+                                           fmt::join(names, ", ")));
     *function = new Function{from, name};
     return kSuccess;
   });
 }
 
-Result cuFuncSetAttribute(void*, int, int) { return state(); }
+Result cuFuncSetAttribute(void* function, int attribute, int value) {
+  return guarded([&] {
+    if (attribute == flashbench::cuda::kMaxDynamicSharedBytes)
+      static_cast<Function*>(function)->dynamic_limit = static_cast<std::size_t>(value);
+    return kSuccess;
+  });
+}
 Result cuFuncSetCacheConfig(void*, int) { return state(); }
 
 Result cuFuncGetAttribute(int* value, int attribute, void* function) {
@@ -92,7 +106,7 @@ Result cuFuncGetAttribute(int* value, int attribute, void* function) {
 
 Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                       unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
-                      void*, void** parameters, void**) {
+                      void* stream, void** parameters, void**) {
   return guarded([&] {
     const Function& what = *static_cast<Function*>(function);
     if (what.module->gpu != current()) return kInvalidHandle;
@@ -100,10 +114,14 @@ Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned
     if (fate.refused != kSuccess) return fate.refused;
     current()->fault = fate.fault;  // the launch was queued; what it did is seen later
     if (fate.fault != kSuccess || fate.idle) return kSuccess;
-    if (parameters == nullptr) {
-      last_failure() = "parameters come as an array of pointers (kernelParams) on this device";
-      return kInvalidValue;
-    }
+    if (parameters == nullptr)
+      return failed(kInvalidValue, "parameters come as an array of pointers (kernelParams) here");
+    if (shared_bytes > what.dynamic_limit)
+      return failed(kInvalidValue,
+                    fmt::format("{} bytes of dynamic shared memory; beyond {} a function asks for "
+                                "them (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)",
+                                shared_bytes, what.dynamic_limit));
+    if (stream != nullptr) begin_stream_work();
     return execute(what, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes,
                    parameters);
   });
@@ -138,6 +156,7 @@ Result cuStreamCreate(void** stream, unsigned) {
 }
 Result cuStreamDestroy_v2(void*) { return state(); }
 Result cuStreamSynchronize(void*) { return state(); }
+Result cuStreamQuery(void*) { return state(); }
 Result cuStreamWaitEvent(void*, void*, unsigned) { return state(); }
 
 Result cuEventCreate(void** event, unsigned) {
@@ -164,6 +183,7 @@ Result cuEventRecord(void* event, void*) {
 }
 
 Result cuEventSynchronize(void*) { return state(); }
+Result cuEventQuery(void*) { return state(); }
 
 Result cuEventElapsedTime(float* milliseconds, void* start, void* end) {
   return guarded([&] {
@@ -178,10 +198,12 @@ Result cuGetErrorName(Result error, const char** name) {
   const std::map<Result, const char*> names = {{kInvalidValue, "CUDA_ERROR_INVALID_VALUE"},
                                                {kOutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"},
                                                {100, "CUDA_ERROR_NO_DEVICE"},
+                                               {kInvalidDevice, "CUDA_ERROR_INVALID_DEVICE"},
                                                {kInvalidImage, "CUDA_ERROR_INVALID_IMAGE"},
                                                {kInvalidContext, "CUDA_ERROR_INVALID_CONTEXT"},
                                                {214, "CUDA_ERROR_ECC_UNCORRECTABLE"},
                                                {kInvalidHandle, "CUDA_ERROR_INVALID_HANDLE"},
+                                               {kInvalidPtx, "CUDA_ERROR_INVALID_PTX"},
                                                {kNotFound, "CUDA_ERROR_NOT_FOUND"},
                                                {700, "CUDA_ERROR_ILLEGAL_ADDRESS"},
                                                {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
@@ -191,9 +213,12 @@ Result cuGetErrorName(Result error, const char** name) {
   return found == names.end() ? kInvalidValue : kSuccess;
 }
 
-Result cuGetErrorString(Result, const char** text) {
-  const std::string_view told = told_of_errors();
-  *text = told.empty() ? last_failure().c_str() : told.data();
+Result cuGetErrorString(Result error, const char** text) {
+  static thread_local std::string told;
+  told = told_of_errors();
+  if (told.empty()) told = failure_of(error);
+  if (told.empty()) told = "no more is known";
+  *text = told.c_str();
   return kSuccess;
 }
 

@@ -1,5 +1,10 @@
 #include "emulated_driver/state.h"
 
+#include <chrono>
+#include <map>
+#include <thread>
+#include <utility>
+
 namespace flashbench::emulated_driver {
 
 // Foreign code: shared memory is as on GPUs, and copies of a value may be stored by several warps.
@@ -20,11 +25,44 @@ Gpu*& current() {
   return of_thread;
 }
 
+std::recursive_mutex& one_at_a_time() {
+  static auto* const mutex = new std::recursive_mutex;
+  return *mutex;
+}
+
 Result state() { return current() == nullptr ? kInvalidContext : current()->fault; }
 
-std::string& last_failure() {
-  static auto* const text = new std::string("no description");
-  return *text;
+std::vector<Gpu*>& stack() {
+  thread_local std::vector<Gpu*> of_thread;
+  return of_thread;
+}
+
+namespace {
+
+std::map<Result, std::string>& failures() {
+  static auto* const all = new std::map<Result, std::string>;
+  return *all;
+}
+
+bool streams_are_busy = false;
+
+}  // namespace
+
+std::string failure_of(Result error) {
+  const auto found = failures().find(error);
+  return found == failures().end() ? "" : found->second;
+}
+
+Result failed(Result error, std::string why) {
+  failures()[error] = std::move(why);
+  return error;
+}
+
+void begin_stream_work() { streams_are_busy = true; }
+
+void finish_streams() {
+  if (std::exchange(streams_are_busy, false))
+    std::this_thread::sleep_for(std::chrono::duration<double>(late_s()));
 }
 
 }  // namespace flashbench::emulated_driver

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <mutex>
+#include <new>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,9 +20,9 @@ namespace flashbench::emulated_driver {
 using cuda::DevicePointer;
 using cuda::kSuccess;
 
-inline constexpr Result kInvalidValue = 1, kOutOfMemory = 2, kInvalidImage = 200,
-                        kInvalidContext = 201, kInvalidHandle = 400, kNotFound = 500,
-                        kLaunchFailed = 719;
+inline constexpr Result kInvalidValue = 1, kOutOfMemory = 2, kInvalidDevice = 101,
+                        kInvalidImage = 200, kInvalidContext = 201, kInvalidHandle = 400,
+                        kInvalidPtx = 218, kNotFound = 500, kLaunchFailed = 719;
 
 /// A GPU, and its primary context.
 struct Gpu {
@@ -39,6 +41,7 @@ struct Module {
 struct Function {
   Module* module;
   std::string name;
+  std::size_t dynamic_limit = std::size_t{48} << 10;  ///< of shared memory, until more is asked for
 };
 
 struct Event {
@@ -49,25 +52,51 @@ struct Event {
 /// They live as long as the process, like a driver's.
 std::vector<std::unique_ptr<Gpu>>& gpus();
 
-/// Of the thread's current context; nullptr: there is none.
+/// Of the thread's current context; nullptr: there is none. Below it, what was pushed.
 Gpu*& current();
+std::vector<Gpu*>& stack();
 /// What a call returns that needs a context: its fault, or that there is none.
 Result state();
 
-/// Why the last call failed that did, in a line.
-std::string& last_failure();
+/// What there is to say of an error, in a line, beyond its name; "" where that is nothing.
+std::string failure_of(Result error);
+/// The same to come. Returns the error.
+Result failed(Result error, std::string why);
 
-/// What a call on the current context returns: its fault, or what `work` says; what that throws
-/// ends the context.
+/// Held by every call that touches a GPU: callers may be threads, the emulated device is for one.
+std::recursive_mutex& one_at_a_time();
+
+/// What a call on the current context returns: its fault, or what `work` says. What that throws is
+/// a bad argument.
 template <typename Work>
 Result guarded(Work work) {
+  const std::lock_guard lock(one_at_a_time());
+  if (const Result r = state(); r != kSuccess) return r;
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return failed(kOutOfMemory, "this machine has no more memory for the emulated device");
+  } catch (const std::exception& e) {
+    return failed(kInvalidValue, e.what());
+  }
+}
+
+/// The same of a copy or a fill: what lies outside of memory is a finding, like that of a launch,
+/// so that it is seen whoever ignores what the call returns.
+template <typename Work>
+Result accessing(Work work) {
+  const std::lock_guard lock(one_at_a_time());
   if (const Result r = state(); r != kSuccess) return r;
   try {
     return work();
   } catch (const std::exception& e) {
-    last_failure() = e.what();
-    return current()->fault = kLaunchFailed;
+    return current()->fault = failed(kLaunchFailed, e.what());
   }
 }
+
+/// A stream other than the default one has work, which the device takes some time for after all
+/// else is done (see late_s()).
+void begin_stream_work();
+void finish_streams();
 
 }  // namespace flashbench::emulated_driver

@@ -11,12 +11,13 @@
 
 namespace flashbench::guest {
 
-/// The tensors of a plan on a GPU, each in memory of its own, and its workspace, which is there
-/// alone. Methods throw what cuda::Device throws.
+/// The tensors of a plan on a GPU, each in memory of its own, and its workspace. Methods throw what
+/// cuda::Device throws.
 class DeviceCopies {
  public:
-  /// `operands` outlive this. Everything is copied once. What nobody gives is 0xFF; on the emulated
-  /// device, which knows that, nothing was ever written there.
+  /// `operands` outlive this. Tensors are copied once; workspace and guards start as 0xFF. The
+  /// emulated device needs no guards, and its workspace stays uninitialised, so that reading it is
+  /// reported.
   DeviceCopies(cuda::Device& device, const Operands& operands, std::size_t workspace_bytes);
 
   /// Null where there is no such tensor.

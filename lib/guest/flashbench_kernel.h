@@ -97,8 +97,9 @@ typedef struct {
  *
  * FBK_GPU: every pointer to data, workspace too, is the GPU's. Its primary context is current in
  * every function of the kernel, so that the runtime's calls and the driver's meet; time is that of
- * the stream. Inputs can be written there, which is seen afterwards, as is what lies behind the
- * workspace; nothing becomes 0xFF between two calls.
+ * the stream. Nothing stops a write to an input there, or within 256 bytes of a tensor or of the
+ * workspace: it is found when results are collected, and fails the case. Nothing becomes 0xFF
+ * between two calls.
  *
  * FBK_RAGGED: b sequences of their own lengths, one behind the other: rows cu_seqlens_q[n] to
  * cu_seqlens_q[n + 1] of q, do, o, lse and dq are those of sequence n, rows of cu_seqlens_k those
@@ -126,7 +127,8 @@ typedef struct {
   fbk_tensor *dsinks;       /* [h] f32, with FBK_BACKWARD and FBK_SINKS */
   fbk_tensor *dbias;        /* as bias, with FBK_BIAS_GRADIENT */
   void *workspace; /* of the bytes that plan() asked for, 256-byte aligned; anything may be in it */
-  void *stream;    /* FBK_GPU: the CUstream on which run() queues; it waits for nothing */
+  void *stream;    /* FBK_GPU: the CUstream on which run() queues; it waits for nothing. Null is the
+                    * legacy default stream. Work on other streams has to be joined into it. */
 } fbk_call;
 
 typedef struct fbk_plan fbk_plan; /* the kernel's own */
@@ -171,7 +173,8 @@ typedef struct {
   void (*destroy)(fbk_plan *);
   /* FLOP that run() executes, masked tiles and recomputation included; null: not known. */
   double (*flop_executed)(const fbk_plan *);
-  uint32_t rounds, reserved;
+  uint32_t rounds; /* FBK_ROUNDS_..., of any problem that it computes */
+  uint32_t reserved;
 } fbk_kernel;
 
 /* The one symbol that a plug-in exports: its kernel number i for a program of that version; null

@@ -77,7 +77,7 @@ class Guest {
   // Where tensors are on a GPU, beside those in shared memory:
   /// There they become what shared memory has.
   virtual Answer give(int id, const Names& tensors) = 0;
-  /// Shared memory gets the outputs. Fails where the guest has written inputs.
+  /// Shared memory gets the outputs. Fails where the guest has written inputs, or beside a tensor.
   virtual Answer collect(int id) = 0;
 
   /// The folder in /proc of the threads that compute; "" where they are this process's.

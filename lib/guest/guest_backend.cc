@@ -204,7 +204,9 @@ void GuestBackend::forward(const Problem& p, const Execution& e, const flashbenc
 Execution GuestBackend::execution(const ExecutionRequest& asked, Dtype dtype) {
   if (asked.device == kEmulatedDevice)
     return {.device = kEmulatedDevice, .deterministic = asked.deterministic};
-  return own_.execution(asked, dtype);
+  Execution e = own_.execution(asked, dtype);
+  if (on_gpu()) e.threads = team::default_threads();  // of the guest's process
+  return e;
 }
 
 Place GuestBackend::place(const Execution& e) {

@@ -7,6 +7,7 @@
 #include "core/work.h"
 #include "guest/guest_plan.h"
 #include "guest/protocol.h"
+#include "ptx/device.h"
 #include "system/error.h"
 
 namespace flashbench::guest {
@@ -81,7 +82,9 @@ std::size_t GuestKernel::workspace_bytes(const Problem& p, const Execution& e) c
 }
 
 std::size_t GuestKernel::host_bytes(const Problem& p, const Execution& e) const {
-  return operand_bytes(p).total() + (host_.on_gpu(e) ? 0 : workspace_bytes(p, e));
+  const std::size_t shared = operand_bytes(p).total(), there = shared + workspace_bytes(p, e);
+  if (e.device == kEmulatedDevice) return shared + ptx::Device::kHostBytesPerByte * there;
+  return host_.on_gpu(e) ? shared : there;
 }
 
 std::size_t GuestKernel::device_bytes(const Problem& p, const Execution& e) const {

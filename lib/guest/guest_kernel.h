@@ -31,7 +31,7 @@ class LaunchQueue {
 
 /// What the kernels of one guest share with the backend that they belong to.
 struct Host {
-  /// The guest, alive: loaded for so many threads, again where it has crashed.
+  /// The guest, alive: loaded for that execution, again where it has crashed.
   std::function<std::shared_ptr<Guest>(const Execution&)> guest;
   /// Writes o and lse, for guests that have a backward and no forward of their own.
   std::function<void(const Problem&, const Execution&, const flashbench::Operands&)> forward;

@@ -62,15 +62,18 @@ std::string line_of(const std::array<char, kWhyBytes>& why, std::string_view oth
 template <typename F>
 Answer answer_to(F&& call) {
   std::array<char, kWhyBytes> why{};
+  int code = FBK_OK;
   Answer answer;
   try {
-    answer.status = status_of(call(why.data(), why.size() - 1));
+    code = static_cast<int>(call(why.data(), why.size() - 1));
+    answer.status = status_of(static_cast<fbk_status>(code));
   } catch (const std::exception& e) {
     return {.status = Status::kFailed, .why = fmt::format("it threw: {}", e.what())};
   } catch (...) {
     return {.status = Status::kFailed, .why = "it threw what is no std::exception"};
   }
-  if (answer.status != Status::kOk) answer.why = escape(line_of(why, "it gives no reason"));
+  if (answer.status != Status::kOk)
+    answer.why = escape(line_of(why, fmt::format("it returns {} and gives no reason", code)));
   return answer;
 }
 
@@ -79,8 +82,8 @@ ExtraRoundings roundings_of(std::uint32_t bits, const std::string& who) {
   ExtraRoundings rounds;
   if ((bits & FBK_ROUNDS_QUERY_HEADS) != 0) rounds.add(ExtraRounding::kQueryHeads);
   if ((bits & ~std::uint32_t{FBK_ROUNDS_QUERY_HEADS}) != 0)
-    throw UsageError(
-        fmt::format("{} rounds what this program knows nothing of ({:#x})", who, bits));
+    throw UsageError(fmt::format("{} rounds what this program knows nothing of ({:#x})", who,
+                                 bits & ~std::uint32_t{FBK_ROUNDS_QUERY_HEADS}));
   return rounds;
 }
 
@@ -133,9 +136,18 @@ class Stopwatch {
   }
   /// Waits for a GPU. Throws DeviceError for what its launches did.
   double seconds() const { return gpu_ != nullptr ? gpu_->intervals_s().at(0) : seconds_; }
+  /// Whether a GPU works on behind what was timed: on a stream of its own.
+  bool works_on(double timed_s) const {
+    if (gpu_ == nullptr) return false;
+    const auto began = Clock::now();
+    gpu_->wait();
+    const double waited_s = std::chrono::duration<double>(Clock::now() - began).count();
+    return waited_s > kWait_s + kWaitShare * timed_s;
+  }
 
  private:
   using Clock = std::chrono::steady_clock;
+  static constexpr double kWait_s = 3e-4, kWaitShare = 0.1;  ///< what waiting for nothing may take
 
   cuda::Device* gpu_;
   Clock::time_point began_;
@@ -298,7 +310,15 @@ Answer Plugin::prepare(int id) {
   return answer;
 }
 
-void Plugin::drop(int id) { plans_.erase(id); }
+void Plugin::drop(int id) {
+  const auto plan = plans_.find(id);
+  if (plan == plans_.end()) return;
+  try {
+    plan->second->get_ready();
+  } catch (const std::exception&) {  // after a fault: what can be destroyed is
+  }
+  plans_.erase(plan);
+}
 
 Answer Plugin::give(int id, const Names& tensors) {
   plans_.at(id)->copies->give(tensors);
@@ -332,7 +352,13 @@ Answer Plugin::run(std::span<const int> ids, std::int64_t calls) {
     return status;
   });
   stopwatch.stop();
+  if (answer.status != Status::kOk) return answer;  // its own words, whatever the launches did
   answer.seconds = stopwatch.seconds();
+  if (stopwatch.works_on(answer.seconds))
+    return {.status = Status::kFailed,
+            .why =
+                "the GPU works on after the stream of the call is done: work on other streams "
+                "has to be joined into it"};
   return answer;
 }
 

@@ -13,6 +13,7 @@
 
 #include "core/enumerators.h"
 #include "core/features.h"
+#include "system/error.h"
 #include "system/quote.h"
 
 namespace flashbench::guest {
@@ -129,7 +130,8 @@ KernelFacts kernel_of(const nlohmann::json& m) {
   for (const std::string word : m.value("rounds", nlohmann::json::array())) {
     const auto known = from_name<ExtraRounding>(word);
     if (!known)
-      throw std::runtime_error(fmt::format("it rounds {}, which is not known", quote(word)));
+      throw UsageError(fmt::format("it rounds {}, which is not known; known is {}", quote(word),
+                                   name(kExtraRoundings.front())));
     facts.rounds.add(*known);
   }
   return facts;

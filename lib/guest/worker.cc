@@ -81,8 +81,8 @@ void Worker::greet() {
       throw UsageError(fmt::format("{} speaks version {} of the workers' protocol; this program {}",
                                    settings_.shown, hello["protocol"].dump(), kProtocol));
     for (const nlohmann::json& k : hello.at("kernels")) facts_.push_back(kernel_of(k));
-  } catch (const UsageError&) {
-    throw;
+  } catch (const UsageError& e) {
+    throw UsageError(with_name(e.what(), settings_.shown));
   } catch (const std::exception& e) {
     throw UsageError(fmt::format("{}: its greeting is none: {}", settings_.shown, e.what()));
   }

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <string>
 #include <thread>
 
 namespace flashbench::measure {
@@ -17,7 +17,8 @@ using Clock = std::chrono::steady_clock;
 /// "R" behind the name, which is in brackets and may hold anything (man 5 proc, stat).
 bool runs(const fs::path& thread) {
   std::ifstream file(thread / "stat");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  std::string text;
+  std::getline(file, text, '\0');  // nothing of a thread that ends meanwhile
   const std::size_t bracket = text.rfind(')');
   return bracket != std::string::npos && bracket + 2 < text.size() && text[bracket + 2] == 'R';
 }

@@ -189,8 +189,7 @@ void ColumnBlock::accumulate() {
 }
 
 void ColumnBlock::round_head() {
-  const bool rounds = def_.rounds(ExtraRounding::kQueryHeads) && rounding_.of_16_bits();
-  if (!rounds || def_.shape().group() == 1) return;
+  if (!def_.rounds(ExtraRounding::kQueryHeads)) return;
   round_head(dv_, 1.0);
   round_head(dk_, scale_);
 }

@@ -41,7 +41,7 @@ class Definition {
   const Shape& shape() const { return problem_->shape; }
   double scale() const { return problem_->softmax_scale(); }
   /// What the kernel that is judged rounds besides.
-  bool rounds(ExtraRounding r) const { return rounds_.has(r); }
+  bool rounds(ExtraRounding r) const { return rounds_.has(r) && matters(r, *problem_); }
   bool has_gradients() const { return !inputs_->d_o.empty(); }
   /// K and V. What is stored in 8 bits counts times the descale of its head.
   TensorValues k() const { return {inputs_->k, inputs_->k_scale}; }

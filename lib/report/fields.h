@@ -195,7 +195,7 @@ void fields(R& r, V&& visit) {
   visit("abi", r.abi);
   visit("sha256", r.sha256);
   visit("isolated", r.isolated);
-  visit("rounds", r.rounds);
+  visit.added("rounds", r.rounds);
 }
 
 template <RecordOf<Repeats> R, typename V>

@@ -58,7 +58,7 @@ class Numpy:
 
 
 class Torch(Numpy):
-    """Tensors as PyTorch's: on the processor over the same memory, on a GPU beside it (device.py)."""
+    """Tensors as PyTorch's: on the processor over the same memory, on a GPU beside it (shared.py)."""
 
     autograd = True
 

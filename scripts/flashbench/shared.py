@@ -5,6 +5,7 @@ import time
 from flashbench.arrays import Failed, mapped
 
 LEAD_CYCLES = 200_000  # of a GPU at 2 GHz: some 100 us
+WAIT_S, WAIT_SHARE = 3e-4, 0.1  # what waiting for nothing may take
 PIECE_BYTES = 1 << 28
 
 
@@ -71,7 +72,7 @@ class OnDevice(Shared):
         self.outputs.host.copy_(self.outputs.there)
         for name in self.inputs.places:
             if self.inputs.differs(name):
-                raise Failed(f"it wrote its input {name}")
+                raise Failed(f"it wrote to its input {name}")
 
 
 class Region:
@@ -116,4 +117,9 @@ def device_seconds(torch, work):
     work()
     end.record()
     end.synchronize()
-    return 1e-3 * start.elapsed_time(end)
+    seconds = 1e-3 * start.elapsed_time(end)
+    waited = time.perf_counter()
+    torch.cuda.synchronize()
+    if time.perf_counter() - waited > WAIT_S + WAIT_SHARE * seconds:
+        raise Failed("the GPU works on after the current stream is done: work on other streams has to be joined into it")
+    return seconds

@@ -13,6 +13,8 @@ Gradients: a function `attention_backward(q, k, v, o, lse, do, *, causal, scale,
 PyTorch autograd is used where there is none. Tensors are NumPy arrays, or PyTorch's where the module imports torch
 (`--as numpy|torch` says it). They must not be written. Their memory is that of [b, h, rows, d]; with
 `attention.layout = "bshd"` behind the function, that of [b, rows, h, d], of which the same shape is a view.
+`attention.rounds = ["gradients_of_query_heads"]` says that dK and dV of each query head are rounded before a group's are
+added, as by PyTorch's enable_gqa.
 
 With `--backend cuda` PyTorch's tensors are on that GPU, which is the current device, and its events tell the time. What
 the function queues on the current stream is timed and waited for.

@@ -50,7 +50,7 @@ class Library:
     compiler = flags = ""
     isa = None
     kernels = {}
-    rounds = ()  # as fbk_kernel.rounds: what it rounds beyond what every kernel must
+    rounds = ()  # as fbk_kernel.rounds: what it rounds beyond what every kernel must. Of workers alone: --external has no word for it
     backends = ("cpu",)
     no_memory = (MemoryError,)  # what it raises where there is not enough
 

@@ -84,7 +84,21 @@ class Caught(OnTheFakeGpu):
 
     def test_results_of_the_call_before_are_not_taken_for_new_ones(self):
         report = self.bench_json(*CASE, "--type", "plugin", code=1, env=fake(GUEST_PTX=PTX, ATTACK="replay"))
-        self.assertEqual(report["results"][0]["status"], "failed")
+        self.assertRegex(report["results"][0]["reason"], "wrong result: O NaN|not credible")
+
+    def test_work_on_a_stream_of_its_own_is_not_left_out_of_the_time(self):
+        (result,) = self.check_json(*CASE, code=1, env=fake("late_ms=20", GUEST_PTX=PTX, ATTACK="other_stream"))["results"]
+        self.assertIn("the GPU works on after the stream of the call is done", result["reason"])
+        self.check_json(*CASE, env=fake("late_ms=20", GUEST_PTX=PTX))
+
+    def test_guests_and_our_kernels_share_the_memory_of_a_gpu(self):
+        command = ["bench", *CASE[:4], "--type", "flash,plugin", "--h", "8", "--q_len", "8k", "--d", "128", "--pass", "forward",
+                   "--dry_run", "--json", "-"]
+        dry_run = lambda mb: self.validated(self.expect(0, *command, env=fake(f"free_mb={mb}", GUEST_PTX=PTX)).stdout)["results"]
+        flash, guest = (r["device_bytes"] for r in dry_run(500))
+        results = dry_run((flash + guest // 2) >> 20)
+        self.assertEqual([r["status"] for r in results], ["ok", "skipped"], "each alone has room")
+        self.assertIn("beside the cases that it is compared with", results[1]["reason"])
 
     def test_a_plugin_of_the_processor_is_told_about_the_gpu(self):
         done = self.expect(3, "check", "--backend", "cuda", "--plugin", plugin("attention"), "--q_len", "16", "--d", "8",

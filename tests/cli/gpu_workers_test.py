@@ -57,7 +57,7 @@ class PyTorch(GuestTest, OnAFakeGpu):
 
     def test_a_written_input_is_seen(self):
         report = self.check_json(*CASE, "--worker", self.worker("writes"), "--pass", "forward", code=1, env=fake())
-        self.assertIn("writes: it wrote its input k", report["results"][0]["reason"])
+        self.assertIn("writes: it wrote to its input k", report["results"][0]["reason"])
 
 
 @unittest.skipUnless(importlib.util.find_spec("numpy"), "needs NumPy")

@@ -198,7 +198,7 @@ class Crashes(GuestTest):
     def test_each_way_to_end_is_told(self):
         for what, why in (("crash", "signal 11"), ("abort", r"signal 6 \(Aborted\)"),
                           ("exit", "exit code 0 in the middle of its work"), ("crash_in_plan", "signal 11"),
-                          ("fail", "attack: the third tile is missing"), ("no_reason", "it gives no reason"),
+                          ("fail", "attack: the third tile is missing"), ("no_reason", "it returns 4 and gives no reason"),
                           ("write_input", "it wrote to q, which is an input"),
                           ("write_behind_output", "outside of its outputs, behind the end of o"),
                           ("small_workspace", "beyond the workspace that its plan asked for"),

@@ -72,8 +72,11 @@ class Workers(GuestTest):
 
     # A right kernel that rounds once more would be refused; one that has not said so stays judged as before.
     def test_what_a_function_rounds_besides_is_told_with_its_limits(self):
-        says = "from attention import attention_backward as f_backward\ndef f(q, k, v, *, causal, scale): " \
-               "return right(q, k, v, causal=causal, scale=scale)\nf.rounds = ['gradients_of_query_heads']\n"
+        says = "from attention import attention_backward as gradients\n" \
+               "def wide(*x): return (t.astype(np.float32) for t in x)\n" \
+               "def f(q, k, v, **of): return right(*wide(q, k, v), **of)\n" \
+               "def f_backward(*x, **of): return gradients(*wide(*x), **of)\n" \
+               "f.rounds = ['gradients_of_query_heads']\n"
         case = ["--q_len", "20", "--d", "8", "--dtype", "f16", "--pass", "both", "--verify", "full"]
         for heads, told in (("2", ["limits of f: with one more rounding, of what each query head adds to dK and dV"]), ("4", [])):
             report = self.check_json("--worker", self.write(says), "--h", "4", "--h_kv", heads, *case)

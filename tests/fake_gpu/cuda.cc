@@ -8,6 +8,7 @@
 //                 error, as an illegal address does: seen at the next wait, and for ever
 //   refuse        CODE@TEXT: cuLaunchKernel itself refuses such a kernel, and the context survives
 //   idle          1: launches do nothing
+//   late_ms       how long streams other than the default one work on
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -67,6 +68,7 @@ Fate fate_of(const std::string& kernel) {
 }
 
 std::string_view told_of_errors() { return "as the test asked"; }
+double late_s() { return 1e-3 * static_cast<double>(number("late_ms", 0)); }
 
 std::optional<std::pair<std::string_view, std::string>> ptx_of(const void* image) {
   const char first = *static_cast<const char*>(image);

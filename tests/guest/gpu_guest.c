@@ -18,6 +18,7 @@ static struct {
   Result (*launch)(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                    unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                    void* stream, void** parameters, void** extra);
+  Result (*stream_create)(void** stream, unsigned flags);
   Result (*set_bytes)(Address to, unsigned char value, size_t bytes, void* stream);
 } cuda;
 
@@ -44,6 +45,7 @@ static const char* load_driver(void) {
   *(void**)&cuda.module_load = dlsym(driver, "cuModuleLoadData");
   *(void**)&cuda.module_function = dlsym(driver, "cuModuleGetFunction");
   *(void**)&cuda.launch = dlsym(driver, "cuLaunchKernel");
+  *(void**)&cuda.stream_create = dlsym(driver, "cuStreamCreate");
   *(void**)&cuda.set_bytes = dlsym(driver, "cuMemsetD8Async");
   static char ptx[1 << 20];
   const char* name = getenv("GUEST_PTX");
@@ -83,9 +85,11 @@ static fbk_status launch(const fbk_problem* p, const fbk_call* call) {
   float scale = p->scale;
   int group = (int)(p->h / p->h_kv), q_len = (int)p->q_len, kv_len = (int)p->kv_len, d = (int)p->d;
   int causal = (p->features & FBK_CAUSAL) != 0;
+  void* stream = call->stream;
+  if (is("other_stream")) cuda.stream_create(&stream, 1); /* CU_STREAM_NON_BLOCKING */
   void* parameters[] = {&q, &k, &v, &o, &lse, &scale, &group, &q_len, &kv_len, &d, &causal};
   const Result result = cuda.launch(attention, (unsigned)((q_len + 3) / 4), (unsigned)p->h,
-                                    (unsigned)p->b, 128, 1, 1, 0, call->stream, parameters, NULL);
+                                    (unsigned)p->b, 128, 1, 1, 0, stream, parameters, NULL);
   return result == 0 ? FBK_OK : FBK_DEVICE_ERROR;
 }
 

@@ -57,6 +57,7 @@ class Event:
 class Cuda:
     lost = False
     busy = 0.0  # until then
+    left_s = 0.0  # of work on other streams
 
     def sleep(self, cycles):
         log.write(f"sleep {cycles}\n")
@@ -64,13 +65,14 @@ class Cuda:
 
     def synchronize(self):
         log.write("synchronize\n")
+        time.sleep(self.left_s)
         if self.lost:
             raise Lost
 
 
 cuda = Cuda()
 torch.cuda._sleep, torch.cuda.synchronize = cuda.sleep, cuda.synchronize
-torch.cuda.Event, torch.cuda.Lost = Event, Lost
+torch.cuda.Event, torch.cuda.Lost, torch.cuda.stand_in = Event, Lost, cuda
 torch.cuda.is_available = torch.cuda.is_initialized = lambda: True
 torch.cuda.device_count = lambda: 1
 torch.cuda.get_device_name = lambda device: "a stand-in"

@@ -41,6 +41,10 @@ def crashes(q, k, v, *, causal, scale):
 def mistaken(q, k, v, *, causal, scale):
     raise KeyError("tile 7")
 
+def on_its_own_stream(q, k, v, *, causal, scale):
+    torch.cuda.stand_in.left_s = 0.2
+    return right(q, k, v, causal=causal, scale=scale)
+
 def elsewhere(q, k, v, *, causal, scale):
     return torch.empty_like(q, device="meta")
 
@@ -186,7 +190,7 @@ class Functions(DeviceTest):
         plan = self.planned("writes")
         self.give(plan, 1)
         self.ok(plan.ask("run", calls=1))
-        self.assertEqual(plan.ask("collect"), {"status": "failed", "why": "it wrote its input k"})
+        self.assertEqual(plan.ask("collect"), {"status": "failed", "why": "it wrote to its input k"})
 
     # The function's first call would be as long as the processor needs to queue it.
     def test_the_device_is_busy_until_calls_are_queued(self):
@@ -214,6 +218,7 @@ class Functions(DeviceTest):
             ("beyond_memory", "no_memory", "CUDA out of memory"),
             ("crashes", "device_error", "an illegal memory access"),
             ("mistaken", "failed", r"KeyError: 'tile 7' \(mine.py:\d+\)"),
+            ("on_its_own_stream", "failed", "the GPU works on after the current stream is done"),
             ("elsewhere", "failed", "o: it is on meta where cpu is wanted"),
         ):
             with self.subTest(name):

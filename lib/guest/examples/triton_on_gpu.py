@@ -16,6 +16,8 @@ def attention(q, k, v, *, causal, scale):
     b, h, q_len, d = q.shape
     if d not in (16, 32, 64, 128, 256):
         raise NotImplementedError("tl.dot takes widths of powers of 2")
+    if v.shape[-1] != d:
+        raise NotImplementedError("V is as wide as K")
     if q.dtype == torch.float32:
         raise NotImplementedError("of f32 tl.dot multiplies tf32")
     o = torch.empty_like(q)

@@ -175,8 +175,10 @@ Failure make_tables(fbk_plan& plan, const fbk_call& call) {
   for (std::size_t t = 0; t < kTables; ++t)
     std::copy(tables[t].begin(), tables[t].end(), all.begin() + t * stride);
   const std::size_t bytes = all.size() * sizeof all[0];
-  if (runtime().malloc(&plan.tables, bytes) != cudaSuccess)
+  if (runtime().malloc(&plan.tables, bytes) != cudaSuccess) {
+    plan.tables = nullptr;
     return {FBK_NO_MEMORY, "cudaMalloc for the lengths of sequences"};
+  }
   copy(plan.tables, all.data(), bytes, cudaMemcpyHostToDevice, stream);
   for (std::size_t t = 0; t < kTables; ++t)
     plan.pointers[kFirstTableUid + static_cast<std::int64_t>(t)] =
