@@ -21,8 +21,13 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 
 /// Of K in a block of keys: while a block is computed with, the next one is fetched into L1.
 constexpr std::int64_t kBlockBytes = 32 << 10;
-/// With more query rows than this per K/V head, packing pays: FlashForward takes over.
-constexpr std::int64_t kMaxRows = 16;
+/// With more query rows than this per K/V head, packing pays: FlashForward takes over. A product of
+/// f32 in 512 bits reads rows in place as fast as packed ones, and makes up for packing longer.
+constexpr std::int64_t kFewRows = 16, kFewRowsOf512Bits = 32;
+/// FlashForward's tiles hold queries of one head: of fewer than this they fill too little of one,
+/// and rows of all heads of a group are faster by far (absorbed MLA of 128 heads: 5 times).
+constexpr std::int64_t kQueriesOfATile = 4;
+constexpr std::int64_t kMaxRows = 128;  ///< Q and O of so many stay in L2
 /// L1 that holds the next block of rows in order beside what is computed with: there it is fetched
 /// into L1 (Zen 5, 48 KiB: f32 .81 of the time), else into L2 (Zen 4, 32 KiB: .73). Rows of pages
 /// always go into L2, which waits for more lines at once.
@@ -60,8 +65,11 @@ const TileOps& choose_in_place(const Problem& p, const Execution& e, const TileO
 
 }  // namespace
 
-bool FlashDecode::suits(const Shape& shape, std::int64_t b) {
-  return shape.group() * shape.q_len_of(b) <= kMaxRows;
+bool FlashDecode::suits(const Shape& shape, std::int64_t b, const TileOps& ops) {
+  const std::int64_t queries = shape.q_len_of(b), rows = shape.group() * queries;
+  const bool reads_at_full_speed = ops.per_word == 1 && ops.lanes == 16;
+  if (rows <= (reads_at_full_speed ? kFewRowsOf512Bits : kFewRows)) return true;
+  return queries < kQueriesOfATile && rows <= kMaxRows;
 }
 
 FlashDecode::FlashDecode(const Problem& p, const Execution& e, std::vector<std::int64_t> elements)

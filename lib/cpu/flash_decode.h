@@ -18,8 +18,8 @@ class FlashDecode final : public AttentionPass {
   /// `elements`: the batch elements that it works on, in the order in which they are begun.
   FlashDecode(const Problem& p, const Execution& e, std::vector<std::int64_t> elements);
 
-  /// Is this the better forward for a batch element?
-  static bool suits(const Shape& shape, std::int64_t b);
+  /// Is this a better forward for a batch element than FlashForward by these operations?
+  static bool suits(const Shape& shape, std::int64_t b, const TileOps& ops);
 
   std::size_t workspace_bytes() const override;
   double flop_executed(const std::vector<Visibility>& sees) const override;

@@ -44,12 +44,13 @@ Drivers make_flash(const Problem& p, const Execution& e) {
     drivers.backward = std::make_unique<FlashBackward>(p, e, *drivers.maxima);
     return drivers;
   }
+  const TileOps& operations = tile_ops(e.isa, p.dtype);
   std::vector<std::int64_t> of_many_queries, of_few;
   for (const std::int64_t b : elements_with_queries(p.shape))
-    (FlashDecode::suits(p.shape, b) ? of_few : of_many_queries).push_back(b);
+    (FlashDecode::suits(p.shape, b, operations) ? of_few : of_many_queries).push_back(b);
   if (!of_many_queries.empty())
-    drivers.forward.push_back(std::make_unique<FlashForward>(p, e, tile_ops(e.isa, p.dtype),
-                                                             nullptr, std::move(of_many_queries)));
+    drivers.forward.push_back(
+        std::make_unique<FlashForward>(p, e, operations, nullptr, std::move(of_many_queries)));
   if (!of_few.empty())
     drivers.forward.push_back(std::make_unique<FlashDecode>(p, e, std::move(of_few)));
   return drivers;

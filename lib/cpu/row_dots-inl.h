@@ -174,7 +174,7 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
     const std::int64_t end = std::min(d, first + chain);
     for (std::int64_t p = first; p < end; p += Form::elements()) {
       prefetch.fetch_rows();
-      if (kRowsAhead<Operand, T> != 0 && ahead != nullptr && p % kLineElements<T> == 0)
+      if (kRowsAhead != 0 && ahead != nullptr && p % kLineElements<T> == 0)
         for (const T* row : ahead->row) __builtin_prefetch(row + p, 0, 2);
       VecF32 bv[kCols][Form::kVectors];
 #pragma GCC unroll 4
@@ -211,7 +211,7 @@ inline Prefetch each_step(Prefetch prefetch, std::int64_t m, std::int64_t d) {
 template <typename Operand, int kCols, typename T>
 HWY_INLINE void dots_group(std::int64_t m, std::int64_t n, std::int64_t j, std::int64_t d,
                            MatrixA a, const RowSource& b, MatrixC c, Prefetch& prefetch) {
-  const RowPointers<T, kCols> rows(b, j), ahead(b, std::min(j + kRowsAhead<Operand, T>, n - kCols));
+  const RowPointers<T, kCols> rows(b, j), ahead(b, std::min(j + kRowsAhead, n - kCols));
   const RowPointers<T, kCols>* fetched = prefetch.close ? nullptr : &ahead;
   std::int64_t i = 0;
   for (; i + kDotRows <= m; i += kDotRows)

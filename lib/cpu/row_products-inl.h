@@ -55,14 +55,11 @@ struct RowPointers {
 
 /// So many rows ahead, what a product reads is fetched into L2 once more: of what a Prefetch asks
 /// for, a core drops what comes quicker than its memory answers (Zen 4: a third at 9 cycles a line,
-/// nothing at 12). 0 where that costs more than it brings: products of 256 bits, and 8 bits without
-/// tables, take longer than memory does, and f32 rows come no sooner. Zen 4, time in pages of 16
-/// rows: bf16 groups of four .77, single heads .85, e4m3 .70 and .69; in order .98, .91, .97, 1.02.
-template <typename Operand, typename T>
-inline constexpr std::int64_t kRowsAhead = HWY_TARGET != HWY_AVX3 ? 0
-                                           : sizeof(T) == 2       ? 16
-                                           : kByTable<Operand, T> ? 32
-                                                                  : 0;
+/// nothing at 12). 0 where that costs more than it brings: products of 256 bits take longer than
+/// memory does. Time in pages of 16 rows, 16 rows ahead, Zen 4: bf16 groups of four .77, single
+/// heads .85; 32 ahead, Zen 5: .86, .89, f32 .88, .94, e4m3 on Zen 4 .70, .69. Fewer than 16 come
+/// too late, and 64 reach too far beyond a block.
+inline constexpr std::int64_t kRowsAhead = HWY_TARGET == HWY_AVX3 ? 32 : 0;
 
 template <typename T>
 inline constexpr std::int64_t kLineElements = 64 / static_cast<std::int64_t>(sizeof(T));
@@ -135,8 +132,8 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
     const std::int64_t end = std::min(n, first + kLongestChain);
     for (std::int64_t j = first; j < end; ++j) {
       prefetch.fetch_rows();
-      if (kRowsAhead<Operand, T> != 0 && !prefetch.close) {
-        const T* ahead = row_pointer<T>(b, std::min(j + kRowsAhead<Operand, T>, n - 1)) + column;
+      if (kRowsAhead != 0 && !prefetch.close) {
+        const T* ahead = row_pointer<T>(b, std::min(j + kRowsAhead, n - 1)) + column;
         for (std::int64_t p = 0; p < kVecs * vector_lanes(); p += kLineElements<T>)
           __builtin_prefetch(ahead + p, 0, 2);
       }

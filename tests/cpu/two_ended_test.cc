@@ -99,9 +99,9 @@ TEST_P(TwoEndedTest, FlashOn16Bits) {
 }
 
 TEST_P(TwoEndedTest, Decode) {
-  if (!FlashDecode::suits(problem_.shape, 0)) return;
   const Inputs in = data::make_inputs(problem_);
   for (const Isa isa : available_isas()) {
+    if (!FlashDecode::suits(problem_.shape, 0, tile_ops(isa, problem_.dtype))) continue;
     SCOPED_TRACE(name(isa));
     FlashDecode forward(problem_, {.isa = isa, .threads = 2},
                         elements_with_queries(problem_.shape));
