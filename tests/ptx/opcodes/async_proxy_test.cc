@@ -87,6 +87,27 @@ TEST(Bulk, PlantedFaults) {
   expect_finding(t, FindingKind::kBarrier, "no mbarrier is initialised");
 }
 
+// As CUTLASS writes an arrival at an mbarrier of any CTA of the cluster.
+TEST(Bulk, AnAddressInAClusterOfOneCtaIsThatOfTheCta) {
+  BulkText t;
+  const std::string arrival = "mbarrier.arrive.expect_tx.shared.b64 %rd5, [full], 256;";
+  const auto remote = [](int rank) {
+    return fmt::format(
+        "mov.u32 %r53, full; mov.u32 %r54, %cluster_ctaid.y; add.u32 %r54, %r54, {};"
+        "mapa.shared::cluster.u32 %r52, %r53, %r54;"
+        "mbarrier.arrive.expect_tx.shared::cluster.b64 _, [%r52], 256;",
+        rank);
+  };
+  t.issue.replace(t.issue.find(arrival), arrival.size(), remote(0));
+  Device d;
+  Address out = 0;
+  const LaunchResult r = run_bulk(d, t, &out);
+  EXPECT_TRUE(r.findings.empty()) << texts(r);
+  EXPECT_EQ(get<float>(d, out, 64), ramp(64));
+  t.issue.replace(t.issue.find(remote(0)), remote(0).size(), remote(1));
+  expect_finding(t, FindingKind::kInvalid, "asks for CTA 1 of a cluster of one");
+}
+
 TEST(Bulk, StoresAndReductionsNeedTheProxyFence) {
   for (const bool fence : {true, false}) {
     Device d;
