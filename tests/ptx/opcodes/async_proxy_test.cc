@@ -135,6 +135,27 @@ TEST(Bulk, StoresAndReductionsNeedTheProxyFence) {
   }
 }
 
+// As a ring of stages whose oldest is given back one wait too early.
+TEST(Bulk, WritingWhatAStoreInFlightReadsIsReported) {
+  for (const int left : {0, 1}) {
+    Device d;
+    const Address out = d.alloc(32, "out");
+    const LaunchResult r =
+        run_body(d,
+                 fmt::format("mov.u32 %r50, tile; mov.u32 %r51, 1; st.shared.v4.b32 [%r50], "
+                             "{{%r51, %r51, %r51, %r51}}; fence.proxy.async;"
+                             "cp.async.bulk.global.shared::cta.bulk_group [%p0], [%r50], 16;"
+                             "cp.async.bulk.commit_group; cp.async.bulk.wait_group.read {};"
+                             "st.shared.f32 [%r50], 0f00000000; cp.async.bulk.wait_group 0;",
+                             left),
+                 {out}, {{}, {1}}, kShared);
+    const bool race = !r.findings.empty() && r.findings[0].kind == FindingKind::kRace;
+    EXPECT_EQ(race, left == 1) << texts(r);
+    EXPECT_EQ(texts(r).find("while a bulk store of it is in flight") != std::string::npos,
+              left == 1);
+  }
+}
+
 TEST(Bulk, ExitingBeforeTheStoreIsDoneIsReported) {
   Device d;
   const Address out = d.alloc(256, "out");
