@@ -25,7 +25,8 @@ Result init_result();
 int driver_version();
 
 /// A module's PTX and its name in findings; nullopt where what it is loaded from is something else.
-std::optional<std::pair<std::string_view, std::string>> ptx_of(const void* image);
+/// Throws FatBinaryError for a fat binary without PTX that can be had.
+std::optional<std::pair<std::string, std::string>> ptx_of(const void* image);
 
 /// What becomes of a launch of a kernel of that name, before anything is executed.
 struct Fate {

@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <cstring>
 #include <map>
@@ -8,6 +10,7 @@
 // asynchronous copies are done when the call returns.
 using namespace flashbench::emulated_driver;
 using flashbench::cuda::DevicePointer;
+namespace ptx = flashbench::ptx;
 
 namespace {
 
@@ -22,6 +25,30 @@ extern "C" {
 void flashbench_emulated_order(std::uint64_t seed) {
   for (const auto& gpu : gpus()) gpu->device.set_seed(seed);
 }
+
+/// Of this driver alone: what findings call the memory that cuMemAlloc has just given, and how
+/// elements lie there; `rank` may be 0.
+void flashbench_emulated_name(DevicePointer address, const char* name, std::size_t element_bytes,
+                              std::size_t rank, const std::int64_t* shape,
+                              const std::int64_t* strides) {
+  guarded([&] {
+    ptx::Elements elements{element_bytes, {shape, shape + rank}, {strides, strides + rank}};
+    current()->device.describe(address, name, std::move(elements));
+    --current()->nameless;
+    return kSuccess;
+  });
+}
+
+/// Of this driver alone: why the last call that failed did so, once; "": none has since this was
+/// last asked.
+const char* flashbench_emulated_failure() {
+  static thread_local std::string told;
+  told = take_last_failure();
+  return told.c_str();
+}
+
+/// Of this driver alone: what somebody asked it for that only CUDA's own has; "": nothing.
+const char* flashbench_emulated_lacks() { return lacks().c_str(); }
 
 Result cuInit(unsigned) { return init_result(); }
 
@@ -136,8 +163,9 @@ Result cuMemAlloc_v2(DevicePointer* address, std::size_t bytes) {
   return guarded([&] {
     if (bytes == 0) return kInvalidValue;
     if (current()->device.allocated_bytes() + bytes > memory_bytes()) return kOutOfMemory;
-    *address = current()->device.alloc(bytes, "GPU memory");
-    current()->allocations.insert(*address);
+    *address = current()->device.alloc(
+        bytes, fmt::format("allocation {} by cuMemAlloc", ++current()->nameless));
+    current()->allocations[*address] = bytes;
     return kSuccess;
   });
 }
@@ -155,6 +183,20 @@ Result cuMemFree_v2(DevicePointer address) {
 }
 
 Result cuMemFreeAsync(DevicePointer address, void*) { return cuMemFree_v2(address); }
+
+/// The allocation that an address lies in; `base` and `bytes` may be null.
+Result cuMemGetAddressRange_v2(DevicePointer* base, std::size_t* bytes, DevicePointer address) {
+  return guarded([&] {
+    const auto& all = current()->allocations;
+    const auto after = all.upper_bound(address);
+    if (after == all.begin()) return kNotFound;
+    const auto& [begins, has] = *std::prev(after);
+    if (address - begins >= has) return kNotFound;
+    if (base != nullptr) *base = begins;
+    if (bytes != nullptr) *bytes = has;
+    return kSuccess;
+  });
+}
 
 Result cuMemcpyHtoD_v2(DevicePointer to, const void* from, std::size_t bytes) {
   return accessing([&] {

@@ -3,11 +3,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstring>
 #include <map>
 #include <span>
 
+#include "emulated_driver/fat_binary.h"
 #include "emulated_driver/state.h"
 #include "ptx/machine/tensor_map.h"
 
@@ -26,6 +28,9 @@ Result execute(const Function& function, ptx::Dim3 grid, ptx::Dim3 block, std::s
                void** parameters) {
   ptx::Device& device = current()->device;
   const ptx::KernelInfo about = device.kernel(function.module->code, function.name);
+  if (parameters == nullptr && !about.parameters.empty())
+    return failed(kInvalidValue,
+                  fmt::format("{} has parameters, and was given none", function.name));
   std::vector<std::span<const std::byte>> arguments;
   for (std::size_t i = 0; i < about.parameters.size(); ++i)
     arguments.emplace_back(static_cast<const std::byte*>(parameters[i]), about.parameters[i].bytes);
@@ -50,11 +55,13 @@ extern "C" {
 
 Result cuModuleLoadData(void** module, const void* image) {
   return guarded([&] {
-    const auto code = ptx_of(image);
-    if (!code)
-      return failed(kInvalidImage, "it is no PTX, which is what the emulated device executes");
     try {
+      const auto code = ptx_of(image);
+      if (!code)
+        return failed(kInvalidImage, "it is no PTX, which is what the emulated device executes");
       *module = new Module{current(), current()->device.load(code->first, code->second)};
+    } catch (const FatBinaryError& e) {
+      return failed(kInvalidImage, e.what());
     } catch (const std::exception& e) {
       return failed(kInvalidPtx, e.what());
     }
@@ -106,7 +113,7 @@ Result cuFuncGetAttribute(int* value, int attribute, void* function) {
 
 Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                       unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
-                      void* stream, void** parameters, void**) {
+                      void* stream, void** parameters, void** extra) {
   return guarded([&] {
     const Function& what = *static_cast<Function*>(function);
     if (what.module->gpu != current()) return kInvalidHandle;
@@ -114,7 +121,7 @@ Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned
     if (fate.refused != kSuccess) return fate.refused;
     current()->fault = fate.fault;  // the launch was queued; what it did is seen later
     if (fate.fault != kSuccess || fate.idle) return kSuccess;
-    if (parameters == nullptr)
+    if (extra != nullptr)
       return failed(kInvalidValue, "parameters come as an array of pointers (kernelParams) here");
     if (shared_bytes > what.dynamic_limit)
       return failed(kInvalidValue,
@@ -129,25 +136,44 @@ Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned
 
 Result cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
                               const std::uint64_t* size, const std::uint64_t* stride,
-                              const std::uint32_t* box, const std::uint32_t*, int, int swizzle, int,
-                              int) {
-  using namespace flashbench::cuda;
-  if (type != kMap16Bits || rank != 4 || swizzle != kMapSwizzle128) return kInvalidValue;
-  std::uint32_t sizes[4];
-  std::uint16_t boxes[4];
-  for (int i = 0; i < 4; ++i) {
+                              const std::uint32_t* box, const std::uint32_t* steps, int interleave,
+                              int swizzle, int, int fill) {
+  // By CUtensorMapDataType: u8, u16, u32, i32, u64, i64, f16, f32, f64, bf16, then f32 and tf32.
+  constexpr std::array kElementBytes = {1, 2, 4, 4, 8, 8, 2, 4, 8, 2, 4, 4, 4};
+  const auto at = static_cast<std::size_t>(type);
+  if (type < 0 || at >= kElementBytes.size() || rank < 1 || rank > 5)
+    return failed(kInvalidValue, fmt::format("a tensor map of type {}, rank {}", type, rank));
+  if (interleave != 0 || fill != 0 || swizzle < 0 || swizzle > 3 ||
+      std::any_of(steps, steps + rank, [](std::uint32_t step) { return step != 1; }))
+    return failed(
+        kInvalidValue,
+        "the emulated device's tensor maps have no interleaving, no steps, no NaN outside "
+        "and swizzles of 32, 64 or 128 bytes");
+  std::array<std::uint32_t, 5> sizes{};
+  std::array<std::uint16_t, 5> boxes{};
+  for (unsigned i = 0; i < rank; ++i) {
     sizes[i] = static_cast<std::uint32_t>(size[i]);
-    boxes[i] = static_cast<std::uint16_t>(box[i]);
+    boxes[i] = static_cast<std::uint16_t>(std::min(box[i], 0xFFFFu));
   }
   try {
     const ptx::TensorMap made =
-        ptx::encode_tensor_map(reinterpret_cast<ptx::Address>(address), 2, sizes,
-                               std::span(stride, 3), boxes, ptx::Swizzle::k128);
+        ptx::encode_tensor_map(reinterpret_cast<ptx::Address>(address), kElementBytes[at],
+                               std::span(sizes).first(rank), std::span(stride, rank - 1),
+                               std::span(boxes).first(rank), static_cast<ptx::Swizzle>(swizzle));
     std::memcpy(map, &made, sizeof made);
-  } catch (const std::exception&) {
-    return kInvalidValue;
+  } catch (const std::exception& e) {
+    return failed(kInvalidValue, e.what());
   }
   return kSuccess;
+}
+
+/// The CUDA runtime's door to what no documentation describes.
+Result cuGetExportTable(const void** table, const void*) {
+  *table = nullptr;
+  lacks() =
+      "its CUDA runtime asks for what only CUDA's own driver has; link that of CUDA 12 or 13 as a "
+      "library (nvcc -cudart shared)";
+  return failed(kNotSupported, lacks());
 }
 
 Result cuStreamCreate(void** stream, unsigned) {
@@ -207,7 +233,8 @@ Result cuGetErrorName(Result error, const char** name) {
                                                {kNotFound, "CUDA_ERROR_NOT_FOUND"},
                                                {700, "CUDA_ERROR_ILLEGAL_ADDRESS"},
                                                {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
-                                               {kLaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"}};
+                                               {kLaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"},
+                                               {kNotSupported, "CUDA_ERROR_NOT_SUPPORTED"}};
   const auto found = names.find(error);
   *name = found == names.end() ? nullptr : found->second;
   return found == names.end() ? kInvalidValue : kSuccess;

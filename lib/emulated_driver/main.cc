@@ -6,9 +6,15 @@
 
 #include "cuda/device/device.h"
 #include "emulated_driver/behaviour.h"
+#include "emulated_driver/fat_binary.h"
 
 // One GPU that never fails by itself.
 namespace flashbench::emulated_driver {
+namespace {
+
+constexpr int kCapability = 90;
+
+}  // namespace
 
 std::size_t gpu_count() { return 1; }
 const char* gpu_name() { return cuda::kEmulatedName; }
@@ -20,11 +26,13 @@ Fate fate_of(const std::string&) { return {}; }
 std::string_view told_of_errors() { return ""; }
 double late_s() { return 0; }
 
-std::optional<std::pair<std::string_view, std::string>> ptx_of(const void* image) {
-  // Machine code and fat binaries begin with numbers, PTX with a comment, a directive or a space.
+std::optional<std::pair<std::string, std::string>> ptx_of(const void* image) {
+  constexpr const char* kName = "the module";
+  if (is_fat_binary(image)) return std::pair(ptx_in(image, kCapability), std::string(kName));
+  // Machine code begins with a number, PTX with a comment, a directive or a space.
   const std::string_view text(static_cast<const char*>(image), 1);
   if (std::string_view("/. \t\r\n").find(text[0]) == std::string_view::npos) return std::nullopt;
-  return std::pair(std::string_view(static_cast<const char*>(image)), std::string("the module"));
+  return std::pair(std::string(static_cast<const char*>(image)), std::string(kName));
 }
 
 }  // namespace flashbench::emulated_driver

@@ -44,6 +44,11 @@ std::map<Result, std::string>& failures() {
   return *all;
 }
 
+std::string& last_failure() {
+  static auto* const text = new std::string;
+  return *text;
+}
+
 bool streams_are_busy = false;
 
 }  // namespace
@@ -54,8 +59,16 @@ std::string failure_of(Result error) {
 }
 
 Result failed(Result error, std::string why) {
+  last_failure() = why;
   failures()[error] = std::move(why);
   return error;
+}
+
+std::string take_last_failure() { return std::exchange(last_failure(), ""); }
+
+std::string& lacks() {
+  static auto* const what = new std::string;
+  return *what;
 }
 
 void begin_stream_work() { streams_are_busy = true; }

@@ -2,10 +2,10 @@
 
 #include <cstdint>
 #include <exception>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <new>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -22,15 +22,17 @@ using cuda::kSuccess;
 
 inline constexpr Result kInvalidValue = 1, kOutOfMemory = 2, kInvalidDevice = 101,
                         kInvalidImage = 200, kInvalidContext = 201, kInvalidHandle = 400,
-                        kInvalidPtx = 218, kNotFound = 500, kLaunchFailed = 719;
+                        kInvalidPtx = 218, kNotFound = 500, kLaunchFailed = 719,
+                        kNotSupported = 801;
 
 /// A GPU, and its primary context.
 struct Gpu {
   Gpu();
 
   ptx::Device device;
-  std::set<DevicePointer> allocations;
-  Result fault = kSuccess;  ///< that ended its context
+  std::map<DevicePointer, std::size_t> allocations;  ///< and their bytes
+  int nameless = 0;                                  ///< how many of them nobody has named
+  Result fault = kSuccess;                           ///< that ended its context
 };
 
 struct Module {
@@ -62,6 +64,11 @@ Result state();
 std::string failure_of(Result error);
 /// The same to come. Returns the error.
 Result failed(Result error, std::string why);
+/// The last of these, once; "": there was none since it was last taken.
+std::string take_last_failure();
+
+/// What somebody asked this driver for that only CUDA's own has; "": nothing.
+std::string& lacks();
 
 /// Held by every call that touches a GPU: callers may be threads, the emulated device is for one.
 std::recursive_mutex& one_at_a_time();

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "guest/gpu.h"
+
 namespace flashbench::guest {
 namespace {
 
@@ -25,20 +27,21 @@ DeviceCopies::DeviceCopies(cuda::Device& device, const Operands& operands,
       inputs_(all_of(*operands.in_place, *operands.in)),
       outputs_(all_of(*operands.out_place, *operands.out)) {
   workspace_.bytes = workspace_bytes;
-  if (workspace_bytes > 0) workspace_ = guarded("workspace", workspace_bytes, nullptr);
+  if (workspace_bytes > 0) workspace_ = guarded("workspace", workspace_bytes, nullptr, nullptr);
 }
 
 std::vector<DeviceCopies::Guarded> DeviceCopies::all_of(const Placement& placement,
                                                         SharedMemory& memory) {
   std::vector<Guarded> all;
   for (const Placed& t : placement.tensors)
-    all.push_back(guarded(t.name, t.bytes, memory.data() + t.offset));
+    all.push_back(guarded(t.name, t.bytes, memory.data() + t.offset, &t));
   return all;
 }
 
 DeviceCopies::Guarded DeviceCopies::guarded(const std::string& name, std::size_t bytes,
-                                            std::byte* host) {
+                                            std::byte* host, const Placed* tensor) {
   Guarded g{name, bytes, host, {device_, bytes + 2 * guard_bytes_, name}};
+  if (guard_bytes_ == 0) name_memory(g.buffer.address(), name, tensor);
   if (guard_bytes_ > 0) device_.poison(g.buffer.address(), g.buffer.bytes());
   if (host != nullptr) device_.write(g.buffer.address() + guard_bytes_, host, bytes);
   return g;

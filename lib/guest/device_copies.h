@@ -39,7 +39,8 @@ class DeviceCopies {
     std::byte* host = nullptr;  ///< in shared memory
     cuda::DeviceBuffer buffer;
   };
-  Guarded guarded(const std::string& name, std::size_t bytes, std::byte* host);
+  Guarded guarded(const std::string& name, std::size_t bytes, std::byte* host,
+                  const Placed* tensor);
   std::vector<Guarded> all_of(const Placement& placement, SharedMemory& memory);
   void* start(const Guarded& g) const;
   bool is_whole(const Guarded& g);

@@ -3,6 +3,9 @@
 #include <dlfcn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
+
 #include "cuda/device/driver_device.h"
 #include "cuda/devices.h"
 #include "system/error.h"
@@ -13,6 +16,18 @@ namespace {
 
 void* emulated_driver = nullptr;
 
+/// A function that its driver has beyond CUDA's; null where that is not this process's driver.
+template <typename Function>
+Function of_the_emulated(const char* name) {
+  if (emulated_driver == nullptr) return nullptr;
+  return reinterpret_cast<Function>(::dlsym(emulated_driver, name));
+}
+
+std::string told_by(const char* name) {
+  const auto ask = of_the_emulated<const char* (*)()>(name);
+  return ask == nullptr ? "" : ask();
+}
+
 }  // namespace
 
 void use_emulated_driver(const std::string& library) {
@@ -20,7 +35,15 @@ void use_emulated_driver(const std::string& library) {
   emulated_driver = ::dlopen(library.c_str(), RTLD_NOW | RTLD_GLOBAL);
   if (emulated_driver == nullptr)
     throw UsageError(fmt::format("{}: {}", quote(library), ::dlerror()));
+  // The runtimes beside it, for guests that are linked with one of them.
+  for (const char* runtime : {"libcudart.so.12", "libcudart.so.13"}) {
+    const std::string path = std::filesystem::path(library).replace_filename(runtime).string();
+    if (::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr)
+      throw UsageError(fmt::format("{}: {}", quote(path), ::dlerror()));
+  }
 }
+
+bool on_emulated_driver() { return emulated_driver != nullptr; }
 
 cuda::Device& gpu(int index) {
   if (emulated_driver == nullptr) return cuda::gpu(index);
@@ -33,10 +56,23 @@ cuda::Device& gpu(int index) {
   return device;
 }
 
+void name_memory(cuda::Address address, const std::string& name, const Placed* tensor) {
+  using Name = void (*)(std::uint64_t, const char*, std::size_t, std::size_t, const std::int64_t*,
+                        const std::int64_t*);
+  const auto tell = of_the_emulated<Name>("flashbench_emulated_name");
+  if (tell == nullptr) return;
+  if (tensor == nullptr) return tell(address, name.c_str(), 0, 0, nullptr, nullptr);
+  std::size_t elements = 1;
+  for (const std::int64_t n : tensor->shape) elements *= static_cast<std::size_t>(n);
+  tell(address, name.c_str(), tensor->bytes / std::max<std::size_t>(elements, 1),
+       tensor->shape.size(), tensor->shape.data(), tensor->strides.data());
+}
+
+std::string emulated_driver_failure() { return told_by("flashbench_emulated_failure"); }
+std::string emulated_driver_lacks() { return told_by("flashbench_emulated_lacks"); }
+
 void set_order(std::uint64_t seed) {
-  if (emulated_driver == nullptr) return;
-  const auto set = reinterpret_cast<void (*)(std::uint64_t)>(
-      ::dlsym(emulated_driver, "flashbench_emulated_order"));
+  const auto set = of_the_emulated<void (*)(std::uint64_t)>("flashbench_emulated_order");
   if (set != nullptr) set(seed);
 }
 

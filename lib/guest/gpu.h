@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cuda/device/device.h"
+#include "guest/tensors.h"
 
 // The GPU of a process that serves guests: hardware, or the emulated device behind a driver's
 // interface (lib/emulated_driver), which guests then call as they would call CUDA's.
@@ -12,9 +13,22 @@ namespace flashbench::guest {
 /// From here on this process's driver is that of the emulated device. To be called before anything
 /// loads another. Throws UsageError.
 void use_emulated_driver(const std::string& library);
+bool on_emulated_driver();
 
 /// The GPU with that index, opened when first asked for. Throws UnavailableError.
 cuda::Device& gpu(int index);
+
+/// What findings of the emulated device call memory that this process has just allocated. `tensor`:
+/// what lies there; null: bytes.
+void name_memory(cuda::Address address, const std::string& name, const Placed* tensor);
+
+/// What the last call of the emulated device's driver failed for since this was last asked, in a
+/// line; "": none failed.
+std::string emulated_driver_failure();
+
+/// What a guest asked the emulated device's driver for that only CUDA's own has, in a line; "":
+/// nothing.
+std::string emulated_driver_lacks();
 
 /// The launches from here on are executed in orders that follow from `seed` alone, on the emulated
 /// device.

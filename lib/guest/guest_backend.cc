@@ -104,6 +104,8 @@ std::vector<const Kernel*> GuestBackend::kernels_of(const PtxSource& source) {
 GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
   for (const auto& known : loaded_)
     if (known->source == source) return *known;
+  for (const auto& [known, why] : absent_)
+    if (known == source) throw UnavailableError(why);
   auto fresh = std::make_unique<Loaded>();
   fresh->source = source;
   fresh->sha256 = sha256_of(source, settings_);
@@ -111,7 +113,13 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
   Execution any;
   any.threads = team::default_threads();
   if (source.emulated) any.device = kEmulatedDevice;
-  const std::shared_ptr<Guest> first = guest(of, any);
+  std::shared_ptr<Guest> first;
+  try {
+    first = guest(of, any);
+  } catch (const UnavailableError& e) {  // a suite asks a thousand times
+    absent_.emplace_back(source, e.what());
+    throw;
+  }
   const bool plugin = source.kind == GuestSource::Kind::kPlugin;
   const Host host{[this, &of](const Execution& e) { return guest(of, e); },
                   [this](const Problem& p, const Execution& e, const flashbench::Operands& io) {

@@ -50,7 +50,10 @@ std::vector<Launch> launches(const std::vector<LaunchStep>& steps, const Variabl
   for (const LaunchStep& s : steps) {
     Launch& l = all.emplace_back();
     l.zero = s.zero;
+    l.copy = s.copy;
+    if (s.copy && s.copy->times) l.factor = s.copy->times->real(variables);
     l.entry = s.entry;
+    l.ptx = s.ptx;
     l.grid = extents(s.grid, variables);
     l.block = extents(s.block, variables);
     if (s.shared_bytes) l.shared_bytes = s.shared_bytes->count(variables);

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,9 +11,11 @@
 
 namespace flashbench::guest {
 
-/// A step of a launch description with the numbers of a problem.
+/// A step of a launch description with the numbers of a problem; strings are those of LaunchStep.
 struct Launch {
-  std::string zero, entry;  ///< as of LaunchStep
+  std::string zero, entry, ptx;
+  std::optional<LaunchCopy> copy;
+  double factor = 1;  ///< of the copy
   ptx::Dim3 grid, block;
   std::size_t shared_bytes = 0;
   std::vector<std::vector<std::byte>> arguments;

@@ -22,6 +22,8 @@ const Names kSizes = {"b", "h", "h_kv", "q_len", "kv_len", "d", "d_v", "causal"}
 const Names kSizesAndScale = {"b", "h", "h_kv", "q_len", "kv_len", "d", "d_v", "causal", "scale"};
 const Names kTensors = {"q", "k", "v", "o", "lse", "do", "dq", "dk", "dv", "key_mask"};
 
+constexpr const char* kExpectedDtype = "expected f32, bf16 or f16";
+
 /// A value, and where it stands in the file.
 class Node {
  public:
@@ -114,15 +116,42 @@ std::vector<Expression> extents(const Node& node) {
   return all;
 }
 
+/// An end of a copy.
+std::string numbers(const Node& node, const LaunchDescription& d) {
+  const std::string name = memory(node, d);
+  if (name == "key_mask") node.fail("a key_mask has no numbers to copy");
+  return name;
+}
+
+LaunchCopy copy(const Node& node, const LaunchDescription& d) {
+  node.require_object({"copy", "to", "times", "dtype"});
+  LaunchCopy c{.from = numbers(node.at("copy"), d), .to = numbers(node.at("to"), d)};
+  if (node.has("times")) c.times = node.at("times").formula(kSizesAndScale);
+  if (node.has("dtype")) {
+    c.dtype = from_name<Dtype>(node.at("dtype").text());
+    if (!c.dtype || is_only_stored(*c.dtype)) node.at("dtype").fail(kExpectedDtype);
+  }
+  if (contains(kTensors, c.from) && contains(kTensors, c.to) && c.dtype)
+    node.fail("'dtype' is of a workspace, and both ends are tensors");
+  if (!contains(kTensors, c.from) && !contains(kTensors, c.to) && !c.dtype)
+    node.fail("'dtype' is missing, and both ends are workspaces");
+  return c;
+}
+
 LaunchStep step(const Node& node, const LaunchDescription& d) {
   LaunchStep s{.where = node.where()};
+  if (node.json().is_object() && node.has("copy")) {
+    s.copy = copy(node, d);
+    return s;
+  }
   if (node.json().is_object() && node.has("zero")) {
     node.require_object({"zero"});
     s.zero = memory(node.at("zero"), d);
     return s;
   }
-  node.require_object({"entry", "grid", "block", "shared_bytes", "arguments"});
+  node.require_object({"entry", "ptx", "grid", "block", "shared_bytes", "arguments"});
   s.entry = node.at("entry").text();
+  if (node.has("ptx")) s.ptx = node.at("ptx").text();
   s.grid = extents(node.at("grid"));
   s.block = extents(node.at("block"));
   if (node.has("shared_bytes")) s.shared_bytes = node.at("shared_bytes").formula();
@@ -176,7 +205,7 @@ LaunchDescription description(const Node& file) {
   if (file.has("description")) d.description = file.at("description").text();
   for (const Node& item : file.at("dtypes").items()) {
     const auto dtype = from_name<Dtype>(item.text());
-    if (!dtype || is_only_stored(*dtype)) item.fail("expected f32, bf16 or f16");
+    if (!dtype || is_only_stored(*dtype)) item.fail(kExpectedDtype);
     d.dtypes.add(*dtype);
   }
   if (file.has("causal")) read_causal(file.at("causal"), d);
@@ -219,7 +248,7 @@ std::size_t LaunchDescription::workspace_bytes(const Variables& variables) const
 
 bool names(const std::vector<LaunchStep>& steps, std::string_view memory) {
   return std::any_of(steps.begin(), steps.end(), [&](const LaunchStep& s) {
-    return s.zero == memory ||
+    return s.zero == memory || (s.copy && (s.copy->from == memory || s.copy->to == memory)) ||
            std::any_of(s.arguments.begin(), s.arguments.end(),
                        [&](const LaunchArgument& a) { return a.memory == memory; });
   });

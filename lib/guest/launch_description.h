@@ -24,14 +24,25 @@ struct LaunchArgument {
   std::optional<Expression> number = {};
 };
 
-/// A launch, or bytes that become zero.
+/// Numbers of a tensor or workspace, times another number, to a tensor or workspace.
+struct LaunchCopy {
+  std::string from, to;
+  std::optional<Expression> times = {};  ///< nullopt: 1
+  std::optional<Dtype> dtype = {};  ///< of workspaces; nullopt: that of the tensor at the other end
+};
+
+/// A launch, bytes that become zero, or a copy.
 struct LaunchStep {
   std::string where;      ///< of it in the file, for errors
-  std::string zero = {};  ///< the workspace or output; "": it is a launch
+  std::string zero = {};  ///< the workspace or output; "": it is something else
+  std::optional<LaunchCopy> copy = {};
   std::string entry = {};
+  std::string ptx = {};  ///< the file that has the entry, beside the description; "": that of --ptx
   std::vector<Expression> grid = {}, block = {};  ///< x, y, z
   std::optional<Expression> shared_bytes = {};
   std::vector<LaunchArgument> arguments = {};
+
+  bool is_launch() const { return zero.empty() && !copy; }
 };
 
 /// What a problem must satisfy.
@@ -56,7 +67,7 @@ struct LaunchDescription {
   std::size_t workspace_bytes(const Variables& variables) const;
 };
 
-/// Whether one of the steps is given the address of a tensor.
+/// Whether one of the steps is given the address of a tensor, or reads or writes it itself.
 bool names(const std::vector<LaunchStep>& steps, std::string_view memory);
 
 /// `where` names the file in errors. Throws UsageError: what, where in the file, what would be

@@ -4,11 +4,24 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <regex>
 #include <system_error>
 
+#include "guest/gpu.h"
 #include "system/error.h"
 
 namespace flashbench::guest {
+namespace {
+
+/// The function of CUDA's driver or runtime for whose lack a library was not loaded; "": it was
+/// something else.
+std::string missing_of_cuda(const std::string& why) {
+  static const std::regex pattern("undefined symbol: ((__)?cu(da)?[A-Z]\\w*)");
+  std::smatch found;
+  return std::regex_search(why, found, pattern) ? found[1].str() : "";
+}
+
+}  // namespace
 
 std::pair<std::string, std::string> split_name(const std::string& text) {
   std::error_code ignored;
@@ -25,10 +38,12 @@ void* open_library(const std::string& path, const std::string& shown) {
   // A path without a slash would be looked for elsewhere.
   const std::string where = std::filesystem::absolute(path, ignored).string();
   void* library = ::dlopen(where.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr)
-    throw UsageError(
-        fmt::format("{} is no library that can be loaded here: {}", shown, ::dlerror()));
-  return library;
+  if (library != nullptr) return library;
+  const std::string why = ::dlerror();
+  if (const std::string function = missing_of_cuda(why); !function.empty() && on_emulated_driver())
+    throw UnavailableError(
+        fmt::format("{} needs {}, which the emulated device does not have", shown, function));
+  throw UsageError(fmt::format("{} is no library that can be loaded here: {}", shown, why));
 }
 
 }  // namespace flashbench::guest

@@ -9,7 +9,8 @@ namespace flashbench::guest {
 std::pair<std::string, std::string> split_name(const std::string& text);
 
 /// A handle for dlsym(), until the end of the process. Throws UsageError, which begins with
-/// `shown`, where there is no such file, or none that can be loaded here.
+/// `shown`, where there is no such file, or none that can be loaded here, and UnavailableError
+/// where it needs a function of CUDA that the emulated device's libraries do not have.
 void* open_library(const std::string& path, const std::string& shown);
 
 }  // namespace flashbench::guest

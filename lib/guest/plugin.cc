@@ -77,6 +77,21 @@ Answer answer_to(F&& call) {
   return answer;
 }
 
+/// The same on the emulated device, whose driver knows more than a guest may tell. That a guest
+/// wants what the driver does not have is no failure of the guest.
+template <typename F>
+Answer explained_answer_to(F&& call) {
+  emulated_driver_failure();  // what failed earlier
+  Answer answer = answer_to(call);
+  const std::string failure = emulated_driver_failure();
+  if (const std::string lacks = emulated_driver_lacks(); !lacks.empty())
+    return {.status = Status::kUnsupported, .why = lacks};
+  if (answer.status != Status::kOk && !failure.empty() &&
+      answer.why.find(failure) == std::string::npos)
+    answer.why += fmt::format("; the emulated device: {}", failure);
+  return answer;
+}
+
 /// Throws UsageError for a bit that this program does not know.
 ExtraRoundings roundings_of(std::uint32_t bits, const std::string& who) {
   ExtraRoundings rounds;
@@ -256,7 +271,7 @@ Answer Plugin::make_plan(std::size_t kernel, const nlohmann::json& problem,
     set_order(problem.value("order_seed", std::uint64_t{1}));
   }
   std::size_t workspace_bytes = 0;
-  Answer answer = answer_to([&](char* why, std::size_t bytes) {
+  Answer answer = explained_answer_to([&](char* why, std::size_t bytes) {
     return plan->kernel->plan(&host_, &plan->problem, &plan->own, &workspace_bytes, why, bytes);
   });
   if (answer.status != Status::kOk) plan->own = nullptr;  // nothing to destroy
@@ -303,7 +318,7 @@ Answer Plugin::prepare(int id) {
   plan.get_ready();
   fbk_call call = plan.call;
   call.d_o = nullptr;
-  Answer answer = answer_to([&](char* why, std::size_t bytes) {
+  Answer answer = explained_answer_to([&](char* why, std::size_t bytes) {
     return plan.kernel->prepare(plan.own, &call, why, bytes);
   });
   if (plan.gpu != nullptr) plan.gpu->wait();
@@ -340,7 +355,7 @@ Answer Plugin::run(std::span<const int> ids, std::int64_t calls) {
   first.get_ready();
   Stopwatch stopwatch(first.gpu);
   stopwatch.start();
-  Answer answer = answer_to([&](char* why, std::size_t bytes) {
+  Answer answer = explained_answer_to([&](char* why, std::size_t bytes) {
     fbk_status status = FBK_OK;
     std::size_t next = 0;
     for (std::int64_t i = 0; i < calls && status == FBK_OK; ++i) {

@@ -41,17 +41,17 @@ std::size_t shared_bytes_of(int capability) {
   }
 }
 
-std::shared_ptr<EmulatedModule> loaded(const std::string& path, const std::string& text,
-                                       std::function<bool()> stop_requested) {
+std::shared_ptr<EmulatedModules> loaded(const std::string& path, const std::string& text,
+                                        std::function<bool()> stop_requested) {
   const int target = ptx::target_of(text, path);
-  auto emulated = std::make_shared<EmulatedModule>(
-      EmulatedModule{ptx::Device({.compute_capability = target,
-                                  .shared_bytes_per_block = shared_bytes_of(target),
-                                  .dynamic_shared = ptx::DynamicShared::kAsOnGpus,
-                                  .copies_race = false,
-                                  .stop_requested = std::move(stop_requested)}),
-                     {}});
-  emulated->module = emulated->device.load(text, path);
+  auto emulated = std::make_shared<EmulatedModules>(
+      EmulatedModules{ptx::Device({.compute_capability = target,
+                                   .shared_bytes_per_block = shared_bytes_of(target),
+                                   .dynamic_shared = ptx::DynamicShared::kAsOnGpus,
+                                   .copies_race = false,
+                                   .stop_requested = std::move(stop_requested)}),
+                      {}});
+  emulated->modules[""] = emulated->device.load(text, path);
   return emulated;
 }
 
@@ -78,14 +78,14 @@ void check_argument(const LaunchArgument& a, const ptx::ParameterInfo& p) {
     fail(fmt::format("{} of {} bytes", is_real ? "a float" : "an integer", ptx::size_of(a.type)));
 }
 
-void check_entry(EmulatedModule& emulated, const LaunchStep& step, const std::string& path) {
-  if (!step.zero.empty()) return;
-  const std::vector<std::string> entries = emulated.device.kernels(emulated.module);
+void check_entry(EmulatedModules& emulated, const LaunchStep& step, const std::string& path) {
+  const ptx::Module& module = emulated.modules.at(step.ptx);
+  const std::vector<std::string> entries = emulated.device.kernels(module);
   if (std::find(entries.begin(), entries.end(), step.entry) == entries.end())
     throw UsageError(
         fmt::format("{}: {} has no entry {}; it has {}", step.where, path, quote(step.entry),
                     entries.empty() ? "none" : fmt::format("{}", fmt::join(entries, ", "))));
-  const ptx::KernelInfo info = emulated.device.kernel(emulated.module, step.entry);
+  const ptx::KernelInfo info = emulated.device.kernel(module, step.entry);
   if (info.parameters.size() != step.arguments.size())
     throw UsageError(fmt::format("{}: {} arguments for the {} parameters of {}", step.where,
                                  step.arguments.size(), info.parameters.size(), step.entry));
@@ -97,7 +97,7 @@ std::string name_of(const LaunchDescription& d) {
   if (!d.name.empty()) return d.name;
   const std::vector<LaunchStep>& steps = d.forward.empty() ? d.backward : d.forward;
   for (const LaunchStep& s : steps)
-    if (s.zero.empty()) return s.entry;
+    if (s.is_launch()) return s.entry;
   return "kernel";
 }
 
@@ -113,8 +113,13 @@ PtxKernel::PtxKernel(const std::string& path, const std::string& launch, Forward
   description_ = read_launch_description(launch_text, where);
   try {
     emulated_ = loaded(path, text, std::move(stop_requested));
+    build_ = fmt::format("PTX for sm_{}, launched by {} {}",
+                         emulated_->device.options().compute_capability,
+                         std::filesystem::path(launch).filename().string(),
+                         sha256_of(launch_text).substr(0, kDigits));
     for (const auto* steps : {&description_.forward, &description_.backward})
-      for (const LaunchStep& s : *steps) check_entry(*emulated_, s, path);
+      for (const LaunchStep& s : *steps)
+        if (s.is_launch()) load(s, path, launch);
   } catch (const ptx::PtxError& e) {
     throw UsageError(fmt::format("--ptx {}", e.what()));
   }
@@ -122,9 +127,17 @@ PtxKernel::PtxKernel(const std::string& path, const std::string& launch, Forward
   vet_names(facts, where);
   info_ = {facts[0].name, AttentionType::kPlugin, facts[0].description};
   sha256_ = sha256_of(text);
-  build_ = fmt::format(
-      "PTX for sm_{}, launched by {} {}", emulated_->device.options().compute_capability,
-      std::filesystem::path(launch).filename().string(), sha256_of(launch_text).substr(0, kDigits));
+}
+
+void PtxKernel::load(const LaunchStep& step, const std::string& path, const std::string& launch) {
+  const std::string file =
+      step.ptx.empty() ? path : std::filesystem::path(launch).replace_filename(step.ptx).string();
+  if (!emulated_->modules.contains(step.ptx)) {
+    const std::string text = read_text({file, step.where, "PTX", "a .ptx file", kMostPtxBytes});
+    emulated_->modules[step.ptx] = emulated_->device.load(text, file);
+    build_ += fmt::format(", with {} {}", step.ptx, sha256_of(text).substr(0, kDigits));
+  }
+  check_entry(*emulated_, step, file);
 }
 
 Supports PtxKernel::supports() const {
@@ -159,7 +172,7 @@ std::optional<Rejection> PtxKernel::rejects(const Problem& p, const Execution& e
 
 std::optional<Rejection> PtxKernel::does_not_fit(const Problem& p, const Variables& v) const {
   std::vector<std::size_t> all;
-  for (const auto& [name, bytes] : launch_tensors(p)) all.push_back(bytes);
+  for (const LaunchTensor& t : launch_tensors(p)) all.push_back(t.bytes());
   for (const auto& [name, bytes] : description_.workspaces) all.push_back(bytes.count(v));
   const std::size_t most = emulated_->device.options().memory_bytes;
   std::size_t left = most;
@@ -181,7 +194,7 @@ std::size_t PtxKernel::workspace_bytes(const Problem& p, const Execution&) const
 
 std::size_t PtxKernel::host_bytes(const Problem& p, const Execution& e) const {
   std::size_t sum = workspace_bytes(p, e);
-  for (const auto& [name, bytes] : launch_tensors(p)) sum += bytes;
+  for (const LaunchTensor& t : launch_tensors(p)) sum += t.bytes();
   return ptx::Device::kHostBytesPerByte * sum;
 }
 

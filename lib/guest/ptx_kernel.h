@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,10 +12,10 @@
 
 namespace flashbench::guest {
 
-/// A module on an emulated GPU of the architecture that it is for.
-struct EmulatedModule {
+/// Modules on an emulated GPU of the architecture that the first one is for.
+struct EmulatedModules {
   ptx::Device device;
-  ptx::Module module;
+  std::map<std::string, ptx::Module> modules;  ///< by LaunchStep::ptx
 };
 
 /// Somebody's PTX with a description of its launches, executed by lib/ptx in this process: all that
@@ -25,9 +26,9 @@ class PtxKernel final : public Kernel {
   using Forward =
       std::function<void(const Problem&, const Execution&, const flashbench::Operands&)>;
 
-  /// Reads both files. Throws UsageError: no such file, no PTX, no description, entries that are
-  /// not there, arguments that are not those of the kernel, instructions that nobody knows.
-  /// `stop_requested` ends a launch.
+  /// Reads both files, and those that the description names. Throws UsageError: no such file, no
+  /// PTX, no description, entries that are not there, arguments that are not those of the kernel,
+  /// instructions that nobody knows. `stop_requested` ends a launch.
   PtxKernel(const std::string& path, const std::string& launch, Forward forward,
             std::function<bool()> stop_requested = {});
 
@@ -42,12 +43,14 @@ class PtxKernel final : public Kernel {
 
  private:
   std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override;
+  /// Loads what a step launches from, if nothing has loaded it, and vets the launch.
+  void load(const LaunchStep& step, const std::string& path, const std::string& launch);
   std::optional<Rejection> does_not_fit(const Problem& p, const Variables& v) const;
 
   LaunchDescription description_;
   KernelInfo info_;
   std::string build_, sha256_;
-  std::shared_ptr<EmulatedModule> emulated_;
+  std::shared_ptr<EmulatedModules> emulated_;
   Forward forward_;
 };
 

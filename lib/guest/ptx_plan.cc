@@ -7,6 +7,7 @@
 
 #include "core/work.h"
 #include "data/layout.h"
+#include "guest/scaled_copy.h"
 #include "system/error.h"
 
 namespace flashbench::guest {
@@ -21,30 +22,36 @@ std::uint64_t most_warp_instructions(const Problem& p) {
   return static_cast<std::uint64_t>(std::min(most, 1e18));
 }
 
+/// As findings say it.
+ptx::Elements elements_of(const LaunchTensor& t, Layout layout) {
+  const Dims& n = t.dims;
+  ptx::Elements e{t.dtype ? size_bytes(*t.dtype) : 1,
+                  {n.b, n.h, n.rows, n.d},
+                  {n.h * n.rows * n.d, n.rows * n.d, n.d, 1}};
+  if (layout == Layout::kBshd && t.name != "lse")
+    e.strides = {n.h * n.rows * n.d, n.d, n.h * n.d, 1};
+  return e;
+}
+
 }  // namespace
 
-std::vector<std::pair<std::string, std::size_t>> launch_tensors(const Problem& p) {
+std::vector<LaunchTensor> launch_tensors(const Problem& p) {
   const Shape& s = p.shape;
-  const auto bytes = [&](const Dims& dims, Dtype dtype) {
-    return static_cast<std::size_t>(dims.count()) * size_bytes(dtype);
-  };
-  const std::size_t q = bytes(s.q_dims(), p.dtype), o = bytes(s.o_dims(), p.dtype);
-  const std::size_t k = bytes(s.k_dims(), p.kv_dtype()), v = bytes(s.v_dims(), p.kv_dtype());
-  std::vector<std::pair<std::string, std::size_t>> all = {
-      {"q", q},
-      {"k", k},
-      {"v", v},
-      {"o", o},
-      {"lse", bytes(s.lse_dims(), Dtype::kF32)},
-      {"key_mask", static_cast<std::size_t>(s.b * s.kv_len)}};
-  if (p.needs_gradients())
-    for (const auto& gradient : {std::pair{"do", o}, {"dq", q}, {"dk", k}, {"dv", v}})
-      all.emplace_back(gradient.first, gradient.second);
+  std::vector<LaunchTensor> all = {
+      {"q", s.q_dims(), p.dtype},         {"k", s.k_dims(), p.kv_dtype()},
+      {"v", s.v_dims(), p.kv_dtype()},    {"o", s.o_dims(), p.dtype},
+      {"lse", s.lse_dims(), Dtype::kF32}, {"key_mask", {s.b, 1, 1, s.kv_len}, std::nullopt}};
+  if (p.needs_gradients()) {
+    all.push_back({"do", s.o_dims(), p.dtype});
+    all.push_back({"dq", s.q_dims(), p.dtype});
+    all.push_back({"dk", s.k_dims(), p.kv_dtype()});
+    all.push_back({"dv", s.v_dims(), p.kv_dtype()});
+  }
   return all;
 }
 
 PtxPlan::PtxPlan(std::string name, const LaunchDescription& description,
-                 std::shared_ptr<EmulatedModule> emulated, const Problem& p, const Execution& e,
+                 std::shared_ptr<EmulatedModules> emulated, const Problem& p, const Execution& e,
                  const Inputs& in, PtxKernel::Forward forward)
     : name_(std::move(name)),
       description_(description),
@@ -65,17 +72,22 @@ PtxPlan::PtxPlan(std::string name, const LaunchDescription& description,
 }
 
 void PtxPlan::allocate(const Problem& p, const Inputs& in) {
-  const auto add = [&](const std::string& name, std::size_t bytes) {
+  const auto add = [&](const std::string& name, std::size_t bytes, std::optional<Dtype> dtype) {
     const std::size_t all = emulated_->device.options().memory_bytes;
     if (bytes > all - std::min(emulated_->device.allocated_bytes(), all))
       throw OutOfMemoryError(
           fmt::format("{}: the emulated device has no {} bytes for {}", name_, bytes, name));
     const ptx::Address address = emulated_->device.alloc(std::max<std::size_t>(bytes, 1), name);
     const auto give_back = [from = emulated_, address](void*) { from->device.free(address); };
-    memory_.push_back({name, address, bytes, std::shared_ptr<void>(nullptr, give_back)});
+    memory_.push_back({name, address, bytes, dtype, std::shared_ptr<void>(nullptr, give_back)});
+    return address;
   };
-  for (const auto& [name, bytes] : launch_tensors(p)) add(name, bytes);
-  for (const auto& [name, bytes] : description_.workspaces) add(name, bytes.count(variables_));
+  for (const LaunchTensor& t : launch_tensors(p)) {
+    const ptx::Address address = add(t.name, t.bytes(), t.dtype);
+    emulated_->device.describe(address, t.name, elements_of(t, description_.layout));
+  }
+  for (const auto& [name, bytes] : description_.workspaces)
+    add(name, bytes.count(variables_), std::nullopt);
   const Memory& mask = *find("key_mask");
   if (in.key_mask.empty())
     emulated_->device.fill(mask.address, std::byte{1}, mask.bytes);
@@ -164,25 +176,46 @@ void PtxPlan::launch(const flashbench::Operands&) {
 
 void PtxPlan::run(const std::vector<Launch>& launches) {
   for (const Launch& l : launches) {
-    if (!l.zero.empty()) {
-      const Memory* m = find(l.zero);
-      if (m != nullptr) emulated_->device.fill(m->address, std::byte{0}, m->bytes);
-      continue;
-    }
-    const std::vector<std::span<const std::byte>> arguments(l.arguments.begin(), l.arguments.end());
-    emulated_->device.set_seed(seed_++);
-    emulated_->device.set_max_warp_instructions(most_warp_instructions(problem_));
-    ptx::LaunchResult result;
-    try {
-      result = emulated_->device.launch(emulated_->module, l.entry, l.grid, l.block, l.shared_bytes,
-                                        arguments);
-    } catch (const DeviceError& e) {
-      throw DeviceError(fmt::format("{}: {}", name_, e.what()));
-    }
-    if (!result.findings.empty())
-      throw DeviceError(fmt::format("{}: {}", name_, ptx::text(result.findings)));
-    counted_.push_back({.phase = l.entry, .calls = 1, .counts = ptx::named(result.counters)});
+    if (const Memory* m = find(l.zero))
+      emulated_->device.fill(m->address, std::byte{0}, m->bytes);
+    else if (l.copy)
+      copy(*l.copy, l.factor);
+    else if (l.zero.empty())
+      launch(l);
   }
+}
+
+void PtxPlan::copy(const LaunchCopy& what, double factor) {
+  const Memory *from = find(what.from), *to = find(what.to);
+  if (from == nullptr || to == nullptr) return;  // a gradient, and the problem has none
+  const Dtype at_from =
+      from->dtype ? *from->dtype : what.dtype.value_or(to->dtype.value_or(Dtype::kF32));
+  const Dtype at_to = to->dtype ? *to->dtype : what.dtype.value_or(at_from);
+  const std::size_t count =
+      from->dtype || !to->dtype ? from->bytes / size_bytes(at_from) : to->bytes / size_bytes(at_to);
+  try {
+    scaled_copy(emulated_->device, {from->name, from->address, from->bytes, at_from},
+                {to->name, to->address, to->bytes, at_to}, count, static_cast<float>(factor));
+  } catch (const DeviceError& e) {
+    throw DeviceError(fmt::format("{}: {}", name_, e.what()));
+  }
+}
+
+void PtxPlan::launch(const Launch& what) {
+  const std::vector<std::span<const std::byte>> arguments(what.arguments.begin(),
+                                                          what.arguments.end());
+  emulated_->device.set_seed(seed_++);
+  emulated_->device.set_max_warp_instructions(most_warp_instructions(problem_));
+  ptx::LaunchResult result;
+  try {
+    result = emulated_->device.launch(emulated_->modules.at(what.ptx), what.entry, what.grid,
+                                      what.block, what.shared_bytes, arguments);
+  } catch (const DeviceError& e) {
+    throw DeviceError(fmt::format("{}: {}", name_, e.what()));
+  }
+  if (!result.findings.empty())
+    throw DeviceError(fmt::format("{}: {}", name_, ptx::text(result.findings)));
+  counted_.push_back({.phase = what.entry, .calls = 1, .counts = ptx::named(result.counters)});
 }
 
 void PtxPlan::collect(const flashbench::Operands& io) {

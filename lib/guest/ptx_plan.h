@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,14 +13,23 @@
 
 namespace flashbench::guest {
 
-/// The tensors that a problem has, by the names of launch descriptions, and their bytes.
-std::vector<std::pair<std::string, std::size_t>> launch_tensors(const Problem& p);
+/// A tensor that a problem has, by its name in launch descriptions.
+struct LaunchTensor {
+  std::string name;
+  Dims dims;
+  std::optional<Dtype> dtype;  ///< nullopt: bytes
+
+  std::size_t bytes() const {
+    return static_cast<std::size_t>(dims.count()) * (dtype ? size_bytes(*dtype) : 1);
+  }
+};
+std::vector<LaunchTensor> launch_tensors(const Problem& p);
 
 /// A problem in the emulated device's memory, its launches ready.
 class PtxPlan final : public flashbench::Plan {
  public:
   PtxPlan(std::string name, const LaunchDescription& description,
-          std::shared_ptr<EmulatedModule> emulated, const Problem& p, const Execution& e,
+          std::shared_ptr<EmulatedModules> emulated, const Problem& p, const Execution& e,
           const Inputs& in, PtxKernel::Forward forward);
 
   void prepare(const flashbench::Operands& io) override;
@@ -34,6 +44,7 @@ class PtxPlan final : public flashbench::Plan {
     std::string name;
     ptx::Address address;
     std::size_t bytes;
+    std::optional<Dtype> dtype;   ///< of a tensor
     std::shared_ptr<void> owner;  ///< gives it back
   };
 
@@ -42,6 +53,8 @@ class PtxPlan final : public flashbench::Plan {
   void write(std::string_view name, const Tensor& from);
   void read(std::string_view name, Tensor& to) const;
   void run(const std::vector<Launch>& launches);
+  void launch(const Launch& what);
+  void copy(const LaunchCopy& what, double factor);
   /// Throw DeviceError where the device's copy is another one than what was written there.
   void check_inputs(const Inputs& in) const;
   void check_unchanged(std::string_view name, const Tensor& input) const;
@@ -49,7 +62,7 @@ class PtxPlan final : public flashbench::Plan {
 
   std::string name_;
   const LaunchDescription& description_;
-  std::shared_ptr<EmulatedModule> emulated_;
+  std::shared_ptr<EmulatedModules> emulated_;
   Problem problem_;
   Execution execution_;
   Inputs const* inputs_;

@@ -119,6 +119,9 @@ int serve_plugin(const std::string& abi, const std::string& text, const std::str
   try {
     if (!driver.empty()) use_emulated_driver(driver);
     plugin = std::make_unique<Plugin>(text, *known);
+  } catch (const UnavailableError& e) {
+    channel.send({{"protocol", kProtocol}, {"unavailable", e.what()}});
+    return static_cast<int>(ExitCode::kUnavailable);
   } catch (const std::exception& e) {
     channel.send({{"protocol", kProtocol}, {"error", e.what()}});
     return static_cast<int>(ExitCode::kUsage);

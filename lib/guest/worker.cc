@@ -77,12 +77,17 @@ void Worker::greet() {
     for (const char* reason : {"error", "why"})  // the second of what crashed as it was loaded
       if (hello.contains(reason))
         throw UsageError(with_name(escape(hello[reason].get<std::string>()), settings_.shown));
+    if (hello.contains("unavailable"))
+      throw UnavailableError(
+          with_name(escape(hello["unavailable"].get<std::string>()), settings_.shown));
     if (hello.at("protocol") != kProtocol)
       throw UsageError(fmt::format("{} speaks version {} of the workers' protocol; this program {}",
                                    settings_.shown, hello["protocol"].dump(), kProtocol));
     for (const nlohmann::json& k : hello.at("kernels")) facts_.push_back(kernel_of(k));
   } catch (const UsageError& e) {
     throw UsageError(with_name(e.what(), settings_.shown));
+  } catch (const UnavailableError&) {
+    throw;
   } catch (const std::exception& e) {
     throw UsageError(fmt::format("{}: its greeting is none: {}", settings_.shown, e.what()));
   }

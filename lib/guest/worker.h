@@ -26,7 +26,7 @@ struct WorkerSettings {
 class Worker final : public Guest {
  public:
   /// Throws UsageError for what the worker says that it cannot serve, and where it ends before it
-  /// has said anything.
+  /// has said anything; UnavailableError for what this machine does not have.
   explicit Worker(WorkerSettings settings);
   ~Worker() override;
 

@@ -177,6 +177,10 @@ Address Device::alloc(std::size_t bytes, std::string name) {
 
 void Device::free(Address address) { state_->global.free(address); }
 
+void Device::describe(Address address, std::string name, Elements elements) {
+  state_->global.describe_as(address, std::move(name), std::move(elements));
+}
+
 void Device::copy_in(Address to, std::span<const std::byte> from) {
   if (from.empty()) return;
   Allocation& a = state_->at(to, from.size());

@@ -10,6 +10,7 @@
 
 #include "ptx/machine/counters.h"
 #include "ptx/machine/finding.h"
+#include "ptx/machine/global_memory.h"
 #include "ptx/machine/options.h"
 #include "ptx/text/ptx_error.h"
 #include "ptx/text/syntax.h"
@@ -74,6 +75,9 @@ class Device {
   /// written there is reported. Throws DeviceError beyond memory_bytes. `name` appears in findings.
   Address alloc(std::size_t bytes, std::string name);
   void free(Address address);
+  /// What findings say of the allocation that begins there, from here on: its name, and which
+  /// element a byte of it belongs to. Throws DeviceError where none begins.
+  void describe(Address address, std::string name, Elements elements);
   void copy_in(Address to, std::span<const std::byte> from);
   /// Bytes that nothing has written come out as 0xFF.
   void copy_out(std::span<std::byte> to, Address from) const;

@@ -174,8 +174,14 @@ std::variant<Route, Rejection> route_guest(const Problem& p, const Request& r, B
     if (auto why = refusal(backend, r.execution)) return *why;
   const std::variant<Execution, Rejection> chosen = execution_of(backend, r.execution, p.dtype);
   if (const auto* why = std::get_if<Rejection>(&chosen)) return *why;
+  std::vector<const Kernel*> kernels;
+  try {
+    kernels = r.ptx ? backend.kernels_of(*r.ptx) : backend.kernels_of(*r.guest);
+  } catch (const UnavailableError& e) {
+    return Rejection{Kind::kAbsent, e.what()};
+  }
   std::optional<Rejection> first;
-  for (const Kernel* k : r.ptx ? backend.kernels_of(*r.ptx) : backend.kernels_of(*r.guest)) {
+  for (const Kernel* k : kernels) {
     auto why = k->refuses(p, std::get<Execution>(chosen));
     if (!why) return Route{&backend, k, std::get<Execution>(chosen)};
     if (!first) first = std::move(why);

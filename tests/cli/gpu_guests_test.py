@@ -149,6 +149,33 @@ class OnTheEmulatedDevice(GuestTest):
     def test_a_write_past_the_workspace_is_found(self):
         self.found("past the end of", attack="write_behind_the_workspace")
 
+    def test_a_finding_names_the_tensor_and_its_element(self):
+        self.found("of 'o', element [0, ", attack="read_unwritten")
+
+    def test_a_finding_names_the_plug_ins_own_memory(self):
+        self.found("of 'allocation 1 by cuMemAlloc'", attack="read_own_memory")
+
+    def of_the_runtime(self, name):
+        if not os.path.exists(plugin(name)):
+            self.skipTest("no plug-in of CUDA's runtime: a toolkit without libcudart.so")
+        return ["--device", "emulated", "--plugin", plugin(name), *self.CASE[4:]]
+
+    def test_a_plugin_of_the_runtime_needs_no_gpu(self):
+        case = self.of_the_runtime("attention_gpu_shared")
+        results = self.check_json(*case, "--causal", "true,false", "--kv_len", "45")["results"]
+        self.assertEqual([(r["kernel"], r["check"]["verdict"]) for r in results], [("attention_gpu", "pass")] * 2)
+
+    def test_a_race_of_a_plugin_of_the_runtime_is_named(self):
+        case = self.of_the_runtime("attention_gpu_race")
+        (result,) = self.check_json(*case, "--kv_len", "70", code=1)["results"]
+        self.assertRegex(result["reason"], r"race in attention \(attention\.cu:\d+\).*PTX line")
+
+    def test_a_runtime_that_is_linked_in_is_told_to_be_linked_as_a_library(self):
+        case = ["--device", "emulated", "--plugin", plugin("attention_gpu"), *self.CASE[4:]]
+        (result,) = self.check_json(*case, code=3)["results"]
+        self.assertEqual(result["status"], "skipped")
+        self.assertIn("link that of CUDA 12 or 13 as a library (nvcc -cudart shared)", result["reason"])
+
     def test_a_written_input_is_found(self):
         self.found("it wrote to its input k", attack="write_input")
 
@@ -162,7 +189,15 @@ class OnTheEmulatedDevice(GuestTest):
         done = self.expect(3, "check", "--device", "emulated", "--worker", "true", "--q_len", "8")
         self.assertIn("a --worker wants a GPU", done.stdout)
         done = self.expect(3, "check", *self.CASE, env={"GUEST_PTX": plugin("attention")})
-        self.assertIn("gpu_guest: the driver does not take the PTX", done.stdout)
+        self.assertIn("gpu_guest: the driver does not take the PTX; the emulated device: it is no PTX, which is what", done.stdout)
+
+
+class Lacking(GuestTest):
+    def test_a_function_of_the_driver_that_is_not_there_is_named(self):
+        done = self.expect(3, "check", "--device", "emulated", "--plugin", plugin("lacking_driver"), "--q_len", "8", "--pass",
+                           "forward")
+        self.assertIn("lacking_driver.so' needs cuGraphCreate, which the emulated device does not have", done.stdout)
+        self.refuse("check", "--plugin", plugin("lacking_driver"), "--q_len", "8", says="undefined symbol: cuGraphCreate")
 
 
 if __name__ == "__main__":

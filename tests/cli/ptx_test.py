@@ -12,14 +12,14 @@ import subprocess
 import sys
 import unittest
 
-from harness import PROGRAM, ROOT, CliTest
+from harness import PROGRAM, ROOT
+from ptx_harness import COPY, EMULATED, ONE_KEY, PtxTest, copies, one_key
 
 BUILT = pathlib.Path(os.environ.get("FLASHBENCH_PLUGINS", "."))  # of tests/guest, by nvcc
 TRITON = ROOT / "tests/guest/triton"  # what lib/guest/examples/attention_triton.py wrote
 EXAMPLES = ROOT / "lib/guest/examples"
 HAS_NVCC = (BUILT / "attention_cuda.ptx").exists()
 HAS_TRITON = importlib.util.find_spec("triton") is not None
-EMULATED = ["--device", "emulated"]
 TRITONS = ["--dtype", "bf16", "--d", "64", "--causal", "--pass", "forward"]
 
 
@@ -27,26 +27,6 @@ def without_barrier(text, number):
     """The text without its barrier of that number, whose line stays."""
     at = [m.start() for m in re.finditer(r"bar\.sync\s+0;", text)][number]
     return text[:at] + "//" + text[at:]
-
-
-class PtxTest(CliTest):
-    def check(self, ptx, *args, code=0, **kwargs):
-        return self.expect(code, "check", *EMULATED, "--ptx", ptx, *args, "--quiet", **kwargs)
-
-    def check_json(self, ptx, *args, code=0):
-        return self.validated(self.check(ptx, *args, "--json", "-", code=code).stdout)["results"]
-
-    def write(self, name, text, launch):
-        (self.folder / f"{name}.ptx").write_text(text)
-        (self.folder / f"{name}.json").write_text(launch if isinstance(launch, str) else json.dumps(launch))
-        return f"{name}.ptx"
-
-    def expect_race(self, done, text, kernel):
-        """The finding names the race and the line of the PTX that it stands in."""
-        found = re.search(rf"{kernel}: the emulated device found: race in .*?\[PTX line (\d+): ([^\]]*)", done.stdout)
-        self.assertTrue(found, done.stdout)
-        line = text.splitlines()[int(found[1]) - 1]
-        self.assertIn(found[2].strip().split()[0], line)
 
 
 @unittest.skipUnless(HAS_NVCC, "nvcc made no PTX in this build")
@@ -136,31 +116,6 @@ class Triton(PtxTest):
 
 RACES = (("attention_sm_80", 2), ("attention_sm_90", 2))
 
-# Of one key, softmax is 1: O = V and dV = dO of the one query, dQ and dK are zero.
-COPY = """.version 8.0
-.target sm_75
-.address_size 64
-.visible .entry copy(.param .u64 from, .param .u64 to, .param .u32 n, .param .f32 unused)
-{
-.reg .pred %p;
-.reg .b32 %r<5>;
-.reg .b64 %rd<5>;
-ld.param.u64 %rd0, [from];
-ld.param.u64 %rd1, [to];
-ld.param.u32 %r0, [n];
-mov.u32 %r1, %ctaid.x;
-mov.u32 %r2, %tid.x;
-mad.lo.u32 %r1, %r1, 32, %r2;
-setp.ge.u32 %p, %r1, %r0;
-@%p ret;
-mul.wide.u32 %rd2, %r1, 4;
-add.s64 %rd0, %rd0, %rd2;
-add.s64 %rd1, %rd1, %rd2;
-ld.global.u32 %r3, [%rd0];
-st.global.u32 [%rd1], %r3;
-ret;
-}
-"""
 # The one row of V to every query, in the order [b, rows, h, d].
 SPREAD = COPY.replace(".param .f32 unused", ".param .f32 unused, .param .u32 inner, .param .u32 outer").replace(
     "add.s64 %rd0, %rd0, %rd2;",
@@ -187,16 +142,6 @@ ENDLESS = COPY.replace("mov.u32 %r1, %ctaid.x;", "again: bar.sync 0;\nbra again;
 # Beside copy another one, which writes zeros to what it has read.
 CLEARS = COPY + COPY[COPY.index(".visible"):].replace("entry copy", "entry clear").replace(
     "ret;\n}", "mov.u32 %r3, 0;\nst.global.u32 [%rd0], %r3;\nret;\n}")
-ONE_KEY = ["--b", "2", "--h", "3", "--q_len", "1", "--kv_len", "1", "--d", "20"]
-
-
-def copies(source, target, n="b * h * d", entry="copy"):
-    return {"entry": entry, "grid": [f"ceil_div({n}, 32)"], "block": [32],
-            "arguments": [source, target, {"u32": n}, {"f32": "scale / 2"}]}
-
-
-def one_key(**more):
-    return {"dtypes": ["f32"], "requires": ["q_len == 1", "kv_len == 1"], "forward": copies("v", "o"), **more}
 
 
 class Launches(PtxTest):

@@ -70,13 +70,13 @@ Fate fate_of(const std::string& kernel) {
 std::string_view told_of_errors() { return "as the test asked"; }
 double late_s() { return 1e-3 * static_cast<double>(number("late_ms", 0)); }
 
-std::optional<std::pair<std::string_view, std::string>> ptx_of(const void* image) {
+std::optional<std::pair<std::string, std::string>> ptx_of(const void* image) {
   const char first = *static_cast<const char*>(image);
   if (first == '/' || first == '.' || first == '\n')
-    return std::pair(std::string_view(static_cast<const char*>(image)), std::string("PTX"));
+    return std::pair(std::string(static_cast<const char*>(image)), std::string("PTX"));
   const cuda::Image* const own = image_of(image);
   if (own == nullptr) return std::nullopt;
-  return std::pair(std::string_view(own->ptx), std::string(own->name));
+  return std::pair(std::string(own->ptx), std::string(own->name));
 }
 
 }  // namespace flashbench::emulated_driver

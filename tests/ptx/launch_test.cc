@@ -348,6 +348,28 @@ TEST(Memory, PoisonAndUnwrittenBytes) {
 }
 
 // The same seed gives the same run; another seed orders the atomics' floats differently.
+TEST(Memory, FindingsNameTheElementOfATensorThatWasDescribed) {
+  Device d;
+  const Address tensor = d.alloc(2 * 3 * 4 * 4, "memory");
+  // [2, 3, 4] of f32 whose rows of a token lie together: [batch, column of 3, 4] in another order.
+  d.describe(tensor, "query", {4, {2, 3, 4}, {12, 1, 3}});
+  const auto finding = [&](const std::string& body, Shape shape = {}) {
+    const LaunchResult result = run_body(d, body, {tensor}, shape);
+    return result.findings.empty() ? "none" : result.findings.front().message;
+  };
+  EXPECT_THAT(finding("ld.global.u32 %r0, [%p0+68];"),
+              HasSubstr("byte 68 of 'query', element [1, 2, 1], which nothing has written"));
+  EXPECT_THAT(finding("st.global.u32 [%p0+4], %cta;", {.grid = {2}, .block = {1}}),
+              HasSubstr("byte 4 of 'query', element [0, 1, 0], which CTA number"));
+  EXPECT_THAT(finding("st.global.u16 [%p0+10], 1;", {.grid = {2}, .block = {1}}),
+              HasSubstr("byte 10 of 'query', element [0, 2, 0], which CTA number"));
+  EXPECT_THAT(finding("ld.global.u32 %r0, [%p0+96];"),
+              HasSubstr("0 bytes past the end of 'query' (96 bytes)"));
+  d.free(tensor);
+  EXPECT_THAT(message_of<DeviceError>([&] { d.describe(tensor, "gone", {}); }),
+              HasSubstr("gone: no allocation begins at"));
+}
+
 TEST(Launch, ASeedIsReproducible) {
   const auto sum = [](std::uint64_t seed) {
     Device d({.seed = seed, .slice_instructions = 3});

@@ -1,13 +1,39 @@
 #include "ptx/machine/finding.h"
 
+#include <cxxabi.h>
 #include <fmt/format.h>
 
 #include <array>
+#include <cstdlib>
+#include <memory>
 
 #include "core/enumerators.h"
 #include "ptx/machine/counters.h"
 
 namespace flashbench::ptx {
+namespace {
+
+/// A C++ kernel's name as its source has it: without the arguments of templates, which may be
+/// hundreds of letters long, and without those of the function.
+std::string readable(const std::string& kernel) {
+  int status = 0;
+  const std::unique_ptr<char, void (*)(void*)> whole(
+      abi::__cxa_demangle(kernel.c_str(), nullptr, nullptr, &status), std::free);
+  if (!kernel.starts_with("_Z") || whole == nullptr) return kernel;
+  std::string source = whole.get(), name;
+  constexpr std::string_view kUnnamed = "(anonymous namespace)::";
+  for (std::size_t at; (at = source.find(kUnnamed)) != std::string::npos;)
+    source.erase(at, kUnnamed.size());
+  int depth = 0;
+  for (const char c : source) {
+    if (c == '<' || c == '(') ++depth;
+    if (depth == 0) name += c;
+    if (c == '>' || c == ')') --depth;
+  }
+  return name.substr(name.rfind(' ') + 1);  // behind the type that a template returns
+}
+
+}  // namespace
 
 std::string_view name(FindingKind kind) {
   switch (kind) {
@@ -40,7 +66,7 @@ std::string_view name(FindingKind kind) {
 }
 
 std::string Finding::text() const {
-  std::string s = fmt::format("{} in {}", ptx::name(kind), kernel);
+  std::string s = fmt::format("{} in {}", ptx::name(kind), readable(kernel));
   if (!file.empty()) {
     s += fmt::format(" ({}:{}", file, line);
     if (!caller_file.empty()) s += fmt::format(", inlined at {}:{}", caller_file, caller_line);

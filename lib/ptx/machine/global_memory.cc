@@ -1,12 +1,32 @@
 #include "ptx/machine/global_memory.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
 #include "system/error.h"
 
 namespace flashbench::ptx {
+
+std::string Elements::at(std::size_t offset) const {
+  if (bytes == 0 || shape.empty()) return "";
+  const auto element = static_cast<std::int64_t>(offset / bytes);
+  std::vector<std::int64_t> indices;
+  std::int64_t reached = 0;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    if (strides[i] <= 0 || shape[i] <= 0) return "";
+    indices.push_back(element / strides[i] % shape[i]);
+    reached += indices.back() * strides[i];
+  }
+  return reached == element ? fmt::format("[{}]", fmt::join(indices, ", ")) : "";
+}
+
+std::string Allocation::place(std::size_t offset) const {
+  const std::string element = elements.at(offset);
+  return fmt::format("byte {} of '{}'{}{}", offset, name, element.empty() ? "" : ", element ",
+                     element);
+}
 
 void join(CtaClock& into, const CtaClock& other) {
   for (const auto& [cta, epoch] : other) into[cta] = std::max(into[cta], epoch);
@@ -37,6 +57,14 @@ void GlobalMemory::free(std::uint64_t base) {
   allocations_.erase(it);
 }
 
+void GlobalMemory::describe_as(std::uint64_t base, std::string name, Elements elements) {
+  const auto it = allocations_.find(base);
+  if (it == allocations_.end())
+    throw DeviceError(fmt::format("{}: no allocation begins at {:#x}", name, base));
+  it->second->name = std::move(name);
+  it->second->elements = std::move(elements);
+}
+
 Allocation* GlobalMemory::find(std::uint64_t address, std::size_t bytes) {
   const auto holds = [&](const Allocation& a) {
     return address - a.base <= a.size && bytes <= a.size - (address - a.base);
@@ -60,7 +88,7 @@ std::string GlobalMemory::describe(std::uint64_t address) const {
     const std::uint64_t offset = address - a.base;
     const std::uint64_t kNear = std::uint64_t{1} << 31;
     if (offset < a.size + kNear) {
-      return offset < a.size ? fmt::format("byte {} of '{}' ({} bytes)", offset, a.name, a.size)
+      return offset < a.size ? fmt::format("{} ({} bytes)", a.place(offset), a.size)
                              : fmt::format("{} bytes past the end of '{}' ({} bytes)",
                                            offset - a.size, a.name, a.size);
     }

@@ -19,12 +19,25 @@ struct GlobalWord {
   bool atomic = false;  ///< the write was an atomic or another strong access
 };
 
+/// What an allocation holds, for those who read findings. Strides are of elements.
+struct Elements {
+  std::size_t bytes = 0;  ///< of one; 0: nobody has said
+  std::vector<std::int64_t> shape = {}, strides = {};
+
+  /// The indices of the element at a byte, "[0, 2, 17, 40]"; "" where none is known.
+  std::string at(std::size_t offset) const;
+};
+
 struct Allocation {
   std::uint64_t base = 0;
   std::size_t size = 0;
   std::string name;
+  Elements elements;
   std::vector<std::uint8_t> data, written;  ///< written: one flag per byte
   std::vector<GlobalWord> words;            ///< made when a kernel first touches it
+
+  /// "byte 40 of 'O', element [0, 0, 0, 20]".
+  std::string place(std::size_t offset) const;
 };
 
 /// Up to which epoch a CTA has seen what other CTAs wrote.
@@ -36,6 +49,8 @@ class GlobalMemory {
  public:
   std::uint64_t alloc(std::size_t bytes, std::string name);
   void free(std::uint64_t base);
+  /// Of the allocation that begins there.
+  void describe_as(std::uint64_t base, std::string name, Elements elements);
   /// The allocation that holds [address, address + bytes), or null.
   Allocation* find(std::uint64_t address, std::size_t bytes);
   const Allocation* find(std::uint64_t address, std::size_t bytes) const;

@@ -1,6 +1,7 @@
 // Accesses to global, local and parameter memory: bounds, alignment, initialisation, and races
 // between CTAs. Shared memory's checks are in shared_memory.cc.
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 #include "core/enumerators.h"
@@ -126,8 +127,7 @@ std::uint8_t* Cta::checked_global(const Site& at, std::uint64_t address, std::ui
   std::uint8_t* flags = a->written.data() + offset;
   if (access != Access::kWrite && std::memchr(flags, 0, bytes) != nullptr) {
     report(FindingKind::kUninitialised, at, [&] {
-      return fmt::format("{} byte {} of '{}', which nothing has written", verb(access), offset,
-                         a->name);
+      return fmt::format("{} {}, which nothing has written", verb(access), a->place(offset));
     });
   }
   if (access != Access::kRead) std::memset(flags, 1, bytes);
@@ -148,13 +148,14 @@ std::uint8_t* Cta::checked_global(const Site& at, std::uint64_t address, std::ui
 void Cta::check_global_word(const Site& at, Allocation& a, std::size_t word, std::uint8_t bytes,
                             Access access) {
   GlobalWord& g = a.words[word];
+  const std::size_t first = word * 4 + static_cast<std::size_t>(std::countr_zero(bytes));
   const bool strong = access == Access::kAtomic || at.ins.strong;
   const bool foreign_write = g.writer >= launch_.first_cta && g.writer != number_ &&
                              (g.written_bytes & bytes) != 0 && !(strong && g.atomic);
   if (foreign_write && !saw(g.writer, g.writer_epoch)) {
     report(FindingKind::kRace, at, [&] {
-      return fmt::format("{} byte {} of '{}', which CTA number {} of this launch {} without order",
-                         verb(access), word * 4, a.name, g.writer - launch_.first_cta,
+      return fmt::format("{} {}, which CTA number {} of this launch {} without order", verb(access),
+                         a.place(first), g.writer - launch_.first_cta,
                          g.atomic ? "atomically updates" : "writes");
     });
   }
@@ -170,8 +171,8 @@ void Cta::check_global_word(const Site& at, Allocation& a, std::size_t word, std
       g.reader >= launch_.first_cta && (g.many_readers || g.reader != number_);
   if (foreign_read && seen_.empty() && bytes == 0xF) {
     report(FindingKind::kRace, at, [&] {
-      return fmt::format("{} byte {} of '{}', which another CTA of this launch reads without order",
-                         verb(access), word * 4, a.name);
+      return fmt::format("{} {}, which another CTA of this launch reads without order",
+                         verb(access), a.place(first));
     });
   }
   g.written_bytes = g.writer == number_ && g.writer_epoch == epoch_

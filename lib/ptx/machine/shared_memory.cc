@@ -27,6 +27,12 @@ void SharedMemory::add_in_flight(std::uint32_t offset, std::uint32_t bytes, int 
   }
 }
 
+void SharedMemory::add_leaving(std::uint32_t offset, std::uint32_t bytes, int change) {
+  for (std::uint32_t word = offset / 4; word < (offset + bytes + 3) / 4; ++word) {
+    words[word].leaving = static_cast<std::uint8_t>(words[word].leaving + change);
+  }
+}
+
 void SharedMemory::keep_writer(std::uint32_t word) {
   std::vector<SharedWord>& of = copies[word];
   const SharedWord& s = words[word];
@@ -101,6 +107,12 @@ void Cta::check_shared_write(const Site& at, std::uint32_t offset, std::uint32_t
     if (s.in_flight != 0) {
       report(FindingKind::kRace, at, [&] {
         return fmt::format("writes shared offset {} while an asynchronous copy to it is in flight",
+                           word * 4 - kSharedBase);
+      });
+    }
+    if (s.leaving != 0) {
+      report(FindingKind::kRace, at, [&] {
+        return fmt::format("writes shared offset {} while a bulk store of it is in flight",
                            word * 4 - kSharedBase);
       });
     }

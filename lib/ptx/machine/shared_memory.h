@@ -17,6 +17,7 @@ struct SharedWord {
   std::uint8_t lane = 0;          ///< kWholeWarp: not one lane's
   std::uint8_t bytes = 0;         ///< bit i: byte i is the writer's
   std::uint8_t in_flight = 0;     ///< asynchronous copies that will write it
+  std::uint8_t leaving = 0;       ///< bulk stores that will read it
   bool async = false;             ///< written by the async proxy
   bool atomic = false;
 };
@@ -47,6 +48,7 @@ struct SharedMemory {
     return reads[word * static_cast<std::uint32_t>(warps) + static_cast<std::uint32_t>(warp)];
   }
   void add_in_flight(std::uint32_t offset, std::uint32_t bytes, int change);
+  void add_leaving(std::uint32_t offset, std::uint32_t bytes, int change);
   /// Another warp stores the word's value once more, see DeviceOptions::copies_race.
   void keep_writer(std::uint32_t word);
 

@@ -163,8 +163,9 @@ void store_bulk(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
                                                    static_cast<std::uint64_t>(ins.immediate_b));
     const std::uint64_t address = address_of(w, ins.a, ins.wide_a, ins.immediate, i);
     std::function<void()> run;
+    std::uint32_t bytes = 0;
     if (ins.n == 1) {
-      const auto bytes = w.get<std::uint32_t>(ins.rows_a[0], i);
+      bytes = w.get<std::uint32_t>(ins.rows_a[0], i);
       if (((shared | bytes | address) & 15) != 0)
         cta.fail(FindingKind::kMisaligned, at, "a bulk copy needs multiples of 16");
       cta.shared_bytes(at, shared, bytes);
@@ -180,15 +181,22 @@ void store_bulk(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
         start[k] = w.get<std::int32_t>(ins.rows_a[k], i);
       if (ins.mode == 1 && m.element_bytes != 4)
         cta.fail(FindingKind::kInvalid, at, "a reduction of f32 into a map of other elements");
-      cta.shared_bytes(at, shared, box_bytes(m));
-      cta.check_async_read(at, shared, box_bytes(m));
+      bytes = box_bytes(m);
+      cta.shared_bytes(at, shared, bytes);
+      cta.check_async_read(at, shared, bytes);
       run = [=, &cta, &w, &ins] {
         for_box(m, start, shared, [&](std::uint32_t from, std::uint64_t to) {
           store_part(cta, {w, ins, i}, from, to, m.element_bytes);
         });
       };
     }
-    w.stores.push_back({i, w.store_groups[static_cast<std::size_t>(i)], std::move(run), &ins});
+    cta.shared().add_leaving(shared, bytes, 1);
+    w.stores.push_back({i, w.store_groups[static_cast<std::size_t>(i)],
+                        [=, &cta, run = std::move(run)] {
+                          run();
+                          cta.shared().add_leaving(shared, bytes, -1);
+                        },
+                        &ins});
   });
 }
 

@@ -173,6 +173,7 @@ void add_control_opcodes(OpcodeTable& t) {
   t["ret"] = decode_ret;
   t["call"] = decode_call;
   t["trap"] = decode_trap;
+  t["brkpt"] = decode_trap;  // without a debugger they are the same
   t["bar"] = t["barrier"] = decode_barrier;
   t["membar"] = t["fence"] = decode_fence;
   t["nanosleep"] = decode_nanosleep;

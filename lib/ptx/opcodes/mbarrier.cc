@@ -77,7 +77,8 @@ bool decode_arrive(Decoder& d, const Statement& s, Instruction& ins) {
 
 bool decode_mbarrier(Decoder& d, const Statement& s, Instruction& ins) {
   ins.kind = InstructionClass::kBarrier;
-  d.ignore({"shared", "shared::cta", "cta", "release", "acquire", "relaxed"});
+  d.ignore({"shared", "shared::cta", "shared::cluster", "cta", "cluster", "release", "acquire",
+            "relaxed"});
   if (d.has("init") || d.has("inval")) {
     d.operands(1, 2);
     d.address(ins, s.operands[0]);

@@ -127,6 +127,30 @@ bool decode_cvta(Decoder& d, const Statement& s, Instruction& ins) {
   return ins.space != Space::kGeneric;
 }
 
+// mapa: an address in the window of another CTA of the cluster (9.7.9.23). Clusters are of one CTA
+// here, so that it stays what it is.
+void mapa(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
+  for_lanes(lanes, [&](int i) {
+    const auto rank = w.get<std::uint32_t>(ins.b, i);
+    if (rank != 0)
+      cta.fail(FindingKind::kInvalid, {w, ins, i},
+               fmt::format("asks for CTA {} of a cluster of one", rank));
+    w.set_wide(ins.d, i, ins.wide_d, w.get_wide(ins.a, i, ins.wide_a));
+  });
+}
+
+bool decode_mapa(Decoder& d, const Statement& s, Instruction& ins) {
+  ins.kind = InstructionClass::kInteger;
+  d.operands(3, 3);
+  d.ignore({"shared::cluster"});
+  ins.d = d.destination(s.operands[0]);
+  ins.a = d.source(s.operands[1], s.type());
+  ins.b = d.source(s.operands[2], Type::kU32);
+  ins.wide_d = ins.wide_a = size_of(s.type()) == 8 ? 8 : 4;
+  ins.execute = mapa;
+  return true;
+}
+
 void isspacep(Cta&, Warp& w, const Instruction& ins, LaneMask lanes) {
   LaneMask r = 0;
   for_lanes(lanes, [&](int i) {
@@ -152,6 +176,7 @@ bool decode_isspacep(Decoder& d, const Statement& s, Instruction& ins) {
 void add_move_opcodes(OpcodeTable& t) {
   t["mov"] = decode_mov;
   t["cvta"] = decode_cvta;
+  t["mapa"] = decode_mapa;
   t["isspacep"] = decode_isspacep;
 }
 

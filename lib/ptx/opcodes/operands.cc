@@ -105,8 +105,16 @@ const Decoder::Register* Decoder::find_special(const std::string& name) {
       {"%cluster_nctarank", Special::kOne},
       {"%cluster_ctaid.x", Special::kZero},
       {"%cluster_nctaid.x", Special::kOne},
+      {"%cluster_ctaid.y", Special::kZero},
+      {"%cluster_nctaid.y", Special::kOne},
+      {"%cluster_ctaid.z", Special::kZero},
+      {"%cluster_nctaid.z", Special::kOne},
       {"%clusterid.x", Special::kCtaidX},
+      {"%clusterid.y", Special::kCtaidY},
+      {"%clusterid.z", Special::kCtaidZ},
       {"%nclusterid.x", Special::kNctaidX},
+      {"%nclusterid.y", Special::kNctaidY},
+      {"%nclusterid.z", Special::kNctaidZ},
   };
   for (const Entry& e : kTable) {
     if (e.name != name) continue;

@@ -257,6 +257,7 @@ const Planted kPlanted[] = {
      {},
      kTile},
     {"trap", FindingKind::kTrap, "@!%q0 trap;", "@%q9 trap;", "trap"},
+    {"breakpoint", FindingKind::kTrap, "@!%q0 brkpt;", "@%q9 brkpt;", "trap"},
 };
 
 LaunchResult run_planted(const Planted& p, const char* body) {
@@ -311,6 +312,24 @@ TEST(FindingText, NamesKernelSourceLineThreadAndAddress) {
                                   "lane 8: writes 4 bytes of global memory at 0 bytes past "
                                   "the end of 'tensor' (32 bytes)"));
   EXPECT_THAT(f.instruction, testing::HasSubstr("st.global.u32"));
+}
+
+// Arguments of templates may be longer than what a report has room for.
+TEST(FindingText, NamesACppKernelWithoutItsTemplatesArguments) {
+  const auto name = [](const char* kernel) {
+    Finding finding;
+    finding.kind = FindingKind::kRace;
+    finding.kernel = kernel;
+    const std::string text = finding.text();
+    return text.substr(0, text.find(','));
+  };
+  EXPECT_EQ(
+      name("_ZN7kittens9prototype3lcf6kernelI17attn_fwd_templateILi64EEEEvNT_6layout7globalsE"),
+      "race in kittens::prototype::lcf::kernel");
+  EXPECT_EQ(name("_Z9attentionPKfS0_fi"), "race in attention");
+  EXPECT_EQ(name("_ZN2fa12_GLOBAL__N_17forwardEPf"), "race in fa::forward");
+  EXPECT_EQ(name("attention"), "race in attention");
+  EXPECT_EQ(name("_Znonsense"), "race in _Znonsense");
 }
 
 TEST(FindingText, NamesTheCallOfInlinedCode) {

@@ -87,6 +87,27 @@ TEST(Bulk, PlantedFaults) {
   expect_finding(t, FindingKind::kBarrier, "no mbarrier is initialised");
 }
 
+// As CUTLASS writes an arrival at an mbarrier of any CTA of the cluster.
+TEST(Bulk, AnAddressInAClusterOfOneCtaIsThatOfTheCta) {
+  BulkText t;
+  const std::string arrival = "mbarrier.arrive.expect_tx.shared.b64 %rd5, [full], 256;";
+  const auto remote = [](int rank) {
+    return fmt::format(
+        "mov.u32 %r53, full; mov.u32 %r54, %cluster_ctaid.y; add.u32 %r54, %r54, {};"
+        "mapa.shared::cluster.u32 %r52, %r53, %r54;"
+        "mbarrier.arrive.expect_tx.shared::cluster.b64 _, [%r52], 256;",
+        rank);
+  };
+  t.issue.replace(t.issue.find(arrival), arrival.size(), remote(0));
+  Device d;
+  Address out = 0;
+  const LaunchResult r = run_bulk(d, t, &out);
+  EXPECT_TRUE(r.findings.empty()) << texts(r);
+  EXPECT_EQ(get<float>(d, out, 64), ramp(64));
+  t.issue.replace(t.issue.find(remote(0)), remote(0).size(), remote(1));
+  expect_finding(t, FindingKind::kInvalid, "asks for CTA 1 of a cluster of one");
+}
+
 TEST(Bulk, StoresAndReductionsNeedTheProxyFence) {
   for (const bool fence : {true, false}) {
     Device d;
@@ -111,6 +132,27 @@ TEST(Bulk, StoresAndReductionsNeedTheProxyFence) {
     EXPECT_EQ(get<float>(d, out, 64), ramp(64));
     const auto v = get<float>(d, sum, 64);
     for (std::size_t i = 0; i < 64; ++i) EXPECT_EQ(v[i], static_cast<float>(i) + 1);
+  }
+}
+
+// As a ring of stages whose oldest is given back one wait too early.
+TEST(Bulk, WritingWhatAStoreInFlightReadsIsReported) {
+  for (const int left : {0, 1}) {
+    Device d;
+    const Address out = d.alloc(32, "out");
+    const LaunchResult r =
+        run_body(d,
+                 fmt::format("mov.u32 %r50, tile; mov.u32 %r51, 1; st.shared.v4.b32 [%r50], "
+                             "{{%r51, %r51, %r51, %r51}}; fence.proxy.async;"
+                             "cp.async.bulk.global.shared::cta.bulk_group [%p0], [%r50], 16;"
+                             "cp.async.bulk.commit_group; cp.async.bulk.wait_group.read {};"
+                             "st.shared.f32 [%r50], 0f00000000; cp.async.bulk.wait_group 0;",
+                             left),
+                 {out}, {{}, {1}}, kShared);
+    const bool race = !r.findings.empty() && r.findings[0].kind == FindingKind::kRace;
+    EXPECT_EQ(race, left == 1) << texts(r);
+    EXPECT_EQ(texts(r).find("while a bulk store of it is in flight") != std::string::npos,
+              left == 1);
   }
 }
 

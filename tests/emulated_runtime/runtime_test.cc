@@ -1,0 +1,195 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "tests/fat_binary.h"
+
+// As <cuda_runtime_api.h> and nvcc declare them.
+extern "C" {
+struct Extent {
+  unsigned x = 1, y = 1, z = 1;
+};
+struct LaunchAttribute {
+  int id;
+  char pad[4];
+  union {
+    char bytes[64];
+    Extent cluster;
+  } value;
+};
+struct LaunchConfig {
+  Extent grid, block;
+  std::size_t shared_bytes;
+  void* stream;
+  LaunchAttribute* attributes;
+  unsigned count;
+};
+struct PointerAttributes {
+  int type, device;
+  void *on_device, *on_host;
+  long reserved[8];
+};
+void** __cudaRegisterFatBinary(void* image);
+void __cudaRegisterFunction(void** module, const char* host, char* name, const char* device_name,
+                            int thread_limit, void*, void*, void*, void*, int*);
+unsigned __cudaPushCallConfiguration(Extent grid, Extent block, std::size_t shared_bytes,
+                                     void* stream);
+int __cudaPopCallConfiguration(Extent* grid, Extent* block, std::size_t* shared_bytes,
+                               void* stream);
+int cudaLaunchKernel(const void* function, Extent grid, Extent block, void** arguments,
+                     std::size_t shared_bytes, void* stream);
+int cudaLaunchKernelExC(const LaunchConfig* how, const void* function, void** arguments);
+int cudaMalloc(void** address, std::size_t bytes);
+int cudaFree(void* address);
+int cudaMemcpy(void* to, const void* from, std::size_t bytes, int direction);
+int cudaMemset(void* to, int value, std::size_t bytes);
+int cudaPointerGetAttributes(PointerAttributes* attributes, const void* address);
+int cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned version,
+                                     unsigned long long flags, int* found);
+int cudaDeviceSynchronize();
+int cudaGetLastError();
+const char* cudaGetErrorString(int error);
+}
+
+namespace flashbench::emulated_runtime {
+namespace {
+
+using testing::ContainsRegex;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr int kToDevice = 1, kToHost = 2, kGuessed = 4;
+constexpr int kInvalidDeviceFunction = 98, kInvalidPtx = 218, kLaunchFailed = 719,
+              kNotSupported = 801;
+
+/// to[i] = from + i.
+constexpr const char* kCount = R"(.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry count(.param .u64 to, .param .u32 from)
+{
+.reg .b32 %r<3>;
+.reg .b64 %rd<3>;
+ld.param.u64 %rd0, [to];
+ld.param.u32 %r0, [from];
+mov.u32 %r1, %tid.x;
+add.u32 %r0, %r0, %r1;
+mul.wide.u32 %rd1, %r1, 4;
+add.s64 %rd0, %rd0, %rd1;
+st.global.u32 [%rd0], %r0;
+ret;
+}
+)";
+
+/// What nvcc makes of a kernel: a function of the host that stands for it, and its registration.
+struct Program {
+  explicit Program(const std::string& ptx) : image(fat_binary(fat_entry(kPtx, 80, ptx))) {
+    wrapper.data = image.data();
+    void** const module = __cudaRegisterFatBinary(&wrapper);
+    __cudaRegisterFunction(module, &stub, nullptr, "count", -1, nullptr, nullptr, nullptr, nullptr,
+                           nullptr);
+  }
+  std::string image;
+  FatWrapper wrapper;
+  char stub = 0;
+};
+
+struct Memory {
+  explicit Memory(std::size_t bytes) { EXPECT_EQ(cudaMalloc(&address, bytes), 0); }
+  ~Memory() { cudaFree(address); }
+  void* address = nullptr;
+};
+
+int launch(const Program& program, const void* to, unsigned threads) {
+  unsigned from = 7;
+  std::array<void*, 2> arguments = {&to, &from};
+  __cudaPushCallConfiguration({1, 1, 1}, {threads, 1, 1}, 0, nullptr);
+  Extent grid, block;
+  std::size_t shared_bytes = 1;
+  void* stream = &shared_bytes;
+  EXPECT_EQ(__cudaPopCallConfiguration(&grid, &block, &shared_bytes, &stream), 0);
+  EXPECT_EQ(stream, nullptr);
+  return cudaLaunchKernel(&program.stub, grid, block, arguments.data(), shared_bytes, stream);
+}
+
+TEST(EmulatedRuntime, LaunchesAKernelThatAProgramHasRegistered) {
+  const Program program(kCount);
+  const Memory memory(16);
+  ASSERT_EQ(launch(program, memory.address, 3), 0) << cudaGetErrorString(cudaGetLastError());
+  EXPECT_EQ(cudaMemset(static_cast<char*>(memory.address) + 12, 0, 4), 0);
+  std::array<int, 4> result{};
+  EXPECT_EQ(cudaMemcpy(result.data(), memory.address, 16, kToHost), 0);
+  EXPECT_THAT(result, ElementsAre(7, 8, 9, 0));
+}
+
+TEST(EmulatedRuntime, WhatNobodyHasRegisteredIsAnErrorThatIsToldOnce) {
+  const char stranger = 0;
+  EXPECT_EQ(cudaLaunchKernel(&stranger, {}, {}, nullptr, 0, nullptr), kInvalidDeviceFunction);
+  EXPECT_EQ(cudaGetLastError(), kInvalidDeviceFunction);
+  EXPECT_EQ(cudaGetLastError(), 0);
+}
+
+TEST(EmulatedRuntime, WhatCannotBeLoadedIsNamedByTheLaunch) {
+  const Program program(".version 8.0\n.target sm_80\n.nonsense\n");
+  EXPECT_EQ(launch(program, nullptr, 1), kInvalidPtx);
+  EXPECT_THAT(cudaGetErrorString(kInvalidPtx), HasSubstr("PTX line 3"));
+}
+
+TEST(EmulatedRuntime, CopiesWhoseDirectionWouldBeGuessedAreRefused) {
+  const Memory memory(4);
+  int value = 1;
+  EXPECT_EQ(cudaMemcpy(memory.address, &value, 4, kGuessed), kNotSupported);
+  EXPECT_EQ(cudaMemcpy(memory.address, &value, 4, kToDevice), 0);
+}
+
+TEST(EmulatedRuntime, ClustersOfSeveralBlocksAreRefused) {
+  const Program program(kCount);
+  const Memory memory(16);
+  const void* to = memory.address;
+  unsigned from = 0;
+  std::array<void*, 2> arguments = {&to, &from};
+  LaunchAttribute cluster{.id = 4, .pad = {}, .value = {.cluster = {2, 1, 1}}};
+  LaunchConfig how{{2, 1, 1}, {1, 1, 1}, 0, nullptr, &cluster, 1};
+  EXPECT_EQ(cudaLaunchKernelExC(&how, &program.stub, arguments.data()), kNotSupported);
+  cluster.value.cluster.x = 1;
+  how.grid.x = 1;
+  EXPECT_EQ(cudaLaunchKernelExC(&how, &program.stub, arguments.data()), 0);
+}
+
+TEST(EmulatedRuntime, AnAddressInsideOfAnAllocationIsTheDevices) {
+  const Memory memory(16);
+  PointerAttributes a{};
+  EXPECT_EQ(cudaPointerGetAttributes(&a, static_cast<char*>(memory.address) + 15), 0);
+  EXPECT_EQ(a.type, 2);
+  EXPECT_EQ(cudaPointerGetAttributes(&a, static_cast<char*>(memory.address) + 16), 0);
+  EXPECT_EQ(a.type, 0);
+}
+
+TEST(EmulatedRuntime, EntryPointsThatAreNotThereAreSaidNotToBe) {
+  void* function = nullptr;
+  int found = -1;
+  EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, 0, &found),
+            0);
+  EXPECT_NE(function, nullptr);
+  EXPECT_EQ(found, 0);
+  cudaGetDriverEntryPointByVersion("cuGraphCreate", &function, 12000, 0, &found);
+  EXPECT_EQ(function, nullptr);
+  EXPECT_EQ(found, 1);
+}
+
+// The last one: it ends the context of this process.
+TEST(EmulatedRuntimeFault, AFindingIsToldByTheNextCall) {
+  const Program program(kCount);
+  const Memory memory(16);
+  EXPECT_EQ(launch(program, memory.address, 8), 0);
+  EXPECT_EQ(cudaDeviceSynchronize(), kLaunchFailed);
+  EXPECT_THAT(cudaGetErrorString(kLaunchFailed),
+              ContainsRegex("past the end of 'allocation [0-9]+ by cuMemAlloc' \\(16 bytes\\)"));
+}
+
+}  // namespace
+}  // namespace flashbench::emulated_runtime
