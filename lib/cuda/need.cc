@@ -16,8 +16,8 @@ std::size_t key_mask_bytes(const Problem& p) {
 
 /// As long as no mask is known: all keys are kept.
 Extent extent_of(const Problem& p, const DeviceInfo& on) {
-  return {p.shape,         p.dtype, p.shape.kv_len,      padded(p),        on.multiprocessors,
-          on.shared_bytes, used(p), p.needs_gradients(), p.softmax_scale()};
+  return {p.shape,         p.dtype, p.shape.kv_len, padded(p), on.multiprocessors,
+          on.shared_bytes, used(p)};
 }
 
 /// Pairs in the tiles that a launch visits for one head.

@@ -110,7 +110,7 @@ class CudaPlan final : public Plan {
   void run(const Launch& l) {
     if (l.grid_x == 0) return;  // of sequences that have nothing to launch for
     if (l.list != ListOf::kNone) return device_.launch(l, lists_.argument(argument_, l));
-    if (l.box_keys > 0) return device_.launch(l, boxed(l));
+    if (l.box_queries > 0) return device_.launch(l, boxed(l));
     if (l.product == Product::kNone) return device_.launch(l, argument_);
     Gemm g = gemm_of(l.product, argument_);
     g.scratch = product_scratch_.address();
@@ -124,14 +124,15 @@ class CudaPlan final : public Plan {
     BoxedAttention& x = at->second;
     if (!is_new) return x;
     const Shape& s = problem_.shape;
-    const auto keys = static_cast<std::uint32_t>(l.box_keys);
+    const auto queries = static_cast<std::uint32_t>(l.box_queries),
+               keys = static_cast<std::uint32_t>(l.box_keys);
     x.a = argument_;
-    x.q = map_of(x.a.q, s.q_dims(), kBoxQueries);
+    x.q = map_of(x.a.q, s.q_dims(), queries);
     Dims k_dims = s.k_dims(), v_dims = s.v_dims();
     k_dims.rows = v_dims.rows = x.a.kv_len;
     x.k = map_of(padded(problem_) ? x.a.packed_k : x.a.k, k_dims, keys);
     x.v = map_of(padded(problem_) ? x.a.packed_v : x.a.v, v_dims, keys);
-    if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.o_dims(), kBoxQueries);
+    if (problem_.needs_gradients()) x.d_o = map_of(x.a.d_o, s.o_dims(), queries);
     x.heads_at_once = static_cast<std::int32_t>(l.heads_at_once);
     return x;
   }

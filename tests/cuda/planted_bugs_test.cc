@@ -17,6 +17,7 @@
 #include "tests/cuda/normal/planted_normal_bugs.h"
 #include "tests/cuda/simt_f32/planted_simt_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_split_bugs.h"
+#include "tests/cuda/wgmma_sm90a/planted_split_gradient_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_wgmma_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_wide_gradient_bugs.h"
 
@@ -99,6 +100,14 @@ INSTANTIATE_TEST_SUITE_P(WgmmaSm90aWideGradients, PlantedBugTest,
                          testing::ValuesIn(kWideGradientBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(WgmmaSm90aSplitGradients, PlantedBugTest,
+                         testing::ValuesIn(kSplitGradientBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(FullWgmmaSm90aSplitGradients, PlantedBugTest,
+                         testing::ValuesIn(kMoreSplitGradientBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(NormalCublas, PlantedBugTest, testing::ValuesIn(kNormalBugs),
                          [](const auto& bug) { return bug.param.name; });
 
@@ -114,6 +123,8 @@ TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   for (const PlantedBug& bug : kWgmmaBugs) check(bug);
   for (const PlantedBug& bug : kSplitBugs) check(bug);
   for (const PlantedBug& bug : kWideGradientBugs) check(bug);
+  for (const PlantedBug& bug : kSplitGradientBugs) check(bug);
+  for (const PlantedBug& bug : kMoreSplitGradientBugs) check(bug);
   for (const PlantedBug& bug : kNormalBugs) check(bug);
   for (const PlantedBug& bug : kDecodeBugs) check(bug);
 }

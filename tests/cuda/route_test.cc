@@ -1,6 +1,7 @@
 // Which kernel takes what, and what is said where none does.
 #include "cuda/route.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -193,8 +194,6 @@ TEST(Route, WgmmaStaysOnItsMultiprocessors) {
   EXPECT_EQ(backward[1].grid_x, 2 * 6 * 2);  // tiles of 128 queries
   EXPECT_EQ(backward[2].entry, "wgmma_sm90a_dkdv_bf16_d256");
   EXPECT_EQ(backward[2].kv_tile, 64);
-  e.shape.d = 257;
-  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "simt_f32_dq_d512");
 }
 
 // Beyond d = 256 both consumers of a CTA have the same 64 queries.
@@ -206,11 +205,33 @@ TEST(Route, WgmmaSplitsWideHeads) {
   EXPECT_EQ(narrow.q_tile, 64);
   e.shape.d = 385;
   EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "wgmma_sm90a_forward_f16_d512");
-  EXPECT_EQ(wgmma_sm90a::backward(e)[1].entry, "simt_f32_dq_d512");
-  e.scale = -1e4;
-  EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "wgmma_sm90a_forward_f16_d512");
-  e.gradients = true;  // of scores whose last bits show in P
-  EXPECT_EQ(wgmma_sm90a::forward(e)[0].entry, "simt_f32_forward_d512");
+}
+
+// Beyond d = 256 each gradient has a kernel, with 64 rows a CTA and boxes of other rows as high as
+// its tiles.
+TEST(Route, WgmmaMakesTheGradientsOfWideHeadsOneByOne) {
+  Extent e{{2, 6, 3, 130, 70, 257}, Dtype::kF16, 65};
+  for (const int d : {384, 512}) {
+    e.shape.d = d == 384 ? 257 : 385;
+    const std::vector<Launch> backward = wgmma_sm90a::backward(e);
+    ASSERT_EQ(backward.size(), 4u);
+    EXPECT_EQ(backward[0].entry, "mma_sm80_delta_f16");
+    EXPECT_EQ(backward[1].entry, fmt::format("wgmma_sm90a_dq_f16_d{}", d));
+    EXPECT_EQ(backward[1].grid_x, 3 * 12);  // blocks of 64 queries
+    EXPECT_EQ(backward[1].q_tile, 64);
+    EXPECT_EQ(backward[1].box_queries, 64);
+    EXPECT_EQ(backward[1].box_keys, backward[1].kv_tile);
+    EXPECT_EQ(backward[2].entry, fmt::format("wgmma_sm90a_dk_f16_d{}", d));
+    EXPECT_EQ(backward[3].entry, fmt::format("wgmma_sm90a_dv_f16_d{}", d));
+    for (const int i : {2, 3}) {
+      EXPECT_EQ(backward[i].grid_x, 2 * 6);  // blocks of 64 kept keys
+      EXPECT_EQ(backward[i].kv_tile, 64);
+      EXPECT_EQ(backward[i].box_keys, 64);
+      EXPECT_EQ(backward[i].box_queries, backward[i].q_tile);
+    }
+  }
+  e.most_kept = 0;
+  EXPECT_EQ(wgmma_sm90a::backward(e).size(), 2u);
 }
 
 TEST(Route, NoKeyKeptIsNoTileOfKeys) {

@@ -28,7 +28,7 @@ const BandCase kBands[] = {
     {"padding_and_keys_of_a_wide_head_that_no_query_sees", {1, 2, 1, 70, 300, 200}, 50, 0, 0.6},
 };
 
-// Beyond d = 256, where wgmma_sm90a alone has tensor cores do the forward, and none the gradients.
+// Beyond d = 256, where wgmma_sm90a alone has tensor cores.
 const BandCase kWideBands[] = {
     {"a_wide_head_on_both_sides", {1, 2, 1, 140, 300, 264}, 90, 10},
     {"the_widest_head_with_padding", {1, 1, 1, 130, 200, 512}, 45, 0, 0.6},
@@ -51,13 +51,11 @@ class TwoEndedTest : public NeedsKernels, public testing::WithParamInterface<Ban
 
   /// Results against the definition, and as many FLOP as the tiles have that hold a visible pair:
   /// one that is hidden is not multiplied, and what is streamed to the products is not loaded.
-  void check(const KernelFamily& family, Dtype dtype, double tolerance,
-             Pass pass = Pass::kBoth) const {
+  void check(const KernelFamily& family, Dtype dtype, double tolerance) const {
     SCOPED_TRACE(family.name);
     Problem p = GetParam().problem(dtype);
     const Inputs clean = data::make_inputs(p);
     const BandReference expected(GetParam(), p, clean);
-    p.pass = pass;
     Inputs in = data::make_inputs(p);
     hide_nan(p, in);
     Outputs out = data::make_outputs(p);
@@ -74,7 +72,6 @@ class TwoEndedTest : public NeedsKernels, public testing::WithParamInterface<Ban
     if (const auto flop = static_cast<double>(device.counters().matrix_flop); flop > 0) {
       EXPECT_EQ(flop, plan->flop_executed());
     }
-    if (pass == Pass::kForward) return;
     expect_close("dq", out.dq, expected.dq, tolerance);
     expect_close("dk", out.dk, expected.dk, tolerance);
     expect_close("dv", out.dv, expected.dv, tolerance);
@@ -88,9 +85,7 @@ TEST_P(TwoEndedTest, NormalCublas) { check(normal_cublas::kFamily, Dtype::kF32, 
 
 class TwoEndedWideTest : public TwoEndedTest {};
 
-TEST_P(TwoEndedWideTest, WgmmaSm90a) {
-  check(wgmma_sm90a::kFamily, Dtype::kBf16, 2e-2, Pass::kForward);
-}
+TEST_P(TwoEndedWideTest, WgmmaSm90a) { check(wgmma_sm90a::kFamily, Dtype::kBf16, 2e-2); }
 
 INSTANTIATE_TEST_SUITE_P(Bands, TwoEndedTest, testing::ValuesIn(kBands),
                          [](const auto& test) { return test.param.guards_against; });

@@ -9,7 +9,6 @@
 namespace flashbench::cuda {
 
 inline constexpr int kBoxColumns = 64;  ///< 16-bit elements in the 128 bytes of the swizzle
-inline constexpr int kBoxQueries = 64;  ///< rows of a box of Q
 
 /// What a bulk tensor copy takes: made by Device::tensor_map, opaque from then on.
 struct alignas(128) TensorMap {

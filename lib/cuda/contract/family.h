@@ -48,8 +48,9 @@ struct Launch {
   int heads_a_tile = 1;        ///< query heads whose rows of the same queries share a tile
   int padded_d = 0;            ///< the head dimension that the kernel was compiled for
   std::int64_t pair_flop = 0;  ///< of the matrix products, for each of these pairs; 0: no product
-  // Of a kernel that takes BoxedAttention: boxes of kBoxQueries queries and box_keys keys.
-  int box_keys = 0;                ///< 0: it takes Attention
+  // Of a kernel that takes BoxedAttention: rows of its boxes.
+  int box_queries = 0;  ///< 0: it takes Attention
+  int box_keys = 0;
   std::int64_t heads_at_once = 0;  ///< how many heads' K and V the L2 cache is to hold
   ListOf list = ListOf::kNone;     ///< kNone: it does not take RaggedAttention
 };
@@ -74,8 +75,6 @@ struct Extent {
   int multiprocessors = 0;       ///< of the device; 0 where it does not matter
   std::size_t shared_bytes = 0;  ///< that one block of the device may have; 0: no matter
   Features features = {};        ///< that the problem uses
-  bool gradients = false;        ///< a backward follows the forward
-  double scale = 1;              ///< of the scores
 };
 
 /// Everything that the route table and the plan need of a family; every limit is plain data, so

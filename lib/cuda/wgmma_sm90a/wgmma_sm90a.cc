@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 namespace flashbench::cuda::wgmma_sm90a {
@@ -29,7 +28,7 @@ Launch pack(const Extent& e) {
   return launch;
 }
 
-/// One CTA for each tile of `rows` rows of every head, as far as the launch tells.
+/// A kernel whose CTAs have a block of rows each, and its tiles.
 Launch tiles_of(const Extent& e, const char* phase, TileShape tile, int products) {
   const int d = padded_head_dim(static_cast<int>(e.shape.d));
   Launch launch;
@@ -38,25 +37,36 @@ Launch tiles_of(const Extent& e, const char* phase, TileShape tile, int products
   launch.threads = tile.threads();
   launch.q_tile = tile.rows();
   launch.kv_tile = tile.columns;
+  launch.box_queries = kGroupRows;
   launch.box_keys = tile.columns;
   launch.padded_d = d;
   launch.pair_flop = std::int64_t{2} * products * d;
   return launch;
 }
 
-/// Gradients beyond d = 256 are those of simt_f32, which adds q·k up in another order than tensor
-/// cores do: what it subtracts is not the same to the bit. Where scores are so large that P would
-/// show it, its own forward comes before them.
-bool scores_are_too_large(const Extent& e) {
-  constexpr double kLargestDeviation = 64;  // of the scores of normal inputs; by default it is 1
-  return e.gradients && e.shape.d > kMaxGradientDim &&
-         std::abs(e.scale) * std::sqrt(static_cast<double>(e.shape.d)) > kLargestDeviation;
+/// The gradient of queries: one CTA for each block of them.
+Launch dq(const Extent& e, TileShape tile, std::size_t shared_bytes) {
+  Launch launch = tiles_of(e, "dq", tile, 3);
+  launch.grid_x = ceil_div(e.shape.q_len, tile.rows()) * e.shape.h * e.shape.b;
+  launch.dynamic_bytes = shared_bytes;
+  return launch;
+}
+
+/// Gradients of keys, of values or both: one CTA for each block of kept keys, as far as the launch
+/// tells.
+Launch over_keys(const Extent& e, const char* phase, TileShape tile, std::size_t shared_bytes,
+                 int products) {
+  Launch launch = tiles_of(e, phase, tile, products);
+  launch.grid_x = ceil_div(e.most_kept, tile.rows()) * e.shape.h_kv * e.shape.b;
+  launch.dynamic_bytes = shared_bytes;
+  std::swap(launch.q_tile, launch.kv_tile);
+  std::swap(launch.box_queries, launch.box_keys);
+  return launch;
 }
 
 }  // namespace
 
 std::vector<Launch> forward(const Extent& e) {
-  if (scores_are_too_large(e)) return simt_f32::forward(e);
   const int d = padded_head_dim(static_cast<int>(e.shape.d));
   const TileShape tile = forward_tile(d);
   const std::int64_t blocks = ceil_div(e.shape.q_len, tile.rows()) * e.shape.h * e.shape.b;
@@ -70,19 +80,22 @@ std::vector<Launch> forward(const Extent& e) {
 }
 
 std::vector<Launch> backward(const Extent& e) {
-  if (e.shape.d > kMaxGradientDim) return simt_f32::backward(e);
   const int d = padded_head_dim(static_cast<int>(e.shape.d));
-  const TileShape q_tile = dq_tile(d), kv_tile = dkdv_tile(d);
-  Launch dq = tiles_of(e, "dq", q_tile, 3);
-  dq.grid_x = ceil_div(e.shape.q_len, q_tile.rows()) * e.shape.h * e.shape.b;
-  dq.dynamic_bytes = gradient_shared_bytes(d, q_tile);
-  if (e.most_kept == 0) return {mma_sm80::delta(e), dq};  // nobody has a key
-  Launch dkdv = tiles_of(e, "dkdv", kv_tile, 4);
-  dkdv.grid_x = ceil_div(e.most_kept, kv_tile.rows()) * e.shape.h_kv * e.shape.b;
-  dkdv.dynamic_bytes = gradient_shared_bytes(d, kv_tile);
-  std::swap(dkdv.q_tile, dkdv.kv_tile);
-  dkdv.box_keys = kGroupRows;
-  return {mma_sm80::delta(e), dq, dkdv};
+  const bool joint = d <= kMaxJointGradientDim;
+  const auto tile = [d](Gradient of) { return split_gradient_tile(of, d); };
+  const auto bytes = [d](Gradient of) { return split_gradient_shared_bytes(of, d); };
+  std::vector<Launch> launches{mma_sm80::delta(e)};
+  launches.push_back(joint ? dq(e, dq_tile(d), gradient_shared_bytes(d, dq_tile(d)))
+                           : dq(e, tile(Gradient::kDq), bytes(Gradient::kDq)));
+  if (e.most_kept == 0) return launches;  // nobody has a key
+  if (joint) {
+    launches.push_back(
+        over_keys(e, "dkdv", dkdv_tile(d), gradient_shared_bytes(d, dkdv_tile(d)), 4));
+  } else {
+    launches.push_back(over_keys(e, "dk", tile(Gradient::kDk), bytes(Gradient::kDk), 3));
+    launches.push_back(over_keys(e, "dv", tile(Gradient::kDv), bytes(Gradient::kDv), 2));
+  }
+  return launches;
 }
 
 }  // namespace flashbench::cuda::wgmma_sm90a

@@ -1,28 +1,28 @@
 #pragma once
 
+#include <algorithm>
+
 #include "cuda/contract/family.h"
 #include "cuda/mma_sm80/mma_sm80.h"
-#include "cuda/simt_f32/simt_f32.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_layout.h"
 
 // wgmma_sm90a: bf16 and f16 by what compute capability 9.0 alone has: wgmma, TMA, and registers
-// that are moved from one warpgroup to another (setmaxnreg). Beyond d = 256 gradients are those of
-// simt_f32. See wgmma_sm90a_*.cuh for the algorithms and
-// wgmma_sm90a_layout.h for the tiles.
+// that are moved from one warpgroup to another (setmaxnreg). See wgmma_sm90a_*.cuh for the
+// algorithms and wgmma_sm90a_layout.h for the tiles.
 namespace flashbench::cuda::wgmma_sm90a {
+
+constexpr std::size_t gradients_shared_bytes(int d) {
+  if (d <= kMaxJointGradientDim)
+    return std::max(gradient_shared_bytes(d, dq_tile(d)), gradient_shared_bytes(d, dkdv_tile(d)));
+  return std::max({split_gradient_shared_bytes(Gradient::kDq, d),
+                   split_gradient_shared_bytes(Gradient::kDk, d),
+                   split_gradient_shared_bytes(Gradient::kDv, d)});
+}
 
 constexpr std::size_t shared_bytes(Pass pass, std::int64_t d) {
   const int padded = padded_head_dim(static_cast<int>(d));
   const std::size_t forward = forward_shared_bytes(padded);
-  if (pass == Pass::kForward) return forward;
-  if (padded > kMaxGradientDim) {
-    const std::size_t gradients = simt_f32::shared_bytes(pass, d);
-    return forward > gradients ? forward : gradients;
-  }
-  const std::size_t dq = gradient_shared_bytes(padded, dq_tile(padded));
-  const std::size_t dkdv = gradient_shared_bytes(padded, dkdv_tile(padded));
-  const std::size_t gradients = dq > dkdv ? dq : dkdv;
-  return forward > gradients ? forward : gradients;
+  return pass == Pass::kForward ? forward : std::max(forward, gradients_shared_bytes(padded));
 }
 
 /// The forward's tile scheduler: a counter of the blocks taken beyond each CTA's first.

@@ -14,9 +14,8 @@ using fragments::KeyBlock;
 using fragments::QueryTiles;
 
 /// The producer of dQ, one thread: Q and dO once, then tiles of K and V.
-template <int kD, TileShape kTile>
-__device__ __forceinline__ void stream_keys(const BoxedAttention& x,
-                                            const GradientShared<kD, kTile>& shared,
+template <TileShape kTile, typename Shared>
+__device__ __forceinline__ void stream_keys(const BoxedAttention& x, const Shared& shared,
                                             const QueryBlock& block, int first_tile, int end_tile) {
   shared.load_resident(x.q, x.d_o, block.first_row, block.h, block.b);
   PipelineState<kTile.stages> pipe;
@@ -40,7 +39,7 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   const int first_tile = uniform(visited.first), end_tile = first_tile + uniform(visited.count);
   if (!begin_cta<kTile>(shared)) {
     if (threadIdx.x == kTile.consumers * kGroupThreads)
-      stream_keys<kD, kTile>(x, shared, block, first_tile, end_tile);
+      stream_keys<kTile>(x, shared, block, first_tile, end_tile);
     return;
   }
   PipelineState<kTile.stages> pipe;
@@ -93,20 +92,19 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
 
 /// The producer of dK and dV, a warp: tiles of Q and dO by TMA; their maxima, sums and D, which
 /// start anywhere, by its lanes. These are read while the stage is still in use.
-template <int kD, TileShape kTile>
-__device__ __forceinline__ void stream_queries(const BoxedAttention& x,
-                                               const GradientShared<kD, kTile>& shared,
+template <TileShape kTile, typename Shared>
+__device__ __forceinline__ void stream_queries(const BoxedAttention& x, const Shared& shared,
                                                const KeyBlock& block,
                                                QueryTiles<kTile.columns> tile) {
+  constexpr int kValues = (kTile.columns + 31) / 32;  ///< of a lane
   const int lane = fragments::lane();
   if (lane == 0) shared.load_resident(x.k, x.v, block.first_row, block.h_kv, block.b);
   for (PipelineState<kTile.stages> pipe; !tile.done(); tile = tile.next(), ++pipe.count) {
     const std::int64_t values = fragments::row_offset(x.a, block.b, tile.h);
-    float max[kTile.columns / 32], log2_sum[kTile.columns / 32], delta[kTile.columns / 32];
-    float shift[kTile.columns / 32];
+    float max[kValues], log2_sum[kValues], delta[kValues], shift[kValues];
     bool apart = false;
 #pragma unroll
-    for (int i = 0; i < kTile.columns / 32; ++i) {
+    for (int i = 0; i < kValues; ++i) {
       const int q = tile.query + lane + 32 * i;
       const bool valid = q < x.a.q_len;
       max[i] = valid ? x.a.row_max[values + q] : 0.0f;
@@ -118,7 +116,8 @@ __device__ __forceinline__ void stream_queries(const BoxedAttention& x,
     apart = __any_sync(0xffffffffu, apart);
     wait(shared.empty(pipe.stage()), pipe.parity() ^ 1);
 #pragma unroll
-    for (int i = 0; i < kTile.columns / 32; ++i) {
+    for (int i = 0; i < kValues; ++i) {
+      if (kTile.columns % 32 != 0 && lane + 32 * i >= kTile.columns) break;
       store_shared(shared.shift(pipe.stage()) + 4 * (lane + 32 * i), shift[i]);
       store_shared(shared.max(pipe.stage()) + 4 * (lane + 32 * i), max[i]);
       store_shared(shared.log2_sum(pipe.stage()) + 4 * (lane + 32 * i), log2_sum[i]);
@@ -233,6 +232,14 @@ struct KeyConsumer {
   }
 };
 
+/// From this query on every key of a warp is seen, whose first one is in that row of the block.
+/// Ragged keys always need a mask.
+__device__ __forceinline__ int query_that_all_keys_see(const Attention& a, const KeyBlock& block,
+                                                       int row) {
+  const int last_key = block.first_row + row + 15;
+  return last_key < kept_count(a, block.b) ? queries(a, block.b, last_key).begin : a.q_len;
+}
+
 /// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys: K and V stay, Q and dO are streamed.
 /// consume(block, tile, seen_by_all) is what a consumer does: see KeyConsumer.
 template <int kD, typename Consume>
@@ -242,17 +249,15 @@ __device__ __forceinline__ void for_block_of_keys(const BoxedAttention& x,
   constexpr TileShape kTile = dkdv_tile(kD);
   const Attention& a = x.a;
   const KeyBlock block(a, kTile.rows());
-  const int keys = kept_count(a, block.b);
-  if (block.first_row >= keys) return;
+  if (block.first_row >= kept_count(a, block.b)) return;
   const QueryTiles<kTile.columns> tile(a, block, kTile.rows());
   if (!begin_cta<kTile>(shared)) {
-    if (fragments::warp() == kTile.consumers * 4) stream_queries<kD, kTile>(x, shared, block, tile);
+    if (fragments::warp() == kTile.consumers * 4) stream_queries<kTile>(x, shared, block, tile);
     return;
   }
   const int row = fragments::warp_row<1>();
-  const int last_key = block.first_row + (kTile.splits_gradients ? row % kGroupRows : row) + 15;
-  // Ragged keys always need a mask.
-  const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
+  const int seen_by_all =
+      query_that_all_keys_see(a, block, kTile.splits_gradients ? row % kGroupRows : row);
   wait(shared.resident_full(), 0);
   consume(block, tile, seen_by_all);
 }

@@ -1,17 +1,41 @@
 #pragma once
 
+#include "cuda/fragments/tile.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_tile.cuh"
 
 /// What all kernels of gradients share: where things lie in shared memory, products of a tile.
 namespace flashbench::cuda::wgmma_sm90a {
 
+/// The values of streamed queries, kBegin bytes behind `base`: -(max·scale_log2 + log2_sum), D, the
+/// maximum and log2 of the sum; and whether some row's maximum and sum have to stay apart.
+template <int kColumns, std::uint32_t kBegin>
+struct QueryValues {
+  std::uint32_t base;
+
+  __device__ __forceinline__ std::uint32_t shift(int stage) const {
+    return base + kBegin + stage * values_bytes(kColumns);
+  }
+  __device__ __forceinline__ std::uint32_t delta(int stage) const {
+    return shift(stage) + 4 * kColumns;
+  }
+  __device__ __forceinline__ std::uint32_t max(int stage) const {
+    return delta(stage) + 4 * kColumns;
+  }
+  __device__ __forceinline__ std::uint32_t log2_sum(int stage) const {
+    return max(stage) + 4 * kColumns;
+  }
+  __device__ __forceinline__ std::uint32_t apart(int stage) const {
+    return log2_sum(stage) + 4 * kColumns;
+  }
+};
+
 /// Addresses in the shared memory of a CTA of dQ or of dK and dV. Q and K are the operands of S, dO
 /// and V those of dP. Of each pair the CTA's own rows are resident, 64 for each consumer (of Q and
 /// dO, or of K and V); the other operand is streamed through the stages.
 template <int kD, TileShape kTile>
-struct GradientShared {
+struct GradientShared : QueryValues<kTile.columns, gradient_plan(kD, kTile).values> {
   static constexpr GradientPlan kPlan = gradient_plan(kD, kTile);
-  std::uint32_t base;
+  using QueryValues<kTile.columns, kPlan.values>::base;
 
   __device__ __forceinline__ std::uint32_t resident_s(int group) const {
     return base + group * tile_bytes(kD, kGroupRows);
@@ -24,23 +48,6 @@ struct GradientShared {
   }
   __device__ __forceinline__ std::uint32_t streamed_dp(int stage) const {
     return streamed_s(stage) + kPlan.stage;
-  }
-  /// Of the streamed rows: -(max·scale_log2 + log2_sum), D, the maximum and log2 of the sum; and
-  /// whether some row's maximum and sum have to stay apart.
-  __device__ __forceinline__ std::uint32_t shift(int stage) const {
-    return base + kPlan.values + stage * (16 * kTile.columns + 16);
-  }
-  __device__ __forceinline__ std::uint32_t delta(int stage) const {
-    return shift(stage) + 4 * kTile.columns;
-  }
-  __device__ __forceinline__ std::uint32_t max(int stage) const {
-    return delta(stage) + 4 * kTile.columns;
-  }
-  __device__ __forceinline__ std::uint32_t log2_sum(int stage) const {
-    return max(stage) + 4 * kTile.columns;
-  }
-  __device__ __forceinline__ std::uint32_t apart(int stage) const {
-    return log2_sum(stage) + 4 * kTile.columns;
   }
   /// Pᵀ and dSᵀ of two consumers that share their keys.
   __device__ __forceinline__ std::uint32_t weights() const { return base + kPlan.weights; }
@@ -85,6 +92,13 @@ struct GradientShared {
     load_boxes<kD, kTile.columns>(streamed_s(stage), first_map, row, head, batch, full(stage));
     load_boxes<kD, kTile.columns>(streamed_dp(stage), second_map, row, head, batch, full(stage));
   }
+};
+
+/// Where two consumers that share their rows meet in every tile (named barriers).
+enum Meeting : int {
+  kScoresThere = 1,     ///< Sᵀ is there, and nobody reads P and dS of the tile before
+  kWeightsThere = 2,    ///< P is written
+  kGradientsThere = 3,  ///< dS is written
 };
 
 /// Initialises the mbarriers and moves registers from the producer to the consumers. True for
@@ -137,6 +151,45 @@ __device__ __forceinline__ void start_from_registers(Fragments<1, kD>& sum,
   for (int i = 0; i < kColumns / 16; ++i)
     multiply_from_registers<T, kD>(sum[0], a[i], advanced(b, tile_bytes(kBoxColumns, 16 * i)));
   commit_products();
+}
+
+/// Issues sum += A·B: A is what hand_over wrote, B the sum's columns, from `first_column` on, of a
+/// streamed tile.
+template <typename T, int kRows, int kColumns>
+__device__ __forceinline__ void start_shared(Fragments<1, kColumns>& sum, std::uint32_t exchanged,
+                                             std::uint32_t streamed, int first_column) {
+  const std::uint64_t a = operand(exchanged, 0);
+  const std::uint64_t b =
+      operand(streamed + inner_step(kRows, first_column), tile_bytes(kBoxColumns, kRows));
+  fence_operand<kColumns>(sum);
+  begin_products();
+#pragma unroll
+  for (int i = 0; i < kRows; i += 16)
+    multiply_shared<T, kColumns>(sum[0], advanced(a, inner_step(kGroupRows, i)),
+                                 advanced(b, tile_bytes(kBoxColumns, i)));
+  commit_products();
+}
+
+/// Rounds a warpgroup's 64 rows to what becomes an A operand of all warpgroups when they have met:
+/// one box, of whose columns the first kColumns are written.
+template <typename T, int kColumns>
+__device__ __forceinline__ void hand_over(const Fragments<1, kColumns>& from, std::uint32_t to) {
+  Rounded<kColumns> rounded;
+  round<T, kColumns>(rounded, from);
+  const int lane = fragments::lane();
+  const std::uint32_t row = fragments::chunk_at<kBoxColumns>(
+      to, fragments::warp_row<1>() % kGroupRows + lane % 16, lane / 16);
+#pragma unroll
+  for (int i = 0; i < kColumns / 16; ++i)
+    store_matrices(fragments::advanced(kBoxColumns, row, 2 * i), rounded[i]);
+  fence_proxy_async();
+}
+
+/// The same rows without their first columns.
+__device__ __forceinline__ fragments::HeadRows columns_from(fragments::HeadRows to, int first) {
+  to.data += first;
+  to.d -= first;
+  return to;
 }
 
 }  // namespace flashbench::cuda::wgmma_sm90a

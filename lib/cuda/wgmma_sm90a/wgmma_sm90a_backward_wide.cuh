@@ -7,13 +7,6 @@
 /// with them to its own columns of dV and dK.
 namespace flashbench::cuda::wgmma_sm90a {
 
-/// Where the two warpgroups meet in every tile (named barriers).
-enum Meeting : int {
-  kScoresThere = 1,     ///< Sᵀ is there, and nobody reads P and dS of the tile before
-  kWeightsThere = 2,    ///< Pᵀ is written
-  kGradientsThere = 3,  ///< dSᵀ is written
-};
-
 /// What both have: the walk over tiles of queries, and columns kOwn of the sums.
 ///
 /// A tile's products come in one line: Sᵀ, then dPᵀ under the exponentials, dV under the making of
@@ -39,41 +32,13 @@ struct WideKeyConsumer {
 
   __device__ __forceinline__ const Places& shared() const { return places; }
 
-  /// Issues sum += A·B: A is Pᵀ or dSᵀ of the tile, B the sum's columns of dO or Q.
-  template <int kColumns>
-  static __device__ __forceinline__ void start_shared(Fragments<1, kColumns>& sum,
-                                                      std::uint32_t exchanged,
-                                                      std::uint32_t streamed, int first_column) {
-    const std::uint64_t a = operand(exchanged, 0);
-    const std::uint64_t b =
-        operand(streamed + inner_step(kQueries, first_column), tile_bytes(kBoxColumns, kQueries));
-    fence_operand<kColumns>(sum);
-    begin_products();
-#pragma unroll
-    for (int i = 0; i < kQueries; i += 16)
-      multiply_shared<T, kColumns>(sum[0], advanced(a, inner_step(kGroupRows, i)),
-                                   advanced(b, tile_bytes(kBoxColumns, i)));
-    commit_products();
-  }
   __device__ __forceinline__ void start_dv() {
-    start_shared<kOwn.dv>(dv, places.weights(), places.streamed_dp(pipe.stage()), kOwn.first_dv);
+    start_shared<T, kQueries, kOwn.dv>(dv, places.weights(), places.streamed_dp(pipe.stage()),
+                                       kOwn.first_dv);
   }
   __device__ __forceinline__ void start_dk() {
-    start_shared<kOwn.dk>(dk, places.score_gradients(), places.streamed_s(pipe.stage()),
-                          kOwn.first_dk);
-  }
-
-  /// Rounds `p` to what becomes an A operand of both warpgroups when they have met.
-  __device__ __forceinline__ void hand_over(std::uint32_t to) const {
-    Rounded<kQueries> rounded;
-    round<T, kQueries>(rounded, p);
-    const int lane = fragments::lane();
-    const std::uint32_t row = fragments::chunk_at<kQueries>(
-        to, fragments::warp_row<1>() % kGroupRows + lane % 16, lane / 16);
-#pragma unroll
-    for (int i = 0; i < kQueries / 16; ++i)
-      store_matrices(fragments::advanced(kQueries, row, 2 * i), rounded[i]);
-    fence_proxy_async();
+    start_shared<T, kQueries, kOwn.dk>(dk, places.score_gradients(),
+                                       places.streamed_s(pipe.stage()), kOwn.first_dk);
   }
 
   /// Where Pᵀ in f32 of columns 8n .. 8n + 7 passes from a thread to the one with its number in the
@@ -104,7 +69,7 @@ struct WideKeyConsumer {
     make_weights_transposed<kQueries>(p, *this);
 #pragma unroll
     for (int n = 0; n < kQueries / 8; ++n) store_shared(exact_weights(n), p[0][n]);
-    hand_over(places.weights());
+    hand_over<T, kQueries>(p, places.weights());
     sync_consumers(kWeightsThere);
     start_dv();
     sync_consumers(kGradientsThere);
@@ -160,7 +125,7 @@ struct WideKeyConsumer {
       start_dv();
       wait_for_products<1>();
       make_gradients();
-      hand_over(places.score_gradients());
+      hand_over<T, kQueries>(p, places.score_gradients());
       sync_consumers(kGradientsThere);
       start_dk();
       wait_for_products<0>();
@@ -185,16 +150,12 @@ struct WideKeyConsumer {
     const float scale[2] = {a.scale, a.scale}, one[2] = {1.0f, 1.0f};
     const std::uint32_t through = kMakesWeights ? places.resident_s(0) : places.resident_dp(0);
     const int row = fragments::warp_row<1>() % kGroupRows;
-    const auto columns_from = [&](const Rows& rows, int first) {
-      fragments::HeadRows to = fragments::key_rows(a, rows, block.b, block.h_kv);
-      to.data += first;
-      to.d -= first;
-      return to;
-    };
-    fragments::store_rows<T, kOwn.dv>(dv[0], one, through, row, columns_from(a.dv, kOwn.first_dv),
+    const fragments::HeadRows to_dv = fragments::key_rows(a, a.dv, block.b, block.h_kv);
+    const fragments::HeadRows to_dk = fragments::key_rows(a, a.dk, block.b, block.h_kv);
+    fragments::store_rows<T, kOwn.dv>(dv[0], one, through, row, columns_from(to_dv, kOwn.first_dv),
                                       block.first_row);
     fragments::store_rows<T, kOwn.dk>(dk[0], scale, through + tile_bytes(kOwn.dv, kGroupRows), row,
-                                      columns_from(a.dk, kOwn.first_dk), block.first_row);
+                                      columns_from(to_dk, kOwn.first_dk), block.first_row);
   }
 
   __device__ __forceinline__ void run() {

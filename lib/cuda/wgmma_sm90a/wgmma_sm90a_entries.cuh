@@ -30,3 +30,15 @@
     using namespace flashbench::cuda;                                                     \
     wgmma_sm90a::dkdv_of<EntryElement, d>(x);                                             \
   }
+
+// A gradient that has a kernel of its own: dq, dk or dv, which is that Gradient.
+#define FLASHBENCH_SPLIT_GRADIENT(gradient, of, d)                                                 \
+  extern "C" __global__ void __launch_bounds__(flashbench::cuda::wgmma_sm90a::split_gradient_tile( \
+                                                   flashbench::cuda::wgmma_sm90a::Gradient::of, d) \
+                                                   .threads(),                                     \
+                                               1)                                                  \
+      FLASHBENCH_ENTRY_D(wgmma_sm90a_##gradient,                                                   \
+                         d)(const __grid_constant__ flashbench::cuda::BoxedAttention x) {          \
+    using namespace flashbench::cuda;                                                              \
+    wgmma_sm90a::split_##gradient<EntryElement, d>(x);                                             \
+  }

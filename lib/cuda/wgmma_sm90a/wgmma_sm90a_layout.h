@@ -15,7 +15,7 @@ inline constexpr int kMaxHeadDim = 512;
 /// Up to here O of 64 rows, d/2 registers a thread, is one consumer's. Beyond, two share it.
 inline constexpr int kMaxWholeHeadDim = 256;
 inline constexpr int kGroupThreads = 128;                ///< a warpgroup
-inline constexpr int kGroupRows = kBoxQueries;           ///< of A in one wgmma
+inline constexpr int kGroupRows = 64;                    ///< of A in one wgmma
 inline constexpr std::size_t kSharedLimit = 227 * 1024;  ///< compute capability 9.0
 inline constexpr int kRegisterFile = 65536;
 inline constexpr int kPackThreads = 256;  ///< of the kernel that packs kept keys
@@ -68,8 +68,9 @@ constexpr TileShape forward_tile(int d) {
 /// Columns of d that one consumer multiplies.
 constexpr int own_columns(int d, TileShape t) { return d / t.parts(); }
 
-/// Beyond this head dimension gradients are those of simt_f32.
-inline constexpr int kMaxGradientDim = 256;
+/// Up to here one kernel makes dK and dV, and 64 rows of dQ are one consumer's. Beyond, 64 rows of
+/// one gradient are all that a CTA can hold: each has a kernel of its own.
+inline constexpr int kMaxJointGradientDim = 256;
 /// Up to here dK and dV of 64 keys, d registers a thread, are one consumer's. Beyond, two share
 /// them.
 inline constexpr int kMaxWholeGradientDim = 128;
@@ -80,9 +81,32 @@ constexpr TileShape dq_tile(int d) {
   return {2, d <= 192 ? 80 : 48, 2, 232, 40};
 }
 constexpr TileShape dkdv_tile(int d) {
-  if (d <= kMaxWholeGradientDim) return {2, kBoxQueries, d <= 64 ? 4 : 3, 240, 24};
-  return {2, kBoxQueries, d <= 192 ? 3 : 2, 240, 24, false, false, false, true};
+  if (d <= kMaxWholeGradientDim) return {2, kGroupRows, d <= 64 ? 4 : 3, 240, 24};
+  return {2, kGroupRows, d <= 192 ? 3 : 2, 240, 24, false, false, false, true};
 }
+
+/// The gradients that have kernels of their own beyond kMaxJointGradientDim. Each adds up products
+/// of a tile's dS (dV: P) with one of the two operands that are streamed; the other one is needed
+/// for the scores (dV) or dP alone.
+enum class Gradient { kDq, kDk, kDv };
+
+/// Two consumers that have the same 64 rows of a gradient, and half of its columns each. As many
+/// rows a tile as leave room for two tiles of the operand that is kept until it is multiplied
+/// again.
+constexpr TileShape split_gradient_tile(Gradient of, int d) {
+  const int columns = of == Gradient::kDv ? (d <= 384 ? 64 : 48) : (d <= 384 ? 48 : 32);
+  return {2, columns, 2, 240, 24, false, false, true};
+}
+/// How many boxes of a tile of the other operand, which is read once, have a place: all of them, or
+/// half where that is all the room.
+constexpr int passing_boxes(Gradient of, int d) {
+  return d / kBoxColumns / (of == Gradient::kDv || d <= 384 ? 1 : 2);
+}
+
+/// How many times 16 columns of the resident operand of S, and of that of dP, who multiplies them
+/// keeps in registers as well, 4 a thread each: products of 32 or 48 columns want more of shared
+/// memory than it gives, but for those whose rows are in registers.
+constexpr int held_steps(Gradient of) { return of == Gradient::kDq ? 12 : 8; }
 
 /// The columns of dV and of dK that one of two consumers adds up: in whole boxes, and of both
 /// together the same number each.
@@ -149,6 +173,11 @@ struct GradientPlan {
   std::uint32_t own, stage, weights, score_gradients, values, barriers, end;
 };
 
+/// Bytes of the values of a stage's `columns` queries.
+constexpr std::uint32_t values_bytes(int columns) {
+  return 16 * static_cast<std::uint32_t>(columns) + 16;
+}
+
 constexpr GradientPlan gradient_plan(int d, TileShape t) {
   const auto stages = static_cast<std::uint32_t>(t.stages);
   const std::uint32_t own = tile_bytes(d, t.rows()), stage = tile_bytes(d, t.columns);
@@ -156,13 +185,42 @@ constexpr GradientPlan gradient_plan(int d, TileShape t) {
   const std::uint32_t weights = 2 * own + 2 * stages * stage;
   const std::uint32_t score_gradients = weights + exchanged;
   const std::uint32_t values = score_gradients + 2 * exchanged;
-  const std::uint32_t barriers =
-      values + stages * (16 * static_cast<std::uint32_t>(t.columns) + 16);
+  const std::uint32_t barriers = values + stages * values_bytes(t.columns);
   return {own, stage, weights, score_gradients, values, barriers, barriers + 8 * (1 + 2 * stages)};
 }
 
 constexpr std::size_t gradient_shared_bytes(int d, TileShape t) {
   return gradient_plan(d, t).end + kSwizzlePeriod;
+}
+
+/// The same where each gradient has a kernel of its own: one operand of the CTA's rows (dV) or two;
+/// stages of the streamed one that is kept; places for boxes of the other; dS (dV: P of two tiles)
+/// in 16 bits; P in f32 on its way to who makes dS; values of queries where these are streamed; one
+/// mbarrier, two of each stage and two of each box.
+struct SplitGradientPlan {
+  std::uint32_t own, kept, stage, passing, box, factor, exact, values, barriers, end;
+};
+
+constexpr SplitGradientPlan split_gradient_plan(Gradient of, int d) {
+  const TileShape t = split_gradient_tile(of, d);
+  const bool is_dv = of == Gradient::kDv;
+  const auto stages = static_cast<std::uint32_t>(t.stages);
+  const auto boxes = static_cast<std::uint32_t>(passing_boxes(of, d));
+  const std::uint32_t own = tile_bytes(d, kGroupRows), stage = tile_bytes(d, t.columns);
+  const std::uint32_t box = tile_bytes(kBoxColumns, t.columns);
+  const std::uint32_t kept = own * (is_dv ? 1 : 2), passing = kept + stages * stage;
+  const std::uint32_t factor = passing + boxes * box;
+  const std::uint32_t exact = factor + tile_bytes(kBoxColumns, kGroupRows) * (is_dv ? stages : 1);
+  const std::uint32_t values =
+      exact + (is_dv ? 0u : static_cast<std::uint32_t>(4 * kGroupRows * t.columns));
+  const std::uint32_t barriers =
+      values + (of == Gradient::kDq ? 0u : stages * values_bytes(t.columns));
+  return {own,    kept,  stage,  passing,  box,
+          factor, exact, values, barriers, barriers + 8 * (1 + 2 * stages + 2 * boxes)};
+}
+
+constexpr std::size_t split_gradient_shared_bytes(Gradient of, int d) {
+  return split_gradient_plan(of, d).end + kSwizzlePeriod;
 }
 
 constexpr std::size_t forward_shared_bytes(int d) {
@@ -182,10 +240,19 @@ constexpr bool gradients_are_sound(int d) {
   return is_sound(dq_tile(d), d, gradient_shared_bytes(d, dq_tile(d))) &&
          is_sound(dkdv_tile(d), d, gradient_shared_bytes(d, dkdv_tile(d)));
 }
+constexpr bool is_sound(Gradient of, int d) {
+  const TileShape t = split_gradient_tile(of, d);
+  return is_sound(t, d, split_gradient_shared_bytes(of, d)) && t.columns <= kBoxColumns &&
+         d / kBoxColumns % passing_boxes(of, d) == 0;
+}
+constexpr bool split_gradients_are_sound(int d) {
+  return is_sound(Gradient::kDq, d) && is_sound(Gradient::kDk, d) && is_sound(Gradient::kDv, d);
+}
 static_assert(forward_is_sound(64) && forward_is_sound(128) && forward_is_sound(192) &&
               forward_is_sound(256) && forward_is_sound(384) && forward_is_sound(512) &&
               gradients_are_sound(64) && gradients_are_sound(128) && gradients_are_sound(192) &&
-              gradients_are_sound(256));
+              gradients_are_sound(256) && split_gradients_are_sound(384) &&
+              split_gradients_are_sound(512));
 
 /// A wgmma operand in shared memory with the 128-byte swizzle (PTX manual, "Matrix descriptor"):
 /// its address, and the bytes to the next 64 columns (`leading`, of an operand that is read

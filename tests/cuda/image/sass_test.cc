@@ -162,11 +162,17 @@ TEST_F(Sass, WarpsOfDecodeSm80StreamAlone) {
 /// ends, alone or beside the next one's first scores; in the backward, twice: the first tile, the
 /// loop. Beyond d = 256 the forward has one loop, each of whose two consumers has half of d. Beyond
 /// d = 128 dK and dV have a consumer that makes P, whose first tile stands before the loop, and one
-/// that makes dS, which has the loop alone; each has half of the columns.
+/// that makes dS, which has the loop alone; each has half of the columns. Beyond d = 256 each
+/// gradient has a kernel: both consumers have a first tile and a loop; one makes S and one dP, of
+/// dV the first one S.
 int wgmma_of(const Launch& launch) {
   const int inner = launch.padded_d / 16;
   if (launch.phase == "forward" && launch.padded_d > 256) return inner / 2 + launch.kv_tile / 16;
   if (launch.phase == "forward") return 3 * (inner + launch.kv_tile / 16);
+  if (launch.padded_d > 256) {
+    const int sum = (launch.phase == "dq" ? launch.kv_tile : launch.q_tile) / 16;
+    return (launch.phase == "dv" ? 2 : 4) * inner + 4 * sum;
+  }
   if (launch.phase == "dq") return 2 * (2 * inner + launch.kv_tile / 16);
   if (launch.padded_d > 128) return 3 * (inner + 2 * launch.q_tile / 16);
   return 2 * (2 * inner + 2 * launch.q_tile / 16);
@@ -193,10 +199,12 @@ TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
 }
 
 /// R2UR that a loop over tiles may have. One before every wgmma is what operands cost that ptxas
-/// does not know to be uniform: 32 to 74 of them. d = 256 has more descriptors than there are
-/// uniform registers; dkdv of d = 64 is faster with them, so says its source.
+/// does not know to be uniform: 32 to 74 of them. d = 256, and dQ and dK of 512, have more
+/// descriptors than there are uniform registers; dkdv of d = 64 is faster with them, so says its
+/// source.
 int most_r2ur(const Launch& launch) {
   if (launch.phase == "dkdv" && launch.padded_d == 64) return 16;
+  if (launch.padded_d == 512 && (launch.phase == "dq" || launch.phase == "dk")) return 11;
   return launch.padded_d == 256 ? 18 : 2;
 }
 

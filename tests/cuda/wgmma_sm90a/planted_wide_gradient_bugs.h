@@ -11,6 +11,7 @@ namespace flashbench::cuda {
 inline const char* const kWideDkdv = "wgmma_sm90a_dkdv_bf16_d256";
 inline const char* const kWideDq = "wgmma_sm90a_dq_bf16_d256";
 inline const char* const kWideSource = "wgmma_sm90a/wgmma_sm90a_backward_wide.cuh";
+inline const char* const kGradientTile = "wgmma_sm90a/wgmma_sm90a_backward_tile.cuh";
 
 /// Two heads that share keys, three tiles of queries each, three blocks of keys; 72 columns of the
 /// second consumer's half.
@@ -48,8 +49,8 @@ inline const PlantedBug kWideGradientBugs[] = {
             {kWideDkdv, "", "", R"(fence\.proxy\.async\.shared::cta;)", "", 0}),
     // ---- What they exchange
     in_wide("wide_dkdv_writes_p_as_rows_lie_without_swizzle", "wrong result",
-            at_wide("store_matrices(fragments::advanced",
-                    R"(xor\.b32(\s+%r\d+), (%r\d+), %?r?\d+;)", "mov.u32$1, $2;")),
+            {kWideDkdv, kGradientTile, "store_matrices(fragments::advanced",
+             R"(xor\.b32(\s+%r\d+), (%r\d+), %?r?\d+;)", "mov.u32$1, $2;", kAll}),
     in_wide("wide_dkdv_does_not_write_all_of_p", "uninitialised",
             {kWideDkdv, "", "", R"(stmatrix.*;)", "", 7}),
     in_wide("wide_dkdv_makes_ds_of_another_rows_p", "wrong result",
@@ -61,9 +62,9 @@ inline const PlantedBug kWideGradientBugs[] = {
     in_wide("wide_dkdv_does_not_write_p_in_f32", "uninitialised",
             at_wide("store_shared(exact_weights(n), p[0][n])", R"(st\.shared\.v4\.f32.*;)", "", 4)),
     in_wide("wide_dkdv_multiplies_ds_where_p_lies", "wrong result",
-            at_wide("const std::uint64_t a = operand(exchanged, 0)",
-                    R"(or\.b64(\s+%rd\d+), (%rd\d+), 4611686293305294848;)",
-                    "or.b64$1, $2, 4611686293305294848;\nsub.s64$1, $1, 512;", 1)),
+            {kWideDkdv, kGradientTile, "const std::uint64_t a = operand(exchanged, 0)",
+             R"(or\.b64(\s+%rd\d+), (%rd\d+), 4611686293305294848;)",
+             "or.b64$1, $2, 4611686293305294848;\nsub.s64$1, $1, 512;", 1}),
     // ---- dS
     in_wide("wide_dkdv_takes_d_of_the_next_query", "wrong result",
             at_wide("places.delta(pipe.stage())", R"(add\.s32(\s+%r\d+, %r\d+), 221440;)",
@@ -78,13 +79,14 @@ inline const PlantedBug kWideGradientBugs[] = {
             at_wide("__syncwarp();  // all lanes", R"(bar\.warp\.sync.*;)", "")),
     // ---- Halves of the columns
     in_wide("wide_dv_of_the_wrong_half_of_do", "wrong result",
-            at_wide("operand(streamed + inner_step", R"(add\.s32(\s+%r\d+, %r\d+), 114688;)",
-                    "add.s32$1, 98304;")),
+            {kWideDkdv, kGradientTile, "operand(streamed + inner_step",
+             R"(add\.s32(\s+%r\d+, %r\d+), 114688;)", "add.s32$1, 98304;", kAll}),
     in_wide("wide_dk_of_the_wrong_half_of_q", "wrong result",
-            at_wide("operand(streamed + inner_step", R"(add\.s32(\s+%r\d+, %r\d+), 81920;)",
-                    "add.s32$1, 65536;")),
+            {kWideDkdv, kGradientTile, "operand(streamed + inner_step",
+             R"(add\.s32(\s+%r\d+, %r\d+), 81920;)", "add.s32$1, 65536;", kAll}),
     in_wide("wide_dkdv_stores_columns_beyond_d", "wrong result",
-            at_wide("to.d -= first", R"(add\.s32(\s+%r\d+, %r\d+), -128;)", "add.s32$1, 0;")),
+            {kWideDkdv, kGradientTile, "to.d -= first", R"(add\.s32(\s+%r\d+, %r\d+), -128;)",
+             "add.s32$1, 0;", kAll}),
     in_wide("wide_dkdv_stores_dk_where_another_warp_stores_dv", "race",
             {"wgmma_sm90a_dkdv_bf16_d192", kWideSource, "through + tile_bytes(kOwn.dv",
              R"(add\.s32(\s+%r\d+, %r\d+), 32768;)", "add.s32$1, 24576;", kAll},
