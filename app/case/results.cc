@@ -111,7 +111,7 @@ report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMo
   const sweep::Case& request = c.request;
   report::Result r;
   static_cast<sweep::CaseRecord&>(r) = sweep::record_of(request);
-  r.command = reproduce(command, request);
+  r.command = reproduce(command, c);
   if (verify != VerifyMode::kAuto) r.command += fmt::format(" --verify {}", name(verify));
   if (!request.part.empty()) r.part = request.part;
   r.status = c.runs() ? report::Status::kOk : report::Status::kSkipped;

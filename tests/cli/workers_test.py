@@ -142,7 +142,18 @@ class Workers(GuestTest):
         self.refuse("check", "--worker", "true", *SMALL, says="--worker 'true': its worker ended with exit code 0")
         self.refuse("check", "--type", "worker", *SMALL, says="--type worker needs --worker COMMAND")
         done = self.expect(2, "check", "--worker", "./no_such_program", *SMALL)
-        self.assertIn("--worker './no_such_program': it cannot be executed", done.stderr)
+        self.assertRegex(done.stderr, "--worker './no_such_program': it cannot be executed; its last line: .*not found")
+
+    # "Exit code 1" alone would not say what to install, or which path to set.
+    def test_a_worker_that_ends_is_told_with_its_last_words(self):
+        done = self.expect(2, "check", "--worker", f"{sys.executable} -m no_such_package.worker mine:f", *SMALL)
+        self.assertRegex(done.stderr, "flashbench: --worker .*: its worker ended with exit code 1 before it said what it can; "
+                                      "its last line: .*No module named 'no_such_package'")
+        self.assertGreaterEqual(done.stderr.count("No module named"), 2, "and all that it said is there")
+        worker = self.write("import os, sys\ndef f(q, k, v, *, causal, scale):\n    if q.size > 8:\n"
+                            "        print('out of tiles', file=sys.stderr)\n        os._exit(3)\n    return q\n")
+        done = self.expect(1, "check", "--worker", worker, *SMALL)
+        self.assertIn("ended with exit code 3 in the middle of its work; its last line: out of tiles", done.stdout)
 
 
 @unittest.skipUnless(importlib.util.find_spec("torch"), "needs PyTorch")
