@@ -1,11 +1,14 @@
 #include "app/guests.h"
 
+#include <fmt/format.h>
+
 #include <filesystem>
 #include <system_error>
 
 #include "app/command_line/options.h"
 #include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
+#include "system/quote.h"
 
 namespace flashbench::app {
 namespace {
@@ -38,6 +41,9 @@ void configure_guests(const CommandLine& line, const std::vector<guest::GuestBac
   settings.program = alone ? own_file(line) : "";
   settings.emulated_driver = emulated_driver(own_file(line));
   settings.patience_s = options.duration("patience", settings.patience_s);
+  for (const char* name : {"isolate", "patience"})
+    if (const sweep::Setting* given = options.find(name))
+      settings.flags += fmt::format(" --{} {}", name, shell_word(given->values[0]));
   settings.stop_requested = interrupted;
   settings.warn = [](const std::string& text) { print_err("flashbench: " + text + "\n"); };
   for (guest::GuestBackend* backend : guests) backend->configure(settings);

@@ -155,8 +155,7 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
     trace.write(request.run.argv);
     text += line("trace", missing.empty() ? request.run.trace : missing);
   }
-  if (result.status == report::Status::kFailed)
-    text += line("reproduce", reproduce("check", c.request));
+  if (result.status == report::Status::kFailed) text += line("reproduce", reproduce("check", c));
   report.results.push_back(std::move(result));
   writer.finish(report);
   if (stdout_taken)

@@ -304,8 +304,7 @@ class Group {
     if (fair_play_.applies())
       not_credible = fair_play_.launch_alone(
           r, result.timing ? std::optional(result.timing->median) : std::nullopt);
-    add_verdict(result, reference.verify(r.prepared->collect()),
-                reproduce("check", r.routed->request));
+    add_verdict(result, reference.verify(r.prepared->collect()), reproduce("check", *r.routed));
     if (auto warning = fair_play_.warning(r)) result.warnings.push_back(std::move(*warning));
     if (not_credible && result.status == report::Status::kOk)
       add_failure(result, DeviceError(*result.kernel + ": " + *not_credible));

@@ -2,13 +2,16 @@
 
 namespace flashbench::app {
 
+ExtraRoundings that_matter(ExtraRoundings rounds, const Problem& p) {
+  for (const ExtraRounding r : kExtraRoundings)
+    if (!matters(r, p)) rounds.remove(r);
+  return rounds;
+}
+
 ExtraRoundings extra_roundings(const RoutedCase& c, const Problem& p) {
   if (!c.route) return {};
   const auto guest = c.route->kernel->guest();
-  ExtraRoundings extra = guest ? guest->rounds : ExtraRoundings();
-  for (const ExtraRounding r : kExtraRoundings)
-    if (!matters(r, p)) extra.remove(r);
-  return extra;
+  return that_matter(guest ? guest->rounds : ExtraRoundings(), p);
 }
 
 const oracle::Reference& References::of(const RoutedCase& c) {

@@ -8,6 +8,9 @@
 
 namespace flashbench::app {
 
+/// What of that matters to a problem.
+ExtraRoundings that_matter(ExtraRoundings rounds, const Problem& p);
+
 /// What the kernel of a case rounds beyond what every kernel must, as its maker says, where it
 /// matters to the problem. Its results are judged with that in their noise.
 ExtraRoundings extra_roundings(const RoutedCase& c, const Problem& p);

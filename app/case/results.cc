@@ -111,7 +111,7 @@ report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMo
   const sweep::Case& request = c.request;
   report::Result r;
   static_cast<sweep::CaseRecord&>(r) = sweep::record_of(request);
-  r.command = reproduce(command, request);
+  r.command = reproduce(command, c);
   if (verify != VerifyMode::kAuto) r.command += fmt::format(" --verify {}", name(verify));
   if (!request.part.empty()) r.part = request.part;
   r.status = c.runs() ? report::Status::kOk : report::Status::kSkipped;
@@ -134,11 +134,15 @@ report::Result result_of(std::string_view command, const RoutedCase& c, VerifyMo
     r.workspace_bytes = kernel->workspace_bytes(request.problem, execution);
   }
   r.warnings = c.warnings;
-  for (const ExtraRounding rounds : kExtraRoundings)
-    if (verify != VerifyMode::kNone && c.runs() && extra_roundings(c, request.problem).has(rounds))
-      r.warnings.push_back(limits_of(*r.kernel, rounds));
+  if (verify != VerifyMode::kNone && c.runs())
+    warn_of_limits(r, *r.kernel, extra_roundings(c, request.problem));
   add_work(r, count_work(request.problem, expected_visible(request.problem)));
   return r;
+}
+
+void warn_of_limits(report::Result& result, const std::string& kernel, ExtraRoundings rounds) {
+  for (const ExtraRounding r : kExtraRoundings)
+    if (rounds.has(r)) result.warnings.push_back(limits_of(kernel, r));
 }
 
 void add_work(report::Result& result, const Work& work) {

@@ -19,6 +19,9 @@ namespace flashbench::app {
 report::Result result_of(std::string_view command, const RoutedCase& c,
                          VerifyMode verify = VerifyMode::kAuto);
 
+/// A warning for each that `kernel` rounds besides: its limits are not those of the others.
+void warn_of_limits(report::Result& result, const std::string& kernel, ExtraRoundings rounds);
+
 /// FLOP and bytes as counted with the mask that was used.
 void add_work(report::Result& result, const Work& work);
 

@@ -149,10 +149,11 @@ bool has_fixed_lengths(const Problem& p) {
          p.bias == Bias::kFile || (p.needs_gradients() && p.d_o == GradSource::kFile);
 }
 
-std::string reproduce(std::string_view command, const sweep::Case& c) {
-  sweep::Case shown = c;
+std::string reproduce(std::string_view command, const RoutedCase& c) {
+  sweep::Case shown = c.request;
   if (command != "bench") shown.cache = sweep::CacheState::kWarm;  // no other command has --cache
-  return fmt::format("flashbench {} {}", command, sweep::flags(shown));
+  const auto guest = c.route ? c.route->kernel->guest() : std::nullopt;
+  return fmt::format("flashbench {} {}{}", command, sweep::flags(shown), guest ? guest->flags : "");
 }
 
 }  // namespace flashbench::app

@@ -51,7 +51,8 @@ void size_host_team(const std::vector<sweep::Group>& groups, const Backends& bac
 /// UnavailableError for what cannot be computed here.
 [[noreturn]] void throw_refusal(const Rejection& why);
 
-/// The line that reproduces a case with a command: "flashbench check --b 1 ...".
-std::string reproduce(std::string_view command, const sweep::Case& c);
+/// The line that reproduces a case with a command: "flashbench check --b 1 ...", its guest kept as
+/// it was.
+std::string reproduce(std::string_view command, const RoutedCase& c);
 
 }  // namespace flashbench::app

@@ -223,8 +223,11 @@ void check_external(const CheckRequest& request, const Backends& backends, Check
   result.status = report::Status::kOk;
   result.kernel = "external: " + request.external;
   result.command += fmt::format(" --external {}", shell_word(request.external));
+  if (request.rounds) result.command += " --rounds " + shell_word(request.rounds->values[0]);
+  const ExtraRoundings rounds = that_matter(external.rounds, p);
+  warn_of_limits(result, request.external, rounds);
   add_work(result, count_work(p, count_visible(p, in.key_mask)));
-  add_verdict(result, oracle::verify(p, in, external.out, level_of(request.run.verify, p)),
+  add_verdict(result, oracle::verify(p, in, external.out, level_of(request.run.verify, p), rounds),
               result.command);
   check.set_preface(judged_as(external, result.status == report::Status::kOk));
   check.add({request.external, request.external, external.judged}, std::move(result),

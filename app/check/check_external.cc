@@ -9,6 +9,8 @@
 #include "data/input_files.h"
 #include "data/outputs.h"
 #include "report/grid.h"
+#include "sweep/number.h"
+#include "sweep/parse.h"
 #include "sweep/shown.h"
 #include "system/error.h"
 
@@ -69,12 +71,22 @@ Problem external_problem(const CheckRequest& request, const Backends& backends,
   return route_group(group, given, backends).problem;
 }
 
+ExtraRoundings roundings(const sweep::Setting& setting) {
+  sweep::Choices<ExtraRounding> known;
+  for (const ExtraRounding r : kExtraRoundings) known.emplace_back(name(r), r);
+  ExtraRoundings rounds;
+  for (const std::string& word : sweep::split_list(setting.values[0], setting.where))
+    rounds.add(sweep::choose(word, setting.where, known));
+  return rounds;
+}
+
 }  // namespace
 
 External read_external(const CheckRequest& request, const Backends& backends) {
   if (request.run.groups.size() != 1 || request.run.groups[0].cases.size() != 1)
     throw UsageError("--external judges one case; give every flag one value");
   External external;
+  if (request.rounds) external.rounds = roundings(*request.rounds);
   external.judged = request.run.groups[0].cases[0];
   Problem& p = external.judged.problem;
   p = external_problem(request, backends, external.judged, external.out);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "app/command_line/request.h"
+#include "core/roundings.h"
 #include "core/tensor.h"
 #include "kernel/backend.h"
 
@@ -13,6 +14,7 @@ namespace flashbench::app {
 struct External {
   sweep::Case judged;
   Outputs out;
+  ExtraRoundings rounds;              ///< what its maker rounds besides, as --rounds says
   std::vector<std::string> warnings;  ///< what the files hold that nothing reads
   bool ones_for_lack_of_d_o = false;  ///< nobody said what dO is
 };

@@ -86,6 +86,10 @@ FlagGroup tensors(const FieldFlags& fields) {
       {
           {"external", "FILE",
            "verify these o, lse, dq, dk, dv, dsinks, dbias of --input, from any library", kCheck},
+          {"rounds", "LIST",
+           "what --external's maker rounds besides, which its limits then count:"
+           " gradients_of_query_heads (before they are added over a group)",
+           kCheck},
           {"output", "FILE", "write the results to this .safetensors; - for stdout", kSingle},
           {"save_inputs", "FILE", "write q, k, v and what else went in to this .safetensors",
            kSingle},

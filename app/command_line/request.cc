@@ -259,6 +259,9 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
   request.filter = options.text("filter");
   request.junit = options.text("junit");
   request.external = options.text("external");
+  if (const Setting* rounds = options.find("rounds")) request.rounds = *rounds;
+  if (request.rounds && request.external.empty())
+    throw UsageError("--rounds is about --external FILE; a guest says itself what it rounds");
   request.emulated_seeds = parse_emulated_seeds(options, line, backends);
   request.repeat = parse_repeat(options);
   const auto names_problem = [](const std::string& name) {

@@ -58,6 +58,7 @@ struct CheckRequest {
   std::vector<std::uint64_t> emulated_seeds;  ///< empty: as many as the size of a case allows
   int repeat = 1;                             ///< launches of each case, whose bits are compared
   std::string filter, junit, external;
+  std::optional<sweep::Setting> rounds;  ///< what made `external` rounds besides
 };
 
 struct InfoRequest {

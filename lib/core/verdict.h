@@ -68,6 +68,8 @@ struct TensorVerdict {
   Scope scope = Scope::kElement;        ///< where it is the worst
   std::array<std::int64_t, 4> index{};  ///< [b, h, row, d] of the worst element there
   double got = 0, want = 0;             ///< there
+  /// LSE that is log2 instead of ln in every row that was looked at.
+  bool in_base_2 = false;
 };
 
 struct Verdict {

@@ -129,6 +129,7 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
                   abi_of(source),
                   of.sha256,
                   !plugin || !settings_.program.empty(),
+                  settings_.flags,
                   [this](const std::string& line) { warn(line); },
                   [this](const Execution& e) { return has_copies(e); }};
   const AttentionType type = plugin ? AttentionType::kPlugin : AttentionType::kWorker;

@@ -18,6 +18,7 @@ struct GuestSettings {
   std::string program;  ///< this one, which serves plug-ins as a worker; "": they are loaded here
   std::string emulated_driver;  ///< the library of lib/emulated_driver; "": it was not found
   double patience_s = 120;
+  std::string flags = {};  ///< of the command line, that say this: " --isolate false"
   std::function<bool()> stop_requested = {};
   /// Takes a line for the user about what is no case's failure.
   std::function<void(const std::string& line)> warn = {};

@@ -39,6 +39,7 @@ struct Host {
   std::string abi;
   std::optional<std::string> sha256;
   bool isolated = true;
+  std::string flags = {};
   std::function<void(const std::string& line)> warn = {};  ///< the user
   /// Whether tensors lie on the GPU that the execution names, beside those here.
   std::function<bool(const Execution&)> on_gpu = {};
@@ -58,7 +59,7 @@ class GuestKernel final : public Kernel {
   const KernelInfo& info() const override { return info_; }
   Supports supports() const override;
   std::optional<GuestFacts> guest() const override {
-    return GuestFacts{build_, host_.abi, host_.sha256, host_.isolated, rounds_};
+    return GuestFacts{build_, host_.abi, host_.sha256, host_.isolated, rounds_, host_.flags};
   }
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override;
   std::size_t host_bytes(const Problem& p, const Execution& e) const override;

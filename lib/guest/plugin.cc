@@ -209,6 +209,13 @@ struct Plugin::Plan {
     call.workspace = workspace.data();
   }
 
+  /// `answer`, unless memory around the workspace was written.
+  Answer vetted(Answer answer) const {
+    if (answer.status != Status::kOk || workspace.is_intact()) return answer;
+    return {.status = Status::kFailed,
+            .why = "it wrote outside of the workspace that its plan asked for"};
+  }
+
   /// What the guest's functions may count on as they are called.
   void get_ready() const {
     if (gpu != nullptr) return gpu->wait();  // which makes its context current, too
@@ -322,7 +329,7 @@ Answer Plugin::prepare(int id) {
     return plan.kernel->prepare(plan.own, &call, why, bytes);
   });
   if (plan.gpu != nullptr) plan.gpu->wait();
-  return answer;
+  return plan.vetted(std::move(answer));
 }
 
 void Plugin::drop(int id) {
@@ -374,6 +381,7 @@ Answer Plugin::run(std::span<const int> ids, std::int64_t calls) {
             .why =
                 "the GPU works on after the stream of the call is done: work on other streams "
                 "has to be joined into it"};
+  for (const Plan* plan : plans) answer = plan->vetted(std::move(answer));
   return answer;
 }
 

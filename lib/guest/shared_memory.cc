@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -19,6 +20,7 @@ namespace flashbench::guest {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
+constexpr int kAround = 0xB7;  // no zeros, no NaN of ours: what a kernel hardly writes
 constexpr std::size_t kMostBytes = std::size_t{1} << 46;  // of what a process may map
 
 [[noreturn]] void refuse(std::size_t bytes) {
@@ -86,19 +88,33 @@ GuardedMemory::GuardedMemory(std::size_t bytes) {
   mapped_bytes_ = whole + page;
   if (::mprotect(static_cast<std::byte*>(mapped) + whole, page, PROT_NONE) != 0) refuse(bytes);
   ::madvise(mapped, whole, MADV_HUGEPAGE);
-  std::memset(mapped, 0xFF, whole);
-  data_ = static_cast<std::byte*>(mapped) + (whole - used);
+  std::byte* const data = static_cast<std::byte*>(mapped) + (whole - used);
+  std::memset(mapped, kAround, whole - used);
+  std::memset(data, 0xFF, bytes);
+  std::memset(data + bytes, kAround, used - bytes);
+  data_ = data;
+  bytes_ = bytes;
+}
+
+bool GuardedMemory::is_intact() const {
+  const auto* begin = static_cast<const std::byte*>(mapped_);
+  const auto* data = static_cast<const std::byte*>(data_);
+  const auto is_around = [](std::byte b) { return b == std::byte{kAround}; };
+  const std::size_t used = rounded_up(bytes_, kAlignment);
+  return std::all_of(begin, data, is_around) && std::all_of(data + bytes_, data + used, is_around);
 }
 
 GuardedMemory::GuardedMemory(GuardedMemory&& other) noexcept
     : mapped_(std::exchange(other.mapped_, nullptr)),
       mapped_bytes_(std::exchange(other.mapped_bytes_, 0)),
-      data_(std::exchange(other.data_, nullptr)) {}
+      data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
 
 GuardedMemory& GuardedMemory::operator=(GuardedMemory&& other) noexcept {
   std::swap(mapped_, other.mapped_);
   std::swap(mapped_bytes_, other.mapped_bytes_);
   std::swap(data_, other.data_);
+  std::swap(bytes_, other.bytes_);
   return *this;
 }
 

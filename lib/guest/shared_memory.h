@@ -43,7 +43,8 @@ class SharedMemory {
 };
 
 /// Memory of this process whose last byte, but for what aligns it to 256, stands before a page that
-/// nobody may touch: who writes beyond it is ended there.
+/// nobody may touch: who writes beyond it is ended there, and who writes to what aligns it, or in
+/// front of it within its first page, is found out by is_intact().
 class GuardedMemory {
  public:
   GuardedMemory() = default;
@@ -56,11 +57,14 @@ class GuardedMemory {
   ~GuardedMemory();
 
   void* data() const { return data_; }  ///< null for 0 bytes
+  /// Whether nothing was written around it.
+  bool is_intact() const;
 
  private:
   void* mapped_ = nullptr;
   std::size_t mapped_bytes_ = 0;
   void* data_ = nullptr;
+  std::size_t bytes_ = 0;  ///< from data_ on
 };
 
 }  // namespace flashbench::guest

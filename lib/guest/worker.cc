@@ -55,15 +55,17 @@ void Worker::start() {
   channel_ = std::make_unique<Channel>(process::Descriptor(ends[0], "socket"));
   const process::Descriptor in(::open("/dev/null", O_RDONLY | O_CLOEXEC), "/dev/null");
   const std::string threads = fmt::format("OMP_NUM_THREADS={}", settings_.threads);
+  messages_ = std::make_unique<process::Relay>();
   // What a guest prints is no report: it goes where messages go.
   process_ = std::make_unique<process::Process>(
       process::Start{.argv = settings_.argv,
                      .in = in.get(),
                      .out = STDERR_FILENO,
-                     .err = STDERR_FILENO,
+                     .err = messages_->in(),
                      .kept = theirs.get(),
                      .environment = {threads, fmt::format("{}={}", kSocketVariable, theirs.get())},
                      .own_group = true});
+  messages_->close_in();
 }
 
 void Worker::greet() {
@@ -185,8 +187,12 @@ std::string Worker::how_it_ended() {
   if (code > kSignalled)  // a shell says it so, too
     return fmt::format("its worker was ended by signal {} ({})", code - kSignalled,
                        ::strsignal(code - kSignalled));
-  if (code == process::kCannotExecute) return "it cannot be executed";
-  return fmt::format("its worker ended with exit code {} in the middle of its work", code);
+  const std::string said = messages_->last_line();
+  const std::string last = said.empty() ? "" : fmt::format("; its last line: {}", escape(said));
+  if (code == process::kCannotExecute) return "it cannot be executed" + last;
+  return fmt::format("its worker ended with exit code {} {}{}", code,
+                     facts_.empty() ? "before it said what it can" : "in the middle of its work",
+                     last);
 }
 
 void Worker::give_up(std::string why) {

@@ -8,6 +8,7 @@
 #include "guest/guest.h"
 #include "guest/protocol.h"
 #include "system/process.h"
+#include "system/relay.h"
 
 namespace flashbench::guest {
 
@@ -56,6 +57,7 @@ class Worker final : public Guest {
 
   WorkerSettings settings_;
   std::unique_ptr<Channel> channel_;
+  std::unique_ptr<process::Relay> messages_;  ///< of the process, which it outlives
   std::unique_ptr<process::Process> process_;
   std::vector<KernelFacts> facts_;
   std::string ended_;  ///< why it is no more

@@ -75,6 +75,7 @@ struct GuestFacts {
   std::optional<std::string> sha256;  ///< of its file; nullopt of a command
   bool isolated = true;
   ExtraRoundings rounds = {};
+  std::string flags = {};  ///< of the command line, that say how it is kept: " --isolate false"
 };
 
 /// An implementation of attention. Stateless; it refuses with a reason and never aborts.

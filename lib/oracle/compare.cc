@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numbers>
 
 namespace flashbench::oracle {
 namespace {
@@ -116,6 +117,7 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
     v.got = got(c);
     v.want = value[c];
     keep_worse(v);
+    if (want.d == 1) look_at_base(v.got, v.want, kMargin * reach);
     if (stored + computed == 0) continue;  // exact, or it has failed
     const double squared = square(err) / (stored + computed);
     Errors& channel = head.channels[static_cast<std::size_t>(c)];
@@ -125,6 +127,15 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
   }
   const double excess = std::min(want.excess[n], excess_of_largest_);
   judge_mean(row, excess, parallel(excess), Scope::kRow, *this);
+}
+
+void TensorCheck::look_at_base(double got, double want, double reach) {
+  if (got == want || std::abs(got - want) <= reach) return;
+  // Exactly, but for what a kernel of either base may round.
+  if (std::abs(got * std::numbers::ln2 - want) <= 4 * reach)
+    ++in_base_2_;
+  else
+    ++otherwise_;
 }
 
 void TensorCheck::row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r,
@@ -186,6 +197,8 @@ void TensorCheck::merge(const TensorCheck& other, std::int64_t first_b) {
     return v;
   };
   keep_worse(placed(other.worst_));
+  in_base_2_ += other.in_base_2_;
+  otherwise_ += other.otherwise_;
   for (const auto& [at, from] : other.heads_) {
     Head& to = heads_[{at.first + first_b, at.second}];
     to.channels.resize(std::max(to.channels.size(), from.channels.size()));
@@ -223,6 +236,7 @@ TensorVerdict TensorCheck::verdict() const {
     total.add(sum);
   }
   if (total.count > 0) all.worst_.rms = std::sqrt(total.squares / total.count);
+  all.worst_.in_base_2 = worst_.tensor == "lse" && in_base_2_ > 0 && otherwise_ == 0;
   return all.worst_;
 }
 

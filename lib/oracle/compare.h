@@ -86,11 +86,14 @@ class TensorCheck {
   void fold(Got got, const Expected& want, std::size_t n, double unit,
             std::array<std::int64_t, 4> index, Error error);
   void keep_worse(const TensorVerdict& other);
+  /// Counts a row of one number as one of log2 or not; where both are right, as neither.
+  void look_at_base(double got, double want, double reach);
   static void judge_mean(const Errors& errors, double excess, double along, Scope scope,
                          TensorCheck& to);
 
   TensorVerdict worst_;
   double excess_of_largest_;
+  std::int64_t in_base_2_ = 0, otherwise_ = 0;  ///< rows: log2 instead of ln, and not
   std::map<std::pair<std::int64_t, std::int64_t>, Head> heads_;
 };
 

@@ -18,10 +18,13 @@ constexpr std::string_view kPartial = ".partial";
 std::string gpu_of(const Report& r) { return r.context.gpu ? r.context.gpu->model : "no GPU"; }
 
 /// Stricter than case_key(): also what the case was asked for in words, deterministic gradients
-/// and block sizes included. Without the level of verification, which stands last: a case that was
-/// not verified then is measured again and verified now.
+/// and block sizes included. Without what stands last: how long a guest may take to answer, and the
+/// level of verification: a case that was not verified then is measured again and verified now.
 std::string request_key(const Result& r) {
-  return r.command.substr(0, r.command.find(" --verify ")) + "|" + case_key(r);
+  std::string asked = r.command;
+  for (const char* last : {" --patience ", " --verify "})
+    asked.resize(std::min(asked.size(), asked.find(last)));
+  return asked + "|" + case_key(r);
 }
 
 /// Whether the guest of the case is another one by now: its file, or what it says of its build.

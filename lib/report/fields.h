@@ -169,6 +169,9 @@ void fields(R& r, V&& visit) {
   visit("index", r.index);
   visit.added("scope", r.scope);
   visit.added("rms_over_noise", r.rms_over_noise);
+  visit.added("got", r.got);
+  visit.added("expected", r.expected);
+  visit.added("hint", r.hint);
 }
 
 template <RecordOf<Check> R, typename V>

@@ -165,6 +165,10 @@ struct Worst {
   /// What is as far off as that: an "element", or the mean of a "row", a "channel", a "head", of
   /// which `index` is the worst element.
   std::string scope = "element";
+  /// There: what the kernel gives, and the oracle; absent for NaN and infinity.
+  std::optional<double> got = {}, expected = {};
+  /// What the error looks like, where it is known: a sentence's end.
+  std::optional<std::string> hint = {};
 };
 
 struct Check {

@@ -246,7 +246,10 @@ Lines legend(const Report& report) {
   };
   add("flash", "never stores the scores of all queries and keys");
   add("normal", "stores them");
-  add("plugin", "is a plug-in's kernel in a process of its own");
+  const bool isolated = std::none_of(report.results.begin(), report.results.end(),
+                                     [](const Result& r) { return r.guest && !r.guest->isolated; });
+  add("plugin", isolated ? "is a plug-in's kernel in a process of its own"
+                         : "is a plug-in's kernel in this program's process");
   add("worker", "is another program's");
   add("paper", "is FlashAttention-1 as published, in plain C++");
   return {

@@ -16,6 +16,15 @@ double badness(const Worst& w) {
                             : std::numeric_limits<double>::infinity();
 }
 
+/// ": got 0.5, expected 0.25"; "" where neither is a number.
+std::string numbers(const Worst& w) {
+  // f32 needs nine digits to be told from its neighbours.
+  const auto text = [](double x) { return fmt::format("{:.9g}", x); };
+  if (!w.got && !w.expected) return "";
+  const std::string got = w.got ? text(*w.got) : "NaN or an infinity";
+  return fmt::format(": got {}{}", got, w.expected ? ", expected " + text(*w.expected) : "");
+}
+
 }  // namespace
 
 const Worst* worst_output(const Check& check) {
@@ -44,8 +53,9 @@ std::string verdict_line(const Worst& w, std::string_view dtype) {
                                                : "NaN, or infinitely far from expected";
   const std::string mean =
       w.scope == name(Scope::kElement) ? "" : fmt::format(" in the mean of a {}", w.scope);
-  return fmt::format("{} {} {}{} (limit {:g}x), worst at [{}]", tensor_label(w.tensor), error,
-                     rounding, mean, w.limit, fmt::join(w.index, ","));
+  return fmt::format("{} {} {}{} (limit {:g}x), worst at [{}]{}{}", tensor_label(w.tensor), error,
+                     rounding, mean, w.limit, fmt::join(w.index, ","), numbers(w),
+                     w.hint ? "; " + *w.hint : "");
 }
 
 std::string verdict_cell(const Check& check) {

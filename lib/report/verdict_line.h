@@ -13,8 +13,8 @@ std::string tensor_label(std::string_view tensor);
 /// The output nearest to its limit, or beyond it most; null where none was checked.
 const Worst* worst_output(const Check& check);
 
-/// "dQ 0.8x of expected bf16 rounding (limit 2x), worst at [0,1,17,3]". `dtype`: of the workload
-/// (LSE is f32 whatever that is).
+/// "dQ 35x of expected bf16 rounding (limit 2x), worst at [0,1,17,3]: got 0.5, expected 0.25", and
+/// what that looks like, where it is known. `dtype`: of the workload (LSE is f32 whatever that is).
 std::string verdict_line(const Worst& worst, std::string_view dtype);
 
 /// Short, for a table: "pass 0.4x", "pass 0.4x of a sample", "FAIL dQ 35x", "not verified".

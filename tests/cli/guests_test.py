@@ -70,6 +70,11 @@ class Plugins(GuestTest):
         report = self.check_json("--plugin", plugin("attention"), *SMALL, "--isolate", "false")
         self.assertTrue(all(r["check"]["verdict"] == "pass" for r in report["results"]))
         self.assertFalse(report["results"][0]["guest"]["isolated"])
+        for isolate, told in (("true", "in a process of its own"), ("false", "in this program's process")):
+            done = self.expect(0, "bench", *FAST, "--plugin", plugin("attention"), "--q_len", "64", "--d", "16", "--pass",
+                               "forward", "--isolate", isolate)
+            self.assertIn(f"plugin is a plug-in's kernel {told}", done.stdout)
+            self.assertEqual(done.stdout.count("process"), 1, done.stdout)
 
     # One that is read in the other layout computes something else.
     def test_rows_of_a_token_lie_together_where_a_plugin_wants_that(self):
@@ -170,7 +175,8 @@ class Plugins(GuestTest):
         run = ["bench", *FAST, "--q_len", "64", "--d", "16", "--pass", "forward", "--type", "flash,plugin", "--plugin",
                str(mine)]
         self.expect(0, *run, "--json", "r.json")
-        self.assertIn("has 2 of 2 cases", self.expect(0, *run, "--resume", "r.json").stderr)
+        again = self.expect(0, *run, "--resume", "r.json", "--patience", "1m")
+        self.assertIn("has 2 of 2 cases", again.stderr, "how long it may take is no other case")
         before = self.validated((self.folder / "r.json").read_text())["results"]
         with open(mine, "ab") as file:
             file.write(b"\0")
@@ -202,7 +208,9 @@ class Crashes(GuestTest):
                           ("write_input", "it wrote to q, which is an input"),
                           ("write_behind_output", "outside of its outputs, behind the end of o"),
                           ("small_workspace", "beyond the workspace that its plan asked for"),
-                          ("nothing", "O NaN"), ("zeros", "wrong result")):
+                          ("write_near_workspace", "outside of the workspace that its plan asked for"),
+                          ("nothing", "O NaN"), ("zeros", r"wrong result: O .*: got 0, expected -?0\.\d+"),
+                          ("log2", "LSE .*; log2 instead of ln in every row looked at: multiply it by ln 2")):
             with self.subTest(what):
                 self.expect_failures(what, why)
 
@@ -216,6 +224,17 @@ class Crashes(GuestTest):
 
     def test_a_hang_ends_by_patience(self):
         self.expect_failures("hang", "no answer within 1 s and was ended", "--patience", "1s")
+
+    # Whoever pastes it would wait for two minutes, or lose the debugger's process.
+    def test_the_line_that_reproduces_keeps_the_guest_as_it_was(self):
+        for kept in (["--patience", "3s"], ["--isolate", "false", "--patience", "3s"]):
+            done = self.attack("zeros", "check", *SMALL, *kept, "--json", "r.json")
+            again = re.findall(r"reproduce: (.*)", done.stdout)[0]
+            self.assertIn(" ".join(kept), again)
+            command = self.validated((self.folder / "r.json").read_text())["results"][0]["command"]
+            self.assertIn(" ".join(kept), command)
+            done = self.run_program(*shlex.split(command)[1:], env={"ATTACK": "zeros"})
+            self.assertEqual(done.returncode, 1, done.stderr)
 
     def test_after_three_hangs_it_is_not_asked_any_more(self):
         done = self.attack("hang", "check", "--q_len", "40,39,38,37,36", "--d", "16", "--pass", "forward", "--patience",

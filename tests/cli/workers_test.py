@@ -142,7 +142,42 @@ class Workers(GuestTest):
         self.refuse("check", "--worker", "true", *SMALL, says="--worker 'true': its worker ended with exit code 0")
         self.refuse("check", "--type", "worker", *SMALL, says="--type worker needs --worker COMMAND")
         done = self.expect(2, "check", "--worker", "./no_such_program", *SMALL)
-        self.assertIn("--worker './no_such_program': it cannot be executed", done.stderr)
+        self.assertRegex(done.stderr, "--worker './no_such_program': it cannot be executed; its last line: .*not found")
+
+    # "Exit code 1" alone would not say what to install, or which path to set.
+    def test_a_worker_that_ends_is_told_with_its_last_words(self):
+        done = self.expect(2, "check", "--worker", f"{sys.executable} -m no_such_package.worker mine:f", *SMALL)
+        self.assertRegex(done.stderr, "flashbench: --worker .*: its worker ended with exit code 1 before it said what it can; "
+                                      "its last line: .*No module named 'no_such_package'")
+        self.assertGreaterEqual(done.stderr.count("No module named"), 2, "and all that it said is there")
+        worker = self.write("import os, sys\ndef f(q, k, v, *, causal, scale):\n    if q.size > 8:\n"
+                            "        print('out of tiles', file=sys.stderr)\n        os._exit(3)\n    return q\n")
+        done = self.expect(1, "check", "--worker", worker, *SMALL)
+        self.assertIn("ended with exit code 3 in the middle of its work; its last line: out of tiles", done.stdout)
+
+    # The same tensors, whoever computed them: as a guest that says so they pass.
+    def test_what_an_external_result_rounds_besides_can_be_said(self):
+        worker = self.write("from attention import attention_backward as gradients\n"
+                            "def wide(*x): return (t.astype(np.float32) for t in x)\n"
+                            "def f(q, k, v, **of): return right(*wide(q, k, v), **of)\n"
+                            "def f_backward(q, k, v, o, lse, do, **of):\n"
+                            "    each = [np.repeat(x, q.shape[1] // k.shape[1], 1) for x in (k, v)]\n"
+                            "    dq, *grads = gradients(*wide(q, *each, o, lse, do), **of)\n"
+                            "    heads = (k.shape[0], k.shape[1], -1)\n"
+                            "    grads = [g.astype(q.dtype).astype(np.float32) for g in grads]\n"
+                            "    return (dq, *(g.reshape(*heads, *g.shape[2:]).sum(2) for g in grads))\n"
+                            "f.rounds = ['gradients_of_query_heads']\n")
+        self.expect(0, "backward", "--worker", worker, "--h", "4", "--h_kv", "2", "--q_len", "256", "--d", "64", "--dtype", "f16",
+                    "--seed", "1", "--save_inputs", "in.safetensors", "--output", "g.safetensors")
+        check = ["check", "--input", "in.safetensors", "--external", "g.safetensors"]
+        self.assertRegex(self.expect(1, *check).stdout, r"dV [\d.]+x of expected f16 rounding in the mean of a row")
+        done = self.expect(0, *check, "--rounds", "gradients_of_query_heads", "--json", "r.json")
+        (result,) = self.validated((self.folder / "r.json").read_text())["results"]
+        self.assertEqual(result["warnings"], ["limits of g.safetensors: with one more rounding, of what each query head adds "
+                                              "to dK and dV"])
+        self.assertIn("--rounds gradients_of_query_heads", result["command"])
+        self.refuse(*check, "--rounds", "everything", says=["--rounds", "gradients_of_query_heads"])
+        self.refuse("check", *SMALL, "--rounds", "gradients_of_query_heads", says="--rounds is about --external FILE")
 
 
 @unittest.skipUnless(importlib.util.find_spec("torch"), "needs PyTorch")

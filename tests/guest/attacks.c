@@ -25,7 +25,7 @@ static fbk_status bad_plan(const fbk_host* host, const fbk_problem* p, fbk_plan*
     return FBK_OK;
   }
   if (is("crash_in_plan")) raise(SIGSEGV);
-  if (is("small_workspace")) *workspace_bytes = 64;
+  if (is("small_workspace") || is("write_near_workspace")) *workspace_bytes = 64;
   if (is("no_reason")) return FBK_FAILED;
   return status;
 }
@@ -60,6 +60,7 @@ static fbk_status bad_run(fbk_plan* plan, const fbk_call* call, char* why, size_
   if (is("write_input")) ((float*)call->q->data)[0] = 1;
   if (is("write_behind_output")) ((char*)call->o->data)[bytes_of(call->o)] = 7;
   if (is("small_workspace")) memset(call->workspace, 0, 65536);
+  if (is("write_near_workspace")) ((char*)call->workspace)[64] = 0;
   if (is("count_threads")) {
     snprintf(why, bytes, "it has %d threads", omp_get_max_threads());
     return FBK_FAILED;
@@ -84,6 +85,9 @@ static fbk_status bad_run(fbk_plan* plan, const fbk_call* call, char* why, size_
   if (is("stale") && ((const uint32_t*)call->o->data)[bytes_of(call->o) / 12] != 0xFFFFFFFFu)
     return FBK_OK;
   fbk_status status = honest()->run(plan, call, why, bytes);
+  if (is("log2"))
+    for (size_t i = 0; i < bytes_of(call->lse) / sizeof(float); ++i)
+      ((float*)call->lse->data)[i] /= 0.693147181f;
   if (is("replay")) {
     replay = malloc(bytes_of(call->o) + bytes_of(call->lse));
     memcpy(replay, call->o->data, bytes_of(call->o));

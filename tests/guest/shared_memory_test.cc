@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cstring>
+
 namespace flashbench::guest {
 namespace {
 
@@ -39,6 +41,22 @@ TEST(GuardedMemoryDeathTest, ItsEndIsTheEnd) {
     EXPECT_EXIT(data[(bytes + 255) / 256 * 256] = 1, testing::KilledBySignal(SIGSEGV), "") << bytes;
   }
   EXPECT_EQ(GuardedMemory(0).data(), nullptr);
+}
+
+// The page that ends a process stands up to 255 bytes behind it, and none in front of it.
+TEST(GuardedMemory, WhatIsWrittenAroundItIsFound) {
+  for (const std::ptrdiff_t bytes : {1, 255, 300, 5000}) {
+    const std::ptrdiff_t end = (bytes + 255) / 256 * 256;
+    for (const std::ptrdiff_t at : {std::ptrdiff_t{-1}, bytes, end - 1}) {
+      const GuardedMemory memory(static_cast<std::size_t>(bytes));
+      auto* data = static_cast<char*>(memory.data());
+      std::memset(data, 0, static_cast<std::size_t>(bytes));
+      EXPECT_TRUE(memory.is_intact()) << bytes;
+      data[at] = 0;
+      EXPECT_FALSE(memory.is_intact()) << bytes << " at " << at;
+    }
+  }
+  EXPECT_TRUE(GuardedMemory(0).is_intact());
 }
 
 }  // namespace

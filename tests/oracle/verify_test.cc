@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numbers>
 #include <optional>
 #include <string>
 
@@ -218,6 +219,25 @@ TEST(Verify, NamesTheWorstElementAndWhatItShouldBe) {
   EXPECT_NEAR(t.want, want, 1e-5);
   EXPECT_NEAR(t.got, want + 1, 1e-5);
   EXPECT_GT(t.error_over_noise, t.limit);
+}
+
+// Kernels that exponentiate by powers of 2 often give their log as well.
+TEST(Verify, TellsLseInBase2FromOneThatIsWrongOtherwise) {
+  Problem p = problem({2, 2, 2, 20, 16, 16});
+  p.causal = true;  // the first rows see nothing
+  const Inputs in = host::random_inputs(p);
+  const auto judged = [&](const Outputs& out) {
+    return of(verify(p, in, out, VerifyLevel::kFull), "lse");
+  };
+  Outputs out = host::attention(p, in);
+  EXPECT_FALSE(judged(out).in_base_2);
+  auto* lse = out.lse.as<float>();
+  const float first = lse[19];
+  for (std::int64_t i = 0; i < out.lse.count(); ++i) lse[i] /= std::numbers::ln2_v<float>;
+  EXPECT_TRUE(judged(out).in_base_2);
+  EXPECT_FALSE(judged(out).ok);
+  lse[19] = first + 1;
+  EXPECT_FALSE(judged(out).in_base_2) << "one row is otherwise";
 }
 
 TEST(Verify, CatchesEachDefectInEveryDtypeAtBothLevels) {

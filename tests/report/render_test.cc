@@ -209,6 +209,15 @@ TEST(VerdictLine, SaysWhatTheProductSays) {
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE 0.8x of expected f32 rounding"));
   w.error_over_noise.reset();
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE NaN"));
+  w.expected = 0.1f;  // all nine digits, by which it differs from the next one
+  EXPECT_THAT(verdict_line(w, "bf16"),
+              HasSubstr("worst at [0,1,17,3]: got NaN or an infinity, expected 0.100000001"));
+  w.got = 0.25;
+  w.hint = "as if it were another";
+  EXPECT_THAT(verdict_line(w, "bf16"),
+              HasSubstr("]: got 0.25, expected 0.100000001; as if it were another"));
+  w.expected.reset();  // it only had to be finite
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("]: got 0.25; as"));
   w.tensor = "dbias";  // which is of the bias's dtype
   w.error_over_noise = 0.8;
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("dbias 0.8x of expected rounding (limit"));
