@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "core/enumerators.h"
@@ -23,6 +24,11 @@ std::vector<std::string_view> names(const std::vector<Dtype>& dtypes) {
   std::vector<std::string_view> all;
   for (const Dtype dtype : dtypes) all.push_back(name(dtype));
   return all;
+}
+
+std::string kernels_text(const Route& r) {
+  if (r.kernel_of_few_heads.empty()) return r.kernel;
+  return fmt::format("{}; of few heads {}", r.kernel, r.kernel_of_few_heads);
 }
 
 /// The flags that ask for them.
@@ -53,7 +59,12 @@ std::string routes_text(const RouteTable& table) {
     text += fmt::format("  {:<8}{:<10}{:<16}{:<17}{:<14}{}\n", name(r.type), name(r.pass),
                         fmt::format("{}", fmt::join(names(r.dtypes), ", ")),
                         range_text(r.first_rows, r.last_rows), range_text(r.first_d, r.last_d),
-                        r.kernel);
+                        kernels_text(r));
+  if (std::any_of(table.routes.begin(), table.routes.end(),
+                  [](const Route& r) { return !r.kernel_of_few_heads.empty(); }))
+    text +=
+        "  Few heads: with 512 keys or more, too few for the other kernel to fill the device's\n"
+        "  multiprocessors.\n";
   text +=
       "\nWhat they take, in the order in which they are tried; what one lacks goes to the next\n";
   for (const RouteTable::Taker& k : table.kernels)
@@ -63,7 +74,7 @@ std::string routes_text(const RouteTable& table) {
 
 ordered_json routes_json(const RouteTable& table) {
   ordered_json routes = ordered_json::array(), kernels = ordered_json::array();
-  for (const Route& r : table.routes)
+  for (const Route& r : table.routes) {
     routes.push_back(
         {{"type", name(r.type)},
          {"pass", name(r.pass)},
@@ -71,6 +82,9 @@ ordered_json routes_json(const RouteTable& table) {
          {"rows", {r.first_rows, r.last_rows == 0 ? ordered_json() : ordered_json(r.last_rows)}},
          {"d", {r.first_d, r.last_d}},
          {"kernel", r.kernel}});
+    if (!r.kernel_of_few_heads.empty())
+      routes.back()["kernel_of_few_heads"] = r.kernel_of_few_heads;
+  }
   for (const RouteTable::Taker& k : table.kernels)
     kernels.push_back({{"name", k.kernel}, {"takes", variants(k.features)}});
   return {{"device", table.device}, {"routes", routes}, {"kernels", kernels}};

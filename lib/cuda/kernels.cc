@@ -56,6 +56,10 @@ class CudaKernel final : public Kernel {
     return by_sequence(p) ? sum_over_sequences(p, flop) : flop(p);
   }
 
+  bool yields(const Problem& p, const Execution& e) const override {
+    return cuda::yields(family_, query_of(device(e.device), p, e));
+  }
+
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                              const Inputs& in) const override {
     Device& on = device(e.device);
@@ -100,12 +104,20 @@ class CudaKernel final : public Kernel {
     return all;
   }
 
+  static RouteQuery query_of(const Device& on, const Problem& p, const Execution& e) {
+    const Shape& s = p.shape;
+    return {demand_of(p),
+            p.pass,
+            on.info().capability,
+            on.info().shared_bytes,
+            e.deterministic,
+            {s.b * s.h_kv, s.group(), s.q_len, s.kv_len},
+            on.info().multiprocessors};
+  }
+
   std::optional<Rejection> rejects_on(Device& on, const Problem& p, const Execution& e) const {
     using Kind = Rejection::Kind;
-    const RouteQuery query{demand_of(p),         p.pass,
-                           on.info().capability, on.info().shared_bytes,
-                           e.deterministic,      p.shape.group() * p.shape.q_len};
-    if (auto rejection = cuda::rejection(family_, query)) return rejection;
+    if (auto rejection = cuda::rejection(family_, query_of(on, p, e))) return rejection;
     if (family_.type == AttentionType::kNormal)
       if (const auto why = on.products_absent())
         return Rejection{Kind::kAbsent, fmt::format("{} needs cuBLAS: {}", family_.name, *why)};

@@ -20,14 +20,16 @@ Extent extent_of(const Problem& p, const DeviceInfo& on) {
           on.shared_bytes, used(p)};
 }
 
-/// Pairs in the tiles that a launch visits for one head.
+/// Pairs in the tiles that a launch visits for the heads that share tiles: all queries of the first
+/// one, then those of the second. A tile with rows of two heads meets what any query sees.
 double tile_pairs(const Launch& launch, const Visibility& sees) {
-  const std::int64_t q_len = sees.q_len();
+  const std::int64_t q_len = sees.q_len(), rows = q_len * launch.heads_a_tile;
   if (launch.product != Product::kNone)
     return static_cast<double>(q_len) * static_cast<double>(sees.kv_len());
   double pairs = 0;
-  for (std::int64_t q = 0; q < q_len; q += launch.q_tile) {
-    const KeyRange seen = sees.keys(q, std::min<std::int64_t>(launch.q_tile, q_len - q));
+  for (std::int64_t row = 0; row < rows; row += launch.q_tile) {
+    const std::int64_t count = std::min<std::int64_t>(launch.q_tile, rows - row), q = row % q_len;
+    const KeyRange seen = q + count <= q_len ? sees.keys(q, count) : sees.keys(0, q_len);
     const auto tiles = ceil_div(seen.end, launch.kv_tile) - seen.begin / launch.kv_tile;
     pairs += static_cast<double>(tiles) * launch.q_tile * launch.kv_tile;
   }

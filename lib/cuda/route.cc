@@ -37,7 +37,7 @@ std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q) {
     case Refusal::kRows:
       return because(fmt::format(
           "{} takes up to {} query rows a K/V head (heads of a group times queries), not {}",
-          f.name, f.max_rows, q.rows));
+          f.name, f.max_rows, q.rows.rows()));
     case Refusal::kCapability:
       return because(fmt::format("{} needs compute capability {}, this device has {}", f.name,
                                  capability_text(f.min_capability), capability_text(q.capability)));

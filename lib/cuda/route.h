@@ -19,7 +19,8 @@ struct RouteQuery {
   int capability = 0;
   std::size_t shared_bytes = 0;  ///< that one block may opt into
   bool deterministic = false;
-  std::int64_t rows = 1;  ///< query rows that meet a K/V head: group · q_len
+  QueryRows rows = {};
+  int multiprocessors = 0;
 };
 
 /// Tiles are as wide as the wider of Q, K and V.
@@ -29,12 +30,17 @@ enum class Refusal { kNone, kSupports, kRows, kCapability, kCapabilityTooNew, kS
 
 constexpr Refusal refusal(const KernelFamily& f, const RouteQuery& q) {
   if (lack(f.supports, q.demand) != Lack::kNone) return Refusal::kSupports;
-  if (f.max_rows != 0 && q.rows > f.max_rows) return Refusal::kRows;
+  if (f.max_rows != 0 && q.rows.rows() > f.max_rows) return Refusal::kRows;
   if (q.capability < f.min_capability) return Refusal::kCapability;
   if (f.max_capability != 0 && q.capability > f.max_capability) return Refusal::kCapabilityTooNew;
   if (f.shared_bytes(q.pass, widest_d(q.demand)) > q.shared_bytes) return Refusal::kShared;
   if (q.deterministic && !f.deterministic && q.pass != Pass::kForward) return Refusal::kOrder;
   return Refusal::kNone;
+}
+
+/// Of a problem that a family takes: families after it are expected to be faster.
+constexpr bool yields(const KernelFamily& f, const RouteQuery& q) {
+  return f.pays != nullptr && !f.pays(q.rows, widest_d(q.demand), q.multiprocessors);
 }
 
 /// The refusal in words a user can act on; nullopt for kNone.

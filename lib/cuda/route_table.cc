@@ -22,10 +22,11 @@ constexpr Kind kKinds[] = {{75, 64},   {80, 163},  {86, 99},   {87, 163}, {89, 9
 
 std::string name(const Kind& kind) { return fmt::format("sm_{}", kind.capability); }
 
-/// Head dimensions of one kernel.
+/// Head dimensions of one kernel; of few heads it may be another one.
 struct Span {
   std::int64_t first, last;
   const KernelFamily* family;
+  const KernelFamily* of_few_heads;
 
   bool operator==(const Span&) const = default;
 };
@@ -37,19 +38,24 @@ struct Rows {
   bool operator==(const Rows&) const = default;
 };
 
-RouteQuery query(const Kind& kind, Pass pass, Dtype dtype, std::int64_t d, std::int64_t rows) {
+/// Of a head with many keys, on a device that it does not fill, or that any head does.
+enum class Heads { kFew, kMany };
+
+RouteQuery query(const Kind& kind, Pass pass, Dtype dtype, std::int64_t d, std::int64_t rows,
+                 Heads heads) {
   RouteQuery query{.demand = {{}, dtype, d, d},
                    .pass = pass,
                    .capability = kind.capability,
                    .shared_bytes = kind.shared_kib << 10,
-                   .rows = rows};
+                   .rows = {.q_len = rows, .kv_len = 1 << 20},
+                   .multiprocessors = heads == Heads::kFew ? 1 << 20 : 1};
   if (pass != Pass::kForward) query.demand.features.add(Feature::kGradients);
   return query;
 }
 
 const KernelFamily* choose(AttentionType type, const RouteQuery& query) {
   for (const KernelFamily* f : families())
-    if (f->type == type && refusal(*f, query) == Refusal::kNone) return f;
+    if (f->type == type && refusal(*f, query) == Refusal::kNone && !yields(*f, query)) return f;
   return nullptr;
 }
 
@@ -57,11 +63,15 @@ std::vector<Span> spans(const Kind& kind, AttentionType type, Pass pass, Dtype d
                         const Rows& rows) {
   std::vector<Span> all;
   for (std::int64_t d = 1; d <= kMaxHeadDim; ++d) {
-    const KernelFamily* family = choose(type, query(kind, pass, dtype, d, rows.first));
-    if (!all.empty() && all.back().family == family)
+    const auto chosen = [&](Heads heads) {
+      return choose(type, query(kind, pass, dtype, d, rows.first, heads));
+    };
+    const Span span = {d, d, chosen(Heads::kMany), chosen(Heads::kFew)};
+    if (!all.empty() && all.back().family == span.family &&
+        all.back().of_few_heads == span.of_few_heads)
       all.back().last = d;
     else
-      all.push_back({d, d, family});
+      all.push_back(span);
   }
   std::erase_if(all, [](const Span& s) { return s.family == nullptr; });
   return all;
@@ -71,7 +81,8 @@ std::vector<Span> spans(const Kind& kind, AttentionType type, Pass pass, Dtype d
 std::vector<Rows> kinds_of_rows() {
   std::vector<std::int64_t> limits;
   for (const KernelFamily* f : families())
-    if (f->max_rows > 0) limits.push_back(f->max_rows);
+    for (const std::int64_t limit : {f->always_rows, f->max_rows})
+      if (limit > 0) limits.push_back(limit);
   std::sort(limits.begin(), limits.end());
   std::vector<Rows> all;
   std::int64_t first = 1;
@@ -86,7 +97,7 @@ std::vector<Rows> kinds_of_rows() {
 /// Anything at all, whatever takes it first.
 bool runs_on(const Kind& kind, const KernelFamily& family) {
   return std::any_of(std::begin(kDtypes), std::end(kDtypes), [&](Dtype dtype) {
-    return refusal(family, query(kind, Pass::kForward, dtype, 1, 1)) == Refusal::kNone;
+    return refusal(family, query(kind, Pass::kForward, dtype, 1, 1, Heads::kFew)) == Refusal::kNone;
   });
 }
 
@@ -121,7 +132,8 @@ std::vector<Route> routes(const Kind& kind, AttentionType type, Pass pass) {
   for (const Line& line : lines)
     for (const Span& s : line.spans)
       all.push_back({type, pass, line.dtypes, line.rows.first, line.rows.last, s.first, s.last,
-                     std::string(s.family->name)});
+                     std::string(s.family->name),
+                     s.of_few_heads == s.family ? "" : std::string(s.of_few_heads->name)});
   return all;
 }
 

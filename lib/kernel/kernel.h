@@ -93,6 +93,10 @@ class Kernel {
   /// name, then what only the kernel knows. nullopt: it does.
   std::optional<Rejection> refuses(const Problem& p, const Execution& e) const;
 
+  /// Of a problem that it does not refuse: kernels after it in its backend's list are expected to
+  /// be faster, so that it is chosen where they all refuse, or by name.
+  virtual bool yields(const Problem&, const Execution&) const { return false; }
+
   /// Bytes of workspace that plan() will allocate, exactly, before anything is taken.
   virtual std::size_t workspace_bytes(const Problem& p, const Execution& e) const = 0;
 

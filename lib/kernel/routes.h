@@ -18,6 +18,8 @@ struct Route {
   std::int64_t first_rows = 1, last_rows = 0;  ///< query rows a K/V head; last 0: and all more
   std::int64_t first_d = 1, last_d = 1;
   std::string kernel;
+  /// Of so few heads that they would leave most of the device to nobody; empty: that one, too.
+  std::string kernel_of_few_heads = {};
 
   bool operator==(const Route&) const = default;
 };

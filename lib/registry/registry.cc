@@ -241,12 +241,17 @@ std::variant<Route, Rejection> route(const Problem& p, const Request& r, const B
   const Execution& execution = std::get<Execution>(chosen);
   if (!r.kernel.empty()) return route_forced(p, r, backend, execution, backends);
   Rejection last = no_kernel(backends, r.type);
+  const Kernel* slower = nullptr;
   for (const Kernel* k : backend.kernels()) {
     if (k->info().type != r.type) continue;
-    auto why = k->refuses(p, execution);
-    if (!why) return Route{&backend, k, execution};
-    last = std::move(*why);
+    if (auto why = k->refuses(p, execution)) {
+      last = std::move(*why);
+      continue;
+    }
+    if (!k->yields(p, execution)) return Route{&backend, k, execution};
+    if (slower == nullptr) slower = k;
   }
+  if (slower != nullptr) return Route{&backend, slower, execution};
   return last;
 }
 

@@ -13,6 +13,7 @@
 #include "cuda/wgmma_sm90a/wgmma_sm90a.h"
 #include "tests/attention_case.h"
 #include "tests/cuda/decode_sm80/planted_decode_bugs.h"
+#include "tests/cuda/decode_sm80/planted_rows_bugs.h"
 #include "tests/cuda/emulated_run.h"
 #include "tests/cuda/normal/planted_normal_bugs.h"
 #include "tests/cuda/simt_f32/planted_simt_bugs.h"
@@ -114,6 +115,9 @@ INSTANTIATE_TEST_SUITE_P(NormalCublas, PlantedBugTest, testing::ValuesIn(kNormal
 INSTANTIATE_TEST_SUITE_P(DecodeSm80, PlantedBugTest, testing::ValuesIn(kDecodeBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(DecodeSm80Rows, PlantedBugTest, testing::ValuesIn(kDecodeRowsBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   const auto check = [](const PlantedBug& bug) {
     EXPECT_EQ(std::string(bug.noticed_as) == "nothing", std::string(bug.why_not) != "") << bug.name;
@@ -127,6 +131,7 @@ TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   for (const PlantedBug& bug : kMoreSplitGradientBugs) check(bug);
   for (const PlantedBug& bug : kNormalBugs) check(bug);
   for (const PlantedBug& bug : kDecodeBugs) check(bug);
+  for (const PlantedBug& bug : kDecodeRowsBugs) check(bug);
 }
 
 }  // namespace

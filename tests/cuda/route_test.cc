@@ -32,7 +32,7 @@ static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 64, 70)) == Refusal
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kBf16, 1025, 90)) == Refusal::kSupports);
 static_assert(refusal(simt_f32::kFamily, query(Dtype::kF32, 64, 90, 20000)) == Refusal::kShared);
 
-// decode_sm80 takes the forward pass of up to 16 query rows a K/V head.
+// decode_sm80 takes the forward pass of up to 512 query rows a K/V head.
 constexpr RouteQuery decode(std::int64_t rows, Dtype t = Dtype::kBf16, std::int64_t d = 128,
                             int capability = 80) {
   return {{{Feature::kCausal, Feature::kKeyMask}, t, d},
@@ -40,16 +40,46 @@ constexpr RouteQuery decode(std::int64_t rows, Dtype t = Dtype::kBf16, std::int6
           capability,
           kShared99K,
           false,
-          rows};
+          {.q_len = rows, .kv_len = 8192},
+          1};
 }
 static_assert(refusal(decode_sm80::kFamily, decode(1)) == Refusal::kNone);
 static_assert(refusal(decode_sm80::kFamily, decode(16, Dtype::kF16, 256, 121)) == Refusal::kNone);
-static_assert(refusal(decode_sm80::kFamily, decode(17)) == Refusal::kRows);
+static_assert(refusal(decode_sm80::kFamily, decode(512)) == Refusal::kNone);
+static_assert(refusal(decode_sm80::kFamily, decode(513)) == Refusal::kRows);
 static_assert(refusal(decode_sm80::kFamily, decode(1, Dtype::kF32)) == Refusal::kSupports);
 static_assert(refusal(decode_sm80::kFamily, decode(1, Dtype::kBf16, 257)) == Refusal::kSupports);
 static_assert(refusal(decode_sm80::kFamily, decode(1, Dtype::kBf16, 64, 75)) ==
               Refusal::kCapability);
 static_assert(refusal(decode_sm80::kFamily, query(Dtype::kBf16, 64, 80)) == Refusal::kSupports);
+
+// It is given up to 16 of them always, and more where its blocks of rows take at most half of the
+// waves of CTAs that the others have: 32 rows a block up to d = 128, 16 beyond, of all heads of a
+// group; theirs 128 queries of one head.
+constexpr bool pays(std::int64_t kv_heads, std::int64_t group, std::int64_t q_len,
+                    std::int64_t kv_len, std::int64_t d, int multiprocessors) {
+  return decode_sm80::pays({kv_heads, group, q_len, kv_len}, d, multiprocessors);
+}
+constexpr int kH200 = 132, kA100 = 108, k4090 = 128;
+static_assert(pays(1000, 8, 2, 1, 128, 1),
+              "16 rows are its own, however few keys and however many");
+static_assert(pays(8, 4, 8, 8192, 128, kH200), "speculative decoding: 8 blocks, 32 CTAs");
+static_assert(pays(8, 8, 32, 32768, 128, kH200), "64 blocks of 256 rows a head, 64 CTAs");
+static_assert(!pays(8, 8, 64, 32768, 128, kH200), "128 blocks, 64 CTAs: one wave either way");
+static_assert(!pays(8, 8, 32, 32768, 128, kA100), "128 halves of 108");
+static_assert(pays(8, 4, 32, 32768, 128, k4090));
+static_assert(pays(128, 8, 8, 8192, 128, kH200), "256 blocks, but 1024 CTAs: eight waves");
+static_assert(!pays(32, 1, 128, 8192, 128, kH200), "no group: 128 blocks, 32 CTAs");
+static_assert(pays(16, 1, 128, 8192, 128, kH200), "a small chunk of few heads");
+static_assert(pays(33, 1, 64, 8192, 64, kH200), "two blocks of 32 rows for each of their CTAs");
+static_assert(!pays(34, 1, 64, 8192, 64, kH200), "136 halves of 132");
+static_assert(pays(1, 8, 64, 8192, 256, kH200), "32 blocks of 16 rows");
+static_assert(!pays(3, 8, 64, 8192, 256, kH200));
+static_assert(!pays(8, 4, 8, 511, 128, kH200) && pays(8, 4, 8, 512, 128, kH200), "few keys");
+static_assert(!pays(1, 1, 17, 8192, 128, 1) && !pays(1, 1, 17, 8192, 128, 0),
+              "one multiprocessor has nobody to share with");
+static_assert(pays(1, 1, 17, 8192, 128, 2) && !pays(1, 1, 65, 8192, 128, 5) &&
+              pays(1, 1, 65, 8192, 128, 6));
 
 // wgmma_sm90a runs on 9.0 alone, whose blocks may have 227 KB.
 constexpr std::size_t kShared227K = 227 * 1024;
@@ -96,7 +126,7 @@ TEST(Route, EveryRefusalNamesTheLimitAndTheDevice) {
   RouteQuery forward = ordered;
   forward.pass = Pass::kForward;
   RouteQuery many_rows = query(Dtype::kBf16, 64, 90);
-  many_rows.rows = 9;
+  many_rows.rows.q_len = 9;
   const Row rows[] = {
       {"all_well", query(Dtype::kBf16, 128, 90), ""},
       {"old_device", query(Dtype::kBf16, 64, 89),
@@ -147,7 +177,7 @@ TEST(Route, GridsCoverEveryRowOfEveryHead) {
 TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   const auto first = [](const RouteQuery& q) {
     for (const KernelFamily* f : families())
-      if (!rejection(*f, q)) return f->name;
+      if (!rejection(*f, q) && !yields(*f, q)) return f->name;
     return std::string_view("nobody");
   };
   EXPECT_EQ(first(query(Dtype::kBf16, 128, 90, kShared227K)), "wgmma_sm90a");
@@ -157,10 +187,17 @@ TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   EXPECT_EQ(first(query(Dtype::kF16, 300, 89, kShared227K)), "simt_f32");
   EXPECT_EQ(first(query(Dtype::kF32, 64, 90, kShared227K)), "simt_f32");
   EXPECT_EQ(first(decode(16)), "decode_sm80");
-  EXPECT_EQ(first(decode(17)), "mma_sm80");
+  RouteQuery more_rows = decode(17);
+  EXPECT_EQ(first(more_rows), "mma_sm80");
+  more_rows.multiprocessors = kA100;
+  EXPECT_EQ(first(more_rows), "decode_sm80");
+  more_rows.rows.kv_heads = 100;
+  EXPECT_EQ(first(more_rows), "mma_sm80");
+  more_rows.rows = {.q_len = 513, .kv_len = 8192};
+  EXPECT_EQ(first(more_rows), "mma_sm80");
   EXPECT_EQ(first(decode(1, Dtype::kF32)), "simt_f32");
   RouteQuery gradients_of_one_query = query(Dtype::kBf16, 128, 90, kShared227K);
-  EXPECT_EQ(gradients_of_one_query.rows, 1);
+  EXPECT_EQ(gradients_of_one_query.rows.rows(), 1);
   EXPECT_EQ(first(gradients_of_one_query), "wgmma_sm90a");
 }
 
@@ -239,15 +276,20 @@ TEST(Route, NoKeyKeptIsNoTileOfKeys) {
   for (const Launch& launch : simt_f32::backward(e)) EXPECT_NE(launch.phase, "dkdv");
 }
 
+/// Whether a head has the device for itself, or there are many.
+enum class Heads { kFew, kMany };
+
 /// The kernel of the lines that a problem is in: none, or one line's.
 std::vector<std::string> routed(const RouteTable& table, AttentionType type, Pass pass, Dtype dtype,
-                                std::int64_t rows, std::int64_t d) {
+                                std::int64_t rows, std::int64_t d, Heads heads) {
   std::vector<std::string> kernels;
   for (const Route& r : table.routes)
     if (r.type == type && r.pass == pass && r.first_d <= d && d <= r.last_d &&
         r.first_rows <= rows && (r.last_rows == 0 || rows <= r.last_rows) &&
         std::find(r.dtypes.begin(), r.dtypes.end(), dtype) != r.dtypes.end())
-      kernels.push_back(r.kernel);
+      kernels.push_back(heads == Heads::kFew && !r.kernel_of_few_heads.empty()
+                            ? r.kernel_of_few_heads
+                            : r.kernel);
   return kernels;
 }
 
@@ -255,19 +297,28 @@ TEST(RouteTable, GivesEveryProblemToOneKernelWhichIsTheOneThatTheRouteGivesItTo)
   const RouteTable hopper = route_table("sm_90");
   for (const Pass pass : {Pass::kForward, Pass::kBackward})
     for (const Dtype dtype : kDtypes)
-      for (const std::int64_t rows : {1, 16, 17, 100000})
-        for (const std::int64_t d : {1, 64, 256, 257, 512, 513, 1024}) {
-          RouteQuery query{{{}, dtype, d, d}, pass, 90, kShared227K, false, rows};
-          if (pass == Pass::kBackward) query.demand.features.add(Feature::kGradients);
-          const auto takes = [&](const KernelFamily* f) {
-            return f->type == AttentionType::kFlash && refusal(*f, query) == Refusal::kNone;
-          };
-          const auto first = std::find_if(families().begin(), families().end(), takes);
-          EXPECT_THAT(routed(hopper, AttentionType::kFlash, pass, dtype, rows, d),
-                      testing::ElementsAre(std::string((*first)->name)))
-              << name(pass) << " " << name(dtype) << " rows " << rows << " d " << d;
-          EXPECT_EQ(routed(hopper, AttentionType::kNormal, pass, dtype, rows, d).size(), 1u);
-        }
+      for (const std::int64_t rows : {1, 16, 17, 512, 513, 100000})
+        for (const std::int64_t d : {1, 64, 256, 257, 512, 513, 1024})
+          for (const Heads heads : {Heads::kFew, Heads::kMany}) {
+            RouteQuery query{{{}, dtype, d, d},
+                             pass,
+                             90,
+                             kShared227K,
+                             false,
+                             {.q_len = rows, .kv_len = 8192},
+                             heads == Heads::kFew ? kH200 : 1};
+            if (pass == Pass::kBackward) query.demand.features.add(Feature::kGradients);
+            const auto takes = [&](const KernelFamily* f) {
+              return f->type == AttentionType::kFlash && refusal(*f, query) == Refusal::kNone &&
+                     !yields(*f, query);
+            };
+            const auto first = std::find_if(families().begin(), families().end(), takes);
+            EXPECT_THAT(routed(hopper, AttentionType::kFlash, pass, dtype, rows, d, heads),
+                        testing::ElementsAre(std::string((*first)->name)))
+                << name(pass) << " " << name(dtype) << " rows " << rows << " d " << d;
+            EXPECT_EQ(routed(hopper, AttentionType::kNormal, pass, dtype, rows, d, heads).size(),
+                      1u);
+          }
 }
 
 TEST(RouteTable, NamesWhatTakesTheVariantsThatTheFirstKernelLacks) {
@@ -285,7 +336,8 @@ TEST(RouteTable, IsThereForEveryKindThatIsListed) {
     const RouteTable table = route_table(kind);
     EXPECT_THAT(table.device, HasSubstr(kind));
     EXPECT_FALSE(
-        routed(table, AttentionType::kFlash, Pass::kBackward, Dtype::kBf16, 64, 64).empty());
+        routed(table, AttentionType::kFlash, Pass::kBackward, Dtype::kBf16, 64, 64, Heads::kMany)
+            .empty());
   }
 }
 

@@ -15,6 +15,7 @@ class ListedKernel final : public Kernel {
   ListedKernel(std::string name, AttentionType type, std::int64_t max_d = 1024)
       : info_{std::move(name), type, ""}, max_d_(max_d) {}
   const KernelInfo& info() const override { return info_; }
+  bool yields(const Problem&, const Execution&) const override { return slower; }
   Supports supports() const override {
     return {.features = {}, .dtypes = {Dtype::kF32}, .max_d = max_d_};
   }
@@ -23,6 +24,8 @@ class ListedKernel final : public Kernel {
   std::unique_ptr<Plan> plan(const Problem&, const Execution&, const Inputs&) const override {
     return nullptr;
   }
+
+  bool slower = false;  ///< than those after it
 
  private:
   KernelInfo info_;
@@ -98,6 +101,16 @@ TEST_F(Routing, KernelsAreTriedInTheirOrder) {
   EXPECT_EQ(kernel({}, 64), "narrow");
   EXPECT_EQ(kernel({}, 65), "wide");
   EXPECT_THAT(reason({.kernel = "narrow"}, 65), HasSubstr("narrow"));
+}
+
+// What nobody else takes was refused, or a kernel could not be named to be measured.
+TEST_F(Routing, AKernelThatYieldsIsTakenWhereNoOtherTakesTheProblemOrByName) {
+  narrow.slower = true;
+  EXPECT_EQ(kernel({}, 64), "wide");
+  EXPECT_EQ(kernel({.kernel = "narrow"}, 64), "narrow");
+  wide.slower = true;
+  EXPECT_EQ(kernel({}, 64), "narrow");
+  EXPECT_EQ(kernel({}, 65), "wide");
 }
 
 TEST_F(Routing, WhatOnlyTheProcessorHasLeadsThere) {

@@ -77,6 +77,18 @@ struct Extent {
   Features features = {};        ///< that the problem uses
 };
 
+/// The query rows that meet each K/V head, and its keys.
+struct QueryRows {
+  std::int64_t kv_heads = 1;  ///< of all batch elements
+  std::int64_t group = 1;     ///< query heads of each of them
+  std::int64_t q_len = 1, kv_len = 1;
+
+  constexpr std::int64_t rows() const { return group * q_len; }
+};
+
+/// n / unit, rounded up: how many tiles of `unit` rows cover n.
+constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit; }
+
 /// Everything that the route table and the plan need of a family; every limit is plain data, so
 /// that routing is a constant expression.
 struct KernelFamily {
@@ -88,6 +100,10 @@ struct KernelFamily {
   int max_capability = 0;  ///< 0: none; 90 for code that runs on 9.0 only
   /// Query rows that meet a K/V head: its group's heads times q_len. 0: any number.
   std::int64_t max_rows = 0;
+  /// The route gives it problems of up to always_rows of these, and of more where it pays. Null:
+  /// everything that it takes.
+  std::int64_t always_rows = 0;
+  bool (*pays)(const QueryRows& rows, std::int64_t d, int multiprocessors) = nullptr;
   bool boxed = false;         ///< some of its launches take BoxedAttention
   bool deterministic = true;  ///< its gradients are bitwise equal from run to run
 
@@ -101,9 +117,6 @@ struct KernelFamily {
   std::vector<Launch> (*forward)(const Extent& e) = nullptr;
   std::vector<Launch> (*backward)(const Extent& e) = nullptr;  ///< null: no gradients
 };
-
-/// n / unit, rounded up: how many tiles of `unit` rows cover n.
-constexpr std::int64_t ceil_div(std::int64_t n, std::int64_t unit) { return (n + unit - 1) / unit; }
 
 /// How many entries the list of a launch has for sequence b. Sequences without queries have none,
 /// nor have those without keys in a list of key tiles: there is nothing to launch for.

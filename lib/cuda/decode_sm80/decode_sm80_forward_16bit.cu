@@ -6,7 +6,7 @@ using namespace flashbench::cuda;  // entry points have C names, so that the hos
 #define FLASHBENCH_DECODE(d)                                                            \
   extern "C" __global__ void __launch_bounds__(32 * decode_sm80::kMostWarps, 1)         \
       FLASHBENCH_ENTRY_D(decode_sm80_forward, d)(const __grid_constant__ Attention a) { \
-    decode_sm80::forward<EntryElement, d>(a);                                           \
+    decode_sm80::forward<EntryElement, decode_sm80::Tile{d}>(a);                        \
   }
 
 FLASHBENCH_DECODE(32)

@@ -4,20 +4,21 @@
 #include "cuda/decode_sm80/decode_sm80_shares.cuh"
 #include "cuda/fragments/softmax.cuh"
 
-/// What is known of a head becomes O and LSE: that of the warps of a CTA through shared memory,
-/// then, where several CTAs had keys of it, that of the CTAs through the workspace.
+/// What is known of a block of rows becomes O and LSE: that of the warps of a CTA through shared
+/// memory, then, where several CTAs had keys of it, that of the CTAs through the workspace.
 namespace flashbench::cuda::decode_sm80 {
 
 /// Shared memory behind the rings and Q.
-template <int kD>
+template <Tile kTile>
 struct Exchange {
+  static constexpr int kD = kTile.d;
   WarpState* states;    ///< of each warp
   std::uint32_t* o_at;  ///< where each warp put its O: kRows rows of kD floats
   std::uint32_t* is_last;
   int warps;
 
   __device__ __forceinline__ Exchange(unsigned char* shared, int warps) : warps(warps) {
-    states = reinterpret_cast<WarpState*>(shared + warps * ring_bytes(kD) + query_bytes(kD));
+    states = reinterpret_cast<WarpState*>(shared + warps * ring_bytes(kTile) + query_bytes(kTile));
     o_at = reinterpret_cast<std::uint32_t*>(states + warps);
     is_last = o_at + warps;
   }
@@ -27,20 +28,20 @@ struct Exchange {
     return o + static_cast<std::uint32_t>(4 * (row * kD + (column ^ (row % 4 * 8))));
   }
 
-  /// Puts what this warp knows of the head where the others find it.
-  __device__ __forceinline__ void put(const Fragments<1, kD>& o, const RunningSoftmax<1>& softmax,
-                                      std::uint32_t to, int rows) const {
+  /// Puts what this warp knows of a row tile, of whose rows `rows` exist, where the others find it.
+  __device__ __forceinline__ void put(const float (&o)[kD / 8][4], const float (&max)[2],
+                                      const float (&sums)[2], std::uint32_t to, int rows) const {
     if (lane() == 0) o_at[warp()] = to;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = fragment_row(half);
-      const float sum = sum_of_four_lanes(softmax.sum[0][half]);
+      const float sum = sum_of_four_lanes(sums[half]);
       if (row >= rows) continue;
-      if (fragment_column() == 0) states[warp()].rows[row] = {softmax.max[0][half], sum};
+      if (fragment_column() == 0) states[warp()].rows[row] = {max[half], sum};
 #pragma unroll
       for (int n = 0; n < kD / 8; ++n)
-        store_shared_pair(at(to, row, 8 * n + fragment_column()), o[0][n][2 * half],
-                          o[0][n][2 * half + 1]);
+        store_shared_pair(at(to, row, 8 * n + fragment_column()), o[n][2 * half],
+                          o[n][2 * half + 1]);
     }
   }
 };
@@ -76,33 +77,35 @@ __device__ __forceinline__ void store_result(const Attention& a, int b, int h_kv
       x.sum == 0.0f ? -kInf : (x.max * scale_log2 + log2_sum) * kLn2;
 }
 
-/// What CTAs first .. last leave each other of a head, in the workspace.
-template <int kD>
+/// What CTAs first .. last leave each other of a block, in the workspace.
+template <Tile kTile>
 struct Parts {
-  unsigned char* data;
-  int first, last;
+  unsigned char* data = nullptr;
+  int first = 0, last = 0;
 
+  Parts() = default;
   __device__ __forceinline__ Parts(const Attention& a, int first, int last)
       : data(static_cast<unsigned char*>(a.workspace) +
-             counters_bytes(static_cast<std::int64_t>(a.b) * a.h_kv)),
+             counters_bytes(static_cast<std::int64_t>(a.b) * a.h_kv * blocks_of_head<kTile>(a))),
         first(first),
         last(last) {}
 
-  /// The head is the last one of the first CTA's share, and the first one of the others'.
+  /// The block is the last one of the first CTA's share, and the first one of the others'.
   __device__ __forceinline__ unsigned char* of(int cta) const {
-    return data + static_cast<std::int64_t>(kPartsOfCta * cta + (cta == first)) * part_bytes(kD);
+    return data + static_cast<std::int64_t>(kPartsOfCta * cta + (cta == first)) * part_bytes(kTile);
   }
   __device__ __forceinline__ float2* state(int cta, int row) const {
-    return reinterpret_cast<float2*>(reinterpret_cast<WarpState*>(of(cta))->rows + row);
+    return reinterpret_cast<float2*>(reinterpret_cast<RowState*>(of(cta)) + row);
   }
   __device__ __forceinline__ float4* o(int cta, int row, int column) const {
-    return reinterpret_cast<float4*>(of(cta) + sizeof(WarpState)) + (row * kD + column) / 4;
+    return reinterpret_cast<float4*>(of(cta) + part_state_bytes(kTile)) +
+           (row * kTile.d + column) / 4;
   }
 };
 
-/// What all warps of this CTA know of four columns of a row.
-template <int kD>
-__device__ __forceinline__ Sums sum_of_warps(const Exchange<kD>& exchange, int row, int column,
+/// What all warps of this CTA know of four columns of a row of the row tile that they have put.
+template <Tile kTile>
+__device__ __forceinline__ Sums sum_of_warps(const Exchange<kTile>& exchange, int row, int column,
                                              float scale_log2) {
   Sums x;
 #pragma unroll
@@ -113,7 +116,7 @@ __device__ __forceinline__ Sums sum_of_warps(const Exchange<kD>& exchange, int r
   for (int w = 0; w < kMostWarps; ++w)
     if (w < exchange.warps) {
       const RowState state = exchange.states[w].rows[row];
-      const uint4 o = load_shared_16(Exchange<kD>::at(exchange.o_at[w], row, column));
+      const uint4 o = load_shared_16(Exchange<kTile>::at(exchange.o_at[w], row, column));
       const float factor = rescaling(state.max, shift_of(state.max, scale_log2, 0.0f), by);
       x.sum = fmaf(factor, state.sum, x.sum);
       x.add(factor, {__uint_as_float(o.x), __uint_as_float(o.y), __uint_as_float(o.z),
@@ -125,8 +128,8 @@ __device__ __forceinline__ Sums sum_of_warps(const Exchange<kD>& exchange, int r
 /// What all CTAs know of four columns of a row, in the order of their keys. A warp's lanes have
 /// columns of the same row; each reads the state of one part, up to 32 of them at once, and O of 16
 /// parts is on its way at once, the first ones together with the states.
-template <int kD>
-__device__ __forceinline__ Sums sum_of_ctas(const Parts<kD>& parts, int row, int column,
+template <Tile kTile>
+__device__ __forceinline__ Sums sum_of_ctas(const Parts<kTile>& parts, int row, int column,
                                             float scale_log2) {
   constexpr int kAtOnce = 16;
   Sums x;
@@ -161,53 +164,88 @@ __device__ __forceinline__ Sums sum_of_ctas(const Parts<kD>& parts, int row, int
   return x;
 }
 
-/// Whether this CTA is the last one to know its part of a head that `ctas` CTAs have keys of, and
+/// Whether this CTA is the last one to know its part of a block that `ctas` CTAs have keys of, and
 /// sees all other parts. The counter is 0 again after the last one.
-template <int kD>
-__device__ __forceinline__ bool is_last_of(const Exchange<kD>& exchange, std::uint32_t* counter,
+template <Tile kTile>
+__device__ __forceinline__ bool is_last_of(const Exchange<kTile>& exchange, std::uint32_t* counter,
                                            int ctas) {
   __syncthreads();  // all threads have written their columns of the part
   if (threadIdx.x == 0) {
     const auto last = static_cast<std::uint32_t>(ctas - 1);
     *exchange.is_last = count_up_to(counter, last) == last;
   }
-  __syncthreads();
+  __syncthreads();  // all are told
   return *exchange.is_last != 0;
 }
 
-/// All warps have put what they know of a head: O and LSE, if nobody else has keys of it, or if all
-/// others have left their parts.
-template <typename T, int kD, int kKeys>
-__device__ __forceinline__ void finish_head(const Attention& a, const Exchange<kD>& exchange,
-                                            const Shares& shares, const Place<kKeys>& head,
-                                            float scale_log2) {
-  const HeadKeys keys = HeadKeys::of<kKeys>(a, head.b);
-  const int begin = head.position - (head.step - keys.first);
-  const int first = shares.owner(begin), last = shares.owner(begin + keys.steps - 1);
-  const int cta = static_cast<int>(blockIdx.x), rows = rows_of_head(a);
-  const Parts<kD> parts(a, first, last);
-  constexpr int kColumns = kD / 4;
+/// The parts of the block that `place` is in: of those whose shares have steps of it.
+template <Tile kTile>
+__device__ __forceinline__ Parts<kTile> parts_of(const Attention& a, const Shares& shares,
+                                                 const Place<kTile>& place) {
+  const BlockKeys keys = BlockKeys::of<kTile>(a, place.b, place.block);
+  const int begin = place.position - (place.step - keys.first);
+  return {a, shares.owner(begin), shares.owner(begin + keys.steps - 1)};
+}
+
+/// A row tile that all warps have put: O and LSE, if nobody else has keys of its block, or this
+/// CTA's part of them. `tile_row` is its first row in the block, `first_row` the block's.
+template <typename T, Tile kTile>
+__device__ __forceinline__ void finish_row_tile(const Attention& a, const Exchange<kTile>& exchange,
+                                                const Parts<kTile>& parts,
+                                                const Place<kTile>& place, int first_row,
+                                                int tile_row, int rows, float scale_log2) {
+  constexpr int kColumns = kTile.d / 4;
+  const int cta = static_cast<int>(blockIdx.x);
 #pragma unroll 1
   for (int i = static_cast<int>(threadIdx.x); i < rows * kColumns; i += 32 * exchange.warps) {
     const int row = i / kColumns, column = i % kColumns * 4;
     const Sums x = sum_of_warps(exchange, row, column, scale_log2);
-    if (first == last) {
-      store_result<T>(a, head.b, head.h_kv, row, column, x, scale_log2);
+    if (parts.first == parts.last) {
+      store_result<T>(a, place.b, place.h_kv, first_row + tile_row + row, column, x, scale_log2);
     } else {
-      *parts.o(cta, row, column) = x.o;
-      if (column == 0) *parts.state(cta, row) = {x.max, x.sum};
+      *parts.o(cta, tile_row + row, column) = x.o;
+      if (column == 0) *parts.state(cta, tile_row + row) = {x.max, x.sum};
     }
   }
-  if (first == last) return;
-  auto* const counter = static_cast<std::uint32_t*>(a.workspace) + head.b * a.h_kv + head.h_kv;
-  if (!is_last_of(exchange, counter, last - first + 1)) return;
+}
+
+/// The end of a block in this CTA: its warps' sums become O and LSE, or a part; who leaves the last
+/// part adds them all. Each warp puts one row tile after the other to stage `to` of its ring.
+template <typename T, Tile kTile>
+__device__ __forceinline__ void finish_block(const Attention& a, const Exchange<kTile>& exchange,
+                                             const Shares& shares, const Place<kTile>& place,
+                                             const Fragments<kTile.row_tiles, kTile.d>& o,
+                                             const RunningSoftmax<kTile.row_tiles>& softmax,
+                                             std::uint32_t to, float scale_log2) {
+  const int first_row = first_row_of<kTile>(place.block);
+  const int rows = kTile.blocks == Blocks::kOne ? rows_of_head(a)
+                                                : min(kTile.rows(), rows_of_head(a) - first_row);
+  Parts<kTile> parts;
+#pragma unroll
+  for (int t = 0; t < kTile.row_tiles; ++t) {
+    const int rows_here = kTile.row_tiles == 1 ? rows : min(kRows, rows - kRows * t);
+    if (t > 0) {
+      if (rows_here <= 0) break;
+      __syncthreads();  // all have read the row tile before
+    }
+    exchange.put(o[t], softmax.max[t], softmax.sum[t], to, rows_here);
+    __syncthreads();  // all warps have put theirs
+    if (t == 0) parts = parts_of(a, shares, place);
+    finish_row_tile<T, kTile>(a, exchange, parts, place, first_row, kRows * t, rows_here,
+                              scale_log2);
+  }
+  if (parts.first == parts.last) return;
+  auto* const counter = static_cast<std::uint32_t*>(a.workspace) +
+                        (place.b * a.h_kv + place.h_kv) * blocks_of_head<kTile>(a) + place.block;
+  if (!is_last_of(exchange, counter, parts.last - parts.first + 1)) return;
   // A warp has a row, or 128 columns of it.
-  constexpr int kPieces = (kColumns + 31) / 32;
+  constexpr int kD = kTile.d, kPieces = (kD / 4 + 31) / 32;
 #pragma unroll 1
   for (int i = warp(); i < rows * kPieces; i += exchange.warps) {
     const int row = i / kPieces, column = (i % kPieces * 32 + lane()) * 4;
     const Sums x = sum_of_ctas(parts, row, min(column, kD - 4), scale_log2);
-    if (column < kD) store_result<T>(a, head.b, head.h_kv, row, column, x, scale_log2);
+    if (column < kD)
+      store_result<T>(a, place.b, place.h_kv, first_row + row, column, x, scale_log2);
   }
 }
 

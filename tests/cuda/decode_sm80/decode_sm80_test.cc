@@ -158,7 +158,7 @@ TEST(DecodeSm80Launch, HasOneCtaAMultiprocessorWithAsManyRingsAsFit) {
   EXPECT_EQ(hopper.entry, "decode_sm80_forward_bf16_d128");
   EXPECT_EQ(hopper.grid_x, 132);
   EXPECT_EQ(hopper.threads, 256);
-  EXPECT_GE(decode_sm80::ring_bytes(128) * 8, 64u * 1024) << "bytes on their way";
+  EXPECT_GE(decode_sm80::ring_bytes({128}) * 8, 64u * 1024) << "bytes on their way";
   e.shared_bytes = 99 * 1024;
   EXPECT_EQ(decode_sm80::forward(e)[0].threads, 96);
   e.most_kept = 100;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/contract/probe_argument.h"
+#include "cuda/decode_sm80/decode_sm80.h"
 #include "cuda/device/device.h"
 #include "cuda/route.h"
 #include "tests/cuda/image/cubin.h"
@@ -69,13 +70,14 @@ std::map<std::string, FamilyLaunch> launches() {
     for (const Features& features : {Features{}, family->supports.features})
       for (const Dtype dtype : kDtypes)
         for (std::int64_t d = 1; d <= family->supports.max_d && family->supports.dtypes.has(dtype);
-             ++d) {
-          Extent extent{{1, 1, 1, 200, 200, d}, dtype, 200};
-          extent.features = features;
-          for (const Launch& launch : launches_of(*family, extent)) add(launch, *family);
-          extent.shape.set(Sequences::of({{200, 200}}));
-          for (const Launch& launch : launches_of(*family, extent)) add(launch, *family);
-        }
+             ++d)
+          for (const std::int64_t q_len : {16, 32, 200}) {
+            Extent extent{{1, 1, 1, q_len, 200, d}, dtype, 200};
+            extent.features = features;
+            for (const Launch& launch : launches_of(*family, extent)) add(launch, *family);
+            extent.shape.set(Sequences::of({{q_len, 200}}));
+            for (const Launch& launch : launches_of(*family, extent)) add(launch, *family);
+          }
   return all;
 }
 
@@ -130,8 +132,9 @@ TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
   EXPECT_EQ(seen > 0, any);
 }
 
-// A warp of decode_sm80 does all products of its step, and its loop over steps has no barrier of
-// the CTA: a warp waits for its own copies alone.
+// A warp of decode_sm80 does all products of its step, for which it reads K and V once, however
+// many row tiles it has, and its loop over steps has no barrier of the CTA: a warp waits for its
+// own copies alone.
 TEST_F(Sass, WarpsOfDecodeSm80StreamAlone) {
   const auto all_launches = launches();
   int seen = 0;
@@ -146,7 +149,9 @@ TEST_F(Sass, WarpsOfDecodeSm80StreamAlone) {
       const std::vector<Opcode> step = cubin.loop_with(kernel, Opcode::kHmma);
       const auto in_step = [&](Opcode o) { return std::count(step.begin(), step.end(), o); };
       EXPECT_EQ(in_step(Opcode::kHmma), products);
-      EXPECT_EQ(in_step(Opcode::kLdsm), products / 2) << "each feeds two products";
+      const int row_tiles = launch.q_tile / decode_sm80::kRows;
+      EXPECT_EQ(in_step(Opcode::kLdsm), products / (2 * row_tiles))
+          << "each feeds two products of every row tile";
       EXPECT_EQ(in_step(Opcode::kLdgsts), 2 * launch.kv_tile * launch.padded_d / (32 * 8));
       EXPECT_EQ(in_step(Opcode::kBar), 0);
       EXPECT_GT(cubin.count(kernel, Opcode::kBar), 0);
