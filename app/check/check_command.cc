@@ -301,7 +301,8 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
     if (request.suite) skip_what_is_long_to_emulate(groups.back());
     cases += static_cast<int>(group.cases.size());
   }
-  if (request.suite)
+  const auto& given = request.run.given;
+  if (request.suite || std::find(given.begin(), given.end(), "pass") == given.end())
     ask_guests_for_forward_alone(named_groups, groups, request.run.given, runtime.backends);
   check.set_preface(pass_preface(request, groups));
   if (request.run.dry_run) return show_dry_run(request.run, groups, runtime, check.preface());

@@ -199,8 +199,19 @@ void compare_pairs(Comparison& all, std::span<const Pair> pairs,
   conclude(all, evidence);
 }
 
+std::string guest_text(const Result& r) {
+  constexpr std::size_t kDigits = 12;  // of a digest; enough to see that two differ
+  const std::string called = r.plugin.value_or("") + r.worker.value_or("");
+  const std::string of =
+      r.guest->sha256 ? "sha256 " + r.guest->sha256->substr(0, kDigits) : r.guest->build;
+  return of.empty() ? called : fmt::format("{} ({})", called, of);
+}
+
 Side side(const std::string& name, const Report& report) {
-  return {name, report.tool, report.context, report.started_at};
+  Side s{name, report.tool, report.context, report.started_at, {}};
+  for (const Result& r : report.results)
+    if (r.guest) s.guests.insert(guest_text(r));
+  return s;
 }
 
 /// Says where the spread between two runs comes from.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,6 +57,8 @@ struct Side {
   report::Tool tool;
   report::Context context;
   std::string started_at;
+  /// Each guest once: how it was called, its file's digest or what it says of its build.
+  std::set<std::string> guests;
 };
 
 struct Comparison {

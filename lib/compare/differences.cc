@@ -1,6 +1,7 @@
 #include "compare/differences.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "report/version.h"
 
@@ -47,6 +48,10 @@ const Trait kBuild[] = {
     {"compiler flags", [](const Side& s) { return s.context.flags; }},
 };
 
+const Trait kGuests[] = {
+    {"called", [](const Side& s) { return fmt::format("{}", fmt::join(s.guests, ", ")); }},
+};
+
 template <std::size_t n>
 void add(std::vector<std::string>& lines, const char* what, const Trait (&traits)[n],
          const Side& base, const Side& fresh) {
@@ -67,6 +72,7 @@ std::vector<std::string> differences(const Side& base, const Side& fresh) {
   add(lines, "machine", kMachine, base, fresh);
   add(lines, "settings", kSettings, base, fresh);
   add(lines, "build", kBuild, base, fresh);
+  add(lines, "guests", kGuests, base, fresh);
   const bool clean = !base.tool.dirty.value_or(true) && !fresh.tool.dirty.value_or(true);
   if (lines.empty() && clean && base.tool.git_sha && base.tool.git_sha == fresh.tool.git_sha)
     lines.push_back("the same build on the same machine: whatever differs is noise");

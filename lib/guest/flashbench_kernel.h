@@ -1,7 +1,8 @@
 /* flashbench's kernel interface, version 1, for C11 and C++17. A plug-in is a shared library that
  * exports flashbench_kernel(); this file is all that it needs.
  *
- *     cc -O3 -shared -fPIC mine.c -o mine.so && flashbench bench --plugin ./mine.so
+ *     cc -O3 -shared -fPIC mine.c -o mine.so && flashbench check --plugin ./mine.so
+ *     flashbench bench --plugin ./mine.so --q_len 1k --d 64
  *
  * Attention: P = softmax(scale * Q K^T + ...), O = P V, LSE = log of the sum of exp, natural.
  * Query i of a batch element that has q_len queries and kv_len keys is at position

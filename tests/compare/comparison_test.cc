@@ -28,6 +28,23 @@ TEST(Compare, EqualReportsAreTheSame) {
   EXPECT_THAT(c.notes, ElementsAre(HasSubstr("the same build on the same machine")));
 }
 
+// A plug-in's file that was built anew is no noise of the same build.
+TEST(Compare, AnotherFileOfTheSameNameIsADifference) {
+  const auto with_guest = [](const std::string& sha256) {
+    Report report = calibrated_report();
+    report.results[0].plugin = "./mine.so";
+    report.results[0].guest.emplace().sha256 = sha256;
+    return report;
+  };
+  const Report before = with_guest("0123456789abcdef"), after = with_guest("fedcba9876543210");
+  EXPECT_THAT(compared(before, before).notes, ElementsAre(HasSubstr("the same build")));
+  EXPECT_THAT(compared(before, after).notes,
+              ElementsAre("different guests: called './mine.so (sha256 0123456789ab)' against "
+                          "'./mine.so (sha256 fedcba987654)'"));
+  EXPECT_THAT(compared(calibrated_report(), before).notes,
+              ElementsAre(HasSubstr("different guests: called '' against './mine.so")));
+}
+
 TEST(Compare, SlowerAndFaster) {
   const Report base = calibrated_report(), fresh = calibrated_report(1.1);
   const Comparison c = compared(base, fresh);

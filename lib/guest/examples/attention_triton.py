@@ -81,7 +81,9 @@ def description(kernel, causal):
     """How it is launched, for --launch."""
     arguments = ["q", "k", "v", "o", "lse", {"f32": "scale * 1.4426950408889634"}, {"i32": "h"}, {"i32": "h / h_kv"},
                  {"i32": "q_len"}, {"i32": "kv_len"}]
-    arguments += [{"u64": 0}] * 2  # Triton's own scratch memory, which this kernel does not use
+    # Some versions add pointers to scratch memory of Triton's own, which this kernel does not use.
+    parameters = kernel.asm["ptx"].partition("\n)")[0].count(".param ")
+    arguments += [{"u64": 0}] * (parameters - len(arguments))
     launch = {
         "entry": kernel.metadata.name,
         "grid": [f"ceil_div(q_len, {QUERIES})", "b * h"],
