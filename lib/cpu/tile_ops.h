@@ -165,15 +165,17 @@ struct Prefetch {
     for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 2);
     next += step;
   }
+  /// Of rows that lie one behind the other.
+  void fetch_in_order() {
+    if (!close) return fetch();
+    for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
+    next += step;
+  }
   /// Through the table where rows do not lie one behind the other.
   void fetch_rows() {
-    if (close) {
-      for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
-      next += step;
-      return;
-    }
+    if (position == nullptr) return fetch_in_order();
     fetch();
-    if (position != nullptr && (left -= step) <= 0) turn_to_next_row();
+    if ((left -= step) <= 0) turn_to_next_row();
   }
 
  private:
