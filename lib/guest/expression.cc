@@ -155,7 +155,9 @@ std::int64_t Expression::integer(const Variables& variables) const {
 }
 
 double Expression::real(const Variables& variables) const {
-  return real(nodes_.size() - 1, variables);
+  const double value = real(nodes_.size() - 1, variables);
+  if (!std::isfinite(value)) fail("it has no finite value");
+  return value;
 }
 
 std::uint64_t Expression::count(const Variables& variables) const {

@@ -22,6 +22,7 @@ class Expression {
   /// Of integers: / rounds down. Throws UsageError where it divides by zero, leaves 64 bits, or a
   /// name stands for a fraction.
   std::int64_t integer(const Variables& variables) const;
+  /// Throws UsageError where that is infinite or no number.
   double real(const Variables& variables) const;
   /// integer() of what is counted. Throws UsageError where it is negative, too.
   std::uint64_t count(const Variables& variables) const;

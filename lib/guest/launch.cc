@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 
@@ -32,7 +33,12 @@ std::vector<std::byte> bytes_of(T value) {
 std::vector<std::byte> argument(const LaunchArgument& a, const Variables& v,
                                 const AddressOf& address_of) {
   if (!a.number) return bytes_of(address_of(a.memory));
-  if (a.type == ptx::Type::kF32) return bytes_of(static_cast<float>(a.number->real(v)));
+  if (a.type == ptx::Type::kF32) {
+    const double x = a.number->real(v);
+    if (std::abs(x) > std::numeric_limits<float>::max())
+      throw UsageError(fmt::format("{}: {} does not fit into an f32", a.where, x));
+    return bytes_of(static_cast<float>(x));
+  }
   if (a.type == ptx::Type::kF64) return bytes_of(a.number->real(v));
   const std::int64_t n = a.number->integer(v);
   if (ptx::size_of(a.type) == 8) return bytes_of(n);

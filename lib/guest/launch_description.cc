@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
@@ -167,6 +168,14 @@ std::vector<LaunchStep> steps(const Node& node, const LaunchDescription& d) {
   return all;
 }
 
+/// Those of a forward, which knows nothing of gradients.
+std::vector<LaunchStep> forward_steps(const Node& node, const LaunchDescription& d) {
+  std::vector<LaunchStep> all = steps(node, d);
+  for (const char* gradient : {"do", "dq", "dk", "dv"})
+    if (names(all, gradient)) node.fail(fmt::format("a forward has no '{}'", gradient));
+  return all;
+}
+
 Condition condition(const Node& node) {
   const std::string text = node.text();
   for (const char* comparison : {"==", "!=", "<=", ">=", "<", ">"}) {
@@ -189,9 +198,20 @@ void read_causal(const Node& node, LaunchDescription& d) {
   d.causal_alone = node.json().is_boolean() && node.boolean();
 }
 
+/// Of letters, digits and _, so that it can stand in any message.
+bool is_word(const std::string& name) {
+  constexpr std::size_t kLongest = 64;
+  return !name.empty() && name.size() <= kLongest &&
+         std::all_of(name.begin(), name.end(), [](unsigned char c) {
+           return c == '_' || (c < 0x80 && std::isalnum(c) != 0);
+         });
+}
+
 void read_workspaces(const Node& node, LaunchDescription& d) {
   if (!node.json().is_object()) node.fail("expected an object of names and bytes");
   for (const auto& [name, bytes] : node.json().items()) {
+    if (!is_word(name))
+      node.fail(fmt::format("{} is no name: up to 64 letters, digits and _", quote(name)));
     if (contains(kTensors, name)) node.fail(fmt::format("'{}' is the name of a tensor", name));
     d.workspaces.emplace_back(name, node.at(name).formula());
   }
@@ -218,7 +238,7 @@ LaunchDescription description(const Node& file) {
   if (file.has("requires"))
     for (const Node& item : file.at("requires").items()) d.conditions.push_back(condition(item));
   if (file.has("workspace")) read_workspaces(file.at("workspace"), d);
-  if (file.has("forward")) d.forward = steps(file.at("forward"), d);
+  if (file.has("forward")) d.forward = forward_steps(file.at("forward"), d);
   if (file.has("backward")) d.backward = steps(file.at("backward"), d);
   if (d.forward.empty() && d.backward.empty()) file.fail("'forward' or 'backward' is missing");
   if (!d.backward.empty()) d.features.add(Feature::kGradients);

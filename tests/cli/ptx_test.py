@@ -308,6 +308,10 @@ class Launches(PtxTest):
             (one_key(causal="maybe"), ["causal: expected true (nothing else), false or \"either\""]),
             (one_key(requires=["d"]), ["requires[0]: 'd' compares nothing"]),
             (one_key(workspace={"q": 8}), ["workspace: 'q' is the name of a tensor"]),
+            (one_key(workspace={"": 8}), ["workspace: '' is no name"]),
+            (one_key(workspace={"two\nlines": 8}), ["is no name: up to 64 letters, digits and _"]),
+            (one_key(forward=[copies("v", "o"), copies("dq", "o")]), ["forward: a forward has no 'dq'"]),
+            (one_key(forward=[copies("v", "o"), {"copy": "do", "to": "o"}]), ["forward: a forward has no 'do'"]),
             (one_key(layout="sbhd"), ["layout: expected bhsd or bshd"]),
         )
         for launch, says in rows:

@@ -79,6 +79,8 @@ TEST(Expression, WhatCannotBeComputedIsNamed) {
   EXPECT_THAT(refusal([] { Expression("h - 7", kNames, "here").count(kValues); }),
               testing::HasSubstr("here: 'h - 7': it is -1, and counts something"));
   EXPECT_THAT(refusal([] { integer("scale"); }), testing::HasSubstr("scale is no integer"));
+  EXPECT_THAT(refusal([] { Expression("1 / (h - h)", kNames, "here").real(kValues); }),
+              testing::HasSubstr("it has no finite value"));
   EXPECT_THAT(refusal([] { integer("1.5"); }), testing::HasSubstr("1.5 is no integer"));
   EXPECT_THAT(refusal([] { integer("4000000000000 * 4000000000000"); }),
               testing::HasSubstr("does not fit into 64 bits"));
