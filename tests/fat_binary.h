@@ -14,23 +14,24 @@ void append(std::string& to, T value) {
 constexpr int kPtx = 1, kMachineCode = 2;
 constexpr std::uint64_t kPlain = 0x11, kLz4 = 0x2011, kZstd = 0x8011;
 
-/// A piece of code, padded to 8 bytes.
+/// A piece of code, padded to 8 bytes. `whole_bytes`: of what is compressed, before it was.
 inline std::string fat_entry(int kind, std::uint32_t capability, std::string code,
-                             std::uint64_t flags = kPlain) {
+                             std::uint64_t flags = kPlain, std::uint64_t whole_bytes = 0) {
+  const auto compressed = flags == kPlain ? std::size_t{0} : code.size();
   code.resize((code.size() + 8) / 8 * 8);
   std::string all;
   append(all, static_cast<std::uint16_t>(kind));
   append(all, std::uint16_t{0x101});
   append(all, std::uint32_t{64});
   append(all, std::uint64_t{code.size()});
-  append(all, std::uint32_t{0});
+  append(all, static_cast<std::uint32_t>(compressed));
   append(all, std::uint32_t{0});
   append(all, std::uint32_t{9});
   append(all, capability);
   append(all, std::uint64_t{0});
   append(all, flags);
   append(all, std::uint64_t{0});
-  append(all, std::uint64_t{code.size()});
+  append(all, whole_bytes);
   return all + code;
 }
 

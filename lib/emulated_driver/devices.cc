@@ -40,15 +40,19 @@ void flashbench_emulated_name(DevicePointer address, const char* name, std::size
 }
 
 /// Of this driver alone: why the last call that failed did so, once; "": none has since this was
-/// last asked.
-const char* flashbench_emulated_failure() {
+/// last asked, and nothing lacks for good. `lacks` becomes 1 where it asked for what is not here,
+/// else 0.
+const char* flashbench_emulated_failure(int* lacks) {
   static thread_local std::string told;
-  told = take_last_failure();
+  const Failure last = take_last_failure();
+  told = last.why;
+  *lacks = last.lacks ? 1 : 0;
   return told.c_str();
 }
 
-/// Of this driver alone: what somebody asked it for that only CUDA's own has; "": nothing.
-const char* flashbench_emulated_lacks() { return lacks().c_str(); }
+/// Of this driver alone, for the runtime over it: notes what somebody asks that for and is not
+/// there. Returns CUDA_ERROR_NOT_SUPPORTED.
+Result flashbench_emulated_lacking(const char* what) { return lacking(kNotSupported, what); }
 
 Result cuInit(unsigned) { return init_result(); }
 
@@ -96,7 +100,10 @@ Result cuDeviceGetAttribute(int* value, int attribute, int device) {
                                      {kMaxThreadsPerMultiprocessor, 2048},
                                      {kSharedBytesOfMultiprocessor, 228 << 10}};
   const auto found = values.find(attribute);
-  if (found == values.end()) return kInvalidValue;
+  if (found == values.end())
+    return lacking(
+        kInvalidValue,
+        fmt::format("attribute {} of a device (CUdevice_attribute) is not known here", attribute));
   *value = found->second;
   return kSuccess;
 }

@@ -37,6 +37,11 @@ struct Entry {
 };
 constexpr std::uint16_t kPtx = 1;
 constexpr std::uint64_t kCompressedLz4 = 0x2000, kCompressedZstd = 0x8000;
+constexpr std::uint64_t kMostPtxBytes = std::uint64_t{256} << 20;
+
+[[noreturn]] void malformed(const char* what) {
+  throw FatBinaryError(fmt::format("it is a malformed fat binary: {}", what));
+}
 
 template <typename T>
 T read(const std::byte* from) {
@@ -47,6 +52,25 @@ T read(const std::byte* from) {
 
 std::uint32_t magic_of(const void* image) {
   return read<std::uint32_t>(static_cast<const std::byte*>(image));
+}
+
+/// Throws FatBinaryError unless header and code lie in the `remaining` bytes from there on.
+Entry entry_at(const std::byte* at, std::uint64_t remaining) {
+  const auto entry = read<Entry>(at);
+  if (entry.header_bytes < sizeof(Entry) || entry.header_bytes > remaining)
+    malformed("the header of a part has no size that can be");
+  if (entry.bytes > remaining - entry.header_bytes) malformed("a part is longer than the whole");
+  if (entry.compressed_bytes > entry.bytes) malformed("what is compressed is longer than its part");
+  return entry;
+}
+
+/// The magic number comes first in each of the two.
+const std::byte* fat_binary_of(const void* image) {
+  const void* const data =
+      magic_of(image) == kWrapperMagic ? static_cast<const Wrapper*>(image)->data : image;
+  if (data == nullptr) malformed("its wrapper is empty");
+  if (magic_of(data) != kMagic) malformed("its wrapper holds something else");
+  return static_cast<const std::byte*>(data);
 }
 
 std::string unpacked(const std::byte* code, const Entry& entry) {
@@ -62,6 +86,7 @@ std::string unpacked(const std::byte* code, const Entry& entry) {
   if (decompress == nullptr)
     throw FatBinaryError(
         fmt::format("its PTX is compressed, and there is no libzstd.so.1 here; {}", kInstead));
+  if (entry.whole_bytes > kMostPtxBytes) malformed("its PTX would be beyond 256 MiB");
   std::string text(entry.whole_bytes, '\0');
   if (decompress(text.data(), text.size(), code, entry.compressed_bytes) != text.size())
     throw FatBinaryError(fmt::format("its PTX cannot be decompressed; {}", kInstead));
@@ -83,30 +108,31 @@ bool is_fat_binary(const void* image) {
 }
 
 std::string ptx_in(const void* image, int capability) {
-  const auto* at = static_cast<const std::byte*>(
-      magic_of(image) == kWrapperMagic ? static_cast<const Wrapper*>(image)->data : image);
+  const std::byte* at = fat_binary_of(image);
   const auto header = read<Header>(at);
+  if (header.header_bytes < sizeof(Header)) malformed("its header has no size that can be");
   at += header.header_bytes;
-  const std::byte* const end = at + header.bytes;
+  std::uint64_t remaining = header.bytes;
   const std::byte* best = nullptr;
-  std::uint32_t best_capability = 0, others = 0;
-  while (at + sizeof(Entry) <= end) {
-    const auto entry = read<Entry>(at);
+  Entry best_entry{};
+  std::uint32_t others = 0;
+  while (remaining >= sizeof(Entry)) {
+    const Entry entry = entry_at(at, remaining);
     const bool fits = entry.kind == kPtx && entry.capability <= static_cast<unsigned>(capability);
-    if (fits && entry.capability >= best_capability) {
-      best = at;
-      best_capability = entry.capability;
+    if (fits && entry.capability >= best_entry.capability) {
+      best = at + entry.header_bytes;
+      best_entry = entry;
     }
     if (!fits) ++others;
     at += entry.header_bytes + entry.bytes;
+    remaining -= entry.header_bytes + entry.bytes;
   }
   if (best == nullptr)
     throw FatBinaryError(fmt::format(
         "it has no PTX for compute capability {}.{} or an older one (of {} other parts); compile "
         "with nvcc -arch=compute_{}",
         capability / 10, capability % 10, others, capability));
-  const auto entry = read<Entry>(best);
-  return text_of(best + entry.header_bytes, entry);
+  return text_of(best, best_entry);
 }
 
 }  // namespace flashbench::emulated_driver

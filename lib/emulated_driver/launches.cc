@@ -55,6 +55,7 @@ extern "C" {
 
 Result cuModuleLoadData(void** module, const void* image) {
   return guarded([&] {
+    if (image == nullptr) return failed(kInvalidValue, "a module without an image");
     try {
       const auto code = ptx_of(image);
       if (!code)
@@ -99,12 +100,15 @@ Result cuFuncSetCacheConfig(void*, int) { return state(); }
 Result cuFuncGetAttribute(int* value, int attribute, void* function) {
   return guarded([&] {
     constexpr int kMaxThreads = 0, kSharedBytes = 1, kLocalBytes = 3, kRegisters = 4;
+    constexpr int kMaxDynamicSharedBytes = flashbench::cuda::kMaxDynamicSharedBytes;
     const Function& of = *static_cast<Function*>(function);
     const ptx::KernelInfo about = current()->device.kernel(of.module->code, of.name);
-    const std::map<int, int> values = {{kMaxThreads, 1024},
-                                       {kSharedBytes, static_cast<int>(about.static_shared_bytes)},
-                                       {kLocalBytes, static_cast<int>(about.local_bytes)},
-                                       {kRegisters, 64}};
+    const std::map<int, int> values = {
+        {kMaxThreads, 1024},
+        {kSharedBytes, static_cast<int>(about.static_shared_bytes)},
+        {kLocalBytes, static_cast<int>(about.local_bytes)},
+        {kRegisters, 64},
+        {kMaxDynamicSharedBytes, static_cast<int>(of.dynamic_limit)}};
     const auto found = values.find(attribute);
     *value = found == values.end() ? 0 : found->second;
     return kSuccess;
@@ -141,8 +145,12 @@ Result cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
   // By CUtensorMapDataType: u8, u16, u32, i32, u64, i64, f16, f32, f64, bf16, then f32 and tf32.
   constexpr std::array kElementBytes = {1, 2, 4, 4, 8, 8, 2, 4, 8, 2, 4, 4, 4};
   const auto at = static_cast<std::size_t>(type);
+  constexpr int kFloat32 = 7;
   if (type < 0 || at >= kElementBytes.size() || rank < 1 || rank > 5)
     return failed(kInvalidValue, fmt::format("a tensor map of type {}, rank {}", type, rank));
+  if (map == nullptr || size == nullptr || (stride == nullptr && rank > 1) || box == nullptr ||
+      steps == nullptr)
+    return failed(kInvalidValue, "a tensor map without its place, sizes, strides, box or steps");
   if (interleave != 0 || fill != 0 || swizzle < 0 || swizzle > 3 ||
       std::any_of(steps, steps + rank, [](std::uint32_t step) { return step != 1; }))
     return failed(
@@ -152,14 +160,17 @@ Result cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
   std::array<std::uint32_t, 5> sizes{};
   std::array<std::uint16_t, 5> boxes{};
   for (unsigned i = 0; i < rank; ++i) {
+    if (size[i] > 0xFFFF'FFFFu)
+      return failed(kInvalidValue, fmt::format("a tensor map of {} elements in a row", size[i]));
     sizes[i] = static_cast<std::uint32_t>(size[i]);
     boxes[i] = static_cast<std::uint16_t>(std::min(box[i], 0xFFFFu));
   }
   try {
-    const ptx::TensorMap made =
+    ptx::TensorMap made =
         ptx::encode_tensor_map(reinterpret_cast<ptx::Address>(address), kElementBytes[at],
                                std::span(sizes).first(rank), std::span(stride, rank - 1),
                                std::span(boxes).first(rank), static_cast<ptx::Swizzle>(swizzle));
+    made.is_f32 = type == kFloat32;
     std::memcpy(map, &made, sizeof made);
   } catch (const std::exception& e) {
     return failed(kInvalidValue, e.what());
@@ -167,13 +178,13 @@ Result cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
   return kSuccess;
 }
 
-/// The CUDA runtime's door to what no documentation describes.
+/// The CUDA runtime's door to what no documentation describes; it asks once and keeps the error.
 Result cuGetExportTable(const void** table, const void*) {
   *table = nullptr;
-  lacks() =
-      "its CUDA runtime asks for what only CUDA's own driver has; link that of CUDA 12 or 13 as a "
-      "library (nvcc -cudart shared)";
-  return failed(kNotSupported, lacks());
+  return lacking_for_good(
+      kNotSupported,
+      "its CUDA runtime asks for what only CUDA's own driver has; link that of CUDA 12 "
+      "or 13 as a library (nvcc -cudart shared)");
 }
 
 Result cuStreamCreate(void** stream, unsigned) {

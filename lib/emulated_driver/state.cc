@@ -44,9 +44,15 @@ std::map<Result, std::string>& failures() {
   return *all;
 }
 
-std::string& last_failure() {
-  static auto* const text = new std::string;
-  return *text;
+Failure& last_failure() {
+  static auto* const last = new Failure;
+  return *last;
+}
+
+/// By lacking_for_good().
+Failure& standing() {
+  static auto* const lack = new Failure;
+  return *lack;
 }
 
 bool streams_are_busy = false;
@@ -54,21 +60,34 @@ bool streams_are_busy = false;
 }  // namespace
 
 std::string failure_of(Result error) {
+  const std::lock_guard lock(one_at_a_time());
   const auto found = failures().find(error);
   return found == failures().end() ? "" : found->second;
 }
 
 Result failed(Result error, std::string why) {
-  last_failure() = why;
+  const std::lock_guard lock(one_at_a_time());
+  last_failure() = {why, false};
   failures()[error] = std::move(why);
   return error;
 }
 
-std::string take_last_failure() { return std::exchange(last_failure(), ""); }
+Result lacking(Result error, std::string why) {
+  const std::lock_guard lock(one_at_a_time());
+  failed(error, std::move(why));
+  last_failure().lacks = true;
+  return error;
+}
 
-std::string& lacks() {
-  static auto* const what = new std::string;
-  return *what;
+Result lacking_for_good(Result error, std::string why) {
+  const std::lock_guard lock(one_at_a_time());
+  standing() = {why, true};
+  return lacking(error, std::move(why));
+}
+
+Failure take_last_failure() {
+  const std::lock_guard lock(one_at_a_time());
+  return std::exchange(last_failure(), standing());
 }
 
 void begin_stream_work() { streams_are_busy = true; }

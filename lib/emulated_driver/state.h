@@ -64,11 +64,18 @@ Result state();
 std::string failure_of(Result error);
 /// The same to come. Returns the error.
 Result failed(Result error, std::string why);
-/// The last of these, once; "": there was none since it was last taken.
-std::string take_last_failure();
+/// The same of what somebody asks for that is not here: no failure of whoever asks.
+Result lacking(Result error, std::string why);
+/// The same where whoever asks does so once and fails ever after, without another call: while
+/// nothing else fails, this is the last failure from here on.
+Result lacking_for_good(Result error, std::string why);
 
-/// What somebody asked this driver for that only CUDA's own has; "": nothing.
-std::string& lacks();
+struct Failure {
+  std::string why;
+  bool lacks = false;  ///< told by lacking()
+};
+/// The last one, once; "": there was none since it was last taken, and nothing lacks for good.
+Failure take_last_failure();
 
 /// Held by every call that touches a GPU: callers may be threads, the emulated device is for one.
 std::recursive_mutex& one_at_a_time();

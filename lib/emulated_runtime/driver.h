@@ -10,6 +10,9 @@ using Result = int;                        // CUresult
 using DevicePointer = unsigned long long;  // CUdeviceptr
 
 extern "C" {
+/// Of the emulated driver alone: notes what somebody asks the runtime for and is not there. Returns
+/// CUDA_ERROR_NOT_SUPPORTED.
+Result flashbench_emulated_lacking(const char* what);
 Result cuInit(unsigned flags);
 Result cuDriverGetVersion(int* version);
 Result cuDeviceGetCount(int* count);

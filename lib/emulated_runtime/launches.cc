@@ -1,4 +1,5 @@
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "emulated_runtime/state.h"
@@ -31,9 +32,10 @@ struct Attribute {
   union {
     char bytes[64];
     Dim3 cluster;
+    int cooperative;
   } value;
 };
-constexpr int kClusterDimension = 4;
+constexpr int kCooperative = 2, kClusterDimension = 4;
 
 /// cudaLaunchConfig_t.
 struct LaunchConfig {
@@ -44,11 +46,27 @@ struct LaunchConfig {
   unsigned count;
 };
 
-/// cudaFuncAttributes, as far as all versions agree.
+/// cudaFuncAttributes of CUDA 12 and 13.
 struct FunctionAttributes {
   std::size_t shared_bytes, constant_bytes, local_bytes;
-  int max_threads, registers, ptx_version, binary_version;
+  int max_threads, registers, ptx_version, binary_version, cache_mode;
+  int max_dynamic_shared_bytes, preferred_carveout;
+  int cluster_must_be_set, cluster_width, cluster_height, cluster_depth, cluster_scheduling,
+      bigger_clusters_allowed;
+  int reserved[16];
 };
+static_assert(sizeof(FunctionAttributes) == 144);
+
+/// What is not there is no error: `found`, which may be null, becomes
+/// cudaDriverEntryPointSymbolNotFound.
+Error entry_point(const char* name, void** function, int version, unsigned long long flags,
+                  int* found) {
+  const Error error = cuGetProcAddress_v2(name, function, version, flags, found);
+  if (error != kNotFound) return noted(error);
+  flashbench_emulated_lacking(
+      (std::string(name) + " is not there, which was asked for as an entry point").c_str());
+  return kSuccess;
+}
 
 Error launch(const void* function, const Configuration& how, void** arguments) {
   return on_device([&] {
@@ -112,14 +130,17 @@ Error __cudaLaunchKernel(void* kernel, Dim3 grid, Dim3 block, void** arguments,
   return launch(kernel, {grid, block, shared_bytes, stream}, arguments);
 }
 
-/// Attributes that say when a launch may begin change nothing here: each is done when the call
-/// returns.
+/// Attributes that say when a launch may begin, or hint, change nothing here: each is done when the
+/// call returns.
 Error cudaLaunchKernelExC(const LaunchConfig* how, const void* function, void** arguments) {
   for (unsigned i = 0; i < how->count; ++i) {
     const Attribute& a = how->attributes[i];
+    if (a.id == kCooperative && a.value.cooperative != 0)
+      return noted(flashbench_emulated_lacking("cooperative launches are not there"));
     if (a.id != kClusterDimension) continue;
     const Dim3 cluster = a.value.cluster;
-    if (cluster.x * cluster.y * cluster.z != 1) return noted(kNotSupported);
+    if (cluster.x != 1 || cluster.y != 1 || cluster.z != 1)
+      return noted(flashbench_emulated_lacking("clusters of more than one block are not there"));
   }
   return launch(function, {how->grid, how->block, how->shared_bytes, how->stream}, arguments);
 }
@@ -138,7 +159,8 @@ Error cudaFuncSetCacheConfig(const void*, int) { return kSuccess; }
 
 Error cudaFuncGetAttributes(FunctionAttributes* attributes, const void* function) {
   return on_device([&] {
-    constexpr int kMaxThreads = 0, kSharedBytes = 1, kLocalBytes = 3, kRegisters = 4;
+    constexpr int kMaxThreads = 0, kSharedBytes = 1, kLocalBytes = 3, kRegisters = 4,
+                  kMaxDynamicSharedBytes = 8;
     Kernel* const kernel = find_kernel(function);
     if (kernel == nullptr) return kInvalidDeviceFunction;
     void* loaded = nullptr;
@@ -148,13 +170,15 @@ Error cudaFuncGetAttributes(FunctionAttributes* attributes, const void* function
       cuFuncGetAttribute(&found, attribute, loaded);
       return found;
     };
-    *attributes = {.shared_bytes = static_cast<std::size_t>(value(kSharedBytes)),
-                   .constant_bytes = 0,
-                   .local_bytes = static_cast<std::size_t>(value(kLocalBytes)),
-                   .max_threads = value(kMaxThreads),
-                   .registers = value(kRegisters),
-                   .ptx_version = 90,
-                   .binary_version = 90};
+    *attributes = {};
+    attributes->shared_bytes = static_cast<std::size_t>(value(kSharedBytes));
+    attributes->local_bytes = static_cast<std::size_t>(value(kLocalBytes));
+    attributes->max_threads = value(kMaxThreads);
+    attributes->registers = value(kRegisters);
+    attributes->ptx_version = 90;
+    attributes->binary_version = 90;
+    attributes->max_dynamic_shared_bytes = value(kMaxDynamicSharedBytes);
+    attributes->preferred_carveout = -1;  // cudaSharedmemCarveoutDefault
     return kSuccess;
   });
 }
@@ -174,11 +198,11 @@ Error cudaGetDriverEntryPoint(const char* name, void** function, unsigned long l
                               int* found) {
   int version = 0;
   cuDriverGetVersion(&version);
-  return noted(cuGetProcAddress_v2(name, function, version, flags, found));
+  return entry_point(name, function, version, flags, found);
 }
 Error cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned version,
                                        unsigned long long flags, int* found) {
-  return noted(cuGetProcAddress_v2(name, function, static_cast<int>(version), flags, found));
+  return entry_point(name, function, static_cast<int>(version), flags, found);
 }
 
 }  // extern "C"

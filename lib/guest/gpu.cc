@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <system_error>
 
 #include "cuda/device/driver_device.h"
 #include "cuda/devices.h"
@@ -23,11 +24,6 @@ Function of_the_emulated(const char* name) {
   return reinterpret_cast<Function>(::dlsym(emulated_driver, name));
 }
 
-std::string told_by(const char* name) {
-  const auto ask = of_the_emulated<const char* (*)()>(name);
-  return ask == nullptr ? "" : ask();
-}
-
 }  // namespace
 
 void use_emulated_driver(const std::string& library) {
@@ -38,6 +34,8 @@ void use_emulated_driver(const std::string& library) {
   // The runtimes beside it, for guests that are linked with one of them.
   for (const char* runtime : {"libcudart.so.12", "libcudart.so.13"}) {
     const std::string path = std::filesystem::path(library).replace_filename(runtime).string();
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) continue;  // most guests need none
     if (::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) == nullptr)
       throw UsageError(fmt::format("{}: {}", quote(path), ::dlerror()));
   }
@@ -68,8 +66,23 @@ void name_memory(cuda::Address address, const std::string& name, const Placed* t
        tensor->shape.size(), tensor->shape.data(), tensor->strides.data());
 }
 
-std::string emulated_driver_failure() { return told_by("flashbench_emulated_failure"); }
-std::string emulated_driver_lacks() { return told_by("flashbench_emulated_lacks"); }
+DriverFailure emulated_driver_failure() {
+  const auto ask = of_the_emulated<const char* (*)(int*)>("flashbench_emulated_failure");
+  if (ask == nullptr) return {};
+  int lacks = 0;
+  const char* const why = ask(&lacks);
+  return {why, lacks != 0};
+}
+
+Answer explained(Answer answer, const DriverFailure& failure) {
+  if (answer.status == Status::kOk || failure.why.empty()) return answer;
+  // A guest that refuses may have its own reasons; what failed before is told as that.
+  const char* const when = answer.status == Status::kUnsupported ? " had refused" : "";
+  if (failure.lacks) answer.status = Status::kUnsupported;
+  if (answer.why.find(failure.why) == std::string::npos)
+    answer.why += fmt::format("; the emulated device{}: {}", when, failure.why);
+  return answer;
+}
 
 void set_order(std::uint64_t seed) {
   const auto set = of_the_emulated<void (*)(std::uint64_t)>("flashbench_emulated_order");

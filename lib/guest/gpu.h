@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cuda/device/device.h"
+#include "guest/guest.h"
 #include "guest/tensors.h"
 
 // The GPU of a process that serves guests: hardware, or the emulated device behind a driver's
@@ -22,13 +23,18 @@ cuda::Device& gpu(int index);
 /// what lies there; null: bytes.
 void name_memory(cuda::Address address, const std::string& name, const Placed* tensor);
 
-/// What the last call of the emulated device's driver failed for since this was last asked, in a
-/// line; "": none failed.
-std::string emulated_driver_failure();
+/// Of the emulated device's driver.
+struct DriverFailure {
+  std::string why;     ///< a line; "": none
+  bool lacks = false;  ///< the guest asked for what is not there
+};
 
-/// What a guest asked the emulated device's driver for that only CUDA's own has, in a line; "":
-/// nothing.
-std::string emulated_driver_lacks();
+/// Of its last call that failed since this was last asked.
+DriverFailure emulated_driver_failure();
+
+/// A guest's answer with what the driver, which may know more, told meanwhile. Where the driver
+/// lacks what the guest wants, the guest has not failed: that is kUnsupported. An answer kOk stays.
+Answer explained(Answer answer, const DriverFailure& failure);
 
 /// The launches from here on are executed in orders that follow from `seed` alone, on the emulated
 /// device.

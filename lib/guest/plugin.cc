@@ -77,19 +77,12 @@ Answer answer_to(F&& call) {
   return answer;
 }
 
-/// The same on the emulated device, whose driver knows more than a guest may tell. That a guest
-/// wants what the driver does not have is no failure of the guest.
+/// The same on the emulated device, whose driver knows more than a guest may tell.
 template <typename F>
 Answer explained_answer_to(F&& call) {
   emulated_driver_failure();  // what failed earlier
   Answer answer = answer_to(call);
-  const std::string failure = emulated_driver_failure();
-  if (const std::string lacks = emulated_driver_lacks(); !lacks.empty())
-    return {.status = Status::kUnsupported, .why = lacks};
-  if (answer.status != Status::kOk && !failure.empty() &&
-      answer.why.find(failure) == std::string::npos)
-    answer.why += fmt::format("; the emulated device: {}", failure);
-  return answer;
+  return explained(std::move(answer), emulated_driver_failure());
 }
 
 /// Throws UsageError for a bit that this program does not know.

@@ -134,7 +134,11 @@ void PtxKernel::load(const LaunchStep& step, const std::string& path, const std:
       step.ptx.empty() ? path : std::filesystem::path(launch).replace_filename(step.ptx).string();
   if (!emulated_->modules.contains(step.ptx)) {
     const std::string text = read_text({file, step.where, "PTX", "a .ptx file", kMostPtxBytes});
-    emulated_->modules[step.ptx] = emulated_->device.load(text, file);
+    try {
+      emulated_->modules[step.ptx] = emulated_->device.load(text, file);
+    } catch (const ptx::PtxError& e) {
+      throw UsageError(fmt::format("{}: {}", step.where, e.what()));
+    }
     build_ += fmt::format(", with {} {}", step.ptx, sha256_of(text).substr(0, kDigits));
   }
   check_entry(*emulated_, step, file);

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <span>
 
 #include "core/work.h"
@@ -193,6 +195,9 @@ void PtxPlan::copy(const LaunchCopy& what, double factor) {
   const Dtype at_to = to->dtype ? *to->dtype : what.dtype.value_or(at_from);
   const std::size_t count =
       from->dtype || !to->dtype ? from->bytes / size_bytes(at_from) : to->bytes / size_bytes(at_to);
+  if (!(std::abs(factor) <= std::numeric_limits<float>::max()))
+    throw DeviceError(fmt::format("{}: {} times {} is copied to {}, which f32 does not hold", name_,
+                                  what.from, factor, what.to));
   try {
     scaled_copy(emulated_->device, {from->name, from->address, from->bytes, at_from},
                 {to->name, to->address, to->bytes, at_to}, count, static_cast<float>(factor));

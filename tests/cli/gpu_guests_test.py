@@ -172,9 +172,21 @@ class OnTheEmulatedDevice(GuestTest):
 
     def test_a_runtime_that_is_linked_in_is_told_to_be_linked_as_a_library(self):
         case = ["--device", "emulated", "--plugin", plugin("attention_gpu"), *self.CASE[4:]]
-        (result,) = self.check_json(*case, code=3)["results"]
-        self.assertEqual(result["status"], "skipped")
-        self.assertIn("link that of CUDA 12 or 13 as a library (nvcc -cudart shared)", result["reason"])
+        results = self.check_json(*case, "--kv_len", "20,45", code=3)["results"]
+        self.assertEqual(len(results), 2)
+        for result in results:
+            self.assertEqual(result["status"], "skipped")
+            self.assertIn("link that of CUDA 12 or 13 as a library (nvcc -cudart shared)", result["reason"])
+
+    def test_what_goes_on_without_what_the_device_lacks_is_judged(self):
+        results = self.check_json(*self.CASE, "--kv_len", "20,45", env={"GUEST_PTX": PTX, "ATTACK": "lack_and_go_on"})["results"]
+        self.assertEqual([r["check"]["verdict"] for r in results], ["pass"] * 2)
+
+    def test_what_fails_for_what_the_device_lacks_is_skipped_with_it(self):
+        results = self.check_json(*self.CASE, "--kv_len", "20,45", code=3, env={"GUEST_PTX": PTX, "ATTACK": "lack_and_fail"})["results"]
+        for result in results:
+            self.assertEqual(result["status"], "skipped")
+            self.assertIn("the emulated device: attribute 9999 of a device", result["reason"])
 
     def test_a_written_input_is_found(self):
         self.found("it wrote to its input k", attack="write_input")
@@ -189,7 +201,7 @@ class OnTheEmulatedDevice(GuestTest):
         done = self.expect(3, "check", "--device", "emulated", "--worker", "true", "--q_len", "8")
         self.assertIn("a --worker wants a GPU", done.stdout)
         done = self.expect(3, "check", *self.CASE, env={"GUEST_PTX": plugin("attention")})
-        self.assertIn("gpu_guest: the driver does not take the PTX; the emulated device: it is no PTX, which is what", done.stdout)
+        self.assertIn("gpu_guest: the driver does not take the PTX; the emulated device had refused: it is no PTX, which is what", done.stdout)
 
 
 class Lacking(GuestTest):

@@ -33,6 +33,11 @@ class Copies(PtxTest):
         launch["forward"][0]["times"] = 1
         self.assertEqual(self.verdict(launch, code=1)["status"], "failed")
 
+    def test_a_factor_beyond_f32_is_named(self):
+        launch = one_key(workspace=workspace("scaled"), forward=[
+            {"copy": "v", "to": "scaled", "times": "1000000000000 * 1000000000000 * 1000000000000 * 1000000000000"}, copies("v", "o")])
+        self.assertIn("v times 1e+48 is copied to scaled, which f32 does not hold", self.verdict(launch, code=1)["reason"])
+
     def test_a_workspace_may_be_of_another_dtype_than_its_tensor(self):
         """The kernel copies words of 32 bits, in which V of bf16 and O of f16 have their places by conversion alone."""
         launch = one_key(dtypes=["bf16", "f16"], workspace=workspace("wide", "done"), forward=[
@@ -100,7 +105,9 @@ class Modules(PtxTest):
 
     def test_what_is_wrong_with_the_other_file_is_one_line(self):
         (self.folder / "second.ptx").write_text(COPY)
+        (self.folder / "broken.ptx").write_text(COPY.replace(".entry", ".nonsense"))
         for step, says in (({"ptx": "third.ptx"}, "third.ptx: No such file"),
+                           ({"ptx": "broken.ptx"}, "forward[0]: broken.ptx"),
                            ({"ptx": "second.ptx", "entry": "again"}, "second.ptx has no entry 'again'; it has copy")):
             with self.subTest(says=says):
                 ptx = self.write("first", COPY, one_key(forward=[copies("v", "o") | step]))

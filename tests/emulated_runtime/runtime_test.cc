@@ -19,6 +19,7 @@ struct LaunchAttribute {
   union {
     char bytes[64];
     Extent cluster;
+    int cooperative;
   } value;
 };
 struct LaunchConfig {
@@ -27,6 +28,11 @@ struct LaunchConfig {
   void* stream;
   LaunchAttribute* attributes;
   unsigned count;
+};
+struct FunctionAttributes {
+  std::size_t shared_bytes, constant_bytes, local_bytes;
+  int max_threads, registers, ptx_version, binary_version, cache_mode, max_dynamic_shared_bytes,
+      preferred_carveout, more[22];
 };
 struct PointerAttributes {
   int type, device;
@@ -43,6 +49,8 @@ int __cudaPopCallConfiguration(Extent* grid, Extent* block, std::size_t* shared_
 int cudaLaunchKernel(const void* function, Extent grid, Extent block, void** arguments,
                      std::size_t shared_bytes, void* stream);
 int cudaLaunchKernelExC(const LaunchConfig* how, const void* function, void** arguments);
+int cudaFuncGetAttributes(FunctionAttributes* attributes, const void* function);
+int cudaDeviceGetAttribute(int* value, int attribute, int device);
 int cudaMalloc(void** address, std::size_t bytes);
 int cudaFree(void* address);
 int cudaMemcpy(void* to, const void* from, std::size_t bytes, int direction);
@@ -53,18 +61,26 @@ int cudaGetDriverEntryPointByVersion(const char* name, void** function, unsigned
 int cudaDeviceSynchronize();
 int cudaGetLastError();
 const char* cudaGetErrorString(int error);
+const char* flashbench_emulated_failure(int* lacks);
+int cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
+                           const std::uint64_t* size, const std::uint64_t* stride,
+                           const std::uint32_t* box, const std::uint32_t* steps, int interleave,
+                           int swizzle, int, int fill);
+int cuGetExportTable(const void** table, const void* id);
+int cuModuleLoadData(void** module, const void* image);
 }
 
 namespace flashbench::emulated_runtime {
 namespace {
 
 using testing::ContainsRegex;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
 constexpr int kToDevice = 1, kToHost = 2, kGuessed = 4;
-constexpr int kInvalidDeviceFunction = 98, kInvalidPtx = 218, kLaunchFailed = 719,
-              kNotSupported = 801;
+constexpr int kInvalidValue = 1, kInvalidDeviceFunction = 98, kInvalidPtx = 218,
+              kLaunchFailed = 719, kNotSupported = 801;
 
 /// to[i] = from + i.
 constexpr const char* kCount = R"(.version 8.0
@@ -116,6 +132,13 @@ int launch(const Program& program, const void* to, unsigned threads) {
   return cudaLaunchKernel(&program.stub, grid, block, arguments.data(), shared_bytes, stream);
 }
 
+/// What the driver tells the program of the last call: that something is not there.
+std::string lacking() {
+  int lacks = 0;
+  const std::string why = flashbench_emulated_failure(&lacks);
+  return lacks == 1 ? why : "it says nothing of that: " + why;
+}
+
 TEST(EmulatedRuntime, LaunchesAKernelThatAProgramHasRegistered) {
   const Program program(kCount);
   const Memory memory(16);
@@ -143,6 +166,7 @@ TEST(EmulatedRuntime, CopiesWhoseDirectionWouldBeGuessedAreRefused) {
   const Memory memory(4);
   int value = 1;
   EXPECT_EQ(cudaMemcpy(memory.address, &value, 4, kGuessed), kNotSupported);
+  EXPECT_THAT(lacking(), HasSubstr("cudaMemcpyDefault"));
   EXPECT_EQ(cudaMemcpy(memory.address, &value, 4, kToDevice), 0);
 }
 
@@ -155,9 +179,68 @@ TEST(EmulatedRuntime, ClustersOfSeveralBlocksAreRefused) {
   LaunchAttribute cluster{.id = 4, .pad = {}, .value = {.cluster = {2, 1, 1}}};
   LaunchConfig how{{2, 1, 1}, {1, 1, 1}, 0, nullptr, &cluster, 1};
   EXPECT_EQ(cudaLaunchKernelExC(&how, &program.stub, arguments.data()), kNotSupported);
+  EXPECT_THAT(lacking(), HasSubstr("clusters of more than one block"));
   cluster.value.cluster.x = 1;
   how.grid.x = 1;
   EXPECT_EQ(cudaLaunchKernelExC(&how, &program.stub, arguments.data()), 0);
+}
+
+TEST(EmulatedRuntime, CooperativeLaunchesAreRefused) {
+  const Program program(kCount);
+  const Memory memory(16);
+  const void* to = memory.address;
+  unsigned from = 0;
+  std::array<void*, 2> arguments = {&to, &from};
+  LaunchAttribute cooperative{.id = 2, .pad = {}, .value = {.cooperative = 1}};
+  const LaunchConfig how{{1, 1, 1}, {1, 1, 1}, 0, nullptr, &cooperative, 1};
+  EXPECT_EQ(cudaLaunchKernelExC(&how, &program.stub, arguments.data()), kNotSupported);
+  EXPECT_THAT(lacking(), HasSubstr("cooperative launches"));
+  cooperative.value.cooperative = 0;
+  EXPECT_EQ(cudaLaunchKernelExC(&how, &program.stub, arguments.data()), 0);
+}
+
+TEST(EmulatedRuntime, AnAttributeOfADeviceThatIsNotKnownIsNamed) {
+  int value = 0;
+  EXPECT_EQ(cudaDeviceGetAttribute(&value, 9999, 0), kInvalidValue);
+  EXPECT_THAT(lacking(), HasSubstr("attribute 9999"));
+  EXPECT_EQ(lacking(), "it says nothing of that: ") << "told once";
+}
+
+TEST(EmulatedRuntime, WhatFailsLaterIsNoLackOfTheDevice) {
+  int value = 0;
+  cudaDeviceGetAttribute(&value, 9999, 0);
+  void* module = nullptr;
+  EXPECT_NE(cuModuleLoadData(&module, nullptr), 0);
+  EXPECT_THAT(lacking(), HasSubstr("it says nothing of that: a module without an image"));
+}
+
+TEST(EmulatedRuntime, AttributesOfAFunctionAreWrittenWhole) {
+  const Program program(kCount);
+  FunctionAttributes a;
+  std::memset(&a, 0xEE, sizeof a);
+  EXPECT_EQ(cudaFuncGetAttributes(&a, &program.stub), 0);
+  EXPECT_EQ(a.max_threads, 1024);
+  EXPECT_EQ(a.cache_mode, 0);
+  EXPECT_EQ(a.max_dynamic_shared_bytes, 48 << 10);
+  EXPECT_EQ(a.preferred_carveout, -1);
+  EXPECT_THAT(a.more, Each(0));
+}
+
+TEST(EmulatedRuntime, TensorMapsThatCannotBeAreRefusedAndNotCutOff) {
+  alignas(64) std::array<char, 128> map{};
+  std::array<std::uint64_t, 2> size = {64, 64};
+  const std::array<std::uint64_t, 1> stride = {128};
+  const std::array<std::uint32_t, 2> box = {64, 8}, steps = {1, 1};
+  constexpr int kF16 = 6, k128 = 3;
+  const auto encode = [&](const std::uint64_t* sizes, const std::uint32_t* step) {
+    return cuTensorMapEncodeTiled(map.data(), kF16, 2, nullptr, sizes, stride.data(), box.data(),
+                                  step, 0, k128, 0, 0);
+  };
+  EXPECT_EQ(encode(size.data(), steps.data()), 0);
+  EXPECT_EQ(encode(nullptr, steps.data()), kInvalidValue);
+  EXPECT_EQ(encode(size.data(), nullptr), kInvalidValue);
+  size[1] += std::uint64_t{1} << 32;
+  EXPECT_EQ(encode(size.data(), steps.data()), kInvalidValue);
 }
 
 TEST(EmulatedRuntime, AnAddressInsideOfAnAllocationIsTheDevices) {
@@ -176,12 +259,27 @@ TEST(EmulatedRuntime, EntryPointsThatAreNotThereAreSaidNotToBe) {
             0);
   EXPECT_NE(function, nullptr);
   EXPECT_EQ(found, 0);
-  cudaGetDriverEntryPointByVersion("cuGraphCreate", &function, 12000, 0, &found);
+  cudaGetLastError();
+  EXPECT_EQ(cudaGetDriverEntryPointByVersion("cuGraphCreate", &function, 12000, 0, &found), 0);
   EXPECT_EQ(function, nullptr);
   EXPECT_EQ(found, 1);
+  EXPECT_EQ(cudaGetLastError(), 0);
+  EXPECT_THAT(lacking(), HasSubstr("cuGraphCreate is not there"));
 }
 
-// The last one: it ends the context of this process.
+// Those at the end: what they do stays in this process.
+
+// A runtime of CUDA's asks once, and returns its error ever after.
+TEST(EmulatedRuntimeLack, WhatCudasOwnRuntimeAsksForOnceIsToldUntilSomethingElseFails) {
+  const void* table = &table;
+  EXPECT_EQ(cuGetExportTable(&table, nullptr), kNotSupported);
+  EXPECT_EQ(table, nullptr);
+  for (int time = 0; time < 3; ++time) EXPECT_THAT(lacking(), HasSubstr("nvcc -cudart shared"));
+  void* module = nullptr;
+  EXPECT_NE(cuModuleLoadData(&module, nullptr), 0);
+  EXPECT_THAT(lacking(), HasSubstr("it says nothing of that: a module without an image"));
+}
+
 TEST(EmulatedRuntimeFault, AFindingIsToldByTheNextCall) {
   const Program program(kCount);
   const Memory memory(16);

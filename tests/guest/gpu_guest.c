@@ -21,6 +21,7 @@ static struct {
   Result (*stream_create)(void** stream, unsigned flags);
   Result (*allocate)(Address* address, size_t bytes);
   Result (*set_bytes)(Address to, unsigned char value, size_t bytes, void* stream);
+  Result (*attribute)(int* value, int attribute, int device);
 } cuda;
 
 static void* attention;
@@ -49,6 +50,7 @@ static const char* load_driver(void) {
   *(void**)&cuda.stream_create = dlsym(driver, "cuStreamCreate");
   *(void**)&cuda.allocate = dlsym(driver, "cuMemAlloc_v2");
   *(void**)&cuda.set_bytes = dlsym(driver, "cuMemsetD8Async");
+  *(void**)&cuda.attribute = dlsym(driver, "cuDeviceGetAttribute");
   static char ptx[1 << 20];
   const char* name = getenv("GUEST_PTX");
   FILE* file = fopen(name != NULL ? name : "attention.ptx", "r");
@@ -102,6 +104,9 @@ static fbk_status run(fbk_plan* plan, const fbk_call* call, char* why, size_t by
   (void)why, (void)bytes;
   ++plan->calls;
   if (is("crash")) abort();
+  int unknown = 0;
+  if (is("lack_and_go_on")) cuda.attribute(&unknown, 9999, 0);
+  if (is("lack_and_fail") && cuda.attribute(&unknown, 9999, 0) != 0) return FBK_DEVICE_ERROR;
   if (is("replay") && plan->calls > 1) return FBK_OK;
   if (is("write_input")) cuda.set_bytes(at(call->k), 0, 4, call->stream);
   if (is("write_behind_the_workspace"))

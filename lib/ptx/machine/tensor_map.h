@@ -26,6 +26,7 @@ struct alignas(64) TensorMap {
   std::array<std::uint16_t, 5> box{};
   std::uint8_t rank = 0, element_bytes = 0;
   Swizzle swizzle = Swizzle::kNone;
+  bool is_f32 = false;  ///< not just as wide: what reductions add
 };
 static_assert(sizeof(TensorMap) == 128);
 constexpr std::uint64_t kTensorMapMagic = 0x70616D2D726F736E;

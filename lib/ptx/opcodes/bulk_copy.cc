@@ -179,8 +179,9 @@ void store_bulk(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
       Coordinates start{};
       for (std::size_t k = 0; k < ins.rows_a.size(); ++k)
         start[k] = w.get<std::int32_t>(ins.rows_a[k], i);
-      if (ins.mode == 1 && m.element_bytes != 4)
-        cta.fail(FindingKind::kInvalid, at, "a reduction of f32 into a map of other elements");
+      if (ins.mode == 1 && !m.is_f32)
+        cta.fail(FindingKind::kInvalid, at,
+                 "a reduction into a tensor map of other elements than f32, which alone is added");
       bytes = box_bytes(m);
       cta.shared_bytes(at, shared, bytes);
       cta.check_async_read(at, shared, bytes);

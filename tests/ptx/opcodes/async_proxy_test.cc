@@ -228,6 +228,39 @@ TEST(TensorMap, BoxesAreSwizzledAndFilledWithZeros) {
   }
 }
 
+// A map of integers is as wide, and its sums would be those of other numbers.
+TEST(TensorMap, F32IsAddedToMapsOfF32Alone) {
+  for (const bool is_f32 : {true, false}) {
+    Device d;
+    const Address sum = put(d, std::vector<float>(64, 1.0f), "sum");
+    const std::vector<U32> size{8, 8};
+    const std::vector<std::uint64_t> stride{32};
+    const std::vector<U16> box{8, 8};
+    TensorMap map = encode_tensor_map(sum, 4, size, stride, box, Swizzle::kNone);
+    map.is_f32 = is_f32;
+    const std::string text =
+        std::string(kMapHeader) +
+        ".visible .entry k(.param .align 64 .b8 to[128]) {\n"
+        ".reg .pred %q<3>; .reg .b32 %r<9>; .reg .f32 %f<3>; .reg .b64 %rd<9>;\n"
+        "mov.b64 %rd0, to; cvta.param.u64 %rd0, %rd0; mov.u32 %r0, %tid.x; mov.u32 %r1, tile;\n"
+        "mov.u32 %r3, 0; mad.lo.u32 %r2, %r0, 4, %r1; cvt.rn.f32.u32 %f0, %r0;\n"
+        "st.shared.f32 [%r2], %f0; fence.proxy.async.shared::cta; bar.sync 0;\n"
+        "setp.ne.u32 %q0, %r0, 0; @%q0 ret;\n"
+        "cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.tile.bulk_group [%rd0, {%r3, %r3}], "
+        "[%r1];\n"
+        "cp.async.bulk.commit_group; cp.async.bulk.wait_group 0; ret; }\n";
+    const std::vector<std::span<const std::byte>> arguments{raw(map)};
+    const LaunchResult r = d.launch(d.load(text, "map"), "k", {}, {64}, 0, arguments);
+    EXPECT_EQ(r.findings.empty(), is_f32) << texts(r);
+    if (!is_f32) {
+      EXPECT_NE(texts(r).find("of other elements than f32"), std::string::npos) << texts(r);
+      continue;
+    }
+    const auto v = get<float>(d, sum, 64);
+    for (std::size_t i = 0; i < 64; ++i) EXPECT_EQ(v[i], static_cast<float>(i) + 1);
+  }
+}
+
 TEST(Bulk, SharedAddressesOfBoxesAreAligned) {
   for (const auto& [swizzle, offset, legal] : {std::tuple{Swizzle::kNone, 128, true},
                                                {Swizzle::kNone, 64, false},
