@@ -116,7 +116,7 @@ GuestBackend::Loaded& GuestBackend::loaded(const GuestSource& source) {
   std::shared_ptr<Guest> first;
   try {
     first = guest(of, any);
-  } catch (const UnavailableError& e) {  // a suite asks a thousand times
+  } catch (const AbsentError& e) {  // a suite asks a thousand times
     absent_.emplace_back(source, e.what());
     throw;
   }

@@ -82,7 +82,7 @@ class GuestBackend final : public Backend {
   LaunchQueue queue_;
   std::set<std::string> warned_;
   std::vector<std::unique_ptr<Loaded>> loaded_;
-  std::vector<std::pair<GuestSource, std::string>> absent_;  ///< what cannot be loaded, and why
+  std::vector<std::pair<GuestSource, std::string>> absent_;  ///< what said so, and why
   std::vector<std::pair<PtxSource, std::unique_ptr<Kernel>>> ptx_;
   std::vector<const Kernel*> kernels_;
 };

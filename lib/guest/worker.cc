@@ -56,7 +56,8 @@ void Worker::start() {
   const process::Descriptor in(::open("/dev/null", O_RDONLY | O_CLOEXEC), "/dev/null");
   const std::string threads = fmt::format("OMP_NUM_THREADS={}", settings_.threads);
   messages_ = std::make_unique<process::Relay>();
-  // What a guest prints is no report: it goes where messages go.
+  // What a guest prints is no report: it goes where messages go. Not through the relay: into a pipe
+  // most programs print as they end, and their last line would stand in the place of the reason.
   process_ = std::make_unique<process::Process>(
       process::Start{.argv = settings_.argv,
                      .in = in.get(),
@@ -80,7 +81,7 @@ void Worker::greet() {
       if (hello.contains(reason))
         throw UsageError(with_name(escape(hello[reason].get<std::string>()), settings_.shown));
     if (hello.contains("unavailable"))
-      throw UnavailableError(
+      throw AbsentError(
           with_name(escape(hello["unavailable"].get<std::string>()), settings_.shown));
     if (hello.at("protocol") != kProtocol)
       throw UsageError(fmt::format("{} speaks version {} of the workers' protocol; this program {}",
@@ -88,7 +89,7 @@ void Worker::greet() {
     for (const nlohmann::json& k : hello.at("kernels")) facts_.push_back(kernel_of(k));
   } catch (const UsageError& e) {
     throw UsageError(with_name(e.what(), settings_.shown));
-  } catch (const UnavailableError&) {
+  } catch (const AbsentError&) {
     throw;
   } catch (const std::exception& e) {
     throw UsageError(fmt::format("{}: its greeting is none: {}", settings_.shown, e.what()));

@@ -7,6 +7,7 @@
 
 #include "guest/guest.h"
 #include "guest/protocol.h"
+#include "system/error.h"
 #include "system/process.h"
 #include "system/relay.h"
 
@@ -22,12 +23,18 @@ struct WorkerSettings {
   std::function<bool()> stop_requested = {};  ///< asked while an answer is waited for
 };
 
+/// What a guest's greeting says that this machine does not have: asked again, it says the same.
+class AbsentError final : public UnavailableError {
+  using UnavailableError::UnavailableError;
+};
+
 /// A guest in a process of its own. Once it has crashed or hung, every method throws DeviceError
 /// with what happened first; `alive()` is false.
 class Worker final : public Guest {
  public:
   /// Throws UsageError for what the worker says that it cannot serve, and where it ends before it
-  /// has said anything; UnavailableError for what this machine does not have.
+  /// has said anything; AbsentError for what it says that this machine does not have, and
+  /// UnavailableError where no process can be started now.
   explicit Worker(WorkerSettings settings);
   ~Worker() override;
 

@@ -130,12 +130,14 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
 }
 
 void TensorCheck::look_at_base(double got, double want, double reach) {
-  if (got == want || std::abs(got - want) <= reach) return;
+  if (std::isinf(want) && got == want) return;
+  const bool in_ln = std::abs(got - want) <= reach;
   // Exactly, but for what a kernel of either base may round.
-  if (std::abs(got * std::numbers::ln2 - want) <= 4 * reach)
-    ++in_base_2_;
-  else
-    ++otherwise_;
+  const auto in_log2 = [&](double x) {
+    return std::abs(x * std::numbers::ln2 - want) <= 4 * reach;
+  };
+  if (in_log2(got) && (in_ln || in_log2(want))) return;
+  ++(in_log2(got) ? in_base_2_ : otherwise_);
 }
 
 void TensorCheck::row(const Tensor& got, std::int64_t b, std::int64_t h, std::int64_t r,

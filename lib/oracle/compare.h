@@ -86,7 +86,8 @@ class TensorCheck {
   void fold(Got got, const Expected& want, std::size_t n, double unit,
             std::array<std::int64_t, 4> index, Error error);
   void keep_worse(const TensorVerdict& other);
-  /// Counts a row of one number as one of log2 or not; where both are right, as neither.
+  /// Counts a row of one number as one of log2 or not; as neither where `got` may be in both, or
+  /// where ln and log2 are too near each other to be told apart.
   void look_at_base(double got, double want, double reach);
   static void judge_mean(const Errors& errors, double excess, double along, Scope scope,
                          TensorCheck& to);

@@ -35,8 +35,8 @@ Worst worst_of(const TensorVerdict& v) {
   if (v.rms && std::isfinite(*v.rms)) w.rms_over_noise = v.rms;
   w.index = v.index;
   w.scope = name(v.scope);
-  if (std::isfinite(v.got)) w.got = v.got;
-  if (std::isfinite(v.want)) w.expected = v.want;
+  w.got = v.got;
+  if (!std::isnan(v.want)) w.expected = v.want;
   if (v.in_base_2) w.hint = "log2 instead of ln in every row looked at: multiply it by ln 2";
   return w;
 }

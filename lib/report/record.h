@@ -165,7 +165,9 @@ struct Worst {
   /// What is as far off as that: an "element", or the mean of a "row", a "channel", a "head", of
   /// which `index` is the worst element.
   std::string scope = "element";
-  /// There: what the kernel gives, and the oracle; absent for NaN and infinity.
+  /// There: what the kernel gives, and the oracle, which says nothing of what only has to be
+  /// finite. JSON has no NaN and no infinities: both are absent for them in what is read from
+  /// there.
   std::optional<double> got = {}, expected = {};
   /// What the error looks like, where it is known: a sentence's end.
   std::optional<std::string> hint = {};

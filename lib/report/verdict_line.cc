@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <limits>
 
 #include "core/verdict.h"
@@ -16,10 +17,10 @@ double badness(const Worst& w) {
                             : std::numeric_limits<double>::infinity();
 }
 
-/// ": got 0.5, expected 0.25"; "" where neither is a number.
+/// ": got 0.5, expected 0.25"; "" where neither is known.
 std::string numbers(const Worst& w) {
-  // f32 needs nine digits to be told from its neighbours.
-  const auto text = [](double x) { return fmt::format("{:.9g}", x); };
+  // f32 needs nine digits to be told from its neighbours. NaN has a sign, which says nothing.
+  const auto text = [](double x) { return std::isnan(x) ? "NaN" : fmt::format("{:.9g}", x); };
   if (!w.got && !w.expected) return "";
   const std::string got = w.got ? text(*w.got) : "NaN or an infinity";
   return fmt::format(": got {}{}", got, w.expected ? ", expected " + text(*w.expected) : "");

@@ -1,6 +1,7 @@
 #include "system/relay.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
@@ -8,6 +9,9 @@
 #include <array>
 #include <cerrno>
 #include <string_view>
+#include <system_error>
+
+#include "system/error.h"
 
 namespace flashbench::process {
 namespace {
@@ -20,7 +24,12 @@ constexpr int kLate_ms = 50, kLateReads = 64;
 void write_all(const char* text, std::size_t bytes) {
   while (bytes > 0) {
     const ssize_t n = ::write(STDERR_FILENO, text, bytes);
-    if (n < 0 && errno != EINTR) return;  // there is nobody to tell
+    if (n < 0 && errno == EAGAIN) {  // somebody has made it non-blocking
+      pollfd room{STDERR_FILENO, POLLOUT, 0};
+      ::poll(&room, 1, -1);
+    } else if (n < 0 && errno != EINTR) {
+      return;  // there is nobody to tell
+    }
     if (n <= 0) continue;
     text += n;
     bytes -= static_cast<std::size_t>(n);
@@ -34,17 +43,37 @@ void make_pipe(Descriptor& out, Descriptor& in) {
   in = Descriptor(ends[1], "a pipe for a worker's messages");
 }
 
+/// Blocks all signals of this thread, and so of those that it starts meanwhile: signals are for the
+/// threads that look at what they asked for.
+class NoSignals {
+ public:
+  NoSignals() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  NoSignals(const NoSignals&) = delete;
+  NoSignals& operator=(const NoSignals&) = delete;
+  ~NoSignals() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
 }  // namespace
 
 Relay::Relay() {
   make_pipe(out_, in_);
   make_pipe(stop_out_, stop_in_);
-  // Signals are for the threads that look at what they asked for.
-  sigset_t all, before;
-  ::sigfillset(&all);
-  ::pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { pass_on(); });
-  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  const NoSignals for_the_thread;
+  try {
+    thread_ = std::thread([this] { pass_on(); });
+  } catch (const std::system_error& e) {
+    throw UnavailableError(
+        fmt::format("cannot start a thread: {}; raise the limits on them (ulimit -u, the control "
+                    "group's pids)",
+                    e.code().message()));
+  }
 }
 
 Relay::~Relay() { last_line(); }

@@ -11,7 +11,8 @@ namespace flashbench::process {
 /// line that has something in it.
 class Relay {
  public:
-  /// Throws DeviceError where there are no descriptors left.
+  /// Throws DeviceError where there are no descriptors left, UnavailableError where no thread can
+  /// be started.
   Relay();
   Relay(const Relay&) = delete;
   Relay& operator=(const Relay&) = delete;

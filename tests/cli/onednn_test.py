@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import platform
 import re
 import shutil
 import subprocess
@@ -44,8 +45,8 @@ class WithoutIt(CliTest):
         # What the linker finds first is what a test put here.
         return super().environment(**{"LD_LIBRARY_PATH": str(self.folder)} | extra)
 
-    def expect_skipped(self, why):
-        done = self.expect(3, "check", "--plugin", PLUGIN, *SMALL)
+    def expect_skipped(self, why, *args):
+        done = self.expect(3, "check", "--plugin", PLUGIN, *SMALL, *args)
         self.assertRegex(done.stdout, why)
         return done.stdout
 
@@ -90,15 +91,41 @@ class WithoutIt(CliTest):
         self.library(7, "libdnnl.so.3.6")
         self.expect_skipped("this libdnnl is 3.7.1")
 
+    def library_that_builds_graphs(self, more):
+        """Up to where `more` says otherwise."""
+        zero = ["dnnl_engine_create", "dnnl_stream_create", "dnnl_graph_logical_tensor_init_with_dims", "dnnl_graph_op_create",
+                "dnnl_graph_op_destroy", "dnnl_graph_op_add_input", "dnnl_graph_op_add_output", "dnnl_graph_add_op",
+                "dnnl_graph_op_set_attr_bool", "dnnl_graph_op_set_attr_s64", "dnnl_graph_op_set_attr_str",
+                "dnnl_graph_graph_create", "dnnl_graph_graph_finalize", "dnnl_graph_graph_filter", "dnnl_graph_graph_destroy"]
+        self.library(12, more="".join(f"int {n}(void) {{ return 0; }}\n" for n in zero if f" {n}(" not in more) + more)
+
     # A version that splits what is asked for would be timed as something that it does not call attention.
     @unittest.skipUnless(COMPILER, "needs a C compiler")
     def test_several_partitions_are_no_attention(self):
-        zero = ["dnnl_engine_create", "dnnl_stream_create", "dnnl_graph_logical_tensor_init_with_dims", "dnnl_graph_op_create",
-                "dnnl_graph_op_destroy", "dnnl_graph_op_add_input", "dnnl_graph_op_add_output", "dnnl_graph_add_op",
-                "dnnl_graph_graph_create", "dnnl_graph_graph_finalize", "dnnl_graph_graph_filter", "dnnl_graph_graph_destroy"]
-        self.library(12, more="".join(f"int {n}(void) {{ return 0; }}\n" for n in zero)
-                     + "int dnnl_graph_graph_get_partition_num(void *g, unsigned long *n) { *n = 3; return 0; }\n")
-        self.expect_skipped("oneDNN 3.12.1: it makes 3 partitions of this, and no attention of one")
+        self.library_that_builds_graphs("int dnnl_graph_graph_get_partition_num(void *g, unsigned long *n) { *n = 3; return 0; }\n")
+        why = "oneDNN 3.12.1: it makes 3 partitions of this, and no attention of one"
+        self.expect_skipped(why)
+        shown = self.expect_skipped(why, "--dtype", "f16")
+        flags = pathlib.Path("/proc/cpuinfo").read_text()
+        lacks = platform.machine() == "x86_64" and "avx512_fp16" not in flags
+        self.assertEqual("f16 takes a processor with AVX512_FP16" in shown, lacks, shown)
+
+    # It was a read beyond our tensors.
+    @unittest.skipUnless(COMPILER, "needs a C compiler")
+    def test_ports_that_it_was_not_given_are_refused(self):
+        ports = "".join(f"int dnnl_graph_partition_get_{side}_ports_num(void *p, unsigned long *n) {{ *n = 1; return 0; }}\n"
+                        f"int dnnl_graph_partition_get_{side}_ports(void *p, unsigned long n, unsigned long *first) "
+                        "{ *first = 5000000; return 0; }\n" for side in ("input", "output"))
+        self.library_that_builds_graphs(
+            "int dnnl_graph_graph_get_partition_num(void *g, unsigned long *n) { *n = 1; return 0; }\n"
+            "int dnnl_graph_graph_get_partitions(void *g, unsigned long n, void **p) { *p = p; return 0; }\n"
+            "int dnnl_graph_partition_is_supported(void *p, unsigned char *is) { *is = 1; return 0; }\n" + ports)
+        self.expect_skipped("oneDNN 3.12.1: its partition has a port between operations, tensor 5000000")
+
+    @unittest.skipUnless(COMPILER, "needs a C compiler")
+    def test_an_attribute_that_it_does_not_take_is_told(self):
+        self.library_that_builds_graphs("int dnnl_graph_op_set_attr_s64(void) { return 3; }\n")
+        self.expect_skipped("oneDNN 3.12.1: dnnl_graph_op_set_attr_s64: unimplemented")
 
 
 @unittest.skipUnless(ONEDNN is not None, "needs libdnnl 3.12 or later (PyPI's onednn, or where the linker looks)")

@@ -144,6 +144,16 @@ class Workers(GuestTest):
         done = self.expect(2, "check", "--worker", "./no_such_program", *SMALL)
         self.assertRegex(done.stderr, "--worker './no_such_program': it cannot be executed; its last line: .*not found")
 
+    # A suite asks a thousand times.
+    def test_what_says_that_it_is_absent_is_started_once(self):
+        (self.folder / "absent.py").write_text(
+            "import os\nopen('started', 'a').write('once ')\n"
+            "os.write(int(os.environ['FLASHBENCH_WORKER_SOCKET']), "
+            "b'{\"protocol\": 1, \"unavailable\": \"no such device\"}')\n")
+        done = self.expect(3, "check", "--worker", f"{sys.executable} {self.folder}/absent.py", *SMALL)
+        self.assertIn("no such device", done.stdout + done.stderr)
+        self.assertEqual((self.folder / "started").read_text(), "once ")
+
     # "Exit code 1" alone would not say what to install, or which path to set.
     def test_a_worker_that_ends_is_told_with_its_last_words(self):
         done = self.expect(2, "check", "--worker", f"{sys.executable} -m no_such_package.worker mine:f", *SMALL)

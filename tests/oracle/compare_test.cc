@@ -5,6 +5,9 @@
 
 #include <cmath>
 #include <limits>
+#include <numbers>
+#include <utility>
+#include <vector>
 
 namespace flashbench::oracle {
 namespace {
@@ -99,6 +102,38 @@ TEST(TensorCheck, RowsThatErrAlikeCountOnce) {
   EXPECT_FALSE(judged().ok);
   x.alike.assign(200, 7);  // one error of all of them, and that may be 3 deviations
   EXPECT_TRUE(judged().ok);
+}
+
+/// Of rows of LSE, each with a value and what it should be; in f32, as it is judged.
+bool said_to_be_log2(const std::vector<std::pair<double, double>>& got_and_want) {
+  const auto rows = static_cast<std::int64_t>(got_and_want.size());
+  Expected x = rows_of(rows, 1, {.stored = 0, .computed = 1e-12}, 1);
+  TensorCheck check("lse", rows);
+  for (std::int64_t n = 0; n < rows; ++n) {
+    const auto& [got, want] = got_and_want[static_cast<std::size_t>(n)];
+    x.value[static_cast<std::size_t>(n)] = want;
+    judge_row(check, x, n, got - want);
+  }
+  EXPECT_FALSE(check.verdict().ok);
+  return check.verdict().in_base_2;
+}
+
+// A path that forgets ln 2 beside one that does not: multiplying it all would be wrong.
+TEST(TensorCheck, RightRowsAmongThoseOfLog2AreNotAllLog2) {
+  const double log2 = 1 / std::numbers::ln2;
+  EXPECT_TRUE(said_to_be_log2({{3 * log2, 3}, {5 * log2, 5}}));
+  EXPECT_FALSE(said_to_be_log2({{3 * log2, 3}, {5, 5}}));
+  EXPECT_FALSE(said_to_be_log2({{3 * log2, 3}, {5, 5 + 1e-7}})) << "right, but for rounding";
+  EXPECT_FALSE(said_to_be_log2({{3 * log2, 3}, {5.5, 5}})) << "one that is neither";
+  EXPECT_TRUE(said_to_be_log2({{3 * log2, 3}, {0, 0}})) << "0 is right in both";
+}
+
+// Near 0 the two are nearer to each other than what is allowed for log2.
+TEST(TensorCheck, ABadRowNear0IsNotLog2) {
+  const double a_bit_too_far = 20e-6;
+  EXPECT_FALSE(said_to_be_log2({{a_bit_too_far, 0}}));
+  EXPECT_FALSE(said_to_be_log2({{a_bit_too_far, 0}, {3, 3}}));
+  EXPECT_FALSE(said_to_be_log2({{1, 0}, {3 / std::numbers::ln2, 3}})) << "far off, and not log2";
 }
 
 TEST(TensorCheck, TheUnitScalesAllNoise) {

@@ -7,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include "report/json.h"
 #include "report/table.h"
 #include "tests/report/fixture.h"
 
@@ -92,6 +93,21 @@ TEST(CheckOf, TakesTheVerdictOver) {
   ASSERT_EQ(check.worst.size(), 1u);
   EXPECT_FALSE(check.worst[0].error_over_noise);
   EXPECT_THAT(check.worst[0].index, ::testing::ElementsAre(0, 1, 2, 3));
+}
+
+TEST(CheckOf, KeepsInfinitiesApartFromWhatWasNotComputed) {
+  const double inf = std::numeric_limits<double>::infinity();
+  TensorVerdict t;
+  t.got = inf;
+  t.want = -inf;  // LSE of a row that sees nothing
+  EXPECT_EQ(worst_of(t).got, inf);
+  EXPECT_EQ(worst_of(t).expected, -inf);
+  t.got = t.want = std::numeric_limits<double>::quiet_NaN();  // it only had to be finite
+  EXPECT_TRUE(std::isnan(worst_of(t).got.value()));
+  EXPECT_FALSE(worst_of(t).expected);
+  Report report = fixed_report();
+  report.results[0].check.worst[0].got = inf;
+  EXPECT_NE(to_json_text(report).find("\"got\": null"), std::string::npos) << "JSON has none";
 }
 
 TEST(CheckOf, NothingCheckedIsNoPass) { EXPECT_EQ(check_of(Verdict{}).verdict, "not verified"); }

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <sstream>
 
 #include "report/csv.h"
@@ -218,6 +219,13 @@ TEST(VerdictLine, SaysWhatTheProductSays) {
               HasSubstr("]: got 0.25, expected 0.100000001; as if it were another"));
   w.expected.reset();  // it only had to be finite
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("]: got 0.25; as"));
+  w.got = 3;
+  w.expected = -std::numeric_limits<double>::infinity();  // LSE of a row that sees nothing
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("]: got 3, expected -inf; as"));
+  w.got = std::numeric_limits<double>::infinity();
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("]: got inf, expected -inf; as"));
+  w.got = -std::numeric_limits<double>::quiet_NaN();
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("]: got NaN, expected -inf; as"));
   w.tensor = "dbias";  // which is of the bias's dtype
   w.error_over_noise = 0.8;
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("dbias 0.8x of expected rounding (limit"));

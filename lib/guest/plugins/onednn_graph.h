@@ -1,35 +1,16 @@
 /* Attention as oneDNN's Graph API is said it: a graph of operations, of which oneDNN makes one
- * partition, its "SDPA", where it knows the pattern. Shapes are [b, h, rows, columns], and for
- * grouped heads [b, h_kv, group, rows, columns], with a group of 1 for K and V. */
+ * partition, its "SDPA", where it knows the pattern. */
 #ifndef FLASHBENCH_ONEDNN_GRAPH_H
 #define FLASHBENCH_ONEDNN_GRAPH_H
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <stdlib.h>
 
 #include "flashbench_kernel.h"
+#include "onednn_builder.h"
 #include "onednn_functions.h"
-
-static struct onednn_functions onednn;
-
-/* The tensors that are given to a graph or asked of it; those between operations come after. */
-enum {
-  Q,
-  K,
-  V,
-  O,
-  LSE,
-  D_O,
-  DQ,
-  DK,
-  DV,
-  MASK,  /* 0 or -inf, or the bias: added to scores */
-  SCALE, /* a number */
-  FIRST_BETWEEN,
-  MOST_TENSORS = 48,
-  MOST_PORTS = 24
-};
-
-enum { LONGEST_WHY = 256 };
 
 /* A graph that is compiled: its ports, in the order in which oneDNN wants them. */
 struct attention_graph {
@@ -38,130 +19,6 @@ struct attention_graph {
   int ids[2][MOST_PORTS];
   size_t count[2];
 };
-
-/* While a graph is built. The first failure stays, and everything after it does nothing. */
-struct builder {
-  const fbk_problem* problem;
-  struct dnnl_graph_graph* graph;
-  logical_tensor tensors[MOST_TENSORS];
-  int next_tensor, next_op;
-  int type; /* of Q, K, V, O and gradients */
-  fbk_status status;
-  char why[LONGEST_WHY];
-};
-
-static bool uses(const fbk_problem* p, uint32_t features) { return (p->features & features) != 0; }
-
-static const char* shown_status(unsigned status) {
-  static const char* const names[] = {"success",
-                                      "out of memory",
-                                      "invalid arguments",
-                                      "unimplemented",
-                                      "last implementation reached",
-                                      "a run-time error",
-                                      "not required",
-                                      "invalid graph",
-                                      "invalid operation",
-                                      "invalid shape",
-                                      "invalid data type"};
-  const size_t count = sizeof names / sizeof *names;
-  return status < count ? names[status] : "an unknown status";
-}
-
-/* Keeps what oneDNN answers, if that is a failure. */
-static bool succeeds(struct builder* g, unsigned status, const char* what) {
-  if (g->status != FBK_OK || status == STATUS_SUCCESS) return g->status == FBK_OK;
-  g->status = status == STATUS_NO_MEMORY       ? FBK_NO_MEMORY
-              : status == STATUS_UNIMPLEMENTED ? FBK_UNSUPPORTED
-                                               : FBK_FAILED;
-  snprintf(g->why, sizeof g->why, "%s: %s", what, shown_status(status));
-  return false;
-}
-
-static int define(struct builder* g, int id, unsigned type, int rank, const int64_t* dims) {
-  succeeds(g,
-           onednn.dnnl_graph_logical_tensor_init_with_dims(&g->tensors[id], (size_t)id, type, rank,
-                                                           dims, LAYOUT_STRIDED, PROPERTY_VARIABLE),
-           "dnnl_graph_logical_tensor_init_with_dims");
-  return id;
-}
-
-static bool is_grouped(const fbk_problem* p) { return p->h != p->h_kv; }
-
-static int rank_of(const fbk_problem* p) { return is_grouped(p) ? 5 : 4; }
-
-/* heads: h, h_kv, or 1. */
-static int define_heads(struct builder* g, int id, int type, int64_t b, int64_t heads, int64_t rows,
-                        int64_t columns) {
-  const fbk_problem* p = g->problem;
-  const int64_t group = p->h / p->h_kv;
-  const int64_t plain[] = {b, heads, rows, columns};
-  const int64_t grouped[] = {b, heads == 1 ? 1 : p->h_kv, heads == p->h ? group : 1, rows, columns};
-  return define(g, id, type, rank_of(p), is_grouped(p) ? grouped : plain);
-}
-
-/* A tensor between operations: for every query head. */
-static int between(struct builder* g, int type, int64_t rows, int64_t columns) {
-  return define_heads(g, g->next_tensor++, type, g->problem->b, g->problem->h, rows, columns);
-}
-static int scores(struct builder* g, int type) {
-  return between(g, type, g->problem->q_len, g->problem->kv_len);
-}
-
-static struct dnnl_graph_op* begin_op(struct builder* g, int kind, const char* name) {
-  struct dnnl_graph_op* op = NULL;
-  succeeds(g, onednn.dnnl_graph_op_create(&op, (size_t)g->next_op++, kind, name), name);
-  return op;
-}
-
-static void connect(struct builder* g, struct dnnl_graph_op* op, bool is_input, int id) {
-  if (g->status != FBK_OK) return;
-  succeeds(g,
-           is_input ? onednn.dnnl_graph_op_add_input(op, &g->tensors[id])
-                    : onednn.dnnl_graph_op_add_output(op, &g->tensors[id]),
-           "dnnl_graph_op_add_input or _output");
-}
-
-static void end_op(struct builder* g, struct dnnl_graph_op* op, const char* name) {
-  if (g->status == FBK_OK) succeeds(g, onednn.dnnl_graph_add_op(g->graph, op), name);
-  if (op != NULL) onednn.dnnl_graph_op_destroy(op);
-}
-
-/* result = kind(x, y); y below 0: there is none. */
-static int apply(struct builder* g, int kind, const char* name, int x, int y, int result) {
-  struct dnnl_graph_op* op = begin_op(g, kind, name);
-  connect(g, op, true, x);
-  if (y >= 0) connect(g, op, true, y);
-  connect(g, op, false, result);
-  end_op(g, op, name);
-  return result;
-}
-
-enum { PLAIN, TRANSPOSED };
-
-static int multiply(struct builder* g, const char* name, int x, int x_is, int y, int y_is,
-                    int result) {
-  struct dnnl_graph_op* op = begin_op(g, OP_MATMUL, name);
-  const uint8_t a = x_is == TRANSPOSED, b = y_is == TRANSPOSED;
-  if (g->status == FBK_OK) onednn.dnnl_graph_op_set_attr_bool(op, ATTR_TRANSPOSE_A, &a, 1);
-  if (g->status == FBK_OK) onednn.dnnl_graph_op_set_attr_bool(op, ATTR_TRANSPOSE_B, &b, 1);
-  connect(g, op, true, x);
-  connect(g, op, true, y);
-  connect(g, op, false, result);
-  end_op(g, op, name);
-  return result;
-}
-
-static int sum(struct builder* g, const char* name, int x, int64_t axis, int result) {
-  struct dnnl_graph_op* op = begin_op(g, OP_REDUCE_SUM, name);
-  const uint8_t keep = 1;
-  if (g->status == FBK_OK) onednn.dnnl_graph_op_set_attr_s64(op, ATTR_AXES, &axis, 1);
-  if (g->status == FBK_OK) onednn.dnnl_graph_op_set_attr_bool(op, ATTR_KEEP_DIMS, &keep, 1);
-  connect(g, op, true, x);
-  connect(g, op, false, result);
-  end_op(g, op, name);
-  return result;
-}
 
 /* Whether a tensor of 0 and -inf says which keys are seen. oneDNN can make a causal mask of its
  * own, but then takes its slow way, with passes over all scores, and has none of that backward. */
@@ -209,16 +66,13 @@ static void build_forward(struct builder* g, enum stats stats) {
   define_q_k_v_o(g);
   const int score = masked_scores(g);
   const int weights = scores(g, g->type);
-  static const char mode[] = "inf_as_zero";
-  const int64_t last = -1;
   struct dnnl_graph_op* op = begin_op(g, OP_SOFTMAX, "softmax");
-  if (g->status == FBK_OK) onednn.dnnl_graph_op_set_attr_s64(op, ATTR_AXIS, &last, 1);
-  if (g->status == FBK_OK && may_see_nothing(p))
-    onednn.dnnl_graph_op_set_attr_str(op, ATTR_MODE, mode, sizeof mode - 1);
-  connect(g, op, true, score);
-  connect(g, op, false, weights);
+  set_number(g, op, ATTR_AXIS, -1);
+  if (may_see_nothing(p)) set_text(g, op, ATTR_MODE, "inf_as_zero");
+  connect(g, op, INPUT, score);
+  connect(g, op, OUTPUT, weights);
   if (stats == WITH_LSE)
-    connect(g, op, false, define_heads(g, LSE, DATA_F32, p->b, p->h, p->q_len, 1));
+    connect(g, op, OUTPUT, define_heads(g, LSE, DATA_F32, p->b, p->h, p->q_len, 1));
   end_op(g, op, "softmax");
   multiply(g, "P V", weights, PLAIN, V, PLAIN, O);
 }
@@ -262,6 +116,17 @@ static void build_backward(struct builder* g) {
   multiply(g, "dQ", ds, PLAIN, K, PLAIN, DQ);
 }
 
+/* Whether this processor has no products of f16, without which oneDNN does not fuse them. */
+static bool lacks_f16(void) {
+#if defined(__x86_64__)
+  const unsigned avx512_fp16 = 1u << 23;
+  unsigned a, b, c, d;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & avx512_fp16) == 0;
+#else
+  return false;
+#endif
+}
+
 static void end_graph(struct builder* g, struct dnnl_graph_partition** partition) {
   size_t count = 0;
   if (!succeeds(g, onednn.dnnl_graph_graph_finalize(g->graph), "dnnl_graph_graph_finalize") ||
@@ -273,7 +138,8 @@ static void end_graph(struct builder* g, struct dnnl_graph_partition** partition
   if (count != 1) {
     g->status = FBK_UNSUPPORTED;
     snprintf(g->why, sizeof g->why, "it makes %zu partitions of this, and no attention of one%s",
-             count, g->type == DATA_F16 ? ": f16 takes a processor with AVX512_FP16" : "");
+             count,
+             g->type == DATA_F16 && lacks_f16() ? ": f16 takes a processor with AVX512_FP16" : "");
     return;
   }
   uint8_t is_supported = 0;
@@ -306,7 +172,13 @@ static void find_ports(struct builder* g, const struct dnnl_graph_partition* par
              side == 0 ? onednn.dnnl_graph_partition_get_input_ports(partition, *count, ports)
                        : onednn.dnnl_graph_partition_get_output_ports(partition, *count, ports),
              "ports");
-    for (size_t i = 0; i < *count; ++i) out->ids[side][i] = (int)ports[i].id;
+    for (size_t i = 0; i < *count && g->status == FBK_OK; ++i) {
+      out->ids[side][i] = (int)ports[i].id;
+      if (ports[i].id < FIRST_BETWEEN) continue;
+      g->status = FBK_UNSUPPORTED;
+      snprintf(g->why, sizeof g->why, "its partition has a port between operations, tensor %zu",
+               ports[i].id);
+    }
   }
 }
 
