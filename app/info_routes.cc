@@ -27,8 +27,8 @@ std::vector<std::string_view> names(const std::vector<Dtype>& dtypes) {
 }
 
 std::string kernels_text(const Route& r) {
-  if (r.kernel_of_few_heads.empty()) return r.kernel;
-  return fmt::format("{}; of few heads {}", r.kernel, r.kernel_of_few_heads);
+  if (r.kernel_where_idle.empty()) return r.kernel;
+  return fmt::format("{}; where mostly idle {}", r.kernel, r.kernel_where_idle);
 }
 
 /// The flags that ask for them.
@@ -61,10 +61,11 @@ std::string routes_text(const RouteTable& table) {
                         range_text(r.first_rows, r.last_rows), range_text(r.first_d, r.last_d),
                         kernels_text(r));
   if (std::any_of(table.routes.begin(), table.routes.end(),
-                  [](const Route& r) { return !r.kernel_of_few_heads.empty(); }))
+                  [](const Route& r) { return !r.kernel_where_idle.empty(); }))
     text +=
-        "  Few heads: with 512 keys or more, too few for the other kernel to fill the device's\n"
-        "  multiprocessors.\n";
+        "  Mostly idle: with 512 keys or more, of few heads, whose tiles do not fill the device's\n"
+        "  multiprocessors, or of groups with few queries each, at most 16, which do not fill the\n"
+        "  tiles, however many heads: a tile has up to 128 queries, all of one head.\n";
   text +=
       "\nWhat they take, in the order in which they are tried; what one lacks goes to the next\n";
   for (const RouteTable::Taker& k : table.kernels)
@@ -82,8 +83,7 @@ ordered_json routes_json(const RouteTable& table) {
          {"rows", {r.first_rows, r.last_rows == 0 ? ordered_json() : ordered_json(r.last_rows)}},
          {"d", {r.first_d, r.last_d}},
          {"kernel", r.kernel}});
-    if (!r.kernel_of_few_heads.empty())
-      routes.back()["kernel_of_few_heads"] = r.kernel_of_few_heads;
+    if (!r.kernel_where_idle.empty()) routes.back()["kernel_where_idle"] = r.kernel_where_idle;
   }
   for (const RouteTable::Taker& k : table.kernels)
     kernels.push_back({{"name", k.kernel}, {"takes", variants(k.features)}});

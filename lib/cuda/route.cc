@@ -9,6 +9,7 @@
 #include "cuda/normal/normal_cublas.h"
 #include "cuda/simt_f32/simt_f32.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a.h"
+#include "kernel/routes.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -24,6 +25,14 @@ std::string capability_text(int capability) {
 }
 
 std::span<const KernelFamily* const> families() { return kFamilies; }
+
+const KernelFamily* choose(AttentionType type, const RouteQuery& q,
+                           std::span<const KernelFamily* const> among) {
+  return first_choice(
+      among,
+      [&](const KernelFamily& f) { return f.type == type && refusal(f, q) == Refusal::kNone; },
+      [&](const KernelFamily& f) { return yields(f, q); });
+}
 
 std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q) {
   const auto because = [](std::string reason) {

@@ -52,4 +52,8 @@ std::string capability_text(int capability);
 /// Every family, the preferred one first.
 std::span<const KernelFamily* const> families();
 
+/// The family of a type that computes a problem, of `among` in their order; nullptr: none.
+const KernelFamily* choose(AttentionType type, const RouteQuery& q,
+                           std::span<const KernelFamily* const> among = families());
+
 }  // namespace flashbench::cuda

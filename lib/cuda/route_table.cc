@@ -22,11 +22,11 @@ constexpr Kind kKinds[] = {{75, 64},   {80, 163},  {86, 99},   {87, 163}, {89, 9
 
 std::string name(const Kind& kind) { return fmt::format("sm_{}", kind.capability); }
 
-/// Head dimensions of one kernel; of few heads it may be another one.
+/// Head dimensions of one kernel; where its tiles would be mostly idle it may be another one.
 struct Span {
   std::int64_t first, last;
   const KernelFamily* family;
-  const KernelFamily* of_few_heads;
+  const KernelFamily* where_idle;
 
   bool operator==(const Span&) const = default;
 };
@@ -38,37 +38,33 @@ struct Rows {
   bool operator==(const Rows&) const = default;
 };
 
-/// Of a head with many keys, on a device that it does not fill, or that any head does.
-enum class Heads { kFew, kMany };
+/// How much of a device tiles of many queries of one head use, of a problem with many keys.
+enum class Use { kFull, kIdle };
 
+/// kIdle: by groups whose heads have one query each; few heads are the same to every family.
 RouteQuery query(const Kind& kind, Pass pass, Dtype dtype, std::int64_t d, std::int64_t rows,
-                 Heads heads) {
+                 Use use) {
+  const std::int64_t group = use == Use::kIdle ? rows : 1;
   RouteQuery query{.demand = {{}, dtype, d, d},
                    .pass = pass,
                    .capability = kind.capability,
                    .shared_bytes = kind.shared_kib << 10,
-                   .rows = {.q_len = rows, .kv_len = 1 << 20},
-                   .multiprocessors = heads == Heads::kFew ? 1 << 20 : 1};
+                   .rows = {.group = group, .q_len = rows / group, .kv_len = 1 << 20},
+                   .multiprocessors = 1};
   if (pass != Pass::kForward) query.demand.features.add(Feature::kGradients);
   return query;
-}
-
-const KernelFamily* choose(AttentionType type, const RouteQuery& query) {
-  for (const KernelFamily* f : families())
-    if (f->type == type && refusal(*f, query) == Refusal::kNone && !yields(*f, query)) return f;
-  return nullptr;
 }
 
 std::vector<Span> spans(const Kind& kind, AttentionType type, Pass pass, Dtype dtype,
                         const Rows& rows) {
   std::vector<Span> all;
   for (std::int64_t d = 1; d <= kMaxHeadDim; ++d) {
-    const auto chosen = [&](Heads heads) {
-      return choose(type, query(kind, pass, dtype, d, rows.first, heads));
+    const auto chosen = [&](Use use) {
+      return choose(type, query(kind, pass, dtype, d, rows.first, use));
     };
-    const Span span = {d, d, chosen(Heads::kMany), chosen(Heads::kFew)};
+    const Span span = {d, d, chosen(Use::kFull), chosen(Use::kIdle)};
     if (!all.empty() && all.back().family == span.family &&
-        all.back().of_few_heads == span.of_few_heads)
+        all.back().where_idle == span.where_idle)
       all.back().last = d;
     else
       all.push_back(span);
@@ -97,7 +93,7 @@ std::vector<Rows> kinds_of_rows() {
 /// Anything at all, whatever takes it first.
 bool runs_on(const Kind& kind, const KernelFamily& family) {
   return std::any_of(std::begin(kDtypes), std::end(kDtypes), [&](Dtype dtype) {
-    return refusal(family, query(kind, Pass::kForward, dtype, 1, 1, Heads::kFew)) == Refusal::kNone;
+    return refusal(family, query(kind, Pass::kForward, dtype, 1, 1, Use::kFull)) == Refusal::kNone;
   });
 }
 
@@ -133,7 +129,7 @@ std::vector<Route> routes(const Kind& kind, AttentionType type, Pass pass) {
     for (const Span& s : line.spans)
       all.push_back({type, pass, line.dtypes, line.rows.first, line.rows.last, s.first, s.last,
                      std::string(s.family->name),
-                     s.of_few_heads == s.family ? "" : std::string(s.of_few_heads->name)});
+                     s.where_idle == s.family ? "" : std::string(s.where_idle->name)});
   return all;
 }
 

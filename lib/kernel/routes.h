@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,9 @@ struct Route {
   std::int64_t first_rows = 1, last_rows = 0;  ///< query rows a K/V head; last 0: and all more
   std::int64_t first_d = 1, last_d = 1;
   std::string kernel;
-  /// Of so few heads that they would leave most of the device to nobody; empty: that one, too.
-  std::string kernel_of_few_heads = {};
+  /// Where tiles of many queries of one head would leave most of the device idle, multiprocessors
+  /// (few heads) or rows of the tiles (groups of few queries); empty: that one, too.
+  std::string kernel_where_idle = {};
 
   bool operator==(const Route&) const = default;
 };
@@ -37,5 +39,21 @@ struct RouteTable {
   /// reach its d, leaves it to the next one.
   std::vector<Taker> kernels;
 };
+
+/// Which of several computes a problem: in the order in which they are tried, the first that takes
+/// it and does not yield to those after it; where nobody else takes it, the first that yields.
+/// nullptr: nobody takes it. `in_order`: a range of pointers, which both predicates are asked of;
+/// yields() is asked of those that take it.
+template <std::ranges::range InOrder, typename Takes, typename Yields>
+std::ranges::range_value_t<InOrder> first_choice(const InOrder& in_order, const Takes& takes,
+                                                 const Yields& yields) {
+  std::ranges::range_value_t<InOrder> slower = nullptr;
+  for (const auto candidate : in_order) {
+    if (!takes(*candidate)) continue;
+    if (!yields(*candidate)) return candidate;
+    if (slower == nullptr) slower = candidate;
+  }
+  return slower;
+}
 
 }  // namespace flashbench

@@ -241,17 +241,15 @@ std::variant<Route, Rejection> route(const Problem& p, const Request& r, const B
   const Execution& execution = std::get<Execution>(chosen);
   if (!r.kernel.empty()) return route_forced(p, r, backend, execution, backends);
   Rejection last = no_kernel(backends, r.type);
-  const Kernel* slower = nullptr;
-  for (const Kernel* k : backend.kernels()) {
-    if (k->info().type != r.type) continue;
-    if (auto why = k->refuses(p, execution)) {
-      last = std::move(*why);
-      continue;
-    }
-    if (!k->yields(p, execution)) return Route{&backend, k, execution};
-    if (slower == nullptr) slower = k;
-  }
-  if (slower != nullptr) return Route{&backend, slower, execution};
+  const auto takes = [&](const Kernel& k) {
+    if (k.info().type != r.type) return false;
+    auto why = k.refuses(p, execution);
+    if (why) last = std::move(*why);
+    return !why;
+  };
+  const auto yields = [&](const Kernel& k) { return k.yields(p, execution); };
+  if (const Kernel* k = first_choice(backend.kernels(), takes, yields))
+    return Route{&backend, k, execution};
   return last;
 }
 

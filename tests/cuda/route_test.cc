@@ -175,11 +175,7 @@ TEST(Route, GridsCoverEveryRowOfEveryHead) {
 }
 
 TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
-  const auto first = [](const RouteQuery& q) {
-    for (const KernelFamily* f : families())
-      if (!rejection(*f, q) && !yields(*f, q)) return f->name;
-    return std::string_view("nobody");
-  };
+  const auto first = [](const RouteQuery& q) { return choose(AttentionType::kFlash, q)->name; };
   EXPECT_EQ(first(query(Dtype::kBf16, 128, 90, kShared227K)), "wgmma_sm90a");
   EXPECT_EQ(first(query(Dtype::kBf16, 128, 100, kShared227K)), "mma_sm80");
   EXPECT_EQ(first(query(Dtype::kF16, 512, 90, kShared227K)), "wgmma_sm90a");
@@ -199,6 +195,18 @@ TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   RouteQuery gradients_of_one_query = query(Dtype::kBf16, 128, 90, kShared227K);
   EXPECT_EQ(gradients_of_one_query.rows.rows(), 1);
   EXPECT_EQ(first(gradients_of_one_query), "wgmma_sm90a");
+}
+
+// What nobody else takes had no kernel, in `info --as` alone.
+TEST(Route, WhoYieldsIsChosenWhereNobodyElseTakesTheProblem) {
+  const KernelFamily* const with_other[] = {&decode_sm80::kFamily, &mma_sm80::kFamily};
+  const KernelFamily* const alone[] = {&decode_sm80::kFamily, &wgmma_sm90a::kFamily};
+  const RouteQuery many_rows = decode(17);
+  ASSERT_TRUE(yields(decode_sm80::kFamily, many_rows));
+  EXPECT_EQ(choose(AttentionType::kFlash, many_rows, with_other), &mma_sm80::kFamily);
+  EXPECT_EQ(choose(AttentionType::kFlash, many_rows, alone), &decode_sm80::kFamily);
+  EXPECT_EQ(choose(AttentionType::kFlash, decode(513), alone), nullptr);
+  EXPECT_EQ(choose(AttentionType::kNormal, many_rows, alone), nullptr);
 }
 
 // As many CTAs as there are multiprocessors, or blocks; a padding mask is packed first; beyond d =
@@ -276,48 +284,58 @@ TEST(Route, NoKeyKeptIsNoTileOfKeys) {
   for (const Launch& launch : simt_f32::backward(e)) EXPECT_NE(launch.phase, "dkdv");
 }
 
-/// Whether a head has the device for itself, or there are many.
-enum class Heads { kFew, kMany };
-
 /// The kernel of the lines that a problem is in: none, or one line's.
 std::vector<std::string> routed(const RouteTable& table, AttentionType type, Pass pass, Dtype dtype,
-                                std::int64_t rows, std::int64_t d, Heads heads) {
+                                std::int64_t rows, std::int64_t d, bool idle) {
   std::vector<std::string> kernels;
   for (const Route& r : table.routes)
     if (r.type == type && r.pass == pass && r.first_d <= d && d <= r.last_d &&
         r.first_rows <= rows && (r.last_rows == 0 || rows <= r.last_rows) &&
         std::find(r.dtypes.begin(), r.dtypes.end(), dtype) != r.dtypes.end())
-      kernels.push_back(heads == Heads::kFew && !r.kernel_of_few_heads.empty()
-                            ? r.kernel_of_few_heads
-                            : r.kernel);
+      kernels.push_back(idle && !r.kernel_where_idle.empty() ? r.kernel_where_idle : r.kernel);
   return kernels;
+}
+
+/// Heads that meet so many rows, and whether tiles of one head's queries leave most of a device
+/// idle.
+struct Heads {
+  const char* are;
+  std::int64_t kv_heads, group;
+  bool idle;
+};
+
+/// Who can have these rows, on any GPU that there is. Heads that have it for themselves are few;
+/// groups leave tiles empty with up to 8 queries a head, of 128, or a few more at some d.
+std::vector<Heads> heads_of(std::int64_t rows) {
+  std::vector<Heads> all = {{"few", 1, 1, true}, {"many", 132000, 1, false}};
+  if (rows <= 512) all.push_back({"many, in groups with a query each", 132000, rows, true});
+  if (rows % 16 == 0) all.push_back({"many, in groups of 16", 132000, 16, rows / 16 <= 8});
+  return all;
 }
 
 TEST(RouteTable, GivesEveryProblemToOneKernelWhichIsTheOneThatTheRouteGivesItTo) {
   const RouteTable hopper = route_table("sm_90");
   for (const Pass pass : {Pass::kForward, Pass::kBackward})
     for (const Dtype dtype : kDtypes)
-      for (const std::int64_t rows : {1, 16, 17, 512, 513, 100000})
+      for (const std::int64_t rows : {1, 16, 17, 32, 512, 513, 100000})
         for (const std::int64_t d : {1, 64, 256, 257, 512, 513, 1024})
-          for (const Heads heads : {Heads::kFew, Heads::kMany}) {
+          for (const Heads& heads : heads_of(rows)) {
             RouteQuery query{{{}, dtype, d, d},
                              pass,
                              90,
                              kShared227K,
                              false,
-                             {.q_len = rows, .kv_len = 8192},
-                             heads == Heads::kFew ? kH200 : 1};
+                             {heads.kv_heads, heads.group, rows / heads.group, 8192},
+                             kH200};
             if (pass == Pass::kBackward) query.demand.features.add(Feature::kGradients);
-            const auto takes = [&](const KernelFamily* f) {
-              return f->type == AttentionType::kFlash && refusal(*f, query) == Refusal::kNone &&
-                     !yields(*f, query);
-            };
-            const auto first = std::find_if(families().begin(), families().end(), takes);
-            EXPECT_THAT(routed(hopper, AttentionType::kFlash, pass, dtype, rows, d, heads),
-                        testing::ElementsAre(std::string((*first)->name)))
-                << name(pass) << " " << name(dtype) << " rows " << rows << " d " << d;
-            EXPECT_EQ(routed(hopper, AttentionType::kNormal, pass, dtype, rows, d, heads).size(),
-                      1u);
+            EXPECT_THAT(
+                routed(hopper, AttentionType::kFlash, pass, dtype, rows, d, heads.idle),
+                testing::ElementsAre(std::string(choose(AttentionType::kFlash, query)->name)))
+                << name(pass) << " " << name(dtype) << " rows " << rows << " d " << d << ", heads "
+                << heads.are;
+            EXPECT_EQ(
+                routed(hopper, AttentionType::kNormal, pass, dtype, rows, d, heads.idle).size(),
+                1u);
           }
 }
 
@@ -336,8 +354,7 @@ TEST(RouteTable, IsThereForEveryKindThatIsListed) {
     const RouteTable table = route_table(kind);
     EXPECT_THAT(table.device, HasSubstr(kind));
     EXPECT_FALSE(
-        routed(table, AttentionType::kFlash, Pass::kBackward, Dtype::kBf16, 64, 64, Heads::kMany)
-            .empty());
+        routed(table, AttentionType::kFlash, Pass::kBackward, Dtype::kBf16, 64, 64, false).empty());
   }
 }
 

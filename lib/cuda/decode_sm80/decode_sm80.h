@@ -19,8 +19,9 @@ inline constexpr std::int64_t kFewestKeysToSplit = 512;
 inline constexpr std::int64_t kRowsOfOthers = 128;
 
 /// Whether shares of all keys are expected to end before the other forward kernels, of which a CTA
-/// has all keys of a block of one head's queries. A share's block of rows is taken for as long a
-/// key as one of theirs, and half of the time is asked for. Up to 16 rows it is known.
+/// has all keys of a block of one head's queries: of few heads most multiprocessors have none, of
+/// groups with few queries each most rows of a CTA are empty. A share's block of rows is taken for
+/// as long a key as one of theirs, and half of the time is asked for. Up to 16 rows it is known.
 constexpr bool pays(const QueryRows& q, std::int64_t d, int multiprocessors) {
   if (q.rows() <= kRows) return true;
   if (q.kv_len < kFewestKeysToSplit) return false;
