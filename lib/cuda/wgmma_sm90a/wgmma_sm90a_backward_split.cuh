@@ -270,32 +270,23 @@ struct SplitGradient {
   }
 };
 
-/// Runs one of the consumers, or, in the first two warps behind them, what streams to them:
-/// stream_kept(), by a warp, and stream_passing(), by a thread.
-template <typename T, int kD, Gradient kOf, typename Block, typename Tiles, typename StreamKept,
-          typename StreamPassing>
-__device__ __forceinline__ void divide_labour(const BoxedAttention& x,
-                                              const SplitShared<kD, kOf>& shared,
-                                              const Block& block, const Tiles& tiles,
-                                              int seen_by_all, const fragments::HeadRows& to,
-                                              const StreamKept& stream_kept,
-                                              const StreamPassing& stream_passing) {
-  constexpr TileShape kTile = split_gradient_tile(kOf, kD);
-  if (!begin_cta<kTile>(shared)) {
-    const int warp = fragments::warp() - kTile.consumers * 4;
-    if (warp == 0) stream_kept();
-    if (warp == 1 && fragments::lane() == 0) {
-      std::uint32_t count = 0;
+/// The first two warps behind the consumers stream to them: the first what is kept, a thread of the
+/// second what passes by.
+template <TileShape kTile>
+__device__ __forceinline__ bool streams_kept() {
+  return fragments::warp() == kTile.consumers * 4;
+}
+template <TileShape kTile>
+__device__ __forceinline__ bool streams_passing() {
+  return fragments::warp() == kTile.consumers * 4 + 1 && fragments::lane() == 0;
+}
+
+/// load(tile, its number) of every tile.
+template <typename Tiles, typename Load>
+__device__ __forceinline__ void stream_passing(const Tiles& tiles, const Load& load) {
+  std::uint32_t count = 0;
 #pragma unroll 1
-      for (Tiles tile = tiles; !tile.done(); tile = tile.next(), ++count)
-        stream_passing(tile, count);
-    }
-    return;
-  }
-  if (warpgroup() == 0)
-    SplitGradient<T, kD, kOf, 0>{x.a, shared, block, seen_by_all, tiles}.run(to);
-  else
-    SplitGradient<T, kD, kOf, 1>{x.a, shared, block, seen_by_all, tiles}.run(to);
+  for (Tiles tile = tiles; !tile.done(); tile = tile.next(), ++count) load(tile, count);
 }
 
 /// dQ = scale·dS·K for 64 queries: Q and dO stay, tiles of K are kept, V passes by.
@@ -309,15 +300,22 @@ __device__ __forceinline__ void split_dq(const BoxedAttention& x) {
   const KeyTiles visited(a, block, kTile);
   const int first = uniform(visited.first), end = first + uniform(visited.count);
   const int row = block.first_row + fragments::warp_row<1>() % kGroupRows;
-  divide_labour<T, kD, Gradient::kDq>(
-      x, shared, block, KeyTileWalk{first, end}, keys(a, block.b, min(row, a.q_len - 1)).end,
-      fragments::query_rows(a, a.dq, block.b, block.h),
-      [&] {
-        if (fragments::lane() == 0) stream_keys<kTile>(x, shared, block, first, end);
-      },
-      [&](const KeyTileWalk& tile, std::uint32_t count) {
+  const int seen_by_all = keys(a, block.b, min(row, a.q_len - 1)).end;
+  const KeyTileWalk tiles{first, end};
+  const fragments::HeadRows to = fragments::query_rows(a, a.dq, block.b, block.h);
+  if (!begin_cta<kTile>(shared)) {
+    if (streams_kept<kTile>() && fragments::lane() == 0)
+      stream_keys<kTile>(x, shared, block, first, end);
+    if (streams_passing<kTile>())
+      stream_passing(tiles, [&](const KeyTileWalk& tile, std::uint32_t count) {
         shared.load_passing(count, x.v, tile.j * kTile.columns, block.h / a.group, block.b);
       });
+    return;
+  }
+  if (warpgroup() == 0)
+    SplitGradient<T, kD, Gradient::kDq, 0>{a, shared, block, seen_by_all, tiles}.run(to);
+  else
+    SplitGradient<T, kD, Gradient::kDq, 1>{a, shared, block, seen_by_all, tiles}.run(to);
 }
 
 /// dK = scale·dSᵀQ for 64 keys: K and V stay, tiles of Q are kept, dO passes by; or dV = PᵀdO: K
@@ -332,14 +330,21 @@ __device__ __forceinline__ void split_dkdv(const BoxedAttention& x) {
   const KeyBlock block(a, kTile.rows());
   if (block.first_row >= kept_count(a, block.b)) return;
   const Tiles tiles(a, block, kTile.rows());
-  divide_labour<T, kD, kOf>(
-      x, shared, block, tiles,
-      query_that_all_keys_see(a, block, fragments::warp_row<1>() % kGroupRows),
-      fragments::key_rows(a, kOf == Gradient::kDv ? a.dv : a.dk, block.b, block.h_kv),
-      [&] { stream_queries<kTile>(x, shared, block, tiles); },
-      [&](const Tiles& tile, std::uint32_t count) {
+  const int seen_by_all = query_that_all_keys_see(a, block, fragments::warp_row<1>() % kGroupRows);
+  const fragments::HeadRows to =
+      fragments::key_rows(a, kOf == Gradient::kDv ? a.dv : a.dk, block.b, block.h_kv);
+  if (!begin_cta<kTile>(shared)) {
+    if (streams_kept<kTile>()) stream_queries<kTile>(x, shared, block, tiles);
+    if (streams_passing<kTile>())
+      stream_passing(tiles, [&](const Tiles& tile, std::uint32_t count) {
         shared.load_passing(count, kOf == Gradient::kDv ? x.q : x.d_o, tile.query, tile.h, block.b);
       });
+    return;
+  }
+  if (warpgroup() == 0)
+    SplitGradient<T, kD, kOf, 0>{a, shared, block, seen_by_all, tiles}.run(to);
+  else
+    SplitGradient<T, kD, kOf, 1>{a, shared, block, seen_by_all, tiles}.run(to);
 }
 
 template <typename T, int kD>

@@ -148,7 +148,8 @@ constexpr AttentionCase kOneGradient[] = {
     {"padding_keeps_nothing", {2, 1, 1, 9, 20, 0}, false, 0.0},
 };
 
-/// Of one case after the other every other one, so that all dtypes and orders come.
+/// The cases one after the other, f16 and bf16 in turn, each in an order of warps and copies of its
+/// own: of `seed` + 1, `seed` + 2, ...
 void expect_right_gradients(int d, std::span<const AttentionCase> cases, std::uint64_t seed) {
   for (const AttentionCase& c : cases) {
     ++seed;
