@@ -10,6 +10,7 @@
 
 #include "flashbench_kernel.h"
 #include "ggml_functions.h"
+#include "seen_keys.h"
 
 enum {
   HIDDEN = 0xFC00,   /* -inf in f16, the type of ggml's masks */
@@ -142,28 +143,20 @@ static fbk_status make_plan(const fbk_host* host, const fbk_problem* p, fbk_plan
   return FBK_OK;
 }
 
-static int64_t within(int64_t x, int64_t least, int64_t most) {
-  return x < least ? least : x > most ? most : x;
-}
-
 /* What is added to the scores of query i: -inf where it does not see a key, else 0 or the distance
  * that ggml multiplies with a slope. */
 static void fill_row(const fbk_plan* plan, int64_t i, const uint8_t* keep, uint16_t* row) {
   const fbk_problem* p = &plan->problem;
   const int64_t x = i + p->kv_len - p->q_len;
-  int64_t first = 0, end = p->kv_len;
-  if (uses(p, FBK_CAUSAL)) end = within(x + 1, 0, end);
-  if (uses(p, FBK_WINDOW) && p->window_left >= 0) first = within(x - p->window_left, 0, end);
-  if (uses(p, FBK_WINDOW) && p->window_right >= 0)
-    end = within(x + p->window_right + 1, first, end);
-  for (int64_t j = 0; j < first; ++j) row[j] = HIDDEN;
+  const struct seen_keys seen = keys_seen(p, i);
+  for (int64_t j = 0; j < seen.first; ++j) row[j] = HIDDEN;
   if (plan->distance != NULL)
-    for (int64_t j = first; j < end; ++j) row[j] = plan->distance[j < x ? x - j : j - x];
+    for (int64_t j = seen.first; j < seen.end; ++j) row[j] = plan->distance[j < x ? x - j : j - x];
   else
-    for (int64_t j = first; j < end; ++j) row[j] = 0;
+    for (int64_t j = seen.first; j < seen.end; ++j) row[j] = 0;
   if (keep != NULL)
-    for (int64_t j = first; j < end; ++j) row[j] = keep[j] ? row[j] : HIDDEN;
-  for (int64_t j = end; j < p->kv_len; ++j) row[j] = HIDDEN;
+    for (int64_t j = seen.first; j < seen.end; ++j) row[j] = keep[j] ? row[j] : HIDDEN;
+  for (int64_t j = seen.end; j < p->kv_len; ++j) row[j] = HIDDEN;
 }
 
 /* In the first call, which is no sample: masks stay. */

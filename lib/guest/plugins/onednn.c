@@ -15,6 +15,7 @@
 #include "flashbench_kernel.h"
 #include "onednn_functions.h"
 #include "onednn_graph.h"
+#include "seen_keys.h"
 
 enum {
   LONGEST_BUILD = 200,
@@ -130,21 +131,12 @@ static fbk_status make_plan(const fbk_host* host, const fbk_problem* p, fbk_plan
   return FBK_OK;
 }
 
-static int64_t within(int64_t x, int64_t least, int64_t most) {
-  return x < least ? least : x > most ? most : x;
-}
-
 /* What is added to the scores of query i. Returns whether it sees a key. */
 static bool fill_row(const fbk_problem* p, int64_t i, const uint8_t* keep, float* row) {
-  const int64_t x = i + p->kv_len - p->q_len;
-  int64_t first = 0, end = p->kv_len;
-  if (uses(p, FBK_CAUSAL)) end = within(x + 1, 0, end);
-  if (uses(p, FBK_WINDOW) && p->window_left >= 0) first = within(x - p->window_left, 0, end);
-  if (uses(p, FBK_WINDOW) && p->window_right >= 0)
-    end = within(x + p->window_right + 1, first, end);
+  const struct seen_keys seen = keys_seen(p, i);
   bool sees_one = false;
   for (int64_t j = 0; j < p->kv_len; ++j) {
-    const bool sees = j >= first && j < end && (keep == NULL || keep[j] != 0);
+    const bool sees = j >= seen.first && j < seen.end && (keep == NULL || keep[j] != 0);
     row[j] = sees ? 0 : -INFINITY;
     sees_one |= sees;
   }
