@@ -126,6 +126,8 @@ class ColumnBlock {
     ByRow<CommonErrors> of_rows;              ///< by what the rows of Q and dO hold: all is equal
     ByRow<EqualTerms> terms;                  ///< likewise
     Doubles in_cells;  ///< [keys, common cells, d]; empty where there are none
+    /// [keys, d]: what rounding the weights of common cells does; likewise.
+    Doubles cell_errors;
     /// [keys, d]: the sum as the query head before ended, and the noise of rounding what each of
     /// them gave; empty where that is not rounded.
     Doubles at_last_head, of_heads;

@@ -12,12 +12,18 @@ void ColumnBlock::add_up_cells(const Tile& tile, const Panel& x, Weights OfKey::
     const Cells& cells = of_key_[static_cast<std::size_t>(n)].cells(weights);
     if (!cells.any_common()) continue;
     sums.in_cells.resize(sums.total.value.size() * Cells::kMostCommon, 0.0);
+    sums.cell_errors.resize(sums.total.value.size(), 0.0);
     for (std::int64_t i = 0; i < x.rows; ++i) {
       const double weight = tile.weight.data()[n * x.rows + i];
       const int slot = weight == 0 ? -1 : cells.slot(weight);
       if (slot < 0) continue;
       double* const sum = sums.in_cells.data() + (n * Cells::kMostCommon + slot) * x.d;
-      for (std::int64_t c = 0; c < x.d; ++c) sum[c] += weight * x.x.data()[i * x.d + c];
+      double* const moved = sums.cell_errors.data() + n * x.d;
+      const double error = rounding_.error(weight);
+      for (std::int64_t c = 0; c < x.d; ++c) {
+        sum[c] += weight * x.x.data()[i * x.d + c];
+        moved[c] += error * x.x.data()[i * x.d + c];
+      }
     }
   }
 }
@@ -34,6 +40,10 @@ Doubles ColumnBlock::rounded_alike(const Sums& sums, Weights OfKey::*weights) co
       const double* const sum = sums.in_cells.data() + (n * Cells::kMostCommon + slot) * d;
       for (std::int64_t c = 0; c < d; ++c) noise.data()[n * d + c] += alike * square(sum[c]);
     }
+  // Weights at either end of a cell differ in what rounding does to them, which does not cancel
+  // where their terms do.
+  for (std::size_t at = 0; at < noise.size(); ++at)
+    noise[at] = std::max(noise[at], square(sums.cell_errors[at]));
   return noise;
 }
 

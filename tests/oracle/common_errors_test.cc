@@ -192,6 +192,19 @@ TEST(CommonErrors, OfTwoKindsOfQueriesAddUpWhereDvCancels) {
     }
 }
 
+// Both kinds in one cell of bf16: one P is rounded up to what the other is rounded down to.
+TEST(CommonErrors, OfTwoKindsOfQueriesInOneCellDoNotCancelAsTheirTermsDo) {
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    Problem p = problem({1, 1, 1, 256, 511, 64}, Dtype::kBf16);  // P next to 2^-9 (1 + 2^-9)
+    p.seed = seed;
+    Inputs in = host::random_inputs(p);
+    host::alternate(in.q, 0.001f, 0.01f);
+    host::alternate(in.d_o, 1, 0.01f);
+    expect_judged(p, in, {host::Defect::kScaleOff, host::Defect::kChannelScaled},
+                  "queries of two kinds in one cell");
+  }
+}
+
 TEST(CommonErrors, OfTwoKindsOfKeysAddUpWhereOCancels) {
   for (const double spread : {0.0, 0.01})
     for (std::uint64_t seed = 0; seed < 6; ++seed) {
