@@ -20,6 +20,15 @@ __device__ __forceinline__ void fold_sign(KeptRows<kOwn, 1>& q, float scale) {
     for (std::uint32_t& pair : fragment) pair = (pair & keep) ^ flip;
 }
 
+/// Half of the warp's scores becomes all of them.
+template <int kD, TileShape kTile>
+__device__ __forceinline__ void add_halves(SplitScores& s, const Split<kD, kTile>& at) {
+  write_partial(at.partials(), s);
+  __syncthreads();  // all partial scores are there
+  const int row_warp = warp() % kTile.row_warps();
+  sum_of_partials(s, at.partials(), row_warp, row_warp + kTile.row_warps());
+}
+
 /// Writes O = O / sum, and LSE.
 template <typename T, int kD, Variant kVariant, TileShape kTile>
 __device__ __forceinline__ void finish_split(const Attention& a, const QueryBlock& block,
@@ -84,10 +93,7 @@ __device__ __forceinline__ void forward_split(const Argument& x) {
     if (j + 1 < tiles) load_keys(j + 1);
     SplitScores s = {};
     multiply_kept<T, kOwn, 1>(s, q, at.first(j % 2) + at.part() * At::kPart);
-    write_partial(at.partials(), s);
-    __syncthreads();  // all partial scores are there
-    const int row_warp = warp() % kTile.row_warps();
-    sum_of_partials(s, at.partials(), row_warp, row_warp + kTile.row_warps());
+    add_halves<kD, kTile>(s, at);
     if constexpr (kVariant == Variant::kGeneral)
       change_scores<RowsAre::kQueries, 1, kKeys>(
           s, problem(from), {block.b, block.h, block.first_row + at.shift(), j * kKeys});
