@@ -336,9 +336,9 @@ class Info(CliTest):
         text = self.expect(0, "info", "--as", "sm_80").stdout
         self.assertRegex(text, r"flash +forward +bf16, f16 +1 to 16 +1 to 256 +decode_sm80\n")
         self.assertRegex(text, r"flash +forward +bf16, f16 +17 to 512 +1 to 256 +mma_sm80; where mostly idle decode_sm80\n")
-        self.assertRegex(text, r"flash +forward +bf16, f16 +513 and more +1 to 256 +mma_sm80\n")
+        self.assertRegex(text, r"flash +forward +bf16, f16 +513 and more +1 to 512 +mma_sm80\n")
         self.assertRegex(text, r"Mostly idle: .* few heads,(.|\n)* groups with few queries")
-        self.assertRegex(text, r"flash +backward +bf16, f16 +any +1 to 256 +mma_sm80\n")
+        self.assertRegex(text, r"flash +backward +bf16, f16 +any +1 to 512 +mma_sm80\n")
         self.assertRegex(text, r"\n  mma_sm80 .*--softcap")
         self.assertNotIn("wgmma_sm90a", text)
         told = json.loads(self.expect(0, "info", "--as", "sm_90", "--json", "-").stdout)

@@ -15,6 +15,7 @@
 #include "tests/cuda/decode_sm80/planted_decode_bugs.h"
 #include "tests/cuda/decode_sm80/planted_rows_bugs.h"
 #include "tests/cuda/emulated_run.h"
+#include "tests/cuda/mma_sm80/planted_mma_split_bugs.h"
 #include "tests/cuda/normal/planted_normal_bugs.h"
 #include "tests/cuda/simt_f32/planted_simt_bugs.h"
 #include "tests/cuda/wgmma_sm90a/planted_split_bugs.h"
@@ -88,6 +89,9 @@ TEST_P(PlantedBugTest, IsNoticedAsTheTableSays) {
 INSTANTIATE_TEST_SUITE_P(MmaSm80, PlantedBugTest, testing::ValuesIn(kMmaBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(MmaSm80Split, PlantedBugTest, testing::ValuesIn(kMmaSplitBugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(SimtF32, PlantedBugTest, testing::ValuesIn(kSimtBugs),
                          [](const auto& bug) { return bug.param.name; });
 
@@ -123,6 +127,7 @@ TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
     EXPECT_EQ(std::string(bug.noticed_as) == "nothing", std::string(bug.why_not) != "") << bug.name;
   };
   for (const PlantedBug& bug : kMmaBugs) check(bug);
+  for (const PlantedBug& bug : kMmaSplitBugs) check(bug);
   for (const PlantedBug& bug : kSimtBugs) check(bug);
   for (const PlantedBug& bug : kWgmmaBugs) check(bug);
   for (const PlantedBug& bug : kSplitBugs) check(bug);

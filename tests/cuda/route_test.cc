@@ -180,7 +180,8 @@ TEST(Route, WhoeverTakesAProblemFirstIsTheFastest) {
   EXPECT_EQ(first(query(Dtype::kBf16, 128, 100, kShared227K)), "mma_sm80");
   EXPECT_EQ(first(query(Dtype::kF16, 512, 90, kShared227K)), "wgmma_sm90a");
   EXPECT_EQ(first(query(Dtype::kF16, 513, 90, kShared227K)), "simt_f32");
-  EXPECT_EQ(first(query(Dtype::kF16, 300, 89, kShared227K)), "simt_f32");
+  EXPECT_EQ(first(query(Dtype::kF16, 512, 86, kShared99K)), "mma_sm80");
+  EXPECT_EQ(first(query(Dtype::kF16, 513, 80, kShared227K)), "simt_f32");
   EXPECT_EQ(first(query(Dtype::kF32, 64, 90, kShared227K)), "simt_f32");
   EXPECT_EQ(first(decode(16)), "decode_sm80");
   RouteQuery more_rows = decode(17);

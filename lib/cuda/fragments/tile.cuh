@@ -19,13 +19,14 @@ __device__ __forceinline__ std::uint32_t chunk_at(std::uint32_t tile, int row, i
 /// Requests rows first .. first + kRows. Zeros stand beyond the last row and beyond column d, so
 /// that no product needs to know either; a chunk that d ends in brings the zeros that pad the row.
 /// A thread copies the same chunks of every n-th row, n a multiple of 8: all its places in the tile
-/// are one address plus constants.
+/// are one address plus constants. `by` is the thread's number among the kThreads that do this.
 template <int kD, int kRows, int kThreads>
-__device__ __forceinline__ void load_tile(std::uint32_t tile, const HeadRows& from, int first) {
+__device__ __forceinline__ void load_tile(std::uint32_t tile, const HeadRows& from, int first,
+                                          unsigned by = thread()) {
   constexpr int kGroup = swizzle_group(kD), kRowStep = kThreads / kGroup;
   static_assert(kRowStep % 8 == 0);
-  const int thread_row = static_cast<int>(thread() / kGroup);
-  const int thread_chunk = static_cast<int>(thread() % kGroup);
+  const int thread_row = static_cast<int>(by / kGroup);
+  const int thread_chunk = static_cast<int>(by % kGroup);
   const std::uint32_t to = chunk_at<kD>(tile, thread_row, thread_chunk);
   constexpr int kSteps = (kRows + kRowStep - 1) / kRowStep;
   int row[kSteps];

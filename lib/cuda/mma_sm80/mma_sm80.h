@@ -29,7 +29,7 @@ std::vector<Launch> backward(const Extent& e);
 
 inline constexpr KernelFamily kFamily = {
     .name = "mma_sm80",
-    .description = "FlashAttention-2 on tensor cores: mma.sync, ldmatrix, cp.async; d up to 256",
+    .description = "FlashAttention-2 on tensor cores: mma.sync, ldmatrix, cp.async; d up to 512",
     .supports = {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask,
                               Feature::kWindow, Feature::kSoftcap, Feature::kAlibi, Feature::kSinks,
                               Feature::kRagged, Feature::kValueDim},

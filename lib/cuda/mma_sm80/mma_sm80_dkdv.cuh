@@ -11,6 +11,22 @@ namespace flashbench::cuda::mma_sm80 {
 
 using namespace fragments;
 
+/// Requests the maxima of a tile's queries to `to`, their sums two stages behind these, D two
+/// stages behind the sums.
+template <TileShape kTile>
+__device__ __forceinline__ void load_row_values(const Attention& a, int b, int h, int first,
+                                                std::uint32_t to) {
+  static_assert(3 * kTile.columns <= kTile.threads());
+  const unsigned which = thread() / kTile.columns, column = thread() % kTile.columns;
+  if (which > 2) return;
+  const int query = first + static_cast<int>(column);
+  const bool valid = query < a.q_len;
+  const float* const values = which == 0 ? a.row_max : which == 1 ? a.row_log2_sum : a.delta;
+  const float* const from = values + row_offset(a, b, h);
+  to += (which * 2 * kTile.columns + column) * sizeof(float);
+  copy_4_async(to, valid ? from + query : from, valid);
+}
+
 /// Where the operands of the K/V kernel lie; two stages of what is streamed.
 template <int kD, KvGradient kWhat>
 struct KvShared {
@@ -35,15 +51,7 @@ struct KvShared {
     load_tile<kD, kTile.columns, kTile.threads()>(q(stage), query_rows(a, a.q, b, h), first);
     load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage),
                                                   query_values<kVariant>(a, a.d_o, b, h), first);
-    static_assert(3 * kTile.columns <= kTile.threads());
-    const unsigned which = thread() / kTile.columns, column = thread() % kTile.columns;
-    if (which > 2) return;
-    const int query = first + static_cast<int>(column);
-    const bool valid = query < a.q_len;
-    const float* const values = which == 0 ? a.row_max : which == 1 ? a.row_log2_sum : a.delta;
-    const float* const from = values + row_offset(a, b, h);
-    const std::uint32_t to = max(stage) + which * 2 * kRowValues;
-    copy_4_async(to + column * sizeof(float), valid ? from + query : from, valid);
+    load_row_values<kTile>(a, b, h, first, max(stage));
   }
 };
 

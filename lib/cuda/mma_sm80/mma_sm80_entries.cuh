@@ -54,3 +54,18 @@
   FLASHBENCH_KV(keys, argument, variant, kKeys, 256)          \
   FLASHBENCH_KV(values, argument, variant, kValues, 192)      \
   FLASHBENCH_KV(values, argument, variant, kValues, 256)
+
+/// A kernel of d = 257 to 512.
+#define FLASHBENCH_SPLIT(name, kernel, argument, variant, d)                              \
+  extern "C" __global__ void __launch_bounds__(flashbench::cuda::mma_sm80::kSplitThreads) \
+      FLASHBENCH_ENTRY_D(name, d)(const __grid_constant__ flashbench::cuda::argument x) { \
+    using namespace flashbench::cuda;                                                     \
+    mma_sm80::kernel<EntryElement, d, Variant::variant>(x);                               \
+  }
+#define FLASHBENCH_SPLITS(name, kernel)                                   \
+  FLASHBENCH_SPLIT(name, kernel, Attention, kPlain, 384)                  \
+  FLASHBENCH_SPLIT(name, kernel, Attention, kPlain, 512)                  \
+  FLASHBENCH_SPLIT(name##_general, kernel, Attention, kGeneral, 384)      \
+  FLASHBENCH_SPLIT(name##_general, kernel, Attention, kGeneral, 512)      \
+  FLASHBENCH_SPLIT(name##_ragged, kernel, RaggedAttention, kGeneral, 384) \
+  FLASHBENCH_SPLIT(name##_ragged, kernel, RaggedAttention, kGeneral, 512)
