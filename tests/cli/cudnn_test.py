@@ -1,49 +1,29 @@
 """cuDNN as a plug-in where there is neither a GPU nor cuDNN: what it says. What it computes a GPU alone can tell; what it
 takes, tests/guest/cudnn_problem_test.cc."""
 
-import os
-import pathlib
 import shutil
 import subprocess
 import unittest
 
 from harness import CliTest
+from vendor_harness import COMPILER, WithoutLibrary, plugin
 
-PLUGIN = pathlib.Path(os.environ.get("FLASHBENCH_VENDORS", ".")) / "cudnn.so"
+PLUGIN = plugin("cudnn")
 SMALL = ["--q_len", "40", "--d", "16", "--dtype", "bf16", "--pass", "forward"]
-COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 
 @unittest.skipUnless(PLUGIN.exists(), "needs the headers of cudnn-frontend (-DFLASHBENCH_CUDNN_FRONTEND=FOLDER)")
-class WithoutIt(CliTest):
-    def environment(self, **extra):
-        # What the linker finds first is what a test put here.
-        return super().environment(**{"LD_LIBRARY_PATH": str(self.folder)} | extra)
-
-    def expect_skipped(self, why):
-        done = self.expect(3, "check", "--plugin", PLUGIN, *SMALL)
-        self.assertRegex(done.stdout, why)
-        return done.stdout
-
-    def no_library(self):
-        (self.folder / "libcudnn.so.9").write_text("")
+class WithoutIt(WithoutLibrary, CliTest):
+    PLUGIN, SMALL = PLUGIN, SMALL
+    LIBRARIES = ["libcudnn.so.9"]
+    HOW_TO_GET_IT = (r"python3 -m pip install --target cudnn .*nvidia-cudnn-cu13.*, "
+                     r"then put LD_LIBRARY_PATH=\$PWD/cudnn/nvidia/cudnn/lib in front of the command")
 
     def library(self, version, runtime):
         """A libcudnn that knows its version and that of the CUDA runtime, and nothing else."""
         (self.folder / "cudnn.c").write_text(f"unsigned long cudnnGetVersion(void) {{ return {version}; }}\n"
                                              f"unsigned long cudnnGetCudartVersion(void) {{ return {runtime}; }}\n")
         subprocess.run([COMPILER, "-shared", "-fPIC", "cudnn.c", "-o", "libcudnn.so.9"], check=True, cwd=self.folder)
-
-    def test_one_line_says_how_to_get_it(self):
-        self.no_library()
-        shown = self.expect_skipped(r"cudnn: .*libcudnn.so.9: .*; to get it: python3 -m pip install --target cudnn .*nvidia-cudnn-cu13.*, "
-                                    r"then put LD_LIBRARY_PATH=\$PWD/cudnn/nvidia/cudnn/lib in front of the command")
-        self.assertEqual(shown.count("pip install"), 1, shown)
-
-    def test_the_others_of_a_bench_go_on(self):
-        self.no_library()
-        report = self.bench_json("--plugin", PLUGIN, "--type", "flash,plugin", *SMALL)
-        self.assertEqual([r["status"] for r in report["results"]], ["ok", "skipped"])
 
     @unittest.skipUnless(COMPILER, "needs a C compiler")
     def test_a_cudnn_that_it_cannot_use_is_named(self):

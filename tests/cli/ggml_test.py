@@ -3,18 +3,17 @@
 import os
 import pathlib
 import re
-import shutil
 import struct
 import subprocess
 import sys
 import unittest
 
 from harness import ROOT, CliTest, write_safetensors
+from vendor_harness import COMPILER, WithoutLibrary, plugin
 
-PLUGIN = pathlib.Path(os.environ.get("FLASHBENCH_VENDORS", ".")) / "ggml.so"
+PLUGIN = plugin("ggml")
 SOURCES = ROOT / "lib/guest/plugins"
 SMALL = ["--q_len", "40", "--d", "16", "--pass", "forward"]
-COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 
 def folder_of_ggml():
@@ -27,18 +26,11 @@ def folder_of_ggml():
 GGML = folder_of_ggml()
 
 
-class WithoutIt(CliTest):
-    def environment(self, **extra):
-        # What the linker finds first is what a test put here.
-        return super().environment(**{"LD_LIBRARY_PATH": str(self.folder)} | extra)
-
-    def expect_skipped(self, why):
-        done = self.expect(3, "check", "--plugin", PLUGIN, *SMALL)
-        self.assertRegex(done.stdout, why)
-        return done.stdout
-
-    def no_library(self):
-        (self.folder / "libggml-base.so.0").write_text("")
+class WithoutIt(WithoutLibrary, CliTest):
+    PLUGIN, SMALL = PLUGIN, SMALL
+    LIBRARIES = ["libggml-base.so.0"]
+    HOW_TO_GET_IT = (r"python3 -m pip install --target ggml libggml-python, "
+                     r"then put LD_LIBRARY_PATH=\$PWD/ggml/libggml/lib64 in front")
 
     def library(self, version, without=()):
         """A libggml of as many functions, of which one answers."""
@@ -49,17 +41,6 @@ class WithoutIt(CliTest):
         (self.folder / "ggml.c").write_text(text)
         for name in ("base", "cpu"):
             subprocess.run([COMPILER, "-shared", "-fPIC", "-w", "ggml.c", "-o", f"libggml-{name}.so.0"], check=True, cwd=self.folder)
-
-    def test_one_line_says_how_to_get_it(self):
-        self.no_library()
-        shown = self.expect_skipped(r"ggml: .*libggml-base.so.0: .*; to get it: python3 -m pip install --target ggml "
-                                    r"libggml-python, then put LD_LIBRARY_PATH=\$PWD/ggml/libggml/lib64 in front")
-        self.assertEqual(shown.count("pip install"), 1, shown)
-
-    def test_the_others_of_a_bench_go_on(self):
-        self.no_library()
-        report = self.bench_json("--plugin", PLUGIN, "--type", "flash,plugin", *SMALL)
-        self.assertEqual([r["status"] for r in report["results"]], ["ok", "skipped"])
 
     @unittest.skipUnless(COMPILER, "needs a C compiler")
     def test_a_ggml_that_it_does_not_know_is_named(self):

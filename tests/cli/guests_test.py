@@ -193,7 +193,8 @@ class Plugins(GuestTest):
         done = self.expect(0, *run, "--resume", "r.json")
         self.assertEqual(done.stderr.count(f"--resume: '{mine}' is not the same as then"), 1, done.stderr)
         after = self.validated((self.folder / "r.json").read_text())["results"]
-        self.assertEqual(before[0], after[0])
+        # Not all of the record: a peak that others disturbed at first is read by now, and with it there is a share of it.
+        self.assertEqual(before[0]["times"], after[0]["times"])
         self.assertEqual(after[1]["guest"]["sha256"], digest(mine))
         self.assertNotEqual(before[1]["times"], after[1]["times"])
 

@@ -4,17 +4,16 @@ import os
 import pathlib
 import platform
 import re
-import shutil
 import subprocess
 import sys
 import unittest
 
 from harness import ROOT, CliTest
+from vendor_harness import COMPILER, WithoutLibrary, plugin
 
-PLUGIN = pathlib.Path(os.environ.get("FLASHBENCH_VENDORS", ".")) / "onednn.so"
+PLUGIN = plugin("onednn")
 SOURCES = ROOT / "lib/guest/plugins"
 SMALL = ["--q_len", "40", "--d", "16", "--pass", "forward"]
-COMPILER = shutil.which("cc") or shutil.which("gcc")
 
 
 def folder_of_onednn():
@@ -40,19 +39,11 @@ def folder_of_onednn():
 ONEDNN = folder_of_onednn()
 
 
-class WithoutIt(CliTest):
-    def environment(self, **extra):
-        # What the linker finds first is what a test put here.
-        return super().environment(**{"LD_LIBRARY_PATH": str(self.folder)} | extra)
-
-    def expect_skipped(self, why, *args):
-        done = self.expect(3, "check", "--plugin", PLUGIN, *SMALL, *args)
-        self.assertRegex(done.stdout, why)
-        return done.stdout
-
-    def no_library(self):
-        for name in ("libdnnl.so.3", "libdnnl.so.3.6"):
-            (self.folder / name).write_text("")
+class WithoutIt(WithoutLibrary, CliTest):
+    PLUGIN, SMALL = PLUGIN, SMALL
+    LIBRARIES = ["libdnnl.so.3", "libdnnl.so.3.6"]
+    HOW_TO_GET_IT = (r"python3 -m venv onednn && onednn/bin/pip install onednn, "
+                     r"then put LD_LIBRARY_PATH=\$PWD/onednn/lib in front")
 
     def library(self, minor, name="libdnnl.so.3", without=(), more=""):
         """A libdnnl of as many functions, which knows its version and nothing else."""
@@ -63,17 +54,6 @@ class WithoutIt(CliTest):
         text += f'{{3, {minor}, 1, "0123456789", 2, 0}};\nvoid *dnnl_version(void) {{ return &v; }}\n{more}'
         (self.folder / "dnnl.c").write_text(text)
         subprocess.run([COMPILER, "-shared", "-fPIC", "-w", "dnnl.c", "-o", name], check=True, cwd=self.folder)
-
-    def test_one_line_says_how_to_get_it(self):
-        self.no_library()
-        shown = self.expect_skipped(r"onednn: .*libdnnl.so.3: .*; to get it: python3 -m venv onednn && onednn/bin/pip install "
-                                    r"onednn, then put LD_LIBRARY_PATH=\$PWD/onednn/lib in front")
-        self.assertEqual(shown.count("pip install"), 1, shown)
-
-    def test_the_others_of_a_bench_go_on(self):
-        self.no_library()
-        report = self.bench_json("--plugin", PLUGIN, "--type", "flash,plugin", *SMALL)
-        self.assertEqual([r["status"] for r in report["results"]], ["ok", "skipped"])
 
     @unittest.skipUnless(COMPILER, "needs a C compiler")
     def test_a_onednn_that_it_cannot_use_is_named(self):

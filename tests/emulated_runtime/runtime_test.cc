@@ -230,6 +230,7 @@ TEST(EmulatedRuntime, AnAttributeOfADeviceThatIsNotKnownIsNamed) {
 }
 
 TEST(EmulatedRuntime, WhatFailsLaterIsNoLackOfTheDevice) {
+  EXPECT_EQ(cudaFree(nullptr), 0);  // from here on there is a context
   int value = 0;
   cudaDeviceGetAttribute(&value, 9999, 0);
   void* module = nullptr;
@@ -294,6 +295,7 @@ TEST(EmulatedRuntime, EntryPointsThatAreNotThereAreSaidNotToBe) {
 
 // A runtime of CUDA's asks once, and returns its error ever after.
 TEST(EmulatedRuntimeLack, WhatCudasOwnRuntimeAsksForOnceIsToldUntilSomethingElseFails) {
+  EXPECT_EQ(cudaFree(nullptr), 0);  // from here on there is a context
   const void* table = &table;
   EXPECT_EQ(cuGetExportTable(&table, nullptr), kNotSupported);
   EXPECT_EQ(table, nullptr);

@@ -87,6 +87,9 @@ def result(**changes):
                 "index": [0, 0, 1, 2],
                 "scope": "element",
                 "rms_over_noise": 0.2,
+                "got": None,
+                "expected": None,
+                "hint": None,
             }
         ],
     }
