@@ -36,6 +36,8 @@ std::string emulated_driver(const std::string& program) {
 void configure_guests(const CommandLine& line, const std::vector<guest::GuestBackend*>& guests) {
   const Options options(line);
   const sweep::Setting* isolate = options.find("isolate");
+  if (isolate != nullptr && isolate->values[0].empty())
+    throw UsageError(fmt::format("{} must be true or false, got ''", isolate->where));
   const bool alone = isolate == nullptr || sweep::parse_bool(isolate->values[0], isolate->where);
   guest::GuestSettings settings;
   settings.program = alone ? own_file(line) : "";

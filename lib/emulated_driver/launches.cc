@@ -1,10 +1,8 @@
-#include <dlfcn.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstring>
 #include <map>
 #include <span>
@@ -12,41 +10,70 @@
 #include "emulated_driver/fat_binary.h"
 #include "emulated_driver/state.h"
 #include "ptx/machine/tensor_map.h"
+#include "system/error.h"
 
-// The driver's functions of modules, launches, streams and events.
+// The driver's functions of modules and launches.
 using namespace flashbench::emulated_driver;
+using flashbench::DeviceError;
 namespace ptx = flashbench::ptx;
 
 namespace {
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+/// What of a launch's `extra` (CU_LAUNCH_PARAM_...) there is: a buffer of all parameters. Throws
+/// DeviceError.
+std::span<const std::byte> buffer_of(void** extra) {
+  constexpr std::uintptr_t kBuffer = 1, kBytes = 2;
+  const std::byte* first = nullptr;
+  const std::size_t* bytes = nullptr;
+  for (; *extra != nullptr; extra += 2) {
+    const auto what = reinterpret_cast<std::uintptr_t>(extra[0]);
+    if (what == kBuffer)
+      first = static_cast<const std::byte*>(extra[1]);
+    else if (what == kBytes)
+      bytes = static_cast<const std::size_t*>(extra[1]);
+    else
+      throw DeviceError(fmt::format("{:#x} is no CU_LAUNCH_PARAM_...", what));
+  }
+  if (first == nullptr || bytes == nullptr)
+    throw DeviceError("parameters in a buffer (CU_LAUNCH_PARAM_BUFFER_...) without it or its size");
+  return {first, *bytes};
+}
+
+/// The parameters of a launch, each as its bytes. Throws DeviceError.
+std::vector<std::span<const std::byte>> arguments_of(const ptx::KernelInfo& kernel,
+                                                     void** parameters, void** extra) {
+  if (parameters != nullptr && extra != nullptr)
+    throw DeviceError("parameters both as an array of pointers and in a buffer");
+  std::vector<std::span<const std::byte>> arguments;
+  if (kernel.parameters.empty()) return arguments;
+  if (parameters == nullptr && extra == nullptr)
+    throw DeviceError(fmt::format("{} has parameters, and was given none", kernel.name));
+  const auto buffer = parameters == nullptr ? buffer_of(extra) : std::span<const std::byte>();
+  for (const ptx::ParameterInfo& p : kernel.parameters) {
+    if (parameters == nullptr && (p.offset > buffer.size() || p.bytes > buffer.size() - p.offset))
+      throw DeviceError(
+          fmt::format("the parameters of {} in a buffer of {} bytes, beyond which {} "
+                      "goes",
+                      kernel.name, buffer.size(), p.name));
+    const void* const from = parameters == nullptr ? buffer.data() + p.offset : *parameters++;
+    if (from == nullptr)
+      throw DeviceError(fmt::format("a null pointer for {} of {}", p.name, kernel.name));
+    arguments.emplace_back(static_cast<const std::byte*>(from), p.bytes);
+  }
+  return arguments;
 }
 
 /// A finding is the end of the context, as an illegal address is: it is told with the error.
 Result execute(const Function& function, ptx::Dim3 grid, ptx::Dim3 block, std::size_t shared,
-               void** parameters) {
+               void** parameters, void** extra) {
   ptx::Device& device = current()->device;
   const ptx::KernelInfo about = device.kernel(function.module->code, function.name);
-  if (parameters == nullptr && !about.parameters.empty())
-    return failed(kInvalidValue,
-                  fmt::format("{} has parameters, and was given none", function.name));
-  std::vector<std::span<const std::byte>> arguments;
-  for (std::size_t i = 0; i < about.parameters.size(); ++i)
-    arguments.emplace_back(static_cast<const std::byte*>(parameters[i]), about.parameters[i].bytes);
-  ptx::LaunchResult result;
-  try {
-    result = device.launch(function.module->code, function.name, grid, block, shared, arguments);
-  } catch (const std::exception& e) {  // what it does not execute
-    return failed(kInvalidValue, e.what());
-  }
+  const ptx::LaunchResult result = device.launch(function.module->code, function.name, grid, block,
+                                                 shared, arguments_of(about, parameters, extra));
   if (!result.findings.empty())
     current()->fault = failed(kLaunchFailed, result.findings.front().text());
   return kSuccess;
 }
-
-/// Streams are places in memory that nobody looks at.
-char a_stream;
 
 }  // namespace
 
@@ -55,12 +82,13 @@ extern "C" {
 
 Result cuModuleLoadData(void** module, const void* image) {
   return guarded([&] {
+    if (module == nullptr) return nowhere();
     if (image == nullptr) return failed(kInvalidValue, "a module without an image");
     try {
       const auto code = ptx_of(image);
       if (!code)
         return failed(kInvalidImage, "it is no PTX, which is what the emulated device executes");
-      *module = new Module{current(), current()->device.load(code->first, code->second)};
+      *module = modules().give({current(), current()->device.load(code->first, code->second)});
     } catch (const FatBinaryError& e) {
       return failed(kInvalidImage, e.what());
     } catch (const std::exception& e) {
@@ -74,35 +102,63 @@ Result cuModuleLoadDataEx(void** module, const void* image, unsigned, int*, void
   return cuModuleLoadData(module, image);
 }
 
-Result cuModuleUnload(void*) { return state(); }
+Result cuModuleUnload(void* module) {
+  return guarded([&] {
+    modules().end(module);
+    functions().for_each([&](Function& f, bool alive) {
+      if (alive && f.module == module) functions().end(&f);
+    });
+    static_cast<Module*>(module)->code.reset();
+    return kSuccess;
+  });
+}
 
 Result cuModuleGetFunction(void** function, void* module, const char* name) {
   return guarded([&] {
-    Module* const from = static_cast<Module*>(module);
-    const std::vector<std::string> names = from->gpu->device.kernels(from->code);
+    Module& from = modules().at(module);
+    if (function == nullptr) return nowhere();
+    if (name == nullptr) return failed(kInvalidValue, "a null pointer for the name of a function");
+    const std::vector<std::string> names = from.gpu->device.kernels(from.code);
     if (std::find(names.begin(), names.end(), name) == names.end())
       return failed(kNotFound, fmt::format("the PTX has no entry '{}'; it has {}", name,
                                            fmt::join(names, ", ")));
-    *function = new Function{from, name};
+    *function = functions().give({&from, name});
     return kSuccess;
   });
 }
 
 Result cuFuncSetAttribute(void* function, int attribute, int value) {
   return guarded([&] {
-    if (attribute == flashbench::cuda::kMaxDynamicSharedBytes)
-      static_cast<Function*>(function)->dynamic_limit = static_cast<std::size_t>(value);
+    Function& of = functions().at(function);
+    if (attribute != flashbench::cuda::kMaxDynamicSharedBytes) return kSuccess;
+    ptx::Device& device = of.module->gpu->device;
+    const std::size_t all = device.options().shared_bytes_per_block,
+                      own = device.kernel(of.module->code, of.name).static_shared_bytes;
+    if (value < 0 || own > all || static_cast<std::size_t>(value) > all - own)
+      return failed(
+          kInvalidValue,
+          fmt::format("{} bytes of dynamic shared memory for {}, which has {} of its own; "
+                      "the device has {} per block",
+                      value, of.name, own, all));
+    of.dynamic_limit = static_cast<std::size_t>(value);
     return kSuccess;
   });
 }
-Result cuFuncSetCacheConfig(void*, int) { return state(); }
+
+Result cuFuncSetCacheConfig(void* function, int) {
+  return guarded([&] {
+    functions().at(function);
+    return kSuccess;
+  });
+}
 
 Result cuFuncGetAttribute(int* value, int attribute, void* function) {
   return guarded([&] {
     constexpr int kMaxThreads = 0, kSharedBytes = 1, kLocalBytes = 3, kRegisters = 4;
     constexpr int kMaxDynamicSharedBytes = flashbench::cuda::kMaxDynamicSharedBytes;
-    const Function& of = *static_cast<Function*>(function);
-    const ptx::KernelInfo about = current()->device.kernel(of.module->code, of.name);
+    if (value == nullptr) return nowhere();
+    const Function& of = functions().at(function);
+    const ptx::KernelInfo about = of.module->gpu->device.kernel(of.module->code, of.name);
     const std::map<int, int> values = {
         {kMaxThreads, 1024},
         {kSharedBytes, static_cast<int>(about.static_shared_bytes)},
@@ -119,22 +175,21 @@ Result cuLaunchKernel(void* function, unsigned grid_x, unsigned grid_y, unsigned
                       unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                       void* stream, void** parameters, void** extra) {
   return guarded([&] {
-    const Function& what = *static_cast<Function*>(function);
-    if (what.module->gpu != current()) return kInvalidHandle;
+    const Function& what = functions().at(function);
+    if (what.module->gpu != current()) throw InvalidHandle("a function of another context");
+    stream_of(stream);
     const Fate fate = fate_of(what.name);
     if (fate.refused != kSuccess) return fate.refused;
     current()->fault = fate.fault;  // the launch was queued; what it did is seen later
     if (fate.fault != kSuccess || fate.idle) return kSuccess;
-    if (extra != nullptr)
-      return failed(kInvalidValue, "parameters come as an array of pointers (kernelParams) here");
     if (shared_bytes > what.dynamic_limit)
       return failed(kInvalidValue,
                     fmt::format("{} bytes of dynamic shared memory; beyond {} a function asks for "
                                 "them (CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES)",
                                 shared_bytes, what.dynamic_limit));
-    if (stream != nullptr) begin_stream_work();
+    queue_on(stream);
     return execute(what, {grid_x, grid_y, grid_z}, {block_x, block_y, block_z}, shared_bytes,
-                   parameters);
+                   parameters, extra);
   });
 }
 
@@ -176,105 +231,6 @@ Result cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address,
     return failed(kInvalidValue, e.what());
   }
   return kSuccess;
-}
-
-/// The CUDA runtime's door to what no documentation describes; it asks once and keeps the error.
-Result cuGetExportTable(const void** table, const void*) {
-  *table = nullptr;
-  return lacking_for_good(
-      kNotSupported,
-      "its CUDA runtime asks for what only CUDA's own driver has; link that of CUDA 12 "
-      "or 13 as a library (nvcc -cudart shared)");
-}
-
-Result cuStreamCreate(void** stream, unsigned) {
-  *stream = &a_stream;
-  return state();
-}
-Result cuStreamDestroy_v2(void*) { return state(); }
-Result cuStreamSynchronize(void*) { return state(); }
-Result cuStreamQuery(void*) { return state(); }
-Result cuStreamWaitEvent(void*, void*, unsigned) { return state(); }
-
-Result cuEventCreate(void** event, unsigned) {
-  return guarded([&] {
-    *event = new Event{current()};
-    return kSuccess;
-  });
-}
-
-Result cuEventDestroy_v2(void* event) {
-  return guarded([&] {
-    delete static_cast<Event*>(event);
-    return kSuccess;
-  });
-}
-
-Result cuEventRecord(void* event, void*) {
-  return guarded([&] {
-    Event& what = *static_cast<Event*>(event);
-    if (what.gpu != current()) return kInvalidHandle;
-    what.recorded_s = now_s();
-    return kSuccess;
-  });
-}
-
-Result cuEventSynchronize(void*) { return state(); }
-Result cuEventQuery(void*) { return state(); }
-
-Result cuEventElapsedTime(float* milliseconds, void* start, void* end) {
-  return guarded([&] {
-    const double from_s = static_cast<Event*>(start)->recorded_s;
-    const double to_s = static_cast<Event*>(end)->recorded_s;
-    *milliseconds = static_cast<float>(1e3 * (to_s - from_s));
-    return from_s < 0 || to_s < 0 ? kInvalidHandle : kSuccess;
-  });
-}
-
-Result cuGetErrorName(Result error, const char** name) {
-  const std::map<Result, const char*> names = {{kInvalidValue, "CUDA_ERROR_INVALID_VALUE"},
-                                               {kOutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"},
-                                               {100, "CUDA_ERROR_NO_DEVICE"},
-                                               {kInvalidDevice, "CUDA_ERROR_INVALID_DEVICE"},
-                                               {kInvalidImage, "CUDA_ERROR_INVALID_IMAGE"},
-                                               {kInvalidContext, "CUDA_ERROR_INVALID_CONTEXT"},
-                                               {214, "CUDA_ERROR_ECC_UNCORRECTABLE"},
-                                               {kInvalidHandle, "CUDA_ERROR_INVALID_HANDLE"},
-                                               {kInvalidPtx, "CUDA_ERROR_INVALID_PTX"},
-                                               {kNotFound, "CUDA_ERROR_NOT_FOUND"},
-                                               {700, "CUDA_ERROR_ILLEGAL_ADDRESS"},
-                                               {701, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
-                                               {kLaunchFailed, "CUDA_ERROR_LAUNCH_FAILED"},
-                                               {kNotSupported, "CUDA_ERROR_NOT_SUPPORTED"}};
-  const auto found = names.find(error);
-  *name = found == names.end() ? nullptr : found->second;
-  return found == names.end() ? kInvalidValue : kSuccess;
-}
-
-Result cuGetErrorString(Result error, const char** text) {
-  static thread_local std::string told;
-  told = told_of_errors();
-  if (told.empty()) told = failure_of(error);
-  if (told.empty()) told = "no more is known";
-  *text = told.c_str();
-  return kSuccess;
-}
-
-/// By the names that <cuda.h> gives them, of which some are those of a second version.
-Result cuGetProcAddress_v2(const char* name, void** function, int, std::uint64_t, int* found) {
-  Dl_info own{};
-  ::dladdr(&a_stream, &own);
-  void* const library = ::dlopen(own.dli_fname, RTLD_NOW | RTLD_NOLOAD);
-  for (const std::string& symbol : {std::string(name) + "_v2", std::string(name)}) {
-    void* const at = ::dlsym(library, symbol.c_str());
-    if (at == nullptr) continue;
-    *function = at;
-    if (found != nullptr) *found = 0;
-    return kSuccess;
-  }
-  *function = nullptr;
-  if (found != nullptr) *found = 1;
-  return kNotFound;
 }
 
 }  // extern "C"

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -7,6 +8,8 @@
 #include "cuda/device/device.h"
 #include "emulated_driver/behaviour.h"
 #include "emulated_driver/fat_binary.h"
+#include "ptx/device.h"
+#include "system/machine.h"
 
 // One GPU that never fails by itself.
 namespace flashbench::emulated_driver {
@@ -18,7 +21,16 @@ constexpr int kCapability = 90;
 
 std::size_t gpu_count() { return 1; }
 const char* gpu_name() { return cuda::kEmulatedName; }
-std::size_t memory_bytes() { return std::size_t{8} << 30; }
+/// Less than 8 GiB where this machine could not hold that many if all were touched.
+std::size_t memory_bytes() {
+  static const std::size_t bytes = [] {
+    constexpr std::size_t kMost = std::size_t{8} << 30;
+    const auto available = machine::available_memory_bytes();
+    return available ? std::min<std::size_t>(kMost, *available / ptx::Device::kHostBytesPerByte)
+                     : kMost;
+  }();
+  return bytes;
+}
 std::optional<std::size_t> claimed_free_bytes() { return std::nullopt; }
 Result init_result() { return cuda::kSuccess; }
 int driver_version() { return 13000; }

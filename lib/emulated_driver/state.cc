@@ -30,7 +30,28 @@ std::recursive_mutex& one_at_a_time() {
   return *mutex;
 }
 
-Result state() { return current() == nullptr ? kInvalidContext : current()->fault; }
+Result state() {
+  if (current() == nullptr) return failed(kInvalidContext, "this thread has no current context");
+  return current()->fault;
+}
+
+Handles<Module>& modules() {
+  static auto* const all = new Handles<Module>("module", "has been unloaded");
+  return *all;
+}
+Handles<Function>& functions() {
+  static auto* const all =
+      new Handles<Function>("function", "belongs to a module that has been unloaded");
+  return *all;
+}
+Handles<Stream>& streams() {
+  static auto* const all = new Handles<Stream>("stream", "has been destroyed");
+  return *all;
+}
+Handles<Event>& events() {
+  static auto* const all = new Handles<Event>("event", "has been destroyed");
+  return *all;
+}
 
 std::vector<Gpu*>& stack() {
   thread_local std::vector<Gpu*> of_thread;
@@ -85,12 +106,25 @@ Result lacking_for_good(Result error, std::string why) {
   return lacking(error, std::move(why));
 }
 
+Result nowhere() { return failed(kInvalidValue, "a null pointer where the answer should go"); }
+
 Failure take_last_failure() {
   const std::lock_guard lock(one_at_a_time());
   return std::exchange(last_failure(), standing());
 }
 
-void begin_stream_work() { streams_are_busy = true; }
+Stream& stream_of(void* handle) {
+  static auto* const by_default = new Stream;
+  constexpr std::uintptr_t kPerThread = 2;  // CU_STREAM_PER_THREAD; CU_STREAM_LEGACY is 1
+  if (reinterpret_cast<std::uintptr_t>(handle) <= kPerThread) return *by_default;
+  return streams().at(handle);
+}
+
+void queue_on(void* stream) {
+  Stream& of = stream_of(stream);
+  ++of.queued;
+  if (of.gpu != nullptr) streams_are_busy = true;
+}
 
 void finish_streams() {
   if (std::exchange(streams_are_busy, false))

@@ -11,6 +11,7 @@
 
 #include "cuda/device/driver_api.h"
 #include "emulated_driver/behaviour.h"
+#include "emulated_driver/handles.h"
 #include "ptx/device.h"
 
 // What the driver's functions share. Handles of the interface (CUcontext, CUmodule, ...) are
@@ -22,17 +23,24 @@ using cuda::kSuccess;
 
 inline constexpr Result kInvalidValue = 1, kOutOfMemory = 2, kInvalidDevice = 101,
                         kInvalidImage = 200, kInvalidContext = 201, kInvalidHandle = 400,
-                        kInvalidPtx = 218, kNotFound = 500, kLaunchFailed = 719,
-                        kNotSupported = 801;
+                        kInvalidPtx = 218, kNotFound = 500, kContextIsDestroyed = 709,
+                        kLaunchFailed = 719, kNotSupported = 801;
+
+/// What cuMemAlloc has given.
+struct Allocation {
+  std::size_t bytes = 0;
+  std::string name = {};  ///< of what the program has there, which a plug-in must not free; or ""
+};
 
 /// A GPU, and its primary context.
 struct Gpu {
   Gpu();
 
   ptx::Device device;
-  std::map<DevicePointer, std::size_t> allocations;  ///< and their bytes
-  int nameless = 0;                                  ///< how many of them nobody has named
-  Result fault = kSuccess;                           ///< that ended its context
+  int retained = 0;  ///< its context
+  std::map<DevicePointer, Allocation> allocations;
+  int nameless = 0;         ///< how many of them nobody has named
+  Result fault = kSuccess;  ///< that ended its context
 };
 
 struct Module {
@@ -46,10 +54,26 @@ struct Function {
   std::size_t dynamic_limit = std::size_t{48} << 10;  ///< of shared memory, until more is asked for
 };
 
+/// Work is done as it is queued. Of a stream that does not wait for the default one by itself (it
+/// is "non-blocking") it is counted, and how much of it somebody has waited for.
+struct Stream {
+  Gpu* gpu = nullptr;
+  bool blocking = true;
+  std::uint64_t queued = 0, joined = 0;
+};
+
 struct Event {
   Gpu* gpu;
   double recorded_s = -1;
+  Stream* stream = nullptr;  ///< that it was recorded on, and what was queued there by then
+  std::uint64_t queued = 0;
 };
+
+/// Those that are alive: what a call is given as a handle has to be one of them.
+Handles<Module>& modules();
+Handles<Function>& functions();
+Handles<Stream>& streams();
+Handles<Event>& events();
 
 /// They live as long as the process, like a driver's.
 std::vector<std::unique_ptr<Gpu>>& gpus();
@@ -77,6 +101,9 @@ struct Failure {
 /// The last one, once; "": there was none since it was last taken, and nothing lacks for good.
 Failure take_last_failure();
 
+/// Of a call whose answer has no place to go to.
+Result nowhere();
+
 /// Held by every call that touches a GPU: callers may be threads, the emulated device is for one.
 std::recursive_mutex& one_at_a_time();
 
@@ -88,6 +115,8 @@ Result guarded(Work work) {
   if (const Result r = state(); r != kSuccess) return r;
   try {
     return work();
+  } catch (const InvalidHandle& e) {
+    return failed(kInvalidHandle, e.what());
   } catch (const std::bad_alloc&) {
     return failed(kOutOfMemory, "this machine has no more memory for the emulated device");
   } catch (const std::exception& e) {
@@ -108,9 +137,21 @@ Result accessing(Work work) {
   }
 }
 
-/// A stream other than the default one has work, which the device takes some time for after all
-/// else is done (see late_s()).
-void begin_stream_work();
+/// The stream of a handle: null and the constants of <cuda.h> are the default one. Throws
+/// InvalidHandle.
+Stream& stream_of(void* handle);
+/// It has work. The device takes some time for that of a stream other than the default one after
+/// all else is done (see late_s()).
+void queue_on(void* stream);
 void finish_streams();
+
+/// What a call returns that queues work on a stream.
+template <typename Work>
+Result on_stream(void* stream, Work work) {
+  return guarded([&] {
+    queue_on(stream);
+    return work();
+  });
+}
 
 }  // namespace flashbench::emulated_driver

@@ -13,6 +13,8 @@ extern "C" {
 /// Of the emulated driver alone: notes what somebody asks the runtime for and is not there. Returns
 /// CUDA_ERROR_NOT_SUPPORTED.
 Result flashbench_emulated_lacking(const char* what);
+/// The same of a call that is refused. Returns CUDA_ERROR_INVALID_VALUE.
+Result flashbench_emulated_refused(const char* why);
 Result cuInit(unsigned flags);
 Result cuDriverGetVersion(int* version);
 Result cuDeviceGetCount(int* count);
@@ -23,13 +25,13 @@ Result cuCtxSetCurrent(void* context);
 Result cuCtxGetDevice(int* device);
 Result cuCtxSynchronize();
 Result cuMemGetInfo_v2(std::size_t* free, std::size_t* total);
-Result cuMemAlloc_v2(DevicePointer* address, std::size_t bytes);
-Result cuMemFree_v2(DevicePointer address);
+Result cuMemAllocAsync(DevicePointer* address, std::size_t bytes, void* stream);
+Result cuMemFreeAsync(DevicePointer address, void* stream);
 Result cuMemGetAddressRange_v2(DevicePointer* base, std::size_t* bytes, DevicePointer address);
-Result cuMemcpyHtoD_v2(DevicePointer to, const void* from, std::size_t bytes);
-Result cuMemcpyDtoH_v2(void* to, DevicePointer from, std::size_t bytes);
-Result cuMemcpyDtoD_v2(DevicePointer to, DevicePointer from, std::size_t bytes);
-Result cuMemsetD8_v2(DevicePointer to, unsigned char value, std::size_t bytes);
+Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, std::size_t bytes, void* stream);
+Result cuMemcpyDtoHAsync_v2(void* to, DevicePointer from, std::size_t bytes, void* stream);
+Result cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, std::size_t bytes, void* stream);
+Result cuMemsetD8Async(DevicePointer to, unsigned char value, std::size_t bytes, void* stream);
 Result cuModuleLoadData(void** module, const void* image);
 Result cuModuleGetFunction(void** function, void* module, const char* name);
 Result cuFuncSetAttribute(void* function, int attribute, int value);

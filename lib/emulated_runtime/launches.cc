@@ -105,7 +105,8 @@ unsigned __cudaPushCallConfiguration(Dim3 grid, Dim3 block, std::size_t shared_b
 }
 
 Error __cudaPopCallConfiguration(Dim3* grid, Dim3* block, std::size_t* shared_bytes, void* stream) {
-  if (configurations().empty()) return noted(kInvalidValue);
+  if (configurations().empty())
+    return noted(flashbench_emulated_refused("a launch without its configuration"));
   const Configuration last = configurations().back();
   configurations().pop_back();
   *grid = last.grid;
@@ -116,6 +117,7 @@ Error __cudaPopCallConfiguration(Dim3* grid, Dim3* block, std::size_t* shared_by
 }
 
 Error __cudaGetKernel(void** kernel, const void* host) {
+  if (kernel == nullptr) return noted(nowhere());
   *kernel = find_kernel(host);
   return noted(*kernel == nullptr ? kInvalidDeviceFunction : kSuccess);
 }
@@ -133,6 +135,8 @@ Error __cudaLaunchKernel(void* kernel, Dim3 grid, Dim3 block, void** arguments,
 /// Attributes that say when a launch may begin, or hint, change nothing here: each is done when the
 /// call returns.
 Error cudaLaunchKernelExC(const LaunchConfig* how, const void* function, void** arguments) {
+  if (how == nullptr)
+    return noted(flashbench_emulated_refused("a launch without its configuration"));
   for (unsigned i = 0; i < how->count; ++i) {
     const Attribute& a = how->attributes[i];
     if (a.id == kCooperative && a.value.cooperative != 0)
@@ -162,6 +166,7 @@ Error cudaFuncGetAttributes(FunctionAttributes* attributes, const void* function
     constexpr int kMaxThreads = 0, kSharedBytes = 1, kLocalBytes = 3, kRegisters = 4,
                   kMaxDynamicSharedBytes = 8;
     Kernel* const kernel = find_kernel(function);
+    if (attributes == nullptr) return nowhere();
     if (kernel == nullptr) return kInvalidDeviceFunction;
     void* loaded = nullptr;
     if (const Error error = load(*kernel, &loaded); error != kSuccess) return error;

@@ -1,5 +1,6 @@
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "emulated_runtime/state.h"
 
@@ -12,7 +13,7 @@ DevicePointer on_gpu(const void* p) { return reinterpret_cast<DevicePointer>(p);
 
 /// cudaMemcpyKind. What would have to be guessed (cudaMemcpyDefault) is not supported: addresses of
 /// the emulated device may be those of this process.
-enum Direction { kHostToHost, kHostToDevice, kDeviceToHost, kDeviceToDevice };
+enum Direction { kHostToHost, kHostToDevice, kDeviceToHost, kDeviceToDevice, kGuessed };
 
 /// cudaPointerAttributes, as far as all versions agree.
 struct PointerAttributes {
@@ -26,26 +27,29 @@ constexpr int kUnregistered = 0, kDeviceMemory = 2, kNoDevice = -2;
 #pragma GCC visibility push(default)
 extern "C" {
 
-Error cudaMalloc(void** address, std::size_t bytes) {
-  *address = nullptr;
-  if (bytes == 0) return kSuccess;
+Error cudaMallocAsync(void** address, std::size_t bytes, void* stream) {
   return on_device([&] {
+    if (address == nullptr) return nowhere();
+    *address = nullptr;
+    if (bytes == 0) return kSuccess;
     DevicePointer given = 0;
-    const Error error = cuMemAlloc_v2(&given, bytes);
+    const Error error = cuMemAllocAsync(&given, bytes, stream);
     *address = reinterpret_cast<void*>(given);
     return error;
   });
 }
-Error cudaMallocAsync(void** address, std::size_t bytes, void*) {
-  return cudaMalloc(address, bytes);
+Error cudaMalloc(void** address, std::size_t bytes) {
+  return cudaMallocAsync(address, bytes, nullptr);
 }
 
-Error cudaFree(void* address) {
-  return on_device([&] { return address == nullptr ? kSuccess : cuMemFree_v2(on_gpu(address)); });
+Error cudaFreeAsync(void* address, void* stream) {
+  return on_device(
+      [&] { return address == nullptr ? kSuccess : cuMemFreeAsync(on_gpu(address), stream); });
 }
-Error cudaFreeAsync(void* address, void*) { return cudaFree(address); }
+Error cudaFree(void* address) { return cudaFreeAsync(address, nullptr); }
 
 Error cudaMallocHost(void** address, std::size_t bytes) {
+  if (address == nullptr) return noted(nowhere());
   *address = std::malloc(bytes);
   constexpr Error kMemoryAllocation = 2;
   return noted(*address == nullptr ? kMemoryAllocation : kSuccess);
@@ -58,38 +62,45 @@ Error cudaFreeHost(void* address) {
   return kSuccess;
 }
 
-Error cudaMemcpy(void* to, const void* from, std::size_t bytes, int direction) {
+Error cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, int direction, void* stream) {
   return on_device([&] {
     switch (direction) {
       case kHostToHost:
-        std::memcpy(to, from, bytes);
+        if (bytes > 0 && (to == nullptr || from == nullptr))
+          return flashbench_emulated_refused("an end of a copy is a null pointer");
+        if (bytes > 0) std::memcpy(to, from, bytes);
         return kSuccess;
       case kHostToDevice:
-        return cuMemcpyHtoD_v2(on_gpu(to), from, bytes);
+        return cuMemcpyHtoDAsync_v2(on_gpu(to), from, bytes, stream);
       case kDeviceToHost:
-        return cuMemcpyDtoH_v2(to, on_gpu(from), bytes);
+        return cuMemcpyDtoHAsync_v2(to, on_gpu(from), bytes, stream);
       case kDeviceToDevice:
-        return cuMemcpyDtoD_v2(on_gpu(to), on_gpu(from), bytes);
-      default:
+        return cuMemcpyDtoDAsync_v2(on_gpu(to), on_gpu(from), bytes, stream);
+      case kGuessed:
         return flashbench_emulated_lacking(
             "cudaMemcpyDefault is not there: its direction would have to be guessed");
+      default:
+        return flashbench_emulated_refused(
+            (std::to_string(direction) + " is no cudaMemcpyKind").c_str());
     }
   });
 }
-Error cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, int direction, void*) {
-  return cudaMemcpy(to, from, bytes, direction);
+Error cudaMemcpy(void* to, const void* from, std::size_t bytes, int direction) {
+  return cudaMemcpyAsync(to, from, bytes, direction, nullptr);
 }
 
-Error cudaMemset(void* to, int value, std::size_t bytes) {
-  return on_device(
-      [&] { return cuMemsetD8_v2(on_gpu(to), static_cast<unsigned char>(value), bytes); });
+Error cudaMemsetAsync(void* to, int value, std::size_t bytes, void* stream) {
+  return on_device([&] {
+    return cuMemsetD8Async(on_gpu(to), static_cast<unsigned char>(value), bytes, stream);
+  });
 }
-Error cudaMemsetAsync(void* to, int value, std::size_t bytes, void*) {
-  return cudaMemset(to, value, bytes);
+Error cudaMemset(void* to, int value, std::size_t bytes) {
+  return cudaMemsetAsync(to, value, bytes, nullptr);
 }
 
 Error cudaPointerGetAttributes(PointerAttributes* attributes, const void* address) {
   return on_device([&] {
+    if (attributes == nullptr) return nowhere();
     *attributes = {kUnregistered, kNoDevice, nullptr, const_cast<void*>(address)};
     const Error error = cuMemGetAddressRange_v2(nullptr, nullptr, on_gpu(address));
     if (error == kNotFound) return kSuccess;

@@ -31,6 +31,9 @@ void add_kernel(Module& module, const void* host, std::string name);
 /// By that function, or by the kernel itself; null: nobody has registered it.
 Kernel* find_kernel(const void* function);
 
+/// Of a call whose answer has no place to go to.
+Error nowhere();
+
 /// Makes sure of a context: the first device's where the thread has none.
 Error use_device();
 /// The driver's function behind a kernel.

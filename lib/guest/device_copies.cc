@@ -40,8 +40,8 @@ std::vector<DeviceCopies::Guarded> DeviceCopies::all_of(const Placement& placeme
 
 DeviceCopies::Guarded DeviceCopies::guarded(const std::string& name, std::size_t bytes,
                                             std::byte* host, const Placed* tensor) {
-  Guarded g{name, bytes, host, {device_, bytes + 2 * guard_bytes_, name}};
-  if (guard_bytes_ == 0) name_memory(g.buffer.address(), name, tensor);
+  Guarded g{name, bytes, host, {device_, bytes + 2 * guard_bytes_, name}, nullptr};
+  if (guard_bytes_ == 0) g.named = name_memory(g.buffer.address(), name, tensor);
   if (guard_bytes_ > 0) device_.poison(g.buffer.address(), g.buffer.bytes());
   if (host != nullptr) device_.write(g.buffer.address() + guard_bytes_, host, bytes);
   return g;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,6 +39,7 @@ class DeviceCopies {
     std::size_t bytes = 0;
     std::byte* host = nullptr;  ///< in shared memory
     cuda::DeviceBuffer buffer;
+    std::shared_ptr<void> named;  ///< on the emulated device, as long as the buffer is there
   };
   Guarded guarded(const std::string& name, std::size_t bytes, std::byte* host,
                   const Placed* tensor);

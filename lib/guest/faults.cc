@@ -9,6 +9,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include "guest/gpu.h"
+#include "ptx/device.h"
+
 namespace flashbench::guest {
 namespace {
 
@@ -61,6 +64,9 @@ void on_fault(int number, siginfo_t* info, void*) {
     line.add(", which is an input");
   } else if (address >= workspace_end.begin && address < workspace_end.end) {
     line.add("it went beyond the workspace that its plan asked for");
+  } else if (on_emulated_driver() && address >= ptx::kFirstAddress &&
+             address < ptx::kFirstHostAddress) {
+    line.add("it touched device memory on the host");
   } else {
     line.add("its worker was ended by signal ");
     line.add(number == SIGBUS ? "7 (Bus error)" : "11 (Segmentation fault)");

@@ -54,16 +54,29 @@ cuda::Device& gpu(int index) {
   return device;
 }
 
-void name_memory(cuda::Address address, const std::string& name, const Placed* tensor) {
+std::shared_ptr<void> name_memory(cuda::Address address, const std::string& name,
+                                  const Placed* tensor) {
   using Name = void (*)(std::uint64_t, const char*, std::size_t, std::size_t, const std::int64_t*,
                         const std::int64_t*);
   const auto tell = of_the_emulated<Name>("flashbench_emulated_name");
-  if (tell == nullptr) return;
-  if (tensor == nullptr) return tell(address, name.c_str(), 0, 0, nullptr, nullptr);
-  std::size_t elements = 1;
-  for (const std::int64_t n : tensor->shape) elements *= static_cast<std::size_t>(n);
-  tell(address, name.c_str(), tensor->bytes / std::max<std::size_t>(elements, 1),
-       tensor->shape.size(), tensor->shape.data(), tensor->strides.data());
+  const auto keep =
+      of_the_emulated<void (*)(std::uint64_t, const char*)>("flashbench_emulated_keep");
+  if (tell == nullptr || keep == nullptr) return nullptr;
+  if (tensor == nullptr) {
+    tell(address, name.c_str(), 0, 0, nullptr, nullptr);
+  } else {
+    std::size_t elements = 1;
+    for (const std::int64_t n : tensor->shape) elements *= static_cast<std::size_t>(n);
+    tell(address, name.c_str(), tensor->bytes / std::max<std::size_t>(elements, 1),
+         tensor->shape.size(), tensor->shape.data(), tensor->strides.data());
+  }
+  keep(address, name.c_str());
+  return {nullptr, [=](void*) { keep(address, nullptr); }};
+}
+
+bool left_work_unjoined() {
+  const auto ask = of_the_emulated<int (*)()>("flashbench_emulated_unjoined");
+  return ask != nullptr && ask() != 0;
 }
 
 DriverFailure emulated_driver_failure() {

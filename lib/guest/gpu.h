@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "cuda/device/device.h"
@@ -20,8 +21,13 @@ bool on_emulated_driver();
 cuda::Device& gpu(int index);
 
 /// What findings of the emulated device call memory that this process has just allocated. `tensor`:
-/// what lies there; null: bytes.
-void name_memory(cuda::Address address, const std::string& name, const Placed* tensor);
+/// what lies there; null: bytes. While what is returned lives, a guest that frees it fails.
+[[nodiscard]] std::shared_ptr<void> name_memory(cuda::Address address, const std::string& name,
+                                                const Placed* tensor);
+
+/// On the emulated device: whether a guest has queued work on another stream than that of its call
+/// that nobody waits for, since this was last asked.
+bool left_work_unjoined();
 
 /// Of the emulated device's driver.
 struct DriverFailure {

@@ -60,6 +60,10 @@ class Node {
     if (!json_.is_string()) fail("expected a string");
     return json_.get<std::string>();
   }
+  std::string filled_text() const {
+    if (text().empty()) fail("expected a string, and it is empty");
+    return text();
+  }
   bool boolean() const {
     if (!json_.is_boolean()) fail("expected true or false");
     return json_.get<bool>();
@@ -151,8 +155,8 @@ LaunchStep step(const Node& node, const LaunchDescription& d) {
     return s;
   }
   node.require_object({"entry", "ptx", "grid", "block", "shared_bytes", "arguments"});
-  s.entry = node.at("entry").text();
-  if (node.has("ptx")) s.ptx = node.at("ptx").text();
+  s.entry = node.at("entry").filled_text();
+  if (node.has("ptx")) s.ptx = node.at("ptx").filled_text();
   s.grid = extents(node.at("grid"));
   s.block = extents(node.at("block"));
   if (node.has("shared_bytes")) s.shared_bytes = node.at("shared_bytes").formula();
@@ -221,7 +225,7 @@ LaunchDescription description(const Node& file) {
   file.require_object({"name", "description", "dtypes", "causal", "value_dim", "layout", "requires",
                        "workspace", "forward", "backward"});
   LaunchDescription d;
-  if (file.has("name")) d.name = file.at("name").text();
+  if (file.has("name")) d.name = file.at("name").filled_text();
   if (file.has("description")) d.description = file.at("description").text();
   for (const Node& item : file.at("dtypes").items()) {
     const auto dtype = from_name<Dtype>(item.text());

@@ -139,6 +139,7 @@ Answer Worker::request(const nlohmann::json& message, const std::vector<int>& de
   if (!alive()) throw DeviceError(ended_);
   if (!channel_->send(message, descriptors)) give_up(how_it_ended());
   const nlohmann::json reply = receive();
+  messages_->end_line();
   Answer answer;
   try {
     answer = answer_of(reply);

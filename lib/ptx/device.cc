@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "ptx/machine/cta.h"
 #include "ptx/opcodes/decoder.h"
@@ -160,7 +161,7 @@ KernelInfo Device::kernel(const Module& module, std::string_view kernel_name) {
   KernelInfo info;
   info.name = k.name;
   for (const Variable& p : module->syntax.functions.at(k.name).parameters)
-    info.parameters.push_back({p.name, p.type, p.size});
+    info.parameters.push_back({p.name, p.type, p.size, k.parameter_offset[info.parameters.size()]});
   info.static_shared_bytes = k.static_shared_end - kSharedBase;
   info.local_bytes = k.local_bytes;
   return info;
@@ -192,6 +193,18 @@ void Device::copy_out(std::span<std::byte> to, Address from) const {
   if (to.empty()) return;
   const Allocation& a = state_->at(from, to.size());
   std::memcpy(to.data(), a.data.data() + (from - a.base), to.size());
+  const std::uint8_t* const written = a.written.data() + (from - a.base);
+  for (std::size_t i = 0; i < to.size(); ++i) to[i] |= static_cast<std::byte>(written[i] - 1);
+}
+
+void Device::copy(Address to, Address from, std::size_t bytes) {
+  if (bytes == 0) return;
+  const Allocation& source = state_->at(from, bytes);
+  Allocation& target = state_->at(to, bytes);
+  std::memmove(target.data.data() + (to - target.base), source.data.data() + (from - source.base),
+               bytes);
+  std::memmove(target.written.data() + (to - target.base),
+               source.written.data() + (from - source.base), bytes);
 }
 
 void Device::fill(Address to, std::byte value, std::size_t bytes) {
@@ -202,7 +215,6 @@ void Device::fill(Address to, std::byte value, std::size_t bytes) {
 }
 
 void Device::poison(Address to, std::size_t bytes) {
-  fill(to, std::byte{0xFF}, bytes);
   if (bytes == 0) return;
   Allocation& a = state_->at(to, bytes);
   std::memset(a.written.data() + (to - a.base), 0, bytes);
@@ -211,11 +223,17 @@ void Device::poison(Address to, std::size_t bytes) {
 std::size_t Device::unwritten(Address from, std::size_t bytes) const {
   if (bytes == 0) return 0;
   const Allocation& a = state_->at(from, bytes);
-  const auto first = a.written.begin() + static_cast<std::ptrdiff_t>(from - a.base);
-  return static_cast<std::size_t>(std::count(first, first + static_cast<std::ptrdiff_t>(bytes), 0));
+  const std::uint8_t* const first = a.written.data() + (from - a.base);
+  return static_cast<std::size_t>(std::count(first, first + bytes, 0));
 }
 
 std::size_t Device::allocated_bytes() const { return state_->global.allocated_bytes(); }
+
+bool Device::holds(Address address) const {
+  return std::as_const(state_->global).find(address, 1) != nullptr;
+}
+
+std::string Device::where(Address address) const { return state_->global.describe(address); }
 
 LaunchResult Device::launch(const Module& module, std::string_view kernel_name, Dim3 grid,
                             Dim3 block, std::size_t dynamic_shared_bytes,

@@ -22,6 +22,7 @@ struct ParameterInfo {
   std::string name;
   Type type = Type::kNone;
   std::size_t bytes = 0;
+  std::size_t offset = 0;  ///< in a buffer of all parameters
 };
 
 struct KernelInfo {
@@ -51,8 +52,9 @@ using Module = std::shared_ptr<Program>;
 /// outside an allocation) throw DeviceError; what a kernel does wrong is a Finding.
 class Device {
  public:
-  /// Host memory per byte of device memory: the byte, and what is known about it.
-  static constexpr std::size_t kHostBytesPerByte = 4;
+  /// Host memory per byte of device memory: the byte, and what is known about it. Where
+  /// nobody has touched it, none.
+  static constexpr std::size_t kHostBytesPerByte = 6;
 
   explicit Device(DeviceOptions options = {});
   ~Device();
@@ -81,12 +83,17 @@ class Device {
   void copy_in(Address to, std::span<const std::byte> from);
   /// Bytes that nothing has written come out as 0xFF.
   void copy_out(std::span<std::byte> to, Address from) const;
+  /// What nothing has written is not written in the copy either.
+  void copy(Address to, Address from, std::size_t bytes);
   void fill(Address to, std::byte value, std::size_t bytes);
   /// Makes the bytes uninitialised again: 0xFF (a NaN in every float type), and a finding if read.
   void poison(Address to, std::size_t bytes);
   /// How many of the bytes nothing has written since alloc or poison.
   std::size_t unwritten(Address from, std::size_t bytes) const;
   std::size_t allocated_bytes() const;
+  /// Whether an address lies in an allocation, and what findings call it, wherever it lies.
+  bool holds(Address address) const;
+  std::string where(Address address) const;
 
   /// Runs a whole grid. `arguments` are the kernel's parameters in order, each as its bytes. Throws
   /// DeviceError where the device refuses it, and once stop_requested says so.

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <string_view>
 #include <system_error>
 
@@ -90,6 +91,7 @@ void Relay::pass_on() {
       stopped = true;
       continue;
     }
+    const std::lock_guard lock(reading_);
     const ssize_t n = ::read(out_.get(), text.data(), text.size());
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return;  // all that could write have ended
@@ -106,6 +108,22 @@ void Relay::keep(const char* text, std::size_t bytes) {
     } else if (line_.size() < kLongestLine) {
       line_ += c;
     }
+  }
+}
+
+void Relay::end_line() {
+  for (int waited_ms = 0; waited_ms < kLate_ms; ++waited_ms) {
+    {
+      const std::lock_guard lock(reading_);
+      pollfd unread{out_.get(), POLLIN, 0};
+      if (::poll(&unread, 1, 0) <= 0 || (unread.revents & POLLIN) == 0) {
+        if (line_.empty()) return;
+        write_all("\n", 1);
+        keep("\n", 1);
+        return;
+      }
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

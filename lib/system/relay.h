@@ -1,5 +1,6 @@
 #pragma once
 
+#include <mutex>
 #include <string>
 #include <thread>
 
@@ -23,6 +24,10 @@ class Relay {
   /// Once it was started: then what it wrote ends with it.
   void close_in() { in_.reset(); }
 
+  /// Waits until what was written so far is passed on, and ends its last line where that has no
+  /// end: what this process writes next begins a line.
+  void end_line();
+
   /// The last line, up to its end or to what has come of it, at most some hundred bytes. To be
   /// called once all that write have ended, or to give up on them: nothing is passed on after it.
   std::string last_line();
@@ -32,6 +37,7 @@ class Relay {
   void keep(const char* text, std::size_t bytes);
 
   Descriptor in_, out_, stop_in_, stop_out_;
+  std::mutex reading_;  ///< held from a read to what becomes of it
   std::string line_, last_;
   std::thread thread_;
 };

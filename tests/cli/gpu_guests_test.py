@@ -155,6 +155,20 @@ class OnTheEmulatedDevice(GuestTest):
     def test_a_finding_names_the_plug_ins_own_memory(self):
         self.found("of 'allocation 1 by cuMemAlloc'", attack="read_own_memory")
 
+    def test_memory_that_is_not_there_is_called_by_what_it_is(self):
+        self.found("at a null pointer", attack="null_pointer")
+        self.found("of 'allocation 1 by cuMemAlloc' (64 bytes), which has been freed", attack="use_after_free")
+
+    def test_memory_of_the_program_is_not_the_plug_ins_to_free(self):
+        for what in ("o", "workspace"):
+            self.found(f"it frees '{what}', which is not its own", attack=f"free_{'tensor' if what == 'o' else what}")
+
+    def test_device_memory_that_the_host_touches_is_told_from_a_wild_pointer(self):
+        self.found("it touched device memory on the host", attack="touch_on_host")
+
+    def test_work_on_another_stream_that_nobody_waits_for_is_found(self):
+        self.found("work on other streams has to be joined into it", attack="other_stream")
+
     def of_the_runtime(self, name):
         if not os.path.exists(plugin(name)):
             self.skipTest("no plug-in of CUDA's runtime: a toolkit without libcudart.so")

@@ -66,6 +66,16 @@ class Plugins(GuestTest):
         done = self.expect(0, "check", "--plugin", plugin("own_kernel"), "--quiet")
         self.assertRegex(done.stdout.splitlines()[-1], r"^pass: \d{4} cases, \d{4} passed, 0 failed, 0 skipped")
 
+    def test_how_it_is_kept_is_said_by_a_word(self):
+        self.refuse("check", "--plugin", plugin("attention"), *SMALL, "--isolate", "",
+                    says="--isolate must be true or false, got ''")
+
+    # On a terminal a table would begin in the middle of its line.
+    def test_a_line_of_its_without_an_end_gets_one(self):
+        done = self.expect(0, "check", "--plugin", plugin("attacks"), *SMALL, env={"ATTACK": "prints_no_end"})
+        self.assertRegex(done.stderr, "half a line\n")
+        self.assertNotIn("half a linehalf", done.stderr)
+
     def test_without_isolation_it_runs_in_the_process(self):
         report = self.check_json("--plugin", plugin("attention"), *SMALL, "--isolate", "false")
         self.assertTrue(all(r["check"]["verdict"] == "pass" for r in report["results"]))

@@ -292,6 +292,8 @@ class Launches(PtxTest):
             ({"forward": copies("v", "o")}, ["'dtypes' is missing"]),
             (one_key(dtypes=["e4m3"]), ["dtypes[0]: expected f32, bf16 or f16"]),
             (one_key(extra=1), ["unknown member 'extra'; it may have name, description"]),
+            (one_key(name=""), ["name: expected a string, and it is empty"]),
+            (forward(ptx=""), ["ptx: expected a string, and it is empty"]),
             (forward(entry="other"), ["copy.ptx has no entry 'other'; it has copy"]),
             (forward(cluster=[2]), ["forward: clusters of blocks are not emulated"]),
             (forward(grid=["seqlen"]), ["grid[0]: 'seqlen': unknown name 'seqlen'; it may be b, h"]),

@@ -53,6 +53,9 @@ int cudaFuncGetAttributes(FunctionAttributes* attributes, const void* function);
 int cudaDeviceGetAttribute(int* value, int attribute, int device);
 int cudaMalloc(void** address, std::size_t bytes);
 int cudaFree(void* address);
+int cudaStreamCreate(void** stream);
+int cudaStreamDestroy(void* stream);
+int cudaMemsetAsync(void* to, int value, std::size_t bytes, void* stream);
 int cudaMemcpy(void* to, const void* from, std::size_t bytes, int direction);
 int cudaMemset(void* to, int value, std::size_t bytes);
 int cudaPointerGetAttributes(PointerAttributes* attributes, const void* address);
@@ -80,7 +83,7 @@ using testing::HasSubstr;
 
 constexpr int kToDevice = 1, kToHost = 2, kGuessed = 4;
 constexpr int kInvalidValue = 1, kInvalidDeviceFunction = 98, kInvalidPtx = 218,
-              kLaunchFailed = 719, kNotSupported = 801;
+              kInvalidHandle = 400, kLaunchFailed = 719, kNotSupported = 801;
 
 /// to[i] = from + i.
 constexpr const char* kCount = R"(.version 8.0
@@ -168,6 +171,26 @@ TEST(EmulatedRuntime, CopiesWhoseDirectionWouldBeGuessedAreRefused) {
   EXPECT_EQ(cudaMemcpy(memory.address, &value, 4, kGuessed), kNotSupported);
   EXPECT_THAT(lacking(), HasSubstr("cudaMemcpyDefault"));
   EXPECT_EQ(cudaMemcpy(memory.address, &value, 4, kToDevice), 0);
+}
+
+TEST(EmulatedRuntime, WhatIsNoDirectionOrNoPlaceIsRefusedWithTheReason) {
+  const Memory memory(4);
+  int value = 1;
+  EXPECT_EQ(cudaMemcpy(memory.address, &value, 4, 77), kInvalidValue);
+  EXPECT_STREQ(cudaGetErrorString(kInvalidValue), "77 is no cudaMemcpyKind");
+  EXPECT_EQ(cudaMalloc(nullptr, 4), kInvalidValue);
+  EXPECT_THAT(cudaGetErrorString(kInvalidValue), HasSubstr("a null pointer"));
+  EXPECT_STREQ(cudaGetErrorString(0), "no error");
+}
+
+TEST(EmulatedRuntime, WorkOnADestroyedStreamIsRefused) {
+  const Memory memory(4);
+  void* stream = nullptr;
+  ASSERT_EQ(cudaStreamCreate(&stream), 0);
+  EXPECT_EQ(cudaMemsetAsync(memory.address, 0, 4, stream), 0);
+  EXPECT_EQ(cudaStreamDestroy(stream), 0);
+  EXPECT_EQ(cudaMemsetAsync(memory.address, 0, 4, stream), kInvalidHandle);
+  EXPECT_STREQ(cudaGetErrorString(kInvalidHandle), "a stream that has been destroyed");
 }
 
 TEST(EmulatedRuntime, ClustersOfSeveralBlocksAreRefused) {

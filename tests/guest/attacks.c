@@ -56,6 +56,7 @@ static fbk_status bad_run(fbk_plan* plan, const fbk_call* call, char* why, size_
     for (;;) pause();
   }
   if (is("prints")) printf("{\"of the plug-in\": true}\n");
+  if (is("prints_no_end")) fputs("half a line", stderr);
   if (is("abort")) abort();
   if (is("write_input")) ((float*)call->q->data)[0] = 1;
   if (is("write_behind_output")) ((char*)call->o->data)[bytes_of(call->o)] = 7;

@@ -20,6 +20,7 @@ static struct {
                    void* stream, void** parameters, void** extra);
   Result (*stream_create)(void** stream, unsigned flags);
   Result (*allocate)(Address* address, size_t bytes);
+  Result (*release)(Address address);
   Result (*set_bytes)(Address to, unsigned char value, size_t bytes, void* stream);
   Result (*attribute)(int* value, int attribute, int device);
 } cuda;
@@ -49,6 +50,7 @@ static const char* load_driver(void) {
   *(void**)&cuda.launch = dlsym(driver, "cuLaunchKernel");
   *(void**)&cuda.stream_create = dlsym(driver, "cuStreamCreate");
   *(void**)&cuda.allocate = dlsym(driver, "cuMemAlloc_v2");
+  *(void**)&cuda.release = dlsym(driver, "cuMemFree_v2");
   *(void**)&cuda.set_bytes = dlsym(driver, "cuMemsetD8Async");
   *(void**)&cuda.attribute = dlsym(driver, "cuDeviceGetAttribute");
   static char ptx[1 << 20];
@@ -86,6 +88,11 @@ static Address at(const fbk_tensor* t) { return (Address)(uintptr_t)t->data; }
 static fbk_status launch(const fbk_problem* p, const fbk_call* call) {
   Address q = at(call->q), k = at(call->k), v = at(call->v), o = at(call->o), lse = at(call->lse);
   if (is("fault")) q = 4096;
+  if (is("null_pointer")) q = 0;
+  if (is("use_after_free")) {
+    cuda.allocate(&k, 64);
+    cuda.release(k);
+  }
   if (is("read_unwritten")) q = at(call->o) + 4 * (Address)p->d;
   if (is("read_own_memory")) cuda.allocate(&k, 64);
   float scale = p->scale;
@@ -104,6 +111,9 @@ static fbk_status run(fbk_plan* plan, const fbk_call* call, char* why, size_t by
   (void)why, (void)bytes;
   ++plan->calls;
   if (is("crash")) abort();
+  if (is("touch_on_host")) ((volatile float*)call->o->data)[0] = 0;
+  if (is("free_tensor")) cuda.release(at(call->o));
+  if (is("free_workspace")) cuda.release((Address)(uintptr_t)call->workspace);
   int unknown = 0;
   if (is("lack_and_go_on")) cuda.attribute(&unknown, 9999, 0);
   if (is("lack_and_fail") && cuda.attribute(&unknown, 9999, 0) != 0) return FBK_DEVICE_ERROR;

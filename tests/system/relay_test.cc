@@ -42,6 +42,20 @@ TEST(Relay, ALineNeedsNoEndAndHasOne) {
   testing::internal::GetCapturedStderr();
 }
 
+TEST(Relay, WhatThisProcessWritesNextBeginsALine) {
+  Relay relay;
+  testing::internal::CaptureStderr();
+  relay.end_line();
+  write_to(relay.in(), "half a line");
+  relay.end_line();
+  relay.end_line();
+  write_to(relay.in(), "another\n");
+  relay.end_line();
+  write_to(relay.in(), "last words");
+  EXPECT_EQ(relay.last_line(), "last words");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "half a line\nanother\nlast words");
+}
+
 // What a worker started in a session of its own outlives it.
 TEST(Relay, WhoeverHoldsTheOtherEndIsNotWaitedFor) {
   Relay relay;

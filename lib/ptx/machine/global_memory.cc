@@ -28,6 +28,11 @@ std::string Allocation::place(std::size_t offset) const {
                      element);
 }
 
+void Allocation::show_unwritten(std::size_t offset, std::size_t bytes) {
+  for (std::size_t i = offset; i < offset + bytes; ++i)
+    if (written[i] == 0) data[i] = 0xFF;
+}
+
 void join(CtaClock& into, const CtaClock& other) {
   for (const auto& [cta, epoch] : other) into[cta] = std::max(into[cta], epoch);
 }
@@ -38,8 +43,8 @@ std::uint64_t GlobalMemory::alloc(std::size_t bytes, std::string name) {
   a->base = next_;
   a->size = bytes;
   a->name = std::move(name);
-  a->data.assign(bytes, 0xFF);
-  a->written.assign(bytes, 0);
+  a->data = LazyZeros<std::uint8_t>(bytes);
+  a->written = LazyZeros<std::uint8_t>(bytes);
   next_ += (bytes / kGap + 2) * kGap;
   allocated_ += bytes;
   const std::uint64_t base = a->base;
@@ -50,11 +55,17 @@ std::uint64_t GlobalMemory::alloc(std::size_t bytes, std::string name) {
 void GlobalMemory::free(std::uint64_t base) {
   const auto it = allocations_.find(base);
   if (it == allocations_.end()) {
-    throw DeviceError(fmt::format("free of {:#x}, where no allocation begins", base));
+    throw DeviceError(fmt::format("free of {}: no allocation begins there", describe(base)));
   }
-  allocated_ -= it->second->size;
-  if (last_ == it->second.get()) last_ = nullptr;
-  allocations_.erase(it);
+  Allocation& a = *it->second;
+  allocated_ -= a.size;
+  if (last_ == &a) last_ = nullptr;
+  a.data = {};
+  a.written = {};
+  a.words = {};
+  freed_.insert(allocations_.extract(it));
+  constexpr std::size_t kMostRemembered = 10'000;
+  if (freed_.size() > kMostRemembered) freed_.erase(freed_.begin());
 }
 
 void GlobalMemory::describe_as(std::uint64_t base, std::string name, Elements elements) {
@@ -81,19 +92,31 @@ const Allocation* GlobalMemory::find(std::uint64_t address, std::size_t bytes) c
   return const_cast<GlobalMemory*>(this)->find(address, bytes);  // changes only the cache
 }
 
-std::string GlobalMemory::describe(std::uint64_t address) const {
-  const auto after = allocations_.upper_bound(address);
-  if (after != allocations_.begin()) {
-    const Allocation& a = *std::prev(after)->second;
-    const std::uint64_t offset = address - a.base;
-    const std::uint64_t kNear = std::uint64_t{1} << 31;
-    if (offset < a.size + kNear) {
-      return offset < a.size ? fmt::format("{} ({} bytes)", a.place(offset), a.size)
-                             : fmt::format("{} bytes past the end of '{}' ({} bytes)",
-                                           offset - a.size, a.name, a.size);
-    }
+const Allocation* GlobalMemory::last_before(std::uint64_t address) const {
+  const Allocation* last = nullptr;
+  for (const Allocations* all : {&allocations_, &freed_}) {
+    const auto after = all->upper_bound(address);
+    if (after == all->begin()) continue;
+    const Allocation* a = std::prev(after)->second.get();
+    if (last == nullptr || a->base > last->base) last = a;
   }
-  if (after != allocations_.end()) {
+  return last;
+}
+
+std::string GlobalMemory::describe(std::uint64_t address) const {
+  constexpr std::uint64_t kNullPage = 4096, kNear = std::uint64_t{1} << 31;
+  if (address == 0) return "a null pointer";
+  if (address < kNullPage) return fmt::format("a null pointer and {} bytes", address);
+  if (const Allocation* a = last_before(address)) {
+    const std::uint64_t offset = address - a->base;
+    const char* const freed = allocations_.contains(a->base) ? "" : ", which has been freed";
+    if (offset < a->size) return fmt::format("{} ({} bytes){}", a->place(offset), a->size, freed);
+    if (offset < a->size + kNear)
+      return fmt::format("{} bytes past the end of '{}' ({} bytes){}", offset - a->size, a->name,
+                         a->size, freed);
+  }
+  const auto after = allocations_.upper_bound(address);
+  if (after != allocations_.end() && after->first - address < kNear) {
     const Allocation& a = *after->second;
     return fmt::format("{} bytes before '{}' ({} bytes)", a.base - address, a.name, a.size);
   }

@@ -7,6 +7,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ptx/machine/lazy_zeros.h"
+#include "ptx/machine/options.h"
+
 namespace flashbench::ptx {
 
 /// What is known of an aligned 4-byte word of global memory. CTAs are numbered over all launches,
@@ -33,9 +36,12 @@ struct Allocation {
   std::size_t size = 0;
   std::string name;
   Elements elements;
-  std::vector<std::uint8_t> data, written;  ///< written: one flag per byte
-  std::vector<GlobalWord> words;            ///< made when a kernel first touches it
+  LazyZeros<std::uint8_t> data, written;  ///< data holds where written, a flag per byte, is 1
+  LazyZeros<GlobalWord> words;            ///< made when a kernel first touches it
 
+  /// Gives bytes that nothing has written their value, 0xFF (a NaN in every float type), before
+  /// they are read.
+  void show_unwritten(std::size_t offset, std::size_t bytes);
   /// "byte 40 of 'O', element [0, 0, 0, 20]".
   std::string place(std::size_t offset) const;
 };
@@ -48,13 +54,14 @@ void join(CtaClock& into, const CtaClock& other);
 class GlobalMemory {
  public:
   std::uint64_t alloc(std::size_t bytes, std::string name);
+  /// What was freed is remembered, for those who go on using it.
   void free(std::uint64_t base);
   /// Of the allocation that begins there.
   void describe_as(std::uint64_t base, std::string name, Elements elements);
   /// The allocation that holds [address, address + bytes), or null.
   Allocation* find(std::uint64_t address, std::size_t bytes);
   const Allocation* find(std::uint64_t address, std::size_t bytes) const;
-  /// "40 bytes past the end of 'O' (4096 bytes)".
+  /// "40 bytes past the end of 'O' (4096 bytes)", "a null pointer".
   std::string describe(std::uint64_t address) const;
   std::size_t allocated_bytes() const { return allocated_; }
 
@@ -62,8 +69,13 @@ class GlobalMemory {
   std::unordered_map<std::uint64_t, CtaClock> published;
 
  private:
-  std::map<std::uint64_t, std::unique_ptr<Allocation>> allocations_;
-  std::uint64_t next_ = 0x7f00'0000'0000;
+  using Allocations = std::map<std::uint64_t, std::unique_ptr<Allocation>>;
+
+  /// Of those that begin at or before an address the last one, freed or not; null: there is none.
+  const Allocation* last_before(std::uint64_t address) const;
+
+  Allocations allocations_, freed_;  ///< freed: without their memory
+  std::uint64_t next_ = kFirstAddress;
   std::size_t allocated_ = 0;
   Allocation* last_ = nullptr;
 };

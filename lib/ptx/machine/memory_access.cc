@@ -129,12 +129,13 @@ std::uint8_t* Cta::checked_global(const Site& at, std::uint64_t address, std::ui
     report(FindingKind::kUninitialised, at, [&] {
       return fmt::format("{} {}, which nothing has written", verb(access), a->place(offset));
     });
+    a->show_unwritten(offset, bytes);
   }
   if (access != Access::kRead) std::memset(flags, 1, bytes);
   const Access effective = at.ins.strong ? Access::kAtomic : access;
   if (launch_.options.detect_races) {
     if (effective == Access::kAtomic) synchronise(at.ins, address, access);
-    if (a->words.empty()) a->words.resize(a->size / 4 + 1);
+    if (a->words.empty()) a->words = LazyZeros<GlobalWord>(a->size / 4 + 1);
     for (std::size_t word = offset / 4; word < (offset + bytes + 3) / 4; ++word) {
       check_global_word(at, *a, word, byte_mask(word, offset, bytes),
                         at.ins.strong && access == Access::kRead ? Access::kRead : effective);

@@ -38,4 +38,8 @@ struct DeviceOptions {
 /// an access past the end of one never lands in another.
 using Address = std::uint64_t;
 
+/// Where they begin, and where processes on Linux begin to have memory of their own: whoever
+/// touches an address between them on the host has mistaken it for the host's.
+inline constexpr Address kFirstAddress = 0x1100'0000'0000, kFirstHostAddress = 0x5000'0000'0000;
+
 }  // namespace flashbench::ptx

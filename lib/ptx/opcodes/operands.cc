@@ -165,9 +165,8 @@ std::uint64_t Decoder::place(const Variable& v, int scope) {
     if (it != program_.symbols.end()) return it->second;
     const std::uint64_t base = global_.alloc(v.size, v.name);
     Allocation& a = *global_.find(base, 0);
-    a.data.assign(v.size, 0);
-    a.written.assign(v.size, 1);
-    std::copy(v.initial.begin(), v.initial.end(), a.data.begin());
+    std::memset(a.written.data(), 1, v.size);
+    std::copy(v.initial.begin(), v.initial.end(), a.data.data());
     return program_.symbols[v.name] = base;
   }
   const Place key{function_index_, scope, v.name};

@@ -28,7 +28,7 @@ const Planted kPlanted[] = {
      "ld.global.v2.u32 {%r0, %r1}, [%p0+1024];", "ld.global.v2.u32 {%r0, %r1}, [%p0+1016];",
      "8 bytes of global memory"},
     {"null_pointer", FindingKind::kOutOfBounds, "mov.u64 %rd0, 0; ld.global.u32 %r0, [%rd0];",
-     "ld.global.u32 %r0, [%p0];", "before 'written'"},
+     "ld.global.u32 %r0, [%p0];", "at a null pointer"},
     {"shared_past_the_end",
      FindingKind::kOutOfBounds,
      "st.shared.u32 [tile+4096], %tid;",
