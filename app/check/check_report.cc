@@ -104,18 +104,22 @@ std::string table(std::vector<Row> rows) {
   return text;
 }
 
+/// Every tensor that is wrong, a line each; where none is, why the case failed.
+std::vector<std::string> what_failed(const Checked& c) {
+  std::vector<std::string> lines;
+  for (const report::Worst& w : c.result.check.worst)
+    if (!w.error_over_noise || *w.error_over_noise > w.limit)
+      lines.push_back(report::verdict_line(w, c.rounding));
+  if (lines.empty()) lines.push_back(c.result.reason.value_or("failed"));
+  return lines;
+}
+
 std::string failures(const std::vector<Checked>& checked) {
   std::string text;
   for (const Checked& c : checked) {
     if (c.result.status != Status::kFailed) continue;
     text += fmt::format("\nFAIL {}\n", c.name);
-    bool any = false;
-    for (const report::Worst& w : c.result.check.worst) {
-      if (w.error_over_noise && *w.error_over_noise <= w.limit) continue;
-      text += fmt::format("  {}\n", report::verdict_line(w, c.rounding));
-      any = true;
-    }
-    if (!any && c.result.reason) text += fmt::format("  {}\n", *c.result.reason);
+    for (const std::string& line : what_failed(c)) text += fmt::format("  {}\n", line);
     text += fmt::format("  reproduce: {}\n", c.result.command);
   }
   return text;
@@ -209,7 +213,7 @@ std::vector<report::JunitCase> junit_cases(const std::vector<Checked>& checked) 
     out.classname = fmt::format("{}.{}", r.type, r.pass);
     out.time_s = c.seconds;
     if (r.status == Status::kFailed)
-      out.failure = r.reason.value_or("failed") + "\nreproduce: " + r.command;
+      out.failure = fmt::format("{}\nreproduce: {}", fmt::join(what_failed(c), "\n"), r.command);
     else if (r.status != Status::kOk || r.check.verdict != "pass")
       out.skipped = r.reason.value_or(r.check.verdict);
     cases.push_back(std::move(out));
