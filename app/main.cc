@@ -37,6 +37,7 @@ ExitCode run(const std::vector<std::string>& argv) {
   const flashbench::app::Invocation call =
       flashbench::app::parse_command_line(argv, flashbench::app::commands(), runtime.backends);
   if (call.run) {
+    flashbench::app::print_err(call.note);
     flashbench::app::configure_guests(*call.run, flashbench::registry::guest_backends());
     return call.run->command->run(*call.run, runtime);
   }

@@ -50,10 +50,13 @@ std::string check_lines(const report::Result& r) {
                           "the fp64 oracle"));
 }
 
-/// What computed it: "avx512, 8 threads", "device 0".
+/// What computed it: "avx512, 8 threads", "scalar code, 8 threads", "device 0".
 std::string where_text(const report::Result& r) {
   if (r.device) return "device " + *r.device;
-  return fmt::format("{}, {} thread{}", r.plugin || r.worker ? r.backend : r.isa.value_or(""),
+  return fmt::format("{}, {} thread{}",
+                     r.plugin || r.worker ? r.backend
+                     : r.type == "paper"  ? "scalar code"
+                                          : r.isa.value_or(""),
                      r.threads.value_or(1), r.threads.value_or(1) == 1 ? "" : "s");
 }
 

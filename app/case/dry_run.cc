@@ -84,24 +84,48 @@ Cells case_cells(const RoutedCase& c, const std::vector<sweep::Column>& columns)
   return cells;
 }
 
-Cells runnable_cells(const RoutedCase& c, const std::vector<sweep::Column>& columns, Peaks& peaks) {
+/// "8.597 GFLOP".
+std::string human_flop(double flop) {
+  const std::string rate = report::human_flop_rate(flop);
+  return rate.substr(0, rate.size() - 2);  // without "/s"
+}
+
+/// What one call of each case takes at the peaks.
+struct Total {
+  double seconds = 0;
+  int cases = 0, unknown = 0;  ///< those that run; of these, without peaks
+};
+
+std::string total_text(const Total& total) {
+  if (total.cases == 0) return "";
+  std::string text = fmt::format("\ntotal: {} case{}, {} for one call of each at peak", total.cases,
+                                 total.cases == 1 ? "" : "s", report::human_seconds(total.seconds));
+  if (total.unknown > 0) text += fmt::format(", {} of them not counted: no peak", total.unknown);
+  return text + "; sampling and verification come on top\n";
+}
+
+Cells runnable_cells(const RoutedCase& c, const std::vector<sweep::Column>& columns, Peaks& peaks,
+                     Total& total) {
   const Problem& p = c.request.problem;
   const Execution& e = c.route->execution;
   const Work work = count_work(p, expected_visible(p));
   const double executed = c.route->kernel->predicted_flop(p, e);
   const std::optional<PeakRates> rates = peaks.of(*c.route, p.dtype);
-  const std::string time =
-      rates ? report::human_seconds(std::max(executed / rates->flop_s, work.bytes / rates->bytes_s))
-            : "-";
+  const double seconds =
+      rates ? std::max(executed / rates->flop_s, work.bytes / rates->bytes_s) : 0;
+  total.seconds += seconds;
+  ++total.cases;
+  if (!rates) ++total.unknown;
+  const std::string time = rates ? report::human_seconds(seconds) : "-";
   Cells cells = case_cells(c, columns);
-  cells.insert(cells.end(),
-               {c.route->kernel->info().name,
-                c.place.device ? fmt::format("{} {}", name(c.backend), *c.place.device)
-                               : c.place.isa.value_or("-"),
-                c.place.threads ? fmt::format("{}", *c.place.threads) : "-",
-                fmt::format("{:.3g}", work.flop_visible), fmt::format("{:.3g}", executed),
-                report::human_bytes(work.bytes),
-                report::human_bytes(static_cast<double>(memory_need(c).total())), time});
+  cells.insert(
+      cells.end(),
+      {c.route->kernel->info().name,
+       c.place.device ? fmt::format("{} {}", name(c.backend), *c.place.device)
+                      : c.place.isa.value_or("-"),
+       c.place.threads ? fmt::format("{}", *c.place.threads) : "-", human_flop(work.flop_visible),
+       human_flop(executed), report::human_bytes(work.bytes),
+       report::human_bytes(static_cast<double>(memory_need(c).total())), time});
   return cells;
 }
 
@@ -135,18 +159,17 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
   Peaks peaks;
   const std::vector<sweep::Column> columns = columns_of(groups);
   std::vector<report::Grid::Row> rows;
-  bool any = false;
+  Total total;
   for (RoutedGroup& group : groups) {
     const VerifyLevel level = oracle::choose_level(request.verify, group.problem);
     ExtraMemory extra;
     if (level == VerifyLevel::kFull) extra.shared = reference_bytes(group.problem);
     skip_what_does_not_fit(group, extra);
     for (const RoutedCase& c : group.cases) {
-      any = any || c.runs();
       report.results.push_back(unmeasured(request, c));
       cases.push_back(c.request);
       if (c.runs()) {
-        rows.push_back({runnable_cells(c, columns, peaks), ""});
+        rows.push_back({runnable_cells(c, columns, peaks, total), ""});
         continue;
       }
       rows.push_back({case_cells(c, columns), "skipped: " + c.skipped->reason});
@@ -154,12 +177,13 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
   }
   add_parameters(report.results, cases);
   writer.finish(report);
-  const std::string table = preface + report::aligned_text(titles(columns), rows);
+  const std::string table =
+      preface + report::aligned_text(titles(columns), rows) + total_text(total);
   if (writer.stdout_taken())
     print_err(table);
   else
     print_out(table);
-  return any ? ExitCode::kOk : ExitCode::kUnavailable;
+  return total.cases > 0 ? ExitCode::kOk : ExitCode::kUnavailable;
 }
 
 }  // namespace flashbench::app

@@ -247,6 +247,14 @@ void require_outputs(const CheckRequest& request) {
   if (request.junit == "-")
     throw UsageError("--junit needs the name of a file; /dev/stdout is one");
   if (!request.junit.empty()) require_writable(request.junit);
+  const std::string& md = request.run.reports.md;
+  if (!md.empty() && md != "-") require_writable(md);
+}
+
+/// Without --md, which is a summary here.
+report::Outputs whole_reports(report::Outputs outputs) {
+  outputs.md.clear();
+  return outputs;
 }
 
 /// Keeps FILE.partial at most this old; the cases of the suite take milliseconds each.
@@ -260,8 +268,14 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
   if (!request.junit.empty())
     write_file_atomically(request.junit,
                           report::junit_text("flashbench check", junit_cases(check.checked())));
+  const std::string& md = request.run.reports.md;
+  const std::string summary = md.empty() ? "" : check_markdown(check.checked(), seconds);
+  if (md == "-")
+    print_data(summary);
+  else if (!md.empty())
+    write_file_atomically(md, summary);
   const std::string text = check.preface() + check_text(check.checked(), seconds);
-  if (writer.stdout_taken())
+  if (writer.stdout_taken() || md == "-")
     print_err(text);
   else
     print_out(text);
@@ -272,7 +286,7 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
 }
 
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
-  const report::ReportWriter writer(request.run.reports);
+  const report::ReportWriter writer(whole_reports(request.run.reports));
   require_outputs(request);
   // What --external holds says more of its case than the flags and --input do.
   std::vector<NamedGroup> named_groups;

@@ -11,6 +11,7 @@
 
 #include "app/check/repetition.h"
 #include "core/features.h"
+#include "report/markdown.h"
 #include "report/table.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
@@ -104,18 +105,22 @@ std::string table(std::vector<Row> rows) {
   return text;
 }
 
+/// Every tensor that is wrong, a line each; where none is, why the case failed.
+std::vector<std::string> what_failed(const Checked& c) {
+  std::vector<std::string> lines;
+  for (const report::Worst& w : c.result.check.worst)
+    if (!w.error_over_noise || *w.error_over_noise > w.limit)
+      lines.push_back(report::verdict_line(w, c.rounding));
+  if (lines.empty()) lines.push_back(c.result.reason.value_or("failed"));
+  return lines;
+}
+
 std::string failures(const std::vector<Checked>& checked) {
   std::string text;
   for (const Checked& c : checked) {
     if (c.result.status != Status::kFailed) continue;
     text += fmt::format("\nFAIL {}\n", c.name);
-    bool any = false;
-    for (const report::Worst& w : c.result.check.worst) {
-      if (w.error_over_noise && *w.error_over_noise <= w.limit) continue;
-      text += fmt::format("  {}\n", report::verdict_line(w, c.rounding));
-      any = true;
-    }
-    if (!any && c.result.reason) text += fmt::format("  {}\n", *c.result.reason);
+    for (const std::string& line : what_failed(c)) text += fmt::format("  {}\n", line);
     text += fmt::format("  reproduce: {}\n", c.result.command);
   }
   return text;
@@ -151,6 +156,20 @@ std::string repeated(const std::vector<Checked>& checked) {
                      cases, cases == 1 ? "" : "s", others);
 }
 
+/// "pass: 12 cases, 10 passed, 0 failed, 2 skipped, in 1.2 s".
+std::string count_text(const std::vector<Checked>& checked, double seconds) {
+  Row all;
+  for (const Checked& c : checked) count(all, c.result);
+  std::string text =
+      fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
+                  all.failed > 0                                ? "FAIL"
+                  : all.passed > 0 && !only_the_oracle(checked) ? "pass"
+                                                                : "nothing was checked",
+                  all.cases(), all.passed, all.failed, all.skipped);
+  if (all.other > 0) text += fmt::format(", {} not verified", all.other);
+  return text + fmt::format(", in {}", report::human_seconds(seconds));
+}
+
 std::string phases(const std::vector<Checked>& checked) {
   std::string text;
   for (const Checked& c : checked)
@@ -171,8 +190,6 @@ bool only_the_oracle(const std::vector<Checked>& checked) {
 }
 
 std::string check_text(const std::vector<Checked>& checked, double seconds) {
-  Row all;
-  for (const Checked& c : checked) count(all, c.result);
   std::string text = "worst error of each output, in units of expected rounding (limit 2x)\n";
   if (std::any_of(checked.begin(), checked.end(),
                   [](const Checked& c) { return c.rounding == "fp64"; }))
@@ -180,13 +197,37 @@ std::string check_text(const std::vector<Checked>& checked, double seconds) {
   text += "\n";
   text += table(rows_of(checked)) + phases(checked) + failures(checked) + "\n" + skips(checked) +
           repeated(checked);
-  text += fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
-                      all.failed > 0                                ? "FAIL"
-                      : all.passed > 0 && !only_the_oracle(checked) ? "pass"
-                                                                    : "nothing was checked",
-                      all.cases(), all.passed, all.failed, all.skipped);
-  if (all.other > 0) text += fmt::format(", {} not verified", all.other);
-  return text + fmt::format(", in {}\n", report::human_seconds(seconds));
+  return text + count_text(checked, seconds) + "\n";
+}
+
+std::string check_markdown(const std::vector<Checked>& checked, double seconds) {
+  constexpr std::size_t kMostFailures = 10, kMostReasons = 5, kMostWords = 400;
+  const auto shown = [](const std::string& text) {
+    const bool cut = text.size() > kMostWords;
+    return report::markdown_escaped(cut ? text.substr(0, kMostWords) + " ..." : text);
+  };
+  std::string text = fmt::format("**flashbench check: {}**\n", count_text(checked, seconds));
+  std::size_t failed = 0;
+  std::map<std::string, int> reasons;
+  for (const Checked& c : checked) {
+    if (c.result.status == Status::kSkipped) ++reasons[c.result.reason.value_or("")];
+    if (c.result.status != Status::kFailed || ++failed > kMostFailures) continue;
+    text += fmt::format("\n**FAIL {}**\n\n", shown(c.name));
+    for (const std::string& line : what_failed(c)) text += fmt::format("- {}\n", shown(line));
+    text += fmt::format("- reproduce: {}\n", shown(c.result.command));
+  }
+  if (failed > kMostFailures)
+    text +=
+        fmt::format("\n{} more failed; --junit and --json name them all\n", failed - kMostFailures);
+  std::vector<std::pair<int, std::string>> most;
+  for (const auto& [reason, cases] : reasons) most.emplace_back(-cases, reason);
+  std::sort(most.begin(), most.end());
+  if (!most.empty()) text += "\n";
+  for (std::size_t i = 0; i < std::min(most.size(), kMostReasons); ++i)
+    text += fmt::format("- skipped {}: {}\n", -most[i].first, shown(most[i].second));
+  if (most.size() > kMostReasons)
+    text += fmt::format("- skipped for {} more reasons\n", most.size() - kMostReasons);
+  return text;
 }
 
 std::string pass_preface(const CheckRequest& request, const std::vector<RoutedGroup>& groups) {
@@ -209,7 +250,7 @@ std::vector<report::JunitCase> junit_cases(const std::vector<Checked>& checked) 
     out.classname = fmt::format("{}.{}", r.type, r.pass);
     out.time_s = c.seconds;
     if (r.status == Status::kFailed)
-      out.failure = r.reason.value_or("failed") + "\nreproduce: " + r.command;
+      out.failure = fmt::format("{}\nreproduce: {}", fmt::join(what_failed(c), "\n"), r.command);
     else if (r.status != Status::kOk || r.check.verdict != "pass")
       out.skipped = r.reason.value_or(r.check.verdict);
     cases.push_back(std::move(out));

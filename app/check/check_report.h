@@ -27,6 +27,10 @@ bool only_the_oracle(const std::vector<Checked>& checked);
 /// its verdict and the command that reproduces it, the reasons for what was skipped, and the count.
 std::string check_text(const std::vector<Checked>& checked, double seconds);
 
+/// The same as Markdown that fits a comment, some kB at most: the count, the failures with every
+/// wrong tensor and the command, the commonest reasons for what was skipped.
+std::string check_markdown(const std::vector<Checked>& checked, double seconds);
+
 /// What stands above that, where cases of a workload are forward ones because they cannot have
 /// gradients, which nobody forbade; else "".
 std::string pass_preface(const CheckRequest& request, const std::vector<RoutedGroup>& groups);

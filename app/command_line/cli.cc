@@ -49,6 +49,41 @@ const Command& command_of(const std::string& word, const Commands& commands) {
       fmt::format("unknown command {}{}", quote(word), hint.empty() ? "; use " + all : hint));
 }
 
+/// What other programs of the field call a flag of ours, which no edit distance finds.
+struct OtherName {
+  std::string_view theirs, ours;
+};
+constexpr OtherName kOtherNames[] = {{"batch", "b"},
+                                     {"batch_size", "b"},
+                                     {"bs", "b"},
+                                     {"heads", "h"},
+                                     {"nheads", "h"},
+                                     {"num_heads", "h"},
+                                     {"kv_heads", "h_kv"},
+                                     {"nheads_k", "h_kv"},
+                                     {"num_kv_heads", "h_kv"},
+                                     {"seqlen", "q_len"},
+                                     {"seq_len", "q_len"},
+                                     {"seqlen_q", "q_len"},
+                                     {"seqlen_k", "kv_len"},
+                                     {"seqlen_kv", "kv_len"},
+                                     {"kv_seqlen", "kv_len"},
+                                     {"headdim", "d"},
+                                     {"head_dim", "d"},
+                                     {"head_size", "d"},
+                                     {"headdim_v", "d_v"},
+                                     {"head_dim_v", "d_v"},
+                                     {"is_causal", "causal"},
+                                     {"softmax_scale", "scale"}};
+
+/// "; did you mean '--q_len'?", or "".
+std::string meant(const std::string& word, const std::vector<std::string>& known) {
+  for (const OtherName& other : kOtherNames)
+    if (other.theirs == word && has(known, other.ours))
+      return fmt::format("; did you mean '--{}'?", other.ours);
+  return sweep::did_you_mean(word, known, "--");
+}
+
 /// Says what an argument that no flag took might have been.
 UsageError stray(const std::string& word, const Command& command, const Commands& commands) {
   if (!word.starts_with("-") || word == "-")
@@ -66,7 +101,7 @@ UsageError stray(const std::string& word, const Command& command, const Commands
   const std::vector<std::string> known = flag_names(command);
   std::string hint = has(known, bare) ? fmt::format("; did you mean '--{}'?", bare)
                      : others.empty()
-                         ? sweep::did_you_mean(bare, known, "--")
+                         ? meant(bare, known)
                          : fmt::format(" of {}; it belongs to {}", command.name, others);
   if (hint.empty()) hint = fmt::format("; see flashbench {} --help", command.name);
   return UsageError(fmt::format("unknown flag {}{}", quote(flag), hint));
@@ -121,6 +156,18 @@ sweep::Settings parse_flags(const Command& command, const Commands& commands, co
   return settings;
 }
 
+/// Flags that take the place of what differs from point to point of a config: "--q_len, --d".
+std::string replaced_in_points(const sweep::Settings& flags, const sweep::SweepPlan& config) {
+  std::string names;
+  for (const auto& [name, setting] : flags) {
+    const bool replaces =
+        std::any_of(config.zip.begin(), config.zip.end(),
+                    [&](const sweep::Settings& point) { return point.contains(name); });
+    if (replaces) names += fmt::format("{}--{}", names.empty() ? "" : ", ", name);
+  }
+  return names;
+}
+
 }  // namespace
 
 Invocation parse_command_line(const std::vector<std::string>& argv, const Commands& commands,
@@ -165,9 +212,15 @@ Invocation parse_command_line(const std::vector<std::string>& argv, const Comman
     sweep::keep_parts(config, part->second.values[0], config_file);
     flags.erase(part);
   }
+  std::string note;
+  if (const std::string replaced = replaced_in_points(flags, config); !replaced.empty())
+    note = fmt::format(
+        "note: {} replaces what differs from case to case in {}: these are other "
+        "cases than the config's\n",
+        replaced, escape(config_file));
   return {CommandLine{&command, sweep::merge(flags, std::move(config)), std::move(config_file),
                       argv, std::move(operands), std::move(behind)},
-          ""};
+          "", std::move(note)};
 }
 
 }  // namespace flashbench::app

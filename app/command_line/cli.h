@@ -10,7 +10,8 @@ namespace flashbench::app {
 
 struct Invocation {
   std::optional<CommandLine> run;
-  std::string text;  ///< printed to stdout when there is nothing to run: help, version
+  std::string text;       ///< printed to stdout when there is nothing to run: help, version
+  std::string note = {};  ///< for stderr, before the run: what the reader may not expect
 };
 
 /// Throws UsageError, one line, for everything that is not understood.

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "app/process/fresh_run.h"
 #include "app/process/interrupt.h"
@@ -34,6 +35,36 @@ void require_program(const std::string& path) {
   if (problem != nullptr)
     throw UsageError(
         fmt::format("--run {} {}; name a flashbench that was built", quote(path), problem));
+}
+
+/// The cases that a program would run; nullopt where it does not say, since it is older or broken,
+/// which its first round will tell.
+std::optional<std::set<std::string>> planned(const std::string& program,
+                                             std::vector<std::string> flags) {
+  flags.emplace_back("--dry_run");
+  try {
+    std::set<std::string> keys;
+    for (const report::Result& r : fresh_run(program, flags).results)
+      keys.insert(report::case_key(r));
+    return keys;
+  } catch (const Interrupted&) {
+    throw;
+  } catch (const std::exception&) {
+    return std::nullopt;
+  }
+}
+
+/// Two programs that have no case in common (another default ISA level, say) need no round.
+void require_common_cases(const CompareRequest& request, const std::vector<std::string>& flags) {
+  const auto base = planned(request.base, flags);
+  const auto fresh = base ? planned(request.fresh, flags) : std::nullopt;
+  if (!fresh || base->empty() || fresh->empty()) return;
+  for (const std::string& key : *fresh)
+    if (base->contains(key)) return;
+  throw UnavailableError(fmt::format(
+      "nothing to compare: no case of {} is one of {} (another ISA level, kernel or number of "
+      "threads?); compare two levels of one program with --by isa",
+      quote(request.fresh), quote(request.base)));
 }
 
 /// Two programs, one fresh process of each a round; who goes first changes from round to round.
@@ -76,8 +107,9 @@ compare::Comparison compare_programs(const CompareRequest& request, const compar
                                      measure::Clock& clock) {
   require_program(request.base);
   require_program(request.fresh);
-  const double end_s = clock.now_s() + request.timeout_s;
   const std::vector<std::string> flags = brief(request.flags);
+  require_common_cases(request, flags);
+  const double end_s = clock.now_s() + request.timeout_s;
   const std::optional<double> aa_spread = calibrate(request, clock, flags);
 
   Rounds rounds(request.base, request.fresh, flags);

@@ -124,8 +124,13 @@ std::string io_text(const Result& r) {
     if (const auto found = r.io_bytes->find(type); found != r.io_bytes->end())
       parts.push_back(fmt::format("{}{} {}", type, parts.empty() ? " has to move" : "",
                                   human_bytes(found->second)));
-  return parts.empty() ? ""
-                       : fmt::format("between memory and the caches {}", fmt::join(parts, ", "));
+  if (parts.empty()) return "";
+  return fmt::format(
+      "between memory and the caches {} (by the papers' analysis, not measured: normal stores and "
+      "reads its matrices of scores; paper reads its queries once for every block of --kv_block "
+      "keys; flash reads keys and values once for as many queries as fill a quarter of the last "
+      "cache)",
+      fmt::join(parts, ", "));
 }
 
 }  // namespace flashbench::report

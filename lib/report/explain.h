@@ -18,8 +18,8 @@ void derive_explanations(Report& report);
 /// program nor rooflines. Needs bound, intensity and balance; nullopt without them.
 std::optional<std::string> explanation(const Result& result);
 
-/// "between memory and the caches normal has to move 2.21 GB, paper 1.09 GB, flash 33.7 MB"; empty
-/// where it is unknown.
+/// "between memory and the caches normal has to move 2.21 GB, paper 1.09 GB, flash 33.7 MB (...)",
+/// with what each number depends on; empty where it is unknown.
 std::string io_text(const Result& result);
 
 }  // namespace flashbench::report

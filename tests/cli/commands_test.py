@@ -207,11 +207,21 @@ class Bench(CliTest):
             self.assertEqual(r["flop_visible"], 4 * 2 * r["workload"]["q_len"] ** 2 * 16)
         self.assertIn("time at peak", done.stderr)
 
+    def test_a_dry_run_ends_with_its_total_in_words_and_without_exponents(self):
+        out = self.expect(0, "bench", "--q_len", "1k", "--h", "1", "--d", "64", "--dry_run").stdout
+        self.assertRegex(out.splitlines()[-1], r"^total: 2 cases, [0-9.]+ [mun]?s for one call of each at peak; sampling")
+        self.assertIn("268.4 MFLOP", out)
+        self.assertNotRegex(out, r"\de\+\d")
+
+    def test_the_paper_is_scalar_code_whatever_the_processor_has(self):
+        out = self.expect(0, "forward", *TINY, "--type", "paper").stdout
+        self.assertRegex(out, r"(?m)^kernel +paper, scalar code, \d")
+
     def test_a_dry_run_runs_nothing_and_writes_nothing(self):
         done = self.expect(0, "bench", "--q_len", "16k", "--dry_run", "--json", "r.json", timeout=60)
         self.assertIn("b1 h2 16384x16384 d512", done.stdout)
         self.assertRegex(done.stdout, r"cpu_flash")
-        self.assertRegex(done.stdout, r"1\.1e\+12")
+        self.assertIn("1.100 TFLOP", done.stdout)
         self.assertFalse((self.folder / "r.json").exists())
         self.assertEqual(list(self.folder.iterdir()), [])
 

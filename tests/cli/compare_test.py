@@ -190,7 +190,8 @@ class ComparePrograms(ReportOfThisProgram):
         return f"./{name}"
 
     def calls(self, name):
-        return (self.folder / f"{name}.calls").read_text().splitlines()
+        lines = (self.folder / f"{name}.calls").read_text().splitlines()
+        return [line for line in lines if "--dry_run" not in line]
 
     def test_a_slow_program_is_found_and_the_others_go_on_in_turn(self):
         out = self.expect(1, "compare", "--run", self.program("old"), self.program("new", 1.2), "--",
@@ -207,6 +208,12 @@ class ComparePrograms(ReportOfThisProgram):
         self.assertIn("AMBIGUOUS", done.stdout)
         self.assertEqual(len(self.calls("new")), 64)
         self.assertEqual(json.loads((self.folder / "c.json").read_text())["cases"][0]["rounds"], 64)
+
+    def test_programs_without_a_common_case_run_no_round(self):
+        other = FAKE.replace('for r in report', 'for r in report["results"]: r["isa"] = "of another machine"\nfor r in report')
+        line = self.refuse("compare", "--run", self.program("old"), self.program("new", text=other),
+                           code=3, says=["nothing to compare", "--by isa"])
+        self.assertEqual((self.calls("old"), self.calls("new")), ([], []), line)
 
     def test_time_is_kept(self):
         began = time.monotonic()

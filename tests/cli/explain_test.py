@@ -25,7 +25,8 @@ class Explain(CliTest):
                 self.assertGreater(r["pct_peak"], 0)
         if None in [r["balance"] for r in results]:
             self.skipTest("other programs have the processors")
-        for text in ("is the limit", "operations for every byte", "has to move"):
+        for text in ("is the limit", "operations for every byte", "has to move",
+                     "not measured", "a quarter of the last cache"):
             self.assertIn(text, done.stdout)
         for r in results:
             self.assertAlmostEqual(r["intensity"], r["flop_visible"] / r["bytes"], 6)

@@ -43,6 +43,12 @@ class Flags(CliTest):
         self.refuse("bench", "--junit", "x", says="belongs to check")
         self.refuse("bench", "--zzzzzzz", says="unknown flag")
 
+    def test_names_of_other_programs_lead_to_ours(self):
+        for theirs, ours in (("seqlen", "q_len"), ("headdim", "d"), ("batch", "b"), ("num-kv-heads", "h_kv")):
+            self.refuse("bench", f"--{theirs}", "3", says=f"did you mean '--{ours}'?")
+        # compare has no batch to be meant
+        self.assertNotIn("'--b'", self.refuse("compare", "--batch", "3", says="'--batch'"))
+
     def test_unknown_flags_after_double_dash_are_not_parsed_as_flags(self):
         self.refuse("bench", "--", "--b", "3", says="unexpected argument")
 
@@ -239,7 +245,7 @@ class Configs(CliTest):
         for name in ("gemma2_9b", "gemma2_9b.json", ROOT / "configs/gemma2_9b"):
             done = self.run_program("bench", "--config", name, "--dry_run")
             self.assertEqual((done.returncode, done.stderr), (by_path.returncode, by_path.stderr))
-            cases = [[line.split()[:4] for line in run.stdout.splitlines()] for run in (done, by_path)]
+            cases = [[line.split()[:4] for line in run.stdout.splitlines()[:-1]] for run in (done, by_path)]
             self.assertEqual(*cases)
         # One of the working folder goes first, and a folder of that name does not hide it.
         (self.folder / "configs").mkdir()
@@ -270,9 +276,16 @@ class Configs(CliTest):
         done = self.expect(0, "bench", "--config", config, "--q_len", "24", "--dry_run")
         self.assertIn("b1 h2 24x24 d8", done.stdout)
         self.assertNotIn("16x16", done.stdout)
+        self.assertNotIn("note:", done.stderr)
         done = self.expect(0, "bench", "--config", config, "--dry_run")
         self.assertIn("b1 h2 16x16 d8", done.stdout)
         self.assertIn("b1 h2 32x32 d8", done.stdout)
+
+    def test_a_flag_that_replaces_what_a_config_varies_is_told(self):
+        config = self.config(json.dumps({"name": "t", "b": 1, "h": 2, "zip": [{"q_len": 16, "d": 8}, {"q_len": 32, "d": 4}]}))
+        done = self.expect(0, "bench", "--config", config, "--q_len", "24", "--h", "1", "--dry_run")
+        self.assertIn("note: --q_len replaces what differs from case to case", done.stderr)
+        self.assertNotIn("note:", self.expect(0, "bench", "--config", config, "--h", "1", "--dry_run").stderr)
 
 
 if __name__ == "__main__":

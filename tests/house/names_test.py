@@ -25,6 +25,7 @@ EXCEPTIONS = {
     "lib/data/outputs.cc": "under which name a tensor is written to a file",
     "app/case/dry_run.cc": "headings of what routing chose for a case",
     "app/info_routes.cc": "what a table of routes tells problems apart by, as one range or list each",
+    "app/command_line/cli.cc": "what other programs call a flag of ours",
     "app/check/suite_rows.h": "names of the suite's rows, some of which are those of the field that they try",
     "app/check/check_suite.cc": "what narrows the suite by what it means; 'deterministic' is the name of a row of it",
 }

@@ -1,0 +1,39 @@
+"""What `check --junit` and `--md` say of a result that is wrong."""
+
+import struct
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+from harness import TINY, CliTest, read_safetensors, write_safetensors
+
+
+class Wrong(CliTest):
+    def test_junit_names_every_tensor_that_failed_and_the_command_once(self):
+        self.expect(0, "backward", *TINY, "--save_inputs", "in.safetensors", "--output", "out.safetensors")
+        tensors = read_safetensors(self.folder / "out.safetensors")
+        for name in ("o", "dk"):
+            dtype, shape, blob = tensors[name]
+            tensors[name] = (dtype, shape, struct.pack("<f", 7.0) + blob[4:])
+        write_safetensors(self.folder / "wrong.safetensors", tensors)
+        self.expect(1, "check", "--input", "in.safetensors", "--external", "wrong.safetensors", "--junit", "c.xml",
+                    "--md", "c.md")
+        (failure,) = ElementTree.parse(self.folder / "c.xml").getroot().findall(".//failure")
+        *tensors, command = failure.text.splitlines()
+        self.assertEqual([line.split()[0] for line in tensors], ["O", "dK"])
+        self.assertTrue(command.startswith("reproduce: flashbench check "), command)
+        self.assertEqual(failure.text.count("reproduce"), 1)
+        self.assertEqual(failure.get("message"), tensors[0])
+        head, *rest = (self.folder / "c.md").read_text().split("\n\n")
+        self.assertRegex(head, r"^\*\*flashbench check: FAIL: \d+ cases, \d+ passed, 1 failed")
+        self.assertIn("**FAIL wrong.safetensors**", rest[0] + rest[1])
+        for text in ("- O ", "- dK ", "- reproduce: flashbench check "):
+            self.assertIn(text, "\n".join(rest))
+
+    def test_the_markdown_of_hundreds_of_cases_fits_a_comment(self):
+        out = self.expect(0, "check", "--filter", "*one_query*", "--md", "-").stdout
+        self.assertTrue(out.startswith("**flashbench check: pass: "), out[:200])
+        self.assertLess(len(out), 8000)
+
+
+if __name__ == "__main__":
+    unittest.main()
