@@ -81,6 +81,12 @@ TEST_F(Bf16x6, AnyScaleIsWithinItsNoise) {
   }
 }
 
+TEST_F(Bf16x6, TilesBeforeAWindowAreLeftOut) {
+  Problem p = split_problem(kCases[1], 64);
+  p.window_left = 30;
+  expect_right(p, 1, "window");
+}
+
 TEST_F(Bf16x6, HiddenKeysMayHoldNaN) {
   const EmulatedRun run(mma_bf16x6_sm80::kFamily, split_problem(kCases[4], 40), 1,
                         {.nan_in_hidden_keys = true});
