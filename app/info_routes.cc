@@ -69,7 +69,7 @@ std::string routes_text(const RouteTable& table) {
   text +=
       "\nWhat they take, in the order in which they are tried; what one lacks goes to the next\n";
   for (const RouteTable::Taker& k : table.kernels)
-    text += fmt::format("  {:<14}{}\n", k.kernel, fmt::join(variants(k.features), ", "));
+    text += fmt::format("  {:<16}{}\n", k.kernel, fmt::join(variants(k.features), ", "));
   return text;
 }
 

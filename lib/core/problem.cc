@@ -129,6 +129,14 @@ std::optional<Rejection> invalid_v_in_k(const Problem& p) {
   return std::nullopt;
 }
 
+std::optional<Rejection> invalid_f32_math(const Problem& p) {
+  if (p.f32_math == F32Math::kIeee || p.dtype == Dtype::kF32) return std::nullopt;
+  return Rejection{Rejection::Kind::kInvalid,
+                   fmt::format("{0} is for --dtype f32, not for {1}; use --dtype f32, or leave {0} "
+                               "out",
+                               flag(Feature::kBf16x6), name(p.dtype))};
+}
+
 std::optional<Rejection> invalid_pages(const Problem& p) {
   constexpr auto kInvalid = Rejection::Kind::kInvalid;
   if (p.page_size < 0 || p.page_size > kMostPageSize)
@@ -202,6 +210,7 @@ std::optional<Rejection> invalid(const Problem& p) {
   if (const auto rejection = invalid_alibi(p)) return rejection;
   if (const auto rejection = invalid_kv_dtype(p)) return rejection;
   if (const auto rejection = invalid_v_in_k(p)) return rejection;
+  if (const auto rejection = invalid_f32_math(p)) return rejection;
   if (const auto rejection = invalid_pages(p)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,

@@ -23,7 +23,10 @@ enum class Alibi { kNone, kStandard, kFile };  ///< where the slopes of the head
 enum class Bias { kNone, kRandom, kFile };
 /// Which axes of a bias are not 1: it is [b or 1, h or 1, q_len, kv_len].
 enum class BiasShape { kShared, kHead, kBatch, kBatchAndHead };
-enum class Ragged { kNone, kLengths, kFile };     ///< where the lengths of sequences come from
+enum class Ragged { kNone, kLengths, kFile };  ///< where the lengths of sequences come from
+/// How products of f32 tensors are made: as f32 multiplies, or kBf16x6: on tensor cores, each
+/// operand split into three bf16 numbers, a product the six largest of the nine that these have.
+enum class F32Math { kIeee, kBf16x6 };
 enum class GradSource { kOnes, kRandom, kFile };  ///< where dO comes from; ones: loss = sum(O)
 enum class Layout { kBhsd, kBshd };               ///< axis order in files
 /// What random tensors hold. Real activations are not normal: after a ReLU they are positive,
@@ -129,6 +132,15 @@ constexpr std::string_view name(Ragged r) {
   }
   no_such_enumerator();
 }
+constexpr std::string_view name(F32Math m) {
+  switch (m) {
+    case F32Math::kIeee:
+      return "ieee";
+    case F32Math::kBf16x6:
+      return "bf16x6";
+  }
+  no_such_enumerator();
+}
 constexpr std::string_view name(GradSource s) {
   switch (s) {
     case GradSource::kOnes:
@@ -202,6 +214,7 @@ struct Problem {
   std::optional<std::int64_t> own_pool_pages = {};  ///< of a file's pool; absent: one is made
   Pass pass = Pass::kForward;
   Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
+  F32Math f32_math = F32Math::kIeee;       ///< of f32 tensors: what products may be made of
   std::optional<Dtype> own_kv_dtype = {};  ///< absent: as dtype. kv_dtype() is what counts
   /// V is the first d_v columns of K, as in multi-head latent attention whose projections are
   /// absorbed into Q and O (DeepSeek-V2, 2024, section 2.1): it has no memory of its own.

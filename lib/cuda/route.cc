@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cuda/decode_sm80/decode_sm80.h"
+#include "cuda/mma_bf16x6_sm80/mma_bf16x6_sm80.h"
 #include "cuda/mma_sm80/mma_sm80.h"
 #include "cuda/normal/normal_cublas.h"
 #include "cuda/simt_f32/simt_f32.h"
@@ -15,8 +16,8 @@ namespace flashbench::cuda {
 namespace {
 
 constexpr const KernelFamily* kFamilies[] = {&decode_sm80::kFamily, &wgmma_sm90a::kFamily,
-                                             &mma_sm80::kFamily, &simt_f32::kFamily,
-                                             &normal_cublas::kFamily};
+                                             &mma_sm80::kFamily,    &mma_bf16x6_sm80::kFamily,
+                                             &simt_f32::kFamily,    &normal_cublas::kFamily};
 
 }  // namespace
 
@@ -43,6 +44,8 @@ std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q) {
       return std::nullopt;
     case Refusal::kSupports:
       return unsupported(f.name, f.supports, q.demand);
+    case Refusal::kOnlyFor:
+      return because(fmt::format("{} is for {} alone", f.name, flags_of(f.only_for)));
     case Refusal::kRows:
       return because(fmt::format(
           "{} takes up to {} query rows a K/V head (heads of a group times queries), not {}",

@@ -93,7 +93,10 @@ std::vector<Rows> kinds_of_rows() {
 /// Anything at all, whatever takes it first.
 bool runs_on(const Kind& kind, const KernelFamily& family) {
   return std::any_of(std::begin(kDtypes), std::end(kDtypes), [&](Dtype dtype) {
-    return refusal(family, query(kind, Pass::kForward, dtype, 1, 1, Use::kFull)) == Refusal::kNone;
+    RouteQuery anything = query(kind, Pass::kForward, dtype, 1, 1, Use::kFull);
+    for (const Feature f : kEnumerators<Feature>)
+      if (family.only_for.has(f)) anything.demand.features.add(f);
+    return refusal(family, anything) == Refusal::kNone;
   });
 }
 

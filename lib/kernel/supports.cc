@@ -13,13 +13,6 @@ std::string joined(const std::vector<std::string_view>& words) {
   return fmt::format("{}", fmt::join(words, " and "));
 }
 
-std::string flags_of(const Features& features) {
-  std::vector<std::string_view> flags;
-  for (const Feature f : kEnumerators<Feature>)
-    if (features.has(f)) flags.push_back(flag(f));
-  return joined(flags);
-}
-
 std::string names_of(const DtypeSet& dtypes) {
   std::vector<std::string_view> names;
   for (const Dtype t : kEnumerators<Dtype>)
@@ -28,6 +21,13 @@ std::string names_of(const DtypeSet& dtypes) {
 }
 
 }  // namespace
+
+std::string flags_of(const Features& features) {
+  std::vector<std::string_view> flags;
+  for (const Feature f : kEnumerators<Feature>)
+    if (features.has(f)) flags.push_back(flag(f));
+  return joined(flags);
+}
 
 Demand demand_of(const Problem& p) { return {used(p), p.dtype, p.shape.d, p.shape.d_v()}; }
 

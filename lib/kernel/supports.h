@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "core/dtype.h"
@@ -38,6 +39,9 @@ constexpr Lack lack(const Supports& s, const Demand& asked) {
   if (asked.d_v > (s.max_d_v > 0 ? s.max_d_v : s.max_d)) return Lack::kValueDim;
   return Lack::kNone;
 }
+
+/// Their flags, joined by "and".
+std::string flags_of(const Features& features);
 
 /// The lack in words: "cpu_flash does not support --window". nullopt where there is none.
 std::optional<Rejection> unsupported(std::string_view kernel, const Supports& s,

@@ -30,7 +30,7 @@ class ColumnBlock {
         d_(def.shape().d),
         d_v_(def.shape().d_v()),
         scale_(def.scale()),
-        rounding_(def.problem().dtype),
+        rounding_(def.problem().dtype, def.problem().f32_math),
         repeated_(find_repeated(def, b, h_kv, stats)),
         of_key_(which.size(), OfKey(rounding_)),
         dk_(keys_, d_),

@@ -174,7 +174,7 @@ Expected ColumnBlock::expect(Sums& sums, Weights OfKey::*weights, double factor,
       const double computed =
           random + of_all + of_heads + square(sums.lost.data()[at]) + square(kF32Roundoff * x) +
           rounding_.cut_off(key.seen, sums.parts.largest_square(at)) +
-          sum_noise(key.seen, sums.parts.largest_square(at), random * w.per_noise());
+          rounding_.of_products(key.seen, sums.parts.largest_square(at), random * w.per_noise());
       all += computed;
       shared_by_keys += square(sums.shift.data()[at]);
       common += std::min(computed, of_all + square(sums.mean.data()[c]) * w.noise);

@@ -126,9 +126,9 @@ void ColumnBlock::weights() {
     const StoreError ds_error =
         rounding_.of_gradient(of.ds, of.p, scale_, square(ds_of_dp) * row.d_noise);
     if (of.visible) {
-      const double of_raw = raw_noise(scale_, d_, p_.weight[m], p_.noise[m]);
+      const double of_raw = raw_noise(rounding_, scale_, d_, p_.weight[m], p_.noise[m]);
       const double of_score = exp_noise(of.raw, of_raw, of.score);
-      const double dp_noise = sum_noise(d_v_, square(dp), ds_.noise[m]);
+      const double dp_noise = rounding_.of_products(d_v_, square(dp), ds_.noise[m]);
       if (const int kind = tile_d_o_[i].kind; kind >= 0)
         of_key_[n].dp_noise[static_cast<std::size_t>(kind)] = dp_noise;
       const double noise = row.noise_of(of.p, of.log_p, of_score) + square(of.p) * row.from_lse();

@@ -12,6 +12,9 @@ namespace flashbench::oracle {
 
 /// Arithmetic inside of kernels is f32, whatever the dtype of the tensors.
 inline constexpr double kF32Roundoff = row_of(Dtype::kF32).roundoff;
+/// What a product of split f32 operands may be off by, relative: three of its nine partial products
+/// are left out, and tensor cores cut sums of 16 off.
+inline constexpr double kSplitRoundoff = 0x1p-22;
 /// The smallest normal f32: f32 arithmetic may flush what lies below.
 inline constexpr double kF32Tiny = row_of(Dtype::kF32).smallest_normal;
 
@@ -43,8 +46,9 @@ struct StoreError {
 /// Rounding of a number to a dtype.
 class Rounding {
  public:
-  explicit Rounding(Dtype dtype)
-      : u_(row_of(dtype).roundoff),
+  explicit Rounding(Dtype dtype, F32Math math = F32Math::kIeee)
+      : split_(math == F32Math::kBf16x6 ? kSplitRoundoff : 0),
+        u_(row_of(dtype).roundoff),
         t_(std::max(row_of(dtype).smallest_subnormal / 2, kF32Tiny)),
         below_cell_(53 + std::ilogb(u_)),
         rounds_weights_(dtype != Dtype::kF32) {}
@@ -78,6 +82,12 @@ class Rounding {
   /// reach `largest_square`, squared; none in f32.
   double cut_off(std::int64_t n, double largest_square) const;
 
+  /// Expected square of the error of a sum of n products, as sum_noise() of noise.h, with what each
+  /// product is off by itself where operands are split.
+  double of_products(std::int64_t n, double total, double squares) const;
+  /// What tensor cores may lose of a score of d products, relative, in all scores alike.
+  double cut_off_scores(std::int64_t d) const;
+
   /// What rounding x to the dtype adds to it.
   double error(double x) const {
     const double unit = 2 * std::max(u_ * binade(x), t_);
@@ -96,6 +106,7 @@ class Rounding {
     return {rounds_weights_ ? square(std::max(u_ * size, flush)) / 4 : 0, 0};
   }
 
+  double split_;  // relative error of a product itself
   double u_, t_;
   int below_cell_;  // bits of a double that tell numbers of one cell apart
   bool rounds_weights_;
@@ -148,16 +159,25 @@ inline double truncated_sum(std::int64_t d) {
   return kF32Roundoff * (1 + static_cast<double>(d) / 12);
 }
 
+/// Products of split operands are added in f32 units, 16 at a time.
+inline double Rounding::cut_off_scores(std::int64_t d) const {
+  return of_16_bits() ? truncated_sum(d) : split_ > 0 ? truncated_sum(16) : 0;
+}
+
 inline double Rounding::cut_off(std::int64_t n, double largest_square) const {
   return of_16_bits() ? square(truncated_sum(n)) * largest_square : 0;
 }
 
+inline double Rounding::of_products(std::int64_t n, double total, double squares) const {
+  return sum_noise(n, total, squares) + split_ * split_ * squares;
+}
+
 /// Expected square of the error of a scaled product raw = scale·(q·k), of d products, in f32;
 /// `squares`: of add_products(), `roundings`: of the scale.
-inline double raw_noise(double scale, std::int64_t d, double qk, double squares,
-                        double roundings = 1) {
+inline double raw_noise(const Rounding& rounding, double scale, std::int64_t d, double qk,
+                        double squares, double roundings = 1) {
   return roundings * square(kF32Roundoff * scale * qk) +
-         square(scale) * sum_noise(d, square(qk), squares);
+         square(scale) * rounding.of_products(d, square(qk), squares);
 }
 
 /// Expected square of the relative error of exp(s - m), where the score s is made of such a product

@@ -32,7 +32,7 @@ class RowBlock {
         d_(def.shape().d),
         d_v_(def.shape().d_v()),
         scale_(def.scale()),
-        rounding_(def.problem().dtype),
+        rounding_(def.problem().dtype, def.problem().f32_math),
         of_row_(which.size()) {
     r_.stats.resize(which.size());
     std::vector<std::uint8_t> seen;

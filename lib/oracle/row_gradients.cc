@@ -106,7 +106,7 @@ void RowBlock::expect_score_gradient(std::int64_t n) {
     const double of_p = exp_noise_.data()[j] + rounding_.of(p).random + square(kF32Roundoff * p);
     const double own = square(before) * of_p + row.d_noise * rounding_.of(p).random + error.random +
                        square(error.lost) +
-                       square(p) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
+                       square(p) * rounding_.of_products(d_v_, square(dp), dp_noise_.data()[j]);
     const double with_all = of_d + square(ds) * stats.from_lse();
     r_.ds.value.data()[j] = ds;
     r_.ds.noise.data()[j] = own + with_all;
@@ -137,8 +137,8 @@ void RowBlock::weigh_gradient(std::int64_t n) {
     const double stored = rounding_.of(p).random;
     const double of_slope = slope_noise_.empty() ? 0 : slope_noise_.data()[j];
     const double of_p = square(slope) * (exp_noise_.data()[j] + stored) + square(kF32Roundoff * p);
-    const double of_dp =
-        square(p * felt_slope(slope)) * sum_noise(d_v_, square(dp), dp_noise_.data()[j]);
+    const double of_dp = square(p * felt_slope(slope)) *
+                         rounding_.of_products(d_v_, square(dp), dp_noise_.data()[j]);
     const double noise = square(before) * of_p +
                          (square(before) + row.d_noise) * square(p) * of_slope + of_d * stored +
                          error.random + of_dp;
@@ -225,10 +225,11 @@ void RowBlock::expect_dq(std::int64_t n, const Doubles& weighed, const Doubles& 
     const double of_row = row.d_noise * square(mean.data()[c]) + stats.from_lse() * square(dq) +
                           square(shift.data()[c]);
     const double in_cells = rounded.data()[c - n * d_];
-    const double computed =
-        random + in_cells + of_row + square(lost.data()[c]) + square(kF32Roundoff * dq) +
-        rounding_.cut_off(row.seen, parts.largest_square(c)) +
-        again * sum_noise(row.seen, parts.largest_square(c), random * row.weights.per_noise());
+    const double computed = random + in_cells + of_row + square(lost.data()[c]) +
+                            square(kF32Roundoff * dq) +
+                            rounding_.cut_off(row.seen, parts.largest_square(c)) +
+                            again * rounding_.of_products(row.seen, parts.largest_square(c),
+                                                          random * row.weights.per_noise());
     r_.dq.value.data()[c] = scale_ * dq;
     r_.dq.noise.data()[c] = {rounding_.stored(scale_ * dq), square(scale_) * computed};
     all += computed;

@@ -53,7 +53,8 @@ void RowBlock::softmax_row(std::int64_t n) {
       continue;
     }
     const double raw = scale_ * p[j];
-    const double of_raw = raw_noise(scale_, d_, p[j], relative[j], def_.factor_roundings());
+    const double of_raw =
+        raw_noise(rounding_, scale_, d_, p[j], relative[j], def_.factor_roundings());
     const Score score = def_.score_with_slope(raw, b_, h_, i, j);
     relative[j] = exp_noise(raw, of_raw, score);
     p[j] = score.value;
@@ -110,11 +111,11 @@ void RowBlock::expect_lse(std::int64_t n) {
   if (def_.has_sinks()) stats.exps_noise += sink * sink_noise(*def_.sink(h_));
   double products = square(kF32Roundoff) *
                     (def_.factor_roundings() * square(stats.lse) + square(std::log(terms)));
-  if (rounding_.of_16_bits()) {
+  if (const double cut = rounding_.cut_off_scores(d_); cut > 0) {
     double size = 0;  // of the scores
     for (std::int64_t j = 0; j < kv_len_; ++j)
       if (p[j] > 0) size += p[j] * std::abs(stats.lse + std::log(p[j]));
-    products += square(truncated_sum(d_) * size);
+    products += square(cut * size);
   }
   const auto at = static_cast<std::size_t>(n);
   r_.lse.value[at] = stats.lse;
@@ -269,9 +270,9 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
     const double random = std::max(apart, 0.0) + equal.data()[c - n * d_v_];
     const double alike_in_all = rounded.data()[c - n * d_v_] + row.alike * square(o);
     const double together = alike_in_all + (row.total + row.of_sink) * square(o);
-    const double of_sum =
-        sum_noise(row.seen, parts.largest_square(c), squares * row.weights.per_noise()) +
-        rounding_.cut_off(row.seen, parts.largest_square(c));
+    const double of_sum = rounding_.of_products(row.seen, parts.largest_square(c),
+                                                squares * row.weights.per_noise()) +
+                          rounding_.cut_off(row.seen, parts.largest_square(c));
     const double computed = random + together + square(lost.data()[c]) +
                             def_.factor_roundings() * square(kF32Roundoff * o) + of_sum;
     if (!o_sum_.empty()) o_sum_.data()[c] = of_sum + alike.data()[c - n * d_v_];

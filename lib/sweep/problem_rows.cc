@@ -26,6 +26,7 @@ constexpr auto kRaggedFile = FB_MEMBER(problem.files.ragged);
 constexpr auto kPageSize = FB_MEMBER(problem.page_size);
 constexpr auto kPass = FB_MEMBER(problem.pass);
 constexpr auto kDtype = FB_MEMBER(problem.dtype);
+constexpr auto kF32Math = FB_MEMBER(problem.f32_math);
 constexpr auto kVInK = FB_MEMBER(problem.v_in_k);
 constexpr auto kCausal = FB_MEMBER(problem.causal);
 constexpr auto kWindowLeft = FB_MEMBER(problem.window_left);
@@ -273,6 +274,12 @@ constexpr Field kRows[] = {
      .label = [](const Case& c) { return "kv_" + kv_dtype_text(c); }, .follows = has_one_dtype,
      .needs = Feature::kKvDtype, .recorded = recorded_kv_dtype(),
      .shown = {.title = "dtype of K and V", .phrase = "kv {}", .follows = "dtype"}},
+    {.name = "f32_math", .value = "M",
+     .help = "of f32 products: {}, operands split in three (default: ieee)",
+     .words = choices_of<F32Math>, .rank = {0, 1, 0, 0}, .parse = parse_enumerators<kF32Math>,
+     .text = print<kF32Math>, .said = is_set<kF32Math>, .label = print<kF32Math>,
+     .needs = Feature::kBf16x6, .recorded = in_workload<kF32Math>(words_of<F32Math>),
+     .shown = {.phrase = "f32 by {}"}},
     {.name = "page_size", .value = "N",
      .help = "K and V lie in pages of N rows of a pool, in random order, forward only (default: 0, one row "
              "behind the other)",

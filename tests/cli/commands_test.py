@@ -370,7 +370,7 @@ class Info(CliTest):
         self.assertTrue(any(peak["gflops"] for peak in info["peaks"]))
         kernels = {"cpu_flash", "cpu_normal", "paper"}
         if info["cuda_devices"]["emulated"]["available"]:  # built with the CUDA toolkit
-            kernels |= {"decode_sm80", "wgmma_sm90a", "mma_sm80", "simt_f32", "normal_cublas"}
+            kernels |= {"decode_sm80", "wgmma_sm90a", "mma_sm80", "mma_bf16x6_sm80", "simt_f32", "normal_cublas"}
         self.assertEqual({k["name"] for k in info["kernels"]}, kernels)
 
 

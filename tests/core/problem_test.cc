@@ -8,6 +8,18 @@ namespace {
 
 using testing::HasSubstr;
 
+TEST(Problem, OnlyF32OperandsAreSplit) {
+  Problem p;
+  p.f32_math = F32Math::kBf16x6;
+  EXPECT_FALSE(invalid(p).has_value());
+  p.dtype = Dtype::kBf16;
+  const auto rejection = invalid(p);
+  ASSERT_TRUE(rejection.has_value());
+  EXPECT_EQ(rejection->reason,
+            "--f32_math bf16x6 is for --dtype f32, not for bf16; use --dtype f32, or leave "
+            "--f32_math bf16x6 out");
+}
+
 TEST(Problem, BadShapesAreRejectedWithWhatWouldBeRight) {
   const auto reason = [](auto change) {
     Problem p;

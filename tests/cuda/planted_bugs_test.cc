@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "cuda/decode_sm80/decode_sm80.h"
+#include "cuda/mma_bf16x6_sm80/mma_bf16x6_sm80.h"
 #include "cuda/mma_sm80/mma_sm80.h"
 #include "cuda/normal/normal_cublas.h"
 #include "cuda/simt_f32/simt_f32.h"
@@ -15,6 +16,7 @@
 #include "tests/cuda/decode_sm80/planted_decode_bugs.h"
 #include "tests/cuda/decode_sm80/planted_rows_bugs.h"
 #include "tests/cuda/emulated_run.h"
+#include "tests/cuda/mma_bf16x6_sm80/planted_bf16x6_bugs.h"
 #include "tests/cuda/mma_sm80/planted_mma_split_bugs.h"
 #include "tests/cuda/normal/planted_normal_bugs.h"
 #include "tests/cuda/simt_f32/planted_simt_bugs.h"
@@ -27,11 +29,12 @@ namespace flashbench::cuda {
 namespace {
 
 const KernelFamily& family_of(const std::string& entry) {
-  return entry.starts_with("mma_")      ? mma_sm80::kFamily
-         : entry.starts_with("decode_") ? decode_sm80::kFamily
-         : entry.starts_with("wgmma_")  ? wgmma_sm90a::kFamily
-         : entry.starts_with("normal_") ? normal_cublas::kFamily
-                                        : simt_f32::kFamily;
+  return entry.starts_with("mma_bf16x6_") ? mma_bf16x6_sm80::kFamily
+         : entry.starts_with("mma_")      ? mma_sm80::kFamily
+         : entry.starts_with("decode_")   ? decode_sm80::kFamily
+         : entry.starts_with("wgmma_")    ? wgmma_sm90a::kFamily
+         : entry.starts_with("normal_")   ? normal_cublas::kFamily
+                                          : simt_f32::kFamily;
 }
 
 Problem problem_for(const KernelFamily& family, const PlantedBug& bug) {
@@ -40,6 +43,10 @@ Problem problem_for(const KernelFamily& family, const PlantedBug& bug) {
   Problem p = AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(Dtype::kBf16,
                                                                            bug.pass.value_or(all));
   p.window_left = bug.window_left;
+  if (family.only_for.has(Feature::kBf16x6)) {
+    p.dtype = Dtype::kF32;
+    p.f32_math = F32Math::kBf16x6;
+  }
   if (bug.also.has(Feature::kSoftcap)) p.softcap = 2;
   if (bug.also.has(Feature::kAlibi)) p.alibi = Alibi::kStandard;
   if (bug.also.has(Feature::kSinks)) p.sinks = Sinks::kRandom;
@@ -92,6 +99,12 @@ INSTANTIATE_TEST_SUITE_P(MmaSm80, PlantedBugTest, testing::ValuesIn(kMmaBugs),
 INSTANTIATE_TEST_SUITE_P(MmaSm80Split, PlantedBugTest, testing::ValuesIn(kMmaSplitBugs),
                          [](const auto& bug) { return bug.param.name; });
 
+INSTANTIATE_TEST_SUITE_P(MmaBf16x6Sm80, PlantedBugTest, testing::ValuesIn(kBf16x6Bugs),
+                         [](const auto& bug) { return bug.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(FullMmaBf16x6Sm80, PlantedBugTest, testing::ValuesIn(kMoreBf16x6Bugs),
+                         [](const auto& bug) { return bug.param.name; });
+
 INSTANTIATE_TEST_SUITE_P(SimtF32, PlantedBugTest, testing::ValuesIn(kSimtBugs),
                          [](const auto& bug) { return bug.param.name; });
 
@@ -128,6 +141,8 @@ TEST(PlantedBugs, WhatNobodyNoticesHasAReason) {
   };
   for (const PlantedBug& bug : kMmaBugs) check(bug);
   for (const PlantedBug& bug : kMmaSplitBugs) check(bug);
+  for (const PlantedBug& bug : kBf16x6Bugs) check(bug);
+  for (const PlantedBug& bug : kMoreBf16x6Bugs) check(bug);
   for (const PlantedBug& bug : kSimtBugs) check(bug);
   for (const PlantedBug& bug : kWgmmaBugs) check(bug);
   for (const PlantedBug& bug : kSplitBugs) check(bug);

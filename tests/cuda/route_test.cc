@@ -7,6 +7,7 @@
 
 #include "core/enumerators.h"
 #include "cuda/decode_sm80/decode_sm80.h"
+#include "cuda/mma_bf16x6_sm80/mma_bf16x6_sm80.h"
 #include "cuda/mma_sm80/mma_sm80.h"
 #include "cuda/route_table.h"
 #include "cuda/simt_f32/simt_f32.h"
@@ -96,6 +97,18 @@ static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kF32, 64, 90, kShared22
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 513, 90, kShared227K)) ==
               Refusal::kSupports);
 static_assert(refusal(wgmma_sm90a::kFamily, query(Dtype::kBf16, 128, 90)) == Refusal::kShared);
+
+// Operands are split where that is asked for, and nowhere else; nor does anybody else split them.
+constexpr RouteQuery split(std::int64_t d, int capability) {
+  RouteQuery q = query(Dtype::kF32, d, capability);
+  q.demand.features.add(Feature::kBf16x6);
+  return q;
+}
+static_assert(refusal(mma_bf16x6_sm80::kFamily, split(128, 80)) == Refusal::kNone);
+static_assert(refusal(mma_bf16x6_sm80::kFamily, split(129, 80)) == Refusal::kSupports);
+static_assert(refusal(mma_bf16x6_sm80::kFamily, split(64, 75)) == Refusal::kCapability);
+static_assert(refusal(mma_bf16x6_sm80::kFamily, query(Dtype::kF32, 64, 90)) == Refusal::kOnlyFor);
+static_assert(refusal(simt_f32::kFamily, split(64, 90)) == Refusal::kSupports);
 
 /// A family that simt_f32 is not: limited in every way.
 constexpr KernelFamily narrow() {
@@ -348,6 +361,21 @@ TEST(RouteTable, NamesWhatTakesTheVariantsThatTheFirstKernelLacks) {
   EXPECT_TRUE(mma->features.has(Feature::kSoftcap));
   for (const RouteTable::Taker& k : route_table("sm_75").kernels)
     EXPECT_NE(k.kernel, mma_sm80::kFamily.name);
+}
+
+TEST(RouteTable, NamesTheKernelThatNoProblemIsGivenUnasked) {
+  const auto takers = route_table("sm_80").kernels;
+  EXPECT_TRUE(std::any_of(takers.begin(), takers.end(), [](const auto& k) {
+    return k.kernel == mma_bf16x6_sm80::kFamily.name && k.features.has(Feature::kBf16x6);
+  }));
+}
+
+TEST(Route, SplitOperandsAreComputedByWhoSplitsThemAndByNobodyUnasked) {
+  EXPECT_EQ(choose(AttentionType::kFlash, split(64, 90)), &mma_bf16x6_sm80::kFamily);
+  EXPECT_EQ(choose(AttentionType::kFlash, split(129, 90)), nullptr);
+  const auto why = rejection(mma_bf16x6_sm80::kFamily, query(Dtype::kF32, 64, 90));
+  ASSERT_TRUE(why.has_value());
+  EXPECT_EQ(why->reason, "mma_bf16x6_sm80 is for --f32_math bf16x6 alone");
 }
 
 TEST(RouteTable, IsThereForEveryKindThatIsListed) {

@@ -28,11 +28,12 @@ SUB_ROOMS = {
         "device": ["contract", "image"],
         "simt_f32": ["contract", "fragments"],
         "decode_sm80": ["contract", "fragments"],
+        "mma_bf16x6_sm80": ["contract", "fragments", "simt_f32"],  # delta
         "mma_sm80": ["contract", "fragments"],
         "wgmma_sm90a": ["contract", "fragments", "mma_sm80", "simt_f32"],  # delta, gradients beyond d = 256
         "normal": ["contract", "device", "fragments"],
         "probe": ["contract", "device", "fragments", "wgmma_sm90a"],
-        ".": ["contract", "decode_sm80", "device", "mma_sm80", "normal", "probe", "simt_f32", "wgmma_sm90a"],
+        ".": ["contract", "decode_sm80", "device", "mma_bf16x6_sm80", "mma_sm80", "normal", "probe", "simt_f32", "wgmma_sm90a"],
     },
     "lib/ptx": {
         "text": [],

@@ -86,11 +86,20 @@ TEST(Noise, OfTensorCoresIsWhatTheyCutOff) {
   EXPECT_EQ(Rounding(Dtype::kF32).cut_off(24, 5), 0);
 }
 
+TEST(Noise, OfSplitOperandsIsThatOfF32AndOfEachProduct) {
+  const Rounding split(Dtype::kF32, F32Math::kBf16x6), ieee(Dtype::kF32);
+  EXPECT_DOUBLE_EQ(split.of_products(100, 2, 5), sum_noise(100, 2, 5) + 5 * std::pow(2, -44));
+  EXPECT_DOUBLE_EQ(ieee.of_products(100, 2, 5), sum_noise(100, 2, 5));
+  EXPECT_DOUBLE_EQ(split.cut_off_scores(128), truncated_sum(16));
+  EXPECT_EQ(ieee.cut_off_scores(128), 0);
+  EXPECT_DOUBLE_EQ(Rounding(Dtype::kBf16).cut_off_scores(128), truncated_sum(128));
+}
+
 TEST(Noise, OfAnExponentialIsThatOfItsScore) {
   // raw = 6; the score is raw itself.
-  const double of_raw = raw_noise(2, 8, 3, 3);
+  const double of_raw = raw_noise(Rounding(Dtype::kF32), 2, 8, 3, 3);
   EXPECT_DOUBLE_EQ(of_raw, 36 * kE * kE + 4 * sum_noise(8, 9, 3));
-  EXPECT_DOUBLE_EQ(raw_noise(-2, 8, -3, 3), of_raw);
+  EXPECT_DOUBLE_EQ(raw_noise(Rounding(Dtype::kF32), -2, 8, -3, 3), of_raw);
   EXPECT_DOUBLE_EQ(exp_noise(6, of_raw, {6, 1}), 4 * kE * kE + of_raw);
   // Modified: 0.5 was added, or the score became 1 and hardly moves.
   EXPECT_DOUBLE_EQ(exp_noise(6, of_raw, {6.5, 1}), 4.25 * kE * kE + of_raw);

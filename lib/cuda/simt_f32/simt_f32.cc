@@ -36,13 +36,17 @@ Launch over_queries(const Extent& e, const char* phase, int scores) {
 
 std::vector<Launch> forward(const Extent& e) { return {over_queries(e, "forward", 1)}; }
 
+Launch delta(const Extent& e) {
+  Launch launch;
+  launch.entry = "simt_f32_delta";
+  launch.phase = "delta";
+  launch.grid_x = ceil_div(e.shape.b * e.shape.h * e.shape.q_len, kDeltaThreads / 32);
+  launch.threads = kDeltaThreads;
+  return launch;
+}
+
 std::vector<Launch> backward(const Extent& e) {
-  Launch delta;
-  delta.entry = "simt_f32_delta";
-  delta.phase = "delta";
-  delta.grid_x = ceil_div(e.shape.b * e.shape.h * e.shape.q_len, kDeltaThreads / 32);
-  delta.threads = kDeltaThreads;
-  std::vector<Launch> launches = {delta, over_queries(e, "dq", 2)};
+  std::vector<Launch> launches = {delta(e), over_queries(e, "dq", 2)};
   if (e.most_kept == 0) return launches;  // nobody has a key
   const simt::TileShape tile = key_shape(padded_d(e.shape.d));
   Launch dkdv = tiles_of(e, "dkdv", tile, e.most_kept, e.shape.h_kv, 2, 2);

@@ -18,6 +18,8 @@ static_assert(shared_bytes(Pass::kBoth, 64) <= 65536 && shared_bytes(Pass::kBoth
                   shared_bytes(Pass::kBoth, 1024) <= 65536,
               "compute capability 7.5 gives a block 64 KB");
 
+/// D = rowsum(dO∘O), the first launch of the backward.
+Launch delta(const Extent& e);
 std::vector<Launch> forward(const Extent& e);
 std::vector<Launch> backward(const Extent& e);
 

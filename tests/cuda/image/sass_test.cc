@@ -132,6 +132,30 @@ TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
   EXPECT_EQ(seen > 0, any);
 }
 
+// Scores are made in a loop over d, 16 columns a step, weighted sums unrolled: as many HMMA stand
+// in the code as six partial products of each need.
+TEST_F(Sass, TensorCoresDoEveryPartialProductOfMmaBf16x6Sm80) {
+  const auto all_launches = launches();
+  int seen = 0;
+  for (const Cubin& cubin : all_)
+    for (const std::string& kernel : cubin.kernels()) {
+      const auto of = all_launches.find(kernel);
+      if (of == all_launches.end() || of->second.family->name != "mma_bf16x6_sm80") continue;
+      const Launch& launch = of->second.launch;
+      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+      const int scores = launch.phase == "forward" ? 1 : 2, sums = launch.phase == "dkdv" ? 2 : 1;
+      const int streamed = launch.phase == "dkdv" ? launch.q_tile : launch.kv_tile;
+      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma),
+                6 * (scores * streamed / 8 + sums * streamed / 16 * launch.padded_d / 8));
+      EXPECT_GT(cubin.count(kernel, Opcode::kLdsm), 0);
+      EXPECT_GT(cubin.count(kernel, Opcode::kLdgsts), 0);
+      ++seen;
+    }
+  const bool any =
+      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.capability() >= 80; });
+  EXPECT_EQ(seen > 0, any);
+}
+
 // A warp of decode_sm80 does all products of its step, for which it reads K and V once, however
 // many row tiles it has, and its loop over steps has no barrier of the CTA: a warp waits for its
 // own copies alone.
