@@ -18,6 +18,8 @@ constexpr Blocks kNarrowHead = {96, 192};
 constexpr Blocks kWideHead = {192, 384};
 constexpr Blocks kWidestHead = {192, 192};  ///< K, V, dK and dV of more keys would be beyond L2
 constexpr std::int64_t kNarrowUpTo = 128, kWideUpTo = 256;
+/// Rows of f32 so short that a block of them has enough sets of L1 are operands where they lie.
+constexpr std::int64_t kInPlaceUpTo = 64;
 
 constexpr Blocks blocks_of(const Shape& s) {
   const std::int64_t d = s.widest_d();
@@ -72,6 +74,8 @@ FlashBackward::FlashBackward(const Problem& p, const Execution& e, const TileOps
       p_stride_(tile_stride(kv_block_)),
       f32_ops_(tile_ops(e.isa)),
       score_(p),
+      rows_in_place_(p.dtype == Dtype::kF32 && !pairs() && shape.widest_d() <= kInPlaceUpTo &&
+                     shape.d % ops.lanes == 0 && shape.d_v() % ops.lanes == 0),
       positions_(p, ops),
       bias_(p, e, q_block_, kv_block_, BiasTile::Keys::kKept),
       maxima_(maxima),
@@ -88,8 +92,8 @@ FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
   t.k_b = carver.take(rows_b_floats(kv_block_, shape.d));
   t.dk = carver.take(kv_block_ * d_stride_);
   t.dv = carver.take(kv_block_ * v_stride_);
-  t.q = carver.take(q_block_ * q_stride_);
-  t.d_o = carver.take(q_block_ * do_stride_);
+  t.q = carver.take(packed_queries() * q_stride_);
+  t.d_o = carver.take(packed_queries() * do_stride_);
   t.q_b = pairs() ? carver.take(rows_b_floats(q_block_, shape.d)) : t.q;
   t.d_o_b = pairs() ? carver.take(rows_b_floats(q_block_, shape.d_v())) : t.d_o;
   t.o_row = carver.take(v_stride_);
@@ -104,6 +108,10 @@ FlashBackward::Tiles FlashBackward::carve(Carver& carver) const {
 
 std::int64_t FlashBackward::rows_b_floats(std::int64_t n, std::int64_t d) const {
   return pairs() ? ops.words(n) * round_up(d, ops.cols) : n * tile_stride(d);
+}
+
+MatrixB FlashBackward::in_place(const RowSource& rows) const {
+  return {static_cast<const float*>(rows.base), rows.row_stride, ops.cols};
 }
 
 MatrixB FlashBackward::rows_b(const float* data, std::int64_t n, std::int64_t d) const {
@@ -191,7 +199,7 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
       per_thread *
           (floats(kv_block_ * ops.words(shape.d)) + floats(kv_block_ * ops.words(shape.d_v())) +
            floats(rows_b_floats(kv_block_, shape.d))),
-      per_thread * (floats(q_block_ * q_stride_) + floats(q_block_ * do_stride_) +
+      per_thread * (floats(packed_queries() * q_stride_) + floats(packed_queries() * do_stride_) +
                     copies * (floats(rows_b_floats(q_block_, shape.d)) +
                               floats(rows_b_floats(q_block_, shape.d_v())))),
       per_thread * (floats(ops.words(q_block_) * p_stride_) + floats(q_block_ * ops.lanes) +
@@ -238,7 +246,7 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
 }
 
 /// Algorithm 2 for one block of keys: everything that these keys take part in.
-void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
+void FlashBackward::compute_key_block(Item item, const Tiles& t) {
   const std::int64_t d = shape.d, d_v = shape.d_v();
   {
     const PhaseTimer timer(item.profile, item.thread, kPack,
@@ -249,7 +257,7 @@ void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
     const RowSource v = key_rows(in, in.v, item.b, item.kv_head, kept, item.first_key);
     ops.pack_panels_transposed(k, item.keys, d, score_.sign, t.k_t);
     ops.pack_panels_transposed(v, item.keys, d_v, 1.0f, t.v_t);
-    pack_rows_b(k, item.keys, d, t.k_b);
+    item.k_b = load_rows_b(k, item.keys, d, t.k_b);
     std::fill_n(t.dk, item.keys * d_stride_, 0.0f);
     std::fill_n(t.dv, item.keys * v_stride_, 0.0f);
   }
@@ -266,38 +274,52 @@ void FlashBackward::compute_key_block(const Item& item, const Tiles& t) {
     const std::int64_t block = see.begin + (in_order_ ? i : (i + apart) % count);
     const QueryTile q = query_tile(*item.sees, item.kv_head * group + g, block, item.first_key,
                                    item.keys, item.profile != nullptr);
-    load_queries(item, q, t);
-    compute_p_and_ds(item, q, t);
+    const QueryOperands in = load_queries(item, q, t);
+    compute_p_and_ds(item, q, in, t);
     add_bias_gradient(item, q, t);
-    add_gradients(item, q, t);
+    add_gradients(item, q, in, t);
   }
   store_dk_dv(item, t);
 }
 
-void FlashBackward::load_queries(const Item& item, const QueryTile& q, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kLoadQ,
-                         convert((pairs() ? 2 : 1) * q.rows * (shape.d + shape.d_v())));
+FlashBackward::QueryOperands FlashBackward::load_queries(const Item& item, const QueryTile& q,
+                                                         const Tiles& t) const {
+  const std::int64_t d = shape.d, d_v = shape.d_v();
   const RowSource queries = rows_of(item.io->in->q, item.b, q.h, q.first);
   const RowSource d_o = rows_of(item.io->in->d_o, item.b, q.h, q.first);
-  ops.pack_rows(queries, q.rows, shape.d, 1.0f, t.q, q_stride_);
-  ops.pack_rows(d_o, q.rows, shape.d_v(), 1.0f, t.d_o, do_stride_);
-  if (!pairs()) return;
-  pack_rows_b(queries, q.rows, shape.d, t.q_b);
-  pack_rows_b(d_o, q.rows, shape.d_v(), t.d_o_b);
+  if (rows_in_place_) {
+    const MatrixB q_b = in_place(queries), d_o_b = in_place(d_o);
+    return {{q_b.data, q_b.row, 1}, {d_o_b.data, d_o_b.row, 1}, q_b, d_o_b};
+  }
+  const PhaseTimer timer(item.profile, item.thread, kLoadQ,
+                         convert((pairs() ? 2 : 1) * q.rows * (d + d_v)));
+  ops.pack_rows(queries, q.rows, d, 1.0f, t.q, q_stride_);
+  ops.pack_rows(d_o, q.rows, d_v, 1.0f, t.d_o, do_stride_);
+  if (pairs()) {
+    ops.pack_panels(queries, q.rows, d, t.q_b, 0, q.rows);
+    ops.pack_panels(d_o, q.rows, d_v, t.d_o_b, 0, q.rows);
+  }
+  return {{t.q, q_stride_, 1},
+          {t.d_o, do_stride_, 1},
+          rows_b(t.q_b, q.rows, d),
+          rows_b(t.d_o_b, q.rows, d_v)};
 }
 
 /// The B operand of a product that sums over these n rows of d elements.
-void FlashBackward::pack_rows_b(const RowSource& src, std::int64_t n, std::int64_t d,
-                                float* dst) const {
+MatrixB FlashBackward::load_rows_b(const RowSource& src, std::int64_t n, std::int64_t d,
+                                   float* tile) const {
+  if (rows_in_place_ && src.position == nullptr) return in_place(src);
   if (pairs())
-    ops.pack_panels(src, n, d, dst, 0, n);
+    ops.pack_panels(src, n, d, tile, 0, n);
   else
-    ops.pack_rows(src, n, d, 1.0f, dst, tile_stride(d));
+    ops.pack_rows(src, n, d, 1.0f, tile, tile_stride(d));
+  return rows_b(tile, n, d);
 }
 
 /// P = exp(S - LSE), as 2^(factor·(QKᵀ - max) - log_sum), and dS = P∘(dP - D) of one tile,
 /// under a soft cap times its slope.
-void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const {
+void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const QueryOperands& in,
+                                     const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), v_words = ops.words(shape.d_v());
   const std::int64_t row = query_row(item.b, q.h, q.first);
   const MatrixC slope = {t.slope, p_stride_};
@@ -310,8 +332,8 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
                                      item.sees->kept().rows().from(item.first_key), q.keys, t.bias);
     const ScoreRow score =
         score_.row(*item.io->in, item.b, q.h, q.first, positions_.of(item.b, item.first_key), bias);
-    ops.gemm_exp2_rows(q.rows, q.keys, words, {t.q, q_stride_, 1},
-                       {t.k_t, ops.cols, words * ops.cols}, {t.p, p_stride_},
+    ops.gemm_exp2_rows(q.rows, q.keys, words, in.q, {t.k_t, ops.cols, words * ops.cols},
+                       {t.p, p_stride_},
                        {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(),
                         maxima_.log_sum() + row, score, slope},
                        {});
@@ -320,9 +342,9 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
       item.profile, item.thread, kDs,
       product_to_operands(q.rows, q.keys, shape.d_v(), q.pairs.elements, pairs() ? 2 : 1) +
           touch(q.rows * (ops.words(q.keys) + (keeps_dscores() ? q.keys : 0))) + slope_cost(q));
-  ops.gemm_dscores(q.rows, q.keys, v_words, {t.d_o, do_stride_, 1},
-                   {t.v_t, ops.cols, v_words * ops.cols}, {t.ds, p_stride_}, {t.ds_rows, p_stride_},
-                   t.p, {delta_ + row, delta_low_ + row}, q.sees.seen(), slope_of_ds);
+  ops.gemm_dscores(q.rows, q.keys, v_words, in.d_o, {t.v_t, ops.cols, v_words * ops.cols},
+                   {t.ds, p_stride_}, {t.ds_rows, p_stride_}, t.p, {delta_ + row, delta_low_ + row},
+                   q.sees.seen(), slope_of_ds);
 }
 
 /// dbias += dS, before the slope.
@@ -336,27 +358,28 @@ void FlashBackward::add_bias_gradient(const Item& item, const QueryTile& q, cons
 }
 
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
-void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Tiles& t) {
+void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const QueryOperands& in,
+                                  const Tiles& t) {
   const std::int64_t d = shape.d, d_v = shape.d_v();
   const std::int64_t block = query_block_dims().index(item.b, q.h, q.block, 0);
   float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
   {
     const PhaseTimer timer(item.profile, item.thread, kDv,
                            product(q.keys, d_v, q.rows, Write::kAdd, q.pairs.by_column));
-    ops.gemm(q.keys, d_v, ops.words(q.rows), {t.p, 1, p_stride_, q.sees.seen()},
-             rows_b(t.d_o_b, q.rows, d_v), {t.dv, v_stride_}, Write::kAddShortSums, {});
+    ops.gemm(q.keys, d_v, ops.words(q.rows), {t.p, 1, p_stride_, q.sees.seen()}, in.d_o_b,
+             {t.dv, v_stride_}, Write::kAddShortSums, {});
   }
   {
     const PhaseTimer timer(item.profile, item.thread, kDk,
                            product(q.keys, d, q.rows, Write::kAdd, q.pairs.by_column));
-    ops.gemm(q.keys, d, ops.words(q.rows), {t.ds_rows, 1, p_stride_, q.sees.seen()},
-             rows_b(t.q_b, q.rows, d), {t.dk, d_stride_}, Write::kAdd, {});
+    ops.gemm(q.keys, d, ops.words(q.rows), {t.ds_rows, 1, p_stride_, q.sees.seen()}, in.q_b,
+             {t.dk, d_stride_}, Write::kAdd, {});
   }
   const PhaseTimer timer(item.profile, item.thread, kDq,
                          product(q.rows, d, q.keys, Write::kAdd, q.pairs.by_row));
   accumulator_.contribute(block, item.key_block, [&] {
-    ops.gemm(q.rows, d, ops.words(q.keys), {t.ds, p_stride_, 1, q.sees.seen()},
-             rows_b(t.k_b, item.keys, d), {dq, dq_stride_}, Write::kAdd, {});
+    ops.gemm(q.rows, d, ops.words(q.keys), {t.ds, p_stride_, 1, q.sees.seen()}, item.k_b,
+             {dq, dq_stride_}, Write::kAdd, {});
   });
 }
 

@@ -67,6 +67,12 @@ class FlashBackward final : public AttentionPass {
     std::int64_t b, kv_head, key_block, first_key, keys;
     PhaseProfile* profile;
     int thread;
+    MatrixB k_b = {};  ///< K, summed over keys
+  };
+  /// Rows of Q and dO of a tile as operands: in the thread's tiles, or where they lie.
+  struct QueryOperands {
+    MatrixA q, d_o;
+    MatrixB q_b, d_o_b;  ///< summed over queries
   };
 
   /// A block of queries of one head; of the item's keys its rows see none beyond the first `keys`.
@@ -86,14 +92,17 @@ class FlashBackward final : public AttentionPass {
   bool pairs() const { return ops.per_word > 1; }
   /// The B operand of a product that sums over n rows of d elements, and its size in floats.
   std::int64_t rows_b_floats(std::int64_t n, std::int64_t d) const;
+  std::int64_t packed_queries() const { return rows_in_place_ ? 0 : q_block_; }
+  MatrixB in_place(const RowSource& rows) const;
   MatrixB rows_b(const float* data, std::int64_t n, std::int64_t d) const;
   void prepare_rows(const Operands& io, const std::vector<Visibility>& sees, const Tiles& t,
                     PhaseProfile* profile, int thread);
   const float* as_f32(const RowSource& src, float* copy) const;
-  void compute_key_block(const Item& item, const Tiles& t);
-  void load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
-  void pack_rows_b(const RowSource& src, std::int64_t n, std::int64_t d, float* dst) const;
-  void compute_p_and_ds(const Item& item, const QueryTile& q, const Tiles& t) const;
+  void compute_key_block(Item item, const Tiles& t);
+  QueryOperands load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
+  MatrixB load_rows_b(const RowSource& src, std::int64_t n, std::int64_t d, float* tile) const;
+  void compute_p_and_ds(const Item& item, const QueryTile& q, const QueryOperands& in,
+                        const Tiles& t) const;
   void add_bias_gradient(const Item& item, const QueryTile& q, const Tiles& t);
   /// Is dS in f32 before the slope none of the operands?
   bool keeps_dscores() const { return bias_gradient_.wanted() && (score_.cap > 0 || pairs()); }
@@ -101,7 +110,7 @@ class FlashBackward final : public AttentionPass {
   PhaseCost slope_cost(const QueryTile& q) const {
     return touch(score_.cap > 0 ? q.rows * q.keys : 0);
   }
-  void add_gradients(const Item& item, const QueryTile& q, const Tiles& t);
+  void add_gradients(const Item& item, const QueryTile& q, const QueryOperands& in, const Tiles& t);
   void store_dk_dv(const Item& item, const Tiles& t) const;
   void store_sums(const Operands& io, PhaseProfile* profile, int thread) const;
   /// The keys that some row of a block of queries sees.
@@ -125,6 +134,7 @@ class FlashBackward final : public AttentionPass {
   std::int64_t d_stride_, v_stride_, q_stride_, do_stride_, p_stride_;
   const TileOps& f32_ops_;  ///< for what is no product
   ScoreFactor score_;
+  bool rows_in_place_;  ///< operands that are rows of f32 already
   KeyPositions positions_;
   BiasTile bias_;
   const RowMaxima& maxima_;

@@ -14,8 +14,6 @@
 namespace flashbench::cpu {
 namespace {
 
-enum Phase : std::size_t { kPack, kLoadQ, kP, kNewMax, kAccumulate, kStore };
-
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 // Chosen among the settings in the README's table.
@@ -78,6 +76,8 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       k_key_(ops.words(shape.d)),
       v_key_(round_up(shape.d_v(), ops.cols) / ops.per_word),
       score_(p),
+      queries_in_place_(p.dtype == Dtype::kF32 && ops.per_word == 1 && score_.sign == 1.0f &&
+                        shape.d <= kWidestNarrowHead),
       positions_(p, ops),
       bias_(p, e, row_group_, kv_block_, BiasTile::Keys::kKept),
       maxima_(maxima),
@@ -99,7 +99,7 @@ std::size_t FlashForward::k_floats(std::int64_t b) const {
 
 FlashForward::Tiles FlashForward::carve(Carver& carver) const {
   Tiles t{};
-  t.q = carver.take(q_block_ * q_stride_);
+  t.q = carver.take(q_floats());
   t.o = carver.take(q_block_ * o_stride_);
   t.s = carver.take(row_group_ * s_stride_);
   t.max = carver.take(q_block_);
@@ -146,7 +146,7 @@ std::vector<std::string> FlashForward::phases() const {
 std::vector<std::size_t> FlashForward::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   return {packed_.bytes() + positions_.bytes(),
-          per_thread * floats(q_block_ * q_stride_),
+          per_thread * floats(q_floats()),
           per_thread * (floats(row_group_ * s_stride_) + floats(bias_.floats())),
           per_thread *
               (floats(q_block_) + floats(q_block_ * ops.lanes) + floats(row_group_ * ops.lanes)),
@@ -215,6 +215,7 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
 /// next to those of later ones, so that the guess of the maximum is looked at when all keys were
 /// seen.
 void FlashForward::attend(Item item, const Tiles& t) const {
+  item.q = load_queries(item, t);
   stream_keys(item, t);
   if (overflowed(item, t) || (item.score.first_keys_mislead() && underflowed(item, t))) {
     // Less than 1 with one key, too: that is what keeps compute_p from guessing.
@@ -226,7 +227,7 @@ void FlashForward::attend(Item item, const Tiles& t) const {
 }
 
 void FlashForward::stream_keys(const Item& item, const Tiles& t) const {
-  load_queries(item, t);
+  reset(item, t);
   for_tiles(*item.sees, item.first_query, item.rows, item.profile != nullptr,
             [&](std::int64_t row, std::int64_t rows, const KeyTile& tile) {
               compute_p(item, t, row, rows, tile);
@@ -275,14 +276,15 @@ bool FlashForward::underflowed(const Item& item, const Tiles& t) const {
   return false;
 }
 
-void FlashForward::load_queries(const Item& item, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kLoadQ,
-                         convert(item.rows * shape.d) + touch(item.rows * shape.d_v()));
-  ops.pack_rows(rows_of(item.io->in->q, item.b, item.h, item.first_query), item.rows, shape.d,
-                item.score.sign, t.q, q_stride_);
-  std::fill_n(t.o, item.rows * o_stride_, 0.0f);
+/// Before the first keys; O begins with their product (accumulate_o), if there are any.
+void FlashForward::reset(const Item& item, const Tiles& t) const {
   std::fill_n(t.max, item.rows, kFirstMax);
   std::fill_n(t.sum, item.rows * ops.lanes, 0.0f);
+  for (std::int64_t row = 0; row < item.rows; row += row_group_) {
+    const std::int64_t rows = std::min(row_group_, item.rows - row);
+    if (item.sees->keys(item.first_query + row, rows).empty())
+      std::fill_n(t.o + row * o_stride_, rows * o_stride_, 0.0f);
+  }
 }
 
 /// Prefetch of the block of panels after first_key's. A product of some of the item's rows fetches
@@ -318,7 +320,7 @@ ScoreRow FlashForward::score_rows(const Item& item, const Tiles& t, std::int64_t
 void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                              const KeyTile& tile) const {
   const std::int64_t first_key = tile.first, keys = tile.count;
-  const MatrixA q = {t.q + row * q_stride_, q_stride_, 1};
+  const MatrixA q = {item.q.data + row * item.q.row, item.q.row, 1};
   const MatrixB k = {item.k_panels + first_key * k_key_, ops.cols, k_key_ * ops.cols};
   const MatrixC s = {t.s, s_stride_};
   float* sum = t.sum + row * ops.lanes;
@@ -362,37 +364,14 @@ bool FlashForward::large_enough(const float* sums, std::int64_t rows) const {
 void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t row,
                                 std::int64_t rows, const KeyTile& tile) const {
   const std::int64_t first_key = tile.first, keys = tile.count;
+  const Write write = tile.is_first ? Write::kStore : Write::kAdd;
   const PhaseTimer timer(item.profile, item.thread, kAccumulate,
-                         product(rows, shape.d_v(), keys, Write::kAdd, tile.pairs.by_row));
+                         product(rows, shape.d_v(), keys, write, tile.pairs.by_row));
   const std::int64_t block_keys = std::min(kv_block_, item.sees->kept().count() - first_key);
   ops.gemm(rows, shape.d_v(), ops.words(keys), {t.s, s_stride_, 1, tile.rows.seen()},
            {item.v_panels + first_key * v_key_, ops.cols, ops.words(block_keys) * ops.cols},
-           {t.o + row * o_stride_, o_stride_}, Write::kAdd,
+           {t.o + row * o_stride_, o_stride_}, write,
            next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d_v()));
-}
-
-/// O = O / sum and LSE = |scale|·max + ln sum, sink included; 0 and -inf, or the sink, for a row
-/// that saw nothing: its sum is 0, where that of any other has its largest P.
-void FlashForward::finish(const Item& item, const Tiles& t) const {
-  const PhaseTimer timer(item.profile, item.thread, kStore,
-                         convert(item.rows * shape.d_v()) + touch(item.rows));
-  Outputs& out = *item.io->out;
-  const float* sink = sink_of(*item.io->in, item.h);
-  const float descale = item.io->in->v_descale(item.b, item.h / shape.group());
-  const std::int64_t first = out.lse.dims().index(item.b, item.h, item.first_query, 0);
-  for (std::int64_t r = 0; r < item.rows; ++r) {
-    const float sum = ops.row_sum(t.sum + r * ops.lanes, ops.lanes);
-    const bool empty = sum == 0.0f;
-    const RowEnd end = empty ? RowEnd::empty(sink) : item.score.end_of_row(t.max[r], sum, sink);
-    out.lse.as<float>()[first + r] = end.lse;
-    float* o = t.o + r * o_stride_;
-    const float factor = end.normalise(ops, o, shape.d_v(), item.share, descale);
-    ops.row_store(o, shape.d_v(), factor, dtype,
-                  row_of(out.o, item.b, item.h, item.first_query + r));
-    if (maxima_ == nullptr) continue;
-    maxima_->max()[first + r] = empty ? 0.0f : t.max[r];
-    maxima_->log_sum()[first + r] = end.log2_sum();
-  }
 }
 
 }  // namespace flashbench::cpu

@@ -31,9 +31,11 @@ class FlashForward final : public AttentionPass {
   void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
 
  private:
+  enum Phase : std::size_t { kPack, kLoadQ, kP, kNewMax, kAccumulate, kStore };
+
   /// A thread's own tiles.
   struct Tiles {
-    float* q;          ///< [q_block][q_stride], with the sign of the scale; words
+    float* q;          ///< [q_block][q_stride], with the sign of the scale; words; or read in place
     float* o;          ///< [q_block][o_stride], not yet normalised
     float* s;          ///< [row_group][s_stride]: scores in f32, then P in words
     float* max;        ///< [q_block], of the products q·k
@@ -50,6 +52,7 @@ class FlashForward final : public AttentionPass {
     PhaseProfile* profile;
     int thread;
     ScoreFactor score;  ///< of the head
+    MatrixA q = {};     ///< rows of Q: in the thread's tile, or where they lie
     /// What P is multiplied by until O is stored; less than 1 where P·V would overflow.
     float share = 1.0f;
   };
@@ -65,6 +68,7 @@ class FlashForward final : public AttentionPass {
   std::vector<HeadPipeline::Head> heads() const;
   std::size_t k_floats(std::int64_t b) const;  ///< of the panels of K of a head
   Tiles carve(Carver& carver) const;
+  std::int64_t q_floats() const { return queries_in_place_ ? 0 : q_block_ * q_stride_; }
   /// The first key of the block of keys in which a range begins.
   std::int64_t block_start(KeyRange keys) const { return keys.begin / kv_block_ * kv_block_; }
   template <typename Visit>
@@ -75,7 +79,8 @@ class FlashForward final : public AttentionPass {
   void stream_keys(const Item& item, const Tiles& t) const;
   bool overflowed(const Item& item, const Tiles& t) const;
   bool underflowed(const Item& item, const Tiles& t) const;
-  void load_queries(const Item& item, const Tiles& t) const;
+  MatrixA load_queries(const Item& item, const Tiles& t) const;
+  void reset(const Item& item, const Tiles& t) const;
   Prefetch next_block(const Item& item, const float* panels, std::int64_t key_words,
                       std::int64_t row, std::int64_t rows, std::int64_t first_key,
                       std::int64_t columns) const;
@@ -93,6 +98,8 @@ class FlashForward final : public AttentionPass {
   std::int64_t q_stride_, o_stride_, s_stride_;
   std::int64_t k_key_, v_key_;  ///< words that a key takes in the panels of K, of V
   ScoreFactor score_;
+  /// Q are f32 that need no other sign, in rows so short that they lie in sets of L1 of their own.
+  bool queries_in_place_;
   KeyPositions positions_;
   BiasTile bias_;
   RowMaxima* maxima_;

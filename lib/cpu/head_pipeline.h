@@ -17,7 +17,9 @@ namespace flashbench::cpu {
 /// from one list, in which the next wave is packed halfway through the present one: a task waits
 /// only for tasks drawn before it, and no thread idles at the end of a wave (a barrier there cost 4
 /// % with two threads). At most two waves are in flight, with at least four items a thread in each;
-/// a task costs one atomic addition, an item takes about a millisecond.
+/// a task costs one atomic addition, an item takes about a millisecond. A single thread, which
+/// never waits, packs each head just before its items, over the panels of the last one: they are in
+/// L2.
 class HeadPipeline {
  public:
   /// How many tasks a head is, and how many floats its packed panels take.
@@ -27,6 +29,10 @@ class HeadPipeline {
   };
 
   HeadPipeline(std::vector<Head> heads, int threads) : heads_(std::move(heads)) {
+    if (threads == 1) {
+      one_by_one();
+      return;
+    }
     const std::vector<std::int64_t> ends = wave_ends(4 * threads);
     const auto begin = [&](std::size_t wave) { return wave == 0 ? 0 : ends[wave - 1]; };
     const auto end = [&](std::size_t wave) { return ends[std::min(wave, ends.size() - 1)]; };
@@ -95,6 +101,15 @@ class HeadPipeline {
     std::int64_t from, until;
   };
 
+  void one_by_one() {
+    const auto count = static_cast<std::int64_t>(heads_.size());
+    for (std::int64_t h = 0; h < count; ++h) {
+      places_.push_back({0, 0, 0});
+      region_floats_[0] = std::max(region_floats_[0], head(h).floats);
+      pack_wave(h, h + 1);
+      for (std::int64_t item = 0; item < head(h).items; ++item) tasks_.push_back({false, h, item});
+    }
+  }
   /// Waves take turns in two regions, each as large as the largest that it holds.
   void place(const std::vector<std::int64_t>& ends) {
     for (std::size_t wave = 0; wave < ends.size(); ++wave) {

@@ -150,17 +150,34 @@ HWY_INLINE void transpose_four(const float* HWY_RESTRICT from,
 #endif
 }
 
+/// As transpose_four, `count` words.
+HWY_INLINE void transpose_words(const float* HWY_RESTRICT from, std::int64_t from_row,
+                                std::int64_t count, float* HWY_RESTRICT to, std::int64_t to_row) {
+  std::int64_t w = 0;
+  for (; w + 4 <= count; w += 4) transpose_four(from + w, from_row, to + w * to_row, to_row);
+  for (; w < count; ++w)
+    for (std::int64_t i = 0; i < vector_lanes(); ++i)
+      std::memcpy(to + w * to_row + i, from + i * from_row + w, sizeof(float));
+}
+
 /// As many rows at a time as a vector has lanes: kWords words of each are converted into a buffer
-/// in L1 and transposed from there.
+/// in L1 and transposed from there. Rows that are words already, not so long that they share sets
+/// of L1, are transposed where they lie.
 template <typename Tile, typename T>
 HWY_INLINE void pack_panels_transposed_of(const RowSource& src, std::int64_t rows, std::int64_t d,
                                           float scale, float* dst) {
   using Element = typename Tile::Operand::Element;
-  constexpr std::int64_t kPer = kPerWord<typename Tile::Operand>, kWords = 64;
+  constexpr std::int64_t kPer = kPerWord<typename Tile::Operand>, kWords = 64, kLongest = 256;
   const std::int64_t cols = panel_cols<Tile>(), lanes = vector_lanes(), words = blocks(d, kPer);
   HWY_ALIGN float some[HWY_MAX_BYTES / sizeof(float) * kWords];
   for (std::int64_t first = 0; first < round_up(rows, cols); first += lanes) {
     float* out = dst + first / cols * cols * words + first % cols;
+    if constexpr (std::is_same_v<T, float> && kPer == 1)
+      if (scale == 1.0f && src.position == nullptr && src.row_stride <= kLongest &&
+          first + lanes <= rows) {
+        transpose_words(source_row<T>(src, first), src.row_stride, d, out, cols);
+        continue;
+      }
     for (std::int64_t k = 0; k < words; k += kWords) {
       const std::int64_t elements = std::min(kWords * kPer, d - k * kPer);
       for (std::int64_t i = 0; i < lanes; ++i) {
@@ -170,11 +187,7 @@ HWY_INLINE void pack_panels_transposed_of(const RowSource& src, std::int64_t row
         std::fill(row + elements, row + round_up(elements, kPer), Element{});
       }
       const std::int64_t count = std::min(kWords, words - k);
-      std::int64_t w = 0;
-      for (; w + 4 <= count; w += 4) transpose_four(some + w, kWords, out + (k + w) * cols, cols);
-      for (; w < count; ++w)
-        for (std::int64_t i = 0; i < lanes; ++i)
-          std::memcpy(out + (k + w) * cols + i, some + i * kWords + w, sizeof(float));
+      transpose_words(some, kWords, count, out + k * cols, cols);
     }
   }
 }

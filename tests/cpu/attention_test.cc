@@ -267,6 +267,8 @@ TEST_P(AttentionTest, ProfileAccountsForEveryPhaseAndAllocation) {
     std::size_t bytes = 0;
     for (const PhaseProfile::Row& row : plan->profile({&in, &out})) {
       if (row.phase == "new max") continue;  // in rare data only
+      // Rows of f32 are operands where they lie: nothing is done.
+      if (row.phase.starts_with("load Q") && row.bytes == 0) continue;
       EXPECT_GT(row.calls, 0u) << row.phase;
       EXPECT_GT(row.cost.bytes, 0) << row.phase;
       flop += row.cost.flop;
