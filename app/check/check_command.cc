@@ -229,7 +229,7 @@ void check_external(const CheckRequest& request, const Backends& backends, Check
   add_work(result, count_work(p, count_visible(p, in.key_mask)));
   add_verdict(result, oracle::verify(p, in, external.out, level_of(request.run.verify, p), rounds),
               result.command);
-  check.set_preface(judged_as(external, result.status == report::Status::kOk));
+  check.set_preface(judged_as(external, in, result.status == report::Status::kOk));
   check.add({request.external, request.external, external.judged}, std::move(result),
             check.clock().now_s() - before_s);
 }

@@ -29,6 +29,19 @@ class Wrong(CliTest):
         for text in ("- O ", "- dK ", "- reproduce: flashbench check "):
             self.assertIn(text, "\n".join(rest))
 
+    def test_a_forgotten_causal_mask_is_asked_for_and_nothing_else_looks_like_one(self):
+        square = [*TINY, "--kv_len", "32"]
+        for dtype in ("f32", "bf16"):
+            self.expect(0, "forward", *square, "--dtype", dtype, "--causal", "--save_inputs", "in.safetensors",
+                        "--output", "causal.safetensors")
+            check = ("check", "--input", "in.safetensors", "--external")
+            self.assertIn("try --causal", self.expect(1, *check, "causal.safetensors").stdout)
+            self.expect(0, "forward", "--input", "in.safetensors", "--scale", "3", "--output", "other.safetensors")
+            done = self.expect(1, *check, "other.safetensors")
+            self.assertNotIn("try --causal", done.stdout)
+            self.assertIn("another mask, scale or dO?", done.stdout)
+            self.assertNotIn("try --causal", self.expect(0, *check, "causal.safetensors", "--causal").stdout)
+
     def test_the_markdown_of_hundreds_of_cases_fits_a_comment(self):
         out = self.expect(0, "check", "--filter", "*one_query*", "--md", "-").stdout
         self.assertTrue(out.startswith("**flashbench check: pass: "), out[:200])
