@@ -42,6 +42,17 @@ class Wrong(CliTest):
             self.assertIn("another mask, scale or dO?", done.stdout)
             self.assertNotIn("try --causal", self.expect(0, *check, "causal.safetensors", "--causal").stdout)
 
+    def test_a_gate_that_skipped_cases_is_red_where_that_is_asked_for(self):
+        some = ("check", *TINY, "--dtype", "f32,bf16", "--mask", "random", "--pass", "forward")  # paper has no bf16
+        self.assertRegex(self.expect(0, *some).stdout, r"(?m)^pass: .* [1-9]\d* skipped")
+        self.expect(0, *some, "--fail_on", "none")
+        done = self.expect(1, *some, "--fail_on", "skipped", "--md", "c.md")
+        self.assertRegex(done.stdout, r"(?m)^FAIL \(--fail_on skipped\): .* 0 failed, [1-9]\d* skipped")
+        self.assertIn("**flashbench check: FAIL (--fail_on skipped): ", (self.folder / "c.md").read_text())
+        self.expect(0, "check", *TINY, "--type", "flash", "--pass", "forward", "--fail_on", "skipped")
+        self.refuse("check", "--fail_on", "slower", says=["--fail_on", "skipped or none", "'slower'"])
+        self.refuse("bench", "--fail_on", "skipped", says="belongs to check, compare")
+
     def test_the_markdown_of_hundreds_of_cases_fits_a_comment(self):
         out = self.expect(0, "check", "--filter", "*one_query*", "--md", "-").stdout
         self.assertTrue(out.startswith("**flashbench check: pass: "), out[:200])
