@@ -31,7 +31,8 @@ and most libraries go, is replaced while the model runs. Inside another program:
 The script ends with the flashbench command that takes the file: whether attention was causal, its
 window, its scale and its soft cap are flags there, not tensors; sinks, the slopes of ALiBi and a
 bias are in the file. With --with-output, what PyTorch computes from the same tensors goes to a second file:
-`flashbench check --input qkv.safetensors --external FILE`.
+`flashbench check --input qkv.safetensors --external FILE`. In bf16 and f16 that fails in PyTorch's own
+gradients on the CPU, as it should; `known_to_fail` says where and by how much.
 """
 
 import argparse
@@ -285,6 +286,17 @@ def flags(found):
     return text
 
 
+def known_to_fail(found):
+    """What is known of the check of PyTorch's own gradients; "" where it passes."""
+    if found.do is None or found.q.element_size() > 2 or found.q.device.type != "cpu":
+        return ""
+    return (
+        "note: PyTorch's own gradients of 16 bits are known to fail that check on the CPU from some "
+        "100 queries on: dV at 2.2x to 3.3x of the expected rounding (limit 2x), such as got "
+        "-2.234375, expected -2.20979065. O, dQ and dK pass. More than that is a mistake somewhere."
+    )
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -319,6 +331,8 @@ def main():
     print(f"{args.file}: q {q}, k {k}, v {v}, {found.q.dtype}")
     if args.with_output:
         print(f"flashbench check --input {args.file}{flags(found)} --external {args.with_output}")
+        if note := known_to_fail(found):
+            print(note, file=sys.stderr)
     else:
         print(f"flashbench forward --input {args.file}{flags(found)}")
 

@@ -229,7 +229,7 @@ void check_external(const CheckRequest& request, const Backends& backends, Check
   add_work(result, count_work(p, count_visible(p, in.key_mask)));
   add_verdict(result, oracle::verify(p, in, external.out, level_of(request.run.verify, p), rounds),
               result.command);
-  check.set_preface(judged_as(external, result.status == report::Status::kOk));
+  check.set_preface(judged_as(external, in, result.status == report::Status::kOk));
   check.add({request.external, request.external, external.judged}, std::move(result),
             check.clock().now_s() - before_s);
 }
@@ -269,12 +269,14 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
     write_file_atomically(request.junit,
                           report::junit_text("flashbench check", junit_cases(check.checked())));
   const std::string& md = request.run.reports.md;
-  const std::string summary = md.empty() ? "" : check_markdown(check.checked(), seconds);
+  const std::string summary =
+      md.empty() ? "" : check_markdown(check.checked(), seconds, request.fail_on_skipped);
   if (md == "-")
     print_data(summary);
   else if (!md.empty())
     write_file_atomically(md, summary);
-  const std::string text = check.preface() + check_text(check.checked(), seconds);
+  const std::string text =
+      check.preface() + check_text(check.checked(), seconds, request.fail_on_skipped);
   if (writer.stdout_taken() || md == "-")
     print_err(text);
   else
@@ -282,7 +284,9 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
   print_warnings(report);
   if (interrupted()) return interrupted_code();
   const ExitCode code = exit_code(report.results);
-  return code == ExitCode::kOk && only_the_oracle(check.checked()) ? ExitCode::kUnavailable : code;
+  if (code != ExitCode::kOk) return code;
+  if (only_the_oracle(check.checked())) return ExitCode::kUnavailable;
+  return request.fail_on_skipped && any_skipped(check.checked()) ? ExitCode::kFailed : code;
 }
 
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
@@ -361,7 +365,7 @@ const Command& check_command() {
           "  flashbench check --isa avx2 --filter '*bf16*' --junit check.xml\n"
           "  flashbench check --pass backward --causal\n"
           "  flashbench check --input qkv.safetensors --external o.safetensors\n",
-      .takes = {kEvery, kMachine, kComputes, kTables, kSweeps, kCheck},
+      .takes = {kEvery, kMachine, kComputes, kTables, kSweeps, kCheck, kGates},
       .run = [](const CommandLine& line, const Runtime& runtime) {
         return run_check(check_request(line, runtime.backends), runtime);
       }};

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "app/case/routing.h"
 #include "core/features.h"
@@ -80,6 +81,30 @@ ExtraRoundings roundings(const sweep::Setting& setting) {
   return rounds;
 }
 
+/// Whether the rows `row` of both are equal in every head, but for a rounding to 16 bits.
+bool equal_rows(const Tensor& o, const Inputs& in, std::int64_t row_of_v) {
+  const Dims dims = o.dims();
+  const std::int64_t group = dims.h / in.v.dims().h;
+  for (std::int64_t b = 0; b < dims.b; ++b)
+    for (std::int64_t h = 0; h < dims.h; ++h)
+      for (std::int64_t i = 0; i < dims.d; ++i) {
+        const float expected = in.v.at(b, h / group, row_of_v, i) * in.v_descale(b, h / group);
+        if (!(std::abs(o.at(b, h, 0, i) - expected) <= std::abs(expected) / 128)) return false;
+      }
+  return true;
+}
+
+/// Whether the first query seems to have seen the first key alone, as nothing asks for.
+bool looks_causal(const External& external, const Inputs& in) {
+  const Problem& p = external.judged.problem;
+  const Tensor& o = external.out.o;
+  if (p.causal || p.ragged != Ragged::kNone || p.shape.q_len != p.shape.kv_len ||
+      p.shape.kv_len < 2 || o.empty())
+    return false;
+  const std::int64_t last = p.shape.kv_len - 1;  // equal rows of V would look alike
+  return equal_rows(o, in, 0) && !equal_rows(o, in, last);
+}
+
 }  // namespace
 
 External read_external(const CheckRequest& request, const Backends& backends) {
@@ -100,13 +125,16 @@ External read_external(const CheckRequest& request, const Backends& backends) {
   return external;
 }
 
-std::string judged_as(const External& external, bool right) {
+std::string judged_as(const External& external, const Inputs& in, bool right) {
   const sweep::CaseRecord record = sweep::record_of(external.judged);
   const sweep::Workload& w = record.workload;
   std::string text = fmt::format("judged as: {}, {}, {}, {}, scale {:.4g}", record.pass, w.dtype,
                                  report::workload_text(w), report::mask_phrase(w), w.scale);
   if (external.ones_for_lack_of_d_o) text += ", dO ones (no file has another)";
-  if (!right)
+  if (!right && looks_causal(external, in))
+    text +=
+        "\ndo the results come from a causal mask? the first row of O is that of V; try --causal";
+  else if (!right)
     text +=
         "\nwas it computed with another mask, scale or dO? --causal, --window_left, --scale, --do, "
         "... say so";

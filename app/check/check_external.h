@@ -23,7 +23,8 @@ struct External {
 External read_external(const CheckRequest& request, const Backends& backends);
 
 /// "judged as: both, f32, b2 h4/2 33x50 d24, causal, scale 0.2041"; where that is not `right`, a
-/// second line: most of what is wrong was computed with another mask, scale or dO.
-std::string judged_as(const External& external, bool right);
+/// second line: most of what is wrong was computed with another mask, scale or dO. A causal mask
+/// that no flag names shows: the first row of O is then that of V.
+std::string judged_as(const External& external, const Inputs& in, bool right);
 
 }  // namespace flashbench::app

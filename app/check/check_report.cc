@@ -157,14 +157,15 @@ std::string repeated(const std::vector<Checked>& checked) {
 }
 
 /// "pass: 12 cases, 10 passed, 0 failed, 2 skipped, in 1.2 s".
-std::string count_text(const std::vector<Checked>& checked, double seconds) {
+std::string count_text(const std::vector<Checked>& checked, double seconds, bool fail_on_skipped) {
   Row all;
   for (const Checked& c : checked) count(all, c.result);
   std::string text =
       fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
                   all.failed > 0                                ? "FAIL"
-                  : all.passed > 0 && !only_the_oracle(checked) ? "pass"
-                                                                : "nothing was checked",
+                  : all.passed == 0 || only_the_oracle(checked) ? "nothing was checked"
+                  : fail_on_skipped && all.skipped > 0          ? "FAIL (--fail_on skipped)"
+                                                                : "pass",
                   all.cases(), all.passed, all.failed, all.skipped);
   if (all.other > 0) text += fmt::format(", {} not verified", all.other);
   return text + fmt::format(", in {}", report::human_seconds(seconds));
@@ -189,7 +190,12 @@ bool only_the_oracle(const std::vector<Checked>& checked) {
          std::all_of(checked.begin(), checked.end(), skipped);
 }
 
-std::string check_text(const std::vector<Checked>& checked, double seconds) {
+bool any_skipped(const std::vector<Checked>& checked) {
+  return std::any_of(checked.begin(), checked.end(),
+                     [](const Checked& c) { return c.result.status == Status::kSkipped; });
+}
+
+std::string check_text(const std::vector<Checked>& checked, double seconds, bool fail_on_skipped) {
   std::string text = "worst error of each output, in units of expected rounding (limit 2x)\n";
   if (std::any_of(checked.begin(), checked.end(),
                   [](const Checked& c) { return c.rounding == "fp64"; }))
@@ -197,16 +203,18 @@ std::string check_text(const std::vector<Checked>& checked, double seconds) {
   text += "\n";
   text += table(rows_of(checked)) + phases(checked) + failures(checked) + "\n" + skips(checked) +
           repeated(checked);
-  return text + count_text(checked, seconds) + "\n";
+  return text + count_text(checked, seconds, fail_on_skipped) + "\n";
 }
 
-std::string check_markdown(const std::vector<Checked>& checked, double seconds) {
+std::string check_markdown(const std::vector<Checked>& checked, double seconds,
+                           bool fail_on_skipped) {
   constexpr std::size_t kMostFailures = 10, kMostReasons = 5, kMostWords = 400;
   const auto shown = [](const std::string& text) {
     const bool cut = text.size() > kMostWords;
     return report::markdown_escaped(cut ? text.substr(0, kMostWords) + " ..." : text);
   };
-  std::string text = fmt::format("**flashbench check: {}**\n", count_text(checked, seconds));
+  std::string text =
+      fmt::format("**flashbench check: {}**\n", count_text(checked, seconds, fail_on_skipped));
   std::size_t failed = 0;
   std::map<std::string, int> reasons;
   for (const Checked& c : checked) {

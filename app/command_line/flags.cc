@@ -134,9 +134,6 @@ FlagGroup comparison() {
       "Comparison",
       {
           {"threshold", "X", "differences up to this share are the same (default: 0.03)", kCompare},
-          {"fail_on", "LIST",
-           "exit 1 on slower, ambiguous, missing, or none (default: slower; with --by: none)",
-           kCompare},
           {"by", "FIELD",
            "compare the cases of one report that differ in this field: type, isa, threads,"
            " dtype, ...",
@@ -166,6 +163,10 @@ FlagGroup output() {
               {"csv", "FILE", "", kComputes},
               {"md", "FILE", "", kTables},
               {"junit", "FILE", "results for a CI server", kCheck},
+              {"fail_on", "LIST",
+               "exit 1 on these, too; check: skipped, or none (the default); compare: slower,"
+               " ambiguous, missing, or none (default: slower; with --by: none)",
+               kGates},
               {"help", "", "this text", kEvery},
               {"version", "", "git description, compiler and flags", kEvery},
           }};

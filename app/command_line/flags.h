@@ -21,6 +21,7 @@ enum class FlagSet {
   kBench,
   kCheck,
   kCompare,
+  kGates,  ///< what ends with a judgement: check and compare
   kInfo,
 };
 

@@ -10,6 +10,7 @@
 #include "registry/registry.h"
 #include "report/earlier_run.h"
 #include "sweep/number.h"
+#include "sweep/parse.h"
 #include "sweep/text.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -236,12 +237,18 @@ int parse_repeat(const Options& options) {
   return static_cast<int>(sweep::parse_count(setting->values[0], setting->where, {.most = 10000}));
 }
 
+bool parse_fail_on_skipped(const Options& options) {
+  const Setting* s = options.find("fail_on");
+  return s != nullptr &&
+         sweep::choose<bool>(s->values[0], s->where, {{"skipped", true}, {"none", false}});
+}
+
 void vet_outputs(const CommandLine& line, const CheckRequest& request) {
   std::vector<std::string> inputs = files_read(line, request.run);
   inputs.push_back(request.external);
   const std::vector<report::NamedOutput> junit = {{"--junit", request.junit}};
   report::require_distinct(request.run.reports, junit, inputs);
-  for (const char* flag : {"json", "csv", "md", "junit", "repeat"})
+  for (const char* flag : {"json", "csv", "md", "junit", "repeat", "fail_on"})
     if (request.list && line.plan.base.contains(flag))
       throw UsageError(
           fmt::format("--list runs nothing, so that --{} has nothing to do; leave it out", flag));
@@ -264,6 +271,7 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
     throw UsageError("--rounds is about --external FILE; a guest says itself what it rounds");
   request.emulated_seeds = parse_emulated_seeds(options, line, backends);
   request.repeat = parse_repeat(options);
+  request.fail_on_skipped = parse_fail_on_skipped(options);
   const auto names_problem = [](const std::string& name) {
     return Options::is_workload(name) && !names_execution(name);
   };

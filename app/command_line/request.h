@@ -57,6 +57,7 @@ struct CheckRequest {
   bool list = false;
   std::vector<std::uint64_t> emulated_seeds;  ///< empty: as many as the size of a case allows
   int repeat = 1;                             ///< launches of each case, whose bits are compared
+  bool fail_on_skipped = false;
   std::string filter, junit, external;
   std::optional<sweep::Setting> rounds;  ///< what made `external` rounds besides
 };

@@ -98,7 +98,7 @@ const Command& compare_command() {
           "  flashbench compare sweep.json --by type\n"
           "  flashbench compare --run build/old/flashbench build/new/flashbench -- --q_len 1k --d "
           "64\n",
-      .takes = {kEvery, kTables, kCompare},
+      .takes = {kEvery, kTables, kCompare, kGates},
       .takes_operands = true,
       .run = [](const CommandLine& line, const Runtime& runtime) {
         return run_compare(compare_request(line), runtime);
