@@ -91,10 +91,8 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
   const int first = rematerialized(block.first_row) + warp_row<kRowTiles>();
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t) {
-    store_rows<kD>(dv[t], one, float_key_rows(a, a.dv, b, h_kv),
-                   first + 16 * t);
-    store_rows<kD>(dk[t], scale, float_key_rows(a, a.dk, b, h_kv),
-                   first + 16 * t);
+    store_rows<kD>(dv[t], one, float_key_rows(a, a.dv, b, h_kv), first + 16 * t);
+    store_rows<kD>(dk[t], scale, float_key_rows(a, a.dk, b, h_kv), first + 16 * t);
   }
 }
 
@@ -102,7 +100,7 @@ __device__ __forceinline__ void dkdv(const Attention& a) {
 
 #define FLASHBENCH_DKDV(d)                                                               \
   extern "C" __global__ void __launch_bounds__(                                          \
-      flashbench::cuda::mma_bf16x6_sm80::dkdv_tile(d).threads(), 1)                         \
+      flashbench::cuda::mma_bf16x6_sm80::dkdv_tile(d).threads(), 1)                      \
       mma_bf16x6_sm80_dkdv_d##d(const __grid_constant__ flashbench::cuda::Attention a) { \
     flashbench::cuda::mma_bf16x6_sm80::dkdv<d>(a);                                       \
   }

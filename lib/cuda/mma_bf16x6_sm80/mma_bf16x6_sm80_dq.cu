@@ -70,7 +70,7 @@ __device__ __forceinline__ void dq(const Attention& a) {
 
 #define FLASHBENCH_DQ(d)                                                               \
   extern "C" __global__ void __launch_bounds__(                                        \
-      flashbench::cuda::mma_bf16x6_sm80::dq_tile(d).threads(), 1)                         \
+      flashbench::cuda::mma_bf16x6_sm80::dq_tile(d).threads(), 1)                      \
       mma_bf16x6_sm80_dq_d##d(const __grid_constant__ flashbench::cuda::Attention a) { \
     flashbench::cuda::mma_bf16x6_sm80::dq<d>(a);                                       \
   }

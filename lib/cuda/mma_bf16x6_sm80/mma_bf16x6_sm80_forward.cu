@@ -81,7 +81,7 @@ __device__ __forceinline__ void forward(const Attention& a) {
 
 #define FLASHBENCH_FORWARD(d)                                                               \
   extern "C" __global__ void __launch_bounds__(                                             \
-      flashbench::cuda::mma_bf16x6_sm80::forward_tile(d).threads(), 1)                         \
+      flashbench::cuda::mma_bf16x6_sm80::forward_tile(d).threads(), 1)                      \
       mma_bf16x6_sm80_forward_d##d(const __grid_constant__ flashbench::cuda::Attention a) { \
     flashbench::cuda::mma_bf16x6_sm80::forward<d>(a);                                       \
   }
