@@ -76,6 +76,17 @@ double Cells::alike_of_all() const {
   return relative(together);
 }
 
+double Cells::several() const {
+  double squares = 0, fourths = 0;
+  const auto add = [&](double sum) {
+    squares += square(sum);
+    fourths += square(square(sum));
+  };
+  for (const double sum : sums_) add(sum);
+  for (const Common& common : common_) add(common.sum);
+  return fourths == 0 ? 1 : square(squares) / fourths;
+}
+
 double Cells::relative(double together) const {
   return square(total_) == 0 ? 0 : rounding_.alike() * std::max(0.0, together) / square(total_);
 }

@@ -44,6 +44,8 @@ class Cells {
   double alike() const;
   /// The same of common cells, too.
   double alike_of_all() const;
+  /// How many cells have a part in the sum, where these are of one size.
+  double several() const;
 
  private:
   struct Common {

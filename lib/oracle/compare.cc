@@ -104,6 +104,7 @@ void TensorCheck::fold(Got got, const Expected& want, std::size_t n, double unit
   head.independent = want.independent;
   head.shared += want.shared.empty() ? 0 : want.shared[n];
   head.shared_excess = want.shared_excess;
+  head.rounding.add(want.rounding);
   ++head.judged;
   Errors row;
   for (std::int64_t c = 0; c < want.d; ++c) {
@@ -215,6 +216,7 @@ void TensorCheck::merge(const TensorCheck& other, std::int64_t first_b) {
     to.shared += from.shared;
     to.judged += from.judged;
     to.shared_excess = from.shared_excess;
+    to.rounding.add(from.rounding);
   }
 }
 
@@ -223,10 +225,11 @@ TensorVerdict TensorCheck::verdict() const {
   Errors total;
   for (const auto& [at, head] : heads_) {
     const double rows = std::min(independent_kinds(head.rows), independent_kinds(head.values));
-    const double independent = std::min(rows, head.independent);
+    const double independent = std::min({rows, head.independent, head.rounding.independent()});
     const double shared = rows > 1 ? head.shared / head.judged : 0;
     const double apart = std::min(excess(independent), excess_of_largest_);
-    const double together = std::min(head.shared_excess, excess_of_largest_);
+    const double together =
+        std::min(std::max(head.shared_excess, head.rounding.excess()), excess_of_largest_);
     const double reach = shared * together + (1 - shared) * apart;
     const double along = shared + (1 - shared) * parallel(apart);
     Errors sum;

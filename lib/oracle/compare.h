@@ -80,6 +80,7 @@ class TensorCheck {
     double independent = std::numeric_limits<double>::infinity();  ///< Expected::independent
     double shared = 0, judged = 0;  ///< Σ Expected::shared over so many rows
     double shared_excess = 0;       ///< Expected::shared_excess
+    RowRounding rounding;           ///< Expected::rounding
   };
 
   template <typename Got, typename Error>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "oracle/cells.h"
 #include "oracle/noise.h"
 #include "oracle/panel.h"
 
@@ -13,12 +14,11 @@ namespace {
 constexpr std::int64_t kRows = 32;
 constexpr std::size_t kFewest = 8;
 
-/// As many of them, evenly spread.
-std::vector<std::int64_t> some_of(std::span<const std::int64_t> rows) {
-  const auto count = static_cast<std::int64_t>(rows.size()), most = std::min(count, kRows);
+/// At most kRows of them. Every n-th would be of one kind where kinds take turns.
+std::vector<std::int64_t> chosen(std::span<const std::int64_t> rows) {
   std::vector<std::int64_t> some;
-  for (std::int64_t n = 0; n < most; ++n)
-    some.push_back(rows[static_cast<std::size_t>(n * count / most)]);
+  for (const std::int64_t n : some_of(static_cast<std::int64_t>(rows.size()), kRows))
+    some.push_back(rows[static_cast<std::size_t>(n)]);
   return some;
 }
 
@@ -50,7 +50,7 @@ double directions(const TensorValues& x, std::int64_t b, std::int64_t h,
   const auto all = static_cast<double>(x.dims().d);
   if (rows.size() < kFewest) return all;
   Panel p;
-  p.gather(x, b, h, some_of(rows));
+  p.gather(x, b, h, chosen(rows));
   const std::int64_t varying = standardise(p);
   if (varying == 0) return all;
   double products = 0;

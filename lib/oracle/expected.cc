@@ -9,6 +9,7 @@ void Expected::append(const Expected& rows) {
   d = rows.d;
   independent = std::min(independent, rows.independent);
   shared_excess = rows.shared_excess;
+  rounding.add(rows.rounding);
   value.insert(value.end(), rows.value.begin(), rows.value.end());
   noise.insert(noise.end(), rows.noise.begin(), rows.noise.end());
   excess.insert(excess.end(), rows.excess.begin(), rows.excess.end());

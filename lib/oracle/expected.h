@@ -6,6 +6,7 @@
 
 #include "oracle/noise.h"
 #include "oracle/panel.h"
+#include "oracle/row_rounding.h"
 
 namespace flashbench::oracle {
 
@@ -25,6 +26,7 @@ struct Expected {
   /// Empty: none.
   Doubles shared;
   double shared_excess = kMostOfAlike;  ///< how often its expected square that may be
+  RowRounding rounding;                 ///< of P, in O: that may be as often
 
   /// [rows]: rows of equal numbers have errors in common, as have rows of equal values; may be
   /// empty.

@@ -78,6 +78,7 @@ class RowBlock {
     double dp_noise = 0;              ///< the part of `weights` (dS) that dO·v has
     double overlap = 0;               ///< share of all keys that other rows' P see, too
     double alike = 0;                 ///< of P in cells that are not common
+    double cells_of_p = 0;            ///< how many have a part in what rounding P does to O
     Weights weights;                  ///< P, then dS
     std::vector<EqualEntries> equal;  ///< keys of equal P, then dS
     std::vector<EqualEntries> cells;  ///< keys whose P, then dS, lie in one common cell

@@ -171,6 +171,7 @@ void RowBlock::weigh_row(std::int64_t n) {
   const Cells cells = find_cells(p, row);
   stats.alike = cells.alike_of_all();
   row.alike = cells.alike();
+  row.cells_of_p = cells.several();
 }
 
 /// O = P·V, and dP = dO·Vᵀ on the way.
@@ -196,8 +197,11 @@ void RowBlock::weigh_values() {
     v.transpose();
     add_products(do_, v, {ds_.data() + j0, kv_len_}, {dp_noise_.data() + j0, kv_len_});
   });
+  if (rounding_.of_16_bits()) r_.o.rounding = row_rounding(rounding_, p_, rows_, kv_len_);
   for (std::int64_t n = 0; n < rows_; ++n) {
     if (r_.stats[static_cast<std::size_t>(n)].empty) continue;
+    r_.o.rounding.cells += of_row_[static_cast<std::size_t>(n)].cells_of_p;
+    ++r_.o.rounding.rows;
     expect_o(n, weighed, mean, lost, parts);
   }
 }

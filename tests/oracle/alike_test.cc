@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "oracle/cells.h"
@@ -10,7 +11,9 @@
 #include "oracle/expected.h"
 #include "oracle/products.h"
 #include "oracle/reference.h"
+#include "oracle/row_rounding.h"
 #include "oracle/sums.h"
+#include "tests/oracle/flavours.h"
 #include "tests/oracle/host_attention.h"
 #include "tests/oracle/verdicts.h"
 
@@ -165,6 +168,55 @@ TEST(Directions, AreThoseInWhichRowsDifferWhateverTheirMeanAndTheSizeOfTheirChan
   for (std::int64_t i = 0; i < v.count(); ++i) v.set(i, 0.1f);
   EXPECT_EQ(directions(v, 0, 0, rows), kD) << "constants say nothing";
   EXPECT_EQ(directions(v, 0, 0, std::span(rows).first(7)), kD) << "nor do few rows";
+}
+
+// Every fourth of 128 rows, or every second of 64, is of one kind.
+TEST(Directions, OfTwoKindsOfRowsThatTakeTurnsAreOne) {
+  constexpr std::int64_t kRows = 128, kD = 48;
+  std::vector<std::int64_t> rows(kRows);
+  std::iota(rows.begin(), rows.end(), 0);
+  Problem p;
+  p.shape = {1, 1, 1, kRows, kRows, kD};
+  Tensor v = host::random_inputs(p).v;
+  host::alternate(v, 1, 0.01f);
+  for (const std::size_t count : {64u, 128u})
+    EXPECT_NEAR(directions(v, 0, 0, std::span(rows).first(count)), 1, 0.1) << count;
+}
+
+/// Of the rows of P of normal scores of deviation `spread`: `kinds` of them that take turns, and
+/// within a kind differ by less than bf16 tells apart.
+RowRounding rounding_of_kinds(std::int64_t kinds, double spread) {
+  constexpr std::int64_t kRows = 64, kKeys = 300;
+  Problem p;
+  p.shape = {1, 1, 1, kRows, kKeys, kKeys};
+  const Inputs in = host::random_inputs(p);
+  const Rounding bf16(Dtype::kBf16);
+  RowRounding found;
+  Doubles rows(kRows * kKeys);
+  for (std::int64_t i = 0; i < kRows; ++i)
+    for (std::int64_t j = 0; j < kKeys; ++j)
+      rows.data()[i * kKeys + j] =
+          std::exp(spread * in.q.at(i % kinds * kKeys + j) + 2e-4 * in.k.at(i * kKeys + j)) / 300;
+  found = row_rounding(bf16, rows, kRows, kKeys);
+  for (std::int64_t i = 0; i < kRows; ++i, ++found.rows) {
+    Cells cells(bf16);
+    for (std::int64_t j = 0; j < kKeys; ++j) cells.add(rows.data()[i * kKeys + j]);
+    found.cells += cells.several();
+  }
+  return found;
+}
+
+// A sum over many cells is not bounded as one rounding is, and moves a channel of all rows.
+TEST(RowRounding, OfFewKindsOfRowsMayReachWhatFewNormalErrorsDo) {
+  EXPECT_GT(rounding_of_kinds(1, 0.1).excess(), 0.5 * excess(1));
+  EXPECT_GT(rounding_of_kinds(2, 0.1).excess(), 0.7 * excess(2));
+  EXPECT_LT(rounding_of_kinds(2, 0.1).excess(), excess(1.5));
+  EXPECT_EQ(rounding_of_kinds(64, 0.1).excess(), kMostOfAlike) << "all different";
+  EXPECT_LT(rounding_of_kinds(1, 1e-5).excess(), 1.1 * kMostOfAlike) << "all in one cell";
+  EXPECT_EQ(RowRounding().excess(), kMostOfAlike);
+  EXPECT_EQ(RowRounding().independent(), std::numeric_limits<double>::infinity());
+  EXPECT_GT(rounding_of_kinds(64, 0.1).independent(), 64);
+  EXPECT_NEAR(rounding_of_kinds(2, 0.1).independent(), 2, 1);
 }
 
 TEST(Weights, AreAsIndependentAsTheirNoiseIsSpread) {

@@ -192,6 +192,18 @@ TEST(CommonErrors, OfTwoKindsOfQueriesAddUpWhereDvCancels) {
     }
 }
 
+TEST(CommonErrors, InF32OfTwoKindsOfQueriesLeaveOneErrorInARowOfDk) {
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    Problem p = problem({1, 1, 1, 128, 160, 512}, Dtype::kF32);
+    p.seed = seed;
+    Inputs in = host::random_inputs(p);
+    host::alternate(in.q, 0.1f, 0.01f);
+    host::alternate(in.d_o, 1, 0.01f);
+    expect_judged(p, in, {host::Defect::kScaleOff, host::Defect::kRowUnnormalised},
+                  "queries of two kinds");
+  }
+}
+
 // Both kinds in one cell of bf16: one P is rounded up to what the other is rounded down to.
 TEST(CommonErrors, OfTwoKindsOfQueriesInOneCellDoNotCancelAsTheirTermsDo) {
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
