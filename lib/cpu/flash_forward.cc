@@ -50,6 +50,15 @@ std::int64_t choose_q_block(const Shape& s, const TileOps& ops, int threads) {
   return std::min(round_up(block, ops.rows), round_up(s.q_len, ops.rows));
 }
 
+/// Rows of V are an operand where they lie: f32 in order, whole vectors, of few queries, since many
+/// would pay for packing. With vectors of 256 bits packing always pays.
+bool reads_values_in_place(const Problem& p, const TileOps& ops) {
+  constexpr std::int64_t kFewQueries = 1024, kLanes = 16;
+  return p.kv_dtype() == Dtype::kF32 && ops.per_word == 1 && ops.lanes >= kLanes &&
+         p.shape.d_v() % ops.lanes == 0 && p.padding == PaddingMask::kNone && !p.paged() &&
+         p.shape.group() * p.shape.q_len <= kFewQueries;
+}
+
 /// Keys of a block; without SIMD the sum of a row's P is one chain.
 std::int64_t choose_kv_block(const Shape& s, const TileOps& ops) {
   const std::int64_t keys = std::min(blocks_of(s).keys, kLongestChain * ops.lanes);
@@ -78,6 +87,7 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
       score_(p),
       queries_in_place_(p.dtype == Dtype::kF32 && ops.per_word == 1 && score_.sign == 1.0f &&
                         shape.d <= kWidestNarrowHead),
+      values_in_place_(reads_values_in_place(p, ops)),
       positions_(p, ops),
       bias_(p, e, row_group_, kv_block_, BiasTile::Keys::kKept),
       maxima_(maxima),
@@ -86,15 +96,18 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
 std::vector<HeadPipeline::Head> FlashForward::heads() const {
   std::vector<HeadPipeline::Head> all;
   for (const std::int64_t b : elements_)
-    all.insert(
-        all.end(), static_cast<std::size_t>(shape.h_kv),
-        {blocks(shape.kv_len_of(b), kv_block_), shape.group() * blocks(shape.q_len_of(b), q_block_),
-         k_floats(b) + floats(round_up(shape.kv_len_of(b), ops.per_word) * v_key_)});
+    all.insert(all.end(), static_cast<std::size_t>(shape.h_kv),
+               {blocks(shape.kv_len_of(b), kv_block_),
+                shape.group() * blocks(shape.q_len_of(b), q_block_), k_floats(b) + v_floats(b)});
   return all;
 }
 
 std::size_t FlashForward::k_floats(std::int64_t b) const {
   return floats(round_up(shape.kv_len_of(b), ops.cols) * k_key_);
+}
+
+std::size_t FlashForward::v_floats(std::int64_t b) const {
+  return values_in_place_ ? 0 : floats(round_up(shape.kv_len_of(b), ops.per_word) * v_key_);
 }
 
 FlashForward::Tiles FlashForward::carve(Carver& carver) const {
@@ -199,12 +212,14 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
   const KeptKeys& kept = item.sees->kept();
   const std::int64_t keys = std::min(kv_block_, kept.count() - first_key);
   if (keys <= 0) return;
-  const PhaseTimer timer(item.profile, item.thread, kPack,
-                         convert(keys * (shape.d + shape.d_v()), kv_dtype));
+  const PhaseTimer timer(
+      item.profile, item.thread, kPack,
+      convert(keys * (shape.d + (values_in_place_ ? 0 : shape.d_v())), kv_dtype));
   const Inputs& in = *item.io->in;
   const std::int64_t h = item.h / shape.group();
   ops.pack_panels_transposed(key_rows(in, stored_keys(in), item.b, h, kept, first_key), keys,
                              shape.d, 1.0f, item.k_panels + first_key * k_key_);
+  if (values_in_place_) return;
   ops.pack_panels(key_rows(in, stored_values(in), item.b, h, kept, first_key), keys, shape.d_v(),
                   item.v_panels + first_key * v_key_, 0, keys);
 }
@@ -367,11 +382,11 @@ void FlashForward::accumulate_o(const Item& item, const Tiles& t, std::int64_t r
   const Write write = tile.is_first ? Write::kStore : Write::kAdd;
   const PhaseTimer timer(item.profile, item.thread, kAccumulate,
                          product(rows, shape.d_v(), keys, write, tile.pairs.by_row));
-  const std::int64_t block_keys = std::min(kv_block_, item.sees->kept().count() - first_key);
+  const Prefetch prefetch =
+      values_in_place_ ? Prefetch{}
+                       : next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d_v());
   ops.gemm(rows, shape.d_v(), ops.words(keys), {t.s, s_stride_, 1, tile.rows.seen()},
-           {item.v_panels + first_key * v_key_, ops.cols, ops.words(block_keys) * ops.cols},
-           {t.o + row * o_stride_, o_stride_}, write,
-           next_block(item, item.v_panels, v_key_, row, rows, first_key, shape.d_v()));
+           values(item, first_key), {t.o + row * o_stride_, o_stride_}, write, prefetch);
 }
 
 }  // namespace flashbench::cpu

@@ -67,6 +67,7 @@ class FlashForward final : public AttentionPass {
 
   std::vector<HeadPipeline::Head> heads() const;
   std::size_t k_floats(std::int64_t b) const;  ///< of the panels of K of a head
+  std::size_t v_floats(std::int64_t b) const;
   Tiles carve(Carver& carver) const;
   std::int64_t q_floats() const { return queries_in_place_ ? 0 : q_block_ * q_stride_; }
   /// The first key of the block of keys in which a range begins.
@@ -80,6 +81,7 @@ class FlashForward final : public AttentionPass {
   bool overflowed(const Item& item, const Tiles& t) const;
   bool underflowed(const Item& item, const Tiles& t) const;
   MatrixA load_queries(const Item& item, const Tiles& t) const;
+  MatrixB values(const Item& item, std::int64_t first_key) const;
   void reset(const Item& item, const Tiles& t) const;
   Prefetch next_block(const Item& item, const float* panels, std::int64_t key_words,
                       std::int64_t row, std::int64_t rows, std::int64_t first_key,
@@ -100,6 +102,7 @@ class FlashForward final : public AttentionPass {
   ScoreFactor score_;
   /// Q are f32 that need no other sign, in rows so short that they lie in sets of L1 of their own.
   bool queries_in_place_;
+  bool values_in_place_;
   KeyPositions positions_;
   BiasTile bias_;
   RowMaxima* maxima_;

@@ -13,6 +13,19 @@ MatrixA FlashForward::load_queries(const Item& item, const Tiles& t) const {
   return {t.q, q_stride_, 1};
 }
 
+/// Rows of V from kept key number `first_key` on as an operand, likewise.
+MatrixB FlashForward::values(const Item& item, std::int64_t first_key) const {
+  const KeptKeys& kept = item.sees->kept();
+  if (values_in_place_) {
+    const Inputs& in = *item.io->in;
+    const RowMap keys = kept.stored().from(first_key);
+    const RowSource v = rows_of(stored_values(in), item.b, item.h / shape.group(), keys.first);
+    return {static_cast<const float*>(v.base), v.row_stride, ops.cols};
+  }
+  const std::int64_t keys = std::min(kv_block_, kept.count() - first_key);
+  return {item.v_panels + first_key * v_key_, ops.cols, ops.words(keys) * ops.cols};
+}
+
 /// O = O / sum and LSE = |scale|·max + ln sum, sink included; 0 and -inf, or the sink, for a row
 /// that saw nothing: its sum is 0, where that of any other has its largest P.
 void FlashForward::finish(const Item& item, const Tiles& t) const {
