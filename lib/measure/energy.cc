@@ -12,7 +12,6 @@ std::optional<double> energy_per_call_j(const ReadEnergy& read_j,
                                         const std::function<void()>& launch, double least_s,
                                         Clock& clock, const std::function<bool()>& stop_requested) {
   std::optional<double> now_j = read_j();
-  if (!now_j) return std::nullopt;
   double calls = 0;
   // Launches until the counter moves, but not before `earliest_s`, and not for ever.
   const auto run_to_a_step = [&](double earliest_s) {

@@ -50,6 +50,19 @@ TEST(Energy, AnInterruptionEndsIt) {
   EXPECT_EQ(device.clock.launches(), 5);
 }
 
+TEST(Energy, ACounterThatCannotBeReadAnyMoreGivesNoNumber) {
+  for (const int last : {0, 3}) {  // within the first step, and in the second
+    Device device;
+    const auto read_j = [&]() -> std::optional<double> {
+      if (device.clock.launches() > last) return std::nullopt;
+      return device.read_j();
+    };
+    EXPECT_FALSE(energy_per_call_j(
+        read_j, [&] { device.launch(); }, 1, device.clock, [] { return false; }));
+    EXPECT_EQ(device.clock.launches(), last + 1) << "and nothing is launched for it";
+  }
+}
+
 TEST(Energy, NothingIsRunForANumberThatCannotBeRead) {
   Device device;
   EXPECT_FALSE(energy_per_call_j([] { return std::optional<double>(); }, [&] { device.launch(); },

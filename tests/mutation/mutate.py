@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Who judges the judge: plants small errors into the oracle's own code, one at a time, builds its tests with
-each and says which ones no test notices.
+"""Who judges the judge: plants small errors into the code that a verdict or a number comes from, one at a time, builds
+the tests of its room with each and says which ones no test notices.
 
-    tests/oracle/mutate.py build/release                  # all: an hour of one core
-    tests/oracle/mutate.py build/release --every 7        # every seventh
-    tests/oracle/mutate.py build/release --part 0/2       # the first of two halves, for two processes
-    tests/oracle/mutate.py build/release --file rows.cc   # those of a file; may be repeated
-    tests/oracle/mutate.py build/release --survivors      # those that mutation_survivors.tsv names
-    tests/oracle/mutate.py build/release --list           # what would be planted
+    tests/mutation/mutate.py build/release oracle                  # all: an hour of one core
+    tests/mutation/mutate.py build/release measure                 # a quarter of an hour; compare: half an hour
+    tests/mutation/mutate.py build/release oracle --every 7        # every seventh
+    tests/mutation/mutate.py build/release oracle --part 0/2       # the first of two halves, for two processes
+    tests/mutation/mutate.py build/release oracle --file rows.cc   # those of a file; may be repeated
+    tests/mutation/mutate.py build/release oracle --survivors      # those that mutation_survivors.tsv names
+    tests/mutation/mutate.py build/release oracle --list           # what would be planted
 
-The build folder is Ninja's and has an oracle_test that passes. In each function of lib/oracle: a sign flipped, a term
-of a sum dropped, a loop one short, a maximum for a minimum, a square forgotten; the first place of each kind.
-mutation_survivors.tsv, beside this file, names the ones that are known to be noticed by no test, each with its
-reason. Exits 1 when another one survives, and when one that it names is noticed or is not planted any more.
+The build folder is Ninja's and has a ROOM_test that passes. In each function of lib/ROOM: a sign flipped, a term of a
+sum dropped, a loop one short, a maximum for a minimum, a square forgotten; in measure and compare a comparison turned
+round or moved to its border, an "and" for an "or", a condition dropped, too; the first place of each kind.
+tests/ROOM/mutation_survivors.tsv names the ones that are known to be noticed by no test, each with its reason. Exits 1
+when another one survives, and when one that it names is noticed or is not planted any more.
 """
 import argparse
 import collections
@@ -27,10 +29,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ORACLE = ROOT / "lib/oracle"
-SURVIVORS = pathlib.Path(__file__).with_name("mutation_survivors.tsv")
 
 KINDS = [
     ("sign", re.compile(r" \+ (?!1\b)"), " - "),
@@ -41,6 +42,24 @@ KINDS = [
     ("min for max", re.compile(r"std::min\("), "std::max("),
     ("square forgotten", re.compile(r"(?<!double )\bsquare\("), "("),
 ]
+# Of code that decides: of less than, greater than and equal what is next to it and what is opposite to it.
+DECISIONS = [
+    ("turned round", re.compile(r" < (?!=)"), " >= "),
+    ("turned round", re.compile(r" > (?!=)"), " <= "),
+    ("turned round", re.compile(r" <= "), " > "),
+    ("turned round", re.compile(r" >= "), " < "),
+    ("turned round", re.compile(r" == "), " != "),
+    ("turned round", re.compile(r" != "), " == "),
+    ("at its border", re.compile(r" <= "), " < "),
+    ("at its border", re.compile(r" >= "), " > "),
+    ("and for or", re.compile(r" \|\| "), " && "),
+    ("or for and", re.compile(r" && "), " || "),
+    ("condition dropped", re.compile(r"^(\s*)if \(.*\) (return|continue)"), r"\1if (false) \2"),
+    ("one more", re.compile(r" [+-] 1\b"), " "),
+    ("half of it", re.compile(r" \* (?=[\w.(])"), " / "),
+    ("twice of it", re.compile(r"(?<=[\w)]) / (?=[\w.(])"), " * "),
+]
+KINDS_OF = {"oracle": KINDS, "measure": KINDS + DECISIONS, "compare": KINDS + DECISIONS}
 FUNCTION = re.compile(r"^(?: {2})?[A-Za-z_].*\)(?: const)?(?: \{| :)?$|^(?: {2})?[A-Za-z_].*\) (?:const )?\{"
                       r"|^(?: {2})?[A-Za-z_][\w:<>&*,\[\] ]* [\w:~&*]+\([^;=]*,$")  # the last: over several lines
 STATEMENT = re.compile(r"\s*(if|for|while|switch|return|else|throw)\b")
@@ -65,7 +84,7 @@ class Mutant:
         return f"{where} {self.kind}: {self.before.strip()}  ->  {self.after.strip()}"
 
 
-def mutants_of(path):
+def mutants_of(path, kinds):
     """The first place of every kind in each function of one file."""
     function, taken = "", set()
     for number, line in enumerate(path.read_text().splitlines()):
@@ -76,7 +95,7 @@ def mutants_of(path):
         code = line.split("//")[0].rstrip()
         if NOT_CODE.match(line) or '"' in code:
             continue
-        for kind, pattern, instead in KINDS:
+        for kind, pattern, instead in kinds:
             place = pattern.search(code)
             if place is None or (kind, pattern) in taken:
                 continue
@@ -85,22 +104,24 @@ def mutants_of(path):
             yield Mutant(path.name, number, function, kind, line, after)
 
 
-def all_mutants():
-    files = [path for suffix in ("cc", "h", "inc") for path in sorted(ORACLE.glob(f"*.{suffix}"))]
-    return [m for path in files for m in mutants_of(path)]
+def all_mutants(room):
+    folder = ROOT / "lib" / room
+    files = [path for suffix in ("cc", "h", "inc") for path in sorted(folder.glob(f"*.{suffix}"))]
+    return [m for path in files for m in mutants_of(path, KINDS_OF[room])]
 
 
 class Build:
     """The compile and link commands of a Ninja build folder, and which files each object is made of."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.compile = {}  # command by source, of the oracle and of its tests
-        for command in self.ninja("commands", "tests/oracle_test"):
-            source = re.search(r"-c (\S*/(?:lib|tests)/oracle/\S+\.cc)", command)
+    def __init__(self, folder, room):
+        self.folder, self.room = folder, room
+        self.program = f"tests/{room}_test"
+        self.compile = {}  # command by source, of the room and of its tests
+        for command in self.ninja("commands", self.program):
+            source = re.search(rf"-c (\S*/(?:lib|tests)/{room}/\S+\.cc)", command)
             if source:
                 self.compile[source[1]] = shlex.split(command)
-        self.link = shlex.split(self.ninja("commands", "tests/oracle_test")[-1].split("&&")[1])
+        self.link = shlex.split(self.ninja("commands", self.program)[-1].split("&&")[1])
         self.includes = {source: self.headers_of(command) for source, command in self.compile.items()}
 
     def ninja(self, tool, target):
@@ -109,27 +130,27 @@ class Build:
 
     def headers_of(self, command):
         lines = self.ninja("deps", command[command.index("-o") + 1])
-        return {pathlib.Path(line).name for line in lines if "lib/oracle/" in line}
+        return {pathlib.Path(line).name for line in lines if f"lib/{self.room}/" in line}
 
     def steps(self, mutant):
         """Which sources to build with it: of a header first the tests that are of it, or else one that uses it, since
         most mutants need no more; then all."""
         everything = [source for source in self.compile if mutant.file in self.includes[source]]
         of_it = [source for source in everything if "/tests/" in source
-                 and f'"oracle/{mutant.file}"' in pathlib.Path(source).read_text()]
+                 and f'"{self.room}/{mutant.file}"' in pathlib.Path(source).read_text()]
         return [everything] if mutant.file.endswith(".cc") else [of_it or everything[:1], everything]
 
     def test_with(self, mutant, sources, scratch):
-        """Builds oracle_test with one mutant in some sources. Returns its path, or None where it does not compile."""
-        (scratch / "oracle").mkdir(exist_ok=True)
-        lines = (ORACLE / mutant.file).read_text().splitlines()
+        """Builds the tests with one mutant in some sources. Returns their path, or None where it does not compile."""
+        (scratch / self.room).mkdir(exist_ok=True)
+        lines = (ROOT / "lib" / self.room / mutant.file).read_text().splitlines()
         lines[mutant.line] = mutant.after
-        mutated = scratch / "oracle" / mutant.file
+        mutated = scratch / self.room / mutant.file
         mutated.write_text("\n".join(lines) + "\n")
         objects = [self.compiled(source, mutated, scratch) for source in sorted(sources)]
         if None in objects:
             return None
-        program = scratch / "oracle_test"
+        program = scratch / f"{self.room}_test"
         command = list(self.link)
         command[command.index("-o") + 1] = str(program)
         # First of all, so that their functions are taken, those that headers define included; they stand in for the
@@ -160,51 +181,63 @@ class Build:
         return out if done.returncode == 0 else None
 
 
-def limit_resources():
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
-    resource.setrlimit(resource.RLIMIT_CPU, (60, 60))  # of the processor: the machine may be busy
+class Trial:
+    """How the tests are run: as long as they take without a mutant, several times over, and more hang."""
+
+    def __init__(self, program, scratch):
+        self.cpu_s, self.wall_s = 600, 1800
+        begun, used = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.fails = self.noticed(program, scratch)
+        now = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.cpu_s = int(10 + 4 * (now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime))
+        self.wall_s = 60 + 10 * (time.monotonic() - begun)
+
+    def limit_resources(self):
+        resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+        resource.setrlimit(resource.RLIMIT_CPU, (self.cpu_s, self.cpu_s))  # the machine may be busy
+
+    def noticed(self, program, scratch):
+        """Whether a test fails, crashes or hangs."""
+        try:
+            run = subprocess.run([program, "--gtest_fail_fast", "--gtest_brief=1"], capture_output=True,
+                                 timeout=self.wall_s, cwd=scratch, preexec_fn=self.limit_resources,
+                                 env=dict(os.environ, OMP_NUM_THREADS="1"))
+        except subprocess.TimeoutExpired:
+            return True
+        return run.returncode != 0
 
 
-def noticed(program, scratch):
-    """Whether a test fails, crashes or hangs."""
-    try:
-        run = subprocess.run([program, "--gtest_fail_fast", "--gtest_brief=1"], capture_output=True, timeout=1800,
-                             cwd=scratch, preexec_fn=limit_resources, env=dict(os.environ, OMP_NUM_THREADS="1"))
-    except subprocess.TimeoutExpired:
-        return True
-    return run.returncode != 0
-
-
-def known_survivors():
+def known_survivors(room):
     """The reason of each that is known, by key."""
-    if not SURVIVORS.exists():
+    survivors = ROOT / "tests" / room / "mutation_survivors.tsv"
+    if not survivors.exists():
         return {}
-    with SURVIVORS.open() as rows:
+    with survivors.open() as rows:
         return {tuple(r[column] for column in KEY): r["reason"] for r in csv.DictReader(rows, delimiter="\t")}
 
 
 def chosen_mutants(args, known):
     part, parts = (int(n) for n in args.part.split("/"))
-    mutants = [m for m in all_mutants() if (not args.file or m.file in args.file)
+    mutants = [m for m in all_mutants(args.room) if (not args.file or m.file in args.file)
                and (not args.survivors or m.key() in known)]
     return mutants[:: args.every][part::parts]
 
 
-def outcome_of(mutant, build, scratch):
+def outcome_of(mutant, build, trial, scratch):
     for sources in build.steps(mutant):
         program = build.test_with(mutant, sources, scratch)
         if program is None:
             return "does not compile"
-        if noticed(program, scratch):
+        if trial.noticed(program, scratch):
             return "noticed"
     return "survived"
 
 
-def try_all(mutants, build, known, scratch):
+def try_all(mutants, build, trial, known, scratch):
     """How many mutants had which outcome."""
     counts = collections.Counter()
     for mutant in mutants:
-        outcome = outcome_of(mutant, build, scratch)
+        outcome = outcome_of(mutant, build, trial, scratch)
         if mutant.key() in known:
             outcome = "known" if outcome == "survived" else f"{outcome}, though it is named as a survivor"
         counts[outcome] += 1
@@ -218,26 +251,28 @@ def try_all(mutants, build, known, scratch):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
+    parser.add_argument("room", choices=sorted(KINDS_OF))
     parser.add_argument("--every", type=int, default=1, metavar="N")
     parser.add_argument("--part", default="0/1", metavar="I/N")
     parser.add_argument("--file", action="append", metavar="NAME")
     parser.add_argument("--survivors", action="store_true")
     parser.add_argument("--list", action="store_true")
     args = parser.parse_args()
-    known = known_survivors()
+    known = known_survivors(args.room)
     chosen = chosen_mutants(args, known)
     if args.list:
         print("\n".join(map(str, chosen)))
         return 0
-    gone = set(known) - {m.key() for m in all_mutants()}
+    gone = set(known) - {m.key() for m in all_mutants(args.room)}
     for key in sorted(gone):
         print("not planted any more, though it is named as a survivor  " + " ".join(key))
-    build = Build(args.build.resolve())
+    build = Build(args.build.resolve(), args.room)
     with tempfile.TemporaryDirectory() as scratch:
-        if noticed(build.folder / "tests/oracle_test", scratch):
-            print("oracle_test fails without any mutant")
+        trial = Trial(build.folder / build.program, scratch)
+        if trial.fails:
+            print(f"{build.program} fails without any mutant")
             return 1
-        counts = try_all(chosen, build, known, pathlib.Path(scratch))
+        counts = try_all(chosen, build, trial, known, pathlib.Path(scratch))
     print(f"{len(chosen)} mutants: " + ", ".join(f"{n} {outcome}" for outcome, n in sorted(counts.items())))
     return 1 if gone or set(counts) - {"noticed", "known", "does not compile"} else 0
 
