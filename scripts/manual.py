@@ -168,7 +168,8 @@ _flashbench() {{
     COMPREPLY=($(compgen -W '{names} --help --version' -- "$cur"))
     return
   fi
-  if [[ $cur == '=' ]]; then cur=; elif [[ $flag == '=' ]]; then flag=${{COMP_WORDS[COMP_CWORD-2]}}; fi
+  if [[ $cur == '=' ]]; then cur=
+  elif [[ $flag == '=' ]]; then flag=${{COMP_WORDS[COMP_CWORD-2]}}; fi
   case ${{COMP_WORDS[1]}} in
 {cases}  esac
   case $flag in
@@ -197,7 +198,7 @@ def zsh_flag(flag):
         if flag.words():
             action = f"_sequence compadd - {' '.join(flag.words())}"
             if flag.takes_file():
-                action = f"_alternative \"w\\:word\\:({' '.join(flag.words())})\" \"f\\:file\\:_files\""
+                action = f'_alternative "w\\:word\\:({" ".join(flag.words())})" "f\\:file\\:_files"'
         else:
             action = "_files" if flag.takes_file() else " "
         text += f":{value}:{action}"
@@ -205,13 +206,13 @@ def zsh_flag(flag):
 
 
 def zsh(commands):
-    names = "\n".join(
-        f"    '{c.name}:{c.summary.replace(':', chr(92) + ':')}'" for c in commands
-    )
+    names = "\n".join(f"    '{c.name}:{c.summary.replace(':', chr(92) + ':')}'" for c in commands)
     cases = ""
     for command in commands:
         flags = " \\\n".join(map(zsh_flag, command.flags()))
-        cases += f"    {command.name})\n      _arguments \\\n{flags} \\\n      '*:report:_files' ;;\n"
+        cases += (
+            f"    {command.name})\n      _arguments \\\n{flags} \\\n      '*:report:_files' ;;\n"
+        )
     return f"""#compdef flashbench
 # Made by scripts/manual.py of what --help says.
 _flashbench() {{
