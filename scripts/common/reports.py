@@ -36,6 +36,7 @@ class Report:
         self.path = str(path)
         self.program = self.data["tool"]["name"]
         self.source = pathlib.Path(path).stem
+        self.name = self.program  # in legends; name_apart() gives another one
         for result in self.data["results"]:
             result.update(report=number, program=self.program, source=self.source)
             if result["bound"] == "compute" and (result["pct_peak"] or 0) > MOST_SHARE:
@@ -69,16 +70,37 @@ class Report:
 
 
 def load(paths):
-    """The reports; programs of the same name are told apart by their files' names."""
+    """The reports; programs of the same name are told apart by what differs between them."""
     reports = [Report(path, number) for number, path in enumerate(paths)]
-    names = [report.program for report in reports]
+    by_program = {}
     for report in reports:
-        if names.count(report.program) > 1:
-            for result in report.results:
-                result["program"] = report.source
+        by_program.setdefault(report.program, []).append(report)
+    for same in by_program.values():
+        if len(same) > 1:
+            name_apart(same)
     if not any(report.results for report in reports):
         raise Refused(f"{', '.join(map(str, paths))}: no results in there")
     return reports
+
+
+def name_apart(reports):
+    """Names reports of one program by the first of these that no two of them share."""
+    ways = (
+        Report.build,
+        Report.machine,
+        lambda r: f"{r.build()}, {r.machine()}",
+        lambda r: f"{r.program}, {r.data['started_at'][:16].replace('T', ' ')}",
+        lambda r: r.source,
+        lambda r: r.path,
+    )
+    for way in ways:
+        names = [way(report) for report in reports]
+        if len(set(names)) == len(names):
+            break
+    for report, name in zip(reports, names):
+        report.name = name
+        for result in report.results:
+            result["program"] = name
 
 
 def results_of(reports):
@@ -260,6 +282,10 @@ def speedups(sweep):
     return out
 
 
+def one_ratio_each(panels):
+    return all(len(points) == 1 for lines in panels.values() for points in lines.values())
+
+
 def names_in(panels):
     """The lines of all panels, in order."""
     return list(dict.fromkeys(name for lines in panels.values() for name in lines))
@@ -284,7 +310,18 @@ def two_parameters(results):
 def in_units(value, units, digits=4):
     """`units`: [(size, name)], largest first."""
     size, name = next((u for u in units if abs(value) >= u[0]), units[-1])
-    return f"{value / size:.{digits}g} {name}"
+    return f"{plain(value / size, digits)} {name}"
+
+
+def plain(value, digits):
+    """So many digits, the whole part at least: 1020, not 1.02e+03."""
+    whole = 10**digits - 0.5 <= abs(value) < 1e6
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
+
+
+def roof_text(flops, bandwidth):
+    """`551.0 GFLOP/s, 41.3 GB/s` of roofs()."""
+    return f"{flop_rate(flops * 1e-12)}, {byte_count(bandwidth)}/s"
 
 
 def seconds(value):
@@ -323,10 +360,29 @@ def memory_unit(values):
 
 
 def share_of_peak(result):
-    """`84 % of compute`, or ''."""
+    """`84 % of compute`, `168 % of memory (caches)`, or ''."""
     if result["pct_peak"] is None:
         return ""
-    return f"{result['pct_peak']:.0f} % of {result['bound']}"
+    caches = " (caches)" if above_the_probe(result) else ""
+    return f"{result['pct_peak']:.0f} % of {result['bound']}{caches}"
+
+
+def above_the_probe(result):
+    """Whether its share is more than the error of two rates: where caches hold operands, that can be,
+    since the probe reads main memory."""
+    return (result["pct_peak"] or 0) > MOST_SHARE
+
+
+def peak_text(report, result):
+    """The peak that a share is of: `41.3 GB/s of memory reads, 2 threads`, or ''."""
+    for name, (flops, bandwidth) in roofs(report).items():
+        dtype, where = name.split(" ", 1)
+        ours = result["device"] or f"{result['isa']}, {result['threads']} threads"
+        if dtype == result["workload"]["dtype"] and where.endswith(str(ours)):
+            if result["bound"] == "memory":
+                return f"{byte_count(bandwidth)}/s of memory reads, {where}"
+            return f"{flop_rate(flops * 1e-12)} of multiply-adds, {name}"
+    return ""
 
 
 def write_text(text, path):
