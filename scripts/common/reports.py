@@ -78,6 +78,7 @@ def load(paths):
     for same in by_program.values():
         if len(same) > 1:
             name_apart(same)
+    name_guests(results_of(reports))
     if not any(report.results for report in reports):
         raise Refused(f"{', '.join(map(str, paths))}: no results in there")
     return reports
@@ -133,9 +134,40 @@ class Program:
         return False
 
 
+class Guest:
+    """A plug-in or worker by its kernel: a file or command is no name."""
+
+    name, of = "guest", "execution"
+
+    def text(self, result):
+        return result.get("guest_name", result["kernel"]) if not self.is_usual(result) else ""
+
+    sort_key = cell = text
+
+    def is_usual(self, result):
+        return not (result.get("plugin") or result.get("worker"))
+
+
+def name_guests(results):
+    """Gives those of plug-ins and workers a `guest_name`: that of the kernel, and where kernels of
+    two guests have the same one, the guest's before it."""
+    guests = {}
+    for result in results:
+        if guest := result.get("plugin") or result.get("worker"):
+            guests.setdefault(result["kernel"], set()).add(guest)
+    for kernel, owners in guests.items():
+        stems = {guest: pathlib.PurePath(guest.split()[-1].split(":")[0]).stem for guest in owners}
+        clear = len(set(stems.values())) == len(owners)
+        for result in results:
+            guest = result.get("plugin") or result.get("worker")
+            if guest and result["kernel"] == kernel:
+                owner = "" if len(owners) == 1 else f"{stems[guest] if clear else guest}: "
+                result["guest_name"] = f"{owner}{kernel or guest}"
+
+
 # What may tell results apart, beside the swept length, by name: lines by what computes, panels by
 # what is computed.
-TRAITS = {"program": Program, **fields.TRAITS}
+TRAITS = {"program": Program, **fields.TRAITS, "guest": Guest()}
 LINE_TRAITS = tuple(name for name, trait in TRAITS.items() if trait.of != "problem")
 PANEL_TRAITS = tuple(name for name in TRAITS if name not in LINE_TRAITS)
 
@@ -368,8 +400,8 @@ def share_of_peak(result):
 
 
 def above_the_probe(result):
-    """Whether its share is more than the error of two rates: where caches hold operands, that can be,
-    since the probe reads main memory."""
+    """Whether its share is more than the error of two rates: where caches hold operands, that can
+    be, since the probe reads main memory."""
     return (result["pct_peak"] or 0) > MOST_SHARE
 
 

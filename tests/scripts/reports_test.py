@@ -76,6 +76,21 @@ class Arranged(pictures.PictureTest):
             names(old, new), ["flashbench, 2026-01-02 03:04", "flashbench, 2026-01-02 05:06"]
         )
 
+    # "./mine.so" was what the legend said of a kernel.
+    def test_guests_are_called_as_their_kernels(self):
+        def guest(kernel, plugin):
+            own = {"description": "", "build": "", "abi": "a", "sha256": None, "isolated": True}
+            own["rounds"] = []
+            return pictures.result(type="plugin", kernel=kernel, plugin=plugin, guest=own)
+
+        rows = [pictures.result(), guest("tiled", "./mine.so"), guest("online", "./b.so")]
+        loaded = self.load(pictures.report(rows))
+        sweep = reports.Sweep(reports.results_of(loaded))
+        self.assertEqual(sweep.lines(), ["flash", "plugin, tiled", "plugin, online"])
+        rows = [guest("same", "./mine.so"), guest("same", "./b.so")]
+        sweep = reports.Sweep(reports.results_of(self.load(pictures.report(rows))))
+        self.assertEqual(sweep.lines(), ["mine: same", "b: same"])
+
     def test_numbers_of_a_thousand_and_more_have_no_exponent(self):
         self.assertEqual(reports.roof_text(963e12, 4.02e12), "963 TFLOP/s, 4.02 TB/s")
         self.assertEqual(reports.plain(1020.3, 3), "1020")
