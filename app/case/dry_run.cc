@@ -181,7 +181,8 @@ Cells runnable_cells(const RoutedCase& c, const std::vector<sweep::Column>& colu
 
 /// A dry run leaves files alone: a report that was measured is worth more than its plan.
 report::Outputs only_stdout(report::Outputs outputs) {
-  for (std::string* path : {&outputs.json, &outputs.csv, &outputs.md})
+  for (std::string* path :
+       {&outputs.json, &outputs.csv, &outputs.md, &outputs.bmf, &outputs.github})
     if (*path != "-") path->clear();
   return outputs;
 }

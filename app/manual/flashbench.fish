@@ -229,6 +229,8 @@ complete -c flashbench -n '__fish_seen_subcommand_from bench' -l resume -r -F -d
 complete -c flashbench -n '__fish_seen_subcommand_from bench' -l resume_anyway -d 'also a report from another machine or build'
 complete -c flashbench -n '__fish_seen_subcommand_from bench' -l csv -r -F
 complete -c flashbench -n '__fish_seen_subcommand_from bench' -l md -r -F
+complete -c flashbench -n '__fish_seen_subcommand_from bench' -l bmf -r -F -d 'times for a trend, as Bencher Metric Format'
+complete -c flashbench -n '__fish_seen_subcommand_from bench' -l github_benchmark -r -F -d 'the same for github-action-benchmark, as ...'
 complete -c flashbench -n '__fish_seen_subcommand_from bench' -l help -d 'this text'
 complete -c flashbench -n '__fish_seen_subcommand_from bench' -l version -d 'git description, compiler and flags'
 complete -c flashbench -n '__fish_seen_subcommand_from check' -l b -x -d 'batch'

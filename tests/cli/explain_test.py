@@ -120,6 +120,18 @@ class Explain(CliTest):
 
 
 class OtherPrograms(CliTest):
+    def test_times_for_a_trend(self):
+        done = self.expect(0, "bench", *TINY, *FAST, "--bmf", "t.json", "--github_benchmark", "-", "--json", "r.json")
+        measured = [r for r in self.validated((self.folder / "r.json").read_text())["results"]
+                    if r["median"] and not r["disturbed"]]
+        times = json.loads((self.folder / "t.json").read_text())
+        self.assertEqual(len(times), len(measured))
+        for entry, result in zip(json.loads(done.stdout), measured):
+            self.assertAlmostEqual(entry["value"], 1e9 * result["median"])
+            self.assertEqual(times[entry["name"]]["latency"]["value"], entry["value"])
+        self.refuse("bench", *TINY, "--bmf", "r.json", "--json", "r.json", says=["--bmf", "--json"])
+        self.refuse("check", "--bmf", "t.json", says="it belongs to bench")
+
     def test_a_dry_run_fits_a_terminal_and_says_once_what_cases_share(self):
         out = self.expect(0, "bench", "--dry_run", "--q_len", "64,128", "--causal", "true,false", "--type", "flash",
                           "--pass", "both", "--threads", "1").stdout
