@@ -18,6 +18,7 @@
 #include "report/units.h"
 #include "report/version.h"
 #include "system/atomic_file.h"
+#include "system/digits.h"
 #include "system/error.h"
 #include "system/team.h"
 
@@ -138,7 +139,8 @@ std::string reading_text(const DeviceReading& r, const DeviceStatus& device) {
   std::vector<std::string> parts;
   const auto pair = [&](const char* what, auto now, auto most, double unit, const char* name) {
     if (now && most)
-      parts.push_back(fmt::format("{}{:.4g} of {:.4g} {}", what, *now / unit, *most / unit, name));
+      parts.push_back(fmt::format("{}{} of {} {}", what, digits(*now / unit, 4),
+                                  digits(*most / unit, 4), name));
   };
   pair("SM clock ", r.sm_clock_hz, r.max_sm_clock_hz, 1e9, "GHz");
   pair("memory clock ", r.memory_clock_hz, r.max_memory_clock_hz, 1e9, "GHz");

@@ -86,7 +86,7 @@ std::string phases(report::Result& result, PreparedCase& prepared, PhaseOrder so
   add_phases(result, prepared.profile(), sort);
   if (result.phases->empty())
     return line("phases", "none: nobody counts what a plug-in launches here");
-  return fmt::format("\n{}", report::phases_text(result));
+  return fmt::format("\n{}", report::phases_text(result, table_width()));
 }
 
 /// The one case, ready to run, or UnavailableError with the reason.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 #include <vector>
 
 #include "app/bench/bench_command.h"
@@ -49,8 +50,12 @@ std::vector<std::string> without_extras(std::vector<std::string> flags,
                                         const BenchRequest& request) {
   flags.insert(flags.end(), {"--calibrate", "false", "--profile", "false"});
   if (request.budget_s) flags.insert(flags.end(), {"--budget", "24h"});
-  if (!request.run.reports.csv.empty()) flags.insert(flags.end(), {"--csv", "/dev/null"});
-  if (!request.run.reports.md.empty()) flags.insert(flags.end(), {"--md", "/dev/null"});
+  const report::Outputs& outputs = request.run.reports;
+  for (const auto& [flag, path] : {std::pair("--csv", outputs.csv),
+                                   {"--md", outputs.md},
+                                   {"--bmf", outputs.bmf},
+                                   {"--github_benchmark", outputs.github}})
+    if (!path.empty()) flags.insert(flags.end(), {flag, "/dev/null"});
   return flags;
 }
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -13,7 +15,7 @@
 #include "app/terminal/streams.h"
 #include "core/work.h"
 #include "oracle/verify.h"
-#include "report/table.h"
+#include "report/layout.h"
 #include "report/units.h"
 #include "report/writer.h"
 #include "sweep/shown.h"
@@ -62,19 +64,67 @@ std::vector<sweep::Column> columns_of(const std::vector<RoutedGroup>& groups) {
   return columns;
 }
 
-std::vector<report::Grid::Column> titles(const std::vector<sweep::Column>& columns) {
+/// The columns of a dry run, and its rows, one a case.
+struct Plan {
+  using Phrase = std::function<std::string(const std::string& cell)>;
+  std::vector<report::Grid::Column> names;  ///< of what is computed, and by what
+  std::vector<Phrase> phrases;              ///< of their cells, for the caption
+  std::vector<report::Grid::Row> rows;
+
+  void add(const std::string& title, report::Grid::Align align, Phrase phrase) {
+    names.push_back({title, align});
+    phrases.push_back(std::move(phrase));
+  }
+};
+
+Plan empty_plan(const std::vector<sweep::Column>& columns) {
   using enum report::Grid::Align;
-  std::vector<report::Grid::Column> all = {{"type", kLeft}};
-  for (const sweep::Column& c : columns) all.push_back({c.title, kLeft});
-  all.insert(all.end(), {{"kernel", kLeft},
-                         {"isa", kLeft},
-                         {"threads", kRight},
-                         {"FLOP visible", kRight},
-                         {"executed", kRight},
-                         {"bytes", kRight},
-                         {"memory", kRight},
-                         {"time at peak", kRight}});
-  return all;
+  const auto as_it_is = [](const std::string& cell) { return cell; };
+  Plan plan;
+  plan.add("type", kLeft, as_it_is);
+  for (const sweep::Column& c : columns)
+    plan.add(c.title, kLeft, [c](const std::string& cell) { return c.phrase(cell); });
+  plan.add("kernel", kLeft, as_it_is);
+  plan.add("isa", kLeft, as_it_is);
+  plan.add("threads", kRight, [](const std::string& cell) {
+    return fmt::format("{} thread{}", cell, cell == "1" ? "" : "s");
+  });
+  return plan;
+}
+
+/// Takes what all rows say alike, but for their type, out of them; says it once.
+std::string take_caption(Plan& plan) {
+  std::vector<std::string> phrases;
+  for (std::size_t i = 1; i < plan.names.size();) {
+    std::set<std::string> cells;
+    for (const report::Grid::Row& row : plan.rows)
+      if (i < row.cells.size()) cells.insert(row.cells[i]);
+    if (cells.size() > 1) {
+      ++i;
+      continue;
+    }
+    if (!cells.empty() && *cells.begin() != "-")
+      if (std::string phrase = plan.phrases[i](*cells.begin()); !phrase.empty())
+        phrases.push_back(std::move(phrase));
+    const auto at = static_cast<std::ptrdiff_t>(i);
+    plan.names.erase(plan.names.begin() + at);
+    plan.phrases.erase(plan.phrases.begin() + at);
+    for (report::Grid::Row& row : plan.rows)
+      if (i < row.cells.size()) row.cells.erase(row.cells.begin() + at);
+  }
+  return phrases.empty() ? "" : fmt::format("{}\n\n", fmt::join(phrases, ", "));
+}
+
+std::string plan_text(Plan plan) {
+  using enum report::Grid::Align;
+  const std::string caption = take_caption(plan);
+  std::vector<report::Grid::Column> columns = plan.names;
+  columns.insert(columns.end(), {{"FLOP visible", kRight},
+                                 {"executed", kRight},
+                                 {"bytes", kRight},
+                                 {"memory", kRight},
+                                 {"time at peak", kRight}});
+  return caption + report::aligned_text(columns, plan.rows, {table_width(), plan.names.size()});
 }
 
 Cells case_cells(const RoutedCase& c, const std::vector<sweep::Column>& columns) {
@@ -131,7 +181,8 @@ Cells runnable_cells(const RoutedCase& c, const std::vector<sweep::Column>& colu
 
 /// A dry run leaves files alone: a report that was measured is worth more than its plan.
 report::Outputs only_stdout(report::Outputs outputs) {
-  for (std::string* path : {&outputs.json, &outputs.csv, &outputs.md})
+  for (std::string* path :
+       {&outputs.json, &outputs.csv, &outputs.md, &outputs.bmf, &outputs.github})
     if (*path != "-") path->clear();
   return outputs;
 }
@@ -158,7 +209,7 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
   std::vector<sweep::Case> cases;
   Peaks peaks;
   const std::vector<sweep::Column> columns = columns_of(groups);
-  std::vector<report::Grid::Row> rows;
+  Plan plan = empty_plan(columns);
   Total total;
   for (RoutedGroup& group : groups) {
     const VerifyLevel level = oracle::choose_level(request.verify, group.problem);
@@ -169,16 +220,15 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
       report.results.push_back(unmeasured(request, c));
       cases.push_back(c.request);
       if (c.runs()) {
-        rows.push_back({runnable_cells(c, columns, peaks, total), ""});
+        plan.rows.push_back({runnable_cells(c, columns, peaks, total), ""});
         continue;
       }
-      rows.push_back({case_cells(c, columns), "skipped: " + c.skipped->reason});
+      plan.rows.push_back({case_cells(c, columns), "skipped: " + c.skipped->reason});
     }
   }
   add_parameters(report.results, cases);
   writer.finish(report);
-  const std::string table =
-      preface + report::aligned_text(titles(columns), rows) + total_text(total);
+  const std::string table = preface + plan_text(std::move(plan)) + total_text(total);
   if (writer.stdout_taken())
     print_err(table);
   else

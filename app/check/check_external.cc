@@ -13,6 +13,7 @@
 #include "sweep/number.h"
 #include "sweep/parse.h"
 #include "sweep/shown.h"
+#include "system/digits.h"
 #include "system/error.h"
 
 namespace flashbench::app {
@@ -128,8 +129,9 @@ External read_external(const CheckRequest& request, const Backends& backends) {
 std::string judged_as(const External& external, const Inputs& in, bool right) {
   const sweep::CaseRecord record = sweep::record_of(external.judged);
   const sweep::Workload& w = record.workload;
-  std::string text = fmt::format("judged as: {}, {}, {}, {}, scale {:.4g}", record.pass, w.dtype,
-                                 report::workload_text(w), report::mask_phrase(w), w.scale);
+  std::string text =
+      fmt::format("judged as: {}, {}, {}, {}, scale {}", record.pass, w.dtype,
+                  report::workload_text(w), report::mask_phrase(w), digits(w.scale, 4));
   if (external.ones_for_lack_of_d_o) text += ", dO ones (no file has another)";
   if (!right && looks_causal(external, in))
     text +=

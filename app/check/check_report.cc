@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "app/check/repetition.h"
+#include "app/terminal/streams.h"
 #include "core/features.h"
 #include "report/markdown.h"
 #include "report/table.h"
@@ -175,7 +176,8 @@ std::string phases(const std::vector<Checked>& checked) {
   std::string text;
   for (const Checked& c : checked)
     if (c.result.phases)
-      text += fmt::format("\nphases of {}\n{}", c.name, report::phases_text(c.result));
+      text +=
+          fmt::format("\nphases of {}\n{}", c.name, report::phases_text(c.result, table_width()));
   return text;
 }
 

@@ -162,6 +162,9 @@ FlagGroup output() {
               {"resume_anyway", "", "also a report from another machine or build", kBench},
               {"csv", "FILE", "", kComputes},
               {"md", "FILE", "", kTables},
+              {"bmf", "FILE", "times for a trend, as Bencher Metric Format", kBench},
+              {"github_benchmark", "FILE",
+               "the same for github-action-benchmark, as customSmallerIsBetter", kBench},
               {"junit", "FILE", "results for a CI server", kCheck},
               {"fail_on", "LIST",
                "exit 1 on these, too; check: skipped, or none (the default); compare: slower,"

@@ -4,39 +4,19 @@
 
 #include <algorithm>
 
+#include "report/layout.h"
 namespace flashbench::app {
 namespace {
 
 constexpr std::size_t kFlagColumn = 20;
 constexpr std::size_t kWidth = 100;
 
-/// Breaks `text` at spaces; lines after the first are indented to `column`.
-std::string wrapped(std::string_view text, std::size_t column) {
-  std::string out;
-  std::size_t at = column;
-  while (!text.empty()) {
-    const std::size_t space = text.find(' ');
-    const std::string_view word = text.substr(0, space);
-    if (at > column && at + 1 + word.size() > kWidth) {
-      out += '\n' + std::string(column, ' ');
-      at = column;
-    } else if (at > column) {
-      out += ' ';
-      ++at;
-    }
-    out += word;
-    at += word.size();
-    text.remove_prefix(space == std::string_view::npos ? text.size() : space + 1);
-  }
-  return out;
-}
-
 std::string flag_line(const Flag& flag) {
   std::string left = fmt::format("  --{}", flag.name);
   if (!flag.value.empty()) left += fmt::format(" {}", flag.value);
   if (flag.help.empty()) return left + "\n";
   left.resize(std::max(left.size() + 2, kFlagColumn), ' ');
-  return left + wrapped(flag.help, left.size()) + "\n";
+  return left + report::wrapped(flag.help, left.size(), kWidth) + "\n";
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ void show(const compare::Comparison& c, const CompareRequest& request) {
   put(request.json, compare::json_text(c, request.argv));
   put(request.md, compare::markdown_text(c));
   const bool stdout_taken = request.json == "-" || request.md == "-";
-  (stdout_taken ? print_err : print_out)(compare::table_text(c));
+  (stdout_taken ? print_err : print_out)(compare::table_text(c, table_width()));
 }
 
 /// "" where at least one case could be judged.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cctype>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <utility>
 
+#include "report/layout.h"
 #include "system/error.h"
 
 namespace flashbench::app {
@@ -18,7 +20,8 @@ namespace {
 
 /// Every character beyond ASCII that the program has words with, and what says it in ASCII. With
 /// the blank behind it both are as wide, so that tables stay aligned.
-constexpr std::pair<std::string_view, std::string_view> kStandIns[] = {{"± ", "+-"}, {"±", "+-"}};
+constexpr std::pair<std::string_view, std::string_view> kStandIns[] = {
+    {"± ", "+-"}, {"±", "+-"}, {"–", "-"}};
 
 }  // namespace
 
@@ -66,6 +69,12 @@ void say(std::string_view line) {
 
 bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
 bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) != 0; }
+
+std::size_t table_width() {
+  winsize size{};
+  const bool known = stdout_is_terminal() && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  return known && size.ws_col > report::kTableWidth ? size.ws_col : report::kTableWidth;
+}
 
 bool stdout_takes_color() {
   const char* no_color = std::getenv("NO_COLOR");

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -29,6 +30,9 @@ std::string_view locale_name();
 
 bool stdout_is_terminal();
 bool stderr_is_terminal();
+
+/// Characters of a line of a table: as many as the terminal of stdout has, 80 at least.
+std::size_t table_width();
 
 /// Whether stdout may carry colour: a terminal, and no NO_COLOR.
 bool stdout_takes_color();

@@ -10,6 +10,7 @@
 #include "compare/student.h"
 #include "measure/statistics.h"
 #include "measure/warnings.h"
+#include "system/digits.h"
 
 namespace flashbench::compare {
 namespace {
@@ -45,9 +46,9 @@ void add_peaks(Drift& drift, const Pair& pair) {
   drift.shift.high = std::max(drift.shift.high, -slower);
   if (std::abs(slower) < kWorthSaying) return;
   drift.reasons.push_back(
-      fmt::format("the {} of the machine {} by {:.2g} % from base to new",
+      fmt::format("the {} of the machine {} by {} % from base to new",
                   pair.base->bound == "memory" ? "read bandwidth" : "multiply-add rate",
-                  slower > 0 ? "fell" : "rose", percent(-slower)));
+                  slower > 0 ? "fell" : "rose", digits(percent(-slower), 2)));
 }
 
 /// By how much the time of a side may be too long, as a logarithm, for what others did meanwhile.
@@ -76,8 +77,9 @@ double unexplained_by_calibration(const char* side, const Result& r, Drift& drif
                            r.calibration->spread * std::sqrt(1 + 1 / runs);
   const double rest = std::max(0.0, std::abs(change) - explained);
   if (rest >= kWorthSaying)
-    drift.reasons.push_back(fmt::format("{}: its samples took {:.2g} % {} than its calibration",
-                                        side, percent(change), change > 0 ? "longer" : "less"));
+    drift.reasons.push_back(fmt::format("{}: its samples took {} % {} than its calibration", side,
+                                        digits(percent(change), 2),
+                                        change > 0 ? "longer" : "less"));
   return std::copysign(rest, change);
 }
 

@@ -10,9 +10,10 @@
 #include "compare/differences.h"
 #include "report/grid.h"
 #include "report/json.h"
+#include "report/layout.h"
 #include "report/markdown.h"
-#include "report/table.h"
 #include "report/units.h"
+#include "system/digits.h"
 
 namespace flashbench::compare {
 namespace {
@@ -43,8 +44,9 @@ std::string meaning(std::string_view verdict, const Rule& rule) {
 }
 
 std::string interval_text(const Interval& i) {
-  if (!std::isfinite(i.high)) return i.low > 0 ? fmt::format("at least {:.4g}", i.low) : "unknown";
-  if (!(i.low > 0)) return fmt::format("at most {:.4g}", i.high);
+  if (!std::isfinite(i.high))
+    return i.low > 0 ? fmt::format("at least {}", digits(i.low, 4)) : "unknown";
+  if (!(i.low > 0)) return fmt::format("at most {}", digits(i.high, 4));
   return fmt::format("{:.3f} .. {:.3f}", i.low, i.high);
 }
 
@@ -75,6 +77,8 @@ Grid make_grid(const Comparison& c, const std::vector<const ComparedCase*>& want
   if (c.by == "type") {  // named in the first column
     grid.columns.erase(grid.columns.begin() + 1);
     for (Grid::Row& row : grid.rows) row.cells.erase(row.cells.begin() + 1);
+  } else if (!c.by.empty()) {
+    ++grid.measured;
   }
   return grid;
 }
@@ -102,14 +106,14 @@ std::string spread_note(const Comparison& c) {
     if (one.between) most = std::max(most, one.between->sigma);
   if (most > 0)
     return fmt::format(
-        "from run to run the ratio is taken to vary by up to {:.2g} % (one standard "
+        "from run to run the ratio is taken to vary by up to {} % (one standard "
         "deviation); the intervals hold that",
-        100 * most);
+        digits(100 * most, 2));
   if (c.aa_spread)
     return fmt::format(
-        "base against itself: the ratio varies by {:.2g} % from round to round (one "
+        "base against itself: the ratio varies by {} % from round to round (one "
         "standard deviation)",
-        100 * *c.aa_spread);
+        digits(100 * *c.aa_spread, 2));
   return "";
 }
 
@@ -192,13 +196,14 @@ std::string summary_line(const Comparison& c) {
          fmt::format(", new takes {:.1f} % {}", std::abs(percent), percent < 0 ? "less" : "longer");
 }
 
-std::string table_text(const Comparison& c) {
+std::string table_text(const Comparison& c, std::size_t width) {
   const Grid grid = make_grid(c, all_cases(c));
   std::string text = side_text(c.by.empty() ? "base" : "in", c.base) + "\n";
   if (c.by.empty()) text += side_text("new", c.fresh) + "\n";
   for (const std::string& note : notes_of(c)) text += note + "\n";
   if (!grid.caption.empty()) text += grid.caption + "\n";
-  text += interval_note(c) + "\n\n" + report::aligned_text(grid.columns, grid.rows) + "\n";
+  text += interval_note(c) + "\n\n" +
+          report::aligned_text(grid.columns, grid.rows, {width, grid.measured}) + "\n";
   for (const std::string_view v : kVerdicts)
     if (count(c, v) > 0) text += fmt::format("{:<11}{}\n", v, meaning(v, c.rule));
   return text + "\n" + summary_line(c) + "\n" + remedy(c);

@@ -3,12 +3,13 @@
 #include <string>
 
 #include "compare/comparison.h"
+#include "report/layout.h"
 
 namespace flashbench::compare {
 
-/// For a terminal: both sides, what differs between them, a row a case, and in words what the
-/// verdicts mean. UTF-8, no colour, a newline at the end.
-std::string table_text(const Comparison& c);
+/// For a terminal of so many characters a line: both sides, what differs between them, a row a
+/// case, and in words what the verdicts mean. UTF-8, no colour, a newline at the end.
+std::string table_text(const Comparison& c, std::size_t width = report::kTableWidth);
 
 /// The same for a pull request: a sentence, the cases that changed, the others folded away.
 std::string markdown_text(const Comparison& c);

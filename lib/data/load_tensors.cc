@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "data/layout.h"
+#include "system/digits.h"
 #include "system/error.h"
 #include "system/quote.h"
 
@@ -213,8 +214,8 @@ std::vector<float> load_alibi(const Located& from, const Shape& s) {
     if (std::abs(slope) > most)
       throw UsageError(
           fmt::format("{} holds {}; of so many queries and keys no slope may be beyond "
-                      "{:.3g}, since slope times distance must fit f32",
-                      from.label(), slope, most));
+                      "{}, since slope times distance must fit f32",
+                      from.label(), slope, digits(most, 3)));
   const std::vector<float> one = slopes;
   while (static_cast<std::int64_t>(slopes.size()) < b * h)
     slopes.insert(slopes.end(), one.begin(), one.end());

@@ -11,6 +11,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "system/digits.h"
 #include "system/error.h"
 #include "system/quote.h"
 #include "system/strict_json.h"
@@ -164,9 +165,9 @@ nlohmann::json Worker::receive() {
     if (waited_s <= settings_.patience_s) continue;
     hung_ = true;
     give_up(
-        fmt::format("its worker gave no answer within {:.3g} s and was ended; --patience says how "
+        fmt::format("its worker gave no answer within {} s and was ended; --patience says how "
                     "long is too long",
-                    settings_.patience_s));
+                    digits(settings_.patience_s, 3)));
   }
   std::optional<Channel::Packet> packet;
   try {

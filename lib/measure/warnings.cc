@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "measure/statistics.h"
+#include "system/digits.h"
 
 namespace flashbench::measure {
 namespace {
@@ -90,11 +91,12 @@ std::optional<std::string> noisy(const Samples& s, const Statistics& stats, cons
         "stop other programs and fix the clocks, or raise --max_noise";
   if (s.stopped_by == StoppedBy::kOutOfReach)
     rest = fmt::format(
-        ", which would take {:.2g} times as many, so that sampling ended before --timeout; stop "
+        ", which would take {} times as many, so that sampling ended before --timeout; stop "
         "other programs and fix the clocks, or raise --max_noise or --timeout",
-        std::pow(stats.noise() / limits.max_noise, 2));
-  return fmt::format("noisy: the median of {} samples is known to +-{:.2g} % (asked: {:.2g} %){}",
-                     stats.count, 100 * stats.noise(), 100 * limits.max_noise, rest);
+        digits(std::pow(stats.noise() / limits.max_noise, 2), 2));
+  return fmt::format("noisy: the median of {} samples is known to +-{} % (asked: {} %){}",
+                     stats.count, digits(100 * stats.noise(), 2), digits(100 * limits.max_noise, 2),
+                     rest);
 }
 
 std::optional<std::string> disturbed(const Samples& samples, const Conditions& c) {
@@ -121,9 +123,9 @@ std::optional<std::string> slow_first_run(const Samples& s, const Statistics& st
   if (s.first_run_s < kSlowFirstRun * stats.median || s.first_run_s < kSlowFirstRunLeast_s)
     return std::nullopt;
   return fmt::format(
-      "slow first run: {:.3g} s, {:.1f}x the median; it is not among the samples: where it "
+      "slow first run: {} s, {:.1f}x the median; it is not among the samples: where it "
       "matters, touch buffers and make one call before the work that counts",
-      s.first_run_s, s.first_run_s / stats.median);
+      digits(s.first_run_s, 3), s.first_run_s / stats.median);
 }
 
 /// "number 1, 2, 7, ...", counted from 1.
@@ -160,9 +162,9 @@ std::optional<std::string> outliers(const Samples& s, const Statistics& stats) {
       which.push_back(i);
   if (which.empty()) return std::nullopt;
   return fmt::format(
-      "outliers: {} of {} samples ({}; the slowest {:.2g}x the median), which stay in the "
+      "outliers: {} of {} samples ({}; the slowest {}x the median), which stay in the "
       "statistics; {}",
-      which.size(), stats.count, positions(which), stats.max / stats.median,
+      which.size(), stats.count, positions(which), digits(stats.max / stats.median, 2),
       outlier_remedy(which, s.times_s, stats));
 }
 

@@ -77,6 +77,7 @@ std::vector<Column> identity_columns(std::span<const sweep::Field> table) {
   return columns;
 }
 
+/// Named as in the JSON, and where that name does not say the unit, with the unit behind it.
 std::vector<Column> measured_columns() {
   const auto ci95 = [](std::size_t end) {
     return [end](const Result& r) { return r.timing ? text_of(r.timing->ci95[end]) : ""; };
@@ -88,18 +89,18 @@ std::vector<Column> measured_columns() {
       column("marked", &Timing::marked),
       column("disturbed", &Timing::disturbed),
       column("iterations_per_sample", &Timing::iterations_per_sample),
-      column("min", &Timing::min),
-      column("max", &Timing::max),
-      column("median", &Timing::median),
-      column("mean", &Timing::mean),
-      column("stddev", &Timing::stddev),
-      column("mad", &Timing::mad),
-      column("p25", &Timing::p25),
-      column("p75", &Timing::p75),
-      {"ci95_low", ci95(0)},
-      {"ci95_high", ci95(1)},
-      column("user", &Timing::user),
-      column("system", &Timing::system),
+      column("min_s", &Timing::min),
+      column("max_s", &Timing::max),
+      column("median_s", &Timing::median),
+      column("mean_s", &Timing::mean),
+      column("stddev_s", &Timing::stddev),
+      column("mad_s", &Timing::mad),
+      column("p25_s", &Timing::p25),
+      column("p75_s", &Timing::p75),
+      {"ci95_low_s", ci95(0)},
+      {"ci95_high_s", ci95(1)},
+      column("user_s", &Timing::user),
+      column("system_s", &Timing::system),
       {"between_run_spread",
        [](const Result& r) { return r.calibration ? text_of(r.calibration->spread) : ""; }},
       {"warnings", [](const Result& r) { return fmt::format("{}", fmt::join(r.warnings, "; ")); }},
@@ -112,8 +113,8 @@ std::vector<Column> measured_columns() {
       column("gb_s", &Result::gb_s),
       column("pct_peak", &Result::pct_peak),
       column("bound", &Result::bound),
-      column("intensity", &Result::intensity),
-      column("balance", &Result::balance),
+      column("intensity_flop_per_byte", &Result::intensity),
+      column("balance_flop_per_byte", &Result::balance),
       column("why", &Result::why),
       io_column("normal"),
       io_column("paper"),

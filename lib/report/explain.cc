@@ -7,6 +7,7 @@
 
 #include "report/shares.h"
 #include "report/units.h"
+#include "system/digits.h"
 
 namespace flashbench::report {
 namespace {
@@ -27,11 +28,6 @@ std::optional<double> balance_of(const Report& report, const Result& r) {
   }
   if (!gflops || !gb_s || !(*gb_s > 0)) return std::nullopt;
   return *gflops / *gb_s;
-}
-
-/// Three digits, and no exponent where people would not write one.
-std::string plain(double v) {
-  return v >= 100 && v < 1e6 ? fmt::format("{:.0f}", v) : fmt::format("{:.3g}", v);
 }
 
 double share_of(const std::vector<Phase>& phases, bool (*counts)(const Phase&)) {
@@ -89,7 +85,7 @@ std::optional<std::string> explanation(const Result& r) {
   std::string text = fmt::format(
       "{} operations for every byte of its tensors, and this machine can do {} while one byte "
       "arrives from memory: {} is the limit",
-      plain(*r.intensity), plain(*r.balance), compute ? "arithmetic" : "memory");
+      digits(*r.intensity, 3), digits(*r.balance, 3), compute ? "arithmetic" : "memory");
   if (!r.pct_peak) return text;
   text += fmt::format(", of which it reaches {:.0f} %", *r.pct_peak);
   if (*r.pct_peak > kMostShare)

@@ -18,42 +18,67 @@
 namespace flashbench::report {
 namespace {
 
-struct Measured {
-  const char* title;
-  Grid::Align align;
-  std::string (*cell)(const Result&);
+/// What all rows have alike.
+struct Shared {
+  RateUnit rate;
+  bool sampled = false;  ///< every check is of a sample
 };
 
-std::string peak_share_text(const Result& r) {
+struct Measured {
+  const char* title;  ///< "" for that of the unit of rates
+  Grid::Align align;
+  std::string (*cell)(const Result&, const Shared&);
+};
+
+std::string peak_share_text(const Result& r, const Shared&) {
   if (r.timing && r.timing->disturbed) return "disturbed";
   if (!r.pct_peak) return "-";
   const char* cached = *r.pct_peak > kMostShare ? ", cached" : "";
   return fmt::format("{:.0f} % {}{}", *r.pct_peak, r.bound.value_or(""), cached);
 }
 
-std::string check_text(const Result& r) {
-  const std::string cell = verdict_cell(r.check);
+std::string check_text(const Result& r, const Shared& shared) {
+  const std::string cell = verdict_cell(r.check, shared.sampled ? "sample" : "full");
   return r.status == Status::kInterrupted ? cell + ", interrupted" : cell;
 }
 
 const Measured kMeasured[] = {
     {"time", Grid::Align::kRight,
-     [](const Result& r) {
+     [](const Result& r, const Shared&) {
        if (!r.timing) return std::string("-");
        const double half_width = (r.timing->ci95[1] - r.timing->ci95[0]) / 2;
        return human_seconds(r.timing->median, half_width);
      }},
-    {"speed", Grid::Align::kRight,
-     [](const Result& r) { return r.tflops ? human_flop_rate(*r.tflops * 1e12) : "-"; }},
+    {"min–max", Grid::Align::kRight,
+     [](const Result& r, const Shared&) {
+       return r.timing ? human_range(r.timing->min, r.timing->max, r.timing->median) : "-";
+     }},
+    {"", Grid::Align::kRight,
+     [](const Result& r, const Shared& shared) {
+       return r.tflops ? human_flop_rate(*r.tflops * 1e12, shared.rate) : "-";
+     }},
     {"of peak", Grid::Align::kRight, peak_share_text},
-    {"peak memory", Grid::Align::kRight,
-     [](const Result& r) {
+    {"memory", Grid::Align::kRight,
+     [](const Result& r, const Shared&) {
        const auto bytes = r.device_bytes ? r.device_bytes : r.peak_rss_bytes;
        return bytes ? human_bytes(static_cast<double>(*bytes)) : "-";
      }},
     {"check", Grid::Align::kLeft, check_text},
 };
-constexpr std::ptrdiff_t kRatioColumn = 1;  ///< of the measured ones: behind the time
+constexpr std::ptrdiff_t kRatioColumn = 2;  ///< of the measured ones: behind the times
+
+Shared shared_by(const std::vector<Result>& results) {
+  Shared shared;
+  std::vector<double> rates;
+  std::set<std::string> levels;
+  for (const Result& r : results) {
+    if (r.tflops) rates.push_back(*r.tflops * 1e12);
+    if (r.check.verdict != "not verified") levels.insert(r.check.level);
+  }
+  shared.rate = rate_unit(rates);
+  shared.sampled = levels == std::set<std::string>{"sample"};
+  return shared;
+}
 
 std::string joined(const std::vector<std::string>& parts) {
   return fmt::format("{}", fmt::join(parts, ", "));
@@ -159,19 +184,22 @@ Grid make_grid(const Report& report, std::span<const sweep::Field> table) {
     }
     if (cells.size() > 1) varying.push_back(std::move(c));
   }
+  const Shared shared = shared_by(results);
+  if (shared.sampled) constant.emplace_back("a sample checked");
   grid.caption = joined(constant);
 
   grid.columns.push_back({"type", Grid::Align::kLeft});
   for (const sweep::Column& c : varying) grid.columns.push_back({c.title, Grid::Align::kLeft});
   grid.measured = grid.columns.size();
-  for (const Measured& m : kMeasured) grid.columns.push_back({m.title, m.align});
+  for (const Measured& m : kMeasured)
+    grid.columns.push_back({*m.title != '\0' ? m.title : std::string(shared.rate.name), m.align});
   for (const Result& r : results) {
     Grid::Row row;
     row.cells.push_back(r.type);
     for (const sweep::Column& c : varying) row.cells.push_back(c.cell(r));
     row.note = note_text(r);
     if (row.note.empty())
-      for (const Measured& m : kMeasured) row.cells.push_back(m.cell(r));
+      for (const Measured& m : kMeasured) row.cells.push_back(m.cell(r, shared));
     grid.rows.push_back(std::move(row));
   }
   add_ratios(grid, results);

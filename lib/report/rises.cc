@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "report/units.h"
+#include "system/digits.h"
 
 namespace flashbench::report {
 namespace {
@@ -50,11 +51,11 @@ std::string length_text(const Workload& w) { return fmt::format("{} x {}", w.q_l
 
 std::string warning_of(const Result& a, const Result& b) {
   return fmt::format(
-      "{}{} takes {} at {} queries x keys and {} at {}, with {:.2g} times the work: something else "
+      "{}{} takes {} at {} queries x keys and {} at {}, with {} times the work: something else "
       "took the time, and nothing is concluded from this sweep; stop other programs, or try "
       "--threads 1",
       kKind, b.type, human_seconds(a.timing->median), length_text(a.workload),
-      human_seconds(b.timing->median), length_text(b.workload), work_ratio(a, b));
+      human_seconds(b.timing->median), length_text(b.workload), digits(work_ratio(a, b), 2));
 }
 
 std::string sweep_key(Result r) {

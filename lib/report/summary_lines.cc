@@ -14,6 +14,7 @@
 #include "report/shares.h"
 #include "report/units.h"
 #include "report/verdict_line.h"
+#include "system/digits.h"
 
 namespace flashbench::report {
 namespace {
@@ -253,7 +254,8 @@ Lines legend(const Report& report) {
   add("worker", "is another program's");
   add("paper", "is FlashAttention-1 as published, in plain C++");
   return {
-      "how to read it: ±, and [ ], are 95 % intervals; \"of peak\" is of the fastest arithmetic "
+      "how to read it: ±, and [ ], are 95 % intervals; min–max are samples; \"of peak\" is of the "
+      "fastest arithmetic "
       "(compute) or memory reads (memory) measured here; \"check\" is the largest error in units "
       "of expected rounding (limit 2x)",
       fmt::format("{}; b is the batch, h heads, then queries x keys, d the head dimension",
@@ -297,8 +299,9 @@ std::vector<std::string> explanation_lines(const Report& report, const Label& la
       lines.push_back(label(r).empty() ? io : fmt::format("{}: {}", label(r), io));
     last_io = io_text(r);
     if (r.energy_j && r.gflop_per_j)
-      lines.push_back(fmt::format("{}: a call takes {:.3g} J of energy, {:.3g} GFLOP for a joule",
-                                  who(r, label), *r.energy_j, *r.gflop_per_j));
+      lines.push_back(fmt::format("{}: a call takes {} J of energy, {} GFLOP for a joule",
+                                  who(r, label), digits(*r.energy_j, 3),
+                                  digits(*r.gflop_per_j, 3)));
   }
   return lines;
 }

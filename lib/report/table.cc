@@ -12,20 +12,8 @@
 namespace flashbench::report {
 namespace {
 
-constexpr std::string_view kGap = "  ";
-
-std::string padded(const std::string& text, std::size_t width, Grid::Align align) {
-  const std::string blanks(width - std::min(width, display_width(text)), ' ');
-  return align == Grid::Align::kRight ? blanks + text : text + blanks;
-}
-
-std::string without_trailing_blanks(std::string line) {
-  line.erase(line.find_last_not_of(' ') + 1);
-  return line;
-}
-
 /// What an emulated device counted, one row per count; "" where nothing did.
-std::string counts_text(const std::vector<Phase>& phases) {
+std::string counts_text(const std::vector<Phase>& phases, TableLayout layout) {
   std::vector<Grid::Column> columns = {{"executed by the emulator", Grid::Align::kLeft}};
   std::map<std::string, Grid::Row> rows;
   for (const Phase& p : phases)
@@ -40,7 +28,7 @@ std::string counts_text(const std::vector<Phase>& phases) {
   }
   std::vector<Grid::Row> all;
   for (auto& [what, row] : rows) all.push_back(std::move(row));
-  return aligned_text(columns, all);
+  return aligned_text(columns, all, layout);
 }
 
 std::string share_text(double seconds, double total_s) {
@@ -98,59 +86,39 @@ std::string block(const std::vector<std::string>& lines) {
   return lines.empty() ? "" : fmt::format("\n{}\n", fmt::join(lines, "\n"));
 }
 
-std::string laid_out(const Grid& grid, const Report& report) {
+std::string laid_out(const Grid& grid, const Report& report, std::size_t width) {
   std::string text = grid.machine + "\n";
   if (!grid.peaks.empty()) text += grid.peaks + "\n";
   if (!grid.caption.empty()) text += grid.caption + "\n";
-  if (!grid.rows.empty()) text.append("\n").append(aligned_text(grid.columns, grid.rows));
+  if (!grid.rows.empty())
+    text.append("\n").append(aligned_text(grid.columns, grid.rows, {width, grid.measured}));
   text += block(grid.models) + block(grid.summary) + block(grid.explanations);
   for (const Result& result : report.results) {
     const Result r = published(result);
     if (r.phases)
       text += fmt::format("\nphases of {} {}, {}\n{}", r.type, r.pass, workload_text(r.workload),
-                          phases_text(r));
+                          phases_text(r, width));
   }
   return text;
 }
 
 }  // namespace
 
-std::string aligned_text(const std::vector<Grid::Column>& columns,
-                         const std::vector<Grid::Row>& rows) {
-  std::vector<std::size_t> widths;
-  widths.reserve(columns.size());
-  for (const Grid::Column& c : columns) widths.push_back(display_width(c.title));
-  for (const Grid::Row& row : rows)
-    for (std::size_t i = 0; i < row.cells.size(); ++i)
-      widths[i] = std::max(widths[i], display_width(row.cells[i]));
-  std::string text;
-  std::string line;
-  for (std::size_t i = 0; i < columns.size(); ++i)
-    line += padded(columns[i].title, widths[i], columns[i].align) + std::string(kGap);
-  text += without_trailing_blanks(line).append("\n");
-  for (const Grid::Row& row : rows) {
-    line.clear();
-    for (std::size_t i = 0; i < row.cells.size(); ++i)
-      line += padded(row.cells[i], widths[i], columns[i].align) + std::string(kGap);
-    text += without_trailing_blanks(line + row.note).append("\n");
-  }
-  return text;
-}
-
-std::string table_text(const Report& report, std::span<const sweep::Field> table) {
+std::string table_text(const Report& report, std::span<const sweep::Field> table,
+                       std::size_t width) {
   Grid grid = make_grid(report, table);
   grid.explanations.clear();
-  return laid_out(grid, report);
+  return laid_out(grid, report, width);
 }
 
-std::string explained_table_text(const Report& report) {
-  return laid_out(make_grid(report), report);
+std::string explained_table_text(const Report& report, std::size_t width) {
+  return laid_out(make_grid(report), report, width);
 }
 
-std::string phases_text(const Result& r) {
+std::string phases_text(const Result& r, std::size_t width) {
   const std::vector<Phase> none;
   const std::vector<Phase>& phases = r.phases ? *r.phases : none;
-  if (std::string counts = counts_text(phases); !counts.empty()) return counts;
+  if (std::string counts = counts_text(phases, {width}); !counts.empty()) return counts;
   double total_s = 0;
   std::uint64_t calls = 0;
   for (const Phase& p : phases) {
@@ -163,6 +131,7 @@ std::string phases_text(const Result& r) {
     for (std::vector<std::string>& cells : thread_cells(p, total_s))
       rows.push_back({std::move(cells), ""});
   }
+  constexpr std::size_t kSpeed = 5;  // the column at which wide rows fold
   std::string text = aligned_text({{"phase", Grid::Align::kLeft},
                                    {"thread", Grid::Align::kRight},
                                    {"calls", Grid::Align::kRight},
@@ -172,7 +141,7 @@ std::string phases_text(const Result& r) {
                                    {"moved", Grid::Align::kRight},
                                    {"FLOP/B", Grid::Align::kRight},
                                    {"allocated", Grid::Align::kRight}},
-                                  rows);
+                                  rows, {width, kSpeed});
   if (r.phase_timer_s && total_s > 0)
     text += fmt::format("in a run of its own; its timers took {} a call, {:.1f} % of this time\n",
                         human_seconds(*r.phase_timer_s),

@@ -65,7 +65,23 @@ std::string human_seconds(double seconds, double half_width) {
                      u.name);
 }
 
+std::string human_range(double least, double most, double median) {
+  const Unit& u = unit_for(kTimeUnits, median, 4);
+  const int digits = decimals(median / u.size, 4);
+  return fmt::format("{:.{}f}–{:.{}f}", least / u.size, digits, most / u.size, digits);
+}
+
 std::string human_flop_rate(double flop_per_s) { return with_unit(kFlopUnits, flop_per_s, 4); }
+
+RateUnit rate_unit(std::span<const double> flop_per_s) {
+  if (flop_per_s.empty()) return {};
+  const Unit& u = unit_for(kFlopUnits, *std::min_element(flop_per_s.begin(), flop_per_s.end()), 4);
+  return {u.size, u.name};
+}
+
+std::string human_flop_rate(double flop_per_s, const RateUnit& unit) {
+  return fmt::format("{:.{}f}", flop_per_s / unit.size, decimals(flop_per_s / unit.size, 4));
+}
 
 std::string human_ratio(double ratio) {
   if (!std::isfinite(ratio)) return fmt::format("{}", ratio);

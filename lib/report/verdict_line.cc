@@ -59,7 +59,7 @@ std::string verdict_line(const Worst& w, std::string_view dtype) {
                      w.hint ? "; " + *w.hint : "");
 }
 
-std::string verdict_cell(const Check& check) {
+std::string verdict_cell(const Check& check, std::string_view usual) {
   if (check.verdict == "not verified") return check.verdict;
   const Worst* worst = worst_output(check);
   const bool pass = check.verdict == "pass";
@@ -68,7 +68,7 @@ std::string verdict_cell(const Check& check) {
   if (!pass) text += fmt::format(" {}", tensor_label(worst->tensor));
   text += worst->error_over_noise ? fmt::format(" {}x", human_ratio(*worst->error_over_noise))
                                   : std::string(" NaN");
-  if (check.level == "sample") text += " of a sample";
+  if (check.level == "sample" && usual != "sample") text += " of a sample";
   return text;
 }
 

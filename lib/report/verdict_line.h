@@ -18,6 +18,7 @@ const Worst* worst_output(const Check& check);
 std::string verdict_line(const Worst& worst, std::string_view dtype);
 
 /// Short, for a table: "pass 0.4x", "pass 0.4x of a sample", "FAIL dQ 35x", "not verified".
-std::string verdict_cell(const Check& check);
+/// `usual`: the level that goes without saying.
+std::string verdict_cell(const Check& check, std::string_view usual = "full");
 
 }  // namespace flashbench::report

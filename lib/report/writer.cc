@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include "report/csv.h"
 #include "report/json.h"
 #include "report/markdown.h"
+#include "report/trend.h"
 #include "system/atomic_file.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -21,7 +23,11 @@ namespace {
 namespace fs = std::filesystem;
 
 std::vector<NamedOutput> named(const Outputs& o) {
-  return {{"--json", o.json}, {"--csv", o.csv}, {"--md", o.md}};
+  return {{"--json", o.json},
+          {"--csv", o.csv},
+          {"--md", o.md},
+          {"--bmf", o.bmf},
+          {"--github_benchmark", o.github}};
 }
 
 std::string partial_of(const std::string& json) { return json + ".partial"; }
@@ -78,7 +84,8 @@ ReportWriter::ReportWriter(Outputs outputs) : outputs_(std::move(outputs)) {
 }
 
 bool ReportWriter::stdout_taken() const {
-  return outputs_.json == "-" || outputs_.csv == "-" || outputs_.md == "-";
+  const std::vector<NamedOutput> all = named(outputs_);
+  return std::any_of(all.begin(), all.end(), [](const NamedOutput& o) { return o.path == "-"; });
 }
 
 void ReportWriter::update(const Report& report) const {
@@ -89,6 +96,8 @@ void ReportWriter::finish(const Report& report) const {
   if (!outputs_.json.empty()) put(outputs_.json, to_json_text(report));
   if (!outputs_.csv.empty()) put(outputs_.csv, csv_text(report));
   if (!outputs_.md.empty()) put(outputs_.md, markdown_text(report));
+  if (!outputs_.bmf.empty()) put(outputs_.bmf, bmf_text(report));
+  if (!outputs_.github.empty()) put(outputs_.github, github_benchmark_text(report));
   std::error_code ignored;
   if (!partial_.empty()) fs::remove(partial_, ignored);
 }

@@ -11,6 +11,7 @@ namespace flashbench::report {
 /// Where a report goes: a path, "-" for stdout, "" for nowhere.
 struct Outputs {
   std::string json, csv, md;
+  std::string bmf = {}, github = {};  ///< for trends: lib/report/trend.h
 };
 
 /// A file that a flag names beside them; "" for none.

@@ -5,6 +5,7 @@
 #include "sweep/rows.h"
 #include "sweep/widths.h"
 #include "sweep/word_or_file.h"
+#include "system/digits.h"
 
 namespace flashbench::sweep {
 namespace {
@@ -23,7 +24,7 @@ constexpr auto kSinksFile = FB_MEMBER(problem.files.sinks);
 std::string scale_text(const Case& c) { return fmt::format("{}", c.problem.softmax_scale()); }
 Value recorded_scale(const Case& c) { return c.problem.softmax_scale(); }
 std::string scale_cell(const CaseRecord& r) {
-  return has_usual_scale(r.workload) ? "" : fmt::format("{:.4g}", r.workload.scale);
+  return has_usual_scale(r.workload) ? "" : digits(r.workload.scale, 4);
 }
 
 std::string alibi_label(const Case& c) {

@@ -11,6 +11,7 @@ import pathlib
 import sys
 
 import fields
+from naming import name_apart, name_guests
 from ratios import time_ratio
 from refused import Refused
 
@@ -36,6 +37,7 @@ class Report:
         self.path = str(path)
         self.program = self.data["tool"]["name"]
         self.source = pathlib.Path(path).stem
+        self.name = self.program  # in legends; name_apart() gives another one
         for result in self.data["results"]:
             result.update(report=number, program=self.program, source=self.source)
             if result["bound"] == "compute" and (result["pct_peak"] or 0) > MOST_SHARE:
@@ -69,13 +71,15 @@ class Report:
 
 
 def load(paths):
-    """The reports; programs of the same name are told apart by their files' names."""
+    """The reports; programs of the same name are told apart by what differs between them."""
     reports = [Report(path, number) for number, path in enumerate(paths)]
-    names = [report.program for report in reports]
+    by_program = {}
     for report in reports:
-        if names.count(report.program) > 1:
-            for result in report.results:
-                result["program"] = report.source
+        by_program.setdefault(report.program, []).append(report)
+    for same in by_program.values():
+        if len(same) > 1:
+            name_apart(same)
+    name_guests(results_of(reports))
     if not any(report.results for report in reports):
         raise Refused(f"{', '.join(map(str, paths))}: no results in there")
     return reports
@@ -111,9 +115,23 @@ class Program:
         return False
 
 
+class Guest:
+    """A plug-in or worker by its kernel: a file or command is no name."""
+
+    name, of = "guest", "execution"
+
+    def text(self, result):
+        return result.get("guest_name", result["kernel"]) if not self.is_usual(result) else ""
+
+    sort_key = cell = text
+
+    def is_usual(self, result):
+        return not (result.get("plugin") or result.get("worker"))
+
+
 # What may tell results apart, beside the swept length, by name: lines by what computes, panels by
 # what is computed.
-TRAITS = {"program": Program, **fields.TRAITS}
+TRAITS = {"program": Program, **fields.TRAITS, "guest": Guest()}
 LINE_TRAITS = tuple(name for name, trait in TRAITS.items() if trait.of != "problem")
 PANEL_TRAITS = tuple(name for name in TRAITS if name not in LINE_TRAITS)
 
@@ -260,6 +278,10 @@ def speedups(sweep):
     return out
 
 
+def one_ratio_each(panels):
+    return all(len(points) == 1 for lines in panels.values() for points in lines.values())
+
+
 def names_in(panels):
     """The lines of all panels, in order."""
     return list(dict.fromkeys(name for lines in panels.values() for name in lines))
@@ -284,7 +306,18 @@ def two_parameters(results):
 def in_units(value, units, digits=4):
     """`units`: [(size, name)], largest first."""
     size, name = next((u for u in units if abs(value) >= u[0]), units[-1])
-    return f"{value / size:.{digits}g} {name}"
+    return f"{plain(value / size, digits)} {name}"
+
+
+def plain(value, digits):
+    """So many digits, the whole part at least: 1020, not 1.02e+03."""
+    whole = 10**digits - 0.5 <= abs(value) < 1e6
+    return f"{value:.0f}" if whole else f"{value:.{digits}g}"
+
+
+def roof_text(flops, bandwidth):
+    """`551.0 GFLOP/s, 41.3 GB/s` of roofs()."""
+    return f"{flop_rate(flops * 1e-12)}, {byte_count(bandwidth)}/s"
 
 
 def seconds(value):
@@ -323,10 +356,29 @@ def memory_unit(values):
 
 
 def share_of_peak(result):
-    """`84 % of compute`, or ''."""
+    """`84 % of compute`, `168 % of memory (caches)`, or ''."""
     if result["pct_peak"] is None:
         return ""
-    return f"{result['pct_peak']:.0f} % of {result['bound']}"
+    caches = " (caches)" if above_the_probe(result) else ""
+    return f"{result['pct_peak']:.0f} % of {result['bound']}{caches}"
+
+
+def above_the_probe(result):
+    """Whether its share is more than the error of two rates: where caches hold operands, that can
+    be, since the probe reads main memory."""
+    return (result["pct_peak"] or 0) > MOST_SHARE
+
+
+def peak_text(report, result):
+    """The peak that a share is of: `41.3 GB/s of memory reads, 2 threads`, or ''."""
+    for name, (flops, bandwidth) in roofs(report).items():
+        dtype, where = name.split(" ", 1)
+        ours = result["device"] or f"{result['isa']}, {result['threads']} threads"
+        if dtype == result["workload"]["dtype"] and where.endswith(str(ours)):
+            if result["bound"] == "memory":
+                return f"{byte_count(bandwidth)}/s of memory reads, {where}"
+            return f"{flop_rate(flops * 1e-12)} of multiply-adds, {name}"
+    return ""
 
 
 def write_text(text, path):

@@ -78,7 +78,7 @@ def draw_roofline(sweep, style, reports):
 def draw_roof(axis, name, flops, bandwidth, ends, dash):
     low, high = ends
     ridge = flops / bandwidth
-    text = f"peak {name}: {1e-9 * flops:.4g} GFLOP/s, {1e-9 * bandwidth:.3g} GB/s"
+    text = f"peak {name}: {rp.roof_text(flops, bandwidth)}"
     axis.plot(
         [low, ridge, high],
         [1e-9 * low * bandwidth, 1e-9 * flops, 1e-9 * flops],
@@ -140,7 +140,7 @@ def clip_far_outliers(axis, results):
         if count:
             worst = max(r["times"]) / r["median"]
             axis.annotate(
-                f"{count} beyond, up to {worst:.3g}x",
+                f"{count} beyond, up to {rp.plain(worst, 3)}x",
                 (right, y),
                 xytext=(3, 0),
                 va="center",

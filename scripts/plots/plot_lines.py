@@ -108,7 +108,7 @@ def draw_bar(axis, y, result, factor, look):
         xerr=[[value - low], [high - value]],
         error_kw={"elinewidth": 1, "capsize": 2},
     )
-    note = f"  {value:.4g}" + (
+    note = f"  {rp.plain(value, 4)}" + (
         f"  ({result['pct_peak']:.0f} %)" if result["pct_peak"] is not None else ""
     )
     axis.annotate(note, (high, y), va="center", fontsize=8)
@@ -116,11 +116,10 @@ def draw_bar(axis, y, result, factor, look):
 
 def draw_speedup(sweep, style):
     pairs = rp.speedups(sweep)
-    if not pairs:
-        return
+    if sum(len(points) for lines in pairs.values() for points in lines.values()) < 2:
+        return  # one ratio is no picture
     names = Style(rp.names_in(pairs))
-    one_each = all(len(points) == 1 for lines in pairs.values() for points in lines.values())
-    if sweep.axis is None or one_each:
+    if sweep.axis is None or rp.one_ratio_each(pairs):
         yield "speedup", speedup_bars(pairs, names, sweep)
         return
     for part, panels in split(pairs):
@@ -198,7 +197,9 @@ def draw_memory(sweep, style):
             length_axis(
                 axis, [sweep.x(r) for line in lines.values() for r in line], sweep.axis_title()
             )
-            shown = [r["memory_bytes"] for line in lines.values() for r in has(line, "memory_bytes")]
+            shown = [
+                r["memory_bytes"] for line in lines.values() for r in has(line, "memory_bytes")
+            ]
             if shown and spans_decades(shown):
                 axis.set_yscale("log")
                 plain_numbers(axis.yaxis)

@@ -1,5 +1,6 @@
 """Whole models: what all their layers of attention reach together, a bar each."""
 
+import reports as rp
 from colours import COLOURS
 from figures import GREY, Figure
 
@@ -35,20 +36,37 @@ def draw_models(sweep, style, reports):
         axis.set_ylim(len(own) - 0.4, -0.6)
         axis.set_xlim(0, 110)  # room for the words at the ends of bars
         axis.grid(False, axis="y")
-        axis.set_xlabel("share of the peak, % (of arithmetic, or of memory where that is the limit)")
+        axis.set_xlabel(
+            "share of the peak, % (of arithmetic, or of memory where that is the limit)"
+        )
     figure.legend()
     yield "models", figure
 
 
 def draw_bar(axis, y, time, colour):
     seconds = time["seconds"]
-    taken = f"{seconds:.3g} s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
+    taken = rp.plain(seconds, 3) + " s" if seconds >= 1 else f"{seconds * 1e3:.3g} ms"
     text = f"  {taken}, {time['layers']} layers"
     share = time["pct_peak"]
     if share is None or not time["conclusive"]:
         why = "no peak known" if time["conclusive"] else "x: disturbed"
         axis.annotate(why + text, (0, y), va="center", fontsize=7, color=GREY)
         return
-    axis.barh(y, share, height=0.7, color=colour, label=time["type"])
-    axis.annotate(f"{share:.0f} %" + text, (share, y), xytext=(3, 0), va="center",
-                  textcoords="offset points", fontsize=7.5)
+    slow, fast = (share * seconds / end for end in reversed(time["ci95"]))
+    axis.barh(
+        y,
+        share,
+        height=0.7,
+        color=colour,
+        label=time["type"],
+        xerr=[[share - slow], [fast - share]],
+        error_kw={"elinewidth": 1, "capsize": 2},
+    )
+    axis.annotate(
+        f"{share:.0f} %" + text,
+        (fast, y),
+        xytext=(3, 0),
+        va="center",
+        textcoords="offset points",
+        fontsize=7.5,
+    )

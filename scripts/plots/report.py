@@ -84,6 +84,35 @@ def over_normal(result):
     return ratio_text((result["speedup_over"]["normal"], *ends)) if ends else ""
 
 
+def share_lines(loaded, known):
+    """The best share of a measured peak, and apart from it those that only caches explain."""
+
+    def sentence(result):
+        peak = rp.peak_text(loaded[result["report"]], result)
+        return f"{peak + ': ' if peak else ''}{result['program']}: {fields.case_text(result)}"
+
+    def best(results):
+        return max(results, key=lambda r: r["pct_peak"])
+
+    shares = [r for r in known if r["pct_peak"] is not None]
+    above = [r for r in shares if rp.above_the_probe(r)]
+    within = [r for r in shares if not rp.above_the_probe(r)]
+    lines = []
+    if within:
+        top = best(within)
+        lines.append(
+            f"The best share of a measured peak is {rp.share_of_peak(top)} ({sentence(top)})."
+        )
+    if above:
+        top = best(above)
+        lines.append(
+            f"{len(above)} of {len(known)} results are above the peak that was measured, up to "
+            f"{top['pct_peak']:.0f} % ({sentence(top)}): the probe reads main memory, and caches "
+            "hold part of their operands."
+        )
+    return lines
+
+
 def summary(loaded):
     """What the reports say, in a few sentences."""
     results = rp.results_of(loaded)
@@ -101,13 +130,7 @@ def summary(loaded):
     for name in rp.names_in(panels):
         points = [p[1:] for lines_of in panels.values() for p in lines_of.get(name, ())]
         lines.append(f"Speedup of {name}: {speedup_text(points)}.")
-    shares = [r for r in known if r["pct_peak"] is not None]
-    if shares:
-        best = max(shares, key=lambda r: r["pct_peak"])
-        lines.append(
-            f"The best share of the measured peak is {rp.share_of_peak(best)}: "
-            f"{best['program']}: {fields.case_text(best)}."
-        )
+    lines += share_lines(loaded, known)
     lines += length_lines(loaded)
     warned = sum(bool(r["warnings"]) for r in results)
     if warned:
@@ -216,6 +239,7 @@ def environment(report):
         f"L{c['level']} {c['type']} {rp.byte_count(c['bytes'])}" for c in cpu["caches"]
     )
     entries = {
+        "in the plots": report.name,
         "file": report.path,
         "command": " ".join(data["argv"]),
         "started": data["started_at"],
@@ -235,9 +259,7 @@ def environment(report):
         "FLOPs": data["results"][0]["flop_convention"] if data["results"] else "",
     }
     for name, (flops, bandwidth) in rp.roofs(report).items():
-        entries[f"measured peak, {name}"] = (
-            f"{1e-9 * flops:.4g} GFLOP/s, reads {1e-9 * bandwidth:.3g} GB/s"
-        )
+        entries[f"measured peak, {name}"] = rp.roof_text(flops, bandwidth)
     return (
         "<dl>"
         + "".join(f"<dt>{text(k)}</dt><dd>{text(v)}</dd>" for k, v in entries.items())

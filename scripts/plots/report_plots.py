@@ -5,6 +5,7 @@ import html
 import fields
 import reports as rp
 from colours import COLOURS
+from ratios import ratio_text
 
 SYMBOLS = (
     "circle",
@@ -71,6 +72,21 @@ def hover(result):
     return "<br>".join(map(text, parts))
 
 
+def error_bars(results, factor):
+    """Of speeds, from the interval of the median."""
+
+    def speed(result, seconds):
+        return factor * 1e-12 * result["flop_visible"] / seconds
+
+    known = [(speed(r, r["median"]), *(speed(r, t) for t in r["ci95"])) for r in results]
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [high - middle for middle, high, _ in known],
+        "arrayminus": [middle - low for middle, _, low in known],
+    }
+
+
 def speed_plots(sweep):
     factor, unit = rp.rate_unit(sweep.results)
     if sweep.axis is None or sweep.one_point_each():
@@ -81,25 +97,12 @@ def speed_plots(sweep):
         traces = []
         for name, line in lines.items():
             known = rp.has_median(line)
-            low = [
-                factor * 1e-12 * r["flop_visible"] * (1 / r["median"] - 1 / r["ci95"][1])
-                for r in known
-            ]
-            high = [
-                factor * 1e-12 * r["flop_visible"] * (1 / r["ci95"][0] - 1 / r["median"])
-                for r in known
-            ]
             traces.append(
                 {
                     "name": name,
                     "x": [sweep.x(r) for r in known],
                     "y": [factor * r["tflops"] for r in known],
-                    "error_y": {
-                        "type": "data",
-                        "symmetric": False,
-                        "array": high,
-                        "arrayminus": low,
-                    },
+                    "error_y": error_bars(known, factor),
                     "text": [hover(r) for r in known],
                     "hoverinfo": "text",
                     "mode": "lines+markers",
@@ -134,22 +137,32 @@ def bars(sweep, factor, unit):
                 "marker": {"color": COLOURS[i % len(COLOURS)]},
                 "y": [rp.label(r, traits) or "this case" for r in known],
                 "x": [factor * r["tflops"] for r in known],
-                "text": [f"{factor * r['tflops']:.4g}" for r in known],
+                "error_x": error_bars(known, factor),
+                "text": [rp.plain(factor * r["tflops"], 4) for r in known],
                 "textposition": "auto",
                 "hovertext": [hover(r) for r in known],
                 "hoverinfo": "text",
             }
         )
     made = plot(sweep.caption, traces, unit, "", yaxis={"autorange": "reversed"})
+    bars_layout(made, traces)
+    return made
+
+
+def bars_layout(made, traces):
     made["layout"]["height"] = 160 + 26 * sum(len(t["y"]) for t in traces)
     made["layout"]["legend"] = {"orientation": "h", "y": 1.0, "yanchor": "bottom"}
     made["layout"]["margin"]["t"] = 80
-    return made
 
 
 def speedup_plots(sweep):
     panels = rp.speedups(sweep)
+    count = sum(len(points) for lines in panels.values() for points in lines.values())
+    if count < 2:  # one ratio is a number, which the sentences on top have
+        return []
     order = rp.names_in(panels)
+    if sweep.axis is None or rp.one_ratio_each(panels):
+        return [ratio_bars(panels, order, sweep)]
     plots = []
     for title, lines in panels.items():
         traces = []
@@ -186,7 +199,37 @@ def speedup_plots(sweep):
                 yaxis={"rangemode": "tozero"},
             )
         )
-    return plots if sweep.axis else []
+    return plots
+
+
+def ratio_bars(panels, order, sweep):
+    """A bar for each ratio, where there is no length to draw along."""
+    traces = []
+    for name in order:
+        known = [(panel, p) for panel, lines in panels.items() for p in lines.get(name, ())]
+        ratios = [p[1:] for _, p in known]
+        traces.append(
+            {
+                "type": "bar",
+                "orientation": "h",
+                "name": name,
+                "marker": {"color": COLOURS[order.index(name) % len(COLOURS)]},
+                "y": [panel or "this case" for panel, _ in known],
+                "x": [ratio for ratio, _, _ in ratios],
+                "error_x": {
+                    "type": "data",
+                    "symmetric": False,
+                    "array": [high - ratio for ratio, _, high in ratios],
+                    "arrayminus": [ratio - low for ratio, low, _ in ratios],
+                },
+                "text": [ratio_text(r) for r in ratios],
+                "textposition": "auto",
+                "hoverinfo": "text",
+            }
+        )
+    made = plot(sweep.caption, traces, "times as fast", "", yaxis={"autorange": "reversed"})
+    bars_layout(made, traces)
+    return made
 
 
 def roofline_plot(sweep, loaded):
@@ -199,7 +242,7 @@ def roofline_plot(sweep, loaded):
     low, high = min(*intensity, *ridge) / 2.5, max(*intensity, *ridge) * 2.5
     traces = []
     for i, (name, (flops, bandwidth)) in enumerate(roofs.items()):
-        shown = f"peak {name}: {1e-9 * flops:.4g} GFLOP/s, {1e-9 * bandwidth:.3g} GB/s"
+        shown = f"peak {name}: {rp.roof_text(flops, bandwidth)}"
         traces.append(
             {
                 "name": shown,

@@ -2,10 +2,11 @@
 
 import csv
 import io
+import json
 import re
 import unittest
 
-from harness import FAST, CliTest
+from harness import FAST, TINY, CliTest
 
 CASE = ["--b", "1", "--h", "2", "--q_len", "256", "--d", "32"]
 
@@ -119,6 +120,29 @@ class Explain(CliTest):
 
 
 class OtherPrograms(CliTest):
+    def test_times_for_a_trend(self):
+        done = self.expect(0, "bench", *TINY, *FAST, "--bmf", "t.json", "--github_benchmark", "-", "--json", "r.json")
+        measured = [r for r in self.validated((self.folder / "r.json").read_text())["results"]
+                    if r["median"] and not r["disturbed"]]
+        times = json.loads((self.folder / "t.json").read_text())
+        self.assertEqual(len(times), len(measured))
+        for entry, result in zip(json.loads(done.stdout), measured):
+            self.assertAlmostEqual(entry["value"], 1e9 * result["median"])
+            self.assertEqual(times[entry["name"]]["latency"]["value"], entry["value"])
+        self.refuse("bench", *TINY, "--bmf", "r.json", "--json", "r.json", says=["--bmf", "--json"])
+        self.refuse("check", "--bmf", "t.json", says="it belongs to bench")
+
+    def test_a_dry_run_fits_a_terminal_and_says_once_what_cases_share(self):
+        out = self.expect(0, "bench", "--dry_run", "--q_len", "64,128", "--causal", "true,false", "--type", "flash",
+                          "--pass", "both", "--threads", "1").stdout
+        caption, table, total = out.split("\n\n")
+        self.assertTrue(caption.startswith("both, f32, "), caption)
+        self.assertTrue(caption.endswith(", 1 thread"), caption)
+        self.assertNotIn("threads", table)
+        for line in table.splitlines():
+            self.assertLessEqual(len(line), 80, line)
+        self.assertIn("total: 4 cases", total)
+
     def test_csv_is_a_plain_table(self):
         out = self.expect(0, "bench", *FAST, "--h", "1", "--d", "16", "--q_len", "16,32", "--csv",
                           "-").stdout
@@ -132,8 +156,8 @@ class OtherPrograms(CliTest):
             self.assertEqual(len(row), len(header))
             self.assertFalse([cell for cell in row if cell[:1] in "=+@-" and cell], "a formula")
             cells = dict(zip(header, row))
-            for name in ("q_len", "median", "stddev", "ci95_low", "tflops", "flop_visible", "bytes",
-                         "intensity", "io_bytes_normal"):
+            for name in ("q_len", "median_s", "stddev_s", "ci95_low_s", "tflops", "flop_visible", "bytes",
+                         "intensity_flop_per_byte", "io_bytes_normal"):
                 float(cells[name])
             if cells["pct_peak"]:  # none where others disturbed the peak
                 float(cells["pct_peak"])

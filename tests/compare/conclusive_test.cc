@@ -38,7 +38,7 @@ TEST(Compare, WhatIsNotConclusiveHasNoRatio) {
   const auto j = nlohmann::json::parse(json_text(c, {}))["cases"][0];
   EXPECT_TRUE(j["ratio"].is_null());
   EXPECT_FALSE(j["new_median"].is_null());
-  EXPECT_THAT(table_text(c), HasSubstr("AMBIGUOUS: new: its times do not rise with the work"));
+  EXPECT_THAT(table_text(c, 200), HasSubstr("AMBIGUOUS: new: its times do not rise with the work"));
 }
 
 TEST(CompareRounds, RoundsThatAreNotConclusiveAreLeftOut) {

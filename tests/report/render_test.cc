@@ -8,6 +8,7 @@
 
 #include "report/csv.h"
 #include "report/grid.h"
+#include "report/layout.h"
 #include "report/markdown.h"
 #include "report/table.h"
 #include "report/units.h"
@@ -80,6 +81,51 @@ TEST(Table, ColumnsAlignBeyondAscii) {
   EXPECT_EQ(ends[0], ends[1]);
 }
 
+// A table of 150 characters a line was broken by the terminal, wherever its lines ended.
+TEST(Table, RowsFoldWhereATerminalHas80Columns) {
+  for (const Report& report : {fixed_report(), troubled_report(), with_phases()}) {
+    const std::string text = table_text(report);
+    const std::size_t rows = text.find("\n\n"), summary = text.find("\n\n", rows + 2);
+    for (const std::string& line : lines_of(text.substr(rows, summary - rows)))
+      EXPECT_LE(display_width(line), kTableWidth) << line;
+  }
+  const std::vector<std::string> wide =
+      lines_of(table_text(troubled_report(), sweep::fields(), 200));
+  EXPECT_THAT(wide,
+              ::testing::Contains(::testing::AllOf(HasSubstr("normal"), HasSubstr("68.7 GB"))))
+      << "a wider terminal keeps a row in one line";
+}
+
+TEST(Layout, FoldedCellsStandBelowTheirTitles) {
+  const std::vector<Grid::Column> columns = {
+      {"name", Grid::Align::kLeft}, {"time", Grid::Align::kRight}, {"verdict", Grid::Align::kLeft}};
+  const std::vector<Grid::Row> rows = {{{"one", "12.5", "a long word more"}, ""}, {{"two"}, "no"}};
+  EXPECT_EQ(aligned_text(columns, rows, {40, 1}),
+            "name  time  verdict\n"
+            "one   12.5  a long word more\n"
+            "two   no\n");
+  EXPECT_EQ(aligned_text(columns, rows, {22, 1}),
+            "name\n"
+            "    time  verdict\n"
+            "one\n"
+            "    12.5\n"
+            "    a long word more\n"
+            "two   no\n");
+  EXPECT_EQ(aligned_text(columns, {{{"one"}, "needs more than there is"}}, {21, 1}),
+            "name  time  verdict\n"
+            "one\n"
+            "    needs more than\n"
+            "    there is\n")
+      << "a sentence goes on below";
+}
+
+TEST(Table, ARowHasTheFastestAndTheSlowestSampleInTheUnitOfItsTime) {
+  Report report = fixed_report();
+  report.results[0].timing->min = 0.2489;
+  report.results[0].timing->max = 1.2620;
+  EXPECT_THAT(table_text(report), HasSubstr("251.3 ± 2.0 ms  248.9–1262.0 "));
+}
+
 TEST(Table, AnEmptyReportIsNoCrash) {
   Report report = fixed_report();
   report.results.clear();
@@ -136,6 +182,16 @@ TEST(Csv, OneRowAResultWithAsManyFieldsAsTheHeader) {
     EXPECT_EQ(std::count(line.begin(), line.end(), ','),
               std::count(lines[0].begin(), lines[0].end(), ','))
         << line;
+}
+
+// `median` was in seconds, which only the schema of another file said.
+TEST(Csv, ColumnsOfTimesSayTheirUnit) {
+  const std::string head = lines_of(csv_text(fixed_report())).at(0);
+  for (const char* name : {"min", "max", "median", "mean", "stddev", "mad", "p25", "p75",
+                           "ci95_low", "ci95_high", "user", "system"}) {
+    EXPECT_THAT(head, HasSubstr(std::string(",") + name + "_s,"));
+    EXPECT_THAT(head, Not(HasSubstr(std::string(",") + name + ",")));
+  }
 }
 
 TEST(Csv, QuotesAsRfc4180) {
@@ -237,6 +293,7 @@ TEST(VerdictCell, ShowsTheTensorNearestToItsLimit) {
   EXPECT_EQ(verdict_cell(check), "pass 0.4x");
   check.level = "sample";
   EXPECT_EQ(verdict_cell(check), "pass 0.4x of a sample");
+  EXPECT_EQ(verdict_cell(check, "sample"), "pass 0.4x") << "the caption says it";
   check.verdict = "fail";
   check.worst[1].error_over_noise.reset();
   EXPECT_EQ(verdict_cell(check), "FAIL LSE NaN of a sample");
@@ -271,6 +328,10 @@ TEST(Units, ThreeOrFourDigits) {
   EXPECT_EQ(human_seconds(0.2513, 0.0009), "251.3 ± 0.9 ms");
   EXPECT_EQ(human_seconds(1.5, 0.0009), "1.500 ± 0.001 s");
   EXPECT_EQ(human_flop_rate(273.5e9), "273.5 GFLOP/s");
+  EXPECT_EQ(human_range(0.2489, 0.262, 0.2513), "248.9–262.0");
+  const double rates[] = {3.1e9, 1.25e12};
+  EXPECT_EQ(rate_unit(rates).name, "GFLOP/s") << "none is below 1";
+  EXPECT_EQ(human_flop_rate(1.25e12, rate_unit(rates)), "1250");
   EXPECT_EQ(human_flop_rate(1.2345e12), "1.234 TFLOP/s");
   EXPECT_EQ(human_ratio(0.8), "0.8");
   EXPECT_EQ(human_ratio(0.0412), "0.04");

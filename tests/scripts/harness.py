@@ -17,7 +17,7 @@ VALIDATOR = os.environ.get("FLASHBENCH_VALIDATE", "")
 SCHEMA = ROOT / "lib/report/schema/flashbench-report.schema.json"
 SKIPPED = 77  # what ctest reads as skipped
 
-for room in ("common", "peer", "plots", "on_gpu"):
+for room in ("common", "peer", "plots", "on_gpu", "tables"):
     sys.path.insert(0, str(SCRIPTS / room))
 
 

@@ -49,6 +49,10 @@ class Plots(pictures.PictureTest):
         self.plot(pictures.report(rows))
         self.assertEqual(self.drawn(), KINDS - {"memory"})
 
+    def test_one_ratio_is_no_picture(self):
+        self.plot(pictures.report([pictures.result(type=kind) for kind in ("flash", "normal")]))
+        self.assertEqual(self.drawn(), KINDS - {"memory", "speedup"})
+
     def test_two_parameters_and_two_reports(self):
         grid = [pictures.result(q_len=n, kv_len=n, d=d) for n in (256, 512) for d in (32, 64)]
         self.plot(pictures.report(grid), pictures.report(grid, "pytorch"))
@@ -60,9 +64,20 @@ class Plots(pictures.PictureTest):
         self.assertEqual(self.drawn(), {"speed"})
 
     def test_whole_models_are_bars(self):
-        model = {"model": "Gemma & co", "pass": "forward", "type": "flash", "dtype": "bf16", "b": 1,
-                 "q_len": 4096, "kv_len": 4096, "layers": 42, "seconds": 1.5, "ci95": [1.4, 1.6],
-                 "pct_peak": 81.0, "conclusive": True}
+        model = {
+            "model": "Gemma & co",
+            "pass": "forward",
+            "type": "flash",
+            "dtype": "bf16",
+            "b": 1,
+            "q_len": 4096,
+            "kv_len": 4096,
+            "layers": 42,
+            "seconds": 1.5,
+            "ci95": [1.4, 1.6],
+            "pct_peak": 81.0,
+            "conclusive": True,
+        }
         report = pictures.report(pictures.sweep())
         report["summary"]["models"] = [model, {**model, "model": "Phi", "conclusive": False}]
         self.plot(report, args=["--only", "models"])

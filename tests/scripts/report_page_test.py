@@ -31,8 +31,44 @@ class Page(pictures.PictureTest):
         ):
             self.assertIn(text, page)
         self.assertNotIn("@PLOTLY@", page)
-        plots = page.split('id="plots">')[1].split("</script>")[0]
-        self.assertGreater(len(json.loads(plots.replace("<\\/", "</"))), 4)
+        self.assertGreater(len(self.plots(self.folder / "page.html")), 4)
+
+    def plots(self, page):
+        text = page.read_text().split('id="plots">')[1].split("</script>")[0]
+        return json.loads(text.replace("<\\/", "</"))
+
+    # "The best share of the measured peak is 168 % of memory" stood on top of the page.
+    def test_a_share_above_the_probe_is_explained_and_not_the_headline(self):
+        rows = [pictures.result(q_len=n, kv_len=n) for n in (256, 512)]
+        rows[0].update(bound="memory", pct_peak=168.2)
+        rows[1].update(bound="compute", pct_peak=71.0)
+        page = self.make(pictures.report(rows)).read_text()
+        self.assertIn("The best share of a measured peak is 71 % of compute (300 GFLOP/s", page)
+        self.assertIn("1 of 2 results are above the peak that was measured, up to 168 %", page)
+        self.assertIn("(30 GB/s of memory reads, avx512, 2 threads", page)
+        self.assertIn("168 % of memory (caches)", page)
+
+    def test_every_bar_has_its_interval_and_one_ratio_no_chart(self):
+        page = self.make(
+            pictures.report([pictures.result(type=kind) for kind in ("flash", "normal")])
+        )
+        bars = [t for plot in self.plots(page) for t in plot["data"] if t.get("type") == "bar"]
+        self.assertEqual(len(bars), 2)
+        for trace in bars:
+            self.assertGreater(trace["error_x"]["array"][0], 0)
+            self.assertGreater(trace["error_x"]["arrayminus"][0], 0)
+        self.assertNotIn("id='speedup'", page.read_text())
+        self.assertIn("Speedup of flash over normal", page.read_text(), "it is in words")
+
+    def test_ratios_without_a_length_are_bars(self):
+        rows = [
+            pictures.result(dtype=dtype, type=kind)
+            for dtype in ("f32", "bf16")
+            for kind in ("flash", "normal")
+        ]
+        page = self.make(pictures.report(rows))
+        titles = [p["layout"]["xaxis"]["title"]["text"] for p in self.plots(page)]
+        self.assertIn("times as fast", titles)
 
     def test_bad_input_gets_one_line(self):
         self.assertEqual(

@@ -58,6 +58,45 @@ class Arranged(pictures.PictureTest):
         loaded = self.load(pictures.report(pictures.sweep()), pictures.report(pictures.sweep()))
         self.assertEqual({r["program"] for r in reports.results_of(loaded)}, {"r0", "r1"})
 
+    # "old" and "r1" said nothing of what was compared.
+    def test_same_programs_are_told_apart_by_build_or_machine_before_file(self):
+        def names(old, new):
+            loaded = self.load(old, new)
+            return list(dict.fromkeys(r["program"] for r in reports.results_of(loaded)))
+
+        old, new = (pictures.report(pictures.sweep()) for _ in range(2))
+        new["tool"].update(git_sha="7fff051abcdef", dirty=False)
+        self.assertEqual(names(old, new), ["flashbench 1.0", "flashbench 1.0 (7fff051a)"])
+        new = pictures.report(pictures.sweep())
+        new["context"]["cpu"]["model"] = "Other"
+        self.assertEqual(names(old, new), ["Example <CPU> & co, 2 threads", "Other, 2 threads"])
+        new = pictures.report(pictures.sweep())
+        new["started_at"] = "2026-01-02T05:06:07Z"
+        self.assertEqual(
+            names(old, new), ["flashbench, 2026-01-02 03:04", "flashbench, 2026-01-02 05:06"]
+        )
+
+    # "./mine.so" was what the legend said of a kernel.
+    def test_guests_are_called_as_their_kernels(self):
+        def guest(kernel, plugin):
+            own = {"description": "", "build": "", "abi": "a", "sha256": None, "isolated": True}
+            own["rounds"] = []
+            return pictures.result(type="plugin", kernel=kernel, plugin=plugin, guest=own)
+
+        rows = [pictures.result(), guest("tiled", "./mine.so"), guest("online", "./b.so")]
+        loaded = self.load(pictures.report(rows))
+        sweep = reports.Sweep(reports.results_of(loaded))
+        self.assertEqual(sweep.lines(), ["flash", "plugin, tiled", "plugin, online"])
+        rows = [guest("same", "./mine.so"), guest("same", "./b.so")]
+        sweep = reports.Sweep(reports.results_of(self.load(pictures.report(rows))))
+        self.assertEqual(sweep.lines(), ["mine: same", "b: same"])
+
+    def test_numbers_of_a_thousand_and_more_have_no_exponent(self):
+        self.assertEqual(reports.roof_text(963e12, 4.02e12), "963 TFLOP/s, 4.02 TB/s")
+        self.assertEqual(reports.plain(1020.3, 3), "1020")
+        self.assertEqual(reports.plain(999.7, 3), "1000")
+        self.assertEqual(reports.plain(41.32, 3), "41.3")
+
     def test_roofs_of_a_gpu_pair_its_instructions_with_its_own_bandwidth(self):
         def peak(isa, dtype, value, device):
             key = "gflops" if dtype else "read_gb_s"

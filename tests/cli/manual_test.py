@@ -1,0 +1,109 @@
+"""The manual page and the completions have every flag that the program takes. FLASHBENCH_UPDATE_GOLDEN=1 writes them
+anew."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+from harness import PROGRAM, ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+import manual  # noqa: E402
+
+FOLDER = ROOT / "app/manual"
+
+
+class Manual(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        _, cls.commands = manual.commands_of(PROGRAM)
+
+    def test_the_copies_are_those_of_this_program(self):
+        for name, text in manual.pages(PROGRAM).items():
+            path = FOLDER / name
+            if os.environ.get("FLASHBENCH_UPDATE_GOLDEN"):
+                path.write_text(text)
+            self.assertEqual(text, path.read_text(), f"{path} (FLASHBENCH_UPDATE_GOLDEN=1 rewrites it)")
+
+    def test_no_flag_of_the_help_is_lost(self):
+        texts = {name: (FOLDER / name).read_text() for name in ("flashbench.1", "_flashbench", "flashbench.fish")}
+        for command in self.commands:
+            helped = subprocess.run([PROGRAM, command.name, "--help"], capture_output=True, text=True).stdout
+            names = re.findall(r"^  --(\w+)", helped, re.M)
+            self.assertEqual(names, [flag.name for flag in command.flags()], command.name)
+            for name in names:
+                self.assertIn(f"\n\\fB\\-\\-{name}\\fR", texts["flashbench.1"])
+                self.assertIn(f"\n      '--{name}[", texts["_flashbench"].split(f"    {command.name})\n")[1])
+                self.assertRegex(texts["flashbench.fish"], f"from {command.name}' -l {name}[ \n]")
+
+    def test_words_of_a_flag_are_those_of_its_help(self):
+        words = {flag.name: flag.words() for command in self.commands for flag in command.flags()}
+        self.assertEqual(words["dtype"], ["f32", "bf16", "f16"])
+        self.assertEqual(words["kv_dtype"], ["e4m3", "e5m2"])
+        self.assertEqual(words["bias"], ["none", "random"])  # the third is a file
+        self.assertEqual(words["cache"], ["warm", "cold"])
+        for numbers in ("d", "threads", "seed", "causal", "json"):
+            self.assertEqual(words[numbers], [], numbers)
+
+    @unittest.skipUnless(shutil.which("man"), "no man here")
+    def test_the_page_is_laid_out_without_a_warning(self):
+        done = subprocess.run(["man", "-l", "--warnings=w", FOLDER / "flashbench.1"], capture_output=True,
+                              text=True, env=dict(os.environ, MANWIDTH="80", LC_ALL="C.UTF-8", PAGER="cat"))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        for text in ("--kv_dtype T", "EXIT STATUS", "flashbench bench --causal"):
+            self.assertIn(text, done.stdout)
+
+    @unittest.skipUnless(shutil.which("mandoc"), "no mandoc here")
+    def test_mandoc_finds_no_error(self):
+        done = subprocess.run(["mandoc", "-T", "lint", "-W", "error", FOLDER / "flashbench.1"],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+
+@unittest.skipUnless(shutil.which("bash"), "no bash here")
+class Bash(unittest.TestCase):
+    def bash(self, script):
+        done = subprocess.run(["bash", "--norc", "-c", f"source {FOLDER}/flashbench.bash; {script}"],
+                              capture_output=True, text=True, cwd=ROOT / "tests")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.split()
+
+    def complete(self, *words):
+        line = " ".join(f"'{word}'" for word in words)
+        return self.bash(f"COMP_WORDS=(flashbench {line}); COMP_CWORD={len(words)}; _flashbench; "
+                         'printf "%s\\n" "${COMPREPLY[@]}"')
+
+    def test_it_is_registered(self):
+        self.assertEqual(self.bash("complete -p flashbench")[-1], "flashbench")
+
+    def test_commands_flags_words_and_files(self):
+        self.assertEqual(self.complete("b"), ["backward", "bench"])
+        self.assertEqual(self.complete("bench", "--dt"), ["--dtype"])
+        self.assertEqual(self.complete("bench", "--dtype", ""), ["f32", "bf16", "f16"])
+        self.assertEqual(self.complete("bench", "--dtype", "f32,b"), ["f32,bf16"])
+        self.assertEqual(self.complete("bench", "--dtype", "=", "bf"), ["bf16"])
+        self.assertEqual(self.complete("bench", "--mask", "CMakeL"), ["CMakeLists.txt"])
+        self.assertEqual(self.complete("bench", "--json", "CMakeL"), ["CMakeLists.txt"])
+        self.assertEqual(self.complete("bench", "--q_len", ""), [], "a number")
+        self.assertEqual(self.complete("info", "--dt"), [], "not of this command")
+
+
+@unittest.skipUnless(shutil.which("zsh"), "no zsh here")
+class Zsh(unittest.TestCase):
+    def test_it_parses(self):
+        done = subprocess.run(["zsh", "-n", FOLDER / "_flashbench"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+@unittest.skipUnless(shutil.which("fish"), "no fish here")
+class Fish(unittest.TestCase):
+    def test_it_is_read_without_an_error(self):
+        done = subprocess.run(["fish", "--no-config", FOLDER / "flashbench.fish"], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+if __name__ == "__main__":
+    unittest.main()
