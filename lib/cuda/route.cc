@@ -44,8 +44,6 @@ std::optional<Rejection> rejection(const KernelFamily& f, const RouteQuery& q) {
       return std::nullopt;
     case Refusal::kSupports:
       return unsupported(f.name, f.supports, q.demand);
-    case Refusal::kOnlyFor:
-      return because(fmt::format("{} is for {} alone", f.name, flags_of(f.only_for)));
     case Refusal::kRows:
       return because(fmt::format(
           "{} takes up to {} query rows a K/V head (heads of a group times queries), not {}",

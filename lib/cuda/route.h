@@ -26,20 +26,10 @@ struct RouteQuery {
 /// Tiles are as wide as the wider of Q, K and V.
 constexpr std::int64_t widest_d(const Demand& d) { return std::max(d.d, d.d_v); }
 
-enum class Refusal {
-  kNone,
-  kSupports,
-  kOnlyFor,
-  kRows,
-  kCapability,
-  kCapabilityTooNew,
-  kShared,
-  kOrder
-};
+enum class Refusal { kNone, kSupports, kRows, kCapability, kCapabilityTooNew, kShared, kOrder };
 
 constexpr Refusal refusal(const KernelFamily& f, const RouteQuery& q) {
   if (lack(f.supports, q.demand) != Lack::kNone) return Refusal::kSupports;
-  if (!(f.only_for - q.demand.features).empty()) return Refusal::kOnlyFor;
   if (f.max_rows != 0 && q.rows.rows() > f.max_rows) return Refusal::kRows;
   if (q.capability < f.min_capability) return Refusal::kCapability;
   if (f.max_capability != 0 && q.capability > f.max_capability) return Refusal::kCapabilityTooNew;

@@ -95,7 +95,7 @@ bool runs_on(const Kind& kind, const KernelFamily& family) {
   return std::any_of(std::begin(kDtypes), std::end(kDtypes), [&](Dtype dtype) {
     RouteQuery anything = query(kind, Pass::kForward, dtype, 1, 1, Use::kFull);
     for (const Feature f : kEnumerators<Feature>)
-      if (family.only_for.has(f)) anything.demand.features.add(f);
+      if (family.supports.only_for.has(f)) anything.demand.features.add(f);
     return refusal(family, anything) == Refusal::kNone;
   });
 }

@@ -51,6 +51,8 @@ std::optional<Rejection> unsupported(std::string_view kernel, const Supports& s,
     case Lack::kValueDim:
       return because(fmt::format("{} takes head dimensions of values up to {}, not {}", kernel,
                                  s.max_d_v > 0 ? s.max_d_v : s.max_d, asked.d_v));
+    case Lack::kNotOfItsKind:
+      return because(fmt::format("{} is for {} alone", kernel, flags_of(s.only_for)));
   }
   no_such_enumerator();
 }

@@ -241,16 +241,21 @@ std::variant<Route, Rejection> route(const Problem& p, const Request& r, const B
   const Execution& execution = std::get<Execution>(chosen);
   if (!r.kernel.empty()) return route_forced(p, r, backend, execution, backends);
   Rejection last = no_kernel(backends, r.type);
+  std::optional<Rejection> of_specialist;
   const auto takes = [&](const Kernel& k) {
     if (k.info().type != r.type) return false;
     auto why = k.refuses(p, execution);
-    if (why) last = std::move(*why);
-    return !why;
+    if (!why) return true;
+    if (is_specialist(k.supports(), used(p)))
+      of_specialist = std::move(*why);
+    else
+      last = std::move(*why);
+    return false;
   };
   const auto yields = [&](const Kernel& k) { return k.yields(p, execution); };
   if (const Kernel* k = first_choice(backend.kernels(), takes, yields))
     return Route{&backend, k, execution};
-  return last;
+  return of_specialist.value_or(std::move(last));
 }
 
 }  // namespace flashbench::registry

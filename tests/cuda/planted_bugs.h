@@ -39,6 +39,7 @@ inline const char* const kTileSource = "fragments/tile.cuh";
 inline const char* const kAccumulators = "fragments/accumulators.cuh";
 inline const char* const kWarp = "fragments/warp.cuh";
 inline const char* const kRowsOfHeads = "fragments/rows.cuh";
+inline const char* const kTileRanges = "fragments/tile_ranges.cuh";
 inline const char* const kHiding = "fragments/masks.cuh";
 inline const char* const kSoftmaxOfTiles = "fragments/softmax.cuh";
 inline const char* const kDeltaSource = "mma_sm80/mma_sm80_delta.cuh";
@@ -137,7 +138,7 @@ inline const PlantedBug kMmaBugs[] = {
       "setp.le.s32$1, $2;", kAll}},
     {"forward_does_not_mask",
      "wrong result",
-     {kForward, kForwardSource, "> seen_by_all", R"(setp\.le\.s32(\s+%p\d+), %r\d+, %r\d+;)",
+     {kForward, kHiding, "> seen_by_all", R"(setp\.le\.s32(\s+%p\d+), %r\d+, %r\d+;)",
       "setp.eq.s32$1, 0, 0;"}},
     {"forward_causal_offset_off_by_one",
      "wrong result",
@@ -152,8 +153,7 @@ inline const PlantedBug kMmaBugs[] = {
      .window_left = 70},
     {"forward_forgets_the_last_tile",
      "wrong result",
-     {kForward, kForwardSource, "const int tiles = ", R"((add\.s32\s+%r\d+, %r\d+), 63;)",
-      "$1, 0;"}},
+     {kForward, kTileRanges, "end = (keys(a", R"((add\.s32\s+%r\d+, %r\d+), 63;)", "$1, 0;"}},
     {"forward_ignores_which_keys_are_kept",
      "wrong result",
      {kForward, kTileSource, "if (from.position != nullptr)",
@@ -187,7 +187,7 @@ inline const PlantedBug kMmaBugs[] = {
       "setp.ge.s32$1, 8;", 0}},
     {"dkdv_forgets_the_other_heads_of_the_group",
      "wrong result",
-     {kDkdv, kRowsOfHeads, "head_end(h + a.group)",
+     {kDkdv, kTileRanges, "head_end(h + a.group)",
       R"((mad\.lo\.s32\s+%r\d+, %r\d+, %r\d+), %r\d+;)", "$1, 1;"}},
     {"dkdv_stores_rows_beyond_the_last",
      "out of bounds",

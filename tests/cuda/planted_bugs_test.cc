@@ -43,7 +43,7 @@ Problem problem_for(const KernelFamily& family, const PlantedBug& bug) {
   Problem p = AttentionCase{bug.name, shape, true, 0.7, bug.scale}.problem(Dtype::kBf16,
                                                                            bug.pass.value_or(all));
   p.window_left = bug.window_left;
-  if (family.only_for.has(Feature::kBf16x6)) {
+  if (family.supports.only_for.has(Feature::kBf16x6)) {
     p.dtype = Dtype::kF32;
     p.f32_math = F32Math::kBf16x6;
   }

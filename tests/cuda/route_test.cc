@@ -107,7 +107,7 @@ constexpr RouteQuery split(std::int64_t d, int capability) {
 static_assert(refusal(mma_bf16x6_sm80::kFamily, split(128, 80)) == Refusal::kNone);
 static_assert(refusal(mma_bf16x6_sm80::kFamily, split(129, 80)) == Refusal::kSupports);
 static_assert(refusal(mma_bf16x6_sm80::kFamily, split(64, 75)) == Refusal::kCapability);
-static_assert(refusal(mma_bf16x6_sm80::kFamily, query(Dtype::kF32, 64, 90)) == Refusal::kOnlyFor);
+static_assert(refusal(mma_bf16x6_sm80::kFamily, query(Dtype::kF32, 64, 90)) == Refusal::kSupports);
 static_assert(refusal(simt_f32::kFamily, split(64, 90)) == Refusal::kSupports);
 
 /// A family that simt_f32 is not: limited in every way.

@@ -115,5 +115,30 @@ TEST(EveryKernel, RefusesByItsFlagEachFeatureThatItDoesNotName) {
   EXPECT_GT(refused, 0) << "a build whose kernels take everything tests nothing here";
 }
 
+// The last kernel of the list, simt_f32, said that it splits nothing: of no use to who asked for
+// it.
+TEST(SplitOperands, AreRefusedByTheKernelThatSplitsThem) {
+  const BackendId cuda{"cuda"};
+  if (const auto why = find(backends(), cuda)->absent(kEmulatedDevice)) GTEST_SKIP() << *why;
+  Problem plain;
+  plain.shape = {1, 2, 2, 8, 8, 16};
+  plain.f32_math = F32Math::kBf16x6;
+  const auto says = [&](const Problem& p) {
+    const auto found =
+        route(p, {.backend = cuda, .execution = {.isa = {}, .device = kEmulatedDevice}});
+    const auto* const why = std::get_if<Rejection>(&found);
+    return why != nullptr ? why->reason : std::get<Route>(found).kernel->info().name;
+  };
+  EXPECT_EQ(says(plain), "mma_bf16x6_sm80");
+  Problem wide = plain;
+  wide.shape.d = 129;
+  EXPECT_EQ(says(wide), "mma_bf16x6_sm80 takes head dimensions up to 128, not 129");
+  wide = with(Feature::kSoftcap, wide);
+  EXPECT_EQ(says(wide), "mma_bf16x6_sm80 does not support --softcap");
+  for (const Feature f : {Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kValueDim,
+                          Feature::kRagged, Feature::kBias})
+    EXPECT_EQ(says(with(f, plain)), "mma_bf16x6_sm80 does not support " + std::string(flag(f)));
+}
+
 }  // namespace
 }  // namespace flashbench::registry

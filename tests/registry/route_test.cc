@@ -17,7 +17,7 @@ class ListedKernel final : public Kernel {
   const KernelInfo& info() const override { return info_; }
   bool yields(const Problem&, const Execution&) const override { return slower; }
   Supports supports() const override {
-    return {.features = {}, .dtypes = {Dtype::kF32}, .max_d = max_d_};
+    return {.features = only_for, .dtypes = {Dtype::kF32}, .max_d = max_d_, .only_for = only_for};
   }
   std::size_t workspace_bytes(const Problem&, const Execution&) const override { return 0; }
   double predicted_flop(const Problem&, const Execution&) const override { return 0; }
@@ -25,7 +25,8 @@ class ListedKernel final : public Kernel {
     return nullptr;
   }
 
-  bool slower = false;  ///< than those after it
+  bool slower = false;     ///< than those after it
+  Features only_for = {};  ///< and its only features
 
  private:
   KernelInfo info_;
@@ -111,6 +112,20 @@ TEST_F(Routing, AKernelThatYieldsIsTakenWhereNoOtherTakesTheProblemOrByName) {
   wide.slower = true;
   EXPECT_EQ(kernel({}, 64), "narrow");
   EXPECT_EQ(kernel({}, 65), "wide");
+}
+
+// The last kernel, which splits nothing, said that it does not: no word of the limit.
+TEST_F(Routing, WhatNobodyComputesIsRefusedByTheKernelForSuchProblems) {
+  narrow.only_for = {Feature::kBf16x6};
+  Problem p;
+  p.shape = {1, 1, 1, 8, 8, 65};
+  p.f32_math = F32Math::kBf16x6;
+  const auto why = [&] { return std::get<Rejection>(route(p, {}, backends)).reason; };
+  EXPECT_EQ(why(), "narrow takes head dimensions up to 64, not 65");
+  EXPECT_EQ(kernel({}, 64), "wide") << "a problem that is not of its kind";
+  p.f32_math = F32Math::kIeee;
+  p.softcap = 1;
+  EXPECT_EQ(why(), "wide does not support --softcap") << "its reason is not the one to give";
 }
 
 TEST_F(Routing, WhatOnlyTheProcessorHasLeadsThere) {

@@ -98,7 +98,6 @@ struct KernelFamily {
   Supports supports;
   int min_capability = 0;  ///< 75 is compute capability 7.5
   int max_capability = 0;  ///< 0: none; 90 for code that runs on 9.0 only
-  Features only_for = {};  ///< problems that do not use all of these are for other families
   /// Query rows that meet a K/V head: its group's heads times q_len. 0: any number.
   std::int64_t max_rows = 0;
   /// The route gives it problems of up to always_rows of these, and of more where it pays. Null:

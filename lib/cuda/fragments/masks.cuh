@@ -35,6 +35,12 @@ __device__ __forceinline__ void hide_keys(Fragments<kRowTiles, kColumns>& s, con
     }
 }
 
+/// Some query of the warp may not see some key of tile j.
+template <int kKeys>
+__device__ __forceinline__ bool hides_keys(const Attention& a, int j, int seen_by_all) {
+  return (j + 1) * kKeys > seen_by_all || rows_begin_later(a);
+}
+
 /// Zeroes P where a query does not see a key, or is none.
 template <int kRowTiles, int kColumns>
 __device__ __forceinline__ void hide_pairs(Fragments<kRowTiles, kColumns>& p, const Attention& a,
@@ -55,6 +61,16 @@ __device__ __forceinline__ void hide_pairs(Fragments<kRowTiles, kColumns>& p, co
         for (int c = 0; c < 2; ++c)
           if (8 * n + c < begin || 8 * n + c >= end) p[t][n][2 * half + c] = 0.0f;
     }
+}
+
+/// The same of a tile of kColumns queries, if it needs it: from query `seen_by_all` on the warp's
+/// keys are seen by all.
+template <int kRowTiles, int kColumns>
+__device__ __forceinline__ void hide_pairs_of_tile(Fragments<kRowTiles, kColumns>& p,
+                                                   const Attention& a, int b, int first_key,
+                                                   int first_query, int seen_by_all) {
+  if (first_query < seen_by_all || first_query + kColumns > a.q_len || rows_begin_later(a))
+    hide_pairs<kRowTiles, kColumns>(p, a, b, first_key, first_query);
 }
 
 }  // namespace flashbench::cuda::fragments

@@ -23,33 +23,48 @@ struct HeadRows {
   }
 };
 
-__device__ __forceinline__ HeadRows query_rows(const Attention& a, const Rows& rows, int b, int h) {
-  return {static_cast<Bits*>(rows.data) + b * rows.stride_b + h * rows.stride_h, rows.stride_row,
-          nullptr, a.q_len, a.d};
+/// The rows with elements in units of 16 bits, which is how tiles are moved: f32 takes two. Of one
+/// unit they are not copied, which ptxas notices.
+template <int kUnits>
+__device__ __forceinline__ decltype(auto) in_units(const Rows& r) {
+  if constexpr (kUnits == 1)
+    return (r);
+  else
+    return Rows{r.data, kUnits * r.stride_b, kUnits * r.stride_h, kUnits * r.stride_row};
 }
 
-__device__ __forceinline__ HeadRows key_rows(const Attention& a, const Rows& rows, int b,
+template <int kUnits = 1>
+__device__ __forceinline__ HeadRows query_rows(const Attention& a, const Rows& tensor, int b,
+                                               int h) {
+  const Rows& rows = in_units<kUnits>(tensor);
+  return {static_cast<Bits*>(rows.data) + b * rows.stride_b + h * rows.stride_h, rows.stride_row,
+          nullptr, a.q_len, kUnits * a.d};
+}
+
+template <int kUnits = 1>
+__device__ __forceinline__ HeadRows key_rows(const Attention& a, const Rows& tensor, int b,
                                              int h_kv) {
+  const Rows& rows = in_units<kUnits>(tensor);
   return {static_cast<Bits*>(rows.data) + b * rows.stride_b + h_kv * rows.stride_h, rows.stride_row,
           a.kept == nullptr ? nullptr : a.kept + static_cast<std::int64_t>(b) * a.kv_len,
-          kept_count(a, b), a.d};
+          kept_count(a, b), kUnits * a.d};
 }
 
 /// The same of V, O, dO and dV, whose rows may be of another width than those of Q and K.
-template <Variant kVariant>
+template <Variant kVariant, int kUnits = 1>
 __device__ __forceinline__ HeadRows query_values(const Attention& a, const Rows& rows, int b,
                                                  int h) {
-  if constexpr (kVariant == Variant::kPlain) return query_rows(a, rows, b, h);
-  HeadRows wide = query_rows(a, rows, b, h);
-  wide.d = a.d_v;
+  if constexpr (kVariant == Variant::kPlain) return query_rows<kUnits>(a, rows, b, h);
+  HeadRows wide = query_rows<kUnits>(a, rows, b, h);
+  wide.d = a.d_v * kUnits;
   return wide;
 }
-template <Variant kVariant>
+template <Variant kVariant, int kUnits = 1>
 __device__ __forceinline__ HeadRows key_values(const Attention& a, const Rows& rows, int b,
                                                int h_kv) {
-  if constexpr (kVariant == Variant::kPlain) return key_rows(a, rows, b, h_kv);
-  HeadRows wide = key_rows(a, rows, b, h_kv);
-  wide.d = a.d_v;
+  if constexpr (kVariant == Variant::kPlain) return key_rows<kUnits>(a, rows, b, h_kv);
+  HeadRows wide = key_rows<kUnits>(a, rows, b, h_kv);
+  wide.d = a.d_v * kUnits;
   return wide;
 }
 
@@ -86,32 +101,6 @@ struct KeyBlock {
     first_row = static_cast<int>(blockIdx.x) % blocks * rows;
     b = head / a.h_kv;
     h_kv = head % a.h_kv;
-  }
-};
-
-/// The tiles of queries that a block of keys meets: of each head of its group, from the first query
-/// that sees any of them to the last.
-template <int kQueries>
-struct QueryTiles {
-  int h, query;                          ///< head and first query of the tile
-  int head_end, query_begin, query_end;  ///< the walk: of heads before head_end, these queries
-
-  __device__ QueryTiles(const Attention& a, const KeyBlock& block, int rows)
-      : h(block.h_kv * a.group), head_end(h + a.group) {
-    const int last_key = min(block.first_row + rows, kept_count(a, block.b)) - 1;
-    query = query_begin = queries(a, block.b, block.first_row).begin / kQueries * kQueries;
-    query_end = queries(a, block.b, last_key).end;
-    if (query_begin >= query_end) h = head_end;  // no query sees these keys
-  }
-  __device__ bool done() const { return h == head_end; }
-  __device__ QueryTiles next() const {
-    QueryTiles n = *this;
-    n.query += kQueries;
-    if (n.query >= query_end) {
-      n.query = query_begin;
-      ++n.h;
-    }
-    return n;
   }
 };
 

@@ -20,55 +20,42 @@ __device__ __forceinline__ void take_sign(Fragments<kRowTiles, kColumns>& s, flo
 template <int kD>
 __device__ __forceinline__ void forward(const Attention& a) {
   constexpr TileShape kTile = forward_tile(kD);
-  constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
-  constexpr auto kStage = static_cast<std::uint32_t>(tile_bytes(kD, kKeys));
+  constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns;
   extern __shared__ __align__(128) unsigned char shared[];
   const std::uint32_t q_tile = shared_address(shared);
-  const std::uint32_t k_tiles = q_tile + static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()));
-  const std::uint32_t v_tiles = k_tiles + 2 * kStage;
+  const Stages<units(kD), kKeys, kTile.threads(), kUnitsOfFloat> at{
+      q_tile + static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()))};
 
   const QueryBlock block(a, kTile.rows());
   const int h_kv = block.h / a.group, first_warp_row = block.first_row + warp_row<kRowTiles>();
-  const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
-  const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
-  const int tiles = (keys(a, block.b, last_query).end + kKeys - 1) / kKeys;
-  // Keys before this one are seen by all rows of the warp: their tiles need no mask.
-  const int seen_by_all = keys(a, block.b, min(first_warp_row, a.q_len - 1)).end;
+  const KeyTiles tiles(a, block, kTile.rows(), kKeys);
+  const int seen_by_all = end_of_keys_seen_by_all(a, block.b, first_warp_row);
 
-  const auto load_keys = [&](int j) {
-    const int b = rematerialized(block.b), h = rematerialized(h_kv);
-    load_tile<units(kD), kKeys, kThreads>(k_tiles + j % 2 * kStage, float_key_rows(a, a.k, b, h),
-                                          j * kKeys);
-    load_tile<units(kD), kKeys, kThreads>(v_tiles + j % 2 * kStage, float_key_rows(a, a.v, b, h),
-                                          j * kKeys);
+  const auto load_keys_of = [&](int j) {
+    load_keys<Variant::kPlain>(at, a, rematerialized(block.b), rematerialized(h_kv), j);
   };
-  if (first_tile < tiles) {
-    load_tile<units(kD), kTile.rows(), kThreads>(q_tile, float_query_rows(a, a.q, block.b, block.h),
-                                                 block.first_row);
-    load_keys(first_tile);
-    commit_copies();
+  if (tiles.first < tiles.end) {
+    at.template load<kTile.rows()>(q_tile, query_rows<kUnitsOfFloat>(a, a.q, block.b, block.h),
+                                   block.first_row);
+    load_keys_of(tiles.first);
   }
   Fragments<kRowTiles, kD> o = {};
   RunningSoftmax<kRowTiles> state;
   state.reset();
   const float scale_log2 = a.scale == 0.0f ? 1.0f : fabsf(a.scale_log2);
-  for (int j = first_tile; j < tiles; ++j) {
+  for (int j = tiles.first; j < tiles.end; ++j) {
     wait_for_copies<0>();
     __syncthreads();  // tile j is there, and everyone is done with tile j - 1
-    if (j + 1 < tiles) {
-      load_keys(j + 1);
-      commit_copies();
-    }
+    if (j + 1 < tiles.end) load_keys_of(j + 1);
     Fragments<kRowTiles, kKeys> s = {};
-    multiply_by_transposed<ARowsAre::kQueries, kD, kRowTiles, kKeys>(s, q_tile,
-                                                                     k_tiles + j % 2 * kStage);
+    multiply_by_transposed<ARowsAre::kQueries, kD, kRowTiles, kKeys>(s, q_tile, at.first(j % 2));
     if (a.scale <= 0.0f) take_sign<kRowTiles, kKeys>(s, a.scale);
-    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
+    if (hides_keys<kKeys>(a, j, seen_by_all))
       hide_keys<kRowTiles, kKeys>(s, a, block.b, block.first_row, j * kKeys, -kInf);
     absorb<kRowTiles, kKeys, kD>(s, state, o, scale_log2);
-    multiply_from_registers<kD, kRowTiles, kKeys>(o, s, v_tiles + j % 2 * kStage);
+    multiply_from_registers<kD, kRowTiles, kKeys>(o, s, at.second(j % 2));
   }
-  const HeadRows to = float_query_rows(a, a.o, block.b, block.h);
+  const HeadRows to = query_rows<kUnitsOfFloat>(a, a.o, block.b, block.h);
 #pragma unroll
   for (int t = 0; t < kRowTiles; ++t) {
     float inverse[2];

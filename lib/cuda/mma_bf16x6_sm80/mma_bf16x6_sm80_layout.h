@@ -37,7 +37,8 @@ constexpr TileShape dkdv_tile(int d) { return dq_tile(d); }
 
 /// Tiles hold f32 as it comes. To what moves and swizzles rows of 16-bit elements, a row of d of
 /// them is one of twice as many.
-FB_HD constexpr int units(int d) { return 2 * d; }
+inline constexpr int kUnitsOfFloat = 2;
+FB_HD constexpr int units(int d) { return kUnitsOfFloat * d; }
 
 constexpr std::size_t tile_bytes(int d, int rows) {
   return static_cast<std::size_t>(rows) * static_cast<std::size_t>(d) * sizeof(float);

@@ -1,6 +1,7 @@
 #pragma once
 
-#include "cuda/fragments/tile.cuh"
+#include "cuda/fragments/stages.cuh"
+#include "cuda/fragments/tile_ranges.cuh"
 #include "cuda/mma_bf16x6_sm80/mma_bf16x6_sm80_layout.h"
 
 /// Products of f32 tiles on tensor cores. An operand is x = hi + mid + lo, exactly: three bf16 of 8
@@ -152,23 +153,6 @@ __device__ __forceinline__ void multiply_from_registers(Fragments<kRowTiles, kD>
   }
 }
 
-/// Rows of f32 as rows of 16-bit units, which is how tiles are moved.
-__device__ __forceinline__ Rows in_units(const Rows& r) {
-  return {r.data, 2 * r.stride_b, 2 * r.stride_h, 2 * r.stride_row};
-}
-__device__ __forceinline__ HeadRows float_query_rows(const Attention& a, const Rows& rows, int b,
-                                                     int h) {
-  HeadRows of = query_rows(a, in_units(rows), b, h);
-  of.d = units(of.d);
-  return of;
-}
-__device__ __forceinline__ HeadRows float_key_rows(const Attention& a, const Rows& rows, int b,
-                                                   int h_kv) {
-  HeadRows of = key_rows(a, in_units(rows), b, h_kv);
-  of.d = units(of.d);
-  return of;
-}
-
 /// Writes 16 rows of accumulators, times one factor per half of them, to rows first_row .. of `to`,
 /// and the zeros that pad them to 16 bytes.
 template <int kD>
@@ -182,7 +166,7 @@ __device__ __forceinline__ void store_rows(const float (&acc)[kD / 8][4], const 
 #pragma unroll
     for (int n = 0; n < kD / 8; ++n) {
       const int column = 8 * n + fragment_column();
-      if (column >= (to.d / 2 + 3) / 4 * 4) continue;
+      if (column >= (to.d / kUnitsOfFloat + 3) / 4 * 4) continue;
       *reinterpret_cast<float2*>(out + column) = {acc[n][2 * half] * factor[half],
                                                   acc[n][2 * half + 1] * factor[half]};
     }

@@ -3,7 +3,8 @@
 #include "cuda/fragments/masks.cuh"
 #include "cuda/fragments/score_change.cuh"
 #include "cuda/fragments/softmax.cuh"
-#include "cuda/mma_sm80/mma_sm80_dkdv.cuh"
+#include "cuda/fragments/stages.cuh"
+#include "cuda/fragments/tile_ranges.cuh"
 #include "cuda/mma_sm80/mma_sm80_problem.cuh"
 #include "cuda/mma_sm80/mma_sm80_split.cuh"
 
@@ -68,32 +69,26 @@ __device__ __forceinline__ void dq_split(const Argument& x) {
   const Attention& a = problem(from);
   const QueryBlock block = query_block(from, kTile.rows());
   const int h_kv = block.h / a.group;
-  const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
-  const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
-  const int tiles = (keys(a, block.b, last_query).end + kKeys - 1) / kKeys;
-  const int seen_by_all = keys(a, block.b, min(block.first_row + at.row(), a.q_len - 1)).end;
+  const KeyTiles tiles(a, block, kTile.rows(), kKeys);
+  const int seen_by_all = end_of_keys_seen_by_all(a, block.b, block.first_row + at.row());
 
-  const auto load_keys = [&](int j) {
-    const int b = rematerialized(block.b), h = rematerialized(h_kv);
-    const Attention& now = problem(from);
-    at.template load<kKeys>(at.first(j % 2), key_rows(now, now.k, b, h), j * kKeys);
-    at.template load<kKeys>(at.second(j % 2), key_values<kVariant>(now, now.v, b, h), j * kKeys);
-    commit_copies();
+  const auto load_keys_of = [&](int j) {
+    load_keys<kVariant>(at, problem(from), rematerialized(block.b), rematerialized(h_kv), j);
   };
   typename Halves<kD, kTile>::Kept kept;
-  if (first_tile < tiles) {
+  if (tiles.first < tiles.end) {
     halves.keep(kept, query_rows(a, a.q, block.b, block.h),
                 query_values<kVariant>(a, a.d_o, block.b, block.h), block.first_row);
-    load_keys(first_tile);
+    load_keys_of(tiles.first);
   }
   RowStatistics<1> values;
   values.load(problem(from), block.b, block.h, block.first_row + at.shift());
 
   Fragments<1, At::kOwn> sum = {};
-  for (int j = first_tile; j < tiles; ++j) {
+  for (int j = tiles.first; j < tiles.end; ++j) {
     wait_for_copies<0>();
     __syncthreads();  // tile j is there, and everyone is done with tile j - 1 and its halves
-    if (j + 1 < tiles) load_keys(j + 1);
+    if (j + 1 < tiles.end) load_keys_of(j + 1);
     SplitScores p, ds;
     halves.template multiply<T>(p, ds, kept, j % 2);
     subtract_delta<1, kKeys>(ds, values);
@@ -101,7 +96,7 @@ __device__ __forceinline__ void dq_split(const Argument& x) {
       change_scores<RowsAre::kQueries, 1, kKeys>(
           p, ds, problem(from), {block.b, block.h, block.first_row + at.shift(), j * kKeys});
     exponentiate<1, kKeys>(p, values);
-    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
+    if (hides_keys<kKeys>(a, j, seen_by_all))
       hide_keys<1, kKeys>(p, problem(from), block.b, block.first_row + at.shift(), j * kKeys, 0.0f);
     multiply_elements<1, kKeys>(ds, ds, p);
     multiply_from_registers<T, At::kOwn, 1, kKeys>(sum, ds,
@@ -120,50 +115,43 @@ __device__ __forceinline__ void dkdv_split(const Argument& x) {
   constexpr TileShape kTile = dkdv_tile(kD, KvGradient::kBoth);
   using At = Split<kD, kTile>;
   constexpr int kQueries = kTile.columns;
-  constexpr std::uint32_t kRowValues = kQueries * sizeof(float);
   extern __shared__ __align__(128) unsigned char shared[];
   const At at{shared_address(shared)};
   const Halves<kD, kTile> halves{at};
-  const auto maxima = [&](int stage) { return at.behind() + stage * kRowValues; };
+  const RowValues<kQueries, kTile.threads()> row_values{at.behind()};
 
   const auto& from = of_keys(x);
   const Attention& a = problem(from);
   const KeyBlock block = key_block(from, kTile.rows());
-  const int keys = kept_count(a, block.b);
-  if (block.first_row >= keys) return;
-  const int last_key = block.first_row + at.row() + kMatrixRows - 1;
-  // From this query on every key of the warp is seen: tiles need no mask. Ragged keys always do.
-  const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
+  const int kept_keys = kept_count(a, block.b);
+  if (block.first_row >= kept_keys) return;
+  const int seen_by_all = query_that_all_keys_see(a, block, kept_keys, at.row());
   QueryTiles<kQueries> tile(a, block, kTile.rows());
-  const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
-    const int b = rematerialized(block.b);
-    at.template load<kQueries>(at.first(stage), query_rows(a, a.q, b, t.h), t.query);
-    at.template load<kQueries>(at.second(stage), query_values<kVariant>(a, a.d_o, b, t.h), t.query);
-    load_row_values<kTile>(a, b, t.h, t.query, maxima(stage));
-    commit_copies();
+  const auto load_queries_of = [&](const QueryTiles<kQueries>& t, int stage) {
+    load_queries<kVariant>(at, row_values, a, rematerialized(block.b), t.h, t.query, stage);
   };
   typename Halves<kD, kTile>::Kept kept;
   if (!tile.done()) {
     halves.keep(kept, key_rows(a, a.k, block.b, block.h_kv),
                 key_values<kVariant>(a, a.v, block.b, block.h_kv), block.first_row);
-    load_queries(tile, 0);
+    load_queries_of(tile, 0);
   }
   Fragments<1, At::kOwn> dk = {}, dv = {};
   for (int stage = 0; !tile.done(); stage ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // this tile is there, and everyone is done with the one before
     const QueryTiles<kQueries> next = tile.next();
-    if (!next.done()) load_queries(next, stage ^ 1);
+    if (!next.done()) load_queries_of(next, stage ^ 1);
     SplitScores p, ds;
     halves.template multiply<T>(p, ds, kept, stage);
-    subtract_delta_transposed<1, kQueries>(ds, maxima(stage) + 4 * kRowValues);
+    subtract_delta_transposed<1, kQueries>(ds, row_values.delta(stage));
     if constexpr (kVariant == Variant::kGeneral)
       change_scores<RowsAre::kKeys, 1, kQueries>(
           p, ds, a, {block.b, tile.h, block.first_row + at.shift(), tile.query});
-    recompute_p_transposed<1, kQueries>(p, maxima(stage), maxima(stage) + 2 * kRowValues,
+    recompute_p_transposed<1, kQueries>(p, row_values.max(stage), row_values.log2_sum(stage),
                                         a.scale_log2);
-    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
-      hide_pairs<1, kQueries>(p, a, block.b, block.first_row + at.shift(), tile.query);
+    hide_pairs_of_tile<1, kQueries>(p, a, block.b, block.first_row + at.shift(), tile.query,
+                                    seen_by_all);
     const std::uint32_t own = at.first(stage) + at.part() * At::kPart;
     multiply_from_registers<T, At::kOwn, 1, kQueries>(dv, p, own + At::kTileBytes);
     multiply_elements<1, kQueries>(ds, ds, p);

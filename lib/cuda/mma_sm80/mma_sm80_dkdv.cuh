@@ -3,7 +3,8 @@
 #include "cuda/fragments/masks.cuh"
 #include "cuda/fragments/score_change.cuh"
 #include "cuda/fragments/softmax.cuh"
-#include "cuda/fragments/tile.cuh"
+#include "cuda/fragments/stages.cuh"
+#include "cuda/fragments/tile_ranges.cuh"
 #include "cuda/mma_sm80/mma_sm80_layout.h"
 #include "cuda/mma_sm80/mma_sm80_problem.cuh"
 
@@ -11,47 +12,20 @@ namespace flashbench::cuda::mma_sm80 {
 
 using namespace fragments;
 
-/// Requests the maxima of a tile's queries to `to`, their sums two stages behind these, D two
-/// stages behind the sums.
-template <TileShape kTile>
-__device__ __forceinline__ void load_row_values(const Attention& a, int b, int h, int first,
-                                                std::uint32_t to) {
-  static_assert(3 * kTile.columns <= kTile.threads());
-  const unsigned which = thread() / kTile.columns, column = thread() % kTile.columns;
-  if (which > 2) return;
-  const int query = first + static_cast<int>(column);
-  const bool valid = query < a.q_len;
-  const float* const values = which == 0 ? a.row_max : which == 1 ? a.row_log2_sum : a.delta;
-  const float* const from = values + row_offset(a, b, h);
-  to += (which * 2 * kTile.columns + column) * sizeof(float);
-  copy_4_async(to, valid ? from + query : from, valid);
-}
-
 /// Where the operands of the K/V kernel lie; two stages of what is streamed.
 template <int kD, KvGradient kWhat>
 struct KvShared {
   static constexpr TileShape kTile = dkdv_tile(kD, kWhat);
   static constexpr auto kBlock = static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()));
-  static constexpr auto kStage = static_cast<std::uint32_t>(tile_bytes(kD, kTile.columns));
-  static constexpr std::uint32_t kRowValues = kTile.columns * sizeof(float);
   std::uint32_t base;
 
   __device__ std::uint32_t k() const { return base; }
   __device__ std::uint32_t v() const { return base + (kWhat == KvGradient::kValues ? 0 : kBlock); }
-  __device__ std::uint32_t q(int stage) const { return v() + kBlock + stage * kStage; }
-  __device__ std::uint32_t d_o(int stage) const { return q(2) + stage * kStage; }
-  __device__ std::uint32_t max(int stage) const { return d_o(2) + stage * kRowValues; }
-  __device__ std::uint32_t log2_sum(int stage) const { return max(2) + stage * kRowValues; }
-  __device__ std::uint32_t delta(int stage) const { return log2_sum(2) + stage * kRowValues; }
-
-  /// Requests a tile of queries with their maxima, sums and D.
-  template <Variant kVariant>
-  __device__ __forceinline__ void load_queries(const Attention& a, int b, int h, int first,
-                                               int stage) const {
-    load_tile<kD, kTile.columns, kTile.threads()>(q(stage), query_rows(a, a.q, b, h), first);
-    load_tile<kD, kTile.columns, kTile.threads()>(d_o(stage),
-                                                  query_values<kVariant>(a, a.d_o, b, h), first);
-    load_row_values<kTile>(a, b, h, first, max(stage));
+  __device__ Stages<kD, kTile.columns, kTile.threads()> queries() const { return {v() + kBlock}; }
+  __device__ std::uint32_t q(int stage) const { return queries().first(stage); }
+  __device__ std::uint32_t d_o(int stage) const { return queries().second(stage); }
+  __device__ RowValues<kTile.columns, kTile.threads()> values() const {
+    return {queries().behind()};
   }
 };
 
@@ -86,7 +60,7 @@ __device__ __forceinline__ void begin_ds_transposed(Fragments<kRowTiles, kQuerie
                                                     const KvShared<kD, kWhat>& at, int stage) {
   if constexpr (kVariant == Variant::kPlain || kWhat == KvGradient::kValues) return;
   multiply_by_transposed<T, kD, kRowTiles, kQueries>(dp, at.v(), at.d_o(stage));
-  subtract_delta_transposed<kRowTiles, kQueries>(dp, at.delta(stage));
+  subtract_delta_transposed<kRowTiles, kQueries>(dp, at.values().delta(stage));
 }
 template <typename T, int kD, KvGradient kWhat, Variant kVariant, int kRowTiles, int kQueries>
 __device__ __forceinline__ void end_ds_transposed(Fragments<kRowTiles, kQueries>& ds,
@@ -95,7 +69,7 @@ __device__ __forceinline__ void end_ds_transposed(Fragments<kRowTiles, kQueries>
                                                   const KvShared<kD, kWhat>& at, int stage) {
   if constexpr (kVariant == Variant::kPlain) {
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(ds, at.v(), at.d_o(stage));
-    softmax_gradient_transposed<kRowTiles, kQueries>(ds, p, at.delta(stage));
+    softmax_gradient_transposed<kRowTiles, kQueries>(ds, p, at.values().delta(stage));
   } else {
     multiply_elements<kRowTiles, kQueries>(ds, dp, p);
   }
@@ -107,7 +81,7 @@ __device__ __forceinline__ void end_ds_transposed(Fragments<kRowTiles, kQueries>
 template <typename T, int kD, KvGradient kWhat, Variant kVariant, typename Argument>
 __device__ __forceinline__ void dkdv(const Argument& x) {
   constexpr TileShape kTile = dkdv_tile(kD, kWhat);
-  constexpr int kRowTiles = kTile.row_tiles, kQueries = kTile.columns, kThreads = kTile.threads();
+  constexpr int kRowTiles = kTile.row_tiles, kQueries = kTile.columns;
   constexpr bool kWantK = kWhat != KvGradient::kValues, kWantV = kWhat != KvGradient::kKeys;
   extern __shared__ __align__(128) unsigned char shared[];
   const KvShared<kD, kWhat> at{shared_address(shared)};
@@ -115,23 +89,22 @@ __device__ __forceinline__ void dkdv(const Argument& x) {
   const auto& from = of_keys(x);
   const Attention& a = problem(from);
   const KeyBlock block = key_block(from, kTile.rows());
-  const int keys = kept_count(a, block.b);
-  if (block.first_row >= keys) return;
-  const int last_key = block.first_row + warp_row<kRowTiles>() + 16 * kRowTiles - 1;
-  // From this query on every key of the warp is seen: tiles need no mask. Ragged keys always do.
-  const int seen_by_all = last_key < keys ? queries(a, block.b, last_key).begin : a.q_len;
+  const int kept = kept_count(a, block.b);
+  if (block.first_row >= kept) return;
+  const int seen_by_all =
+      query_that_all_keys_see(a, block, kept, warp_row<kRowTiles>(), kMatrixRows * kRowTiles);
   QueryTiles<kQueries> tile(a, block, kTile.rows());
-  const auto load_queries = [&](const QueryTiles<kQueries>& t, int stage) {
-    at.template load_queries<kVariant>(a, rematerialized(block.b), t.h, t.query, stage);
+  const auto load_queries_of = [&](const QueryTiles<kQueries>& t, int stage) {
+    load_queries<kVariant>(at.queries(), at.values(), a, rematerialized(block.b), t.h, t.query,
+                           stage);
   };
   if (!tile.done()) {
-    load_tile<kD, kTile.rows(), kThreads>(at.k(), key_rows(a, a.k, block.b, block.h_kv),
-                                          block.first_row);
+    load_tile<kD, kTile.rows(), kTile.threads()>(at.k(), key_rows(a, a.k, block.b, block.h_kv),
+                                                 block.first_row);
     if (kWantK)
-      load_tile<kD, kTile.rows(), kThreads>(
+      load_tile<kD, kTile.rows(), kTile.threads()>(
           at.v(), key_values<kVariant>(a, a.v, block.b, block.h_kv), block.first_row);
-    load_queries(tile, 0);
-    commit_copies();
+    load_queries_of(tile, 0);
   }
   KvSums<kD, kWhat, KvGradient::kValues> dk = {};
   KvSums<kD, kWhat, KvGradient::kKeys> dv = {};
@@ -139,19 +112,17 @@ __device__ __forceinline__ void dkdv(const Argument& x) {
     wait_for_copies<0>();
     __syncthreads();  // this tile is there, and everyone is done with the one before
     const QueryTiles<kQueries> next = tile.next();
-    if (!next.done()) {
-      load_queries(next, stage ^ 1);
-      commit_copies();
-    }
+    if (!next.done()) load_queries_of(next, stage ^ 1);
     Fragments<kRowTiles, kQueries> p = {}, dp = {};
     begin_ds_transposed<T, kD, kWhat, kVariant, kRowTiles, kQueries>(dp, at, stage);
     multiply_by_transposed<T, kD, kRowTiles, kQueries>(p, at.k(), at.q(stage));
     if constexpr (kVariant == Variant::kGeneral)
       change_scores<RowsAre::kKeys, kRowTiles, kQueries>(
           p, dp, a, {block.b, tile.h, block.first_row, tile.query});
-    recompute_p_transposed<kRowTiles, kQueries>(p, at.max(stage), at.log2_sum(stage), a.scale_log2);
-    if (tile.query < seen_by_all || tile.query + kQueries > a.q_len || rows_begin_later(a))
-      hide_pairs<kRowTiles, kQueries>(p, a, block.b, block.first_row, tile.query);
+    recompute_p_transposed<kRowTiles, kQueries>(p, at.values().max(stage),
+                                                at.values().log2_sum(stage), a.scale_log2);
+    hide_pairs_of_tile<kRowTiles, kQueries>(p, a, block.b, block.first_row, tile.query,
+                                            seen_by_all);
     if constexpr (kWantV) multiply_from_registers<T, kD, kRowTiles, kQueries>(dv, p, at.d_o(stage));
     if constexpr (kWantK) {
       Fragments<kRowTiles, kQueries> ds = {};

@@ -2,7 +2,8 @@
 
 #include "cuda/fragments/masks.cuh"
 #include "cuda/fragments/softmax.cuh"
-#include "cuda/fragments/tile.cuh"
+#include "cuda/fragments/stages.cuh"
+#include "cuda/fragments/tile_ranges.cuh"
 #include "cuda/mma_sm80/mma_sm80_layout.h"
 #include "cuda/mma_sm80/mma_sm80_problem.cuh"
 
@@ -55,61 +56,49 @@ __device__ __forceinline__ void store_dq(const Attention& a, const QueryBlock& b
 template <typename T, int kD, Variant kVariant, typename Argument>
 __device__ __forceinline__ void dq(const Argument& x) {
   constexpr TileShape kTile = dq_tile(kD);
-  constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
-  constexpr std::uint32_t kStage = static_cast<std::uint32_t>(tile_bytes(kD, kKeys));
+  constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns;
   constexpr std::uint32_t kBlock = static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()));
   extern __shared__ __align__(128) unsigned char shared[];
   const std::uint32_t q_tile = shared_address(shared), do_tile = q_tile + kBlock;
-  const std::uint32_t k_tiles = do_tile + kBlock, v_tiles = k_tiles + 2 * kStage;
+  const Stages<kD, kKeys, kTile.threads()> at{do_tile + kBlock};
 
   const auto& from = of_queries(x);
   const Attention& a = problem(from);
   const QueryBlock block = query_block(from, kTile.rows());
   const int h_kv = block.h / a.group;
-  const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
-  const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
-  const int tiles = (keys(a, block.b, last_query).end + kKeys - 1) / kKeys;
+  const KeyTiles tiles(a, block, kTile.rows(), kKeys);
   const int seen_by_all =
-      keys(a, block.b, min(block.first_row + warp_row<kRowTiles>(), a.q_len - 1)).end;
+      end_of_keys_seen_by_all(a, block.b, block.first_row + warp_row<kRowTiles>());
 
-  const auto load_keys = [&](int j) {
-    const int b = rematerialized(block.b), h = rematerialized(h_kv);
-    const Attention& now = problem(from);
-    load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(now, now.k, b, h), j * kKeys);
-    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(now, now.v, b, h),
-                                   j * kKeys);
+  const auto load_keys_of = [&](int j) {
+    load_keys<kVariant>(at, problem(from), rematerialized(block.b), rematerialized(h_kv), j);
   };
-  if (first_tile < tiles) {
-    load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
-                                          block.first_row);
-    load_tile<kD, kTile.rows(), kThreads>(
-        do_tile, query_values<kVariant>(a, a.d_o, block.b, block.h), block.first_row);
-    load_keys(first_tile);
-    commit_copies();
+  if (tiles.first < tiles.end) {
+    at.template load<kTile.rows()>(q_tile, query_rows(a, a.q, block.b, block.h), block.first_row);
+    at.template load<kTile.rows()>(do_tile, query_values<kVariant>(a, a.d_o, block.b, block.h),
+                                   block.first_row);
+    load_keys_of(tiles.first);
   }
   RowStatistics<kRowTiles> values;
   values.load(problem(from), block.b, block.h, block.first_row);
 
   Fragments<kRowTiles, kD> sum = {};
-  for (int j = first_tile; j < tiles; ++j) {
+  for (int j = tiles.first; j < tiles.end; ++j) {
     wait_for_copies<0>();
     __syncthreads();  // tile j is there, and everyone is done with tile j - 1
-    if (j + 1 < tiles) {
-      load_keys(j + 1);
-      commit_copies();
-    }
+    if (j + 1 < tiles.end) load_keys_of(j + 1);
     Fragments<kRowTiles, kKeys> p = {}, ds = {};
-    begin_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, values, do_tile, v_tiles + j % 2 * kStage);
-    multiply_by_transposed<T, kD, kRowTiles, kKeys>(p, q_tile, k_tiles + j % 2 * kStage);
+    begin_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, values, do_tile, at.second(j % 2));
+    multiply_by_transposed<T, kD, kRowTiles, kKeys>(p, q_tile, at.first(j % 2));
     if constexpr (kVariant == Variant::kGeneral)
       change_scores<RowsAre::kQueries, kRowTiles, kKeys>(
           p, ds, problem(from), {block.b, block.h, block.first_row, j * kKeys});
     exponentiate<kRowTiles, kKeys>(p, values);
     // After exp: the scale may be negative.
-    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
+    if (hides_keys<kKeys>(a, j, seen_by_all))
       hide_keys<kRowTiles, kKeys>(p, problem(from), block.b, block.first_row, j * kKeys, 0.0f);
-    end_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, p, values, do_tile, v_tiles + j % 2 * kStage);
-    multiply_from_registers<T, kD, kRowTiles, kKeys>(sum, ds, k_tiles + j % 2 * kStage);
+    end_ds<T, kD, kVariant, kRowTiles, kKeys>(ds, p, values, do_tile, at.second(j % 2));
+    multiply_from_registers<T, kD, kRowTiles, kKeys>(sum, ds, at.first(j % 2));
   }
   store_dq<T, kD, kRowTiles>(problem(from), block, sum, q_tile);
 }

@@ -2,7 +2,8 @@
 
 #include "cuda/fragments/masks.cuh"
 #include "cuda/fragments/softmax.cuh"
-#include "cuda/fragments/tile.cuh"
+#include "cuda/fragments/stages.cuh"
+#include "cuda/fragments/tile_ranges.cuh"
 #include "cuda/mma_sm80/mma_sm80_layout.h"
 #include "cuda/mma_sm80/mma_sm80_problem.cuh"
 
@@ -47,61 +48,48 @@ __device__ __forceinline__ void finish(const Attention& a, const QueryBlock& blo
 template <typename T, int kD, Variant kVariant, typename Argument>
 __device__ __forceinline__ void forward(const Argument& x) {
   constexpr TileShape kTile = forward_tile(kD);
-  constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns, kThreads = kTile.threads();
-  constexpr std::uint32_t kStage = static_cast<std::uint32_t>(tile_bytes(kD, kKeys));
+  constexpr int kRowTiles = kTile.row_tiles, kKeys = kTile.columns;
   extern __shared__ __align__(128) unsigned char shared[];
   const std::uint32_t q_tile = shared_address(shared);
-  const std::uint32_t k_tiles = q_tile + static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()));
-  const std::uint32_t v_tiles = k_tiles + 2 * kStage;
+  const Stages<kD, kKeys, kTile.threads()> at{
+      q_tile + static_cast<std::uint32_t>(tile_bytes(kD, kTile.rows()))};
 
   const auto& from = of_queries(x);
   const Attention& a = problem(from);
   const QueryBlock block = query_block(from, kTile.rows());
   const int h_kv = block.h / a.group;
-  const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
-  const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
-  const int tiles = (keys(a, block.b, last_query).end + kKeys - 1) / kKeys;
-  // Keys before this one are seen by all rows of the warp: their tiles need no mask.
+  const KeyTiles tiles(a, block, kTile.rows(), kKeys);
   const int seen_by_all =
-      keys(a, block.b, min(block.first_row + warp_row<kRowTiles>(), a.q_len - 1)).end;
+      end_of_keys_seen_by_all(a, block.b, block.first_row + warp_row<kRowTiles>());
 
-  const auto load_keys = [&](int j) {
-    const int b = rematerialized(block.b), h = rematerialized(h_kv);
-    const Attention& now = problem(from);
-    load_tile<kD, kKeys, kThreads>(k_tiles + j % 2 * kStage, key_rows(now, now.k, b, h), j * kKeys);
-    load_tile<kD, kKeys, kThreads>(v_tiles + j % 2 * kStage, key_values<kVariant>(now, now.v, b, h),
-                                   j * kKeys);
+  const auto load_keys_of = [&](int j) {
+    load_keys<kVariant>(at, problem(from), rematerialized(block.b), rematerialized(h_kv), j);
   };
-  if (first_tile < tiles) {
-    load_tile<kD, kTile.rows(), kThreads>(q_tile, query_rows(a, a.q, block.b, block.h),
-                                          block.first_row);
-    load_keys(first_tile);
-    commit_copies();
+  if (tiles.first < tiles.end) {
+    at.template load<kTile.rows()>(q_tile, query_rows(a, a.q, block.b, block.h), block.first_row);
+    load_keys_of(tiles.first);
   }
   Fragments<kRowTiles, kD> o = {};
   RunningSoftmax<kRowTiles> state;
   state.reset();
   const float scale_log2 =
       a.scale == 0.0f && takes_products<kVariant>(a) ? 1.0f : fabsf(a.scale_log2);
-  for (int j = first_tile; j < tiles; ++j) {
+  for (int j = tiles.first; j < tiles.end; ++j) {
     wait_for_copies<0>();
     __syncthreads();  // tile j is there, and everyone is done with tile j - 1
-    if (j + 1 < tiles) {
-      load_keys(j + 1);
-      commit_copies();
-    }
-    if (j == first_tile && a.scale <= 0.0f && takes_products<kVariant>(a))
+    if (j + 1 < tiles.end) load_keys_of(j + 1);
+    if (j == tiles.first && a.scale <= 0.0f && takes_products<kVariant>(a))
       fold_sign_into_queries<kD, kRowTiles>(q_tile, a.scale);
 
     Fragments<kRowTiles, kKeys> s = {};
-    multiply_by_transposed<T, kD, kRowTiles, kKeys>(s, q_tile, k_tiles + j % 2 * kStage);
+    multiply_by_transposed<T, kD, kRowTiles, kKeys>(s, q_tile, at.first(j % 2));
     if constexpr (kVariant == Variant::kGeneral)
       change_scores<RowsAre::kQueries, kRowTiles, kKeys>(
           s, problem(from), {block.b, block.h, block.first_row, j * kKeys});
-    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
+    if (hides_keys<kKeys>(a, j, seen_by_all))
       hide_keys<kRowTiles, kKeys>(s, problem(from), block.b, block.first_row, j * kKeys, -kInf);
     absorb<kRowTiles, kKeys, kD>(s, state, o, scale_log2);
-    multiply_from_registers<T, kD, kRowTiles, kKeys>(o, s, v_tiles + j % 2 * kStage);
+    multiply_from_registers<T, kD, kRowTiles, kKeys>(o, s, at.second(j % 2));
   }
   finish<T, kD, kVariant>(problem(from), block, o, state, scale_log2, q_tile);
 }

@@ -2,6 +2,8 @@
 
 #include "cuda/fragments/masks.cuh"
 #include "cuda/fragments/softmax.cuh"
+#include "cuda/fragments/stages.cuh"
+#include "cuda/fragments/tile_ranges.cuh"
 #include "cuda/mma_sm80/mma_sm80_problem.cuh"
 #include "cuda/mma_sm80/mma_sm80_split.cuh"
 
@@ -58,20 +60,14 @@ __device__ __forceinline__ void forward_split(const Argument& x) {
   const Attention& a = problem(from);
   const QueryBlock block = query_block(from, kTile.rows());
   const int h_kv = block.h / a.group;
-  const int last_query = min(block.first_row + kTile.rows(), a.q_len) - 1;
-  const int first_tile = keys(a, block.b, block.first_row).begin / kKeys;
-  const int tiles = (keys(a, block.b, last_query).end + kKeys - 1) / kKeys;
-  const int seen_by_all = keys(a, block.b, min(block.first_row + at.row(), a.q_len - 1)).end;
+  const KeyTiles tiles(a, block, kTile.rows(), kKeys);
+  const int seen_by_all = end_of_keys_seen_by_all(a, block.b, block.first_row + at.row());
 
-  const auto load_keys = [&](int j) {
-    const int b = rematerialized(block.b), h = rematerialized(h_kv);
-    const Attention& now = problem(from);
-    at.template load<kKeys>(at.first(j % 2), key_rows(now, now.k, b, h), j * kKeys);
-    at.template load<kKeys>(at.second(j % 2), key_values<kVariant>(now, now.v, b, h), j * kKeys);
-    commit_copies();
+  const auto load_keys_of = [&](int j) {
+    load_keys<kVariant>(at, problem(from), rematerialized(block.b), rematerialized(h_kv), j);
   };
   KeptRows<kOwn, 1> q;
-  if (first_tile < tiles) {
+  if (tiles.first < tiles.end) {
     at.template load<kTile.rows()>(at.base, query_rows(a, a.q, block.b, block.h), block.first_row);
     commit_copies();
     wait_for_copies<0>();
@@ -80,24 +76,24 @@ __device__ __forceinline__ void forward_split(const Argument& x) {
     keep_rows<kOwn, 1, kTile.rows()>(q, at.base + at.part() * kBlock, at.row());
     if (a.scale <= 0.0f && takes_products<kVariant>(a)) fold_sign<kOwn>(q, a.scale);
     __syncthreads();  // everyone has its queries; tiles take their place
-    load_keys(first_tile);
+    load_keys_of(tiles.first);
   }
   Fragments<1, kOwn> o = {};
   RunningSoftmax<1> state;
   state.reset();
   const float scale_log2 =
       a.scale == 0.0f && takes_products<kVariant>(a) ? 1.0f : fabsf(a.scale_log2);
-  for (int j = first_tile; j < tiles; ++j) {
+  for (int j = tiles.first; j < tiles.end; ++j) {
     wait_for_copies<0>();
     __syncthreads();  // tile j is there, and everyone is done with tile j - 1 and its scores
-    if (j + 1 < tiles) load_keys(j + 1);
+    if (j + 1 < tiles.end) load_keys_of(j + 1);
     SplitScores s = {};
     multiply_kept<T, kOwn, 1>(s, q, at.first(j % 2) + at.part() * At::kPart);
     add_halves<kD, kTile>(s, at);
     if constexpr (kVariant == Variant::kGeneral)
       change_scores<RowsAre::kQueries, 1, kKeys>(
           s, problem(from), {block.b, block.h, block.first_row + at.shift(), j * kKeys});
-    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
+    if (hides_keys<kKeys>(a, j, seen_by_all))
       hide_keys<1, kKeys>(s, problem(from), block.b, block.first_row + at.shift(), j * kKeys,
                           -kInf);
     absorb<1, kKeys, kOwn>(s, state, o, scale_log2);

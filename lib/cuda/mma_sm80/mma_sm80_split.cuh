@@ -18,6 +18,7 @@ using SplitScores = Fragments<1, 16>;
 template <int kD, TileShape kTile>
 struct Split {
   static constexpr int kOwn = kD / kTile.parts, kRows = kTile.rows(), kColumns = kTile.columns;
+  static constexpr int kUnits = 1;  ///< of 16 bits, of an element
   static constexpr int kPartThreads = kTile.threads() / kTile.parts;
   static constexpr auto kPart = static_cast<std::uint32_t>(tile_bytes(kOwn, kColumns));
   static constexpr auto kTileBytes = static_cast<std::uint32_t>(tile_bytes(kD, kColumns));

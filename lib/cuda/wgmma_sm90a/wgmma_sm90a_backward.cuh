@@ -35,7 +35,7 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   const GradientShared<kD, kTile> shared{aligned_shared(dynamic)};
   const Attention& a = x.a;
   const QueryBlock block(a, kTile.rows());
-  const KeyTiles visited(a, block, kTile);
+  const VisitedTiles visited(a, block, kTile);
   const int first_tile = uniform(visited.first), end_tile = first_tile + uniform(visited.count);
   if (!begin_cta<kTile>(shared)) {
     if (threadIdx.x == kTile.consumers * kGroupThreads)
@@ -45,7 +45,7 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   PipelineState<kTile.stages> pipe;
   const int group = warpgroup();
   const int seen_by_all =
-      keys(a, block.b, min(block.first_row + fragments::warp_row<1>(), a.q_len - 1)).end;
+      fragments::end_of_keys_seen_by_all(a, block.b, block.first_row + fragments::warp_row<1>());
   fragments::RowStatistics<1> values;
   values.load(a, block.b, block.h, block.first_row);
   Fragments<1, kKeys> p, ds;
@@ -60,7 +60,7 @@ __device__ __forceinline__ void dq(const BoxedAttention& x) {
   };
   const auto make_weights = [&](int j) {
     fragments::exponentiate<1, kKeys>(p, values);
-    if ((j + 1) * kKeys > seen_by_all || rows_begin_later(a))
+    if (fragments::hides_keys<kKeys>(a, j, seen_by_all))
       fragments::hide_keys<1, kKeys>(p, a, block.b, block.first_row, j * kKeys, 0.0f);
     wait_for_products<0>();
     fragments::softmax_gradient<1, kKeys>(ds, p, values);
@@ -139,9 +139,8 @@ __device__ __forceinline__ void make_weights_transposed(Fragments<1, kQueries>& 
   else
     fragments::recompute_large_p_transposed<1, kQueries>(
         s, of.shared().max(stage), of.shared().log2_sum(stage), of.a.scale_log2);
-  if (of.tile.query < of.seen_by_all || of.tile.query + kQueries > of.a.q_len ||
-      rows_begin_later(of.a))
-    fragments::hide_pairs<1, kQueries>(s, of.a, of.block.b, of.block.first_row, of.tile.query);
+  fragments::hide_pairs_of_tile<1, kQueries>(s, of.a, of.block.b, of.block.first_row, of.tile.query,
+                                             of.seen_by_all);
 }
 
 /// A warpgroup's 64 keys of dK and dV. Sᵀ and dPᵀ are computed, so that P and dS are A operands
@@ -232,14 +231,6 @@ struct KeyConsumer {
   }
 };
 
-/// From this query on every key of a warp is seen, whose first one is in that row of the block.
-/// Ragged keys always need a mask.
-__device__ __forceinline__ int query_that_all_keys_see(const Attention& a, const KeyBlock& block,
-                                                       int row) {
-  const int last_key = block.first_row + row + 15;
-  return last_key < kept_count(a, block.b) ? queries(a, block.b, last_key).begin : a.q_len;
-}
-
 /// dV = PᵀdO and dK = scale·dSᵀQ for one block of keys: K and V stay, Q and dO are streamed.
 /// consume(block, tile, seen_by_all) is what a consumer does: see KeyConsumer.
 template <int kD, typename Consume>
@@ -249,15 +240,16 @@ __device__ __forceinline__ void for_block_of_keys(const BoxedAttention& x,
   constexpr TileShape kTile = dkdv_tile(kD);
   const Attention& a = x.a;
   const KeyBlock block(a, kTile.rows());
-  if (block.first_row >= kept_count(a, block.b)) return;
+  const int kept = kept_count(a, block.b);
+  if (block.first_row >= kept) return;
   const QueryTiles<kTile.columns> tile(a, block, kTile.rows());
   if (!begin_cta<kTile>(shared)) {
     if (fragments::warp() == kTile.consumers * 4) stream_queries<kTile>(x, shared, block, tile);
     return;
   }
   const int row = fragments::warp_row<1>();
-  const int seen_by_all =
-      query_that_all_keys_see(a, block, kTile.splits_gradients ? row % kGroupRows : row);
+  const int seen_by_all = fragments::query_that_all_keys_see(
+      a, block, kept, kTile.splits_gradients ? row % kGroupRows : row);
   wait(shared.resident_full(), 0);
   consume(block, tile, seen_by_all);
 }

@@ -140,7 +140,7 @@ struct SplitGradient {
       for (int c = 0; c < 4; ++c) half[0][0][n][c] += half[1][0][n][c];
     if constexpr (kRowsAreQueries) {
       fragments::exponentiate<1, kColumns>(half[0], rows);
-      if ((tile.j + 1) * kColumns > seen_by_all || rows_begin_later(a))
+      if (fragments::hides_keys<kColumns>(a, tile.j, seen_by_all))
         fragments::hide_keys<1, kColumns>(half[0], a, block.b, block.first_row, tile.j * kColumns,
                                           0.0f);
     } else {
@@ -297,10 +297,10 @@ __device__ __forceinline__ void split_dq(const BoxedAttention& x) {
   const SplitShared<kD, Gradient::kDq> shared{aligned_shared(dynamic)};
   const Attention& a = x.a;
   const QueryBlock block(a, kTile.rows());
-  const KeyTiles visited(a, block, kTile);
+  const VisitedTiles visited(a, block, kTile);
   const int first = uniform(visited.first), end = first + uniform(visited.count);
   const int row = block.first_row + fragments::warp_row<1>() % kGroupRows;
-  const int seen_by_all = keys(a, block.b, min(row, a.q_len - 1)).end;
+  const int seen_by_all = fragments::end_of_keys_seen_by_all(a, block.b, row);
   const KeyTileWalk tiles{first, end};
   const fragments::HeadRows to = fragments::query_rows(a, a.dq, block.b, block.h);
   if (!begin_cta<kTile>(shared)) {
@@ -328,9 +328,11 @@ __device__ __forceinline__ void split_dkdv(const BoxedAttention& x) {
   const SplitShared<kD, kOf> shared{aligned_shared(dynamic)};
   const Attention& a = x.a;
   const KeyBlock block(a, kTile.rows());
-  if (block.first_row >= kept_count(a, block.b)) return;
+  const int kept = kept_count(a, block.b);
+  if (block.first_row >= kept) return;
   const Tiles tiles(a, block, kTile.rows());
-  const int seen_by_all = query_that_all_keys_see(a, block, fragments::warp_row<1>() % kGroupRows);
+  const int seen_by_all =
+      fragments::query_that_all_keys_see(a, block, kept, fragments::warp_row<1>() % kGroupRows);
   const fragments::HeadRows to =
       fragments::key_rows(a, kOf == Gradient::kDv ? a.dv : a.dk, block.b, block.h_kv);
   if (!begin_cta<kTile>(shared)) {

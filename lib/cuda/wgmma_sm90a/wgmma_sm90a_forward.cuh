@@ -117,7 +117,7 @@ struct Consumer {
     start_block(s);
     while (true) {
       const QueryBlock block = block_of<kD>(rows.x, work);
-      const KeyTiles visited(rows.x.a, block, kTile);
+      const VisitedTiles visited(rows.x.a, block, kTile);
       const int tiles = uniform(visited.count);
       rows.set_limits(block, visited.first * kKeys);
       wait_for_products<0>();

@@ -93,7 +93,7 @@ struct SplitConsumer {
   /// One block of queries.
   __device__ __forceinline__ void attend(int work) {
     const QueryBlock block = block_of<kD>(rows.x, work);
-    const KeyTiles visited(rows.x.a, block, kTile);
+    const VisitedTiles visited(rows.x.a, block, kTile);
     const int tiles = uniform(visited.count);
     rows.set_limits(block, visited.first * kKeys);
     rows.state.reset();

@@ -136,7 +136,7 @@ __device__ __forceinline__ void produce(const BoxedAttention& x, const Shared<kD
     arrive(shared.mailbox_full(mailbox.stage()));
     if (!more) break;
     const QueryBlock block = block_of<kD>(x, work);
-    const KeyTiles tiles(x.a, block, kTile);
+    const VisitedTiles tiles(x.a, block, kTile);
     const int h_kv = block.h / x.a.group;
 #pragma unroll 1
     for (int j = 0; j < tiles.count; ++j, pipe.count += kParts) {

@@ -67,7 +67,7 @@ struct BlockRows {
   /// kept: few masks have such rows, and every tile of every mask needs the registers.
   __device__ __forceinline__ void hide_keys_before_rows(Scores& s, int j, int work) const {
     const QueryBlock block = block_of<kD>(x, work);
-    const int first_key = (KeyTiles(x.a, block, kTile).first + j) * kKeys;
+    const int first_key = (VisitedTiles(x.a, block, kTile).first + j) * kKeys;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int begin =

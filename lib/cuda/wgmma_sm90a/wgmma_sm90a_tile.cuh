@@ -2,6 +2,7 @@
 
 #include "cuda/fragments/accumulators.cuh"
 #include "cuda/fragments/rows.cuh"
+#include "cuda/fragments/tile_ranges.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_layout.h"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_products.cuh"
 #include "cuda/wgmma_sm90a/wgmma_sm90a_ptx.cuh"
@@ -49,14 +50,14 @@ __device__ __forceinline__ void load_boxes(std::uint32_t to, const TensorMap& fr
 
 /// The tiles of keys that a block visits, `first` .. first + count; one, all of it hidden, where
 /// the block sees nothing.
-struct KeyTiles {
+struct VisitedTiles {
   int first, count;
 
-  __device__ __forceinline__ KeyTiles(const Attention& a, const QueryBlock& block, TileShape tile) {
-    const int last_query = min(block.first_row + tile.rows(), a.q_len) - 1;
-    const int end = (keys(a, block.b, last_query).end + tile.columns - 1) / tile.columns;
-    first = keys(a, block.b, block.first_row).begin / tile.columns;
-    count = max(1, end - first);
+  __device__ __forceinline__ VisitedTiles(const Attention& a, const QueryBlock& block,
+                                          TileShape tile) {
+    const fragments::KeyTiles seen(a, block, tile.rows(), tile.columns);
+    first = seen.first;
+    count = max(1, seen.end - first);
   }
 };
 

@@ -11,7 +11,11 @@
 #include "cuda/contract/probe_argument.h"
 #include "cuda/decode_sm80/decode_sm80.h"
 #include "cuda/device/device.h"
+#include "cuda/mma_bf16x6_sm80/mma_bf16x6_sm80.h"
+#include "cuda/mma_sm80/mma_sm80.h"
 #include "cuda/route.h"
+#include "cuda/simt_f32/simt_f32.h"
+#include "cuda/wgmma_sm90a/wgmma_sm90a.h"
 #include "tests/cuda/image/cubin.h"
 
 namespace flashbench::cuda {
@@ -31,14 +35,6 @@ std::vector<Cubin> program_cubins() {
   const char* const other = std::getenv("FLASHBENCH_CUBINS");
   return cubins(other != nullptr ? other : FLASHBENCH_PROGRAM_CUBINS);
 }
-
-class Sass : public testing::Test {
- protected:
-  void SetUp() override {
-    if (all_.empty()) GTEST_SKIP() << "no machine code in this build";
-  }
-  const std::vector<Cubin> all_ = program_cubins();
-};
 
 struct FamilyLaunch {
   const KernelFamily* family;
@@ -81,6 +77,46 @@ std::map<std::string, FamilyLaunch> launches() {
   return all;
 }
 
+/// A kernel's machine code for one architecture.
+struct KernelCode {
+  const Cubin& cubin;
+  const std::string& kernel;
+  const Launch& launch;
+
+  int count(Opcode opcode) const { return cubin.count(kernel, opcode); }
+  std::vector<Opcode> loop_with(Opcode opcode) const { return cubin.loop_with(kernel, opcode); }
+};
+
+class Sass : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (all_.empty()) GTEST_SKIP() << "no machine code in this build";
+  }
+
+  /// Looks at every kernel of a family that has products, for every architecture of this build;
+  /// there are some wherever the family runs.
+  template <typename Look>
+  void expect_of_each_kernel(const KernelFamily& family, const Look& look) const {
+    const auto all_launches = launches();
+    bool any_code = false, any_kernel = false;
+    for (const Cubin& cubin : all_) {
+      any_code |= runs(cubin.arch(), family);
+      for (const std::string& kernel : cubin.kernels()) {
+        const auto of = all_launches.find(kernel);
+        if (of == all_launches.end() || of->second.family != &family) continue;
+        const Launch& launch = of->second.launch;
+        if (launch.pair_flop == 0) continue;
+        SCOPED_TRACE(kernel + " sm_" + cubin.arch());
+        look(KernelCode{cubin, kernel, launch});
+        any_kernel = true;
+      }
+    }
+    EXPECT_EQ(any_kernel, any_code);
+  }
+
+  const std::vector<Cubin> all_ = program_cubins();
+};
+
 /// mma.sync of 16 x 8 x 16 that a warp executes for one tile of a launch. The code of a tile is
 /// unrolled and stands once in a kernel.
 int products_of_a_warp(const Launch& launch) {
@@ -113,77 +149,45 @@ TEST_F(Sass, EveryLaunchHasMachineCodeWhereItsFamilyRuns) {
 }
 
 TEST_F(Sass, TensorCoresDoEveryProductOfMmaSm80) {
-  const auto all_launches = launches();
-  int seen = 0;
-  for (const Cubin& cubin : all_)
-    for (const std::string& kernel : cubin.kernels()) {
-      const auto of = all_launches.find(kernel);
-      if (of == all_launches.end() || of->second.family->name != "mma_sm80") continue;
-      const Launch& launch = of->second.launch;
-      if (launch.pair_flop == 0) continue;
-      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), products_of_a_warp(launch));
-      EXPECT_GT(cubin.count(kernel, Opcode::kLdsm), 0);
-      EXPECT_GT(cubin.count(kernel, Opcode::kLdgsts), 0);
-      ++seen;
-    }
-  const bool any =
-      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.capability() >= 80; });
-  EXPECT_EQ(seen > 0, any);
+  expect_of_each_kernel(mma_sm80::kFamily, [](const KernelCode& code) {
+    EXPECT_EQ(code.count(Opcode::kHmma), products_of_a_warp(code.launch));
+    EXPECT_GT(code.count(Opcode::kLdsm), 0);
+    EXPECT_GT(code.count(Opcode::kLdgsts), 0);
+  });
 }
 
 // Scores are made in a loop over d, 16 columns a step, weighted sums unrolled: as many HMMA stand
 // in the code as six partial products of each need.
 TEST_F(Sass, TensorCoresDoEveryPartialProductOfMmaBf16x6Sm80) {
-  const auto all_launches = launches();
-  int seen = 0;
-  for (const Cubin& cubin : all_)
-    for (const std::string& kernel : cubin.kernels()) {
-      const auto of = all_launches.find(kernel);
-      if (of == all_launches.end() || of->second.family->name != "mma_bf16x6_sm80") continue;
-      const Launch& launch = of->second.launch;
-      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      const int scores = launch.phase == "forward" ? 1 : 2, sums = launch.phase == "dkdv" ? 2 : 1;
-      const int streamed = launch.phase == "dkdv" ? launch.q_tile : launch.kv_tile;
-      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma),
-                6 * (scores * streamed / 8 + sums * streamed / 16 * launch.padded_d / 8));
-      EXPECT_GT(cubin.count(kernel, Opcode::kLdsm), 0);
-      EXPECT_GT(cubin.count(kernel, Opcode::kLdgsts), 0);
-      ++seen;
-    }
-  const bool any =
-      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.capability() >= 80; });
-  EXPECT_EQ(seen > 0, any);
+  expect_of_each_kernel(mma_bf16x6_sm80::kFamily, [](const KernelCode& code) {
+    const Launch& launch = code.launch;
+    const int scores = launch.phase == "forward" ? 1 : 2, sums = launch.phase == "dkdv" ? 2 : 1;
+    const int streamed = launch.phase == "dkdv" ? launch.q_tile : launch.kv_tile;
+    EXPECT_EQ(code.count(Opcode::kHmma),
+              6 * (scores * streamed / 8 + sums * streamed / 16 * launch.padded_d / 8));
+    EXPECT_GT(code.count(Opcode::kLdsm), 0);
+    EXPECT_GT(code.count(Opcode::kLdgsts), 0);
+  });
 }
 
 // A warp of decode_sm80 does all products of its step, for which it reads K and V once, however
 // many row tiles it has, and its loop over steps has no barrier of the CTA: a warp waits for its
 // own copies alone.
 TEST_F(Sass, WarpsOfDecodeSm80StreamAlone) {
-  const auto all_launches = launches();
-  int seen = 0;
-  for (const Cubin& cubin : all_)
-    for (const std::string& kernel : cubin.kernels()) {
-      const auto of = all_launches.find(kernel);
-      if (of == all_launches.end() || of->second.family->name != "decode_sm80") continue;
-      const Launch& launch = of->second.launch;
-      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      const std::int64_t products = launch.pair_flop * launch.q_tile * launch.kv_tile / kMmaFlop;
-      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), products);
-      const std::vector<Opcode> step = cubin.loop_with(kernel, Opcode::kHmma);
-      const auto in_step = [&](Opcode o) { return std::count(step.begin(), step.end(), o); };
-      EXPECT_EQ(in_step(Opcode::kHmma), products);
-      const int row_tiles = launch.q_tile / decode_sm80::kRows;
-      EXPECT_EQ(in_step(Opcode::kLdsm), products / (2 * row_tiles))
-          << "each feeds two products of every row tile";
-      EXPECT_EQ(in_step(Opcode::kLdgsts), 2 * launch.kv_tile * launch.padded_d / (32 * 8));
-      EXPECT_EQ(in_step(Opcode::kBar), 0);
-      EXPECT_GT(cubin.count(kernel, Opcode::kBar), 0);
-      ++seen;
-    }
-  const bool any =
-      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.capability() >= 80; });
-  EXPECT_EQ(seen > 0, any);
+  expect_of_each_kernel(decode_sm80::kFamily, [](const KernelCode& code) {
+    const Launch& launch = code.launch;
+    const std::int64_t products = launch.pair_flop * launch.q_tile * launch.kv_tile / kMmaFlop;
+    EXPECT_EQ(code.count(Opcode::kHmma), products);
+    const std::vector<Opcode> step = code.loop_with(Opcode::kHmma);
+    const auto in_step = [&](Opcode o) { return std::count(step.begin(), step.end(), o); };
+    EXPECT_EQ(in_step(Opcode::kHmma), products);
+    const int row_tiles = launch.q_tile / decode_sm80::kRows;
+    EXPECT_EQ(in_step(Opcode::kLdsm), products / (2 * row_tiles))
+        << "each feeds two products of every row tile";
+    EXPECT_EQ(in_step(Opcode::kLdgsts), 2 * launch.kv_tile * launch.padded_d / (32 * 8));
+    EXPECT_EQ(in_step(Opcode::kBar), 0);
+    EXPECT_GT(code.count(Opcode::kBar), 0);
+  });
 }
 
 /// wgmma that stand in a kernel: each product is one for every 16 of its sum. In the forward,
@@ -208,23 +212,11 @@ int wgmma_of(const Launch& launch) {
 }
 
 TEST_F(Sass, WgmmaDoesEveryProductOfWgmmaSm90a) {
-  const auto all_launches = launches();
-  int seen = 0;
-  for (const Cubin& cubin : all_)
-    for (const std::string& kernel : cubin.kernels()) {
-      const auto of = all_launches.find(kernel);
-      if (of == all_launches.end() || of->second.family->name != "wgmma_sm90a") continue;
-      const Launch& launch = of->second.launch;
-      if (launch.pair_flop == 0) continue;
-      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      EXPECT_EQ(cubin.count(kernel, Opcode::kHgmma), wgmma_of(launch));
-      EXPECT_GT(cubin.count(kernel, Opcode::kUtmaldg), 0);
-      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
-      ++seen;
-    }
-  const bool any =
-      std::any_of(all_.begin(), all_.end(), [](const Cubin& c) { return c.arch() == "90a"; });
-  EXPECT_EQ(seen > 0, any);
+  expect_of_each_kernel(wgmma_sm90a::kFamily, [](const KernelCode& code) {
+    EXPECT_EQ(code.count(Opcode::kHgmma), wgmma_of(code.launch));
+    EXPECT_GT(code.count(Opcode::kUtmaldg), 0);
+    EXPECT_EQ(code.count(Opcode::kHmma), 0);
+  });
 }
 
 /// R2UR that a loop over tiles may have. One before every wgmma is what operands cost that ptxas
@@ -238,17 +230,11 @@ int most_r2ur(const Launch& launch) {
 }
 
 TEST_F(Sass, OperandsOfWgmmaStayInUniformRegisters) {
-  const auto all_launches = launches();
-  for (const Cubin& cubin : all_)
-    for (const std::string& kernel : cubin.kernels()) {
-      const auto of = all_launches.find(kernel);
-      if (of == all_launches.end() || of->second.family->name != "wgmma_sm90a") continue;
-      if (of->second.launch.pair_flop == 0) continue;
-      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      const std::vector<Opcode> tile = cubin.loop_with(kernel, Opcode::kHgmma);
-      EXPECT_FALSE(tile.empty());
-      EXPECT_LE(std::count(tile.begin(), tile.end(), Opcode::kR2ur), most_r2ur(of->second.launch));
-    }
+  expect_of_each_kernel(wgmma_sm90a::kFamily, [](const KernelCode& code) {
+    const std::vector<Opcode> tile = code.loop_with(Opcode::kHgmma);
+    EXPECT_FALSE(tile.empty());
+    EXPECT_LE(std::count(tile.begin(), tile.end(), Opcode::kR2ur), most_r2ur(code.launch));
+  });
 }
 
 /// Of the exponentials of a loop, the share that is followed within two instructions by a sum or a
@@ -268,12 +254,10 @@ double exponentials_with_company(const std::vector<Opcode>& loop) {
 // Left to itself ptxas puts all exponentials first, 8 cycles each in which nothing else is issued,
 // and then all sums.
 TEST_F(Sass, SumsOfWgmmaSm90aStandBetweenExponentials) {
-  for (const Cubin& cubin : all_)
-    for (const std::string& kernel : cubin.kernels()) {
-      if (!kernel.starts_with("wgmma_sm90a_forward_")) continue;
-      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      EXPECT_GE(exponentials_with_company(cubin.loop_with(kernel, Opcode::kHgmma)), 0.75);
-    }
+  expect_of_each_kernel(wgmma_sm90a::kFamily, [](const KernelCode& code) {
+    if (code.launch.phase != "forward") return;
+    EXPECT_GE(exponentials_with_company(code.loop_with(Opcode::kHgmma)), 0.75);
+  });
 }
 
 // What one repeat of the probe's rate counts, and nothing of the slower mma.sync.
@@ -296,22 +280,13 @@ TEST_F(Sass, WgmmaDoesEveryProductOfItsProbe) {
 // The shortest loop of a kernel is a product's: 8 x 8 or 8 x 4 sums, four steps each, and little
 // else. None of it is TF32.
 TEST_F(Sass, SimtF32MultipliesInF32) {
-  const auto all_launches = launches();
-  int seen = 0;
-  for (const Cubin& cubin : all_)
-    for (const std::string& kernel : cubin.kernels()) {
-      const auto of = all_launches.find(kernel);
-      if (of == all_launches.end() || of->second.family->name != "simt_f32") continue;
-      if (of->second.launch.pair_flop == 0) continue;
-      SCOPED_TRACE(kernel + " sm_" + cubin.arch());
-      const std::vector<Opcode> loop = cubin.loop_with(kernel, Opcode::kFfma);
-      const auto ffma = std::count(loop.begin(), loop.end(), Opcode::kFfma);
-      EXPECT_GE(ffma, 128);
-      EXPECT_GE(static_cast<double>(ffma), 0.86 * static_cast<double>(loop.size()));
-      EXPECT_EQ(cubin.count(kernel, Opcode::kHmma), 0);
-      ++seen;
-    }
-  EXPECT_GT(seen, 0);
+  expect_of_each_kernel(simt_f32::kFamily, [](const KernelCode& code) {
+    const std::vector<Opcode> loop = code.loop_with(Opcode::kFfma);
+    const auto ffma = std::count(loop.begin(), loop.end(), Opcode::kFfma);
+    EXPECT_GE(ffma, 128);
+    EXPECT_GE(static_cast<double>(ffma), 0.86 * static_cast<double>(loop.size()));
+    EXPECT_EQ(code.count(Opcode::kHmma), 0);
+  });
 }
 
 // What counts as local memory, on the code of a kernel that must use it.

@@ -110,7 +110,7 @@ inline const PlantedBug kMmaSplitBugs[] = {
                  {"", kSoftmaxOfTiles, "const bool rises = max",
                   R"(setp\.gt\.f32(\s+%p\d+), %f\d+, (%f\d+);)", "setp.gt.f32$1, $2, $2;", 0}),
     in_mma_split("dkdv_takes_a_sum_of_exponentials_for_d", "wrong result", kDkdvSplit,
-                 {"", kBackwardSplitSource, "maxima(stage) + 4 * kRowValues",
+                 {"", kBackwardSplitSource, "row_values.delta(stage)",
                   R"(add\.s32(\s+%r\d+, %r\d+), 57600;)", "add.s32$1, 57472;", kAll}),
 };
 
