@@ -46,13 +46,18 @@ std::int64_t KeptKeys::before(std::int64_t k) const {
 
 void KeptKeys::lie_in_pages(std::span<const std::int32_t> table, std::int64_t page_size,
                             std::int64_t page_rows) {
-  stored_.clear();
-  stored_.reserve(static_cast<std::size_t>(count_));
+  stored_.resize(static_cast<std::size_t>(count_));
   const RowMap keys = rows();
+  // Keys ascend: a division a page, not a key.
+  std::int64_t end = 0, shift = 0;
   for (std::int64_t i = 0; i < count_; ++i) {
     const std::int64_t key = keys.row(i);
-    const std::int64_t page = table[static_cast<std::size_t>(key / page_size)];
-    stored_.push_back(static_cast<std::int32_t>(page * page_rows + key % page_size));
+    if (key >= end) {
+      const std::int64_t page = key / page_size;
+      end = (page + 1) * page_size;
+      shift = table[static_cast<std::size_t>(page)] * page_rows - page * page_size;
+    }
+    stored_[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(key + shift);
   }
 }
 

@@ -28,16 +28,19 @@ constexpr std::int64_t kFewRows = 16, kFewRowsOf512Bits = 32;
 /// and rows of all heads of a group are faster by far (absorbed MLA of 128 heads: 5 times).
 constexpr std::int64_t kQueriesOfATile = 4;
 constexpr std::int64_t kMaxRows = 128;  ///< Q and O of so many stay in L2
-/// L1 that holds the next block of rows in order beside what is computed with: there it is fetched
-/// into L1 (Zen 5, 48 KiB: f32 .81 of the time), else into L2 (Zen 4, 32 KiB: .73). Rows of pages
-/// always go into L2, which waits for more lines at once.
+/// L1 that holds the next block beside what is computed with: there it is fetched into L1 (Zen 5,
+/// 48 KiB: f32 .81 of the time), else into L2 (Zen 4, 32 KiB: .73), and so what lies in pages and
+/// is of 8 bits or wider than a block.
 constexpr std::size_t kCloseL1Bytes = 48 << 10;
 constexpr std::int64_t kMinSplit = 256;  ///< keys; fewer do not pay for combining
 
+std::int64_t row_bytes(const Problem& p) {
+  return p.shape.widest_d() * static_cast<std::int64_t>(size_bytes(p.kv_dtype()));
+}
+
 /// Keys of a block.
 std::int64_t choose_keys(const Problem& p) {
-  const auto row_bytes = p.shape.widest_d() * static_cast<std::int64_t>(size_bytes(p.kv_dtype()));
-  return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes, 16), 32, 256);
+  return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes(p), 16), 32, 256);
 }
 
 /// Keys of a split where no head has more of them: four work items a thread, so that threads which
@@ -84,8 +87,11 @@ FlashDecode::FlashDecode(const Problem& p, const Execution& e, std::vector<std::
       in_place_(choose_in_place(p, e, ops)),
       score_(p),
       positions_(p, ops),
+      turns_(p),
       bias_(p, e, most_queries_, keys_, BiasTile::Keys::kKept),
-      fetches_close_(l1_cache_bytes() >= kCloseL1Bytes),
+      fetches_close_(
+          l1_cache_bytes() >= kCloseL1Bytes &&
+          (p.page_size == 0 || (turns_.wanted() && keys_ * row_bytes(p) <= kBlockBytes))),
       share_(std::exp2(-std::ceil(
           std::log2(static_cast<float>(std::max<std::int64_t>(most_keys(shape, elements_), 1)))))) {
   const std::int64_t split = choose_split(shape, elements_, threads);
@@ -130,7 +136,8 @@ std::vector<std::size_t> FlashDecode::phase_bytes() const {
   const auto per_thread = static_cast<std::size_t>(threads) * sizeof(float);
   return {
       per_thread *
-          (floats(most_rows_ * d_stride_) + floats(keys_ * std::max(d_stride_, o_stride_))),
+              (floats(most_rows_ * d_stride_) + floats(keys_ * std::max(d_stride_, o_stride_))) +
+          turns_.bytes(),
       per_thread * floats(most_rows_ * s_stride_),
       positions_.bytes() + per_thread * floats(bias_.floats()), 0,
       splits_.size() * (floats(most_rows_ * o_stride_) + 2 * floats(most_rows_)) * sizeof(float)};
@@ -139,6 +146,7 @@ std::vector<std::size_t> FlashDecode::phase_bytes() const {
 void FlashDecode::allocate() {
   parts_ = Buffer(phase_bytes()[kCombine]);
   positions_.allocate();
+  turns_.allocate();
   Carver sizes;
   carve(sizes);
   for (int t = 0; t < threads; ++t) tiles_.emplace_back(sizes.bytes());
@@ -161,17 +169,23 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
     const int thread = omp_get_thread_num();
     Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
     const Tiles tiles = carve(carver);
+    if (turns_.wanted()) {
+#pragma omp for schedule(static)
+      for (std::size_t i = 0; i < elements_.size(); ++i)
+        turns_.load(elements_[i], sees[static_cast<std::size_t>(elements_[i])]);
+    }
 #pragma omp for schedule(dynamic, 1)
     for (std::size_t i = 0; i < splits_.size(); ++i) {
       const Head& head = heads_[static_cast<std::size_t>(splits_[i].head)];
       const Visibility& v = sees[static_cast<std::size_t>(head.b)];
       const KeyRange seen = v.keys(0, v.q_len());  // by some row
-      const std::int64_t share = round_up(blocks(seen.size(), head.splits), keys_);
+      const std::int64_t share =
+          round_up(blocks(seen.size(), head.splits), std::lcm(keys_, turns_.keys()));
       const std::int64_t first =
           std::min<std::int64_t>(seen.end, seen.begin + splits_[i].number * share);
       const std::int64_t last = std::min<std::int64_t>(seen.end, first + share);
       attend({&io, &v, head.b, head.kv_head, rows_of_head(head.b), first, last, profile, thread,
-              score_.of_head(*io.in, head.b, head.kv_head)},
+              score_.of_head(*io.in, head.b, head.kv_head), in_any_order(v, first, last)},
              tiles, part(static_cast<std::int64_t>(i)));
     }
     const auto rows = static_cast<std::int64_t>(heads_.size()) * most_rows_;
@@ -188,7 +202,9 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
 
 /// Kept keys [first, ...) of the item's head.
 RowSource FlashDecode::source(const Tensor& tensor, const Item& item, std::int64_t first) const {
-  return key_rows(*item.io->in, tensor, item.b, item.kv_head, item.sees->kept(), first);
+  RowSource rows = key_rows(*item.io->in, tensor, item.b, item.kv_head, item.sees->kept(), first);
+  if (item.in_turns) rows.position = turns_.of(item.b, first);
+  return rows;
 }
 
 /// The same rows of d elements where these are a multiple of the vector; else copied to `tile` and
@@ -212,23 +228,30 @@ PhaseCost FlashDecode::product_in_place(const RowSource& source, const Item& ite
 
 /// Fetches the block that begins with kept key `first` while another one is computed with.
 Prefetch FlashDecode::prefetch(const Tensor& tensor, const Item& item, std::int64_t first) const {
-  if (first >= item.last_key) return {};
+  Prefetch block;
+  block.close = fetches_close_;
+  if (first >= item.last_key) return block;
   const RowSource rows = source(tensor, item, first);
-  const auto row_bytes = static_cast<std::int64_t>(size_bytes(rows.dtype)) * rows.row_stride;
-  const auto* const base = static_cast<const std::byte*>(rows.base);
-  if (rows.position == nullptr) {
-    Prefetch in_order{base, 4 * row_bytes};
-    in_order.close = fetches_close_;
-    return in_order;
-  }
-  return {base + rows.position[0] * row_bytes,    4 * row_bytes, rows.position, base, row_bytes,
-          std::min(keys_, item.last_key - first), row_bytes};
+  block.row_bytes = static_cast<std::int64_t>(size_bytes(rows.dtype)) * rows.row_stride;
+  block.step = 4 * block.row_bytes;
+  block.next = block.base = static_cast<const std::byte*>(rows.base);
+  block.position = rows.position;
+  block.rows = rows.position != nullptr ? std::min(keys_, item.last_key - first) : 0;
+  return block;
 }
 
 /// What reads K in place for these queries.
 const TileOps& FlashDecode::for_scores(const RowSource& q, std::int64_t rows) const {
   const bool in_pairs = in_place_.per_word == 2;
   return in_pairs && pairs_lose(q, rows, shape.d, scale) ? ops : in_place_;
+}
+
+/// Are kept keys [first, last) seen by all queries, and is a score the same wherever its key lies?
+bool FlashDecode::in_any_order(const Visibility& sees, std::int64_t first,
+                               std::int64_t last) const {
+  // Neither end falls: the first query's keys end first, the last one's begin last.
+  return turns_.wanted() && !score_.first_keys_mislead() && sees.keys(0).end >= last &&
+         sees.keys(sees.q_len() - 1).begin <= first;
 }
 
 /// Algorithm 1 for the rows of one group and the keys of one split.

@@ -3,6 +3,7 @@
 #include "cpu/attention_pass.h"
 #include "cpu/bias_tile.h"
 #include "cpu/key_positions.h"
+#include "cpu/page_turns.h"
 #include "system/buffer.h"
 
 namespace flashbench::cpu {
@@ -51,6 +52,7 @@ class FlashDecode final : public AttentionPass {
     PhaseProfile* profile;
     int thread;
     ScoreFactor score;  ///< of the head
+    bool in_turns;      ///< keys are read in the order of PageTurns
   };
   /// A K/V head of a batch element, its keys in so many splits.
   struct Head {
@@ -62,6 +64,7 @@ class FlashDecode final : public AttentionPass {
   Tiles carve(Carver& carver) const;
   Part part(std::int64_t split);
   std::int64_t rows_of_head(std::int64_t b) const { return shape.group() * shape.q_len_of(b); }
+  bool in_any_order(const Visibility& sees, std::int64_t first, std::int64_t last) const;
   void attend(const Item& item, const Tiles& t, const Part& part) const;
   RowSource source(const Tensor& tensor, const Item& item, std::int64_t first) const;
   RowSource whole_vectors(const RowSource& rows, const Item& item, std::int64_t keys,
@@ -84,6 +87,7 @@ class FlashDecode final : public AttentionPass {
       in_place_;  ///< packs the queries, and reads keys and values, where pairs lose nothing
   ScoreFactor score_;
   KeyPositions positions_;
+  PageTurns turns_;
   BiasTile bias_;
   bool fetches_close_;
   float share_;  ///< what P is multiplied by until O is stored: P·V does not overflow

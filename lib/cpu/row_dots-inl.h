@@ -16,6 +16,7 @@
 #include "core/shape.h"
 #include "cpu/eight_bit_pairs-inl.h"
 #include "cpu/operand-inl.h"
+#include "cpu/row_fetches-inl.h"
 #include "cpu/row_products-inl.h"
 #include "cpu/rows-inl.h"
 #include "cpu/stored-inl.h"
@@ -156,11 +157,11 @@ HWY_INLINE void store_sums(const VecF32 (&v)[kRows][1], float* HWY_RESTRICT dst,
 }
 
 /// C[kRows][kCols] = A·Bᵀ; kCols is 4, or 1 for the last rows of B. `ahead`: null, or rows that are
-/// to be fetched.
-template <typename Operand, int kRows, int kCols, typename T>
+/// to be asked for, where they are not null.
+template <typename Operand, int kRows, int kCols, typename T, typename Fetches>
 HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int64_t row_a,
                           const RowPointers<T, kCols>& b, float* HWY_RESTRICT c, std::int64_t row_c,
-                          Prefetch& prefetch, const RowPointers<T, kCols>* ahead) {
+                          Fetches& fetches, const RowPointers<T, kCols>* ahead) {
   using Form = DotForm<Operand, T>;
   const F32 f32;
   const std::int64_t chain = kLongestChainWords<Operand> * Form::elements();
@@ -173,9 +174,10 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
       for (int j = 0; j < kCols; ++j) sum[i][j] = hn::Zero(f32);
     const std::int64_t end = std::min(d, first + chain);
     for (std::int64_t p = first; p < end; p += Form::elements()) {
-      prefetch.fetch_rows();
-      if (kRowsAhead != 0 && ahead != nullptr && p % kLineElements<T> == 0)
-        for (const T* row : ahead->row) __builtin_prefetch(row + p, 0, 2);
+      fetches.fetch();
+      if constexpr (Fetches::kAsks)
+        if (ahead != nullptr && p % kLineElements<T> == 0)
+          for (const T* row : ahead->row) fetches.ask(row + p);
       VecF32 bv[kCols][Form::kVectors];
 #pragma GCC unroll 4
       for (int j = 0; j < kCols; ++j) Form::load_b(b.row[j], p, readable, bv[j]);
@@ -204,22 +206,28 @@ HWY_INLINE void dots_tile(std::int64_t d, const float* HWY_RESTRICT a, std::int6
 template <typename Form>
 inline Prefetch each_step(Prefetch prefetch, std::int64_t m, std::int64_t d) {
   const std::int64_t tiles = m / kDotRows + m % kDotRows;
-  return prefetch.in_steps(blocks(prefetch.step, tiles * blocks(d, Form::elements())));
+  prefetch.step = blocks(prefetch.step, tiles * blocks(d, Form::elements()));
+  return prefetch;
 }
 
 /// All rows of A with rows [j, j + kCols) of B's n, which stay in L1 meanwhile.
-template <typename Operand, int kCols, typename T>
+template <typename Operand, int kCols, typename T, typename Fetches>
 HWY_INLINE void dots_group(std::int64_t m, std::int64_t n, std::int64_t j, std::int64_t d,
-                           MatrixA a, const RowSource& b, MatrixC c, Prefetch& prefetch) {
-  const RowPointers<T, kCols> rows(b, j), ahead(b, std::min(j + kRowsAhead, n - kCols));
-  const RowPointers<T, kCols>* fetched = prefetch.close ? nullptr : &ahead;
+                           MatrixA a, const RowSource& b, MatrixC c, Fetches& fetches) {
+  const RowPointers<T, kCols> rows(b, j);
+  RowPointers<T, kCols> ahead;
+  const RowPointers<T, kCols>* asked = nullptr;
+  if constexpr (Fetches::kAsks) {
+    for (int i = 0; i < kCols; ++i) ahead.row[i] = row_ahead<T>(fetches, b, j + i, n);
+    if (ahead.row[kCols - 1] != nullptr) asked = &ahead;
+  }
   std::int64_t i = 0;
   for (; i + kDotRows <= m; i += kDotRows)
     dots_tile<Operand, kDotRows>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row,
-                                 prefetch, i == 0 ? fetched : nullptr);
+                                 fetches, i == 0 ? asked : nullptr);
   for (; i < m; ++i)
     dots_tile<Operand, 1>(d, a.data + i * a.row, a.row, rows, c.data + i * c.row + j, c.row,
-                          prefetch, i == 0 ? fetched : nullptr);
+                          fetches, i == 0 ? asked : nullptr);
 }
 
 // One row of A with rows of B that are read in pairs: by one row alone, what conversions and
@@ -244,16 +252,16 @@ HWY_INLINE void order_row(std::int64_t d, const float* HWY_RESTRICT a, float* HW
 }
 
 /// sum[j]: lane by lane, products of a row of A, as order_row leaves it, with rows of B.
-template <int kCols, typename T>
+template <int kCols, typename T, typename Fetches>
 HWY_INLINE void row_dots(std::int64_t d, const float* HWY_RESTRICT a,
-                         const RowPointers<T, kCols>& b, VecF32 (&sum)[kCols], Prefetch& prefetch) {
+                         const RowPointers<T, kCols>& b, VecF32 (&sum)[kCols], Fetches& fetches) {
   const F32 f32;
   const std::int64_t lanes = vector_lanes();
 #pragma GCC unroll 4
   for (int j = 0; j < kCols; ++j) sum[j] = hn::Zero(f32);
   std::int64_t p = 0;
   for (; p + 2 * lanes <= d; p += 2 * lanes) {
-    prefetch.fetch_rows();
+    fetches.fetch();
     const auto even = hn::Load(f32, a + p), odd = hn::Load(f32, a + p + lanes);
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) {
@@ -262,7 +270,7 @@ HWY_INLINE void row_dots(std::int64_t d, const float* HWY_RESTRICT a,
     }
   }
   for (; p < d; p += lanes) {
-    prefetch.fetch_rows();
+    fetches.fetch();
     const auto av = hn::Load(f32, a + p);
 #pragma GCC unroll 4
     for (int j = 0; j < kCols; ++j) sum[j] = hn::MulAdd(av, load_f32(b.row[j] + p), sum[j]);
@@ -270,13 +278,13 @@ HWY_INLINE void row_dots(std::int64_t d, const float* HWY_RESTRICT a,
 }
 
 /// kGroups·kCols columns from j on.
-template <int kGroups, int kCols, typename T>
+template <int kGroups, int kCols, typename T, typename Fetches>
 HWY_INLINE void row_dots_group(std::int64_t d, const float* HWY_RESTRICT a, const RowSource& b,
-                               std::int64_t j, float* HWY_RESTRICT c, Prefetch& prefetch) {
+                               std::int64_t j, float* HWY_RESTRICT c, Fetches& fetches) {
   VecF32 sum[kGroups][kCols];
 #pragma GCC unroll 4
   for (int g = 0; g < kGroups; ++g)
-    row_dots(d, a, RowPointers<T, kCols>(b, j + g * kCols), sum[g], prefetch);
+    row_dots(d, a, RowPointers<T, kCols>(b, j + g * kCols), sum[g], fetches);
   store_sums<T>(sum, c + j, kCols);
 }
 
@@ -286,24 +294,37 @@ HWY_INLINE void dots_of_row(std::int64_t n, std::int64_t d, const float* HWY_RES
                             const RowSource& b, float* HWY_RESTRICT c, Prefetch prefetch) {
   HWY_ALIGN float ordered[kMaxHeadDim];
   order_row<T>(d, a, ordered);
-  Prefetch step = prefetch.in_steps(blocks(prefetch.step, blocks(d, 2 * vector_lanes())));
+  prefetch.step = blocks(prefetch.step, blocks(d, 2 * vector_lanes()));
+  with_fetches(b, prefetch, [&]<typename Fetches>() HWY_ATTR {
+    Fetches fetches(prefetch);
+    std::int64_t j = 0;
+    for (; j + kDotGroups * kDotCols <= n; j += kDotGroups * kDotCols)
+      row_dots_group<kDotGroups, kDotCols, T>(d, ordered, b, j, c, fetches);
+    for (; j + kDotCols <= n; j += kDotCols)
+      row_dots_group<1, kDotCols, T>(d, ordered, b, j, c, fetches);
+    for (; j < n; ++j) row_dots_group<1, 1, T>(d, ordered, b, j, c, fetches);
+  });
+}
+
+template <typename Operand, typename T, typename Fetches>
+HWY_NOINLINE void dots_fetching(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
+                                RowSource b, MatrixC c, const Prefetch& prefetch) {
+  Fetches fetches(prefetch);
+  if (Fetches::kInOrder) b.position = nullptr;  // which the compiler then knows
   std::int64_t j = 0;
-  for (; j + kDotGroups * kDotCols <= n; j += kDotGroups * kDotCols)
-    row_dots_group<kDotGroups, kDotCols, T>(d, ordered, b, j, c, step);
   for (; j + kDotCols <= n; j += kDotCols)
-    row_dots_group<1, kDotCols, T>(d, ordered, b, j, c, step);
-  for (; j < n; ++j) row_dots_group<1, 1, T>(d, ordered, b, j, c, step);
+    dots_group<Operand, kDotCols, T>(m, n, j, d, a, b, c, fetches);
+  for (; j < n; ++j) dots_group<Operand, 1, T>(m, n, j, d, a, b, c, fetches);
 }
 
 /// All rows of A with all of B.
 template <typename Operand, typename T>
 HWY_INLINE void dots_of_rows(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
                              const RowSource& b, MatrixC c, Prefetch prefetch) {
-  Prefetch step = each_step<DotForm<Operand, T>>(prefetch, m, d);
-  std::int64_t j = 0;
-  for (; j + kDotCols <= n; j += kDotCols)
-    dots_group<Operand, kDotCols, T>(m, n, j, d, a, b, c, step);
-  for (; j < n; ++j) dots_group<Operand, 1, T>(m, n, j, d, a, b, c, step);
+  const Prefetch steps = each_step<DotForm<Operand, T>>(prefetch, m, d);
+  with_fetches(b, steps, [&]<typename Fetches>() HWY_ATTR {
+    dots_fetching<Operand, T, Fetches>(m, n, d, a, b, c, steps);
+  });
 }
 
 template <typename Operand, typename T>

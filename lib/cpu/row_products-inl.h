@@ -15,6 +15,7 @@
 
 #include "core/shape.h"
 #include "cpu/eight_bit_pairs-inl.h"
+#include "cpu/row_fetches-inl.h"
 #include "cpu/rows-inl.h"
 #include "cpu/stored-inl.h"
 #include "cpu/tile_ops.h"
@@ -37,32 +38,6 @@ inline constexpr int kDotRows = 2;
 inline constexpr int kAddRows = 4;
 inline constexpr int kAddVecs = kDotRows;
 inline constexpr int kAddVecsOfOneRow = 8;
-
-template <typename T>
-HWY_INLINE const T* row_pointer(const RowSource& b, std::int64_t j) {
-  const std::int64_t r = b.position == nullptr ? j : b.position[j];
-  return static_cast<const T*>(b.base) + r * b.row_stride;
-}
-
-/// Rows [j, j + kCols) of B.
-template <typename T, int kCols>
-struct RowPointers {
-  const T* row[kCols];
-  RowPointers(const RowSource& b, std::int64_t j) {
-    for (int i = 0; i < kCols; ++i) row[i] = row_pointer<T>(b, j + i);
-  }
-};
-
-/// So many rows ahead, what a product reads is fetched into L2 once more: of what a Prefetch asks
-/// for, a core drops what comes quicker than its memory answers (Zen 4: a third at 9 cycles a line,
-/// nothing at 12). 0 where that costs more than it brings: products of 256 bits take longer than
-/// memory does. Time in pages of 16 rows, 16 rows ahead, Zen 4: bf16 groups of four .77, single
-/// heads .85; 32 ahead, Zen 5: .86, .89, f32 .88, .94, e4m3 on Zen 4 .70, .69. Fewer than 16 come
-/// too late, and 64 reach too far beyond a block.
-inline constexpr std::int64_t kRowsAhead = HWY_TARGET == HWY_AVX3 ? 32 : 0;
-
-template <typename T>
-inline constexpr std::int64_t kLineElements = 64 / static_cast<std::int64_t>(sizeof(T));
 
 /// Of kRows rows of A with row p of B: kVecs vectors are added to the sums. Where T is in pairs,
 /// even elements and odd ones take turns.
@@ -118,11 +93,19 @@ HWY_INLINE void add_sums(const VecF32 (&sum)[kVecs], float* HWY_RESTRICT c) {
   }
 }
 
+/// Of a product that passes over B strip by strip of its columns, for some rows of C at a time:
+/// what a pass asks for ahead, so that no line is asked for by two of them.
+struct PassAsks {
+  bool own;        ///< the columns of B that it reads
+  bool beyond;     ///< what is read after B
+  std::int64_t d;  ///< elements of a row
+};
+
 /// kVecs vectors of kRows rows of C += A·B; the sums stay in registers for a chain of rows of B.
-template <typename Operand, int kRows, int kVecs, typename T>
+template <typename Operand, int kRows, int kVecs, typename T, bool kAsks, typename Fetches>
 HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::int64_t row_a,
                               const RowSource& b, std::int64_t column, float* HWY_RESTRICT c,
-                              std::int64_t row_c, Prefetch& prefetch) {
+                              std::int64_t row_c, Fetches& fetches, PassAsks asks) {
   for (std::int64_t first = 0; first < n; first += kLongestChain) {
     VecF32 sum[kRows][kVecs];
 #pragma GCC unroll 8
@@ -130,42 +113,63 @@ HWY_INLINE void add_rows_tile(std::int64_t n, const float* HWY_RESTRICT a, std::
 #pragma GCC unroll 8
       for (int v = 0; v < kVecs; ++v) sum[i][v] = hn::Zero(F32());
     const std::int64_t end = std::min(n, first + kLongestChain);
-    const auto add = [&](std::int64_t j) HWY_ATTR {
-      if (kRowsAhead != 0 && !prefetch.close) {
-        const T* ahead = row_pointer<T>(b, std::min(j + kRowsAhead, n - 1)) + column;
-        for (std::int64_t p = 0; p < kVecs * vector_lanes(); p += kLineElements<T>)
-          __builtin_prefetch(ahead + p, 0, 2);
+    for (std::int64_t j = first; j < end; ++j) {
+      fetches.fetch();
+      if constexpr (kAsks) {
+        const bool beyond = j + Fetches::kAhead >= n;
+        const T* ahead = row_ahead<T>(fetches, b, j, n);
+        if (beyond && asks.beyond && ahead != nullptr) ask_for(fetches, ahead, asks.d);
+        if (!beyond && asks.own) ask_for(fetches, ahead + column, kVecs * vector_lanes());
       }
       add_row<Operand>(a + j, row_a, row_pointer<T>(b, j) + column, sum);
-    };
-    // Apart, since what pages need would take the registers that point to rows of A (1.16 of the
-    // time on AVX2 from a cache).
-    if (prefetch.position == nullptr)
-      for (std::int64_t j = first; j < end; ++j) {
-        prefetch.fetch_in_order();
-        add(j);
-      }
-    else
-      for (std::int64_t j = first; j < end; ++j) {
-        prefetch.fetch_rows();
-        add(j);
-      }
+    }
 #pragma GCC unroll 8
     for (int i = 0; i < kRows; ++i) add_sums<Operand, T>(sum[i], c + i * row_c);
   }
 }
 
+/// A strip of B of kVecs vectors from `column` on.
+template <typename Operand, int kRows, int kVecs, typename T, typename Fetches>
+HWY_INLINE void add_rows_strip(std::int64_t n, const float* a, std::int64_t row_a,
+                               const RowSource& b, std::int64_t column, float* c,
+                               std::int64_t row_c, Fetches& fetches, PassAsks asks) {
+  asks.beyond = asks.beyond && column + kVecs * vector_lanes() >= asks.d;
+  // A loop of their own for passes that ask: the others have registers to spare.
+  if (Fetches::kAsks && (asks.own || asks.beyond))
+    add_rows_tile<Operand, kRows, kVecs, T, Fetches::kAsks>(n, a, row_a, b, column, c + column,
+                                                            row_c, fetches, asks);
+  else
+    add_rows_tile<Operand, kRows, kVecs, T, false>(n, a, row_a, b, column, c + column, row_c,
+                                                   fetches, asks);
+}
+
 /// kRows rows of C, kVecs vectors at a time, then one.
-template <typename Operand, int kRows, int kVecs, typename T>
-HWY_INLINE void add_rows_strips(std::int64_t n, std::int64_t d, const float* a, std::int64_t row_a,
-                                const RowSource& b, float* c, std::int64_t row_c,
-                                Prefetch& prefetch) {
+template <typename Operand, int kRows, int kVecs, typename T, typename Fetches>
+HWY_INLINE void add_rows_strips(std::int64_t n, const float* a, std::int64_t row_a,
+                                const RowSource& b, float* c, std::int64_t row_c, Fetches& fetches,
+                                PassAsks asks) {
   const std::int64_t lanes = vector_lanes();
   std::int64_t p = 0;
-  for (; p + kVecs * lanes <= d; p += kVecs * lanes)
-    add_rows_tile<Operand, kRows, kVecs, T>(n, a, row_a, b, p, c + p, row_c, prefetch);
-  for (; p < d; p += lanes)
-    add_rows_tile<Operand, kRows, 1, T>(n, a, row_a, b, p, c + p, row_c, prefetch);
+  for (; p + kVecs * lanes <= asks.d; p += kVecs * lanes)
+    add_rows_strip<Operand, kRows, kVecs, T>(n, a, row_a, b, p, c, row_c, fetches, asks);
+  for (; p < asks.d; p += lanes)
+    add_rows_strip<Operand, kRows, 1, T>(n, a, row_a, b, p, c, row_c, fetches, asks);
+}
+
+template <typename Operand, typename T, typename Fetches>
+HWY_NOINLINE void add_rows_fetching(std::int64_t m, std::int64_t n, std::int64_t d, MatrixA a,
+                                    RowSource b, MatrixC c, const Prefetch& prefetch) {
+  Fetches fetches(prefetch);
+  if (Fetches::kInOrder) b.position = nullptr;  // which the compiler then knows
+  std::int64_t i = 0;
+  for (; i + kAddRows <= m; i += kAddRows)
+    add_rows_strips<Operand, kAddRows, kAddVecs, T>(n, a.data + i * a.row, a.row, b,
+                                                    c.data + i * c.row, c.row, fetches,
+                                                    {i == 0, i + kAddRows == m, d});
+  for (; i < m; ++i)
+    add_rows_strips<Operand, 1, kAddVecsOfOneRow, T>(n, a.data + i * a.row, a.row, b,
+                                                     c.data + i * c.row, c.row, fetches,
+                                                     {i == 0, i + 1 == m, d});
 }
 
 template <typename Operand, typename T>
@@ -175,14 +179,10 @@ HWY_INLINE void add_rows_of(std::int64_t m, std::int64_t n, std::int64_t d, Matr
   const auto strips = [&](int vecs) { return vectors / vecs + vectors % vecs; };
   const std::int64_t steps =
       m / kAddRows * strips(kAddVecs) + m % kAddRows * strips(kAddVecsOfOneRow);
-  Prefetch step = prefetch.in_steps(blocks(prefetch.step, kDotCols * steps));
-  std::int64_t i = 0;
-  for (; i + kAddRows <= m; i += kAddRows)
-    add_rows_strips<Operand, kAddRows, kAddVecs, T>(n, d, a.data + i * a.row, a.row, b,
-                                                    c.data + i * c.row, c.row, step);
-  for (; i < m; ++i)
-    add_rows_strips<Operand, 1, kAddVecsOfOneRow, T>(n, d, a.data + i * a.row, a.row, b,
-                                                     c.data + i * c.row, c.row, step);
+  prefetch.step = blocks(prefetch.step, kDotCols * steps);
+  with_fetches(b, prefetch, [&]<typename Fetches>() HWY_ATTR {
+    add_rows_fetching<Operand, T, Fetches>(m, n, d, a, b, c, prefetch);
+  });
 }
 
 template <typename Operand>

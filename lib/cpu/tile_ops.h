@@ -147,48 +147,12 @@ inline constexpr std::int64_t kShortChain = 48;  ///< half of a block of 96 quer
 struct Prefetch {
   const std::byte* next = nullptr;
   std::int64_t step = 0;
-  /// Of rows that do not lie one behind the other, such as those of pages: `rows` of `row_bytes`,
-  /// number i is position[i] of them behind `base`.
+  /// For dots and add_rows. Of rows that do not lie one behind the other, such as those of pages:
+  /// `rows` of `row_bytes`, number i is position[i] of them behind `base`.
   const std::int32_t* position = nullptr;
   const std::byte* base = nullptr;
   std::int64_t row_bytes = 0, rows = 0;
-  std::int64_t left = 0;  ///< bytes of the row at hand that are not yet fetched
-  bool close = false;     ///< rows that lie one behind the other are fetched into L1
-
-  /// The same in other steps.
-  Prefetch in_steps(std::int64_t of) const {
-    Prefetch other = *this;
-    other.step = of;
-    return other;
-  }
-  void fetch() {
-    for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 2);
-    next += step;
-  }
-  /// Of rows that lie one behind the other.
-  void fetch_in_order() {
-    if (!close) return fetch();
-    for (std::int64_t i = 0; i < step; i += 64) __builtin_prefetch(next + i, 0, 3);
-    next += step;
-  }
-  /// Through the table where rows do not lie one behind the other.
-  void fetch_rows() {
-    if (position == nullptr) return fetch_in_order();
-    fetch();
-    if ((left -= step) <= 0) turn_to_next_row();
-  }
-
- private:
-  void turn_to_next_row() {
-    if (--rows <= 0) {
-      position = nullptr;
-      step = 0;
-      return;
-    }
-    ++position;
-    next = base + *position * row_bytes;
-    left = row_bytes;
-  }
+  bool close = false;  ///< for dots and add_rows: into L1
 };
 
 /// The operations that drivers are written in: one table per ISA level, kind of operand and

