@@ -6,6 +6,7 @@ build=$root/build/release
 
 program_packages=(g++ cmake ninja-build pkg-config git libcli11-dev libfmt-dev nlohmann-json3-dev
   libhwy-dev libadolc-dev libmd-dev)
+package_packages=(gcc dpkg-dev file python3 python3-venv)
 test_packages=(libgtest-dev libgmock-dev libvalijson-dev python3 python3-venv)
 
 say() { printf 'setup: %s\n' "$*" >&2; }

@@ -1,5 +1,5 @@
 // Elements of 8 bits as pairs of bf16, which hold them exactly. Once per Highway target: see
-// tile_ops_simd.cc.
+// tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_EIGHT_BIT_PAIRS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_EIGHT_BIT_PAIRS_INL_H_
 #undef FLASHBENCH_CPU_EIGHT_BIT_PAIRS_INL_H_

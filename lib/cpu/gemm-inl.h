@@ -1,4 +1,4 @@
-// The register-tile product, once per Highway target: see tile_ops_simd.cc.
+// The register-tile product, once per Highway target: see tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_GEMM_INL_H_
 #undef FLASHBENCH_CPU_GEMM_INL_H_
@@ -31,7 +31,7 @@ struct TileShape {
 
 // The accumulators fill the register file but for the vectors of B and one broadcast of A. Loads
 // per step of k: tall, 12 x 2 of 32 registers, 14 for 24 multiply-adds (6 x 2 of 16 registers: 8
-// for 12); wide, 6 x 4, 10 for 24. Which one is faster where: tile_ops_simd.cc and the README.
+// for 12); wide, 6 x 4, 10 for 24. Which one is faster where: tile_ops_processor.cc and the README.
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
 using TallTile = TileShape<12, 2>;
 #else

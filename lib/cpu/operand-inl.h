@@ -1,5 +1,5 @@
 // The two kinds of operand: 32-bit words of one f32 or of two bf16 (MatrixA in tile_ops.h).
-// Compiled once per Highway target: see tile_ops_simd.cc.
+// Compiled once per Highway target: see tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_OPERAND_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_OPERAND_INL_H_
 #undef FLASHBENCH_CPU_OPERAND_INL_H_

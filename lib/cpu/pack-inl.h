@@ -1,4 +1,4 @@
-// Packing of tensor rows into operands of products, once per Highway target: see tile_ops_simd.cc.
+// Packing of tensor rows into operands of products, once per Highway target: see tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_PACK_INL_H_
 #undef FLASHBENCH_CPU_PACK_INL_H_

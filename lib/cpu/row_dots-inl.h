@@ -1,5 +1,5 @@
 // A·Bᵀ with rows of B read in place from a tensor: the scores of decoding. Once per Highway target:
-// see tile_ops_simd.cc.
+// see tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_ROW_DOTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_ROW_DOTS_INL_H_
 #undef FLASHBENCH_CPU_ROW_DOTS_INL_H_

@@ -1,6 +1,6 @@
 // Products with rows of B read in place from a tensor: for decoding, which is bound by reading K
 // and V, so that packing them first would double its time. Once per Highway target: see
-// tile_ops_simd.cc.
+// tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_ROW_PRODUCTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_ROW_PRODUCTS_INL_H_
 #undef FLASHBENCH_CPU_ROW_PRODUCTS_INL_H_

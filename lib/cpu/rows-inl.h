@@ -1,4 +1,4 @@
-// Operations on rows of a tile, once per Highway target: see tile_ops_simd.cc.
+// Operations on rows of a tile, once per Highway target: see tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_ROWS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_ROWS_INL_H_
 #undef FLASHBENCH_CPU_ROWS_INL_H_

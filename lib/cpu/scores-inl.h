@@ -1,5 +1,5 @@
 // Products with an epilogue in registers: scores become P, dP becomes dS, and neither is stored.
-// Once per Highway target: see tile_ops_simd.cc.
+// Once per Highway target: see tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_SCORES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_SCORES_INL_H_
 #undef FLASHBENCH_CPU_SCORES_INL_H_

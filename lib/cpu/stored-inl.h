@@ -1,4 +1,4 @@
-// Vectors of f32 from what tensors are stored in, once per Highway target: see tile_ops_simd.cc.
+// Vectors of f32 from what tensors are stored in, once per Highway target: see tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_STORED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_STORED_INL_H_
 #undef FLASHBENCH_CPU_STORED_INL_H_

@@ -1,4 +1,5 @@
-// The table of one Highway target.
+// The table of one Highway target. The file of an ISA level (tile_ops_avx2.cc, ...) compiles it,
+// and all that it includes.
 #if defined(FLASHBENCH_CPU_TILE_OPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_TILE_OPS_INL_H_
 #undef FLASHBENCH_CPU_TILE_OPS_INL_H_

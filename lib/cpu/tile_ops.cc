@@ -26,11 +26,11 @@ struct Level {
 
 constexpr Level kLevels[] = {
     {Isa::kScalar, everywhere, scalar_tile_ops},
-    {Isa::kSse4, processor_has_simd, simd_tile_ops},
-    {Isa::kAvx2, processor_has_simd, simd_tile_ops},
-    {Isa::kAvx512, processor_has_simd, simd_tile_ops},
-    {Isa::kAvx512Bf16, processor_has_simd, simd_tile_ops, {Dtype::kBf16}, for_fast_bf16},
-    {Isa::kNeon, processor_has_simd, simd_tile_ops},
+    {Isa::kSse4, processor_has_simd, sse4_tile_ops},
+    {Isa::kAvx2, processor_has_simd, avx2_tile_ops},
+    {Isa::kAvx512, processor_has_simd, avx512_tile_ops},
+    {Isa::kAvx512Bf16, processor_has_simd, avx512_bf16_tile_ops, {Dtype::kBf16}, for_fast_bf16},
+    {Isa::kNeon, processor_has_simd, neon_tile_ops},
 };
 
 constexpr const Level& level_of(Isa isa) { return kLevels[static_cast<std::size_t>(isa)]; }

@@ -82,6 +82,9 @@ def syntax_command(entry, folder):
     """The build's own command for a file, in the copy, without making anything."""
     words = shlex.split(entry["command"].replace(f"{SOURCE}/", f"{folder}/"))
     words = words[1:] if words[0].endswith("ccache") else words
+    while "-include" in words:  # precompiled headers, which lie in the build folder
+        at = words.index("-include")
+        del words[at : at + 2]
     output = words.index("-o")
     return words[:output] + words[output + 2 :] + ["-fsyntax-only", "-Werror=switch"]
 

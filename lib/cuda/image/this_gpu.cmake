@@ -1,0 +1,22 @@
+# The architectures of this machine's GPUs, as its driver's nvidia-smi names them ("8.6"), in the words of
+# FLASHBENCH_CUDA_ARCHS; empty where there is no driver or no GPU.
+function(flashbench_this_gpu result)
+  set(archs "")
+  find_program(FLASHBENCH_NVIDIA_SMI nvidia-smi)
+  if(FLASHBENCH_NVIDIA_SMI)
+    execute_process(COMMAND ${FLASHBENCH_NVIDIA_SMI} --query-gpu=compute_cap --format=csv,noheader
+      OUTPUT_VARIABLE shown ERROR_QUIET RESULT_VARIABLE failed TIMEOUT 20)
+    if(NOT failed)
+      string(REGEX MATCHALL "[0-9]+\\.[0-9]+" capabilities "${shown}")
+      foreach(capability ${capabilities})
+        string(REPLACE "." "" arch ${capability})
+        list(APPEND archs ${arch})
+        if(arch STREQUAL "90")
+          list(APPEND archs 90a)
+        endif()
+      endforeach()
+      list(REMOVE_DUPLICATES archs)
+    endif()
+  endif()
+  set(${result} "${archs}" PARENT_SCOPE)
+endfunction()
