@@ -72,7 +72,7 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   if (run.trace == "-") throw UsageError("--trace needs a file");
   run.quiet = options.on("quiet");
   run.dry_run = options.on("dry_run");
-  run.reports = {options.text("json"), options.text("csv"), options.text("md")};
+  run.reports = {options.output("json"), options.output("csv"), options.output("md")};
   return run;
 }
 
@@ -136,7 +136,7 @@ SingleRequest single_request(const CommandLine& line, Pass pass, const Backends&
   const Options options(line);
   const bool forward = pass == Pass::kForward;
   sweep::require_single(line.plan, line.command->name);
-  SingleRequest request{run_request(line, options), options.text("output"),
+  SingleRequest request{run_request(line, options), options.output("output"),
                         options.text("save_inputs")};
   for (const auto& [flag, path] :
        {std::pair("output", &request.output), {"save_inputs", &request.save_inputs}})
@@ -341,8 +341,8 @@ CompareRequest compare_request(const CommandLine& line) {
   request.argv = line.argv;
   request.flags = line.behind;
   request.by = options.text("by");
-  request.json = options.text("json");
-  request.md = options.text("md");
+  request.json = options.output("json");
+  request.md = options.output("md");
   request.fail_on_slower = request.by.empty();
   if (const Setting* s = options.find("threshold"))
     request.threshold = sweep::parse_real(s->values[0], s->where, 0, 10);
@@ -378,7 +378,7 @@ InfoRequest info_request(const CommandLine& line, const Backends& backends) {
   const Options options(line);
   InfoRequest request;
   request.argv = line.argv;
-  request.json = options.text("json");
+  request.json = options.output("json");
   sweep::SweepPlan plan;
   for (const sweep::Field& f : sweep::fields())
     if (f.scope == sweep::Scope::kAlsoInfo)
