@@ -6,8 +6,8 @@
 #include <system_error>
 
 #include "app/command_line/options.h"
-#include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
+#include "system/interrupt.h"
 #include "system/quote.h"
 
 namespace flashbench::app {

@@ -11,6 +11,7 @@
 #include "app/case/peaks.h"
 #include "app/case/results.h"
 #include "app/info_routes.h"
+#include "app/terminal/last_outputs.h"
 #include "app/terminal/streams.h"
 #include "registry/registry.h"
 #include "report/environment.h"
@@ -319,11 +320,12 @@ ExitCode write_info(const InfoRequest& request, const std::string& text, const o
   if (request.json == "-") {
     print_err(text);
     print_data(data);
-  } else {
-    write_file_atomically(request.json, data);
-    print_out(text);
+    return ExitCode::kOk;
   }
-  return ExitCode::kOk;
+  LastOutputs outputs;
+  outputs.attempt([&] { write_file_atomically(request.json, data); });
+  print_out(text);
+  return outputs.code(ExitCode::kOk);
 }
 
 ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {

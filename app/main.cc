@@ -9,13 +9,13 @@
 #include "app/command_line/cli.h"
 #include "app/commands.h"
 #include "app/guests.h"
-#include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
 #include "guest/guest_backend.h"
 #include "guest/protocol.h"
 #include "guest/serve.h"
 #include "registry/registry.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 
 namespace {
 
@@ -50,7 +50,7 @@ ExitCode run(const std::vector<std::string>& argv) {
 int main(int argc, char** argv) {
   ExitCode code = ExitCode::kFailed;
   try {
-    flashbench::app::watch_signals();
+    flashbench::watch_signals();
     code = run(std::vector<std::string>(argv, argv + argc));
   } catch (const flashbench::UsageError& e) {
     code = complain(e.what(), ExitCode::kUsage);
@@ -58,13 +58,12 @@ int main(int argc, char** argv) {
     code = complain(e.what(), ExitCode::kUnavailable);
   } catch (const std::bad_alloc&) {
     code = complain("not enough memory; use smaller sizes", ExitCode::kUnavailable);
-  } catch (const flashbench::app::Interrupted&) {
-    code = flashbench::app::interrupted_code();
+  } catch (const flashbench::Interrupted&) {
+    code = flashbench::interrupted_code();
   } catch (const std::exception& e) {
     code = complain(e.what(), ExitCode::kFailed);
   }
   // What an interrupted worker said on its way is no failure of this program.
-  if (code != ExitCode::kOk && flashbench::app::interrupted())
-    code = flashbench::app::interrupted_code();
+  if (code != ExitCode::kOk && flashbench::interrupted()) code = flashbench::interrupted_code();
   return static_cast<int>(code);
 }

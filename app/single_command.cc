@@ -11,7 +11,7 @@
 #include "app/case/references.h"
 #include "app/case/results.h"
 #include "app/case/trace.h"
-#include "app/process/interrupt.h"
+#include "app/terminal/last_outputs.h"
 #include "app/terminal/streams.h"
 #include "core/work.h"
 #include "data/inputs.h"
@@ -25,14 +25,12 @@
 #include "report/verdict_line.h"
 #include "system/atomic_file.h"
 #include "system/error.h"
+#include "system/interrupt.h"
+#include "system/quote.h"
 
 // forward and backward: one case, once.
 namespace flashbench::app {
 namespace {
-
-void stop_if_interrupted() {
-  if (interrupted()) throw Interrupted{};
-}
 
 std::string line(std::string_view label, const std::string& value) {
   return fmt::format("{:<10}{}\n", label, value);
@@ -65,7 +63,7 @@ std::string summary(const report::Result& r, const PreparedCase& prepared, doubl
   std::string text = line(r.pass == "forward" ? "forward" : "backward",
                           fmt::format("{}, {} {}, {}", r.type, report::workload_text(w), w.dtype,
                                       report::mask_phrase(w)));
-  if (w.input != "random") text += line("input", w.input);
+  if (w.input != "random") text += line("input", escape(w.input));
   text += line("kernel", fmt::format("{}, {}", r.kernel.value_or(""), where_text(r)));
   if (!prepared.routed().traits().has_speed)
     text += line("time", "none: an emulator has no speed");
@@ -113,7 +111,7 @@ report::Result timed_result(const PreparedCase& prepared, const Inputs& in, doub
 }
 
 ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
-  const report::ReportWriter writer(request.run.reports);
+  report::ReportWriter writer(request.run.reports);
   const bool stdout_taken = writer.stdout_taken() || request.output == "-";
   const std::string output = request.output == "-" ? "/dev/stdout" : request.output;
   if (!output.empty()) require_writable(output);
@@ -146,27 +144,31 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
               result_of("check", c, request.run.verify).command);
   stop_if_interrupted();
   std::string text = summary(result, *prepared, seconds);
-  if (!output.empty()) {
-    data::write_outputs(output, group.problem, prepared->outputs(), group.problem.pass);
-    text += line("written", output);
-  }
-  if (!request.save_inputs.empty()) text += line("inputs", request.save_inputs);
+  LastOutputs outputs;
+  if (!output.empty())
+    outputs.attempt([&] {
+      data::write_outputs(output, group.problem, prepared->outputs(), group.problem.pass);
+      text += line("written", escape(output));
+    });
+  if (!request.save_inputs.empty()) text += line("inputs", escape(request.save_inputs));
   if (request.run.profile) text += phases(result, *prepared, request.run.profile_sort);
   prepared.reset();
   if (trace.wanted()) {
     const std::string missing = trace.add(c, in);
-    trace.write(request.run.argv);
-    text += line("trace", missing.empty() ? request.run.trace : missing);
+    outputs.attempt([&] {
+      trace.write(request.run.argv);
+      text += line("trace", missing.empty() ? escape(request.run.trace) : missing);
+    });
   }
   if (result.status == report::Status::kFailed) text += line("reproduce", reproduce("check", c));
   report.results.push_back(std::move(result));
-  writer.finish(report);
+  outputs.add_lost(writer.finish(report));
   if (stdout_taken)
     print_err(text);
   else
     print_out(text);
   print_warnings(report);
-  return exit_code(report.results);
+  return outputs.code(exit_code(report.results));
 }
 
 }  // namespace

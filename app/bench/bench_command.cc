@@ -19,7 +19,7 @@
 #include "app/case/peaks.h"
 #include "app/case/results.h"
 #include "app/case/trace.h"
-#include "app/process/interrupt.h"
+#include "app/terminal/last_outputs.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/streams.h"
 #include "measure/clock.h"
@@ -27,6 +27,8 @@
 #include "report/derive.h"
 #include "report/table.h"
 #include "system/error.h"
+#include "system/interrupt.h"
+#include "system/quote.h"
 
 namespace flashbench::app {
 namespace {
@@ -160,8 +162,17 @@ void show(const report::Report& report, const report::ReportWriter& writer,
   print_warnings(report);
 }
 
+ExitCode finish(const BenchRequest& request, const report::Report& report,
+                report::ReportWriter& writer, const TraceFile& trace) {
+  LastOutputs outputs;
+  outputs.add_lost(writer.finish(report));
+  if (trace.wanted()) outputs.attempt([&] { trace.write(request.run.argv); });
+  show(report, writer, request);
+  return interrupted() ? interrupted_code() : outputs.code(exit_code(report.results));
+}
+
 ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
-  const report::ReportWriter writer(request.run.reports);
+  report::ReportWriter writer(request.run.reports);
   const report::Report start = new_report(request.run, runtime.backends);
   Resume resume(request, start);
   SweepResults sweep;
@@ -169,8 +180,8 @@ ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
   const int total = static_cast<int>(sweep.cases.size());
   int done = total - count_open(open);
   if (!request.resume.empty())
-    print_err(
-        fmt::format("flashbench: --resume {}: has {} of {} cases\n", request.resume, done, total));
+    print_err(fmt::format("flashbench: --resume {}: has {} of {} cases\n", escape(request.resume),
+                          done, total));
   if (request.run.dry_run) return dry_run(request.run, std::move(open), runtime);
   if (request.run.verify == VerifyMode::kNone)
     print_err("flashbench: --verify none: a number without a passed check is null\n");
@@ -203,7 +214,7 @@ ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
       progress.finished(++done, results[i]);
       sweep.results[group.indices[i]] = std::move(results[i]);
     }
-    if (any_finished) writer.update(filled(start, sweep, peaks, resume));
+    if (any_finished) print_err(going_on(writer.update(filled(start, sweep, peaks, resume))));
   }
   progress.clear();
   report::Report report = filled(start, sweep, peaks, resume);
@@ -215,10 +226,8 @@ ExitCode run_bench(const BenchRequest& request, const Runtime& runtime) {
       calibrate(report, request);
   }
   // Interrupted before anything was done, there is nothing worth replacing a file for.
-  if (any_finished) writer.finish(report);
-  if (any_finished && trace.wanted()) trace.write(request.run.argv);
-  if (any_finished) show(report, writer, request);
-  return interrupted() ? interrupted_code() : exit_code(report.results);
+  if (!any_finished) return interrupted() ? interrupted_code() : exit_code(report.results);
+  return finish(request, report, writer, trace);
 }
 
 }  // namespace

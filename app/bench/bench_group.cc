@@ -19,7 +19,6 @@
 #include "app/case/prepared_case.h"
 #include "app/case/references.h"
 #include "app/case/results.h"
-#include "app/process/interrupt.h"
 #include "core/io_model.h"
 #include "core/work.h"
 #include "data/inputs.h"
@@ -32,6 +31,7 @@
 #include "report/derive.h"
 #include "report/grid.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 #include "system/machine.h"
 
 namespace flashbench::app {

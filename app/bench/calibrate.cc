@@ -9,11 +9,11 @@
 
 #include "app/bench/bench_command.h"
 #include "app/process/fresh_run.h"
-#include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
 #include "compare/match.h"
 #include "report/derive.h"
 #include "sweep/expand.h"
+#include "system/interrupt.h"
 
 namespace flashbench::app {
 namespace {

@@ -12,6 +12,7 @@
 #include "app/case/memory.h"
 #include "app/case/peaks.h"
 #include "app/case/results.h"
+#include "app/terminal/last_outputs.h"
 #include "app/terminal/streams.h"
 #include "core/work.h"
 #include "oracle/verify.h"
@@ -204,7 +205,7 @@ report::Result unmeasured(const RunRequest& request, const RoutedCase& c) {
 
 ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& groups,
                       const Runtime& runtime, const std::string& preface) {
-  const report::ReportWriter writer(only_stdout(request.reports));
+  report::ReportWriter writer(only_stdout(request.reports));
   report::Report report = new_report(request, runtime.backends);
   std::vector<sweep::Case> cases;
   Peaks peaks;
@@ -227,13 +228,14 @@ ExitCode show_dry_run(const RunRequest& request, std::vector<RoutedGroup>& group
     }
   }
   add_parameters(report.results, cases);
-  writer.finish(report);
+  LastOutputs outputs;
+  outputs.add_lost(writer.finish(report));
   const std::string table = preface + plan_text(std::move(plan)) + total_text(total);
   if (writer.stdout_taken())
     print_err(table);
   else
     print_out(table);
-  return total.cases > 0 ? ExitCode::kOk : ExitCode::kUnavailable;
+  return outputs.code(total.cases > 0 ? ExitCode::kOk : ExitCode::kUnavailable);
 }
 
 }  // namespace flashbench::app

@@ -6,6 +6,7 @@
 #include "app/case/memory.h"
 #include "core/work.h"
 #include "data/inputs.h"
+#include "system/interrupt.h"
 
 namespace flashbench::app {
 namespace {
@@ -61,11 +62,13 @@ PreparedCase::PreparedCase(const RoutedCase& c, const Inputs& shared, std::size_
     const Operands io = operands(i);
     copies_[i].plan = c.route->kernel->plan(p, c.route->execution, *io.in);
     copies_[i].plan->prepare(io);
+    stop_if_interrupted();
   }
 }
 
 void PreparedCase::launch() {
   copies_[next_].plan->launch(operands(next_));
+  stop_if_interrupted();  // it may have left tiles out
   last_ = next_;
   next_ = (next_ + 1) % copies_.size();
 }
@@ -103,11 +106,15 @@ Outputs PreparedCase::copy_outputs() const {
 }
 
 std::vector<PhaseProfile::Row> PreparedCase::profile() {
-  return copies_[0].plan->profile(operands(0));
+  std::vector<PhaseProfile::Row> rows = copies_[0].plan->profile(operands(0));
+  stop_if_interrupted();
+  return rows;
 }
 
 std::vector<PhaseProfile> PreparedCase::trace(std::size_t events) {
-  return copies_[0].plan->trace(operands(0), events);
+  std::vector<PhaseProfile> passes = copies_[0].plan->trace(operands(0), events);
+  stop_if_interrupted();
+  return passes;
 }
 
 Operands PreparedCase::operands(std::size_t copy) {

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "app/case/references.h"
-#include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
 #include "kernel/late_refusal.h"
 #include "report/environment.h"
@@ -17,6 +16,7 @@
 #include "report/version.h"
 #include "report/warning_lines.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 
 namespace flashbench::app {
 namespace {

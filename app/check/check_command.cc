@@ -18,7 +18,7 @@
 #include "app/check/check_suite.h"
 #include "app/check/forward_alone.h"
 #include "app/check/verify_case.h"
-#include "app/process/interrupt.h"
+#include "app/terminal/last_outputs.h"
 #include "app/terminal/progress.h"
 #include "app/terminal/streams.h"
 #include "core/work.h"
@@ -29,6 +29,7 @@
 #include "oracle/verify.h"
 #include "system/atomic_file.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 #include "system/quote.h"
 
 namespace flashbench::app {
@@ -110,6 +111,8 @@ class Check {
       if (group.any_runs()) in = data::make_inputs(group.problem);
       verify_cases(named, group, in, level);
     } catch (const UsageError&) {
+      throw;
+    } catch (const Interrupted&) {
       throw;
     } catch (const std::exception& e) {
       for (std::size_t i = checked_.size() - first; i < group.cases.size(); ++i) {
@@ -230,7 +233,7 @@ void check_external(const CheckRequest& request, const Backends& backends, Check
   add_verdict(result, oracle::verify(p, in, external.out, level_of(request.run.verify, p), rounds),
               result.command);
   check.set_preface(judged_as(external, in, result.status == report::Status::kOk));
-  check.add({request.external, request.external, external.judged}, std::move(result),
+  check.add({escape(request.external), request.external, external.judged}, std::move(result),
             check.clock().now_s() - before_s);
 }
 
@@ -260,24 +263,34 @@ report::Outputs whole_reports(report::Outputs outputs) {
 /// Keeps FILE.partial at most this old; the cases of the suite take milliseconds each.
 constexpr double kPartialEvery_s = 1;
 
-ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer, Check& check,
+void write_files(const CheckRequest& request, const std::vector<Checked>& checked, double seconds,
+                 LastOutputs& outputs) {
+  if (!request.junit.empty())
+    outputs.attempt([&] {
+      write_file_atomically(request.junit,
+                            report::junit_text("flashbench check", junit_cases(checked)));
+    });
+  const std::string& md = request.run.reports.md;
+  if (md.empty()) return;
+  outputs.attempt([&] {
+    const std::string summary = check_markdown(checked, seconds, request.fail_on_skipped);
+    if (md == "-")
+      print_data(summary);
+    else
+      write_file_atomically(md, summary);
+  });
+}
+
+ExitCode finish(const CheckRequest& request, report::ReportWriter& writer, Check& check,
                 report::Report& report, double seconds) {
   report.results = check.results();
   if (report.results.empty()) return interrupted_code();
-  writer.finish(report);
-  if (!request.junit.empty())
-    write_file_atomically(request.junit,
-                          report::junit_text("flashbench check", junit_cases(check.checked())));
-  const std::string& md = request.run.reports.md;
-  const std::string summary =
-      md.empty() ? "" : check_markdown(check.checked(), seconds, request.fail_on_skipped);
-  if (md == "-")
-    print_data(summary);
-  else if (!md.empty())
-    write_file_atomically(md, summary);
+  LastOutputs outputs;
+  outputs.add_lost(writer.finish(report));
+  write_files(request, check.checked(), seconds, outputs);
   const std::string text =
       check.preface() + check_text(check.checked(), seconds, request.fail_on_skipped);
-  if (writer.stdout_taken() || md == "-")
+  if (writer.stdout_taken() || request.run.reports.md == "-")
     print_err(text);
   else
     print_out(text);
@@ -286,11 +299,12 @@ ExitCode finish(const CheckRequest& request, const report::ReportWriter& writer,
   const ExitCode code = exit_code(report.results);
   if (code != ExitCode::kOk) return code;
   if (only_the_oracle(check.checked())) return ExitCode::kUnavailable;
-  return request.fail_on_skipped && any_skipped(check.checked()) ? ExitCode::kFailed : code;
+  return request.fail_on_skipped && any_skipped(check.checked()) ? ExitCode::kFailed
+                                                                 : outputs.code(code);
 }
 
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
-  const report::ReportWriter writer(whole_reports(request.run.reports));
+  report::ReportWriter writer(whole_reports(request.run.reports));
   require_outputs(request);
   // What --external holds says more of its case than the flags and --input do.
   std::vector<NamedGroup> named_groups;
@@ -326,18 +340,21 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   if (request.run.dry_run) return show_dry_run(request.run, groups, runtime, check.preface());
   ProgressLine progress(cases, request.run.quiet);
   double updated_s = before_s;
-  for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i) {
-    if (groups[i].cases.empty()) continue;  // asked for the forward alone
-    check.run(named_groups[i], groups[i], progress);
-    if (check.clock().now_s() - updated_s < kPartialEvery_s) continue;
-    report.results = check.results();
-    writer.update(report);
-    updated_s = check.clock().now_s();
-  }
-  for (const ChainCase& c : chain) {
-    if (interrupted()) break;
-    progress.begin(cases, c.name);
-    check.run_chain(c, data::make_inputs(c.problem));
+  try {
+    for (std::size_t i = 0; i < groups.size() && !interrupted(); ++i) {
+      if (groups[i].cases.empty()) continue;  // asked for the forward alone
+      check.run(named_groups[i], groups[i], progress);
+      if (check.clock().now_s() - updated_s < kPartialEvery_s) continue;
+      report.results = check.results();
+      print_err(going_on(writer.update(report)));
+      updated_s = check.clock().now_s();
+    }
+    for (const ChainCase& c : chain) {
+      stop_if_interrupted();
+      progress.begin(cases, c.name);
+      check.run_chain(c, data::make_inputs(c.problem));
+    }
+  } catch (const Interrupted&) {  // the cases before this one are kept
   }
   progress.clear();
   return finish(request, writer, check, report, check.clock().now_s() - before_s);

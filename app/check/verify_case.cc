@@ -12,8 +12,8 @@
 #include "app/case/prepared_case.h"
 #include "app/case/results.h"
 #include "app/check/repetition.h"
-#include "app/process/interrupt.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 
 namespace flashbench::app {
 namespace {
@@ -93,6 +93,8 @@ class CaseCheck {
       if (request_.run.profile) add_phases(result_, prepared.profile(), request_.run.profile_sort);
       return prepared.take_outputs();
     } catch (const UsageError&) {
+      throw;
+    } catch (const Interrupted&) {
       throw;
     } catch (const std::exception& e) {
       add_failure(result_, e);

@@ -51,8 +51,8 @@ CompareRequest compare_request(const CommandLine& line) {
   request.argv = line.argv;
   request.flags = line.behind;
   request.by = options.text("by");
-  request.json = options.text("json");
-  request.md = options.text("md");
+  request.json = options.output("json");
+  request.md = options.output("md");
   request.fail_on_slower = request.by.empty();
   if (const Setting* s = options.find("threshold"))
     request.threshold = sweep::parse_real(s->values[0], s->where, 0, 10);
@@ -88,7 +88,7 @@ InfoRequest info_request(const CommandLine& line, const Backends& backends) {
   const Options options(line);
   InfoRequest request;
   request.argv = line.argv;
-  request.json = options.text("json");
+  request.json = options.output("json");
   sweep::SweepPlan plan;
   for (const sweep::Field& f : sweep::fields())
     if (f.scope == sweep::Scope::kAlsoInfo)

@@ -34,7 +34,8 @@ std::string general_help(const Commands& commands) {
       "`flashbench <command> --help` lists its flags; `flashbench --version` says what this is.\n"
       "\n"
       "Exit codes: 0 all well, or the rest was skipped with its reasons; 1 a result is wrong or a\n"
-      "case failed; 2 bad input; 3 nothing of the request can run here; 130 and 143 interrupted.\n";
+      "case failed; 2 bad input; 3 nothing of the request can run here; 129, 130 and 143 a "
+      "signal.\n";
   return text;
 }
 

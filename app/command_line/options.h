@@ -29,6 +29,11 @@ class Options {
       throw UsageError(fmt::format("{} needs a value", setting->where));
     return setting->values[0];
   }
+  /// A name that an output goes to; every name of stdout is "-".
+  std::string output(std::string_view name) const {
+    const std::string path = text(name);
+    return report::names_stdout(path) ? "-" : path;
+  }
   bool on(std::string_view name) const {
     const sweep::Setting* setting = find(name);
     return setting != nullptr && sweep::parse_bool(setting->values[0], setting->where);

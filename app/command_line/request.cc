@@ -42,7 +42,7 @@ SingleRequest single_request(const CommandLine& line, Pass pass, const Backends&
   const Options options(line);
   const bool forward = pass == Pass::kForward;
   sweep::require_single(line.plan, line.command->name);
-  SingleRequest request{run_request(line, options), options.text("output"),
+  SingleRequest request{run_request(line, options), options.output("output"),
                         options.text("save_inputs")};
   for (const auto& [flag, path] :
        {std::pair("output", &request.output), {"save_inputs", &request.save_inputs}})
@@ -85,8 +85,8 @@ BenchRequest bench_request(const CommandLine& line, const Backends& backends) {
   limits.min_time_s = options.duration("min_time", limits.min_time_s);
   limits.timeout_s = options.duration("timeout", limits.timeout_s);
   if (options.find("budget") != nullptr) request.budget_s = options.duration("budget", 0);
-  request.run.reports.bmf = options.text("bmf");
-  request.run.reports.github = options.text("github_benchmark");
+  request.run.reports.bmf = options.output("bmf");
+  request.run.reports.github = options.output("github_benchmark");
   request.calibrate = options.on("calibrate");
   request.explain = options.on("explain");
   request.resume = options.text("resume");

@@ -58,7 +58,7 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   if (run.trace == "-") throw UsageError("--trace needs a file");
   run.quiet = options.on("quiet");
   run.dry_run = options.on("dry_run");
-  run.reports = {options.text("json"), options.text("csv"), options.text("md")};
+  run.reports = {options.output("json"), options.output("csv"), options.output("md")};
   return run;
 }
 

@@ -5,13 +5,14 @@
 #include <algorithm>
 
 #include "app/compare/compare_programs.h"
-#include "app/process/interrupt.h"
+#include "app/terminal/last_outputs.h"
 #include "app/terminal/streams.h"
 #include "compare/comparison.h"
 #include "compare/render.h"
 #include "report/json.h"
 #include "system/atomic_file.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 
 namespace flashbench::app {
 namespace {
@@ -23,9 +24,9 @@ void put(const std::string& path, const std::string& text) {
     write_file_atomically(path, text);
 }
 
-void show(const compare::Comparison& c, const CompareRequest& request) {
-  put(request.json, compare::json_text(c, request.argv));
-  put(request.md, compare::markdown_text(c));
+void show(const compare::Comparison& c, const CompareRequest& request, LastOutputs& outputs) {
+  outputs.attempt([&] { put(request.json, compare::json_text(c, request.argv)); });
+  outputs.attempt([&] { put(request.md, compare::markdown_text(c)); });
   const bool stdout_taken = request.json == "-" || request.md == "-";
   (stdout_taken ? print_err : print_out)(compare::table_text(c, table_width()));
 }
@@ -66,10 +67,11 @@ ExitCode run_compare(const CompareRequest& request, const Runtime& runtime) {
     if (!path->empty() && *path != "-") require_writable(*path);
   const compare::Rule rule{request.threshold};
   const compare::Comparison c = comparison_of(request, rule, runtime.clock);
-  show(c, request);
+  LastOutputs outputs;
+  show(c, request, outputs);
   if (const std::string why = why_no_verdict(c); !why.empty())
     print_err(fmt::format("flashbench: {}\n", why));
-  return interrupted() ? interrupted_code() : exit_code(c, request);
+  return interrupted() ? interrupted_code() : outputs.code(exit_code(c, request));
 }
 
 }  // namespace

@@ -7,10 +7,10 @@
 #include <set>
 
 #include "app/process/fresh_run.h"
-#include "app/process/interrupt.h"
 #include "app/terminal/streams.h"
 #include "compare/looks.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 #include "system/quote.h"
 
 namespace flashbench::app {

@@ -7,7 +7,7 @@
 
 #include <cerrno>
 
-#include "app/process/interrupt.h"
+#include "system/interrupt.h"
 #include "system/process.h"
 
 namespace flashbench::app {

@@ -10,6 +10,7 @@
 
 #include "app/terminal/streams.h"
 #include "report/grid.h"
+#include "system/quote.h"
 
 namespace flashbench::app {
 namespace {
@@ -75,14 +76,14 @@ std::string finished_text(int at, int cases, const report::Result& r,
 }
 
 ProgressLine::ProgressLine(int cases, bool quiet)
-    : style_(quiet                  ? Style::kNone
-             : stderr_is_terminal() ? Style::kBar
-                                    : Style::kLines),
+    : style_(quiet                    ? Style::kNone
+             : stderr_takes_escapes() ? Style::kBar
+                                      : Style::kLines),
       cases_(cases) {}
 
 void ProgressLine::begin(int first, std::string what) {
   at_ = first;
-  what_ = std::move(what);
+  what_ = escape(what);
   draw("");
 }
 
@@ -100,7 +101,7 @@ void ProgressLine::finished(int at, const report::Result& result) {
 }
 
 void ProgressLine::clear() {
-  if (drawn_) print_err("\r\x1b[K");
+  if (drawn_) draw_err("\r\x1b[K");
   drawn_ = false;
 }
 
@@ -108,7 +109,7 @@ void ProgressLine::draw(const std::string& estimate) {
   if (style_ != Style::kBar) return;
   last_ = std::chrono::steady_clock::now();
   // One column stays free: a full line would wrap and leave its first half behind.
-  print_err("\r\x1b[K" + progress_text(at_, cases_, what_, estimate, terminal_width() - 1));
+  draw_err("\r\x1b[K" + progress_text(at_, cases_, what_, estimate, terminal_width() - 1));
   drawn_ = true;
 }
 

@@ -14,6 +14,7 @@
 
 #include "report/layout.h"
 #include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::app {
 namespace {
@@ -22,6 +23,14 @@ namespace {
 /// the blank behind it both are as wide, so that tables stay aligned.
 constexpr std::pair<std::string_view, std::string_view> kStandIns[] = {
     {"± ", "+-"}, {"±", "+-"}, {"–", "-"}};
+
+/// Line by line escaped.
+std::string printable(std::string_view text) {
+  std::string shown;
+  for (std::size_t end = 0; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1))
+    shown += escape(text.substr(0, end)) + "\n";
+  return shown + escape(text);
+}
 
 }  // namespace
 
@@ -42,7 +51,7 @@ std::string_view locale_name() {
   return "C";
 }
 
-void print_out(std::string_view text) { print_data(in_locale(std::string(text), locale_name())); }
+void print_out(std::string_view text) { print_data(in_locale(printable(text), locale_name())); }
 
 void print_data(std::string_view text) {
   errno = 0;
@@ -57,28 +66,33 @@ void print_data(std::string_view text) {
   throw UsageError(fmt::format("cannot write to stdout: {}", std::strerror(error)));
 }
 
-void print_err(std::string_view text) {
+void print_err(std::string_view text) { draw_err(printable(text)); }
+
+void draw_err(std::string_view text) {
   const std::string shown = in_locale(std::string(text), locale_name());
   std::fwrite(shown.data(), 1, shown.size(), stderr);
   std::fflush(stderr);
 }
 
 void say(std::string_view line) {
-  if (stderr_is_terminal()) print_err(fmt::format("\r{}\x1b[K", line));
+  if (stderr_takes_escapes()) draw_err(fmt::format("\r{}\x1b[K", escape(line)));
 }
-
-bool stdout_is_terminal() { return ::isatty(STDOUT_FILENO) != 0; }
-bool stderr_is_terminal() { return ::isatty(STDERR_FILENO) != 0; }
 
 std::size_t table_width() {
   winsize size{};
-  const bool known = stdout_is_terminal() && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  const bool known =
+      ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
   return known && size.ws_col > report::kTableWidth ? size.ws_col : report::kTableWidth;
 }
 
-bool stdout_takes_color() {
-  const char* no_color = std::getenv("NO_COLOR");
-  return stdout_is_terminal() && (no_color == nullptr || *no_color == '\0');
+bool stderr_takes_escapes() {
+  const auto variable = [](const char* name) {
+    const char* const value = std::getenv(name);
+    return std::string_view(value == nullptr ? "" : value);
+  };
+  const std::string_view terminal = variable("TERM");
+  return ::isatty(STDERR_FILENO) != 0 && !terminal.empty() && terminal != "dumb" &&
+         variable("NO_COLOR").empty();
 }
 
 }  // namespace flashbench::app

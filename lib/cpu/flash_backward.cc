@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "system/interrupt.h"
+
 namespace flashbench::cpu {
 namespace {
 
@@ -264,7 +266,7 @@ void FlashBackward::compute_key_block(Item item, const Tiles& t) {
   const QueryBlocks see = query_blocks(*item.sees, item.first_key, item.keys);
   const std::int64_t count = see.end - see.begin, group = shape.group();
   const bool heads_first = bias_gradient_.heads_before_queries();
-  for (std::int64_t j = 0; j < group * count; ++j) {
+  for (std::int64_t j = 0; j < group * count && !interrupted(); ++j) {
     const std::int64_t g = heads_first ? j % group : j / count;
     const std::int64_t i = heads_first ? j / group : j % count;
     // Threads begin with different blocks of queries, so that they do not queue for the lock of

@@ -11,6 +11,7 @@
 #include "cpu/flushed_pairs.h"
 #include "cpu/online_softmax.h"
 #include "cpu/sink_gradient.h"
+#include "system/interrupt.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -176,6 +177,7 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
     }
 #pragma omp for schedule(dynamic, 1)
     for (std::size_t i = 0; i < splits_.size(); ++i) {
+      if (interrupted()) continue;
       const Head& head = heads_[static_cast<std::size_t>(splits_[i].head)];
       const Visibility& v = sees[static_cast<std::size_t>(head.b)];
       const KeyRange seen = v.keys(0, v.q_len());  // by some row

@@ -10,6 +10,7 @@
 #include "cpu/caches.h"
 #include "cpu/online_softmax.h"
 #include "cpu/sink_gradient.h"
+#include "system/interrupt.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -256,7 +257,8 @@ template <typename Visit>
 void FlashForward::for_tiles(const Visibility& sees, std::int64_t first_query, std::int64_t queries,
                              bool count, Visit&& visit) const {
   const KeyRange seen = sees.keys(first_query, queries);
-  for (std::int64_t first_key = block_start(seen); first_key < seen.end; first_key += kv_block_)
+  for (std::int64_t first_key = block_start(seen); first_key < seen.end && !interrupted();
+       first_key += kv_block_)
     for (std::int64_t row = 0; row < queries; row += row_group_) {
       const std::int64_t rows = std::min(row_group_, queries - row), query = first_query + row;
       const KeyRange by_group = sees.keys(query, rows);

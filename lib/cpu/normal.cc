@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "system/interrupt.h"
+
 namespace flashbench::cpu {
 namespace {
 
@@ -92,6 +94,7 @@ void NormalPass::scores_product(const Tensor& left, const Tensor& right, float f
     const std::int64_t heads = waves_.size(wave) * group;
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < heads * q_blocks_; ++i) {
+      if (interrupted()) continue;
       const Block block = block_of(wave, i);
       const PhaseTimer timer(
           timing.profile, timing.thread, timing.product,
@@ -124,6 +127,7 @@ void NormalPass::rows_product(const ScoreMatrix& m, const Tensor& right, float f
     const std::int64_t heads = waves_.size(wave) * group;
 #pragma omp for schedule(dynamic, 1)
     for (std::int64_t i = 0; i < heads * q_blocks_; ++i) {
+      if (interrupted()) continue;
       const Block block = block_of(wave, i);
       PhaseTimer timer(timing.profile, timing.thread, timing.product, convert(block.rows * d));
       for (std::int64_t key = 0; key < shape.kv_len; key += kKeyStep) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/normal.h"
+#include "system/interrupt.h"
 
 namespace flashbench::cpu {
 namespace {
@@ -138,7 +139,7 @@ void NormalBackward::key_gradients(const Operands& io, const std::vector<Visibil
     const std::int64_t keys = std::min(kKeys, shape.kv_len - first_key);
     std::fill_n(t.dk, keys * d_stride_, 0.0f);
     std::fill_n(t.dv, keys * d_stride_, 0.0f);
-    for (std::int64_t j = 0; j < shape.group() * q_blocks_; ++j) {
+    for (std::int64_t j = 0; j < shape.group() * q_blocks_ && !interrupted(); ++j) {
       const std::int64_t h = kv_head * shape.group() + j / q_blocks_;
       const std::int64_t first = j % q_blocks_ * q_block_;
       const std::int64_t rows = std::min(q_block_, shape.q_len - first);

@@ -2,6 +2,8 @@
 
 #include <thread>
 
+#include "system/interrupt.h"
+
 namespace flashbench::cpu {
 
 SharedAccumulator::SharedAccumulator(std::int64_t parts, bool in_order)
@@ -23,7 +25,8 @@ std::size_t SharedAccumulator::bytes(std::int64_t parts, bool in_order) {
 }
 
 void SharedAccumulator::wait_for_turn(std::int64_t part, std::int64_t turn) const {
-  while (turn_[static_cast<std::size_t>(part)].load(std::memory_order_acquire) != turn)
+  while (turn_[static_cast<std::size_t>(part)].load(std::memory_order_acquire) != turn &&
+         !interrupted())
     std::this_thread::yield();
 }
 

@@ -12,6 +12,7 @@
 #include "cuda/device/monitor.h"
 #include "cuda/probe/peak_probe.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 
 namespace flashbench::cuda {
 namespace {
@@ -117,7 +118,7 @@ const Monitor& monitor(int index) {
 
 Device& emulated_device() {
   if (const auto why = absent()) throw UnavailableError(*why);
-  static EmulatedDevice device{ptx::DeviceOptions{}};
+  static EmulatedDevice device{{.stop_requested = interrupted}};
   return device;
 }
 

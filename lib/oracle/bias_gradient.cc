@@ -5,6 +5,7 @@
 #include <map>
 
 #include "oracle/equal.h"
+#include "system/interrupt.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -78,7 +79,8 @@ std::vector<BiasPart> expect_bias_gradient(const Definition& def,
     part.expected.alike.resize(part.rows.size());
 #pragma omp parallel for schedule(dynamic) if (worth_threads(s))
     for (std::size_t n = 0; n < part.rows.size(); ++n)
-      add_up(rows.at(part.rows[n]), s.kv_len, bias.dtype(), n, part.expected);
+      if (!interrupted()) add_up(rows.at(part.rows[n]), s.kv_len, bias.dtype(), n, part.expected);
+    stop_if_interrupted();
     sums.push_back(std::move(part));
   }
   return sums;

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <random>
 #include <utility>
 
@@ -19,6 +18,7 @@
 #include "oracle/sink_gradient.h"
 #include "paper/backward.h"
 #include "paper/forward.h"
+#include "system/interrupt.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -255,6 +255,7 @@ std::vector<TensorVerdict> check_paper(const Case& c) {
                                 work.data(), {}, sink, bias);
       }
     }
+  stop_if_interrupted();
   std::vector<TensorVerdict> verdicts = all.against(c);
   verdicts.insert(verdicts.begin(), compare("o", all.o, c.o, 1));
   return verdicts;

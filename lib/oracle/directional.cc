@@ -9,6 +9,7 @@
 #include "oracle/dense.h"
 #include "oracle/dual.h"
 #include "oracle/noise.h"
+#include "system/interrupt.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -194,12 +195,14 @@ DirectionalDerivatives directional_derivatives(const Group& group, const Directi
     DirectionalDerivatives own;
 #pragma omp for schedule(dynamic)
     for (std::int64_t n = 0; n < group.heads() * blocks; ++n) {
+      if (interrupted()) continue;
       const std::int64_t first = n % blocks * kRows;
       own += block.derivative(n / blocks * s.q_len + first, std::min(kRows, s.q_len - first));
     }
 #pragma omp critical
     all += own;
   }
+  stop_if_interrupted();
   return all;
 }
 

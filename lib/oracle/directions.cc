@@ -7,6 +7,7 @@
 #include "oracle/cells.h"
 #include "oracle/noise.h"
 #include "oracle/panel.h"
+#include "system/interrupt.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -71,6 +72,7 @@ std::vector<HeadDirections> head_directions(const Definition& def) {
   std::vector<HeadDirections> all(static_cast<std::size_t>(s.b * s.h_kv));
 #pragma omp parallel for schedule(dynamic) if (worth_threads(s))
   for (std::int64_t n = 0; n < s.b * s.h_kv; ++n) {
+    if (interrupted()) continue;
     HeadDirections& head = all[static_cast<std::size_t>(n)];
     const std::int64_t b = n / s.h_kv, h_kv = n % s.h_kv, h = h_kv * s.group();
     std::vector<std::int64_t> keys, queries;
@@ -84,6 +86,7 @@ std::vector<HeadDirections> head_directions(const Definition& def) {
     head.q = directions(in.q, b, h, queries);
     head.d_o = directions(in.d_o, b, h, queries);
   }
+  stop_if_interrupted();
   return all;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "system/interrupt.h"
+
 namespace flashbench::oracle {
 namespace {
 
@@ -22,11 +24,13 @@ void compute(const Definition& def, std::span<const HeadDirections> heads,
   // Last rows first: where causal, they are the longest.
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = count - 1; n >= 0; --n) {
+    if (interrupted()) continue;
     RowPart& part = parts[static_cast<std::size_t>(n)];
     const std::int64_t head = part.b * def.shape().h_kv + def.shape().kv_head(part.h);
     part.results =
         compute_rows(def, heads[static_cast<std::size_t>(head)], part.b, part.h, part.rows);
   }
+  stop_if_interrupted();
 }
 
 std::vector<RowPart> all_rows(const Definition& def) {
@@ -57,11 +61,13 @@ std::vector<ColumnPart> all_columns(const Definition& def, const std::vector<Row
   const auto group_rows = static_cast<std::size_t>(s.group() * s.q_len);
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def.shape()))
   for (std::int64_t n = 0; n < count; ++n) {
+    if (interrupted()) continue;
     ColumnPart& part = parts[static_cast<std::size_t>(n)];
     const auto group = static_cast<std::size_t>(part.b * s.h_kv + part.h_kv);
     part.results = compute_columns(def, heads[group], part.b, part.h_kv, part.keys,
                                    std::span(stats).subspan(group * group_rows, group_rows));
   }
+  stop_if_interrupted();
   return parts;
 }
 

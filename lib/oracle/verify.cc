@@ -10,6 +10,7 @@
 #include "oracle/reference.h"
 #include "oracle/sample.h"
 #include "oracle/sink_gradient.h"
+#include "system/interrupt.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -75,12 +76,14 @@ Checks BatchReference::full(const Outputs& out, const Checks& none) const {
   std::vector<Checks> each(static_cast<std::size_t>(parts), none);
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def_.shape()))
   for (std::int64_t n = 0; n < parts; ++n) {
+    if (interrupted()) continue;
     Checks& checks = each[static_cast<std::size_t>(n)];
     if (n < row_parts)
       check_rows(rows_[static_cast<std::size_t>(n)], out, checks);
     else
       check_columns(columns_[static_cast<std::size_t>(n - row_parts)], out, checks);
   }
+  stop_if_interrupted();
   for (const Checks& checks : each) total.merge(checks);
   for (const BiasPart& part : dbias_) check_dbias(part, out, total);
   return total;
@@ -96,9 +99,12 @@ Checks BatchReference::sample(const Outputs& out, bool wants_stats, const Checks
   std::vector<Checks> each(keys_.size(), none);
   std::vector<std::vector<RowStats>> of_group(keys_.size());
 #pragma omp parallel for schedule(dynamic) if (worth_threads(def_.shape()))
-  for (std::int64_t n = 0; n < groups; ++n)
+  for (std::int64_t n = 0; n < groups; ++n) {
+    if (interrupted()) continue;
     of_group[static_cast<std::size_t>(n)] = sample_group(
         keys_[static_cast<std::size_t>(n)], out, wants_stats, each[static_cast<std::size_t>(n)]);
+  }
+  stop_if_interrupted();
   for (const Checks& checks : each) total.merge(checks);
   if (!wants_stats) return total;
   stats.push_back({&def_, first_b_, {}});

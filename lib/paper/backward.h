@@ -6,6 +6,7 @@
 #include <type_traits>
 
 #include "paper/head.h"
+#include "system/interrupt.h"
 
 namespace flashbench::paper {
 
@@ -132,6 +133,7 @@ void backward(const Head& head, const T* q, const T* k, const T* v, const T* o, 
       load_transposed(v, head.d_v, block, v_t);
     });
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
+      if (interrupted()) return;
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
       if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       timed(kProbabilities, &BlockCost::scores, [&] {

@@ -7,6 +7,7 @@
 
 #include "core/passive.h"
 #include "paper/head.h"
+#include "system/interrupt.h"
 
 namespace flashbench::paper {
 
@@ -97,6 +98,7 @@ void forward(const Head& head, const T* q, const T* k, const T* v, T* o, T* lse,
       load_transposed(k, head.d, block, w.k_t);
     }
     for (block.q0 = 0; block.q0 < head.q_len; block.q0 += head.q_block) {
+      if (interrupted()) return;
       block.q1 = std::min(block.q0 + head.q_block, head.q_len);
       if (!head.block_sees_any(block.q0, block.q1, block.k0, block.k1)) continue;
       {

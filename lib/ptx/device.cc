@@ -83,8 +83,9 @@ std::vector<std::uint8_t> parameter_block(const Kernel& kernel,
                                     kernel.name, i, arguments[i].size(),
                                     kernel.parameter_bytes[i]));
     }
-    std::memcpy(block.data() + kernel.parameter_offset[i], arguments[i].data(),
-                arguments[i].size());
+    if (!arguments[i].empty())
+      std::memcpy(block.data() + kernel.parameter_offset[i], arguments[i].data(),
+                  arguments[i].size());
   }
   return block;
 }

@@ -112,6 +112,7 @@ std::string peaks_text(const Report& report) {
     if (!p.device) threads.insert(p.threads);
   }
   for (const Peak& p : report.peaks) {
+    if (!p.gflops && !p.read_gb_s) continue;  // an earlier report may hold anything
     std::string on = threads.size() > 1 ? fmt::format(" x{}", p.threads) : "";
     if (p.device) on = devices.size() > 1 ? " device " + *p.device : "";
     if (p.gflops)

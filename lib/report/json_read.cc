@@ -1,12 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
 #include <limits>
-#include <sstream>
 
 #include "report/fields.h"
 #include "report/json.h"
@@ -14,6 +9,7 @@
 #include "system/error.h"
 #include "system/quote.h"
 #include "system/strict_json.h"
+#include "system/text_file.h"
 
 namespace flashbench::report {
 namespace {
@@ -258,6 +254,8 @@ void read(const Json& j, std::map<std::string, T>& out, const At& at) {
 /// Raw samples make long arrays; a report of a million cases is none of ours.
 constexpr JsonLimits kReportLimits{.array_items = 100'000'000, .values = 200'000'000};
 
+constexpr std::size_t kMostReportBytes = std::size_t{1} << 30;
+
 Json parse(std::string_view text, std::string_view source) {
   try {
     return parse_strict_json(text, kReportLimits);
@@ -291,14 +289,8 @@ Workload workload_from_json_text(std::string_view text, std::string_view source,
 }
 
 Report read_report(const std::string& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored))
-    throw UsageError(fmt::format("{}: is a folder, not a report", path));
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw UsageError(fmt::format("{}: cannot be read: {}", path, std::strerror(errno)));
-  std::ostringstream text;
-  text << file.rdbuf();
-  return from_json_text(text.str(), path);
+  return from_json_text(
+      read_text({path, "", "report", "a report", kMostReportBytes, Nul::kRefused}), escape(path));
 }
 
 }  // namespace flashbench::report

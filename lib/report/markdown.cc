@@ -4,6 +4,7 @@
 
 #include "report/grid.h"
 #include "report/warning_lines.h"
+#include "system/quote.h"
 
 namespace flashbench::report {
 namespace {
@@ -22,11 +23,7 @@ std::string list(const std::vector<std::string>& items) {
 
 std::string markdown_escaped(const std::string& text) {
   std::string out;
-  for (const char c : text) {
-    if (c == '\n' || c == '\r') {
-      out += ' ';
-      continue;
-    }
+  for (const char c : escape(text)) {
     if (c == '|' || c == '\\' || c == '`' || c == '*' || c == '_' || c == '<') out += '\\';
     out += c;
   }

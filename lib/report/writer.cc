@@ -6,8 +6,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <exception>
 #include <filesystem>
 #include <string_view>
+#include <utility>
 
 #include "report/csv.h"
 #include "report/json.h"
@@ -51,6 +53,12 @@ void put(const std::string& path, const std::string& text) {
 
 }  // namespace
 
+bool names_stdout(const std::string& path) {
+  for (const char* name : {"/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"})
+    if (path == name) return true;
+  return false;
+}
+
 void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs,
                       const std::vector<std::string>& inputs) {
   for (NamedOutput& report : named(reports)) outputs.push_back(std::move(report));
@@ -76,8 +84,11 @@ void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs,
 }
 
 ReportWriter::ReportWriter(Outputs outputs) : outputs_(std::move(outputs)) {
-  for (const NamedOutput& output : named(outputs_))
-    if (is_file(output.path)) require_writable(output.path);
+  for (const NamedOutput& output : named(outputs_)) {
+    if (!is_file(output.path)) continue;
+    require_writable(output.path);
+    if (is_replaced(output.path)) locks_.push_back(lock_output(output.path));
+  }
   if (!is_file(outputs_.json) || !is_replaced(outputs_.json)) return;
   partial_ = partial_of(outputs_.json);
   require_writable(partial_);
@@ -88,18 +99,42 @@ bool ReportWriter::stdout_taken() const {
   return std::any_of(all.begin(), all.end(), [](const NamedOutput& o) { return o.path == "-"; });
 }
 
-void ReportWriter::update(const Report& report) const {
-  if (!partial_.empty()) write_file_atomically(partial_, to_json_text(report));
+std::string ReportWriter::update(const Report& report) {
+  if (partial_.empty()) return "";
+  try {
+    write_file_atomically(partial_, to_json_text(report));
+    kept_ = report.results.size();
+  } catch (const std::exception& e) {
+    if (!std::exchange(complained_, true)) return e.what();
+  }
+  return "";
 }
 
-void ReportWriter::finish(const Report& report) const {
-  if (!outputs_.json.empty()) put(outputs_.json, to_json_text(report));
-  if (!outputs_.csv.empty()) put(outputs_.csv, csv_text(report));
-  if (!outputs_.md.empty()) put(outputs_.md, markdown_text(report));
-  if (!outputs_.bmf.empty()) put(outputs_.bmf, bmf_text(report));
-  if (!outputs_.github.empty()) put(outputs_.github, github_benchmark_text(report));
+std::string ReportWriter::lost_json(const std::string& why, const Report& report) const {
+  std::error_code gone;
+  if (partial_.empty() || kept_ == 0 || !fs::exists(partial_, gone)) return why;
+  return fmt::format("{}; {} has {} of {} cases, and --resume takes it", why, quote(partial_),
+                     kept_, report.results.size());
+}
+
+std::vector<std::string> ReportWriter::finish(const Report& report) {
+  std::vector<std::string> lost;
+  const auto try_to_put = [&](const std::string& path, const auto& text) {
+    if (path.empty()) return;
+    try {
+      put(path, text(report));
+    } catch (const std::exception& e) {
+      lost.push_back(path == outputs_.json ? lost_json(e.what(), report) : e.what());
+    }
+  };
+  try_to_put(outputs_.json, to_json_text);
   std::error_code ignored;
-  if (!partial_.empty()) fs::remove(partial_, ignored);
+  if (!partial_.empty() && lost.empty()) fs::remove(partial_, ignored);
+  try_to_put(outputs_.csv, [](const Report& r) { return csv_text(r); });
+  try_to_put(outputs_.md, [](const Report& r) { return markdown_text(r); });
+  try_to_put(outputs_.bmf, bmf_text);
+  try_to_put(outputs_.github, github_benchmark_text);
+  return lost;
 }
 
 }  // namespace flashbench::report

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "system/quote.h"
+
 namespace flashbench::sweep {
 namespace {
 
@@ -67,7 +69,7 @@ bool poses_the_problem(const Field& f) {
 
 std::string Column::cell(const CaseRecord& record) const {
   const Joint* joint = joint_of(title);
-  if (joint == nullptr) return own_text(*fields.front(), record);
+  if (joint == nullptr) return escape(own_text(*fields.front(), record));
   std::vector<std::string> parts;
   for (const Field* f : fields) {
     std::string text = own_text(*f, record);

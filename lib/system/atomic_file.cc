@@ -14,6 +14,8 @@
 #include <system_error>
 
 #include "system/error.h"
+#include "system/locked_file.h"
+#include "system/open_file.h"
 #include "system/quote.h"
 
 namespace flashbench {
@@ -91,24 +93,24 @@ void require_write_permission(const std::string& path, const Target& target) {
     refuse(path, reason(errno));
 }
 
-/// Creates a file of a new name in the target's folder; its name is short, whatever the target's.
+/// Creates a file of a new name in the target's folder, and locks it; its name is short, whatever
+/// the target's.
 int create_temporary(const std::string& path, const Target& target, std::string& name) {
   static std::atomic<unsigned> serial{0};
   for (;;) {
     name = fmt::format("{}/.flashbench-{}-{}.tmp", target.folder, getpid(), serial++);
     const int descriptor = open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor >= 0) return descriptor;
-    if (errno != EEXIST)
+    if (descriptor >= 0 && lock_new_file(descriptor)) return descriptor;
+    if (descriptor >= 0)
+      close(descriptor);  // somebody took it for an abandoned one
+    else if (errno != EEXIST)
       refuse(path,
              fmt::format("no file can be made in {}: {}", quote(target.folder), reason(errno)));
   }
 }
 
 int open_directly(const std::string& path) {
-  int descriptor = -1;
-  do {  // waits for a FIFO's reader
-    descriptor = open(path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
-  } while (descriptor < 0 && errno == EINTR);
+  const int descriptor = open_file(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOCTTY);
   if (descriptor < 0) refuse(path, reason(errno));
   return descriptor;
 }
@@ -139,8 +141,9 @@ AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0) close(descriptor_);
   if (!temporary_.empty()) unlink(temporary_.c_str());
+  if (descriptor_ >= 0) close(descriptor_);
+  if (lock_ >= 0) close(lock_);
 }
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
@@ -154,6 +157,7 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 
 void AtomicFile::commit() {
   if (!temporary_.empty() && fsync(descriptor_) != 0) failed(path_, "flushing", errno);
+  if (!temporary_.empty()) lock_ = fcntl(descriptor_, F_DUPFD_CLOEXEC, 0);
   const int closed = close(descriptor_);
   descriptor_ = -1;
   if (closed != 0 && errno != EINTR) failed(path_, "closing", errno);
@@ -180,11 +184,15 @@ void require_writable(const std::string& path) {
   const Target target = find_target(path);
   require_write_permission(path, target);
   if (target.direct) return;
+  remove_abandoned(target.folder);
   std::string name;  // permissions do not tell everything (read-only mounts, quotas): try
-  close(create_temporary(path, target, name));
+  const int descriptor = create_temporary(path, target, name);
   unlink(name.c_str());
+  close(descriptor);
 }
 
 bool is_replaced(const std::string& path) { return !find_target(path).direct; }
+
+OutputLock lock_output(const std::string& path) { return {find_target(path).path, path}; }
 
 }  // namespace flashbench

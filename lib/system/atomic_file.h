@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "system/locked_file.h"
+
 namespace flashbench {
 
 /// A file that appears whole or not at all: bytes go to a temporary file in the same folder, and
@@ -33,6 +35,7 @@ class AtomicFile {
   std::string target_;     ///< symbolic links followed
   std::string temporary_;  ///< empty: written to directly
   int descriptor_ = -1;
+  int lock_ = -1;  ///< from the end of writing until the file has its name
 };
 
 /// Replaces `path` by the concatenation of `parts`; throws as AtomicFile does.
@@ -42,11 +45,16 @@ void write_file_atomically(const std::string& path, std::string_view text);
 
 /// Throws UsageError where write_file_atomically(path) could not succeed, before any work starts:
 /// the folder is missing or read-only, the path is a folder, the file is write-protected. Leaves an
-/// existing file untouched and never opens a FIFO or device.
+/// existing file untouched and never opens a FIFO or device. Removes what killed processes have
+/// left in that folder.
 void require_writable(const std::string& path);
 
 /// Whether write_file_atomically(path) puts a new file there, rather than write to what is there.
 /// Throws as require_writable does.
 bool is_replaced(const std::string& path);
+
+/// Keeps other processes from locking the file of an output that is_replaced(). Throws UsageError
+/// where one has it.
+OutputLock lock_output(const std::string& path);
 
 }  // namespace flashbench

@@ -11,6 +11,7 @@ enum class ExitCode : int {
   kFailed = 1,       ///< a result is wrong, a case failed at run time
   kUsage = 2,        ///< input that no machine could accept
   kUnavailable = 3,  ///< a valid request, but nothing of it can run here
+  kHungUp = 129,
   kInterrupted = 130,
   kTerminated = 143,
 };

@@ -86,8 +86,8 @@ class Signals(CliTest):
 class Terminal(CliTest):
     def test_progress_is_drawn_on_a_terminal_and_taken_away(self):
         leader, follower = pty.openpty()
-        process = subprocess.Popen([PROGRAM, "bench", *TINY, "--min_time", "300ms"], stderr=follower,
-                                   stdout=subprocess.PIPE, cwd=self.folder, env=self.environment())
+        process = subprocess.Popen([PROGRAM, "bench", *TINY, "--min_time", "300ms"], stderr=follower, stdout=subprocess.PIPE,
+                                   cwd=self.folder, env=self.environment(TERM="xterm", NO_COLOR=""))
         os.close(follower)
         seen = b""
         while select.select([leader], [], [], 30)[0]:

@@ -17,6 +17,7 @@ namespace flashbench::report {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 class Writer : public ::testing::Test {
@@ -47,7 +48,7 @@ class Writer : public ::testing::Test {
 
 TEST_F(Writer, FinishedCasesAreInThePartialFileAndTheGoodFileIsUntouched) {
   std::ofstream(path("r.json")) << "yesterday";
-  const ReportWriter writer({path("r.json"), "", ""});
+  ReportWriter writer({path("r.json"), "", ""});
   Report report = fixed_report();
   report.results.resize(1);
   writer.update(report);
@@ -58,7 +59,7 @@ TEST_F(Writer, FinishedCasesAreInThePartialFileAndTheGoodFileIsUntouched) {
 }
 
 TEST_F(Writer, TheEndPutsEveryOutputInPlace) {
-  const ReportWriter writer({path("r.json"), path("r.csv"), path("r.md")});
+  ReportWriter writer({path("r.json"), path("r.csv"), path("r.md")});
   writer.update(fixed_report());
   writer.finish(fixed_report());
   EXPECT_EQ(read("r.json"), to_json_text(fixed_report()));
@@ -98,12 +99,54 @@ TEST_F(Writer, APartialFileIsNoOutput) {
 TEST_F(Writer, AFileThatADescriptorLeadsToGetsNoPartialFile) {
   const int held = open(path("r.json").c_str(), O_RDWR | O_CREAT, 0666);
   ASSERT_GE(held, 0);
-  const ReportWriter writer({"/dev/fd/" + std::to_string(held), "", ""});
+  ReportWriter writer({"/dev/fd/" + std::to_string(held), "", ""});
   EXPECT_EQ(writer.partial_path(), "");
   writer.update(fixed_report());
   writer.finish(fixed_report());
   EXPECT_EQ(read("r.json"), to_json_text(fixed_report()));
   close(held);
+}
+
+TEST_F(Writer, AnOutputThatIsLostTakesNoOtherAlong) {
+  fs::create_directory(folder_ / "gone");
+  ReportWriter writer({path("gone/r.json"), path("r.csv"), path("r.md")});
+  Report first = fixed_report();
+  first.results.resize(1);
+  EXPECT_EQ(writer.update(first), "");
+  fs::remove_all(folder_ / "gone");
+  EXPECT_THAT(writer.update(fixed_report()), HasSubstr("does not exist"));
+  EXPECT_EQ(writer.update(fixed_report()), "") << "told once";
+  EXPECT_THAT(writer.finish(fixed_report()), ElementsAre(HasSubstr("gone' does not exist")));
+  EXPECT_THAT(read("r.csv"), HasSubstr("command,status"));
+  EXPECT_THAT(read("r.md"), HasSubstr("| type |"));
+}
+
+TEST_F(Writer, WhatIsKeptOfALostReportIsSaid) {
+  ReportWriter writer({path("r.json"), "", ""});
+  Report first = fixed_report();
+  first.results.resize(1);
+  writer.update(first);
+  fs::create_directory(folder_ / "r.json");
+  EXPECT_THAT(writer.finish(fixed_report()), ElementsAre(HasSubstr("r.json.partial' has 1 of 2")));
+  EXPECT_EQ(read_report(path("r.json.partial")).results.size(), 1u);
+}
+
+TEST_F(Writer, AFileIsWrittenByOneRunAtATime) {
+  {
+    const ReportWriter first({path("r.json"), path("r.csv"), ""});
+    fs::create_symlink("r.csv", folder_ / "link");
+    EXPECT_THAT(error_of({path("r.json"), "", ""}), HasSubstr("another run"));
+    EXPECT_THAT(error_of({"", "", path("link")}), HasSubstr(std::to_string(getpid())));
+    EXPECT_EQ(error_of({path("other.json"), "", ""}), "accepted");
+  }
+  EXPECT_EQ(error_of({path("r.json"), path("r.csv"), ""}), "accepted");
+}
+
+TEST_F(Writer, StdoutIsADashByAnyName) {
+  EXPECT_TRUE(names_stdout("/dev/stdout"));
+  EXPECT_TRUE(names_stdout("/dev/fd/1"));
+  EXPECT_FALSE(names_stdout("/dev/fd/2"));
+  EXPECT_FALSE(names_stdout("stdout"));
 }
 
 TEST_F(Writer, UnwritablePathsAreFoundBeforeTheWork) {
@@ -112,7 +155,7 @@ TEST_F(Writer, UnwritablePathsAreFoundBeforeTheWork) {
 }
 
 TEST_F(Writer, DevicesGetNoPartialFile) {
-  const ReportWriter writer({"/dev/null", "", ""});
+  ReportWriter writer({"/dev/null", "", ""});
   EXPECT_EQ(writer.partial_path(), "");
   writer.update(fixed_report());
   writer.finish(fixed_report());
@@ -121,7 +164,7 @@ TEST_F(Writer, DevicesGetNoPartialFile) {
 }
 
 TEST_F(Writer, StdoutGetsTheWholeReportOnce) {
-  const ReportWriter writer({"-", "", ""});
+  ReportWriter writer({"-", "", ""});
   ::testing::internal::CaptureStdout();
   writer.update(fixed_report());
   writer.finish(fixed_report());

@@ -91,6 +91,32 @@ TEST_F(AtomicFileTest, ProbingTouchesNothing) {
   EXPECT_EQ(files(), 1);
 }
 
+TEST_F(AtomicFileTest, TheNextStartRemovesWhatAKilledRunLeftAndNothingElse) {
+  for (const char* left : {".flashbench-1-0.tmp", ".flashbench-0123456789abcdef.lock"})
+    put(left, "");
+  for (const char* other : {".flashbench-1-0.tmp2", ".flashbench-notes.tmp", "flashbench-1-0.tmp"})
+    put(other, "");
+  fs::create_directory(path(".flashbench-2-0.tmp"));
+  AtomicFile running(path("out"));
+  running.write("half");
+  require_writable(path("new"));
+  EXPECT_EQ(files(), 5) << "three of others, a folder, and what is being written";
+  running.commit();
+  EXPECT_EQ(contents(path("out")), "half");
+}
+
+TEST_F(AtomicFileTest, ALockEndsWithItsOwnerAndLeavesNoFile) {
+  {
+    const OutputLock lock = lock_output(path("out"));
+    EXPECT_THAT([&] { lock_output(path("out")); },
+                ThrowsMessage<UsageError>(HasSubstr(std::to_string(getpid()))));
+    const OutputLock other = lock_output(path("out2"));
+    EXPECT_EQ(files(), 2);
+  }
+  EXPECT_EQ(files(), 0);
+  const OutputLock again = lock_output(path("out"));
+}
+
 TEST_F(AtomicFileTest, RelativePathsNeedNoFolder) {
   const fs::path before = fs::current_path();
   fs::current_path(folder_);

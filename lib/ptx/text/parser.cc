@@ -202,6 +202,7 @@ class Parser {
   void function(bool entry) {
     Function f;
     f.entry = entry;
+    if (entry && peek() == "(") fail("a kernel has no name; it returns nothing");
     if (peek() == "(") f.returns = parameter_list();
     f.name = std::string(take());
     if (peek() == "(") f.parameters = parameter_list();

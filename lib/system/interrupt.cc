@@ -1,12 +1,10 @@
-#include "app/process/interrupt.h"
+#include "system/interrupt.h"
 
 #include <signal.h>
 
 #include <csignal>
 
-#include "system/error.h"
-
-namespace flashbench::app {
+namespace flashbench {
 namespace {
 
 volatile std::sig_atomic_t received = 0;
@@ -17,7 +15,7 @@ void note(int signal) { received = signal; }
 
 void watch_signals() {
   ::signal(SIGXFSZ, SIG_IGN);
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     struct sigaction before {};
     if (::sigaction(signal, nullptr, &before) != 0 || before.sa_handler == SIG_IGN) continue;
     struct sigaction action {};
@@ -32,7 +30,13 @@ void watch_signals() {
 bool interrupted() { return received != 0; }
 
 ExitCode interrupted_code() {
-  return received == SIGTERM ? ExitCode::kTerminated : ExitCode::kInterrupted;
+  return received == SIGTERM  ? ExitCode::kTerminated
+         : received == SIGHUP ? ExitCode::kHungUp
+                              : ExitCode::kInterrupted;
 }
 
-}  // namespace flashbench::app
+void stop_if_interrupted() {
+  if (interrupted()) throw Interrupted{};
+}
+
+}  // namespace flashbench
