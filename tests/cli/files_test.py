@@ -207,6 +207,7 @@ class Outputs(CliTest):
             "--json": ("forward", "backward", "bench", "check"),
             "--csv": ("bench",),
             "--md": ("bench",),
+            "--bmf": ("bench",),
             "--output": ("forward", "backward"),
             "--junit": ("check",),
         }.items():
@@ -222,9 +223,9 @@ class Outputs(CliTest):
         self.refuse("check", "--junit", "-", says="--junit")
         bundle = self.folder / "in.safetensors"
         bundle.write_bytes(GOOD)
-        for flag in ("--output", "--save_inputs", "--trace", "--json", "--csv", "--md"):
+        for flag in ("--output", "--save_inputs", "--trace", "--json", "--csv", "--md", "--bmf"):
             for path in ("in.safetensors", "./in.safetensors"):
-                command = "bench" if flag == "--md" else "forward"
+                command = "bench" if flag in ("--md", "--bmf") else "forward"
                 self.refuse(command, "--input", bundle, flag, path, says="replace an input")
         for flag in ("--junit", "--json"):
             self.refuse("check", "--input", DATA / "tiny_f32.safetensors", "--external", bundle, flag,
