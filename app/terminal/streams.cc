@@ -80,8 +80,7 @@ void say(std::string_view line) {
 
 std::size_t table_width() {
   winsize size{};
-  const bool known =
-      ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  const bool known = ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
   return known && size.ws_col > report::kTableWidth ? size.ws_col : report::kTableWidth;
 }
 
