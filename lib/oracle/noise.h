@@ -96,6 +96,11 @@ class Rounding {
 
   /// A number that is the same for what the dtype cannot tell apart.
   std::uint64_t cell(double x) const { return std::bit_cast<std::uint64_t>(x) >> below_cell_; }
+  /// Where in its cell it lies, in [0, kPlaces), ascending with its magnitude.
+  static constexpr std::uint64_t kPlaces = 32;
+  std::uint64_t place_in_cell(double x) const {
+    return std::bit_cast<std::uint64_t>(x) >> (below_cell_ - 5) & (kPlaces - 1);
+  }
 
  private:
   StoreError of(double x, double flush) const {

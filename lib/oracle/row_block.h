@@ -151,6 +151,10 @@ class RowBlock {
     for (std::size_t c = 0; c < exact.size(); ++c) exact[c] = std::max(exact[c], of_cells[c]);
     return exact;
   }
+  /// Adds to `noise` [d_v] what rounding does to P of row n that differ within a common cell: how a
+  /// kernel scales P is its own, so a border between two numbers may come between them, and moves
+  /// those above it by a unit. Where their terms cancel, that does not.
+  void add_cuts(std::int64_t n, double* noise) const;
   /// Adds to `noise` [d_v] what the terms P·V of equal keys of row n are off by if their V are
   /// equal, too: tokens that repeat are added up with the same rounding each time.
   void add_alike(std::int64_t n, const PartialSums& parts, double* noise);

@@ -1,6 +1,7 @@
 #include "oracle/rows.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -206,6 +207,33 @@ void RowBlock::weigh_values() {
   }
 }
 
+void RowBlock::add_cuts(std::int64_t n, double* noise) const {
+  constexpr double kExpected = 1.0 / 8;  // of the worst one's square
+  const TensorValues v = def_.v();
+  const double* p = p_.data() + n * kv_len_;
+  const auto d = static_cast<std::size_t>(d_v_);
+  for (const EqualEntries& keys : of_row_[static_cast<std::size_t>(n)].cells) {
+    std::array<Doubles, Rounding::kPlaces> terms;
+    for (const std::int64_t j : keys) {
+      Doubles& sum = terms[rounding_.place_in_cell(p[j])];
+      sum.resize(d);
+      for (std::size_t c = 0; c < d; ++c)
+        sum[c] += p[j] * v.at(b_, kv_head_, j, static_cast<std::int64_t>(c));
+    }
+    Doubles below(d, 0.0), worst(d, 0.0);
+    const auto last =
+        std::find_if(terms.rbegin(), terms.rend(), [](const Doubles& sum) { return !sum.empty(); });
+    for (auto at = terms.begin(); last != terms.rend() && at != last.base() - 1; ++at)
+      for (std::size_t c = 0; c < at->size(); ++c) {
+        below[c] += (*at)[c];
+        worst[c] = std::max(worst[c], std::abs(below[c]));
+      }
+    // alike(): the square of a quarter of a unit.
+    for (std::size_t c = 0; c < d; ++c)
+      noise[c] += kExpected * 16 * rounding_.alike() * square(worst[c]);
+  }
+}
+
 double RowBlock::returning(std::int64_t n) {
   const OfRow& row = of_row_[static_cast<std::size_t>(n)];
   if (row.equal.empty()) return 0;
@@ -267,6 +295,7 @@ void RowBlock::expect_o(std::int64_t n, const Doubles& weighed, const Doubles& m
   if (rounding_.of_16_bits())
     rounded =
         add_up_rounded(row, v, [=](std::int64_t j) { return std::max(0.0, weight[j] - own[j]); });
+  add_cuts(n, equal.data());
   double all = 0, common = 0, shared = 0;
   for (std::int64_t c = n * d_v_; c < (n + 1) * d_v_; ++c) {
     const double o = r_.o.value.data()[c], squares = weighed.data()[c];

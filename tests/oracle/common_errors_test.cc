@@ -217,6 +217,21 @@ TEST(CommonErrors, OfTwoKindsOfQueriesInOneCellDoNotCancelAsTheirTermsDo) {
   }
 }
 
+// Likewise of keys, in O: whether a number of bf16 ends between their P is up to how a kernel scales
+// them.
+TEST(CommonErrors, OfTwoKindsOfKeysInOneCellDoNotCancelAsTheirTermsDo) {
+  for (const std::int64_t keys : {505, 508, 509, 510, 511})
+    for (std::uint64_t seed = 0; seed < 2; ++seed) {
+      Problem p = problem({1, 1, 1, 64, keys, 64}, Dtype::kBf16);
+      p.seed = seed;
+      Inputs in = host::random_inputs(p);
+      host::alternate(in.k, 0.002f, 0.01f);
+      host::alternate(in.v, 1, 0.01f);
+      expect_judged(p, in, {host::Defect::kScaleOff, host::Defect::kChannelScaled},
+                    "keys of two kinds in one cell");
+    }
+}
+
 TEST(CommonErrors, OfTwoKindsOfKeysAddUpWhereOCancels) {
   for (const double spread : {0.0, 0.01})
     for (std::uint64_t seed = 0; seed < 6; ++seed) {
