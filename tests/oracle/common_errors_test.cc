@@ -217,8 +217,8 @@ TEST(CommonErrors, OfTwoKindsOfQueriesInOneCellDoNotCancelAsTheirTermsDo) {
   }
 }
 
-// Likewise of keys, in O: whether a number of bf16 ends between their P is up to how a kernel scales
-// them.
+// Likewise of keys, in O: whether a number of bf16 ends between their P is up to how a kernel
+// scales them.
 TEST(CommonErrors, OfTwoKindsOfKeysInOneCellDoNotCancelAsTheirTermsDo) {
   for (const std::int64_t keys : {505, 508, 509, 510, 511})
     for (std::uint64_t seed = 0; seed < 2; ++seed) {
