@@ -10,6 +10,7 @@
 #include "oracle/noise_profile.h"
 #include "oracle/noisy_products.h"
 #include "oracle/rounded_alike.h"
+#include "oracle/rounding_of_o.h"
 
 namespace flashbench::oracle {
 namespace {
@@ -84,23 +85,6 @@ TensorNoise noise_of(const Definition& def, const SampledGroup& group, NoiseProf
 /// Keys that may be visible to some row.
 std::int64_t keys_in_all(const Definition& def) { return def.end_of_all() - def.begin_of_all(); }
 
-/// [d_v]: what rounding to the dtype adds to O in the mean of the sampled rows of query head h.
-Doubles mean_rounding(const Definition& def, const SampledGroup& group, std::int64_t h) {
-  const Rounding rounding(def.problem().dtype);
-  const auto d = static_cast<std::size_t>(def.shape().d_v());
-  Doubles mean(d, 0.0);
-  double rows = 0;
-  for (const RowPart* part : group.rows)
-    for (std::size_t n = 0; part->h == h && n < part->rows.size(); ++n) {
-      if (part->results.stats[n].empty) continue;
-      for (std::size_t c = 0; c < d; ++c)
-        mean[c] += rounding.error(part->results.o.value[n * d + c]);
-      ++rows;
-    }
-  for (double& x : mean) x /= std::max(rows, 1.0);
-  return mean;
-}
-
 /// Whether all rows of Q that see something hold, and see, the same: then P is.
 bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   const Shape& s = def.shape();
@@ -174,7 +158,7 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
   Doubles o, d_o, q;
   for (std::int64_t g = 0; g < s.group(); ++g) {
     const std::int64_t h = group.h_kv * s.group() + g;
-    const Doubles mean_error = mean_rounding(def, group, h);
+    const RoundingOfO rounded(def, group, h);
     const double shortfall = lse_shortfall(def, out, group, h);
     Profile exps, d_noise, d_of_o, p_rounded;  // that of D as a share of |dO|²; its part
     for (const RowPart* part : group.rows)
@@ -204,8 +188,8 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
         r.d += d_o[c] * o[c];
         size += square(d_o[c]);
         stored += square(d_o[c]) * rounding.stored(o[c]);
-        if (rounding.of_16_bits()) r.d_shift += d_o[c] * mean_error[c];
       }
+      r.d_shift = rounded.shift(i, d_o);
       r.exps_noise = exps(i);
       r.alike = all.alike;
       r.lse_noise = 2 * square(kF32Roundoff * r.lse) + r.exps_noise;
