@@ -4,6 +4,7 @@
 
 #include "oracle/identities.h"
 #include "oracle/noise_profile.h"
+#include "oracle/rounding_of_o.h"
 #include "tests/oracle/host_attention.h"
 #include "tests/oracle/verdicts.h"
 
@@ -23,6 +24,35 @@ TEST(Profile, IsLinearBetweenKnownRowsAndConstantBeyond) {
   EXPECT_EQ(p(20), 4);
   EXPECT_EQ(p(25), 3);
   EXPECT_EQ(p(50), 0);
+}
+
+/// What rounding adds to D of row i where dO is 1 and O of every fourth of 64 rows, of 4 channels,
+/// is known: of_row(row).
+template <typename OfRow>
+double shift_of_d(std::int64_t i, OfRow of_row) {
+  Problem p;
+  p.shape = {1, 1, 1, 64, 64, 4};
+  p.dtype = Dtype::kBf16;
+  const Inputs in = host::random_inputs(p);
+  RowPart part{0, 0, {}, {}};
+  for (std::int64_t row = 0; row < 64; row += 4) {
+    part.rows.push_back(row);
+    part.results.stats.emplace_back().empty = false;
+    part.results.o.value.insert(part.results.o.value.end(), 4, of_row(row));
+  }
+  return RoundingOfO(Definition(p, in), {0, 0, {&part}}, 0).shift(i, Doubles(4, 1.0));
+}
+
+// Under a causal mask late keys are seen by late rows alone.
+TEST(RoundingOfO, IsThatOfNeighboursWhereTheyAgreeAndTheMeanWhereTheyDoNot) {
+  constexpr double kDown = 1 + 0x1p-10, kUp = 1 - 0x1p-11;  // to 1
+  const double down = 4 * -0x1p-10, up = 4 * 0x1p-11, mean = (down + up) / 2;
+  const auto by_halves = [&](std::int64_t row) { return row < 32 ? kDown : kUp; };
+  EXPECT_NEAR(shift_of_d(6, by_halves), down, 0.2 * std::abs(down - mean));
+  EXPECT_NEAR(shift_of_d(63, by_halves), up, 0.2 * std::abs(up - mean));
+  const auto by_turns = [&](std::int64_t row) { return row % 8 == 0 ? kDown : kUp; };
+  for (const std::int64_t i : {0, 3, 4, 63}) EXPECT_NEAR(shift_of_d(i, by_turns), mean, 1e-12);
+  EXPECT_EQ(shift_of_d(0, [](std::int64_t) { return 1.0; }), 0);
 }
 
 /// Two rows of two channels: variances {1, 4} and {3, 12}, values {10, 20} and {0, 40}.
