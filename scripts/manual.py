@@ -22,8 +22,8 @@ class Flag:
     help: str
 
     def plain(self):
-        """The help without what brackets explain."""
-        return re.sub(r" ?\([^()]*\)", "", self.help).strip()
+        """The help without what brackets explain; those of a formula, sqrt(d), stay."""
+        return re.sub(r"(?:^| )\((?:[^()]|\([^()]*\))*\)", "", self.help).strip()
 
     def words(self):
         """The values that the help lists: of "f32, bf16 or f16 (default: f32)" these three."""
@@ -192,7 +192,7 @@ complete -o filenames -F _flashbench flashbench
 
 
 def zsh_flag(flag):
-    brief = re.sub(r"[\[\]:\\]", " ", flag.brief()).replace("'", "'\\''")
+    brief = re.sub(r"([\[\]:\\])", r"\\\1", flag.brief()).replace("'", "'\\''")
     text = f"--{flag.name}[{brief}]"
     for value in flag.value.split():
         if flag.words():
