@@ -5,11 +5,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "report/layout.h"
@@ -79,9 +81,10 @@ void say(std::string_view line) {
 }
 
 std::size_t table_width() {
+  if (::isatty(STDOUT_FILENO) == 0) return std::numeric_limits<std::size_t>::max() / 2;
   winsize size{};
-  const bool known = ::isatty(STDOUT_FILENO) != 0 && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
-  return known && size.ws_col > report::kTableWidth ? size.ws_col : report::kTableWidth;
+  const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  return known ? std::max<std::size_t>(size.ws_col, report::kTableWidth) : report::kTableWidth;
 }
 
 bool stderr_takes_escapes() {

@@ -32,7 +32,8 @@ std::string_view locale_name();
 /// Whether what is on stderr may be drawn over: a terminal, which is not dumb, and no NO_COLOR.
 bool stderr_takes_escapes();
 
-/// Characters of a line of a table: as many as the terminal of stdout has, 80 at least.
+/// Characters of a line of a table: as many as the terminal of stdout has, 80 at least. Elsewhere
+/// rows stay whole, since what reads them reads lines.
 std::size_t table_width();
 
 /// To stderr as it is, escape sequences included. Whatever `text` holds from outside was escaped.

@@ -1,7 +1,6 @@
 """Every shipped config expands to the cases that it is meant to hold, and says where they come from."""
 
 import json
-import re
 import unittest
 
 from harness import ROOT, CliTest
@@ -34,14 +33,13 @@ CASES = {
 HAVE_DECODE = {"bloom_7b1", "deepseek_v3", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b",
                "mistral_7b", "phi3", "qwen2_5_7b", "qwen3_8b", "t5_base", "whisper_large"}
 NO_MODELS = {"flash_attention_2", "flash_attention_3", "origin", "quick"}
-ROW = re.compile(r"^(flash|normal|paper) +(\S+) +(\S+) +(b\d+ h\S+ (\d+)x(\d+) d(\d+)|h\S+ \S*q\S+ d\d+)")
 
 
 class Configs(CliTest):
-    def rows(self, name):
-        done = self.run_program("bench", "--config", ROOT / "configs" / f"{name}.json", "--dry_run")
+    def workloads(self, name):
+        done = self.run_program("bench", "--config", ROOT / "configs" / f"{name}.json", "--dry_run", "--json", "-")
         self.assertIn(done.returncode, (0, 3), done.stderr)  # 3: too large for this machine
-        return [m for m in map(ROW.match, done.stdout.splitlines()) if m]
+        return [r["workload"] for r in json.loads(done.stdout)["results"]]
 
     def test_every_config_is_listed(self):
         self.assertEqual({p.stem for p in CONFIGS}, set(CASES))
@@ -68,17 +66,16 @@ class Configs(CliTest):
 
     def test_every_config_expands(self):
         for name, cases in CASES.items():
-            rows = self.rows(name)
-            self.assertEqual(len(rows), cases, name)
-            decode = [m for m in rows if m[5] == "1"]
-            self.assertEqual(bool(decode), name in HAVE_DECODE or name == "quick", name)
+            workloads = self.workloads(name)
+            self.assertEqual(len(workloads), cases, name)
+            decode = any(w["q_len"] == 1 for w in workloads)
+            self.assertEqual(decode, name in HAVE_DECODE or name == "quick", name)
 
     def test_the_papers_sweeps_keep_tokens_and_hidden_dimension(self):
         for name in ("flash_attention_2", "flash_attention_3"):
-            for m in self.rows(name):
-                b, h = map(int, re.match(r"b(\d+) h(\d+) ", m[4]).groups())
-                self.assertEqual(b * int(m[5]), 16384, m[0])
-                self.assertEqual(h * int(m[7]), 2048, m[0])
+            for w in self.workloads(name):
+                self.assertEqual(w["b"] * w["q_len"], 16384, w)
+                self.assertEqual(w["h"] * w["d"], 2048, w)
 
 
 if __name__ == "__main__":

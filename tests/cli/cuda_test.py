@@ -215,7 +215,8 @@ class Faults(OnAFakeGpu):
         kernels = ["--backend", "cuda", "--type", "flash", "--kernel", "mma_sm80,simt_f32"]
         done = self.expect(0, "bench", "--dry_run", *shape, *kernels, env=fake("total_mb=199"))
         mma, simt = [line for line in done.stdout.splitlines() if line.startswith("flash")]
-        self.assertIn("cuda 0", mma)
+        self.assertIn("cuda 0", done.stdout.split("\n\n")[0], "of all cases")
+        self.assertNotIn("needs", mma)
         self.assertRegex(simt, r"needs 105 MB, 10\d MB available on device 0 beside the cases")
 
     def test_memory_that_the_driver_refuses_all_the_same_skips_the_case(self):
