@@ -31,7 +31,7 @@ CASES = {
     "whisper_large": 2 * 5,
 }
 HAVE_DECODE = {"bloom_7b1", "deepseek_v3", "gemma2_9b", "gemma3_12b", "gpt2", "gpt_oss_20b", "llama3_8b",
-               "mistral_7b", "phi3", "qwen2_5_7b", "qwen3_8b", "t5_base", "whisper_large"}
+               "mistral_7b", "phi3", "qwen2_5_7b", "qwen3_8b", "t5_base", "vllm_mixed_batch", "whisper_large"}
 NO_MODELS = {"flash_attention_2", "flash_attention_3", "origin", "quick"}
 
 
