@@ -228,8 +228,11 @@ std::string backends_text(const Backends& backends) {
 
 std::string kernels_text(const Backends& backends) {
   std::string text = "\nKernels\n";
+  std::size_t longest = 0;
   for (const Kernel* k : registry::kernels(backends))
-    text += fmt::format("  {:<14}{:<8}{:<6}{}\n", k->info().name, name(k->info().type),
+    longest = std::max(longest, k->info().name.size());
+  for (const Kernel* k : registry::kernels(backends))
+    text += fmt::format("  {:<{}}  {:<8}{:<6}{}\n", k->info().name, longest, name(k->info().type),
                         name(registry::owner(backends, *k).info().id), k->info().description);
   return text;
 }

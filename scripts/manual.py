@@ -136,10 +136,8 @@ def manual(general, commands):
     text += flag_sections(commands) + ".SH EXIT STATUS\n"
     for entry in re.split(r"[;.]\s+", " ".join(codes.split()) + " "):
         if entry:
-            number, _, meaning = entry.partition(" ")
-            if number == "130":  # "130 and 143 interrupted"
-                number, meaning = "130, 143", meaning.removeprefix("and 143 ")
-            text += f".TP\n.B {number}\n{roff(meaning)}\n"
+            numbers, meaning = re.match(r"(\d+(?:(?:, | and )\d+)*) (.*)", entry).groups()
+            text += f".TP\n.B {numbers.replace(' and ', ', ')}\n{roff(meaning)}\n"
     return text
 
 

@@ -250,7 +250,7 @@ const Command& bench_command() {
           "  flashbench bench\n"
           "  flashbench bench --causal --q_len 512:16k:x2 --d 64,128 --json report.json\n"
           "  flashbench bench --mask random --pass both --profile\n"
-          "  flashbench bench --config configs/quick.json --budget 60s\n",
+          "  flashbench bench --config quick --budget 60s\n",
       .takes = {kEvery, kMachine, kComputes, kTables, kTraced, kSweeps, kBench},
       .run = [](const CommandLine& line, const Runtime& runtime) {
         const BenchRequest request = bench_request(line, runtime.backends);

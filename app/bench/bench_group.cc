@@ -183,23 +183,25 @@ class Group {
   void probe() {
     for (std::size_t i = 0; i < running_.size(); ++i) {
       RunningCase& r = running_[i];
-      const auto same = std::find_if(running_.begin(), running_.begin() + static_cast<long>(i),
+      const auto self = running_.begin() + static_cast<long>(i);
+      const auto same = std::find_if(running_.begin(), self,
                                      [&](const RunningCase& other) { return other.same_peaks(r); });
-      if (same != running_.begin() + static_cast<long>(i)) {
-        if (same->ideal_s.empty()) continue;
-        r.ideal_s.push_back(same->ideal_s.back());
-        r.peak_flop_s = same->peak_flop_s;
-        continue;
-      }
-      const auto rates =
-          context_.peaks.try_measure(r.backend(), r.execution(), group_.problem.dtype);
-      if (!rates) continue;
-      r.peak_flop_s = std::max(r.peak_flop_s, rates->flop_s);
+      r.peaks = same != self
+                    ? same->peaks
+                    : context_.peaks.try_measure(r.backend(), r.execution(), group_.problem.dtype);
+      if (!r.peaks) continue;
+      r.peak_flop_s = std::max(r.peak_flop_s, r.peaks->flop_s);
       // Others that took a processor from the probe made it slow, not the machine.
-      r.ideal_s.push_back(rates->disturbed ? std::numeric_limits<double>::quiet_NaN()
-                                           : report::ideal_s(work_.flop_visible, work_.bytes,
-                                                             rates->flop_s, rates->bytes_s));
+      r.ideal_s.push_back(r.peaks->disturbed ? std::numeric_limits<double>::quiet_NaN()
+                                             : report::ideal_s(least_flop(r), work_.bytes,
+                                                               r.peaks->flop_s, r.peaks->bytes_s));
     }
+  }
+
+  /// The visible FLOP, or what is executed where that is less: the backward of normal keeps P,
+  /// whose product is counted.
+  double least_flop(const RunningCase& r) const {
+    return std::min(work_.flop_visible, r.prepared->flop_executed());
   }
 
   void measure() {

@@ -3,8 +3,10 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "app/case/peaks.h"
 #include "app/case/prepared_case.h"
 #include "app/case/routing.h"
 #include "core/device_reading.h"
@@ -17,6 +19,7 @@ struct RunningCase {
   const RoutedCase* routed = nullptr;
   report::Result* result = nullptr;
   std::unique_ptr<PreparedCase> prepared = nullptr;
+  std::optional<PeakRates> peaks = {};     ///< as the last probe read them
   std::vector<double> ideal_s = {};        ///< seconds at the peaks, one per probe
   double peak_flop_s = 0;                  ///< the most that a probe read
   std::vector<DeviceReading> clocks = {};  ///< of what it runs on, between the rounds

@@ -247,11 +247,8 @@ ExitCode list_cases(const std::vector<NamedGroup>& groups, const std::vector<Cha
 }
 
 void require_outputs(const CheckRequest& request) {
-  if (request.junit == "-")
-    throw UsageError("--junit needs the name of a file; /dev/stdout is one");
-  if (!request.junit.empty()) require_writable(request.junit);
-  const std::string& md = request.run.reports.md;
-  if (!md.empty() && md != "-") require_writable(md);
+  for (const std::string& path : {request.junit, request.run.reports.md})
+    if (!path.empty() && path != "-") require_writable(path);
 }
 
 /// Without --md, which is a summary here.
@@ -263,22 +260,22 @@ report::Outputs whole_reports(report::Outputs outputs) {
 /// Keeps FILE.partial at most this old; the cases of the suite take milliseconds each.
 constexpr double kPartialEvery_s = 1;
 
+/// To stdout, or to a file.
+void put(const std::string& path, const std::string& text) {
+  if (path == "-")
+    print_data(text);
+  else
+    write_file_atomically(path, text);
+}
+
 void write_files(const CheckRequest& request, const std::vector<Checked>& checked, double seconds,
                  LastOutputs& outputs) {
   if (!request.junit.empty())
-    outputs.attempt([&] {
-      write_file_atomically(request.junit,
-                            report::junit_text("flashbench check", junit_cases(checked)));
-    });
+    outputs.attempt(
+        [&] { put(request.junit, report::junit_text("flashbench check", junit_cases(checked))); });
   const std::string& md = request.run.reports.md;
   if (md.empty()) return;
-  outputs.attempt([&] {
-    const std::string summary = check_markdown(checked, seconds, request.fail_on_skipped);
-    if (md == "-")
-      print_data(summary);
-    else
-      write_file_atomically(md, summary);
-  });
+  outputs.attempt([&] { put(md, check_markdown(checked, seconds, request.fail_on_skipped)); });
 }
 
 ExitCode finish(const CheckRequest& request, report::ReportWriter& writer, Check& check,
@@ -290,7 +287,7 @@ ExitCode finish(const CheckRequest& request, report::ReportWriter& writer, Check
   write_files(request, check.checked(), seconds, outputs);
   const std::string text =
       check.preface() + check_text(check.checked(), seconds, request.fail_on_skipped);
-  if (writer.stdout_taken() || request.run.reports.md == "-")
+  if (writer.stdout_taken() || request.run.reports.md == "-" || request.junit == "-")
     print_err(text);
   else
     print_out(text);

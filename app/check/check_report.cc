@@ -162,12 +162,12 @@ std::string count_text(const std::vector<Checked>& checked, double seconds, bool
   Row all;
   for (const Checked& c : checked) count(all, c.result);
   std::string text =
-      fmt::format("{}: {} cases, {} passed, {} failed, {} skipped",
+      fmt::format("{}: {} case{}, {} passed, {} failed, {} skipped",
                   all.failed > 0                                ? "FAIL"
                   : all.passed == 0 || only_the_oracle(checked) ? "nothing was checked"
                   : fail_on_skipped && all.skipped > 0          ? "FAIL (--fail_on skipped)"
                                                                 : "pass",
-                  all.cases(), all.passed, all.failed, all.skipped);
+                  all.cases(), all.cases() == 1 ? "" : "s", all.passed, all.failed, all.skipped);
   if (all.other > 0) text += fmt::format(", {} not verified", all.other);
   return text + fmt::format(", in {}", report::human_seconds(seconds));
 }

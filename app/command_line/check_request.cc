@@ -88,7 +88,7 @@ CheckRequest check_request(const CommandLine& line, const Backends& backends) {
     throw UsageError("check verifies; use --verify auto, full or sample");
   request.list = options.on("list");
   request.filter = options.text("filter");
-  request.junit = options.text("junit");
+  request.junit = options.output("junit");
   request.external = options.text("external");
   if (const Setting* rounds = options.find("rounds")) request.rounds = *rounds;
   if (request.rounds && request.external.empty())

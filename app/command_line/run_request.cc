@@ -54,7 +54,7 @@ RunRequest run_request(const CommandLine& line, const Options& options) {
   run.profile_sort = phase_order(options);
   if (run.profile_sort != PhaseOrder::kAsTheyRun && !run.profile)
     throw UsageError(fmt::format("{} needs --profile", options.find("profile_sort")->where));
-  run.trace = options.text("trace");
+  run.trace = options.output("trace");
   if (run.trace == "-") throw UsageError("--trace needs a file");
   run.quiet = options.on("quiet");
   run.dry_run = options.on("dry_run");

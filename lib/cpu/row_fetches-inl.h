@@ -1,5 +1,5 @@
 // What products with rows in place ask for while they compute: once per Highway target, see
-// tile_ops_simd.cc.
+// tile_ops-inl.h.
 #if defined(FLASHBENCH_CPU_ROW_FETCHES_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef FLASHBENCH_CPU_ROW_FETCHES_INL_H_
 #undef FLASHBENCH_CPU_ROW_FETCHES_INL_H_

@@ -24,10 +24,12 @@ std::size_t SharedAccumulator::bytes(std::int64_t parts, bool in_order) {
          (in_order ? sizeof(std::atomic<std::int64_t>) : sizeof(std::mutex));
 }
 
-void SharedAccumulator::wait_for_turn(std::int64_t part, std::int64_t turn) const {
-  while (turn_[static_cast<std::size_t>(part)].load(std::memory_order_acquire) != turn &&
-         !interrupted())
+bool SharedAccumulator::wait_for_turn(std::int64_t part, std::int64_t turn) const {
+  while (turn_[static_cast<std::size_t>(part)].load(std::memory_order_acquire) != turn) {
+    if (interrupted()) return false;
     std::this_thread::yield();
+  }
+  return true;
 }
 
 }  // namespace flashbench::cpu

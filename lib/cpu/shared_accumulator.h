@@ -17,11 +17,11 @@ class SharedAccumulator {
  public:
   SharedAccumulator(std::int64_t parts, bool in_order);
 
-  /// Calls add() once it is its turn to write to the part.
+  /// Calls add() once it is its turn to write to the part; not at all where a signal ends the wait.
   template <typename Add>
   void contribute(std::int64_t part, std::int64_t turn, Add&& add) {
     if (in_order_) {
-      wait_for_turn(part, turn);
+      if (!wait_for_turn(part, turn)) return;
       add();
       turn_[static_cast<std::size_t>(part)].store(turn + 1, std::memory_order_release);
     } else {
@@ -38,7 +38,8 @@ class SharedAccumulator {
   static std::size_t bytes(std::int64_t parts, bool in_order);
 
  private:
-  void wait_for_turn(std::int64_t part, std::int64_t turn) const;
+  /// Whether it came: a signal ends the wait.
+  bool wait_for_turn(std::int64_t part, std::int64_t turn) const;
 
   bool in_order_;
   std::int64_t parts_;

@@ -99,7 +99,8 @@ class Rounding {
   /// Where in its cell it lies, in [0, kPlaces), ascending with its magnitude.
   static constexpr std::uint64_t kPlaces = 32;
   std::uint64_t place_in_cell(double x) const {
-    return std::bit_cast<std::uint64_t>(x) >> (below_cell_ - 5) & (kPlaces - 1);
+    return std::bit_cast<std::uint64_t>(x) >> (below_cell_ - std::countr_zero(kPlaces)) &
+           (kPlaces - 1);
   }
 
  private:

@@ -212,13 +212,19 @@ void RowBlock::add_cuts(std::int64_t n, double* noise) const {
   const TensorValues v = def_.v();
   const double* p = p_.data() + n * kv_len_;
   const auto d = static_cast<std::size_t>(d_v_);
+  Doubles row(d);
   for (const EqualEntries& keys : of_row_[static_cast<std::size_t>(n)].cells) {
+    const auto place = [&](std::int64_t j) { return rounding_.place_in_cell(p[j]); };
+    // Nothing comes between equal ones.
+    if (std::all_of(keys.begin(), keys.end(),
+                    [&](std::int64_t j) { return place(j) == place(keys.front()); }))
+      continue;
     std::array<Doubles, Rounding::kPlaces> terms;
     for (const std::int64_t j : keys) {
-      Doubles& sum = terms[rounding_.place_in_cell(p[j])];
+      Doubles& sum = terms[place(j)];
       sum.resize(d);
-      for (std::size_t c = 0; c < d; ++c)
-        sum[c] += p[j] * v.at(b_, kv_head_, j, static_cast<std::int64_t>(c));
+      v.load(b_, kv_head_, j, row.data());
+      for (std::size_t c = 0; c < d; ++c) sum[c] += p[j] * row[c];
     }
     Doubles below(d, 0.0), worst(d, 0.0);
     const auto last =

@@ -246,7 +246,7 @@ Lines legend(const Report& report) {
       types.push_back(fmt::format("{} {}", type, is));
   };
   add("flash", "never stores the scores of all queries and keys");
-  add("normal", "stores them");
+  add("normal", types.empty() ? "stores the scores of all queries and keys" : "stores them");
   const bool isolated = std::none_of(report.results.begin(), report.results.end(),
                                      [](const Result& r) { return r.guest && !r.guest->isolated; });
   add("plugin", isolated ? "is a plug-in's kernel in a process of its own"

@@ -2,14 +2,17 @@
 
 #include <signal.h>
 
+#include <atomic>
 #include <csignal>
 
 namespace flashbench {
 namespace {
 
-volatile std::sig_atomic_t received = 0;
+// The handler runs in one of the threads that ask.
+std::atomic<int> received = 0;
+static_assert(std::atomic<int>::is_always_lock_free);
 
-void note(int signal) { received = signal; }
+void note(int signal) { received.store(signal, std::memory_order_relaxed); }
 
 }  // namespace
 
@@ -27,12 +30,13 @@ void watch_signals() {
   }
 }
 
-bool interrupted() { return received != 0; }
+bool interrupted() { return received.load(std::memory_order_relaxed) != 0; }
 
 ExitCode interrupted_code() {
-  return received == SIGTERM  ? ExitCode::kTerminated
-         : received == SIGHUP ? ExitCode::kHungUp
-                              : ExitCode::kInterrupted;
+  const int signal = received.load(std::memory_order_relaxed);
+  return signal == SIGTERM  ? ExitCode::kTerminated
+         : signal == SIGHUP ? ExitCode::kHungUp
+                            : ExitCode::kInterrupted;
 }
 
 void stop_if_interrupted() {

@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "system/error.h"
@@ -64,6 +66,16 @@ bool is_ours(std::string_view name) {
          (end == ".lock" && name.find_first_not_of("0123456789abcdef") == name.npos);
 }
 
+/// Who looks for what was abandoned holds a lock for a moment.
+Lock lock_patiently(int descriptor) {
+  constexpr int kTries = 20;
+  for (int tried = 1; tried < kTries; ++tried) {
+    if (const Lock lock = try_lock(descriptor); lock != Lock::kElsewhere) return lock;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return try_lock(descriptor);
+}
+
 }  // namespace
 
 bool lock_new_file(int descriptor) {
@@ -95,7 +107,7 @@ OutputLock::OutputLock(const std::string& path, const std::string& shown) {
     if (descriptor_ >= 0) ::close(descriptor_);
     descriptor_ = open_lock(file_);
     if (descriptor_ < 0) return;
-    if (try_lock(descriptor_) == Lock::kElsewhere) {
+    if (lock_patiently(descriptor_) == Lock::kElsewhere) {
       const std::string who = holder(descriptor_);
       ::close(std::exchange(descriptor_, -1));
       throw UsageError(fmt::format("{}: {} writes it; wait for its end or name another file",

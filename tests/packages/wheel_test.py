@@ -31,13 +31,13 @@ class Wheel(PackageTest):
                 library,
             )
 
-    def test_a_number_within_15_seconds_of_the_install(self):
+    def test_the_installed_wheel_gives_a_number_within_a_minute(self):
         venv.create(self.folder / "venv", with_pip=True)
         bin_folder = self.folder / "venv/bin"
         begin = time.monotonic()
         self.command(bin_folder / "pip", "install", "--no-index", WHEELS[-1])
         self.check_runs(bin_folder / "flashbench")
-        self.assertLess(time.monotonic() - begin, 60, "15 s on a quiet machine; tests share theirs")
+        self.assertLess(time.monotonic() - begin, 60)
         self.command(bin_folder / "python", "-m", "flashbench", "--version")
         self.command(bin_folder / "python", "-m", "flashbench.worker", "--help")
         header = self.command(

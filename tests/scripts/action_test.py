@@ -23,7 +23,13 @@ done
 [ "$command" != compare ] || exit "${COMPARE_CODE:-0}"
 [ "$command" != check ] || exit "${CHECK_CODE:-0}"
 """
-GH = '#!/usr/bin/env bash\necho "$*" >>"$GH_ASKED"\nexit "${GH_CODE:-0}"\n'
+# Finds the comment $GH_FINDS.
+GH = """#!/usr/bin/env bash
+echo "$*" >>"$GH_ASKED"
+if [[ "$*" == *--paginate* ]]; then printf '%s' "${GH_FINDS:-}"; fi
+exit "${GH_CODE:-0}"
+"""
+PULL = "https://example.org/them/theirs/pull/7"
 
 
 @unittest.skipUnless(shutil.which("git"), "no git here")
@@ -100,24 +106,40 @@ class Action(unittest.TestCase):
         self.assertFalse(marker.exists())
 
     def test_compare_measures_what_the_base_branch_builds(self):
-        done = self.action("compare", BASE=self.base, COMPARE="--q_len 64", COMMENT_ON="url")
+        done = self.action("compare", BASE=self.base, COMPARE="--q_len 64", COMMENT_ON=PULL)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.read("flashbench/base.json"), "old")
         self.assertEqual(self.read("flashbench/head.json"), "new")
         self.assertIn("base: bench --q_len 64 --calibrate", self.read("asked"))
         self.assertIn("--fail_on slower", self.read("asked"))
-        self.assertIn("pr comment url --body-file", self.read("gh_asked"))
+        self.assertIn(f"pr comment {PULL} --body-file", self.read("gh_asked"))
         self.assertNotIn("base", self.git("worktree", "list"), "the checkout is left behind")
 
     def test_a_slower_case_fails_and_is_commented_all_the_same(self):
         asked = {"BASE": self.base, "COMPARE": "--q_len 64"}
-        done = self.action("compare", COMPARE_CODE="1", COMMENT_ON="url", **asked)
+        done = self.action("compare", COMPARE_CODE="1", COMMENT_ON=PULL, **asked)
         self.assertEqual(done.returncode, 1)
-        self.assertIn("pr comment url", self.read("gh_asked"))
+        self.assertIn(f"pr comment {PULL}", self.read("gh_asked"))
+
+    def test_the_comment_of_an_earlier_run_is_replaced_and_no_other(self):
+        asked = {"BASE": self.base, "COMPARE": "--q_len 64"}
+        done = self.action("compare", COMMENT_ON=PULL, GH_FINDS="12", **asked)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn('startswith("<!-- flashbench -->")', self.read("gh_asked"))
+        self.assertIn("-X PATCH repos/them/theirs/issues/comments/12 ", self.read("gh_asked"))
+        self.assertNotIn("pr comment", self.read("gh_asked"))
+        self.assertEqual(self.read("flashbench/comment.md"), "<!-- flashbench -->\ncompare: new\n")
+
+    def test_flags_that_are_no_words_fail_before_anything_is_measured(self):
+        done = self.action("check", CHECK="--filter 'a b")
+        self.assertNotEqual(done.returncode, 0)
+        asked = {"BASE": self.base, "COMPARE": "--q_len '64"}
+        self.assertNotEqual(self.action("compare", **asked).returncode, 0)
+        self.assertEqual(self.read("asked"), "")
 
     def test_a_token_that_may_not_comment_fails_nothing(self):
         asked = {"BASE": self.base, "COMPARE": "--q_len 64"}
-        done = self.action("compare", GH_CODE="1", COMMENT_ON="url", **asked)
+        done = self.action("compare", GH_CODE="1", COMMENT_ON=PULL, **asked)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("::warning::", done.stdout)
         self.assertIn("compare: new", self.read("summary"))

@@ -1,7 +1,9 @@
 # The architectures of this machine's GPUs, as its driver's nvidia-smi names them ("8.6"), in the words of
-# FLASHBENCH_CUDA_ARCHS; empty where there is no driver or no GPU.
+# FLASHBENCH_CUDA_ARCHS, as far as this nvcc knows them; empty where there is no driver, no GPU or none that it knows.
 function(flashbench_this_gpu result)
   set(archs "")
+  execute_process(COMMAND ${FLASHBENCH_NVCC} --list-gpu-code OUTPUT_VARIABLE known COMMAND_ERROR_IS_FATAL ANY)
+  string(REGEX MATCHALL "sm_[0-9]+" known "${known}")
   find_program(FLASHBENCH_NVIDIA_SMI nvidia-smi)
   if(FLASHBENCH_NVIDIA_SMI)
     execute_process(COMMAND ${FLASHBENCH_NVIDIA_SMI} --query-gpu=compute_cap --format=csv,noheader
@@ -10,7 +12,9 @@ function(flashbench_this_gpu result)
       string(REGEX MATCHALL "[0-9]+\\.[0-9]+" capabilities "${shown}")
       foreach(capability ${capabilities})
         string(REPLACE "." "" arch ${capability})
-        list(APPEND archs ${arch})
+        if("sm_${arch}" IN_LIST known)
+          list(APPEND archs ${arch})
+        endif()
         if(arch STREQUAL "90")
           list(APPEND archs 90a)
         endif()
