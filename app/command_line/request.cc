@@ -43,7 +43,7 @@ SingleRequest single_request(const CommandLine& line, Pass pass, const Backends&
   const bool forward = pass == Pass::kForward;
   sweep::require_single(line.plan, line.command->name);
   SingleRequest request{run_request(line, options), options.output("output"),
-                        options.output("save_inputs")};
+                        options.text("save_inputs")};
   for (const auto& [flag, path] :
        {std::pair("output", &request.output), {"save_inputs", &request.save_inputs}})
     if (path->ends_with(".npy"))

@@ -24,10 +24,17 @@ class Wrong(CliTest):
         self.assertEqual(failure.text.count("reproduce"), 1)
         self.assertEqual(failure.get("message"), tensors[0])
         head, *rest = (self.folder / "c.md").read_text().split("\n\n")
-        self.assertRegex(head, r"^\*\*flashbench check: FAIL: \d+ cases, \d+ passed, 1 failed")
+        self.assertRegex(head, r"^\*\*flashbench check: FAIL: 1 case, \d+ passed, 1 failed")
         self.assertIn("**FAIL wrong.safetensors**", rest[0] + rest[1])
         for text in ("- O ", "- dK ", "- reproduce: flashbench check "):
             self.assertIn(text, "\n".join(rest))
+
+    def test_junit_to_stdout_has_it_for_itself(self):
+        for path in ("-", "/dev/stdout"):
+            done = self.expect(0, "check", *TINY, "--threads", "1", "--junit", path)
+            suite = ElementTree.fromstring(done.stdout)
+            self.assertGreater(int(suite.get("tests")), 0)
+            self.assertIn("pass: ", done.stderr)
 
     def test_a_forgotten_causal_mask_is_asked_for_and_nothing_else_looks_like_one(self):
         square = [*TINY, "--kv_len", "32"]

@@ -1,12 +1,19 @@
 """Why a case is as fast as it is, energy, and what other programs read of a report."""
 
 import csv
+import fcntl
 import io
 import json
+import os
+import pty
 import re
+import select
+import struct
+import subprocess
+import termios
 import unittest
 
-from harness import FAST, TINY, CliTest
+from harness import FAST, PROGRAM, TINY, CliTest
 
 CASE = ["--b", "1", "--h", "2", "--q_len", "256", "--d", "32"]
 
@@ -132,16 +139,43 @@ class OtherPrograms(CliTest):
         self.refuse("bench", *TINY, "--bmf", "r.json", "--json", "r.json", says=["--bmf", "--json"])
         self.refuse("check", "--bmf", "t.json", says="it belongs to bench")
 
-    def test_a_dry_run_fits_a_terminal_and_says_once_what_cases_share(self):
-        out = self.expect(0, "bench", "--dry_run", "--q_len", "64,128", "--causal", "true,false", "--type", "flash",
-                          "--pass", "both", "--threads", "1").stdout
-        caption, table, total = out.split("\n\n")
+    DRY_RUN = ["bench", "--dry_run", "--q_len", "64,128", "--causal", "true,false", "--type", "flash", "--pass", "both",
+               "--threads", "1"]
+
+    def on_a_terminal(self, *args, columns):
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        process = subprocess.Popen([PROGRAM, *args], stdout=follower, stderr=subprocess.DEVNULL, cwd=self.folder,
+                                   env=self.environment())
+        os.close(follower)
+        seen = b""
+        while select.select([leader], [], [], 60)[0]:
+            try:
+                block = os.read(leader, 4096)
+            except OSError:  # the program has ended
+                break
+            seen += block
+        os.close(leader)
+        self.assertEqual(process.wait(timeout=60), 0)
+        return seen.decode().replace("\r\n", "\n")
+
+    def test_a_dry_run_says_once_what_cases_share(self):
+        caption, table, total = self.expect(0, *self.DRY_RUN).stdout.split("\n\n")
         self.assertTrue(caption.startswith("both, f32, "), caption)
         self.assertTrue(caption.endswith(", 1 thread"), caption)
         self.assertNotIn("threads", table)
-        for line in table.splitlines():
-            self.assertLessEqual(len(line), 80, line)
         self.assertIn("total: 4 cases", total)
+
+    def test_rows_fold_on_a_terminal_and_are_whole_for_what_reads_lines(self):
+        whole = self.expect(0, *self.DRY_RUN).stdout.split("\n\n")[1].splitlines()
+        self.assertEqual(len(whole), 5, "titles and a row a case")
+        self.assertGreater(max(map(len, whole)), 80)
+        folded = self.on_a_terminal(*self.DRY_RUN, columns=80).split("\n\n")[1].splitlines()
+        self.assertEqual(len(folded), 10)
+        for line in folded:
+            self.assertLessEqual(len(line), 80, line)
+        wide = self.on_a_terminal(*self.DRY_RUN, columns=200).split("\n\n")[1].splitlines()
+        self.assertEqual([len(line) for line in wide], [len(line) for line in whole])
 
     def test_csv_is_a_plain_table(self):
         out = self.expect(0, "bench", *FAST, "--h", "1", "--d", "16", "--q_len", "16,32", "--csv",

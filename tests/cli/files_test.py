@@ -220,7 +220,7 @@ class Outputs(CliTest):
         self.refuse("forward", *TINY, "--json", "r", "--output", "r", says=["--output", "--json"])
         self.refuse("forward", *TINY, "--json", "-", "--output", "-", says="stdout")
         self.refuse("check", "--json", "r", "--junit", "r", says=["--json", "--junit"])
-        self.refuse("check", "--junit", "-", says="--junit")
+        self.refuse("check", "--junit", "-", "--json", "/dev/stdout", says=["--junit", "--json", "stdout"])
         bundle = self.folder / "in.safetensors"
         bundle.write_bytes(GOOD)
         for flag in ("--output", "--save_inputs", "--trace", "--json", "--csv", "--md", "--bmf"):

@@ -177,7 +177,7 @@ inline const PlantedBug kMoreSplitGradientBugs[] = {
                 {kSplitDv, kHiding, "8 * n + c < begin", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), 8;)",
                  "setp.ge.s32$1, 8;", kAll}),
     in_gradient("split_dk_forgets_a_head_of_the_group", "wrong result",
-                {kSplitDk, kRowsOfHeads, "head_end(h + a.group)",
+                {kSplitDk, kTileRanges, "head_end(h + a.group)",
                  R"((add\.s32\s+%r\d+, %r\d+), %r\d+;)", "$1, 1;", kAll}),
     in_gradient("split_dq_does_not_scale", "wrong result",
                 {kSplitDq, kTileSource, "acc[n][2 * half] * factor[half]",

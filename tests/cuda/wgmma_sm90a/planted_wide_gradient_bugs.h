@@ -99,7 +99,7 @@ inline const PlantedBug kWideGradientBugs[] = {
             {kWideDkdv, kHiding, "8 * n + c < begin", R"(setp\.gt\.s32(\s+%p\d+, %r\d+), 8;)",
              "setp.ge.s32$1, 8;", kAll}),
     in_wide("wide_dkdv_forgets_a_head_of_the_group", "wrong result",
-            {kWideDkdv, kRowsOfHeads, "head_end(h + a.group)",
+            {kWideDkdv, kTileRanges, "head_end(h + a.group)",
              R"((mad\.lo\.s32\s+%r\d+, %r\d+, %r\d+), %r\d+;)", "$1, 1;", kAll}),
     // ---- Stages, products
     in_wide("wide_dkdv_makes_ds_of_a_tile_that_is_not_there", "race",
