@@ -66,15 +66,6 @@ class Signals(CliTest):
         self.assertGreater(len(self.validated((self.folder / "r.json").read_text())["results"]), 0)
         self.assertTrue((self.folder / "c.xml").exists())
 
-    def test_a_second_signal_ends_at_once(self):
-        process = self.start("forward", "--type", "paper", "--q_len", "8k", "--verify", "none")
-        time.sleep(1.0)
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
-        self.assertEqual(process.returncode, -signal.SIGINT)
-
     def test_nohup_stays_nohup(self):
         process = self.start("bench", *TINY, *FAST,
                              preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
