@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <random>
 
+#include "oracle/lse_error.h"
 #include "oracle/noise.h"
 #include "oracle/noise_profile.h"
 #include "oracle/noisy_products.h"
@@ -106,25 +108,6 @@ bool rows_of_p_are_equal(const Definition& def, const SampledGroup& group) {
   return true;
 }
 
-/// By how much the LSE of query head h fall short of the exact ones, relative, in the mean of the
-/// sampled rows: what tensor cores cut off the scores of 16-bit operands. Kernels subtract such an
-/// LSE from scores that lack the same, so that P has no part in it. 0 where it is more than that.
-double lse_shortfall(const Definition& def, const Outputs& out, const SampledGroup& group,
-                     std::int64_t h) {
-  if (!Rounding(def.problem().dtype).of_16_bits()) return 0;
-  double products = 0, squares = 0;
-  for (const RowPart* part : group.rows)
-    for (std::size_t n = 0; part->h == h && n < part->rows.size(); ++n) {
-      const double want = part->results.lse.value[n];
-      if (part->results.stats[n].empty) continue;
-      const double got = static_cast<double>(out.lse.at(group.b, h, part->rows[n], 0));
-      products += (want - got) * want;
-      squares += square(want);
-    }
-  const double share = squares == 0 ? 0 : products / squares;
-  return std::abs(share) <= 2 * truncated_sum(def.shape().d) ? share : 0;
-}
-
 /// Beyond it an LSE in f32 says too little of P.
 constexpr double kLargeLse = 1 << 14;
 
@@ -159,12 +142,14 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
   for (std::int64_t g = 0; g < s.group(); ++g) {
     const std::int64_t h = group.h_kv * s.group() + g;
     const RoundingOfO rounded(def, group, h);
-    const double shortfall = lse_shortfall(def, out, group, h);
+    const LseError lse_error(def, out, group, h);
     Profile exps, d_noise, d_of_o, p_rounded;  // that of D as a share of |dO|²; its part
+    std::map<std::int64_t, const RowStats*> exact;
     for (const RowPart* part : group.rows)
       for (std::size_t n = 0; part->h == h && n < part->rows.size(); ++n) {
         const RowStats& known = part->results.stats[n];
         if (known.empty) continue;
+        exact[part->rows[n]] = &known;
         exps.set(part->rows[n], known.exps_noise);
         const double size = norm(def.inputs().d_o, group.b, h, part->rows[n]);
         d_noise.set(part->rows[n], size == 0 ? 0 : known.d_noise / square(size));
@@ -173,9 +158,13 @@ std::vector<RowStats> estimate_stats(const Definition& def, const Outputs& out,
       }
     for (std::int64_t i = 0; i < s.q_len; ++i) {
       RowStats& r = stats[static_cast<std::size_t>(g * s.q_len + i)];
+      if (const auto known = exact.find(i); known != exact.end()) {
+        r = *known->second;
+        continue;
+      }
       r.empty = def.empty_row(group.b, h, i);
       r.max = r.empty ? def.lse_of_empty_row(h)
-                      : (1 + shortfall) * static_cast<double>(out.lse.at(group.b, h, i, 0));
+                      : lse_error.corrected(static_cast<double>(out.lse.at(group.b, h, i, 0)));
       if (!r.empty && std::abs(r.max) > kLargeLse) set_softmax(def, group.b, h, i, r);
       r.lse = r.max + r.log_sum;
       if (r.empty) continue;

@@ -23,12 +23,13 @@
 namespace flashbench {
 namespace {
 
-// Small next to a tile, ragged, long, wide; decode; more queries than keys; groups.
+// Small next to a tile, ragged, long, wide; decode; more queries than keys; groups; and one of
+// whose rows level sample sees less than half.
 constexpr Shape kShapes[] = {
     {1, 2, 2, 700, 700, 64}, {1, 2, 2, 300, 300, 128}, {1, 2, 2, 128, 160, 512},
     {1, 2, 2, 64, 64, 32},   {1, 4, 2, 1, 513, 64},    {2, 6, 2, 65, 130, 40},
     {1, 2, 2, 200, 70, 16},  {1, 2, 2, 90, 90, 1},     {1, 1, 1, 48, 64, 1024},
-    {1, 2, 2, 400, 400, 3},  {1, 1, 1, 17, 33, 200},
+    {1, 2, 2, 400, 400, 3},  {1, 1, 1, 17, 33, 200},   {1, 1, 1, 2000, 1500, 24},
 };
 constexpr Shape kQuickShapes[] = {{1, 2, 2, 40, 48, 32}};
 constexpr Shape kEmulatedShapes[] = {
