@@ -20,11 +20,12 @@ class PageTurns {
   explicit PageTurns(const Problem& p)
       : shape_(p.shape),
         wanted_(p.page_size > 0 && size_bytes(p.kv_dtype()) > 1),
-        runs_(size_bytes(p.kv_dtype()) == 2 ? kRunsOf16Bits : kRuns) {}
+        run_(p.page_size < kLongRun ? kRun : kLongRun),
+        runs_(run_ == kLongRun || size_bytes(p.kv_dtype()) == 2 ? kFewRuns : kRuns) {}
 
   bool wanted() const { return wanted_; }
   /// After so many keys they are the same ones as without.
-  std::int64_t keys() const { return wanted_ ? runs_ * kRows : 1; }
+  std::int64_t keys() const { return wanted_ ? runs_ * run_ : 1; }
   std::size_t bytes() const {
     return wanted_ ? static_cast<std::size_t>(shape_.k_dims().rows_before(shape_.b)) *
                          sizeof(std::int32_t)
@@ -39,9 +40,9 @@ class PageTurns {
     std::int32_t* to = rows_.as<std::int32_t>() + shape_.k_dims().rows_before(b);
     std::int64_t i = seen.begin;
     for (; i + keys() <= seen.end; i += keys())
-      for (std::int64_t row = 0; row < kRows; ++row)
+      for (std::int64_t row = 0; row < run_; ++row)
         for (std::int64_t run = 0; run < runs_; ++run)
-          to[i + row * runs_ + run] = from[i + run * kRows + row];
+          to[i + row * runs_ + run] = from[i + run * run_ + row];
     std::copy(from + i, from + seen.end, to + i);
   }
   /// Where the keys lie from number `number` on: the table in place of KeptKeys::stored().
@@ -50,12 +51,13 @@ class PageTurns {
   }
 
  private:
-  /// Runs of 16 rows, the smallest page in use: from as many places as were best on Zen 5, d = 128.
-  static constexpr std::int64_t kRows = 16, kRuns = 4, kRunsOf16Bits = 2;
+  /// Rows of a run, of the smallest page in use and of larger ones: several runs of one page have
+  /// their rows in the same sets of a cache. And how many runs; as was best on Zen 5, d = 128.
+  static constexpr std::int64_t kRun = 16, kLongRun = 64, kRuns = 4, kFewRuns = 2;
 
   Shape shape_;
   bool wanted_;
-  std::int64_t runs_;
+  std::int64_t run_, runs_;
   Buffer rows_;
 };
 
