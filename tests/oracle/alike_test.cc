@@ -219,6 +219,13 @@ TEST(RowRounding, OfFewKindsOfRowsMayReachWhatFewNormalErrorsDo) {
   EXPECT_NEAR(rounding_of_kinds(2, 0.1).independent(), 2, 1);
 }
 
+TEST(RowRounding, OfTwoBlocksIsTheMeanOfBoth) {
+  RowRounding found{.alike = 1, .pairs = 1, .cells = 10, .rows = 1};
+  found.add({.alike = 2, .pairs = 5, .cells = 20, .rows = 2});
+  EXPECT_DOUBLE_EQ(found.independent(), 2);
+  EXPECT_DOUBLE_EQ(found.excess(), excess(2));
+}
+
 TEST(Weights, AreAsIndependentAsTheirNoiseIsSpread) {
   Weights w;
   w.add(2, 1, 0.5);

@@ -50,6 +50,8 @@ TEST(RoundingOfO, IsThatOfNeighboursWhereTheyAgreeAndTheMeanWhereTheyDoNot) {
   const double down = 4 * -0x1p-10, up = 4 * 0x1p-11, mean = (down + up) / 2;
   const auto by_halves = [&](std::int64_t row) { return row < 32 ? kDown : kUp; };
   EXPECT_NEAR(shift_of_d(6, by_halves), down, 0.2 * std::abs(down - mean));
+  EXPECT_NEAR(shift_of_d(29, by_halves), down, 0.2 * std::abs(down - mean)) << "28, not 32";
+  EXPECT_NEAR(shift_of_d(31, by_halves), up, 0.2 * std::abs(up - mean)) << "32, not 28";
   EXPECT_NEAR(shift_of_d(63, by_halves), up, 0.2 * std::abs(up - mean));
   const auto by_turns = [&](std::int64_t row) { return row % 8 == 0 ? kDown : kUp; };
   for (const std::int64_t i : {0, 3, 4, 63}) EXPECT_NEAR(shift_of_d(i, by_turns), mean, 1e-12);
