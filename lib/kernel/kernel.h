@@ -78,6 +78,8 @@ struct GuestFacts {
   std::string flags = {};  ///< of the command line, that say how it is kept: " --isolate false"
 };
 
+class PartialKernel;
+
 /// An implementation of attention. Stateless; it refuses with a reason and never aborts.
 class Kernel {
  public:
@@ -114,6 +116,9 @@ class Kernel {
   /// `in` gives the masks (Inputs::key_mask); tensors are not read before launch.
   virtual std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                                      const Inputs& in) const = 0;
+
+  /// How it computes some queries and keys at a time (partial.h); nullptr: it does not.
+  virtual const PartialKernel* parts() const { return nullptr; }
 
  private:
   /// What data cannot say: a limit of the device, memory, the execution. Asked only about problems
