@@ -25,14 +25,15 @@ std::string divisors(std::int64_t n) {
 /// Counts and sizes in bytes stay well inside 63 bits.
 constexpr double kMostElements = 0x1p56;
 
+constexpr auto kInvalid = Rejection::Kind::kInvalid;
+
 /// What is in the way of a ragged batch.
 std::optional<Rejection> invalid_ragged(const Problem& p) {
   if (p.shape.sequences == nullptr) return std::nullopt;
   for (const Feature other : {Feature::kKeyMask, Feature::kBias})
     if (uses(p, other))
-      return Rejection{Rejection::Kind::kInvalid,
-                       fmt::format("{} and {} contradict each other; leave {} out",
-                                   flag(Feature::kRagged), flag(other), flag(other))};
+      return Rejection{kInvalid, fmt::format("{} and {} contradict each other; leave {} out",
+                                             flag(Feature::kRagged), flag(other), flag(other))};
   return std::nullopt;
 }
 
@@ -42,13 +43,13 @@ std::optional<Rejection> too_large(const Shape& s) {
   const double rows = static_cast<double>(std::max(s.queries(), s.keys()));
   const double tensor = static_cast<double>(s.h) * rows * static_cast<double>(s.widest_d());
   if (tensor > kMostElements)
-    return Rejection{Rejection::Kind::kInvalid,
+    return Rejection{kInvalid,
                      fmt::format("the tensors would have {:.3g} elements, more than any machine "
                                  "addresses; use smaller {}",
                                  tensor, fewer)};
   const double scores = all_pairs(s);
   if (scores > kMostElements)
-    return Rejection{Rejection::Kind::kInvalid,
+    return Rejection{kInvalid,
                      fmt::format("there would be {:.3g} scores, more than any machine computes; "
                                  "use smaller {}",
                                  scores, fewer)};
@@ -56,7 +57,6 @@ std::optional<Rejection> too_large(const Shape& s) {
 }
 
 std::optional<Rejection> invalid_window(const Problem& p) {
-  constexpr auto kInvalid = Rejection::Kind::kInvalid;
   constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
   for (const auto& [flag, window] :
        {std::pair("window_left", p.window_left), std::pair("window_right", p.window_right)})
@@ -79,7 +79,7 @@ std::optional<Rejection> invalid_window(const Problem& p) {
 std::optional<Rejection> invalid_softcap(const Problem& p) {
   if (p.softcap == 0 || (p.softcap >= kLeastSoftcap && p.softcap <= kMostSoftcap))
     return std::nullopt;
-  return Rejection{Rejection::Kind::kInvalid,
+  return Rejection{kInvalid,
                    fmt::format("--softcap must be 0 (none) or between {:g} and {:g}, got {}",
                                kLeastSoftcap, kMostSoftcap, p.softcap)};
 }
@@ -88,7 +88,7 @@ std::optional<Rejection> invalid_softcap(const Problem& p) {
 std::optional<Rejection> invalid_alibi(const Problem& p) {
   constexpr std::int64_t kMost = 1 << 24;
   if (p.alibi == Alibi::kNone || p.shape.q_len + p.shape.kv_len <= kMost) return std::nullopt;
-  return Rejection{Rejection::Kind::kInvalid,
+  return Rejection{kInvalid,
                    fmt::format("--alibi takes --q_len and --kv_len of at most {} together, got {}",
                                kMost, p.shape.q_len + p.shape.kv_len)};
 }
@@ -103,11 +103,11 @@ std::optional<Rejection> invalid_kv_dtype(const Problem& p) {
   const Dtype kv = p.kv_dtype();
   if (kv == p.dtype) return std::nullopt;
   if (!is_only_stored(kv))
-    return Rejection{Rejection::Kind::kInvalid,
+    return Rejection{kInvalid,
                      fmt::format("--kv_dtype {} is not --dtype {}; use one of {}, or leave it out",
                                  name(kv), name(p.dtype), names_of(kStoredDtypes))};
   if (p.needs_gradients())
-    return Rejection{Rejection::Kind::kInvalid,
+    return Rejection{kInvalid,
                      fmt::format("--kv_dtype {} is for a forward pass alone, not for --pass {}; "
                                  "use forward, or leave --kv_dtype out",
                                  name(kv), name(p.pass))};
@@ -115,7 +115,6 @@ std::optional<Rejection> invalid_kv_dtype(const Problem& p) {
 }
 
 std::optional<Rejection> invalid_v_in_k(const Problem& p) {
-  constexpr auto kInvalid = Rejection::Kind::kInvalid;
   if (!p.v_in_k) return std::nullopt;
   if (p.shape.d_v() > p.shape.d)
     return Rejection{kInvalid, fmt::format("with {} V is the first columns of K, which has {}; "
@@ -131,14 +130,13 @@ std::optional<Rejection> invalid_v_in_k(const Problem& p) {
 
 std::optional<Rejection> invalid_f32_math(const Problem& p) {
   if (p.f32_math == F32Math::kIeee || p.dtype == Dtype::kF32) return std::nullopt;
-  return Rejection{Rejection::Kind::kInvalid,
+  return Rejection{kInvalid,
                    fmt::format("{0} is for --dtype f32, not for {1}; use --dtype f32, or leave {0} "
                                "out",
                                flag(Feature::kBf16x6), name(p.dtype))};
 }
 
 std::optional<Rejection> invalid_pages(const Problem& p) {
-  constexpr auto kInvalid = Rejection::Kind::kInvalid;
   if (p.page_size < 0 || p.page_size > kMostPageSize)
     return Rejection{kInvalid, fmt::format("{} must be between 0 (none) and {}, got {}",
                                            flag(Feature::kPages), kMostPageSize, p.page_size)};
@@ -195,7 +193,6 @@ void shorten_windows(Problem& p, std::int64_t kv_len) {
 }
 
 std::optional<Rejection> invalid(const Problem& p) {
-  constexpr auto kInvalid = Rejection::Kind::kInvalid;
   const Shape& s = p.shape;
   const auto out_of_range = [](const char* flag, std::int64_t value,
                                std::int64_t most) -> std::optional<Rejection> {

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <stdexcept>
 #include <utility>
 
 #include "cuda/probe/busy.h"
@@ -35,8 +36,8 @@ void run_parallel(void*, std::int64_t n, void (*f)(void* context, std::int64_t i
   for (std::int64_t i = 0; i < n; ++i) f(context, i);
 }
 
-Status status_of(fbk_status status) {
-  switch (status) {
+Status status_of(int code) {
+  switch (code) {
     case FBK_OK:
       return Status::kOk;
     case FBK_UNSUPPORTED:
@@ -66,7 +67,7 @@ Answer answer_to(F&& call) {
   Answer answer;
   try {
     code = static_cast<int>(call(why.data(), why.size() - 1));
-    answer.status = status_of(static_cast<fbk_status>(code));
+    answer.status = status_of(code);
   } catch (const std::exception& e) {
     return {.status = Status::kFailed, .why = fmt::format("it threw: {}", e.what())};
   } catch (...) {
@@ -205,6 +206,12 @@ struct Plugin::Plan {
     call.workspace = workspace.data();
   }
 
+  /// Throws std::runtime_error where there are none.
+  DeviceCopies& on_gpu() {
+    if (copies == nullptr) throw std::runtime_error("its tensors are on no GPU");
+    return *copies;
+  }
+
   /// `answer`, unless memory around the workspace was written.
   Answer vetted(Answer answer) const {
     if (answer.status != Status::kOk || workspace.is_intact()) return answer;
@@ -339,12 +346,12 @@ void Plugin::drop(int id) {
 }
 
 Answer Plugin::give(int id, const Names& tensors) {
-  plans_.at(id)->copies->give(tensors);
+  plans_.at(id)->on_gpu().give(tensors);
   return {};
 }
 
 Answer Plugin::collect(int id) {
-  DeviceCopies& copies = *plans_.at(id)->copies;
+  DeviceCopies& copies = plans_.at(id)->on_gpu();
   copies.collect();
   const std::string trespass = copies.trespass();
   if (trespass.empty()) return {};
@@ -352,6 +359,7 @@ Answer Plugin::collect(int id) {
 }
 
 Answer Plugin::run(std::span<const int> ids, std::int64_t calls) {
+  if (ids.empty()) throw std::runtime_error("no plan to run");
   std::vector<Plan*> plans;
   for (const int id : ids) plans.push_back(plans_.at(id).get());
   const Plan& first = *plans.front();

@@ -15,6 +15,7 @@
 #include "core/features.h"
 #include "system/error.h"
 #include "system/quote.h"
+#include "system/strict_json.h"
 
 namespace flashbench::guest {
 namespace {
@@ -22,6 +23,7 @@ namespace {
 constexpr std::size_t kMostBytes = 1 << 20;
 constexpr std::size_t kMostDescriptors = 2;
 constexpr std::size_t kLongestWhy = 500;
+constexpr JsonLimits kLimits{.depth = 16, .array_items = 4096, .values = 100'000};
 
 struct Word {
   Feature feature;
@@ -117,6 +119,8 @@ nlohmann::json problem_message(const Problem& p, const Execution& e, const std::
   if (e.device == kEmulatedDevice) message["order_seed"] = e.order_seed;
   return message;
 }
+
+nlohmann::json message_of(std::string_view packet) { return parse_strict_json(packet, kLimits); }
 
 nlohmann::json to_message(const KernelFacts& k) {
   nlohmann::json rounds = nlohmann::json::array();

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/features.h"
@@ -35,6 +36,10 @@ std::optional<int> gpu_of(const std::string& device);
 /// device also `order_seed`.
 nlohmann::json problem_message(const Problem& p, const Execution& e,
                                const std::string& device = kOnProcessor);
+
+/// What a worker's packet says. Throws std::exception for what is no JSON, and for more of it than
+/// an answer has.
+nlohmann::json message_of(std::string_view packet);
 
 /// As a worker greets with it.
 nlohmann::json to_message(const KernelFacts& kernel);

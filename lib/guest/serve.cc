@@ -41,7 +41,7 @@ std::unique_ptr<Mapped> map(const nlohmann::json& message, Channel::Packet& pack
 
 class Server {
  public:
-  Server(Plugin& plugin, Channel& channel) : plugin_(plugin), channel_(channel) {}
+  Server(Guest& guest, Channel& channel) : guest_(guest), channel_(channel) {}
 
   void run() {
     while (std::optional<Channel::Packet> packet = channel_.receive()) {
@@ -67,43 +67,47 @@ class Server {
   }
 
   Answer dispatch(const std::string& op, const nlohmann::json& message, Channel::Packet& packet) {
-    if (op == "ask") return plugin_.ask(message.at("kernel"), message.at("problem"));
+    if (op == "ask") return guest_.ask(message.at("kernel"), message.at("problem"));
     if (op == "plan") {
       const int id = message.at("plan");
       std::unique_ptr<Mapped> mapped = map(message, packet);
       const Answer answer =
-          plugin_.plan(message.at("kernel"), id, message.at("problem"), mapped->operands());
+          guest_.plan(message.at("kernel"), id, message.at("problem"), mapped->operands());
       if (answer.status == Status::kOk) mapped_.insert_or_assign(id, std::move(mapped));
       return answer;
     }
-    if (op == "prepare") return plugin_.prepare(message.at("plan"));
+    if (op == "prepare") return guest_.prepare(message.at("plan"));
     if (op == "run")
-      return plugin_.run(message.at("plans").get<std::vector<int>>(), message.at("calls"));
+      return guest_.run(message.at("plans").get<std::vector<int>>(), message.at("calls"));
     if (op == "give") {
       const Names tensors{message.at("inputs"), message.at("outputs")};
-      return plugin_.give(message.at("plan"), tensors);
+      return guest_.give(message.at("plan"), tensors);
     }
-    if (op == "collect") return plugin_.collect(message.at("plan"));
+    if (op == "collect") return guest_.collect(message.at("plan"));
     if (op == "drop") {
-      plugin_.drop(message.at("plan"));
+      guest_.drop(message.at("plan"));
       mapped_.erase(message.at("plan").get<int>());
       return {};
     }
     return {.status = Status::kFailed, .why = fmt::format("an unknown op '{}'", op)};
   }
 
-  Plugin& plugin_;
+  Guest& guest_;
   Channel& channel_;
   std::map<int, std::unique_ptr<Mapped>> mapped_;
 };
 
-nlohmann::json hello(const Plugin& plugin) {
+nlohmann::json hello(const Guest& guest) {
   nlohmann::json kernels = nlohmann::json::array();
-  for (const KernelFacts& k : plugin.kernels()) kernels.push_back(to_message(k));
+  for (const KernelFacts& k : guest.kernels()) kernels.push_back(to_message(k));
   return {{"protocol", kProtocol}, {"kernels", kernels}};
 }
 
 }  // namespace
+
+void serve(Guest& guest, Channel& channel) {
+  if (channel.send(hello(guest))) Server(guest, channel).run();
+}
 
 int serve_plugin(const std::string& abi, const std::string& text, const std::string& driver) {
   const char* number = std::getenv(kSocketVariable);
@@ -126,7 +130,7 @@ int serve_plugin(const std::string& abi, const std::string& text, const std::str
     channel.send({{"protocol", kProtocol}, {"error", e.what()}});
     return static_cast<int>(ExitCode::kUsage);
   }
-  if (channel.send(hello(*plugin))) Server(*plugin, channel).run();
+  serve(*plugin, channel);
   return 0;
 }
 

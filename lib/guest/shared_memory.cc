@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 #include <utility>
 
 #include "system/error.h"
@@ -43,6 +45,10 @@ SharedMemory::SharedMemory(std::size_t bytes)
 
 SharedMemory::SharedMemory(process::Descriptor descriptor, std::size_t bytes, Access access)
     : descriptor_(std::move(descriptor)), bytes_(bytes) {
+  struct stat info {};
+  if (::fstat(descriptor_.get(), &info) != 0 || std::cmp_less(info.st_size, bytes))
+    throw std::runtime_error(
+        fmt::format("memory to share has {} bytes, not {}", info.st_size, bytes));
   map(access);
 }
 

@@ -15,7 +15,8 @@ class SharedMemory {
   SharedMemory() = default;
   /// New, zero. Throws OutOfMemoryError.
   explicit SharedMemory(std::size_t bytes);
-  /// Another process's.
+  /// Another process's. Throws std::runtime_error where it has fewer bytes: to touch them would
+  /// end this process.
   SharedMemory(process::Descriptor descriptor, std::size_t bytes, Access access);
   SharedMemory(SharedMemory&& other) noexcept;
   SharedMemory& operator=(SharedMemory&& other) noexcept;

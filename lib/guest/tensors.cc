@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <cstring>
 #include <span>
+#include <stdexcept>
 
 #include "core/enumerators.h"
 #include "data/layout.h"
 #include "system/error.h"
+#include "system/quote.h"
 
 namespace flashbench::guest {
 namespace {
@@ -257,9 +259,18 @@ void to_json(nlohmann::json& json, const Placement& placement) {
 
 void from_json(const nlohmann::json& json, Placement& placement) {
   placement.bytes = json.at("bytes");
-  for (const nlohmann::json& t : json.at("tensors"))
-    placement.tensors.push_back({t.at("name"), t.at("dtype"), t.at("shape"), t.at("strides"),
-                                 t.at("offset"), t.at("bytes")});
+  for (const nlohmann::json& t : json.at("tensors")) {
+    const Placed& placed =
+        placement.tensors.emplace_back(Placed{t.at("name"), t.at("dtype"), t.at("shape"),
+                                              t.at("strides"), t.at("offset"), t.at("bytes")});
+    if (placed.offset > placement.bytes || placed.bytes > placement.bytes - placed.offset)
+      throw std::runtime_error(fmt::format("tensor {} lies beyond the {} bytes of its memory",
+                                           quote(placed.name), placement.bytes));
+    if (placed.shape.size() != placed.strides.size())
+      throw std::runtime_error(fmt::format("tensor {} has {} axes and {} strides",
+                                           quote(placed.name), placed.shape.size(),
+                                           placed.strides.size()));
+  }
 }
 
 }  // namespace flashbench::guest

@@ -49,6 +49,7 @@ void copy_forward(const Outputs& from, const Placement& placement, SharedMemory&
 void collect_outputs(const SharedMemory& from, const Placement& placement, Outputs& out);
 
 void to_json(nlohmann::json& json, const Placement& placement);
+/// Throws std::exception for what is none, and where a tensor lies beyond the memory.
 void from_json(const nlohmann::json& json, Placement& placement);
 
 }  // namespace flashbench::guest

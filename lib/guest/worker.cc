@@ -14,7 +14,6 @@
 #include "system/digits.h"
 #include "system/error.h"
 #include "system/quote.h"
-#include "system/strict_json.h"
 
 namespace flashbench::guest {
 namespace {
@@ -28,13 +27,6 @@ constexpr int kFarewell_ms = 500;
 constexpr int kLastBreath_ms = 100;
 /// Exit codes beyond are signals.
 constexpr int kSignalled = 128;
-
-/// What a library could not do names it already.
-std::string with_name(const std::string& why, const std::string& shown) {
-  return why.starts_with(shown) ? why : fmt::format("{}: {}", shown, why);
-}
-
-constexpr JsonLimits kLimits{.depth = 16, .array_items = 4096, .values = 100'000};
 
 }  // namespace
 
@@ -77,26 +69,7 @@ void Worker::greet() {
   } catch (const DeviceError& e) {
     throw UsageError(fmt::format("{}: {}", settings_.shown, e.what()));
   }
-  try {
-    for (const char* reason : {"error", "why"})  // the second of what crashed as it was loaded
-      if (hello.contains(reason))
-        throw UsageError(with_name(escape(hello[reason].get<std::string>()), settings_.shown));
-    if (hello.contains("unavailable"))
-      throw AbsentError(
-          with_name(escape(hello["unavailable"].get<std::string>()), settings_.shown));
-    if (hello.at("protocol") != kProtocol)
-      throw UsageError(fmt::format("{} speaks version {} of the workers' protocol; this program {}",
-                                   settings_.shown, hello["protocol"].dump(), kProtocol));
-    for (const nlohmann::json& k : hello.at("kernels")) facts_.push_back(kernel_of(k));
-  } catch (const UsageError& e) {
-    throw UsageError(with_name(e.what(), settings_.shown));
-  } catch (const AbsentError&) {
-    throw;
-  } catch (const std::exception& e) {
-    throw UsageError(fmt::format("{}: its greeting is none: {}", settings_.shown, e.what()));
-  }
-  vet_names(facts_, settings_.shown);
-  if (facts_.empty()) throw UsageError(fmt::format("{} has no kernel", settings_.shown));
+  facts_ = kernels_of_greeting(hello, settings_.shown);
 }
 
 Answer Worker::ask(std::size_t kernel, const nlohmann::json& problem) {
@@ -177,7 +150,7 @@ nlohmann::json Worker::receive() {
   }
   if (!packet) give_up(how_it_ended());
   try {
-    return parse_strict_json(packet->text, kLimits);
+    return message_of(packet->text);
   } catch (const std::exception& e) {
     give_up(fmt::format("its worker's answer is none: {}", e.what()));
   }

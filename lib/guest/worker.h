@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "guest/greeting.h"
 #include "guest/guest.h"
 #include "guest/protocol.h"
-#include "system/error.h"
 #include "system/process.h"
 #include "system/relay.h"
 
@@ -21,11 +21,6 @@ struct WorkerSettings {
   std::string device = kOnProcessor;          ///< where its tensors are
   double patience_s = 120;                    ///< of any answer
   std::function<bool()> stop_requested = {};  ///< asked while an answer is waited for
-};
-
-/// What a guest's greeting says that this machine does not have: asked again, it says the same.
-class AbsentError final : public UnavailableError {
-  using UnavailableError::UnavailableError;
 };
 
 /// A guest in a process of its own. Once it has crashed or hung, every method throws DeviceError

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <stdexcept>
 
 namespace flashbench::guest {
 namespace {
@@ -29,6 +30,18 @@ TEST(SharedMemory, NobodyCanTakeItAway) {
     memory.close();
     EXPECT_EQ(memory.data()[4999], std::byte{0});
   }
+}
+
+// Bytes that a message names and the memory that came with it does not have: SIGBUS when touched.
+TEST(SharedMemory, HasTheBytesThatItIsSaidToHave) {
+  const SharedMemory memory(5000);
+  const auto theirs = [&](std::size_t bytes) {
+    return SharedMemory(process::Descriptor(::dup(memory.descriptor()), "dup"), bytes,
+                        Access::kReadOnly);
+  };
+  EXPECT_NO_THROW(theirs(5000));
+  EXPECT_THROW(theirs(5001), std::runtime_error);
+  EXPECT_THROW(theirs(~std::size_t{0}), std::runtime_error);
 }
 
 TEST(GuardedMemoryDeathTest, ItsEndIsTheEnd) {

@@ -152,5 +152,21 @@ TEST(GuestTensors, PlacementsGoThroughMessages) {
   }
 }
 
+// Whoever serves a plug-in would be ended where it touches them.
+TEST(GuestTensors, LieWithinTheirMemory) {
+  const nlohmann::json good = place_outputs(problem());
+  const auto changed = [&](const char* member, const nlohmann::json& to) {
+    nlohmann::json placement = good;
+    placement["tensors"][0][member] = to;
+    return placement;
+  };
+  EXPECT_NO_THROW(good.get<Placement>());
+  const std::size_t bytes = good["bytes"];
+  EXPECT_THROW(changed("offset", bytes).get<Placement>(), std::runtime_error);
+  EXPECT_THROW(changed("offset", ~std::size_t{0} - 100).get<Placement>(), std::runtime_error);
+  EXPECT_THROW(changed("bytes", bytes).get<Placement>(), std::runtime_error);
+  EXPECT_THROW(changed("strides", {1}).get<Placement>(), std::runtime_error);
+}
+
 }  // namespace
 }  // namespace flashbench::guest

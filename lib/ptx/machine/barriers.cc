@@ -69,6 +69,11 @@ void Cta::complete(Barrier& b) {
   ++counters().barriers;
 }
 
+void Cta::limit_in_flight(const Site& at, std::size_t in_flight) const {
+  if (in_flight >= kMostInFlight)
+    fail(FindingKind::kAsync, at, fmt::format("{} are in flight, and not waited for", in_flight));
+}
+
 void Cta::complete_copies(Warp& w, LaneMask lanes, std::uint32_t groups_left) {
   const auto due = [&](const PendingCopy& c) {
     const std::uint32_t committed = w.groups[static_cast<std::size_t>(c.lane)];

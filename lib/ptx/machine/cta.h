@@ -107,6 +107,7 @@ class Cta {
   /// Completes the phase of an mbarrier that has all arrivals and bytes.
   void end_phase(std::uint32_t offset);
   void add_pending_load(std::function<void()> run);
+  std::size_t pending_loads() const { return pending_loads_.size(); }
   void mark_async_write(std::uint32_t offset, std::uint32_t bytes, const MBarrier& b, int line);
   /// Whether a fence stands between a generic write and the async proxy's use.
   bool visible_to_async(const Warp& w, const SharedWord& s) const;
@@ -115,6 +116,8 @@ class Cta {
   std::vector<Warp*> warpgroup(const Warp& w) const;
 
   void memory_fence();  ///< orders earlier and later strong accesses of this CTA
+  /// Fails where `in_flight` copies or products are more than any kernel waits for.
+  void limit_in_flight(const Site& at, std::size_t in_flight) const;
   void complete_copies(Warp& w, LaneMask lanes, std::uint32_t groups_left);
 
   void wake(Warp& w, LaneMask lanes) {

@@ -24,7 +24,8 @@ constexpr LaneMask kAllLanes = ~LaneMask{0};
 using Row = std::uint32_t;
 constexpr Row kRowAlign = 64;
 constexpr Row kSink = 0;  ///< what `_` and absent destinations are written to
-constexpr Row kFirstRow = 256;
+constexpr Row kWidestRow = 256;
+constexpr Row kFirstRow = kWidestRow;
 constexpr std::size_t row_index(Row row) { return row / kRowAlign; }
 
 class Cta;
@@ -143,6 +144,7 @@ struct Program {
   std::string name;
   Syntax syntax;
   std::map<std::string, std::uint64_t, std::less<>> symbols;  ///< addresses of .global and .const
+  std::uint32_t global_bytes = 0;                             ///< of these
   std::map<std::string, std::unique_ptr<Kernel>, std::less<>> kernels;
 
   /// The text of a PTX line without its indentation.

@@ -10,6 +10,9 @@
 namespace flashbench::ptx {
 namespace {
 
+/// Arguments of functions lie in one place each, so that none can call itself anyway.
+constexpr std::size_t kMostCalls = 1000;
+
 void set_pc(Warp& w, LaneMask lanes, int pc) {
   for_lanes(lanes, [&](int i) { w.pc[static_cast<std::size_t>(i)] = pc; });
 }
@@ -256,7 +259,11 @@ void Cta::call(Warp& w, const Instruction& ins, const Group& g, LaneMask lanes) 
   set_pc(w, g.lanes & ~lanes, g.pc + 1);
   set_pc(w, lanes, ins.target);
   for_lanes(lanes, [&](int i) {
-    w.calls[static_cast<std::size_t>(i)].push_back(g.pc);
+    auto& calls = w.calls[static_cast<std::size_t>(i)];
+    if (calls.size() == kMostCalls)
+      fail(FindingKind::kInvalid, {w, ins, i},
+           fmt::format("calls nest deeper than {}: there are no stacks here", kMostCalls));
+    calls.push_back(g.pc);
     std::uint8_t* space = w.call_space.data() + static_cast<std::size_t>(i) * kernel_.call_bytes;
     for (const ArgumentCopy& c : ins.arguments) std::memcpy(space + c.to, space + c.from, c.bytes);
   });

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <string>
 
 #include "system/error.h"
@@ -40,6 +41,14 @@ TensorMap encode_tensor_map(Address base, int element_bytes, std::span<const std
     refuse(fmt::format("an inner box of {} bytes exceeds the swizzle's span", row));
   }
   return m;
+}
+
+bool is_tensor_map(const TensorMap& m) {
+  if (m.magic != kTensorMapMagic || m.rank < 1 || m.rank > m.box.size()) return false;
+  const auto is_box = [](std::uint16_t n) { return n >= 1 && n <= 256; };
+  return std::all_of(m.box.begin(), m.box.begin() + m.rank, is_box) &&
+         std::has_single_bit(m.element_bytes) && m.element_bytes <= 16 &&
+         m.swizzle <= Swizzle::k128;
 }
 
 }  // namespace flashbench::ptx

@@ -26,7 +26,7 @@ struct alignas(64) TensorMap {
   std::array<std::uint16_t, 5> box{};
   std::uint8_t rank = 0, element_bytes = 0;
   Swizzle swizzle = Swizzle::kNone;
-  bool is_f32 = false;  ///< not just as wide: what reductions add
+  std::uint8_t is_f32 = 0;  ///< 1: not just as wide; what reductions add
 };
 static_assert(sizeof(TensorMap) == 128);
 constexpr std::uint64_t kTensorMapMagic = 0x70616D2D726F736E;
@@ -37,5 +37,8 @@ constexpr std::uint64_t kTensorMapMagic = 0x70616D2D726F736E;
 TensorMap encode_tensor_map(Address base, int element_bytes, std::span<const std::uint32_t> size,
                             std::span<const std::uint64_t> strides,
                             std::span<const std::uint16_t> box, Swizzle swizzle);
+
+/// Whether bytes that a kernel calls a tensor map can be one: it may have written them itself.
+bool is_tensor_map(const TensorMap& m);
 
 }  // namespace flashbench::ptx

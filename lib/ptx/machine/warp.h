@@ -13,6 +13,9 @@
 
 namespace flashbench::ptx {
 
+/// Copies of a warp that nothing has waited for: far more than shared memory holds.
+constexpr std::size_t kMostInFlight = std::size_t{1} << 16;
+
 /// A cp.async of one lane that is not complete. `group` counts the lane's commits before it.
 struct PendingCopy {
   std::uint32_t to;

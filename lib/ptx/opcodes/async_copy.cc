@@ -36,6 +36,7 @@ void cp_async(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
                fmt::format("copies {} bytes of global memory at {}", source_bytes,
                            cta.launch().global.describe(from)));
     }
+    cta.limit_in_flight(at, w.copies.size());
     cta.check_shared_write(at, to, bytes, nullptr, false);
     cta.shared().add_in_flight(to, bytes, 1);
     w.copies.push_back(

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "ptx/machine/cta.h"
 #include "ptx/machine/tensor_map.h"
@@ -14,9 +15,10 @@ namespace {
 using Coordinates = std::array<std::int32_t, 5>;
 
 std::uint32_t box_bytes(const TensorMap& m) {
-  std::uint32_t bytes = m.element_bytes;
+  std::uint64_t bytes = m.element_bytes;
   for (std::size_t i = 0; i < m.rank; ++i) bytes *= m.box[i];
-  return bytes;
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(bytes, std::numeric_limits<std::uint32_t>::max()));
 }
 
 // Calls f(shared offset, global address) for every element of a box; address 0: outside.
@@ -45,8 +47,7 @@ TensorMap map_at(Cta& cta, const Site& at, std::uint64_t address, std::size_t ra
                  std::uint32_t shared) {
   TensorMap m;
   std::memcpy(&m, cta.read(at, address, 128, Space::kGeneric), sizeof m);
-  if (m.magic != kTensorMapMagic)
-    cta.fail(FindingKind::kInvalid, at, "the operand is no tensor map");
+  if (!is_tensor_map(m)) cta.fail(FindingKind::kInvalid, at, "the operand is no tensor map");
   if (m.rank != rank) {
     cta.fail(FindingKind::kInvalid, at,
              fmt::format("a tensor map of rank {} with {} coordinates", m.rank, rank));
@@ -74,6 +75,7 @@ void start_load(Cta& cta, const Site& at, std::uint32_t shared, std::uint32_t by
   cta.shared_bytes(at, shared, bytes);
   cta.check_shared_write({at.warp, at.ins, -1}, shared, bytes, nullptr, false);
   cta.shared().add_in_flight(shared, bytes, 1);
+  cta.limit_in_flight(at, cta.pending_loads());
   const Clock issued = at.warp.clock;
   ++at.warp.clock[static_cast<std::size_t>(at.warp.id)];
   Warp* w = &at.warp;
@@ -144,8 +146,8 @@ void load_bulk(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
 void store_part(Cta& cta, const Site& at, std::uint32_t from, std::uint64_t to,
                 std::uint32_t bytes) {
   if (to == 0) return;
-  cta.check_async_read(at, from, bytes);
   const std::uint8_t* source = cta.shared_bytes(at, from, bytes);
+  cta.check_async_read(at, from, bytes);
   if (at.ins.mode == 0) return cta.write(at, to, bytes, Space::kGlobal, source);
   float sum, addend;
   std::uint8_t* p = cta.atomic(at, to, 4, Space::kGlobal);
@@ -191,6 +193,7 @@ void store_bulk(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
         });
       };
     }
+    cta.limit_in_flight(at, w.stores.size());
     cta.shared().add_leaving(shared, bytes, 1);
     w.stores.push_back({i, w.store_groups[static_cast<std::size_t>(i)],
                         [=, &cta, run = std::move(run)] {
@@ -262,7 +265,7 @@ bool decode_bulk(Decoder& d, const Statement& s, Instruction& ins) {
   d.ignore({"shared::cluster", "shared::cta", "global"});
   if (to_shared) {
     if (reduce) return false;
-    d.operands(3, 5);
+    d.operands(tensor ? 3 : 4, 5);
     shared_operand(d, ins, o[0]);
     d.address(ins, o[1]);
     if (tensor && o[1].parts.size() != 2) return false;
@@ -276,7 +279,7 @@ bool decode_bulk(Decoder& d, const Statement& s, Instruction& ins) {
     ins.execute = tensor ? load_tensor : load_bulk;
     return true;
   }
-  d.operands(2, 4);
+  d.operands(tensor ? 2 : 3, 4);
   if (reduce && (!d.has("add") || (!tensor && s.type() != Type::kF32))) return false;
   ins.mode = reduce ? 1 : 0;
   d.address(ins, o[0]);

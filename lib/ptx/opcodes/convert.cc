@@ -222,7 +222,8 @@ bool decode_cvt(Decoder& d, const Statement& s, Instruction& ins) {
   const Type to = s.types[0], from = s.types[1];
   if (to == Type::kBf16x2 || to == Type::kF16x2) return decode_pair(d, s, ins);
   const auto known = [](Type t) {
-    return is_integer(t) || is_float(t) || t == Type::kF16 || t == Type::kBf16;
+    return (is_integer(t) && t != Type::kB128) || is_float(t) || t == Type::kF16 ||
+           t == Type::kBf16;
   };
   if (!known(from) || !(known(to) || (to == Type::kTf32 && from == Type::kF32))) return false;
   take_rounding(d, ins);

@@ -61,16 +61,25 @@ std::unique_ptr<Kernel> Decoder::run(std::string_view entry) {
     decode_function(program_.syntax.functions.at(queue_[i]), static_cast<int>(i));
   }
   resolve_labels();
+  // Whatever the type of an instruction makes of a register, it reads and writes no other memory.
+  kernel_->image.resize(kernel_->image.size() + kWidestRow);
   return std::move(kernel_);
+}
+
+std::uint32_t Decoder::append(const Variable& v, std::uint32_t& end, std::uint32_t most) const {
+  const std::uint32_t at = round_up(end, v.align);
+  if (at > most || v.size > most - at)
+    throw PtxError(fmt::format("{}: '{}' has {} bytes, behind {} others; at most {} are emulated",
+                               program_.name, v.name, v.size, end, most));
+  end = at + v.size;
+  return at;
 }
 
 void Decoder::lay_out_parameters(const Function& f) {
   std::uint32_t end = 0;
   for (const Variable& p : f.parameters) {
-    end = round_up(end, p.align);
-    kernel_->parameter_offset.push_back(end);
+    kernel_->parameter_offset.push_back(append(p, end, kMostThreadBytes));
     kernel_->parameter_bytes.push_back(p.size);
-    end += p.size;
   }
   kernel_->parameters_end = end;
 }
@@ -85,9 +94,7 @@ void Decoder::lay_out_shared() {
       dynamic_align = std::max(dynamic_align, v.align);
       return;
     }
-    end = round_up(end, v.align);
-    shared_[v.name] = end;
-    end += v.size;
+    shared_[v.name] = append(v, end, kMostSharedBytes);
   };
   for (const Variable& v : program_.syntax.variables) add(v);
   for (const auto& [name, f] : program_.syntax.functions) {
@@ -238,26 +245,31 @@ void Decoder::call(Instruction& ins) {
   const auto it = program_.syntax.functions.find(name);
   if (it == program_.syntax.functions.end()) fail(fmt::format("call of unknown '{}'", name));
   const Function& f = it->second;
+  if (f.entry) fail(fmt::format("call of the kernel '{}'", name));
   const int index = enqueue(name, f);
   if (results.size() != f.returns.size() || arguments.size() != f.parameters.size()) {
     fail(fmt::format("'{}' takes {} arguments and returns {}", name, f.parameters.size(),
                      f.returns.size()));
   }
-  const auto offset = [&](const Operand& argument) {
-    std::uint64_t address;
-    if (!find_symbol(argument.name, address) || address < kCallSpace) {
-      fail(fmt::format("'{}' cannot be an argument", argument.name));
-    }
-    return static_cast<std::uint32_t>(address - kCallSpace);
+  // Of a .param variable that holds `bytes`.
+  const auto offset = [&](const Operand& argument, std::uint32_t bytes) {
+    std::uint64_t address = 0;
+    const bool known = find_symbol(argument.name, address) && address >= kCallSpace;
+    const std::uint64_t first = address - kCallSpace, all = kernel_->call_bytes;
+    if (!known || first > all || bytes > all - first)
+      fail(fmt::format("'{}' cannot be an argument of {} bytes", argument.name, bytes));
+    return static_cast<std::uint32_t>(first);
   };
   const auto callee = [&](const Variable& v) {
     return static_cast<std::uint32_t>(locals_.at({index, kParameters, v.name}) - kCallSpace);
   };
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    ins.arguments.push_back({callee(f.parameters[i]), offset(arguments[i]), f.parameters[i].size});
+    const std::uint32_t bytes = f.parameters[i].size;
+    ins.arguments.push_back({callee(f.parameters[i]), offset(arguments[i], bytes), bytes});
   }
   for (std::size_t i = 0; i < results.size(); ++i) {
-    ins.results.push_back({offset(results[i]), callee(f.returns[i]), f.returns[i].size});
+    const std::uint32_t bytes = f.returns[i].size;
+    ins.results.push_back({offset(results[i], bytes), callee(f.returns[i]), bytes});
   }
   fixups_.push_back({kernel_->code.size(), function_index_, -1, name, -1});
 }

@@ -81,6 +81,8 @@ class Decoder {
   const Register* find_special(const std::string& name);
   bool find_symbol(const std::string& name, std::uint64_t& address);
   std::uint64_t place(const Variable& v, int scope);
+  /// Where `v` lies behind `end`, which moves behind it. Throws PtxError beyond `most`.
+  std::uint32_t append(const Variable& v, std::uint32_t& end, std::uint32_t most) const;
   void lay_out_shared();
   void lay_out_parameters(const Function& f);
   void decode_function(const Function& f, int index);
@@ -113,6 +115,11 @@ class Decoder {
 };
 
 inline std::uint32_t round_up(std::uint32_t n, std::uint32_t to) { return (n + to - 1) / to * to; }
+
+/// More than any GPU has: of local memory and of call arguments of a thread (PTX ISA 9.0, table of
+/// limits), of shared memory, of a module's own global memory, and of a warp's registers.
+constexpr std::uint32_t kMostThreadBytes = 512 << 10, kMostSharedBytes = 16 << 20,
+                        kMostModuleBytes = 256 << 20, kMostRegisterBytes = 64 << 20;
 
 /// Executes what only hints, or orders what is in order here.
 inline void nothing(Cta&, Warp&, const Instruction&, LaneMask) {}

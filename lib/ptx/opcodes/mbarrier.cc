@@ -80,7 +80,8 @@ bool decode_mbarrier(Decoder& d, const Statement& s, Instruction& ins) {
   d.ignore({"shared", "shared::cta", "shared::cluster", "cta", "cluster", "release", "acquire",
             "relaxed"});
   if (d.has("init") || d.has("inval")) {
-    d.operands(1, 2);
+    const std::size_t operands = s.has("init") ? 2 : 1;
+    d.operands(operands, operands);
     d.address(ins, s.operands[0]);
     ins.execute = s.has("init") ? init : invalidate;
     if (s.has("init")) ins.b = d.source(s.operands[1], Type::kU32);

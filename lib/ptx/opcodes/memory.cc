@@ -292,7 +292,10 @@ bool decode_atomic(Decoder& d, const Statement& s, Instruction& ins) {
   const bool returns = s.root() == "atom";
   const std::size_t length = vector_length(d), at = returns ? 1 : 0;
   d.operands(at + 2, at + 4);
-  if (returns) ins.rows_d = d.destinations(s.operands[0]);
+  if (returns) {
+    ins.rows_d = d.destinations(s.operands[0]);
+    if (ins.rows_d.size() != length) return false;
+  }
   d.address(ins, s.operands[at]);
   ins.rows_a = d.sources(s.operands[at + 1], s.type());
   if (d.has("cas")) {

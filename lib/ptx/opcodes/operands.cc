@@ -26,7 +26,8 @@ bool is_register_of(const RegisterRange& range, std::string_view name) {
 
 Row Decoder::new_row(int bytes) {
   const auto row = static_cast<Row>(kernel_->image.size());
-  const std::size_t size = bytes == 0 ? kRowAlign : bytes == 8 ? 256 : 128;
+  const std::size_t size = bytes == 0 ? kRowAlign : bytes == 8 ? kWidestRow : kWidestRow / 2;
+  if (row + size > kMostRegisterBytes) fail("too many registers and constants");
   kernel_->image.resize(row + size);
   kernel_->defined.resize(row_index(row + static_cast<Row>(size)), 0);
   return row;
@@ -163,6 +164,7 @@ std::uint64_t Decoder::place(const Variable& v, int scope) {
   if (v.space == Space::kGlobal) {
     const auto it = program_.symbols.find(v.name);
     if (it != program_.symbols.end()) return it->second;
+    append(v, program_.global_bytes, kMostModuleBytes);
     const std::uint64_t base = global_.alloc(v.size, v.name);
     Allocation& a = *global_.find(base, 0);
     std::memset(a.written.data(), 1, v.size);
@@ -173,19 +175,11 @@ std::uint64_t Decoder::place(const Variable& v, int scope) {
   const auto it = locals_.find(key);
   if (it != locals_.end()) return it->second;
   if (v.space == Space::kParam) return locals_[key] = place_in_call_space(v);
-  std::uint32_t& end = kernel_->local_bytes;
-  end = round_up(end, v.align);
-  locals_[key] = end;
-  end += v.size;
-  return locals_[key];
+  return locals_[key] = append(v, kernel_->local_bytes, kMostThreadBytes);
 }
 
 std::uint32_t Decoder::place_in_call_space(const Variable& v) {
-  std::uint32_t& end = kernel_->call_bytes;
-  end = round_up(end, v.align);
-  const std::uint32_t at = kCallSpace + end;
-  end += v.size;
-  return at;
+  return kCallSpace + append(v, kernel_->call_bytes, kMostThreadBytes);
 }
 
 Row Decoder::source(const Operand& o, Type type) {

@@ -90,6 +90,7 @@ void mma_async(Cta& cta, Warp& w, const Instruction& ins, LaneMask lanes) {
   for (const Row row : ins.rows_a) {
     for (int i = 0; i < kWarpSize; ++i) op.a_registers.push_back(w.get<std::uint32_t>(row, i));
   }
+  cta.limit_in_flight(at, w.wgmma.open.size());
   op.accumulator = &accumulator_of(cta, w, ins);
   ++op.accumulator->uses;
   w.wgmma.open.push_back(std::move(op));
@@ -113,8 +114,8 @@ void load_a(Cta& cta, Warp& w, const WgmmaOperation& op, float (&a)[16][16]) {
   for_chunks(decode(cta, at, op.a_descriptor), first_row(w), 16, major_of(ins, kA),
              [&](std::uint32_t offset, std::uint32_t row, std::uint32_t k) {
                std::uint16_t chunk[8];
-               cta.check_async_read(at, offset, 16);
                std::memcpy(chunk, cta.shared_bytes(at, offset, 16), 16);
+               cta.check_async_read(at, offset, 16);
                for (std::uint32_t e = 0; e < 8; ++e) {
                  a[(transposed ? row + e : row) - first_row(w)][transposed ? k : k + e] =
                      value_of(chunk[e], bf16);
@@ -132,8 +133,8 @@ void multiply(Cta& cta, Warp& w, const WgmmaOperation& op) {
   for_chunks(decode(cta, at, op.b_descriptor), 0, ins.n, major_of(ins, kB),
              [&](std::uint32_t offset, std::uint32_t row, std::uint32_t k) {
                std::uint16_t chunk[8];
-               cta.check_async_read(at, offset, 16);
                std::memcpy(chunk, cta.shared_bytes(at, offset, 16), 16);
+               cta.check_async_read(at, offset, 16);
                for (std::uint32_t e = 0; e < 8; ++e)
                  b[transposed ? row + e : row][transposed ? k : k + e] = value_of(chunk[e], bf16);
              });
@@ -168,7 +169,8 @@ void fence(Cta&, Warp& w, const Instruction&, LaneMask) {
   std::ranges::fill(w.wgmma.dirty, std::uint8_t{0});
 }
 
-void commit(Cta&, Warp& w, const Instruction&, LaneMask) {
+void commit(Cta& cta, Warp& w, const Instruction& ins, LaneMask) {
+  cta.limit_in_flight({w, ins, -1}, w.wgmma.groups.size());
   w.wgmma.groups.push_back(std::move(w.wgmma.open));
   w.wgmma.open.clear();
 }
@@ -223,6 +225,7 @@ bool decode_mma_async(Decoder& d, const Statement& s, Instruction& ins) {
   ins.rows_d = d.destinations(o[0]);
   if (registers) {
     ins.rows_a = d.sources(o[1], Type::kB32);
+    if (ins.rows_a.size() != 4) return false;
   } else {
     ins.a = d.source(o[1], Type::kB64);
   }

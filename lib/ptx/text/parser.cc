@@ -37,6 +37,9 @@ constexpr std::array kTypes = {
 /// Of all parameters of a kernel together (PTX ISA 9.0, "Kernel Function Parameters", sm_70 on).
 constexpr std::uint32_t kMostParameterBytes = 32764;
 
+/// Of variables; what TMA and wgmma's swizzles want is 1024.
+constexpr std::uint32_t kMostAlign = 1 << 16;
+
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::optional<Space> parse_space(std::string_view word) {
@@ -130,6 +133,9 @@ class Parser {
       const std::string_view word = take();
       if (word == ".align") {
         v.align = number();
+        if (!std::has_single_bit(v.align) || v.align > kMostAlign)
+          fail(fmt::format("an alignment of {}; it is a power of two up to {}", v.align,
+                           kMostAlign));
       } else if (word != ".ptr" && !parse_space(word)) {
         type = parse_type(word.substr(1));
         if (type == Type::kNone) fail(fmt::format("unknown type '{}'", word));
@@ -157,11 +163,13 @@ class Parser {
 
   void initialiser(Variable& v, std::uint32_t element) {
     const auto value = [&] {
-      const Operand o = primary();
+      Operand o = primary();
       if (o.kind == Operand::Kind::kName) fail(fmt::format("a symbol initialises '{}'", v.name));
+      if (v.type == Type::kF32 && o.kind == Operand::Kind::kFloat64)  // 1.5, as the decoder has it
+        o.value = std::bit_cast<std::int32_t>(static_cast<float>(std::bit_cast<double>(o.value)));
       const std::size_t at = v.initial.size();
       v.initial.resize(at + element);
-      std::memcpy(v.initial.data() + at, &o.value, element);
+      std::memcpy(v.initial.data() + at, &o.value, std::min<std::size_t>(element, sizeof o.value));
     };
     if (!accept("{")) return value();
     for (int depth = 1; depth > 0;) {
