@@ -38,6 +38,7 @@ VARIANTS = {
                 "--v_in_k"], "flash normal", "forward"),
     "decode": (["--b", "4", "--h", "8", "--q_len", "1", "--kv_len", "4k", "--d", "64"], "flash normal", "forward"),
     "deterministic, two threads": ([*SIZE, "--deterministic", "--threads", "2"], "flash", "backward"),
+    "many short heads": (["--b", "32k", "--h", "8", "--q_len", "8", "--d", "8"], "flash", "forward backward"),
     "one long head": (["--b", "1", "--h", "1", "--q_len", "3k", "--d", "512"], "flash normal", "forward backward"),
 }
 ROWS = [(name, flags, kind, which)
