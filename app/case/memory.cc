@@ -76,6 +76,16 @@ Rejection does_not_fit(double needed, double available) {
                       report::human_bytes(available))};
 }
 
+std::optional<Rejection> tensors_do_not_fit(const Problem& p) {
+  // Lists of work for less than that are small; the question itself reads a dozen files.
+  constexpr std::size_t kSmall = std::size_t{1} << 30;
+  const std::size_t tensors = operand_bytes(p).total();
+  if (tensors < kSmall) return std::nullopt;
+  const std::optional<double> available = bytes_for_cases(machine::available_memory_bytes());
+  if (!available || static_cast<double>(tensors) <= *available) return std::nullopt;
+  return does_not_fit(static_cast<double>(tensors), *available);
+}
+
 MemoryNeed memory_need(const RoutedCase& c) {
   const Problem& p = c.request.problem;
   const OperandBytes operands = operand_bytes(p);

@@ -17,6 +17,11 @@ struct MemoryNeed {
 };
 MemoryNeed memory_need(const RoutedCase& c);
 
+/// Of kind kMemory where the tensors of `p` alone are more than what is left of this machine's
+/// memory. Asked before a kernel is: its lists of work grow with the problem, and would take
+/// gigabytes only to say how much more is needed.
+std::optional<Rejection> tensors_do_not_fit(const Problem& p);
+
 /// What of the available memory cases may take; absent where that is unknown.
 std::optional<double> bytes_for_cases(std::optional<std::uint64_t> available);
 

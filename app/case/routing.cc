@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "app/case/memory.h"
 #include "data/input_files.h"
 #include "data/inputs.h"
 #include "sweep/field.h"
@@ -86,6 +87,7 @@ RoutedCase route_case(const sweep::Case& c, const Problem& resolved, const Backe
   routed.backend = routed.route->backend->info().id;
   routed.place = routed.route->backend->place(routed.route->execution);
   routed.warnings = team_warnings(c, routed.place);
+  routed.skipped = tensors_do_not_fit(resolved);
   return routed;
 }
 

@@ -36,8 +36,12 @@ std::int64_t choose_kv_block(const Shape& s, const TileOps& ops, int threads) {
 }
 
 std::vector<FlashBackward::KeyBlock> key_blocks_of(const Shape& s, std::int64_t kv_block) {
+  const std::vector<std::int64_t> elements = elements_with_queries(s);
+  std::int64_t count = 0;
+  for (const std::int64_t b : elements) count += s.h_kv * blocks(s.kv_len_of(b), kv_block);
   std::vector<FlashBackward::KeyBlock> all;
-  for (const std::int64_t b : elements_with_queries(s))
+  all.reserve(static_cast<std::size_t>(count));
+  for (const std::int64_t b : elements)
     for (std::int64_t h = 0; h < s.h_kv; ++h)
       for (std::int64_t block = 0; block < blocks(s.kv_len_of(b), kv_block); ++block)
         all.push_back({b, h, block});
@@ -126,8 +130,8 @@ std::size_t FlashBackward::workspace_bytes() const {
   carve(sizes);
   const std::int64_t queries = shape.lse_dims().count();
   return (2 * floats(queries) + floats(queries * dq_stride_)) * sizeof(float) +
-         sink_gradient_.bytes() + bias_gradient_.bytes() + positions_.bytes() +
-         SharedAccumulator::bytes(query_block_dims().all_rows(), in_order_) +
+         key_blocks_.size() * sizeof(KeyBlock) + sink_gradient_.bytes() + bias_gradient_.bytes() +
+         positions_.bytes() + SharedAccumulator::bytes(query_block_dims().all_rows(), in_order_) +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 

@@ -126,7 +126,8 @@ FlashDecode::Part FlashDecode::part(std::int64_t split) {
 
 std::size_t FlashDecode::workspace_bytes() const {
   const std::vector<std::size_t> bytes = phase_bytes();
-  return std::accumulate(bytes.begin(), bytes.end(), std::size_t{0});
+  const std::size_t lists = heads_.size() * sizeof(Head) + splits_.size() * sizeof(Split);
+  return std::accumulate(bytes.begin(), bytes.end(), lists);
 }
 
 std::vector<std::string> FlashDecode::phases() const {

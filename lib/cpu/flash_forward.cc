@@ -89,6 +89,7 @@ FlashForward::FlashForward(const Problem& p, const Execution& e, const TileOps& 
 
 std::vector<HeadPipeline::Head> FlashForward::heads() const {
   std::vector<HeadPipeline::Head> all;
+  all.reserve(elements_.size() * static_cast<std::size_t>(shape.h_kv));
   for (const std::int64_t b : elements_)
     all.insert(all.end(), static_cast<std::size_t>(shape.h_kv),
                {blocks(shape.kv_len_of(b), kv_block_),
@@ -119,7 +120,7 @@ FlashForward::Tiles FlashForward::carve(Carver& carver) const {
 std::size_t FlashForward::workspace_bytes() const {
   Carver sizes;
   carve(sizes);
-  return pipeline_.floats() * sizeof(float) + positions_.bytes() +
+  return pipeline_.floats() * sizeof(float) + pipeline_.list_bytes() + positions_.bytes() +
          static_cast<std::size_t>(threads) * sizes.bytes();
 }
 

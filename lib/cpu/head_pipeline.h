@@ -29,6 +29,10 @@ class HeadPipeline {
   };
 
   HeadPipeline(std::vector<Head> heads, int threads) : heads_(std::move(heads)) {
+    std::int64_t tasks = 0;
+    for (const Head& h : heads_) tasks += h.chunks + h.items;
+    tasks_.reserve(static_cast<std::size_t>(tasks));
+    places_.reserve(heads_.size());
     if (threads == 1) {
       one_by_one();
       return;
@@ -47,6 +51,11 @@ class HeadPipeline {
 
   /// Of the panels of all heads that are packed at one time: two waves.
   std::size_t floats() const { return region_floats_[0] + region_floats_[1]; }
+  /// Of the lists themselves: where heads are many and short, as much as their tensors.
+  std::size_t list_bytes() const {
+    return heads_.size() * (sizeof(Head) + sizeof(Place) + 2 * sizeof(Count)) +
+           tasks_.size() * sizeof(Task);
+  }
   /// Where those of a head begin.
   std::size_t first_float(std::int64_t head) const {
     return places_[static_cast<std::size_t>(head)].first_float;
