@@ -316,7 +316,7 @@ ordered_json info_json(const report::Report& report, const Backends& backends) {
 /// The text, and where --json says so the same as JSON.
 ExitCode write_info(const InfoRequest& request, const std::string& text, const ordered_json& json) {
   if (request.json.empty()) {
-    print_out(text);
+    print_out(folded(text));
     return ExitCode::kOk;
   }
   const std::string data = json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n";
@@ -327,18 +327,23 @@ ExitCode write_info(const InfoRequest& request, const std::string& text, const o
   }
   LastOutputs outputs;
   outputs.attempt([&] { write_file_atomically(request.json, data); });
-  print_out(text);
+  print_out(folded(text));
   return outputs.code(ExitCode::kOk);
 }
 
 ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
   const Backends& backends = runtime.backends;
+  if (request.kernels) {
+    for (const Kernel* k : registry::kernels(backends)) print_out(k->info().name + "\n");
+    return ExitCode::kOk;
+  }
   require_isa(request, backends);
   if (!request.as.empty()) {
     const RouteTable table = find_routes(backends, request.as);
     return write_info(request, routes_text(table), routes_json(table));
   }
-  if (!request.json.empty() && request.json != "-") require_writable(request.json);
+  std::vector<OutputLock> claimed;
+  claim_output(request.json, claimed);
   report::Report report;
   report.tool = report::tool();
   report.argv = request.argv;

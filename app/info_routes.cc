@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "app/terminal/streams.h"
 #include "core/enumerators.h"
+#include "report/layout.h"
 #include "system/error.h"
 #include "system/quote.h"
 
@@ -53,13 +55,19 @@ RouteTable find_routes(const Backends& backends, const std::string& kind) {
 }
 
 std::string routes_text(const RouteTable& table) {
-  std::string text = fmt::format("Routes on {}\n  {:<8}{:<10}{:<16}{:<17}{:<14}{}\n", table.device,
-                                 "type", "pass", "dtype", "rows a K/V head", "d", "kernel");
+  using report::Grid;
+  std::vector<Grid::Column> columns;
+  for (const char* title : {"  type", "pass", "dtype", "rows a K/V head", "d", "kernel"})
+    columns.push_back({title, Grid::Align::kLeft});
+  std::vector<Grid::Row> rows;
   for (const Route& r : table.routes)
-    text += fmt::format("  {:<8}{:<10}{:<16}{:<17}{:<14}{}\n", name(r.type), name(r.pass),
-                        fmt::format("{}", fmt::join(names(r.dtypes), ", ")),
-                        range_text(r.first_rows, r.last_rows), range_text(r.first_d, r.last_d),
-                        kernels_text(r));
+    rows.push_back(
+        {{fmt::format("  {}", name(r.type)), std::string(name(r.pass)),
+          fmt::format("{}", fmt::join(names(r.dtypes), ", ")),
+          range_text(r.first_rows, r.last_rows), range_text(r.first_d, r.last_d), kernels_text(r)},
+         ""});
+  std::string text = fmt::format("Routes on {}\n{}", table.device,
+                                 report::aligned_text(columns, rows, {table_width()}));
   if (std::any_of(table.routes.begin(), table.routes.end(),
                   [](const Route& r) { return !r.kernel_where_idle.empty(); }))
     text +=

@@ -1,6 +1,7 @@
 #include "app/single_command.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <string>
@@ -81,10 +82,35 @@ std::string summary(const report::Result& r, const PreparedCase& prepared, doubl
 
 /// What becomes of --profile.
 std::string phases(report::Result& result, PreparedCase& prepared, PhaseOrder sort) {
-  add_phases(result, prepared.profile(), sort);
+  add_phases(result, prepared, sort);
+  if (!result.phases) return "";  // a warning says why
   if (result.phases->empty())
     return line("phases", "none: nobody counts what a plug-in launches here");
   return fmt::format("\n{}", report::phases_text(result, table_width()));
+}
+
+/// What becomes of --trace.
+std::string traced(const SingleRequest& request, TraceFile& trace, const RoutedCase& c,
+                   const Inputs& in, LastOutputs& outputs) {
+  std::string text;
+  try {
+    const std::string missing = trace.add(c, in);
+    outputs.attempt([&] {
+      trace.write(request.run.argv);
+      text = line("trace", missing.empty() ? escape(request.run.trace) : missing);
+    });
+  } catch (const Interrupted&) {
+    text = line("trace", "none: interrupted before it was complete");
+  }
+  return text;
+}
+
+/// The reports that went to files, by name.
+std::string files_of(const report::Outputs& reports) {
+  std::vector<std::string> files;
+  for (const std::string* path : {&reports.json, &reports.csv, &reports.md})
+    if (!path->empty() && *path != "-") files.push_back(escape(*path));
+  return fmt::format("{}", fmt::join(files, ", "));
 }
 
 /// The one case, ready to run, or UnavailableError with the reason.
@@ -114,8 +140,9 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
   report::ReportWriter writer(request.run.reports);
   const bool stdout_taken = writer.stdout_taken() || request.output == "-";
   const std::string output = request.output == "-" ? "/dev/stdout" : request.output;
-  if (!output.empty()) require_writable(output);
-  if (!request.save_inputs.empty()) require_writable(request.save_inputs);
+  std::vector<OutputLock> claimed;
+  claim_output(output, claimed);
+  claim_output(request.save_inputs, claimed);
   TraceFile trace(request.run.trace, 1);
   VerifyLevel level{};
   RoutedGroup group = ready(request, runtime.backends, level);
@@ -153,22 +180,19 @@ ExitCode run_single(const SingleRequest& request, const Runtime& runtime) {
   if (!request.save_inputs.empty()) text += line("inputs", escape(request.save_inputs));
   if (request.run.profile) text += phases(result, *prepared, request.run.profile_sort);
   prepared.reset();
-  if (trace.wanted()) {
-    const std::string missing = trace.add(c, in);
-    outputs.attempt([&] {
-      trace.write(request.run.argv);
-      text += line("trace", missing.empty() ? escape(request.run.trace) : missing);
-    });
-  }
+  if (trace.wanted() && !interrupted()) text += traced(request, trace, c, in, outputs);
   if (result.status == report::Status::kFailed) text += line("reproduce", reproduce("check", c));
   report.results.push_back(std::move(result));
-  outputs.add_lost(writer.finish(report));
+  const std::vector<std::string> lost = writer.finish(report);
+  if (const std::string files = files_of(request.run.reports); lost.empty() && !files.empty())
+    text += line("report", files);
+  outputs.add_lost(lost);
   if (stdout_taken)
     print_err(text);
   else
-    print_out(text);
+    print_out(folded(text));
   print_warnings(report);
-  return outputs.code(exit_code(report.results));
+  return interrupted() ? interrupted_code() : outputs.code(exit_code(report.results));
 }
 
 }  // namespace

@@ -13,6 +13,17 @@ import subprocess
 import sys
 
 LONGEST = 60  # characters of a description in a list of completions
+CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
+KERNELS = "info --kernels"  # asked when they are wanted: builds differ
+
+# Values that the help has in sentences of their own.
+OTHER_WORDS = {
+    "as": ["sm_80", "sm_90"],
+    "by": ["type", "isa", "threads", "dtype"],
+    "device": ["emulated"],
+    "fail_on": ["slower", "ambiguous", "missing", "skipped", "none"],
+    "rounds": ["gradients_of_query_heads"],
+}
 
 
 @dataclasses.dataclass
@@ -25,8 +36,19 @@ class Flag:
         """The help without what brackets explain; those of a formula, sqrt(d), stay."""
         return re.sub(r"(?:^| )\((?:[^()]|\([^()]*\))*\)", "", self.help).strip()
 
+    def is_switch(self):
+        """True where it stands bare."""
+        return not self.value and self.name not in ("help", "version")
+
     def words(self):
-        """The values that the help lists: of "f32, bf16 or f16 (default: f32)" these three."""
+        """The values that it takes, where they are few: those that the help lists, of "f32, bf16 or
+        f16 (default: f32)" these three; the configs that come with the program."""
+        if self.is_switch() or self.value == "BOOL":
+            return ["true", "false"]
+        if self.name == "config":
+            return sorted(path.stem for path in CONFIGS.glob("*.json"))
+        if self.name in OTHER_WORDS:
+            return OTHER_WORDS[self.name]
         found = re.search(r"(?:^|: |time: )((?:[\w-]+, )*[\w-]+ or [\w-]+)", self.plain())
         if not found or not self.value:
             return []
@@ -34,7 +56,8 @@ class Flag:
         return [w for w in words if w != "FILE" and not w.isdigit()]
 
     def takes_file(self):
-        return "FILE" in self.value.split() or "FILE" in self.plain().split()
+        named = {"FILE", "JSON", "OLD", "NEW"}
+        return bool(named & set(self.value.split())) or "FILE" in self.plain().split()
 
     def brief(self):
         """Its help as a list of completions has room for it."""
@@ -152,18 +175,25 @@ def bash(commands):
         cases += f"    {command.name}) flags='{flags}' ;;\n"
     seen = {flag.name: flag for command in commands for flag in command.flags()}
     for flag in seen.values():
-        if flag.words():
+        if flag.name == "kernel":
+            words += f'    --kernel) words=$("${{COMP_WORDS[0]}}" {KERNELS} 2>/dev/null) ;;\n'
+        elif flag.words():
             words += f"    --{flag.name}) words='{' '.join(flag.words())}' ;;\n"
     files = "|".join(f"--{f.name}" for f in seen.values() if f.takes_file())
     others = "|".join(
         f"--{f.name}" for f in seen.values() if f.value and not f.takes_file() and not f.words()
     )
+    switches = "|".join(f"--{f.name}" for f in seen.values() if f.is_switch())
     return f"""# bash completion of flashbench. Made by scripts/manual.py of what --help says.
 _flashbench() {{
   local cur=${{COMP_WORDS[COMP_CWORD]}} flag=${{COMP_WORDS[COMP_CWORD-1]}} flags= words= before=
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
-    COMPREPLY=($(compgen -W '{names} --help --version' -- "$cur"))
+    COMPREPLY=($(compgen -W '{names} help --help --version' -- "$cur"))
+    return
+  fi
+  if [[ ${{COMP_WORDS[1]}} == help ]]; then
+    if ((COMP_CWORD == 2)); then COMPREPLY=($(compgen -W '{names}' -- "$cur")); fi
     return
   fi
   if [[ $cur == '=' ]]; then cur=
@@ -179,6 +209,7 @@ _flashbench() {{
   case $flag in
     {files}) COMPREPLY+=($(compgen -f -- "$cur")) ;;
     {others}) ;;
+    {switches}) COMPREPLY+=($(compgen -W "$flags" -- "$cur")) ;;
     *) if [[ -z $words ]]; then
          if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "$flags" -- "$cur"))
          else COMPREPLY=($(compgen -W "$flags" -- "--${{cur#--}}") $(compgen -f -- "$cur")); fi
@@ -192,8 +223,12 @@ complete -o filenames -F _flashbench flashbench
 def zsh_flag(flag):
     brief = re.sub(r"([\[\]:\\])", r"\\\1", flag.brief()).replace("'", "'\\''")
     text = f"--{flag.name}[{brief}]"
+    if flag.is_switch():
+        text += "::BOOL:_sequence compadd - true false"
     for value in flag.value.split():
-        if flag.words():
+        if flag.name == "kernel":
+            action = f"_sequence compadd - $(flashbench {KERNELS} 2>/dev/null)"
+        elif flag.words():
             action = f"_sequence compadd - {' '.join(flag.words())}"
             if flag.takes_file():
                 action = f'_alternative "w\\:word\\:({" ".join(flag.words())})" "f\\:file\\:_files"'
@@ -223,6 +258,10 @@ _flashbench() {{
     return
   fi
   local command=$words[2]
+  if [[ $command == help ]]; then
+    if ((CURRENT == 3)); then _describe command commands; fi
+    return
+  fi
   shift words
   ((CURRENT--))
   case $command in
@@ -243,14 +282,20 @@ def fish(commands):
             "complete -c flashbench -n __fish_use_subcommand -a "
             f"{command.name} -d {quoted(command.summary)}\n"
         )
+    names = " ".join(command.name for command in commands)
+    text += "complete -c flashbench -n __fish_use_subcommand -a help -d 'the flags of a command'\n"
+    text += f"complete -c flashbench -n '__fish_seen_subcommand_from help' -a '{names}'\n"
     for command in commands:
         for flag in command.flags():
             line = f"complete -c flashbench -n '__fish_seen_subcommand_from {command.name}'"
             line += f" -l {flag.name}"
             if flag.value:
                 line += " -r -F" if flag.takes_file() else " -x"
-            if flag.words():
-                line += f" -a {quoted(' '.join(flag.words()))}"
+            words = " ".join(flag.words())
+            if flag.name == "kernel":
+                words = f"(flashbench {KERNELS} 2>/dev/null)"
+            if words:
+                line += f" -a {quoted(words)}"
             text += f"{line} -d {quoted(flag.brief())}\n" if flag.brief() else f"{line}\n"
     text += "complete -c flashbench -n '__fish_seen_subcommand_from compare' -F\n"
     return text

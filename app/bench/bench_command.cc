@@ -152,9 +152,9 @@ std::optional<BudgetedSweep> budgeted(const BenchRequest& request, std::vector<O
 
 void show(const report::Report& report, const report::ReportWriter& writer,
           const BenchRequest& request) {
-  const std::string table = request.explain
-                                ? report::explained_table_text(report, table_width())
-                                : report::table_text(report, sweep::fields(), table_width());
+  const std::string table =
+      folded(request.explain ? report::explained_table_text(report, table_width())
+                             : report::table_text(report, sweep::fields(), table_width()));
   if (writer.stdout_taken())
     print_err(table);
   else

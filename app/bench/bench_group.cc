@@ -70,10 +70,11 @@ ExtraMemory extra_memory(const Problem& p, VerifyLevel level, std::size_t cache_
 /// What one launch with fresh outputs and workspace adds to the resident memory, its inputs
 /// included. Also the first run of the case, so that a launch that fails does so here.
 std::optional<std::uint64_t> peak_memory(const RoutedCase& c, const Inputs& in) {
+  std::optional<PreparedCase> prepared;  // alive while its memory is read
   const auto first_run = [&] {
-    PreparedCase prepared(c, in);
-    prepared.launch();
-    prepared.wait();
+    prepared.emplace(c, in);
+    prepared->launch();
+    prepared->wait();
   };
   if (c.traits().own_memory || c.traits().times_itself) {  // not this process's
     first_run();
@@ -312,7 +313,7 @@ class Group {
       add_failure(result, DeviceError(*result.kernel + ": " + *not_credible));
     add_energy(r, samples.iterations_per_sample);
     if (context_.request.run.profile)
-      add_phases(result, r.prepared->profile(), context_.request.run.profile_sort);
+      add_phases(result, *r.prepared, context_.request.run.profile_sort);
     finished_.push_back(&result);
   }
 

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "app/case/prepared_case.h"
 #include "app/case/references.h"
 #include "app/terminal/streams.h"
 #include "kernel/late_refusal.h"
@@ -188,8 +189,14 @@ void add_failure(report::Result& result, const std::exception& error) {
     result.refusal = Rejection::Kind::kAbsent;
 }
 
-void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,
-                PhaseOrder order) {
+void add_phases(report::Result& result, PreparedCase& prepared, PhaseOrder order) {
+  std::vector<PhaseProfile::Row> rows;
+  try {
+    rows = prepared.profile();
+  } catch (const Interrupted&) {
+    result.warnings.emplace_back("no phases: interrupted while they were timed");
+    return;
+  }
   std::vector<report::Phase>& phases = result.phases.emplace();
   for (const PhaseProfile::Row& row : rows) {
     report::Phase phase{row.phase, row.seconds, row.calls, row.bytes};

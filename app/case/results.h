@@ -14,6 +14,8 @@
 
 namespace flashbench::app {
 
+class PreparedCase;
+
 /// What is known of a case before it runs: the request, its kernel, and the reason if it is
 /// skipped. `command` and a level that was asked for go into the line that reproduces it.
 report::Result result_of(std::string_view command, const RoutedCase& c,
@@ -31,9 +33,9 @@ void add_verdict(report::Result& result, const Verdict& verdict, const std::stri
 /// What threw instead of computing: no memory means skipped, the rest means failed.
 void add_failure(report::Result& result, const std::exception& error);
 
-/// The phases of a profiled run and what clocking them took.
-void add_phases(report::Result& result, const std::vector<PhaseProfile::Row>& rows,
-                PhaseOrder order);
+/// Profiles a run: its phases and what clocking them took. Interrupted meanwhile, the result stays
+/// as it is, and a warning says why it has no phases.
+void add_phases(report::Result& result, PreparedCase& prepared, PhaseOrder order);
 
 /// Fills `parameters` of every result with the flags whose values differ among them.
 void add_parameters(std::vector<report::Result>& results, const std::vector<sweep::Case>& cases);

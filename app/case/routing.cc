@@ -11,6 +11,7 @@
 #include "app/case/memory.h"
 #include "data/input_files.h"
 #include "data/inputs.h"
+#include "data/other_layout.h"
 #include "sweep/field.h"
 #include "system/error.h"
 #include "system/machine.h"
@@ -137,7 +138,7 @@ RoutedGroup route_group(const sweep::Group& group, const std::vector<std::string
   RoutedGroup routed;
   data::OpenFiles open;
   routed.problem = data::resolve(group.problem(), given, open);
-  const std::vector<std::string> warnings = data::unused_tensors(routed.problem, open);
+  const std::vector<std::string> warnings = data::input_warnings(routed.problem, open);
   for (const sweep::Case& c : group.cases) {
     routed.cases.push_back(route_case(c, routed.problem, backends));
     std::vector<std::string>& own = routed.cases.back().warnings;

@@ -50,7 +50,7 @@ TraceFile::TraceFile(std::string path, int cases)
     : path_(std::move(path)),
       events_(
           std::min(kEventsOfCase, kEventsOfFile / static_cast<std::size_t>(std::max(cases, 1)))) {
-  if (wanted()) require_writable(path_);
+  claim_output(path_, claimed_);
 }
 
 std::string TraceFile::add(const RoutedCase& c, const Inputs& in) {

@@ -2,10 +2,12 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
 #include "app/case/routing.h"
 #include "core/tensor.h"
 #include "report/chrome_trace.h"
+#include "system/locked_file.h"
 
 namespace flashbench::app {
 
@@ -27,6 +29,7 @@ class TraceFile {
 
  private:
   std::string path_;
+  std::vector<OutputLock> claimed_;
   std::size_t events_;  ///< of one case, all threads together
   report::ChromeTrace trace_;
 };

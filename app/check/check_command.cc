@@ -246,11 +246,6 @@ ExitCode list_cases(const std::vector<NamedGroup>& groups, const std::vector<Cha
   return ExitCode::kOk;
 }
 
-void require_outputs(const CheckRequest& request) {
-  for (const std::string& path : {request.junit, request.run.reports.md})
-    if (!path.empty() && path != "-") require_writable(path);
-}
-
 /// Without --md, which is a summary here.
 report::Outputs whole_reports(report::Outputs outputs) {
   outputs.md.clear();
@@ -286,7 +281,7 @@ ExitCode finish(const CheckRequest& request, report::ReportWriter& writer, Check
   outputs.add_lost(writer.finish(report));
   write_files(request, check.checked(), seconds, outputs);
   const std::string text =
-      check.preface() + check_text(check.checked(), seconds, request.fail_on_skipped);
+      folded(check.preface() + check_text(check.checked(), seconds, request.fail_on_skipped));
   if (writer.stdout_taken() || request.run.reports.md == "-" || request.junit == "-")
     print_err(text);
   else
@@ -302,7 +297,9 @@ ExitCode finish(const CheckRequest& request, report::ReportWriter& writer, Check
 
 ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
   report::ReportWriter writer(whole_reports(request.run.reports));
-  require_outputs(request);
+  std::vector<OutputLock> claimed;
+  for (const std::string* path : {&request.junit, &request.run.reports.md})
+    claim_output(*path, claimed);
   // What --external holds says more of its case than the flags and --input do.
   std::vector<NamedGroup> named_groups;
   if (request.external.empty()) named_groups = selected(request, runtime.backends);

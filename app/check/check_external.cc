@@ -8,6 +8,7 @@
 #include "app/case/routing.h"
 #include "core/features.h"
 #include "data/input_files.h"
+#include "data/other_layout.h"
 #include "data/outputs.h"
 #include "report/grid.h"
 #include "sweep/number.h"
@@ -117,7 +118,7 @@ External read_external(const CheckRequest& request, const Backends& backends) {
   Problem& p = external.judged.problem;
   p = external_problem(request, backends, external.judged, external.out);
   data::OpenFiles open;
-  external.warnings = data::unused_tensors(p, open);
+  external.warnings = data::input_warnings(p, open);
   for (std::string& line : data::unused_tensors(request.external, p.files))
     external.warnings.push_back(std::move(line));
   const auto& given = request.run.given;

@@ -12,6 +12,7 @@
 #include "app/check/repetition.h"
 #include "app/terminal/streams.h"
 #include "core/features.h"
+#include "report/layout.h"
 #include "report/markdown.h"
 #include "report/table.h"
 #include "report/units.h"
@@ -90,20 +91,22 @@ std::string verdict_text(const Row& row) {
 std::string table(std::vector<Row> rows) {
   const auto skipped = [](const Row& row) { return row.skipped == row.cases(); };
   if (!std::all_of(rows.begin(), rows.end(), skipped)) std::erase_if(rows, skipped);
-  std::size_t width = 4;
-  for (const Row& row : rows) width = std::max(width, row.name.size());
+  using report::Grid;
+  constexpr std::size_t kCases = 1;  // the column at which wide rows fold
   const std::vector<std::string_view> tensors = tensors_of(rows);
-  std::string text = fmt::format("{:<{}}  {:>5}", "case", width, "cases");
+  std::vector<Grid::Column> columns = {{"case", Grid::Align::kLeft},
+                                       {"cases", Grid::Align::kRight}};
   for (const std::string_view tensor : tensors)
-    text += fmt::format("  {:>6}", report::tensor_label(tensor));
-  text += "  verdict\n";
+    columns.push_back({fmt::format("{:>6}", report::tensor_label(tensor)), Grid::Align::kRight});
+  columns.push_back({"verdict", Grid::Align::kLeft});
+  std::vector<Grid::Row> all;
   for (const Row& row : rows) {
-    text += fmt::format("{:<{}}  {:>5}", row.name, width, row.cases());
-    for (const std::string_view tensor : tensors)
-      text += fmt::format("  {:>6}", worst_text(row, tensor));
-    text += fmt::format("  {}\n", verdict_text(row));
+    Grid::Row& next = all.emplace_back();
+    next.cells = {row.name, fmt::format("{}", row.cases())};
+    for (const std::string_view tensor : tensors) next.cells.push_back(worst_text(row, tensor));
+    next.cells.push_back(verdict_text(row));
   }
-  return text;
+  return report::aligned_text(columns, all, {table_width(), kCases});
 }
 
 /// Every tensor that is wrong, a line each; where none is, why the case failed.

@@ -83,8 +83,8 @@ std::optional<std::string> difference(const report::Repeats& repeats, Promise pr
     return fmt::format(
         "{} is not the same in {} launches: {} element{} differ{}, first [{}]: {}, in launch {} {}",
         report::tensor_label(t.tensor), repeats.launches, t.different, t.different == 1 ? "" : "s",
-        t.different == 1 ? "s" : "", fmt::join(*t.index, ","), text(t.first), *t.launch,
-        text(t.then));
+        t.different == 1 ? "s" : "", report::index_text(t.tensor, *t.index), text(t.first),
+        *t.launch, text(t.then));
   }
   return std::nullopt;
 }

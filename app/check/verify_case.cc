@@ -90,7 +90,7 @@ class CaseCheck {
       result_.flop_executed = prepared.flop_executed();
       add_verdict(result_, reference_.verify(prepared.collect()), result_.command);
       if (launches > 1 && result_.status == report::Status::kOk) repeat(c, prepared, launches);
-      if (request_.run.profile) add_phases(result_, prepared.profile(), request_.run.profile_sort);
+      if (request_.run.profile) add_phases(result_, prepared, request_.run.profile_sort);
       return prepared.take_outputs();
     } catch (const UsageError&) {
       throw;

@@ -168,6 +168,22 @@ std::string replaced_in_points(const sweep::Settings& flags, const sweep::SweepP
   return names;
 }
 
+/// "--help", "help", "help bench", "bench --help"; "" where none is asked for.
+std::string help_asked(const Args& args, const Commands& commands, const Backends& backends) {
+  const auto of = [&](const Command& command) {
+    return command_help(command, flag_groups(defaults(Pass::kForward, {}, {}, backends)));
+  };
+  if (args[0] == "--help") return general_help(commands);
+  if (args[0] == "help") {
+    if (args.size() == 1) return general_help(commands);
+    if (args.size() > 2)
+      throw UsageError(fmt::format("help takes one command; got {}", quote(args[2])));
+    return of(command_of(args[1], commands));
+  }
+  const Command& command = command_of(args[0], commands);
+  return has(args, "--help") ? of(command) : "";
+}
+
 }  // namespace
 
 Invocation parse_command_line(const std::vector<std::string>& argv, const Commands& commands,
@@ -189,13 +205,11 @@ Invocation parse_command_line(const std::vector<std::string>& argv, const Comman
   if (args.empty())
     throw UsageError(
         fmt::format("no command; use {}, or --help", sweep::alternatives(names_of(commands))));
-  if (args[0] == "--help") return {std::nullopt, general_help(commands)};
   if (args[0] == "--version") return {std::nullopt, report::version_line() + "\n"};
+  if (std::string help = help_asked(args, commands, backends); !help.empty())
+    return {std::nullopt, std::move(help)};
   const Command& command = command_of(args[0], commands);
   args.erase(args.begin());
-  if (has(args, "--help"))
-    return {std::nullopt,
-            command_help(command, flag_groups(defaults(Pass::kForward, {}, {}, backends)))};
   if (has(args, "--version")) return {std::nullopt, report::version_line() + "\n"};
 
   Args operands;

@@ -23,8 +23,9 @@ void parse_fail_on(CompareRequest& request, const Setting& setting) {
     else if (word == "missing")
       request.fail_on_missing = true;
     else if (word != "none" || setting.values[0] != "none")
-      throw UsageError(fmt::format("{} takes slower, ambiguous and missing, or none; got {}",
-                                   setting.where, quote(word)));
+      throw UsageError(fmt::format("{} takes slower, ambiguous and missing, or none; got {}{}",
+                                   setting.where, quote(word),
+                                   sweep::did_you_mean(word, {"slower", "ambiguous", "missing"})));
   }
 }
 
@@ -101,6 +102,9 @@ InfoRequest info_request(const CommandLine& line, const Backends& backends) {
   request.isa = c.isa;
   request.threads = c.threads;
   request.as = options.text("as");
+  request.kernels = options.on("kernels");
+  if (request.kernels && (!request.as.empty() || !request.json.empty() || !plan.base.empty()))
+    throw UsageError("--kernels prints names alone; leave out the other flags");
   if (!request.as.empty() && !plan.base.empty())
     throw UsageError(fmt::format("--as prints routes alone, which {} does not change",
                                  plan.base.begin()->second.where));

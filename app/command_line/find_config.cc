@@ -63,12 +63,12 @@ std::string what_there_is(const std::string& name) {
 }  // namespace
 
 std::string find_config(const std::string& name) {
+  if (name.empty()) throw UsageError("--config needs a value, got an empty one");
   if (is_there(name) && !is_folder(name)) return name;
   const bool is_bare = name.find('/') == std::string::npos;
   std::vector<fs::path> candidates = {name + kSuffix};
   for (const fs::path& folder : folders())
-    if (is_bare && !name.empty())
-      candidates.insert(candidates.end(), {folder / name, folder / (name + kSuffix)});
+    if (is_bare) candidates.insert(candidates.end(), {folder / name, folder / (name + kSuffix)});
   for (const fs::path& candidate : candidates)
     if (is_there(candidate) && !is_folder(candidate)) return candidate.string();
   if (is_there(name)) return name;  // a folder

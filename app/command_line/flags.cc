@@ -76,6 +76,7 @@ FlagGroup execution(const FieldFlags& fields) {
                          "only which kernels compute what on such a GPU, which need not be here:"
                          " sm_80, sm_90, ...",
                          kInfo});
+  group.flags.push_back({"kernels", "", "only the names of kernels, a line each", kInfo});
   return group;
 }
 

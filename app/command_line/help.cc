@@ -31,7 +31,8 @@ std::string general_help(const Commands& commands) {
   for (const Command* c : commands) text += fmt::format("  {:<10}{}\n", c->name, c->summary);
   text +=
       "\n"
-      "`flashbench <command> --help` lists its flags; `flashbench --version` says what this is.\n"
+      "`flashbench <command> --help`, or `flashbench help <command>`, lists its flags;\n"
+      "`flashbench --version` says what this is.\n"
       "\n"
       "Exit codes: 0 all well, or the rest was skipped with its reasons; 1 a result is wrong or a\n"
       "case failed; 2 bad input; 3 nothing of the request can run here; 129, 130 and 143 a "

@@ -26,7 +26,7 @@ class Options {
     const sweep::Setting* setting = find(name);
     if (setting == nullptr) return "";
     if (setting->values[0].empty())
-      throw UsageError(fmt::format("{} needs a value", setting->where));
+      throw UsageError(fmt::format("{} needs a value, got an empty one", setting->where));
     return setting->values[0];
   }
   /// A name that an output goes to; every name of stdout is "-".

@@ -34,8 +34,9 @@ AttentionType type_of_kernel(const std::string& kernel, const Backends& backends
     if (k->info().name == kernel) return k->info().type;
     names.push_back(k->info().name);
   }
-  throw UsageError(fmt::format("--kernel {} is not in this build; use {}", quote(kernel),
-                               sweep::alternatives(names)));
+  throw UsageError(fmt::format("--kernel {} is not in this build; use {}{}", quote(kernel),
+                               sweep::alternatives(names),
+                               sweep::did_you_mean_name(kernel, names)));
 }
 
 SingleRequest single_request(const CommandLine& line, Pass pass, const Backends& backends) {

@@ -66,7 +66,8 @@ struct InfoRequest {
   std::vector<std::string> argv;
   std::optional<Isa> isa;
   int threads = 0;
-  std::string as;  ///< a kind of device whose routes are wanted, or ""
+  std::string as;        ///< a kind of device whose routes are wanted, or ""
+  bool kernels = false;  ///< only their names
   std::string json;
 };
 

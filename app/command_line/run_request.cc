@@ -6,8 +6,8 @@
 #include <set>
 
 #include "core/enumerators.h"
+#include "sweep/parse.h"
 #include "system/error.h"
-#include "system/quote.h"
 
 namespace flashbench::app {
 namespace {
@@ -17,18 +17,17 @@ using sweep::Settings;
 VerifyMode verify_mode(const Options& options) {
   const std::string text = options.text("verify");
   if (text.empty()) return VerifyMode::kAuto;
-  if (const auto mode = from_name<VerifyMode>(text)) return *mode;
-  throw UsageError(fmt::format("{} must be auto, full, sample or none, got {}",
-                               options.find("verify")->where, quote(text)));
+  sweep::Choices<VerifyMode> modes;
+  for (const VerifyMode mode : kEnumerators<VerifyMode>)
+    modes.emplace_back(std::string(name(mode)), mode);
+  return sweep::choose(text, options.find("verify")->where, modes);
 }
 
 PhaseOrder phase_order(const Options& options) {
   const std::string text = options.text("profile_sort");
   if (text.empty()) return PhaseOrder::kAsTheyRun;
-  if (text == "time") return PhaseOrder::kTime;
-  if (text == "memory") return PhaseOrder::kMemory;
-  throw UsageError(fmt::format("{} must be time or memory, got {}",
-                               options.find("profile_sort")->where, quote(text)));
+  return sweep::choose<PhaseOrder>(text, options.find("profile_sort")->where,
+                                   {{"time", PhaseOrder::kTime}, {"memory", PhaseOrder::kMemory}});
 }
 
 std::vector<std::string> given_names(const sweep::SweepPlan& plan) {

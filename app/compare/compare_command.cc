@@ -8,6 +8,7 @@
 #include "app/terminal/last_outputs.h"
 #include "app/terminal/streams.h"
 #include "compare/comparison.h"
+#include "compare/evidence.h"
 #include "compare/render.h"
 #include "report/json.h"
 #include "system/atomic_file.h"
@@ -28,19 +29,41 @@ void show(const compare::Comparison& c, const CompareRequest& request, LastOutpu
   outputs.attempt([&] { put(request.json, compare::json_text(c, request.argv)); });
   outputs.attempt([&] { put(request.md, compare::markdown_text(c)); });
   const bool stdout_taken = request.json == "-" || request.md == "-";
-  (stdout_taken ? print_err : print_out)(compare::table_text(c, table_width()));
+  (stdout_taken ? print_err : print_out)(folded(compare::table_text(c, table_width())));
+}
+
+/// Nothing has a number on both sides: why, and what to do.
+std::string why_nothing_compared(const compare::Comparison& c) {
+  const auto both = std::find_if(c.cases.begin(), c.cases.end(),
+                                 [](const auto& one) { return one.on_both_sides; });
+  if (both == c.cases.end())
+    return fmt::format(
+        "nothing was compared: no case of {} is also in {}; give both runs the same flags, or "
+        "compare the cases of one report with --by FIELD",
+        c.base.name, c.fresh.name);
+  return fmt::format(
+      "nothing was compared: no case has a number on both sides ({}); bench gives one to what "
+      "runs and passes its check",
+      both->reason);
 }
 
 /// "" where at least one case could be judged.
 std::string why_no_verdict(const compare::Comparison& c) {
   if (std::any_of(c.cases.begin(), c.cases.end(), compare::judged)) return "";
-  if (std::none_of(c.cases.begin(), c.cases.end(),
-                   [](const auto& one) { return one.outcome == compare::Outcome::kCompared; }))
-    return "nothing was compared";
-  const auto first = std::find_if(c.cases.begin(), c.cases.end(), [](const auto& one) {
-    return one.outcome == compare::Outcome::kCompared && !one.reason.empty();
+  const auto compared = [](const auto& one) { return one.outcome == compare::Outcome::kCompared; };
+  if (std::none_of(c.cases.begin(), c.cases.end(), compared)) return why_nothing_compared(c);
+  const auto first = std::find_if(c.cases.begin(), c.cases.end(), [&](const auto& one) {
+    return compared(one) && !one.reason.empty();
   });
-  return "no case could be judged" + (first == c.cases.end() ? "" : ": " + first->reason);
+  if (first == c.cases.end()) return "no case could be judged";
+  const bool few = std::all_of(c.cases.begin(), c.cases.end(), [&](const auto& one) {
+    return !compared(one) || one.rounds < compare::Evidence::kLeastResampled;
+  });
+  return fmt::format("no case could be judged: {}; {}", first->reason,
+                     few ? "take more samples: bench with a longer --timeout (forward and backward "
+                           "time one call)"
+                         : "measure again while no other program runs, or let --run OLD NEW take "
+                           "both in turns");
 }
 
 ExitCode exit_code(const compare::Comparison& c, const CompareRequest& request) {
@@ -63,15 +86,18 @@ compare::Comparison comparison_of(const CompareRequest& request, const compare::
 }
 
 ExitCode run_compare(const CompareRequest& request, const Runtime& runtime) {
-  for (const std::string* path : {&request.json, &request.md})
-    if (!path->empty() && *path != "-") require_writable(*path);
+  std::vector<OutputLock> claimed;
+  for (const std::string* path : {&request.json, &request.md}) claim_output(*path, claimed);
   const compare::Rule rule{request.threshold};
   const compare::Comparison c = comparison_of(request, rule, runtime.clock);
   LastOutputs outputs;
   show(c, request, outputs);
+  const ExitCode code = exit_code(c, request);
   if (const std::string why = why_no_verdict(c); !why.empty())
-    print_err(fmt::format("flashbench: {}\n", why));
-  return interrupted() ? interrupted_code() : outputs.code(exit_code(c, request));
+    print_err(fmt::format(
+        "flashbench: {}{}\n", why,
+        code == ExitCode::kUnavailable ? "; exit code 3, which is neither pass nor fail" : ""));
+  return interrupted() ? interrupted_code() : outputs.code(code);
 }
 
 }  // namespace

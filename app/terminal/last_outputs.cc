@@ -5,6 +5,7 @@
 #include <exception>
 
 #include "app/terminal/streams.h"
+#include "system/interrupt.h"
 
 namespace flashbench::app {
 
@@ -15,6 +16,8 @@ LastOutputs::~LastOutputs() {
 void LastOutputs::attempt(const std::function<void()>& write) {
   try {
     write();
+  } catch (const Interrupted&) {
+    interrupted_ = true;
   } catch (const std::exception& e) {
     lost_.emplace_back(e.what());
   }
@@ -25,6 +28,7 @@ void LastOutputs::add_lost(const std::vector<std::string>& lines) {
 }
 
 ExitCode LastOutputs::code(ExitCode code) const {
+  if (interrupted_) return interrupted_code();
   return code == ExitCode::kOk && !lost_.empty() ? ExitCode::kFailed : code;
 }
 

@@ -18,15 +18,17 @@ class LastOutputs {
   LastOutputs& operator=(const LastOutputs&) = delete;
   ~LastOutputs();
 
-  /// Whatever `write` throws says what was lost.
+  /// Whatever `write` throws says what was lost; an interruption is told by the exit code alone.
   void attempt(const std::function<void()>& write);
   void add_lost(const std::vector<std::string>& lines);
 
-  /// `code`, or kFailed in the place of kOk where something was lost.
+  /// `code`; interrupted_code() where one was interrupted, kFailed in the place of kOk where
+  /// something was lost.
   ExitCode code(ExitCode code) const;
 
  private:
   std::vector<std::string> lost_;
+  bool interrupted_ = false;
 };
 
 /// A line for stderr that says so of an unfinished report that could not be written, and that the

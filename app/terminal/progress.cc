@@ -101,16 +101,14 @@ void ProgressLine::finished(int at, const report::Result& result) {
 }
 
 void ProgressLine::clear() {
-  if (drawn_) draw_err("\r\x1b[K");
-  drawn_ = false;
+  if (style_ == Style::kBar) draw_line("");
 }
 
 void ProgressLine::draw(const std::string& estimate) {
   if (style_ != Style::kBar) return;
   last_ = std::chrono::steady_clock::now();
   // One column stays free: a full line would wrap and leave its first half behind.
-  draw_err("\r\x1b[K" + progress_text(at_, cases_, what_, estimate, terminal_width() - 1));
-  drawn_ = true;
+  draw_line(progress_text(at_, cases_, what_, estimate, terminal_width() - 1));
 }
 
 }  // namespace flashbench::app

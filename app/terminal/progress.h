@@ -37,7 +37,6 @@ class ProgressLine {
   int cases_, at_ = 0;
   std::string what_;
   std::optional<double> later_s_;
-  bool drawn_ = false;
   std::chrono::steady_clock::time_point last_{};
 };
 

@@ -34,6 +34,13 @@ std::string printable(std::string_view text) {
   return shown + escape(text);
 }
 
+/// As it is, escape sequences included.
+void write_err(const std::string& text) {
+  const std::string shown = in_locale(text, locale_name());
+  std::fwrite(shown.data(), 1, shown.size(), stderr);
+  std::fflush(stderr);
+}
+
 }  // namespace
 
 std::string in_locale(std::string text, std::string_view locale) {
@@ -68,16 +75,20 @@ void print_data(std::string_view text) {
   throw UsageError(fmt::format("cannot write to stdout: {}", std::strerror(error)));
 }
 
-void print_err(std::string_view text) { draw_err(printable(text)); }
+void print_err(std::string_view text) {
+  if (text.empty()) return;
+  draw_line("");
+  write_err(printable(text));
+}
 
-void draw_err(std::string_view text) {
-  const std::string shown = in_locale(std::string(text), locale_name());
-  std::fwrite(shown.data(), 1, shown.size(), stderr);
-  std::fflush(stderr);
+void draw_line(std::string_view text) {
+  static bool drawn = false;
+  if (drawn || !text.empty()) write_err(fmt::format("\r\x1b[K{}", text));
+  drawn = !text.empty();
 }
 
 void say(std::string_view line) {
-  if (stderr_takes_escapes()) draw_err(fmt::format("\r{}\x1b[K", escape(line)));
+  if (stderr_takes_escapes()) draw_line(escape(line));
 }
 
 std::size_t table_width() {
@@ -86,6 +97,8 @@ std::size_t table_width() {
   const bool known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
   return known ? std::max<std::size_t>(size.ws_col, report::kTableWidth) : report::kTableWidth;
 }
+
+std::string folded(std::string_view text) { return report::folded(text, table_width()); }
 
 bool stderr_takes_escapes() {
   const auto variable = [](const char* name) {

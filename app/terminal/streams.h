@@ -15,8 +15,8 @@ void print_out(std::string_view text);
 /// For programs: as print_out(), but whatever the locale is: JSON and Markdown are UTF-8.
 void print_data(std::string_view text);
 
-/// For people: to stderr, flushed, in the same characters; a failure is ignored, since it
-/// could be told nowhere.
+/// For people: to stderr, flushed, in the same characters, in the place of a line that draw_line()
+/// has left there; a failure is ignored, since it could be told nowhere.
 void print_err(std::string_view text);
 
 /// Rewrites the last line of stderr where stderr_takes_escapes(); "" takes it away.
@@ -36,7 +36,11 @@ bool stderr_takes_escapes();
 /// rows stay whole, since what reads them reads lines.
 std::size_t table_width();
 
-/// To stderr as it is, escape sequences included. Whatever `text` holds from outside was escaped.
-void draw_err(std::string_view text);
+/// Sentences of `text` that are wider than table_width() go on below.
+std::string folded(std::string_view text);
+
+/// Rewrites the last line of stderr, which takes escapes; "" takes it away where one is there.
+/// Whatever `text` holds from outside was escaped.
+void draw_line(std::string_view text);
 
 }  // namespace flashbench::app

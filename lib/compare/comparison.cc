@@ -76,6 +76,7 @@ ComparedCase classified(const Pair& pair) {
 ComparedCase unmatched(const Result& r, Outcome if_number, std::string_view where) {
   ComparedCase c;
   c.result = identity(r);
+  c.on_both_sides = false;
   c.outcome = has_number(r) ? if_number : Outcome::kNothing;
   c.reason = fmt::format("only in {}", where);
   if (!has_number(r)) c.reason += fmt::format(", {}", reason_of(r));

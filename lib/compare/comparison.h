@@ -37,6 +37,7 @@ struct ComparedCase {
   report::Result result;  ///< which case it is: base's, without its samples
   std::string change;     ///< "avx2 -> avx512" between the cases of one report; else ""
   Outcome outcome = Outcome::kCompared;
+  bool on_both_sides = true;
   std::string reason;  ///< for all but kCompared; of AMBIGUOUS where there is more to say
 
   // Of kCompared:

@@ -25,8 +25,9 @@ const sweep::Field& field_named(std::string_view name, std::span<const sweep::Fi
     if (f.name == name) return f;
     if (std::find(names.begin(), names.end(), f.name) == names.end()) names.emplace_back(f.name);
   }
-  throw UsageError(fmt::format("--by {} is no field of a case; use {}", quote(name),
-                               sweep::alternatives(names)));
+  const std::string hint = sweep::did_you_mean(name, names);
+  throw UsageError(fmt::format("--by {} is no field of a case{}", quote(name),
+                               hint.empty() ? "; use " + sweep::alternatives(names) : hint));
 }
 
 /// Takes it, and what follows from it by default, out of the record.

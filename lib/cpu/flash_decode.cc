@@ -2,7 +2,9 @@
 
 #include <omp.h>
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -39,9 +41,13 @@ std::int64_t row_bytes(const Problem& p) {
   return p.shape.widest_d() * static_cast<std::int64_t>(size_bytes(p.kv_dtype()));
 }
 
-/// Keys of a block.
+/// Keys of a block. In pages it is some turns, or a part of one (turns are powers of two), so that
+/// shares, which are whole blocks and whole turns, are no longer than the longer one of the two.
 std::int64_t choose_keys(const Problem& p) {
-  return std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes(p), 16), 32, 256);
+  const auto keys = std::clamp<std::int64_t>(round_up(kBlockBytes / row_bytes(p), 16), 32, 256);
+  const std::int64_t turn = PageTurns(p).keys();
+  if (keys >= turn) return keys / turn * turn;
+  return static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(keys)));
 }
 
 /// Keys of a split where no head has more of them: four work items a thread, so that threads which
@@ -183,7 +189,7 @@ void FlashDecode::run(const Operands& io, const std::vector<Visibility>& sees,
       const Visibility& v = sees[static_cast<std::size_t>(head.b)];
       const KeyRange seen = v.keys(0, v.q_len());  // by some row
       const std::int64_t share =
-          round_up(blocks(seen.size(), head.splits), std::lcm(keys_, turns_.keys()));
+          round_up(blocks(seen.size(), head.splits), std::max(keys_, turns_.keys()));
       const std::int64_t first =
           std::min<std::int64_t>(seen.end, seen.begin + splits_[i].number * share);
       const std::int64_t last = std::min<std::int64_t>(seen.end, first + share);

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <functional>
+#include <numeric>
+
 #include "data/input_files.h"
 #include "data/layout.h"
 #include "data/safetensors.h"
@@ -34,6 +37,21 @@ std::vector<std::int64_t> file_shape(const Problem& p, const Dims& dims, Axes ax
   return shape;
 }
 
+/// "; ..." where a tensor has the elements of the shape that is wanted, in another order.
+std::string reordered_hint(const std::vector<std::int64_t>& have,
+                           const std::vector<std::int64_t>& want) {
+  const auto count = [](const std::vector<std::int64_t>& shape) {
+    return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+  };
+  for (std::size_t axis = 1; axis < want.size(); ++axis) {
+    std::vector<std::int64_t> swapped = want;
+    std::swap(swapped[axis - 1], swapped[axis]);
+    if (have == swapped)
+      return fmt::format("; axes {} and {} are swapped: transpose it", axis - 1, axis);
+  }
+  return count(have) == count(want) ? "; it has as many elements: reshape it" : "";
+}
+
 /// A result in its own dtype or in f32.
 Tensor read_output(const TensorFile& file, const StoredTensor& stored, const Problem& p, Dtype own,
                    const Dims& dims, Axes axes) {
@@ -55,7 +73,8 @@ Tensor read_output(const TensorFile& file, const StoredTensor& stored, const Pro
                                  axes == Axes::kPairs ? ""
                                  : dims.first_row != nullptr
                                      ? " ([rows of all sequences, h, ...])"
-                                     : fmt::format(" (--layout {})", name(p.files.layout))));
+                                     : fmt::format(" (--layout {})", name(p.files.layout))) +
+                     reordered_hint(have, want));
   Tensor t(*dtype, dims);
   read_tensor(file, stored, layout_of(p, axes), t);
   return t;

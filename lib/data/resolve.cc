@@ -5,8 +5,8 @@
 #include "core/extents.h"
 #include "core/features.h"
 #include "data/input_files.h"
-#include "data/inputs.h"
 #include "data/load_tensors.h"
+#include "data/other_layout.h"
 #include "data/pages.h"
 #include "system/error.h"
 #include "system/quote.h"
@@ -369,7 +369,7 @@ void refuse_invalid(const Problem& p) {
 
 }  // namespace
 
-Problem resolve(Problem p, const Given& given, OpenFiles& open) {
+Problem resolve_as_laid_out(Problem p, const Given& given, OpenFiles& open) {
   check_combination(p);
   take_extras(p, given, open);
   LocatedInputs found = locate(p, open);

@@ -89,6 +89,7 @@ void tell_guests_apart(std::span<Result> results) {
 
 std::vector<std::string> rivals_of(const Result& r) {
   if (r.plugin || r.worker) return {"flash", "normal"};
+  if (r.type == "flash") return {"normal", "paper"};
   return r.type == "normal" ? std::vector<std::string>{} : std::vector<std::string>{"normal"};
 }
 

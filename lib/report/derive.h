@@ -32,11 +32,11 @@ std::string subject_of(const Result& r);
 /// sentences.
 void tell_guests_apart(std::span<Result> results);
 
-/// The types that a result is compared with: normal, and a guest also with flash.
+/// The types that a result is compared with: normal, flash also with paper, and a guest with flash.
 std::vector<std::string> rivals_of(const Result& r);
 
 /// Gives every result whose workload, pass, backend, isa, threads, device and cache were also
-/// measured with the `normal` type the ratio of the medians and its interval, where both are
+/// measured with a rival of its type the ratio of the medians and its interval, where both are
 /// conclusive() and have more than one sample.
 void derive_speedups(std::span<Result> results);
 

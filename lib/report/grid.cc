@@ -58,7 +58,7 @@ const Measured kMeasured[] = {
        return r.tflops ? human_flop_rate(*r.tflops * 1e12, shared.rate) : "-";
      }},
     {"of peak", Grid::Align::kRight, peak_share_text},
-    {"memory", Grid::Align::kRight,
+    {"peak mem", Grid::Align::kRight,
      [](const Result& r, const Shared&) {
        const auto bytes = r.device_bytes ? r.device_bytes : r.peak_rss_bytes;
        return bytes ? human_bytes(static_cast<double>(*bytes)) : "-";
@@ -141,7 +141,9 @@ std::string label(const Result& r, const std::vector<sweep::Column>& varying) {
 
 /// What results beside `normal` are of it; a table of one comparison says it below.
 void add_ratios(Grid& grid, const std::vector<Result>& results) {
-  const auto compared = [](const Result& r) { return r.speedup_over.has_value(); };
+  const auto compared = [](const Result& r) {
+    return r.speedup_over && r.speedup_over->contains("normal");
+  };
   if (std::count_if(results.begin(), results.end(), compared) < 2) return;
   const auto at = static_cast<std::ptrdiff_t>(grid.measured) + kRatioColumn;
   grid.columns.insert(grid.columns.begin() + at, {"as fast as normal", Grid::Align::kRight});
@@ -162,8 +164,8 @@ std::string workload_text(const Workload& w) {
 std::string mask_text(const Workload& w) { return sweep::column_text("mask", sweep::record_of(w)); }
 
 std::string mask_phrase(const Workload& w) {
-  const std::string mask = mask_text(w);
-  return (mask == "none" ? "no mask" : mask) + sweep::others_text(sweep::record_of(w));
+  const sweep::CaseRecord record = sweep::record_of(w);
+  return sweep::column_phrase("mask", record) + sweep::others_text(record);
 }
 
 Grid make_grid(const Report& report, std::span<const sweep::Field> table) {

@@ -44,7 +44,8 @@ std::string workload_text(const Workload& w);
 
 /// "none", "causal", "random 0.5", "causal+window left 127", "causal+file".
 std::string mask_text(const Workload& w);
-/// "no mask", "causal", "random 0.5", and whatever else is not usual: "causal, constant values".
+/// "no mask", "causal", "random key-padding mask (keeps 0.5)", and whatever else is not usual:
+/// "causal, constant values".
 std::string mask_phrase(const Workload& w);
 
 }  // namespace flashbench::report

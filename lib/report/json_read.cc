@@ -256,18 +256,19 @@ constexpr JsonLimits kReportLimits{.array_items = 100'000'000, .values = 200'000
 
 constexpr std::size_t kMostReportBytes = std::size_t{1} << 30;
 
-Json parse(std::string_view text, std::string_view source) {
+/// `hint`: the end of the message about what is no JSON.
+Json parse(std::string_view text, std::string_view source, std::string_view hint = "") {
   try {
     return parse_strict_json(text, kReportLimits);
   } catch (const std::runtime_error& e) {
-    throw UsageError(fmt::format("{}: {}", source, e.what()));
+    throw UsageError(fmt::format("{}: {}{}", source, e.what(), hint));
   }
 }
 
 }  // namespace
 
 Report from_json_text(std::string_view text, std::string_view source) {
-  const Json j = parse(text, source);
+  const Json j = parse(text, source, "; a report is what --json FILE writes");
   const At at{source, ""};
   if (!j.is_object()) at.fail("a JSON object", j);
   int version = 0;
@@ -289,8 +290,9 @@ Workload workload_from_json_text(std::string_view text, std::string_view source,
 }
 
 Report read_report(const std::string& path) {
-  return from_json_text(
-      read_text({path, "", "report", "a report", kMostReportBytes, Nul::kRefused}), escape(path));
+  return from_json_text(read_text({path, "", "report", "a report, as --json FILE writes it",
+                                   kMostReportBytes, Nul::kRefused}),
+                        escape(path));
 }
 
 }  // namespace flashbench::report

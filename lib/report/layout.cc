@@ -117,6 +117,41 @@ std::string wrapped(std::string_view text, std::size_t column, std::size_t width
   return out;
 }
 
+namespace {
+
+/// The column behind a label, "cores       2 cores": where the first run of blanks between words
+/// ends; 0 where there is none on the left.
+std::size_t behind_label(std::string_view line, std::size_t indent) {
+  constexpr std::size_t kMost = 30;
+  const std::size_t gap = line.find(kGap, indent);
+  if (gap == line.npos) return 0;
+  const std::size_t next = line.find_first_not_of(' ', gap);
+  return next == line.npos || next > kMost ? 0 : next;
+}
+
+std::string folded_line(std::string_view line, std::size_t width) {
+  const std::size_t indent = std::min(line.find_first_not_of(' '), line.size());
+  if (display_width(std::string(line)) <= width || line.substr(indent).starts_with("reproduce"))
+    return std::string(line);
+  if (const std::size_t column = behind_label(line, indent); column > 0)
+    return std::string(line.substr(0, column)) + wrapped(line.substr(column), column, width);
+  return std::string(indent, ' ') + wrapped(line.substr(indent), indent + 2, width);
+}
+
+}  // namespace
+
+std::string folded(std::string_view text, std::size_t width) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t end = text.find('\n');
+    out += folded_line(text.substr(0, end), width);
+    if (end == text.npos) break;
+    out += '\n';
+    text.remove_prefix(end + 1);
+  }
+  return out;
+}
+
 std::string aligned_text(const std::vector<Grid::Column>& columns,
                          const std::vector<Grid::Row>& rows, TableLayout layout) {
   const std::vector<std::size_t> widths = widths_of(columns, rows);

@@ -29,4 +29,9 @@ std::string aligned_text(const std::vector<Grid::Column>& columns,
 /// after the first are indented to `column`.
 std::string wrapped(std::string_view text, std::size_t column, std::size_t width);
 
+/// Lines of `text` that are wider go on below, at a blank, under what follows their label (two
+/// blanks end one) or indented a little. A command that is to be copied ("reproduce ...") stays
+/// whole.
+std::string folded(std::string_view text, std::size_t width);
+
 }  // namespace flashbench::report

@@ -234,6 +234,20 @@ std::string cached_line(const Report& report) {
              : "";
 }
 
+/// Why a table is without numbers.
+std::string unverified_line(const Report& report) {
+  const auto ok = [](const Result& r) { return r.status == Status::kOk; };
+  const auto unverified = [](const Result& r) {
+    return r.status == Status::kSkipped || r.check.level == "none";
+  };
+  const bool any = std::any_of(report.results.begin(), report.results.end(), ok);
+  const bool all = std::all_of(report.results.begin(), report.results.end(), unverified);
+  return any && all
+             ? "nothing was verified (--verify none), and no number stands without a passed check: "
+               "leave the flag out for numbers"
+             : "";
+}
+
 /// How to read the table, for who sees one for the first time.
 Lines legend(const Report& report) {
   const bool any = std::any_of(report.results.begin(), report.results.end(),
@@ -256,8 +270,9 @@ Lines legend(const Report& report) {
   return {
       "how to read it: ±, and [ ], are 95 % intervals; min–max are samples; \"of peak\" is of the "
       "fastest arithmetic "
-      "(compute) or memory reads (memory) measured here; \"check\" is the largest error in units "
-      "of expected rounding (limit 2x)",
+      "(compute) or memory reads (memory) measured here; \"peak mem\" is of one call alone: "
+      "inputs, outputs, workspace; \"check\" is the largest error in units of expected rounding "
+      "(limit 2x)",
       fmt::format("{}; b is the batch, h heads, then queries x keys, d the head dimension",
                   fmt::join(types, ", "))};
 }
@@ -269,7 +284,7 @@ std::vector<std::string> summary_lines(const Report& report, const Label& label)
   for (std::string& line : comparison_lines(report, label)) lines.push_back(std::move(line));
   add_first(lines, crossover_lines(report.summary));
   add_first(lines, memory_lines(report.summary));
-  for (std::string line : {share_line(report), cached_line(report)})
+  for (std::string line : {share_line(report), cached_line(report), unverified_line(report)})
     if (!line.empty()) lines.push_back(std::move(line));
   if (lines.size() > kSummaryLines) {
     const std::size_t more = lines.size() - (kSummaryLines - 1);

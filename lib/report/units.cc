@@ -32,6 +32,15 @@ int decimals(double value, int digits) {
   return std::clamp(digits - whole, 0, digits - 1);
 }
 
+/// Decimals that show two digits of it, and of the value beside it no more than is known; 9.96 has
+/// none, since it is shown as 10.
+int decimals_of_uncertainty(double half_width) {
+  constexpr int kMost = 4;
+  if (!(half_width > 0)) return kMost;
+  const double rounded_up = half_width * (1 + 0.5e-2);
+  return std::clamp(1 - static_cast<int>(std::floor(std::log10(rounded_up))), 0, kMost);
+}
+
 /// The largest unit that the value reaches, after rounding to `digits`: 999.96 ms is 1.000 s.
 const Unit& unit_for(std::span<const Unit> units, double value, int digits) {
   const double roundup = 1 - 0.5 * std::pow(10, -digits);
@@ -60,7 +69,8 @@ std::string human_seconds(double seconds) {
 std::string human_seconds(double seconds, double half_width) {
   if (seconds == 0) return "0 s";
   const Unit& u = unit_for(kTimeUnits, seconds, 4);
-  const int digits = decimals(seconds / u.size, 4);
+  const int digits =
+      std::min(decimals(seconds / u.size, 4), decimals_of_uncertainty(half_width / u.size));
   return fmt::format("{:.{}f} ± {:.{}f} {}", seconds / u.size, digits, half_width / u.size, digits,
                      u.name);
 }

@@ -13,7 +13,8 @@ std::string human_bytes(double bytes);
 /// "251.3 ms": four digits.
 std::string human_seconds(double seconds);
 
-/// "251.3 ± 0.9 ms": both in the unit of the first.
+/// "251.3 ± 0.9 ms": both in the unit of the first, and with no more decimals than show two digits
+/// of the uncertainty: "35 ± 12 ms".
 std::string human_seconds(double seconds, double half_width);
 
 /// "248.9–262.0": least and most in the unit of human_seconds(median), which says it.

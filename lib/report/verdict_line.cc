@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <span>
 
 #include "core/verdict.h"
 #include "report/units.h"
@@ -44,6 +45,12 @@ std::string tensor_label(std::string_view tensor) {
   return std::string(tensor);
 }
 
+std::string index_text(std::string_view tensor, const std::array<std::int64_t, 4>& index) {
+  if (tensor == "dsinks") return fmt::format("{}", index[1]);
+  const std::size_t axes = tensor == "lse" ? 3 : 4;
+  return fmt::format("{}", fmt::join(std::span(index).first(axes), ","));
+}
+
 std::string verdict_line(const Worst& w, std::string_view dtype) {
   // A bias may be f32 beside tensors of 16 bits: its gradient is judged as the bias is.
   const std::string rounding = w.tensor == "dbias" && dtype != "fp64" ? "rounding"
@@ -55,7 +62,7 @@ std::string verdict_line(const Worst& w, std::string_view dtype) {
   const std::string mean =
       w.scope == name(Scope::kElement) ? "" : fmt::format(" in the mean of a {}", w.scope);
   return fmt::format("{} {} {}{} (limit {:g}x), worst at [{}]{}{}", tensor_label(w.tensor), error,
-                     rounding, mean, w.limit, fmt::join(w.index, ","), numbers(w),
+                     rounding, mean, w.limit, index_text(w.tensor, w.index), numbers(w),
                      w.hint ? "; " + *w.hint : "");
 }
 

@@ -10,6 +10,10 @@ namespace flashbench::report {
 /// "o" is O, "dq" is dQ, and so on; the name of an identity stays as it is.
 std::string tensor_label(std::string_view tensor);
 
+/// Where in that tensor an element is, by the axes that it has: "0,1,17,3", of LSE "0,1,17", of a
+/// head's sink "1".
+std::string index_text(std::string_view tensor, const std::array<std::int64_t, 4>& index);
+
 /// The output nearest to its limit, or beyond it most; null where none was checked.
 const Worst* worst_output(const Check& check);
 

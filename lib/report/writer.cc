@@ -17,6 +17,7 @@
 #include "report/trend.h"
 #include "system/atomic_file.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 #include "system/quote.h"
 
 namespace flashbench::report {
@@ -84,11 +85,7 @@ void require_distinct(const Outputs& reports, std::vector<NamedOutput> outputs,
 }
 
 ReportWriter::ReportWriter(Outputs outputs) : outputs_(std::move(outputs)) {
-  for (const NamedOutput& output : named(outputs_)) {
-    if (!is_file(output.path)) continue;
-    require_writable(output.path);
-    if (is_replaced(output.path)) locks_.push_back(lock_output(output.path));
-  }
+  for (const NamedOutput& output : named(outputs_)) claim_output(output.path, locks_);
   if (!is_file(outputs_.json) || !is_replaced(outputs_.json)) return;
   partial_ = partial_of(outputs_.json);
   require_writable(partial_);
@@ -123,6 +120,7 @@ std::vector<std::string> ReportWriter::finish(const Report& report) {
     if (path.empty()) return;
     try {
       put(path, text(report));
+    } catch (const Interrupted&) {  // a FIFO that nobody reads; the exit code tells
     } catch (const std::exception& e) {
       lost.push_back(path == outputs_.json ? lost_json(e.what(), report) : e.what());
     }

@@ -68,8 +68,9 @@ Axis parse_device(const Asked& a) {
       return;
     }
     if (item.empty() || item.find_first_not_of("0123456789:+x*km") != std::string::npos)
-      throw UsageError(fmt::format("{} must be the index of a GPU or {}, got {}", a.setting.where,
-                                   device_text(kEmulatedDevice), quote(item)));
+      throw UsageError(fmt::format("{} must be the index of a GPU or {}, got {}{}", a.setting.where,
+                                   device_text(kEmulatedDevice), quote(item),
+                                   did_you_mean(item, {device_text(kEmulatedDevice)})));
     for (const std::int64_t n : parse_counts(item, a.setting.where, kDeviceLimits))
       axis.push_back([n](Case& c) { c.device = static_cast<int>(n); });
   });
@@ -82,8 +83,8 @@ Axis parse_kernel(const Asked& a) {
   Axis axis;
   for_each_item(a.setting, [&](const std::string& item) {
     std::optional<AttentionType> type;
-    if (a.defaults.type_of_kernel && !a.all.contains("type"))
-      type = a.defaults.type_of_kernel(item);
+    if (a.defaults.type_of_kernel) type = a.defaults.type_of_kernel(item);
+    if (a.all.contains("type")) type.reset();
     axis.push_back([item, type](Case& c) {
       c.kernel = item;
       if (type) c.type = *type;
@@ -128,8 +129,11 @@ bool says_library(const Case& c) { return !c.plugin.empty() && !is_ptx(c); }
 /// One command each: it has commas of its own.
 Axis parse_worker(const Asked& a) {
   Axis axis;
-  for (const std::string& value : a.setting.values)
+  for (const std::string& value : a.setting.values) {
+    if (value.empty())
+      throw UsageError(fmt::format("{} needs a value, got an empty one", a.setting.where));
     axis.push_back([value](Case& c) { c.worker = value; });
+  }
   return axis;
 }
 bool is_plugin(const Case& c) { return c.type == AttentionType::kPlugin; }

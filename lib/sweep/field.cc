@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "sweep/expand.h"
 #include "sweep/rows.h"
 #include "sweep/shown.h"
 #include "sweep/text.h"
@@ -96,6 +97,16 @@ std::vector<const Field*> recorded_fields(std::span<const Field> table) {
 
 std::string_view recorded_name(const Field& f) {
   return f.recorded.name.empty() ? f.name : f.recorded.name;
+}
+
+std::string meant_value(const std::string& text, const std::vector<std::string>& words) {
+  if (std::string near = did_you_mean(text, words); !near.empty()) return near;
+  for (const Field& f : fields()) {
+    if (f.words == nullptr) continue;
+    if (const std::string word = closest(text, f.words(Defaults{})); !word.empty())
+      return fmt::format("; did you mean '--{} {}'?", f.name, word);
+  }
+  return "";
 }
 
 Value usual(const Field& f) {

@@ -125,6 +125,10 @@ std::span<const Field> fields();
 std::string help_text(const Field& field, const Defaults& defaults);
 std::string label(const Field& field, const Case& c);
 
+/// What a value that is none of `words` might have been: "; did you mean 'bf16'?" or, where it is
+/// one of another flag's, "; did you mean '--dtype bf16'?"; else "".
+std::string meant_value(const std::string& text, const std::vector<std::string>& words);
+
 /// The field that a flag of this name sets, or null.
 const Field* find_field(std::span<const Field> table, std::string_view name);
 

@@ -145,7 +145,8 @@ double parse_real(std::string_view text, std::string_view where, double least, d
 bool parse_bool(std::string_view text, std::string_view where) {
   if (text.empty() || text == "true") return true;
   if (text == "false") return false;
-  throw UsageError(fmt::format("{} must be true or false, got {}", where, quote(text)));
+  throw UsageError(fmt::format("{} must be true or false, got {}{}", where, quote(text),
+                               did_you_mean(text, {"true", "false"})));
 }
 
 std::vector<std::string> split_list(std::string_view text, std::string_view where) {
@@ -155,7 +156,7 @@ std::vector<std::string> split_list(std::string_view text, std::string_view wher
     const std::string_view item = text.substr(begin, comma - begin);
     if (item.empty())
       throw UsageError(
-          text.empty() ? fmt::format("{} needs a value", where)
+          text.empty() ? fmt::format("{} needs a value, got an empty one", where)
                        : fmt::format("{} has an empty item in the list {}", where, quote(text)));
     items.emplace_back(item);
     if (comma == std::string_view::npos) return items;

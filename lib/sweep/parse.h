@@ -89,7 +89,7 @@ T choose(const std::string& text, const std::string& where, const Choices<T>& fr
     words.push_back(choice.first);
   }
   throw UsageError(fmt::format("{} must be {}, got {}{}", where, alternatives(words), quote(text),
-                               did_you_mean(text, words)));
+                               meant_value(text, words)));
 }
 
 template <typename T>
@@ -174,8 +174,10 @@ Axis parse_reals(const Asked& a) {
 
 /// The one value of a setting that does not sweep, whole: a file's name may hold a comma.
 inline const std::string& single_value(const Asked& a) {
-  if (a.setting.values.size() != 1 || a.setting.values[0].empty())
+  if (a.setting.values.size() != 1)
     throw UsageError(fmt::format("{} takes one value", a.setting.where));
+  if (a.setting.values[0].empty())
+    throw UsageError(fmt::format("{} needs a value, got an empty one", a.setting.where));
   return a.setting.values[0];
 }
 

@@ -21,8 +21,19 @@ struct Joint {
 std::string as_it_is(const std::string& cell) { return cell; }
 std::string mask_phrase(const std::string& cell) {
   if (cell == "none") return "no mask";
-  const bool padded = cell.find("random") != cell.npos || cell.find("file") != cell.npos;
-  return padded ? "mask " + cell : cell;
+  constexpr std::string_view kRandom = "random ", kFile = "file";
+  std::string text;
+  for (std::size_t begin = 0; begin < cell.size();) {  // "causal+random 0.5"
+    const std::size_t end = std::min(cell.find('+', begin), cell.size());
+    const std::string part = cell.substr(begin, end - begin);
+    text += text.empty() ? "" : "+";
+    if (part.starts_with(kRandom))
+      text += fmt::format("random key-padding mask (keeps {})", part.substr(kRandom.size()));
+    else
+      text += part == kFile ? "key-padding mask of a file" : part;
+    begin = end + 1;
+  }
+  return text;
 }
 
 constexpr Joint kJoint[] = {
@@ -120,6 +131,13 @@ std::string column_text(std::string_view title, const CaseRecord& record,
                         std::span<const Field> table) {
   for (const Column& c : columns(table))
     if (c.title == title) return c.cell(record);
+  return "";
+}
+
+std::string column_phrase(std::string_view title, const CaseRecord& record,
+                          std::span<const Field> table) {
+  for (const Column& c : columns(table))
+    if (c.title == title) return c.phrase(c.cell(record));
   return "";
 }
 

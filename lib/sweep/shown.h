@@ -34,6 +34,10 @@ std::vector<Column> columns(std::span<const Field> table = fields());
 std::string column_text(std::string_view title, const CaseRecord& record,
                         std::span<const Field> table = fields());
 
+/// The same as captions say it: "no mask", "random key-padding mask (keeps 0.5)".
+std::string column_phrase(std::string_view title, const CaseRecord& record,
+                          std::span<const Field> table = fields());
+
 /// What is not usual about a record, as its columns say it: "forward, f32, b1 h2 4096x4096 d512,
 /// causal, avx2, 2 threads". `keep`: the fields to speak of; null: all.
 std::string described(const CaseRecord& record, bool (*keep)(const Field&) = nullptr,

@@ -53,4 +53,20 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return match.empty() ? "" : fmt::format("; did you mean '{}{}'?", prefix, match);
 }
 
+std::string did_you_mean_name(std::string_view word, const std::vector<std::string>& known) {
+  if (std::string whole = did_you_mean(word, known); !whole.empty()) return whole;
+  std::vector<std::string> parts;
+  for (const std::string& name : known)
+    for (std::size_t begin = 0; begin < name.size();) {
+      const std::size_t end = std::min(name.find('_', begin), name.size());
+      parts.push_back(name.substr(begin, end - begin));
+      begin = end + 1;
+    }
+  const std::string part = closest(word, parts);
+  for (const std::string& name : known)
+    if (!part.empty() && fmt::format("_{}_", name).find(fmt::format("_{}_", part)) != name.npos)
+      return fmt::format("; did you mean '{}'?", name);
+  return "";
+}
+
 }  // namespace flashbench::sweep

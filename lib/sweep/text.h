@@ -21,4 +21,8 @@ std::string closest(std::string_view word, const std::vector<std::string>& known
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known,
                          std::string_view prefix = "");
 
+/// The same of names that have parts, "cpu_flash" of "flsh": where no whole name is close, one of
+/// which a part is.
+std::string did_you_mean_name(std::string_view word, const std::vector<std::string>& known);
+
 }  // namespace flashbench::sweep

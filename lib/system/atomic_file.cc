@@ -193,6 +193,11 @@ void require_writable(const std::string& path) {
 
 bool is_replaced(const std::string& path) { return !find_target(path).direct; }
 
-OutputLock lock_output(const std::string& path) { return {find_target(path).path, path}; }
+void claim_output(const std::string& path, std::vector<OutputLock>& claimed) {
+  if (path.empty() || path == "-") return;
+  require_writable(path);
+  const Target target = find_target(path);
+  if (!target.direct) claimed.emplace_back(target.path, path);
+}
 
 }  // namespace flashbench

@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "system/locked_file.h"
 
@@ -53,8 +54,9 @@ void require_writable(const std::string& path);
 /// Throws as require_writable does.
 bool is_replaced(const std::string& path);
 
-/// Keeps other processes from locking the file of an output that is_replaced(). Throws UsageError
-/// where one has it.
-OutputLock lock_output(const std::string& path);
+/// Before any work, for an output that this process writes at its end: require_writable(), and no
+/// other process may claim the file until `claimed` is gone. "" and "-" are no files. Throws
+/// UsageError, also where another process has it.
+void claim_output(const std::string& path, std::vector<OutputLock>& claimed);
 
 }  // namespace flashbench

@@ -7,12 +7,26 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 
 #include "system/error.h"
 #include "system/open_file.h"
 #include "system/quote.h"
 
 namespace flashbench {
+
+namespace {
+
+/// What lies beside texts, and is named in their place by mistake.
+std::string_view what_binary(std::string_view text) {
+  if (text.starts_with("\x93NUMPY")) return "it is a .npy array";
+  if (text.size() > 8 && text[8] == '{') return "it is a .safetensors file";
+  if (text.starts_with("\x1f\x8b")) return "it is compressed with gzip; unpack it";
+  if (text.starts_with("PK\x03\x04")) return "it is a ZIP archive; unpack it";
+  return "it is binary";
+}
+
+}  // namespace
 
 std::string read_text(const TextFile& file) {
   const auto fail = [&](const std::string& why) {
@@ -38,7 +52,8 @@ std::string read_text(const TextFile& file) {
     text.append(block, static_cast<std::size_t>(got));
     if (file.nul == Nul::kRefused &&
         std::memchr(block, 0, static_cast<std::size_t>(got)) != nullptr)
-      fail(fmt::format("has a NUL byte at byte {}, which no {} has", text.find('\0'), file.noun));
+      fail(fmt::format("is no {}: {} (a NUL byte at byte {}); name {}", file.noun,
+                       what_binary(text), text.find('\0'), file.kind));
     if (text.size() > file.most_bytes)
       fail(fmt::format("larger than {} MiB, which no {} is", file.most_bytes >> 20, file.noun));
   }

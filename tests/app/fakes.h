@@ -13,6 +13,7 @@
 #include "measure/fake_clock.h"
 #include "paper/paper_kernel.h"
 #include "system/error.h"
+#include "system/interrupt.h"
 
 // A backend, its kernels and a clock that do as a test says: what app makes of them is tested in
 // this process, without a GPU and without waiting.
@@ -28,6 +29,7 @@ struct Script {
   std::set<std::string> restless;          ///< whose later launches turn the last bit of one of O
   std::optional<std::int64_t> fails_at_d;  ///< launches of this d fail, and no other
   std::optional<std::int64_t> ends_at_d;   ///< a launch of this d ends the device
+  bool stops_profiles = false;             ///< a signal comes while phases are timed
   std::optional<std::string> absent;       ///< why there is no device at all
   std::string peaks_fail;                  ///< the DeviceError of the peak probes
   std::optional<int> bandwidths_that_fit;  ///< readings before there is no memory for another one
@@ -98,6 +100,7 @@ class FakePlan final : public Plan {
   std::size_t workspace_bytes() const override { return 0; }
   double flop_executed() const override { return computes_->flop_executed(); }
   std::vector<PhaseProfile::Row> profile(const Operands& io) override {
+    if (script_.stops_profiles) throw Interrupted{};
     return computes_->profile(io);
   }
 

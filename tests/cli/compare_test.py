@@ -8,7 +8,7 @@ import subprocess
 import time
 import unittest
 
-from harness import FAST, PROGRAM, TINY, CliTest
+from harness import DATA, FAST, PROGRAM, TINY, CliTest
 
 # A program that answers as `flashbench bench --json -` would, at once: the report of template.json,
 # FACTOR times as slow, with a scatter of some tenths of a percent from call to call.
@@ -109,7 +109,25 @@ class Compare(ReportOfThisProgram):
             for r in report["results"]:
                 r["workload"]["d"] = 99
         done = self.expect(3, "compare", self.write("a.json"), self.write("b.json", other))
-        self.assertIn("nothing was compared", done.stderr)
+        self.assertIn("nothing was compared: no case of a.json is also in b.json; give both runs the same flags",
+                      done.stderr)
+        self.assertIn("exit code 3", done.stderr)
+
+    def test_no_verdict_says_why_and_what_to_do(self):
+        self.expect(0, "forward", *TINY, "--json", "one.json")
+        done = self.expect(3, "compare", "one.json", "one.json")
+        self.assertIn("no case could be judged: only 1 round; take more samples", done.stderr)
+        self.expect(0, "bench", *TINY, *FAST, "--verify", "none", "--json", "none.json")
+        done = self.expect(3, "compare", "none.json", "none.json")
+        self.assertIn("no case has a number on both sides (new: not verified)", done.stderr)
+
+    def test_what_is_no_report(self):
+        self.write("a.json")
+        tensors = DATA / "tiny_f32.safetensors"
+        self.refuse("compare", "a.json", tensors, says=["is no report", "--json FILE", ".safetensors file"])
+        self.refuse("compare", DATA / "tiny_q.npy", "a.json", says=["is no report", ".npy array"])
+        self.refuse("compare", "a.json", "a.json", "--fail_on", "slowr", says="did you mean 'slower'?")
+        self.refuse("compare", "a.json", "--by", "typ", says="did you mean 'type'?")
 
     def test_outputs(self):
         base, fresh = self.write("a.json"), self.write("b.json", self.slowed(1.1))

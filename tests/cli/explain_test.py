@@ -1,19 +1,12 @@
 """Why a case is as fast as it is, energy, and what other programs read of a report."""
 
 import csv
-import fcntl
 import io
 import json
-import os
-import pty
 import re
-import select
-import struct
-import subprocess
-import termios
 import unittest
 
-from harness import FAST, PROGRAM, TINY, CliTest
+from harness import FAST, TINY, CliTest
 
 CASE = ["--b", "1", "--h", "2", "--q_len", "256", "--d", "32"]
 
@@ -141,23 +134,6 @@ class OtherPrograms(CliTest):
 
     DRY_RUN = ["bench", "--dry_run", "--q_len", "64,128", "--causal", "true,false", "--type", "flash", "--pass", "both",
                "--threads", "1"]
-
-    def on_a_terminal(self, *args, columns):
-        leader, follower = pty.openpty()
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
-        process = subprocess.Popen([PROGRAM, *args], stdout=follower, stderr=subprocess.DEVNULL, cwd=self.folder,
-                                   env=self.environment())
-        os.close(follower)
-        seen = b""
-        while select.select([leader], [], [], 60)[0]:
-            try:
-                block = os.read(leader, 4096)
-            except OSError:  # the program has ended
-                break
-            seen += block
-        os.close(leader)
-        self.assertEqual(process.wait(timeout=60), 0)
-        return seen.decode().replace("\r\n", "\n")
 
     def test_a_dry_run_says_once_what_cases_share(self):
         caption, table, total = self.expect(0, *self.DRY_RUN).stdout.split("\n\n")

@@ -1,12 +1,16 @@
 """Runs the real program. FLASHBENCH names it, FLASHBENCH_VALIDATE the validator of its reports."""
 
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import select
 import shutil
 import struct
 import subprocess
 import tempfile
+import termios
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -82,6 +86,26 @@ class CliTest(unittest.TestCase):
         for text in says if isinstance(says, (list, tuple)) else [says]:
             self.assertIn(text, lines[0], args)
         return lines[0]
+
+    def on_a_terminal(self, *args, columns, code=0):
+        """What it shows on a terminal of so many columns."""
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        process = subprocess.Popen([PROGRAM, *map(str, args)], stdout=follower, stderr=subprocess.DEVNULL, cwd=self.folder,
+                                   env=self.environment(LC_ALL="C.UTF-8"))
+        os.close(follower)
+        seen = b""
+        while select.select([leader], [], [], 60)[0]:
+            try:
+                block = os.read(leader, 4096)
+            except OSError:  # the program has ended
+                break
+            seen += block
+        os.close(leader)
+        ended = process.wait(timeout=60)
+        if code is not None:
+            self.assertEqual(ended, code, seen)
+        return seen.decode().replace("\r\n", "\n")
 
     def validated(self, text):
         """The report as an object, after the JSON Schema of the project has accepted it."""

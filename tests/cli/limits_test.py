@@ -143,6 +143,23 @@ class FileSizes(CliTest):
             self.assertIn("File too large", done.stderr.splitlines()[-1])
 
 
+class PeakMemory(CliTest):
+    def memory(self, lengths):
+        """(type, q_len) -> (at its peak, of which tensors and workspace are known)."""
+        results = self.bench_json("--h", "2", "--d", "64", "--q_len", lengths, "--threads", "1")["results"]
+        return {(r["type"], r["workload"]["q_len"]): (r["peak_rss_bytes"], r["bytes"] + r["workspace_bytes"])
+                for r in results}
+
+    def test_it_is_that_of_the_case_wherever_it_stands_in_the_sweep(self):
+        # What cases before it had freed was there already, and the first paid for the program's code.
+        up, down = self.memory("128,256,1024"), self.memory("1024,256,128")
+        if None in [peak for peak, _ in up.values()]:
+            self.skipTest("/proc/self/clear_refs is not writable here")
+        for case, (peak, known) in up.items():
+            self.assertAlmostEqual(peak, down[case][0], delta=400e3, msg=f"{case}: {up} {down}")
+            self.assertGreater(peak, known - 400e3, case)
+
+
 class WithoutProc(CliTest):
     def test_what_nobody_says_is_no_number(self):
         hide = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]

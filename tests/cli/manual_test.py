@@ -45,8 +45,32 @@ class Manual(unittest.TestCase):
         self.assertEqual(words["kv_dtype"], ["e4m3", "e5m2"])
         self.assertEqual(words["bias"], ["none", "random"])  # the third is a file
         self.assertEqual(words["cache"], ["warm", "cold"])
-        for numbers in ("d", "threads", "seed", "causal", "json"):
+        for numbers in ("d", "threads", "seed", "json", "help"):
             self.assertEqual(words[numbers], [], numbers)
+        for switch in ("causal", "deterministic", "isolate", "quiet"):
+            self.assertEqual(words[switch], ["true", "false"], switch)
+        self.assertIn("llama3_8b", words["config"])
+
+    def test_words_that_the_help_has_in_sentences_are_in_it(self):
+        helps = {flag.name: flag.help for command in self.commands for flag in command.flags()}
+        for name, words in manual.OTHER_WORDS.items():
+            for word in words:
+                self.assertRegex(helps[name], rf"\b{word}\b", name)
+
+    def test_every_field_of_few_words_completes_them(self):
+        # The program's own error lists the words of a field.
+        for command in self.commands:
+            if command.name != "bench":
+                continue
+            for flag in command.flags():
+                if flag.name in ("config", "part") or not flag.value:
+                    continue
+                done = subprocess.run([PROGRAM, "bench", "--dry_run", f"--{flag.name}", "no_such_word"],
+                                      capture_output=True, text=True)
+                listed = re.search(rf"^flashbench: --{flag.name} must be ((?:[\w-]+, )*[\w-]+ or [\w-]+), got", done.stderr)
+                if listed:  # a dtype of K and V that is the other tensors' is said by none
+                    self.assertTrue(flag.words(), flag.name)
+                    self.assertLessEqual(set(flag.words()), set(re.split(", | or ", listed[1])), flag.name)
 
     @unittest.skipUnless(shutil.which("man"), "no man here")
     def test_the_page_is_laid_out_without_a_warning(self):
@@ -71,9 +95,9 @@ class Bash(unittest.TestCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         return done.stdout.split()
 
-    def complete(self, *words):
+    def complete(self, *words, program="flashbench"):
         line = " ".join(f"'{word}'" for word in words)
-        return self.bash(f"COMP_WORDS=(flashbench {line}); COMP_CWORD={len(words)}; _flashbench; "
+        return self.bash(f"COMP_WORDS=('{program}' {line}); COMP_CWORD={len(words)}; _flashbench; "
                          'printf "%s\\n" "${COMPREPLY[@]}"')
 
     def test_it_is_registered(self):
@@ -89,6 +113,16 @@ class Bash(unittest.TestCase):
         self.assertEqual(self.complete("bench", "--json", "CMakeL"), ["CMakeLists.txt"])
         self.assertEqual(self.complete("bench", "--q_len", ""), [], "a number")
         self.assertEqual(self.complete("info", "--dt"), [], "not of this command")
+
+    def test_switches_configs_kernels_and_help(self):
+        self.assertEqual(self.complete("bench", "--causal", "t"), ["true"])
+        self.assertEqual(self.complete("bench", "--causal", "true,f"), ["true,false"])
+        self.assertEqual(self.complete("bench", "--causal", "--dt"), ["--dtype"], "a switch may stand bare")
+        self.assertEqual(self.complete("bench", "--isolate", "f"), ["false"])
+        self.assertEqual(self.complete("bench", "--config", "llama"), ["llama3_8b"])
+        self.assertEqual(self.complete("bench", "--config", "CMakeL"), ["CMakeLists.txt"])
+        self.assertEqual(self.complete("bench", "--kernel", "cpu_fl", program=PROGRAM), ["cpu_flash"])
+        self.assertEqual(self.complete("help", "b"), ["backward", "bench"])
 
 
 @unittest.skipUnless(shutil.which("zsh"), "no zsh here")

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import unittest
 
-from harness import PROGRAM, ROOT, TINY, CliTest
+from harness import FAST, PROGRAM, ROOT, TINY, CliTest
 
 COMMANDS = ["forward", "backward", "bench", "check", "info"]
 
@@ -58,7 +58,38 @@ class Flags(CliTest):
         self.refuse("forward", "--b", "1", "--b", "2", says="--b is given 2 times")
         self.refuse("forward", "--b", "1", "2", says="unexpected argument '2'")
         self.refuse("forward", "stray", says="unexpected argument 'stray'")
-        self.refuse("forward", "--json", "", says="--json needs a value")
+        for flag in ("--json", "--input", "--q", "--config", "--worker", "--plugin", "--dtype", "--mask"):
+            self.refuse("forward", flag, "", says=f"{flag} needs a value, got an empty one")
+
+    def test_a_value_that_is_nearly_one_leads_to_it(self):
+        for flag, value, meant in (
+            ("--pass", "bakward", "backward"),
+            ("--dtype", "bf61", "bf16"),
+            ("--type", "bf61", "--dtype bf16"),
+            ("--type", "bakward", "--pass backward"),
+            ("--kernel", "flsh", "cpu_flash"),
+            ("--kernel", "cpu_flsah", "cpu_flash"),
+            ("--causal", "ture", "true"),
+            ("--verify", "ful", "full"),
+            ("--profile_sort", "tmie", "time"),
+            ("--device", "emulatd", "emulated"),
+        ):
+            more = ["--profile"] if flag == "--profile_sort" else []
+            self.refuse("bench", *more, flag, value, says=[flag, f"did you mean '{meant}'?"])
+        self.refuse("bench", "--type", "flash", "--kernel", "flsh", says="did you mean 'cpu_flash'?")
+        self.assertNotIn("did you mean", self.refuse("bench", "--type", "zzzzzz", says="'zzzzzz'"))
+
+    def test_help_is_a_command_too(self):
+        self.assertEqual(self.expect(0, "help").stdout, self.expect(0, "--help").stdout)
+        self.assertEqual(self.expect(0, "help", "bench").stdout, self.expect(0, "bench", "--help").stdout)
+        self.refuse("help", "benhc", says="did you mean 'bench'?")
+        self.refuse("help", "bench", "check", says="help takes one command")
+
+    def test_the_names_of_kernels(self):
+        names = self.expect(0, "info", "--kernels").stdout.split()
+        listed = self.refuse("bench", "--kernel", "zzzzzz", says="is not in this build; use ").split("; use ")[1]
+        self.assertEqual(names, listed.replace(" or ", ", ").split(", "))
+        self.refuse("info", "--kernels", "--threads", "1", says="--kernels prints names alone")
 
     def test_sizes(self):
         for flag in ("--b", "--h", "--h_kv", "--q_len", "--kv_len", "--d", "--threads"):
@@ -159,6 +190,20 @@ class Flags(CliTest):
 
 
 class NotHere(CliTest):
+    def test_a_kernel_of_another_type_is_skipped_with_the_reason(self):
+        why = "kernel cpu_flash computes type flash, not normal"
+        self.refuse("forward", *TINY, "--kernel", "cpu_flash", "--type", "normal", code=3, says=why)
+        both = self.bench_json(*TINY, "--kernel", "cpu_flash", "--type", "normal,flash")["results"]
+        self.assertEqual([r["status"] for r in both], ["skipped", "ok"])
+        self.assertIn(why, both[0]["reason"])
+
+    def test_a_table_without_verified_numbers_says_so(self):
+        done = self.expect(0, "bench", *TINY, *FAST, "--verify", "none")
+        self.assertIn("nothing was verified (--verify none)", done.stdout)
+        for result in self.bench_json(*TINY, "--verify", "none")["results"]:
+            self.assertEqual((result["check"]["verdict"], result["check"]["level"]), ("not verified", "none"))
+            self.assertIsNone(result["median"])
+
     def test_valid_requests_that_cannot_run_exit_3_with_the_reason(self):
         self.refuse("forward", "--backend", "cuda", code=3, says="cuda")
         self.refuse("forward", "--device", "0", code=3, says="--device 0")

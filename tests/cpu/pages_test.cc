@@ -9,6 +9,7 @@
 #include "data/inputs.h"
 #include "oracle/verify.h"
 #include "tests/attention_case.h"
+#include "tests/cpu/decodes.h"
 #include "tests/cpu/run.h"
 
 namespace flashbench::cpu {
@@ -27,11 +28,6 @@ Problem paged(const AttentionCase& c, Dtype dtype, std::int64_t page_size) {
   return p;
 }
 
-/// Decoding reads keys in turns from several pages.
-bool sums_in_another_order(const Kernel& kernel, const AttentionCase& c) {
-  return kernel.info().name == "cpu_flash" && c.shape.q_len < 4;
-}
-
 // The pool holds NaN wherever no key lies: in pages of nobody and behind the last key.
 TEST(Pages, GiveTheSameBitsAsRowsThatLieOneBehindTheOther) {
   for (const AttentionCase& c : kCases)
@@ -43,7 +39,7 @@ TEST(Pages, GiveTheSameBitsAsRowsThatLieOneBehindTheOther) {
         const Inputs in = data::make_inputs(p), plain = data::make_inputs(whole);
         for (const Isa isa : available_isas())
           for (const Kernel* kernel : kernels()) {
-            if (sums_in_another_order(*kernel, c)) continue;
+            if (decodes(*kernel, p, isa)) continue;  // in turns from several pages
             const Execution e{.isa = isa, .threads = 2};
             const Outputs a = run(*kernel, p, e, in), b = run(*kernel, whole, e, plain);
             EXPECT_TRUE(std::memcmp(a.o.data(), b.o.data(), a.o.bytes()) == 0 &&

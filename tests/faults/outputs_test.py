@@ -118,6 +118,17 @@ class TwoRuns(FaultTest):
         self.assertEqual(len(self.validated((self.folder / "r.json").read_text())["results"]), CASES)
         self.assertEqual(self.ours(), [])
 
+    def test_the_second_that_writes_the_same_file_of_another_kind_is_refused(self):
+        process = self.start("check", "--junit", "c.xml", "--md", "c.md")
+        self.wait_for(lambda: len(self.ours()) >= 2)
+        for second in (["forward", *SMALL, "--output", "c.xml"], ["forward", *SMALL, "--save_inputs", "c.md"],
+                       ["forward", *SMALL, "--trace", "c.xml"], ["check", *SMALL, "--junit", "c.xml"],
+                       ["info", "--json", "c.xml"]):
+            self.refuse(*second, says=["another run", f"process {process.pid}"])
+        process.terminate()
+        self.end(process, 143)
+        self.assertEqual(self.ours(), [])
+
     def test_the_second_that_resumes_the_same_report_is_refused(self):
         first = self.start("bench", *SWEEP, "--json", "r.json")
         self.wait_for((self.folder / "r.json.partial").exists)

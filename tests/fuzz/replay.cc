@@ -1,6 +1,10 @@
 // libFuzzer's place where there is none: runs a target on every file of a folder, then on what
 // changes of them make for so many seconds. It knows nothing of coverage.
 //   TARGET_fuzz CORPUS SECONDS
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -10,9 +14,13 @@
 #include <iterator>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/fuzz/fuzz.h"
+
+// Of the sanitizers, which end the program without a signal; null without them.
+extern "C" __attribute__((weak)) void __sanitizer_set_death_callback(void (*callback)());
 
 namespace {
 
@@ -79,18 +87,46 @@ class Mutator {
 };
 
 Bytes current;
+std::string kept_name;
 
-/// What the target was given when it failed, for a regression test.
+/// Keeps what the target was given when it failed, for a regression test, and says where. Called by
+/// handlers of signals: no stream, no memory.
 void keep_input() {
-  std::ofstream("crash", std::ios::binary)
-      .write(reinterpret_cast<const char*>(current.data()),
-             static_cast<std::streamsize>(current.size()));
+  const int file = ::open(kept_name.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  bool whole = file >= 0;
+  for (std::size_t at = 0; whole && at < current.size();) {
+    const ssize_t wrote = ::write(file, current.data() + at, current.size() - at);
+    whole = wrote > 0;
+    if (whole) at += static_cast<std::size_t>(wrote);
+  }
+  const std::string_view says = whole ? "the input that crashed is in " : "no file can be made: ";
+  for (const std::string_view part : {says, std::string_view(kept_name), std::string_view("\n")})
+    (void)!::write(STDERR_FILENO, part.data(), part.size());
+}
+
+/// With SA_RESETHAND the signal that is raised again takes its usual action.
+void on_crash(int number) {
+  keep_input();
+  ::raise(number);
+}
+
+/// Of the target, beside others that run at the same time.
+void keep_inputs_of(std::string_view program) {
+  kept_name = "crash-" + std::string(program.substr(program.rfind('/') + 1));
+  for (const int number : {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL}) {
+    struct sigaction action {};
+    action.sa_handler = on_crash;
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
+    ::sigaction(number, &action, nullptr);
+  }
+  if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(keep_input);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
+  keep_inputs_of(argv[0]);
   const std::vector<Bytes> corpus = read_folder(argv[1]);
   if (corpus.empty()) return 2;
   using Clock = std::chrono::steady_clock;
@@ -107,7 +143,7 @@ int main(int argc, char** argv) {
     while (Clock::now() < end) execute(mutator.next());
   } catch (const std::exception& e) {
     keep_input();
-    std::printf("execution %ld ended in '%s'; its input is in ./crash\n", executions, e.what());
+    std::printf("execution %ld ended in '%s'\n", executions, e.what());
     return 1;
   }
   std::printf("%ld executions\n", executions);

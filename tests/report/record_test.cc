@@ -208,6 +208,14 @@ TEST(Derive, SpeedupComparesEqualWorkloadsOnly) {
   EXPECT_FALSE(results[2].speedup_over) << "nothing causal to compare with";
 }
 
+// flash and paper stood in one table without a word of how they compare.
+TEST(Derive, FlashIsComparedWithPaper) {
+  std::vector<Result> results = {fixed_result("flash", 0.2), fixed_result("paper", 2.0)};
+  derive_speedups(results);
+  EXPECT_NEAR(results[0].speedup_over.value().at("paper"), 10.0, 1e-12);
+  EXPECT_FALSE(results[1].speedup_over) << "once is enough";
+}
+
 TEST(Derive, AWrongNormalGivesNoSpeedup) {
   std::vector<Result> results = {fixed_result("flash", 0.2), fixed_result("normal", 0.6)};
   results[1].check.verdict = "fail";

@@ -262,13 +262,17 @@ TEST(VerdictLine, SaysWhatTheProductSays) {
             "dQ 0.8x of expected bf16 rounding in the mean of a channel (limit 2x), worst at "
             "[0,1,17,3]");
   w.tensor = "lse";
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("worst at [0,1,17]")) << "it has no fourth axis";
+  w.tensor = "dsinks";
+  EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("worst at [1]")) << "a head";
+  w.tensor = "lse";
   w.scope = "element";
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE 0.8x of expected f32 rounding"));
   w.error_over_noise.reset();
   EXPECT_THAT(verdict_line(w, "bf16"), HasSubstr("LSE NaN"));
   w.expected = 0.1f;  // all nine digits, by which it differs from the next one
   EXPECT_THAT(verdict_line(w, "bf16"),
-              HasSubstr("worst at [0,1,17,3]: got NaN or an infinity, expected 0.100000001"));
+              HasSubstr("worst at [0,1,17]: got NaN or an infinity, expected 0.100000001"));
   w.got = 0.25;
   w.hint = "as if it were another";
   EXPECT_THAT(verdict_line(w, "bf16"),
@@ -313,6 +317,15 @@ TEST(Text, WorkloadAndMask) {
   EXPECT_EQ(mask_text(w), "causal+random 0.25");
 }
 
+TEST(Layout, SentencesGoOnBelow) {
+  EXPECT_EQ(folded("one two three four\nfive\n", 10), "one two\n  three\n  four\nfive\n");
+  EXPECT_EQ(folded("label     one two three", 18), "label     one two\n          three");
+  EXPECT_EQ(folded("  label  one two three", 14), "  label  one\n         two\n         three");
+  EXPECT_EQ(folded("reproduce: flashbench check --b 1", 10), "reproduce: flashbench check --b 1")
+      << "to be copied";
+  EXPECT_EQ(folded("a b", 80), "a b");
+}
+
 TEST(Units, ThreeOrFourDigits) {
   EXPECT_EQ(human_bytes(0), "0 B");
   EXPECT_EQ(human_bytes(999), "999 B");
@@ -327,6 +340,11 @@ TEST(Units, ThreeOrFourDigits) {
   EXPECT_EQ(human_seconds(0), "0 s");
   EXPECT_EQ(human_seconds(0.2513, 0.0009), "251.3 ± 0.9 ms");
   EXPECT_EQ(human_seconds(1.5, 0.0009), "1.500 ± 0.001 s");
+  EXPECT_EQ(human_seconds(0.0354, 0.0349), "35 ± 35 ms") << "not 35.40 ± 34.90";
+  EXPECT_EQ(human_seconds(1.4e-3, 0.01), "1 ± 10 ms") << "not 1.400 ± 10.000";
+  EXPECT_EQ(human_seconds(0.1432, 0.0012), "143.2 ± 1.2 ms");
+  EXPECT_EQ(human_seconds(0.1432, 0.00996), "143 ± 10 ms");
+  EXPECT_EQ(human_seconds(0.1432, 0), "143.2 ± 0.0 ms");
   EXPECT_EQ(human_flop_rate(273.5e9), "273.5 GFLOP/s");
   EXPECT_EQ(human_range(0.2489, 0.262, 0.2513), "248.9–262.0");
   const double rates[] = {3.1e9, 1.25e12};

@@ -46,6 +46,12 @@ TEST(Summary, BeginsWithWhoIsFasterAndHowSurely) {
             "flash is faster than normal: 3.10x [3.05, 3.16] as fast, 251.3 ms against 780.2 ms");
 }
 
+TEST(Summary, SaysHowFlashAndPaperCompare) {
+  const Report two = concluded({fixed_result("flash", 0.2), fixed_result("paper", 2.0)});
+  EXPECT_THAT(summary(two)[0], StartsWith("flash is faster than paper: 10.0x ["));
+  EXPECT_THAT(table_text(two), Not(HasSubstr("as fast as normal"))) << "which did not run";
+}
+
 TEST(Summary, CannotTellWhereTheIntervalHoldsOne) {
   const std::vector<std::string> lines = summary(concluded(swept(std::vector{1.02}, 0.05)));
   EXPECT_THAT(lines[0], StartsWith("cannot tell whether flash or normal is faster: the noise is "
@@ -149,11 +155,12 @@ TEST(Summary, OfOneTypeItSaysWhatItReaches) {
   EXPECT_EQ(summary(report)[0], "flash reaches 78 % of this machine's fastest arithmetic");
 }
 
-TEST(Summary, WithoutNumbersThereIsNone) {
+TEST(Summary, WithoutNumbersItSaysWhy) {
   Report report = fixed_report();
   for (Result& r : report.results) r.check = {};
   conclude(report);
-  EXPECT_THAT(summary(report), ::testing::IsEmpty());
+  EXPECT_THAT(summary(report),
+              ::testing::ElementsAre(StartsWith("nothing was verified (--verify none)")));
 }
 
 }  // namespace

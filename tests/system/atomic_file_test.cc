@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <thread>
+#include <vector>
 
 #include "system/error.h"
 #include "system/quote.h"
@@ -107,14 +108,23 @@ TEST_F(AtomicFileTest, TheNextStartRemovesWhatAKilledRunLeftAndNothingElse) {
 
 TEST_F(AtomicFileTest, ALockEndsWithItsOwnerAndLeavesNoFile) {
   {
-    const OutputLock lock = lock_output(path("out"));
-    EXPECT_THAT([&] { lock_output(path("out")); },
+    std::vector<OutputLock> claimed, others;
+    claim_output(path("out"), claimed);
+    EXPECT_THAT([&] { claim_output(path("out"), others); },
                 ThrowsMessage<UsageError>(HasSubstr(std::to_string(getpid()))));
-    const OutputLock other = lock_output(path("out2"));
+    claim_output(path("out2"), others);
     EXPECT_EQ(files(), 2);
   }
   EXPECT_EQ(files(), 0);
-  const OutputLock again = lock_output(path("out"));
+  std::vector<OutputLock> again;
+  claim_output(path("out"), again);
+  EXPECT_EQ(again.size(), 1u);
+}
+
+TEST_F(AtomicFileTest, WhatIsNoFileIsClaimedByNobody) {
+  std::vector<OutputLock> claimed;
+  for (const char* name : {"", "-", "/dev/null"}) claim_output(name, claimed);
+  EXPECT_TRUE(claimed.empty());
 }
 
 TEST_F(AtomicFileTest, RelativePathsNeedNoFolder) {

@@ -46,6 +46,16 @@ TEST_F(Bench, UnverifiedNumbersAreWithheldToo) {
   EXPECT_FALSE(result().timing);
 }
 
+// The number that was verified before was thrown away, as "interrupted before it was verified".
+TEST_F(Bench, AnInterruptedProfileLeavesTheVerifiedNumber) {
+  script.stops_profiles = true;
+  EXPECT_EQ(bench({"--profile"}), ExitCode::kOk);  // no signal came: the program's code is 0
+  EXPECT_EQ(result().status, Status::kOk);
+  EXPECT_TRUE(result().timing);
+  EXPECT_FALSE(result().phases);
+  EXPECT_EQ(warning("no phases"), "no phases: interrupted while they were timed");
+}
+
 TEST_F(Bench, ALaunchThatFailsLeavesTheOtherCases) {
   script.fails_at_d = 8;
   EXPECT_EQ(bench({"--d", "4,8,16"}), ExitCode::kFailed);

@@ -20,5 +20,17 @@ TEST(InLocale, EveryOneIsReplacedAndTheRestLeft) {
   EXPECT_EQ(in_locale("", "C"), "");
 }
 
+// A message stood behind what a progress bar had left in its line.
+TEST(Streams, AMessageTakesThePlaceOfADrawnLine) {
+  ::testing::internal::CaptureStderr();
+  draw_line("[##--] 1/2");
+  print_err("");
+  print_err("going on\n");
+  print_err("and on\n");
+  draw_line("");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(),
+            "\r\x1b[K[##--] 1/2\r\x1b[Kgoing on\nand on\n");
+}
+
 }  // namespace
 }  // namespace flashbench::app
