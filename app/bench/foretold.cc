@@ -41,11 +41,11 @@ std::string kind_of(const RoutedCase& c) {
   const Problem& p = c.request.problem;
   std::string features;
   for (const Feature f : kEnumerators<Feature>) features += uses(p, f) ? '1' : '0';
-  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {}", c.route->kernel->info().name,
+  return fmt::format("{} {} {} {} {} {} {} {} {} {} {} {} {} {} {}", c.route->kernel->info().name,
                      name(p.pass), name(p.dtype), name(p.kv_dtype()), p.shape.d, p.shape.d_v(),
-                     p.page_size, features, p.window_left.value_or(-1), p.window_right.value_or(-1),
-                     p.shape.q_len == 1, c.place.isa.value_or(""), c.place.threads.value_or(0),
-                     c.place.device.value_or(""));
+                     p.page_size, p.kv_chunk, features, p.window_left.value_or(-1),
+                     p.window_right.value_or(-1), p.shape.q_len == 1, c.place.isa.value_or(""),
+                     c.place.threads.value_or(0), c.place.device.value_or(""));
 }
 
 /// `c` with fewer heads and shorter, its windows as well. Its files, if any, fix its shape.

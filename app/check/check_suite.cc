@@ -254,6 +254,7 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   all.add(kRaggedBatches, ragged + std::string(kFastTypes));
   all.add(kRaggedBatches, ragged + std::string(kPaperType), "_paper");
   all.add(kPages, std::string(kPagesDefaults) + std::string(kFastTypes));
+  all.add(kPieces, std::string(kVariantDefaults) + std::string(kPiecesTypes));
   all.add(kKvDtypes, std::string(kKvDtypeDefaults) + std::string(kFastTypes));
   all.add(kValuesInKeys, std::string(kValuesInKeysDefaults) + std::string(kFastTypes));
   if (!leaves_no_isas(narrow, backends)) {
@@ -261,6 +262,7 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
     all.add(kLevels, masks + std::string(kFastTypes) + isas);
     all.add(kRaggedLevels, ragged + std::string(kFastTypes) + isas);
     all.add(kPagesLevels, std::string(kPagesDefaults) + std::string(kFastTypes) + isas);
+    all.add(kPiecesLevels, std::string(kVariantDefaults) + std::string(kPiecesTypes) + isas);
     all.add(kKvDtypeLevels, std::string(kKvDtypeDefaults) + std::string(kFastTypes) + isas);
     all.add(kValuesInKeysLevels,
             std::string(kValuesInKeysDefaults) + std::string(kFastTypes) + isas);

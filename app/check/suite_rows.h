@@ -320,6 +320,32 @@ inline constexpr Row kPages[] = {
     {"pages_and_decode", "h=8 h_kv=2 q_len=1,3 kv_len=257,1100 d=64,128 page_size=16,128"},
     {"pages_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 page_size=16 causal=true"},
 };
+// K and V in pieces: of one key, of a number that divides nothing, of more than there are.
+inline constexpr Row kPieces[] = {
+    {"pieces", "q_len=90 kv_len=110 d=64,33 kv_chunk=1,17,500 causal=false,true mask=none,random"},
+    {"pieces_of_grouped_heads_and_batches",
+     "b=2 h=6 q_len=40 kv_len=56 d=32 kv_chunk=16 causal=true"},
+    {"pieces_beside_rows_that_see_nothing",
+     "q_len=100 kv_len=37 d=32 kv_chunk=8 causal=true mask=none,random"},
+    {"pieces_without_a_kept_key",
+     "b=2 q_len=70 kv_len=500 d=32 kv_chunk=24 mask=random mask_keep=0.01"},
+    {"pieces_and_large_scores",
+     "q_len=70 kv_len=150 d=64 kv_chunk=40 scale=-3,0,12,1e8 causal=false,true"},
+    {"pieces_of_real_tensors",
+     "q_len=70 kv_len=150 d=64 kv_chunk=40 causal=true "
+     "values=uniform,positive,constant,outlier_channel,outlier_rows"},
+    {"pieces_and_window", "q_len=200 kv_len=260 d=64 kv_chunk=50 causal=true window_left=63"},
+    {"pieces_softcap_alibi_and_sinks",
+     "q_len=90 kv_len=300 d=64 kv_chunk=70 softcap=0,5 alibi=standard sinks=random causal=true"},
+    {"pieces_and_value_dim", "q_len=65 kv_len=110 d=64 d_v=7,128 kv_chunk=32 causal=true"},
+    {"pieces_in_a_fixed_order", "q_len=200 kv_len=230 d=64 kv_chunk=90 deterministic=true"},
+    {"pieces_and_decode", "h=4 q_len=1 kv_len=257 d=64 kv_chunk=100 pass=forward,both"},
+    {"pieces_over_many_tiles", "h=4 q_len=700 kv_len=1100 d=64 kv_chunk=400 causal=true"},
+};
+inline constexpr Row kPiecesLevels[] = {
+    {"every_isa_pieces", "q_len=65 kv_len=330 d=64,33 kv_chunk=100 causal=true"},
+};
+inline constexpr std::string_view kPiecesTypes = "type=flash dtype=f32,bf16,f16 ";
 inline constexpr Row kPagesLevels[] = {
     {"every_isa_pages", "q_len=1,65 kv_len=130 d=64,33 page_size=16 mask=none,random"},
 };

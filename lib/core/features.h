@@ -25,7 +25,8 @@ enum class Feature {
   kKvDtype,   ///< K and V are of another dtype than Q and O
   /// V is the first columns of K.
   kValuesInKeys,
-  kBf16x6,  ///< f32 operands are split into bf16 ones
+  kKvChunk,  ///< K and V come in pieces
+  kBf16x6,   ///< f32 operands are split into bf16 ones
 };
 
 using Features = EnumSet<Feature>;
@@ -61,6 +62,8 @@ constexpr std::string_view flag(Feature f) {
       return "--kv_dtype";
     case Feature::kValuesInKeys:
       return "--v_in_k";
+    case Feature::kKvChunk:
+      return "--kv_chunk";
     case Feature::kBf16x6:
       return "--f32_math bf16x6";
   }
@@ -97,6 +100,8 @@ constexpr bool uses(const Problem& p, Feature f) {
       return p.kv_dtype() != p.dtype;
     case Feature::kValuesInKeys:
       return p.v_in_k;
+    case Feature::kKvChunk:
+      return p.kv_chunk > 0;
     case Feature::kBf16x6:
       return p.f32_math == F32Math::kBf16x6;
   }

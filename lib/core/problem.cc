@@ -156,6 +156,15 @@ std::optional<Rejection> invalid_pages(const Problem& p) {
                                          rows, flag(Feature::kPages), kMostRows)};
 }
 
+/// More than all keys is one chunk.
+std::optional<Rejection> invalid_kv_chunk(const Problem& p) {
+  constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+  if (p.kv_chunk >= 0 && p.kv_chunk <= kMost) return std::nullopt;
+  return Rejection{Rejection::Kind::kInvalid,
+                   fmt::format("{} must be between 0 (none) and {}, got {}",
+                               flag(Feature::kKvChunk), kMost, p.kv_chunk)};
+}
+
 }  // namespace
 
 std::int64_t pages_of(const Problem& p, std::int64_t b) {
@@ -212,6 +221,7 @@ std::optional<Rejection> invalid(const Problem& p) {
   if (const auto rejection = invalid_v_in_k(p)) return rejection;
   if (const auto rejection = invalid_f32_math(p)) return rejection;
   if (const auto rejection = invalid_pages(p)) return rejection;
+  if (const auto rejection = invalid_kv_chunk(p)) return rejection;
   if (!(p.mask_keep >= 0 && p.mask_keep <= 1))
     return Rejection{kInvalid,
                      fmt::format("--mask_keep must be between 0 and 1, got {}", p.mask_keep)};

@@ -212,6 +212,10 @@ struct Problem {
   /// 0: one row behind the other.
   std::int64_t page_size = 0;
   std::optional<std::int64_t> own_pool_pages = {};  ///< of a file's pool; absent: one is made
+  /// K and V come in pieces of so many keys, one after the other, as a context does that is too
+  /// long to be at hand at once: a forward carries O and LSE in f32 from piece to piece, a backward
+  /// has the LSE of all keys and adds to dQ. 0: at once.
+  std::int64_t kv_chunk = 0;
   Pass pass = Pass::kForward;
   Dtype dtype = Dtype::kF32;               ///< of Q, O and their gradients
   F32Math f32_math = F32Math::kIeee;       ///< of f32 tensors: what products may be made of

@@ -55,6 +55,8 @@ class Visibility {
 
   std::int64_t q_len() const { return visible_.q_len; }
   std::int64_t kv_len() const { return visible_.kv_len; }
+  /// The key, kept or not, on which a query is aligned; it may lie outside.
+  std::int64_t own_key(std::int64_t q) const { return q + visible_.diagonal; }
   const KeptKeys& kept() const { return kept_; }
   /// Kept keys lie in pages; see KeptKeys.
   void lie_in_pages(std::span<const std::int32_t> table, std::int64_t page_size,

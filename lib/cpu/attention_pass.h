@@ -61,7 +61,7 @@ struct ScoreFactor {
         softcap_(p.softcap),
         alibi_(p.alibi != Alibi::kNone),
         adds_(alibi_ || p.bias != Bias::kNone),
-        shape_(p.shape),
+        heads_(p.shape.h),
         of_product_(std::abs(p.softmax_scale())) {
     derive();
     if (factor != 0 && scale != 0) return;
@@ -86,14 +86,13 @@ struct ScoreFactor {
   /// What is added to products may be so different from key to key that a row's first keys tell
   /// nothing of its maximum.
   bool first_keys_mislead() const { return adds_; }
-  /// Of query q of head (b, h); `keys`: what KeyPositions says of the columns, `bias`: what
-  /// BiasTile says of them.
-  ScoreRow row(const Inputs& in, std::int64_t b, std::int64_t h, std::int64_t q, const float* keys,
-               BiasRows bias) const {
+  /// Of a query of head (b, h) that is aligned on `own_key`; `keys`: what KeyPositions says of the
+  /// columns, `bias`: what BiasTile says of them.
+  ScoreRow row(const Inputs& in, std::int64_t b, std::int64_t h, std::int64_t own_key,
+               const float* keys, BiasRows bias) const {
     if (!adds_) return {cap};
     if (!alibi_) return {.cap = cap, .scale = scale, .bias = bias};
-    const float slope = in.alibi_slopes[static_cast<std::size_t>(b * shape_.h + h)];
-    const std::int64_t own_key = q + shape_.kv_len_of(b) - shape_.q_len_of(b);
+    const float slope = in.alibi_slopes[static_cast<std::size_t>(b * heads_ + h)];
     return {cap, keys, scale, slope, static_cast<float>(own_key), bias};
   }
 
@@ -131,7 +130,7 @@ struct ScoreFactor {
 
   double softcap_;
   bool alibi_, adds_;
-  Shape shape_;
+  std::int64_t heads_;
   double of_product_;  ///< the scale without its sign
   double outer_ = 0;   ///< a score is so many products
 };
@@ -255,11 +254,13 @@ inline const Tensor& stored_values(const Inputs& in) {
   return in.pages.empty() ? in.v : in.pages.v;
 }
 
-/// Rows of stored K or V from kept key number `first` on.
+/// Rows of stored K or V from kept key number `first` on. `first_key`: the row of the tensor at
+/// which keys are counted from.
 inline RowSource key_rows(const Inputs& in, const Tensor& stored, std::int64_t b,
-                          std::int64_t kv_head, const KeptKeys& kept, std::int64_t first) {
+                          std::int64_t kv_head, const KeptKeys& kept, std::int64_t first,
+                          std::int64_t first_key = 0) {
   const RowMap map = kept.stored().from(first);
-  return rows_of(stored, in.pages.empty() ? b : 0, kv_head, map.first, map.rows);
+  return rows_of(stored, in.pages.empty() ? b : 0, kv_head, first_key + map.first, map.rows);
 }
 
 /// What a row sees of the keys of a tile that begins with key number `first`, counted from there.

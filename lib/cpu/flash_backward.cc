@@ -214,8 +214,13 @@ std::vector<std::size_t> FlashBackward::phase_bytes() const {
       0};
 }
 
+FlashBackward::Tiles FlashBackward::tiles_of(int thread) {
+  Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
+  return carve(carver);
+}
+
 void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
-                        PhaseProfile* profile) {
+                        const PassPart& part, PhaseProfile* profile) {
   accumulator_.reset();
   positions_.load(sees);
   bias_gradient_.start([&](std::int64_t b, std::int64_t block) {
@@ -227,9 +232,9 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
 #pragma omp parallel num_threads(threads)
   {
     const int thread = omp_get_thread_num();
-    Carver carver(tiles_[static_cast<std::size_t>(thread)].as<float>());
-    const Tiles tiles = carve(carver);
-    prepare_rows(io, sees, tiles, profile, thread);  // ends in a barrier
+    const Tiles tiles = tiles_of(thread);
+    if (part.sums == nullptr) begin_rows(io, tiles, profile, thread);
+    begin_keys(io, sees, part, profile, thread);  // ends in a barrier
     // Head by head, so that its Q and dO stay in the caches; within a head the first key blocks
     // first: under a causal mask they are seen by the most queries, and short items at the end even
     // out what the threads have left.
@@ -239,11 +244,10 @@ void FlashBackward::run(const Operands& io, const std::vector<Visibility>& sees,
       const Visibility& v = sees[static_cast<std::size_t>(b)];
       const std::int64_t keys = std::min(kv_block_, v.kept().count() - block * kv_block_);
       if (keys > 0)
-        compute_key_block({&io, &v, b, kv_head, block, block * kv_block_, keys, profile, thread},
-                          tiles);
+        compute_key_block(
+            {&io, &v, b, kv_head, block, block * kv_block_, keys, profile, thread, &part}, tiles);
     }
-    sink_gradient_.store(io.out->dsinks);
-    store_sums(io, profile, thread);
+    if (part.sums == nullptr) end_rows(io, profile, thread);
   }
 }
 
@@ -255,13 +259,15 @@ void FlashBackward::compute_key_block(Item item, const Tiles& t) {
                            convert(item.keys * (2 * d + d_v)) + touch(item.keys * (d + d_v)));
     const KeptKeys& kept = item.sees->kept();
     const Inputs& in = *item.io->in;
-    const RowSource k = key_rows(in, in.k, item.b, item.kv_head, kept, item.first_key);
-    const RowSource v = key_rows(in, in.v, item.b, item.kv_head, kept, item.first_key);
+    const std::int64_t first_row = item.part->first_key;
+    const RowSource k = key_rows(in, in.k, item.b, item.kv_head, kept, item.first_key, first_row);
+    const RowSource v = key_rows(in, in.v, item.b, item.kv_head, kept, item.first_key, first_row);
     ops.pack_panels_transposed(k, item.keys, d, score_.sign, t.k_t);
     ops.pack_panels_transposed(v, item.keys, d_v, 1.0f, t.v_t);
     item.k_b = load_rows_b(k, item.keys, d, t.k_b);
     std::fill_n(t.dk, item.keys * d_stride_, 0.0f);
     std::fill_n(t.dv, item.keys * v_stride_, 0.0f);
+    if (item.part->sums != nullptr) load_dk_dv(item, t);
   }
   const QueryBlocks see = query_blocks(*item.sees, item.first_key, item.keys);
   const std::int64_t count = see.end - see.begin, group = shape.group();
@@ -278,8 +284,10 @@ void FlashBackward::compute_key_block(Item item, const Tiles& t) {
                                    item.keys, item.profile != nullptr);
     const QueryOperands in = load_queries(item, q, t);
     compute_p_and_ds(item, q, in, t);
+    item.part->poll_from(item.thread);
     add_bias_gradient(item, q, t);
     add_gradients(item, q, in, t);
+    item.part->poll_from(item.thread);
   }
   store_dk_dv(item, t);
 }
@@ -287,8 +295,9 @@ void FlashBackward::compute_key_block(Item item, const Tiles& t) {
 FlashBackward::QueryOperands FlashBackward::load_queries(const Item& item, const QueryTile& q,
                                                          const Tiles& t) const {
   const std::int64_t d = shape.d, d_v = shape.d_v();
-  const RowSource queries = rows_of(item.io->in->q, item.b, q.h, q.first);
-  const RowSource d_o = rows_of(item.io->in->d_o, item.b, q.h, q.first);
+  const std::int64_t first = item.part->first_query + q.first;
+  const RowSource queries = rows_of(item.io->in->q, item.b, q.h, first);
+  const RowSource d_o = rows_of(item.io->in->d_o, item.b, q.h, first);
   if (rows_in_place_) {
     const MatrixB q_b = in_place(queries), d_o_b = in_place(d_o);
     return {{q_b.data, q_b.row, 1}, {d_o_b.data, d_o_b.row, 1}, q_b, d_o_b};
@@ -323,7 +332,7 @@ MatrixB FlashBackward::load_rows_b(const RowSource& src, std::int64_t n, std::in
 void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const QueryOperands& in,
                                      const Tiles& t) const {
   const std::int64_t words = ops.words(shape.d), v_words = ops.words(shape.d_v());
-  const std::int64_t row = query_row(item.b, q.h, q.first);
+  const std::int64_t row = query_row(item, q);
   const MatrixC slope = {t.slope, p_stride_};
   const DscoresSlope slope_of_ds = {slope, {keeps_dscores() ? t.bias : nullptr, p_stride_}};
   {
@@ -332,8 +341,8 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
                                slope_cost(q) + bias_.cost(q.rows, q.keys));
     const BiasRows bias = bias_.load(*item.io->in, item.b, q.h, q.first, q.rows,
                                      item.sees->kept().rows().from(item.first_key), q.keys, t.bias);
-    const ScoreRow score =
-        score_.row(*item.io->in, item.b, q.h, q.first, positions_.of(item.b, item.first_key), bias);
+    const ScoreRow score = score_.row(*item.io->in, item.b, q.h, item.sees->own_key(q.first),
+                                      positions_.of(item.b, item.first_key), bias);
     ops.gemm_exp2_rows(q.rows, q.keys, words, in.q, {t.k_t, ops.cols, words * ops.cols},
                        {t.p, p_stride_},
                        {maxima_.max() + row, t.p_sum, score_.factor, q.sees.seen(),
@@ -364,7 +373,7 @@ void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const Qu
                                   const Tiles& t) {
   const std::int64_t d = shape.d, d_v = shape.d_v();
   const std::int64_t block = query_block_dims().index(item.b, q.h, q.block, 0);
-  float* dq = dq_ + query_row(item.b, q.h, q.first) * dq_stride_;
+  float* dq = dq_ + query_row(item, q) * dq_stride_;
   {
     const PhaseTimer timer(item.profile, item.thread, kDv,
                            product(q.keys, d_v, q.rows, Write::kAdd, q.pairs.by_column));

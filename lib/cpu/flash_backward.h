@@ -4,6 +4,7 @@
 #include "cpu/bias_gradient.h"
 #include "cpu/bias_tile.h"
 #include "cpu/key_positions.h"
+#include "cpu/pass_part.h"
 #include "cpu/shared_accumulator.h"
 #include "cpu/sink_gradient.h"
 #include "system/buffer.h"
@@ -35,7 +36,20 @@ class FlashBackward final : public AttentionPass {
   void allocate() override;
   std::vector<std::string> phases() const override;
   std::vector<std::size_t> phase_bytes() const override;
-  void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
+  void run(const Operands& io, const std::vector<Visibility>& sees,
+           PhaseProfile* profile) override {
+    run(io, sees, {}, profile);
+  }
+
+  /// D and dQ = 0, for all parts.
+  void begin(const Operands& io, PhaseProfile* profile);
+  /// A part of the problem, of at most as many queries and keys: adds to dQ and to part.sums.
+  void run(const Operands& io, const std::vector<Visibility>& sees, const PassPart& part,
+           PhaseProfile* profile);
+  /// After the last part: stores dQ and dsinks.
+  void end(const Operands& io, PhaseProfile* profile);
+  /// Stores rows `keys` of dK and dV, which rows [sums.first, ...) are the sums of.
+  void store_keys(const KeySums& sums, RowRange keys, Outputs& out);
 
  private:
   enum Phase : std::size_t { kRows, kPack, kLoadQ, kP, kDs, kDv, kDk, kDq, kStore };
@@ -67,6 +81,7 @@ class FlashBackward final : public AttentionPass {
     std::int64_t b, kv_head, key_block, first_key, keys;
     PhaseProfile* profile;
     int thread;
+    const PassPart* part;
     MatrixB k_b = {};  ///< K, summed over keys
   };
   /// Rows of Q and dO of a tile as operands: in the thread's tiles, or where they lie.
@@ -95,8 +110,10 @@ class FlashBackward final : public AttentionPass {
   std::int64_t packed_queries() const { return rows_in_place_ ? 0 : q_block_; }
   MatrixB in_place(const RowSource& rows) const;
   MatrixB rows_b(const float* data, std::int64_t n, std::int64_t d) const;
-  void prepare_rows(const Operands& io, const std::vector<Visibility>& sees, const Tiles& t,
-                    PhaseProfile* profile, int thread);
+  Tiles tiles_of(int thread);
+  void begin_rows(const Operands& io, const Tiles& t, PhaseProfile* profile, int thread);
+  void begin_keys(const Operands& io, const std::vector<Visibility>& sees, const PassPart& part,
+                  PhaseProfile* profile, int thread);
   const float* as_f32(const RowSource& src, float* copy) const;
   void compute_key_block(Item item, const Tiles& t);
   QueryOperands load_queries(const Item& item, const QueryTile& q, const Tiles& t) const;
@@ -111,8 +128,9 @@ class FlashBackward final : public AttentionPass {
     return touch(score_.cap > 0 ? q.rows * q.keys : 0);
   }
   void add_gradients(const Item& item, const QueryTile& q, const QueryOperands& in, const Tiles& t);
+  void load_dk_dv(const Item& item, const Tiles& t) const;
   void store_dk_dv(const Item& item, const Tiles& t) const;
-  void store_sums(const Operands& io, PhaseProfile* profile, int thread) const;
+  void end_rows(const Operands& io, PhaseProfile* profile, int thread) const;
   /// The keys that some row of a block of queries sees.
   KeyRange keys_of(const Visibility& v, std::int64_t q_block) const {
     const std::int64_t first = q_block * q_block_;
@@ -126,6 +144,9 @@ class FlashBackward final : public AttentionPass {
   }
   std::int64_t query_row(std::int64_t b, std::int64_t h, std::int64_t q) const {
     return shape.lse_dims().index(b, h, q, 0);
+  }
+  std::int64_t query_row(const Item& item, const QueryTile& q) const {
+    return query_row(item.b, q.h, item.part->first_query + q.first);
   }
 
   std::int64_t q_block_, kv_block_, q_blocks_;

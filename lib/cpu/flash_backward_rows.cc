@@ -5,10 +5,9 @@
 // What is done row by row before the blocks of keys and after them.
 namespace flashbench::cpu {
 
-/// D = rowsum(dO∘O), dQ = 0, dbias = 0, the rows' parts in dsinks; and dK = dV = 0 where the
-/// padding mask hides keys, since no block will write there.
-void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibility>& sees,
-                                 const Tiles& t, PhaseProfile* profile, int thread) {
+/// D = rowsum(dO∘O), dQ = 0 and the rows' parts in dsinks.
+void FlashBackward::begin_rows(const Operands& io, const Tiles& t, PhaseProfile* profile,
+                               int thread) {
   const Dims all_blocks = query_block_dims();
 #pragma omp for schedule(static) nowait
   for (std::int64_t block = 0; block < all_blocks.all_rows(); ++block) {
@@ -31,16 +30,28 @@ void FlashBackward::prepare_rows(const Operands& io, const std::vector<Visibilit
       delta_low_[row + r] = low;
     }
     std::fill_n(dq_ + row * dq_stride_, rows * dq_stride_, 0.0f);
-    const KeyRange seen = keys_of(sees[static_cast<std::size_t>(b)], q_block);
-    accumulator_.begin_with(block, seen.begin / kv_block_);
+  }
+}
+
+/// Whose turn it is first, dbias = 0, and dK = dV = 0 where the padding mask hides keys, since no
+/// block will write there. Ends in a barrier.
+void FlashBackward::begin_keys(const Operands& io, const std::vector<Visibility>& sees,
+                               const PassPart& part, PhaseProfile* profile, int thread) {
+  const Dims all_blocks = query_block_dims();
+#pragma omp for schedule(static) nowait
+  for (std::int64_t block = 0; block < (in_order_ ? all_blocks.all_rows() : 0); ++block) {
+    const auto [b, h, q_block] = all_blocks.place(block);
+    const Visibility& v = sees[static_cast<std::size_t>(b)];
+    if (q_block * q_block_ < v.q_len())
+      accumulator_.begin_with(block, keys_of(v, q_block).begin / kv_block_);
   }
 #pragma omp for schedule(static) nowait
-  for (std::int64_t part = 0; part < bias_gradient_.parts(); ++part) {
-    const PhaseTimer timer(profile, thread, kRows, touch(bias_gradient_.elements(part)));
-    bias_gradient_.clear(part, io.out->dbias);
+  for (std::int64_t part_of = 0; part_of < bias_gradient_.parts(); ++part_of) {
+    const PhaseTimer timer(profile, thread, kRows, touch(bias_gradient_.elements(part_of)));
+    bias_gradient_.clear(part_of, io.out->dbias);
   }
 #pragma omp for schedule(static)
-  for (std::int64_t i = 0; i < shape.b * shape.h_kv; ++i) {
+  for (std::int64_t i = 0; i < (part.sums == nullptr ? shape.b * shape.h_kv : 0); ++i) {
     const std::int64_t b = i / shape.h_kv, kv_len = shape.kv_len_of(b);
     if (sees[static_cast<std::size_t>(b)].kept().count() == kv_len) continue;
     for (Tensor* gradient : {&io.out->dk, &io.out->dv})
@@ -56,21 +67,27 @@ const float* FlashBackward::as_f32(const RowSource& src, float* copy) const {
   return copy;
 }
 
-/// Rows of dK and dV go to where the kept keys lie in the tensors.
+/// Rows of dK and dV go to where the kept keys lie in the tensors, or in the sums.
 void FlashBackward::store_dk_dv(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kStore,
                          convert(item.keys * (shape.d + shape.d_v())));
+  KeySums* const sums = item.part->sums;
+  Tensor& dk = sums == nullptr ? item.io->out->dk : sums->dk;
+  Tensor& dv = sums == nullptr ? item.io->out->dv : sums->dv;
+  const std::int64_t first_row = sums == nullptr ? 0 : sums->first;
+  const float factor = sums == nullptr ? static_cast<float>(scale) : 1.0f;
   for (std::int64_t r = 0; r < item.keys; ++r) {
-    const std::int64_t key = item.sees->kept().rows().row(item.first_key + r);
-    ops.row_store(t.dk + r * d_stride_, shape.d, static_cast<float>(scale), dtype,
-                  row_of(item.io->out->dk, item.b, item.kv_head, key));
-    ops.row_store(t.dv + r * v_stride_, shape.d_v(), 1.0f, dtype,
-                  row_of(item.io->out->dv, item.b, item.kv_head, key));
+    const std::int64_t row = first_row + item.sees->kept().rows().row(item.first_key + r);
+    ops.row_store(t.dk + r * d_stride_, shape.d, factor, dk.dtype(),
+                  row_of(dk, item.b, item.kv_head, row));
+    ops.row_store(t.dv + r * v_stride_, shape.d_v(), 1.0f, dv.dtype(),
+                  row_of(dv, item.b, item.kv_head, row));
   }
 }
 
-/// dQ, and dbias where it is not f32.
-void FlashBackward::store_sums(const Operands& io, PhaseProfile* profile, int thread) const {
+/// Stores dQ, dsinks, and dbias where it is not f32.
+void FlashBackward::end_rows(const Operands& io, PhaseProfile* profile, int thread) const {
+  sink_gradient_.store(io.out->dsinks);
   const Dims all_blocks = query_block_dims();
 #pragma omp for schedule(static)
   for (std::int64_t i = 0; i < all_blocks.all_rows(); ++i) {

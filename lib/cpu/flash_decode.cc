@@ -306,7 +306,8 @@ void FlashDecode::softmax(const Item& item, const Tiles& t, const Part& part, co
     const std::int64_t h = item.kv_head * shape.group() + g;
     const BiasRows bias = bias_.load(in, item.b, h, 0, item.sees->q_len(),
                                      item.sees->kept().rows().from(first), keys, t.bias);
-    const ScoreRow score = item.score.row(in, item.b, h, 0, positions_.of(item.b, first), bias);
+    const ScoreRow score =
+        item.score.row(in, item.b, h, item.sees->own_key(0), positions_.of(item.b, first), bias);
     for (std::int64_t q = 0; q < item.sees->q_len(); ++q) {
       const std::int64_t r = g * item.sees->q_len() + q;
       const TileColumns columns = columns_of(seen[q], first, keys);

@@ -27,13 +27,6 @@ constexpr Blocks kWideHead = {48, 128};    ///< panels are read from L2: more ro
 constexpr std::int64_t kWidestNarrowHead = 128;
 constexpr std::int64_t kMaxQBlock = 384, kMinQBlock = 192;
 
-// The maximum that is assumed for a row before its first block of keys: any guess within f32's
-// range of exponents gives the same result. A true maximum that is, in units of log 2, up to 16
-// more keeps sums below kLargestSum; one of 64 less leaves 2^62 between the largest P and the
-// smallest normal number. Beyond that the block is computed again with its true maximum. Logits of
-// variance 1 reach 7.
-constexpr float kFirstMax = 0.0f, kSmallestSum = 0x1p-64f;
-
 constexpr Blocks blocks_of(const Shape& s) {
   return s.widest_d() > kWidestNarrowHead ? kWideHead : kNarrowHead;
 }
@@ -169,7 +162,7 @@ std::vector<std::size_t> FlashForward::phase_bytes() const {
 }
 
 void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
-                       PhaseProfile* profile) {
+                       const PassPart& part, PhaseProfile* profile) {
   const std::int64_t group = shape.group();
   positions_.load(sees);
   pipeline_.start();
@@ -184,17 +177,13 @@ void FlashForward::run(const Operands& io, const std::vector<Visibility>& sees,
     const auto item = [&](std::int64_t kv_head, std::int64_t h, std::int64_t first_query) {
       const std::int64_t b = element_of(kv_head);
       float* k_panels = packed_.as<float>() + pipeline_.first_float(kv_head);
-      return Item{&io,
-                  &sees[static_cast<std::size_t>(b)],
-                  b,
-                  kv_head % shape.h_kv * group + h,
-                  first_query,
-                  std::min(q_block_, shape.q_len_of(b) - first_query),
-                  k_panels,
-                  k_panels + k_floats(b),
-                  profile,
-                  thread,
-                  score_.of_head(*io.in, b, kv_head % shape.h_kv)};
+      const Visibility& see = sees[static_cast<std::size_t>(b)];
+      return Item{&io,         &see,
+                  b,           kv_head % shape.h_kv * group + h,
+                  first_query, std::min(q_block_, see.q_len() - first_query),
+                  k_panels,    k_panels + k_floats(b),
+                  profile,     thread,
+                  &part,       score_.of_head(*io.in, b, kv_head % shape.h_kv)};
     };
     pipeline_.work([&](std::int64_t kv_head,
                        std::int64_t chunk) { pack(item(kv_head, 0, 0), chunk * kv_block_); },
@@ -218,11 +207,12 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
       convert(keys * (shape.d + (values_in_place_ ? 0 : shape.d_v())), kv_dtype));
   const Inputs& in = *item.io->in;
   const std::int64_t h = item.h / shape.group();
-  ops.pack_panels_transposed(key_rows(in, stored_keys(in), item.b, h, kept, first_key), keys,
-                             shape.d, 1.0f, item.k_panels + first_key * k_key_);
+  const std::int64_t first_row = item.part->first_key;
+  ops.pack_panels_transposed(key_rows(in, stored_keys(in), item.b, h, kept, first_key, first_row),
+                             keys, shape.d, 1.0f, item.k_panels + first_key * k_key_);
   if (values_in_place_) return;
-  ops.pack_panels(key_rows(in, stored_values(in), item.b, h, kept, first_key), keys, shape.d_v(),
-                  item.v_panels + first_key * v_key_, 0, keys);
+  ops.pack_panels(key_rows(in, stored_values(in), item.b, h, kept, first_key, first_row), keys,
+                  shape.d_v(), item.v_panels + first_key * v_key_, 0, keys);
 }
 
 /// Algorithm 1 for one block of queries. O is not normalised before all keys were seen, so it may
@@ -231,23 +221,27 @@ void FlashForward::pack(const Item& item, std::int64_t first_key) const {
 /// next to those of later ones, so that the guess of the maximum is looked at when all keys were
 /// seen.
 void FlashForward::attend(Item item, const Tiles& t) const {
+  if (goes_on_unchanged(item)) return;
   item.q = load_queries(item, t);
   stream_keys(item, t);
   if (overflowed(item, t) || (item.score.first_keys_mislead() && underflowed(item, t))) {
-    // Less than 1 with one key, too: that is what keeps compute_p from guessing.
-    const auto keys = static_cast<float>(std::max<std::int64_t>(item.sees->kv_len(), 2));
-    item.share = std::exp2(-std::ceil(std::log2(keys)));
+    item.share = std::exp2(-std::ceil(std::log2(largest_sum(item))));
     stream_keys(item, t);
   }
-  finish(item, t);
+  if (item.part->state != nullptr)
+    store_state(item, t);
+  else
+    finish(item, t);
 }
 
 void FlashForward::stream_keys(const Item& item, const Tiles& t) const {
   reset(item, t);
   for_tiles(*item.sees, item.first_query, item.rows, item.profile != nullptr,
-            [&](std::int64_t row, std::int64_t rows, const KeyTile& tile) {
+            [&](std::int64_t row, std::int64_t rows, KeyTile& tile) {
+              begin_group(item, t, row, rows, tile);
               compute_p(item, t, row, rows, tile);
               accumulate_o(item, t, row, rows, tile);
+              item.part->poll_from(item.thread);
             });
 }
 
@@ -295,6 +289,7 @@ bool FlashForward::underflowed(const Item& item, const Tiles& t) const {
 
 /// Before the first keys; O begins with their product (accumulate_o), if there are any.
 void FlashForward::reset(const Item& item, const Tiles& t) const {
+  if (item.part->state != nullptr) return load_state(item, t);
   std::fill_n(t.max, item.rows, kFirstMax);
   std::fill_n(t.sum, item.rows * ops.lanes, 0.0f);
   for (std::int64_t row = 0; row < item.rows; row += row_group_) {
@@ -326,8 +321,8 @@ ScoreRow FlashForward::score_rows(const Item& item, const Tiles& t, std::int64_t
   const std::int64_t query = item.first_query + row;
   const BiasRows bias = bias_.load(*item.io->in, item.b, item.h, query, rows,
                                    item.sees->kept().rows().from(tile.first), tile.count, t.bias);
-  return item.score.row(*item.io->in, item.b, item.h, query, positions_.of(item.b, tile.first),
-                        bias);
+  return item.score.row(*item.io->in, item.b, item.h, item.sees->own_key(query),
+                        positions_.of(item.b, tile.first), bias);
 }
 
 /// P = 2^(factor·(QKᵀ - max)) of one tile and the sums of its rows, fused into the product. max is
@@ -342,7 +337,7 @@ void FlashForward::compute_p(const Item& item, const Tiles& t, std::int64_t row,
   const MatrixC s = {t.s, s_stride_};
   float* sum = t.sum + row * ops.lanes;
   const ScoreRow score = score_rows(item, t, row, rows, tile);
-  if (item.share == 1.0f) {
+  if (item.share == 1.0f && !tile.is_mixed) {
     const PhaseTimer timer(item.profile, item.thread, kP,
                            product_to_operands(rows, keys, shape.d, tile.pairs.elements));
     const Prefetch prefetch = next_block(item, item.k_panels, k_key_, row, rows, first_key, keys);

@@ -4,6 +4,7 @@
 #include "cpu/bias_tile.h"
 #include "cpu/head_pipeline.h"
 #include "cpu/key_positions.h"
+#include "cpu/pass_part.h"
 #include "system/buffer.h"
 
 namespace flashbench::cpu {
@@ -28,9 +29,25 @@ class FlashForward final : public AttentionPass {
   void allocate() override;
   std::vector<std::string> phases() const override;
   std::vector<std::size_t> phase_bytes() const override;
-  void run(const Operands& io, const std::vector<Visibility>& sees, PhaseProfile* profile) override;
+  void run(const Operands& io, const std::vector<Visibility>& sees,
+           PhaseProfile* profile) override {
+    run(io, sees, {}, profile);
+  }
+
+  /// A part of the problem, of at most as many queries and keys: from part.state to part.state.
+  void run(const Operands& io, const std::vector<Visibility>& sees, const PassPart& part,
+           PhaseProfile* profile);
+  /// After the last part: from `state` to Outputs, and to the maxima.
+  void finish_state(const Operands& io, RowState& state, PhaseProfile* profile);
 
  private:
+  // The maximum that is assumed for a row before its first block of keys: any guess within f32's
+  // range of exponents gives the same result. A true maximum that is, in units of log 2, up to 16
+  // more keeps sums below kLargestSum; one of 64 less leaves 2^62 between the largest P and the
+  // smallest normal number. Beyond that the block is computed again with its true maximum. Logits
+  // of variance 1 reach 7.
+  static constexpr float kFirstMax = 0.0f, kSmallestSum = 0x1p-64f;
+
   enum Phase : std::size_t { kPack, kLoadQ, kP, kNewMax, kAccumulate, kStore };
 
   /// A thread's own tiles.
@@ -51,6 +68,7 @@ class FlashForward final : public AttentionPass {
     float* v_panels;  ///< [keys / kv_block][d / cols][words(kv_block)][cols], the last one shorter
     PhaseProfile* profile;
     int thread;
+    const PassPart* part;
     ScoreFactor score;  ///< of the head
     MatrixA q = {};     ///< rows of Q: in the thread's tile, or where they lie
     /// What P is multiplied by until O is stored; less than 1 where P·V would overflow.
@@ -63,6 +81,7 @@ class FlashForward final : public AttentionPass {
     bool is_first;  ///< the first keys that the group sees: its maximum is a guess
     TileRows<kMaxRowGroup> rows;
     ComputedPairs pairs = {};  ///< where a profile or a count of FLOP asks for them
+    bool is_mixed = false;     ///< first keys for some rows of the group, but not for all
   };
 
   std::vector<HeadPipeline::Head> heads() const;
@@ -83,6 +102,17 @@ class FlashForward final : public AttentionPass {
   MatrixA load_queries(const Item& item, const Tiles& t) const;
   MatrixB values(const Item& item, std::int64_t first_key) const;
   void reset(const Item& item, const Tiles& t) const;
+  /// Of a part: it has no such queries, or these see none of its keys.
+  bool goes_on_unchanged(const Item& item) const {
+    return item.part->state != nullptr &&
+           (item.rows <= 0 || item.sees->keys(item.first_query, item.rows).empty());
+  }
+  std::int64_t state_row(const Item& item, std::int64_t row) const;
+  void load_state(const Item& item, const Tiles& t) const;
+  void store_state(const Item& item, const Tiles& t) const;
+  void begin_group(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
+                   KeyTile& tile) const;
+  float largest_sum(const Item& item) const;
   Prefetch next_block(const Item& item, const float* panels, std::int64_t key_words,
                       std::int64_t row, std::int64_t rows, std::int64_t first_key,
                       std::int64_t columns) const;
@@ -94,6 +124,8 @@ class FlashForward final : public AttentionPass {
   void accumulate_o(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                     const KeyTile& tile) const;
   void finish(const Item& item, const Tiles& t) const;
+  void finish_row(const Item& item, std::int64_t row, float max, float sum, float share,
+                  float* o) const;
 
   std::vector<std::int64_t> elements_;
   std::int64_t q_block_, kv_block_, row_group_;

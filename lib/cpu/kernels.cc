@@ -5,7 +5,9 @@
 #include "cpu/flash_backward.h"
 #include "cpu/flash_decode.h"
 #include "cpu/flash_forward.h"
+#include "cpu/flash_parts.h"
 #include "cpu/normal.h"
+#include "kernel/by_chunk.h"
 #include "kernel/by_sequence.h"
 
 namespace flashbench::cpu {
@@ -139,27 +141,33 @@ class CpuKernel final : public Kernel {
   /// How it computes a ragged batch: as one list of work, or one sequence after the other.
   enum class RaggedBatch { kAtOnce, kBySequence };
 
-  CpuKernel(KernelInfo info, MakeDrivers make, RaggedBatch ragged)
-      : info_(std::move(info)), make_(make), ragged_(ragged) {}
+  /// `parts`: what computes parts of problems likewise; null: nothing.
+  CpuKernel(KernelInfo info, MakeDrivers make, RaggedBatch ragged, const PartialKernel* parts)
+      : info_(std::move(info)), make_(make), ragged_(ragged), parts_(parts) {}
 
   const KernelInfo& info() const override { return info_; }
 
   Supports supports() const override {
-    return {.features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
-                         Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kBias,
-                         Feature::kBiasGradient, Feature::kPages, Feature::kRagged,
-                         Feature::kValueDim, Feature::kKvDtype, Feature::kValuesInKeys},
-            .dtypes = dtypes_of(CpuElements{}),
-            .max_d = kMaxHeadDim};
+    Supports all = {
+        .features = {Feature::kGradients, Feature::kCausal, Feature::kKeyMask, Feature::kWindow,
+                     Feature::kSoftcap, Feature::kAlibi, Feature::kSinks, Feature::kBias,
+                     Feature::kBiasGradient, Feature::kPages, Feature::kRagged, Feature::kValueDim,
+                     Feature::kKvDtype, Feature::kValuesInKeys},
+        .dtypes = dtypes_of(CpuElements{}),
+        .max_d = kMaxHeadDim};
+    if (parts_ != nullptr) all.features.add(Feature::kKvChunk);
+    return all;
   }
 
   std::size_t workspace_bytes(const Problem& p, const Execution& e) const override {
+    if (p.kv_chunk > 0) return chunk_workspace_bytes(*parts_, p, e);
     const auto bytes = [&](const Problem& one) { return workspace_of(make_(one, e), one); };
     if (!by_sequence(p)) return bytes(p);
     return sum_over_plans(p, SharedPlans::kYes, bytes);
   }
 
   double predicted_flop(const Problem& p, const Execution& e) const override {
+    if (p.kv_chunk > 0) return chunk_flop(*parts_, p, e);
     const auto flop = [&](const Problem& one) {
       const auto sees = visibilities({}, one);
       const Drivers drivers = make_(one, e);
@@ -172,6 +180,7 @@ class CpuKernel final : public Kernel {
 
   std::unique_ptr<Plan> plan(const Problem& p, const Execution& e,
                              const Inputs& in) const override {
+    if (p.kv_chunk > 0) return plan_by_chunk(*parts_, p, e, in);
     const auto plan = [this, e](const Problem& one, const Inputs& in_of_one) {
       return std::make_unique<CpuPlan>(one, e, in_of_one, make_(one, e));
     };
@@ -179,9 +188,12 @@ class CpuKernel final : public Kernel {
     return plan(p, in);
   }
 
+  const PartialKernel* parts() const override { return parts_; }
+
  private:
-  std::optional<Rejection> rejects(const Problem&, const Execution& e) const override {
+  std::optional<Rejection> rejects(const Problem& p, const Execution& e) const override {
     if (const auto why = absent(e.isa)) return Rejection{Rejection::Kind::kAbsent, *why};
+    if (p.kv_chunk > 0) return parts_->refuses(problem_of_chunks(p), e);
     return std::nullopt;
   }
 
@@ -192,6 +204,7 @@ class CpuKernel final : public Kernel {
   KernelInfo info_;
   MakeDrivers make_;
   RaggedBatch ragged_;
+  const PartialKernel* parts_;
 };
 
 }  // namespace
@@ -200,11 +213,11 @@ const std::vector<const Kernel*>& kernels() {
   static const CpuKernel flash(
       {"cpu_flash", AttentionType::kFlash,
        "tiled, online softmax (FlashAttention-2, Algorithms 1 and 2); Highway SIMD, OpenMP"},
-      make_flash, CpuKernel::RaggedBatch::kAtOnce);
+      make_flash, CpuKernel::RaggedBatch::kAtOnce, &flash_parts());
   static const CpuKernel normal(
       {"cpu_normal", AttentionType::kNormal,
        "materialises S for all heads; the same tile products as cpu_flash"},
-      make_normal, CpuKernel::RaggedBatch::kBySequence);
+      make_normal, CpuKernel::RaggedBatch::kBySequence, nullptr);
   static const std::vector<const Kernel*> all = {&flash, &normal};
   return all;
 }

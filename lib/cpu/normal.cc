@@ -223,7 +223,7 @@ void NormalForward::softmax(const Operands& io, const std::vector<Visibility>& s
       if (slope != nullptr) std::fill_n(slope, kv_len, 0.0f);
     } else if (head.changes()) {
       const BiasRows bias = bias_.load(*io.in, b, h, q, 1, {}, kv_len, bias_row);
-      ops.row_score(s, kv_len, head.row(*io.in, b, h, q, positions_.of(b), bias), slope);
+      ops.row_score(s, kv_len, head.row(*io.in, b, h, v.own_key(q), positions_.of(b), bias), slope);
     }
     hide(v, seen, s);
     store_row(io, row, head, s);

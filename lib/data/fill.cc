@@ -96,28 +96,41 @@ MakeBatch batches_of(Values values) {
   no_such_enumerator();
 }
 
+/// Elements [begin, end) of a tensor, by their flat index.
+struct Run {
+  std::int64_t begin, end;
+};
+
 template <typename T>
-void fill_as(T* out, std::int64_t count, MakeBatch make, PhiloxKey key, TensorId id, int threads) {
-  const std::int64_t batches = (count + kBatch - 1) / kBatch;
+void fill_as(T* out, Run run, MakeBatch make, PhiloxKey key, TensorId id, int threads) {
+  const std::int64_t batches = (run.end + kBatch - 1) / kBatch;
 #pragma omp parallel for schedule(static) num_threads(threads)
-  for (std::int64_t batch = 0; batch < batches; ++batch) {
+  for (std::int64_t batch = run.begin / kBatch; batch < batches; ++batch) {
     const std::array<float, kBatch> values = make(batch, key, id);
-    T* to = out + kBatch * batch;
-    const std::int64_t n = std::min(kBatch, count - kBatch * batch);
-    if (n == kBatch)  // a constant trip count vectorises best
+    const std::int64_t first = kBatch * batch;
+    T* to = out + (first - run.begin);
+    if (first >= run.begin && first + kBatch <= run.end) {  // a constant trip count vectorises best
       for (std::int64_t i = 0; i < kBatch; ++i)
         to[i] = from_f32<T>(values[static_cast<std::size_t>(i)]);
-    else
-      for (std::int64_t i = 0; i < n; ++i) to[i] = from_f32<T>(values[static_cast<std::size_t>(i)]);
+      continue;
+    }
+    const std::int64_t end = std::min(kBatch, run.end - first);
+    for (std::int64_t i = std::max<std::int64_t>(run.begin - first, 0); i < end; ++i)
+      to[i] = from_f32<T>(values[static_cast<std::size_t>(i)]);
   }
 }
 
-/// Multiplies elements [first, first + run), [first + step, ...), ... by a power of 2, exactly.
+/// Multiplies elements [first, first + length), [first + step, ...), ... of a tensor, as far as
+/// they are in the run, by a power of 2, exactly.
 template <typename T>
-void enlarge(T* x, std::int64_t count, std::int64_t first, std::int64_t run, std::int64_t step,
+void enlarge(T* x, Run run, std::int64_t first, std::int64_t length, std::int64_t step,
              float times) {
-  for (; first < count; first += step)
-    for (std::int64_t i = first; i < first + run; ++i) x[i] = from_f32<T>(to_f32(x[i]) * times);
+  const std::int64_t before = std::max<std::int64_t>(run.begin - first, 0) / step;
+  for (first += before * step; first < run.end; first += step) {
+    const std::int64_t end = std::min(first + length, run.end);
+    for (std::int64_t i = std::max(first, run.begin); i < end; ++i)
+      x[i - run.begin] = from_f32<T>(to_f32(x[i - run.begin]) * times);
+  }
 }
 
 /// How much larger than the others they are. Scores stay below what one key would win alone, and
@@ -131,19 +144,17 @@ float outlier_factor(Values values, TensorId id) {
 
 /// What trained models do not spare their kernels, in K and V alone: one channel, or some tokens.
 template <typename T>
-void add_outliers(T* x, const Dims& dims, Values values, TensorId id) {
+void add_outliers(T* x, Run run, std::int64_t d, Values values, TensorId id) {
   if (id != TensorId::kK && id != TensorId::kV) return;
-  const std::int64_t d = dims.d, count = dims.count();
   const float times = outlier_factor(values, id);
-  if (values == Values::kOutlierChannel) enlarge(x, count, d / 3, 1, d, times);
-  if (values == Values::kOutlierRows) enlarge(x, count, 0, d, 16 * d, times);
+  if (values == Values::kOutlierChannel) enlarge(x, run, d / 3, 1, d, times);
+  if (values == Values::kOutlierRows) enlarge(x, run, 0, d, 16 * d, times);
 }
 
 /// The f32 version over the descale of its head, a slice of a head at a time.
 template <typename T>
-void fill_divided(T* out, const Dims& dims, std::span<const float> descales, std::uint64_t seed,
-                  TensorId id, Values values, int threads) {
-  const std::int64_t count = dims.count();
+void fill_divided(T* out, Run run, const Dims& dims, std::span<const float> descales,
+                  std::uint64_t seed, TensorId id, Values values, int threads) {
   const MakeBatch make = batches_of(values);
   const float times = outlier_factor(values, id);
   const auto is_outlier = [&](std::int64_t i) {
@@ -151,35 +162,55 @@ void fill_divided(T* out, const Dims& dims, std::span<const float> descales, std
     return values == Values::kOutlierRows && i / dims.d % 16 == 0;
   };
 #pragma omp parallel for schedule(static) num_threads(threads)
-  for (std::int64_t first = 0; first < count; first += kBatch) {
+  for (std::int64_t first = run.begin / kBatch * kBatch; first < run.end; first += kBatch) {
     const std::array<float, kBatch> batch = make(first / kBatch, philox_key(seed), id);
-    for (std::int64_t i = first; i < std::min(first + kBatch, count); ++i) {
+    for (std::int64_t i = std::max(first, run.begin); i < std::min(first + kBatch, run.end); ++i) {
       const float x = batch[static_cast<std::size_t>(i - first)];
       const Dims::Place place = dims.place(i / dims.d);
       const float descale = descales[static_cast<std::size_t>(place.b * dims.h + place.h)];
-      out[i] = from_f32<T>((times != 1 && is_outlier(i) ? times * x : x) / descale);
+      out[i - run.begin] = from_f32<T>((times != 1 && is_outlier(i) ? times * x : x) / descale);
     }
   }
+}
+
+/// A run of a tensor of these dims.
+template <typename T>
+void fill_run(T* out, Run run, const Dims& dims, std::uint64_t seed, TensorId id, Values values,
+              int threads, std::span<const float> descales) {
+  const int team = threads > 0 ? threads : omp_get_max_threads();
+  if (!descales.empty()) return fill_divided(out, run, dims, descales, seed, id, values, team);
+  fill_as(out, run, batches_of(values), philox_key(seed), id, team);
+  add_outliers(out, run, dims.d, values, id);
 }
 
 }  // namespace
 
 void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values, int threads,
           std::span<const float> descales) {
-  const int team = threads > 0 ? threads : omp_get_max_threads();
   with_dtype(tensor.dtype(), [&](auto zero) {
-    auto* const x = tensor.as<decltype(zero)>();
-    if (!descales.empty()) return fill_divided(x, tensor.dims(), descales, seed, id, values, team);
-    fill_as(x, tensor.count(), batches_of(values), philox_key(seed), id, team);
-    add_outliers(x, tensor.dims(), values, id);
+    fill_run(tensor.as<decltype(zero)>(), {0, tensor.count()}, tensor.dims(), seed, id, values,
+             threads, descales);
+  });
+}
+
+void fill_rows(Tensor& part, const Dims& whole, std::int64_t first, std::uint64_t seed, TensorId id,
+               Values values, int threads, std::span<const float> descales) {
+  with_dtype(part.dtype(), [&](auto zero) {
+    for (std::int64_t b = 0; b < whole.b; ++b)
+      for (std::int64_t h = 0; h < whole.h; ++h) {
+        const std::int64_t begin = whole.index(b, h, first, 0);
+        fill_run(part.as<decltype(zero)>() + part.dims().index(b, h, 0, 0),
+                 {begin, begin + part.dims().rows * whole.d}, whole, seed, id, values, threads,
+                 descales);
+      }
   });
 }
 
 void fill_bias(Tensor& bias, std::uint64_t seed, int threads) {
   const int team = threads > 0 ? threads : omp_get_max_threads();
   with_dtype(bias.dtype(), [&](auto zero) {
-    fill_as(bias.as<decltype(zero)>(), bias.count(), make_batch<hiding_1_of_16>, philox_key(seed),
-            TensorId::kBias, team);
+    fill_as(bias.as<decltype(zero)>(), {0, bias.count()}, make_batch<hiding_1_of_16>,
+            philox_key(seed), TensorId::kBias, team);
   });
 }
 

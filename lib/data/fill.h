@@ -37,6 +37,12 @@ enum class TensorId : std::uint32_t {
 void fill(Tensor& tensor, std::uint64_t seed, TensorId id, Values values = Values::kNormal,
           int threads = 0, std::span<const float> descales = {});
 
+/// The same of a part: `part` [b, h, rows, d] gets rows [first, first + rows) of each head of a
+/// tensor of dims `whole`, which is not ragged, and `descales` are those of the whole.
+void fill_rows(Tensor& part, const Dims& whole, std::int64_t first, std::uint64_t seed, TensorId id,
+               Values values = Values::kNormal, int threads = 0,
+               std::span<const float> descales = {});
+
 /// Descales of K or V for `heads` heads, with which random values fill most of the range of either
 /// 8-bit type: odd multiples of a power of two, another one for each head and for the other tensor,
 /// so that one that is left out or taken from elsewhere is seen.

@@ -156,6 +156,9 @@ class PartialKernel {
   /// Bytes that plan() will allocate, exactly. `p`: of all rows of queries and of as many keys as
   /// the largest block has; for gradients where p.needs_gradients().
   virtual std::size_t workspace_bytes(const Problem& p, const Execution& e) const = 0;
+  /// FLOP of blocks when no key is padded; see PartialPlan::flop_executed().
+  virtual double predicted_flop(const Problem& p, const Execution& e, Pass pass,
+                                std::span<const Block> blocks) const = 0;
   virtual std::unique_ptr<PartialPlan> plan(const Problem& p, const Execution& e) const = 0;
 };
 

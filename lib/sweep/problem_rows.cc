@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <limits>
 #include <system_error>
 
 #include "sweep/kv_dtype.h"
@@ -24,6 +25,7 @@ constexpr auto kDV = FB_MEMBER(problem.shape.own_d_v);
 constexpr auto kRagged = FB_MEMBER(problem.ragged);
 constexpr auto kRaggedFile = FB_MEMBER(problem.files.ragged);
 constexpr auto kPageSize = FB_MEMBER(problem.page_size);
+constexpr auto kKvChunk = FB_MEMBER(problem.kv_chunk);
 constexpr auto kPass = FB_MEMBER(problem.pass);
 constexpr auto kDtype = FB_MEMBER(problem.dtype);
 constexpr auto kF32Math = FB_MEMBER(problem.f32_math);
@@ -49,7 +51,8 @@ constexpr Recorded recorded_window() {
           .value = [](const Case& c) { return value_of(at(c)); }};
 }
 
-constexpr Limits kWidths{.most = kMaxHeadDim}, kPageSizes{.least = 0, .most = kMostPageSize};
+constexpr Limits kWidths{.most = kMaxHeadDim}, kPageSizes{.least = 0, .most = kMostPageSize},
+    kChunks{.least = 0, .most = std::numeric_limits<std::int32_t>::max()};
 
 // Of a ragged batch the sequences say how many they are and how long.
 
@@ -287,6 +290,14 @@ constexpr Field kRows[] = {
      .said = is_set<kPageSize>, .needs = Feature::kPages,
      .recorded = between(in_workload<kPageSize>(), 0),
      .shown = {.title = "rows of a page", .phrase = "pages of {}", .abbreviation = "page"}},
+    {.name = "kv_chunk", .value = "N",
+     .help = "K and V come in pieces of N keys: O and LSE are carried in f32 from piece to piece (default: "
+             "0, at once)",
+     .rank = {3, 1, 0, 0}, .parse = parse_sizes<kKvChunk, kChunks>, .text = print<kKvChunk>,
+     .said = is_set<kKvChunk>, .needs = Feature::kKvChunk,
+     .recorded = between(in_workload<kKvChunk>(), 0),
+     .shown = {.title = "keys of a piece", .phrase = "K and V in pieces of {}",
+               .abbreviation = "chunk"}},
     {.name = "causal", .help = "query i sees key j only if j <= i + kv_len - q_len",
      .rank = {3, 3, 0, 4}, .parse = parse_switch<kCausal>, .text = print<kCausal>,
      .said = is_set<kCausal>,

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -198,6 +199,39 @@ TEST(Fill, TensorsAndSeedsAreIndependent) {
     for (const std::int64_t lag : {1, 2, 3, 32, 512})
       EXPECT_NEAR(correlation(tensors[a], tensors[a], lag), 0, 0.01) << a << " lag " << lag;
   }
+}
+
+// A rank that fills its rows alone and one that has the whole tensor would compute other problems.
+TEST(FillRows, GiveTheBitsOfTheWholeTensor) {
+  const std::vector<float> descales = {0.5f, 2.0f, 0.25f, 8.0f};
+  for (const std::int64_t d : {1, 7, 16, 33})
+    for (const std::int64_t rows : {1, 13, 50})
+      for (const Values values : kEnumerators<Values>)
+        for (const TensorId id : {TensorId::kQ, TensorId::kK, TensorId::kV})
+          for (const Dtype dtype : {Dtype::kF32, Dtype::kBf16, Dtype::kE4m3}) {
+            const Dims dims = {2, 2, rows, d};
+            const std::span<const float> divisors =
+                dtype == Dtype::kE4m3 ? std::span<const float>(descales) : std::span<const float>();
+            Tensor whole(dtype, dims);
+            fill(whole, 5, id, values, 1, divisors);
+            for (const std::int64_t first : {std::int64_t{0}, rows / 3, rows - 1}) {
+              const std::int64_t count = std::max<std::int64_t>((rows - first) / 2, 1);
+              Tensor part(dtype, {2, 2, count, d});
+              part.poison();
+              fill_rows(part, dims, first, 5, id, values, 2, divisors);
+              for (std::int64_t h = 0; h < 4; ++h)
+                ASSERT_EQ(std::memcmp(static_cast<const std::byte*>(part.data()) +
+                                          part.dims().index(h / 2, h % 2, 0, 0) *
+                                              static_cast<std::int64_t>(size_bytes(dtype)),
+                                      static_cast<const std::byte*>(whole.data()) +
+                                          dims.index(h / 2, h % 2, first, 0) *
+                                              static_cast<std::int64_t>(size_bytes(dtype)),
+                                      static_cast<std::size_t>(count * d) * size_bytes(dtype)),
+                          0)
+                    << d << " " << rows << " " << first << " " << name(values) << " "
+                    << name(dtype);
+            }
+          }
 }
 
 TEST(RandomMask, NeverChangesItsBits) {

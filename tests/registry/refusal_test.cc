@@ -87,6 +87,9 @@ Problem with(Feature f, Problem p) {
     case Feature::kValuesInKeys:
       p.v_in_k = true;
       break;
+    case Feature::kKvChunk:
+      p.kv_chunk = 3;
+      break;
     case Feature::kBf16x6:
       p.dtype = Dtype::kF32;
       p.f32_math = F32Math::kBf16x6;
