@@ -195,7 +195,7 @@ void shorten_windows(Problem& p, std::int64_t kv_len) {
 }
 
 std::optional<Rejection> invalid(const Problem& p) {
-  constexpr auto kInvalid = Rejection::Kind::kInvalid;
+  static constexpr auto kInvalid = Rejection::Kind::kInvalid;
   const Shape& s = p.shape;
   const auto out_of_range = [](const char* flag, std::int64_t value,
                                std::int64_t most) -> std::optional<Rejection> {
