@@ -143,7 +143,10 @@ std::int64_t Step::key_rows() const {
 
 int Schedule::slots() const {
   int most = 0;
-  for (const Step& step : steps) most = std::max(most, step.slot);
+  for (const Step& step : steps) {
+    most = std::max(most, step.slot);
+    for (const Exchange& e : step.exchanges) most = std::max(most, e.received_slot);
+  }
   return most + 1;
 }
 

@@ -28,8 +28,8 @@ struct Step {
   std::vector<RowRun> keys;  ///< the rows of the sequence that they are
   int slot;
   std::vector<Block> blocks;
-  std::vector<Exchange> exchanges;
-  std::optional<Exchange> sums;  ///< slots of their own: two
+  std::vector<Exchange> exchanges;  ///< of what is at hand, in the order in which they are due
+  std::optional<Exchange> sums;     ///< slots of their own: two
 
   std::int64_t key_rows() const;
 };
