@@ -236,9 +236,10 @@ void FlashForward::attend(Item item, const Tiles& t) const {
 
 void FlashForward::stream_keys(const Item& item, const Tiles& t) const {
   reset(item, t);
+  const bool goes_on = item.part->state != nullptr;
   for_tiles(*item.sees, item.first_query, item.rows, item.profile != nullptr,
             [&](std::int64_t row, std::int64_t rows, KeyTile& tile) {
-              begin_group(item, t, row, rows, tile);
+              if (goes_on) begin_group(t, row, rows, tile);
               compute_p(item, t, row, rows, tile);
               accumulate_o(item, t, row, rows, tile);
               item.part->poll_from(item.thread);

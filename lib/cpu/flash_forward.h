@@ -84,6 +84,13 @@ class FlashForward final : public AttentionPass {
     bool is_mixed = false;     ///< first keys for some rows of the group, but not for all
   };
 
+  /// What the keys of a row left.
+  struct RowKeys {
+    float max, sum;
+    float share;  ///< what O is multiplied by
+    float* o;
+  };
+
   std::vector<HeadPipeline::Head> heads() const;
   std::size_t k_floats(std::int64_t b) const;  ///< of the panels of K of a head
   std::size_t v_floats(std::int64_t b) const;
@@ -110,8 +117,7 @@ class FlashForward final : public AttentionPass {
   std::int64_t state_row(const Item& item, std::int64_t row) const;
   void load_state(const Item& item, const Tiles& t) const;
   void store_state(const Item& item, const Tiles& t) const;
-  void begin_group(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
-                   KeyTile& tile) const;
+  void begin_group(const Tiles& t, std::int64_t row, std::int64_t rows, KeyTile& tile) const;
   float largest_sum(const Item& item) const;
   Prefetch next_block(const Item& item, const float* panels, std::int64_t key_words,
                       std::int64_t row, std::int64_t rows, std::int64_t first_key,
@@ -124,8 +130,9 @@ class FlashForward final : public AttentionPass {
   void accumulate_o(const Item& item, const Tiles& t, std::int64_t row, std::int64_t rows,
                     const KeyTile& tile) const;
   void finish(const Item& item, const Tiles& t) const;
-  void finish_row(const Item& item, std::int64_t row, float max, float sum, float share,
-                  float* o) const;
+  void finish_carried(const Item& item, const Tiles& t) const;
+  template <typename KeysOf>
+  void finish_rows(const Item& item, KeysOf&& keys_of) const;
 
   std::vector<std::int64_t> elements_;
   std::int64_t q_block_, kv_block_, row_group_;

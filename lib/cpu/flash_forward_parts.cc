@@ -1,25 +1,12 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 #include "cpu/flash_forward.h"
 
 // Rows that go on where earlier keys left them, and their end.
 namespace flashbench::cpu {
-namespace {
-
-/// sum = significand·2^exponent, the significand in [1/2, 1).
-int exponent_of(float sum) {
-  int exponent = 0;
-  std::frexp(sum, &exponent);
-  return exponent;
-}
-
-float power_of_two(int exponent) { return std::ldexp(1.0f, exponent); }
-
-}  // namespace
 
 std::int64_t FlashForward::state_row(const Item& item, std::int64_t row) const {
   return shape.lse_dims().index(item.b, item.h, item.part->first_query + item.first_query + row, 0);
@@ -63,9 +50,9 @@ void FlashForward::store_state(const Item& item, const Tiles& t) const {
 /// Before the first keys of a group of rows: of those that have seen keys in earlier parts the
 /// maximum is no guess, and O is added to. Where the group has rows of either kind, true maxima are
 /// computed.
-void FlashForward::begin_group(const Item& item, const Tiles& t, std::int64_t row,
-                               std::int64_t rows, KeyTile& tile) const {
-  if (!tile.is_first || item.part->state == nullptr) return;
+void FlashForward::begin_group(const Tiles& t, std::int64_t row, std::int64_t rows,
+                               KeyTile& tile) const {
+  if (!tile.is_first) return;
   const auto is_new = [&](std::int64_t r) { return t.sum[r * ops.lanes] == 0; };
   std::int64_t news = 0;
   for (std::int64_t r = row; r < row + rows; ++r) news += is_new(r);
@@ -89,7 +76,7 @@ float FlashForward::largest_sum(const Item& item) const {
 
 /// Ends all rows, from `state` to Outputs.
 void FlashForward::finish_state(const Operands& io, RowState& state, PhaseProfile* profile) {
-  const std::int64_t q_blocks = blocks(shape.q_len, q_block_), d_v = shape.d_v();
+  const std::int64_t q_blocks = blocks(shape.q_len, q_block_);
   const PassPart part{.state = &state};
 #pragma omp parallel num_threads(threads)
   {
@@ -103,17 +90,7 @@ void FlashForward::finish_state(const Operands& io, RowState& state, PhaseProfil
       const Item item{
           &io,     nullptr, b,       h,      first, std::min(q_block_, shape.q_len - first),
           nullptr, nullptr, profile, thread, &part, score_.of_head(*io.in, b, h / shape.group())};
-      const PhaseTimer timer(profile, thread, kStore,
-                             convert(item.rows * d_v) + touch(item.rows * (d_v + 3)));
-      for (std::int64_t r = 0; r < item.rows; ++r) {
-        const std::int64_t row = state_row(item, r);
-        const float sum = state.sum.as<float>()[row];
-        if (sum == 0)
-          std::fill_n(t.o, d_v, 0.0f);
-        else
-          std::copy_n(state.o.as<float>() + row * d_v, d_v, t.o);
-        finish_row(item, r, state.max.as<float>()[row], sum, power_of_two(-exponent_of(sum)), t.o);
-      }
+      finish_carried(item, t);
     }
   }
 }

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "cpu/flash_forward.h"
 #include "cpu/sink_gradient.h"
 
@@ -28,32 +30,54 @@ MatrixB FlashForward::values(const Item& item, std::int64_t first_key) const {
   return {item.v_panels + first_key * v_key_, ops.cols, ops.words(keys) * ops.cols};
 }
 
+/// O = O / sum and LSE = |scale|·max + ln sum, sink included; 0 and -inf, or the sink, for a row
+/// that saw nothing: its sum is 0, where that of any other has its largest P. `keys_of`: what the
+/// keys of row r left, whose O is written to.
+template <typename KeysOf>
+void FlashForward::finish_rows(const Item& item, KeysOf&& keys_of) const {
+  Outputs& out = *item.io->out;
+  const float* sink = sink_of(*item.io->in, item.h);
+  const float descale = item.io->in->v_descale(item.b, item.h / shape.group());
+  const std::int64_t first = out.lse.dims().index(item.b, item.h, item.first_query, 0);
+  for (std::int64_t r = 0; r < item.rows; ++r) {
+    const RowKeys keys = keys_of(r);
+    const bool empty = keys.sum == 0.0f;
+    const RowEnd end =
+        empty ? RowEnd::empty(sink) : item.score.end_of_row(keys.max, keys.sum, sink);
+    out.lse.as<float>()[first + r] = end.lse;
+    const float factor = end.normalise(ops, keys.o, shape.d_v(), keys.share, descale);
+    ops.row_store(keys.o, shape.d_v(), factor, dtype,
+                  row_of(out.o, item.b, item.h, item.first_query + r));
+    if (maxima_ == nullptr) continue;
+    maxima_->max()[first + r] = empty ? 0.0f : keys.max;
+    maxima_->log_sum()[first + r] = end.log2_sum();
+  }
+}
+
 void FlashForward::finish(const Item& item, const Tiles& t) const {
   const PhaseTimer timer(item.profile, item.thread, kStore,
                          convert(item.rows * shape.d_v()) + touch(item.rows));
-  for (std::int64_t r = 0; r < item.rows; ++r)
-    finish_row(item, r, t.max[r], ops.row_sum(t.sum + r * ops.lanes, ops.lanes), item.share,
-               t.o + r * o_stride_);
+  finish_rows(item, [&](std::int64_t r) {
+    return RowKeys{t.max[r], ops.row_sum(t.sum + r * ops.lanes, ops.lanes), item.share,
+                   t.o + r * o_stride_};
+  });
 }
 
-/// O = O / sum and LSE = |scale|·max + ln sum, sink included; 0 and -inf, or the sink, for a row
-/// that saw nothing: its sum is 0, where that of any other has its largest P. `o`: O times `share`,
-/// and is written to.
-void FlashForward::finish_row(const Item& item, std::int64_t row, float max, float sum, float share,
-                              float* o) const {
-  Outputs& out = *item.io->out;
-  const float* sink = sink_of(*item.io->in, item.h);
-  const std::int64_t query = item.first_query + row;
-  const std::int64_t to = out.lse.dims().index(item.b, item.h, query, 0);
-  const bool empty = sum == 0.0f;
-  const RowEnd end = empty ? RowEnd::empty(sink) : item.score.end_of_row(max, sum, sink);
-  out.lse.as<float>()[to] = end.lse;
-  const float descale = item.io->in->v_descale(item.b, item.h / shape.group());
-  const float factor = end.normalise(ops, o, shape.d_v(), share, descale);
-  ops.row_store(o, shape.d_v(), factor, dtype, row_of(out.o, item.b, item.h, query));
-  if (maxima_ == nullptr) return;
-  maxima_->max()[to] = empty ? 0.0f : max;
-  maxima_->log_sum()[to] = end.log2_sum();
+/// Of rows that earlier parts left in the state.
+void FlashForward::finish_carried(const Item& item, const Tiles& t) const {
+  const std::int64_t d_v = shape.d_v();
+  const PhaseTimer timer(item.profile, item.thread, kStore,
+                         convert(item.rows * d_v) + touch(item.rows * (d_v + 3)));
+  const RowState& state = *item.part->state;
+  finish_rows(item, [&](std::int64_t r) {
+    const std::int64_t row = state_row(item, r);
+    const float sum = state.sum.as<float>()[row];
+    if (sum == 0)
+      std::fill_n(t.o, d_v, 0.0f);
+    else
+      std::copy_n(state.o.as<float>() + row * d_v, d_v, t.o);
+    return RowKeys{state.max.as<float>()[row], sum, power_of_two(-exponent_of(sum)), t.o};
+  });
 }
 
 }  // namespace flashbench::cpu

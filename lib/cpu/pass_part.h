@@ -1,10 +1,20 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 
 #include "kernel/partial.h"
 
 namespace flashbench::cpu {
+
+/// sum = significand·2^exponent, the significand in [1/2, 1): RowState has O so many powers of two
+/// smaller than the tiles.
+inline int exponent_of(float sum) {
+  int exponent = 0;
+  std::frexp(sum, &exponent);
+  return exponent;
+}
+inline float power_of_two(int exponent) { return std::ldexp(1.0f, exponent); }
 
 /// Which rows of its operands a pass works on, and what carries over to other parts of the problem.
 /// By default all of them, and nothing.
