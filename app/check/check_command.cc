@@ -17,6 +17,7 @@
 #include "app/check/check_report.h"
 #include "app/check/check_suite.h"
 #include "app/check/forward_alone.h"
+#include "app/check/over_ranks.h"
 #include "app/check/verify_case.h"
 #include "app/terminal/last_outputs.h"
 #include "app/terminal/progress.h"
@@ -71,9 +72,9 @@ std::vector<sweep::Group> groups_of(const std::vector<NamedGroup>& named_groups)
   return groups;
 }
 
-std::vector<NamedGroup> selected(const CheckRequest& request, const Backends& backends) {
-  std::vector<NamedGroup> groups = request.suite ? suite(request.narrow, backends)
-                                                 : named(request.run.groups, request.run.given);
+std::vector<NamedGroup> selected(const CheckRequest& request, const OverRanks& ranks,
+                                 const Backends& backends) {
+  std::vector<NamedGroup> groups = ranks.cases(request, backends);
   for (NamedGroup& group : groups)
     std::erase_if(group.cases,
                   [&](const NamedCase& c) { return !selects(request.filter, c.name); });
@@ -81,12 +82,13 @@ std::vector<NamedGroup> selected(const CheckRequest& request, const Backends& ba
   return groups;
 }
 
-/// The chain belongs to the suite unless that is narrowed to some kernels, which threads do not do.
-std::vector<ChainCase> selected_chain(const CheckRequest& request) {
+/// The chain belongs to the suite unless that is narrowed to some kernels, which threads do not do,
+/// or is over ranks.
+std::vector<ChainCase> selected_chain(const CheckRequest& request, const OverRanks& ranks) {
   std::vector<ChainCase> cases;
   const bool narrowed = std::any_of(request.narrow.begin(), request.narrow.end(),
                                     [](const auto& setting) { return setting.first != "threads"; });
-  if (!request.suite || narrowed) return cases;
+  if (!request.suite || narrowed || ranks.asked()) return cases;
   for (ChainCase& c : chain_suite())
     if (selects(request.filter, c.name)) cases.push_back(std::move(c));
   return cases;
@@ -116,13 +118,15 @@ class Check {
       throw;
     } catch (const std::exception& e) {
       for (std::size_t i = checked_.size() - first; i < group.cases.size(); ++i) {
-        report::Result result = started(group.cases[i]);
+        report::Result result = started(named.cases[i], group.cases[i]);
         if (group.cases[i].runs()) add_failure(result, e);
         add(named.cases[i], std::move(result), 0, &group.cases[i].request);
       }
       return;
     }
-    if (!request_.suite && group.any_runs()) run_chain_of_workload(group.problem, in);
+    const bool over_ranks = named.cases.front().over.has_value();
+    if (!request_.suite && !over_ranks && group.any_runs())
+      run_chain_of_workload(group.problem, in);
   }
 
   void run_chain(const ChainCase& c, const Inputs& in) {
@@ -135,7 +139,8 @@ class Check {
   /// `as`: the case with what its files say; of a workload, its name.
   void add(const NamedCase& c, report::Result result, double seconds,
            const sweep::Case* as = nullptr) {
-    const std::string name = as == nullptr || request_.suite ? c.name : sweep::flags(*as);
+    const std::string name =
+        as == nullptr || request_.suite ? c.name : sweep::flags(*as) + c.more_flags;
     result.parameters = {{"case", name}};
     const std::string dtype = result.workload.dtype;
     checked_.push_back({c.row, name, std::move(result), seconds, dtype});
@@ -158,7 +163,7 @@ class Check {
                     VerifyLevel level) {
     if (!group.any_runs()) {
       for (std::size_t i = 0; i < group.cases.size(); ++i)
-        add(named.cases[i], started(group.cases[i]), 0, &group.cases[i].request);
+        add(named.cases[i], started(named.cases[i], group.cases[i]), 0, &group.cases[i].request);
       return;
     }
     const Work work = count_work(group.problem, count_visible(group.problem, in.key_mask));
@@ -167,15 +172,17 @@ class Check {
       const RoutedCase& c = group.cases[i];
       const oracle::Reference* const reference = c.runs() ? &references.of(c) : nullptr;
       const double before_s = clock_.now_s();
-      report::Result result = started(c);
+      report::Result result = started(named.cases[i], c);
       add_work(result, work);
       if (reference != nullptr) verify_case(request_, c, in, *reference, result);
       add(named.cases[i], std::move(result), clock_.now_s() - before_s, &c.request);
     }
   }
 
-  report::Result started(const RoutedCase& c) const {
-    return result_of("check", c, request_.run.verify);
+  report::Result started(const NamedCase& named, const RoutedCase& c) const {
+    report::Result result = result_of("check", c, request_.run.verify);
+    result.command += named.more_flags;
+    return result;
   }
 
   /// What judges the gradients is judged itself, once for every formula of a sweep.
@@ -295,14 +302,14 @@ ExitCode finish(const CheckRequest& request, report::ReportWriter& writer, Check
                                                                  : outputs.code(code);
 }
 
-ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
+ExitCode run_check(const CheckRequest& request, OverRanks ranks, const Runtime& runtime) {
   report::ReportWriter writer(whole_reports(request.run.reports));
   std::vector<OutputLock> claimed;
   for (const std::string* path : {&request.junit, &request.run.reports.md})
     claim_output(*path, claimed);
   // What --external holds says more of its case than the flags and --input do.
   std::vector<NamedGroup> named_groups;
-  if (request.external.empty()) named_groups = selected(request, runtime.backends);
+  if (request.external.empty()) named_groups = selected(request, ranks, runtime.backends);
   size_host_team(request.external.empty() ? groups_of(named_groups) : request.run.groups,
                  runtime.backends);
   Check check(request, runtime.clock);
@@ -312,7 +319,7 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
     check_external(request, runtime.backends, check);
     return finish(request, writer, check, report, check.clock().now_s() - before_s);
   }
-  const std::vector<ChainCase> chain = selected_chain(request);
+  const std::vector<ChainCase> chain = selected_chain(request, ranks);
   if (named_groups.empty() && chain.empty())
     throw UsageError(fmt::format("--filter {} selects no case; flashbench check --list names them",
                                  quote(request.filter)));
@@ -327,6 +334,7 @@ ExitCode run_check(const CheckRequest& request, const Runtime& runtime) {
     if (request.suite) skip_what_is_long_to_emulate(groups.back());
     cases += static_cast<int>(group.cases.size());
   }
+  ranks.route(named_groups, groups);
   const auto& given = request.run.given;
   if (request.suite || std::find(given.begin(), given.end(), "pass") == given.end())
     ask_guests_for_forward_alone(named_groups, groups, request.run.given, runtime.backends);
@@ -377,8 +385,9 @@ const Command& check_command() {
           "  flashbench check --pass backward --causal\n"
           "  flashbench check --input qkv.safetensors --external o.safetensors\n",
       .takes = {kEvery, kMachine, kComputes, kTables, kSweeps, kCheck, kGates},
+      .own_flags = {over_ranks_flags()},
       .run = [](const CommandLine& line, const Runtime& runtime) {
-        return run_check(check_request(line, runtime.backends), runtime);
+        return run_check(check_request(line, runtime.backends), OverRanks(line), runtime);
       }};
   return command;
 }

@@ -7,6 +7,7 @@
 #include <set>
 #include <span>
 
+#include "app/check/suite_ranks.h"
 #include "app/check/suite_rows.h"
 #include "app/command_line/request.h"
 #include "data/inputs.h"
@@ -269,6 +270,13 @@ std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& bac
   }
   all.add(kSizes, kFastTypes);
   all.add(kPaperBlocks, masks + std::string(kPaperType));
+  return std::move(all).groups();
+}
+
+std::vector<NamedGroup> suite_over_ranks(const sweep::Settings& narrow, const Backends& backends) {
+  vet(narrow, backends);
+  Suite all(narrow, backends);
+  all.add(kOverRanks, kRanksDefaults);
   return std::move(all).groups();
 }
 

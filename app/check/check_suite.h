@@ -1,9 +1,11 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "distributed/arrangement.h"
 #include "kernel/backend.h"
 #include "sweep/case.h"
 #include "sweep/settings.h"
@@ -15,6 +17,8 @@ struct NamedCase {
   std::string row;   ///< what the table shows in one line: "ragged_both_tiles"
   std::string name;  ///< "ragged_both_tiles/causal/padded/bf16/flash"
   sweep::Case request;
+  std::optional<distributed::Arrangement> over = {};  ///< its ranks
+  std::string more_flags = {};  ///< that reproduce it, beside those of the request: " --x 1"
 };
 
 /// Cases that share a problem, hence inputs and reference.
@@ -26,6 +30,9 @@ struct NamedGroup {
 /// (type, isa, kernel, threads, ...): types are intersected with those of the suite, the others
 /// take the place of what the suite says. Throws UsageError where a value of `narrow` is bad.
 std::vector<NamedGroup> suite(const sweep::Settings& narrow, const Backends& backends);
+
+/// The same for `check --context_parallel`, before anybody has ranks.
+std::vector<NamedGroup> suite_over_ranks(const sweep::Settings& narrow, const Backends& backends);
 
 /// The cases of a workload from the command line, where the user gave the flags `given`, by the
 /// names of what their files make of them: lengths, and the pass. Throws UsageError as

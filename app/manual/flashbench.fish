@@ -313,6 +313,12 @@ complete -c flashbench -n '__fish_seen_subcommand_from check' -l junit -r -F -d 
 complete -c flashbench -n '__fish_seen_subcommand_from check' -l fail_on -x -a 'slower ambiguous missing skipped none' -d 'exit 1 on these, too'
 complete -c flashbench -n '__fish_seen_subcommand_from check' -l help -d 'this text'
 complete -c flashbench -n '__fish_seen_subcommand_from check' -l version -d 'git description, compiler and flags'
+complete -c flashbench -n '__fish_seen_subcommand_from check' -l context_parallel -x -a 'ring all_gather ulysses' -d 'split the sequence over ranks: ring, all_gather or ulysses'
+complete -c flashbench -n '__fish_seen_subcommand_from check' -l engine -x -d 'what joins ranks: threads, which are ranks of this process'
+complete -c flashbench -n '__fish_seen_subcommand_from check' -l ranks -x
+complete -c flashbench -n '__fish_seen_subcommand_from check' -l layout_seq -x -a 'contiguous zigzag striped' -d 'which rows a rank owns: contiguous, zigzag or striped'
+complete -c flashbench -n '__fish_seen_subcommand_from check' -l ulysses -x -d 'split heads over so many ranks each, the sequence over the ...'
+complete -c flashbench -n '__fish_seen_subcommand_from check' -l ring_window -x -d 'a ring of rings of so many ranks'
 complete -c flashbench -n '__fish_seen_subcommand_from info' -l isa -x -a 'scalar sse4 avx2 avx512 avx512_bf16 neon' -d 'scalar, sse4, avx2, avx512, avx512_bf16 or neon'
 complete -c flashbench -n '__fish_seen_subcommand_from info' -l threads -x
 complete -c flashbench -n '__fish_seen_subcommand_from info' -l as -x -a 'sm_80 sm_90' -d 'only which kernels compute what on such a GPU, which need ...'

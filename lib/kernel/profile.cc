@@ -24,8 +24,9 @@ void PhaseProfile::Row::add(const Row& more) {
   threads.resize(std::max(threads.size(), more.threads.size()));
   for (std::size_t t = 0; t < more.threads.size(); ++t) add_numbers(threads[t], more.threads[t]);
   for (const auto& [name, count] : more.counts) {
-    const auto known = std::find_if(counts.begin(), counts.end(),
-                                    [&](const auto& counted) { return counted.first == name; });
+    const auto known =
+        std::find_if(counts.begin(), counts.end(),
+                     [&name = name](const auto& counted) { return counted.first == name; });
     if (known != counts.end())
       known->second += count;
     else
