@@ -362,16 +362,6 @@ void FlashBackward::compute_p_and_ds(const Item& item, const QueryTile& q, const
                    q.sees.seen(), slope_of_ds);
 }
 
-/// dbias += dS, before the slope.
-void FlashBackward::add_bias_gradient(const Item& item, const QueryTile& q, const Tiles& t) {
-  if (!bias_gradient_.wanted()) return;
-  const PhaseTimer timer(item.profile, item.thread, kDs, touch(3 * q.rows * q.keys));
-  bias_gradient_.add(
-      {item.b, q.h, q.block, item.key_block, q.rows, keeps_dscores() ? t.bias : t.ds_rows,
-       p_stride_, item.sees->kept().rows().from(item.first_key)},
-      q.sees, ops, item.io->out->dbias);
-}
-
 /// dV += Pᵀ·dO; dK += dSᵀ·Q; dQ += dS·K. The softmax scale is applied when dK and dQ are stored.
 void FlashBackward::add_gradients(const Item& item, const QueryTile& q, const QueryOperands& in,
                                   const Tiles& t) {

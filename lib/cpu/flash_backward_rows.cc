@@ -2,7 +2,8 @@
 
 #include "cpu/flash_backward.h"
 
-// What is done row by row before the blocks of keys and after them.
+// What is done row by row before the blocks of keys and after them, and dbias, which has rows of
+// its own.
 namespace flashbench::cpu {
 
 /// D = rowsum(dO∘O), dQ = 0 and the rows' parts in dsinks.
@@ -104,6 +105,16 @@ void FlashBackward::end_rows(const Operands& io, PhaseProfile* profile, int thre
     const PhaseTimer timer(profile, thread, kStore, convert(bias_gradient_.elements(part)));
     bias_gradient_.store(part, ops, io.out->dbias);
   }
+}
+
+/// dbias += dS, before the slope.
+void FlashBackward::add_bias_gradient(const Item& item, const QueryTile& q, const Tiles& t) {
+  if (!bias_gradient_.wanted()) return;
+  const PhaseTimer timer(item.profile, item.thread, kDs, touch(3 * q.rows * q.keys));
+  bias_gradient_.add(
+      {item.b, q.h, q.block, item.key_block, q.rows, keeps_dscores() ? t.bias : t.ds_rows,
+       p_stride_, item.sees->kept().rows().from(item.first_key)},
+      q.sees, ops, item.io->out->dbias);
 }
 
 }  // namespace flashbench::cpu
