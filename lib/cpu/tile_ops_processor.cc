@@ -26,7 +26,8 @@ bool has_fast_bf16_dots() {
 }
 
 bool processor_has_simd(Isa isa) {
-  const std::int64_t supported = hwy::SupportedTargets();
+  // Asked once: in a virtual machine each of its many cpuid instructions is a call to the host.
+  static const std::int64_t supported = hwy::SupportedTargets();
   if (isa == Isa::kSse4) return (supported & HWY_SSE4) != 0;
   if (isa == Isa::kAvx2) return (supported & HWY_AVX2) != 0;
   if (isa == Isa::kAvx512) return (supported & HWY_AVX3) != 0;

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <latch>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string_view>
 #include <thread>
@@ -146,11 +147,27 @@ int count_in_a_team(int threads) {
   return counted;
 }
 
+/// Read anew when that was a while ago: an affinity or a quota may change while the program runs.
+/// A dozen files say it, and a suite asks once for each of its thousands of cases.
+int usable_cpus_lately() {
+  using Clock = std::chrono::steady_clock;
+  constexpr std::chrono::milliseconds kAWhile{20};
+  static std::mutex mutex;
+  static Clock::time_point read;
+  static int cpus = 0;
+  const std::lock_guard lock(mutex);
+  if (const auto now = Clock::now(); cpus == 0 || now - read > kAWhile) {
+    cpus = machine::usable_cpus();
+    read = now;
+  }
+  return cpus;
+}
+
 }  // namespace
 
 int default_threads() {
   const std::optional<int> asked = threads_of_environment();
-  return asked ? *asked : machine::usable_cpus();
+  return asked ? *asked : usable_cpus_lately();
 }
 
 int limited(int threads) {
