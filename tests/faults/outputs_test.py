@@ -65,7 +65,7 @@ class LostOutputs(FaultTest):
         where.mkdir()
         process = self.start("check", "--q_len", "300", "--d", "64", "--threads", "1", "--junit", where / "c.xml",
                              "--md", self.folder / "c.md", "--json", self.folder / "c.json")
-        self.wait_for(lambda: self.ours(self.folder))
+        self.wait_for(lambda: self.ours(where))
         shutil.rmtree(where)
         out, err = self.end(process, 1)
         self.assertIn("0 failed", out)

@@ -288,7 +288,7 @@ class KernelsOfFlashbench(ScriptTest):
         (result,) = row["rounds"]["flashbench:cpu_flash"]
         self.assertEqual((result["status"], result["kernel"]), ("ok", "cpu_flash"))
         (result,) = row["rounds"]["flashbench:nonesuch"]
-        self.assertIn("unknown kernel 'nonesuch'", result["reason"])
+        self.assertIn("--kernel 'nonesuch' is not in this build", result["reason"])
 
 
 if __name__ == "__main__":
