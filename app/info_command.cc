@@ -338,12 +338,12 @@ ExitCode run_info(const InfoRequest& request, const Runtime& runtime) {
     return ExitCode::kOk;
   }
   require_isa(request, backends);
+  std::vector<OutputLock> claimed;
+  claim_output(request.json, claimed);
   if (!request.as.empty()) {
     const RouteTable table = find_routes(backends, request.as);
     return write_info(request, routes_text(table), routes_json(table));
   }
-  std::vector<OutputLock> claimed;
-  claim_output(request.json, claimed);
   report::Report report;
   report.tool = report::tool();
   report.argv = request.argv;

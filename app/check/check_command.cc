@@ -336,7 +336,8 @@ ExitCode run_check(const CheckRequest& request, OverRanks ranks, const Runtime& 
   }
   ranks.route(named_groups, groups);
   const auto& given = request.run.given;
-  if (request.suite || std::find(given.begin(), given.end(), "pass") == given.end())
+  if (!ranks.asked() &&  // who computes no parts is skipped there, not asked for less
+      (request.suite || std::find(given.begin(), given.end(), "pass") == given.end()))
     ask_guests_for_forward_alone(named_groups, groups, request.run.given, runtime.backends);
   check.set_preface(pass_preface(request, groups));
   if (request.run.dry_run) return show_dry_run(request.run, groups, runtime, check.preface());
@@ -387,7 +388,8 @@ const Command& check_command() {
       .takes = {kEvery, kMachine, kComputes, kTables, kSweeps, kCheck, kGates},
       .own_flags = {over_ranks_flags()},
       .run = [](const CommandLine& line, const Runtime& runtime) {
-        return run_check(check_request(line, runtime.backends), OverRanks(line), runtime);
+        const CheckRequest request = check_request(line, runtime.backends);
+        return run_check(request, OverRanks(line, request.suite), runtime);
       }};
   return command;
 }

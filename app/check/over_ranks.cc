@@ -71,13 +71,6 @@ void refuse_what_looks_elsewhere(const Flags& flags) {
     throw UsageError(fmt::format("--profile does not look into ranks; leave out --{}", kMethods));
 }
 
-bool names_problem(const CommandLine& line) {
-  return std::any_of(line.plan.base.begin(), line.plan.base.end(), [](const auto& setting) {
-    const sweep::Field* field = sweep::find_field(sweep::fields(), setting.first);
-    return field != nullptr && field->varies != sweep::Varies::kWithinGroup;
-  });
-}
-
 bool names_kernel(const std::vector<std::string>& given) {
   return std::any_of(given.begin(), given.end(),
                      [](const std::string& flag) { return flag == "type" || flag == "kernel"; });
@@ -132,7 +125,7 @@ FlagGroup over_ranks_flags() {
       }};
 }
 
-OverRanks::OverRanks(const CommandLine& line) {
+OverRanks::OverRanks(const CommandLine& line, bool suite) {
   const Flags flags(line);
   std::vector<Method> methods = flags.words<Method>(kMethods);
   std::erase(methods, Method::kNone);
@@ -142,7 +135,6 @@ OverRanks::OverRanks(const CommandLine& line) {
   }
   refuse_what_looks_elsewhere(flags);
   flags.words<Engine>(kEngine);
-  const bool suite = !names_problem(line);
   std::vector<SequenceLayout> layouts = flags.words<SequenceLayout>(kLayouts);
   const bool own_layout = suite || !layouts.empty();
   if (layouts.empty() && suite)

@@ -20,8 +20,9 @@ FlagGroup over_ranks_flags();
 /// `check --context_parallel`: every case in each of the arrangements that the flags ask for.
 class OverRanks {
  public:
-  /// Throws UsageError for values and combinations that nothing accepts.
-  explicit OverRanks(const CommandLine& line);
+  /// `suite`: no workload is named, as CheckRequest has it. Throws UsageError for values and
+  /// combinations that nothing accepts.
+  OverRanks(const CommandLine& line, bool suite);
 
   bool asked() const { return !ways_.empty(); }
 

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
-#include <numeric>
 #include <utility>
 
 #include "distributed/collectives.h"
@@ -209,7 +207,7 @@ void Executor::finish_exchanges(Communicator& ranks, int due) {
   std::erase_if(under_way_, [&](const UnderWay& message) { return message.due == due; });
 }
 
-/// Messages move while the kernel computes.
+/// Keys move while the kernel computes.
 void Executor::poll_with(Communicator& ranks) {
   under_way_.clear();
   plan_->poll_with([this, &ranks] {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
@@ -10,7 +11,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -134,10 +134,13 @@ class Exchanges {
     (*open.back()).*end = true;
     return open.back();
   }
-  static void require_same_size(const Message& m, int from, int to) {
+  /// With the lock held: nobody copies a message whose ends disagree.
+  void require_same_size(const Message& m, int from, int to) {
     if (!m.sender || !m.receiver || m.out.bytes.size() == m.in.bytes.size()) return;
-    throw DeviceError(fmt::format("rank {} sends {} bytes, but rank {} expects {}", from,
-                                  m.out.bytes.size(), to, m.in.bytes.size()));
+    why_ = fmt::format("rank {} sends {} bytes, but rank {} expects {}", from, m.out.bytes.size(),
+                       to, m.in.bytes.size());
+    aborted_ = true;
+    throw DeviceError(why_);
   }
 
   int ranks_;
@@ -240,9 +243,10 @@ std::vector<Sent> run_on_threads(int ranks, const Link& link,
     }
   };
   std::vector<std::thread> threads;
+  threads.reserve(static_cast<std::size_t>(ranks));
   try {
     for (int rank = 0; rank < ranks; ++rank) threads.emplace_back(run, rank);
-  } catch (const std::system_error& e) {
+  } catch (const std::exception& e) {  // no thread, or no memory for one
     fail(aborted, e.what());
   }
   for (std::thread& t : threads) t.join();

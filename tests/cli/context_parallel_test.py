@@ -29,6 +29,12 @@ class ContextParallel(CliTest):
         none = self.expect(0, "check", "--context_parallel", "none", "--list").stdout
         self.assertNotIn("ranks_of", none)
 
+    def test_a_workload_of_a_configs_zip_is_one_too(self):
+        config = self.folder / "zip.json"
+        config.write_text(json.dumps({"zip": [{"q_len": 4, "kv_len": 5, "d": 8}]}))
+        names = self.expect(0, "check", "--config", config, "--context_parallel", "ring", "--list").stdout.splitlines()
+        self.assertEqual(len(names), 1, names)
+
     def test_the_line_that_reproduces_a_case_says_how_it_was_spread(self):
         self.check(0, "ring", "--ranks", "3", "--layout_seq", "striped", "--json", "r.json")
         (result,) = json.loads((self.folder / "r.json").read_text())["results"]

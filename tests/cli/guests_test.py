@@ -72,6 +72,11 @@ class Plugins(GuestTest):
         self.assertEqual(skipped, {"own_flash does not support --kv_chunk"})
         self.assertGreater(sum(r["status"] == "ok" for r in results), 3000)
 
+    def test_over_ranks_it_is_skipped_and_not_passed_alone(self):
+        results = self.check_json("--plugin", plugin("attention"), *SMALL, "--context_parallel", "ring", "--ranks", "2", code=3)["results"]
+        self.assertEqual({r["status"] for r in results}, {"skipped"})
+        self.assertIn("parts", results[0]["reason"])
+
     def test_how_it_is_kept_is_said_by_a_word(self):
         self.refuse("check", "--plugin", plugin("attention"), *SMALL, "--isolate", "",
                     says="--isolate must be true or false, got ''")
